@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertNoFaults, openChromium, openPage, texts, waitForConnection, waitForTexts } from "../support/chromium.mjs";
+import { Hub, until } from "../support/hub.mjs";
+
+test("what is published is seen with its id and timing", async (t) => {
+  const { page } = await openDebugger(t);
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+  await page.locator("#data").fill("line 1\nline 2 <b>");
+  await press(page, "Publish");
+
+  await waitForTexts(page, "#events .data", ["line 1\nline 2 <b>"]);
+  const [id] = await texts(page, "#events .id code");
+  assert.match(await page.locator("#publish-said").textContent(), new RegExp(`^Published in [0-9.]+ ms as ${id}$`));
+  assert.match(id, /^urn:uuid:|^\S+$/);
+  await page.locator("#events .latency").filter({ hasText: /^[0-9.]+ ms after publishing$/ }).waitFor();
+  assert.match((await texts(page, "#events .at"))[0], /^\d\d:\d\d:\d\d\.\d{3}$/);
+
+  await page.getByLabel("Raw").check();
+  assert.equal(await page.locator("#events .wire").textContent(), `id: ${id}\ndata: line 1\ndata: line 2 <b>`);
+  assert.equal(await page.locator("#events .data").isVisible(), false);
+  assertNoFaults(page);
+});
+
+test("an own id, a type and alternate topics arrive", async (t) => {
+  const { page } = await openDebugger(t);
+  await page.getByLabel("Type of matcher").selectOption("URL pattern");
+  await page.getByLabel("Topic or pattern").fill("/books/:id");
+  await press(page, "Add another");
+  await page.getByLabel("Topic or pattern").nth(1).fill("/exact");
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+
+  await publish(page, "/elsewhere\n/books/7", "by pattern", { id: "urn:example:own", type: "changed" });
+  await publish(page, "/exact", "by name", { id: "", type: "" });
+  await publish(page, "/books/7/pages", "unseen", {});
+  await publish(page, "/exact", "last", {});
+  await waitForTexts(page, "#events .data", ["last", "by name", "by pattern"]);
+  assert.equal((await texts(page, "#events .id code"))[2], "urn:example:own");
+  assert.deepEqual(await texts(page, "#events .type"), ["message", "message", "changed"]);
+  assertNoFaults(page);
+});
+
+test("a cursor is answered, and an unknown one is shown as a gap", async (t) => {
+  const { hub, page } = await openDebugger(t);
+  const ids = [];
+  for (const text of ["one", "two", "three"]) ids.push(await hub.publish("/demo", text));
+
+  await press(page, "All that is kept");
+  await waitForTexts(page, "#events .data", ["three", "two", "one"]);
+  await page.getByText("none: all that is kept was asked for").waitFor();
+  await press(page, "Clear");
+  await page.getByLabel("After this event id").fill(ids[0]);
+  await press(page, "Subscribe");
+  await waitForTexts(page, "#events .data", ["three", "two"]);
+  await waitForTexts(page, "#answered", [ids[0]]);
+  await page.getByText("none: the hub goes on after the id asked for").waitFor();
+  await press(page, "Clear");
+  await page.getByLabel("After this event id").fill("urn:uuid:00000000-0000-4000-8000-000000000000");
+  await press(page, "Subscribe");
+  await waitForTexts(page, "#events .data", ["three", "two", "one"]);
+  await waitForTexts(page, "#answered", ["earliest"]);
+  await page.getByText("yes: the hub does not know this id").waitFor();
+  await press(page, "Stop");
+  await page.locator(`#state[data-state="closed"]`).waitFor();
+  assertNoFaults(page);
+});
+
+test("EventSource serves for a subscription without a token", async (t) => {
+  const { hub, page } = await openDebugger(t);
+  await page.getByLabel("EventSource (no token)").check();
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+  const id = await hub.publish("/demo", "plain");
+  await waitForTexts(page, "#events .data", ["plain"]);
+  await waitForTexts(page, "#events .id code", [id]);
+  assertNoFaults(page);
+});
+
+test("a token is made and read; what it does not allow is refused with the hub's own words", async (t) => {
+  const { page } = await openDebugger(t);
+  await page.locator("#token-said").filter({ hasText: "Valid for 60 minutes" }).waitFor();
+  await page.getByText("Make a token").click();
+  await page.getByLabel("May publish to").fill("/only /those");
+  await page.getByLabel("May read private").fill("");
+  await page.getByLabel("Seconds").fill("90");
+  const before = await page.locator("#token").inputValue();
+  await press(page, "Make");
+  await page.locator("#token-said").filter({ hasText: "Valid for 90 seconds" }).waitFor();
+  assert.notEqual(await page.locator("#token").inputValue(), before);
+  await page.getByText("Header and claims").click();
+  const claims = JSON.parse(await page.locator("#token-claims").textContent());
+  const matches = claims.authorization_details.flatMap(({ topics }) => topics.map(({ match }) => match));
+  assert.deepEqual(matches, ["/only", "/those"]);
+  assert.equal(JSON.parse(await page.locator("#token-header").textContent()).typ, "at+jwt");
+
+  await publish(page, "/only", "allowed", {});
+  await page.getByLabel("Topics, one a line").fill("/others");
+  await press(page, "Publish");
+  await page.locator("#publish-said.bad").filter({ hasText: /^40[13] \S.*: \S/ }).waitFor();
+});
+
+test("the hub's problem documents are shown", async (t) => {
+  const { page } = await openDebugger(t);
+  await page.locator("#token").fill("");
+  await page.getByText("No token: the hub sees an anonymous subscriber.").waitFor();
+  await press(page, "Publish");
+  await page.locator("#publish-said.bad").filter({ hasText: /^401 \S.*: \S/ }).waitFor();
+  await page.locator("#token").fill("not.a-token");
+  await page.getByText("This is no token that can be read").waitFor();
+});
+
+test("a private event comes only to who may read it", async (t) => {
+  const { hub, page } = await openDebugger(t);
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+  const anonymous = await openPage(page.context().browser(), `${hub.origin}/debugger/`);
+  await anonymous.locator("[data-ready]").waitFor();
+  await anonymous.locator("#token").fill("");
+  await press(anonymous, "Subscribe");
+  await waitForConnection(anonymous);
+
+  await page.getByRole("checkbox", { name: "Private" }).check();
+  await publish(page, "/demo", "secret", {});
+  await page.getByRole("checkbox", { name: "Private" }).uncheck();
+  await publish(page, "/demo", "open", {});
+  await waitForTexts(page, "#events .data", ["open", "secret"]);
+  await waitForTexts(anonymous, "#events .data", ["open"]);
+});
+
+test("dropping the connection loses nothing and doubles nothing", async (t) => {
+  const { hub, page } = await openDebugger(t);
+  const streams = [];
+  page.on("request", (request) => {
+    if (request.method() === "GET" && request.url().startsWith(`${hub.origin}/.well-known/`)) streams.push(request);
+  });
+  for (let round = 1; round <= 2; round += 1) {
+    await press(page, "Drop the connection");
+    await page.locator("#drop-said.good").filter({ hasText: /^All 60 came once and in order, \d+ of them after/ }).waitFor();
+    const counters = Object.fromEntries(
+      await Promise.all(
+        ["sent", "received", "lost", "doubled", "disordered"].map(async (id) => [id, (await texts(page, `#${id}`))[0]]),
+      ),
+    );
+    assert.deepEqual(counters, { sent: "60", received: "60", lost: "0", doubled: "0", disordered: "0" });
+    assert.ok(Number((await texts(page, "#replayed"))[0]) >= 10, "what was published while away came by replay");
+    // The connection was really cut and opened again, with the last id seen.
+    assert.equal(streams.length, 2 * round);
+    assert.equal(streams.at(-2).headers()["last-event-id"], undefined);
+    assert.match(streams.at(-1).headers()["last-event-id"], /\S/);
+    await until(() => streams.at(-2).failure(), "the first connection to have been cut");
+  }
+  assertNoFaults(page);
+});
+
+test("the drop test says so when an event is lost or doubled", async (t) => {
+  const { page } = await openDebugger(t);
+  let posts = 0;
+  await page.route("**/.well-known/mercure", async (route) => {
+    posts += 1;
+    // A hub that acknowledges the fifth event and loses it, and takes the ninth twice.
+    if (posts === 5) return route.fulfill({ status: 200, body: "urn:uuid:lost" });
+    if (posts === 9) await route.fetch();
+    return route.continue();
+  });
+  await press(page, "Drop the connection");
+  await page.locator("#drop-said.bad").filter({ hasText: "Something went wrong" }).waitFor({ timeout: 40000 });
+  assert.deepEqual([await texts(page, "#lost"), await texts(page, "#doubled")], [["1"], ["1"]]);
+});
+
+async function openDebugger(t) {
+  const hub = await Hub.start(t);
+  const page = await openPage(await openChromium(t), `${hub.origin}/debugger/`);
+  await page.locator("[data-ready]").waitFor();
+  return { hub, page };
+}
+
+const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+
+async function publish(page, topics, text, fields) {
+  await page.getByLabel("Topics, one a line").fill(topics);
+  await page.locator("#data").fill(text);
+  if (Object.keys(fields).length > 0) {
+    const details = page.locator("#publish details");
+    if (!(await details.evaluate(({ open }) => open))) await details.locator("summary").click();
+    for (const [name, value] of Object.entries(fields)) await page.locator(`#publish [name="${name}"]`).fill(value);
+  }
+  const answer = page.waitForResponse((response) => response.request().method() === "POST");
+  await press(page, "Publish");
+  assert.equal((await answer).status(), 200);
+}

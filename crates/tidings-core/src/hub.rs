@@ -1,0 +1,175 @@
+//! One shard's subscribers, by what they asked for. Which matchers an update matches is found
+//! once for all shards, in [`index`](crate::index); what is sent is the session's business.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::index::MatcherId;
+
+/// A subscriber of one shard. The slot is used again after it left; the generation is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriberId {
+    /// Its place in the shard's table.
+    pub slot: u32,
+    /// How often the place was given away before.
+    pub generation: u32,
+}
+
+/// The subscribers of one shard, by matcher. Joining and leaving cost time in what one subscriber
+/// asked for, routing in who receives; the number of all subscribers matters to neither.
+#[derive(Debug, Default)]
+pub struct Hub {
+    audiences: HashMap<MatcherId, SmallVec<[Seat; 2]>, RandomState>,
+    members: HashMap<SubscriberId, SmallVec<[Place; 1]>, RandomState>,
+}
+
+/// One subscriber in the audience of one matcher.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    subscriber: SubscriberId,
+    /// Whether it sits in other audiences too, and could be met twice.
+    elsewhere: Elsewhere,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Elsewhere {
+    No,
+    Maybe,
+}
+
+/// Where a subscriber sits.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    matcher: MatcherId,
+    /// Index into the audience.
+    seat: u32,
+}
+
+impl Hub {
+    /// Makes a hub without subscribers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds matchers to what `subscriber` receives. Those it has already are left as they are.
+    pub fn join(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
+        if matchers.is_empty() {
+            return;
+        }
+        let places = self.members.entry(subscriber).or_default();
+        for &matcher in matchers {
+            if places.iter().any(|place| place.matcher == matcher) {
+                continue;
+            }
+            let audience = self.audiences.entry(matcher).or_default();
+            // More than four thousand million seats would not fit into memory.
+            let seat = u32::try_from(audience.len()).unwrap_or(u32::MAX);
+            audience.push(Seat { subscriber, elsewhere: Elsewhere::No });
+            places.push(Place { matcher, seat });
+        }
+        if places.len() > 1 {
+            for place in places {
+                if let Some(seat) = seat_mut(&mut self.audiences, *place) {
+                    seat.elsewhere = Elsewhere::Maybe;
+                }
+            }
+        }
+    }
+
+    /// Takes matchers away from what `subscriber` receives. Those it does not have are ignored;
+    /// with the last one the subscriber is gone.
+    pub fn leave(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
+        for &matcher in matchers {
+            let Some(places) = self.members.get_mut(&subscriber) else { return };
+            let Some(index) = places.iter().position(|place| place.matcher == matcher) else {
+                continue;
+            };
+            let place = places.swap_remove(index);
+            if places.is_empty() {
+                self.members.remove(&subscriber);
+            }
+            self.vacate(place);
+        }
+        if self.members.capacity() > 1024 && self.members.len() < self.members.capacity() / 4 {
+            self.members.shrink_to(self.members.len() * 2);
+            self.audiences.shrink_to(self.audiences.len() * 2);
+        }
+    }
+
+    /// Replaces the content of `receivers` with the subscribers of any of the `matching` matchers,
+    /// each once, in no particular order.
+    ///
+    /// `matching` is as [`MatcherIndex::matching`](crate::MatcherIndex::matching) gives it: sorted
+    /// and without duplicates.
+    pub fn route(&self, matching: &[MatcherId], receivers: &mut Vec<SubscriberId>) {
+        debug_assert!(matching.is_sorted_by(|one, next| one < next), "sorted, each once");
+        receivers.clear();
+        for &matcher in matching {
+            let Some(audience) = self.audiences.get(&matcher) else { continue };
+            if matching.len() == 1 {
+                receivers.extend(audience.iter().map(|seat| seat.subscriber));
+                continue;
+            }
+            for seat in audience {
+                if seat.elsewhere == Elsewhere::No || self.meets_first(*seat, matcher, matching) {
+                    receivers.push(seat.subscriber);
+                }
+            }
+        }
+    }
+
+    /// Returns how many subscribers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Returns whether there are no subscribers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Returns whether `matcher` is the least of those in `matching` that this subscriber has, so
+    /// that the subscriber is taken there and nowhere else.
+    fn meets_first(&self, seat: Seat, matcher: MatcherId, matching: &[MatcherId]) -> bool {
+        let Some(places) = self.members.get(&seat.subscriber) else { return false };
+        !places
+            .iter()
+            .any(|place| place.matcher < matcher && matching.binary_search(&place.matcher).is_ok())
+    }
+
+    /// Empties a seat; the last one of the audience takes it.
+    fn vacate(&mut self, place: Place) {
+        let Some(audience) = self.audiences.get_mut(&place.matcher) else { return };
+        let index = place.seat as usize;
+        audience.swap_remove(index);
+        if let Some(moved) = audience.get(index) {
+            let places = self.members.get_mut(&moved.subscriber);
+            let place_of_moved = places
+                .into_iter()
+                .flatten()
+                .find(|other| other.matcher == place.matcher);
+            if let Some(other) = place_of_moved {
+                other.seat = place.seat;
+            }
+        }
+        if audience.is_empty() {
+            self.audiences.remove(&place.matcher);
+        } else if audience.spilled() && audience.len() < audience.capacity() / 4 {
+            audience.shrink_to_fit();
+        }
+    }
+}
+
+fn seat_mut(
+    audiences: &mut HashMap<MatcherId, SmallVec<[Seat; 2]>, RandomState>,
+    place: Place,
+) -> Option<&mut Seat> {
+    audiences.get_mut(&place.matcher)?.get_mut(place.seat as usize)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The ids that the hub makes: a position under a seal. No table of ids is needed to find the
+//! position again, and an id tells a subscriber nothing about how much was published.
+//!
+//! ```text
+//! tag    = the low 58 bits of SipHash-2-4(key 1, position)
+//! masked = position XOR SipHash-2-4(key 2, tag)
+//!
+//! urn:uuid:tttttttt-tttt-8ttm-vmmm-mmmmmmmmmmmm      t: tag, m: masked, v: variant and masked
+//! ```
+//!
+//! The tag is at once the check and the nonce of the mask (the shape of a synthetic initialization
+//! vector, RFC 5297), so equal positions give equal ids and a made-up id opens with probability
+//! 2⁻⁵⁸. UUID version 8 is the one whose bits are ours: RFC 9562, 5.8.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+use uuid::Uuid;
+
+use crate::event_id::EventId;
+use crate::position::Position;
+
+/// Turns positions into event ids and back. Made once for each epoch of a history.
+#[derive(Clone)]
+pub struct IdSeal {
+    tag_key: [u8; 16],
+    mask_key: [u8; 16],
+}
+
+impl IdSeal {
+    /// Takes 32 secret bytes, which must stay the same as long as the history does.
+    #[must_use]
+    pub fn new(secret: [u8; 32]) -> Self {
+        let mut tag_key = [0; 16];
+        let mut mask_key = [0; 16];
+        let (first, second) = secret.split_at(16);
+        tag_key.copy_from_slice(first);
+        mask_key.copy_from_slice(second);
+        Self { tag_key, mask_key }
+    }
+
+    /// Returns the id of the update at `position`.
+    ///
+    /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing": ids should be opaque.
+    #[must_use]
+    pub fn seal(&self, position: Position) -> EventId {
+        let tag = prf(&self.tag_key, position.get()) & TAG_MASK;
+        let masked = position.get() ^ prf(&self.mask_key, tag);
+        EventId::from_hub(&text(tag, masked))
+    }
+
+    /// Returns the position that `id` stands for, or nothing if this seal did not make it.
+    ///
+    /// Only the one spelling that [`seal`](Self::seal) writes is accepted.
+    #[must_use]
+    pub fn open(&self, id: &str) -> Option<Position> {
+        let bits = Uuid::try_parse(id.strip_prefix(PREFIX)?).ok()?.as_u128();
+        let (tag, masked) = unpack(bits);
+        if text(tag, masked) != id {
+            return None;
+        }
+        let position = masked ^ prf(&self.mask_key, tag);
+        (prf(&self.tag_key, position) & TAG_MASK == tag).then_some(Position::new(position))
+    }
+}
+
+impl std::fmt::Debug for IdSeal {
+    /// Says nothing: the keys are secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdSeal")
+    }
+}
+
+/// Writes the id: 48 bits of the tag, version 8, 10 bits of the tag, 2 of the masked position, the
+/// variant, and 62 bits of the masked position. RFC 9562, 4.1, 4.2 and 5.8.
+fn text(tag: u64, masked: u64) -> String {
+    let high = (u128::from(tag >> 10) << 80)
+        | (u128::from(VERSION) << 76)
+        | (u128::from(tag & 0x3ff) << 66)
+        | (u128::from(masked >> 62) << 64);
+    let low = (u128::from(VARIANT) << 62) | u128::from(masked & LOW_62);
+    format!("{PREFIX}{}", Uuid::from_u128(high | low).hyphenated())
+}
+
+/// Reads tag and masked position, whatever version and variant say: who compares the text again
+/// sees whether they were right.
+fn unpack(bits: u128) -> (u64, u64) {
+    let (high, low) = Uuid::from_u128(bits).as_u64_pair();
+    let tag = ((high >> 16) << 10) | ((high >> 2) & 0x3ff);
+    let masked = ((high & 0b11) << 62) | (low & LOW_62);
+    (tag, masked)
+}
+
+fn prf(key: &[u8; 16], input: u64) -> u64 {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(&input.to_le_bytes());
+    hasher.finish()
+}
+
+const PREFIX: &str = "urn:uuid:";
+const TAG_MASK: u64 = (1 << 58) - 1;
+const LOW_62: u64 = (1 << 62) - 1;
+const VERSION: u64 = 8;
+const VARIANT: u64 = 0b10;
+
+#[cfg(test)]
+mod tests;

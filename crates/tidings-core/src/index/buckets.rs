@@ -1,0 +1,327 @@
+//! Where the index looks for URL patterns: those whose protocol, host and port are literals stand
+//! in a bucket for these and the literal beginning of their path; all others in one for the rest.
+//!
+//! A topic asks one bucket for each directory of its path, one for its whole path, and that of the
+//! rest. Within a bucket, a pattern that names a whole segment after its beginning, such as
+//! `x17` in `/:kind/x17`, is found by that segment. What is left stands in plain groups.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
+use hashbrown::{HashMap, HashTable};
+use slab::Slab;
+
+use crate::index::group::Group;
+use crate::index::{Entry, MatcherId, SHRINK_FROM};
+use crate::matcher::UrlPattern;
+use crate::subject::{Component, Parts};
+
+/// All URL patterns.
+#[derive(Debug, Default)]
+pub(super) struct Buckets {
+    keyed: Slab<Bucket>,
+    by_key: HashTable<usize>,
+    rest: Bucket,
+    hashing: RandomState,
+}
+
+/// Where one pattern stands, so that it can be taken away again.
+#[derive(Debug)]
+pub(super) struct Home {
+    /// A bucket by its key, or that of the rest.
+    bucket: Option<usize>,
+    anchor: Option<Box<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    key: Key,
+    plain: Group,
+    by_segment: HashMap<Box<str>, Group, RandomState>,
+}
+
+/// What a topic's URL must have for a bucket to be asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Key {
+    protocol: Box<str>,
+    hostname: Box<str>,
+    port: Box<str>,
+    path: Path,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Path {
+    /// The path begins so, and this ends in a slash or is empty.
+    Directory(Box<str>),
+    /// The path is this.
+    Whole(Box<str>),
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self::Directory(Box::default())
+    }
+}
+
+impl Buckets {
+    pub(super) fn insert(
+        &mut self,
+        id: MatcherId,
+        pattern: &UrlPattern,
+        entries: &Slab<Entry>,
+    ) -> Home {
+        let key = Key::of(pattern);
+        let scope = scope(key.is_some());
+        let place = key.map(|key| self.place(key));
+        let bucket = match place {
+            Some(place) => self.keyed.get_mut(place).unwrap_or(&mut self.rest),
+            None => &mut self.rest,
+        };
+        // The segment that the fewest others have chosen so far.
+        let anchor = pattern
+            .anchors()
+            .iter()
+            .min_by_key(|anchor| bucket.by_segment.get(&***anchor).map_or(0, Group::len))
+            .cloned();
+        let group = match &anchor {
+            Some(anchor) => bucket.by_segment.entry(anchor.clone()).or_default(),
+            None => &mut bucket.plain,
+        };
+        group.insert(id, scope, entries);
+        Home { bucket: place, anchor }
+    }
+
+    /// `entries` does not contain the pattern any more.
+    pub(super) fn remove(
+        &mut self,
+        id: MatcherId,
+        pattern: &UrlPattern,
+        home: &Home,
+        entries: &Slab<Entry>,
+    ) {
+        let bucket = match home.bucket {
+            Some(place) => self.keyed.get_mut(place),
+            None => Some(&mut self.rest),
+        };
+        let Some(bucket) = bucket else { return };
+        let scope = scope(home.bucket.is_some());
+        match &home.anchor {
+            None => bucket.plain.remove(id, scope, entries),
+            Some(anchor) => {
+                if let Some(group) = bucket.by_segment.get_mut(&**anchor) {
+                    group.remove(id, scope, entries);
+                    if group.is_empty() {
+                        bucket.by_segment.remove(&**anchor);
+                    }
+                }
+                let (len, capacity) = (bucket.by_segment.len(), bucket.by_segment.capacity());
+                if len == 0 || (capacity > SHRINK_FROM && len < capacity / 4) {
+                    bucket.by_segment.shrink_to(len * 2);
+                }
+            }
+        }
+        if let Some(place) = home.bucket
+            && bucket.is_empty()
+        {
+            self.forget(place, pattern);
+        }
+    }
+
+    /// Appends the patterns that match `url`; one may be appended more than once.
+    pub(super) fn matching(
+        &self,
+        url: &Parts,
+        entries: &Slab<Entry>,
+        out: &mut Vec<MatcherId>,
+    ) {
+        let segments = url.segments();
+        let mut ask = |bucket: &Bucket, directory: usize, scope| {
+            bucket.plain.matching(url, scope, entries, out);
+            if bucket.by_segment.is_empty() {
+                return;
+            }
+            for (_, segment) in segments.iter().filter(|(start, _)| *start >= directory) {
+                if let Some(group) = bucket.by_segment.get(*segment) {
+                    group.matching(url, scope, entries, out);
+                }
+            }
+        };
+        ask(&self.rest, 0, scope(false));
+        if self.keyed.is_empty() {
+            return;
+        }
+        let path = url.get(Component::Pathname);
+        let origin = Origin::of_url(url);
+        let mut hasher = origin.hasher(&self.hashing);
+        let mut found = |hash, directory: Option<&str>| {
+            let place = self.by_key.find(hash, |&place| {
+                self.keyed.get(place).is_some_and(|bucket| {
+                    origin == bucket.key.origin() && bucket.key.path.is(directory, path)
+                })
+            });
+            if let Some(bucket) = place.and_then(|&place| self.keyed.get(place)) {
+                ask(bucket, directory.map_or(path.len(), str::len), scope(true));
+            }
+        };
+        found(whole(&hasher, path), None);
+        found(hasher.finish(), Some(""));
+        for directory in directories(path).take(DIRECTORIES_MAX) {
+            hasher.write(directory.last.as_bytes());
+            found(hasher.finish(), Some(directory.all));
+        }
+    }
+
+    /// Returns the bucket with this key, made if it is not there.
+    fn place(&mut self, key: Key) -> usize {
+        let hash = key.hash(&self.hashing);
+        let found = self
+            .by_key
+            .find(hash, |&place| self.keyed.get(place).is_some_and(|bucket| bucket.key == key));
+        if let Some(&place) = found {
+            return place;
+        }
+        let place = self.keyed.insert(Bucket { key, ..Bucket::default() });
+        let (keyed, hashing) = (&self.keyed, &self.hashing);
+        self.by_key.insert_unique(hash, place, |&place| rehash(keyed, hashing, place));
+        place
+    }
+
+    fn forget(&mut self, place: usize, pattern: &UrlPattern) {
+        let Some(key) = Key::of(pattern) else { return };
+        let hash = key.hash(&self.hashing);
+        if let Ok(found) = self.by_key.find_entry(hash, |&other| other == place) {
+            found.remove();
+        }
+        self.keyed.try_remove(place);
+        let len = self.keyed.len();
+        if self.by_key.capacity() > SHRINK_FROM && len < self.by_key.capacity() / 4 {
+            let (keyed, hashing) = (&self.keyed, &self.hashing);
+            self.by_key.shrink_to(len * 2, |&place| rehash(keyed, hashing, place));
+        }
+        if self.keyed.capacity() > SHRINK_FROM && len < self.keyed.capacity() / 4 {
+            self.keyed.shrink_to_fit();
+        }
+    }
+}
+
+impl Bucket {
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.by_segment.is_empty()
+    }
+}
+
+impl Key {
+    /// Returns the key of a pattern, unless it belongs to the rest.
+    fn of(pattern: &UrlPattern) -> Option<Self> {
+        let path = match pattern.literal(Component::Pathname) {
+            Some(path) => Path::Whole(path.into()),
+            None => Path::Directory(
+                directories(pattern.directory())
+                    .take(DIRECTORIES_MAX)
+                    .last()
+                    .map_or("", |directory| directory.all)
+                    .into(),
+            ),
+        };
+        Some(Self {
+            protocol: pattern.literal(Component::Protocol)?.into(),
+            hostname: pattern.literal(Component::Hostname)?.into(),
+            port: pattern.literal(Component::Port)?.into(),
+            path,
+        })
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin { protocol: &self.protocol, hostname: &self.hostname, port: &self.port }
+    }
+
+    fn hash(&self, hashing: &RandomState) -> u64 {
+        let mut hasher = self.origin().hasher(hashing);
+        match &self.path {
+            Path::Whole(path) => whole(&hasher, path),
+            Path::Directory(path) => {
+                for directory in directories(path) {
+                    hasher.write(directory.last.as_bytes());
+                }
+                hasher.finish()
+            }
+        }
+    }
+}
+
+impl Path {
+    /// Returns whether this is `directory`, or without one the whole `path`.
+    fn is(&self, directory: Option<&str>, path: &str) -> bool {
+        match (self, directory) {
+            (Self::Directory(own), Some(directory)) => **own == *directory,
+            (Self::Whole(own), None) => **own == *path,
+            (Self::Directory(_), None) | (Self::Whole(_), Some(_)) => false,
+        }
+    }
+}
+
+/// What a bucket's patterns have in common before the path.
+#[derive(PartialEq, Eq)]
+struct Origin<'a> {
+    protocol: &'a str,
+    hostname: &'a str,
+    port: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    fn of_url(url: &'a Parts) -> Self {
+        Self {
+            protocol: url.get(Component::Protocol),
+            hostname: url.get(Component::Hostname),
+            port: url.get(Component::Port),
+        }
+    }
+
+    /// Returns a hasher that the directories of a path are to be written to, one after another.
+    fn hasher(&self, hashing: &RandomState) -> <RandomState as BuildHasher>::Hasher {
+        let mut hasher = hashing.build_hasher();
+        for part in [self.protocol, self.hostname, self.port] {
+            hasher.write(part.as_bytes());
+            hasher.write_u8(0xff);
+        }
+        hasher
+    }
+}
+
+/// Hashes a path that is a literal from end to end.
+fn whole(origin: &<RandomState as BuildHasher>::Hasher, path: &str) -> u64 {
+    let mut hasher = origin.clone();
+    hasher.write_u8(0xfe);
+    hasher.write(path.as_bytes());
+    hasher.finish()
+}
+
+/// A beginning of a path that ends in a slash.
+struct Directory<'a> {
+    all: &'a str,
+    /// What it has more than the one before.
+    last: &'a str,
+}
+
+/// Returns every beginning of `path` that ends in a slash, the shortest first.
+fn directories(path: &str) -> impl Iterator<Item = Directory<'_>> {
+    let mut start = 0;
+    path.match_indices('/').filter_map(move |(slash, _)| {
+        let last = path.get(start..=slash)?;
+        start = slash + 1;
+        Some(Directory { all: path.get(..=slash)?, last })
+    })
+}
+
+fn rehash(keyed: &Slab<Bucket>, hashing: &RandomState, place: usize) -> u64 {
+    keyed.get(place).map_or(0, |bucket| bucket.key.hash(hashing))
+}
+
+/// Returns the first component that patterns of one bucket can differ in.
+fn scope(keyed: bool) -> Component {
+    if keyed { Component::Pathname } else { Component::Protocol }
+}
+
+/// Slashes in the beginning of a path that buckets are told apart by; a bound on how many a topic
+/// asks.
+const DIRECTORIES_MAX: usize = 16;

@@ -1,0 +1,37 @@
+//! The words and the rules of Tidings: topics, matchers, updates, grants, event ids, and who
+//! receives what.
+//!
+//! Nothing here reads a clock, a socket, a file, a random source or the environment, and nothing
+//! here starts a thread: whoever calls passes in what is needed. Bytes of protocols live in
+//! `tidings-wire`, which does not know this crate; the server joins the two.
+//!
+//! Specification: `draft-dunglas-mercure-08`, cited as "Mercure" with the title of the section.
+
+pub mod event_id;
+pub mod grant;
+pub mod hub;
+pub mod hub_url;
+pub mod id_seal;
+pub mod index;
+pub mod limits;
+pub mod matcher;
+pub mod position;
+pub mod subject;
+pub mod text;
+pub mod topic;
+pub mod update;
+
+pub use event_id::{Cursor, EventId, EventIdError};
+pub use grant::{Grants, GrantsError, PayloadRule};
+pub use hub::{Hub, SubscriberId};
+pub use hub_url::{HubUrl, HubUrlError};
+pub use id_seal::IdSeal;
+pub use index::{MatcherId, MatcherIndex};
+pub use matcher::{Matcher, MatcherError, MatcherType, PatternError};
+pub use position::Position;
+pub use subject::Subject;
+pub use text::forbidden_character;
+pub use topic::{Topic, TopicError};
+pub use update::{
+    Draft, EventType, EventTypeError, IdSource, Topics, TopicsError, Update, Visibility,
+};

@@ -1,0 +1,56 @@
+//! Every bound of the core, by name. Other crates read them here and invent none of their own for
+//! the same thing; bounds of bytes on the wire and of connections live with the server's options.
+
+/// Bytes in one topic.
+///
+/// Mercure, "Publication": hubs should limit the length of individual fields (413).
+pub const TOPIC_BYTES_MAX: usize = 4096;
+
+/// Bytes in one matcher's pattern, whatever its type.
+///
+/// Mercure, "Subscription": a pattern over the limit is answered with 400.
+pub const PATTERN_BYTES_MAX: usize = 4096;
+
+/// Groups, wildcards and names (`{`, `(`, `*`, `:` that are not escaped) in one URL pattern.
+///
+/// They decide what a pattern costs to compile and to test; literal text is nearly free.
+/// Mercure, "URL-Pattern Denial of Service".
+pub const PATTERN_GROUPS_MAX: usize = 64;
+
+/// Bytes that the compiled regular expression of one component of a URL pattern may take.
+///
+/// Testing costs at worst (states of the expression) × (bytes of the topic), so this bounds time
+/// as much as memory. Mercure, "URL-Pattern Denial of Service".
+pub const PATTERN_REGEX_BYTES_MAX: usize = 32 * 1024;
+
+/// Matchers of one subscriber.
+///
+/// Mercure, "Subscription": a request with more is answered with 400.
+pub const MATCHERS_PER_SUBSCRIBER_MAX: usize = 100;
+
+/// Topics of one update, the canonical one included.
+///
+/// Mercure, "Publication": a request with more is answered with 413.
+pub const TOPICS_PER_UPDATE_MAX: usize = 1000;
+
+/// Bytes in one event id, the publisher's or a cursor taken from a subscriber.
+pub const EVENT_ID_BYTES_MAX: usize = 1024;
+
+/// Bytes in one event type.
+pub const EVENT_TYPE_BYTES_MAX: usize = 256;
+
+/// Mercure authorization details in one token.
+///
+/// Mercure, "Authorization Details": a token with more is answered with 401 `invalid_token`.
+pub const TOKEN_DETAILS_MAX: usize = 100;
+
+/// Matchers in one token, over all its authorization details.
+///
+/// Mercure, "Authorization Details": a token with more is answered with 401 `invalid_token`.
+pub const TOKEN_MATCHERS_MAX: usize = 1000;
+
+/// Bytes in the body of one publication, if the configuration does not say otherwise.
+pub const PUBLISH_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes in the hub's own URL.
+pub const HUB_URL_BYTES_MAX: usize = 2048;

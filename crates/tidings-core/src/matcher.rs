@@ -1,0 +1,223 @@
+//! A matcher: what a subscriber asks for, and what a token grants. How many are asked at once is
+//! in [`index`](crate::index); how a URL pattern is read and tested is in `matcher/url_pattern.rs`.
+
+mod url_pattern;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::hub_url::HubUrl;
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_GROUPS_MAX};
+use crate::subject::Subject;
+use crate::text::forbidden_character;
+
+pub(crate) use url_pattern::UrlPattern;
+
+/// How a matcher's text is to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MatcherType {
+    /// Byte for byte. Mercure, "Exact Matching".
+    Exact,
+    /// A URL pattern, relative to the hub's URL. Mercure, "URL Pattern".
+    UrlPattern,
+}
+
+impl MatcherType {
+    /// Every type, for whoever advertises them.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::UrlPattern];
+
+    /// Returns the canonical name, as it stands in `match_…` parameters and in tokens.
+    ///
+    /// Mercure, "Summary of Matcher Types".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::UrlPattern => "urlpattern",
+        }
+    }
+
+    /// Returns the type with this name; case matters.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for MatcherType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An expression that topics match or do not. Read and compiled once; cloning shares it.
+///
+/// Two matchers are equal if type and text are; the text is never normalised, since subscriptions
+/// are shown as they were asked for.
+#[derive(Clone)]
+pub struct Matcher(Arc<Inner>);
+
+struct Inner {
+    kind: MatcherType,
+    pattern: Box<str>,
+    test: Test,
+}
+
+/// How a matcher decides.
+#[derive(Debug)]
+pub(crate) enum Test {
+    /// Every topic matches. Mercure, "Matcher Types": `*` means this for every type.
+    Any,
+    /// The text is the topic.
+    Exact,
+    /// The topic's URL matches.
+    UrlPattern(Box<UrlPattern>),
+}
+
+impl Matcher {
+    /// Reads a matcher as a subscriber or a token gave it.
+    ///
+    /// A URL pattern takes some ten microseconds to compile, and more with groups.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `pattern` breaks. Mercure, "Subscription" and "Matcher Types".
+    pub fn parse(kind: MatcherType, pattern: &str, hub: &HubUrl) -> Result<Self, MatcherError> {
+        if pattern.is_empty() {
+            return Err(MatcherError::Empty);
+        }
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return Err(MatcherError::TooLong { bytes: pattern.len(), max: PATTERN_BYTES_MAX });
+        }
+        if let Some(character) = forbidden_character(pattern) {
+            return Err(MatcherError::ForbiddenCharacter { character });
+        }
+        let test = match kind {
+            _ if pattern == WILDCARD => Test::Any,
+            MatcherType::Exact => Test::Exact,
+            MatcherType::UrlPattern => {
+                Test::UrlPattern(Box::new(UrlPattern::parse(pattern, hub)?))
+            }
+        };
+        Ok(Self(Arc::new(Inner { kind, pattern: pattern.into(), test })))
+    }
+
+    /// Returns the type, as it was asked for.
+    #[must_use]
+    pub fn kind(&self) -> MatcherType {
+        self.0.kind
+    }
+
+    /// Returns the text, as it was asked for.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.0.pattern
+    }
+
+    /// Returns whether every topic matches because the text is `*`.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        matches!(self.0.test, Test::Any)
+    }
+
+    /// Returns whether `subject` matches. Linear in the subject's length.
+    #[must_use]
+    pub fn matches(&self, subject: &Subject) -> bool {
+        match &self.0.test {
+            Test::Any => true,
+            Test::Exact => *self.0.pattern == *subject.text(),
+            Test::UrlPattern(pattern) => subject.url().is_some_and(|url| pattern.matches(url)),
+        }
+    }
+
+    pub(crate) fn test(&self) -> &Test {
+        &self.0.test
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.kind() == other.kind() && self.pattern() == other.pattern())
+    }
+}
+
+impl Eq for Matcher {}
+
+impl Hash for Matcher {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind().hash(state);
+        self.pattern().hash(state);
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:?}", self.kind(), self.pattern())
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pattern())
+    }
+}
+
+/// Why a text is no matcher.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MatcherError {
+    /// No topic is empty, so nothing could ever match.
+    #[error("a matcher is empty")]
+    Empty,
+    /// The text contains an invisible character.
+    #[error("a matcher contains {character:?}, a control or format character")]
+    ForbiddenCharacter {
+        /// The first one.
+        character: char,
+    },
+    /// The text is longer than the limit.
+    #[error("a matcher has {bytes} bytes, more than {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The text is no URL pattern.
+    #[error("a matcher is not a usable URL pattern: {0}")]
+    Pattern(#[from] PatternError),
+}
+
+/// Why a text is no URL pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A `{`, `(`, `:name`, modifier or `\` stands where none may, or a name stands twice.
+    #[error("its groups cannot be read")]
+    Syntax,
+    /// A literal part cannot stand where it does in a URL.
+    #[error("one of its parts cannot stand in a URL ({0})")]
+    Url(#[from] url::ParseError),
+    /// The expression in a `(…)` is wrong, or needs what no linear-time engine offers.
+    #[error(
+        "a regular expression in it cannot be read; look-around and back-references are not supported"
+    )]
+    Regexp,
+    /// Testing it would cost too much.
+    #[error("the regular expression it stands for needs more than {max} bytes")]
+    TooComplex {
+        /// The limit.
+        max: usize,
+    },
+    /// Testing it would cost too much.
+    #[error("it has {count} groups, wildcards and names, more than {PATTERN_GROUPS_MAX}")]
+    TooManyGroups {
+        /// How many.
+        count: usize,
+    },
+}
+
+const WILDCARD: &str = "*";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,442 @@
+//! One compiled URL pattern, kept small. The crate `urlpattern` reads the text; what it compiles
+//! (sixteen regular expressions for each pattern) is thrown away for the few tests that are left
+//! when literals and plain wildcards need no regular expression.
+//!
+//! Every component of a parsed URL is ASCII. So the expressions are compiled without Unicode
+//! classes where their syntax allows it, which keeps them and the time they take small.
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind, Look};
+use urlpattern::matcher::InnerMatcher;
+use urlpattern::regexp::RegExp;
+use urlpattern::{RegexSyntax, UrlPatternInit, UrlPatternOptions};
+
+use crate::hub_url::HubUrl;
+use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
+use crate::matcher::PatternError;
+use crate::subject::{Component, Parts};
+
+/// A URL pattern, compiled. WHATWG URL Pattern; `ignoreCase` is never on.
+#[derive(Debug)]
+pub(crate) struct UrlPattern {
+    /// In the order of [`Component::ALL`].
+    tests: [ComponentTest; Component::ALL.len()],
+    /// What any matching path begins with, up to and with its last slash.
+    directory: Box<str>,
+    /// Whole path segments that any matching path contains; without those of the directory, if
+    /// the pattern is looked up by its directory.
+    anchors: Box<[Box<str>]>,
+}
+
+impl UrlPattern {
+    /// Reads a constructor string, relative to the hub's URL. Mercure, "URL Pattern".
+    pub(crate) fn parse(pattern: &str, hub: &HubUrl) -> Result<Self, PatternError> {
+        let count = groups(pattern);
+        if count > PATTERN_GROUPS_MAX {
+            return Err(PatternError::TooManyGroups { count });
+        }
+        if closes_unopened_bracket(pattern) {
+            return Err(PatternError::Url(url::ParseError::InvalidIpv6Address));
+        }
+        // The base is for relative patterns only. With one, the standard would put the directory
+        // of the base before the path of `urn\:isbn\:*`, which then no topic could match.
+        let absolute = UrlPatternInit::parse_constructor_string::<Source>(pattern, None);
+        let init = match absolute {
+            Err(urlpattern::Error::BaseUrlRequired) => {
+                let base = Some(hub.url().clone());
+                UrlPatternInit::parse_constructor_string::<Source>(pattern, base)
+            }
+            other => other,
+        };
+        let init = init.map_err(|error| reason(&error))?;
+        let parsed =
+            urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
+                .map_err(|error| reason(&error))?;
+        let pathname = parsed.pathname.regexp.as_ref().ok().map(|source| source.0.clone());
+        let tests = [
+            ComponentTest::new(parsed.protocol)?,
+            ComponentTest::new(parsed.username)?,
+            ComponentTest::new(parsed.password)?,
+            ComponentTest::new(parsed.hostname)?,
+            ComponentTest::new(parsed.port)?,
+            ComponentTest::new(parsed.pathname)?,
+            ComponentTest::new(parsed.search)?,
+            ComponentTest::new(parsed.hash)?,
+        ];
+        let mut pattern = Self { tests, directory: Box::default(), anchors: Box::default() };
+        if let Some(source) = pathname {
+            pattern.read_path(&source);
+        }
+        Ok(pattern)
+    }
+
+    /// Finds the literals that any matching path contains, in `source`, the path's whole
+    /// expression.
+    fn read_path(&mut self, source: &str) {
+        let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+        let Ok(path) = parser.parse(source) else { return };
+        self.directory = directory(&path).into();
+        // Those that are looked up by directory or whole path need no segment of these.
+        self.anchors = if !self.has_literal_origin() {
+            anchors(&path, 0)
+        } else if self.literal(Component::Pathname).is_none() {
+            anchors(&path, self.directory.len())
+        } else {
+            Box::default()
+        };
+    }
+
+    /// Returns whether every component matches.
+    pub(crate) fn matches(&self, url: &Parts) -> bool {
+        // The path differs most often, and any other component rarely decides.
+        self.test(Component::Pathname).matches(url.get(Component::Pathname))
+            && Component::ALL
+                .into_iter()
+                .zip(&self.tests)
+                .all(|(component, test)| test.matches(url.get(component)))
+    }
+
+    /// Returns the text that `component` must be, if it is a literal.
+    pub(crate) fn literal(&self, component: Component) -> Option<&str> {
+        match self.test(component) {
+            ComponentTest::Literal(literal) => Some(literal),
+            ComponentTest::Any | ComponentTest::Capture { .. } | ComponentTest::Regex { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Returns the literal beginning of the path, up to and with its last slash.
+    pub(crate) fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Returns whole path segments that any matching path contains, apart from those of the
+    /// directory if the pattern is looked up by it. The longest come first.
+    pub(crate) fn anchors(&self) -> &[Box<str>] {
+        &self.anchors
+    }
+
+    /// Returns whether protocol, host and port are literals, so that the pattern can be looked up
+    /// by them.
+    pub(crate) fn has_literal_origin(&self) -> bool {
+        [Component::Protocol, Component::Hostname, Component::Port]
+            .into_iter()
+            .all(|component| self.literal(component).is_some())
+    }
+
+    /// Returns a regular expression that [`Parts::from`] `first` matches for every matching URL.
+    /// For others it may match too.
+    pub(crate) fn filter(&self, first: Component) -> String {
+        let mut filter = String::from("^");
+        for test in self.tests.iter().skip(first as usize) {
+            test.write_filter(&mut filter);
+            filter.push_str("\\n");
+        }
+        filter.push('$');
+        filter
+    }
+
+    fn test(&self, component: Component) -> &ComponentTest {
+        let [protocol, username, password, hostname, port, pathname, search, hash] = &self.tests;
+        match component {
+            Component::Protocol => protocol,
+            Component::Username => username,
+            Component::Password => password,
+            Component::Hostname => hostname,
+            Component::Port => port,
+            Component::Pathname => pathname,
+            Component::Search => search,
+            Component::Hash => hash,
+        }
+    }
+}
+
+/// What one component must be.
+#[derive(Debug)]
+enum ComponentTest {
+    /// Anything.
+    Any,
+    /// Just this.
+    Literal(Box<str>),
+    /// Something between two literals, without the one character.
+    Capture { prefix: Box<str>, suffix: Box<str>, without: Option<char>, may_be_empty: bool },
+    /// What the expression matches, between two literals.
+    Regex { prefix: Box<str>, suffix: Box<str>, regex: Regex, classes: Classes },
+}
+
+/// How an expression's classes are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Classes {
+    Ascii,
+    Unicode,
+}
+
+impl ComponentTest {
+    fn new(component: urlpattern::component::Component<Source>) -> Result<Self, PatternError> {
+        let matcher = component.matcher;
+        let (prefix, suffix) = (matcher.prefix.into_boxed_str(), matcher.suffix.into_boxed_str());
+        Ok(match matcher.inner {
+            InnerMatcher::Literal { literal } => Self::Literal(literal.into()),
+            InnerMatcher::SingleCapture { filter: None, allow_empty: true }
+                if prefix.is_empty() && suffix.is_empty() =>
+            {
+                Self::Any
+            }
+            InnerMatcher::SingleCapture { filter, allow_empty } => {
+                Self::Capture { prefix, suffix, without: filter, may_be_empty: allow_empty }
+            }
+            InnerMatcher::RegExp { regexp } => {
+                let source = regexp.map_err(|error| reason(&error))?;
+                let (regex, classes) = compile(&source.0)?;
+                Self::Regex { prefix, suffix, regex, classes }
+            }
+        })
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Literal(literal) => **literal == *text,
+            Self::Capture { prefix, suffix, without, may_be_empty } => {
+                between(text, prefix, suffix).is_some_and(|middle| {
+                    (*may_be_empty || !middle.is_empty())
+                        && !without.is_some_and(|character| middle.contains(character))
+                })
+            }
+            Self::Regex { prefix, suffix, regex, .. } => between(text, prefix, suffix)
+                .is_some_and(|middle| regex.is_match(middle.as_bytes())),
+        }
+    }
+
+    fn write_filter(&self, filter: &mut String) {
+        match self {
+            Self::Any => filter.push_str("(?-u:.*)"),
+            Self::Literal(literal) => filter.push_str(&regex::escape(literal)),
+            Self::Capture { prefix, suffix, without, may_be_empty } => {
+                filter.push_str(&regex::escape(prefix));
+                filter.push_str("(?-u:[^\\n");
+                if let Some(character) = without {
+                    filter.push_str(&regex::escape(character.encode_utf8(&mut [0; 4])));
+                }
+                filter.push_str(if *may_be_empty { "]*)" } else { "]+)" });
+                filter.push_str(&regex::escape(suffix));
+            }
+            Self::Regex { prefix, suffix, regex, classes } => {
+                filter.push_str(&regex::escape(prefix));
+                filter.push_str(if *classes == Classes::Ascii { "(?-u:" } else { "(?:" });
+                // Between two components, its anchors would stand in the middle of the text.
+                let source = regex.as_str();
+                let source = source.strip_prefix('^').unwrap_or(source);
+                filter.push_str(source.strip_suffix('$').unwrap_or(source));
+                filter.push(')');
+                filter.push_str(&regex::escape(suffix));
+            }
+        }
+    }
+}
+
+/// Returns what stands between `prefix` and `suffix`, if both are there without overlapping.
+fn between<'a>(text: &'a str, prefix: &str, suffix: &str) -> Option<&'a str> {
+    text.strip_prefix(prefix)?.strip_suffix(suffix)
+}
+
+/// A regular expression that `urlpattern` made, not compiled unless it is asked to match while the
+/// pattern is still being read, which happens to the protocol only.
+#[derive(Debug)]
+struct Source(String);
+
+impl RegExp for Source {
+    fn syntax() -> RegexSyntax {
+        RegexSyntax::Rust
+    }
+
+    fn parse(pattern: &str, _flags: &str, _force_eval: bool) -> Result<Self, ()> {
+        Ok(Self(pattern.to_owned()))
+    }
+
+    fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
+        let (regex, _) = compile(&self.0).ok()?;
+        regex.is_match(text.as_bytes()).then(Vec::new)
+    }
+
+    fn pattern_string(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Compiles an expression that will see ASCII only.
+fn compile(source: &str) -> Result<(Regex, Classes), PatternError> {
+    let build = |unicode| {
+        // Unicode classes are wide, but of their states only those for ASCII are ever entered.
+        let max = PATTERN_REGEX_BYTES_MAX * if unicode { 8 } else { 1 };
+        RegexBuilder::new(source).unicode(unicode).size_limit(max).build()
+    };
+    let ascii = build(false).map(|regex| (regex, Classes::Ascii));
+    let either = ascii.or_else(|error| match error {
+        // `\p{L}` and the like exist with Unicode classes only.
+        regex::Error::Syntax(_) => build(true).map(|regex| (regex, Classes::Unicode)),
+        _ => Err(error),
+    });
+    either.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            PatternError::TooComplex { max: PATTERN_REGEX_BYTES_MAX }
+        }
+        _ => PatternError::Regexp,
+    })
+}
+
+fn reason(error: &urlpattern::Error) -> PatternError {
+    match error {
+        urlpattern::Error::Url(error) => PatternError::Url(*error),
+        urlpattern::Error::RegExp(()) => PatternError::Regexp,
+        urlpattern::Error::Tokenizer(urlpattern_error, _) => {
+            if urlpattern_error.to_string().starts_with("invalid regex") {
+                PatternError::Regexp
+            } else {
+                PatternError::Syntax
+            }
+        }
+        urlpattern::Error::Parser(_)
+        | urlpattern::Error::BaseUrlRequired
+        | urlpattern::Error::BaseUrlWithInit => PatternError::Syntax,
+    }
+}
+
+/// Counts what makes a pattern more than a literal.
+fn groups(pattern: &str) -> usize {
+    let mut count = 0;
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => {
+                characters.next();
+            }
+            '{' | '(' | '*' | ':' => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Returns whether the host may close a `[` that it did not open, which no host does.
+///
+/// `urlpattern` 0.6.0 counts such brackets down below zero, which panics where overflow is
+/// checked. So the host is found here as its constructor-string parser finds it; where that would
+/// need the whole parser, both readings are tried and an odd pattern is refused too often.
+fn closes_unopened_bracket(pattern: &str) -> bool {
+    let plain = plain_characters(pattern);
+    let Some((_, after)) = plain.split_once(':') else { return false };
+    let authority = after.strip_prefix("//").unwrap_or(after).split('/').next().unwrap_or("");
+    let host = authority.split_once('@').map_or("", |(_, host)| host);
+    closes_before_it_opens(authority) || closes_before_it_opens(host)
+}
+
+fn closes_before_it_opens(text: &str) -> bool {
+    let mut open = 0_usize;
+    text.chars().any(|character| {
+        match character {
+            '[' => open += 1,
+            ']' if open == 0 => return true,
+            ']' => open -= 1,
+            _ => {}
+        }
+        false
+    })
+}
+
+/// Returns `pattern` without its `{…}`, `(…)` and names: what may delimit the parts of a URL.
+fn plain_characters(pattern: &str) -> String {
+    let mut plain = String::new();
+    let mut depth = 0_usize;
+    let mut rest = pattern.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            '(' => match after_expression(rest.as_str()) {
+                Some(after) => rest = after.chars(),
+                None if depth == 0 => plain.push(character),
+                None => {}
+            },
+            ':' if rest.as_str().starts_with(|next: char| next.is_alphabetic() || next == '_') => {}
+            '\\' => plain.extend(rest.next().filter(|_| depth == 0)),
+            _ if depth == 0 => plain.push(character),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// Returns what follows the `)` that ends an expression, if `text` begins with a sound one.
+///
+/// WHATWG URL Pattern, "tokenize": ASCII only, no `?` at the start, nested groups begin with `(?`.
+fn after_expression(text: &str) -> Option<&str> {
+    let mut depth = 1_usize;
+    let mut characters = text.char_indices().peekable();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '?' if index == 0 => return None,
+            '\\' => {
+                characters.next().filter(|(_, escaped)| escaped.is_ascii())?;
+            }
+            '(' => {
+                characters.peek().filter(|(_, next)| *next == '?')?;
+                depth += 1;
+            }
+            ')' if depth > 1 => depth -= 1,
+            ')' if index == 0 => return None,
+            ')' => return text.get(index + 1..),
+            _ if !character.is_ascii() => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Returns the literal beginning of `path`, up to and with its last slash.
+fn directory(path: &Hir) -> &str {
+    let [first, second, ..] = items(path) else { return "" };
+    let prefix = literal(second).filter(|_| is_look(first, Look::Start)).unwrap_or("");
+    prefix.rfind('/').and_then(|slash| prefix.get(..=slash)).unwrap_or("")
+}
+
+/// Returns whole segments, beginning at or after byte `from`, that every match of `path` contains.
+///
+/// Only literals that stand in every match count: those of the outermost sequence. A segment is
+/// whole between two slashes of one literal, and from a slash to the end of the path.
+fn anchors(path: &Hir, from: usize) -> Box<[Box<str>]> {
+    let items = items(path);
+    let mut found: Vec<Box<str>> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(text) = literal(item) else { continue };
+        let first = index == 1 && items.first().is_some_and(|item| is_look(item, Look::Start));
+        // The last slash of the directory begins the first segment after it.
+        let text = if first { text.get(from.saturating_sub(1)..).unwrap_or("") } else { text };
+        let mut pieces: Vec<&str> = text.split('/').collect();
+        if index + 2 != items.len() || !items.last().is_some_and(|item| is_look(item, Look::End)) {
+            pieces.pop();
+        }
+        let whole = pieces.into_iter().skip(1).filter(|piece| !piece.is_empty());
+        found.extend(whole.map(Box::from));
+    }
+    found.sort_by_key(|segment| std::cmp::Reverse(segment.len()));
+    found.truncate(ANCHORS_MAX);
+    found.into()
+}
+
+fn items(hir: &Hir) -> &[Hir] {
+    if let HirKind::Concat(items) = hir.kind() { items } else { std::slice::from_ref(hir) }
+}
+
+fn literal(item: &Hir) -> Option<&str> {
+    let HirKind::Literal(literal) = item.kind() else { return None };
+    std::str::from_utf8(&literal.0).ok()
+}
+
+fn is_look(item: &Hir, look: Look) -> bool {
+    *item.kind() == HirKind::Look(look)
+}
+
+/// The longest ones tell patterns apart best.
+const ANCHORS_MAX: usize = 4;

@@ -1,0 +1,50 @@
+//! A place in our own history. What a subscriber sees of it is an event id.
+
+use std::fmt;
+
+/// A place in the history of this hub: 1 for the first update, then without holes.
+///
+/// Never leaves the process in the clear; see [`IdSeal`](crate::IdSeal).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(u64);
+
+impl Position {
+    /// Before everything.
+    pub const ZERO: Self = Self(0);
+
+    /// Makes a position from its number, for whoever stores it.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the position that follows. The last one, which no history reaches, follows itself.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Position;
+
+    #[test]
+    fn positions_are_dense_and_start_after_zero() {
+        assert_eq!(Position::ZERO.next(), Position::new(1));
+        assert!(Position::ZERO < Position::new(1));
+        assert_eq!(Position::new(u64::MAX).next().get(), u64::MAX);
+    }
+}

@@ -1,0 +1,137 @@
+//! A topic made ready for matching: its text, and the URL that it means to this hub in pieces.
+
+use smallvec::SmallVec;
+use url::{Url, quirks};
+
+use crate::hub_url::HubUrl;
+use crate::topic::Topic;
+
+/// A topic made ready for matching. Making one costs a URL parse, so it is made once per topic of
+/// an update, however many matchers are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    text: Box<str>,
+    url: Option<Parts>,
+}
+
+impl Subject {
+    /// Resolves `topic` against the hub's URL.
+    ///
+    /// Mercure, "URL Pattern".
+    #[must_use]
+    pub fn new(topic: &Topic, hub: &HubUrl) -> Self {
+        Self::from_text(topic.as_str(), hub)
+    }
+
+    /// Takes any text as a topic: a matcher's own text, or the path of a request to the
+    /// subscription API.
+    ///
+    /// Mercure, "Payloads" and "Subscription API".
+    #[must_use]
+    pub fn from_text(text: &str, hub: &HubUrl) -> Self {
+        Self { text: text.into(), url: hub.resolve(text).map(|url| Parts::new(&url)) }
+    }
+
+    /// Returns the topic's text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the pieces of the topic's URL, or nothing if the topic is none.
+    pub(crate) fn url(&self) -> Option<&Parts> {
+        self.url.as_ref()
+    }
+}
+
+/// The components of a URL, as a URL pattern is tested against them: without the characters that
+/// delimit them. WHATWG URL Pattern, "match".
+///
+/// All stand in one text, each ended by a line feed, which no component can contain: so one regular
+/// expression can be asked about all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    joined: Box<str>,
+    /// Where each component ends, before its line feed.
+    ends: [usize; Component::ALL.len()],
+}
+
+impl Parts {
+    pub(crate) fn new(url: &Url) -> Self {
+        let mut joined = String::with_capacity(url.as_str().len() + Component::ALL.len());
+        let ends = Component::ALL.map(|component| {
+            joined.push_str(match component {
+                Component::Protocol => url.scheme(),
+                Component::Username => url.username(),
+                Component::Password => url.password().unwrap_or_default(),
+                Component::Hostname => url.host_str().unwrap_or_default(),
+                Component::Port => quirks::port(url),
+                Component::Pathname => url.path(),
+                Component::Search => url.query().unwrap_or_default(),
+                Component::Hash => url.fragment().unwrap_or_default(),
+            });
+            let end = joined.len();
+            joined.push('\n');
+            end
+        });
+        Self { joined: joined.into(), ends }
+    }
+
+    /// Returns `first` and the components after it, each ended by a line feed, in the order of
+    /// [`Component::ALL`].
+    pub(crate) fn from(&self, first: Component) -> &str {
+        self.joined.get(self.start(first)..).unwrap_or_default()
+    }
+
+    /// Returns one component.
+    pub(crate) fn get(&self, component: Component) -> &str {
+        let end = self.ends.get(component as usize).copied().unwrap_or_default();
+        self.joined.get(self.start(component)..end).unwrap_or_default()
+    }
+
+    /// Returns the path's segments that are not empty and follow a slash, each with the index of
+    /// its first byte.
+    pub(crate) fn segments(&self) -> SmallVec<[(usize, &str); 16]> {
+        let mut start = 0;
+        let all = self.get(Component::Pathname).split('/').map(|segment| {
+            let here = start;
+            start += segment.len() + 1;
+            (here, segment)
+        });
+        all.skip(1).filter(|(_, segment)| !segment.is_empty()).collect()
+    }
+
+    fn start(&self, component: Component) -> usize {
+        let before = (component as usize).checked_sub(1).and_then(|before| self.ends.get(before));
+        before.map_or(0, |end| end + 1)
+    }
+}
+
+/// The components of a URL, in the order in which [`Parts`] writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Component {
+    Protocol,
+    Username,
+    Password,
+    Hostname,
+    Port,
+    Pathname,
+    Search,
+    Hash,
+}
+
+impl Component {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Protocol,
+        Self::Username,
+        Self::Password,
+        Self::Hostname,
+        Self::Port,
+        Self::Pathname,
+        Self::Search,
+        Self::Hash,
+    ];
+}
+
+#[cfg(test)]
+mod tests;

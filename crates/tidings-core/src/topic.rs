@@ -1,0 +1,82 @@
+//! A topic: the name that updates are published under. Whether it lies in the hub's own namespace
+//! is for [`HubUrl::reserves`](crate::HubUrl::reserves) to say, since the hub may publish there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits::TOPIC_BYTES_MAX;
+use crate::text::forbidden_character;
+
+/// A name that updates are published under. Never empty, never `*`, no invisible characters, at
+/// most [`TOPIC_BYTES_MAX`] bytes. Compared byte for byte. Cloning shares the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(Arc<str>);
+
+impl Topic {
+    /// Reads a topic as a publisher sent it, or as the hub made it.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `text` breaks. Mercure, "Terminology" and "Publication".
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        if text.is_empty() {
+            return Err(TopicError::Empty);
+        }
+        if text == "*" {
+            return Err(TopicError::Wildcard);
+        }
+        if text.len() > TOPIC_BYTES_MAX {
+            return Err(TopicError::TooLong { bytes: text.len(), max: TOPIC_BYTES_MAX });
+        }
+        if let Some(character) = forbidden_character(text) {
+            return Err(TopicError::ForbiddenCharacter { character });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Returns the topic as it was published.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the shared text.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// Nothing could match it.
+    #[error("a topic is empty")]
+    Empty,
+    /// `*` is the matcher of everything, so no matcher could name this topic alone.
+    #[error("'*' is the wildcard matcher and cannot be a topic")]
+    Wildcard,
+    /// The topic contains an invisible character.
+    #[error("a topic contains {character:?}, a control or format character")]
+    ForbiddenCharacter {
+        /// The first one.
+        character: char,
+    },
+    /// The topic is longer than the limit.
+    #[error("a topic has {bytes} bytes, more than {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests;

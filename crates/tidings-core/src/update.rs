@@ -1,0 +1,225 @@
+//! An update: as a publisher wrote it ([`Draft`]), and as it stands in the history ([`Update`]).
+//! Who may publish or read it is in [`grant`](crate::grant).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::event_id::EventId;
+use crate::limits::{EVENT_TYPE_BYTES_MAX, TOPICS_PER_UPDATE_MAX};
+use crate::position::Position;
+use crate::text::forbidden_character;
+use crate::topic::Topic;
+
+/// An update on its way into the history, checked and granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What it is about.
+    pub topics: Topics,
+    /// What the subscriber's `onmessage` receives.
+    pub data: Arc<str>,
+    /// Who may receive it.
+    pub visibility: Visibility,
+    /// The publisher's own id. Without one the history gives a sealed position.
+    pub id: Option<EventId>,
+    /// The name of the event that the subscriber sees.
+    pub event_type: Option<EventType>,
+    /// How many milliseconds the subscriber is to wait before it reconnects.
+    pub retry_ms: Option<u64>,
+}
+
+/// An update in the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Its place. Later updates have greater ones.
+    pub position: Position,
+    /// Cursor that a subscriber may resume from.
+    pub id: EventId,
+    /// Who made the id.
+    pub id_source: IdSource,
+    /// Whether no earlier update that is retained has this id. A cursor leads to the first.
+    ///
+    /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
+    pub id_first: bool,
+    /// When the history took it, in Unix milliseconds.
+    pub published_ms: u64,
+    /// What it is about.
+    pub topics: Topics,
+    /// What the subscriber's `onmessage` receives.
+    pub data: Arc<str>,
+    /// Who may receive it.
+    pub visibility: Visibility,
+    /// The name of the event that the subscriber sees.
+    pub event_type: Option<EventType>,
+    /// How many milliseconds the subscriber is to wait before it reconnects.
+    pub retry_ms: Option<u64>,
+}
+
+/// Who may receive an update. Mercure, "Publication", field `private`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// Everyone whose matchers select it.
+    Public,
+    /// Of those, the subscribers whose grants cover one of its topics.
+    Private,
+}
+
+/// Who made the id of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdSource {
+    /// The history, from the position.
+    Hub,
+    /// Whoever published it.
+    Publisher,
+}
+
+/// The topics of one update: at least one, at most [`TOPICS_PER_UPDATE_MAX`], in the publisher's
+/// order. Cloning shares them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    canonical: Topic,
+    all: Arc<[Topic]>,
+}
+
+impl Topics {
+    /// Takes the topics in the order in which they were published.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicsError`] if there is none, or too many. Mercure, "Publication", field `topic`.
+    pub fn new(topics: Vec<Topic>) -> Result<Self, TopicsError> {
+        let canonical = topics.first().ok_or(TopicsError::None)?.clone();
+        if topics.len() > TOPICS_PER_UPDATE_MAX {
+            return Err(TopicsError::TooMany { count: topics.len(), max: TOPICS_PER_UPDATE_MAX });
+        }
+        Ok(Self { canonical, all: topics.into() })
+    }
+
+    /// Takes the one topic of an update that has no alternate topics.
+    #[must_use]
+    pub fn one(topic: Topic) -> Self {
+        Self { all: Arc::new([topic.clone()]), canonical: topic }
+    }
+
+    /// Returns the first topic, which names the updated resource. Mercure, "Terminology".
+    #[must_use]
+    pub fn canonical(&self) -> &Topic {
+        &self.canonical
+    }
+
+    /// Returns all topics, the canonical one first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Topic> {
+        self.all.iter()
+    }
+
+    /// Returns how many topics there are, the canonical one included.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there is always at least one")]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a Topics {
+    type Item = &'a Topic;
+    type IntoIter = std::slice::Iter<'a, Topic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Why a list of topics cannot belong to one update.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicsError {
+    /// An update is about something.
+    #[error("an update has no topic")]
+    None,
+    /// There are more topics than the limit.
+    #[error("an update has {count} topics, more than {max}")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// The name of an event, as `addEventListener` takes it. Cloning shares the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EventType(Arc<str>);
+
+impl EventType {
+    /// Reads an event type that a publisher supplied.
+    ///
+    /// A form field that is present and empty supplies none: whoever reads the form leaves it
+    /// out instead of passing `""` here.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `text` breaks. Mercure, "Publication", field `type`.
+    pub fn parse(text: &str) -> Result<Self, EventTypeError> {
+        if text.is_empty() {
+            return Err(EventTypeError::Empty);
+        }
+        if text == MERCURE {
+            return Err(EventTypeError::Reserved);
+        }
+        if text.len() > EVENT_TYPE_BYTES_MAX {
+            return Err(EventTypeError::TooLong { bytes: text.len(), max: EVENT_TYPE_BYTES_MAX });
+        }
+        if let Some(character) = forbidden_character(text) {
+            return Err(EventTypeError::ForbiddenCharacter { character });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Returns `mercure`, the type of the events that the hub itself makes and nobody else may.
+    ///
+    /// Mercure, "Reserved Hub Namespace".
+    #[must_use]
+    pub fn mercure() -> Self {
+        Self(MERCURE.into())
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no event type for a publisher to supply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EventTypeError {
+    /// An event without a name has no type at all.
+    #[error("an event type is empty")]
+    Empty,
+    /// Subscribers trust that events of this type come from the hub.
+    #[error("the event type 'mercure' is reserved for the hub")]
+    Reserved,
+    /// The type contains an invisible character.
+    #[error("an event type contains {character:?}, a control or format character")]
+    ForbiddenCharacter {
+        /// The first one.
+        character: char,
+    },
+    /// The type is longer than the limit.
+    #[error("an event type has {bytes} bytes, more than {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+const MERCURE: &str = "mercure";
+
+#[cfg(test)]
+mod tests;

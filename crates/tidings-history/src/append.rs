@@ -1,0 +1,74 @@
+//! What goes into the history, and what its publisher is told. Not the writing: `writer.rs`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tidings_core::{Draft, Update};
+
+use crate::storage::StorageError;
+
+/// Takes the result of one append, on the writer thread. Must not block.
+pub type Done = Box<dyn FnOnce(Result<Arc<Update>, AppendError>) + Send>;
+
+/// Takes each committed group, in order of position, on the writer thread. Must not block.
+///
+/// Called once the group is durable, and before the [`Done`]s of the group.
+pub type Deliver = Box<dyn FnMut(Vec<Arc<Update>>) + Send>;
+
+/// Returns the time in milliseconds since the Unix epoch.
+pub type Clock = Box<dyn Fn() -> u64 + Send>;
+
+/// One draft on its way to the writer.
+pub struct Append {
+    /// What to keep.
+    pub draft: Draft,
+    /// Takes the result. Called exactly once.
+    pub done: Done,
+}
+
+/// Why an update was not taken into the history.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// The storage refuses for as long as its fault lasts, and is tried again about once a second.
+    #[error("the history takes no updates until its fault is mended")]
+    Refused {
+        /// The fault: a full disk, for instance.
+        #[source]
+        cause: Arc<StorageError>,
+    },
+    /// A sync failed. The history takes no update any more: the process must end.
+    #[error("the history takes no updates any more, because a write is in doubt")]
+    Poisoned {
+        /// The failed sync.
+        #[source]
+        cause: Arc<StorageError>,
+    },
+}
+
+/// Why an append did not enter the queue. Gives back the unused [`Done`].
+pub enum Refused {
+    /// As many drafts wait as `queue_max` allows.
+    Full(Done),
+    /// The history was closed.
+    Closed(Done),
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full",
+            Self::Closed(_) => "Closed",
+        })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the queue of the history is full",
+            Self::Closed(_) => "the history is closed",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,0 +1,281 @@
+//! The door to the history: starts its two threads and hides their queues.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tidings_core::{Draft, IdSeal, Position};
+
+use crate::append::{Append, Clock, Deliver, Done, Refused};
+use crate::health::Health;
+use crate::options::{Kind, Options};
+use crate::published::{Bounds, Published, Stats};
+use crate::queue::{Queue, Rejected, Taken};
+use crate::reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+use crate::storage::{self, MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError};
+use crate::writer::Writer;
+
+/// The history as other threads see it. Clones share it.
+///
+/// When the last clone is dropped the threads end, after what is queued; only
+/// [`close`](Self::close) waits for that.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// Why a history could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] storage::OpenError),
+    /// The reading side of the storage cannot be opened.
+    #[error("the history cannot be opened for reading")]
+    Reader(#[source] StorageError),
+    /// A thread cannot be started.
+    #[error("a thread of the history cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Opens the history that `options` describe, and starts its threads.
+///
+/// `deliver` gets each committed group; `clock` is asked once for each.
+///
+/// # Errors
+///
+/// [`OpenError`] if the history cannot be used, for instance because another hub uses it.
+pub fn start(options: Options, deliver: Deliver, clock: Clock) -> Result<Handle, OpenError> {
+    let storage: Box<dyn Storage> = match &options.kind {
+        Kind::File { path } => Box::new(SqliteStorage::open(path, options.new_epoch)?),
+        Kind::Memory => Box::new(MemoryStorage::new(options.new_epoch)),
+        Kind::None => Box::new(NoStorage::new(options.new_epoch)),
+    };
+    start_with(storage, options, deliver, clock)
+}
+
+/// Starts the threads of a history that is kept in `storage`, whatever `options.kind` says.
+///
+/// # Errors
+///
+/// [`OpenError`] if the storage cannot be read or a thread cannot be started.
+fn start_with(
+    storage: Box<dyn Storage>,
+    options: Options,
+    deliver: Deliver,
+    clock: Clock,
+) -> Result<Handle, OpenError> {
+    let writer = Writer::new(storage, options.retention, deliver);
+    let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
+    let published = writer.published();
+    let reader = Reader::new(reader_storage, Arc::clone(&published), options.cache_bytes_max);
+    let appends = Arc::new(Queue::new(options.queue_max));
+    let reads = Arc::new(Queue::new(options.reads_max));
+    let shared = Shared {
+        seal: writer.seal().clone(),
+        kind: options.kind,
+        published,
+        appends: Arc::clone(&appends),
+        reads: Arc::clone(&reads),
+        threads: Mutex::new(Threads::default()),
+    };
+    // From here on an early return ends a thread that was started, because it drops `shared`.
+    let handle = Handle { shared: Arc::new(shared) };
+    let group_max = options.group_max.max(1);
+    let write = thread::Builder::new()
+        .name("history-write".into())
+        .spawn(move || write_loop(writer, &appends, &clock, group_max))
+        .map_err(OpenError::Thread)?;
+    let read = thread::Builder::new()
+        .name("history-read".into())
+        .spawn(move || read_loop(reader, &reads))
+        .map_err(OpenError::Thread)?;
+    *handle.shared.threads() = Threads { write: Some(write), read: Some(read) };
+    Ok(handle)
+}
+
+impl Handle {
+    /// Queues `draft` for the writer. Never waits.
+    ///
+    /// `done` is called on the writer thread: once the update is durable and delivered, or
+    /// with the reason why it was not taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with `done` unused, if the queue is full or the history closed.
+    pub fn append(&self, draft: Draft, done: Done) -> Result<(), Refused> {
+        self.shared.appends.push(Append { draft, done }).map_err(|rejected| match rejected {
+            Rejected::Full(append) => Refused::Full(append.done),
+            Rejected::Closed(append) => Refused::Closed(append.done),
+        })
+    }
+
+    /// Asks for the page that contains the position after `after`.
+    ///
+    /// The page is empty if nothing was committed after `after`. To read everything, ask again
+    /// with its `next` until it is empty. `reply` is called on the reader thread, or on this one
+    /// if the request cannot be queued.
+    pub fn read_page(&self, after: Position, reply: PageReply) {
+        let rejected = match self.shared.reads.push(Request::Page { after, reply }) {
+            Ok(()) => return,
+            Err(rejected) => rejected,
+        };
+        reject(rejected);
+    }
+
+    /// Finds out after which position a subscriber reads on that sends the cursor `cursor`.
+    ///
+    /// An id that the hub made is answered at once, on this thread, before this returns; one of
+    /// a publisher is looked up on the reader thread. An id that was used more than once stands
+    /// for its earliest update that is kept.
+    pub fn resolve(&self, cursor: Arc<str>, reply: ResolveReply) {
+        let bounds = self.bounds();
+        let unknown = Resolved::Unknown { oldest: bounds.oldest };
+        if self.shared.kind == Kind::None {
+            return reply(Ok(unknown));
+        }
+        // Nothing is missing if the update after the cursor is kept, even if the cursor's own
+        // is not.
+        if let Some(position) = self.shared.seal.open(&cursor)
+            && position.next() >= bounds.oldest
+            && position <= bounds.last
+        {
+            return reply(Ok(Resolved::After(position)));
+        }
+        if let Err(rejected) = self.shared.reads.push(Request::Find { id: cursor, reply }) {
+            reject(rejected);
+        }
+    }
+
+    /// Returns what seals positions of this history into event ids.
+    #[must_use]
+    pub fn seal(&self) -> &IdSeal {
+        &self.shared.seal
+    }
+
+    /// Returns the positions that are kept.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.shared.published.bounds()
+    }
+
+    /// Returns whether updates are taken. At most a second old if the fault lies in the disk.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.published.health()
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.published.stats()
+    }
+
+    /// Ends the history: takes nothing more, commits what is queued, tidies up, ends the threads.
+    ///
+    /// Blocks until that is done. Not to be called from `deliver`, `done` or a reply.
+    pub fn close(self) {
+        let Threads { write, read } = std::mem::take(&mut *self.shared.threads());
+        // The writer's connection is the last to end, since only it can remove the log.
+        self.shared.reads.close();
+        join(read);
+        self.shared.appends.close();
+        join(write);
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("kind", &self.shared.kind).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    seal: IdSeal,
+    kind: Kind,
+    published: Arc<Published>,
+    appends: Arc<Queue<Append>>,
+    reads: Arc<Queue<Request>>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    write: Option<JoinHandle<()>>,
+    read: Option<JoinHandle<()>>,
+}
+
+impl Shared {
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.appends.close();
+    }
+}
+
+fn reject(rejected: Rejected<Request>) {
+    let (request, error) = match rejected {
+        Rejected::Full(request) => (request, ReadError::Busy),
+        Rejected::Closed(request) => (request, ReadError::Closed),
+    };
+    match request {
+        Request::Page { reply, .. } => reply(Err(error)),
+        Request::Find { reply, .. } => reply(Err(error)),
+    }
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if thread.is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("a thread of the history panicked");
+    }
+}
+
+fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_max: usize) {
+    let mut batch = Vec::with_capacity(group_max);
+    // The first tick is due at once: retention may have been shortened since the last start.
+    let mut tick_at = Instant::now();
+    loop {
+        let timeout = match writer.has_work() {
+            true => Duration::ZERO,
+            false => tick_at.saturating_duration_since(Instant::now()),
+        };
+        match queue.take(&mut batch, group_max, timeout) {
+            Taken::Items => writer.on_batch(&mut batch, clock()),
+            Taken::TimedOut => {}
+            Taken::Closed => return writer.close(),
+        }
+        let now = Instant::now();
+        if now >= tick_at {
+            writer.on_tick(clock());
+            tick_at = now + TICK;
+        }
+        writer.on_slack();
+    }
+}
+
+fn read_loop(mut reader: Reader, queue: &Queue<Request>) {
+    let mut requests = Vec::new();
+    loop {
+        match queue.take(&mut requests, REQUESTS_MAX, TICK) {
+            Taken::Items => reader.on_requests(&mut requests),
+            Taken::TimedOut => {}
+            Taken::Closed => return,
+        }
+    }
+}
+
+/// How often the writer looks after retention and health.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Most requests that the reader takes at once.
+const REQUESTS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The ordered history of a hub: gives updates their positions, keeps them durably, reads them back.
+//!
+//! [`start`] opens the storage and starts two threads behind one [`Handle`]:
+//!
+//! ```text
+//! Handle::append ─▶ queue ─▶ Writer ─▶ Storage ─▶ deliver(group), then each done(update)
+//! Handle::read_page ─▶ queue ─▶ Reader ─▶ page cache ─▶ StorageReader
+//! ```
+//!
+//! The writer commits whatever is queued as one group: an update is durable before any subscriber
+//! sees it and before its publisher is answered. Matching, encoding and the ring of recent frames
+//! live elsewhere; this crate knows nothing of connections.
+//! The file is described in `docs/formats/history.md`.
+
+mod append;
+mod handle;
+mod health;
+mod options;
+mod page;
+mod page_cache;
+mod published;
+mod queue;
+mod reader;
+mod retention;
+pub mod storage;
+mod writer;
+
+pub use append::{Append, AppendError, Clock, Deliver, Done, Refused};
+pub use handle::{Handle, OpenError, start};
+pub use health::Health;
+pub use options::{Kind, Options, Retention};
+pub use page::{PAGE_POSITIONS, Page};
+pub use published::{Bounds, Published, Stats};
+pub use reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+pub use writer::Writer;

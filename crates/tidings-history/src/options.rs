@@ -1,0 +1,53 @@
+//! How a history is set up. The server's configuration is checked elsewhere and ends up here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that [`start`](crate::start) needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where updates are kept.
+    pub kind: Kind,
+    /// What is removed, and when.
+    pub retention: Retention,
+    /// Most drafts that wait for the writer; beyond it an append is refused.
+    pub queue_max: usize,
+    /// Most updates that are committed as one group, at least 1.
+    pub group_max: usize,
+    /// Most requests that wait for the reader; beyond it a read is refused as busy.
+    pub reads_max: usize,
+    /// Most bytes of updates that the page cache holds (16 MiB is a good value).
+    ///
+    /// The page that was read last is kept even when it alone is larger.
+    pub cache_bytes_max: usize,
+    /// 32 secret random bytes, used as the epoch if this start creates the history.
+    pub new_epoch: [u8; 32],
+}
+
+/// Where updates are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// In an SQLite file, with `-wal`, `-shm` and `.lock` files beside it.
+    File {
+        /// The file. Missing folders are created.
+        path: PathBuf,
+    },
+    /// In memory, until the process ends.
+    Memory,
+    /// Nowhere: updates get positions and ids, every cursor is unknown.
+    None,
+}
+
+/// What is removed, and when. `None` sets no limit.
+///
+/// Applied about once a second, oldest update first, in bounded slices. The newest update is
+/// removed only by age, never by count or bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Updates at least this old are removed.
+    pub age_max: Option<Duration>,
+    /// At most this many updates are kept.
+    pub updates_max: Option<u64>,
+    /// At most this many bytes of updates are kept, as `storage::update_bytes` counts them.
+    pub bytes_max: Option<u64>,
+}

@@ -1,0 +1,84 @@
+//! Keeps the pages that were read last, bounded in bytes, so that many readers read the storage
+//! about once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidings_core::Position;
+
+use crate::page::Page;
+
+/// The pages that were used last, by the position of their first update.
+///
+/// The number of pages is bounded too, since a page has at least one update and an update counts
+/// for more than its texts.
+pub(crate) struct PageCache {
+    pages: BTreeMap<Position, Entry>,
+    bytes: u64,
+    bytes_max: u64,
+    uses: u64,
+}
+
+struct Entry {
+    page: Arc<Page>,
+    /// The value of `uses` when the page was used last.
+    used: u64,
+}
+
+impl PageCache {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { pages: BTreeMap::new(), bytes: 0, bytes_max: bytes_max as u64, uses: 0 }
+    }
+
+    /// Returns the page that contains `position`.
+    pub(crate) fn find(&mut self, position: Position) -> Option<Arc<Page>> {
+        let (_, entry) = self.pages.range_mut(..=position).next_back()?;
+        if entry.page.next < position {
+            return None;
+        }
+        self.uses += 1;
+        entry.used = self.uses;
+        Some(Arc::clone(&entry.page))
+    }
+
+    /// Returns the last page that begins at or after `first` and ends before `position`.
+    pub(crate) fn before(&self, first: Position, position: Position) -> Option<Arc<Page>> {
+        let (_, entry) = self.pages.range(first..position).next_back()?;
+        (entry.page.next < position).then(|| Arc::clone(&entry.page))
+    }
+
+    /// Keeps `page`, and drops what was not used for longest until the bytes fit.
+    ///
+    /// Replaces the page with the same first update.
+    pub(crate) fn insert(&mut self, page: &Arc<Page>) {
+        let Some(first) = page.updates.first() else { return };
+        self.uses += 1;
+        let entry = Entry { page: Arc::clone(page), used: self.uses };
+        self.bytes += page.bytes;
+        if let Some(replaced) = self.pages.insert(first.position, entry) {
+            self.bytes -= replaced.page.bytes;
+        }
+        while self.bytes > self.bytes_max && self.pages.len() > 1 {
+            let oldest = self.pages.iter().min_by_key(|(_, entry)| entry.used);
+            let Some(first) = oldest.map(|(first, _)| *first) else { return };
+            self.remove(first);
+        }
+    }
+
+    /// Drops the pages that end before `oldest`, because what is removed must not be read.
+    pub(crate) fn trim(&mut self, oldest: Position) {
+        while let Some((first, entry)) = self.pages.first_key_value() {
+            if entry.page.next >= oldest {
+                return;
+            }
+            let first = *first;
+            self.remove(first);
+        }
+    }
+
+    fn remove(&mut self, first: Position) {
+        if let Some(entry) = self.pages.remove(&first) {
+            self.bytes -= entry.page.bytes;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What the history's threads show to all others: bounds, health, counters. No decisions here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tidings_core::Position;
+
+use crate::health::Health;
+
+/// The positions that are kept: `oldest..=last`, none if `oldest` is after `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first position that is kept, or the next to be given if none is.
+    pub oldest: Position,
+    /// The position of the newest committed update; [`Position::ZERO`] before the first.
+    pub last: Position,
+}
+
+/// Counters since the start, each only growing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Updates committed.
+    pub updates: u64,
+    /// Groups committed; `updates / groups` is the mean group.
+    pub groups: u64,
+    /// Bytes of committed updates, as `storage::update_bytes` counts them.
+    pub bytes: u64,
+    /// Updates removed by retention.
+    pub trimmed: u64,
+    /// Updates that were refused because the storage had a fault.
+    pub refusals: u64,
+    /// Pages read from the storage.
+    pub pages_read: u64,
+    /// Pages given from the cache.
+    pub pages_cached: u64,
+    /// Cursors of publishers looked up in the storage.
+    pub cursors_read: u64,
+}
+
+/// Shared between the writer, the reader and every [`Handle`](crate::Handle).
+#[derive(Debug)]
+pub struct Published {
+    oldest: AtomicU64,
+    last: AtomicU64,
+    health: Mutex<Health>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    updates: AtomicU64,
+    groups: AtomicU64,
+    bytes: AtomicU64,
+    trimmed: AtomicU64,
+    refusals: AtomicU64,
+    pages_read: AtomicU64,
+    pages_cached: AtomicU64,
+    cursors_read: AtomicU64,
+}
+
+impl Published {
+    /// Returns the state of a history in which nothing happened since it was opened at `bounds`.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            oldest: AtomicU64::new(bounds.oldest.get()),
+            last: AtomicU64::new(bounds.last.get()),
+            health: Mutex::new(Health::Ok),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Returns the positions that are kept.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        // Both only grow, and `oldest` is read first: the pair never shows a position as kept
+        // that was removed before the call.
+        let oldest = Position::new(self.oldest.load(Ordering::Acquire));
+        let last = Position::new(self.last.load(Ordering::Acquire));
+        Bounds { oldest, last }
+    }
+
+    /// Returns whether updates are taken.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            updates: read(&self.counters.updates),
+            groups: read(&self.counters.groups),
+            bytes: read(&self.counters.bytes),
+            trimmed: read(&self.counters.trimmed),
+            refusals: read(&self.counters.refusals),
+            pages_read: read(&self.counters.pages_read),
+            pages_cached: read(&self.counters.pages_cached),
+            cursors_read: read(&self.counters.cursors_read),
+        }
+    }
+
+    pub(crate) fn on_committed(&self, last: Position, updates: usize, bytes: u64) {
+        self.last.store(last.get(), Ordering::Release);
+        add(&self.counters.updates, updates as u64);
+        add(&self.counters.groups, 1);
+        add(&self.counters.bytes, bytes);
+    }
+
+    /// Shows that nothing before `oldest` is kept.
+    pub(crate) fn on_oldest(&self, oldest: Position) {
+        self.oldest.store(oldest.get(), Ordering::Release);
+    }
+
+    pub(crate) fn on_trimmed(&self, oldest: Position, updates: u64) {
+        self.on_oldest(oldest);
+        add(&self.counters.trimmed, updates);
+    }
+
+    pub(crate) fn on_refused(&self, updates: usize) {
+        add(&self.counters.refusals, updates as u64);
+    }
+
+    pub(crate) fn on_page_read(&self) {
+        add(&self.counters.pages_read, 1);
+    }
+
+    pub(crate) fn on_page_cached(&self) {
+        add(&self.counters.pages_cached, 1);
+    }
+
+    pub(crate) fn on_cursor_read(&self) {
+        add(&self.counters.cursors_read, 1);
+    }
+
+    pub(crate) fn on_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}

@@ -1,0 +1,222 @@
+//! Reads pages and finds cursors for many subscribers at once. No thread or queue in here.
+
+use std::sync::Arc;
+
+use tidings_core::{Position, Update};
+
+use crate::page::{PAGE_BYTES_MAX, PAGE_POSITIONS, Page};
+use crate::page_cache::PageCache;
+use crate::published::Published;
+use crate::storage::{StorageError, StorageReader, update_bytes};
+
+/// Takes a page, on the reader thread or on the asking one. Must not block.
+pub type PageReply = Box<dyn FnOnce(Result<Arc<Page>, ReadError>) + Send>;
+
+/// Takes a resolved cursor, on the reader thread or on the asking one. Must not block.
+pub type ResolveReply = Box<dyn FnOnce(Result<Resolved, ReadError>) + Send>;
+
+/// What a cursor stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolved {
+    /// Everything after this position is kept: read on from here.
+    After(Position),
+    /// The history does not know the cursor, or no longer: updates may be missing.
+    Unknown {
+        /// The first position that is kept, or the next to be given.
+        oldest: Position,
+    },
+}
+
+/// Why a read was not answered.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// Retention removed updates after the position that was asked for.
+    #[error("the history begins at position {oldest}, after the one that was asked for")]
+    Trimmed {
+        /// The first position that is kept.
+        oldest: Position,
+    },
+    /// As many requests wait as `reads_max` allows.
+    #[error("too many reads of the history wait")]
+    Busy,
+    /// The history was closed.
+    #[error("the history is closed")]
+    Closed,
+    /// A position between two that are kept is missing.
+    #[error("the update at position {position} is missing in the history")]
+    Missing {
+        /// The first one that is missing.
+        position: Position,
+    },
+    /// The storage has a fault.
+    #[error("the history could not be read")]
+    Storage(#[source] Arc<StorageError>),
+}
+
+/// One question of a subscriber.
+pub enum Request {
+    /// The page that contains the position after `after`.
+    Page {
+        /// The last position that the subscriber has.
+        after: Position,
+        /// Takes the page.
+        reply: PageReply,
+    },
+    /// The earliest update with an id of a publisher.
+    Find {
+        /// The id.
+        id: Arc<str>,
+        /// Takes the position.
+        reply: ResolveReply,
+    },
+}
+
+/// Answers [`Request`]s. Driven by one thread.
+pub struct Reader {
+    storage: Box<dyn StorageReader>,
+    published: Arc<Published>,
+    cache: PageCache,
+}
+
+impl Reader {
+    /// Reads from `storage` what `published` shows, and keeps pages of `cache_bytes_max` bytes.
+    #[must_use]
+    pub fn new(
+        storage: Box<dyn StorageReader>,
+        published: Arc<Published>,
+        cache_bytes_max: usize,
+    ) -> Self {
+        Self { storage, published, cache: PageCache::new(cache_bytes_max) }
+    }
+
+    /// Empties `requests` and answers each.
+    pub fn on_requests(&mut self, requests: &mut Vec<Request>) {
+        // Requests for one page are answered one after the other, so that they share one read
+        // even if the cache is small.
+        requests.sort_by_key(Request::position);
+        for request in requests.drain(..) {
+            match request {
+                Request::Page { after, reply } => reply(self.page(after)),
+                Request::Find { id, reply } => reply(self.find(&id)),
+            }
+        }
+    }
+
+    /// Returns the page that contains the position after `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; [`Trimmed`](ReadError::Trimmed) if that position was removed.
+    pub fn page(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
+        let bounds = self.published.bounds();
+        self.cache.trim(bounds.oldest);
+        let wanted = after.next();
+        if wanted < bounds.oldest {
+            return Err(ReadError::Trimmed { oldest: bounds.oldest });
+        }
+        if wanted > bounds.last {
+            return Ok(Arc::new(Page::empty(after)));
+        }
+        if let Some(page) = self.cache.find(wanted) {
+            self.published.on_page_cached();
+            return Ok(page);
+        }
+        let first = first_of_page(wanted);
+        let last = Position::new(first.get() + (PAGE_POSITIONS - 1)).min(bounds.last);
+        // What follows a page that was read before it was whole is added to it.
+        let begun = self.cache.before(first, wanted);
+        let from = begun.as_ref().map_or(first.max(bounds.oldest), |page| page.next.next());
+        let begun = begun.filter(|page| page.bytes < PAGE_BYTES_MAX);
+        let page = self.read(begun, from, last, wanted)?;
+        if page.next >= wanted {
+            return Ok(page);
+        }
+        // Large updates end pages early; the one before `wanted` may have ended long before it.
+        self.read(None, wanted, last, wanted)
+    }
+
+    fn find(&mut self, id: &str) -> Result<Resolved, ReadError> {
+        self.published.on_cursor_read();
+        let found = self.storage.find(id).map_err(in_storage)?;
+        let bounds = self.published.bounds();
+        Ok(match found {
+            Some(position) if position.next() >= bounds.oldest && position <= bounds.last => {
+                Resolved::After(position)
+            }
+            Some(_) | None => Resolved::Unknown { oldest: bounds.oldest },
+        })
+    }
+
+    /// Reads `from..=last`, appends it to the updates of `begun`, and keeps the page.
+    ///
+    /// If retention removed updates meanwhile, the page begins later, at `wanted` at the latest.
+    fn read(
+        &mut self,
+        begun: Option<Arc<Page>>,
+        from: Position,
+        last: Position,
+        wanted: Position,
+    ) -> Result<Arc<Page>, ReadError> {
+        let begun_bytes = begun.as_ref().map_or(0, |page| page.bytes);
+        let mut updates = begun.as_ref().map_or_else(Vec::new, |page| page.updates.clone());
+        let begun_count = updates.len();
+        let bytes_max = PAGE_BYTES_MAX.saturating_sub(begun_bytes);
+        self.published.on_page_read();
+        self.storage.read(from, last, bytes_max, &mut updates).map_err(in_storage)?;
+        let Some(first) = updates.get(begun_count).map(|update| update.position) else {
+            return Err(self.trimmed(last.next()));
+        };
+        if first > wanted {
+            return Err(self.trimmed(first));
+        }
+        if first != from {
+            updates.drain(..begun_count);
+        }
+        let mut next = None;
+        for update in &updates {
+            match next {
+                Some(position) if update.position != position => {
+                    return Err(ReadError::Missing { position });
+                }
+                Some(_) | None => next = Some(update.position.next()),
+            }
+        }
+        let next = updates.last().map_or(wanted, |update| update.position);
+        let bytes = updates.iter().map(|update| cached_bytes(update)).sum();
+        let page = Arc::new(Page { updates, next, bytes });
+        self.cache.insert(&page);
+        Ok(page)
+    }
+
+    /// Says that nothing before `oldest` is there, or before what the writer has shown since.
+    fn trimmed(&self, oldest: Position) -> ReadError {
+        ReadError::Trimmed { oldest: oldest.max(self.published.bounds().oldest) }
+    }
+}
+
+impl Request {
+    fn position(&self) -> Position {
+        match self {
+            Self::Page { after, .. } => *after,
+            Self::Find { .. } => Position::ZERO,
+        }
+    }
+}
+
+/// Returns the first position of the page that `position` lies in.
+fn first_of_page(position: Position) -> Position {
+    let index = position.get().saturating_sub(1) / PAGE_POSITIONS;
+    Position::new(index * PAGE_POSITIONS + 1)
+}
+
+/// Returns about how much memory an update of a page takes.
+fn cached_bytes(update: &Update) -> u64 {
+    update_bytes(update) + 192
+}
+
+fn in_storage(error: StorageError) -> ReadError {
+    ReadError::Storage(Arc::new(error))
+}
+
+#[cfg(test)]
+mod tests;

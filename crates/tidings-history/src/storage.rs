@@ -1,0 +1,259 @@
+//! The seam between the history's rules and what keeps the bytes.
+//!
+//! [`Storage`] is used by the writer alone, [`StorageReader`] by the reader alone; both are driven
+//! from one thread each. Implementations: `sqlite` (the file), `memory`, and `nothing`.
+//! Simulated ones inject faults.
+
+mod memory;
+mod nothing;
+mod sqlite;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidings_core::{Position, Update};
+
+pub use memory::MemoryStorage;
+pub use nothing::NoStorage;
+pub use sqlite::{OpenError, SqliteStorage};
+
+/// Keeps updates in order of position. Blocks on the disk: only the writer calls it.
+///
+/// Between [`begin`](Self::begin) and [`commit`](Self::commit) or [`rollback`](Self::rollback)
+/// come [`first_of`](Self::first_of) and [`insert`](Self::insert) only.
+pub trait Storage: Send {
+    /// Returns the 32 secret bytes that were made when this history was created.
+    fn epoch(&self) -> [u8; 32];
+
+    /// Returns which positions are kept, as of the last commit and removal. Cheap.
+    fn extent(&self) -> Extent;
+
+    /// Starts a group.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; the group is not started.
+    fn begin(&mut self) -> Result<(), StorageError>;
+
+    /// Returns the position of the earliest kept update to which its publisher gave the id `id`.
+    ///
+    /// Includes the updates of the group that is being written.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
+
+    /// Adds `update` to the group. Its position follows the one before without a gap.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; the group must be rolled back.
+    fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError>;
+
+    /// Makes the group durable: when this returns, a crash of the machine does not lose it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; the group must be rolled back. If it
+    /// [leaves doubt](StorageError::leaves_doubt), nothing may be written any more.
+    fn commit(&mut self) -> Result<(), StorageError>;
+
+    /// Drops the group that was begun, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if the group may still be there. Nothing may be written any more.
+    fn rollback(&mut self) -> Result<(), StorageError>;
+
+    /// Returns the mark of the update at `position`, if it is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError>;
+
+    /// Removes every update up to and including `through`, whose mark is `mark`.
+    ///
+    /// A crash may undo it; it is then done again.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; nothing was removed.
+    fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
+
+    /// Finds out whether a write would succeed, by making a small one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]: the fault lasts.
+    fn probe(&mut self) -> Result<(), StorageError>;
+
+    /// Looks about once a second whether all is well: that the file was not replaced, say.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if not.
+    fn check(&mut self) -> Result<(), StorageError>;
+
+    /// Returns whether [`maintain`](Self::maintain) has something to do. Cheap.
+    fn upkeep(&self) -> Upkeep;
+
+    /// Does one bounded slice of upkeep: moves the log into the file, gives space back.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; no update is lost unless it leaves doubt.
+    fn maintain(&mut self) -> Result<(), StorageError>;
+
+    /// Tidies up before the end of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; what was committed stays committed.
+    fn close(&mut self) -> Result<(), StorageError>;
+
+    /// Opens the reading side, for another thread.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be opened.
+    fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError>;
+}
+
+/// Reads what is committed, beside the writer.
+pub trait StorageReader: Send {
+    /// Appends the kept updates `from..=through` to `updates`, oldest first.
+    ///
+    /// Stops after the update with which `bytes_max` is reached. Updates that retention removed
+    /// are missing at the front only.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    fn read(
+        &mut self,
+        from: Position,
+        through: Position,
+        bytes_max: u64,
+        updates: &mut Vec<Arc<Update>>,
+    ) -> Result<(), StorageError>;
+
+    /// Returns the position of the earliest kept update to which its publisher gave the id `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
+}
+
+/// Which positions are kept: those after `trimmed_through`, up to `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Every position up to this one was removed; [`Position::ZERO`] if none was.
+    pub trimmed_through: Position,
+    /// `bytes_through` of the update at `trimmed_through`.
+    pub trimmed_bytes: u64,
+    /// The newest update; [`Position::ZERO`] if there never was one.
+    pub last: Position,
+    /// The mark of the newest update, even if it was removed.
+    pub last_mark: Mark,
+}
+
+impl Extent {
+    /// A history in which nothing was kept yet.
+    pub const EMPTY: Self = Self {
+        trimmed_through: Position::ZERO,
+        trimmed_bytes: 0,
+        last: Position::ZERO,
+        last_mark: Mark { published_ms: 0, bytes_through: 0 },
+    };
+}
+
+/// What retention needs to know of an update. Neither field decreases along the positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was committed, in milliseconds since the Unix epoch.
+    pub published_ms: u64,
+    /// Bytes of all updates from the first of the history through this one.
+    pub bytes_through: u64,
+}
+
+/// Whether there is upkeep to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Nothing to do.
+    None,
+    /// [`Storage::maintain`] should be called soon.
+    Due,
+}
+
+/// A fault of the storage.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No space is left, or less than the history needs to be safe.
+    #[error("no space is left on the disk of the history")]
+    Full,
+    /// Writing failed. What was committed before is whole.
+    #[error("the history cannot be written")]
+    Unwritable(#[source] Cause),
+    /// Reading failed.
+    #[error("the history cannot be read")]
+    Unreadable(#[source] Cause),
+    /// What is stored is not what the history wrote.
+    #[error("the history is damaged")]
+    Damaged(#[source] Cause),
+    /// A sync failed. What was written since the one before may be lost, although later syncs
+    /// succeed, so none of it may be built upon.
+    #[error("the history could not be synced to the disk")]
+    SyncFailed(#[source] Cause),
+    /// A group that failed could not be dropped, so it might be committed with a later one.
+    #[error("a group of updates that failed could not be dropped from the history")]
+    NotRolledBack(#[source] Cause),
+    /// The file was removed or replaced while the hub wrote to it.
+    #[error("the history file {path} was removed or replaced while the hub ran")]
+    Replaced {
+        /// Where the file was.
+        path: PathBuf,
+    },
+}
+
+/// The lower fault behind a [`StorageError`].
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+impl StorageError {
+    /// Returns whether nothing may be acknowledged any more after this error.
+    #[must_use]
+    pub fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::SyncFailed(_)
+            | Self::NotRolledBack(_)
+            | Self::Damaged(_)
+            | Self::Replaced { .. } => true,
+            Self::Full | Self::Unwritable(_) | Self::Unreadable(_) => false,
+        }
+    }
+
+    /// Returns the error and its causes as one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}
+
+/// Returns what `update` counts for in retention by bytes: its texts and 64 bytes for the rest.
+#[must_use]
+pub fn update_bytes(update: &Update) -> u64 {
+    let topics: usize = update.topics.iter().map(|topic| topic.as_str().len() + 1).sum();
+    let event_type = update.event_type.as_ref().map_or(0, |name| name.as_str().len());
+    let texts = topics + event_type + update.id.as_str().len() + update.data.len();
+    texts as u64 + 64
+}

@@ -1,0 +1,109 @@
+//! A history that keeps nothing: updates get positions and are gone once they are delivered.
+
+use std::sync::Arc;
+
+use tidings_core::{Position, Update};
+
+use super::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+
+/// Keeps nothing. What was committed counts as removed at once.
+pub struct NoStorage {
+    epoch: [u8; 32],
+    group_end: Option<(Position, Mark)>,
+    extent: Extent,
+}
+
+struct NoReader;
+
+impl NoStorage {
+    /// Returns a history of the epoch `epoch`, starting at the first position.
+    #[must_use]
+    pub fn new(epoch: [u8; 32]) -> Self {
+        Self { epoch, group_end: None, extent: Extent::EMPTY }
+    }
+}
+
+impl Storage for NoStorage {
+    fn epoch(&self) -> [u8; 32] {
+        self.epoch
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    fn begin(&mut self) -> Result<(), StorageError> {
+        self.group_end = None;
+        Ok(())
+    }
+
+    fn first_of(&mut self, _id: &str) -> Result<Option<Position>, StorageError> {
+        Ok(None)
+    }
+
+    fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
+        self.group_end = Some((update.position, mark));
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        if let Some((last, last_mark)) = self.group_end.take() {
+            let trimmed_bytes = last_mark.bytes_through;
+            self.extent = Extent { trimmed_through: last, trimmed_bytes, last, last_mark };
+        }
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<(), StorageError> {
+        self.group_end = None;
+        Ok(())
+    }
+
+    fn mark(&mut self, _position: Position) -> Result<Option<Mark>, StorageError> {
+        Ok(None)
+    }
+
+    fn trim(&mut self, _through: Position, _mark: Mark) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::None
+    }
+
+    fn maintain(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
+        Ok(Box::new(NoReader))
+    }
+}
+
+impl StorageReader for NoReader {
+    fn read(
+        &mut self,
+        _from: Position,
+        _through: Position,
+        _bytes_max: u64,
+        _updates: &mut Vec<Arc<Update>>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn find(&mut self, _id: &str) -> Result<Option<Position>, StorageError> {
+        Ok(None)
+    }
+}

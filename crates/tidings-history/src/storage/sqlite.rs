@@ -1,0 +1,312 @@
+//! The history in an SQLite file: the writing side. Format: `docs/formats/history.md`.
+//!
+//! The log (`-wal`) is moved into the file by hand: SQLite's own automatic checkpoint hides a
+//! failed sync of the file, after which the log must not be overwritten.
+
+mod failure;
+mod open;
+mod reader;
+mod row;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension, params};
+use tidings_core::{IdSource, Position, Update};
+
+use super::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use failure::{read_failure, write_failure};
+use reader::SqliteReader;
+
+pub use open::OpenError;
+
+/// Keeps updates in an SQLite file. Holds the lock of the file until it is dropped.
+pub struct SqliteStorage {
+    // Fields are dropped in this order: the connection is closed under the lock.
+    connection: Connection,
+    path: PathBuf,
+    identity: Identity,
+    epoch: [u8; 32],
+    extent: Extent,
+    /// What the extent becomes with the commit of the group.
+    group_end: Option<(Position, Mark)>,
+    durability: Durability,
+    /// About how many pages the log grew by since it was last moved into the file.
+    log_pages: u64,
+    free_space: Upkeep,
+    _lock: File,
+}
+
+/// What tells a file from another at the same path.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// Whether a commit waits for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// It does: `synchronous=FULL`.
+    Synced,
+    /// It is durable with the next one that does: `synchronous=NORMAL`.
+    Deferred,
+}
+
+impl SqliteStorage {
+    /// Opens the history at `path`, or creates it with `new_epoch` as its epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if it cannot be used, for instance because another hub uses it.
+    pub fn open(path: &Path, new_epoch: [u8; 32]) -> Result<Self, OpenError> {
+        open::open(path, new_epoch)
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> Result<(), StorageError> {
+        if self.durability == durability {
+            return Ok(());
+        }
+        let pragma = match durability {
+            Durability::Synced => "PRAGMA synchronous = FULL",
+            Durability::Deferred => "PRAGMA synchronous = NORMAL",
+        };
+        self.connection.execute_batch(pragma).map_err(write_failure)?;
+        self.durability = durability;
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), StorageError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(write_failure)?;
+        statement.execute([]).map_err(write_failure)?;
+        Ok(())
+    }
+
+    fn remove(&self, through: Position, mark: Mark) -> Result<(), StorageError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let mut delete =
+            self.connection.prepare_cached(DELETE_UPDATES).map_err(write_failure)?;
+        delete.execute(params![through.get().cast_signed()]).map_err(write_failure)?;
+        for (name, value) in [
+            ("trimmed_through", through.get()),
+            ("trimmed_bytes", mark.bytes_through),
+            ("trimmed_published_ms", mark.published_ms),
+        ] {
+            let mut set = self.connection.prepare_cached(SET_META).map_err(write_failure)?;
+            set.execute(params![name, value.cast_signed()]).map_err(write_failure)?;
+        }
+        self.execute("COMMIT")
+    }
+
+    /// Moves the log into the file, as far as no reader still needs the old pages.
+    fn checkpoint(&mut self, mode: &str) -> Result<(), StorageError> {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        self.connection.query_row(&pragma, [], |_| Ok(())).map_err(write_failure)?;
+        self.log_pages = 0;
+        Ok(())
+    }
+
+    /// Moves a slice of pages from the end of the file into free ones and cuts the end off.
+    fn vacuum_slice(&mut self) -> Result<(), StorageError> {
+        self.set_durability(Durability::Deferred)?;
+        let pragma = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+        let mut statement = self.connection.prepare_cached(&pragma).map_err(write_failure)?;
+        let mut rows = statement.query([]).map_err(write_failure)?;
+        // Each step moves one page.
+        while rows.next().map_err(write_failure)?.is_some() {}
+        Ok(())
+    }
+
+    /// Decides whether enough of the file is free to be given back.
+    fn look_at_free_space(&mut self) -> Result<(), StorageError> {
+        let count = |pragma: &str| {
+            let row = self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+            row.map_err(read_failure)
+        };
+        let free = count("PRAGMA freelist_count")?;
+        let slack = FREE_PAGES_MIN.max(count("PRAGMA page_count")? / 8);
+        let due = free > slack;
+        if self.free_space == Upkeep::Due && !due {
+            // The file becomes shorter when the log is moved into it.
+            self.log_pages = self.log_pages.max(CHECKPOINT_PAGES);
+        }
+        self.free_space = if due { Upkeep::Due } else { Upkeep::None };
+        Ok(())
+    }
+}
+
+impl Storage for SqliteStorage {
+    fn epoch(&self) -> [u8; 32] {
+        self.epoch
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    fn begin(&mut self) -> Result<(), StorageError> {
+        self.group_end = None;
+        self.set_durability(Durability::Synced)?;
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
+        reader::first_of(&self.connection, id)
+    }
+
+    fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
+        let mut statement = self.connection.prepare_cached(row::INSERT).map_err(write_failure)?;
+        row::insert(&mut statement, update, mark).map_err(write_failure)?;
+        let before = self.group_end.map_or(self.extent.last_mark, |(_, mark)| mark);
+        let bytes = mark.bytes_through.saturating_sub(before.bytes_through);
+        self.log_pages += bytes / PAGE_BYTES;
+        if update.id_source == IdSource::Publisher {
+            // The index of publishers' ids is written all over.
+            self.log_pages += 1;
+        }
+        self.group_end = Some((update.position, mark));
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        self.execute("COMMIT")?;
+        self.log_pages += 2;
+        if let Some((last, last_mark)) = self.group_end.take() {
+            self.extent.last = last;
+            self.extent.last_mark = last_mark;
+        }
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<(), StorageError> {
+        self.group_end = None;
+        // After some faults SQLite has already dropped the group itself.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK")
+    }
+
+    fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
+        let mut statement = self.connection.prepare_cached(MARK).map_err(read_failure)?;
+        let row = statement.query_row([position.get().cast_signed()], |row| {
+            Ok(Mark {
+                published_ms: row.get::<_, i64>(0)?.cast_unsigned(),
+                bytes_through: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        });
+        row.optional().map_err(read_failure)
+    }
+
+    fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
+        self.set_durability(Durability::Deferred)?;
+        if let Err(fault) = self.remove(through, mark) {
+            self.rollback()?;
+            return Err(fault);
+        }
+        let bytes = mark.bytes_through.saturating_sub(self.extent.trimmed_bytes);
+        self.log_pages += 4 + bytes / PAGE_BYTES;
+        self.extent.trimmed_through = through;
+        self.extent.trimmed_bytes = mark.bytes_through;
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), StorageError> {
+        // Without some room in reserve, the next large update would fail at once, and health
+        // would change every second.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        if let Ok(space) = rustix::fs::statvfs(folder)
+            && space.f_bavail.saturating_mul(space.f_frsize) < ROOM_BYTES_MIN
+        {
+            return Err(StorageError::Full);
+        }
+        self.set_durability(Durability::Synced)?;
+        self.execute("BEGIN IMMEDIATE")?;
+        let written = self
+            .connection
+            .execute("UPDATE meta SET value = value + 1 WHERE name = 'probes'", [])
+            .map_err(write_failure)
+            .and_then(|_| self.execute("COMMIT"));
+        if let Err(fault) = written {
+            self.rollback()?;
+            return Err(fault);
+        }
+        self.log_pages += 1;
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), StorageError> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if Identity::of(&metadata) == self.identity => self.look_at_free_space(),
+            // Writes to a file without a name would be acknowledged and lost.
+            Ok(_) => Err(StorageError::Replaced { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StorageError::Replaced { path: self.path.clone() })
+            }
+            Err(error) => Err(StorageError::Unreadable(Box::new(error))),
+        }
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        if self.log_pages >= CHECKPOINT_PAGES { Upkeep::Due } else { self.free_space }
+    }
+
+    fn maintain(&mut self) -> Result<(), StorageError> {
+        if self.log_pages >= CHECKPOINT_PAGES {
+            return self.checkpoint("PASSIVE");
+        }
+        if self.free_space == Upkeep::Due {
+            self.vacuum_slice()?;
+            self.log_pages += VACUUM_PAGES;
+            return self.look_at_free_space();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StorageError> {
+        self.set_durability(Durability::Synced)?;
+        self.checkpoint("TRUNCATE")?;
+        // Lets the end of the connection remove the log, which is empty.
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(write_failure)?;
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
+        Ok(Box::new(SqliteReader::open(&self.path)?))
+    }
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// Bytes of a page of the file.
+const PAGE_BYTES: u64 = 4096;
+
+/// The log is moved into the file when it has grown by about this many pages (4 MiB).
+const CHECKPOINT_PAGES: u64 = 1000;
+
+/// Pages that one slice of upkeep moves.
+const VACUUM_PAGES: u64 = 256;
+
+/// So many free pages stay in the file for the next updates, or an eighth of the file.
+const FREE_PAGES_MIN: i64 = 256;
+
+/// Free bytes that the disk must have before a history that refused takes updates again.
+const ROOM_BYTES_MIN: u64 = 1024 * 1024;
+
+const MARK: &str = "SELECT published_ms, bytes_through FROM updates WHERE position = ?1";
+const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
+const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
+
+#[cfg(test)]
+mod tests;

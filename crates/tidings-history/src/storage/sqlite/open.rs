@@ -1,0 +1,290 @@
+//! Opens or creates the file: lock, header, pragmas, tables, version.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use tidings_core::Position;
+
+use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
+
+use super::failure::{read_failure, write_failure};
+use super::{Durability, Identity, SqliteStorage};
+
+/// Why a history could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder of the file is missing and cannot be made.
+    #[error("the folder {path} of the history cannot be created")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process holds the lock of the file.
+    #[error("another hub{} uses the history {path}", .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The other process, if it wrote down its id.
+        pid: Option<u32>,
+    },
+    /// The file, or the lock beside it, cannot be opened for writing.
+    #[error("the history {path} cannot be opened for writing")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is something else than a history.
+    #[error("{path} is not a history of Tidings")]
+    NotAHistory {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a later version.
+    #[error(
+        "the history {path} has format {found}, and this version reads up to format {FORMAT}"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The format that it has.
+        found: u32,
+    },
+    /// The storage has a fault.
+    #[error("the history {path} cannot be used")]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        #[source]
+        source: StorageError,
+    },
+}
+
+pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, OpenError> {
+    let in_storage = |source| OpenError::Storage { path: path.into(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.into(), source })?;
+    }
+    let lock = lock(path)?;
+    let in_file = |source| OpenError::File { path: path.into(), source };
+    // Private updates and the key of the event ids are in there: nobody else may read it.
+    // SQLite gives the files beside it the same permissions.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(in_file)?;
+    let identity = Identity::of(&file.metadata().map_err(in_file)?);
+    let mut header = Vec::new();
+    (&file).take(HEADER.len() as u64).read_to_end(&mut header).map_err(in_file)?;
+    if !header.is_empty() && header != HEADER {
+        return Err(OpenError::NotAHistory { path: path.into() });
+    }
+    // Closing any handle of a file drops the locks that SQLite holds on it in this process, so
+    // this one is closed before SQLite opens the file.
+    drop(file);
+    let connection = connect(path).map_err(in_storage)?;
+    match format(&connection).map_err(in_storage)? {
+        Format::None => create(&connection, new_epoch).map_err(in_storage)?,
+        Format::Foreign => return Err(OpenError::NotAHistory { path: path.into() }),
+        Format::Version(FORMAT) => {}
+        Format::Version(found) => return Err(OpenError::Newer { path: path.into(), found }),
+    }
+    let epoch = meta_epoch(&connection).map_err(in_storage)?;
+    let extent = extent(&connection).map_err(in_storage)?;
+    let mut storage = SqliteStorage {
+        connection,
+        path: path.into(),
+        identity,
+        epoch,
+        extent,
+        group_end: None,
+        durability: Durability::Synced,
+        // What a crash left in the log is moved into the file soon.
+        log_pages: super::CHECKPOINT_PAGES,
+        free_space: Upkeep::None,
+        _lock: lock,
+    };
+    match storage.probe() {
+        // The writer refuses updates until there is room, and serves what there is.
+        Ok(()) | Err(StorageError::Full) => Ok(storage),
+        Err(source) => Err(OpenError::Storage { path: path.into(), source }),
+    }
+}
+
+/// Takes the lock of the history, which ends with the process, however it ends.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let in_lock = |source| OpenError::File { path: lock_path.clone(), source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(in_lock)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // Without the number the error is still the right one.
+            let pid = match (&file).take(20).read_to_string(&mut text) {
+                Ok(_) => text.trim().parse().ok(),
+                Err(_) => None,
+            };
+            return Err(OpenError::InUse { path: path.into(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(in_lock(source)),
+    }
+    // The number is a courtesy to whoever reads the error above; a full disk may refuse it.
+    if file.set_len(0).is_ok() && writeln!(file, "{}", std::process::id()).is_err() {
+        tracing::debug!(path = %lock_path.display(), "the process id was not written to the lock");
+    }
+    Ok(file)
+}
+
+fn connect(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(write_failure)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(write_failure)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(write_failure)?;
+    // The page size and the vacuum can only be chosen while the file is empty, before the log.
+    for pragma in ["PRAGMA page_size = 4096", "PRAGMA auto_vacuum = INCREMENTAL"] {
+        connection.execute_batch(pragma).map_err(write_failure)?;
+    }
+    let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+    let mode: String = mode.map_err(write_failure)?;
+    if mode != "wal" {
+        let cause = "its file system cannot share memory between connections";
+        return Err(StorageError::Unwritable(cause.into()));
+    }
+    for pragma in [
+        "PRAGMA synchronous = FULL",
+        "PRAGMA wal_autocheckpoint = 0",
+        "PRAGMA journal_size_limit = 16777216",
+        "PRAGMA cache_size = -8192",
+        "PRAGMA temp_store = MEMORY",
+    ] {
+        connection.execute_batch(pragma).map_err(write_failure)?;
+    }
+    Ok(connection)
+}
+
+enum Format {
+    /// The file has no table at all: it is new, or its creation was cut short.
+    None,
+    /// The file has tables of somebody else.
+    Foreign,
+    Version(u32),
+}
+
+fn format(connection: &Connection) -> Result<Format, StorageError> {
+    let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'updates')";
+    let ours: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(read_failure)?;
+    let all = "SELECT count(*) FROM sqlite_schema";
+    let all: i64 = connection.query_row(all, [], |row| row.get(0)).map_err(read_failure)?;
+    let application = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i64>(0));
+    let application = application.map_err(read_failure)?;
+    if all == 0 && application == 0 {
+        return Ok(Format::None);
+    }
+    if ours == 0 || application != APPLICATION_ID {
+        return Ok(Format::Foreign);
+    }
+    Ok(Format::Version(u32::try_from(meta(connection, "format")?).unwrap_or(u32::MAX)))
+}
+
+fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> {
+    let tables = format!(
+        "BEGIN IMMEDIATE;
+        PRAGMA application_id = {APPLICATION_ID};
+        CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+        CREATE TABLE updates (
+            position INTEGER PRIMARY KEY,
+            published_ms INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            own_id INTEGER NOT NULL,
+            topics TEXT NOT NULL,
+            type TEXT,
+            retry_ms INTEGER,
+            private INTEGER NOT NULL,
+            data TEXT NOT NULL,
+            bytes_through INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX updates_own_id ON updates (id, position) WHERE own_id = 1;"
+    );
+    connection.execute_batch(&tables).map_err(write_failure)?;
+    let insert = "INSERT INTO meta (name, value) VALUES (?1, ?2)";
+    for (name, value) in [
+        ("format", i64::from(FORMAT)),
+        ("trimmed_through", 0),
+        ("trimmed_bytes", 0),
+        ("trimmed_published_ms", 0),
+        ("probes", 0),
+    ] {
+        connection.execute(insert, params![name, value]).map_err(write_failure)?;
+    }
+    connection.execute(insert, params!["epoch", epoch]).map_err(write_failure)?;
+    connection.execute_batch("COMMIT").map_err(write_failure)
+}
+
+fn extent(connection: &Connection) -> Result<Extent, StorageError> {
+    let trimmed_through = Position::new(meta(connection, "trimmed_through")?);
+    let trimmed_bytes = meta(connection, "trimmed_bytes")?;
+    let published_ms = meta(connection, "trimmed_published_ms")?;
+    let newest = "SELECT position, published_ms, bytes_through FROM updates \
+        ORDER BY position DESC LIMIT 1";
+    let newest = connection.query_row(newest, [], |row| {
+        let position = Position::new(row.get::<_, i64>(0)?.cast_unsigned());
+        let published_ms = row.get::<_, i64>(1)?.cast_unsigned();
+        let bytes_through = row.get::<_, i64>(2)?.cast_unsigned();
+        Ok((position, Mark { published_ms, bytes_through }))
+    });
+    let (last, last_mark) = newest.optional().map_err(read_failure)?.unwrap_or((
+        trimmed_through,
+        Mark { published_ms, bytes_through: trimmed_bytes },
+    ));
+    Ok(Extent { trimmed_through, trimmed_bytes, last, last_mark })
+}
+
+fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
+    let value = connection.query_row(META, [name], |row| row.get::<_, i64>(0));
+    value.map(i64::cast_unsigned).map_err(read_failure)
+}
+
+fn meta_epoch(connection: &Connection) -> Result<[u8; 32], StorageError> {
+    connection.query_row(META, ["epoch"], |row| row.get(0)).map_err(read_failure)
+}
+
+/// The format that this version writes, and the newest that it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// `TDGS` in the header of the file, which `file` and SQLite's tools show.
+const APPLICATION_ID: i64 = 0x5444_4753;
+
+/// How long to wait for another program that writes to the file.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+const HEADER: &[u8] = b"SQLite format 3\0";
+const META: &str = "SELECT value FROM meta WHERE name = ?1";

@@ -1,0 +1,68 @@
+//! The reading side of the SQLite file, on a connection of its own that cannot write.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use tidings_core::{Position, Update};
+
+use crate::storage::{StorageError, StorageReader, update_bytes};
+
+use super::failure::read_failure;
+use super::open::BUSY_WAIT;
+use super::row;
+
+/// Reads committed updates beside the writer.
+pub(super) struct SqliteReader {
+    connection: Connection,
+}
+
+impl SqliteReader {
+    pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(read_failure)?;
+        connection.busy_timeout(BUSY_WAIT).map_err(read_failure)?;
+        Ok(Self { connection })
+    }
+}
+
+impl StorageReader for SqliteReader {
+    fn read(
+        &mut self,
+        from: Position,
+        through: Position,
+        bytes_max: u64,
+        updates: &mut Vec<Arc<Update>>,
+    ) -> Result<(), StorageError> {
+        let mut statement = self.connection.prepare_cached(row::SELECT).map_err(read_failure)?;
+        let range = params![from.get().cast_signed(), through.get().cast_signed()];
+        let mut rows = statement.query(range).map_err(read_failure)?;
+        let mut bytes: u64 = 0;
+        while let Some(row) = rows.next().map_err(read_failure)? {
+            let update = row::read(row)?;
+            bytes += update_bytes(&update);
+            updates.push(Arc::new(update));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
+        first_of(&self.connection, id)
+    }
+}
+
+/// Returns the position of the earliest row to which its publisher gave the id `id`.
+pub(super) fn first_of(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<Position>, StorageError> {
+    let mut statement = connection.prepare_cached(FIRST_OF).map_err(read_failure)?;
+    let position = statement.query_row([id], |row| row.get::<_, i64>(0)).optional();
+    Ok(position.map_err(read_failure)?.map(|position| Position::new(position.cast_unsigned())))
+}
+
+const FIRST_OF: &str =
+    "SELECT position FROM updates WHERE own_id = 1 AND id = ?1 ORDER BY position LIMIT 1";

@@ -1,0 +1,93 @@
+//! An update as a row of the table `updates`, and back.
+
+use rusqlite::types::{FromSqlError, ValueRef};
+use rusqlite::{Row, Statement, params};
+use tidings_core::{EventId, EventType, IdSource, Position, Topic, Topics, Update, Visibility};
+
+use crate::storage::{Mark, StorageError};
+
+use super::failure::read_failure;
+
+/// Inserts a row. The order of its parameters is that of [`insert`].
+pub(super) const INSERT: &str = "INSERT INTO updates \
+    (position, published_ms, id, own_id, topics, type, retry_ms, private, data, bytes_through) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+/// Selects rows for [`read`]. Whether an id is the first is asked here and not stored, since
+/// retention may remove the row that was first.
+pub(super) const SELECT: &str = "SELECT u.position, u.published_ms, u.id, u.own_id, u.topics, \
+    u.type, u.retry_ms, u.private, u.data, \
+    CASE u.own_id WHEN 1 THEN NOT EXISTS (SELECT 1 FROM updates e \
+        WHERE e.own_id = 1 AND e.id = u.id AND e.position < u.position) ELSE 1 END \
+    FROM updates u WHERE u.position >= ?1 AND u.position <= ?2 ORDER BY u.position";
+
+pub(super) fn insert(
+    statement: &mut Statement<'_>,
+    update: &Update,
+    mark: Mark,
+) -> rusqlite::Result<()> {
+    let topics: Vec<&str> = update.topics.iter().map(Topic::as_str).collect();
+    statement.execute(params![
+        update.position.get().cast_signed(),
+        mark.published_ms.cast_signed(),
+        update.id.as_str(),
+        update.id_source == IdSource::Publisher,
+        topics.join("\n"),
+        update.event_type.as_ref().map(EventType::as_str),
+        update.retry_ms.map(u64::cast_signed),
+        update.visibility == Visibility::Private,
+        &*update.data,
+        mark.bytes_through.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+/// Reads a row of [`SELECT`].
+pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
+    let id = EventId::parse(text(row, 2)?).map_err(damaged)?;
+    let topics: Result<Vec<Topic>, _> = text(row, 4)?.split('\n').map(Topic::parse).collect();
+    Ok(Update {
+        position: Position::new(number(row, 0)?),
+        id,
+        id_source: if flag(row, 3)? { IdSource::Publisher } else { IdSource::Hub },
+        id_first: flag(row, 9)?,
+        published_ms: number(row, 1)?,
+        topics: Topics::new(topics.map_err(damaged)?).map_err(damaged)?,
+        data: text(row, 8)?.into(),
+        visibility: if flag(row, 7)? { Visibility::Private } else { Visibility::Public },
+        event_type: match row.get_ref(5).map_err(read_failure)? {
+            ValueRef::Null => None,
+            name => Some(event_type(name.as_str().map_err(damaged)?)?),
+        },
+        retry_ms: row
+            .get::<_, Option<i64>>(6)
+            .map_err(read_failure)?
+            .map(i64::cast_unsigned),
+    })
+}
+
+fn event_type(name: &str) -> Result<EventType, StorageError> {
+    // Only the hub itself may use this name, and its own updates are kept like any other.
+    let reserved = EventType::mercure();
+    if name == reserved.as_str() {
+        return Ok(reserved);
+    }
+    EventType::parse(name).map_err(damaged)
+}
+
+fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StorageError> {
+    let value = row.get_ref(column).map_err(read_failure)?;
+    value.as_str().map_err(|error: FromSqlError| damaged(error))
+}
+
+fn number(row: &Row<'_>, column: usize) -> Result<u64, StorageError> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(read_failure)
+}
+
+fn flag(row: &Row<'_>, column: usize) -> Result<bool, StorageError> {
+    row.get(column).map_err(read_failure)
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> StorageError {
+    StorageError::Damaged(Box::new(error))
+}

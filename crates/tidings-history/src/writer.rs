@@ -1,0 +1,347 @@
+//! Orders updates and makes them durable, group by group. No thread, clock or queue in here.
+//!
+//! ```text
+//! Ok ──fault──▶ Refusing ──probe succeeds──▶ Ok
+//!  └─────────── a sync fails ──▶ Poisoned    (for good)
+//! ```
+
+use std::sync::Arc;
+
+use tidings_core::{Draft, IdSeal, IdSource, Position, Update};
+
+use crate::append::{Append, AppendError, Deliver, Done};
+use crate::health::Health;
+use crate::options::Retention;
+use crate::published::{Bounds, Published};
+use crate::retention;
+use crate::storage::{
+    Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes,
+};
+
+/// Gives drafts their positions, commits them, delivers them, and removes what retention ends.
+///
+/// Driven by one thread: [`on_batch`](Self::on_batch) for what was queued,
+/// [`on_tick`](Self::on_tick) about once a second, [`on_slack`](Self::on_slack) after either for
+/// as long as it [`has_work`](Self::has_work).
+pub struct Writer {
+    storage: Box<dyn Storage>,
+    published: Arc<Published>,
+    deliver: Deliver,
+    retention: Retention,
+    seal: IdSeal,
+    extent: Extent,
+    phase: Phase,
+    /// The last position that retention removes; what lies up to it is removed in slices.
+    goal: Position,
+}
+
+enum Phase {
+    Ok,
+    Refusing(Arc<StorageError>),
+    Poisoned(Arc<StorageError>),
+}
+
+impl Writer {
+    /// Takes over `storage`.
+    #[must_use]
+    pub fn new(storage: Box<dyn Storage>, retention: Retention, deliver: Deliver) -> Self {
+        let extent = storage.extent();
+        let oldest = extent.trimmed_through.next();
+        let mut writer = Self {
+            seal: IdSeal::new(storage.epoch()),
+            published: Arc::new(Published::new(Bounds { oldest, last: extent.last })),
+            deliver,
+            retention,
+            extent,
+            phase: Phase::Ok,
+            goal: extent.trimmed_through,
+            storage,
+        };
+        // A hub that starts on a full disk serves what it has and refuses new updates, as it
+        // would if the disk had filled a moment later.
+        if let Err(error) = writer.storage.probe() {
+            writer.on_fault(error);
+        }
+        writer
+    }
+
+    /// Returns what other threads may see of this writer.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
+    }
+
+    /// Returns what seals positions into event ids.
+    #[must_use]
+    pub fn seal(&self) -> &IdSeal {
+        &self.seal
+    }
+
+    /// Opens the reading side of the storage.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be opened.
+    pub fn open_reader(
+        &self,
+    ) -> Result<Box<dyn StorageReader>, StorageError> {
+        self.storage.reader()
+    }
+
+    /// Empties `batch`: commits its drafts as one group, delivers the group, answers each.
+    ///
+    /// Either all drafts are taken or none is. `now_ms` is in milliseconds since the Unix epoch.
+    pub fn on_batch(&mut self, batch: &mut Vec<Append>, now_ms: u64) {
+        let mut drafts = Vec::with_capacity(batch.len());
+        let mut dones = Vec::with_capacity(batch.len());
+        for Append { draft, done } in batch.drain(..) {
+            drafts.push(draft);
+            dones.push(done);
+        }
+        if dones.is_empty() {
+            return;
+        }
+        if let Some(error) = self.phase.append_error() {
+            return self.refuse(dones, &error);
+        }
+        match self.write(drafts, now_ms) {
+            Ok(group) => {
+                (self.deliver)(group.clone());
+                for (done, update) in dones.into_iter().zip(group) {
+                    done(Ok(update));
+                }
+            }
+            Err(fault) => {
+                self.on_fault(fault);
+                if let Some(error) = self.phase.append_error() {
+                    self.refuse(dones, &error);
+                }
+            }
+        }
+    }
+
+    /// Probes a storage that refused, looks whether all is well, and sets retention's goal.
+    pub fn on_tick(&mut self, now_ms: u64) {
+        match self.phase {
+            Phase::Ok => {
+                if let Err(fault) = self.storage.check() {
+                    return self.on_fault(fault);
+                }
+            }
+            Phase::Refusing(_) => match self.storage.check().and_then(|()| self.storage.probe()) {
+                Ok(()) => self.on_mended(),
+                // Removing old updates may be what makes room.
+                Err(fault) => {
+                    self.on_fault(fault);
+                    self.work();
+                }
+            },
+            Phase::Poisoned(_) => return,
+        }
+        match retention::goal(&self.retention, &mut *self.storage, &self.extent, now_ms) {
+            Ok(goal) => self.goal = goal,
+            Err(fault) => self.on_fault(fault),
+        }
+    }
+
+    /// Returns whether [`on_slack`](Self::on_slack) has something to do. Cheap.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        match self.phase {
+            Phase::Ok => {
+                self.goal > self.extent.trimmed_through || self.storage.upkeep() == Upkeep::Due
+            }
+            // One attempt for each tick is enough.
+            Phase::Refusing(_) | Phase::Poisoned(_) => false,
+        }
+    }
+
+    /// Does one slice of upkeep, of a few milliseconds: removes, gives space back.
+    pub fn on_slack(&mut self) {
+        if self.has_work() {
+            self.work();
+        }
+    }
+
+    /// Tidies up before the end of the process.
+    pub fn close(&mut self) {
+        // After a failed sync the log is the best evidence there is: it is left as it stands.
+        if matches!(self.phase, Phase::Poisoned(_)) {
+            return;
+        }
+        if let Err(fault) = self.storage.close() {
+            tracing::warn!(error = fault.line(), "the history was not tidied up at its end");
+        }
+    }
+
+    fn work(&mut self) {
+        let worked = if self.goal > self.extent.trimmed_through {
+            self.trim_slice()
+        } else {
+            self.storage.maintain()
+        };
+        if let Err(fault) = worked {
+            self.goal = self.extent.trimmed_through;
+            self.on_fault(fault);
+        }
+    }
+
+    /// Commits `drafts` and shows them to readers.
+    fn write(&mut self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Arc<Update>>, StorageError> {
+        self.storage.begin()?;
+        let committed = self.insert(drafts, now_ms).and_then(|inserted| {
+            self.storage.commit()?;
+            Ok(inserted)
+        });
+        let (group, last_mark) = match committed {
+            Ok(inserted) => inserted,
+            Err(fault) => {
+                // A group that cannot be dropped may be committed with a later one.
+                let dropped = self.storage.rollback();
+                dropped.map_err(|error| StorageError::NotRolledBack(Box::new(error)))?;
+                return Err(fault);
+            }
+        };
+        let bytes = last_mark.bytes_through.saturating_sub(self.extent.last_mark.bytes_through);
+        self.extent = self.storage.extent();
+        self.published.on_committed(self.extent.last, group.len(), bytes);
+        self.published.on_oldest(self.extent.trimmed_through.next());
+        Ok(group)
+    }
+
+    /// Makes updates of `drafts` and inserts them. Returns them with the mark of the last.
+    fn insert(
+        &mut self,
+        drafts: Vec<Draft>,
+        now_ms: u64,
+    ) -> Result<(Vec<Arc<Update>>, Mark), StorageError> {
+        let mut group = Vec::with_capacity(drafts.len());
+        let mut position = self.extent.last;
+        let mut mark = self.extent.last_mark;
+        // A clock that was set back must not make later updates older: retention searches.
+        mark.published_ms = mark.published_ms.max(now_ms);
+        for draft in drafts {
+            position = position.next();
+            let update = self.update(draft, position, mark.published_ms)?;
+            mark.bytes_through = mark.bytes_through.saturating_add(update_bytes(&update));
+            let update = Arc::new(update);
+            self.storage.insert(&update, mark)?;
+            group.push(update);
+        }
+        Ok((group, mark))
+    }
+
+    fn update(
+        &mut self,
+        draft: Draft,
+        position: Position,
+        published_ms: u64,
+    ) -> Result<Update, StorageError> {
+        let (id, id_source, id_first) = match draft.id {
+            None => (self.seal.seal(position), IdSource::Hub, true),
+            Some(id) => {
+                let first = self.is_first(id.as_str(), position)?;
+                (id, IdSource::Publisher, first)
+            }
+        };
+        Ok(Update {
+            position,
+            id,
+            id_source,
+            id_first,
+            published_ms,
+            topics: draft.topics,
+            data: draft.data,
+            visibility: draft.visibility,
+            event_type: draft.event_type,
+            retry_ms: draft.retry_ms,
+        })
+    }
+
+    fn is_first(&mut self, id: &str, position: Position) -> Result<bool, StorageError> {
+        // A publisher may send back an id that this hub made.
+        let sealed = self.seal.open(id).is_some_and(|sealed| {
+            sealed > self.extent.trimmed_through && sealed < position
+        });
+        Ok(!sealed && self.storage.first_of(id)?.is_none())
+    }
+
+    /// Removes a slice of what retention ends: small enough not to be noticed by publishers.
+    fn trim_slice(&mut self) -> Result<(), StorageError> {
+        let trimmed = self.extent.trimmed_through;
+        let mut count = (self.goal.get() - trimmed.get()).min(TRIM_UPDATES_MAX);
+        loop {
+            let through = Position::new(trimmed.get() + count);
+            let mark = self.storage.mark(through)?.unwrap_or(Mark {
+                published_ms: self.extent.last_mark.published_ms,
+                bytes_through: self.extent.trimmed_bytes,
+            });
+            let bytes = mark.bytes_through.saturating_sub(self.extent.trimmed_bytes);
+            if bytes > TRIM_BYTES_MAX && count > 1 {
+                count /= 2;
+                continue;
+            }
+            self.storage.trim(through, mark)?;
+            self.extent = self.storage.extent();
+            self.published.on_trimmed(through.next(), count);
+            return Ok(());
+        }
+    }
+
+    fn refuse(&self, dones: Vec<Done>, error: &AppendError) {
+        self.published.on_refused(dones.len());
+        for done in dones {
+            done(Err(error.clone()));
+        }
+    }
+
+    /// Changes the phase for `fault`, and says so once.
+    fn on_fault(&mut self, fault: StorageError) {
+        let line = fault.line();
+        let reason = Arc::from(line.as_str());
+        match (&self.phase, fault.leaves_doubt()) {
+            (Phase::Poisoned(_), _) => {}
+            (Phase::Ok | Phase::Refusing(_), true) => {
+                tracing::error!(error = line, "the history takes no updates any more");
+                self.phase = Phase::Poisoned(Arc::new(fault));
+                self.published.on_health(Health::Poisoned { reason });
+            }
+            (Phase::Ok, false) => {
+                tracing::warn!(error = line, "the history refuses updates until this is mended");
+                self.phase = Phase::Refusing(Arc::new(fault));
+                self.published.on_health(Health::Refusing { reason });
+            }
+            // The reason may have changed, which readiness shows and the log need not repeat.
+            (Phase::Refusing(_), false) => {
+                self.phase = Phase::Refusing(Arc::new(fault));
+                self.published.on_health(Health::Refusing { reason });
+            }
+        }
+    }
+
+    fn on_mended(&mut self) {
+        tracing::info!("the history takes updates again");
+        self.phase = Phase::Ok;
+        self.published.on_health(Health::Ok);
+    }
+}
+
+impl Phase {
+    /// Returns what appends are answered in this phase, if they are refused.
+    fn append_error(&self) -> Option<AppendError> {
+        match self {
+            Self::Ok => None,
+            Self::Refusing(cause) => Some(AppendError::Refused { cause: Arc::clone(cause) }),
+            Self::Poisoned(cause) => Some(AppendError::Poisoned { cause: Arc::clone(cause) }),
+        }
+    }
+}
+
+/// Most updates that one slice removes.
+const TRIM_UPDATES_MAX: u64 = 512;
+
+/// Most bytes of updates that one slice removes, unless a single update has more.
+const TRIM_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

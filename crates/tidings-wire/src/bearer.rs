@@ -1,0 +1,84 @@
+//! Reads `Authorization` fields as far as a bearer token needs it.
+//!
+//! What is in the token is not looked at.
+
+/// What the `Authorization` fields of a request say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization<'a> {
+    /// The scheme is `Bearer`, and this is the token.
+    Bearer(&'a str),
+    /// Well formed so far, but with another scheme.
+    OtherScheme,
+    /// Not what RFC 6750 and RFC 9110 allow.
+    Malformed(Malformed),
+}
+
+/// Which rule an `Authorization` field breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// There is more than one field; the field does not allow a list.
+    #[error("more than one Authorization field")]
+    Repeated,
+    /// The field does not begin with the name of a scheme.
+    #[error("no authentication scheme in the Authorization field")]
+    Scheme,
+    /// The scheme is `Bearer`, but no token follows.
+    #[error("no token in the Authorization field")]
+    NoToken,
+    /// What follows `Bearer` contains a character that no token has.
+    #[error("a character in the Authorization field that no bearer token has")]
+    Token,
+}
+
+/// Reads the values of all `Authorization` fields of a request; `None` if there is none.
+///
+/// RFC 9110, 5.3 and 11.6.2.
+pub fn parse_all<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Authorization<'a>> {
+    let mut values = values.into_iter();
+    let first = values.next()?;
+    match values.next() {
+        None => Some(parse(first)),
+        Some(_) => Some(Authorization::Malformed(Malformed::Repeated)),
+    }
+}
+
+/// Reads the value of one `Authorization` field.
+///
+/// The scheme is compared without regard to ASCII case; a token is
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+///
+/// RFC 6750, 2.1; RFC 9110, 11.4.
+pub fn parse(value: &[u8]) -> Authorization<'_> {
+    let Ok(value) = std::str::from_utf8(value) else {
+        return Authorization::Malformed(Malformed::Token);
+    };
+    let value = value.trim_matches([' ', '\t']);
+    let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
+    if scheme.is_empty() || !scheme.bytes().all(is_token_character) {
+        return Authorization::Malformed(Malformed::Scheme);
+    }
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Authorization::OtherScheme;
+    }
+    let token = credentials.trim_start_matches(' ');
+    match token.trim_end_matches('=') {
+        _ if token.is_empty() => Authorization::Malformed(Malformed::NoToken),
+        body if !body.is_empty() && body.bytes().all(is_b64token_character) => {
+            Authorization::Bearer(token)
+        }
+        _ => Authorization::Malformed(Malformed::Token),
+    }
+}
+
+/// Says whether `byte` may stand in a bearer token before the padding. RFC 6750, 2.1.
+fn is_b64token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
+}
+
+/// Says whether `byte` may stand in a token of HTTP, such as a field name. RFC 9110, 5.6.2.
+pub(crate) fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! The formats that Tidings speaks: bytes in, fields out, and back.
+//!
+//! Here live the form encodings of a publication and a subscription, the event stream, and the
+//! few HTTP fields that a general HTTP library leaves as text. Nothing in this crate reads a
+//! socket, a file or a clock, and nothing knows what a topic or a matcher means: the rules about
+//! values are in `tidings-core`.
+//!
+//! Every decoder takes bytes that a peer chose. None of them panics, and what each of them keeps
+//! is bounded by the length of its input or by an argument.
+
+pub mod bearer;
+pub mod cookie;
+pub mod form;
+pub mod frame;
+pub mod http_head;
+pub mod origin;
+pub mod publish_form;
+pub mod sse;
+pub mod sse_decoder;
+pub mod subscribe_query;
+
+pub use frame::Frame;
+pub use origin::{OriginError, OriginList};
+pub use publish_form::{FormError, PublishForm};
+pub use sse::EventFields;
+pub use subscribe_query::{QueryError, SubscribeQuery};

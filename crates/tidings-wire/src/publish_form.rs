@@ -1,0 +1,119 @@
+//! The body of a publication, as fields.
+//!
+//! Whether a topic, an id or a type has an allowed value is not decided here.
+
+use crate::form::{NotUtf8, append_pair, pairs, shown};
+
+/// What a publisher sent, read but not checked.
+///
+/// Mercure, "Publication".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishForm {
+    /// Values of `topic` in their order, at least one; the first is the canonical topic.
+    pub topics: Vec<String>,
+    /// First value of `data`; `None` if there is no such field.
+    pub data: Option<String>,
+    /// Whether there is a field `private`, whatever its value.
+    pub private: bool,
+    /// First value of `id`.
+    pub id: Option<String>,
+    /// First value of `type`, the name of the event.
+    pub event_type: Option<String>,
+    /// First value of `retry`, in milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// Why a body is not a publication.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// A name, or the value of a known field, is not UTF-8.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
+    /// There is no field `topic`.
+    #[error("missing \"topic\" parameter")]
+    NoTopic,
+    /// There are more fields `topic` than the hub takes.
+    #[error("more than {max} topics in one update")]
+    TooManyTopics {
+        /// How many topics the hub takes.
+        max: usize,
+    },
+    /// `retry` is not a number of milliseconds in ASCII digits that fits 64 bits.
+    #[error("invalid \"retry\" parameter {value:?}")]
+    Retry {
+        /// The value, shortened to [`SHOWN_CHARACTERS_MAX`](crate::form::SHOWN_CHARACTERS_MAX).
+        value: Box<str>,
+    },
+}
+
+impl PublishForm {
+    /// Reads `body`, which is `application/x-www-form-urlencoded`.
+    ///
+    /// Unknown fields are skipped, as are further values of `data`, `id`, `type` and `retry`.
+    /// Keeps at most `topics_max` topics; the caller bounds the length of `body`.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the body breaks, in the order of its fields; a missing topic last.
+    ///
+    /// Mercure, "Publication".
+    pub fn decode(body: &[u8], topics_max: usize) -> Result<Self, FormError> {
+        let mut form = Self::default();
+        for pair in pairs(body) {
+            match pair.name()?.as_ref() {
+                "topic" if form.topics.len() >= topics_max => {
+                    return Err(FormError::TooManyTopics { max: topics_max });
+                }
+                "topic" => form.topics.push(pair.value()?.into_owned()),
+                "data" if form.data.is_none() => form.data = Some(pair.value()?.into_owned()),
+                "private" => form.private = true,
+                "id" if form.id.is_none() => form.id = Some(pair.value()?.into_owned()),
+                "type" if form.event_type.is_none() => {
+                    form.event_type = Some(pair.value()?.into_owned());
+                }
+                "retry" if form.retry.is_none() => form.retry = Some(parse_retry(&pair.value()?)?),
+                _ => {}
+            }
+        }
+        if form.topics.is_empty() {
+            return Err(FormError::NoTopic);
+        }
+        Ok(form)
+    }
+
+    /// Returns the body that [`decode`](Self::decode) reads as this form.
+    pub fn encode(&self) -> String {
+        let mut body = String::new();
+        for topic in &self.topics {
+            append_pair(&mut body, "topic", topic);
+        }
+        let retry = self.retry.map(|ms| ms.to_string());
+        let optional = [
+            ("data", self.data.as_deref()),
+            ("private", self.private.then_some("on")),
+            ("id", self.id.as_deref()),
+            ("type", self.event_type.as_deref()),
+            ("retry", retry.as_deref()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                append_pair(&mut body, name, value);
+            }
+        }
+        body
+    }
+}
+
+/// Reads digits; `u64::from_str` alone would also take a `+`.
+fn parse_retry(value: &str) -> Result<u64, FormError> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(ms) if digits => Ok(ms),
+        _ => Err(FormError::Retry {
+            value: shown(value),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! What is remembered, and for how long.
+
+use super::super::tests::{simple_authority, token_until};
+use super::*;
+
+const NOW: u64 = 1_767_225_400;
+
+#[test]
+fn a_token_is_verified_once_per_role() {
+    let mut cache = cache(10);
+    let token = token_until(NOW + 60);
+    let first = cache.verify(&token, Role::Subscribe, NOW).unwrap();
+    let second = cache.verify(&token, Role::Subscribe, NOW + 59).unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    let other_role = cache.verify(&token, Role::Publish, NOW).unwrap();
+    assert!(!Arc::ptr_eq(&first, &other_role));
+}
+
+#[test]
+fn a_remembered_token_ends_at_its_end() {
+    let mut cache = cache(10);
+    let token = token_until(NOW + 60);
+    assert!(cache.verify(&token, Role::Subscribe, NOW).is_ok());
+    let error = cache.verify(&token, Role::Subscribe, NOW + 60).unwrap_err();
+    assert!(matches!(error, TokenError::Expired { .. }));
+    assert!(cache.identities.is_empty());
+}
+
+#[test]
+fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
+    let mut cache = cache(2);
+    assert!(cache.verify("a.b.c", Role::Subscribe, NOW).is_err());
+    assert!(cache.identities.is_empty());
+    let tokens = [token_until(NOW + 1), token_until(NOW + 2), token_until(NOW + 3)];
+    let first: Vec<_> =
+        tokens.iter().map(|token| cache.verify(token, Role::Subscribe, NOW).unwrap()).collect();
+    assert_eq!(cache.identities.len(), 2);
+    assert_eq!(cache.order.len(), 2);
+    let again = cache.verify(&tokens[2], Role::Subscribe, NOW).unwrap();
+    assert!(Arc::ptr_eq(&first[2], &again));
+    let again = cache.verify(&tokens[0], Role::Subscribe, NOW).unwrap();
+    assert!(!Arc::ptr_eq(&first[0], &again));
+}
+
+#[test]
+fn a_cache_of_nothing_keeps_nothing() {
+    let mut cache = cache(0);
+    assert!(cache.verify(&token_until(NOW + 60), Role::Subscribe, NOW).is_ok());
+    assert!(cache.identities.is_empty());
+}
+
+fn cache(entries_max: usize) -> TokenCache {
+    TokenCache::new(Arc::new(simple_authority()), entries_max)
+}

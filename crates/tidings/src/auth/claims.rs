@@ -1,0 +1,105 @@
+//! The claims that say when and for whom a token counts: `exp`, `nbf`, `aud`, `sub`.
+//!
+//! There is no leeway: a hub and its issuers keep their clocks right, and a token that ended has
+//! ended. Numeric dates may have fractions.
+//!
+//! RFC 7519, 4.1; Mercure, "Token Validation".
+
+use std::sync::Arc;
+
+use serde_json::Number;
+
+use super::json::{Json, Object};
+use super::token_error::TokenError;
+
+/// Checks `exp` and `nbf` against the hub's time and returns `exp` in whole seconds.
+///
+/// # Errors
+///
+/// A missing or past `exp`, an `nbf` that is still to come, or one that is no number.
+pub fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
+    let exp = claims.find("exp").ok_or(TokenError::ExpMissing)?;
+    let exp = seconds("exp", exp, Rounding::Down)?;
+    // A token that ends within this second counts to the end of the whole second before it, since
+    // a connection must never outlive the token.
+    if now >= exp {
+        return Err(TokenError::Expired { exp, now });
+    }
+    if let Some(nbf) = claims.find("nbf") {
+        let nbf = seconds("nbf", nbf, Rounding::Up)?;
+        if now < nbf {
+            return Err(TokenError::NotYet { nbf, now });
+        }
+    }
+    Ok(exp)
+}
+
+/// Checks that the token is meant for one of `audiences`.
+///
+/// # Errors
+///
+/// A missing `aud`, one that is neither a string nor an array of strings, or one without any of
+/// `audiences`.
+pub fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), TokenError> {
+    let accepted = || audiences.join(", ").into();
+    let aud = claims.find("aud").ok_or_else(|| TokenError::AudMissing { accepted: accepted() })?;
+    let entries = match aud {
+        Json::String(_) => std::slice::from_ref(aud),
+        Json::Array(entries) => entries,
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => return Err(AUD_TYPE),
+    };
+    let mut found = false;
+    for entry in entries {
+        let entry = entry.as_str().ok_or(AUD_TYPE)?;
+        found |= audiences.iter().any(|audience| audience == entry);
+    }
+    if found {
+        return Ok(());
+    }
+    Err(TokenError::Aud { found: aud.to_string().into(), accepted: accepted() })
+}
+
+/// Returns `sub`, if there is one.
+///
+/// # Errors
+///
+/// If it is not a string.
+pub fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
+    match claims.find("sub") {
+        None => Ok(None),
+        Some(Json::String(subject)) => Ok(Some(subject.as_str().into())),
+        Some(_) => Err(TokenError::ClaimType { claim: "sub", expected: "a string" }),
+    }
+}
+
+const AUD_TYPE: TokenError =
+    TokenError::ClaimType { claim: "aud", expected: "a string or an array of strings" };
+
+/// Which whole second a fraction counts as.
+#[derive(Clone, Copy)]
+enum Rounding {
+    Down,
+    Up,
+}
+
+/// Reads a numeric date in whole seconds; before 1970 is 0, beyond 64 bits the largest number.
+fn seconds(claim: &'static str, value: &Json, rounding: Rounding) -> Result<u64, TokenError> {
+    let Json::Number(number) = value else {
+        return Err(TokenError::ClaimType { claim, expected: "a number" });
+    };
+    Ok(number.as_u64().unwrap_or_else(|| whole(number, rounding)))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates here, which is what a date out of range asks for"
+)]
+fn whole(number: &Number, rounding: Rounding) -> u64 {
+    let date = number.as_f64().unwrap_or(0.0);
+    match rounding {
+        Rounding::Down => date.floor() as u64,
+        Rounding::Up => date.ceil() as u64,
+    }
+}
+

@@ -1,0 +1,256 @@
+//! Keys that verify signatures, each bound to one algorithm.
+//!
+//! Which key may verify which token is decided in `auth.rs`. Keys that sign are in `issue.rs`.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{self as verification, ParsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::{constant_time, hmac};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject;
+
+/// A signature algorithm that the hub knows. There is no `none`. RFC 7518, 3.1; RFC 8037, 3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// ECDSA with P-384 and SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// A key that verifies signatures of one algorithm. `Debug` shows the algorithm only.
+#[derive(Clone)]
+pub struct VerifyKey {
+    algorithm: Algorithm,
+    material: Material,
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The hub does not know the algorithm.
+    #[error("{name:?} is not a signature algorithm that the hub knows")]
+    UnknownAlgorithm {
+        /// The algorithm as written.
+        name: Box<str>,
+    },
+    /// A public key would serve as a shared secret, so that everyone who knows it could sign.
+    #[error(
+        "this is a PEM key, but {algorithm} takes a shared secret: write the algorithm of the key, \
+         such as RS256, ES256 or EdDSA"
+    )]
+    PemAsSecret {
+        /// The configured algorithm.
+        algorithm: Algorithm,
+    },
+    /// The shared secret is too short. RFC 7518, 3.2.
+    #[error(
+        "the secret has {bytes} bytes, but {algorithm} needs at least {bytes_min}: make one with \
+         `openssl rand -hex {bytes_min}`"
+    )]
+    SecretTooShort {
+        /// The configured algorithm.
+        algorithm: Algorithm,
+        /// How long the secret is.
+        bytes: usize,
+        /// How long it must be.
+        bytes_min: usize,
+    },
+    /// The secret stands in a public documentation.
+    #[error(
+        "this is the example key that everyone knows: make your own with `openssl rand -hex 32`"
+    )]
+    Published,
+    /// The text is not PEM.
+    #[error("{algorithm} needs a public key in PEM, with a line -----BEGIN PUBLIC KEY-----")]
+    NotPem {
+        /// The configured algorithm.
+        algorithm: Algorithm,
+    },
+    /// The key is private.
+    #[error("this is a private key: give the hub the public one, it never signs")]
+    Private,
+    /// The key is of another kind than the algorithm, or damaged.
+    #[error("this is no public key for {algorithm}")]
+    WrongKind {
+        /// The configured algorithm.
+        algorithm: Algorithm,
+    },
+}
+
+impl Algorithm {
+    /// All algorithms.
+    pub const ALL: [Self; 12] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Finds the algorithm of this name, compared byte for byte.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// Returns the name as tokens have it in `alg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::Hs256 => Scheme::Shared(hmac::HMAC_SHA256),
+            Self::Hs384 => Scheme::Shared(hmac::HMAC_SHA384),
+            Self::Hs512 => Scheme::Shared(hmac::HMAC_SHA512),
+            Self::Rs256 => Scheme::Public(&verification::RSA_PKCS1_2048_8192_SHA256),
+            Self::Rs384 => Scheme::Public(&verification::RSA_PKCS1_2048_8192_SHA384),
+            Self::Rs512 => Scheme::Public(&verification::RSA_PKCS1_2048_8192_SHA512),
+            Self::Ps256 => Scheme::Public(&verification::RSA_PSS_2048_8192_SHA256),
+            Self::Ps384 => Scheme::Public(&verification::RSA_PSS_2048_8192_SHA384),
+            Self::Ps512 => Scheme::Public(&verification::RSA_PSS_2048_8192_SHA512),
+            Self::Es256 => Scheme::Public(&verification::ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => Scheme::Public(&verification::ECDSA_P384_SHA384_FIXED),
+            Self::EdDsa => Scheme::Public(&verification::ED25519),
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl VerifyKey {
+    /// Reads a key for `algorithm`: a shared secret as it stands, or a public key in PEM.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the key breaks; see [`KeyError`]. The text never contains the key.
+    ///
+    /// RFC 7518, 3.2 (length of secrets); RFC 8725, 3.1 (algorithm confusion) and 3.5 (weak keys).
+    pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        let material = match algorithm.scheme() {
+            Scheme::Shared(hash) => Material::Secret(secret(algorithm, hash, text)?),
+            Scheme::Public(scheme) => {
+                let der = public_key(algorithm, text)?;
+                let parsed = ParsedPublicKey::new(scheme, der);
+                Material::Public(parsed.map_err(|_rejected| KeyError::WrongKind { algorithm })?)
+            }
+        };
+        Ok(Self { algorithm, material })
+    }
+
+    /// Returns the algorithm that the key is bound to.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Says whether `signature` over `signed` was made with this key and its algorithm.
+    pub fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Secret(key) => {
+                let expected = hmac::sign(key, signed);
+                constant_time::verify_slices_are_equal(expected.as_ref(), signature).is_ok()
+            }
+            Material::Public(key) => key.verify_sig(signed, signature).is_ok(),
+        }
+    }
+}
+
+impl fmt::Debug for VerifyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyKey({}, hidden)", self.algorithm)
+    }
+}
+
+/// The two ways to verify.
+enum Scheme {
+    Shared(hmac::Algorithm),
+    Public(&'static dyn VerificationAlgorithm),
+}
+
+#[derive(Clone)]
+enum Material {
+    Secret(hmac::Key),
+    Public(ParsedPublicKey),
+}
+
+fn secret(algorithm: Algorithm, hash: hmac::Algorithm, text: &str) -> Result<hmac::Key, KeyError> {
+    if is_pem(text) {
+        return Err(KeyError::PemAsSecret { algorithm });
+    }
+    if text == PUBLISHED_KEY {
+        return Err(KeyError::Published);
+    }
+    let bytes_min = hash.digest_algorithm().output_len();
+    if text.len() < bytes_min {
+        return Err(KeyError::SecretTooShort { algorithm, bytes: text.len(), bytes_min });
+    }
+    Ok(hmac::Key::new(hash, text.as_bytes()))
+}
+
+/// Returns the key of the only PEM section in DER.
+fn public_key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, KeyError> {
+    if text.contains("PRIVATE KEY-----") {
+        return Err(KeyError::Private);
+    }
+    // The older form of RSA keys has another label, and `ParsedPublicKey` understands its content.
+    let text = text.replace("RSA PUBLIC KEY-----", "PUBLIC KEY-----");
+    match SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()) {
+        Ok(key) => Ok(key.to_vec()),
+        Err(_not_pem) => Err(KeyError::NotPem { algorithm }),
+    }
+}
+
+/// Says whether a text looks like a PEM file.
+pub fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+}
+
+/// The key of the Mercure project's documentation, which many a deployment forgot to change.
+const PUBLISHED_KEY: &str = "!ChangeThisMercureHubJWTSecretKey!";
+
+#[cfg(test)]
+mod tests;

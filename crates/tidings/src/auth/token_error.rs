@@ -1,0 +1,170 @@
+//! Why a token is refused: one variant per rule.
+//!
+//! The texts are for the people who run the hub (`tidings dev`, `token inspect`, the log). They say
+//! what was found in the token's public parts, never the token, its signature or a key.
+
+use tidings_core::GrantsError;
+
+use super::Role;
+use super::details::DetailError;
+
+/// The rule that a token breaks. Every one of them is answered 401 with `invalid_token`.
+///
+/// Mercure, "Token Validation" and "Authorization Details"; RFC 9068, 4.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The text is too long to be looked at.
+    #[error("the token has {bytes} bytes, more than {max}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Not a JWS in compact serialization. RFC 7515, 7.1.
+    #[error("the token has {count} parts between dots, not 3")]
+    NotThreeParts {
+        /// How many there are.
+        count: usize,
+    },
+    /// A part is not base64url without padding. RFC 7515, 2.
+    #[error("the token's {part} is not base64url without padding")]
+    Base64 {
+        /// Which part.
+        part: Part,
+    },
+    /// A part is not strict JSON.
+    #[error("the token's {part} is not valid JSON: {source}")]
+    Json {
+        /// Which part.
+        part: Part,
+        /// Where and why. Holds no text of the token but single unexpected characters.
+        source: serde_json::Error,
+    },
+    /// A part is JSON, but no object.
+    #[error("the token's {part} is not a JSON object")]
+    NotObject {
+        /// Which part.
+        part: Part,
+    },
+    /// The header has no `typ`. RFC 9068, 2.1.
+    #[error("the header has no typ; it must be at+jwt")]
+    TypMissing,
+    /// The token was made for another purpose. RFC 9068, 4; RFC 8725, 3.11.
+    #[error("typ is {found:?}, not at+jwt")]
+    Typ {
+        /// The `typ`.
+        found: Box<str>,
+    },
+    /// The header asks for extensions, and the hub understands none. RFC 7515, 4.1.11.
+    #[error("the header has crit: the hub understands none of the extensions it asks for")]
+    Crit,
+    /// The header has no `alg`.
+    #[error("the header has no alg")]
+    AlgMissing,
+    /// The token is not signed.
+    #[error("alg is none: the token is not signed")]
+    AlgNone,
+    /// No key of the issuer is bound to the algorithm. RFC 8725, 3.1.
+    #[error("alg {found:?} is not accepted from this issuer; its keys are for {accepted}")]
+    AlgNotAllowed {
+        /// The `alg`.
+        found: Box<str>,
+        /// The algorithms of the issuer's keys, joined by commas.
+        accepted: Box<str>,
+    },
+    /// The claims have no `iss`.
+    #[error("the token has no iss")]
+    IssMissing,
+    /// The issuer is not trusted.
+    #[error("iss is {found:?}, which is not a trusted issuer")]
+    IssUnknown {
+        /// The `iss`.
+        found: Box<str>,
+    },
+    /// The issuer is trusted, but not for this.
+    #[error("no key of the issuer is for tokens that {role}")]
+    NoKeyForRole {
+        /// What the token was presented for.
+        role: Role,
+    },
+    /// No key of the issuer made the signature.
+    #[error("the signature was not made with a key that the hub has for this issuer and algorithm")]
+    Signature,
+    /// A claim has another JSON type than it must. RFC 7519, 4.1.
+    #[error("{claim} is not {expected}")]
+    ClaimType {
+        /// The claim.
+        claim: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The token never ends.
+    #[error("the token has no exp")]
+    ExpMissing,
+    /// The token has ended.
+    #[error("the token ended at {exp}, {} s ago (Unix time)", now.saturating_sub(*exp))]
+    Expired {
+        /// The `exp`, in whole seconds.
+        exp: u64,
+        /// The hub's time, in seconds.
+        now: u64,
+    },
+    /// The token is not valid yet.
+    #[error("the token is valid from {nbf}, in {} s (Unix time)", nbf.saturating_sub(*now))]
+    NotYet {
+        /// The `nbf`, in whole seconds, rounded up.
+        nbf: u64,
+        /// The hub's time, in seconds.
+        now: u64,
+    },
+    /// The token names nobody it is meant for.
+    #[error("the token has no aud; it must be {accepted}")]
+    AudMissing {
+        /// What the hub accepts, joined by commas.
+        accepted: Box<str>,
+    },
+    /// The token is meant for others. RFC 7519, 4.1.3.
+    #[error("aud is {found}; the hub is {accepted}")]
+    Aud {
+        /// The `aud` as JSON.
+        found: Box<str>,
+        /// What the hub accepts, joined by commas.
+        accepted: Box<str>,
+    },
+    /// The authorization details are no array. RFC 9396, 2.
+    #[error("authorization_details is not an array")]
+    DetailsNotArray,
+    /// One of the authorization details is not valid, so that none counts.
+    #[error("authorization_details[{index}]: {source}")]
+    Detail {
+        /// Which one, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: DetailError,
+    },
+    /// There are more authorization details or matchers than the limits allow.
+    #[error(transparent)]
+    Grants(#[from] GrantsError),
+}
+
+/// A part of a token in compact serialization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The first.
+    Header,
+    /// The second.
+    Claims,
+    /// The third.
+    Signature,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims set",
+            Self::Signature => "signature",
+        })
+    }
+}

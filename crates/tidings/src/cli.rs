@@ -1,0 +1,97 @@
+//! The command line: `tidings dev`, `serve`, `publish`, `subscribe`, `token …`, `config …`.
+//!
+//! Here are the list of commands and the exit codes; each command has a file of its own. `dev` and
+//! `serve` only make a checked `Config` and hand it to the server. This is the body of `main.rs`,
+//! so errors are `anyhow` here as they are there.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use print::OutputClosed;
+
+mod config;
+pub mod dev;
+mod dev_folder;
+mod hub;
+mod log;
+pub mod print;
+mod publish;
+mod serve;
+mod subscribe;
+mod token;
+
+/// Real-time push for web applications: publish with one HTTP POST, receive over Server-Sent Events.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::Arguments),
+    Serve(serve::Arguments),
+    Publish(publish::Arguments),
+    Subscribe(subscribe::Arguments),
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Runs the command that the process was started with and returns its exit code: 0 when it did what
+/// it was asked to, 1 when it failed, 2 when the arguments or the configuration are wrong.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version come this way too, with code 0. A closed output changes nothing.
+        Err(answer) => {
+            let _printed = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(WRONG_ARGUMENTS));
+        }
+    };
+    let result = match arguments.command {
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Publish(arguments) => publish::run(&arguments),
+        Command::Subscribe(arguments) => subscribe::run(&arguments),
+        Command::Token(command) => token::run(&command),
+        Command::Config(command) => config::run(&command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough, as in `tidings subscribe … | head -1`.
+        Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            print::error(&format!("tidings: {error:#}"));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// Wrong arguments that clap cannot see, such as a token that is missing where one is needed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub &'static str);
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let wrong = error.is::<Usage>() || error.is::<crate::config::error::ConfigErrors>();
+    if wrong { WRONG_ARGUMENTS } else { FAILED }
+}
+
+const FAILED: u8 = 1;
+const WRONG_ARGUMENTS: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings dev                                       start a hub to try things on
+  tidings subscribe --topic https://example.com/1   watch a topic of it
+  tidings publish --topic https://example.com/1 --data hello
+  tidings serve --config /etc/tidings/tidings.toml  run a hub for others
+
+`tidings COMMAND --help` tells more about a command.";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! `tidings config check`, `config show`, `config docs`.
+
+use std::path::PathBuf;
+
+use super::print;
+use crate::config::{check, docs, env, load, show};
+
+/// Check, show or explain the configuration
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Say "ok", or everything that is wrong (exit code 2)
+    Check(Arguments),
+    /// Print the effective values with the origin of each; secrets are hidden
+    Show(Arguments),
+    /// Print the manual of all keys, as Markdown
+    Docs,
+}
+
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Check(arguments) => {
+            let settings = load(arguments.config.as_deref(), &env::variables())?;
+            check::check(&settings.to_file()?)?;
+            print::output("ok\n")
+        }
+        Command::Show(arguments) => {
+            let settings = load(arguments.config.as_deref(), &env::variables())?;
+            print::output(&show::toml(&settings))
+        }
+        Command::Docs => print::output(&docs::markdown()),
+    }
+}

@@ -1,0 +1,248 @@
+//! `tidings dev`: a hub for one developer on one machine, without configuration.
+//!
+//! It listens on loopback only, makes its own key and tokens, lets subscribers in without a token,
+//! serves the pages, and says why it refuses something. None of this is for production.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use tidings_core::HubUrl;
+use tidings_core::limits::PUBLISH_BODY_BYTES_MAX;
+use tidings_history::{Kind, Retention};
+use tidings_wire::origin::OriginList;
+
+use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
+use super::token::now_secs;
+use super::{log, print};
+use crate::auth;
+use crate::auth::issue::{Detail, Issuing, SignKey};
+use crate::auth::key::Algorithm;
+use crate::config::check::{HISTORY_FILE, cores, history_options};
+use crate::config::{
+    Config, CorsOptions, DevTokens, LimitOptions, Listen, LogFormat, LogOptions, Mode, PageOptions,
+    PublishOptions, SubscribeOptions,
+};
+use crate::server;
+
+/// Start a hub to try things on, without configuration
+///
+/// It listens on this machine only, makes its own key and tokens, keeps its history in a folder, and
+/// serves a chat, a score board and a debugger. When it refuses something, it says why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Address to listen on; must be a loopback address. Port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4400")]
+    listen: SocketAddr,
+
+    /// Folder for the history, the key and the tokens
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+
+    /// Keep the history in memory; it is gone when the hub stops
+    #[arg(long)]
+    memory: bool,
+}
+
+/// Runs the command until the server ends.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let address = free_address(arguments.listen)?;
+    let config = config(address, &arguments.data, arguments.memory)?;
+    if let Some(tokens) = &config.dev {
+        DevFolder::new(&arguments.data).write_hub(&DevHub {
+            hub: config.hub.as_str().to_owned(),
+            publisher: tokens.publisher.clone(),
+            subscriber: tokens.subscriber.clone(),
+        })?;
+    }
+    log::start(&config.log)?;
+    server::run(config, |config| {
+        // The hub serves whether or not somebody reads what it says here.
+        let _printed = print::output(&banner(config));
+    })
+}
+
+/// Makes the configuration of a developer's hub at `listen`, whose port is the real one.
+///
+/// Makes the data folder and its key if they are not there yet.
+///
+/// # Errors
+///
+/// If the data folder cannot be written, or its key is damaged.
+pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<Config> {
+    let folder = DevFolder::new(data);
+    let port = listen.port();
+    let origins: Vec<String> =
+        LOOPBACK_NAMES.iter().map(|name| format!("http://{}", authority(name, port))).collect();
+    let audiences: Vec<String> =
+        origins.iter().map(|origin| format!("{origin}{HUB_PATH}")).collect();
+    let hub = HubUrl::parse(&format!("http://{}{HUB_PATH}", authority("localhost", port)))?;
+    let tokens = tokens(&folder, &audiences)?;
+    let kind = match memory {
+        true => Kind::Memory,
+        false => Kind::File { path: data.join(HISTORY_FILE) },
+    };
+    Ok(Config {
+        mode: Mode::Dev,
+        listens: vec![Listen { address: listen, tls: false }],
+        tls: None,
+        admin: None,
+        hub,
+        hosts: LOOPBACK_NAMES.iter().map(|name| authority(name, port)).collect(),
+        data_dir: data.to_owned(),
+        shards: cores(),
+        history: history_options(kind, RETENTION).context("no random bytes from the system")?,
+        ring_bytes: 32 * 1024 * 1024,
+        auth: auth::Options {
+            issuers: vec![folder.issuer()?],
+            audiences,
+            cookie_names: COOKIE_NAMES.map(str::to_owned).to_vec(),
+        },
+        subscribe: SubscribeOptions {
+            anonymous: true,
+            keep_alive: Duration::from_secs(15),
+            connection_max: Some(Duration::from_secs(3600)),
+            retry: None,
+        },
+        publish: PublishOptions {
+            origins: OriginList::parse(origins.iter().map(String::as_str))?,
+            body_bytes_max: PUBLISH_BODY_BYTES_MAX,
+        },
+        cors: CorsOptions { origins: OriginList::default() },
+        limits: LIMITS,
+        drain: Duration::from_secs(1),
+        pages: PageOptions { chat: true, scores: true, debugger: true },
+        log: LogOptions { level: "warn".to_owned(), format: LogFormat::Text },
+        explain_refusals: true,
+        dev: Some(tokens),
+    })
+}
+
+/// Returns what to tell the developer when the hub is up: pages, `curl` lines, history, how to stop.
+///
+/// The `curl` lines hold a real token, so that they work when pasted.
+pub fn banner(config: &Config) -> String {
+    let origin = config.hub.origin();
+    let hub = config.hub.as_str();
+    let publisher = config.dev.as_ref().map_or("", |tokens| tokens.publisher.as_str());
+    let history = match &config.history.kind {
+        Kind::File { path } => path.display().to_string(),
+        Kind::Memory => "in memory, gone when the hub stops".to_owned(),
+        Kind::None => "none".to_owned(),
+    };
+    format!(
+        "\
+Tidings is ready. This hub is for trying things on this machine; `tidings serve` is for others.
+
+  Chat       {origin}/chat
+  Scores     {origin}/scores
+  Debugger   {origin}/debugger
+  Hub        {hub}
+  History    {history}
+
+Subscribe, in one terminal:
+
+curl -N '{hub}?match=https://example.com/hello'
+
+Publish, in another:
+
+curl '{hub}' -H 'Authorization: Bearer {publisher}' -d 'topic=https://example.com/hello' \
+         --data-urlencode 'data=Hello, world'
+
+Stop it with Ctrl-C.
+"
+    )
+}
+
+/// Returns `listen` with a port that is free.
+fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if !is_loopback(listen.ip()) {
+        anyhow::bail!(
+            "{listen} can be reached by others, and this hub lets everyone read and shows its \
+             tokens: choose a loopback address such as 127.0.0.1:{}, or run `tidings serve`",
+            listen.port()
+        );
+    }
+    // The server listens with one socket per shard on the same port. That would also join the
+    // sockets of another hub of the same user; this socket does not, so it tells.
+    match TcpListener::bind(listen) {
+        Ok(listener) => Ok(listener.local_addr()?),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => anyhow::bail!(
+            "port {} is taken, perhaps by another `tidings dev`: stop that one, or choose another \
+             port with --listen {}",
+            listen.port(),
+            SocketAddr::new(listen.ip(), 0),
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn tokens(folder: &DevFolder, audiences: &[String]) -> anyhow::Result<DevTokens> {
+    let issuing = Issuing {
+        key: SignKey::parse(Algorithm::Hs256, &folder.key_or_new()?)?,
+        issuer: ISSUER.to_owned(),
+        audiences: audiences.to_vec(),
+    };
+    let now = now_secs();
+    let token = |action: &'static str, subject: &str| {
+        let matchers = vec![("exact", "*".to_owned())];
+        let detail = Detail { actions: vec![action], matchers, payload: None };
+        issuing.token(subject, vec![detail], now, TOKEN_SECS)
+    };
+    Ok(DevTokens {
+        publisher: token("publish", "publisher")?,
+        subscriber: token("subscribe", "subscriber")?,
+        issuing,
+    })
+}
+
+/// Joins a host name and a port as a `Host` field has them.
+fn authority(name: &str, port: u16) -> String {
+    match port {
+        80 => name.to_owned(),
+        port => format!("{name}:{port}"),
+    }
+}
+
+/// How a browser on this machine may call it.
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+const HUB_PATH: &str = "/.well-known/mercure";
+
+/// Over plain HTTP a browser does not set the first one, except some for localhost.
+const COOKIE_NAMES: [&str; 2] = ["__Secure-mercure_access_token", "mercure_access_token"];
+
+/// Ten years.
+const TOKEN_SECS: u64 = 10 * 365 * 24 * 3600;
+
+const RETENTION: Retention = Retention {
+    age_max: Some(Duration::from_secs(168 * 3600)),
+    updates_max: Some(1_000_000),
+    bytes_max: Some(1024 * 1024 * 1024),
+};
+
+const LIMITS: LimitOptions = LimitOptions {
+    connections_max: 10_000,
+    connections_per_address_max: 10_000,
+    accepts_per_second: 5000,
+    head: Duration::from_secs(10),
+    body: Duration::from_secs(30),
+    handshake: Duration::from_secs(10),
+    stall: Duration::from_secs(60),
+    streams_per_connection_max: 250,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings dev
+  tidings dev --listen 127.0.0.1:8080 --memory";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What `tidings dev` keeps in its data folder for the other commands: the key and the tokens.
+//!
+//! Both files can be read by their owner only.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Issuer;
+use crate::auth::key::{Algorithm, VerifyKey};
+use crate::config::check::without_line_break;
+
+/// The data folder of a developer's hub.
+#[derive(Debug)]
+pub struct DevFolder(PathBuf);
+
+/// What `dev.json` says about the hub that was started last.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DevHub {
+    /// The hub's URL.
+    pub hub: String,
+    /// A token that may publish everything.
+    pub publisher: String,
+    /// A token that may read everything.
+    pub subscriber: String,
+}
+
+impl DevFolder {
+    /// Names a folder; nothing is opened.
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Returns the key's text, which is made at the first call in the folder's life.
+    pub fn key_or_new(&self) -> anyhow::Result<String> {
+        if self.key_path().exists() {
+            return self.key();
+        }
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).context("no random bytes from the system")?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .with_context(|| format!("cannot make the folder {}", self.0.display()))?;
+        write_private(&self.key_path(), &format!("{text}\n"))?;
+        Ok(text)
+    }
+
+    /// Returns the key's text.
+    pub fn key(&self) -> anyhow::Result<String> {
+        let path = self.key_path();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(without_line_break(&text).to_owned())
+    }
+
+    /// Returns the key with the issuer that it stands for.
+    pub fn issuer(&self) -> anyhow::Result<Issuer> {
+        let key = VerifyKey::parse(Algorithm::Hs256, &self.key()?)
+            .with_context(|| self.key_path().display().to_string())?;
+        Ok(Issuer { issuer: ISSUER.into(), key, kid: None, publish: true, subscribe: true })
+    }
+
+    /// Says where the hub's URL and tokens are.
+    pub fn hub_path(&self) -> PathBuf {
+        self.0.join("dev.json")
+    }
+
+    /// Returns what the hub that was started last said about itself.
+    pub fn hub(&self) -> anyhow::Result<DevHub> {
+        let path = self.hub_path();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Tells the other commands about the hub.
+    pub fn write_hub(&self, hub: &DevHub) -> anyhow::Result<()> {
+        write_private(&self.hub_path(), &format!("{}\n", serde_json::to_string_pretty(hub)?))
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.0.join("dev.key")
+    }
+}
+
+/// Writes a file that only its owner can read, all of it or nothing.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        // A file that a crash left behind could be open to others.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The issuer of every token that a developer's key signs.
+pub const ISSUER: &str = "urn:tidings:dev";
+
+/// The data folder when none is named.
+pub const DEFAULT_DATA: &str = "tidings-data";

@@ -1,0 +1,233 @@
+//! The hub that `publish` and `subscribe` talk to: its URL, the token, and requests to it.
+//!
+//! Without `--hub` the hub that `tidings dev` started last is taken, as its data folder says.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::dev_folder::{DEFAULT_DATA, DevFolder};
+use super::{Usage, print};
+use crate::auth::Role;
+use crate::config::check::without_line_break;
+
+/// Which hub, and the token for it.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Hub")]
+pub struct Arguments {
+    /// The hub's URL. Without it, the hub that `tidings dev` started last
+    #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
+    hub: Option<String>,
+
+    /// The access token
+    #[arg(long, value_name = "TOKEN", env = "TIDINGS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
+    /// File with the access token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+
+    /// PEM file with the certificates of authorities to trust besides the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// Data folder of `tidings dev`, where its hub and tokens are found
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+}
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arguments").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+/// A hub to send requests to.
+pub struct Hub {
+    agent: ureq::Agent,
+    url: url::Url,
+    token: Option<String>,
+}
+
+/// A hub's answer that is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the hub answered {status}{}{detail}", if detail.is_empty() { "" } else { ": " })]
+pub struct Refusal {
+    /// The status, with its usual phrase.
+    pub status: http::StatusCode,
+    /// What the body says, as far as it is for people.
+    pub detail: String,
+}
+
+impl Hub {
+    /// Finds the hub and the token for `role`.
+    ///
+    /// # Errors
+    ///
+    /// If no hub is named and `tidings dev` left none, or a file cannot be read.
+    pub fn find(arguments: &Arguments, role: Role) -> anyhow::Result<Self> {
+        let mut token = match (&arguments.token, &arguments.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                Some(without_line_break(&text).trim().to_owned())
+            }
+            (None, None) => None,
+        };
+        let url = match &arguments.hub {
+            Some(url) => url.clone(),
+            None => {
+                let folder = DevFolder::new(&arguments.data);
+                if !folder.hub_path().exists() {
+                    return Err(Usage(
+                        "no hub: name one with --hub URL, or start one here with `tidings dev`",
+                    )
+                    .into());
+                }
+                let hub = folder.hub()?;
+                let path = folder.hub_path();
+                print::error(&format!("using the hub {} (from {})", hub.hub, path.display()));
+                token = token.or(Some(match role {
+                    Role::Publish => hub.publisher,
+                    Role::Subscribe => hub.subscriber,
+                }));
+                hub.hub
+            }
+        };
+        let url = url::Url::parse(&url).with_context(|| format!("--hub {url}"))?;
+        let agent = agent(arguments, &url)?;
+        Ok(Self { agent, url, token })
+    }
+
+    /// Says whether there is a token to present.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Posts a form and returns the body of the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the answer is not 200; otherwise why there is none.
+    pub fn post(&self, form: &str) -> anyhow::Result<String> {
+        let mut request = self
+            .agent
+            .post(self.url.as_str())
+            .header("Content-Type", "application/x-www-form-urlencoded");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send(form).with_context(|| self.url.to_string())?;
+        let status = answer.status();
+        let body = read_text(answer);
+        match status {
+            http::StatusCode::OK => Ok(body),
+            _ => Err(refusal(status, &body).into()),
+        }
+    }
+
+    /// Opens an event stream for the given query.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer. Whatever the answer is, the caller looks at its status.
+    pub fn open(&self, query: &[(&str, &str)]) -> Result<http::Response<ureq::Body>, ureq::Error> {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().extend_pairs(query);
+        let mut request = self.agent.get(url.as_str()).header("Accept", "text/event-stream");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        request.call()
+    }
+}
+
+/// Reads what an answer that is not the wished one says.
+pub fn refused(answer: http::Response<ureq::Body>) -> Refusal {
+    let status = answer.status();
+    refusal(status, &read_text(answer))
+}
+
+fn refusal(status: http::StatusCode, body: &str) -> Refusal {
+    let problem: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let member = |name: &str| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let text = || if problem.is_none() { body.lines().next().map(str::to_owned) } else { None };
+    let detail = member("detail").or_else(|| member("title")).or_else(text);
+    Refusal { status, detail: detail.unwrap_or_default() }
+}
+
+fn read_text(answer: http::Response<ureq::Body>) -> String {
+    let mut bytes = Vec::new();
+    // What arrived before a failure is still the best explanation there is.
+    let _ended = answer.into_body().into_reader().take(BODY_BYTES_MAX).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
+    let mut config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // A token is never carried on to wherever a redirect points.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(CONNECT_MAX))
+        .timeout_per_read(Some(SILENCE_MAX));
+    if is_loopback(url) {
+        config = config.proxy(None);
+    }
+    if url.scheme() == "https" {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&roots(arguments)?))
+            .unversioned_rustls_crypto_provider(provider);
+        config = config.tls_config(tls.build());
+    }
+    Ok(config.build().new_agent())
+}
+
+/// Returns the system's roots and those of `--ca`.
+fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
+    let system = rustls_native_certs::load_native_certs().certs;
+    let mut roots: Vec<_> =
+        system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    if let Some(file) = &arguments.ca {
+        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let before = roots.len();
+        for item in parse_pem(&pem) {
+            if let PemItem::Certificate(root) =
+                item.with_context(|| file.display().to_string())?
+            {
+                roots.push(root);
+            }
+        }
+        if roots.len() == before {
+            anyhow::bail!("there is no certificate in {}", file.display());
+        }
+    }
+    Ok(roots)
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// How much of an answer is read, in bytes.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Silence after which a connection counts as lost. Hubs send comments more often than that.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests;

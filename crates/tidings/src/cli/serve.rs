@@ -1,0 +1,32 @@
+//! `tidings serve`: reads the configuration, checks it, runs the server.
+
+use std::path::PathBuf;
+
+use super::log;
+use crate::config::{check, env, load};
+use crate::server;
+
+/// Run a hub for production
+///
+/// Everything is said by a file and the environment; `tidings config docs` lists the keys. Unknown,
+/// missing and contradictory settings are errors that say what to write.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command until the server ends.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = load(arguments.config.as_deref(), &env::variables())?;
+    let config = check::check(&settings.to_file()?)?;
+    log::start(&config.log)?;
+    server::run(config, |config| tracing::info!(hub = config.hub.as_str(), "ready"))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings serve --config /etc/tidings/tidings.toml
+  TIDINGS_LOG__LEVEL=debug tidings serve";

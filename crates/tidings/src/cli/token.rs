@@ -1,0 +1,224 @@
+//! `tidings token make` and `token inspect`.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
+use super::{Usage, print};
+use crate::auth::issue::{Claims, Detail, SignKey, new_id};
+use crate::auth::key::Algorithm;
+use crate::config::check::without_line_break;
+use crate::config::keys::ALGORITHMS;
+
+mod inspect;
+
+/// Make an access token, or say what one is good for
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Make(Box<Make>),
+    Inspect(inspect::Arguments),
+}
+
+/// Make an access token and print it
+///
+/// Without issuer and key it is for the hub that `tidings dev` started last.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Make {
+    /// Who issues it (iss), exactly as the hub's configuration says
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+
+    /// The hub it is for (aud), usually the hub's public URL
+    #[arg(long = "audience", value_name = "URL")]
+    audiences: Vec<String>,
+
+    /// The shared secret, or the private key in PEM
+    #[arg(long, value_name = "TEXT", env = "TIDINGS_TOKEN_KEY", hide_env_values = true)]
+    key: Option<String>,
+
+    /// File with the shared secret or the private key
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+
+    /// Signature algorithm
+    #[arg(long, value_name = "NAME", default_value = "HS256", value_parser = algorithm())]
+    algorithm: String,
+
+    /// Name of the key (kid)
+    #[arg(long, value_name = "TEXT")]
+    kid: Option<String>,
+
+    /// Topic that may be published; * is every topic
+    #[arg(long = "publish", value_name = "TOPIC", help_heading = "What it allows")]
+    publish: Vec<String>,
+
+    /// URL pattern of topics that may be published
+    #[arg(long = "publish-urlpattern", value_name = "PATTERN", help_heading = "What it allows")]
+    publish_patterns: Vec<String>,
+
+    /// Topic whose private updates may be read; * is every topic
+    #[arg(long = "subscribe", value_name = "TOPIC", help_heading = "What it allows")]
+    subscribe: Vec<String>,
+
+    /// URL pattern of topics whose private updates may be read
+    #[arg(long = "subscribe-urlpattern", value_name = "PATTERN", help_heading = "What it allows")]
+    subscribe_patterns: Vec<String>,
+
+    /// JSON object to show in the subscriptions of whoever bears the token
+    #[arg(long, value_name = "JSON", help_heading = "What it allows", value_parser = object)]
+    payload: Option<Map<String, Value>>,
+
+    /// Whom it is about (sub) [default: a random UUID]
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+
+    /// The application it is issued to (client_id) [default: the issuer]
+    #[arg(long, value_name = "TEXT")]
+    client_id: Option<String>,
+
+    /// How long it is good for: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    ttl: u64,
+
+    /// Data folder of `tidings dev`
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+}
+
+impl std::fmt::Debug for Make {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Make").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Make(arguments) => print::output(&format!("{}\n", make(arguments)?)),
+        Command::Inspect(arguments) => inspect::run(arguments),
+    }
+}
+
+fn make(arguments: &Make) -> anyhow::Result<String> {
+    let details = details(arguments);
+    if details.is_empty() {
+        return Err(Usage("the token would allow nothing: say --publish or --subscribe").into());
+    }
+    let key = match (&arguments.key, &arguments.key_file) {
+        (Some(key), _) => Some(key.clone()),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            Some(without_line_break(&text).to_owned())
+        }
+        (None, None) => None,
+    };
+    let (issuer, audiences, key) = match (arguments.issuer.clone(), key) {
+        (Some(issuer), Some(key)) => (issuer, arguments.audiences.clone(), key),
+        (None, None) => of_dev(arguments)?,
+        (Some(_), None) => return Err(Usage("--issuer needs --key or --key-file").into()),
+        (None, Some(_)) => return Err(Usage("a key needs --issuer").into()),
+    };
+    if audiences.is_empty() {
+        return Err(Usage("--audience is missing: the public URL of the hub").into());
+    }
+    let algorithm = Algorithm::from_name(&arguments.algorithm).context("unknown algorithm")?;
+    let issued_at = now_secs();
+    let claims = Claims {
+        subject: match &arguments.subject {
+            Some(subject) => subject.clone(),
+            None => new_id()?,
+        },
+        client_id: arguments.client_id.clone().unwrap_or_else(|| issuer.clone()),
+        issuer,
+        audiences,
+        issued_at,
+        expires_at: issued_at.saturating_add(arguments.ttl),
+        id: new_id()?,
+        details,
+    };
+    Ok(SignKey::parse(algorithm, &key)?.sign(&claims, arguments.kid.as_deref())?)
+}
+
+/// Returns issuer, audiences and key of the hub that `tidings dev` started last.
+fn of_dev(arguments: &Make) -> anyhow::Result<(String, Vec<String>, String)> {
+    let folder = DevFolder::new(&arguments.data);
+    if !folder.hub_path().exists() {
+        return Err(Usage(
+            "no key: give --issuer, --audience and --key or --key-file, or start a hub here with \
+             `tidings dev`",
+        )
+        .into());
+    }
+    let hub = folder.hub()?;
+    print::error(&format!("a token for the hub {}", hub.hub));
+    let audiences = match arguments.audiences.as_slice() {
+        [] => vec![hub.hub],
+        audiences => audiences.to_vec(),
+    };
+    Ok((ISSUER.to_owned(), audiences, folder.key()?))
+}
+
+fn details(arguments: &Make) -> Vec<Detail> {
+    let matchers = |topics: &[String], patterns: &[String]| -> Vec<(&'static str, String)> {
+        let topics = topics.iter().map(|topic| ("exact", topic.clone()));
+        let patterns = patterns.iter().map(|pattern| ("urlpattern", pattern.clone()));
+        topics.chain(patterns).collect()
+    };
+    let publish = matchers(&arguments.publish, &arguments.publish_patterns);
+    let subscribe = matchers(&arguments.subscribe, &arguments.subscribe_patterns);
+    let payload = arguments.payload.clone();
+    [
+        Detail { actions: vec!["publish"], matchers: publish, payload: None },
+        Detail { actions: vec!["subscribe"], matchers: subscribe, payload },
+    ]
+    .into_iter()
+    .filter(|detail| !detail.matchers.is_empty())
+    .collect()
+}
+
+/// Returns the time in seconds of Unix time.
+pub fn now_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn algorithm() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(ALGORITHMS)
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn seconds(text: &str) -> Result<u64, TtlError> {
+    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split).ok_or(TtlError)?;
+    let factor: u64 = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(TtlError),
+    };
+    let number: u64 = number.parse().ok().ok_or(TtlError)?;
+    number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or(TtlError)
+}
+
+/// A time that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("write a number with s, m, h or d, such as 15m, 1h or 30d")]
+struct TtlError;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings token make --publish '*'                       for the hub of `tidings dev`
+  tidings token make --subscribe-urlpattern 'https://example.com/users/42/*' --ttl 15m
+  tidings token make --issuer https://example.com --key-file hub.key \\
+      --audience https://example.com/.well-known/mercure --publish '*'";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! `tidings token inspect`: what a token says, and whether given hub settings accept it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tidings_core::{HubUrl, Matcher};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::now_secs;
+use crate::auth::{self, Authority, Identity, Parts, Role};
+use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
+use crate::cli::print;
+use crate::config::{USUAL_FILES, check, env, load};
+
+/// Say what a token is good for, and why a hub would refuse it
+///
+/// Prints header and claims, then whether the hub settings accept it for publishing and for
+/// subscribing, what it allows, and when it ends. Exit code 1 if it is accepted for neither.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The token; - reads it from the standard input
+    token: String,
+
+    /// Configuration of the hub. Without it, tidings.toml here or in /etc/tidings, else `tidings dev`
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG", conflicts_with = "dev")]
+    config: Option<PathBuf>,
+
+    /// Take the settings of the hub that `tidings dev` started last
+    #[arg(long)]
+    dev: bool,
+
+    /// Data folder of `tidings dev`
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+}
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arguments").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let token = match arguments.token.as_str() {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+            text
+        }
+        token => token.to_owned(),
+    };
+    let token = token.trim();
+    let parts = Parts::parse(token)?;
+    let header = serde_json::to_string_pretty(&auth::json::Json::Object(parts.header))?;
+    let claims = serde_json::to_string_pretty(&auth::json::Json::Object(parts.claims))?;
+    print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
+    let (name, authority) = authority(arguments)?;
+    let now = now_secs();
+    let mut accepted = false;
+    let mut text = format!("by the settings of {name}:\n");
+    for role in [Role::Publish, Role::Subscribe] {
+        let verdict = authority.verify(token, role, now);
+        accepted |= verdict.is_ok();
+        text.push_str(&match verdict {
+            Ok(identity) => accepted_text(role, &identity)?,
+            Err(error) => format!("  refused to {role}: {error}\n"),
+        });
+    }
+    print::output(&text)?;
+    if accepted { Ok(()) } else { anyhow::bail!("the hub would refuse the token") }
+}
+
+fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
+    let (allowed, nothing) = match role {
+        Role::Publish => (identity.grants.publish(), "nothing"),
+        Role::Subscribe => (identity.grants.subscribe(), "no private updates"),
+    };
+    let ends = i64::try_from(identity.expires_at)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let ends = match ends {
+        Some(time) => time.format(&Rfc3339)?,
+        None => "in a very far future".to_owned(),
+    };
+    let mut text = format!("  accepted to {role}, until {ends}\n");
+    if allowed.is_empty() {
+        text.push_str(&format!("    {nothing}\n"));
+    }
+    for matcher in allowed {
+        text.push_str(&format!("    {}\n", shown(matcher)));
+    }
+    Ok(text)
+}
+
+fn shown(matcher: &Matcher) -> String {
+    match matcher.is_wildcard() {
+        true => "every topic".to_owned(),
+        false => format!("{} {}", matcher.kind().name(), matcher.pattern()),
+    }
+}
+
+/// Returns the settings to judge by, with their name.
+fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
+    let folder = DevFolder::new(&arguments.data);
+    let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+    let config = arguments.config.clone().or_else(usual);
+    match config {
+        Some(path) if !arguments.dev => of_config(&path),
+        Some(_) | None => of_dev(&folder),
+    }
+}
+
+fn of_config(path: &Path) -> anyhow::Result<(String, Authority)> {
+    let settings = load(Some(path), &env::variables())?;
+    let config = check::check(&settings.to_file()?)?;
+    Ok((path.display().to_string(), Authority::new(config.auth, config.hub)?))
+}
+
+fn of_dev(folder: &DevFolder) -> anyhow::Result<(String, Authority)> {
+    let path = folder.hub_path();
+    let hub = folder.hub().context("no hub settings: give --config FILE")?;
+    let url = HubUrl::parse(&hub.hub)?;
+    let options = auth::Options {
+        issuers: vec![folder.issuer()?],
+        audiences: vec![hub.hub],
+        cookie_names: Vec::new(),
+    };
+    Ok((path.display().to_string(), Authority::new(options, url)?))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings token inspect \"$TOKEN\" --config /etc/tidings/tidings.toml
+  tidings token make --publish '*' | tidings token inspect - --dev";

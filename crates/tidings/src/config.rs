@@ -1,0 +1,246 @@
+//! What the server was told to do: checked settings, by value.
+//!
+//! Here live the checked types and the road to them: [`file`] is the file as written, [`env`] the
+//! only reader of the environment, [`keys`] the one table of all keys with their manual entries,
+//! [`check`] turns the first two into a [`Config`] and says everything that is wrong at once.
+//! The components' own small `Options` live with the components, defaults in the table of keys.
+//! `tidings dev` builds its [`Config`] without a file, in `cli/dev.rs`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tidings_core::HubUrl;
+use tidings_wire::origin::OriginList;
+
+use crate::auth;
+use crate::auth::issue::{Detail, IssueError, Issuing};
+
+pub mod check;
+pub mod docs;
+pub mod env;
+pub mod error;
+pub mod file;
+pub mod keys;
+pub mod settings;
+pub mod show;
+
+/// Everything the server needs to know, checked. Made by [`check::check`] or by `cli/dev.rs`.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether this is a developer's hub or one for production.
+    pub mode: Mode,
+    /// Addresses that subscribers and publishers connect to. Never empty.
+    pub listens: Vec<Listen>,
+    /// Certificate files. Always there if a listener of `listens` asks for TLS.
+    pub tls: Option<TlsFiles>,
+    /// Where metrics and health answer, in plain HTTP. `None`: on the main addresses (dev).
+    pub admin: Option<SocketAddr>,
+    /// The hub's public URL. Its path is the path that the hub answers on.
+    pub hub: HubUrl,
+    /// Values of the `Host` field that are answered (authority, lower case). Empty: any value.
+    ///
+    /// In dev a page of another site must not reach the hub by DNS rebinding, so only the
+    /// loopback names with the port are listed.
+    pub hosts: Vec<String>,
+    /// Folder of everything that the hub writes.
+    pub data_dir: PathBuf,
+    /// Number of shards, each with its own thread. At least 1.
+    pub shards: usize,
+    /// How and how long updates are kept.
+    pub history: tidings_history::Options,
+    /// Bytes of recent encoded updates kept in memory, for the whole process.
+    pub ring_bytes: usize,
+    /// Who may issue tokens, and for whom they must be meant.
+    pub auth: auth::Options,
+    /// Rules for subscribers.
+    pub subscribe: SubscribeOptions,
+    /// Rules for publishers.
+    pub publish: PublishOptions,
+    /// Which pages of other origins may read answers.
+    pub cors: CorsOptions,
+    /// Bounds on connections and requests.
+    pub limits: LimitOptions,
+    /// How long connections get to end when the server stops.
+    pub drain: Duration,
+    /// Which of the built-in pages are served.
+    pub pages: PageOptions,
+    /// How much is logged, and in which form.
+    pub log: LogOptions,
+    /// Whether the body of a 401 or 403 says which check failed. Only in dev.
+    pub explain_refusals: bool,
+    /// Ready-made tokens for the built-in pages. Only in dev.
+    pub dev: Option<DevTokens>,
+}
+
+/// Whether this is a developer's hub or one for production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `tidings dev`: loopback only, generated keys, refusals explained.
+    Dev,
+    /// `tidings serve`: everything said by a file and the environment.
+    Serve,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The address, with port. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether connections there start with a TLS handshake.
+    pub tls: bool,
+}
+
+/// Where the certificate is. Both files are PEM and read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key of the first certificate.
+    pub key: PathBuf,
+}
+
+/// Rules for subscribers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// Whether a subscriber without a token is let in. It receives public updates only.
+    pub anonymous: bool,
+    /// Silence after which a comment line is sent. Zero: never.
+    pub keep_alive: Duration,
+    /// Longest life of a connection, randomised to 80–100 % of this. `None`: no limit but the
+    /// token's end.
+    pub connection_max: Option<Duration>,
+    /// What subscribers are told to wait before they connect again. `None`: their own default.
+    pub retry: Option<Duration>,
+}
+
+/// Rules for publishers.
+#[derive(Debug, Clone)]
+pub struct PublishOptions {
+    /// Origins of pages that may publish with the cookie. The hub's own origin always may.
+    pub origins: OriginList,
+    /// Longest request body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+/// Which pages of other origins may read answers.
+#[derive(Debug, Clone)]
+pub struct CorsOptions {
+    /// Origins that are answered with CORS headers.
+    pub origins: OriginList,
+}
+
+/// Bounds on connections and requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitOptions {
+    /// Connections of the whole process; the next one is answered 503.
+    pub connections_max: usize,
+    /// Connections from one address; the next one is answered 429.
+    pub connections_per_address_max: usize,
+    /// New connections per second of the whole process.
+    pub accepts_per_second: u32,
+    /// Time for a whole request head to arrive.
+    pub head: Duration,
+    /// Time for a whole request body to arrive.
+    pub body: Duration,
+    /// Time for the TLS handshake.
+    pub handshake: Duration,
+    /// Time for which a subscriber that is behind may take nothing.
+    pub stall: Duration,
+    /// Concurrent HTTP/2 streams of one connection.
+    pub streams_per_connection_max: u32,
+}
+
+/// Which of the built-in pages are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageOptions {
+    /// The chat, at `/chat`.
+    pub chat: bool,
+    /// The live score board, at `/scores`.
+    pub scores: bool,
+    /// The debugger, at `/debugger`.
+    pub debugger: bool,
+}
+
+/// How much is logged, and in which form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// A filter as `tracing-subscriber` reads it, such as `info` or `info,tidings=debug`.
+    pub level: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Ready-made tokens of `tidings dev`, and the means to make more. `Debug` hides them.
+#[derive(Clone)]
+pub struct DevTokens {
+    /// May publish to every topic.
+    pub publisher: String,
+    /// May read every private update.
+    pub subscriber: String,
+    /// Makes further tokens.
+    pub issuing: Issuing,
+}
+
+impl DevTokens {
+    /// Makes a token for the pages that allows `details` for `ttl_secs` from `now_secs` on.
+    ///
+    /// # Errors
+    ///
+    /// If the key cannot sign or the system has no random bytes.
+    pub fn make(
+        &self,
+        details: Vec<Detail>,
+        now_secs: u64,
+        ttl_secs: u64,
+    ) -> Result<String, IssueError> {
+        self.issuing.token("page", details, now_secs, ttl_secs)
+    }
+}
+
+impl std::fmt::Debug for DevTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DevTokens(hidden)")
+    }
+}
+
+/// Reads the settings: of `path` or else of the first of the usual files that exists, and of the
+/// environment.
+///
+/// # Errors
+///
+/// Everything that is wrong with the form: unknown keys, wrong types, a file that cannot be read.
+/// What the values mean is the matter of [`check::check`].
+pub fn load(
+    path: Option<&Path>,
+    variables: &[env::Variable],
+) -> Result<settings::Settings, error::ConfigErrors> {
+    let usual = || USUAL_FILES.iter().map(Path::new).find(|path| path.exists());
+    let path = path.or_else(usual);
+    let mut errors = Vec::new();
+    let text = path.and_then(|path| match std::fs::read_to_string(path) {
+        Ok(text) => Some((path, text)),
+        Err(source) => {
+            errors.push(error::ConfigError::Unreadable { path: path.to_owned(), source });
+            None
+        }
+    });
+    let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));
+    let settings = settings::Settings::read(file, variables, &mut errors);
+    if errors.is_empty() { Ok(settings) } else { Err(error::ConfigErrors(errors)) }
+}
+
+/// Where the configuration is looked for when no file is named.
+pub const USUAL_FILES: [&str; 2] = ["tidings.toml", "/etc/tidings/tidings.toml"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,460 @@
+//! Turns the configuration as written into checked types, and says everything that is wrong.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use tidings_core::HubUrl;
+use tidings_history::{Kind, Retention};
+use tidings_wire::origin::OriginList;
+
+use super::error::{ConfigError, ConfigErrors};
+use super::file::{File, HistoryTable, IssuerTable, LimitsTable, ListenTable, LogTable};
+use super::{
+    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, Mode, PageOptions,
+    PublishOptions, SubscribeOptions, TlsFiles,
+};
+use crate::auth;
+use crate::auth::key::{Algorithm, KeyError, VerifyKey};
+
+/// Checks a configuration for `tidings serve`. Reads the files of keys, opens nothing else.
+///
+/// # Errors
+///
+/// Everything that is wrong, each with its key and what to write.
+pub fn check(file: &File) -> Result<Config, ConfigErrors> {
+    let mut checks = Checks::default();
+    let config = checks.config(file);
+    match config {
+        Some(config) if checks.errors.is_empty() => Ok(config),
+        Some(_) | None => Err(ConfigErrors(checks.errors)),
+    }
+}
+
+/// Returns how a history is set up: `Options` with the bounds that are not configurable.
+///
+/// # Errors
+///
+/// If the system has no random bytes for a new history's epoch.
+pub fn history_options(
+    kind: Kind,
+    retention: Retention,
+) -> Result<tidings_history::Options, getrandom::Error> {
+    let mut new_epoch = [0; 32];
+    getrandom::fill(&mut new_epoch)?;
+    Ok(tidings_history::Options {
+        kind,
+        retention,
+        queue_max: HISTORY_QUEUE_MAX,
+        group_max: HISTORY_GROUP_MAX,
+        reads_max: HISTORY_READS_MAX,
+        cache_bytes_max: HISTORY_CACHE_BYTES_MAX,
+        new_epoch,
+    })
+}
+
+/// The errors found so far. A check that fails returns `None` and the others go on.
+#[derive(Default)]
+struct Checks {
+    errors: Vec<ConfigError>,
+}
+
+impl Checks {
+    fn config(&mut self, file: &File) -> Option<Config> {
+        let listens = self.listens(&file.listen);
+        let tls = self.tls(file);
+        let admin = self.admin(file.admin.address.as_deref());
+        let hub = self.hub(file.hub.public_url.as_deref());
+        let data_dir = PathBuf::from(&file.data.dir);
+        let history = self.history(&file.history, &data_dir);
+        let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
+        let auth = self.auth(file, hub.as_ref());
+        let origins = self.origins("publish.origins", &file.publish.origins);
+        let cors_origins = self.origins("cors.origins", &file.cors.origins);
+        let body_bytes_max =
+            self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
+        let limits = self.limits(&file.limits);
+        let shards = self.shards(file.server.shards);
+        let log = self.log(&file.log);
+        Some(Config {
+            mode: Mode::Serve,
+            listens,
+            tls,
+            admin,
+            hub: hub?,
+            hosts: file.hub.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            data_dir,
+            shards: shards?,
+            history: history?,
+            ring_bytes: ring_bytes?,
+            auth: auth?,
+            subscribe: SubscribeOptions {
+                anonymous: file.subscribe.anonymous,
+                keep_alive: Duration::from_secs(file.subscribe.keep_alive_secs),
+                connection_max: nonzero(file.subscribe.connection_secs_max)
+                    .map(Duration::from_secs),
+                retry: file.subscribe.retry_ms.map(Duration::from_millis),
+            },
+            publish: PublishOptions { origins: origins?, body_bytes_max: body_bytes_max? },
+            cors: CorsOptions { origins: cors_origins? },
+            limits: limits?,
+            drain: Duration::from_secs(file.server.drain_secs),
+            pages: PageOptions {
+                chat: file.pages.chat,
+                scores: file.pages.scores,
+                debugger: file.pages.debugger,
+            },
+            log,
+            explain_refusals: false,
+            dev: None,
+        })
+    }
+
+    fn listens(&mut self, tables: &[ListenTable]) -> Vec<Listen> {
+        if tables.is_empty() {
+            let advice = "write a [[listen]] table with address = \"127.0.0.1:4400\" behind a \
+                          proxy, or address = \"0.0.0.0:443\" and tls = true";
+            self.missing("listen.0.address", advice);
+        }
+        let mut listens: Vec<Listen> = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            let key = format!("listen.{index}.address");
+            let Some(address) = &table.address else {
+                self.missing(&key, "write an IP address with a port, such as \"0.0.0.0:443\"");
+                continue;
+            };
+            let Some(address) = self.address(&key, address) else { continue };
+            let again = |listen: &Listen| listen.address == address && address.port() != 0;
+            if listens.iter().any(again) {
+                self.contradiction(&key, "another [[listen]] has the same address: remove one");
+            }
+            listens.push(Listen { address, tls: table.tls });
+        }
+        listens
+    }
+
+    fn tls(&mut self, file: &File) -> Option<TlsFiles> {
+        let with_tls = file.listen.iter().position(|listen| listen.tls);
+        match (&file.tls.certificate, &file.tls.key, with_tls) {
+            (Some(certificate), Some(key), Some(_)) => {
+                Some(TlsFiles { certificate: certificate.into(), key: key.into() })
+            }
+            (None, None, None) => None,
+            (None, None, Some(index)) => {
+                let advice = "is true, but tls.certificate and tls.key are not set: write both \
+                              in [tls], or tls = false";
+                self.contradiction(&format!("listen.{index}.tls"), advice);
+                None
+            }
+            (Some(_), None, _) => {
+                self.missing("tls.key", "write the path of the certificate's private key");
+                None
+            }
+            (None, Some(_), _) => {
+                self.missing("tls.certificate", "write the path of the certificate chain");
+                None
+            }
+            (Some(_), Some(_), None) => {
+                let advice = "is set, but no [[listen]] has tls = true: write it there, or remove \
+                              [tls]";
+                self.contradiction("tls.certificate", advice);
+                None
+            }
+        }
+    }
+
+    fn admin(&mut self, address: Option<&str>) -> Option<SocketAddr> {
+        self.address("admin.address", address?)
+    }
+
+    fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
+        if let Ok(address) = SocketAddr::from_str(text) {
+            return Some(address);
+        }
+        let reason = format!(
+            "{text:?} is not an IP address with a port: write it like \"127.0.0.1:4400\" or \
+             \"[::]:443\""
+        );
+        self.invalid(key, reason);
+        None
+    }
+
+    fn hub(&mut self, url: Option<&str>) -> Option<HubUrl> {
+        let key = "hub.public_url";
+        let Some(text) = url else {
+            let advice = "write the URL under which browsers reach the hub, such as \
+                          \"https://example.com/.well-known/mercure\"";
+            self.missing(key, advice);
+            return None;
+        };
+        match HubUrl::parse(text) {
+            Ok(hub) => Some(hub),
+            Err(error) => {
+                let reason = format!(
+                    "{error} ({text:?}): write it like \"https://example.com/.well-known/mercure\""
+                );
+                self.invalid(key, reason);
+                None
+            }
+        }
+    }
+
+    fn history(
+        &mut self,
+        table: &HistoryTable,
+        data_dir: &Path,
+    ) -> Option<tidings_history::Options> {
+        let path = table.path.as_ref().map(PathBuf::from);
+        let kind = match table.kind.as_str() {
+            "memory" => Kind::Memory,
+            "none" => Kind::None,
+            _ => Kind::File { path: path.clone().unwrap_or_else(|| data_dir.join(HISTORY_FILE)) },
+        };
+        if path.is_some() && !matches!(kind, Kind::File { .. }) {
+            let advice = "is set, but history.kind is not \"file\": remove one of the two";
+            self.contradiction("history.path", advice);
+        }
+        let hours = nonzero(table.retain_hours);
+        let retention = Retention {
+            age_max: hours.map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
+            updates_max: nonzero(table.retain_updates),
+            bytes_max: nonzero(table.retain_bytes),
+        };
+        match history_options(kind, retention) {
+            Ok(options) => Some(options),
+            Err(error) => {
+                self.invalid("history", format!("no random bytes from the system: {error}"));
+                None
+            }
+        }
+    }
+
+    fn auth(&mut self, file: &File, hub: Option<&HubUrl>) -> Option<auth::Options> {
+        let table = &file.auth;
+        if table.issuers.is_empty() {
+            let advice = "write an [[auth.issuers]] table with issuer and key_file; without one \
+                          nobody could publish";
+            self.missing("auth.issuers.0.issuer", advice);
+        }
+        if table.audiences.as_ref().is_some_and(Vec::is_empty) {
+            let advice = "is empty, so that every token would be refused: write the hub's URL, or \
+                          remove the key";
+            self.contradiction("auth.audiences", advice);
+        }
+        let issuers: Vec<Option<auth::Issuer>> = table
+            .issuers
+            .iter()
+            .enumerate()
+            .map(|(index, issuer)| self.issuer(&format!("auth.issuers.{index}"), issuer))
+            .collect();
+        if !table.issuers.is_empty() && table.issuers.iter().all(|issuer| !issuer.publish) {
+            let advice = "is false for every issuer, so that nobody could publish: write true";
+            self.contradiction("auth.issuers.0.publish", advice);
+        }
+        let readers = file.subscribe.anonymous || table.issuers.iter().any(|key| key.subscribe);
+        if !table.issuers.is_empty() && !readers {
+            let advice = "is false, and no issuer has subscribe = true, so that nobody could \
+                          subscribe: write true in one of the two";
+            self.contradiction("subscribe.anonymous", advice);
+        }
+        let audiences = match &table.audiences {
+            Some(audiences) => audiences.clone(),
+            None => vec![hub?.as_str().to_owned()],
+        };
+        Some(auth::Options {
+            issuers: issuers.into_iter().collect::<Option<_>>()?,
+            audiences,
+            cookie_names: table.cookie_names.clone(),
+        })
+    }
+
+    fn issuer(&mut self, path: &str, table: &IssuerTable) -> Option<auth::Issuer> {
+        if !table.publish && !table.subscribe {
+            let advice = "publish and subscribe are both false, so that the key is of no use: \
+                          write true for one, or remove the issuer";
+            self.contradiction(&format!("{path}.publish"), advice);
+        }
+        let key = self.issuer_key(path, table);
+        let Some(issuer) = table.issuer.as_deref().filter(|issuer| !issuer.is_empty()) else {
+            let advice = "write the exact iss of its tokens, such as \"https://example.com\"";
+            self.missing(&format!("{path}.issuer"), advice);
+            return None;
+        };
+        Some(auth::Issuer {
+            issuer: issuer.into(),
+            key: key?,
+            kid: table.kid.clone(),
+            publish: table.publish,
+            subscribe: table.subscribe,
+        })
+    }
+
+    fn issuer_key(&mut self, path: &str, table: &IssuerTable) -> Option<VerifyKey> {
+        let (name, text) = match (&table.key, &table.key_file) {
+            (Some(key), None) => (format!("{path}.key"), key.clone()),
+            (None, Some(file)) => {
+                let name = format!("{path}.key_file");
+                (name.clone(), self.key_file(&name, file)?)
+            }
+            (Some(_), Some(_)) => {
+                let advice = "key and key_file are both set: remove one";
+                self.contradiction(&format!("{path}.key_file"), advice);
+                return None;
+            }
+            (None, None) => {
+                let advice = "write the secret or public key in key, or its file in key_file";
+                self.missing(&format!("{path}.key"), advice);
+                return None;
+            }
+        };
+        let key = match Algorithm::from_name(&table.algorithm) {
+            Some(algorithm) => VerifyKey::parse(algorithm, &text),
+            None => Err(KeyError::UnknownAlgorithm { name: table.algorithm.as_str().into() }),
+        };
+        match key {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let name = match error {
+                    KeyError::PemAsSecret { .. } | KeyError::UnknownAlgorithm { .. } => {
+                        format!("{path}.algorithm")
+                    }
+                    KeyError::SecretTooShort { .. }
+                    | KeyError::Published
+                    | KeyError::NotPem { .. }
+                    | KeyError::Private
+                    | KeyError::WrongKind { .. } => name,
+                };
+                self.invalid(&name, error);
+                None
+            }
+        }
+    }
+
+    fn key_file(&mut self, name: &str, file: &str) -> Option<String> {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Some(without_line_break(&text).to_owned()),
+            Err(error) => {
+                self.invalid(name, format!("{file}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn limits(&mut self, table: &LimitsTable) -> Option<LimitOptions> {
+        let connections = self.number("limits.connections_max", table.connections_max, 1);
+        let name = "limits.connections_per_address_max";
+        let per_address = self.number(name, table.connections_per_address_max, 1);
+        let accepts = self.number("limits.accepts_per_second", table.accepts_per_second, 1);
+        let name = "limits.streams_per_connection_max";
+        let streams = self.number(name, table.streams_per_connection_max, 1);
+        Some(LimitOptions {
+            connections_max: connections?,
+            connections_per_address_max: per_address?,
+            accepts_per_second: accepts?,
+            head: self.seconds("limits.head_secs", table.head_secs)?,
+            body: self.seconds("limits.body_secs", table.body_secs)?,
+            handshake: self.seconds("limits.handshake_secs", table.handshake_secs)?,
+            stall: self.seconds("limits.stall_secs", table.stall_secs)?,
+            streams_per_connection_max: streams?,
+        })
+    }
+
+    fn seconds(&mut self, key: &str, seconds: u64) -> Option<Duration> {
+        self.number::<u64>(key, seconds, 1).map(Duration::from_secs)
+    }
+
+    fn shards(&mut self, shards: Option<u64>) -> Option<usize> {
+        let shards = match shards {
+            Some(shards) => self.number("server.shards", shards, 1)?,
+            None => cores(),
+        };
+        if shards > SHARDS_MAX {
+            self.invalid("server.shards", format!("{shards} is more than {SHARDS_MAX}"));
+        }
+        Some(shards)
+    }
+
+    fn log(&mut self, table: &LogTable) -> LogOptions {
+        if let Err(error) = table.level.parse::<tracing_subscriber::EnvFilter>() {
+            self.invalid("log.level", format!("{error}: write error, warn, info, debug or trace"));
+        }
+        let format = match table.format.as_str() {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        };
+        LogOptions { level: table.level.clone(), format }
+    }
+
+    fn origins(&mut self, key: &str, entries: &[String]) -> Option<OriginList> {
+        match OriginList::parse(entries.iter().map(String::as_str)) {
+            Ok(list) => Some(list),
+            Err(error) => {
+                let reason = format!("{error}: write it like https://example.com");
+                self.invalid(key, reason);
+                None
+            }
+        }
+    }
+
+    fn number<N: TryFrom<u64>>(&mut self, key: &str, number: u64, min: u64) -> Option<N> {
+        if number < min {
+            self.invalid(key, format!("{number} is too small: write at least {min}"));
+            return None;
+        }
+        let converted = N::try_from(number).ok();
+        if converted.is_none() {
+            self.invalid(key, format!("{number} is too large"));
+        }
+        converted
+    }
+
+    fn missing(&mut self, key: &str, advice: &'static str) {
+        self.errors.push(ConfigError::Missing { key: key.to_owned(), advice });
+    }
+
+    fn contradiction(&mut self, key: &str, advice: &'static str) {
+        self.errors.push(ConfigError::Contradiction { key: key.to_owned(), advice });
+    }
+
+    fn invalid(&mut self, key: &str, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
+        self.errors.push(ConfigError::Invalid { key: key.to_owned(), reason: reason.into() });
+    }
+}
+
+/// Returns the number of cores that the process may use, at least 1.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(SHARDS_MAX)
+}
+
+/// Returns a key file's text without the line break that editors put at the end.
+pub fn without_line_break(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn nonzero(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
+}
+
+/// Name of the history's file in the data folder.
+pub const HISTORY_FILE: &str = "history.db";
+
+/// Drafts that wait for the history's writer; beyond it publishers get 503.
+const HISTORY_QUEUE_MAX: usize = 16 * 1024;
+
+/// Updates that are committed as one group.
+const HISTORY_GROUP_MAX: usize = 1024;
+
+/// Requests that wait for the history's reader.
+const HISTORY_READS_MAX: usize = 64 * 1024;
+
+/// Bytes of updates in the history's page cache.
+const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Most shards, far beyond what any machine has cores.
+const SHARDS_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

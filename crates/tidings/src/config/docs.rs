@@ -1,0 +1,79 @@
+//! The manual of the configuration, made from the table of keys.
+//!
+//! `tidings config docs` prints it; `docs/guide/configuration.md` is this text, which a test compares.
+
+use super::keys::{Fallback, KEYS, Key};
+
+/// Returns the manual as Markdown.
+pub fn markdown() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    let mut table = String::new();
+    for key in KEYS {
+        let header = header(key);
+        if header != table {
+            text.push_str(&format!("\n## `{header}`\n"));
+            table = header;
+        }
+        text.push_str(&entry(key));
+    }
+    text
+}
+
+/// Returns the header of the table that a key stands in, as TOML writes it.
+pub fn header(key: &Key) -> String {
+    let table = key.path.rsplit_once('.').map_or("", |(table, _)| table);
+    match table.strip_suffix(".N") {
+        Some(array) => format!("[[{array}]]"),
+        None => format!("[{table}]"),
+    }
+}
+
+fn entry(key: &Key) -> String {
+    let name = key.path.replace(".N.", ".");
+    let default = match key.fallback {
+        Fallback::Toml(value) => format!("`{value}`"),
+        Fallback::Said(text) => text.to_owned(),
+        Fallback::Required => "none, it must be written".to_owned(),
+    };
+    format!(
+        "\n### `{name}`\n\n{}\n\n- Value: {}\n- Default: {default}\n- Variable: `{}`\n- Since: {}\n",
+        key.text,
+        key.form.expected(),
+        key.variable(),
+        key.since,
+    )
+}
+
+const INTRODUCTION: &str = "\
+<!-- by cargo xtask codegen, from `tidings config docs` -->
+
+# Configuration
+
+`tidings serve` reads its settings from a file and from the environment; what the environment says
+counts before what the file says.
+The file is the one given by `--config` or `TIDINGS_CONFIG`, else `tidings.toml` in the working
+directory, else `/etc/tidings/tidings.toml`; without any, the environment alone must say enough.
+
+Each key has a variable: `TIDINGS_`, then the path of the key in upper case, its parts joined by two
+underscores. Lists are separated by commas. `N` is the number of a table in an array, from 0.
+
+An unknown key or variable is an error, and so are settings that contradict each other.
+`tidings config check` says what is wrong, `tidings config show` what is in effect and why.
+
+A small configuration, for a hub behind a proxy that ends TLS:
+
+```toml
+[[listen]]
+address = \"127.0.0.1:4400\"
+
+[hub]
+public_url = \"https://example.com/.well-known/mercure\"
+
+[[auth.issuers]]
+issuer = \"https://example.com\"
+key_file = \"/etc/tidings/hub.key\"
+```
+";
+
+#[cfg(test)]
+mod tests;

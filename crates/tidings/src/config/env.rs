@@ -1,0 +1,58 @@
+//! The only reader of the environment for the configuration.
+//!
+//! A key's variable is `TIDINGS_` and the key's path in upper case, its parts joined by two
+//! underscores. What the variables mean is in `settings.rs`. A few variables belong to the command
+//! line, which reads them through clap; they are listed here so that they do not count as unknown.
+
+use std::ffi::OsString;
+
+use super::keys::VARIABLE_PREFIX;
+
+/// One variable that begins with `TIDINGS_`. `Debug` hides the value, since it may be a secret.
+pub struct Variable {
+    /// The whole name.
+    pub name: String,
+    /// The value; `None` if it is not UTF-8.
+    pub value: Option<String>,
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Variable").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Returns the process's variables that concern the configuration, sorted by name.
+pub fn variables() -> Vec<Variable> {
+    select(std::env::vars_os())
+}
+
+/// Keeps of all variables those that concern the configuration, sorted by name.
+fn select(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
+    let mut variables: Vec<Variable> = all
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+        .filter(|(name, _)| !COMMAND_LINE_VARIABLES.contains(&name.as_str()))
+        .map(|(name, value)| Variable { name, value: value.into_string().ok() })
+        .collect();
+    variables.sort_by(|a, b| a.name.cmp(&b.name));
+    variables
+}
+
+/// Variables of the command line.
+pub const COMMAND_LINE_VARIABLES: [&str; 4] =
+    ["TIDINGS_CONFIG", "TIDINGS_HUB", "TIDINGS_TOKEN", "TIDINGS_TOKEN_KEY"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_configurations_variables_are_read() {
+        let all = ["PATH", "TIDINGS_TOKEN", "TIDINGS_LOG__LEVEL", "TIDINGS_HUB", "TIDINGS_DATA__DIR"];
+        let selected = select(all.into_iter().map(|name| (name.into(), "value".into())));
+        let names: Vec<_> = selected.iter().map(|variable| variable.name.as_str()).collect();
+        assert_eq!(names, ["TIDINGS_DATA__DIR", "TIDINGS_LOG__LEVEL"]);
+        assert!(!format!("{selected:?}").contains("value"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be wrong with a configuration. Every variant names the key and says what to write.
+
+use std::path::PathBuf;
+
+use super::keys::variable_of;
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}: {}", path.display(), source.to_string().trim_end())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The file has a key that does not exist.
+    #[error("{key}: there is no such key; the nearest one is {nearest}")]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// An existing key.
+        nearest: String,
+    },
+    /// The environment has a variable that means no key.
+    #[error("{variable}: no key has this variable; the nearest one is {nearest}")]
+    UnknownVariable {
+        /// The variable.
+        variable: String,
+        /// An existing variable.
+        nearest: String,
+    },
+    /// The environment has a variable whose value is not UTF-8.
+    #[error("{variable}: the value is not UTF-8; write it as UTF-8 text")]
+    VariableNotUtf8 {
+        /// The variable.
+        variable: String,
+    },
+    /// A value has the wrong form.
+    #[error("{name}: write {expected}")]
+    WrongForm {
+        /// The key, or the variable when the value came from the environment.
+        name: String,
+        /// What to write.
+        expected: String,
+    },
+    /// The entries of an array of tables are not numbered 0, 1, 2, …
+    #[error("{array}.{index}: there is no {array}.{missing}; number the entries from 0 without gaps")]
+    Gap {
+        /// The array.
+        array: String,
+        /// The number that is written.
+        index: usize,
+        /// The number that is not.
+        missing: usize,
+    },
+    /// A key that must be written is not.
+    #[error("{key} is missing: {advice} (or set {})", variable_of(key))]
+    Missing {
+        /// The key.
+        key: String,
+        /// What to write.
+        advice: &'static str,
+    },
+    /// A value breaks a rule.
+    #[error("{key}: {reason}")]
+    Invalid {
+        /// The key.
+        key: String,
+        /// The rule, with what to write.
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Two settings contradict each other.
+    #[error("{key}: {advice}")]
+    Contradiction {
+        /// The key to change.
+        key: String,
+        /// The contradiction, with what to write.
+        advice: &'static str,
+    },
+}
+
+/// Everything that is wrong with a configuration, one line each.
+#[derive(Debug)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration is not usable:")?;
+        for error in &self.0 {
+            write!(f, "\n  {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,236 @@
+//! The configuration as written, with defaults filled in: plain fields, nothing checked but forms.
+//!
+//! The doc comment of each field is the first sentence of its entry in `keys.rs`; a test compares
+//! them. Values become checked types in `check.rs`.
+
+use serde::Deserialize;
+
+/// A whole configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// The `[[listen]]` tables.
+    #[serde(default)]
+    pub listen: Vec<ListenTable>,
+    /// The `[tls]` table.
+    #[serde(default)]
+    pub tls: TlsTable,
+    /// The `[hub]` table.
+    pub hub: HubTable,
+    /// The `[data]` table.
+    pub data: DataTable,
+    /// The `[server]` table.
+    pub server: ServerTable,
+    /// The `[admin]` table.
+    #[serde(default)]
+    pub admin: AdminTable,
+    /// The `[auth]` table.
+    pub auth: AuthTable,
+    /// The `[subscribe]` table.
+    pub subscribe: SubscribeTable,
+    /// The `[publish]` table.
+    pub publish: PublishTable,
+    /// The `[cors]` table.
+    pub cors: CorsTable,
+    /// The `[history]` table.
+    pub history: HistoryTable,
+    /// The `[limits]` table.
+    pub limits: LimitsTable,
+    /// The `[pages]` table.
+    pub pages: PagesTable,
+    /// The `[log]` table.
+    pub log: LogTable,
+}
+
+/// One `[[listen]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenTable {
+    /// An address to listen on.
+    pub address: Option<String>,
+    /// Whether connections to this address begin with a TLS handshake.
+    pub tls: bool,
+}
+
+/// The `[tls]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsTable {
+    /// PEM file with the certificate chain, the server's own certificate first.
+    pub certificate: Option<String>,
+    /// PEM file with the private key of the certificate.
+    pub key: Option<String>,
+}
+
+/// The `[hub]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubTable {
+    /// The URL under which publishers and subscribers reach the hub, without query and fragment.
+    pub public_url: Option<String>,
+    /// Values of the `Host` field that are answered, with the port unless it is the usual one.
+    pub hosts: Vec<String>,
+}
+
+/// The `[data]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataTable {
+    /// The folder that the hub writes to.
+    pub dir: String,
+}
+
+/// The `[server]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTable {
+    /// Number of shards.
+    pub shards: Option<u64>,
+    /// Seconds that connections get to end when the server stops.
+    pub drain_secs: u64,
+}
+
+/// The `[admin]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTable {
+    /// Where metrics and health answer, in plain HTTP.
+    pub address: Option<String>,
+}
+
+/// The `[auth]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthTable {
+    /// Values of a token's `aud` that mean this hub.
+    pub audiences: Option<Vec<String>>,
+    /// Cookies that may carry a token, in the order of preference.
+    pub cookie_names: Vec<String>,
+    /// The `[[auth.issuers]]` tables.
+    #[serde(default)]
+    pub issuers: Vec<IssuerTable>,
+}
+
+/// One `[[auth.issuers]]` table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerTable {
+    /// Who issues tokens with this key: the exact value of their `iss`.
+    pub issuer: Option<String>,
+    /// The one signature algorithm that this key verifies.
+    pub algorithm: String,
+    /// The shared secret or the public key in PEM.
+    pub key: Option<String>,
+    /// File with what `key` would hold.
+    pub key_file: Option<String>,
+    /// Name of the key.
+    pub kid: Option<String>,
+    /// Whether tokens for publishing may be signed with this key.
+    pub publish: bool,
+    /// Whether tokens for subscribing may be signed with this key.
+    pub subscribe: bool,
+}
+
+impl std::fmt::Debug for IssuerTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuerTable").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The `[subscribe]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscribeTable {
+    /// Whether subscribers without a token are let in.
+    pub anonymous: bool,
+    /// Seconds of silence after which a comment line is sent, so that proxies keep the connection.
+    pub keep_alive_secs: u64,
+    /// Longest life of a subscriber's connection in seconds.
+    pub connection_secs_max: u64,
+    /// Milliseconds that subscribers are told to wait before they connect again.
+    pub retry_ms: Option<u64>,
+}
+
+/// The `[publish]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishTable {
+    /// Origins of pages that may publish with the cookie, such as `https://example.com` or
+    /// `https://*.example.com`.
+    pub origins: Vec<String>,
+    /// Longest body of a publishing request in bytes.
+    pub body_bytes_max: u64,
+}
+
+/// The `[cors]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorsTable {
+    /// Origins of pages that may read the hub's answers, such as `https://example.com` or
+    /// `https://*.example.com`.
+    pub origins: Vec<String>,
+}
+
+/// The `[history]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryTable {
+    /// Where updates are kept for subscribers that come back: in a file, in memory until the hub
+    /// stops, or not at all.
+    pub kind: String,
+    /// The history's file, an SQLite database.
+    pub path: Option<String>,
+    /// Hours that an update is kept.
+    pub retain_hours: u64,
+    /// Number of updates that are kept.
+    pub retain_updates: u64,
+    /// Bytes of updates that are kept.
+    pub retain_bytes: u64,
+    /// Bytes of recent updates held in memory, from which most replays are served.
+    pub ring_bytes: u64,
+}
+
+/// The `[limits]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsTable {
+    /// Connections of the whole server.
+    pub connections_max: u64,
+    /// Connections from one IP address.
+    pub connections_per_address_max: u64,
+    /// New connections per second of the whole server.
+    pub accepts_per_second: u64,
+    /// Seconds within which a whole request head must arrive.
+    pub head_secs: u64,
+    /// Seconds within which a whole request body must arrive.
+    pub body_secs: u64,
+    /// Seconds within which a TLS handshake must end.
+    pub handshake_secs: u64,
+    /// Seconds for which a subscriber that is behind may take nothing.
+    pub stall_secs: u64,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub streams_per_connection_max: u64,
+}
+
+/// The `[pages]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PagesTable {
+    /// Whether the chat is served at `/chat`.
+    pub chat: bool,
+    /// Whether the score board is served at `/scores`.
+    pub scores: bool,
+    /// Whether the debugger is served at `/debugger`.
+    pub debugger: bool,
+}
+
+/// The `[log]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogTable {
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in
+    /// `info,tidings=debug`.
+    pub level: String,
+    /// The form of a log line: for people, or one JSON object per line.
+    pub format: String,
+}

@@ -1,0 +1,408 @@
+//! The one table of all configuration keys: path, form, default, since when, meaning.
+//!
+//! The file reader, the environment reader, `config show` and `config docs` all use this table, so
+//! a key that is not here does not exist. How a value becomes a checked one is in `check.rs`.
+
+/// One configuration key and its manual entry.
+#[derive(Debug)]
+pub struct Key {
+    /// Where the key stands in the file, parts joined by dots. `N` counts the entries of an array
+    /// of tables, from 0.
+    pub path: &'static str,
+    /// What a value looks like.
+    pub form: Form,
+    /// What counts when the key is not written.
+    pub fallback: Fallback,
+    /// The first version that knows the key.
+    pub since: &'static str,
+    /// The meaning, in whole sentences. The first one is also the doc comment in `file.rs`.
+    pub text: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Any text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// A file or folder, relative to the working directory.
+    Path,
+    /// An IP address with a port, such as `0.0.0.0:443` or `[::]:443`.
+    Address,
+    /// An absolute URL.
+    Url,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number, not negative.
+    Number,
+    /// Texts: an array in the file, separated by commas in the environment.
+    List,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// What counts when a key is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, as TOML.
+    Toml(&'static str),
+    /// What this says; there is no fixed value.
+    Said(&'static str),
+    /// Nothing: it must be written.
+    Required,
+}
+
+impl Form {
+    /// Returns what to write, for error texts and the manual.
+    pub fn expected(self) -> String {
+        match self {
+            Self::Text | Self::Secret => "a text".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Address => "an IP address with a port, such as \"127.0.0.1:4400\"".to_owned(),
+            Self::Url => "an absolute URL".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Number => "a whole number, not negative".to_owned(),
+            Self::List => "a list of texts".to_owned(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+}
+
+impl Key {
+    /// Returns the name of the key's environment variable.
+    pub fn variable(&self) -> String {
+        variable_of(self.path)
+    }
+}
+
+/// Returns the environment variable of a path: `history.retain_bytes` is
+/// `TIDINGS_HISTORY__RETAIN_BYTES`.
+pub fn variable_of(path: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", path.replace('.', "__").to_uppercase())
+}
+
+/// Finds the key at `path`, in which entries of arrays are written as `N`.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Returns the one of `names` that takes the fewest single-character changes to become `wanted`.
+pub fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> String {
+    names.min_by_key(|name| distance(wanted, name)).unwrap_or_default()
+}
+
+/// Counts the insertions, deletions and replacements between two texts (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, a_character) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (b_character, above) in b.chars().zip(row.iter().skip(1)) {
+            let replaced = diagonal + usize::from(a_character != b_character);
+            left = replaced.min(above + 1).min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// What every environment variable of the configuration begins with.
+pub const VARIABLE_PREFIX: &str = "TIDINGS_";
+
+const SINCE: &str = "0.1";
+
+const fn key(path: &'static str, form: Form, fallback: Fallback, text: &'static str) -> Key {
+    Key { path, form, fallback, since: SINCE, text }
+}
+
+/// The signature algorithms, as they are written in the file and in tokens.
+pub const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+    "ES384", "EdDSA",
+];
+
+use Fallback::{Required, Said, Toml};
+use Form::{Address, Choice, Flag, List, Number, Path, Secret, Text, Url};
+
+/// All keys, in the order of the manual.
+pub const KEYS: &[Key] = &[
+    key(
+        "listen.N.address",
+        Address,
+        Required,
+        "An address to listen on. Write one `[[listen]]` table per address. `0.0.0.0` is every \
+         IPv4 address of the machine, `[::]` every address.",
+    ),
+    key(
+        "listen.N.tls",
+        Flag,
+        Toml("false"),
+        "Whether connections to this address begin with a TLS handshake. Needs `tls.certificate` \
+         and `tls.key`. Write `false` behind a proxy that ends TLS itself.",
+    ),
+    key(
+        "tls.certificate",
+        Path,
+        Said("none"),
+        "PEM file with the certificate chain, the server's own certificate first. It is read \
+         again when it changes.",
+    ),
+    key(
+        "tls.key",
+        Path,
+        Said("none"),
+        "PEM file with the private key of the certificate. It is read again when it changes.",
+    ),
+    key(
+        "hub.public_url",
+        Url,
+        Required,
+        "The URL under which publishers and subscribers reach the hub, without query and \
+         fragment. Its path is the path that the hub answers on; relative topics and patterns \
+         are resolved against it. By custom it ends in `/.well-known/mercure`.",
+    ),
+    key(
+        "hub.hosts",
+        List,
+        Toml("[]"),
+        "Values of the `Host` field that are answered, with the port unless it is the usual one. \
+         Requests for other hosts get 421. An empty list answers every host.",
+    ),
+    key(
+        "data.dir",
+        Path,
+        Toml("\"/var/lib/tidings\""),
+        "The folder that the hub writes to. It is made if its parent exists.",
+    ),
+    key(
+        "server.shards",
+        Number,
+        Said("one per core"),
+        "Number of shards. Each has a thread of its own and part of the connections.",
+    ),
+    key(
+        "server.drain_secs",
+        Number,
+        Toml("30"),
+        "Seconds that connections get to end when the server stops. They end one by one over \
+         this time, so that subscribers do not all come back in the same second.",
+    ),
+    key(
+        "admin.address",
+        Address,
+        Said("none: no metrics and no health answers"),
+        "Where metrics and health answer, in plain HTTP. Keep it away from the public: anyone who \
+         reaches it can read it.",
+    ),
+    key(
+        "auth.audiences",
+        List,
+        Said("`hub.public_url`"),
+        "Values of a token's `aud` that mean this hub. Write several when publishers use an \
+         internal URL and browsers a public one.",
+    ),
+    key(
+        "auth.cookie_names",
+        List,
+        Toml("[\"__Secure-mercure_access_token\"]"),
+        "Cookies that may carry a token, in the order of preference.",
+    ),
+    key(
+        "auth.issuers.N.issuer",
+        Text,
+        Required,
+        "Who issues tokens with this key: the exact value of their `iss`. Write one \
+         `[[auth.issuers]]` table per key; several may share one issuer.",
+    ),
+    key(
+        "auth.issuers.N.algorithm",
+        Choice(ALGORITHMS),
+        Toml("\"HS256\""),
+        "The one signature algorithm that this key verifies. The HS algorithms take a shared \
+         secret, the others a public key in PEM.",
+    ),
+    key(
+        "auth.issuers.N.key",
+        Secret,
+        Said("none"),
+        "The shared secret or the public key in PEM. Write either this or `key_file`. A secret \
+         has at least 32 bytes for HS256, 48 for HS384 and 64 for HS512.",
+    ),
+    key(
+        "auth.issuers.N.key_file",
+        Path,
+        Said("none"),
+        "File with what `key` would hold. One line break at its end is not part of a secret.",
+    ),
+    key(
+        "auth.issuers.N.kid",
+        Text,
+        Said("none"),
+        "Name of the key. A token whose `kid` is the same is tried with this key first.",
+    ),
+    key(
+        "auth.issuers.N.publish",
+        Flag,
+        Toml("true"),
+        "Whether tokens for publishing may be signed with this key.",
+    ),
+    key(
+        "auth.issuers.N.subscribe",
+        Flag,
+        Toml("true"),
+        "Whether tokens for subscribing may be signed with this key.",
+    ),
+    key(
+        "subscribe.anonymous",
+        Flag,
+        Toml("false"),
+        "Whether subscribers without a token are let in. They receive public updates only.",
+    ),
+    key(
+        "subscribe.keep_alive_secs",
+        Number,
+        Toml("15"),
+        "Seconds of silence after which a comment line is sent, so that proxies keep the \
+         connection. 0 sends none.",
+    ),
+    key(
+        "subscribe.connection_secs_max",
+        Number,
+        Toml("3600"),
+        "Longest life of a subscriber's connection in seconds. Each connection ends after a \
+         random 80 to 100 % of it, and at the latest when its token ends. 0 sets no limit.",
+    ),
+    key(
+        "subscribe.retry_ms",
+        Number,
+        Said("not sent"),
+        "Milliseconds that subscribers are told to wait before they connect again.",
+    ),
+    key(
+        "publish.origins",
+        List,
+        Toml("[]"),
+        "Origins of pages that may publish with the cookie, such as `https://example.com` or \
+         `https://*.example.com`. The hub's own origin always may.",
+    ),
+    key(
+        "publish.body_bytes_max",
+        Number,
+        Toml("1048576"),
+        "Longest body of a publishing request in bytes. Longer ones get 413.",
+    ),
+    key(
+        "cors.origins",
+        List,
+        Toml("[]"),
+        "Origins of pages that may read the hub's answers, such as `https://example.com` or \
+         `https://*.example.com`. `*` lets every page read what needs no cookie.",
+    ),
+    key(
+        "history.kind",
+        Choice(&["file", "memory", "none"]),
+        Toml("\"file\""),
+        "Where updates are kept for subscribers that come back: in a file, in memory until the \
+         hub stops, or not at all.",
+    ),
+    key(
+        "history.path",
+        Path,
+        Said("`history.db` in `data.dir`"),
+        "The history's file, an SQLite database.",
+    ),
+    key(
+        "history.retain_hours",
+        Number,
+        Toml("168"),
+        "Hours that an update is kept. 0 sets no limit.",
+    ),
+    key(
+        "history.retain_updates",
+        Number,
+        Toml("1000000"),
+        "Number of updates that are kept. 0 sets no limit.",
+    ),
+    key(
+        "history.retain_bytes",
+        Number,
+        Toml("1073741824"),
+        "Bytes of updates that are kept. 0 sets no limit.",
+    ),
+    key(
+        "history.ring_bytes",
+        Number,
+        Toml("33554432"),
+        "Bytes of recent updates held in memory, from which most replays are served.",
+    ),
+    key(
+        "limits.connections_max",
+        Number,
+        Toml("100000"),
+        "Connections of the whole server. Further ones get 503.",
+    ),
+    key(
+        "limits.connections_per_address_max",
+        Number,
+        Toml("10000"),
+        "Connections from one IP address. Further ones get 429. Behind a proxy all connections \
+         come from its address: write the same as in `limits.connections_max`.",
+    ),
+    key(
+        "limits.accepts_per_second",
+        Number,
+        Toml("5000"),
+        "New connections per second of the whole server. Further ones wait.",
+    ),
+    key(
+        "limits.head_secs",
+        Number,
+        Toml("10"),
+        "Seconds within which a whole request head must arrive.",
+    ),
+    key(
+        "limits.body_secs",
+        Number,
+        Toml("30"),
+        "Seconds within which a whole request body must arrive.",
+    ),
+    key(
+        "limits.handshake_secs",
+        Number,
+        Toml("10"),
+        "Seconds within which a TLS handshake must end.",
+    ),
+    key(
+        "limits.stall_secs",
+        Number,
+        Toml("60"),
+        "Seconds for which a subscriber that is behind may take nothing before its connection is \
+         closed. It loses nothing: it resumes where it was when it connects again.",
+    ),
+    key(
+        "limits.streams_per_connection_max",
+        Number,
+        Toml("250"),
+        "Concurrent streams of one HTTP/2 connection.",
+    ),
+    key("pages.chat", Flag, Toml("false"), "Whether the chat is served at `/chat`."),
+    key("pages.scores", Flag, Toml("false"), "Whether the score board is served at `/scores`."),
+    key("pages.debugger", Flag, Toml("false"), "Whether the debugger is served at `/debugger`."),
+    key(
+        "log.level",
+        Text,
+        Toml("\"info\""),
+        "What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in \
+         `info,tidings=debug`.",
+    ),
+    key(
+        "log.format",
+        Choice(&["text", "json"]),
+        Toml("\"text\""),
+        "The form of a log line: for people, or one JSON object per line.",
+    ),
+];

@@ -1,0 +1,356 @@
+//! All values with the place each came from: defaults, over them the file, over it the environment.
+//!
+//! Checks forms only (a number is a number). What values mean is the concern of `check.rs`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::env::Variable;
+use super::error::ConfigError;
+use super::file::File;
+use super::keys::{self, Fallback, Form, KEYS, Key};
+
+/// The effective values.
+#[derive(Debug, Default)]
+pub struct Settings {
+    entries: BTreeMap<Place, Entry>,
+}
+
+/// One effective value.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The value. It has the form that its key asks for.
+    pub value: Value,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The table of keys.
+    Default,
+    /// The file.
+    File,
+    /// The environment.
+    Environment,
+}
+
+/// Where a value stands, such as `listen.0.address`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(Vec<Part>);
+
+/// One step of a [`Place`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Name(String),
+    Index(usize),
+}
+
+impl Settings {
+    /// Reads the file's text (if there is a file) and the environment's variables, and fills in the
+    /// defaults. Appends to `errors` whatever is wrong; the result is then of no use.
+    pub fn read(
+        file: Option<(&Path, &str)>,
+        variables: &[Variable],
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut settings = Self::default();
+        if let Some((path, text)) = file {
+            match text.parse::<Table>() {
+                Ok(table) => settings.add_table(&Place(Vec::new()), &table, errors),
+                Err(source) => errors
+                    .push(ConfigError::Syntax { path: path.to_owned(), source: source.into() }),
+            }
+        }
+        for variable in variables {
+            settings.add_variable(variable, errors);
+        }
+        settings.check_gaps(errors);
+        settings.add_defaults();
+        settings
+    }
+
+    /// Returns the value at `path` (with numbers for entries of arrays).
+    pub fn find(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(&Place::parse(path))
+    }
+
+    /// Returns the numbers of an array's entries, such as of `listen`.
+    pub fn indexes(&self, array: &str) -> Vec<usize> {
+        let array = Place::parse(array);
+        let mut indexes: Vec<usize> =
+            self.entries.keys().filter_map(|place| place.index_in(&array)).collect();
+        indexes.dedup();
+        indexes
+    }
+
+    /// Turns the values into plain fields.
+    ///
+    /// # Errors
+    ///
+    /// Only if `keys.rs` and `file.rs` disagree, which a test rules out.
+    pub fn to_file(&self) -> Result<File, ConfigError> {
+        let mut root = Value::Table(Table::new());
+        for (place, entry) in &self.entries {
+            insert(&mut root, &place.0, &entry.value);
+        }
+        root.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
+            key: "configuration".to_owned(),
+            reason: error.message().to_owned().into(),
+        })
+    }
+
+    fn add_table(&mut self, place: &Place, table: &Table, errors: &mut Vec<ConfigError>) {
+        for (name, value) in table {
+            let place = place.with(Part::Name(name.clone()));
+            match value {
+                Value::Table(table) => self.add_table(&place, table, errors),
+                Value::Array(entries) if is_array_of_tables(entries) => {
+                    for (index, table) in entries.iter().filter_map(Value::as_table).enumerate() {
+                        self.add_table(&place.with(Part::Index(index)), table, errors);
+                    }
+                }
+                Value::String(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Boolean(_)
+                | Value::Datetime(_)
+                | Value::Array(_) => self.add_value(place, value, errors),
+            }
+        }
+    }
+
+    fn add_value(&mut self, place: Place, value: &Value, errors: &mut Vec<ConfigError>) {
+        let Some(key) = keys::find(&place.general()) else {
+            errors.push(unknown_key(&place));
+            return;
+        };
+        if !has_form(key.form, value) {
+            let (name, expected) = (place.to_string(), key.form.expected());
+            errors.push(ConfigError::WrongForm { name, expected });
+            return;
+        }
+        self.entries.insert(place, Entry { value: value.clone(), origin: Origin::File });
+    }
+
+    fn add_variable(&mut self, variable: &Variable, errors: &mut Vec<ConfigError>) {
+        let Variable { name, value } = variable;
+        let path = name.trim_start_matches(keys::VARIABLE_PREFIX).to_lowercase();
+        let place = Place::parse(&path.replace("__", "."));
+        let Some(key) = keys::find(&place.general()) else {
+            let names = KEYS.iter().map(|key| numbered(&key.variable(), &place));
+            let nearest = keys::nearest(name, names);
+            errors.push(ConfigError::UnknownVariable { variable: name.clone(), nearest });
+            return;
+        };
+        let Some(value) = value else {
+            errors.push(ConfigError::VariableNotUtf8 { variable: name.clone() });
+            return;
+        };
+        match from_text(key.form, value) {
+            Some(value) => {
+                self.entries.insert(place, Entry { value, origin: Origin::Environment });
+            }
+            None => errors.push(ConfigError::WrongForm {
+                name: name.clone(),
+                expected: key.form.expected(),
+            }),
+        }
+    }
+
+    fn check_gaps(&self, errors: &mut Vec<ConfigError>) {
+        for array in ARRAYS {
+            for (missing, index) in self.indexes(array).into_iter().enumerate() {
+                if index != missing {
+                    errors.push(ConfigError::Gap { array: array.to_string(), index, missing });
+                    break;
+                }
+            }
+        }
+    }
+
+    fn add_defaults(&mut self) {
+        for key in KEYS {
+            for place in self.places(key) {
+                let Some(value) = default_value(key) else { continue };
+                self.entries.entry(place).or_insert(Entry { value, origin: Origin::Default });
+            }
+        }
+    }
+
+    /// Returns where `key` may stand: once, or once per entry of its array.
+    fn places(&self, key: &Key) -> Vec<Place> {
+        match key.path.split_once(".N.") {
+            None => vec![Place::parse(key.path)],
+            Some((array, name)) => {
+                let indexes = self.indexes(array).into_iter();
+                indexes.map(|index| Place::parse(&format!("{array}.{index}.{name}"))).collect()
+            }
+        }
+    }
+}
+
+impl Place {
+    fn parse(path: &str) -> Self {
+        let part = |text: &str| match text.parse() {
+            Ok(index) => Part::Index(index),
+            Err(_) => Part::Name(text.to_owned()),
+        };
+        Self(path.split('.').map(part).collect())
+    }
+
+    fn with(&self, part: Part) -> Self {
+        let mut parts = self.0.clone();
+        parts.push(part);
+        Self(parts)
+    }
+
+    /// Returns the path as the table of keys has it, with `N` for numbers.
+    fn general(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Name(name) => name.clone(),
+            Part::Index(_) => "N".to_owned(),
+        };
+        self.0.iter().map(part).collect::<Vec<_>>().join(".")
+    }
+
+    fn index_in(&self, array: &Self) -> Option<usize> {
+        match self.0.strip_prefix(array.0.as_slice())?.first()? {
+            Part::Index(index) => Some(*index),
+            Part::Name(_) => None,
+        }
+    }
+
+    fn first_index(&self) -> usize {
+        let index = |part: &Part| match part {
+            Part::Index(index) => Some(*index),
+            Part::Name(_) => None,
+        };
+        self.0.iter().find_map(index).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, part) in self.0.iter().enumerate() {
+            let dot = if number == 0 { "" } else { "." };
+            match part {
+                Part::Name(name) => write!(f, "{dot}{name}")?,
+                Part::Index(index) => write!(f, "{dot}{index}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+        })
+    }
+}
+
+/// The arrays of tables.
+pub const ARRAYS: [&str; 2] = ["listen", "auth.issuers"];
+
+/// Returns a key's default, if it has a fixed one.
+pub fn default_value(key: &Key) -> Option<Value> {
+    let Fallback::Toml(text) = key.fallback else { return None };
+    format!("value = {text}").parse::<Table>().ok()?.remove("value")
+}
+
+/// An empty array is a list of texts, since an array of tables cannot be written empty.
+fn is_array_of_tables(entries: &[Value]) -> bool {
+    !entries.is_empty() && entries.iter().all(Value::is_table)
+}
+
+fn has_form(form: Form, value: &Value) -> bool {
+    match form {
+        Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url => value.is_str(),
+        Form::Flag => value.is_bool(),
+        Form::Number => value.as_integer().is_some_and(|number| number >= 0),
+        Form::List => {
+            value.as_array().is_some_and(|entries| entries.iter().all(Value::is_str))
+        }
+        Form::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+    }
+}
+
+/// Reads a variable's text. A list is separated by commas; spaces around its texts do not count.
+fn from_text(form: Form, text: &str) -> Option<Value> {
+    let value = match form {
+        Form::Flag => Value::Boolean(text.parse().ok()?),
+        Form::Number => Value::Integer(text.parse().ok()?),
+        Form::List => {
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
+        }
+        Form::Text
+        | Form::Secret
+        | Form::Path
+        | Form::Address
+        | Form::Url
+        | Form::Choice(_) => Value::String(text.to_owned()),
+    };
+    has_form(form, &value).then_some(value)
+}
+
+fn unknown_key(place: &Place) -> ConfigError {
+    let general = place.general();
+    if let Some(array) = ARRAYS.iter().find(|array| **array == general) {
+        let expected = format!("its entries as [[{array}]] tables");
+        return ConfigError::WrongForm { name: general, expected };
+    }
+    let tables = KEYS.iter().any(|key| key.path.starts_with(&format!("{general}.")));
+    if tables {
+        let expected = format!("its keys in a table [{general}]");
+        return ConfigError::WrongForm { name: general, expected };
+    }
+    let paths = KEYS.iter().map(|key| numbered(key.path, place));
+    let key = place.to_string();
+    let nearest = keys::nearest(&key, paths);
+    ConfigError::UnknownKey { key, nearest }
+}
+
+/// Writes the number that stands in `place` for the `N` of a path or variable.
+fn numbered(name: &str, place: &Place) -> String {
+    let index = place.first_index();
+    name.replace(".N.", &format!(".{index}.")).replace("__N__", &format!("__{index}__"))
+}
+
+/// Puts `value` into the tree, making tables and arrays on the way. Entries of arrays come in
+/// order and without gaps, because [`Settings`] is sorted and gaps are errors.
+fn insert(tree: &mut Value, parts: &[Part], value: &Value) {
+    let Some((part, rest)) = parts.split_first() else {
+        *tree = value.clone();
+        return;
+    };
+    let empty = match rest.first() {
+        Some(Part::Index(_)) => Value::Array(Vec::new()),
+        Some(Part::Name(_)) | None => Value::Table(Table::new()),
+    };
+    match (part, tree) {
+        (Part::Name(name), Value::Table(table)) => {
+            insert(table.entry(name.clone()).or_insert(empty), rest, value);
+        }
+        (Part::Index(index), Value::Array(entries)) => {
+            if entries.len() == *index {
+                entries.push(empty);
+            }
+            if let Some(entry) = entries.get_mut(*index) {
+                insert(entry, rest, value);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

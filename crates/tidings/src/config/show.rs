@@ -1,0 +1,48 @@
+//! The effective configuration as TOML, with the origin of each value. Secrets are not shown.
+
+use super::docs::header;
+use super::keys::{Fallback, Form, KEYS, Key};
+use super::settings::Settings;
+
+/// Returns the effective values as TOML. A key without a value is a comment that says what counts.
+pub fn toml(settings: &Settings) -> String {
+    let mut text = String::new();
+    for table in KEYS.chunk_by(|a, b| header(a) == header(b)) {
+        let Some(first) = table.first() else { continue };
+        let array = first.path.split_once(".N.").map(|(array, _)| array);
+        let indexes = match array {
+            Some(array) => settings.indexes(array).into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for index in indexes {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&header(first));
+            text.push('\n');
+            for key in table {
+                text.push_str(&line(settings, key, index));
+            }
+        }
+    }
+    text
+}
+
+fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
+    let name = key.path.rsplit('.').next().unwrap_or(key.path);
+    let path = match index {
+        Some(index) => key.path.replace(".N.", &format!(".{index}.")),
+        None => key.path.to_owned(),
+    };
+    match (settings.find(&path), key.fallback) {
+        (Some(entry), _) if key.form == Form::Secret => {
+            format!("{name} = \"(hidden)\" # {}\n", entry.origin)
+        }
+        (Some(entry), _) => format!("{name} = {} # {}\n", entry.value, entry.origin),
+        (None, Fallback::Said(text)) => format!("# {name}: {text}\n"),
+        (None, Fallback::Toml(_) | Fallback::Required) => format!("# {name}: not set\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

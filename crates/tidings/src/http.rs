@@ -1,0 +1,171 @@
+//! What requests are answered: routing, and the parts every answer shares. One file for each door
+//! and each kind of page; the rules about updates are in `ingest` and `tidings-core`.
+
+pub(crate) mod authorize;
+pub(crate) mod chat;
+pub(crate) mod cors;
+pub(crate) mod dev;
+pub(crate) mod health;
+pub(crate) mod pages;
+pub(crate) mod problem;
+pub(crate) mod publish;
+pub(crate) mod request_body;
+pub(crate) mod subscribe;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+
+use self::problem::Problem;
+use self::subscribe::EventStream;
+use crate::session::socket::StreamBody;
+use crate::shard::Shard;
+
+/// The body of an answer: whole, or an HTTP/2 event stream.
+pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
+
+/// What is known of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit {
+    pub(crate) peer: SocketAddr,
+    /// Whether the connection is encrypted by this server.
+    pub(crate) secure: bool,
+    /// Whether it came by the operators' listener.
+    pub(crate) admin: bool,
+}
+
+/// What becomes of a request.
+pub(crate) enum Answer {
+    /// A whole response.
+    Response(Response<Body>),
+    /// An event stream, which the connection's protocol decides how to begin.
+    Stream(Box<EventStream>),
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Hub,
+    ChatEvents,
+    ChatBroadcast,
+    Live,
+    Ready,
+    Metrics,
+    DevConfig,
+    DevToken,
+    Page,
+    Nothing,
+}
+
+/// Answers one request.
+pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> Answer {
+    let route = route(shard, visit, request.uri().path());
+    let origin = request.headers().get(http::header::ORIGIN).cloned();
+    let outcome = match check_host(shard, visit, &request) {
+        Ok(()) => dispatch(shard, visit, route, request).await,
+        Err(problem) => Err(problem),
+    };
+    let mut answer = outcome.unwrap_or_else(|problem| Answer::Response(problem.into_response()));
+    // Errors too carry these fields, or a page could not read why it was refused.
+    let headers = match &mut answer {
+        Answer::Response(response) => response.headers_mut(),
+        Answer::Stream(stream) => stream.headers_mut(),
+    };
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if route == Route::Hub {
+        cors::allow(&shard.config().cors.origins, origin.as_ref(), headers);
+    }
+    answer
+}
+
+fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
+    let config = shard.config();
+    let metrics_here = visit.admin || config.dev.is_some();
+    match path {
+        "/health/live" => Route::Live,
+        "/health/ready" => Route::Ready,
+        "/metrics" if metrics_here => Route::Metrics,
+        _ if visit.admin => Route::Nothing,
+        _ if path == config.hub.path() => Route::Hub,
+        "/event/fetch" if config.pages.chat => Route::ChatEvents,
+        "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
+        "/dev/config.json" if config.dev.is_some() => Route::DevConfig,
+        "/dev/token" if config.dev.is_some() => Route::DevToken,
+        _ => Route::Page,
+    }
+}
+
+async fn dispatch(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    route: Route,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let method = request.method().clone();
+    let reading = method == Method::GET || method == Method::HEAD;
+    let response = match route {
+        Route::Hub if reading => return subscribe::hub(shard, &request).await,
+        Route::Hub if method == Method::POST => publish::hub(shard, request).await?,
+        Route::Hub if method == Method::OPTIONS => cors::preflight(),
+        Route::Hub => return Err(Problem::method_not_allowed("GET, HEAD, POST, OPTIONS")),
+        Route::ChatEvents if reading => return subscribe::chat(shard, &request).await,
+        Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,
+        Route::DevToken if method == Method::POST => dev::token(shard, request).await?,
+        Route::ChatBroadcast | Route::DevToken => {
+            return Err(Problem::method_not_allowed("POST"));
+        }
+        _ if !reading => return Err(Problem::method_not_allowed("GET, HEAD")),
+        Route::Live => health::live(),
+        Route::Ready => health::ready(shard),
+        Route::Metrics => health::metrics(shard),
+        Route::DevConfig => dev::config(shard)?,
+        Route::Page => pages::page(&shard.config().pages, request.uri().path(), request.headers())?,
+        Route::ChatEvents | Route::Nothing => return Err(Problem::not_found()),
+    };
+    tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
+    Ok(Answer::Response(response))
+}
+
+/// Refuses names that this hub is not called by, if it was told its names.
+fn check_host<B>(shard: &Shard, visit: Visit, request: &Request<B>) -> Result<(), Problem> {
+    let hosts = &shard.config().hosts;
+    if hosts.is_empty() || visit.admin {
+        return Ok(());
+    }
+    let named = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers().get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    let known =
+        named.is_some_and(|named| hosts.iter().any(|host| host.eq_ignore_ascii_case(named)));
+    if known { Ok(()) } else { Err(Problem::misdirected(named.unwrap_or_default(), hosts)) }
+}
+
+/// Makes a whole response.
+pub(crate) fn respond(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// Makes a response without a body.
+pub(crate) fn respond_empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
+    *response.status_mut() = status;
+    response
+}
+
+/// Adds the field that says what a resource answers to.
+pub(crate) fn set_allow(headers: &mut HeaderMap, methods: &'static str) {
+    headers.insert(ALLOW, HeaderValue::from_static(methods));
+}

@@ -1,0 +1,58 @@
+//! Which pages of other origins may read the hub's answers (WHATWG Fetch, "CORS protocol").
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue,
+    VARY,
+};
+use http::{HeaderMap, Response, StatusCode};
+use tidings_wire::origin::OriginList;
+
+use super::{Body, respond_empty, set_allow};
+
+/// Response fields that pages of other origins may read.
+const EXPOSED: &str = "Mercure-Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
+/// Request fields that pages of other origins may set.
+const ALLOWED_FIELDS: &str =
+    "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";
+/// Methods that pages of other origins may use.
+const ALLOWED_METHODS: &str = "GET, HEAD, POST";
+/// Seconds for which a browser may remember a preflight's answer.
+const PREFLIGHT_SECS: &str = "7200";
+
+/// Adds what lets a page of `origin` read the answer, if it is on the list.
+///
+/// With `*` on the list no credentials are allowed: any page could then use a visitor's cookie.
+/// A named origin may use them (Mercure, "Subscription").
+pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    if list.is_empty() {
+        return;
+    }
+    // A cache must not give one origin's answer to another, even where this one gets no field.
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
+    let Ok(text) = origin.to_str() else { return };
+    if list.names(text) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    } else if list.is_any() {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    } else if list.allows(text) {
+        // `null`: every sandboxed page and local file has it, so it gets no credentials.
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    } else {
+        return;
+    }
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+}
+
+/// Answers a preflight. Whether the origin is allowed is said by [`allow`], as on every answer.
+pub(crate) fn preflight() -> Response<Body> {
+    let mut response = respond_empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    set_allow(headers, "GET, HEAD, POST, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_FIELDS));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECS));
+    response
+}

@@ -1,0 +1,119 @@
+//! For the built-in pages in `tidings dev`: ready-made tokens, and new ones on request. Not served
+//! otherwise; and the host check keeps pages of other sites from reading it.
+
+use std::rc::Rc;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::authorize::unix_secs;
+use super::problem::Problem;
+use super::{Body, request_body, respond};
+use crate::auth::issue::Detail;
+use crate::shard::Shard;
+
+/// Bytes of a request for a token.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest life of a token made here.
+const TTL_SECS_MAX: u64 = 365 * 24 * 3600;
+
+/// Tells the pages where the hub is and how to be let in.
+///
+/// # Errors
+///
+/// 404 outside `tidings dev`.
+pub(crate) fn config(shard: &Shard) -> Result<Response<Body>, Problem> {
+    let config = shard.config();
+    let Some(tokens) = &config.dev else { return Err(Problem::not_found()) };
+    let pages: Vec<&str> = [
+        ("chat", config.pages.chat),
+        ("scores", config.pages.scores),
+        ("debugger", config.pages.debugger),
+    ]
+    .into_iter()
+    .filter_map(|(page, on)| on.then_some(page))
+    .collect();
+    let body = json!({
+        "hub": config.hub.path(),
+        "publisher_token": tokens.publisher,
+        "subscriber_token": tokens.subscriber,
+        "pages": pages,
+    });
+    let mut response = respond(StatusCode::OK, "application/json", body.to_string());
+    response
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What a token is to allow.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    #[serde(default)]
+    publish: Vec<Topic>,
+    #[serde(default)]
+    subscribe: Vec<Topic>,
+    #[serde(default = "default_ttl_secs")]
+    ttl_secs: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topic {
+    #[serde(rename = "match")]
+    pattern: String,
+    #[serde(default)]
+    match_type: Option<String>,
+}
+
+fn default_ttl_secs() -> u64 {
+    3600
+}
+
+/// Makes a token.
+///
+/// # Errors
+///
+/// 400 for a wish that no token can hold.
+pub(crate) async fn token(
+    shard: &Rc<Shard>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let malformed =
+        |detail: String| Problem::bad_request("token-wish", "No token can be made of this", detail);
+    // A form of another site can post text, but not JSON without a preflight.
+    if request_body::media_type(&request).as_deref() != Some("application/json") {
+        return Err(malformed("send JSON as application/json".to_owned()));
+    }
+    let body = request_body::read(shard, request, BODY_BYTES_MAX).await?;
+    let wish: Wish = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
+    if wish.ttl_secs > TTL_SECS_MAX {
+        return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));
+    }
+    let Some(tokens) = &shard.config().dev else { return Err(Problem::not_found()) };
+    let mut details = Vec::new();
+    for (action, topics) in [("publish", wish.publish), ("subscribe", wish.subscribe)] {
+        if !topics.is_empty() {
+            details.push(detail(action, topics).map_err(malformed)?);
+        }
+    }
+    let token = tokens
+        .make(details, unix_secs(), wish.ttl_secs)
+        .map_err(|error| malformed(error.to_string()))?;
+    Ok(respond(StatusCode::OK, "application/json", json!({"token": token}).to_string()))
+}
+
+fn detail(action: &'static str, topics: Vec<Topic>) -> Result<Detail, String> {
+    let matchers: Result<Vec<_>, String> = topics
+        .into_iter()
+        .map(|topic| match topic.match_type.as_deref() {
+            None | Some("exact") => Ok(("exact", topic.pattern)),
+            Some("urlpattern") => Ok(("urlpattern", topic.pattern)),
+            Some(other) => Err(format!("match_type {other:?} is not exact or urlpattern")),
+        })
+        .collect();
+    Ok(Detail { actions: vec![action], matchers: matchers?, payload: None })
+}

@@ -1,0 +1,45 @@
+//! For operators and their probes: alive, ready, metrics.
+
+use http::{Response, StatusCode};
+use serde_json::json;
+use tidings_history::Health;
+
+use super::{Body, respond};
+use crate::shard::Shard;
+
+const JSON: &str = "application/json";
+/// OpenMetrics 1.0, "Content-Type".
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Says that the process answers.
+pub(crate) fn live() -> Response<Body> {
+    respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}")
+}
+
+/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or
+/// the hub is being stopped.
+pub(crate) fn ready(shard: &Shard) -> Response<Body> {
+    let reason = match shard.history().health() {
+        Health::Ok if *shard.draining().borrow() => "the hub is being stopped".to_owned(),
+        Health::Ok => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
+        Health::Refusing { reason } | Health::Poisoned { reason } => {
+            format!("the history takes no updates: {reason}")
+        }
+    };
+    let body = json!({"status": "unready", "reason": reason});
+    respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+}
+
+/// Returns the metrics.
+pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
+    let metrics = shard.metrics();
+    let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let history = shard.history();
+    let bounds = history.bounds();
+    metrics.connections.set(gauge(shard.admission().open() as u64));
+    metrics.history_ready.set(i64::from(history.health() == Health::Ok));
+    metrics.history_oldest.set(gauge(bounds.oldest.get()));
+    metrics.history_last.set(gauge(bounds.last.get()));
+    metrics.history.observe(&history.stats());
+    respond(StatusCode::OK, OPEN_METRICS, metrics.render())
+}

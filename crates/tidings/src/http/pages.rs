@@ -1,0 +1,116 @@
+//! The built-in pages: files that were embedded when the binary was built.
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
+    REFERRER_POLICY,
+};
+use http::{HeaderMap, Response, StatusCode};
+use rust_embed::Embed;
+
+use super::problem::Problem;
+use super::{Body, respond, respond_empty};
+use crate::config::PageOptions;
+
+/// Everything under `pages/`.
+#[derive(Embed)]
+#[folder = "../../pages"]
+struct Files;
+
+/// Scripts, styles and connections of the hub's own origin only; nothing inline, nobody may frame it.
+const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// What is answered at `/` where the pages are switched off.
+const BARE_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+    <title>Tidings</title>\n<h1>Tidings</h1>\n<p>A hub for real-time updates runs here.</p>\n";
+
+/// Returns a page or one of its files.
+///
+/// # Errors
+///
+/// 404 if there is none, or if its folder is switched off.
+pub(crate) fn page(
+    options: &PageOptions,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let any = options.chat || options.scores || options.debugger;
+    let folder = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let allowed = match folder {
+        "chat" => options.chat,
+        "scores" => options.scores,
+        "debugger" => options.debugger,
+        _ => any,
+    };
+    if !allowed {
+        return if path == "/" { Ok(bare_page()) } else { Err(Problem::not_found()) };
+    }
+    if path == "/robots.txt" {
+        return Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n"));
+    }
+    let file = path.trim_start_matches('/');
+    if !file.ends_with('/') && Files::get(&format!("{file}/index.html")).is_some() && !file.is_empty() {
+        // Relative links of a page need the slash.
+        let mut response = respond_empty(StatusCode::PERMANENT_REDIRECT);
+        if let Ok(location) = HeaderValue::from_str(&format!("/{file}/")) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        return Ok(response);
+    }
+    let name = if file.is_empty() || file.ends_with('/') { format!("{file}index.html") } else { file.to_owned() };
+    let Some(content) = Files::get(&name) else { return Err(Problem::not_found()) };
+    Ok(with_validator(&name, &content, headers))
+}
+
+fn bare_page() -> Response<Body> {
+    respond(StatusCode::OK, "text/html; charset=utf-8", BARE_PAGE)
+}
+
+fn with_validator(name: &str, file: &rust_embed::EmbeddedFile, headers: &HeaderMap) -> Response<Body> {
+    let etag = etag(&file.metadata.sha256_hash());
+    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut response = if known.is_some_and(|known| matches_etag(known, &etag)) {
+        respond_empty(StatusCode::NOT_MODIFIED)
+    } else {
+        respond(StatusCode::OK, media_type(name), file.data.clone().into_owned())
+    };
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(
+        HeaderName::from_static("x-frame-options"),
+        HeaderValue::from_static("DENY"),
+    );
+    response
+}
+
+fn etag(hash: &[u8; 32]) -> String {
+    use std::fmt::Write;
+    let mut etag = String::from("\"");
+    for byte in hash.iter().take(12) {
+        // Writing to a String cannot fail.
+        drop(write!(etag, "{byte:02x}"));
+    }
+    etag.push('"');
+    etag
+}
+
+/// Compares weakly, as `If-None-Match` asks for; RFC 9110, 13.1.2.
+fn matches_etag(list: &str, etag: &str) -> bool {
+    list.split(',').map(str::trim).any(|entry| entry == "*" || entry.trim_start_matches("W/") == etag)
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        _ => "application/octet-stream",
+    }
+}

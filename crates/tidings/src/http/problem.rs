@@ -1,0 +1,224 @@
+//! Refusals: every one has a status, a name that programs can rely on, and a detail that says what
+//! was wrong, with which value, and what to do. RFC 9457. This is the one table from our errors to
+//! statuses; `docs/reference/http.md` lists the names.
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use serde_json::json;
+use tidings_core::matcher::MatcherError;
+use tidings_wire::publish_form::FormError;
+use tidings_wire::subscribe_query::QueryError;
+
+use super::{Body, respond, set_allow};
+use crate::ingest::PublishError;
+
+/// Seconds after which a refused publisher is asked to try again.
+const RETRY_AFTER_SECS: &str = "1";
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// Makes a refusal; `name` becomes `urn:tidings:problem:NAME`.
+    pub(crate) fn new(
+        status: StatusCode,
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, name, title, detail: detail.into(), headers: Vec::new(), allow: None }
+    }
+
+    /// Returns the short name, which is also the word in metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// A method that the resource does not have; RFC 9110, 15.5.6.
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this resource answers to {allow}");
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let problem = Self::new(status, "method-not-allowed", "Method not allowed", detail);
+        Self { allow: Some(allow), ..problem }
+    }
+
+    /// A path that nothing is at.
+    pub(crate) fn not_found() -> Self {
+        let detail = "there is nothing at this path";
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// A host name that the hub was not told to answer to; RFC 9110, 15.5.20.
+    pub(crate) fn misdirected(named: &str, hosts: &[String]) -> Self {
+        let detail =
+            format!("this hub answers as {}, not as {named:?} (hub.hosts)", hosts.join(", "));
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Misdirected request", detail)
+    }
+
+    /// No token where one is needed; RFC 6750, 3.1 wants no error code then.
+    pub(crate) fn token_missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token-missing", "Access token missing", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// A token presented in a malformed way.
+    pub(crate) fn token_malformed(detail: impl Into<String>) -> Self {
+        let title = "Access token presented in a malformed way";
+        Self::new(StatusCode::BAD_REQUEST, "token-presentation", title, detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_request\""))
+    }
+
+    /// A token that is not accepted.
+    pub(crate) fn token_invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token-invalid", "Access token not accepted", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+    }
+
+    /// A good token that does not allow this.
+    pub(crate) fn scope_insufficient(detail: impl Into<String>) -> Self {
+        let title = "Access token does not allow this";
+        let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
+        Self::new(StatusCode::FORBIDDEN, "scope-insufficient", title, detail)
+            .with(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// A cookie from a page of another site.
+    pub(crate) fn origin_refused(detail: impl Into<String>) -> Self {
+        let title = "Publishing with the cookie is not allowed from this origin";
+        Self::new(StatusCode::FORBIDDEN, "origin-refused", title, detail)
+    }
+
+    /// A malformed request; the usual 400.
+    pub(crate) fn bad_request(name: &'static str, title: &'static str, detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, name, title, detail)
+    }
+
+    /// A body or a field beyond a limit.
+    pub(crate) fn too_large(name: &'static str, title: &'static str, detail: String) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, name, title, detail)
+    }
+
+    /// A service that cannot be given now.
+    pub(crate) fn unavailable(name: &'static str, title: &'static str, detail: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, name, title, detail)
+            .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
+    }
+
+    /// Returns the response; RFC 9457, 3.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let body = json!({
+            "type": format!("urn:tidings:problem:{}", self.name),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = respond(self.status, "application/problem+json", body.to_string());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        if let Some(allow) = self.allow {
+            set_allow(headers, allow);
+        }
+        response
+    }
+}
+
+/// Says why an update was not published.
+pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
+    use tidings_core::event_id::EventIdError;
+    use tidings_core::topic::TopicError;
+    use tidings_core::update::EventTypeError;
+
+    let detail = with_sources(error);
+    match error {
+        PublishError::Topic { source: TopicError::TooLong { .. }, .. } => {
+            Problem::too_large("topic-too-long", "Topic too long", detail)
+        }
+        PublishError::Topic { .. } => Problem::bad_request("topic", "Topic not allowed", detail),
+        PublishError::Reserved { .. } => {
+            Problem::bad_request("topic-reserved", "Topic reserved for the hub", detail)
+        }
+        PublishError::Topics(_) => Problem::bad_request("topics", "Topics not allowed", detail),
+        PublishError::Id(EventIdError::TooLong { .. }) => {
+            Problem::too_large("id-too-long", "Event id too long", detail)
+        }
+        PublishError::Id(_) => Problem::bad_request("id", "Event id not allowed", detail),
+        PublishError::Type(EventTypeError::TooLong { .. }) => {
+            Problem::too_large("type-too-long", "Event type too long", detail)
+        }
+        PublishError::Type(_) => Problem::bad_request("type", "Event type not allowed", detail),
+        PublishError::Forbidden { .. } if explain => Problem::scope_insufficient(detail),
+        PublishError::Forbidden { .. } => {
+            Problem::scope_insufficient("the token does not allow publishing to every topic given")
+        }
+        PublishError::Busy => Problem::unavailable("busy", "The hub is busy", detail),
+        PublishError::Closed => Problem::unavailable("stopping", "The hub is stopping", detail),
+        PublishError::History(_) => {
+            let title = "The hub cannot store updates now";
+            Problem::unavailable("history-unavailable", title, detail)
+        }
+    }
+}
+
+/// Says what is wrong with a publisher's form.
+pub(crate) fn of_form(error: &FormError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        FormError::NotUtf8(_) => Problem::bad_request("not-utf8", "Not UTF-8", detail),
+        FormError::NoTopic => Problem::bad_request("topic-missing", "Topic missing", detail),
+        FormError::TooManyTopics { .. } => {
+            Problem::too_large("too-many-topics", "Too many topics", detail)
+        }
+        FormError::Retry { .. } => Problem::bad_request("retry", "Retry not a number", detail),
+    }
+}
+
+/// Says what is wrong with a subscriber's query.
+pub(crate) fn of_query(error: &QueryError) -> Problem {
+    let (name, title) = match error {
+        QueryError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
+        QueryError::UnknownMatcherType { .. } => ("matcher-type", "Unknown matcher type"),
+        QueryError::NoMatcher => ("matcher-missing", "Matcher missing"),
+        QueryError::TooManyMatchers { .. } => ("too-many-matchers", "Too many matchers"),
+    };
+    let mut detail = error.to_string();
+    if matches!(error, QueryError::NoMatcher | QueryError::UnknownMatcherType { .. }) {
+        detail.push_str("; ask for topics with match=TOPIC or match_urlpattern=PATTERN");
+    }
+    Problem::bad_request(name, title, detail)
+}
+
+/// Says what is wrong with a matcher.
+pub(crate) fn of_matcher(kind: &str, error: &MatcherError) -> Problem {
+    let detail = format!("{kind} matcher: {}", with_sources(error));
+    Problem::bad_request("matcher", "Matcher not allowed", detail)
+}
+
+/// Joins an error and its causes: the innermost one often says what to do.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let line = source.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = source.source();
+    }
+    text
+}

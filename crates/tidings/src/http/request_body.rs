@@ -1,0 +1,76 @@
+//! Reads a request's body: bounded in bytes and in time.
+
+use bytes::Bytes;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+use crate::shard::Shard;
+
+/// The encoding of publications; Mercure, "Publication".
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Reads all of a body of at most `bytes_max` bytes.
+///
+/// # Errors
+///
+/// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off.
+pub(crate) async fn read(
+    shard: &Shard,
+    request: Request<Incoming>,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
+    let body = request.into_body();
+    // Said at once where the length is known, instead of after reading up to the limit.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max));
+    }
+    let patience = shard.config().limits.body;
+    match timeout(patience, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Ok(Err(error)) => {
+            let detail = format!("the request body broke off: {error}");
+            Err(Problem::bad_request("body-broken", "Request body broke off", detail))
+        }
+        Err(_elapsed) => Err(Problem::new(
+            http::StatusCode::REQUEST_TIMEOUT,
+            "body-timeout",
+            "Request body too slow",
+            format!("the request body did not arrive within {} s", patience.as_secs()),
+        )),
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("the request body is longer than {bytes_max} bytes (publish.body_bytes_max)");
+    Problem::too_large("body-too-large", "Request body too large", detail)
+}
+
+/// Returns the media type of a request's body without its parameters, in lower case.
+pub(crate) fn media_type<B>(request: &Request<B>) -> Option<String> {
+    let value = request.headers().get(CONTENT_TYPE)?;
+    let text = value.to_str().unwrap_or("?");
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Refuses a body that is not a form; one without a type is taken for a form.
+///
+/// # Errors
+///
+/// 415, naming the type.
+pub(crate) fn require_form<B>(request: &Request<B>) -> Result<(), Problem> {
+    match media_type(request) {
+        None => Ok(()),
+        Some(found) if found == FORM => Ok(()),
+        Some(found) => Err(Problem::new(
+            http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            "Media type not supported",
+            format!("the body is {found:?}, publications are {FORM:?}"),
+        )),
+    }
+}

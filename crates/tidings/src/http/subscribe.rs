@@ -1,0 +1,284 @@
+//! The door for subscribers: query to matchers, the subscriber's token, the cursor, and the answer
+//! that an event stream begins with.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body_util::Either;
+use tidings_core::event_id::Cursor;
+use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
+use tidings_history::Resolved;
+use tidings_wire::frame::Frame;
+use tidings_wire::http_head;
+use tidings_wire::subscribe_query::SubscribeQuery;
+use tokio::sync::oneshot;
+
+use super::authorize::identify;
+use super::problem::{self, Problem};
+use super::{Answer, Body, chat, respond_empty};
+use crate::auth::{Identity, Role};
+use crate::metrics::count;
+use crate::session::socket::{BodySink, Socket};
+use crate::session::{Encoding, Ending, Opening, Start};
+use crate::shard::{Shard, Subscription};
+
+/// The media type of an event stream; WHATWG HTML, "Server-sent events".
+const EVENT_STREAM: &str = "text/event-stream";
+/// Personal, never stored, never served again.
+const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
+/// Asks nginx not to buffer.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Where the subscriber stands; Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
+const MERCURE_LAST_EVENT_ID: HeaderName = HeaderName::from_static("mercure-last-event-id");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The answer for a cursor that nothing precedes.
+const EARLIEST: HeaderValue = HeaderValue::from_static("earliest");
+/// The longest connection lives this much of `subscribe.connection_secs_max` at least: all that
+/// connected in one moment must not come back in one moment.
+const LIFETIME_SPREAD: std::ops::Range<f64> = 0.8..1.0;
+
+/// An event stream that is about to begin.
+#[derive(Debug)]
+pub(crate) struct EventStream {
+    subscription: Subscription,
+    version: Version,
+    headers: HeaderMap,
+    /// Goes out right after the head.
+    prelude: Bytes,
+}
+
+/// Subscribes to the hub.
+///
+/// # Errors
+///
+/// The refusal.
+///
+/// Mercure, "Subscription".
+pub(crate) async fn hub<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
+    let result = subscribe(shard, request).await;
+    if let Err(problem) = &result {
+        count(&shard.metrics().subscribe_refused, problem.name());
+    }
+    result
+}
+
+async fn subscribe<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
+    let identity = identify(shard, request.headers(), Role::Subscribe)?;
+    if identity.is_none() && !shard.config().subscribe.anonymous {
+        return Err(Problem::token_missing(
+            "this hub does not take anonymous subscribers (subscribe.anonymous)",
+        ));
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let query = SubscribeQuery::decode(query.as_bytes(), None, MATCHERS_PER_SUBSCRIBER_MAX)
+        .map_err(|error| problem::of_query(&error))?;
+    let matchers = matchers(shard, &query)?;
+    let cursor = cursor(request.headers(), query.last_event_id.as_deref());
+    begin(shard, request, matchers, identity, cursor).await
+}
+
+/// Subscribes to the chat: the tutorial's `EventSource("/event/fetch")`.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn chat<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
+    let matcher = Matcher::parse(MatcherType::Exact, chat::TOPIC, shard.hub())
+        .map_err(|error| problem::of_matcher("exact", &error))?;
+    // The page itself has no cursor on its first visit; ours asks for what was said before.
+    let asked = request.uri().query().unwrap_or_default();
+    let asked = tidings_wire::form::pairs(asked.as_bytes())
+        .filter(|pair| *pair.name_bytes() == *b"last_event_id")
+        .find_map(|pair| pair.value().ok());
+    let cursor = cursor(request.headers(), asked.as_deref());
+    begin(shard, request, Box::new([matcher]), None, cursor).await
+}
+
+/// Compiles what a subscriber asked for; each identical pair once.
+fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Problem> {
+    let mut matchers: Vec<Matcher> = Vec::with_capacity(query.matchers.len());
+    for (name, pattern) in &query.matchers {
+        let Some(kind) = MatcherType::from_name(name) else {
+            let detail = format!(
+                "match_{name} is not a matcher type of this hub; use match or match_urlpattern"
+            );
+            return Err(Problem::bad_request("matcher-type", "Unknown matcher type", detail));
+        };
+        let matcher = shard
+            .compile(kind, pattern)
+            .map_err(|error| problem::of_matcher(name, &error))?;
+        if !matchers.contains(&matcher) {
+            matchers.push(matcher);
+        }
+    }
+    Ok(matchers.into())
+}
+
+/// Returns the cursor: of the header, else of the query.
+fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
+    match headers.get(LAST_EVENT_ID) {
+        // Bytes that are not UTF-8 name no event of ours; the look-up finds that out.
+        Some(value) => Some(Cursor::parse(&String::from_utf8_lossy(value.as_bytes()))),
+        None => query.map(Cursor::parse),
+    }
+}
+
+/// Prepares the stream of a subscriber that may have one.
+async fn begin<B>(
+    shard: &Rc<Shard>,
+    request: &Request<B>,
+    matchers: Box<[Matcher]>,
+    identity: Option<Arc<Identity>>,
+    cursor: Option<Cursor>,
+) -> Result<Answer, Problem> {
+    let mut headers = HeaderMap::with_capacity(8);
+    let mut start = Start::Now;
+    if let Some(cursor) = cursor {
+        let (from, answer) = resolve(shard, cursor).await?;
+        start = from;
+        headers.insert(MERCURE_LAST_EVENT_ID, answer);
+    }
+    if request.method() == Method::HEAD {
+        return Ok(Answer::Response(head_only(headers)));
+    }
+    let subscription = Subscription {
+        matchers,
+        grants: identity.as_ref().map(|identity| Arc::clone(&identity.grants)),
+        start,
+        encoding: if request.version() == Version::HTTP_11 { Encoding::Chunked } else { Encoding::Plain },
+        deadline: deadline(shard, identity.as_deref()),
+    };
+    let prelude = shard.config().subscribe.retry.map(|retry| {
+        let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        let frame = Frame::retry(ms);
+        if subscription.encoding == Encoding::Chunked { frame.chunk().clone() } else { frame.event() }
+    });
+    Ok(Answer::Stream(Box::new(EventStream {
+        subscription,
+        version: request.version(),
+        headers,
+        prelude: prelude.unwrap_or_default(),
+    })))
+}
+
+/// Answers HEAD: the fields of a stream, but no stream (RFC 9110, 9.3.2).
+fn head_only(headers: HeaderMap) -> Response<Body> {
+    let mut response = respond_empty(StatusCode::OK);
+    set_stream_headers(response.headers_mut());
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn set_stream_headers(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}
+
+/// Finds where a cursor points to, and what is said about it.
+///
+/// A known one is answered as it was asked: nothing is missing after it. An unknown or expired one
+/// is answered `earliest`, and everything that is kept follows (docs/decisions/0007).
+async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), Problem> {
+    let id = match cursor {
+        Cursor::Earliest => return Ok((Start::After(before_oldest(shard)), EARLIEST)),
+        Cursor::After(id) => id,
+    };
+    let (reply, resolved) = oneshot::channel();
+    shard.history().resolve(Arc::clone(&id), Box::new(move |result| drop(reply.send(result))));
+    match resolved.await {
+        Ok(Ok(Resolved::After(position))) => {
+            let answer = HeaderValue::from_bytes(id.as_bytes()).unwrap_or(EARLIEST);
+            Ok((Start::After(position), answer))
+        }
+        Ok(Ok(Resolved::Unknown { .. })) => {
+            shard.metrics().cursors_unknown.inc();
+            Ok((Start::After(before_oldest(shard)), EARLIEST))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a cursor could not be looked up");
+            let detail = "the history cannot be read now".to_owned();
+            Err(Problem::unavailable("history-unreadable", "History not readable", detail))
+        }
+        Err(_) => {
+            let detail = "the hub is being stopped".to_owned();
+            Err(Problem::unavailable("stopping", "The hub is stopping", detail))
+        }
+    }
+}
+
+fn before_oldest(shard: &Shard) -> Position {
+    Position::new(shard.history().bounds().oldest.get().saturating_sub(1))
+}
+
+/// Returns when a stream ends at the latest: with its token, or after its longest life.
+fn deadline(shard: &Shard, identity: Option<&Identity>) -> Option<(Instant, Ending)> {
+    let now = Instant::now();
+    let lifetime = shard.config().subscribe.connection_max.map(|longest| {
+        let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
+        let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
+        (now + longest.mul_f64(part), Ending::Lifetime)
+    });
+    let expiry = identity.and_then(|identity| {
+        let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
+        let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+        // A token without an end in sight has a clock value that no timer can hold.
+        Some((now.checked_add(left)?, Ending::TokenExpired))
+    });
+    match (lifetime, expiry) {
+        (Some(lifetime), Some(expiry)) if expiry.0 <= lifetime.0 => Some(expiry),
+        (Some(lifetime), _) => Some(lifetime),
+        (None, expiry) => expiry,
+    }
+}
+
+impl EventStream {
+    /// Returns the response fields beside those that every event stream has.
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// Returns the subscription and the bytes that open its HTTP/1 response.
+    pub(crate) fn into_http1(self) -> (Subscription, Bytes) {
+        let version = if self.version == Version::HTTP_11 {
+            http_head::Version::Http11
+        } else {
+            http_head::Version::Http10
+        };
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        // All values are the hub's own words or an event id, which was checked to be text.
+        let extra: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .filter_map(|(name, value)| {
+                Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?))
+            })
+            .collect();
+        let head = http_head::event_stream_head(version, &date, &extra);
+        debug_assert!(head.is_ok(), "{head:?}");
+        let mut head = head.unwrap_or_default();
+        head.extend_from_slice(&self.prelude);
+        (self.subscription, head.into())
+    }
+
+    /// Makes the subscriber join and returns its HTTP/2 response.
+    pub(crate) async fn into_http2(self, shard: &Rc<Shard>) -> Response<Body> {
+        let (sink, body) = BodySink::new();
+        let (ready, joined) = oneshot::channel();
+        let opening = Opening::Response { ready, prelude: self.prelude };
+        shard.hold(Socket::Body(sink), self.subscription, opening, None);
+        // The response means that nothing published from now on is missed. If the session ended
+        // before, its body says so.
+        drop(joined.await);
+        let mut response = Response::new(Either::Right(body));
+        set_stream_headers(response.headers_mut());
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}

@@ -1,0 +1,141 @@
+//! The one way in: from a publisher's fields to a checked draft, its grants, and the relay.
+//! Doors decode bytes and answer; no rule about updates lives anywhere else.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tidings_cluster::Relay;
+use tidings_core::event_id::{EventId, EventIdError};
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::subject::Subject;
+use tidings_core::topic::{Topic, TopicError};
+use tidings_core::update::{
+    Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
+};
+use tidings_history::{AppendError, Refused};
+use tidings_wire::publish_form::PublishForm;
+use tokio::sync::oneshot;
+
+/// Says who publishes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Publisher<'a> {
+    /// Somebody with a token.
+    Grants(&'a Grants),
+    /// The hub's own pages, which decide themselves what they publish.
+    Page,
+}
+
+/// Why an update is not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error("topic {topic:?}: {source}")]
+    Topic { topic: String, source: TopicError },
+    #[error(
+        "topic {topic:?} is inside {path}, which is reserved for what the hub publishes itself; \
+         choose another path"
+    )]
+    Reserved { topic: Topic, path: String },
+    #[error(transparent)]
+    Topics(TopicsError),
+    #[error("id: {0}")]
+    Id(#[source] EventIdError),
+    #[error("type: {0}")]
+    Type(#[source] EventTypeError),
+    #[error("the token does not allow publishing to {topic:?}")]
+    Forbidden { topic: Topic },
+    #[error("too many updates are waiting to be stored; try again")]
+    Busy,
+    #[error("the hub is being stopped")]
+    Closed,
+    #[error("the history did not take the update: {0}")]
+    History(#[source] AppendError),
+}
+
+/// The way in. One for the process; cheap to use from every shard.
+#[derive(Clone)]
+pub(crate) struct Ingest {
+    hub: HubUrl,
+    relay: Arc<dyn Relay>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Makes the way in to `relay`.
+    pub(crate) fn new(hub: HubUrl, relay: Arc<dyn Relay>) -> Self {
+        Self { hub, relay }
+    }
+
+    /// Publishes an update: checks it, asks the grants for each topic, and waits until it is kept.
+    ///
+    /// What is wrong with the update is said before what the token does not allow, as the
+    /// specification asks for reserved topics (Mercure, "Publication").
+    ///
+    /// # Errors
+    ///
+    /// The rule that the update breaks, the topic that the token does not grant, or why the
+    /// history does not take it.
+    pub(crate) async fn publish(
+        &self,
+        form: PublishForm,
+        publisher: Publisher<'_>,
+    ) -> Result<Arc<Update>, PublishError> {
+        let draft = self.check(form)?;
+        if let Publisher::Grants(grants) = publisher {
+            let subjects: SmallVec<[Subject; 2]> =
+                draft.topics.iter().map(|topic| Subject::new(topic, &self.hub)).collect();
+            if let Err(refused) = grants.allows_publish(&subjects) {
+                let topic = draft.topics.iter().nth(refused).unwrap_or(draft.topics.canonical());
+                return Err(PublishError::Forbidden { topic: topic.clone() });
+            }
+        }
+        let (done, kept) = oneshot::channel();
+        self.relay
+            .publish(draft, Box::new(move |result| drop(done.send(result))))
+            .map_err(|refused| match refused {
+                Refused::Full { .. } => PublishError::Busy,
+                Refused::Closed { .. } => PublishError::Closed,
+            })?;
+        kept.await.map_err(|_gone| PublishError::Closed)?.map_err(PublishError::History)
+    }
+
+    /// Turns a publisher's fields into a draft.
+    fn check(&self, form: PublishForm) -> Result<Draft, PublishError> {
+        let topics: Result<Vec<Topic>, PublishError> =
+            form.topics.into_iter().map(|text| self.check_topic(text)).collect();
+        let id = form.id.as_deref().map(EventId::parse).transpose().map_err(PublishError::Id)?;
+        let event_type = match form.event_type.as_deref() {
+            // An empty type is what an absent one means (WHATWG HTML, "Interpreting an event stream").
+            None | Some("") => None,
+            Some(text) => Some(EventType::parse(text).map_err(PublishError::Type)?),
+        };
+        Ok(Draft {
+            topics: Topics::new(topics?).map_err(PublishError::Topics)?,
+            data: Arc::from(form.data.unwrap_or_default()),
+            visibility: if form.private { Visibility::Private } else { Visibility::Public },
+            id,
+            event_type,
+            retry_ms: form.retry,
+        })
+    }
+
+    fn check_topic(&self, text: String) -> Result<Topic, PublishError> {
+        let topic = Topic::parse(&text)
+            .map_err(|source| PublishError::Topic { topic: shorten(text), source })?;
+        if self.hub.reserves(&topic) {
+            return Err(PublishError::Reserved { topic, path: self.hub.path().to_owned() });
+        }
+        Ok(topic)
+    }
+}
+
+/// Cuts a value for an error text, so that a refusal is never longer than what was refused.
+fn shorten(text: String) -> String {
+    const SHOWN_MAX: usize = 100;
+    if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain(['…']).collect() }
+}

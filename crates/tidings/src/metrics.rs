@@ -1,0 +1,153 @@
+//! What the server counts, by the names that operators see. Every drop has a counter here.
+//! Counting happens where things happen; this file names and renders.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Why something was refused, dropped or ended: a closed set of short words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    reason: &'static str,
+}
+
+/// A counter split by reason.
+pub(crate) type ByReason = Family<Reason, Counter<u64, AtomicU64>>;
+
+/// All counters of the process. Cheap to clone parts of; shared by every thread.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) updates: Counter,
+    pub(crate) publish_refused: ByReason,
+    pub(crate) deliveries: Counter,
+    pub(crate) delivered_bytes: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) keep_alives: Counter,
+    pub(crate) subscribers: Gauge,
+    pub(crate) subscribe_refused: ByReason,
+    pub(crate) sessions_closed: ByReason,
+    pub(crate) lagging: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) cursors_unknown: Counter,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: ByReason,
+    pub(crate) connections_failed: ByReason,
+    pub(crate) sockets_moved: Counter,
+    pub(crate) matchers: Gauge,
+    pub(crate) history_ready: Gauge,
+    pub(crate) history_oldest: Gauge,
+    pub(crate) history_last: Gauge,
+    pub(crate) certificates_reloaded: ByReason,
+    pub(crate) history: HistoryCounters,
+}
+
+/// What the history counts itself, copied when somebody asks.
+#[derive(Debug)]
+pub(crate) struct HistoryCounters {
+    updates: Counter,
+    groups: Counter,
+    bytes: Counter,
+    trimmed: Counter,
+    refusals: Counter,
+    pages_read: Counter,
+    pages_cached: Counter,
+    cursors_read: Counter,
+}
+
+impl HistoryCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            updates: counter(r, "history_updates", "Updates committed"),
+            groups: counter(r, "history_groups", "Groups committed, each with one sync"),
+            bytes: counter(r, "history_bytes", "Bytes of committed updates"),
+            trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
+            refusals: counter(r, "history_refusals", "Updates refused because of a fault"),
+            pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
+            pages_cached: counter(r, "history_pages_cached", "Pages given from memory"),
+            cursors_read: counter(r, "history_cursors_read", "Cursors looked up in the storage"),
+        }
+    }
+
+    /// Takes over the history's own counters.
+    pub(crate) fn observe(&self, stats: &tidings_history::Stats) {
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.updates, stats.updates);
+        set(&self.groups, stats.groups);
+        set(&self.bytes, stats.bytes);
+        set(&self.trimmed, stats.trimmed);
+        set(&self.refusals, stats.refusals);
+        set(&self.pages_read, stats.pages_read);
+        set(&self.pages_cached, stats.pages_cached);
+        set(&self.cursors_read, stats.cursors_read);
+    }
+}
+
+impl Metrics {
+    /// Makes every counter, at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("tidings");
+        let r = &mut registry;
+        Self {
+            updates: counter(r, "updates", "Updates acknowledged to publishers"),
+            publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
+            deliveries: counter(r, "deliveries", "Updates handed to subscribers' sockets, live"),
+            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates handed over"),
+            replayed: counter(r, "replayed", "Updates handed to subscribers from the history"),
+            keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
+            subscribers: gauge(r, "subscribers", "Subscribers connected now"),
+            subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
+            sessions_closed: by_reason(r, "sessions_closed", "Event streams that ended"),
+            lagging: counter(r, "lagging", "Times a subscriber's socket was full and it fell behind"),
+            gaps: counter(r, "gaps", "Subscribers that retention overtook; they were told and closed"),
+            cursors_unknown: counter(r, "cursors_unknown", "Cursors answered as unknown or expired"),
+            connections: gauge(r, "connections", "Connections open now"),
+            connections_refused: by_reason(r, "connections_refused", "Connections refused"),
+            connections_failed: by_reason(r, "connections_failed", "Connections that ended in error"),
+            sockets_moved: counter(r, "sockets_moved", "Event streams moved to a less loaded shard"),
+            matchers: gauge(r, "matchers", "Distinct matchers in the index"),
+            history_ready: gauge(r, "history_ready", "1 while the history takes updates, else 0"),
+            history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
+            history_last: gauge(r, "history_last_position", "Last position given"),
+            certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
+            history: HistoryCounters::new(r),
+            registry,
+        }
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    pub(crate) fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        drop(text::encode(&mut out, &self.registry));
+        out
+    }
+}
+
+/// Adds one to `family` under `reason`.
+pub(crate) fn count(family: &ByReason, reason: &'static str) {
+    family.get_or_create(&Reason { reason }).inc();
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
+    let family = ByReason::default();
+    registry.register(name, help, family.clone());
+    family
+}

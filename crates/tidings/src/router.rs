@@ -1,0 +1,192 @@
+//! The router thread: owns the matcher index, matches each committed update once, and spreads it
+//! to every shard. Joins pass through the same queue, so that a subscriber's place in the order of
+//! updates is exact. It knows no socket and no subscriber, only shards and interned matchers.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::{MatcherId, MatcherIndex};
+use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
+use tidings_core::subject::Subject;
+use tidings_core::update::Update;
+use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
+use crate::posted::{Batch, Posted};
+use crate::shard::{Delivery, Inbox};
+
+/// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
+pub(crate) const COMMANDS_MAX: usize = 4096;
+/// Commands handled before the shards are given what has gathered.
+const COMMANDS_PER_TURN: usize = 256;
+
+/// What the router is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Spread a committed group.
+    Committed(Vec<Arc<Update>>),
+    /// Intern the matchers of a subscriber that is joining on `shard`.
+    Join { shard: usize, ticket: Ticket, matchers: Box<[Matcher]> },
+    /// Forget matchers of subscribers that left; one entry for each time they were interned.
+    Release(Vec<MatcherId>),
+    /// End the thread.
+    Stop,
+}
+
+/// Names a joining subscriber within its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) tidings_core::hub::SubscriberId);
+
+/// The shards' and the history's way to the router.
+#[derive(Clone, Debug)]
+pub(crate) struct Router {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Router {
+    /// Makes the queue; [`start`] serves it.
+    pub(crate) fn queue() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        (Self { commands }, receiver)
+    }
+
+    /// Hands over a committed group. Blocks while the router is behind: call it from the writer.
+    pub(crate) fn committed(&self, group: Vec<Arc<Update>>) {
+        // A router that is gone means that the process is ending.
+        drop(self.commands.blocking_send(Command::Committed(group)));
+    }
+
+    /// Asks for the matchers of a joining subscriber to be interned, waiting while the queue is full.
+    pub(crate) async fn join(&self, shard: usize, ticket: Ticket, matchers: Box<[Matcher]>) {
+        drop(self.commands.send(Command::Join { shard, ticket, matchers }).await);
+    }
+
+    /// Gives matchers back, unless the queue is full: then they are returned for the next try.
+    pub(crate) fn try_release(&self, ids: Vec<MatcherId>) -> Result<(), Vec<MatcherId>> {
+        match self.commands.try_send(Command::Release(ids)) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(Command::Release(ids))) => Err(ids),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+        }
+    }
+
+    /// Ends the thread after what is queued. Blocks: call it from the control thread.
+    pub(crate) fn stop(&self) {
+        drop(self.commands.blocking_send(Command::Stop));
+    }
+}
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// The operating system refused the thread.
+pub(crate) fn start(
+    commands: mpsc::Receiver<Command>,
+    hub: HubUrl,
+    last: Position,
+    shards: Vec<Inbox>,
+    metrics: Arc<Metrics>,
+) -> io::Result<JoinHandle<()>> {
+    let mut router = Routing {
+        hub,
+        last,
+        index: MatcherIndex::new(),
+        outgoing: shards.iter().map(|_| Vec::new()).collect(),
+        shards,
+        metrics,
+        matching: Vec::new(),
+    };
+    std::thread::Builder::new().name("router".into()).spawn(move || router.run(commands))
+}
+
+struct Routing {
+    hub: HubUrl,
+    /// Last position that was spread: where a subscriber that joins now stands.
+    last: Position,
+    index: MatcherIndex,
+    shards: Vec<Inbox>,
+    outgoing: Vec<Vec<Delivery>>,
+    metrics: Arc<Metrics>,
+    matching: Vec<MatcherId>,
+}
+
+impl Routing {
+    fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.blocking_recv() {
+            let mut stop = self.on_command(command);
+            for _ in 1..COMMANDS_PER_TURN {
+                let Ok(command) = commands.try_recv() else { break };
+                stop |= self.on_command(command);
+            }
+            self.spread();
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the thread is to end.
+    fn on_command(&mut self, command: Command) -> bool {
+        match command {
+            Command::Committed(group) => self.on_committed(group),
+            Command::Join { shard, ticket, matchers } => self.on_join(shard, ticket, &matchers),
+            Command::Release(ids) => {
+                for id in ids {
+                    self.index.release(id);
+                }
+                self.report();
+            }
+            Command::Stop => return true,
+        }
+        false
+    }
+
+    fn on_committed(&mut self, group: Vec<Arc<Update>>) {
+        let mut previous: Arc<[MatcherId]> = Arc::from([]);
+        let batch: Batch = group
+            .into_iter()
+            .map(|update| {
+                self.last = update.position;
+                let subjects: Vec<Subject> =
+                    update.topics.iter().map(|topic| Subject::new(topic, &self.hub)).collect();
+                self.index.matching(&subjects, &mut self.matching);
+                // Neighbours with the same matchers share one list: the shards then see at a
+                // glance that they go to the same subscribers.
+                if *previous != *self.matching {
+                    previous = Arc::from(self.matching.as_slice());
+                }
+                Arc::new(Posted::new(update, Arc::clone(&previous)))
+            })
+            .collect();
+        for outgoing in &mut self.outgoing {
+            outgoing.push(Delivery::Batch(Arc::clone(&batch)));
+        }
+    }
+
+    fn on_join(&mut self, shard: usize, ticket: Ticket, matchers: &[Matcher]) {
+        let ids: Box<[MatcherId]> =
+            matchers.iter().map(|matcher| self.index.intern(matcher)).collect();
+        self.report();
+        if let Some(outgoing) = self.outgoing.get_mut(shard) {
+            outgoing.push(Delivery::Joined { ticket, ids, at: self.last });
+        }
+    }
+
+    fn report(&self) {
+        self.metrics.matchers.set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Gives every shard what gathered for it. Waits for a shard whose inbox is full: its backlog
+    /// is bounded, and publishers feel it instead of memory.
+    fn spread(&mut self) {
+        for (shard, outgoing) in self.shards.iter().zip(&mut self.outgoing) {
+            if !outgoing.is_empty() {
+                shard.blocking_send(std::mem::take(outgoing));
+            }
+        }
+    }
+}

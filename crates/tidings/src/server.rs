@@ -1,0 +1,235 @@
+//! Puts the server together, runs it, and takes it apart again. The only place that wires the
+//! pieces; what each piece does is in its own file.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use tidings_cluster::Loopback;
+use tidings_history::Health;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::auth::Authority;
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::router::{self, Router};
+use crate::shard::accept::{self, Door};
+use crate::shard::admission::Admission;
+use crate::shard::{self, Delivery, Inbox, Shared};
+use crate::tls::Certificate;
+
+/// Longest wait for the streams to end, beyond the time that they were spread over.
+const DRAIN_SLACK: Duration = Duration::from_millis(500);
+/// How often the control thread looks at the history's health and at a drain's progress.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs a hub until it is told to stop, then ends it in good form.
+///
+/// Calls `on_ready` once all listeners are open.
+///
+/// # Errors
+///
+/// What keeps the hub from starting, or what made it end before it was told to.
+pub fn run(
+    config: Config,
+    on_ready: impl FnOnce(&Config),
+) -> anyhow::Result<()> {
+    raise_open_files();
+    let control = Builder::new_current_thread().enable_all().build()?;
+    let hub = Hub::start(config)?;
+    on_ready(&hub.shared.config);
+    let ending = control.block_on(hub.watch());
+    hub.stop(&control)?;
+    match ending {
+        Ending::Asked => Ok(()),
+        Ending::HistoryPoisoned(reason) => bail!(
+            "the history is in doubt after a failed write, so the hub ends instead of promising \
+             what it cannot keep: {reason}"
+        ),
+    }
+}
+
+/// Why the hub ends.
+enum Ending {
+    /// By a signal.
+    Asked,
+    /// A sync failed: what is on the disk is not known.
+    HistoryPoisoned(Arc<str>),
+}
+
+/// A running hub.
+struct Hub {
+    shared: Arc<Shared>,
+    certificate: Option<Arc<Certificate>>,
+    shards: Vec<JoinHandle<()>>,
+    router: JoinHandle<()>,
+}
+
+impl Hub {
+    fn start(config: Config) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+        let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
+        // Ports first: a port that is taken must be said before the history is opened.
+        let mut doors = bind(&config)?;
+
+        let (router, commands) = Router::queue();
+        let history = {
+            let router = router.clone();
+            let deliver = Box::new(move |group| router.committed(group));
+            tidings_history::start(config.history.clone(), deliver, Box::new(unix_ms))?
+        };
+        let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
+            (0..config.shards).map(|_| shard::inbox()).unzip();
+        let last = history.bounds().last;
+        let router_thread = router::start(
+            commands,
+            config.hub.clone(),
+            last,
+            inboxes.clone(),
+            Arc::clone(&metrics),
+        )?;
+        let relay = Arc::new(Loopback::new(history.clone()));
+        let limits = &config.limits;
+        let shared = Arc::new(Shared {
+            ingest: Ingest::new(config.hub.clone(), relay),
+            authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
+            admission: Admission::new(limits.connections_max, limits.connections_per_address_max),
+            loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
+            inboxes: inboxes.into(),
+            config,
+            metrics,
+            router,
+            history,
+            tls,
+        });
+        let mut shards = Vec::with_capacity(receivers.len());
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            let doors = doors.get_mut(index).map(std::mem::take).unwrap_or_default();
+            shards.push(shard::start(index, Arc::clone(&shared), doors, receiver)?);
+        }
+        Ok(Self { shared, certificate, shards, router: router_thread })
+    }
+
+    /// Waits for the end, looking after the certificate and the history meanwhile.
+    async fn watch(&self) -> Ending {
+        let certificate = async {
+            match &self.certificate {
+                Some(certificate) => {
+                    Arc::clone(certificate).watch(Arc::clone(&self.shared.metrics)).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = asked_to_stop() => Ending::Asked,
+            reason = self.poisoned() => Ending::HistoryPoisoned(reason),
+            () = certificate => Ending::Asked,
+        }
+    }
+
+    async fn poisoned(&self) -> Arc<str> {
+        loop {
+            if let Health::Poisoned { reason } = self.shared.history.health() {
+                return reason;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Ends the streams, then the threads, then the history.
+    fn stop(self, control: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+        let within = self.shared.config.drain;
+        tracing::info!(within_secs = within.as_secs_f64(), "stopping");
+        for inbox in &self.shared.inboxes {
+            inbox.blocking_send(vec![Delivery::Drain(within)]);
+        }
+        control.block_on(async {
+            // A second signal means now.
+            tokio::select! {
+                () = self.drained(Instant::now() + within + DRAIN_SLACK) => {}
+                () = asked_to_stop() => {}
+            }
+        });
+        for inbox in &self.shared.inboxes {
+            inbox.blocking_send(vec![Delivery::Stop]);
+        }
+        for shard in self.shards {
+            if shard.join().is_err() {
+                bail!("a shard ended in a panic");
+            }
+        }
+        self.shared.history.clone().close();
+        self.shared.router.stop();
+        if self.router.join().is_err() {
+            bail!("the router ended in a panic");
+        }
+        Ok(())
+    }
+
+    async fn drained(&self, deadline: Instant) {
+        while self.shared.admission.open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+async fn asked_to_stop() {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without handlers the default action of the signals ends the process.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Opens every listener, once for each shard; the operators' one only on the first.
+fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
+    let mut doors: Vec<Vec<Door>> = (0..config.shards).map(|_| Vec::new()).collect();
+    let listens = config.listens.iter().map(|listen| (listen.address, listen.tls, false));
+    let admin = config.admin.iter().map(|&address| (address, false, true));
+    for (address, tls, admin) in listens.chain(admin) {
+        let shards = if admin { 1 } else { config.shards };
+        let (listeners, bound) = open(address, shards)?;
+        tracing::info!(address = %bound, tls, admin, "listening");
+        for (doors, listener) in doors.iter_mut().zip(listeners) {
+            doors.push(Door { listener, tls, admin });
+        }
+    }
+    Ok(doors)
+}
+
+fn open(address: SocketAddr, shards: usize) -> anyhow::Result<(Vec<std::net::TcpListener>, SocketAddr)> {
+    accept::bind(address, shards).with_context(|| {
+        format!("cannot listen on {address}; is another program using this port?")
+    })
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Asks for as many open files as the system allows: every connection is one.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! One subscriber's event stream, from joining to its end.
+//!
+//! ```text
+//! Joining ──joined──▶ Behind ──caught up──▶ Live ──socket full──▶ Behind
+//!    │                  │                    │
+//!    └──────────────────┴────── Closing ◀────┘
+//! ```
+//!
+//! While it is live, the shard's sweep writes to it. While it is behind, its own task reads on from
+//! the ring or the history and writes when the socket takes more: resuming after a reconnect and
+//! catching up after a full socket are the same thing.
+
+pub(crate) mod replay;
+pub(crate) mod socket;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tidings_core::grant::Grants;
+use tidings_core::hub::SubscriberId;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::MatcherId;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
+use tidings_core::subject::Subject;
+use tidings_core::update::Visibility;
+use tidings_wire::frame::LAST_CHUNK;
+use tokio::sync::oneshot;
+
+use self::socket::{Input, Sent, Socket};
+use crate::posted::Posted;
+use crate::router::Ticket;
+use crate::shard::Shard;
+use crate::shard::admission::Permit;
+use crate::shard::timers::Tick;
+
+/// Bytes that a subscriber may send after its request before it is taken for hostile.
+const STRAY_BYTES_MAX: usize = 64 * 1024;
+/// How long the last bytes of a stream may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How events are framed for this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Encoding {
+    /// HTTP/1.1 chunks.
+    Chunked,
+    /// The bare event stream: HTTP/1.0, or the body of an HTTP/2 response.
+    Plain,
+}
+
+impl Encoding {
+    /// Returns the bytes of `posted` in this framing, shared with every other subscriber.
+    pub(crate) fn bytes(self, posted: &Posted) -> Bytes {
+        match self {
+            Self::Chunked => posted.frame().chunk().clone(),
+            Self::Plain => posted.frame().event(),
+        }
+    }
+}
+
+/// Why a stream ended; the words of `tidings_sessions_closed_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The peer went away.
+    PeerClosed,
+    /// A write failed.
+    Broken,
+    /// The token's `exp` came.
+    TokenExpired,
+    /// The connection lived as long as the configuration allows.
+    Lifetime,
+    /// The peer took nothing for too long.
+    Stalled,
+    /// Retention removed what the subscriber had still to read.
+    Overtaken,
+    /// The history could not be read.
+    HistoryUnreadable,
+    /// The peer kept sending after its request.
+    Flooding,
+    /// The hub is being stopped.
+    Drained,
+}
+
+impl Ending {
+    /// Returns the word used in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PeerClosed => "peer_closed",
+            Self::Broken => "broken",
+            Self::TokenExpired => "token_expired",
+            Self::Lifetime => "lifetime",
+            Self::Stalled => "stalled",
+            Self::Overtaken => "overtaken",
+            Self::HistoryUnreadable => "history_unreadable",
+            Self::Flooding => "flooding",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// Returns whether the peer may still be listening, so that the stream ends in good form.
+    fn has_farewell(self) -> bool {
+        match self {
+            Self::TokenExpired
+            | Self::Lifetime
+            | Self::Overtaken
+            | Self::HistoryUnreadable
+            | Self::Drained => true,
+            Self::PeerClosed | Self::Broken | Self::Stalled | Self::Flooding => false,
+        }
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The router has not yet said from where on it sees updates.
+    Joining,
+    /// Reading on from `next`; the sweep passes it by.
+    Behind,
+    /// The sweep writes to it.
+    Live,
+    /// To be closed by its task.
+    Closing(Ending),
+}
+
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With what comes after joining.
+    Now,
+    /// After a position of the history.
+    After(Position),
+}
+
+/// One subscriber's state on its shard. Small, since there may be a hundred thousand.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SubscriberId,
+    pub(crate) encoding: Encoding,
+    socket: Socket,
+    /// What it asked for.
+    pub(crate) matchers: Box<[Matcher]>,
+    /// The same, interned by the router; empty until joined.
+    pub(crate) interned: RefCell<Box<[MatcherId]>>,
+    /// What its token lets it read; none for an anonymous subscriber.
+    pub(crate) grants: Option<Arc<Grants>>,
+    pub(crate) phase: Cell<Phase>,
+    /// While behind: everything up to here was handed over or did not concern it.
+    pub(crate) next: Cell<Position>,
+    /// The rest of an event that the socket took only in part.
+    tail: RefCell<Bytes>,
+    /// Whether it fell behind while live and has not been told yet.
+    lagging: Cell<bool>,
+    /// Runs of the current sweep that it is to be sent.
+    pub(crate) runs: RefCell<SmallVec<[u32; 4]>>,
+    pub(crate) last_sent: Cell<Tick>,
+    pub(crate) deadline: Option<(Tick, Ending)>,
+    stray: Cell<usize>,
+    waker: RefCell<Option<Waker>>,
+    _permit: Option<Permit>,
+}
+
+/// What a session is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) id: SubscriberId,
+    pub(crate) encoding: Encoding,
+    pub(crate) socket: Socket,
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) grants: Option<Arc<Grants>>,
+    pub(crate) now: Tick,
+    pub(crate) deadline: Option<(Tick, Ending)>,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Session {
+    /// Makes a session that is joining.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            id: parts.id,
+            encoding: parts.encoding,
+            socket: parts.socket,
+            matchers: parts.matchers,
+            interned: RefCell::default(),
+            grants: parts.grants,
+            phase: Cell::new(Phase::Joining),
+            next: Cell::new(Position::ZERO),
+            tail: RefCell::default(),
+            lagging: Cell::new(false),
+            runs: RefCell::default(),
+            last_sent: Cell::new(parts.now),
+            deadline: parts.deadline,
+            stray: Cell::new(0),
+            waker: RefCell::default(),
+            _permit: parts.permit,
+        }
+    }
+
+    /// Enters `phase` and lets the session's task see it.
+    pub(crate) fn enter(&self, phase: Phase) {
+        // What is closing stays so: the first reason counts.
+        if !matches!(self.phase.get(), Phase::Closing(_)) {
+            self.phase.set(phase);
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Stops writing from the sweep: the session's task reads on after `next`, once `tail` is out.
+    pub(crate) fn fall_behind(&self, next: Position, tail: Bytes) {
+        self.next.set(next);
+        *self.tail.borrow_mut() = tail;
+        self.lagging.set(true);
+        self.enter(Phase::Behind);
+    }
+
+    /// Returns whether the peer is still to be told that it lagged; asking clears the mark.
+    pub(crate) fn take_lagging(&self) -> bool {
+        self.lagging.replace(false)
+    }
+
+    /// Writes what the socket takes at once.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
+    pub(crate) fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
+        self.socket.try_send(bytes)
+    }
+
+    /// Waits for a phase other than `phase`, or for the end of the peer.
+    async fn leave(&self, phase: Phase) -> Result<(), Ending> {
+        loop {
+            poll_fn(|cx| self.poll_event(phase, cx)).await?;
+            if self.phase.get() != phase {
+                return Ok(());
+            }
+        }
+    }
+
+    fn poll_event(&self, phase: Phase, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if self.phase.get() != phase {
+            return Poll::Ready(Ok(()));
+        }
+        self.keep_waker(cx);
+        loop {
+            match self.socket.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::Broken)),
+                Poll::Ready(Ok(())) => self.on_readable()?,
+            }
+        }
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn on_readable(&self) -> Result<(), Ending> {
+        match self.socket.discard_input() {
+            Ok(Input::Closed) => Err(Ending::PeerClosed),
+            Err(_) => Err(Ending::Broken),
+            Ok(Input::Stray(count)) => {
+                self.stray.set(self.stray.get().saturating_add(count));
+                if self.stray.get() > STRAY_BYTES_MAX { Err(Ending::Flooding) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Waits until everything handed over so far is out and the socket may take more.
+    ///
+    /// # Errors
+    ///
+    /// How the stream ends: the connection broke, the peer took nothing for `stall`, or the
+    /// session was told to close meanwhile.
+    pub(crate) async fn writable(&self, stall: Duration) -> Result<(), Ending> {
+        let ready = poll_fn(|cx| {
+            if let Phase::Closing(ending) = self.phase.get() {
+                return Poll::Ready(Err(ending));
+            }
+            self.keep_waker(cx);
+            self.socket.poll_writable(cx).map_err(|_broken| Ending::Broken)
+        });
+        match tokio::time::timeout(stall, ready).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Ending::Stalled),
+        }
+    }
+
+    /// Sends all of `bytes`, waiting for the peer as long as it takes something every `stall`.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable).
+    pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
+        loop {
+            if !bytes.is_empty() {
+                let sent = self.try_send(&bytes).map_err(|_broken| Ending::Broken)?;
+                drop(bytes.split_to(sent.taken));
+                if bytes.is_empty() && sent.flushed {
+                    return Ok(());
+                }
+            }
+            self.writable(stall).await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the rest of a partly sent event.
+    pub(crate) fn take_tail(&self) -> Bytes {
+        std::mem::take(&mut self.tail.borrow_mut())
+    }
+
+    /// Ends the stream: in good form if the peer may still listen.
+    async fn finish(&self, ending: Ending) {
+        let tail = self.take_tail();
+        if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
+            // The phase is Closing, so a full socket ends this at once instead of waiting.
+            let farewell = self.send_all(Bytes::from_static(LAST_CHUNK), FAREWELL);
+            drop(farewell.await);
+        }
+        self.socket.finish();
+    }
+}
+
+/// How a stream begins on the wire.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// These bytes are the response head; they go out once the subscriber has joined.
+    Head(Bytes),
+    /// hyper sends the head when told that the subscriber has joined; `prelude` comes next.
+    Response { ready: oneshot::Sender<()>, prelude: Bytes },
+}
+
+/// Runs a session to its end, then removes it from its shard.
+pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
+    let ending = match live(&shard, &session, opening, start).await {
+        Ok(never) => match never {},
+        Err(ending) => ending,
+    };
+    session.enter(Phase::Closing(ending));
+    session.finish(ending).await;
+    shard.on_session_end(&session, ending);
+}
+
+async fn live(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    opening: Opening,
+    start: Start,
+) -> Result<std::convert::Infallible, Ending> {
+    let matchers = session.matchers.clone();
+    shard.router().join(shard.index(), Ticket(session.id), matchers).await;
+    session.leave(Phase::Joining).await?;
+    if let Start::After(position) = start {
+        session.next.set(position);
+    }
+    match opening {
+        Opening::Head(head) => session.send_all(head, shard.stall()).await?,
+        Opening::Response { ready, prelude } => {
+            // The request may be gone: then the body is dropped, which the next step sees.
+            drop(ready.send(()));
+            session.send_all(prelude, shard.stall()).await?;
+        }
+    }
+    loop {
+        match session.phase.get() {
+            Phase::Joining | Phase::Live => session.leave(session.phase.get()).await?,
+            // Boxed, since the state of a replay would make every idle session larger.
+            Phase::Behind => Box::pin(replay::catch_up(shard, session)).await?,
+            Phase::Closing(ending) => return Err(ending),
+        }
+    }
+}
+
+/// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
+pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
+    let update = &posted.update;
+    let mut subjects: SmallVec<[Subject; 2]> = SmallVec::new();
+    let wanted = session.matchers.iter().any(|matcher| {
+        if matcher.is_wildcard() {
+            return true;
+        }
+        // Without resolving the topics as URLs, which only patterns need.
+        if matcher.kind() == MatcherType::Exact {
+            return update.topics.iter().any(|topic| topic.as_str() == matcher.pattern());
+        }
+        if subjects.is_empty() {
+            subjects.extend(update.topics.iter().map(|topic| Subject::new(topic, hub)));
+        }
+        subjects.iter().any(|subject| matcher.matches(subject))
+    });
+    wanted && may_read(session.grants.as_deref(), posted, hub)
+}
+
+/// Returns whether `grants` let a subscriber read an update.
+///
+/// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics.
+pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -> bool {
+    if posted.update.visibility == Visibility::Public {
+        return true;
+    }
+    let Some(grants) = grants else { return false };
+    let subjects: SmallVec<[Subject; 2]> =
+        posted.update.topics.iter().map(|topic| Subject::new(topic, hub)).collect();
+    grants.allows_read(&subjects)
+}

@@ -1,0 +1,119 @@
+//! How a session that is behind reads on: from the shard's ring while that reaches back far enough,
+//! else from the history, in bounded slices, at the speed of its own socket. Each update is checked
+//! against the subscriber's matchers and grants anew.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tidings_core::position::Position;
+
+use super::{Encoding, Ending, Phase, Session, concerns};
+use crate::shard::Shard;
+use crate::shard::reading::Reading;
+
+/// Bytes that are joined before they are written: one slice of a replay.
+const SLICE_BYTES: usize = 64 * 1024;
+/// Tells a subscriber that its socket was full and that it is being caught up.
+const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from the history";
+/// Tells a subscriber that retention removed what it had still to read.
+const OVERTAKEN_NOTE: &str = "gap: events that this subscriber had still to read are no longer kept";
+
+/// Reads on after `session.next` until the session is live.
+///
+/// # Errors
+///
+/// How the stream ends, if it does.
+pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+    session.writable(shard.stall()).await?;
+    let tail = session.take_tail();
+    if !tail.is_empty() {
+        session.send_all(tail, shard.stall()).await?;
+    }
+    if session.take_lagging() {
+        send_note(shard, session, LAGGING_NOTE).await?;
+    }
+    loop {
+        match shard.read_on(session).await? {
+            Reading::CaughtUp => return Ok(()),
+            Reading::Posts(posts) => {
+                for slice in Slices::new(shard, session, &posts) {
+                    send_slice(shard, session, slice).await?;
+                }
+            }
+            Reading::Trimmed => {
+                shard.metrics().gaps.inc();
+                send_note(shard, session, OVERTAKEN_NOTE).await?;
+                return Err(Ending::Overtaken);
+            }
+        }
+        // A socket that takes everything must not keep the shard from its other work.
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn send_note(shard: &Shard, session: &Session, note: &str) -> Result<(), Ending> {
+    let comment = format!(": {note}\n\n");
+    let bytes = match session.encoding {
+        Encoding::Chunked => format!("{:x}\r\n{comment}\r\n", comment.len()),
+        Encoding::Plain => comment,
+    };
+    session.send_all(bytes.into(), shard.stall()).await
+}
+
+async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<(), Ending> {
+    if let Phase::Closing(ending) = session.phase.get() {
+        return Err(ending);
+    }
+    if !slice.bytes.is_empty() {
+        session.send_all(slice.bytes, shard.stall()).await?;
+        session.last_sent.set(shard.now());
+        shard.metrics().replayed.inc_by(slice.updates);
+    }
+    session.next.set(slice.through);
+    Ok(())
+}
+
+/// Joined events and the position that sending them reaches.
+struct Slice {
+    bytes: Bytes,
+    updates: u64,
+    through: Position,
+}
+
+/// Cuts what was read into slices, leaving out what does not concern the subscriber.
+struct Slices<'a> {
+    shard: &'a Shard,
+    session: &'a Session,
+    posts: std::slice::Iter<'a, std::sync::Arc<crate::posted::Posted>>,
+}
+
+impl<'a> Slices<'a> {
+    fn new(
+        shard: &'a Shard,
+        session: &'a Session,
+        posts: &'a [std::sync::Arc<crate::posted::Posted>],
+    ) -> Self {
+        Self { shard, session, posts: posts.iter() }
+    }
+}
+
+impl Iterator for Slices<'_> {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        let mut joined = Vec::new();
+        let mut updates = 0;
+        let mut through = None;
+        for posted in self.posts.by_ref() {
+            through = Some(posted.update.position);
+            if concerns(self.session, posted, self.shard.hub()) {
+                joined.extend_from_slice(&self.session.encoding.bytes(posted));
+                updates += 1;
+            }
+            if joined.len() >= SLICE_BYTES {
+                break;
+            }
+        }
+        Some(Slice { bytes: joined.into(), updates, through: through? })
+    }
+}

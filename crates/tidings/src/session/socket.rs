@@ -1,0 +1,332 @@
+//! The write side of one event stream: a plain socket, a TLS socket, or the body of an HTTP/2
+//! response. Every write here is tried once and never waits; waiting is the session's task's part.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http_body::Frame;
+use rustls::ServerConnection;
+use tokio::net::TcpStream;
+
+/// Bytes read at once from a subscriber that has nothing to say.
+const STRAY_READ_BYTES: usize = 512;
+
+/// Where a subscriber's bytes go.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// A socket taken over from hyper.
+    Plain(TcpStream),
+    /// The same with its TLS state.
+    Tls(Box<TlsSocket>),
+    /// A response body that hyper writes (HTTP/2).
+    Body(Rc<BodySink>),
+}
+
+/// A TLS connection taken over from hyper.
+#[derive(Debug)]
+pub(crate) struct TlsSocket {
+    stream: TcpStream,
+    tls: RefCell<ServerConnection>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Bytes that the socket took over.
+    pub(crate) taken: usize,
+    /// Whether nothing is left in a buffer of ours. If not, the peer reads slower than we write.
+    pub(crate) flushed: bool,
+}
+
+/// What was found on the read side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// Nothing more for now; so many bytes were read and thrown away.
+    Stray(usize),
+    /// The peer is gone.
+    Closed,
+}
+
+impl Socket {
+    /// Makes a TLS socket of what hyper gave back.
+    pub(crate) fn tls(stream: TcpStream, tls: ServerConnection) -> Self {
+        Self::Tls(Box::new(TlsSocket { stream, tls: RefCell::new(tls) }))
+    }
+
+    /// Writes as much of `bytes` as the socket takes at once.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken; a full socket is not an error.
+    pub(crate) fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
+        match self {
+            Self::Plain(stream) => match stream.try_write(bytes) {
+                Ok(taken) => Ok(Sent { taken, flushed: taken == bytes.len() }),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    Ok(Sent { taken: 0, flushed: false })
+                }
+                Err(error) => Err(error),
+            },
+            Self::Tls(socket) => socket.try_send(bytes),
+            Self::Body(sink) => sink.try_send(bytes),
+        }
+    }
+
+    /// Waits until nothing is left in a buffer of ours and the socket may take more.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => stream.poll_write_ready(cx),
+            Self::Tls(socket) => socket.poll_flush(cx),
+            Self::Body(sink) => sink.poll_empty(cx),
+        }
+    }
+
+    /// Waits until the peer sent something or went away.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => stream.poll_read_ready(cx),
+            Self::Tls(socket) => socket.stream.poll_read_ready(cx),
+            Self::Body(sink) => sink.poll_gone(cx),
+        }
+    }
+
+    /// Reads and throws away what a subscriber sent after its request.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken or the peer breaks TLS.
+    pub(crate) fn discard_input(&self) -> io::Result<Input> {
+        match self {
+            Self::Plain(stream) => discard(|buffer| stream.try_read(buffer)),
+            Self::Tls(socket) => socket.discard_input(),
+            Self::Body(_) => Ok(Input::Closed),
+        }
+    }
+
+    /// Says goodbye: `close_notify` under TLS, then the end of the TCP stream; best effort.
+    pub(crate) fn finish(&self) {
+        match self {
+            Self::Plain(stream) => shutdown(stream),
+            Self::Tls(socket) => {
+                let mut tls = socket.tls.borrow_mut();
+                tls.send_close_notify();
+                // The peer may be gone already; there is nobody left to tell.
+                drop(socket.write_records(&mut tls));
+                shutdown(&socket.stream);
+            }
+            Self::Body(sink) => sink.end(),
+        }
+    }
+}
+
+fn shutdown(stream: &TcpStream) {
+    // An error means that the peer was faster.
+    drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write));
+}
+
+fn discard(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Input> {
+    let mut stray = 0;
+    let mut buffer = [0; STRAY_READ_BYTES];
+    loop {
+        match read(&mut buffer) {
+            Ok(0) => return Ok(Input::Closed),
+            Ok(count) => stray += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Input::Stray(stray)),
+            Err(error) => return Err(error),
+        }
+        // The caller counts; a flood must not keep this loop busy.
+        if stray >= 16 * STRAY_READ_BYTES {
+            return Ok(Input::Stray(stray));
+        }
+    }
+}
+
+impl TlsSocket {
+    fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
+        let mut tls = self.tls.borrow_mut();
+        let mut rest: &[u8] = bytes;
+        loop {
+            // rustls takes up to its buffer limit, so a stalled peer costs a bounded amount.
+            let taken = tls.writer().write(rest)?;
+            rest = rest.split_at_checked(taken).map_or(&[][..], |(_, rest)| rest);
+            let flushed = self.write_records(&mut tls)?;
+            if rest.is_empty() || !flushed {
+                return Ok(Sent { taken: bytes.len() - rest.len(), flushed });
+            }
+        }
+    }
+
+    /// Writes encrypted records until none is left (`true`) or the socket is full.
+    fn write_records(&self, tls: &mut ServerConnection) -> io::Result<bool> {
+        while tls.wants_write() {
+            match tls.write_tls(&mut TryIo(&self.stream)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            if self.write_records(&mut self.tls.borrow_mut())? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn discard_input(&self) -> io::Result<Input> {
+        let mut tls = self.tls.borrow_mut();
+        let mut stray = 0;
+        loop {
+            match tls.read_tls(&mut TryIo(&self.stream)) {
+                Ok(0) => return Ok(Input::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            match discard(|buffer| tls.reader().read(buffer))? {
+                // close_notify: the peer will not read on either (RFC 8446, 6.1).
+                Input::Closed => return Ok(Input::Closed),
+                Input::Stray(count) => stray += count,
+            }
+            if stray >= 16 * STRAY_READ_BYTES {
+                break;
+            }
+        }
+        // Answers to key updates and the like; what the socket does not take goes with the next write.
+        self.write_records(&mut tls)?;
+        Ok(Input::Stray(stray))
+    }
+}
+
+/// Lets rustls use a tokio socket without waiting.
+struct TryIo<'a>(&'a TcpStream);
+
+impl Read for TryIo<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for TryIo<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The place where one piece of an HTTP/2 response waits for hyper.
+#[derive(Debug, Default)]
+pub(crate) struct BodySink(RefCell<BodyState>);
+
+#[derive(Debug, Default)]
+struct BodyState {
+    chunk: Option<Bytes>,
+    ended: bool,
+    /// Whether hyper dropped the body: the stream was reset or the connection ended.
+    gone: bool,
+    body: Option<Waker>,
+    session: Option<Waker>,
+}
+
+impl BodySink {
+    /// Makes an empty place and the body that takes from it.
+    pub(crate) fn new() -> (Rc<Self>, StreamBody) {
+        let sink = Rc::new(Self::default());
+        (Rc::clone(&sink), StreamBody(sink))
+    }
+
+    fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
+        let mut state = self.0.borrow_mut();
+        if state.gone {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        if state.chunk.is_some() {
+            return Ok(Sent { taken: 0, flushed: false });
+        }
+        state.chunk = Some(bytes.clone());
+        wake(&mut state.body);
+        Ok(Sent { taken: bytes.len(), flushed: true })
+    }
+
+    fn poll_empty(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.borrow_mut();
+        if state.gone {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        if state.chunk.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        state.session = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_gone(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.borrow_mut();
+        if state.gone {
+            return Poll::Ready(Ok(()));
+        }
+        state.session = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn end(&self) {
+        let mut state = self.0.borrow_mut();
+        state.ended = true;
+        wake(&mut state.body);
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+/// The body of an HTTP/2 event stream.
+#[derive(Debug)]
+pub(crate) struct StreamBody(Rc<BodySink>);
+
+impl http_body::Body for StreamBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut state = self.0.0.borrow_mut();
+        if let Some(chunk) = state.chunk.take() {
+            wake(&mut state.session);
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.body = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        let mut state = self.0.0.borrow_mut();
+        state.gone = true;
+        wake(&mut state.session);
+    }
+}

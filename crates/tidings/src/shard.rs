@@ -1,0 +1,460 @@
+//! One shard: a thread with its own runtime, listeners, connections and part of the subscribers.
+//! Everything in it is single-threaded; what comes from outside comes through its inbox.
+//!
+//! ```text
+//! listeners ─▶ connection (hyper) ─▶ http ─▶ session ◀─ engine ◀─ inbox ◀─ router, other shards
+//! ```
+
+pub(crate) mod accept;
+pub(crate) mod admission;
+pub(crate) mod connection;
+pub(crate) mod engine;
+pub(crate) mod patterns;
+pub(crate) mod reading;
+pub(crate) mod ring;
+pub(crate) mod stream;
+pub(crate) mod timers;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::MatcherId;
+use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
+use tidings_core::position::Position;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+
+use self::accept::Door;
+use self::admission::{Admission, Permit};
+use self::engine::Engine;
+use self::patterns::Patterns;
+use self::ring::Ring;
+use self::timers::{TICK, Tick};
+use crate::auth::cache::TokenCache;
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::metrics::{Metrics, count};
+use crate::posted::Batch;
+use crate::router::{Router, Ticket};
+use crate::session::socket::Socket;
+use crate::session::{self, Encoding, Ending, Opening, Parts, Phase, Session, Start};
+use crate::tasks;
+
+/// Deliveries that may wait for a shard, each a group of what gathered at the router.
+const INBOX_MAX: usize = 1024;
+/// Deliveries taken into one sweep.
+const INBOX_PER_SWEEP: usize = 64;
+/// Sessions written to before the shard looks after its other work.
+const SESSIONS_PER_TURN: usize = 512;
+/// Matchers that gather before they are given back to the router.
+const RELEASE_AT: usize = 256;
+/// Tokens whose verification one shard remembers.
+const TOKENS_MAX: usize = 16 * 1024;
+/// Sessions that a shard may have more than another before a newcomer is moved there.
+const IMBALANCE_MAX: usize = 8;
+
+/// What comes to a shard from other threads.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// Updates to spread.
+    Batch(Batch),
+    /// The router knows a subscriber's matchers; updates after `at` follow in this inbox.
+    Joined { ticket: Ticket, ids: Box<[MatcherId]>, at: Position },
+    /// An event stream moved here from a fuller shard.
+    Adopt(Box<Adoption>),
+    /// End all streams, spread over this time, and accept no more.
+    Drain(Duration),
+    /// End the thread.
+    Stop,
+}
+
+/// A socket with everything that makes it a subscriber, on its way to the shard that will hold it.
+#[derive(Debug)]
+pub(crate) struct Adoption {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) tls: Option<Box<rustls::ServerConnection>>,
+    pub(crate) subscription: Subscription,
+    pub(crate) head: Bytes,
+    pub(crate) permit: Permit,
+}
+
+/// A checked request to subscribe.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) grants: Option<Arc<Grants>>,
+    pub(crate) start: Start,
+    pub(crate) encoding: Encoding,
+    /// When the stream ends at the latest, and why.
+    pub(crate) deadline: Option<(Instant, Ending)>,
+}
+
+/// The way into a shard from other threads.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox(mpsc::Sender<Vec<Delivery>>);
+
+impl Inbox {
+    /// Delivers, waiting while the shard is behind. Not to be called on a shard's thread.
+    pub(crate) fn blocking_send(&self, deliveries: Vec<Delivery>) {
+        // A shard that is gone means that the process is ending.
+        drop(self.0.blocking_send(deliveries));
+    }
+
+    /// Hands over a stream, or gives it back if the shard has no room.
+    fn try_adopt(&self, adoption: Box<Adoption>) -> Option<Box<Adoption>> {
+        let refused = match self.0.try_send(vec![Delivery::Adopt(adoption)]) {
+            Ok(()) => return None,
+            Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => back,
+        };
+        refused.into_iter().find_map(|delivery| match delivery {
+            Delivery::Adopt(adoption) => Some(adoption),
+            Delivery::Batch(_) | Delivery::Joined { .. } | Delivery::Drain(_) | Delivery::Stop => None,
+        })
+    }
+}
+
+/// Makes the inbox of a shard that is to be started.
+pub(crate) fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
+    let (sender, receiver) = mpsc::channel(INBOX_MAX);
+    (Inbox(sender), receiver)
+}
+
+/// What all shards share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) router: Router,
+    pub(crate) history: tidings_history::Handle,
+    pub(crate) ingest: Ingest,
+    pub(crate) authority: Arc<crate::auth::Authority>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Sessions on each shard.
+    pub(crate) loads: Box<[AtomicUsize]>,
+    pub(crate) inboxes: Box<[Inbox]>,
+}
+
+/// One shard, as its own tasks see it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    index: usize,
+    shared: Arc<Shared>,
+    engine: RefCell<Engine>,
+    tokens: RefCell<TokenCache>,
+    patterns: RefCell<Patterns>,
+    started: Instant,
+    draining: watch::Sender<bool>,
+}
+
+/// Starts a shard's thread.
+///
+/// # Errors
+///
+/// The operating system refused the thread, or the runtime its resources.
+pub(crate) fn start(
+    index: usize,
+    shared: Arc<Shared>,
+    doors: Vec<Door>,
+    inbox: mpsc::Receiver<Vec<Delivery>>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    // Built here so that an error reaches the caller, used there since it must not move.
+    drop(runtime?);
+    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(run(index, shared, doors, inbox)),
+            Err(error) => tracing::error!(%error, index, "a shard could not start"),
+        }
+    })
+}
+
+async fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    doors: Vec<Door>,
+    inbox: mpsc::Receiver<Vec<Delivery>>,
+) {
+    let keep_alive = shared.config.subscribe.keep_alive;
+    let last = shared.history.bounds().last;
+    let ring = Ring::new(last, shared.config.ring_bytes);
+    let engine = Engine::new(
+        shared.config.hub.clone(),
+        ring,
+        (!keep_alive.is_zero()).then_some(keep_alive),
+    );
+    let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_MAX);
+    let shard = Rc::new(Shard {
+        index,
+        shared,
+        engine: RefCell::new(engine),
+        tokens: RefCell::new(tokens),
+        patterns: RefCell::default(),
+        started: Instant::now(),
+        draining: watch::Sender::new(false),
+    });
+    for door in doors {
+        tasks::spawn(accept::serve(Rc::clone(&shard), door));
+    }
+    tasks::spawn(Rc::clone(&shard).keep_time());
+    shard.serve_inbox(inbox).await;
+}
+
+impl Shard {
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn hub(&self) -> &HubUrl {
+        &self.shared.config.hub
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.shared.router
+    }
+
+    pub(crate) fn history(&self) -> &tidings_history::Handle {
+        &self.shared.history
+    }
+
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.shared.ingest
+    }
+
+    pub(crate) fn tokens(&self) -> &RefCell<TokenCache> {
+        &self.tokens
+    }
+
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.shared.admission
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
+        self.shared.tls.as_ref()
+    }
+
+    /// Reads a matcher; one that many subscribers ask for is compiled once.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `pattern` breaks.
+    pub(crate) fn compile(&self, kind: MatcherType, pattern: &str) -> Result<Matcher, MatcherError> {
+        self.patterns.borrow_mut().compile(kind, pattern, self.hub())
+    }
+
+    /// Returns how long a peer may take nothing before it is closed.
+    pub(crate) fn stall(&self) -> Duration {
+        self.config().limits.stall
+    }
+
+    /// Returns the current bucket of coarse time.
+    pub(crate) fn now(&self) -> Tick {
+        Tick::of(self.started, Instant::now())
+    }
+
+    /// Returns a way to learn that the hub is being stopped.
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    async fn serve_inbox(self: Rc<Self>, mut inbox: mpsc::Receiver<Vec<Delivery>>) {
+        while let Some(deliveries) = inbox.recv().await {
+            let mut stop = self.on_deliveries(deliveries);
+            for _ in 1..INBOX_PER_SWEEP {
+                let Ok(deliveries) = inbox.try_recv() else { break };
+                stop |= self.on_deliveries(deliveries);
+            }
+            self.sweep().await;
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the shard is to end.
+    fn on_deliveries(self: &Rc<Self>, deliveries: Vec<Delivery>) -> bool {
+        let mut stop = false;
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Batch(batch) => self.engine.borrow_mut().mark(&batch),
+                Delivery::Joined { ticket, ids, at } => {
+                    self.engine.borrow_mut().on_joined(ticket.0, ids, at);
+                }
+                Delivery::Adopt(adoption) => self.settle(*adoption),
+                Delivery::Drain(within) => self.on_drain(within),
+                Delivery::Stop => stop = true,
+            }
+        }
+        stop
+    }
+
+    async fn sweep(&self) {
+        loop {
+            let swept = self.engine.borrow_mut().flush(self.now(), SESSIONS_PER_TURN);
+            let metrics = self.metrics();
+            metrics.deliveries.inc_by(swept.updates);
+            metrics.delivered_bytes.inc_by(swept.bytes);
+            metrics.lagging.inc_by(swept.lagging);
+            if swept.done {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            loop {
+                let written = self.engine.borrow_mut().on_timer(self.now());
+                let Some(written) = written else { break };
+                self.metrics().keep_alives.inc_by(written);
+                // One bucket may hold thousands of sessions.
+                tokio::task::yield_now().await;
+            }
+            self.give_back_matchers(1);
+        }
+    }
+
+    /// Returns matchers of sessions that left to the router, if at least `gathered` are waiting.
+    fn give_back_matchers(&self, gathered: usize) {
+        let mut engine = self.engine.borrow_mut();
+        if engine.released.len() >= gathered {
+            let ids = std::mem::take(&mut engine.released);
+            if let Err(ids) = self.router().try_release(ids) {
+                engine.released = ids;
+            }
+        }
+    }
+
+    /// Ends this shard's part of the service within `within`.
+    fn on_drain(&self, within: Duration) {
+        self.draining.send_replace(true);
+        let engine = self.engine.borrow();
+        let count = u32::try_from(engine.len()).unwrap_or(u32::MAX).max(1);
+        for (number, session) in (0..).zip(engine.sessions()) {
+            // Each stream ends at its own moment: ending all at once would make every subscriber
+            // reconnect in the same instant, to hubs that are restarting too.
+            let after = within.mul_f64(f64::from(number) / f64::from(count));
+            let session = Rc::clone(session);
+            tasks::spawn(async move {
+                tokio::time::sleep(after).await;
+                session.enter(Phase::Closing(Ending::Drained));
+            });
+        }
+    }
+
+    /// Takes a stream from a connection of this shard to the shard with the fewest sessions.
+    pub(crate) fn place(self: &Rc<Self>, socket: TcpStream, tls: Option<Box<rustls::ServerConnection>>, rest: (Subscription, Bytes, Permit)) {
+        let (subscription, head, permit) = rest;
+        let (index, inbox) = self.least_loaded();
+        if index == self.index {
+            self.hold(to_socket(socket, tls), subscription, Opening::Head(head), Some(permit));
+            return;
+        }
+        let socket = match socket.into_std() {
+            Ok(socket) => socket,
+            Err(_) => return count(&self.metrics().connections_failed, "move"),
+        };
+        let adoption = Box::new(Adoption { socket, tls, subscription, head, permit });
+        match inbox.try_adopt(adoption) {
+            None => {
+                self.metrics().sockets_moved.inc();
+            }
+            Some(adoption) => self.settle(*adoption),
+        }
+    }
+
+    fn least_loaded(&self) -> (usize, &Inbox) {
+        let load = |index: usize| {
+            self.shared.loads.get(index).map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
+        };
+        let least = (0..self.shared.loads.len()).min_by_key(|&index| load(index)).unwrap_or(self.index);
+        let index =
+            if load(self.index) <= load(least).saturating_add(IMBALANCE_MAX) { self.index } else { least };
+        #[expect(clippy::expect_used, reason = "there are as many inboxes as loads")]
+        (index, self.shared.inboxes.get(index).expect("one inbox for each shard"))
+    }
+
+    /// Makes a session of a stream that was moved here.
+    fn settle(self: &Rc<Self>, adoption: Adoption) {
+        let Adoption { socket, tls, subscription, head, permit } = adoption;
+        match TcpStream::from_std(socket) {
+            Ok(socket) => {
+                self.hold(to_socket(socket, tls), subscription, Opening::Head(head), Some(permit));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a moved socket could not be registered");
+                count(&self.metrics().connections_failed, "move");
+            }
+        }
+    }
+
+    /// Makes a session of a stream and runs it.
+    pub(crate) fn hold(self: &Rc<Self>, socket: Socket, subscription: Subscription, opening: Opening, permit: Option<Permit>) {
+        let deadline = subscription.deadline.map(|(instant, ending)| {
+            // A bucket is looked at after it has begun; a token's end must not be late.
+            (Tick::of(self.started, instant).before(), ending)
+        });
+        let now = self.now();
+        let session = self.engine.borrow_mut().insert(|id| {
+            Session::new(Parts {
+                id,
+                encoding: subscription.encoding,
+                socket,
+                matchers: subscription.matchers,
+                grants: subscription.grants,
+                now,
+                deadline,
+                permit,
+            })
+        });
+        self.metrics().subscribers.inc();
+        if let Some(load) = self.shared.loads.get(self.index) {
+            load.fetch_add(1, Ordering::Relaxed);
+        }
+        if *self.draining.borrow() {
+            session.enter(Phase::Closing(Ending::Drained));
+        }
+        tasks::spawn(session::run(Rc::clone(self), session, opening, subscription.start));
+    }
+
+    /// Forgets a session that ended.
+    pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
+        self.engine.borrow_mut().remove(session);
+        self.give_back_matchers(RELEASE_AT);
+        self.metrics().subscribers.dec();
+        if let Some(load) = self.shared.loads.get(self.index) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+        count(&self.metrics().sessions_closed, ending.name());
+        tracing::debug!(reason = ending.name(), "event stream ended");
+    }
+}
+
+fn to_socket(socket: TcpStream, tls: Option<Box<rustls::ServerConnection>>) -> Socket {
+    match tls {
+        Some(tls) => Socket::tls(socket, *tls),
+        None => Socket::Plain(socket),
+    }
+}

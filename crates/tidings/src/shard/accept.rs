@@ -1,0 +1,196 @@
+//! Listeners: where connections come in, how fast, and how many. Each shard has its own listening
+//! socket on the same address (`SO_REUSEPORT`); the kernel spreads connections between them.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, SockRef, TcpKeepalive, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Shard;
+use super::admission::Refusal;
+use super::connection;
+use crate::metrics::count;
+use crate::tasks;
+
+/// Connections that the kernel keeps for one listener until they are accepted.
+const BACKLOG: i32 = 4096;
+/// Connections accepted before the shard looks after its other work.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Pause after the process ran out of file descriptors or memory for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Silence after which the kernel asks whether a peer is still there.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
+/// Unsent bytes beyond which a socket counts as full. Small, so that a peer that does not read is
+/// noticed here and not after megabytes in the kernel.
+const UNSENT_LOW_WATER: u32 = 64 * 1024;
+/// How long a refused peer may take to read why.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+/// Seconds after which a refused peer is asked to try again.
+const RETRY_AFTER_SECS: u32 = 5;
+
+/// One listening socket of a shard.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: StdListener,
+    pub(crate) tls: bool,
+    /// Whether this is the operators' listener: metrics and health only.
+    pub(crate) admin: bool,
+}
+
+/// Binds one listening socket on `address` for each of `shards` shards.
+///
+/// Returns the sockets and the address with the port that the system chose, if it was 0.
+///
+/// # Errors
+///
+/// The address cannot be bound, for one because another process has it.
+pub(crate) fn bind(address: SocketAddr, shards: usize) -> io::Result<(Vec<StdListener>, SocketAddr)> {
+    // SO_REUSEPORT would share the port with another hub without a word, so the port is tried
+    // alone first.
+    let probe = listening_socket(address, false)?;
+    let address = probe.local_addr()?;
+    drop(probe);
+    let listeners: io::Result<Vec<_>> =
+        (0..shards).map(|_| listening_socket(address, true)).collect();
+    Ok((listeners?, address))
+}
+
+fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections until the hub is being stopped.
+pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
+    let Door { listener, tls, admin } = door;
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener could not be registered"),
+    };
+    let mut draining = shard.draining();
+    let mut pace = Pace::new(shard.config().limits.accepts_per_second, shard.config().shards);
+    let mut turn = 0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = draining.changed() => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => on_accepted(&shard, socket, peer, tls, admin),
+            Err(error) => on_accept_error(&shard, &error).await,
+        }
+        pace.wait().await;
+        turn += 1;
+        if turn % ACCEPTS_PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn on_accept_error(shard: &Shard, error: &io::Error) {
+    count(&shard.metrics().connections_failed, "accept");
+    // The peer gave up between its SYN and our accept: its own matter.
+    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) {
+        return;
+    }
+    tracing::error!(%error, "a connection could not be accepted; is the limit of open files too low?");
+    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+}
+
+fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool, admin: bool) {
+    if let Err(error) = set_options(&socket) {
+        return tracing::debug!(%error, "a connection ended before it began");
+    }
+    match shard.admission().admit(peer.ip()) {
+        Ok(permit) => {
+            let entrance = connection::Entrance { socket, peer, tls, admin, permit };
+            tasks::spawn(connection::serve(Rc::clone(shard), entrance));
+        }
+        Err(refusal) => {
+            count(&shard.metrics().connections_refused, refusal_name(refusal));
+            // Under TLS there is no way to say it before a handshake, which is what a flood wants.
+            if !tls {
+                tasks::spawn(refuse(socket, refusal));
+            }
+        }
+    }
+}
+
+fn refusal_name(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Total => "total",
+        Refusal::Address => "address",
+    }
+}
+
+fn set_options(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_TIME))?;
+    socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
+}
+
+/// Tells a refused peer why, without reading its request.
+async fn refuse(mut socket: TcpStream, refusal: Refusal) {
+    let (status, detail) = match refusal {
+        Refusal::Total => ("503 Service Unavailable", "this hub has reached its limit of connections"),
+        Refusal::Address => ("429 Too Many Requests", "too many connections from this address"),
+    };
+    let body = format!(
+        "{{\"type\":\"urn:tidings:problem:too-many-connections\",\"title\":\"Too many connections\",\
+         \"status\":{},\"detail\":\"{detail}\"}}",
+        status.split(' ').next().unwrap_or_default(),
+    );
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         retry-after: {RETRY_AFTER_SECS}\r\nconnection: close\r\n\r\n{body}",
+        body.len(),
+    );
+    let farewell = async {
+        socket.write_all(answer.as_bytes()).await?;
+        socket.shutdown().await?;
+        // Closing with unread bytes would reset the connection and destroy the answer.
+        let mut unread = [0; 4096];
+        while socket.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever happens, the connection ends here.
+    drop(tokio::time::timeout(REFUSAL_LINGER, farewell).await);
+}
+
+/// Keeps accepts below a rate; what is too fast waits in the kernel's backlog.
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    burst: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(per_second: u32, shards: usize) -> Self {
+        let shards = f64::from(u32::try_from(shards).unwrap_or(u32::MAX));
+        let interval = Duration::from_secs_f64(shards / f64::from(per_second.max(1)));
+        Self { interval, burst: Duration::from_secs(1), next: Instant::now() }
+    }
+
+    async fn wait(&mut self) {
+        let now = Instant::now();
+        let earliest = now.checked_sub(self.burst).unwrap_or(now);
+        self.next = self.next.max(earliest) + self.interval;
+        if self.next > now {
+            tokio::time::sleep(self.next - now).await;
+        }
+    }
+}

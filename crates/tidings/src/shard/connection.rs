@@ -1,0 +1,270 @@
+//! One connection: TLS if asked for, HTTP/1 or HTTP/2 by its first bytes, hyper for every request,
+//! and the taking over of the socket when a request turns out to be an event stream.
+//!
+//! ```text
+//! accept ─▶ TLS handshake ─▶ first bytes ─┬─▶ HTTP/2: hyper to the end, streams as bodies
+//!                                         └─▶ HTTP/1: hyper ─(event stream)─▶ take over ─▶ session
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::admission::Permit;
+use super::stream::{Prefix, Stream, Transport};
+use super::{Shard, Subscription};
+use crate::http::{self, Answer, Body, Visit};
+use crate::metrics::count;
+use crate::tasks::LocalExecutor;
+
+/// Bytes of a request head, or of one HTTP/2 header list.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Fields of a request head.
+const HEAD_FIELDS_MAX: usize = 100;
+/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
+const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// What no HTTP/1 method begins with; RFC 9113, 3.4.
+const HTTP2_PREFACE_START: &[u8] = b"PRI";
+/// The protocol that TLS negotiates for HTTP/2; RFC 9113, 3.2.
+const ALPN_HTTP2: &[u8] = b"h2";
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) admin: bool,
+    pub(crate) permit: Permit,
+}
+
+type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
+
+/// Serves a connection to its end, or until its socket has become a session.
+pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
+    let Entrance { socket, peer, tls, admin, permit } = entrance;
+    let visit = Visit { peer, secure: tls, admin };
+    let outcome = match open(&shard, socket, tls).await {
+        Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, permit).await,
+        Ok((stream, Protocol::Http2)) => serve_http2(&shard, stream, visit, permit).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = outcome {
+        count(&shard.metrics().connections_failed, failure.name());
+        tracing::debug!(reason = failure.name(), detail = %failure, "connection ended in error");
+    }
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the TLS handshake took too long")]
+    HandshakeTimeout,
+    #[error("TLS handshake: {0}")]
+    Handshake(#[source] io::Error),
+    #[error("no request arrived in time")]
+    HeadTimeout,
+    #[error("the connection broke: {0}")]
+    Io(#[source] io::Error),
+    #[error("HTTP: {0}")]
+    Http(#[source] hyper::Error),
+}
+
+impl Failure {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::Handshake(_) => "handshake",
+            Self::HeadTimeout => "head_timeout",
+            Self::Io(_) => "io",
+            Self::Http(error) if error.is_timeout() => "head_timeout",
+            Self::Http(error) if error.is_parse() => "malformed",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
+    let limits = &shard.config().limits;
+    let acceptor = shard.tls().filter(|_| tls);
+    let transport = match acceptor {
+        None => Transport::Plain(socket),
+        Some(config) => {
+            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(socket);
+            let stream = timeout(limits.handshake, handshake)
+                .await
+                .map_err(|_elapsed| Failure::HandshakeTimeout)?
+                .map_err(Failure::Handshake)?;
+            if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
+                let stream = Stream::new(Transport::Tls(Box::new(stream)), Prefix::default());
+                return Ok((stream, Protocol::Http2));
+            }
+            Transport::Tls(Box::new(stream))
+        }
+    };
+    let first = first_bytes(transport);
+    timeout(limits.head, first).await.map_err(|_elapsed| Failure::HeadTimeout)?.map_err(Failure::Io)
+}
+
+/// Reads until it is clear whether the peer speaks HTTP/2: after one byte, mostly.
+async fn first_bytes(mut transport: Transport) -> io::Result<(Stream, Protocol)> {
+    let mut prefix = Prefix::default();
+    while HTTP2_PREFACE_START.starts_with(prefix.as_slice()) {
+        if prefix.as_slice() == HTTP2_PREFACE_START {
+            return Ok((Stream::new(transport, prefix), Protocol::Http2));
+        }
+        let mut byte = [0];
+        let count = match &mut transport {
+            Transport::Plain(socket) => socket.read(&mut byte).await?,
+            Transport::Tls(stream) => stream.read(&mut byte).await?,
+        };
+        if count == 0 {
+            break;
+        }
+        byte.iter().for_each(|&byte| prefix.push(byte));
+    }
+    Ok((Stream::new(transport, prefix), Protocol::Http1))
+}
+
+/// What a request turned the connection into.
+struct TakeOver {
+    subscription: Subscription,
+    head: Bytes,
+}
+
+async fn serve_http1(
+    shard: &Rc<Shard>,
+    stream: Stream,
+    visit: Visit,
+    permit: Permit,
+) -> Result<(), Failure> {
+    let held_up = stream.held_up();
+    let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
+    let service = {
+        let (shard, wanted) = (Rc::clone(shard), Rc::clone(&wanted));
+        service_fn(move |request: Request<Incoming>| -> ServiceFuture {
+            let (shard, wanted) = (Rc::clone(&shard), Rc::clone(&wanted));
+            Box::pin(async move {
+                match http::answer(&shard, visit, request).await {
+                    Answer::Response(response) => Ok(response),
+                    Answer::Stream(stream) => {
+                        let (subscription, head) = stream.into_http1();
+                        *wanted.borrow_mut() = Some(TakeOver { subscription, head });
+                        // This future is dropped together with hyper's connection.
+                        pending().await
+                    }
+                }
+            })
+        })
+    };
+    let limits = &shard.config().limits;
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(HEAD_FIELDS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = drive(shard, &mut connection, &wanted, &held_up).await;
+    if let Some(result) = ended {
+        return result.map_err(Failure::Http);
+    }
+    let Some(TakeOver { subscription, head }) = wanted.borrow_mut().take() else { return Ok(()) };
+    // What hyper has read beyond the request is not answered: the stream that comes now is the
+    // last answer on this connection (RFC 9112, 9.3.2).
+    let (socket, tls) = connection.into_parts().io.into_inner().into_socket();
+    shard.place(socket, tls, (subscription, head, permit));
+    Ok(())
+}
+
+/// Lets hyper work until the connection ends (`Some`) or its socket can be taken over (`None`):
+/// when a request wants it and everything that hyper wrote before is out.
+async fn drive<S>(
+    shard: &Rc<Shard>,
+    connection: &mut http1::Connection<TokioIo<Stream>, S>,
+    wanted: &RefCell<Option<TakeOver>>,
+    held_up: &Cell<bool>,
+) -> Option<hyper::Result<()>>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Body> + Unpin,
+    S::Future: Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut draining = shard.draining();
+    loop {
+        let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            // hyper has written all it can: `held_up` tells whether that was everything.
+            Poll::Pending if wanted.borrow().is_some() && !held_up.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::select! {
+            biased;
+            step = step => return step,
+            Ok(()) = draining.changed() => Pin::new(&mut *connection).graceful_shutdown(),
+        }
+    }
+}
+
+async fn serve_http2(
+    shard: &Rc<Shard>,
+    stream: Stream,
+    visit: Visit,
+    permit: Permit,
+) -> Result<(), Failure> {
+    let service = {
+        let shard = Rc::clone(shard);
+        service_fn(move |request: Request<Incoming>| {
+            let shard = Rc::clone(&shard);
+            async move {
+                let response = match http::answer(&shard, visit, request).await {
+                    Answer::Response(response) => response,
+                    Answer::Stream(stream) => stream.into_http2(&shard).await,
+                };
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let limits = &shard.config().limits;
+    let mut connection = Box::pin(
+        http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING.0)
+            .keep_alive_timeout(HTTP2_PING.1)
+            .max_concurrent_streams(limits.streams_per_connection_max)
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(stream), service),
+    );
+    let mut draining = shard.draining();
+    let result = loop {
+        tokio::select! {
+            result = connection.as_mut() => break result,
+            Ok(()) = draining.changed() => connection.as_mut().graceful_shutdown(),
+        }
+    };
+    // The connection's place is free only now that all its streams are gone.
+    drop(permit);
+    result.map_err(Failure::Http)
+}

@@ -1,0 +1,411 @@
+//! The sweep: which sessions of this shard an update goes to, and one write for each of them.
+//!
+//! ```text
+//! batches ─▶ mark: ring, runs of updates for the same matchers, sessions that are to be sent them
+//!         ─▶ flush: join what is pending for a session, share the bytes with its neighbours, write
+//! ```
+//!
+//! A session whose socket does not take everything falls behind and is passed by until its own task
+//! has caught up. Nothing here waits, and nothing is queued for anybody.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use slab::Slab;
+use smallvec::SmallVec;
+use tidings_core::hub::{Hub, SubscriberId};
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::MatcherId;
+use tidings_core::position::Position;
+use tidings_core::update::Visibility;
+use tidings_wire::frame::KEEP_ALIVE_CHUNK;
+use tidings_wire::sse::KEEP_ALIVE;
+
+use super::ring::Ring;
+use super::timers::{Tick, Timers};
+use crate::posted::Posted;
+use crate::session::{Encoding, Ending, Phase, Session, may_read};
+
+/// Bytes joined for one write; a session with more pending reads on in slices instead.
+const SWEEP_BYTES_MAX: usize = 256 * 1024;
+
+/// The subscribers of one shard and what is being sent to them.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    hub_url: HubUrl,
+    sessions: Slab<Rc<Session>>,
+    generation: u32,
+    hub: Hub,
+    pub(crate) ring: Ring,
+    pub(crate) timers: Timers,
+    keep_alive: Option<Duration>,
+    /// Matchers of sessions that left, on their way back to the router.
+    pub(crate) released: Vec<MatcherId>,
+    sweep: Sweep,
+}
+
+/// What one sweep is about; empty between sweeps.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// Everything up to here was dealt with by earlier sweeps.
+    base: Position,
+    posts: Vec<Arc<Posted>>,
+    runs: Vec<Run>,
+    /// Whether the last run may still grow: no subscriber joined since it was made.
+    open: bool,
+    dirty: Vec<Rc<Session>>,
+    receivers: Vec<SubscriberId>,
+}
+
+/// Neighbouring updates that go to the same sessions.
+#[derive(Debug)]
+struct Run {
+    posts: Range<usize>,
+}
+
+/// What a part of a sweep has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) updates: u64,
+    pub(crate) bytes: u64,
+    pub(crate) lagging: u64,
+    /// Whether there is nothing left to write.
+    pub(crate) done: bool,
+}
+
+impl Engine {
+    /// Makes an engine whose ring continues after `last`.
+    pub(crate) fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
+        Self {
+            hub_url,
+            sessions: Slab::new(),
+            generation: 0,
+            hub: Hub::new(),
+            ring,
+            timers: Timers::default(),
+            keep_alive,
+            released: Vec::new(),
+            sweep: Sweep::default(),
+        }
+    }
+
+    /// Returns how many sessions there are, joining ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Returns all sessions.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Rc<Session>> {
+        self.sessions.iter().map(|(_, session)| session)
+    }
+
+    /// Gives a place to a session, which `make` builds for the id of the place.
+    pub(crate) fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.sessions.vacant_entry();
+        let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let session = Rc::new(make(SubscriberId { slot, generation: self.generation }));
+        entry.insert(Rc::clone(&session));
+        if let Some(tick) = self.due(&session) {
+            self.timers.add(tick, session.id);
+        }
+        session
+    }
+
+    /// Returns when a session is next to be looked at: for a keep-alive or for its end.
+    fn due(&self, session: &Session) -> Option<Tick> {
+        let silent = self.keep_alive.map(|interval| session.last_sent.get().after(interval));
+        match (silent, session.deadline) {
+            (Some(silent), Some((end, _))) => Some(silent.min(end)),
+            (Some(silent), None) => Some(silent),
+            (None, end) => end.map(|(tick, _)| tick),
+        }
+    }
+
+    fn session(&self, id: SubscriberId) -> Option<&Rc<Session>> {
+        self.sessions.get(id.slot as usize).filter(|session| session.id == id)
+    }
+
+    /// Takes note that the router knows a session's matchers and sends what comes after `at`.
+    pub(crate) fn on_joined(&mut self, id: SubscriberId, ids: Box<[MatcherId]>, at: Position) {
+        // A run made before must not grow: its updates are from before this session.
+        self.sweep.open = false;
+        let Some(session) = self.session(id).cloned() else {
+            self.released.extend_from_slice(&ids);
+            return;
+        };
+        self.hub.join(id, &ids);
+        *session.interned.borrow_mut() = ids;
+        session.next.set(at);
+        session.enter(Phase::Behind);
+    }
+
+    /// Forgets a session.
+    pub(crate) fn remove(&mut self, session: &Session) {
+        if self.session(session.id).is_none() {
+            return;
+        }
+        let ids = session.interned.take();
+        self.hub.leave(session.id, &ids);
+        self.released.extend_from_slice(&ids);
+        self.sessions.remove(session.id.slot as usize);
+        if self.sessions.is_empty() {
+            self.sessions.shrink_to_fit();
+        }
+    }
+
+    /// Takes in a committed batch and notes which sessions are to be sent what.
+    pub(crate) fn mark(&mut self, batch: &[Arc<Posted>]) {
+        if self.sweep.posts.is_empty() {
+            self.sweep.base = self.ring.last();
+        }
+        for posted in batch {
+            self.ring.push(Arc::clone(posted));
+            if posted.matching.is_empty() || self.sessions.is_empty() {
+                self.sweep.open = false;
+                continue;
+            }
+            let index = self.sweep.posts.len();
+            self.sweep.posts.push(Arc::clone(posted));
+            if !self.extend_run(posted, index) {
+                self.open_run(posted, index);
+            }
+        }
+    }
+
+    /// Adds an update to the last run if it goes to the same sessions.
+    fn extend_run(&mut self, posted: &Posted, index: usize) -> bool {
+        let sweep = &mut self.sweep;
+        let Some(run) = sweep.runs.last_mut().filter(|run| sweep.open && run.posts.end == index)
+        else {
+            return false;
+        };
+        let Some(previous) = index.checked_sub(1).and_then(|index| sweep.posts.get(index)) else {
+            return false;
+        };
+        let public = |posted: &Posted| posted.update.visibility == Visibility::Public;
+        let same = Arc::ptr_eq(&posted.matching, &previous.matching)
+            && public(posted)
+            && public(previous);
+        if same {
+            run.posts.end = index + 1;
+        }
+        same
+    }
+
+    fn open_run(&mut self, posted: &Posted, index: usize) {
+        let sweep = &mut self.sweep;
+        let number = u32::try_from(sweep.runs.len()).unwrap_or(u32::MAX);
+        sweep.runs.push(Run { posts: index..index + 1 });
+        sweep.open = true;
+        sweep.receivers.clear();
+        self.hub.route(&posted.matching, &mut sweep.receivers);
+        // Sessions with one token share one set of grants: its answer is asked for once.
+        let mut granted: SmallVec<[(usize, bool); 8]> = SmallVec::new();
+        for id in sweep.receivers.drain(..) {
+            let Some(session) = self.sessions.get(id.slot as usize) else { continue };
+            if session.phase.get() != Phase::Live {
+                continue;
+            }
+            if posted.update.visibility == Visibility::Private
+                && !is_granted(session, posted, &self.hub_url, &mut granted)
+            {
+                continue;
+            }
+            if session.next.get() >= posted.update.position {
+                // It resumed from a cursor that this shard had not seen yet: read on from there.
+                session.enter(Phase::Behind);
+                continue;
+            }
+            let mut runs = session.runs.borrow_mut();
+            if runs.is_empty() {
+                sweep.dirty.push(Rc::clone(session));
+            }
+            runs.push(number);
+        }
+    }
+
+    /// Writes to up to `sessions_max` of the marked sessions.
+    pub(crate) fn flush(&mut self, now: Tick, sessions_max: usize) -> Swept {
+        let mut swept = Swept::default();
+        let mut shared = Shared::default();
+        for _ in 0..sessions_max {
+            let Some(session) = self.sweep.dirty.pop() else { break };
+            let runs = std::mem::take(&mut *session.runs.borrow_mut());
+            if session.phase.get() == Phase::Live {
+                self.sweep.send(&session, &runs, &mut shared, now, &mut swept);
+            }
+        }
+        swept.done = self.sweep.dirty.is_empty();
+        if swept.done {
+            self.sweep.clear();
+        }
+        swept
+    }
+
+    /// Looks after the sessions of one due bucket; returns how many keep-alives were written, or
+    /// nothing when no bucket is due.
+    pub(crate) fn on_timer(&mut self, now: Tick) -> Option<u64> {
+        let due = self.timers.pop_due(now)?;
+        let mut keep_alives = 0;
+        for id in due {
+            let Some(session) = self.session(id).cloned() else { continue };
+            if let Some((_, ending)) = session.deadline.filter(|(tick, _)| *tick <= now) {
+                session.enter(Phase::Closing(ending));
+                continue;
+            }
+            let silent = self.keep_alive.is_some_and(|interval| {
+                session.last_sent.get().after(interval) <= now
+            });
+            if silent {
+                session.last_sent.set(now);
+                if session.phase.get() == Phase::Live {
+                    keep_alives += 1;
+                    self.keep_alive(&session);
+                }
+            }
+            if let Some(tick) = self.due(&session) {
+                self.timers.add(tick, id);
+            }
+        }
+        Some(keep_alives)
+    }
+
+    fn keep_alive(&self, session: &Session) {
+        let comment = Bytes::from_static(match session.encoding {
+            Encoding::Chunked => KEEP_ALIVE_CHUNK,
+            Encoding::Plain => KEEP_ALIVE,
+        });
+        // What a sweep still has for it counts as not yet sent.
+        let through = if session.runs.borrow().is_empty() { self.ring.last() } else { self.sweep.base };
+        match session.try_send(&comment) {
+            Ok(sent) if sent.flushed => {}
+            Ok(sent) => session.fall_behind(through.max(session.next.get()), comment.slice(sent.taken..)),
+            Err(_) => session.enter(Phase::Closing(Ending::Broken)),
+        }
+    }
+}
+
+fn is_granted(
+    session: &Session,
+    posted: &Posted,
+    hub: &HubUrl,
+    known: &mut SmallVec<[(usize, bool); 8]>,
+) -> bool {
+    let Some(grants) = &session.grants else { return false };
+    let class = Arc::as_ptr(grants).addr();
+    if let Some((_, granted)) = known.iter().rev().take(8).find(|(known, _)| *known == class) {
+        return *granted;
+    }
+    let granted = may_read(Some(grants), posted, hub);
+    known.push((class, granted));
+    granted
+}
+
+/// Joined bytes of the session before, which are often those of the next one too.
+#[derive(Debug, Default)]
+struct Shared {
+    runs: SmallVec<[u32; 4]>,
+    encoding: Option<Encoding>,
+    bytes: Bytes,
+    updates: u64,
+}
+
+impl Sweep {
+    fn clear(&mut self) {
+        self.posts.clear();
+        self.runs.clear();
+        self.open = false;
+        if self.dirty.capacity() > 4096 {
+            self.dirty = Vec::new();
+        }
+    }
+
+    fn posts_of<'a>(&'a self, runs: &'a [u32]) -> impl Iterator<Item = &'a Arc<Posted>> + 'a {
+        runs.iter()
+            .filter_map(|run| self.runs.get(*run as usize))
+            .flat_map(|run| self.posts.get(run.posts.clone()).unwrap_or_default())
+    }
+
+    fn send(
+        &self,
+        session: &Session,
+        runs: &SmallVec<[u32; 4]>,
+        shared: &mut Shared,
+        now: Tick,
+        swept: &mut Swept,
+    ) {
+        if shared.encoding != Some(session.encoding) || shared.runs != *runs {
+            *shared = self.join(session.encoding, runs);
+        }
+        if shared.bytes.len() > SWEEP_BYTES_MAX {
+            // Too much for one write: its own task reads it from the ring, slice by slice.
+            session.next.set(self.base.max(session.next.get()));
+            session.enter(Phase::Behind);
+            return;
+        }
+        session.last_sent.set(now);
+        match session.try_send(&shared.bytes) {
+            Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
+                swept.updates += shared.updates;
+                swept.bytes += shared.bytes.len() as u64;
+            }
+            Ok(sent) => {
+                swept.lagging += 1;
+                self.cut(session, runs, sent.taken, swept);
+            }
+            Err(_) => session.enter(Phase::Closing(Ending::Broken)),
+        }
+    }
+
+    fn join(&self, encoding: Encoding, runs: &SmallVec<[u32; 4]>) -> Shared {
+        let mut shared =
+            Shared { runs: runs.clone(), encoding: Some(encoding), ..Shared::default() };
+        let mut joined = BytesMut::new();
+        for posted in self.posts_of(runs) {
+            let bytes = encoding.bytes(posted);
+            shared.updates += 1;
+            if shared.updates == 1 {
+                shared.bytes = bytes;
+                continue;
+            }
+            if joined.is_empty() {
+                joined.extend_from_slice(&shared.bytes);
+            }
+            joined.extend_from_slice(&bytes);
+            if joined.len() > SWEEP_BYTES_MAX {
+                break;
+            }
+        }
+        if !joined.is_empty() {
+            shared.bytes = joined.freeze();
+        }
+        shared
+    }
+
+    /// Lets a session fall behind after the socket took only `taken` bytes of its runs: the rest of
+    /// the event that was cut goes out first, everything after it is read again.
+    fn cut(&self, session: &Session, runs: &[u32], taken: usize, swept: &mut Swept) {
+        let mut rest = taken;
+        let mut through = self.base.max(session.next.get());
+        let mut tail = Bytes::new();
+        for posted in self.posts_of(runs) {
+            let mut bytes = session.encoding.bytes(posted);
+            if rest == 0 {
+                break;
+            }
+            through = posted.update.position;
+            swept.updates += 1;
+            swept.bytes += bytes.len() as u64;
+            if rest < bytes.len() {
+                tail = bytes.split_off(rest);
+                break;
+            }
+            rest -= bytes.len();
+        }
+        session.fall_behind(through, tail);
+    }
+}

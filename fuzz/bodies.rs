@@ -1,0 +1,312 @@
+//! What each fuzz target does with its input: one function per decoder.
+//!
+//! The targets in `fuzz_targets/` call these functions, and so does the test that replays
+//! `corpus/` without a fuzzer. A body decodes, and asserts what must hold for every input.
+
+use std::borrow::Cow;
+
+use tidings_core::{EventId, HubUrl, IdSeal, Matcher, MatcherType, Position, Subject, Topic};
+use tidings_wire::bearer::{self, Authorization};
+use tidings_wire::form::{self, append_pair, pairs};
+use tidings_wire::frame::Frame;
+use tidings_wire::http_head::{Version, event_stream_head};
+use tidings_wire::origin::{OriginList, origin_of};
+use tidings_wire::publish_form::PublishForm;
+use tidings_wire::sse::{EventFields, encode_event, event_len};
+use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
+use tidings_wire::subscribe_query::SubscribeQuery;
+
+/// Runs one input through a decoder; panics if something is wrong.
+pub type Body = fn(&[u8]);
+
+/// Every target: its name, which is also that of its folder in `corpus/`, and its body.
+pub const TARGETS: [(&str, Body); 12] = [
+    ("bearer", bearer),
+    ("cookie", cookie),
+    ("event_id", event_id),
+    ("form", form),
+    ("http_head", http_head),
+    ("matcher", matcher),
+    ("origin", origin),
+    ("publish_form", publish_form),
+    ("sse", sse),
+    ("sse_decoder", sse_decoder),
+    ("subscribe_query", subscribe_query),
+    ("topic", topic),
+];
+
+/// Input: the value of an `Authorization` field.
+pub fn bearer(input: &[u8]) {
+    let parsed = bearer::parse(input);
+    assert_eq!(bearer::parse_all([input]), Some(parsed));
+    if let Authorization::Bearer(token) = parsed {
+        assert!(token.bytes().all(|byte| byte.is_ascii_graphic()));
+        assert_eq!(bearer::parse(format!("bearer {token}").as_bytes()), parsed);
+    }
+}
+
+/// Input: the name of a cookie in the first line, the value of a `Cookie` field in the rest.
+pub fn cookie(input: &[u8]) {
+    let (name, header) = split_text(input);
+    if let Some(value) = tidings_wire::cookie::find(&header, &name) {
+        assert!(header.contains(value));
+        assert!(!value.contains(';'));
+        assert!(header.contains(&*name));
+    }
+}
+
+/// Input: an event id. The first eight bytes are also taken as a position.
+pub fn event_id(input: &[u8]) {
+    let text = text(input);
+    if let Ok(id) = EventId::parse(&text) {
+        assert_eq!(id.as_str(), text);
+        assert!(!id.as_str().starts_with('#') && id.as_str() != "earliest");
+    }
+    let seal = IdSeal::new([7; 32]);
+    if let Some(position) = seal.open(&text) {
+        assert_eq!(seal.seal(position).as_str(), text);
+    }
+    let mut number = [0; 8];
+    for (byte, input) in number.iter_mut().zip(input) {
+        *byte = *input;
+    }
+    let position = Position::new(u64::from_le_bytes(number));
+    let id = seal.seal(position);
+    assert_eq!(seal.open(id.as_str()), Some(position));
+    assert_eq!(IdSeal::new([8; 32]).open(id.as_str()), None);
+}
+
+/// Input: an encoded form.
+pub fn form(input: &[u8]) {
+    let decoded: Vec<_> = pairs(input)
+        .filter_map(|pair| Some((pair.name().ok()?, pair.value().ok()?)))
+        .collect();
+    assert!(
+        decoded
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
+            <= input.len()
+    );
+    let mut encoded = String::new();
+    for (name, value) in &decoded {
+        append_pair(&mut encoded, name, value);
+    }
+    let again: Vec<_> = pairs(encoded.as_bytes())
+        .map(|pair| {
+            (
+                pair.name().expect("encoded from text"),
+                pair.value().expect("encoded from text"),
+            )
+        })
+        .collect();
+    assert_eq!(again, decoded);
+    for error in pairs(input).filter_map(|pair| pair.name().err().or(pair.value().err())) {
+        assert!(error.field.chars().count() <= form::SHOWN_CHARACTERS_MAX);
+    }
+}
+
+/// Input: the name of a response field in the first line, its value in the rest.
+pub fn http_head(input: &[u8]) {
+    let (name, value) = split_text(input);
+    for version in [Version::Http10, Version::Http11] {
+        let Ok(head) =
+            event_stream_head(version, "Sun, 06 Nov 1994 08:49:37 GMT", &[(&name, &value)])
+        else {
+            continue;
+        };
+        let head = String::from_utf8(head).expect("encoded from text");
+        assert!(head.ends_with(&format!("\r\n{name}: {value}\r\n\r\n")));
+        assert_eq!(head.matches("\r\n").count(), 8);
+        assert_eq!(head.matches(['\r', '\n']).count(), 16);
+    }
+}
+
+/// Input: a pattern in the first line, a topic in the rest.
+pub fn matcher(input: &[u8]) {
+    let (pattern, topic) = split_text(input);
+    let hub = hub();
+    let Ok(topic) = Topic::parse(&topic) else {
+        return;
+    };
+    let subject = Subject::new(&topic, &hub);
+    for kind in [MatcherType::Exact, MatcherType::UrlPattern] {
+        let Ok(matcher) = Matcher::parse(kind, &pattern, &hub) else {
+            continue;
+        };
+        assert_eq!(matcher.pattern(), pattern);
+        let matches = matcher.matches(&subject);
+        assert_eq!(matches, matcher.matches(&Subject::new(&topic, &hub)));
+        if matcher.is_wildcard() {
+            assert!(matches);
+        } else if kind == MatcherType::Exact {
+            assert_eq!(matches, pattern == topic.as_str());
+        }
+        assert!(Matcher::parse(kind, matcher.pattern(), &hub).is_ok_and(|again| again == matcher));
+    }
+}
+
+/// Input: the entries of a list in the first line, with spaces between them; a URL in the rest.
+pub fn origin(input: &[u8]) {
+    let (entries, url) = split_text(input);
+    let list = OriginList::parse(entries.split(' '));
+    if let Ok(list) = &list {
+        assert!(!list.is_empty());
+        assert_eq!(
+            list.allows(&url),
+            list.allows(&url.to_ascii_uppercase()) || url == "null"
+        );
+    }
+    let Some(origin) = origin_of(&url) else {
+        return;
+    };
+    assert_eq!(origin_of(&origin).as_deref(), Some(&*origin));
+    let only = OriginList::parse([&*origin]).expect("an origin is an entry");
+    assert!(only.allows(&origin));
+    assert!(!only.is_any());
+}
+
+/// Input: the body of a publication.
+pub fn publish_form(input: &[u8]) {
+    if let Ok(form) = PublishForm::decode(input, 8) {
+        assert!((1..=8).contains(&form.topics.len()));
+        assert_eq!(PublishForm::decode(form.encode().as_bytes(), 8), Ok(form));
+    }
+}
+
+/// Input: the type of an event in the first line, its id in the second, its payload in the rest.
+pub fn sse(input: &[u8]) {
+    let (event_type, rest) = split_text(input);
+    let (id, payload) = split_text(rest.as_bytes());
+    let event_type = event_type.replace('\r', "");
+    let id = id.replace(['\r', '\0'], "");
+    let fields = EventFields {
+        event_type: Some(event_type.as_str()).filter(|name| !name.is_empty()),
+        retry_ms: None,
+        id: &id,
+        data: &payload,
+    };
+    let mut stream = Vec::new();
+    encode_event(&mut stream, fields);
+    assert_eq!(stream.len(), event_len(fields));
+    let frame = Frame::encode(fields);
+    assert_eq!(frame.event(), stream);
+    let chunk = [
+        format!("{:x}\r\n", stream.len()).as_bytes(),
+        &stream,
+        b"\r\n",
+    ]
+    .concat();
+    assert_eq!(*frame.chunk(), chunk);
+
+    let expected = Event {
+        event_type: fields.event_type.unwrap_or(DEFAULT_EVENT_TYPE).to_owned(),
+        data: payload.replace("\r\n", "\n").replace('\r', "\n"),
+        last_event_id: id.clone(),
+    };
+    let (decoded, result) = decode(&[&stream], stream.len());
+    assert_eq!((decoded, result), (vec![Decoded::Event(expected)], Ok(())));
+}
+
+/// Input: an event stream; its first byte also says where it is cut.
+pub fn sse_decoder(input: &[u8]) {
+    let bound = 64;
+    let whole = decode(&[input], bound);
+    for decoded in &whole.0 {
+        if let Decoded::Event(event) = decoded {
+            // Invalid bytes grow to three when they are replaced.
+            assert!(
+                event.event_type.len() + event.data.len() <= 3 * bound + DEFAULT_EVENT_TYPE.len()
+            );
+            assert!(
+                !event.data.contains('\r') && !event.last_event_id.contains(['\r', '\n', '\0'])
+            );
+        }
+    }
+    let cut = input.first().map_or(0, |byte| usize::from(*byte)) % (input.len() + 1);
+    let (first, second) = input.split_at(cut);
+    assert_eq!(decode(&[first, second], bound), whole);
+    let bytes: Vec<_> = input.chunks(1).collect();
+    assert_eq!(decode(&bytes, bound), whole);
+}
+
+/// Input: the query of a subscription in the first line, the body of a QUERY request in the rest.
+pub fn subscribe_query(input: &[u8]) {
+    let (query, body) = split(input);
+    let Ok(decoded) = SubscribeQuery::decode(query, Some(body), 8) else {
+        return;
+    };
+    assert!((1..=8).contains(&decoded.matchers.len()));
+    let mut encoded = String::new();
+    for (matcher_type, pattern) in &decoded.matchers {
+        append_pair(&mut encoded, &format!("match_{matcher_type}"), pattern);
+    }
+    if let Some(id) = &decoded.last_event_id {
+        append_pair(&mut encoded, "last_event_id", id);
+    }
+    assert_eq!(
+        SubscribeQuery::decode(encoded.as_bytes(), None, 8).as_ref(),
+        Ok(&decoded)
+    );
+    assert_eq!(
+        SubscribeQuery::decode(b"", Some(encoded.as_bytes()), 8),
+        Ok(decoded)
+    );
+}
+
+/// Input: a topic, also taken as the URL of a hub.
+pub fn topic(input: &[u8]) {
+    let text = text(input);
+    if let Ok(topic) = Topic::parse(&text) {
+        assert_eq!(topic.as_str(), text);
+        let hub = hub();
+        let reserved = hub.reserves(&topic);
+        let by_path = hub
+            .resolve(&text)
+            .is_some_and(|url| url.path() == hub.path());
+        assert!(reserved || !by_path);
+        let subject = Subject::new(&topic, &hub);
+        let all = Matcher::parse(MatcherType::Exact, "*", &hub).expect("the wildcard");
+        assert!(all.matches(&subject));
+    }
+    if let Ok(hub) = HubUrl::parse(&text) {
+        let again = HubUrl::parse(hub.as_str()).expect("the URL of a hub stays one");
+        assert_eq!(again.as_str(), hub.as_str());
+        assert!(hub.as_str().starts_with(&hub.origin()));
+        if let Ok(own) = Topic::parse(hub.as_str()) {
+            assert!(hub.reserves(&own));
+        }
+    }
+}
+
+fn hub() -> HubUrl {
+    HubUrl::parse("https://hub.example.com/.well-known/mercure").expect("a valid URL")
+}
+
+/// Decodes `pieces` one after the other, up to the first error.
+fn decode(pieces: &[&[u8]], bound: usize) -> (Vec<Decoded>, Result<(), DecodeError>) {
+    let mut decoder = Decoder::new(bound, "");
+    let mut decoded = Vec::new();
+    let result = pieces
+        .iter()
+        .try_for_each(|piece| decoder.push(piece, &mut decoded));
+    (decoded, result)
+}
+
+/// Returns the first line of `input` and the rest.
+fn split(input: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = input.splitn(2, |byte| *byte == b'\n');
+    (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    )
+}
+
+fn split_text(input: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
+    let (first, rest) = split(input);
+    (text(first), text(rest))
+}
+
+fn text(input: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(input)
+}

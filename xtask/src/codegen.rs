@@ -1,0 +1,71 @@
+//! Generated documents: what they are made from, writing them, and whether they are as they would be written.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::checklist;
+
+/// A generated document: where it goes, from the root, and what makes it.
+type Document = (&'static str, fn(&Path) -> anyhow::Result<String>);
+
+const DOCUMENTS: &[Document] = &[
+    (checklist::TABLE, checklist_table),
+    ("docs/guide/configuration.md", configuration),
+];
+
+/// Writes each generated document.
+///
+/// # Errors
+///
+/// If a source is missing or wrong, or the document cannot be written.
+pub fn write(root: &Path) -> anyhow::Result<()> {
+    for (path, generate) in DOCUMENTS {
+        let text = generate(root)?;
+        std::fs::write(root.join(path), text).with_context(|| format!("cannot write {path}"))?;
+        println!("wrote {path}");
+    }
+    Ok(())
+}
+
+/// Returns a problem for each document that is not as it would be written.
+///
+/// # Errors
+///
+/// If a source is missing or wrong.
+pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for (path, generate) in DOCUMENTS {
+        if std::fs::read_to_string(root.join(path)).ok() != Some(generate(root)?) {
+            problems.push(format!("{path}: run `cargo xtask codegen`"));
+        }
+    }
+    Ok(problems)
+}
+
+fn checklist_table(root: &Path) -> anyhow::Result<String> {
+    let source = root.join(checklist::SOURCE);
+    let source = std::fs::read_to_string(&source)
+        .with_context(|| format!("cannot read {}", source.display()))?;
+    checklist::table(&source).context(checklist::SOURCE)
+}
+
+/// Returns what `tidings config docs` prints. It says itself that it is generated.
+fn configuration(root: &Path) -> anyhow::Result<String> {
+    let arguments = [
+        "run", "--quiet", "--locked", "-p", "tidings", "--", "config", "docs",
+    ];
+    let output = Command::new("cargo")
+        .args(arguments)
+        .current_dir(root)
+        .output();
+    let output = output.context("cannot run cargo")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "`tidings config docs` ended with {}\n{errors}",
+        output.status
+    );
+    String::from_utf8(output.stdout).context("`tidings config docs` printed no UTF-8")
+}

@@ -1,0 +1,123 @@
+//! What the tests need from outside: Debian packages, npm packages, Python wheels.
+//!
+//! Each is installed only if it is missing, so a second run costs nothing. Wheels go into `.venv`, npm
+//! packages into `node_modules` beside their lock file; both are ignored by git.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::stages::{Stages, Step};
+
+/// Pinned wheels, with hashes.
+const REQUIREMENTS: &str = "conformance/requirements.txt";
+
+/// A program that the tests start, and the Debian package that has it.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("cc", "gcc"),
+    ("chromium", "chromium"),
+    ("curl", "curl"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
+    ("php", "php-cli"),
+    ("python3", "python3"),
+];
+
+/// Installs everything that is missing, as stages.
+pub fn install(stages: &mut Stages, root: &Path) {
+    debian(stages);
+    npm(stages, root);
+    wheels(stages, root);
+}
+
+/// Says whether a program is in the path.
+pub fn is_installed(program: &str) -> bool {
+    succeeds(Command::new("sh").args(["-c", "command -v \"$0\"", program]))
+}
+
+/// Returns the Python with the wheels.
+pub fn python(root: &Path) -> PathBuf {
+    root.join(".venv/bin/python")
+}
+
+fn debian(stages: &mut Stages) {
+    let missing = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_installed(program));
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        packages.push("python3-venv");
+    }
+    if packages.is_empty() {
+        return;
+    }
+    let install = format!(
+        "apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"])) {
+        stages.run("apt-get update", &Step::new("apt-get", &["update", "-q"]));
+        let step = Step::new("sh", &["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive");
+        stages.run("debian packages", &step);
+    } else {
+        stages.check("debian packages", || {
+            Ok(vec![format!("missing; run as root: {install}")])
+        });
+    }
+}
+
+fn npm(stages: &mut Stages, root: &Path) {
+    let folder = root.join("conformance/browser");
+    let lock = folder.join("package-lock.json");
+    if lock.exists() && !is_newer(&folder.join("node_modules/.package-lock.json"), &lock) {
+        stages.run(
+            "npm packages",
+            &Step::new("npm", &["ci", "--no-audit", "--no-fund"]).within(&folder),
+        );
+    }
+}
+
+fn wheels(stages: &mut Stages, root: &Path) {
+    let requirements = root.join(REQUIREMENTS);
+    let installed = root.join(".venv/installed");
+    if !requirements.exists() || is_newer(&installed, &requirements) {
+        return;
+    }
+    if !python(root).exists() {
+        stages.run(
+            "python environment",
+            &Step::new("python3", &["-m", "venv", ".venv"]),
+        );
+    }
+    let arguments = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ];
+    let step =
+        Step::new(python(root), &arguments).args(["--only-binary", ":all:", "-r", REQUIREMENTS]);
+    stages.run("python wheels", &step);
+    let arguments = [
+        "-c",
+        "import cryptography, h2, httpx, jwt, sseclient; open('.venv/installed', 'w').close()",
+    ];
+    stages.run("python imports", &Step::new(python(root), &arguments));
+}
+
+/// Says whether `made` exists and is newer than its source.
+fn is_newer(made: &Path, source: &Path) -> bool {
+    let time = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    time(made).is_some_and(|made| Some(made) > time(source))
+}
+
+/// Runs a silent question.
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,237 @@
+//! Every development command of Tidings: `cargo xtask --help` lists them.
+//!
+//! What lives here: the command line and which command runs which stages. The stages, their times and
+//! counts are in `stages.rs`; each further file holds one kind of stage. Nothing of the product.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a development command talks to the terminal"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "in a binary, `pub` says: used by another module"
+)]
+
+mod checklist;
+mod codegen;
+mod counts;
+mod deps;
+mod hooks;
+mod licences;
+mod rust_text;
+mod stages;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use stages::{Stages, Step};
+
+/// Development commands of Tidings.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Formatting, clippy and tidy; what the pre-commit hook runs.
+    Check,
+    /// The fast tests, or those whose name contains FILTER; with --all, everything, set-up included.
+    Test {
+        /// Runs only tests whose name contains this text.
+        filter: Option<String>,
+        /// Installs what the tests need and runs all of them.
+        #[arg(long, conflicts_with = "filter")]
+        all: bool,
+    },
+    /// What continuous integration runs: test --all, the documentation and the licences.
+    Ci,
+    /// Installs what the tests need: Debian, npm and Python packages.
+    Deps,
+    /// The project's own checks of its files.
+    Tidy,
+    /// Installs the pre-commit hook.
+    Hooks,
+    /// Writes the generated documents.
+    Codegen {
+        /// Writes nothing; fails when a document is not as it would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Fuzzes one decoder. Needs a nightly toolchain and cargo-fuzz.
+    Fuzz {
+        /// A file in fuzz/fuzz_targets, without its ending.
+        target: String,
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        secs: u64,
+    },
+    /// Starts the hub with its demo pages.
+    Dev {
+        /// Options of `tidings dev`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one command. Returns whether everything in it went well.
+fn run(command: Command) -> anyhow::Result<bool> {
+    let root = root()?;
+    let mut stages = Stages::new(&root);
+    match command {
+        Command::Check => check(&mut stages, &root),
+        Command::Test { filter, all: false } => rust_tests(&mut stages, filter.as_deref()),
+        Command::Test {
+            filter: _,
+            all: true,
+        } => everything(&mut stages, &root),
+        Command::Ci => {
+            everything(&mut stages, &root);
+            stages.run("documentation", &documentation());
+            stages.check("licences", || licences::check(&root));
+        }
+        Command::Deps => deps::install(&mut stages, &root),
+        Command::Tidy => stages.check("tidy", || tidy::check(&root)),
+        Command::Hooks => return hooks::install(&root).map(|()| true),
+        Command::Codegen { check: true } => {
+            stages.check("generated files", || codegen::check(&root))
+        }
+        Command::Codegen { check: false } => return codegen::write(&root).map(|()| true),
+        Command::Fuzz { target, secs } => stages.run("fuzz", &fuzz(&target, secs)),
+        Command::Dev { options } => {
+            stages.run(
+                "dev",
+                &Step::cargo(&["run", "-p", "tidings", "--", "dev"]).args(options),
+            );
+        }
+    }
+    Ok(stages.finish())
+}
+
+/// Returns the folder of the workspace: where this crate was compiled, one up.
+fn root() -> anyhow::Result<PathBuf> {
+    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(manifest_dir
+        .parent()
+        .context("xtask has no folder above it")?
+        .to_path_buf())
+}
+
+fn check(stages: &mut Stages, root: &Path) {
+    stages.run("formatting", &Step::cargo(&["fmt", "--all", "--check"]));
+    stages.run("clippy", &clippy());
+    stages.check("tidy", || tidy::check(root));
+}
+
+/// Set-up first, then cheap checks before expensive ones. Every stage runs, whatever failed before it.
+fn everything(stages: &mut Stages, root: &Path) {
+    deps::install(stages, root);
+    check(stages, root);
+    stages.run(
+        "build",
+        &Step::cargo(&["build", "--workspace", "--all-targets", "--locked"]),
+    );
+    rust_tests(stages, None);
+    stages.run(
+        "documentation examples",
+        &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
+    );
+    stages.check("generated files", || codegen::check(root));
+    browser_tests(stages, root);
+    conformance_scripts(stages, root);
+}
+
+fn rust_tests(stages: &mut Stages, filter: Option<&str>) {
+    let step = if deps::is_installed("cargo-nextest") {
+        Step::cargo(&[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--locked",
+        ])
+    } else {
+        let targets = ["--lib", "--bins", "--tests"];
+        Step::cargo(&["test", "--workspace", "--no-fail-fast", "--locked"]).args(targets)
+    };
+    stages.run("rust tests", &step.args(filter).must_count());
+}
+
+fn browser_tests(stages: &mut Stages, root: &Path) {
+    let folder = root.join("conformance/browser");
+    if folder.join("package.json").exists() {
+        let step = Step::new("npm", &["test"]).within(&folder).must_count();
+        stages.run("browser tests", &step.env("TIDINGS_BIN", binary(root)));
+    }
+}
+
+/// Each script directly under `conformance/` runs on its own and ends with its counts.
+fn conformance_scripts(stages: &mut Stages, root: &Path) {
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(root.join("conformance"))
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    scripts.sort();
+    for script in scripts {
+        let name = script
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let step = Step::new(deps::python(root), &[])
+            .args([script])
+            .must_count();
+        stages.run(&name, &step.env("TIDINGS_BIN", binary(root)));
+    }
+}
+
+/// Returns where the build stage leaves the hub.
+fn binary(root: &Path) -> PathBuf {
+    root.join("target/debug/tidings")
+}
+
+/// Flags go to clippy itself: in RUSTFLAGS they would build every dependency a second time.
+fn clippy() -> Step {
+    Step::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn documentation() -> Step {
+    let step = Step::cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    step.args(["--locked"]).env("RUSTDOCFLAGS", "-D warnings")
+}
+
+fn fuzz(target: &str, secs: u64) -> Step {
+    let limit = format!("-max_total_time={secs}");
+    // rustup's `cargo` picks the toolchain from `+nightly`; the one that runs us would not.
+    Step::new("cargo", &["+nightly", "fuzz", "run", target, "--"]).args([limit])
+}

@@ -1,0 +1,264 @@
+//! Stages: runs one command or check after the other, shows what they print, and keeps the account.
+//!
+//! Lives here: names, times, counts and the closing lines. Reading a runner's counts is in `counts.rs`.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::counts::Counts;
+
+/// How many stages the closing lines name.
+const SLOWEST_MAX: usize = 5;
+
+/// A command of a stage.
+pub struct Step {
+    program: OsString,
+    args: Vec<OsString>,
+    folder: Option<PathBuf>,
+    environment: Vec<(OsString, OsString)>,
+    expects: Expects,
+}
+
+/// What a command that ends well must have printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    Nothing,
+    /// Counts of at least one test: a runner that found none has not tested.
+    Tests,
+}
+
+impl Step {
+    /// A command, run in the root of the workspace.
+    pub fn new(program: impl AsRef<OsStr>, args: &[&str]) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: args.iter().map(OsString::from).collect(),
+            folder: None,
+            environment: Vec::new(),
+            expects: Expects::Nothing,
+        }
+    }
+
+    /// A command of cargo.
+    pub fn cargo(args: &[&str]) -> Self {
+        Self::new("cargo", args)
+    }
+
+    /// Appends arguments.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Runs in `folder` instead of the root.
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Fails when no test was counted.
+    pub fn must_count(mut self) -> Self {
+        self.expects = Expects::Tests;
+        self
+    }
+
+    fn text(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        words
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+/// One finished stage.
+struct Finished {
+    name: String,
+    took: Duration,
+    counts: Counts,
+    failure: Option<String>,
+}
+
+/// The stages of one command, in the order in which they ran.
+pub struct Stages {
+    root: PathBuf,
+    finished: Vec<Finished>,
+}
+
+impl Stages {
+    /// Starts an empty account. `root` is where the commands run.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            finished: Vec::new(),
+        }
+    }
+
+    /// Runs a command as a stage.
+    pub fn run(&mut self, name: &str, step: &Step) {
+        println!("\n== {name}: {}", step.text());
+        let started = Instant::now();
+        let (counts, failure) = match execute(step, &self.root) {
+            Ok((status, output)) => {
+                let counts = Counts::read(&output);
+                let failure = judge(step, status.success(), counts, &status.to_string());
+                (counts, failure)
+            }
+            Err(error) => (Counts::default(), Some(format!("{error:#}"))),
+        };
+        self.close(name, started, counts, failure);
+    }
+
+    /// Runs a check of our own as a stage. Each problem that it returns is one failure.
+    pub fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<Vec<String>>) {
+        println!("\n== {name}");
+        let started = Instant::now();
+        let (counts, failure) = match check() {
+            Ok(problems) => {
+                problems.iter().for_each(|problem| println!("{problem}"));
+                let counts = Counts {
+                    passed: 0,
+                    failed: problems.len(),
+                };
+                (
+                    counts,
+                    (!problems.is_empty()).then(|| format!("{} problems", problems.len())),
+                )
+            }
+            Err(error) => (Counts::default(), Some(format!("{error:#}"))),
+        };
+        self.close(name, started, counts, failure);
+    }
+
+    fn close(&mut self, name: &str, started: Instant, counts: Counts, failure: Option<String>) {
+        let took = started.elapsed();
+        match &failure {
+            Some(reason) => println!(
+                "== {name} FAILED after {:.1} s: {reason}",
+                took.as_secs_f64()
+            ),
+            None => println!("== {name} ok, {:.1} s", took.as_secs_f64()),
+        }
+        self.finished.push(Finished {
+            name: name.to_owned(),
+            took,
+            counts,
+            failure,
+        });
+    }
+
+    /// Prints the account; its last line is the counts. Returns whether every stage went well.
+    pub fn finish(self) -> bool {
+        let total: Duration = self.finished.iter().map(|stage| stage.took).sum();
+        println!(
+            "\n{} stages in {:.1} s; the slowest:",
+            self.finished.len(),
+            total.as_secs_f64()
+        );
+        let mut slowest: Vec<&Finished> = self.finished.iter().collect();
+        slowest.sort_by_key(|stage| std::cmp::Reverse(stage.took));
+        for stage in slowest.iter().take(SLOWEST_MAX) {
+            println!("{:>8.1} s  {}", stage.took.as_secs_f64(), stage.name);
+        }
+        for stage in &self.finished {
+            if let Some(reason) = &stage.failure {
+                println!("FAILED: {}: {reason}", stage.name);
+            }
+        }
+        let counts = sum(&self.finished);
+        println!("{} passed, {} failed", counts.passed, counts.failed);
+        counts.failed == 0
+    }
+}
+
+/// Adds the counts up. A stage that failed without a failed count is one failure.
+fn sum(finished: &[Finished]) -> Counts {
+    let mut total = Counts::default();
+    for stage in finished {
+        let at_least = usize::from(stage.failure.is_some());
+        total.passed += stage.counts.passed;
+        total.failed += stage.counts.failed.max(at_least);
+    }
+    total
+}
+
+/// Says why a command that ended has failed, if it has.
+fn judge(step: &Step, success: bool, counts: Counts, status: &str) -> Option<String> {
+    if !success {
+        return Some(status.to_owned());
+    }
+    if counts.failed > 0 {
+        return Some(format!(
+            "{} failed, although it ended with success",
+            counts.failed
+        ));
+    }
+    (step.expects == Expects::Tests && counts.passed == 0).then(|| "it ran no test".to_owned())
+}
+
+/// Runs the command, shows its output line by line, and returns it: both streams, mixed.
+fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
+    let mut command = Command::new(&step.program);
+    command
+        .args(&step.args)
+        .current_dir(step.folder.as_deref().unwrap_or(root));
+    command.envs(step.environment.iter().map(|(name, value)| (name, value)));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {}", step.text()))?;
+    let stdout = child.stdout.take().context("the command has no output")?;
+    let stderr = child
+        .stderr
+        .take()
+        .context("the command has no error output")?;
+    let output = Mutex::new(String::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| show(stdout, &output));
+        scope.spawn(|| show(stderr, &output));
+    });
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for {}", step.text()))?;
+    Ok((
+        status,
+        output.into_inner().unwrap_or_else(PoisonError::into_inner),
+    ))
+}
+
+/// Copies lines to our output and to `output` until the stream ends. A line that is not UTF-8 is
+/// shown with replacement characters.
+fn show(stream: impl Read, output: &Mutex<String>) {
+    let mut stream = BufReader::new(stream);
+    let mut line = Vec::new();
+    while stream
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|count| count > 0)
+    {
+        let text = String::from_utf8_lossy(&line);
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        // A closed terminal does not make a test fail.
+        std::io::stdout().write_all(text.as_bytes()).ok();
+        output.push_str(&text);
+        drop(output);
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests;

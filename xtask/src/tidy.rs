@@ -1,0 +1,151 @@
+//! The project's own checks of its files: what no lint of the compiler sees.
+//!
+//! Lives here: the list of checks and the tree that they read. Each check is a function from the tree to
+//! problems, about ten lines long, with a two-line test. `tidy/` holds them by what they read.
+
+mod project;
+mod rust;
+mod text;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::checklist;
+
+/// Files with more lines are printed: each is worth a question, not a verdict.
+const LINES_MAX: usize = 600;
+
+type Check = fn(&Tree) -> Vec<String>;
+
+const CHECKS: &[Check] = &[
+    rust::header_is_missing,
+    rust::forbidden_file_name,
+    rust::ignored_test,
+    rust::banned_word,
+    rust::long_inline_tests,
+    text::mark_without_issue,
+    text::broken_link,
+    text::missing_title,
+    text::machine_path,
+    text::large_file,
+    project::forbidden_edge,
+    project::lints_not_inherited,
+    project::dependency_without_reason,
+    project::unused_dependency,
+    project::decoder_without_fuzz_target,
+    checklist::gaps,
+];
+
+/// Every file that is, or could be, committed.
+pub struct Tree {
+    /// Sorted by path.
+    pub files: Vec<File>,
+}
+
+/// A file of the tree.
+pub struct File {
+    /// From the root, with `/`.
+    pub path: String,
+    /// Its text; bytes that are no text are replaced.
+    pub text: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl File {
+    /// Returns the ending of its name: `rs`, `md` …
+    pub fn ending(&self) -> &str {
+        Path::new(&self.path)
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default()
+    }
+
+    /// Returns its name without folder and ending.
+    pub fn stem(&self) -> &str {
+        Path::new(&self.path)
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default()
+    }
+}
+
+impl Tree {
+    /// Reads what git lists under `root`: committed files, and new ones that it does not ignore.
+    ///
+    /// # Errors
+    ///
+    /// If git cannot list them.
+    pub fn read(root: &Path) -> anyhow::Result<Self> {
+        let arguments = ["ls-files", "-co", "--exclude-standard", "-z"];
+        let listed = Command::new("git")
+            .args(arguments)
+            .current_dir(root)
+            .output();
+        let listed = listed.context("cannot run git")?;
+        ensure!(
+            listed.status.success(),
+            "git ls-files ended with {}",
+            listed.status
+        );
+        let paths = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let mut files = Vec::new();
+        for path in paths.split_terminator('\0') {
+            // A file that is deleted but not yet committed is still listed.
+            if let Ok(bytes) = std::fs::read(root.join(path)) {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                files.push(File {
+                    path: path.to_owned(),
+                    text,
+                    bytes: bytes.len() as u64,
+                });
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.dedup_by(|a, b| a.path == b.path);
+        Ok(Self { files })
+    }
+
+    /// Returns the files with that ending.
+    pub fn ending(&self, ending: &str) -> impl Iterator<Item = &File> {
+        self.files
+            .iter()
+            .filter(move |file| file.ending() == ending)
+    }
+
+    /// Returns the file at exactly this path.
+    pub fn file(&self, path: &str) -> Option<&File> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Says whether something lies at `path`: a file, or a folder with files.
+    pub fn holds(&self, path: &str) -> bool {
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        path.is_empty()
+            || self
+                .files
+                .iter()
+                .any(|file| file.path == path || file.path.starts_with(&folder))
+    }
+}
+
+/// Runs every check. Returns the problems.
+///
+/// # Errors
+///
+/// If the tree cannot be read.
+pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
+    let tree = Tree::read(root)?;
+    for file in tree.ending("rs") {
+        let lines = file.text.lines().count();
+        if lines > LINES_MAX {
+            println!("{}: {lines} lines: does it still hold one idea?", file.path);
+        }
+    }
+    Ok(CHECKS.iter().flat_map(|check| check(&tree)).collect())
+}
+
+#[cfg(test)]
+mod tests;

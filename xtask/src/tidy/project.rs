@@ -1,0 +1,153 @@
+//! Checks of how the pieces hang together: crates, dependencies, fuzz targets.
+
+use toml::{Table, Value};
+
+use super::{File, Tree};
+use crate::rust_text::code_of;
+
+/// Which crates of ours a crate may use. A new edge is a decision: it gets its row here.
+const EDGES: &[(&str, &[&str])] = &[
+    ("tidings-core", &[]),
+    ("tidings-wire", &[]),
+    ("tidings-history", &["tidings-core"]),
+    ("tidings-cluster", &["tidings-core", "tidings-history"]),
+    (
+        "tidings",
+        &[
+            "tidings-core",
+            "tidings-wire",
+            "tidings-history",
+            "tidings-cluster",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// Functions that take what a peer sent.
+const DECODERS: &[&str] = &[
+    "pub fn decode(",
+    "pub fn parse(",
+    "pub fn push(",
+    "pub fn pairs(",
+    "pub fn find(",
+];
+
+/// Crates use each other only along the allowed edges.
+pub fn forbidden_edge(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, manifest) in crates(tree) {
+        let Some((_, allowed)) = EDGES.iter().find(|(from, _)| *from == name) else {
+            problems.push(format!(
+                "{name}: has no row in the table of edges between crates"
+            ));
+            continue;
+        };
+        let used = ["dependencies", "dev-dependencies", "build-dependencies"];
+        let used = used
+            .iter()
+            .filter_map(|kind| manifest.get(*kind)?.as_table())
+            .flat_map(Table::keys);
+        let forbidden =
+            used.filter(|to| to.starts_with("tidings") && !allowed.contains(&to.as_str()));
+        problems.extend(forbidden.map(|to| format!("{name}: may not use {to}")));
+    }
+    problems
+}
+
+/// One set of lints for all crates.
+pub fn lints_not_inherited(tree: &Tree) -> Vec<String> {
+    let inherits = |manifest: &Table| manifest.get("lints")?.get("workspace")?.as_bool();
+    let without = crates(tree).filter(|(_, manifest)| inherits(manifest) != Some(true));
+    without
+        .map(|(name, _)| format!("{name}: its Cargo.toml lacks `[lints] workspace = true`"))
+        .collect()
+}
+
+/// Every dependency has its line of reasons.
+pub fn dependency_without_reason(tree: &Tree) -> Vec<String> {
+    let reasons = tree
+        .file("docs/decisions/dependencies.md")
+        .map_or("", |file| file.text.as_str());
+    let mut silent = outside_dependencies(tree);
+    silent.retain(|name| !reasons.contains(&format!("**{name}**")));
+    silent
+        .iter()
+        .map(|name| format!("Cargo.toml: {name} has no line in docs/decisions/dependencies.md"))
+        .collect()
+}
+
+/// A dependency that no crate uses is not a dependency.
+pub fn unused_dependency(tree: &Tree) -> Vec<String> {
+    let manifests = tree
+        .ending("toml")
+        .filter(|file| file.path.ends_with("/Cargo.toml"));
+    let lines = manifests.flat_map(|file| file.text.lines());
+    let used: Vec<&str> = lines
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .collect();
+    let mut unused = outside_dependencies(tree);
+    unused.retain(|name| !used.contains(&name.as_str()));
+    unused
+        .iter()
+        .map(|name| format!("Cargo.toml: no crate uses {name}"))
+        .collect()
+}
+
+/// What takes bytes of a peer is fuzzed.
+pub fn decoder_without_fuzz_target(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for file in tree
+        .ending("rs")
+        .filter(|file| file.path.starts_with("crates/tidings-wire/src/"))
+    {
+        let code = code_of(&file.text);
+        let decodes =
+            file.stem() != "tests" && DECODERS.iter().any(|decoder| code.contains(decoder));
+        if decodes && !tree.holds(&format!("fuzz/fuzz_targets/{}.rs", file.stem())) {
+            problems.push(format!(
+                "{}: decodes, but has no fuzz/fuzz_targets/{}.rs",
+                file.path,
+                file.stem()
+            ));
+        }
+    }
+    problems
+}
+
+/// Returns the names of the workspace's dependencies that are not ours.
+fn outside_dependencies(tree: &Tree) -> Vec<String> {
+    let workspace = tree
+        .file("Cargo.toml")
+        .and_then(manifest)
+        .unwrap_or_default();
+    let table = workspace
+        .get("workspace")
+        .and_then(|table| table.get("dependencies"));
+    let listed = table.and_then(Value::as_table);
+    let names = listed.into_iter().flat_map(Table::keys);
+    names
+        .filter(|name| !name.starts_with("tidings"))
+        .cloned()
+        .collect()
+}
+
+/// Returns the crates with their manifests.
+fn crates(tree: &Tree) -> impl Iterator<Item = (String, Table)> {
+    let ours = |file: &&File| file.path == "xtask/Cargo.toml" || file.path.starts_with("crates/");
+    let manifests = tree
+        .ending("toml")
+        .filter(|file| file.path.ends_with("/Cargo.toml"))
+        .filter(ours);
+    manifests.filter_map(|file| {
+        let manifest = manifest(file)?;
+        Some((
+            manifest.get("package")?.get("name")?.as_str()?.to_owned(),
+            manifest,
+        ))
+    })
+}
+
+/// Returns a manifest as a table; cargo itself complains about one that is no TOML.
+fn manifest(file: &File) -> Option<Table> {
+    file.text.parse().ok()
+}

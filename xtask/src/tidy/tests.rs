@@ -1,0 +1,230 @@
+//! Each check finds its problem, and leaves the right way alone.
+
+use super::*;
+
+#[test]
+fn a_file_begins_with_what_lives_in_it() {
+    check(
+        rust::header_is_missing,
+        &[("a.rs", "fn main() {}")],
+        &["a.rs: does not begin with `//!`"],
+    );
+    check(rust::header_is_missing, &[("a.rs", "//! Main.")], &[]);
+}
+
+#[test]
+fn a_module_is_named_after_its_noun() {
+    check(
+        rust::forbidden_file_name,
+        &[("hub/mod.rs", "")],
+        &["hub/mod.rs: name it after its noun, not mod.rs"],
+    );
+    check(rust::forbidden_file_name, &[("hub.rs", "")], &[]);
+}
+
+#[test]
+fn every_test_runs() {
+    check(
+        rust::ignored_test,
+        &[("a.rs", "#[ignore]\nfn t() {}")],
+        &["a.rs: has an ignored test"],
+    );
+    check(rust::ignored_test, &[("a.rs", "// no #[ignore] here")], &[]);
+}
+
+#[test]
+fn names_keep_to_the_words_of_the_field() {
+    check(
+        rust::banned_word,
+        &[("a.rs", "fn f() {}\nstruct ChatRooms;")],
+        &["a.rs:2: `ChatRooms` uses the word `room`"],
+    );
+    check(
+        rust::banned_word,
+        &[("a.rs", "let (tx, rx) = mpsc::channel(1); // a channel")],
+        &[],
+    );
+    check(
+        rust::banned_word,
+        &[("websocket.rs", "let message = 1;")],
+        &[],
+    );
+}
+
+#[test]
+fn long_tests_have_a_file() {
+    let long = format!("mod tests {{{}", "\n".repeat(60));
+    check(
+        rust::long_inline_tests,
+        &[("a.rs", &long)],
+        &["a.rs: 60 lines of inline tests; move them to a/tests.rs"],
+    );
+    check(rust::long_inline_tests, &[("a.rs", "mod tests {\n}")], &[]);
+}
+
+#[test]
+fn work_that_is_left_has_an_issue() {
+    let mark = ["FIX", "ME"].concat();
+    check(
+        text::mark_without_issue,
+        &[("a.js", &mark)],
+        &["a.js:1: a mark of unfinished work"],
+    );
+    check(
+        text::mark_without_issue,
+        &[("a.js", &["// TO", "DO(#7): more"].concat())],
+        &[],
+    );
+}
+
+#[test]
+fn links_lead_somewhere() {
+    check(
+        text::broken_link,
+        &[("docs/a.md", "[b](../b.md)")],
+        &["docs/a.md: the link to ../b.md leads nowhere"],
+    );
+    check(
+        text::broken_link,
+        &[
+            ("a.md", "[b](b.md#two-words)\n`[x](y)`"),
+            ("b.md", "# Two words"),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn documents_have_titles() {
+    check(
+        text::missing_title,
+        &[("a.md", "Hello")],
+        &["a.md: does not begin with a title"],
+    );
+    check(
+        text::missing_title,
+        &[("a.md", "<!-- by hand -->\n\n# Hello")],
+        &[],
+    );
+}
+
+#[test]
+fn nothing_names_the_machine() {
+    let path = ["/", "root/x"].concat();
+    check(
+        text::machine_path,
+        &[("a.md", &path)],
+        &[&format!("a.md:1: names {}", ["/", "root/"].concat())],
+    );
+    check(text::machine_path, &[("a.md", "/etc/tidings")], &[]);
+}
+
+#[test]
+fn large_files_stay_out() {
+    let large = "x".repeat(300 * 1024);
+    check(
+        text::large_file,
+        &[("a.png", &large)],
+        &["a.png: 307200 bytes, more than 204800"],
+    );
+    check(text::large_file, &[("a.png", "x")], &[]);
+}
+
+#[test]
+fn core_knows_nobody() {
+    let manifest = "[package]\nname = \"tidings-core\"\n[dependencies]\nbytes = \"1\"\ntidings-wire.workspace = true";
+    check(
+        project::forbidden_edge,
+        &[("crates/tidings-core/Cargo.toml", manifest)],
+        &["tidings-core: may not use tidings-wire"],
+    );
+    check(
+        project::forbidden_edge,
+        &[("xtask/Cargo.toml", "[package]\nname = \"xtask\"")],
+        &[],
+    );
+}
+
+#[test]
+fn lints_are_one_set() {
+    let manifest = "[package]\nname = \"xtask\"";
+    check(
+        project::lints_not_inherited,
+        &[("xtask/Cargo.toml", manifest)],
+        &["xtask: its Cargo.toml lacks `[lints] workspace = true`"],
+    );
+    check(
+        project::lints_not_inherited,
+        &[(
+            "xtask/Cargo.toml",
+            &format!("{manifest}\n[lints]\nworkspace = true"),
+        )],
+        &[],
+    );
+}
+
+#[test]
+fn a_dependency_has_a_reason() {
+    let manifest = ("Cargo.toml", "[workspace.dependencies]\nbytes = \"1\"");
+    check(
+        project::dependency_without_reason,
+        &[manifest],
+        &["Cargo.toml: bytes has no line in docs/decisions/dependencies.md"],
+    );
+    check(
+        project::dependency_without_reason,
+        &[
+            manifest,
+            ("docs/decisions/dependencies.md", "- **bytes** — why"),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_dependency_is_used() {
+    let workspace = ("Cargo.toml", "[workspace.dependencies]\nbytes = \"1\"");
+    check(
+        project::unused_dependency,
+        &[workspace],
+        &["Cargo.toml: no crate uses bytes"],
+    );
+    let manifest = (
+        "crates/x/Cargo.toml",
+        "[dependencies]\nbytes.workspace = true",
+    );
+    check(project::unused_dependency, &[workspace, manifest], &[]);
+}
+
+#[test]
+fn a_decoder_is_fuzzed() {
+    let decoder = (
+        "crates/tidings-wire/src/cookie.rs",
+        "pub fn find(header: &str) {}",
+    );
+    let problem =
+        "crates/tidings-wire/src/cookie.rs: decodes, but has no fuzz/fuzz_targets/cookie.rs";
+    check(project::decoder_without_fuzz_target, &[decoder], &[problem]);
+    check(
+        project::decoder_without_fuzz_target,
+        &[decoder, ("fuzz/fuzz_targets/cookie.rs", "")],
+        &[],
+    );
+}
+
+/// Checks what `check` says about a tree of these paths and texts.
+#[track_caller]
+fn check(check: Check, files: &[(&str, &str)], expected: &[&str]) {
+    assert_eq!(check(&tree(files)), expected);
+}
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let file = |&(path, text): &(&str, &str)| File {
+        path: path.to_owned(),
+        text: text.to_owned(),
+        bytes: text.len() as u64,
+    };
+    Tree {
+        files: files.iter().map(file).collect(),
+    }
+}
