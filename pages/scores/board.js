@@ -5,7 +5,7 @@
 
 import { follow, oncePerFrame, showState } from "/shared/source.js";
 
-export const SCORES = "/.well-known/mercure?match_urlpattern=/scores/:match&last_event_id=earliest";
+const SCORES = "/.well-known/mercure?match_urlpattern=/scores/:match&last_event_id=earliest";
 
 const QUIET_MS = 120; // so long without an event: the history has been sent
 const QUIET_MS_MAX = 1500; // a board does not stay empty longer than this while events keep coming
@@ -168,7 +168,7 @@ function write(element, text) {
 }
 
 // Returns the state of a match, or null if the event holds none.
-export function parse(text) {
+function parse(text) {
   let state;
   try {
     state = JSON.parse(text);

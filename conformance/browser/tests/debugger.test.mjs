@@ -101,6 +101,20 @@ test("a token is made and read; what it does not allow is refused with the hub's
   await page.locator("#publish-said.bad").filter({ hasText: /^40[13] \S.*: \S/ }).waitFor();
 });
 
+test("without development mode a pasted token serves", async (t) => {
+  const hub = await Hub.start(t);
+  const context = await (await openChromium(t)).newContext();
+  const page = await context.newPage();
+  await page.route("**/dev/**", (route) => route.fulfill({ status: 404, body: "" }));
+  await page.goto(`${hub.origin}/debugger/`);
+  await page.locator("[data-ready]").waitFor();
+  assert.equal(await page.getByText("Make a token").isVisible(), false);
+  await page.locator("#token").fill(await hub.token());
+  await page.locator("#token-said").filter({ hasText: /^Valid for \d+/ }).waitFor();
+  await press(page, "Publish");
+  await page.locator("#publish-said.good").filter({ hasText: "Published in" }).waitFor();
+});
+
 test("the hub's problem documents are shown", async (t) => {
   const { page } = await openDebugger(t);
   await page.locator("#token").fill("");

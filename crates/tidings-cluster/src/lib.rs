@@ -41,6 +41,3 @@ impl Relay for Loopback {
         self.history.append(draft, done)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,16 @@
 //! What matching, taking in and releasing cost, with many matchers of one shape. Prints a table;
 //! run with `cargo bench -p tidings-core`.
+//!
+//! *new* is a topic that was not asked before, *cold* the first one of all, *worst* the longest
+//! single call that took a matcher in.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark reads the clock, prints, and may fail loudly"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,12 +26,20 @@ fn main() {
         (MatcherType::Exact, "https://e.com/books/#", 100_000),
         (MatcherType::UrlPattern, "https://e.com/x#/:id", 20_000),
         (MatcherType::UrlPattern, "https://e.com/:kind/x#", 20_000),
-        (MatcherType::UrlPattern, "https://e.com/:kind/x#/:id", 20_000),
+        (
+            MatcherType::UrlPattern,
+            "https://e.com/:kind/x#/:id",
+            20_000,
+        ),
         (MatcherType::UrlPattern, "https://e.com/x#-:id", 20_000),
         (MatcherType::UrlPattern, "https://e.com/:a-x#-:b", 20_000),
         (MatcherType::UrlPattern, "https://e.com/a?x=#", 20_000),
         (MatcherType::UrlPattern, "https://*.x#.com/", 20_000),
-        (MatcherType::UrlPattern, "https://e.com/:kind(\\w+)-x#", 20_000),
+        (
+            MatcherType::UrlPattern,
+            "https://e.com/:kind(\\w+)-x#",
+            20_000,
+        ),
     ] {
         measure(kind, shape, count);
     }
@@ -46,8 +65,9 @@ fn measure(kind: MatcherType, shape: &str, count: usize) {
     }
     let intern = total / u32::try_from(count).expect("a small count");
 
-    let subjects: Vec<Subject> =
-        (0..1000).map(|number| subject(shape, number * 7919 % count, &hub)).collect();
+    let subjects: Vec<Subject> = (0..1000)
+        .map(|number| subject(shape, number * 7919 % count, &hub))
+        .collect();
     let mut found: Vec<MatcherId> = Vec::new();
     let mut ask = |subjects: &[Subject]| {
         let start = Instant::now();

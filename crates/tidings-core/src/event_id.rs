@@ -36,7 +36,10 @@ impl EventId {
             return Err(EventIdError::Fragment);
         }
         if text.len() > EVENT_ID_BYTES_MAX {
-            return Err(EventIdError::TooLong { bytes: text.len(), max: EVENT_ID_BYTES_MAX });
+            return Err(EventIdError::TooLong {
+                bytes: text.len(),
+                max: EVENT_ID_BYTES_MAX,
+            });
         }
         if let Some(character) = forbidden_character(text) {
             return Err(EventIdError::ForbiddenCharacter { character });

@@ -42,9 +42,16 @@ impl Grants {
         let of_rules = payloads.iter().map(|rule| rule.topics.len()).sum();
         let count = publish.len().max(subscribe.len()).max(of_rules);
         if count > TOKEN_MATCHERS_MAX {
-            return Err(GrantsError::TooManyMatchers { count, max: TOKEN_MATCHERS_MAX });
+            return Err(GrantsError::TooManyMatchers {
+                count,
+                max: TOKEN_MATCHERS_MAX,
+            });
         }
-        Ok(Self { publish, subscribe, payloads })
+        Ok(Self {
+            publish,
+            subscribe,
+            payloads,
+        })
     }
 
     /// Returns whether every one of an update's topics may be published.
@@ -53,7 +60,9 @@ impl Grants {
     ///
     /// The index of the first topic that may not. Mercure, "Publishers".
     pub fn allows_publish(&self, subjects: &[Subject]) -> Result<(), usize> {
-        let refused = subjects.iter().position(|subject| !any_matches(&self.publish, subject));
+        let refused = subjects
+            .iter()
+            .position(|subject| !any_matches(&self.publish, subject));
         refused.map_or(Ok(()), Err)
     }
 
@@ -62,7 +71,9 @@ impl Grants {
     /// Mercure, "Subscribers".
     #[must_use]
     pub fn allows_read(&self, subjects: &[Subject]) -> bool {
-        subjects.iter().any(|subject| any_matches(&self.subscribe, subject))
+        subjects
+            .iter()
+            .any(|subject| any_matches(&self.subscribe, subject))
     }
 
     /// Returns the payload of the subscription whose matcher, taken as a topic, is `subject`: that
@@ -71,7 +82,11 @@ impl Grants {
     /// Mercure, "Payloads".
     #[must_use]
     pub fn payload_for(&self, subject: &Subject) -> Option<&str> {
-        self.payloads.iter().find(|rule| any_matches(&rule.topics, subject))?.payload.as_deref()
+        self.payloads
+            .iter()
+            .find(|rule| any_matches(&rule.topics, subject))?
+            .payload
+            .as_deref()
     }
 
     /// Returns what may be published, as the token says it.

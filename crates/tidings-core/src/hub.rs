@@ -66,7 +66,10 @@ impl Hub {
             let audience = self.audiences.entry(matcher).or_default();
             // More than four thousand million seats would not fit into memory.
             let seat = u32::try_from(audience.len()).unwrap_or(u32::MAX);
-            audience.push(Seat { subscriber, elsewhere: Elsewhere::No });
+            audience.push(Seat {
+                subscriber,
+                elsewhere: Elsewhere::No,
+            });
             places.push(Place { matcher, seat });
         }
         if places.len() > 1 {
@@ -82,7 +85,9 @@ impl Hub {
     /// with the last one the subscriber is gone.
     pub fn leave(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
         for &matcher in matchers {
-            let Some(places) = self.members.get_mut(&subscriber) else { return };
+            let Some(places) = self.members.get_mut(&subscriber) else {
+                return;
+            };
             let Some(index) = places.iter().position(|place| place.matcher == matcher) else {
                 continue;
             };
@@ -104,10 +109,15 @@ impl Hub {
     /// `matching` is as [`MatcherIndex::matching`](crate::MatcherIndex::matching) gives it: sorted
     /// and without duplicates.
     pub fn route(&self, matching: &[MatcherId], receivers: &mut Vec<SubscriberId>) {
-        debug_assert!(matching.is_sorted_by(|one, next| one < next), "sorted, each once");
+        debug_assert!(
+            matching.is_sorted_by(|one, next| one < next),
+            "sorted, each once"
+        );
         receivers.clear();
         for &matcher in matching {
-            let Some(audience) = self.audiences.get(&matcher) else { continue };
+            let Some(audience) = self.audiences.get(&matcher) else {
+                continue;
+            };
             if matching.len() == 1 {
                 receivers.extend(audience.iter().map(|seat| seat.subscriber));
                 continue;
@@ -135,7 +145,9 @@ impl Hub {
     /// Returns whether `matcher` is the least of those in `matching` that this subscriber has, so
     /// that the subscriber is taken there and nowhere else.
     fn meets_first(&self, seat: Seat, matcher: MatcherId, matching: &[MatcherId]) -> bool {
-        let Some(places) = self.members.get(&seat.subscriber) else { return false };
+        let Some(places) = self.members.get(&seat.subscriber) else {
+            return false;
+        };
         !places
             .iter()
             .any(|place| place.matcher < matcher && matching.binary_search(&place.matcher).is_ok())
@@ -143,7 +155,9 @@ impl Hub {
 
     /// Empties a seat; the last one of the audience takes it.
     fn vacate(&mut self, place: Place) {
-        let Some(audience) = self.audiences.get_mut(&place.matcher) else { return };
+        let Some(audience) = self.audiences.get_mut(&place.matcher) else {
+            return;
+        };
         let index = place.seat as usize;
         audience.swap_remove(index);
         if let Some(moved) = audience.get(index) {
@@ -168,7 +182,9 @@ fn seat_mut(
     audiences: &mut HashMap<MatcherId, SmallVec<[Seat; 2]>, RandomState>,
     place: Place,
 ) -> Option<&mut Seat> {
-    audiences.get_mut(&place.matcher)?.get_mut(place.seat as usize)
+    audiences
+        .get_mut(&place.matcher)?
+        .get_mut(place.seat as usize)
 }
 
 #[cfg(test)]

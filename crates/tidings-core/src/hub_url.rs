@@ -27,11 +27,16 @@ impl HubUrl {
     /// [`HubUrlError`] if it is no URL that could be a hub's.
     pub fn parse(text: &str) -> Result<Self, HubUrlError> {
         if text.len() > HUB_URL_BYTES_MAX {
-            return Err(HubUrlError::TooLong { bytes: text.len(), max: HUB_URL_BYTES_MAX });
+            return Err(HubUrlError::TooLong {
+                bytes: text.len(),
+                max: HUB_URL_BYTES_MAX,
+            });
         }
         let url = Url::parse(text)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(HubUrlError::Scheme { scheme: url.scheme().to_owned() });
+            return Err(HubUrlError::Scheme {
+                scheme: url.scheme().to_owned(),
+            });
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(HubUrlError::Credentials);
@@ -41,7 +46,9 @@ impl HubUrl {
         }
         // With "/" as the hub's path, no place would be left for its own resources below it.
         if url.path().ends_with('/') {
-            return Err(HubUrlError::Path { path: url.path().to_owned() });
+            return Err(HubUrlError::Path {
+                path: url.path().to_owned(),
+            });
         }
         let reserved = normalized(url.path());
         Ok(Self { url, reserved })
@@ -67,7 +74,6 @@ impl HubUrl {
 
     /// Returns the host, with its port unless that is the scheme's own.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "these are positions of the URL, not of a text")]
     pub fn authority(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
@@ -86,7 +92,9 @@ impl HubUrl {
     /// A topic that is no URL does not. Mercure, "Publication" and "Reserved Hub Namespace".
     #[must_use]
     pub fn reserves(&self, topic: &Topic) -> bool {
-        let Some(url) = self.resolve(topic.as_str()) else { return false };
+        let Some(url) = self.resolve(topic.as_str()) else {
+            return false;
+        };
         let path = normalized(url.path());
         let below = path.strip_prefix(self.reserved.as_str());
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -162,8 +170,14 @@ fn decoded(path: &str) -> String {
 
 /// Returns the unreserved character that the last three of `bytes` encode. RFC 3986, 2.3.
 fn encoded_unreserved(bytes: &[u8]) -> Option<u8> {
-    let [.., b'%', high, low] = bytes else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let [.., b'%', high, low] = bytes else {
+        return None;
+    };
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let character = digit(*high)? * 16 + digit(*low)?;
     let unreserved = character.is_ascii_alphanumeric() || b"-._~".contains(&character);
     unreserved.then_some(character)
@@ -172,7 +186,9 @@ fn encoded_unreserved(bytes: &[u8]) -> Option<u8> {
 /// RFC 3986, 5.2.4, by segments: `.` goes, `..` goes and takes the segment before it along. As in
 /// the WHATWG parser, a dot-segment at the end leaves its slash, and none climbs over the root.
 fn without_dot_segments(path: &str) -> String {
-    let (root, segments) = path.strip_prefix('/').map_or(("", path), |rest| ("/", rest));
+    let (root, segments) = path
+        .strip_prefix('/')
+        .map_or(("", path), |rest| ("/", rest));
     let mut kept: Vec<&str> = Vec::new();
     let mut ends_in_dots = false;
     let mut rooted = !root.is_empty();

@@ -92,11 +92,19 @@ impl MatcherIndex {
             }
             return id;
         }
-        let entry = Entry { matcher: matcher.clone(), references: 1, home: None };
+        let entry = Entry {
+            matcher: matcher.clone(),
+            references: 1,
+            home: None,
+        };
         let index = self.entries.insert(entry);
-        #[expect(clippy::expect_used, reason = "4 thousand million matchers do not fit in memory")]
+        #[expect(
+            clippy::expect_used,
+            reason = "4 thousand million matchers do not fit in memory"
+        )]
         let id = MatcherId(u32::try_from(index).expect("fewer matchers than 2^32"));
-        self.by_text.insert_unique(hash, Row { hash, id }, |row| row.hash);
+        self.by_text
+            .insert_unique(hash, Row { hash, id }, |row| row.hash);
         match matcher.test() {
             Test::Exact => {}
             Test::Any => self.wildcards.push(id),
@@ -113,7 +121,9 @@ impl MatcherIndex {
     /// Counts one use less of a matcher; with the last one it is forgotten, and its id may be
     /// given to another. Releasing what is not there does nothing.
     pub fn release(&mut self, id: MatcherId) {
-        let Some(entry) = self.entries.get_mut(id.index()) else { return };
+        let Some(entry) = self.entries.get_mut(id.index()) else {
+            return;
+        };
         entry.references -= 1;
         if entry.references > 0 {
             return;
@@ -123,7 +133,9 @@ impl MatcherIndex {
         if let Ok(found) = self.by_text.find_entry(hash, |row| row.id == id) {
             found.remove();
         }
-        let Some(entry) = self.entries.try_remove(id.index()) else { return };
+        let Some(entry) = self.entries.try_remove(id.index()) else {
+            return;
+        };
         match entry.matcher.test() {
             Test::Exact => {}
             Test::Any => self.wildcards.retain(|&other| other != id),

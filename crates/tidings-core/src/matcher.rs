@@ -88,7 +88,10 @@ impl Matcher {
             return Err(MatcherError::Empty);
         }
         if pattern.len() > PATTERN_BYTES_MAX {
-            return Err(MatcherError::TooLong { bytes: pattern.len(), max: PATTERN_BYTES_MAX });
+            return Err(MatcherError::TooLong {
+                bytes: pattern.len(),
+                max: PATTERN_BYTES_MAX,
+            });
         }
         if let Some(character) = forbidden_character(pattern) {
             return Err(MatcherError::ForbiddenCharacter { character });
@@ -96,11 +99,13 @@ impl Matcher {
         let test = match kind {
             _ if pattern == WILDCARD => Test::Any,
             MatcherType::Exact => Test::Exact,
-            MatcherType::UrlPattern => {
-                Test::UrlPattern(Box::new(UrlPattern::parse(pattern, hub)?))
-            }
+            MatcherType::UrlPattern => Test::UrlPattern(Box::new(UrlPattern::parse(pattern, hub)?)),
         };
-        Ok(Self(Arc::new(Inner { kind, pattern: pattern.into(), test })))
+        Ok(Self(Arc::new(Inner {
+            kind,
+            pattern: pattern.into(),
+            test,
+        })))
     }
 
     /// Returns the type, as it was asked for.

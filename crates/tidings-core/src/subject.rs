@@ -29,7 +29,10 @@ impl Subject {
     /// Mercure, "Payloads" and "Subscription API".
     #[must_use]
     pub fn from_text(text: &str, hub: &HubUrl) -> Self {
-        Self { text: text.into(), url: hub.resolve(text).map(|url| Parts::new(&url)) }
+        Self {
+            text: text.into(),
+            url: hub.resolve(text).map(|url| Parts::new(&url)),
+        }
     }
 
     /// Returns the topic's text.
@@ -74,7 +77,10 @@ impl Parts {
             joined.push('\n');
             end
         });
-        Self { joined: joined.into(), ends }
+        Self {
+            joined: joined.into(),
+            ends,
+        }
     }
 
     /// Returns `first` and the components after it, each ended by a line feed, in the order of
@@ -85,8 +91,14 @@ impl Parts {
 
     /// Returns one component.
     pub(crate) fn get(&self, component: Component) -> &str {
-        let end = self.ends.get(component as usize).copied().unwrap_or_default();
-        self.joined.get(self.start(component)..end).unwrap_or_default()
+        let end = self
+            .ends
+            .get(component as usize)
+            .copied()
+            .unwrap_or_default();
+        self.joined
+            .get(self.start(component)..end)
+            .unwrap_or_default()
     }
 
     /// Returns the path's segments that are not empty and follow a slash, each with the index of
@@ -98,11 +110,15 @@ impl Parts {
             start += segment.len() + 1;
             (here, segment)
         });
-        all.skip(1).filter(|(_, segment)| !segment.is_empty()).collect()
+        all.skip(1)
+            .filter(|(_, segment)| !segment.is_empty())
+            .collect()
     }
 
     fn start(&self, component: Component) -> usize {
-        let before = (component as usize).checked_sub(1).and_then(|before| self.ends.get(before));
+        let before = (component as usize)
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before));
         before.map_or(0, |end| end + 1)
     }
 }

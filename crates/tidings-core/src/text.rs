@@ -22,11 +22,20 @@ mod tests {
 
     #[test]
     fn controls_and_format_characters_are_found() {
-        for bad in ['\0', '\t', '\n', '\u{1f}', '\u{7f}', '\u{80}', '\u{9f}', '\u{ad}'] {
+        for bad in [
+            '\0', '\t', '\n', '\u{1f}', '\u{7f}', '\u{80}', '\u{9f}', '\u{ad}',
+        ] {
             assert_eq!(forbidden_character(&format!("é{bad}")), Some(bad));
             assert_eq!(forbidden_character(&format!("a{bad}b\u{0}")), Some(bad));
         }
-        for bad in ['\u{200b}', '\u{200d}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{e0001}'] {
+        for bad in [
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{e0001}',
+        ] {
             assert_eq!(forbidden_character(&format!("a{bad}")), Some(bad));
         }
     }

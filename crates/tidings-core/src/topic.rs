@@ -26,7 +26,10 @@ impl Topic {
             return Err(TopicError::Wildcard);
         }
         if text.len() > TOPIC_BYTES_MAX {
-            return Err(TopicError::TooLong { bytes: text.len(), max: TOPIC_BYTES_MAX });
+            return Err(TopicError::TooLong {
+                bytes: text.len(),
+                max: TOPIC_BYTES_MAX,
+            });
         }
         if let Some(character) = forbidden_character(text) {
             return Err(TopicError::ForbiddenCharacter { character });

@@ -89,15 +89,24 @@ impl Topics {
     pub fn new(topics: Vec<Topic>) -> Result<Self, TopicsError> {
         let canonical = topics.first().ok_or(TopicsError::None)?.clone();
         if topics.len() > TOPICS_PER_UPDATE_MAX {
-            return Err(TopicsError::TooMany { count: topics.len(), max: TOPICS_PER_UPDATE_MAX });
+            return Err(TopicsError::TooMany {
+                count: topics.len(),
+                max: TOPICS_PER_UPDATE_MAX,
+            });
         }
-        Ok(Self { canonical, all: topics.into() })
+        Ok(Self {
+            canonical,
+            all: topics.into(),
+        })
     }
 
     /// Takes the one topic of an update that has no alternate topics.
     #[must_use]
     pub fn one(topic: Topic) -> Self {
-        Self { all: Arc::new([topic.clone()]), canonical: topic }
+        Self {
+            all: Arc::new([topic.clone()]),
+            canonical: topic,
+        }
     }
 
     /// Returns the first topic, which names the updated resource. Mercure, "Terminology".
@@ -165,7 +174,10 @@ impl EventType {
             return Err(EventTypeError::Reserved);
         }
         if text.len() > EVENT_TYPE_BYTES_MAX {
-            return Err(EventTypeError::TooLong { bytes: text.len(), max: EVENT_TYPE_BYTES_MAX });
+            return Err(EventTypeError::TooLong {
+                bytes: text.len(),
+                max: EVENT_TYPE_BYTES_MAX,
+            });
         }
         if let Some(character) = forbidden_character(text) {
             return Err(EventTypeError::ForbiddenCharacter { character });

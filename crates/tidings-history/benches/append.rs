@@ -2,8 +2,15 @@
 //!
 //! `cargo bench -p tidings-history --bench append`; set `TMPDIR` to choose the disk.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a bench prints figures, and fails when something fails"
+)]
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,6 +20,7 @@ use tidings_history::storage::SqliteStorage;
 use tidings_history::{Append, Clock, Handle, Kind, Options, Resolved, Retention, Writer, start};
 
 fn main() {
+    yardstick();
     println!("writer alone, 200-byte updates, one commit and sync for each group");
     for group in [1, 32, 64, 512] {
         append_groups(group, Ids::Hub);
@@ -25,6 +33,23 @@ fn main() {
     publish(64, Some(50_000));
     println!();
     read_back();
+}
+
+/// Measures what one small write and its sync cost on this disk, without a database.
+fn yardstick() {
+    let mut file = tempfile::tempfile().unwrap();
+    let mut times: Vec<Duration> = (0..300)
+        .map(|_| {
+            let begun = Instant::now();
+            file.write_all(&[7; 4096]).unwrap();
+            file.sync_data().unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    println!(
+        "yardstick: 4096 bytes and a sync {}\n",
+        percentiles(&mut times)
+    );
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +71,15 @@ fn append_groups(group: usize, ids: Ids) {
             let id = match ids {
                 Ids::Hub => None,
                 Ids::Publisher => {
-                    let scrambled = ((index * group + item) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let scrambled =
+                        ((index * group + item) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     Some(EventId::parse(&format!("urn:x:{scrambled:x}")).unwrap())
                 }
             };
-            batch.push(Append { draft: Draft { id, ..draft() }, done: Box::new(|_| {}) });
+            batch.push(Append {
+                draft: Draft { id, ..draft() },
+                done: Box::new(|_| {}),
+            });
         }
         let begun = Instant::now();
         writer.on_batch(&mut batch, 1);
@@ -58,12 +87,18 @@ fn append_groups(group: usize, ids: Ids) {
         times.push(begun.elapsed());
     }
     let rate = (groups * group) as f64 / start.elapsed().as_secs_f64();
-    println!("group {group:4} {ids:9?} {rate:9.0}/s   group {}", percentiles(&mut times));
+    println!(
+        "group {group:4} {ids:9?} {rate:9.0}/s   group {}",
+        percentiles(&mut times)
+    );
 }
 
 fn publish(publishers: usize, updates_max: Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
-    let retention = Retention { updates_max, ..KEEP_ALL };
+    let retention = Retention {
+        updates_max,
+        ..KEEP_ALL
+    };
     let history = open(&folder, retention);
     let count = if publishers == 1 { 20_000 } else { 400_000 };
     let (tx, rx) = sync_channel(publishers);
@@ -124,12 +159,17 @@ fn read_back() {
             let begun = Instant::now();
             let (tx, rx) = sync_channel(1);
             history.resolve(cursor, Box::new(move |resolved| tx.send(resolved).unwrap()));
-            let Ok(Resolved::After(after)) = rx.recv().unwrap() else { panic!("unknown cursor") };
+            let Ok(Resolved::After(after)) = rx.recv().unwrap() else {
+                panic!("unknown cursor")
+            };
             page(&history, after);
             begun.elapsed()
         })
         .collect();
-    println!("resume at a random cursor to the first page: {}", percentiles(&mut times));
+    println!(
+        "resume at a random cursor to the first page: {}",
+        percentiles(&mut times)
+    );
     let size = std::fs::metadata(folder.path().join("h.db")).unwrap().len();
     println!("file: {} bytes an update", size / count);
     history.close();
@@ -143,7 +183,9 @@ fn page(history: &Handle, after: Position) -> Position {
 
 fn open(folder: &tempfile::TempDir, retention: Retention) -> Handle {
     let options = Options {
-        kind: Kind::File { path: folder.path().join("h.db") },
+        kind: Kind::File {
+            path: folder.path().join("h.db"),
+        },
         retention,
         queue_max: 4096,
         group_max: 1024,
@@ -175,4 +217,8 @@ fn percentiles(times: &mut [Duration]) -> String {
     format!("p50 {:?} p99 {:?} max {:?}", at(0.5), at(0.99), at(1.0))
 }
 
-const KEEP_ALL: Retention = Retention { age_max: None, updates_max: None, bytes_max: None };
+const KEEP_ALL: Retention = Retention {
+    age_max: None,
+    updates_max: None,
+    bytes_max: None,
+};

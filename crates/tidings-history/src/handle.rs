@@ -70,7 +70,11 @@ fn start_with(
     let writer = Writer::new(storage, options.retention, deliver);
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
-    let reader = Reader::new(reader_storage, Arc::clone(&published), options.cache_bytes_max);
+    let reader = Reader::new(
+        reader_storage,
+        Arc::clone(&published),
+        options.cache_bytes_max,
+    );
     let appends = Arc::new(Queue::new(options.queue_max));
     let reads = Arc::new(Queue::new(options.reads_max));
     let shared = Shared {
@@ -82,7 +86,9 @@ fn start_with(
         threads: Mutex::new(Threads::default()),
     };
     // From here on an early return ends a thread that was started, because it drops `shared`.
-    let handle = Handle { shared: Arc::new(shared) };
+    let handle = Handle {
+        shared: Arc::new(shared),
+    };
     let group_max = options.group_max.max(1);
     let write = thread::Builder::new()
         .name("history-write".into())
@@ -92,7 +98,10 @@ fn start_with(
         .name("history-read".into())
         .spawn(move || read_loop(reader, &reads))
         .map_err(OpenError::Thread)?;
-    *handle.shared.threads() = Threads { write: Some(write), read: Some(read) };
+    *handle.shared.threads() = Threads {
+        write: Some(write),
+        read: Some(read),
+    };
     Ok(handle)
 }
 
@@ -106,10 +115,13 @@ impl Handle {
     ///
     /// [`Refused`], with `done` unused, if the queue is full or the history closed.
     pub fn append(&self, draft: Draft, done: Done) -> Result<(), Refused> {
-        self.shared.appends.push(Append { draft, done }).map_err(|rejected| match rejected {
-            Rejected::Full(append) => Refused::Full(append.done),
-            Rejected::Closed(append) => Refused::Closed(append.done),
-        })
+        self.shared
+            .appends
+            .push(Append { draft, done })
+            .map_err(|rejected| match rejected {
+                Rejected::Full(append) => Refused::Full(append.done),
+                Rejected::Closed(append) => Refused::Closed(append.done),
+            })
     }
 
     /// Asks for the page that contains the position after `after`.
@@ -132,7 +144,9 @@ impl Handle {
     /// for its earliest update that is kept.
     pub fn resolve(&self, cursor: Arc<str>, reply: ResolveReply) {
         let bounds = self.bounds();
-        let unknown = Resolved::Unknown { oldest: bounds.oldest };
+        let unknown = Resolved::Unknown {
+            oldest: bounds.oldest,
+        };
         if self.shared.kind == Kind::None {
             return reply(Ok(unknown));
         }
@@ -188,7 +202,9 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("kind", &self.shared.kind).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("kind", &self.shared.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -276,6 +292,3 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Most requests that the reader takes at once.
 const REQUESTS_MAX: usize = 4096;
-
-#[cfg(test)]
-mod tests;

@@ -27,11 +27,17 @@ pub struct Page {
 impl Page {
     /// Returns the updates of this page that come after `position`, oldest first.
     pub fn after(&self, position: Position) -> &[Arc<Update>] {
-        let skipped = self.updates.partition_point(|update| update.position <= position);
+        let skipped = self
+            .updates
+            .partition_point(|update| update.position <= position);
         self.updates.get(skipped..).unwrap_or_default()
     }
 
     pub(crate) fn empty(next: Position) -> Self {
-        Self { updates: Vec::new(), next, bytes: 0 }
+        Self {
+            updates: Vec::new(),
+            next,
+            bytes: 0,
+        }
     }
 }

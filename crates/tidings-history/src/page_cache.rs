@@ -27,7 +27,12 @@ struct Entry {
 
 impl PageCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { pages: BTreeMap::new(), bytes: 0, bytes_max: bytes_max as u64, uses: 0 }
+        Self {
+            pages: BTreeMap::new(),
+            bytes: 0,
+            bytes_max: bytes_max as u64,
+            uses: 0,
+        }
     }
 
     /// Returns the page that contains `position`.
@@ -51,16 +56,23 @@ impl PageCache {
     ///
     /// Replaces the page with the same first update.
     pub(crate) fn insert(&mut self, page: &Arc<Page>) {
-        let Some(first) = page.updates.first() else { return };
+        let Some(first) = page.updates.first() else {
+            return;
+        };
         self.uses += 1;
-        let entry = Entry { page: Arc::clone(page), used: self.uses };
+        let entry = Entry {
+            page: Arc::clone(page),
+            used: self.uses,
+        };
         self.bytes += page.bytes;
         if let Some(replaced) = self.pages.insert(first.position, entry) {
             self.bytes -= replaced.page.bytes;
         }
         while self.bytes > self.bytes_max && self.pages.len() > 1 {
             let oldest = self.pages.iter().min_by_key(|(_, entry)| entry.used);
-            let Some(first) = oldest.map(|(first, _)| *first) else { return };
+            let Some(first) = oldest.map(|(first, _)| *first) else {
+                return;
+            };
             self.remove(first);
         }
     }

@@ -83,7 +83,10 @@ impl Published {
     /// Returns whether updates are taken.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Returns the counters.

@@ -46,9 +46,16 @@ enum Consumer {
 
 impl<T> Queue<T> {
     pub(crate) fn new(items_max: usize) -> Self {
-        let state =
-            State { items: VecDeque::new(), phase: Phase::Open, consumer: Consumer::Busy };
-        Self { state: Mutex::new(state), filled: Condvar::new(), items_max }
+        let state = State {
+            items: VecDeque::new(),
+            phase: Phase::Open,
+            consumer: Consumer::Busy,
+        };
+        Self {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            items_max,
+        }
     }
 
     /// Adds `item` at the end. Never waits for room.
@@ -75,9 +82,8 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         if state.items.is_empty() && state.phase == Phase::Open && !timeout.is_zero() {
             state.consumer = Consumer::Waiting;
-            let sleeps = |state: &mut State<T>| {
-                state.items.is_empty() && state.phase == Phase::Open
-            };
+            let sleeps =
+                |state: &mut State<T>| state.items.is_empty() && state.phase == Phase::Open;
             let (woken, _) = self
                 .filled
                 .wait_timeout_while(state, timeout, sleeps)
@@ -129,6 +135,9 @@ mod tests {
     #[test]
     fn an_empty_open_queue_times_out() {
         let queue: Queue<u8> = Queue::new(1);
-        assert_eq!(queue.take(&mut Vec::new(), 1, Duration::ZERO), Taken::TimedOut);
+        assert_eq!(
+            queue.take(&mut Vec::new(), 1, Duration::ZERO),
+            Taken::TimedOut
+        );
     }
 }

@@ -86,7 +86,11 @@ impl Reader {
         published: Arc<Published>,
         cache_bytes_max: usize,
     ) -> Self {
-        Self { storage, published, cache: PageCache::new(cache_bytes_max) }
+        Self {
+            storage,
+            published,
+            cache: PageCache::new(cache_bytes_max),
+        }
     }
 
     /// Empties `requests` and answers each.
@@ -112,7 +116,9 @@ impl Reader {
         self.cache.trim(bounds.oldest);
         let wanted = after.next();
         if wanted < bounds.oldest {
-            return Err(ReadError::Trimmed { oldest: bounds.oldest });
+            return Err(ReadError::Trimmed {
+                oldest: bounds.oldest,
+            });
         }
         if wanted > bounds.last {
             return Ok(Arc::new(Page::empty(after)));
@@ -125,7 +131,9 @@ impl Reader {
         let last = Position::new(first.get() + (PAGE_POSITIONS - 1)).min(bounds.last);
         // What follows a page that was read before it was whole is added to it.
         let begun = self.cache.before(first, wanted);
-        let from = begun.as_ref().map_or(first.max(bounds.oldest), |page| page.next.next());
+        let from = begun
+            .as_ref()
+            .map_or_else(|| first.max(bounds.oldest), |page| page.next.next());
         let begun = begun.filter(|page| page.bytes < PAGE_BYTES_MAX);
         let page = self.read(begun, from, last, wanted)?;
         if page.next >= wanted {
@@ -143,7 +151,9 @@ impl Reader {
             Some(position) if position.next() >= bounds.oldest && position <= bounds.last => {
                 Resolved::After(position)
             }
-            Some(_) | None => Resolved::Unknown { oldest: bounds.oldest },
+            Some(_) | None => Resolved::Unknown {
+                oldest: bounds.oldest,
+            },
         })
     }
 
@@ -158,11 +168,15 @@ impl Reader {
         wanted: Position,
     ) -> Result<Arc<Page>, ReadError> {
         let begun_bytes = begun.as_ref().map_or(0, |page| page.bytes);
-        let mut updates = begun.as_ref().map_or_else(Vec::new, |page| page.updates.clone());
+        let mut updates = begun
+            .as_ref()
+            .map_or_else(Vec::new, |page| page.updates.clone());
         let begun_count = updates.len();
         let bytes_max = PAGE_BYTES_MAX.saturating_sub(begun_bytes);
         self.published.on_page_read();
-        self.storage.read(from, last, bytes_max, &mut updates).map_err(in_storage)?;
+        self.storage
+            .read(from, last, bytes_max, &mut updates)
+            .map_err(in_storage)?;
         let Some(first) = updates.get(begun_count).map(|update| update.position) else {
             return Err(self.trimmed(last.next()));
         };
@@ -183,14 +197,20 @@ impl Reader {
         }
         let next = updates.last().map_or(wanted, |update| update.position);
         let bytes = updates.iter().map(|update| cached_bytes(update)).sum();
-        let page = Arc::new(Page { updates, next, bytes });
+        let page = Arc::new(Page {
+            updates,
+            next,
+            bytes,
+        });
         self.cache.insert(&page);
         Ok(page)
     }
 
     /// Says that nothing before `oldest` is there, or before what the writer has shown since.
     fn trimmed(&self, oldest: Position) -> ReadError {
-        ReadError::Trimmed { oldest: oldest.max(self.published.bounds().oldest) }
+        ReadError::Trimmed {
+            oldest: oldest.max(self.published.bounds().oldest),
+        }
     }
 }
 
@@ -217,6 +237,3 @@ fn cached_bytes(update: &Update) -> u64 {
 fn in_storage(error: StorageError) -> ReadError {
     ReadError::Storage(Arc::new(error))
 }
-
-#[cfg(test)]
-mod tests;

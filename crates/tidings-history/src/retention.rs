@@ -59,7 +59,11 @@ fn first_not(
     while low < high {
         let middle = low + (high - low) / 2;
         let mark = storage.mark(Position::new(middle))?;
-        if mark.is_some_and(&over) { low = middle + 1 } else { high = middle }
+        if mark.is_some_and(&over) {
+            low = middle + 1
+        } else {
+            high = middle
+        }
     }
     Ok(Position::new(low))
 }

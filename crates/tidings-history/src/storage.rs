@@ -167,7 +167,10 @@ impl Extent {
         trimmed_through: Position::ZERO,
         trimmed_bytes: 0,
         last: Position::ZERO,
-        last_mark: Mark { published_ms: 0, bytes_through: 0 },
+        last_mark: Mark {
+            published_ms: 0,
+            bytes_through: 0,
+        },
     };
 }
 
@@ -252,8 +255,15 @@ impl StorageError {
 /// Returns what `update` counts for in retention by bytes: its texts and 64 bytes for the rest.
 #[must_use]
 pub fn update_bytes(update: &Update) -> u64 {
-    let topics: usize = update.topics.iter().map(|topic| topic.as_str().len() + 1).sum();
-    let event_type = update.event_type.as_ref().map_or(0, |name| name.as_str().len());
+    let topics: usize = update
+        .topics
+        .iter()
+        .map(|topic| topic.as_str().len() + 1)
+        .sum();
+    let event_type = update
+        .event_type
+        .as_ref()
+        .map_or(0, |name| name.as_str().len());
     let texts = topics + event_type + update.id.as_str().len() + update.data.len();
     texts as u64 + 64
 }

@@ -14,9 +14,7 @@ use crate::health::Health;
 use crate::options::Retention;
 use crate::published::{Bounds, Published};
 use crate::retention;
-use crate::storage::{
-    Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes,
-};
+use crate::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
 
 /// Gives drafts their positions, commits them, delivers them, and removes what retention ends.
 ///
@@ -49,7 +47,10 @@ impl Writer {
         let oldest = extent.trimmed_through.next();
         let mut writer = Self {
             seal: IdSeal::new(storage.epoch()),
-            published: Arc::new(Published::new(Bounds { oldest, last: extent.last })),
+            published: Arc::new(Published::new(Bounds {
+                oldest,
+                last: extent.last,
+            })),
             deliver,
             retention,
             extent,
@@ -82,9 +83,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`StorageError`] if it cannot be opened.
-    pub fn open_reader(
-        &self,
-    ) -> Result<Box<dyn StorageReader>, StorageError> {
+    pub fn open_reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
         self.storage.reader()
     }
 
@@ -170,7 +169,10 @@ impl Writer {
             return;
         }
         if let Err(fault) = self.storage.close() {
-            tracing::warn!(error = fault.line(), "the history was not tidied up at its end");
+            tracing::warn!(
+                error = fault.line(),
+                "the history was not tidied up at its end"
+            );
         }
     }
 
@@ -202,9 +204,12 @@ impl Writer {
                 return Err(fault);
             }
         };
-        let bytes = last_mark.bytes_through.saturating_sub(self.extent.last_mark.bytes_through);
+        let bytes = last_mark
+            .bytes_through
+            .saturating_sub(self.extent.last_mark.bytes_through);
         self.extent = self.storage.extent();
-        self.published.on_committed(self.extent.last, group.len(), bytes);
+        self.published
+            .on_committed(self.extent.last, group.len(), bytes);
         self.published.on_oldest(self.extent.trimmed_through.next());
         Ok(group)
     }
@@ -260,9 +265,10 @@ impl Writer {
 
     fn is_first(&mut self, id: &str, position: Position) -> Result<bool, StorageError> {
         // A publisher may send back an id that this hub made.
-        let sealed = self.seal.open(id).is_some_and(|sealed| {
-            sealed > self.extent.trimmed_through && sealed < position
-        });
+        let sealed = self
+            .seal
+            .open(id)
+            .is_some_and(|sealed| sealed > self.extent.trimmed_through && sealed < position);
         Ok(!sealed && self.storage.first_of(id)?.is_none())
     }
 
@@ -307,7 +313,10 @@ impl Writer {
                 self.published.on_health(Health::Poisoned { reason });
             }
             (Phase::Ok, false) => {
-                tracing::warn!(error = line, "the history refuses updates until this is mended");
+                tracing::warn!(
+                    error = line,
+                    "the history refuses updates until this is mended"
+                );
                 self.phase = Phase::Refusing(Arc::new(fault));
                 self.published.on_health(Health::Refusing { reason });
             }
@@ -331,8 +340,12 @@ impl Phase {
     fn append_error(&self) -> Option<AppendError> {
         match self {
             Self::Ok => None,
-            Self::Refusing(cause) => Some(AppendError::Refused { cause: Arc::clone(cause) }),
-            Self::Poisoned(cause) => Some(AppendError::Poisoned { cause: Arc::clone(cause) }),
+            Self::Refusing(cause) => Some(AppendError::Refused {
+                cause: Arc::clone(cause),
+            }),
+            Self::Poisoned(cause) => Some(AppendError::Poisoned {
+                cause: Arc::clone(cause),
+            }),
         }
     }
 }
@@ -342,6 +355,3 @@ const TRIM_UPDATES_MAX: u64 = 512;
 
 /// Most bytes of updates that one slice removes, unless a single update has more.
 const TRIM_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-#[cfg(test)]
-mod tests;

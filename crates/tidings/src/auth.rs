@@ -149,7 +149,12 @@ impl Authority {
         let alg = match parts.header.find("alg") {
             None => return Err(TokenError::AlgMissing),
             Some(Json::String(alg)) => alg,
-            Some(_) => return Err(TokenError::ClaimType { claim: "alg", expected: "a string" }),
+            Some(_) => {
+                return Err(TokenError::ClaimType {
+                    claim: "alg",
+                    expected: "a string",
+                });
+            }
         };
         if alg.eq_ignore_ascii_case("none") {
             return Err(TokenError::AlgNone);
@@ -157,11 +162,23 @@ impl Authority {
         let iss = match parts.claims.find("iss") {
             None => return Err(TokenError::IssMissing),
             Some(Json::String(iss)) => iss,
-            Some(_) => return Err(TokenError::ClaimType { claim: "iss", expected: "a string" }),
+            Some(_) => {
+                return Err(TokenError::ClaimType {
+                    claim: "iss",
+                    expected: "a string",
+                });
+            }
         };
-        let of_issuer = || self.options.issuers.iter().filter(|key| *key.issuer == **iss);
+        let of_issuer = || {
+            self.options
+                .issuers
+                .iter()
+                .filter(|key| *key.issuer == **iss)
+        };
         if of_issuer().next().is_none() {
-            return Err(TokenError::IssUnknown { found: iss.as_str().into() });
+            return Err(TokenError::IssUnknown {
+                found: iss.as_str().into(),
+            });
         }
         let for_role: Vec<&Issuer> = of_issuer().filter(|key| key.serves(role)).collect();
         if for_role.is_empty() {
@@ -174,18 +191,27 @@ impl Authority {
             .filter(|key| Some(key.key.algorithm()) == algorithm)
             .collect();
         if keys.is_empty() {
-            let mut accepted: Vec<_> =
-                for_role.iter().map(|key| key.key.algorithm().name()).collect();
+            let mut accepted: Vec<_> = for_role
+                .iter()
+                .map(|key| key.key.algorithm().name())
+                .collect();
             accepted.dedup();
             let accepted = accepted.join(", ").into();
-            return Err(TokenError::AlgNotAllowed { found: alg.as_str().into(), accepted });
+            return Err(TokenError::AlgNotAllowed {
+                found: alg.as_str().into(),
+                accepted,
+            });
         }
         // The key's name is a hint only: it changes the order, never the set.
         let kid = parts.header.find("kid").and_then(Json::as_str);
         keys.sort_by_key(|key| kid.is_none() || key.kid.as_deref() != kid);
         let signed = parts.signed.as_bytes();
-        let signer = keys.into_iter().find(|key| key.key.verifies(signed, &parts.signature));
-        signer.map(|key| Arc::clone(&key.issuer)).ok_or(TokenError::Signature)
+        let signer = keys
+            .into_iter()
+            .find(|key| key.key.verifies(signed, &parts.signature));
+        signer
+            .map(|key| Arc::clone(&key.issuer))
+            .ok_or(TokenError::Signature)
     }
 }
 
@@ -220,9 +246,14 @@ impl<'a> Parts<'a> {
     /// RFC 7515, 5.2 and 7.1.
     pub fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::TooLong { bytes: token.len(), max: TOKEN_BYTES_MAX });
+            return Err(TokenError::TooLong {
+                bytes: token.len(),
+                max: TOKEN_BYTES_MAX,
+            });
         }
-        let not_three = || TokenError::NotThreeParts { count: token.split('.').count() };
+        let not_three = || TokenError::NotThreeParts {
+            count: token.split('.').count(),
+        };
         let (signed, signature) = token.rsplit_once('.').ok_or_else(not_three)?;
         let (header, claims) = signed.split_once('.').ok_or_else(not_three)?;
         if claims.contains('.') {
@@ -250,12 +281,19 @@ fn check_typ(header: &Object) -> Result<(), TokenError> {
     let found = match header.find("typ") {
         None => return Err(TokenError::TypMissing),
         Some(Json::String(typ)) => typ,
-        Some(_) => return Err(TokenError::ClaimType { claim: "typ", expected: "a string" }),
+        Some(_) => {
+            return Err(TokenError::ClaimType {
+                claim: "typ",
+                expected: "a string",
+            });
+        }
     };
     if TYPES.iter().any(|typ| typ.eq_ignore_ascii_case(found)) {
         return Ok(());
     }
-    Err(TokenError::Typ { found: found.as_str().into() })
+    Err(TokenError::Typ {
+        found: found.as_str().into(),
+    })
 }
 
 fn object(part: Part, text: &str) -> Result<Object, TokenError> {
@@ -269,7 +307,9 @@ fn object(part: Part, text: &str) -> Result<Object, TokenError> {
 }
 
 fn decode(part: Part, text: &str) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_position| TokenError::Base64 { part })
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_position| TokenError::Base64 { part })
 }
 
 /// Longest token that is looked at, in bytes.

@@ -28,8 +28,6 @@ pub mod show;
 /// Everything the server needs to know, checked. Made by [`check::check`] or by `cli/dev.rs`.
 #[derive(Debug)]
 pub struct Config {
-    /// Whether this is a developer's hub or one for production.
-    pub mode: Mode,
     /// Addresses that subscribers and publishers connect to. Never empty.
     pub listens: Vec<Listen>,
     /// Certificate files. Always there if a listener of `listens` asks for TLS.
@@ -71,15 +69,6 @@ pub struct Config {
     pub explain_refusals: bool,
     /// Ready-made tokens for the built-in pages. Only in dev.
     pub dev: Option<DevTokens>,
-}
-
-/// Whether this is a developer's hub or one for production.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// `tidings dev`: loopback only, generated keys, refusals explained.
-    Dev,
-    /// `tidings serve`: everything said by a file and the environment.
-    Serve,
 }
 
 /// One address to listen on.
@@ -230,13 +219,20 @@ pub fn load(
     let text = path.and_then(|path| match std::fs::read_to_string(path) {
         Ok(text) => Some((path, text)),
         Err(source) => {
-            errors.push(error::ConfigError::Unreadable { path: path.to_owned(), source });
+            errors.push(error::ConfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            });
             None
         }
     });
     let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));
     let settings = settings::Settings::read(file, variables, &mut errors);
-    if errors.is_empty() { Ok(settings) } else { Err(error::ConfigErrors(errors)) }
+    if errors.is_empty() {
+        Ok(settings)
+    } else {
+        Err(error::ConfigErrors(errors))
+    }
 }
 
 /// Where the configuration is looked for when no file is named.

@@ -26,6 +26,11 @@ use self::subscribe::EventStream;
 use crate::session::socket::StreamBody;
 use crate::shard::Shard;
 
+/// The safe method whose request has a body; RFC 10008.
+const QUERY: &str = "QUERY";
+/// What the hub's URL answers to.
+const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
+
 /// The body of an answer: whole, or an HTTP/2 event stream.
 pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
 
@@ -33,8 +38,6 @@ pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Visit {
     pub(crate) peer: SocketAddr,
-    /// Whether the connection is encrypted by this server.
-    pub(crate) secure: bool,
     /// Whether it came by the operators' listener.
     pub(crate) admin: bool,
 }
@@ -109,11 +112,13 @@ async fn dispatch(
     let method = request.method().clone();
     let reading = method == Method::GET || method == Method::HEAD;
     let response = match route {
-        Route::Hub if reading => return subscribe::hub(shard, &request).await,
+        Route::Hub if reading || method.as_str() == QUERY => {
+            return subscribe::hub(shard, request).await;
+        }
         Route::Hub if method == Method::POST => publish::hub(shard, request).await?,
         Route::Hub if method == Method::OPTIONS => cors::preflight(),
-        Route::Hub => return Err(Problem::method_not_allowed("GET, HEAD, POST, OPTIONS")),
-        Route::ChatEvents if reading => return subscribe::chat(shard, &request).await,
+        Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
+        Route::ChatEvents if reading => return subscribe::chat(shard, request).await,
         Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,
         Route::DevToken if method == Method::POST => dev::token(shard, request).await?,
         Route::ChatBroadcast | Route::DevToken => {

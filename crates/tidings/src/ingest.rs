@@ -108,7 +108,9 @@ impl Ingest {
     fn check(&self, form: PublishForm) -> Result<Draft, PublishError> {
         let topics: Result<Vec<Topic>, PublishError> =
             form.topics.into_iter().map(|text| self.check_topic(text)).collect();
-        let id = form.id.as_deref().map(EventId::parse).transpose().map_err(PublishError::Id)?;
+        // A form with an empty field for it means the same as one without.
+        let id = form.id.as_deref().filter(|id| !id.is_empty());
+        let id = id.map(EventId::parse).transpose().map_err(PublishError::Id)?;
         let event_type = match form.event_type.as_deref() {
             // An empty type is what an absent one means (WHATWG HTML, "Interpreting an event stream").
             None | Some("") => None,

@@ -124,7 +124,7 @@ impl Metrics {
     pub(crate) fn render(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
-        drop(text::encode(&mut out, &self.registry));
+        text::encode(&mut out, &self.registry).ok();
         out
     }
 }

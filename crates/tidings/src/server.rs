@@ -112,7 +112,7 @@ impl Hub {
         let mut shards = Vec::with_capacity(receivers.len());
         for (index, receiver) in receivers.into_iter().enumerate() {
             let doors = doors.get_mut(index).map(std::mem::take).unwrap_or_default();
-            shards.push(shard::start(index, Arc::clone(&shared), doors, receiver)?);
+            shards.push(shard::start(index, Arc::clone(&shared), last, doors, receiver)?);
         }
         Ok(Self { shared, certificate, shards, router: router_thread })
     }

@@ -330,7 +330,7 @@ impl Session {
         if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
             // The phase is Closing, so a full socket ends this at once instead of waiting.
             let farewell = self.send_all(Bytes::from_static(LAST_CHUNK), FAREWELL);
-            drop(farewell.await);
+            farewell.await.ok();
         }
         self.socket.finish();
     }
@@ -372,7 +372,7 @@ async fn live(
         Opening::Head(head) => session.send_all(head, shard.stall()).await?,
         Opening::Response { ready, prelude } => {
             // The request may be gone: then the body is dropped, which the next step sees.
-            drop(ready.send(()));
+            ready.send(()).ok();
             session.send_all(prelude, shard.stall()).await?;
         }
     }

@@ -156,7 +156,8 @@ pub(crate) struct Shard {
     draining: watch::Sender<bool>,
 }
 
-/// Starts a shard's thread.
+/// Starts a shard's thread. `last` is where the history stood before any shard could publish: the
+/// batches in the inbox continue there.
 ///
 /// # Errors
 ///
@@ -164,6 +165,7 @@ pub(crate) struct Shard {
 pub(crate) fn start(
     index: usize,
     shared: Arc<Shared>,
+    last: Position,
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) -> io::Result<JoinHandle<()>> {
@@ -173,7 +175,7 @@ pub(crate) fn start(
     std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         match runtime {
-            Ok(runtime) => runtime.block_on(run(index, shared, doors, inbox)),
+            Ok(runtime) => runtime.block_on(run(index, shared, last, doors, inbox)),
             Err(error) => tracing::error!(%error, index, "a shard could not start"),
         }
     })
@@ -182,11 +184,11 @@ pub(crate) fn start(
 async fn run(
     index: usize,
     shared: Arc<Shared>,
+    last: Position,
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) {
     let keep_alive = shared.config.subscribe.keep_alive;
-    let last = shared.history.bounds().last;
     let ring = Ring::new(last, shared.config.ring_bytes);
     let engine = Engine::new(
         shared.config.hub.clone(),

@@ -5,7 +5,13 @@ use crate::limits::EVENT_ID_BYTES_MAX;
 
 #[test]
 fn any_visible_text_is_an_id() {
-    for text in ["1", "urn:uuid:e1ee88e2-532a-4d6f-ba70-f0f8bd584022", "a#b", "Earliest", "é"] {
+    for text in [
+        "1",
+        "urn:uuid:e1ee88e2-532a-4d6f-ba70-f0f8bd584022",
+        "a#b",
+        "Earliest",
+        "é",
+    ] {
         assert_eq!(EventId::parse(text).unwrap().as_str(), text);
     }
 }
@@ -28,8 +34,14 @@ fn an_id_that_would_break_a_header_or_an_event_is_refused() {
 #[test]
 fn a_long_id_is_refused() {
     assert!(EventId::parse(&"a".repeat(EVENT_ID_BYTES_MAX)).is_ok());
-    let error = EventIdError::TooLong { bytes: EVENT_ID_BYTES_MAX + 1, max: EVENT_ID_BYTES_MAX };
-    assert_eq!(EventId::parse(&"a".repeat(EVENT_ID_BYTES_MAX + 1)), Err(error));
+    let error = EventIdError::TooLong {
+        bytes: EVENT_ID_BYTES_MAX + 1,
+        max: EVENT_ID_BYTES_MAX,
+    };
+    assert_eq!(
+        EventId::parse(&"a".repeat(EVENT_ID_BYTES_MAX + 1)),
+        Err(error)
+    );
 }
 
 #[test]

@@ -17,8 +17,14 @@ fn the_default_allows_nothing() {
 #[test]
 fn every_topic_must_be_granted_for_publishing() {
     let grants = Grants::new(matchers(&["a", "https://e.com/:id"]), vec![], vec![]).unwrap();
-    assert_eq!(grants.allows_publish(&subjects(&["a", "https://e.com/1"])), Ok(()));
-    assert_eq!(grants.allows_publish(&subjects(&["a", "https://e.com/1", "b"])), Err(2));
+    assert_eq!(
+        grants.allows_publish(&subjects(&["a", "https://e.com/1"])),
+        Ok(())
+    );
+    assert_eq!(
+        grants.allows_publish(&subjects(&["a", "https://e.com/1", "b"])),
+        Err(2)
+    );
     assert!(!grants.allows_read(&subjects(&["a"])));
 }
 
@@ -62,17 +68,29 @@ fn the_first_rule_that_matches_gives_the_payload() {
 fn a_token_that_says_too_much_is_refused() {
     let max = TOKEN_DETAILS_MAX;
     let rules = vec![rule("a", None); max + 1];
-    let error = GrantsError::TooManyDetails { count: max + 1, max };
+    let error = GrantsError::TooManyDetails {
+        count: max + 1,
+        max,
+    };
     assert_eq!(Grants::new(vec![], vec![], rules), Err(error));
     let max = TOKEN_MATCHERS_MAX;
     let many = vec![matcher("a"); max + 1];
-    let error = GrantsError::TooManyMatchers { count: max + 1, max };
-    assert_eq!(Grants::new(many.clone(), vec![], vec![]), Err(error.clone()));
+    let error = GrantsError::TooManyMatchers {
+        count: max + 1,
+        max,
+    };
+    assert_eq!(
+        Grants::new(many.clone(), vec![], vec![]),
+        Err(error.clone())
+    );
     assert_eq!(Grants::new(vec![], many, vec![]), Err(error));
 }
 
 fn rule(topic: &str, payload: Option<&str>) -> PayloadRule {
-    PayloadRule { topics: matchers(&[topic]), payload: payload.map(Into::into) }
+    PayloadRule {
+        topics: matchers(&[topic]),
+        payload: payload.map(Into::into),
+    }
 }
 
 fn matchers(texts: &[&str]) -> Vec<Matcher> {
@@ -81,7 +99,11 @@ fn matchers(texts: &[&str]) -> Vec<Matcher> {
 
 fn matcher(text: &str) -> Matcher {
     let pattern = text.contains(":id") || text.ends_with("/*");
-    let kind = if pattern { MatcherType::UrlPattern } else { MatcherType::Exact };
+    let kind = if pattern {
+        MatcherType::UrlPattern
+    } else {
+        MatcherType::Exact
+    };
     Matcher::parse(kind, text, &hub()).unwrap()
 }
 

@@ -46,7 +46,10 @@ fn who_left_receives_nothing() {
 #[test]
 fn another_generation_is_another_subscriber() {
     let mut hub = Hub::new();
-    let later = SubscriberId { slot: 1, generation: 1 };
+    let later = SubscriberId {
+        slot: 1,
+        generation: 1,
+    };
     hub.join(subscriber(1), &[matcher(1)]);
     hub.join(later, &[matcher(1)]);
     hub.leave(subscriber(1), &[matcher(1)]);
@@ -110,7 +113,10 @@ fn check(hub: &Hub, matching: &[u32], expected: &[u32]) {
 }
 
 fn subscriber(slot: u32) -> SubscriberId {
-    SubscriberId { slot, generation: 0 }
+    SubscriberId {
+        slot,
+        generation: 0,
+    }
 }
 
 fn matcher(number: u32) -> MatcherId {

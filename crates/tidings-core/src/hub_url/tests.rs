@@ -20,14 +20,32 @@ fn any_other_url_is_refused() {
     let refused = |text| HubUrl::parse(text).unwrap_err();
     assert!(matches!(refused("/hub"), HubUrlError::Syntax(_)));
     assert!(matches!(refused("https://["), HubUrlError::Syntax(_)));
-    assert_eq!(refused("ftp://e.com/hub"), HubUrlError::Scheme { scheme: "ftp".into() });
-    assert_eq!(refused("urn:x:y"), HubUrlError::Scheme { scheme: "urn".into() });
+    assert_eq!(
+        refused("ftp://e.com/hub"),
+        HubUrlError::Scheme {
+            scheme: "ftp".into()
+        }
+    );
+    assert_eq!(
+        refused("urn:x:y"),
+        HubUrlError::Scheme {
+            scheme: "urn".into()
+        }
+    );
     assert_eq!(refused("https://a@e.com/hub"), HubUrlError::Credentials);
     assert_eq!(refused("https://:b@e.com/hub"), HubUrlError::Credentials);
     assert_eq!(refused("https://e.com/hub?a"), HubUrlError::QueryOrFragment);
     assert_eq!(refused("https://e.com/hub#a"), HubUrlError::QueryOrFragment);
-    assert_eq!(refused("https://e.com"), HubUrlError::Path { path: "/".into() });
-    assert_eq!(refused("https://e.com/hub/"), HubUrlError::Path { path: "/hub/".into() });
+    assert_eq!(
+        refused("https://e.com"),
+        HubUrlError::Path { path: "/".into() }
+    );
+    assert_eq!(
+        refused("https://e.com/hub/"),
+        HubUrlError::Path {
+            path: "/hub/".into()
+        }
+    );
     assert!(matches!(
         refused(&format!("https://e.com/{}", "a".repeat(3000))),
         HubUrlError::TooLong { .. }
@@ -38,7 +56,10 @@ fn any_other_url_is_refused() {
 fn references_are_relative_to_the_hub() {
     let hub = hub();
     let resolve = |text| hub.resolve(text).map(String::from);
-    assert_eq!(resolve("books/1").unwrap(), "https://e.com/.well-known/books/1");
+    assert_eq!(
+        resolve("books/1").unwrap(),
+        "https://e.com/.well-known/books/1"
+    );
     assert_eq!(resolve("/books/1").unwrap(), "https://e.com/books/1");
     assert_eq!(resolve("urn:isbn:1").unwrap(), "urn:isbn:1");
     assert_eq!(resolve("//["), None);

@@ -10,8 +10,9 @@ use crate::position::Position;
 #[test]
 fn an_id_of_fixed_keys_never_changes() {
     // Ids are stored by subscribers: another spelling of the same position would lose them.
-    let ids: Vec<String> =
-        [1, 2, u64::MAX].map(|n| seal().seal(Position::new(n)).to_string()).to_vec();
+    let ids: Vec<String> = [1, 2, u64::MAX]
+        .map(|n| seal().seal(Position::new(n)).to_string())
+        .to_vec();
     expect![[r#"
         [
             "urn:uuid:e46cac21-79b4-87d9-af15-df5085cad1e9",
@@ -55,7 +56,9 @@ fn another_spelling_of_an_id_is_refused() {
 
 #[test]
 fn every_changed_bit_is_noticed() {
-    let id = Uuid::parse_str(seal().seal(Position::new(7)).as_str()).unwrap().as_u128();
+    let id = Uuid::parse_str(seal().seal(Position::new(7)).as_str())
+        .unwrap()
+        .as_u128();
     for bit in 0..128 {
         let forged = Uuid::from_u128(id ^ (1 << bit)).urn().to_string();
         assert_eq!(seal().open(&forged), None, "bit {bit}");
@@ -66,14 +69,21 @@ fn every_changed_bit_is_noticed() {
 fn an_id_of_another_epoch_is_unknown() {
     let other = IdSeal::new([9; 32]);
     for number in 0..1000 {
-        assert_eq!(other.open(seal().seal(Position::new(number)).as_str()), None);
+        assert_eq!(
+            other.open(seal().seal(Position::new(number)).as_str()),
+            None
+        );
     }
 }
 
 #[test]
 fn neighbours_do_not_look_alike() {
-    let one = Uuid::parse_str(seal().seal(Position::new(1)).as_str()).unwrap().as_u128();
-    let two = Uuid::parse_str(seal().seal(Position::new(2)).as_str()).unwrap().as_u128();
+    let one = Uuid::parse_str(seal().seal(Position::new(1)).as_str())
+        .unwrap()
+        .as_u128();
+    let two = Uuid::parse_str(seal().seal(Position::new(2)).as_str())
+        .unwrap()
+        .as_u128();
     assert!((one ^ two).count_ones() > 30);
 }
 

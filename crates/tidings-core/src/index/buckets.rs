@@ -88,7 +88,10 @@ impl Buckets {
             None => &mut bucket.plain,
         };
         group.insert(id, scope, entries);
-        Home { bucket: place, anchor }
+        Home {
+            bucket: place,
+            anchor,
+        }
     }
 
     /// `entries` does not contain the pattern any more.
@@ -128,12 +131,7 @@ impl Buckets {
     }
 
     /// Appends the patterns that match `url`; one may be appended more than once.
-    pub(super) fn matching(
-        &self,
-        url: &Parts,
-        entries: &Slab<Entry>,
-        out: &mut Vec<MatcherId>,
-    ) {
+    pub(super) fn matching(&self, url: &Parts, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         let segments = url.segments();
         let mut ask = |bucket: &Bucket, directory: usize, scope| {
             bucket.plain.matching(url, scope, entries, out);
@@ -174,15 +172,21 @@ impl Buckets {
     /// Returns the bucket with this key, made if it is not there.
     fn place(&mut self, key: Key) -> usize {
         let hash = key.hash(&self.hashing);
-        let found = self
-            .by_key
-            .find(hash, |&place| self.keyed.get(place).is_some_and(|bucket| bucket.key == key));
+        let found = self.by_key.find(hash, |&place| {
+            self.keyed
+                .get(place)
+                .is_some_and(|bucket| bucket.key == key)
+        });
         if let Some(&place) = found {
             return place;
         }
-        let place = self.keyed.insert(Bucket { key, ..Bucket::default() });
+        let place = self.keyed.insert(Bucket {
+            key,
+            ..Bucket::default()
+        });
         let (keyed, hashing) = (&self.keyed, &self.hashing);
-        self.by_key.insert_unique(hash, place, |&place| rehash(keyed, hashing, place));
+        self.by_key
+            .insert_unique(hash, place, |&place| rehash(keyed, hashing, place));
         place
     }
 
@@ -196,7 +200,8 @@ impl Buckets {
         let len = self.keyed.len();
         if self.by_key.capacity() > SHRINK_FROM && len < self.by_key.capacity() / 4 {
             let (keyed, hashing) = (&self.keyed, &self.hashing);
-            self.by_key.shrink_to(len * 2, |&place| rehash(keyed, hashing, place));
+            self.by_key
+                .shrink_to(len * 2, |&place| rehash(keyed, hashing, place));
         }
         if self.keyed.capacity() > SHRINK_FROM && len < self.keyed.capacity() / 4 {
             self.keyed.shrink_to_fit();
@@ -232,7 +237,11 @@ impl Key {
     }
 
     fn origin(&self) -> Origin<'_> {
-        Origin { protocol: &self.protocol, hostname: &self.hostname, port: &self.port }
+        Origin {
+            protocol: &self.protocol,
+            hostname: &self.hostname,
+            port: &self.port,
+        }
     }
 
     fn hash(&self, hashing: &RandomState) -> u64 {
@@ -309,17 +318,26 @@ fn directories(path: &str) -> impl Iterator<Item = Directory<'_>> {
     path.match_indices('/').filter_map(move |(slash, _)| {
         let last = path.get(start..=slash)?;
         start = slash + 1;
-        Some(Directory { all: path.get(..=slash)?, last })
+        Some(Directory {
+            all: path.get(..=slash)?,
+            last,
+        })
     })
 }
 
 fn rehash(keyed: &Slab<Bucket>, hashing: &RandomState, place: usize) -> u64 {
-    keyed.get(place).map_or(0, |bucket| bucket.key.hash(hashing))
+    keyed
+        .get(place)
+        .map_or(0, |bucket| bucket.key.hash(hashing))
 }
 
 /// Returns the first component that patterns of one bucket can differ in.
 fn scope(keyed: bool) -> Component {
-    if keyed { Component::Pathname } else { Component::Protocol }
+    if keyed {
+        Component::Pathname
+    } else {
+        Component::Protocol
+    }
 }
 
 /// Slashes in the beginning of a path that buckets are told apart by; a bound on how many a topic

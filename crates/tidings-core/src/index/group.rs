@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! few:    up to 63, one by one
-//! tiers:  64 … 64, 128 … TIER_MAX, TIER_MAX, …
+//! tiers:  64, TIER_MAX, TIER_MAX, …
 //! ```
 //!
 //! When the few are too many they become a tier, together with the tiers that are no larger, as in
@@ -73,8 +73,14 @@ impl Group {
             }
             return;
         }
-        let Some(index) = self.tiers.iter_mut().position(|tier| tier.bury(id)) else { return };
-        if self.tiers.get(index).is_none_or(|tier| tier.dead * 2 < tier.patterns.len()) {
+        let Some(index) = self.tiers.iter_mut().position(|tier| tier.bury(id)) else {
+            return;
+        };
+        if self
+            .tiers
+            .get(index)
+            .is_none_or(|tier| tier.dead * 2 < tier.patterns.len())
+        {
             return;
         }
         let left = self.tiers.swap_remove(index).into_alive();
@@ -104,7 +110,9 @@ impl Group {
             if !candidates.matched_any() {
                 continue;
             }
-            let found = candidates.iter().filter_map(|index| tier.patterns.get(index));
+            let found = candidates
+                .iter()
+                .filter_map(|index| tier.patterns.get(index));
             let alive = found.filter(|member| member.life == Life::Alive);
             out.extend(alive.map(|member| member.id).filter(matches));
         }
@@ -127,7 +135,9 @@ impl Group {
 
 impl Tier {
     fn new(patterns: &[MatcherId], scope: Component, entries: &Slab<Entry>) -> Self {
-        let filters = patterns.iter().filter_map(|&id| Some(pattern(entries, id)?.filter(scope)));
+        let filters = patterns
+            .iter()
+            .filter_map(|&id| Some(pattern(entries, id)?.filter(scope)));
         let set = RegexSetBuilder::new(filters)
             .size_limit(SET_BYTES_MAX)
             .dfa_size_limit(SET_CACHE_BYTES_MAX)
@@ -135,8 +145,15 @@ impl Tier {
             .ok()
             // Were one missing, all after it would be taken for their neighbours.
             .filter(|set| set.len() == patterns.len());
-        let alive = |&id| Member { id, life: Life::Alive };
-        Self { patterns: patterns.iter().map(alive).collect(), dead: 0, set }
+        let alive = |&id| Member {
+            id,
+            life: Life::Alive,
+        };
+        Self {
+            patterns: patterns.iter().map(alive).collect(),
+            dead: 0,
+            set,
+        }
     }
 
     fn alive(&self) -> usize {
@@ -144,7 +161,10 @@ impl Tier {
     }
 
     fn alive_ids(&self) -> impl Iterator<Item = MatcherId> {
-        self.patterns.iter().filter(|member| member.life == Life::Alive).map(|member| member.id)
+        self.patterns
+            .iter()
+            .filter(|member| member.life == Life::Alive)
+            .map(|member| member.id)
     }
 
     fn into_alive(self) -> Vec<MatcherId> {
@@ -157,7 +177,10 @@ impl Tier {
         let Ok(index) = self.patterns.binary_search_by_key(&id, |member| member.id) else {
             return false;
         };
-        let alive = self.patterns.get_mut(index).filter(|member| member.life == Life::Alive);
+        let alive = self
+            .patterns
+            .get_mut(index)
+            .filter(|member| member.life == Life::Alive);
         let Some(member) = alive else { return false };
         member.life = Life::Dead;
         self.dead += 1;
@@ -175,11 +198,11 @@ fn pattern(entries: &Slab<Entry>, id: MatcherId) -> Option<&UrlPattern> {
 /// From here on patterns are not tested one by one.
 const FEW_MAX: usize = 64;
 
-/// Patterns in one set. Compiling that many takes about FIXME milliseconds.
-const TIER_MAX: usize = 256;
+/// Patterns in one set. Compiling that many takes one to three milliseconds (`benches/matching.rs`).
+const TIER_MAX: usize = 128;
 
 /// Bytes that one set's program may take.
-const SET_BYTES_MAX: usize = 4 * 1024 * 1024;
+const SET_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that one set may use to remember what it has worked out.
-const SET_CACHE_BYTES_MAX: usize = 1024 * 1024;
+const SET_CACHE_BYTES_MAX: usize = 512 * 1024;

@@ -29,8 +29,15 @@ fn equal_matchers_share_an_id_until_the_last_is_released() {
 #[test]
 fn ids_come_sorted_and_once() {
     let mut index = MatcherIndex::new();
-    let last = [pattern("/:x"), pattern("/a"), exact("/a"), exact("*"), pattern("*"), exact("/b")]
-        .map(|matcher| index.intern(&matcher));
+    let last = [
+        pattern("/:x"),
+        pattern("/a"),
+        exact("/a"),
+        exact("*"),
+        pattern("*"),
+        exact("/b"),
+    ]
+    .map(|matcher| index.intern(&matcher));
     let mut expected = last[..5].to_vec();
     expected.sort_unstable();
     assert_eq!(matching(&mut index, &["/a", "/a", "/c"]), expected);
@@ -59,13 +66,23 @@ fn thousands_of_one_kind_are_found_one_by_one() {
     ] {
         let mut index = MatcherIndex::new();
         let text = |number: u32| shape.replace('#', &format!("{number:04}"));
-        let ids: Vec<MatcherId> =
-            (0..1500).map(|number| index.intern(&pattern(&text(number)))).collect();
+        let ids: Vec<MatcherId> = (0..1500)
+            .map(|number| index.intern(&pattern(&text(number))))
+            .collect();
         for number in [0, 63, 64, 700, 1499] {
             let topic = text(number)
-                .replace(":kind", "k").replace(":id", "i").replace(":a", "a").replace(":b", "b")
-                .replace("{s}?", "").replace('\\', "").replace('*', "w");
-            assert_eq!(matching(&mut index, &[&topic]), [ids[number as usize]], "{topic}");
+                .replace(":kind", "k")
+                .replace(":id", "i")
+                .replace(":a", "a")
+                .replace(":b", "b")
+                .replace("{s}?", "")
+                .replace('\\', "")
+                .replace('*', "w");
+            assert_eq!(
+                matching(&mut index, &[&topic]),
+                [ids[number as usize]],
+                "{topic}"
+            );
             index.release(ids[number as usize]);
             assert!(matching(&mut index, &[&topic]).is_empty(), "{topic}");
         }
@@ -93,7 +110,11 @@ fn memory_comes_back() {
     assert!(index.entries.capacity() <= 1024);
     assert!(index.by_text.capacity() <= 1024);
     assert_eq!(format!("{:?}", index.buckets).matches("Member").count(), 0);
-    assert!(format!("{:?}", index.buckets).len() < 2000, "{:?}", index.buckets);
+    assert!(
+        format!("{:?}", index.buckets).len() < 2000,
+        "{:?}",
+        index.buckets
+    );
 }
 
 proptest! {
@@ -133,7 +154,10 @@ proptest! {
 
 #[track_caller]
 fn agree(index: &mut MatcherIndex, model: &BTreeMap<MatcherId, (Matcher, u32)>, topics: &[String]) {
-    let all: Vec<Subject> = topics.iter().map(|topic| Subject::from_text(topic, &hub())).collect();
+    let all: Vec<Subject> = topics
+        .iter()
+        .map(|topic| Subject::from_text(topic, &hub()))
+        .collect();
     let lists = all.chunks(1).chain(std::iter::once(all.as_slice()));
     for subjects in lists {
         let expected: Vec<MatcherId> = model
@@ -174,13 +198,18 @@ fn a_topic() -> impl Strategy<Value = String> {
         6 => Just("https://e.com"), 1 => Just("http://e.com"), 1 => Just("urn:a"), 1 => Just(""),
         1 => Just("https://["),
     ];
-    (origin, proptest::collection::vec("/[abc]?|-[a-z]{1,2}|[ab]|\\?[ab]", 0..5))
+    (
+        origin,
+        proptest::collection::vec("/[abc]?|-[a-z]{1,2}|[ab]|\\?[ab]", 0..5),
+    )
         .prop_map(|(origin, pieces)| format!("{origin}{}", pieces.concat()))
 }
 
 fn matching(index: &mut MatcherIndex, topics: &[&str]) -> Vec<MatcherId> {
-    let subjects: Vec<Subject> =
-        topics.iter().map(|topic| Subject::from_text(topic, &hub())).collect();
+    let subjects: Vec<Subject> = topics
+        .iter()
+        .map(|topic| Subject::from_text(topic, &hub()))
+        .collect();
     let mut found = vec![MatcherId(u32::MAX)];
     index.matching(&subjects, &mut found);
     found

@@ -49,10 +49,14 @@ impl UrlPattern {
             other => other,
         };
         let init = init.map_err(|error| reason(&error))?;
-        let parsed =
-            urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
-                .map_err(|error| reason(&error))?;
-        let pathname = parsed.pathname.regexp.as_ref().ok().map(|source| source.0.clone());
+        let parsed = urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
+            .map_err(|error| reason(&error))?;
+        let pathname = parsed
+            .pathname
+            .regexp
+            .as_ref()
+            .ok()
+            .map(|source| source.0.clone());
         let tests = [
             ComponentTest::new(parsed.protocol)?,
             ComponentTest::new(parsed.username)?,
@@ -63,7 +67,11 @@ impl UrlPattern {
             ComponentTest::new(parsed.search)?,
             ComponentTest::new(parsed.hash)?,
         ];
-        let mut pattern = Self { tests, directory: Box::default(), anchors: Box::default() };
+        let mut pattern = Self {
+            tests,
+            directory: Box::default(),
+            anchors: Box::default(),
+        };
         if let Some(source) = pathname {
             pattern.read_path(&source);
         }
@@ -74,7 +82,9 @@ impl UrlPattern {
     /// expression.
     fn read_path(&mut self, source: &str) {
         let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-        let Ok(path) = parser.parse(source) else { return };
+        let Ok(path) = parser.parse(source) else {
+            return;
+        };
         self.directory = directory(&path).into();
         // Those that are looked up by directory or whole path need no segment of these.
         self.anchors = if !self.has_literal_origin() {
@@ -89,7 +99,8 @@ impl UrlPattern {
     /// Returns whether every component matches.
     pub(crate) fn matches(&self, url: &Parts) -> bool {
         // The path differs most often, and any other component rarely decides.
-        self.test(Component::Pathname).matches(url.get(Component::Pathname))
+        self.test(Component::Pathname)
+            .matches(url.get(Component::Pathname))
             && Component::ALL
                 .into_iter()
                 .zip(&self.tests)
@@ -138,7 +149,16 @@ impl UrlPattern {
     }
 
     fn test(&self, component: Component) -> &ComponentTest {
-        let [protocol, username, password, hostname, port, pathname, search, hash] = &self.tests;
+        let [
+            protocol,
+            username,
+            password,
+            hostname,
+            port,
+            pathname,
+            search,
+            hash,
+        ] = &self.tests;
         match component {
             Component::Protocol => protocol,
             Component::Username => username,
@@ -160,9 +180,19 @@ enum ComponentTest {
     /// Just this.
     Literal(Box<str>),
     /// Something between two literals, without the one character.
-    Capture { prefix: Box<str>, suffix: Box<str>, without: Option<char>, may_be_empty: bool },
+    Capture {
+        prefix: Box<str>,
+        suffix: Box<str>,
+        without: Option<char>,
+        may_be_empty: bool,
+    },
     /// What the expression matches, between two literals.
-    Regex { prefix: Box<str>, suffix: Box<str>, regex: Regex, classes: Classes },
+    Regex {
+        prefix: Box<str>,
+        suffix: Box<str>,
+        regex: Regex,
+        classes: Classes,
+    },
 }
 
 /// How an expression's classes are compiled.
@@ -175,21 +205,34 @@ enum Classes {
 impl ComponentTest {
     fn new(component: urlpattern::component::Component<Source>) -> Result<Self, PatternError> {
         let matcher = component.matcher;
-        let (prefix, suffix) = (matcher.prefix.into_boxed_str(), matcher.suffix.into_boxed_str());
+        let (prefix, suffix) = (
+            matcher.prefix.into_boxed_str(),
+            matcher.suffix.into_boxed_str(),
+        );
         Ok(match matcher.inner {
             InnerMatcher::Literal { literal } => Self::Literal(literal.into()),
-            InnerMatcher::SingleCapture { filter: None, allow_empty: true }
-                if prefix.is_empty() && suffix.is_empty() =>
-            {
-                Self::Any
-            }
-            InnerMatcher::SingleCapture { filter, allow_empty } => {
-                Self::Capture { prefix, suffix, without: filter, may_be_empty: allow_empty }
-            }
+            InnerMatcher::SingleCapture {
+                filter: None,
+                allow_empty: true,
+            } if prefix.is_empty() && suffix.is_empty() => Self::Any,
+            InnerMatcher::SingleCapture {
+                filter,
+                allow_empty,
+            } => Self::Capture {
+                prefix,
+                suffix,
+                without: filter,
+                may_be_empty: allow_empty,
+            },
             InnerMatcher::RegExp { regexp } => {
                 let source = regexp.map_err(|error| reason(&error))?;
                 let (regex, classes) = compile(&source.0)?;
-                Self::Regex { prefix, suffix, regex, classes }
+                Self::Regex {
+                    prefix,
+                    suffix,
+                    regex,
+                    classes,
+                }
             }
         })
     }
@@ -198,13 +241,21 @@ impl ComponentTest {
         match self {
             Self::Any => true,
             Self::Literal(literal) => **literal == *text,
-            Self::Capture { prefix, suffix, without, may_be_empty } => {
-                between(text, prefix, suffix).is_some_and(|middle| {
-                    (*may_be_empty || !middle.is_empty())
-                        && !without.is_some_and(|character| middle.contains(character))
-                })
-            }
-            Self::Regex { prefix, suffix, regex, .. } => between(text, prefix, suffix)
+            Self::Capture {
+                prefix,
+                suffix,
+                without,
+                may_be_empty,
+            } => between(text, prefix, suffix).is_some_and(|middle| {
+                (*may_be_empty || !middle.is_empty())
+                    && !without.is_some_and(|character| middle.contains(character))
+            }),
+            Self::Regex {
+                prefix,
+                suffix,
+                regex,
+                ..
+            } => between(text, prefix, suffix)
                 .is_some_and(|middle| regex.is_match(middle.as_bytes())),
         }
     }
@@ -213,7 +264,12 @@ impl ComponentTest {
         match self {
             Self::Any => filter.push_str("(?-u:.*)"),
             Self::Literal(literal) => filter.push_str(&regex::escape(literal)),
-            Self::Capture { prefix, suffix, without, may_be_empty } => {
+            Self::Capture {
+                prefix,
+                suffix,
+                without,
+                may_be_empty,
+            } => {
                 filter.push_str(&regex::escape(prefix));
                 filter.push_str("(?-u:[^\\n");
                 if let Some(character) = without {
@@ -222,9 +278,18 @@ impl ComponentTest {
                 filter.push_str(if *may_be_empty { "]*)" } else { "]+)" });
                 filter.push_str(&regex::escape(suffix));
             }
-            Self::Regex { prefix, suffix, regex, classes } => {
+            Self::Regex {
+                prefix,
+                suffix,
+                regex,
+                classes,
+            } => {
                 filter.push_str(&regex::escape(prefix));
-                filter.push_str(if *classes == Classes::Ascii { "(?-u:" } else { "(?:" });
+                filter.push_str(if *classes == Classes::Ascii {
+                    "(?-u:"
+                } else {
+                    "(?:"
+                });
                 // Between two components, its anchors would stand in the middle of the text.
                 let source = regex.as_str();
                 let source = source.strip_prefix('^').unwrap_or(source);
@@ -269,20 +334,25 @@ impl RegExp for Source {
 fn compile(source: &str) -> Result<(Regex, Classes), PatternError> {
     let build = |unicode| {
         // Unicode classes are wide, but of their states only those for ASCII are ever entered.
-        let max = PATTERN_REGEX_BYTES_MAX * if unicode { 8 } else { 1 };
-        RegexBuilder::new(source).unicode(unicode).size_limit(max).build()
+        let max = PATTERN_REGEX_BYTES_MAX * if unicode { 16 } else { 1 };
+        RegexBuilder::new(source)
+            .unicode(unicode)
+            .size_limit(max)
+            .build()
     };
-    let ascii = build(false).map(|regex| (regex, Classes::Ascii));
-    let either = ascii.or_else(|error| match error {
+    let mut built = build(false).map(|regex| (regex, Classes::Ascii));
+    if let Err(regex::Error::Syntax(_)) = built {
         // `\p{L}` and the like exist with Unicode classes only.
-        regex::Error::Syntax(_) => build(true).map(|regex| (regex, Classes::Unicode)),
-        _ => Err(error),
-    });
-    either.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            PatternError::TooComplex { max: PATTERN_REGEX_BYTES_MAX }
+        built = build(true).map(|regex| (regex, Classes::Unicode));
+    }
+    built.map_err(|error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            PatternError::TooComplex {
+                max: PATTERN_REGEX_BYTES_MAX,
+            }
+        } else {
+            PatternError::Regexp
         }
-        _ => PatternError::Regexp,
     })
 }
 
@@ -326,8 +396,15 @@ fn groups(pattern: &str) -> usize {
 /// need the whole parser, both readings are tried and an odd pattern is refused too often.
 fn closes_unopened_bracket(pattern: &str) -> bool {
     let plain = plain_characters(pattern);
-    let Some((_, after)) = plain.split_once(':') else { return false };
-    let authority = after.strip_prefix("//").unwrap_or(after).split('/').next().unwrap_or("");
+    let Some((_, after)) = plain.split_once(':') else {
+        return false;
+    };
+    let authority = after
+        .strip_prefix("//")
+        .unwrap_or(after)
+        .split('/')
+        .next()
+        .unwrap_or("");
     let host = authority.split_once('@').map_or("", |(_, host)| host);
     closes_before_it_opens(authority) || closes_before_it_opens(host)
 }
@@ -359,7 +436,9 @@ fn plain_characters(pattern: &str) -> String {
                 None if depth == 0 => plain.push(character),
                 None => {}
             },
-            ':' if rest.as_str().starts_with(|next: char| next.is_alphabetic() || next == '_') => {}
+            ':' if rest
+                .as_str()
+                .starts_with(|next: char| next.is_alphabetic() || next == '_') => {}
             '\\' => plain.extend(rest.next().filter(|_| depth == 0)),
             _ if depth == 0 => plain.push(character),
             _ => {}
@@ -378,7 +457,9 @@ fn after_expression(text: &str) -> Option<&str> {
         match character {
             '?' if index == 0 => return None,
             '\\' => {
-                characters.next().filter(|(_, escaped)| escaped.is_ascii())?;
+                characters
+                    .next()
+                    .filter(|(_, escaped)| escaped.is_ascii())?;
             }
             '(' => {
                 characters.peek().filter(|(_, next)| *next == '?')?;
@@ -396,9 +477,16 @@ fn after_expression(text: &str) -> Option<&str> {
 
 /// Returns the literal beginning of `path`, up to and with its last slash.
 fn directory(path: &Hir) -> &str {
-    let [first, second, ..] = items(path) else { return "" };
-    let prefix = literal(second).filter(|_| is_look(first, Look::Start)).unwrap_or("");
-    prefix.rfind('/').and_then(|slash| prefix.get(..=slash)).unwrap_or("")
+    let [first, second, ..] = items(path) else {
+        return "";
+    };
+    let prefix = literal(second)
+        .filter(|_| is_look(first, Look::Start))
+        .unwrap_or("");
+    prefix
+        .rfind('/')
+        .and_then(|slash| prefix.get(..=slash))
+        .unwrap_or("")
 }
 
 /// Returns whole segments, beginning at or after byte `from`, that every match of `path` contains.
@@ -412,7 +500,11 @@ fn anchors(path: &Hir, from: usize) -> Box<[Box<str>]> {
         let Some(text) = literal(item) else { continue };
         let first = index == 1 && items.first().is_some_and(|item| is_look(item, Look::Start));
         // The last slash of the directory begins the first segment after it.
-        let text = if first { text.get(from.saturating_sub(1)..).unwrap_or("") } else { text };
+        let text = if first {
+            text.get(from.saturating_sub(1)..).unwrap_or("")
+        } else {
+            text
+        };
         let mut pieces: Vec<&str> = text.split('/').collect();
         if index + 2 != items.len() || !items.last().is_some_and(|item| is_look(item, Look::End)) {
             pieces.pop();
@@ -426,11 +518,17 @@ fn anchors(path: &Hir, from: usize) -> Box<[Box<str>]> {
 }
 
 fn items(hir: &Hir) -> &[Hir] {
-    if let HirKind::Concat(items) = hir.kind() { items } else { std::slice::from_ref(hir) }
+    if let HirKind::Concat(items) = hir.kind() {
+        items
+    } else {
+        std::slice::from_ref(hir)
+    }
 }
 
 fn literal(item: &Hir) -> Option<&str> {
-    let HirKind::Literal(literal) = item.kind() else { return None };
+    let HirKind::Literal(literal) = item.kind() else {
+        return None;
+    };
     std::str::from_utf8(&literal.0).ok()
 }
 

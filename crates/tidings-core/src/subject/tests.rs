@@ -8,8 +8,14 @@ fn a_url_falls_into_its_components() {
     let subject = subject("https://a:b@Example.com:8443/c/d?e=f#g");
     let url = subject.url().unwrap();
     let parts = Component::ALL.map(|component| url.get(component));
-    assert_eq!(parts, ["https", "a", "b", "example.com", "8443", "/c/d", "e=f", "g"]);
-    assert_eq!(url.from(Component::Protocol), "https\na\nb\nexample.com\n8443\n/c/d\ne=f\ng\n");
+    assert_eq!(
+        parts,
+        ["https", "a", "b", "example.com", "8443", "/c/d", "e=f", "g"]
+    );
+    assert_eq!(
+        url.from(Component::Protocol),
+        "https\na\nb\nexample.com\n8443\n/c/d\ne=f\ng\n"
+    );
     assert_eq!(url.from(Component::Pathname), "/c/d\ne=f\ng\n");
 }
 
@@ -32,14 +38,24 @@ fn a_relative_topic_is_relative_to_the_hub() {
 fn segments_follow_slashes() {
     let segments = |text| subject(text).url().unwrap().segments().to_vec().len();
     let paths = subject("/ab//c/");
-    assert_eq!(paths.url().unwrap().segments().to_vec(), [(1, "ab"), (5, "c")]);
+    assert_eq!(
+        paths.url().unwrap().segments().to_vec(),
+        [(1, "ab"), (5, "c")]
+    );
     assert_eq!(segments("/"), 0);
     assert_eq!(segments("urn:isbn:1"), 0);
 }
 
 #[test]
 fn components_are_ascii_whatever_the_topic_is() {
-    for text in ["https://é.com/é?é#é", "é://é/é?é#é", "é:é?é#é", "x://é:é@é/é", "x:é?é#é", "/日本"] {
+    for text in [
+        "https://é.com/é?é#é",
+        "é://é/é?é#é",
+        "é:é?é#é",
+        "x://é:é@é/é",
+        "x:é?é#é",
+        "/日本",
+    ] {
         if let Some(url) = subject(text).url() {
             assert!(url.from(Component::Protocol).is_ascii(), "{text}");
         }

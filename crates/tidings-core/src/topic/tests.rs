@@ -5,7 +5,15 @@ use crate::limits::TOPIC_BYTES_MAX;
 
 #[test]
 fn any_visible_text_is_a_topic() {
-    for text in ["a", "https://example.com/books/1", "/relative", "日本語", "**", "a b", "http://["] {
+    for text in [
+        "a",
+        "https://example.com/books/1",
+        "/relative",
+        "日本語",
+        "**",
+        "a b",
+        "http://[",
+    ] {
         assert_eq!(Topic::parse(text).unwrap().as_str(), text);
     }
 }
@@ -32,12 +40,18 @@ fn an_invisible_character_is_refused() {
 fn a_topic_may_be_as_long_as_the_limit_and_no_longer() {
     let longest = "é".repeat(TOPIC_BYTES_MAX / 2);
     assert!(Topic::parse(&longest).is_ok());
-    let error = TopicError::TooLong { bytes: TOPIC_BYTES_MAX + 1, max: TOPIC_BYTES_MAX };
+    let error = TopicError::TooLong {
+        bytes: TOPIC_BYTES_MAX + 1,
+        max: TOPIC_BYTES_MAX,
+    };
     assert_eq!(Topic::parse(&format!("{longest}a")), Err(error));
 }
 
 #[test]
 fn an_error_says_what_is_wrong() {
     let error = Topic::parse("a\u{202e}").unwrap_err().to_string();
-    assert_eq!(error, "a topic contains '\\u{202e}', a control or format character");
+    assert_eq!(
+        error,
+        "a topic contains '\\u{202e}', a control or format character"
+    );
 }

@@ -23,7 +23,10 @@ fn a_type_that_would_break_an_event_is_refused() {
     assert_eq!(EventType::parse("a\ndata: b"), Err(error));
     assert_eq!(EventType::parse(""), Err(EventTypeError::Empty));
     let long = "a".repeat(EVENT_TYPE_BYTES_MAX + 1);
-    let error = EventTypeError::TooLong { bytes: long.len(), max: EVENT_TYPE_BYTES_MAX };
+    let error = EventTypeError::TooLong {
+        bytes: long.len(),
+        max: EVENT_TYPE_BYTES_MAX,
+    };
     assert_eq!(EventType::parse(&long), Err(error));
 }
 
@@ -31,9 +34,15 @@ fn a_type_that_would_break_an_event_is_refused() {
 fn the_first_topic_is_the_canonical_one() {
     let topics = Topics::new(vec![topic("b"), topic("a")]).unwrap();
     assert_eq!(topics.canonical().as_str(), "b");
-    assert_eq!(topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(
+        topics.iter().map(Topic::as_str).collect::<Vec<_>>(),
+        ["b", "a"]
+    );
     assert_eq!(topics.len(), 2);
-    assert_eq!(Topics::one(topic("a")), Topics::new(vec![topic("a")]).unwrap());
+    assert_eq!(
+        Topics::one(topic("a")),
+        Topics::new(vec![topic("a")]).unwrap()
+    );
 }
 
 #[test]
@@ -41,7 +50,10 @@ fn an_update_is_about_something_but_not_about_everything() {
     assert_eq!(Topics::new(Vec::new()), Err(TopicsError::None));
     assert!(Topics::new(vec![topic("a"); TOPICS_PER_UPDATE_MAX]).is_ok());
     let count = TOPICS_PER_UPDATE_MAX + 1;
-    let error = TopicsError::TooMany { count, max: TOPICS_PER_UPDATE_MAX };
+    let error = TopicsError::TooMany {
+        count,
+        max: TOPICS_PER_UPDATE_MAX,
+    };
     assert_eq!(Topics::new(vec![topic("a"); count]), Err(error));
 }
 

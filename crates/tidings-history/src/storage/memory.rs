@@ -43,7 +43,11 @@ impl MemoryStorage {
             entries: VecDeque::new(),
             positions: HashMap::default(),
         };
-        Self { epoch, group: Vec::new(), kept: Arc::new(Mutex::new(kept)) }
+        Self {
+            epoch,
+            group: Vec::new(),
+            kept: Arc::new(Mutex::new(kept)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -75,7 +79,10 @@ impl Storage for MemoryStorage {
     }
 
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
-        self.group.push(Entry { update: Arc::clone(update), mark });
+        self.group.push(Entry {
+            update: Arc::clone(update),
+            mark,
+        });
         Ok(())
     }
 
@@ -86,7 +93,10 @@ impl Storage for MemoryStorage {
             kept.extent.last_mark = entry.mark;
             if let Some(id) = publisher_id(&entry.update) {
                 let id = Arc::clone(id);
-                kept.positions.entry(id).or_default().push_back(entry.update.position);
+                kept.positions
+                    .entry(id)
+                    .or_default()
+                    .push_back(entry.update.position);
             }
             kept.entries.push_back(entry);
         }
@@ -100,12 +110,17 @@ impl Storage for MemoryStorage {
 
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
         let kept = self.lock();
-        Ok(kept.index(position).and_then(|index| kept.entries.get(index)).map(|entry| entry.mark))
+        Ok(kept
+            .index(position)
+            .and_then(|index| kept.entries.get(index))
+            .map(|entry| entry.mark))
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
         let mut kept = self.lock();
-        while let Some(entry) = kept.entries.pop_front_if(|entry| entry.update.position <= through)
+        while let Some(entry) = kept
+            .entries
+            .pop_front_if(|entry| entry.update.position <= through)
         {
             kept.forget(&entry.update);
         }
@@ -138,7 +153,9 @@ impl Storage for MemoryStorage {
     }
 
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
-        Ok(Box::new(MemoryReader { kept: Arc::clone(&self.kept) }))
+        Ok(Box::new(MemoryReader {
+            kept: Arc::clone(&self.kept),
+        }))
     }
 }
 
@@ -165,7 +182,11 @@ impl StorageReader for MemoryReader {
     }
 
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        Ok(self.kept.lock().unwrap_or_else(PoisonError::into_inner).first_of(id))
+        Ok(self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first_of(id))
     }
 }
 
@@ -175,8 +196,12 @@ impl Kept {
     }
 
     fn forget(&mut self, update: &Update) {
-        let Some(id) = publisher_id(update) else { return };
-        let Some(positions) = self.positions.get_mut(id) else { return };
+        let Some(id) = publisher_id(update) else {
+            return;
+        };
+        let Some(positions) = self.positions.get_mut(id) else {
+            return;
+        };
         positions.pop_front();
         if positions.is_empty() {
             self.positions.remove(id);

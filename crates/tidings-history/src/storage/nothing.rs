@@ -19,7 +19,11 @@ impl NoStorage {
     /// Returns a history of the epoch `epoch`, starting at the first position.
     #[must_use]
     pub fn new(epoch: [u8; 32]) -> Self {
-        Self { epoch, group_end: None, extent: Extent::EMPTY }
+        Self {
+            epoch,
+            group_end: None,
+            extent: Extent::EMPTY,
+        }
     }
 }
 
@@ -49,7 +53,12 @@ impl Storage for NoStorage {
     fn commit(&mut self) -> Result<(), StorageError> {
         if let Some((last, last_mark)) = self.group_end.take() {
             let trimmed_bytes = last_mark.bytes_through;
-            self.extent = Extent { trimmed_through: last, trimmed_bytes, last, last_mark };
+            self.extent = Extent {
+                trimmed_through: last,
+                trimmed_bytes,
+                last,
+                last_mark,
+            };
         }
         Ok(())
     }

@@ -75,7 +75,9 @@ impl SqliteStorage {
             Durability::Synced => "PRAGMA synchronous = FULL",
             Durability::Deferred => "PRAGMA synchronous = NORMAL",
         };
-        self.connection.execute_batch(pragma).map_err(write_failure)?;
+        self.connection
+            .execute_batch(pragma)
+            .map_err(write_failure)?;
         self.durability = durability;
         Ok(())
     }
@@ -88,16 +90,24 @@ impl SqliteStorage {
 
     fn remove(&self, through: Position, mark: Mark) -> Result<(), StorageError> {
         self.execute("BEGIN IMMEDIATE")?;
-        let mut delete =
-            self.connection.prepare_cached(DELETE_UPDATES).map_err(write_failure)?;
-        delete.execute(params![through.get().cast_signed()]).map_err(write_failure)?;
+        let mut delete = self
+            .connection
+            .prepare_cached(DELETE_UPDATES)
+            .map_err(write_failure)?;
+        delete
+            .execute(params![through.get().cast_signed()])
+            .map_err(write_failure)?;
         for (name, value) in [
             ("trimmed_through", through.get()),
             ("trimmed_bytes", mark.bytes_through),
             ("trimmed_published_ms", mark.published_ms),
         ] {
-            let mut set = self.connection.prepare_cached(SET_META).map_err(write_failure)?;
-            set.execute(params![name, value.cast_signed()]).map_err(write_failure)?;
+            let mut set = self
+                .connection
+                .prepare_cached(SET_META)
+                .map_err(write_failure)?;
+            set.execute(params![name, value.cast_signed()])
+                .map_err(write_failure)?;
         }
         self.execute("COMMIT")
     }
@@ -105,7 +115,9 @@ impl SqliteStorage {
     /// Moves the log into the file, as far as no reader still needs the old pages.
     fn checkpoint(&mut self, mode: &str) -> Result<(), StorageError> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
-        self.connection.query_row(&pragma, [], |_| Ok(())).map_err(write_failure)?;
+        self.connection
+            .query_row(&pragma, [], |_| Ok(()))
+            .map_err(write_failure)?;
         self.log_pages = 0;
         Ok(())
     }
@@ -114,7 +126,10 @@ impl SqliteStorage {
     fn vacuum_slice(&mut self) -> Result<(), StorageError> {
         self.set_durability(Durability::Deferred)?;
         let pragma = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-        let mut statement = self.connection.prepare_cached(&pragma).map_err(write_failure)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(&pragma)
+            .map_err(write_failure)?;
         let mut rows = statement.query([]).map_err(write_failure)?;
         // Each step moves one page.
         while rows.next().map_err(write_failure)?.is_some() {}
@@ -124,7 +139,9 @@ impl SqliteStorage {
     /// Decides whether enough of the file is free to be given back.
     fn look_at_free_space(&mut self) -> Result<(), StorageError> {
         let count = |pragma: &str| {
-            let row = self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+            let row = self
+                .connection
+                .query_row(pragma, [], |row| row.get::<_, i64>(0));
             row.map_err(read_failure)
         };
         let free = count("PRAGMA freelist_count")?;
@@ -159,9 +176,14 @@ impl Storage for SqliteStorage {
     }
 
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
-        let mut statement = self.connection.prepare_cached(row::INSERT).map_err(write_failure)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(row::INSERT)
+            .map_err(write_failure)?;
         row::insert(&mut statement, update, mark).map_err(write_failure)?;
-        let before = self.group_end.map_or(self.extent.last_mark, |(_, mark)| mark);
+        let before = self
+            .group_end
+            .map_or(self.extent.last_mark, |(_, mark)| mark);
         let bytes = mark.bytes_through.saturating_sub(before.bytes_through);
         self.log_pages += bytes / PAGE_BYTES;
         if update.id_source == IdSource::Publisher {
@@ -218,7 +240,10 @@ impl Storage for SqliteStorage {
     fn probe(&mut self) -> Result<(), StorageError> {
         // Without some room in reserve, the next large update would fail at once, and health
         // would change every second.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         if let Ok(space) = rustix::fs::statvfs(folder)
             && space.f_bavail.saturating_mul(space.f_frsize) < ROOM_BYTES_MIN
@@ -229,7 +254,10 @@ impl Storage for SqliteStorage {
         self.execute("BEGIN IMMEDIATE")?;
         let written = self
             .connection
-            .execute("UPDATE meta SET value = value + 1 WHERE name = 'probes'", [])
+            .execute(
+                "UPDATE meta SET value = value + 1 WHERE name = 'probes'",
+                [],
+            )
             .map_err(write_failure)
             .and_then(|_| self.execute("COMMIT"));
         if let Err(fault) = written {
@@ -244,16 +272,22 @@ impl Storage for SqliteStorage {
         match fs::metadata(&self.path) {
             Ok(metadata) if Identity::of(&metadata) == self.identity => self.look_at_free_space(),
             // Writes to a file without a name would be acknowledged and lost.
-            Ok(_) => Err(StorageError::Replaced { path: self.path.clone() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(StorageError::Replaced { path: self.path.clone() })
-            }
+            Ok(_) => Err(StorageError::Replaced {
+                path: self.path.clone(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StorageError::Replaced {
+                path: self.path.clone(),
+            }),
             Err(error) => Err(StorageError::Unreadable(Box::new(error))),
         }
     }
 
     fn upkeep(&self) -> Upkeep {
-        if self.log_pages >= CHECKPOINT_PAGES { Upkeep::Due } else { self.free_space }
+        if self.log_pages >= CHECKPOINT_PAGES {
+            Upkeep::Due
+        } else {
+            self.free_space
+        }
     }
 
     fn maintain(&mut self) -> Result<(), StorageError> {
@@ -285,7 +319,10 @@ impl Storage for SqliteStorage {
 
 impl Identity {
     fn of(metadata: &fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
 }
 
@@ -307,6 +344,3 @@ const ROOM_BYTES_MIN: u64 = 1024 * 1024;
 const MARK: &str = "SELECT published_ms, bytes_through FROM updates WHERE position = ?1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
 const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
-
-#[cfg(test)]
-mod tests;

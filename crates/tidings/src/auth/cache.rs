@@ -27,14 +27,21 @@ type Key = (Arc<str>, Role);
 /// Says how many tokens are known, and none of them.
 impl std::fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenCache").field("tokens", &self.identities.len()).finish_non_exhaustive()
+        f.debug_struct("TokenCache")
+            .field("tokens", &self.identities.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl TokenCache {
     /// Makes an empty cache of at most `entries_max` tokens; 0 keeps none.
     pub fn new(authority: Arc<Authority>, entries_max: usize) -> Self {
-        Self { authority, identities: HashMap::default(), order: VecDeque::new(), entries_max }
+        Self {
+            authority,
+            identities: HashMap::default(),
+            order: VecDeque::new(),
+            entries_max,
+        }
     }
 
     /// Does what [`Authority::verify`] does, faster for a token seen before.

@@ -42,7 +42,9 @@ pub fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
 /// `audiences`.
 pub fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), TokenError> {
     let accepted = || audiences.join(", ").into();
-    let aud = claims.find("aud").ok_or_else(|| TokenError::AudMissing { accepted: accepted() })?;
+    let aud = claims.find("aud").ok_or_else(|| TokenError::AudMissing {
+        accepted: accepted(),
+    })?;
     let entries = match aud {
         Json::String(_) => std::slice::from_ref(aud),
         Json::Array(entries) => entries,
@@ -56,7 +58,10 @@ pub fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), Token
     if found {
         return Ok(());
     }
-    Err(TokenError::Aud { found: aud.to_string().into(), accepted: accepted() })
+    Err(TokenError::Aud {
+        found: aud.to_string().into(),
+        accepted: accepted(),
+    })
 }
 
 /// Returns `sub`, if there is one.
@@ -68,12 +73,17 @@ pub fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
     match claims.find("sub") {
         None => Ok(None),
         Some(Json::String(subject)) => Ok(Some(subject.as_str().into())),
-        Some(_) => Err(TokenError::ClaimType { claim: "sub", expected: "a string" }),
+        Some(_) => Err(TokenError::ClaimType {
+            claim: "sub",
+            expected: "a string",
+        }),
     }
 }
 
-const AUD_TYPE: TokenError =
-    TokenError::ClaimType { claim: "aud", expected: "a string or an array of strings" };
+const AUD_TYPE: TokenError = TokenError::ClaimType {
+    claim: "aud",
+    expected: "a string or an array of strings",
+};
 
 /// Which whole second a fraction counts as.
 #[derive(Clone, Copy)]
@@ -85,7 +95,10 @@ enum Rounding {
 /// Reads a numeric date in whole seconds; before 1970 is 0, beyond 64 bits the largest number.
 fn seconds(claim: &'static str, value: &Json, rounding: Rounding) -> Result<u64, TokenError> {
     let Json::Number(number) = value else {
-        return Err(TokenError::ClaimType { claim, expected: "a number" });
+        return Err(TokenError::ClaimType {
+            claim,
+            expected: "a number",
+        });
     };
     Ok(number.as_u64().unwrap_or_else(|| whole(number, rounding)))
 }
@@ -102,4 +115,3 @@ fn whole(number: &Number, rounding: Rounding) -> u64 {
         Rounding::Up => date.ceil() as u64,
     }
 }
-

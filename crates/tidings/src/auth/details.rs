@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use tidings_core::limits::{TOKEN_DETAILS_MAX, TOKEN_MATCHERS_MAX};
-use tidings_core::{
-    Grants, GrantsError, HubUrl, Matcher, MatcherError, MatcherType, PayloadRule,
-};
+use tidings_core::{Grants, GrantsError, HubUrl, Matcher, MatcherError, MatcherType, PayloadRule};
 
 use super::json::{Json, Object};
 use super::token_error::TokenError;
@@ -64,14 +62,22 @@ pub enum DetailError {
 /// The first rule that an entry of Mercure's type breaks, or the bound that is exceeded; the
 /// entries of other types are skipped.
 pub fn parse(claim: Option<&Json>, hub: &HubUrl) -> Result<Grants, TokenError> {
-    let Some(claim) = claim else { return Ok(Grants::default()) };
+    let Some(claim) = claim else {
+        return Ok(Grants::default());
+    };
     let entries = claim.as_array().ok_or(TokenError::DetailsNotArray)?;
     let details = mercure_details(entries)?;
     let mut grants = Collected::default();
     for (index, detail) in details {
-        grants.add(detail, hub).map_err(|source| TokenError::Detail { index, source })?;
+        grants
+            .add(detail, hub)
+            .map_err(|source| TokenError::Detail { index, source })?;
     }
-    Ok(Grants::new(grants.publish, grants.subscribe, grants.payloads)?)
+    Ok(Grants::new(
+        grants.publish,
+        grants.subscribe,
+        grants.payloads,
+    )?)
 }
 
 /// What the details read so far grant.
@@ -99,7 +105,10 @@ impl Collected {
         }
         if subscribe {
             self.subscribe.extend_from_slice(&matchers);
-            self.payloads.push(PayloadRule { topics: matchers, payload });
+            self.payloads.push(PayloadRule {
+                topics: matchers,
+                payload,
+            });
         }
         Ok(())
     }
@@ -131,13 +140,19 @@ fn mercure_details(entries: &[Json]) -> Result<Vec<(usize, &Object)>, TokenError
 /// Returns the entry's members if it is of Mercure's type, `None` if it is of another.
 fn mercure_detail(entry: &Json) -> Result<Option<&Object>, DetailError> {
     let object = entry.as_object().ok_or(DetailError::NotObject)?;
-    let kind = object.find("type").and_then(Json::as_str).ok_or(DetailError::Type)?;
+    let kind = object
+        .find("type")
+        .and_then(Json::as_str)
+        .ok_or(DetailError::Type)?;
     Ok((kind == DETAIL_TYPE).then_some(object))
 }
 
 /// Says whether the actions contain `publish` and `subscribe`. Unknown ones grant nothing.
 fn actions(detail: &Object) -> Result<(bool, bool), DetailError> {
-    let actions = detail.find("actions").and_then(Json::as_array).ok_or(DetailError::Actions)?;
+    let actions = detail
+        .find("actions")
+        .and_then(Json::as_array)
+        .ok_or(DetailError::Actions)?;
     if actions.is_empty() || actions.iter().any(|action| action.as_str().is_none()) {
         return Err(DetailError::Actions);
     }
@@ -146,8 +161,15 @@ fn actions(detail: &Object) -> Result<(bool, bool), DetailError> {
 }
 
 fn topics(detail: &Object) -> Result<&[Json], DetailError> {
-    let topics = detail.find("topics").and_then(Json::as_array).ok_or(DetailError::Topics)?;
-    if topics.is_empty() { Err(DetailError::Topics) } else { Ok(topics) }
+    let topics = detail
+        .find("topics")
+        .and_then(Json::as_array)
+        .ok_or(DetailError::Topics)?;
+    if topics.is_empty() {
+        Err(DetailError::Topics)
+    } else {
+        Ok(topics)
+    }
 }
 
 fn matcher(index: usize, entry: &Json, hub: &HubUrl) -> Result<Matcher, DetailError> {
@@ -156,9 +178,13 @@ fn matcher(index: usize, entry: &Json, hub: &HubUrl) -> Result<Matcher, DetailEr
     let pattern = pattern.ok_or(DetailError::Match { index })?;
     let kind = match object.find("match_type") {
         None => MatcherType::Exact,
-        Some(found) => found.as_str().and_then(MatcherType::from_name).ok_or_else(|| {
-            DetailError::MatchType { index, found: found.to_string().into() }
-        })?,
+        Some(found) => found
+            .as_str()
+            .and_then(MatcherType::from_name)
+            .ok_or_else(|| DetailError::MatchType {
+                index,
+                found: found.to_string().into(),
+            })?,
     };
     Matcher::parse(kind, pattern, hub).map_err(|source| DetailError::Matcher { index, source })
 }

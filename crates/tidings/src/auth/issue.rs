@@ -189,7 +189,10 @@ impl Issuing {
 pub fn new_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().urn().to_string())
+    Ok(uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .urn()
+        .to_string())
 }
 
 impl Claims {
@@ -221,7 +224,11 @@ impl Detail {
         detail.insert("type".to_owned(), DETAIL_TYPE.into());
         detail.insert("actions".to_owned(), json!(self.actions));
         detail.insert("topics".to_owned(), topics.collect());
-        detail.extend(self.payload.clone().map(|payload| ("payload".to_owned(), payload.into())));
+        detail.extend(
+            self.payload
+                .clone()
+                .map(|payload| ("payload".to_owned(), payload.into())),
+        );
         Value::Object(detail)
     }
 }

@@ -55,7 +55,9 @@ impl Json {
     pub fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(entries) => Some(entries),
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => None,
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => {
+                None
+            }
         }
     }
 
@@ -71,7 +73,10 @@ impl Json {
 impl Object {
     /// Finds the member of this name, compared byte for byte.
     pub fn find(&self, name: &str) -> Option<&Json> {
-        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+        self.0
+            .iter()
+            .find(|(member, _)| member == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -133,7 +138,9 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(Json::Number).ok_or_else(|| E::custom("a number that is not finite"))
+        number
+            .map(Json::Number)
+            .ok_or_else(|| E::custom("a number that is not finite"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{self as verification, ParsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{constant_time, hmac};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
@@ -90,8 +91,8 @@ pub enum KeyError {
     /// The key is private.
     #[error("this is a private key: give the hub the public one, it never signs")]
     Private,
-    /// The key is of another kind than the algorithm, or damaged.
-    #[error("this is no public key for {algorithm}")]
+    /// The key is of another kind than the algorithm, too short, or damaged.
+    #[error("this is no public key for {algorithm} (RSA keys have 2048 to 8192 bits)")]
     WrongKind {
         /// The configured algorithm.
         algorithm: Algorithm,
@@ -117,7 +118,9 @@ impl Algorithm {
 
     /// Finds the algorithm of this name, compared byte for byte.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == name)
     }
 
     /// Returns the name as tokens have it in `alg`.
@@ -136,6 +139,10 @@ impl Algorithm {
             Self::Es384 => "ES384",
             Self::EdDsa => "EdDSA",
         }
+    }
+
+    fn is_rsa(self) -> bool {
+        self.name().starts_with(['R', 'P'])
     }
 
     fn scheme(self) -> Scheme {
@@ -172,14 +179,21 @@ impl VerifyKey {
     /// RFC 7518, 3.2 (length of secrets); RFC 8725, 3.1 (algorithm confusion) and 3.5 (weak keys).
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
         let material = match algorithm.scheme() {
-            Scheme::Shared(hash) => Material::Secret(secret(algorithm, hash, text)?),
+            Scheme::Shared(hash) => Material::Secret(Box::new(secret(algorithm, hash, text)?)),
             Scheme::Public(scheme) => {
                 let der = public_key(algorithm, text)?;
+                // Verifying fails with a short RSA key anyway; this says so at the start.
+                if algorithm.is_rsa() && PublicEncryptingKey::from_der(&der).is_err() {
+                    return Err(KeyError::WrongKind { algorithm });
+                }
                 let parsed = ParsedPublicKey::new(scheme, der);
                 Material::Public(parsed.map_err(|_rejected| KeyError::WrongKind { algorithm })?)
             }
         };
-        Ok(Self { algorithm, material })
+        Ok(Self {
+            algorithm,
+            material,
+        })
     }
 
     /// Returns the algorithm that the key is bound to.
@@ -213,7 +227,7 @@ enum Scheme {
 
 #[derive(Clone)]
 enum Material {
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -226,7 +240,11 @@ fn secret(algorithm: Algorithm, hash: hmac::Algorithm, text: &str) -> Result<hma
     }
     let bytes_min = hash.digest_algorithm().output_len();
     if text.len() < bytes_min {
-        return Err(KeyError::SecretTooShort { algorithm, bytes: text.len(), bytes_min });
+        return Err(KeyError::SecretTooShort {
+            algorithm,
+            bytes: text.len(),
+            bytes_min,
+        });
     }
     Ok(hmac::Key::new(hash, text.as_bytes()))
 }
@@ -236,8 +254,6 @@ fn public_key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, KeyError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(KeyError::Private);
     }
-    // The older form of RSA keys has another label, and `ParsedPublicKey` understands its content.
-    let text = text.replace("RSA PUBLIC KEY-----", "PUBLIC KEY-----");
     match SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()) {
         Ok(key) => Ok(key.to_vec()),
         Err(_not_pem) => Err(KeyError::NotPem { algorithm }),

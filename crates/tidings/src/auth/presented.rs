@@ -38,7 +38,10 @@ pub fn presented(
     headers: &HeaderMap,
     cookie_names: &[String],
 ) -> Result<Presented, PresentationError> {
-    let fields = headers.get_all(AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
+    let fields = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .map(http::HeaderValue::as_bytes);
     match bearer::parse_all(fields) {
         Some(Authorization::Bearer(token)) => return Ok(Presented::Header(token.to_owned())),
         Some(Authorization::Malformed(rule)) => return Err(PresentationError(rule)),

@@ -21,9 +21,22 @@ fn a_good_token_tells_who_what_and_until_when() {
     assert_eq!(identity.expires_at, NOW + 60);
     assert_eq!(&*identity.issuer, ISS);
     assert_eq!(identity.subject.as_deref(), Some("urn:uuid:1"));
-    assert!(identity.grants.allows_read(&[subject("https://example.com/books/7")]));
-    assert!(!identity.grants.allows_read(&[subject("https://example.com/books/7/x")]));
-    assert_eq!(identity.grants.allows_publish(&[subject("https://example.com/books/7")]), Err(0));
+    assert!(
+        identity
+            .grants
+            .allows_read(&[subject("https://example.com/books/7")])
+    );
+    assert!(
+        !identity
+            .grants
+            .allows_read(&[subject("https://example.com/books/7/x")])
+    );
+    assert_eq!(
+        identity
+            .grants
+            .allows_publish(&[subject("https://example.com/books/7")]),
+        Err(0)
+    );
 }
 
 #[test]
@@ -33,21 +46,29 @@ fn every_algorithm_verifies_its_own_signature_and_no_other() {
         let key = VerifyKey::parse(algorithm, &public).unwrap();
         let authority = authority(vec![issuer(ISS, key)]);
         let token = sign(algorithm, &private, with_alg(algorithm.name()), claims());
-        assert!(authority.verify(&token, Role::Publish, NOW).is_ok(), "{algorithm}");
+        assert!(
+            authority.verify(&token, Role::Publish, NOW).is_ok(),
+            "{algorithm}"
+        );
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
         bytes[3] ^= 1;
         let broken = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes));
         let error = authority.verify(&broken, Role::Publish, NOW).unwrap_err();
-        assert!(matches!(error, TokenError::Signature), "{algorithm}: {error}");
+        assert!(
+            matches!(error, TokenError::Signature),
+            "{algorithm}: {error}"
+        );
     }
 }
 
 #[test]
 fn a_public_key_is_no_shared_secret() {
     let (_, public) = key_pair(Algorithm::Rs256);
-    let authority =
-        authority(vec![issuer(ISS, VerifyKey::parse(Algorithm::Rs256, &public).unwrap())]);
+    let authority = authority(vec![issuer(
+        ISS,
+        VerifyKey::parse(Algorithm::Rs256, &public).unwrap(),
+    )]);
     let header_text = with_alg("HS256").to_string();
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let signed = format!("{}.{}", encode(&header_text), encode(&claims().to_string()));
@@ -66,7 +87,10 @@ fn an_unsigned_token_is_refused() {
     for alg in ["none", "None", "NONE", "nOnE"] {
         let token = hs256(with_alg(alg), claims());
         let (signed, _) = token.rsplit_once('.').unwrap();
-        check_token(&format!("{signed}."), "alg is none: the token is not signed");
+        check_token(
+            &format!("{signed}."),
+            "alg is none: the token is not signed",
+        );
     }
 }
 
@@ -74,7 +98,10 @@ fn an_unsigned_token_is_refused() {
 fn the_algorithm_must_be_the_keys_own() {
     let refused = "is not accepted from this issuer; its keys are for HS256";
     for alg in ["HS384", "hs256", "RS256", "EdDSA", "HS1", ""] {
-        check_header(json!({"alg": alg, "typ": "at+jwt"}), &format!("alg {alg:?} {refused}"));
+        check_header(
+            json!({"alg": alg, "typ": "at+jwt"}),
+            &format!("alg {alg:?} {refused}"),
+        );
     }
     check_header(json!({"typ": "at+jwt"}), "the header has no alg");
     check_header(json!({"alg": 1, "typ": "at+jwt"}), "alg is not a string");
@@ -82,15 +109,29 @@ fn the_algorithm_must_be_the_keys_own() {
 
 #[test]
 fn the_type_is_compared_without_case_and_with_or_without_application() {
-    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
-        assert!(verify(&hs256(json!({"alg": "HS256", "typ": typ}), claims())).is_ok(), "{typ}");
+    for typ in [
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/At+Jwt",
+    ] {
+        assert!(
+            verify(&hs256(json!({"alg": "HS256", "typ": typ}), claims())).is_ok(),
+            "{typ}"
+        );
     }
     for typ in ["JWT", "at+jwt ", "text/at+jwt", ""] {
         let header = json!({"alg": "HS256", "typ": typ});
         check_header(header, &format!("typ is {typ:?}, not at+jwt"));
     }
-    check_header(json!({"alg": "HS256"}), "the header has no typ; it must be at+jwt");
-    check_header(json!({"alg": "HS256", "TYP": "at+jwt"}), "the header has no typ; it must be at+jwt");
+    check_header(
+        json!({"alg": "HS256"}),
+        "the header has no typ; it must be at+jwt",
+    );
+    check_header(
+        json!({"alg": "HS256", "TYP": "at+jwt"}),
+        "the header has no typ; it must be at+jwt",
+    );
 }
 
 #[test]
@@ -123,14 +164,27 @@ fn keys_of_issuers_are_not_pooled() {
     let foreign = sign(Algorithm::Hs256, OTHER_SECRET, header(), claims());
     let error = authority.verify(&foreign, Role::Publish, NOW).unwrap_err();
     assert!(matches!(error, TokenError::Signature));
-    let own = sign(Algorithm::Hs256, OTHER_SECRET, header(), with("iss", "https://other.example"));
+    let own = sign(
+        Algorithm::Hs256,
+        OTHER_SECRET,
+        header(),
+        with("iss", "https://other.example"),
+    );
     assert!(authority.verify(&own, Role::Publish, NOW).is_ok());
 }
 
 #[test]
 fn the_issuer_must_be_exactly_a_trusted_one() {
-    for iss in ["https://example.com/", "https://EXAMPLE.com", "", "https://example.com "] {
-        check_claims(with("iss", iss), &format!("iss is {iss:?}, which is not a trusted issuer"));
+    for iss in [
+        "https://example.com/",
+        "https://EXAMPLE.com",
+        "",
+        "https://example.com ",
+    ] {
+        check_claims(
+            with("iss", iss),
+            &format!("iss is {iss:?}, which is not a trusted issuer"),
+        );
     }
     check_claims(without("iss"), "the token has no iss");
     check_claims(with("iss", json!([ISS])), "iss is not a string");
@@ -149,7 +203,10 @@ fn a_key_serves_only_its_roles() {
     assert!(matches!(error, TokenError::Signature));
     let only = authority(vec![publisher]);
     let error = only.verify(&publishing, Role::Subscribe, NOW).unwrap_err();
-    assert_eq!(error.to_string(), "no key of the issuer is for tokens that subscribe");
+    assert_eq!(
+        error.to_string(),
+        "no key of the issuer is for tokens that subscribe"
+    );
 }
 
 #[test]
@@ -161,7 +218,12 @@ fn kid_is_only_a_hint() {
     let authority = authority(vec![named("old", OTHER_SECRET), named("new", SECRET)]);
     for kid in [json!("old"), json!("new"), json!("unknown"), json!(7)] {
         let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": kid});
-        assert!(authority.verify(&hs256(header, claims()), Role::Publish, NOW).is_ok(), "{kid}");
+        assert!(
+            authority
+                .verify(&hs256(header, claims()), Role::Publish, NOW)
+                .is_ok(),
+            "{kid}"
+        );
     }
 }
 
@@ -169,18 +231,43 @@ fn kid_is_only_a_hint() {
 fn the_token_ends_at_exp_without_leeway() {
     check_claims(without("exp"), "the token has no exp");
     check_claims(with("exp", "never"), "exp is not a number");
-    check_claims(with("exp", NOW), "the token ended at 1767225400, 0 s ago (Unix time)");
-    check_claims(with("exp", NOW - 5), "the token ended at 1767225395, 5 s ago (Unix time)");
-    check_claims(with("exp", -1), "the token ended at 0, 1767225400 s ago (Unix time)");
-    assert_eq!(verify(&hs256(header(), with("exp", NOW + 1))).unwrap().expires_at, NOW + 1);
+    check_claims(
+        with("exp", NOW),
+        "the token ended at 1767225400, 0 s ago (Unix time)",
+    );
+    check_claims(
+        with("exp", NOW - 5),
+        "the token ended at 1767225395, 5 s ago (Unix time)",
+    );
+    check_claims(
+        with("exp", -1),
+        "the token ended at 0, 1767225400 s ago (Unix time)",
+    );
+    assert_eq!(
+        verify(&hs256(header(), with("exp", NOW + 1)))
+            .unwrap()
+            .expires_at,
+        NOW + 1
+    );
     let fraction = with("exp", 1_767_225_401.75);
-    assert_eq!(verify(&hs256(header(), fraction)).unwrap().expires_at, NOW + 1);
-    assert_eq!(verify(&hs256(header(), with("exp", 1e300))).unwrap().expires_at, u64::MAX);
+    assert_eq!(
+        verify(&hs256(header(), fraction)).unwrap().expires_at,
+        NOW + 1
+    );
+    assert_eq!(
+        verify(&hs256(header(), with("exp", 1e300)))
+            .unwrap()
+            .expires_at,
+        u64::MAX
+    );
 }
 
 #[test]
 fn the_token_begins_at_nbf_without_leeway() {
-    check_claims(with("nbf", NOW + 1), "the token is valid from 1767225401, in 1 s (Unix time)");
+    check_claims(
+        with("nbf", NOW + 1),
+        "the token is valid from 1767225401, in 1 s (Unix time)",
+    );
     check_claims(
         with("nbf", 1_767_225_400.25),
         "the token is valid from 1767225401, in 1 s (Unix time)",
@@ -191,21 +278,46 @@ fn the_token_begins_at_nbf_without_leeway() {
 
 #[test]
 fn the_audience_must_contain_the_hub() {
-    for aud in [json!(HUB), json!(["https://a.example", HUB]), json!([HUB]), json!("urn:hub")] {
+    for aud in [
+        json!(HUB),
+        json!(["https://a.example", HUB]),
+        json!([HUB]),
+        json!("urn:hub"),
+    ] {
         assert!(verify(&hs256(header(), with("aud", aud))).is_ok());
     }
-    check_claims(without("aud"), &format!("the token has no aud; it must be {HUB}, urn:hub"));
-    for aud in [json!("https://evil.example"), json!([]), json!(format!("{HUB}/")), json!([[HUB]])] {
+    check_claims(
+        without("aud"),
+        &format!("the token has no aud; it must be {HUB}, urn:hub"),
+    );
+    for aud in [
+        json!("https://evil.example"),
+        json!([]),
+        json!(format!("{HUB}/")),
+        json!([[HUB]]),
+    ] {
         let error = verify(&hs256(header(), with("aud", aud.clone()))).unwrap_err();
-        assert!(matches!(error, TokenError::Aud { .. } | TokenError::ClaimType { .. }), "{aud}");
+        assert!(
+            matches!(error, TokenError::Aud { .. } | TokenError::ClaimType { .. }),
+            "{aud}"
+        );
     }
-    check_claims(with("aud", json!([HUB, 1])), "aud is not a string or an array of strings");
-    check_claims(with("aud", json!({})), "aud is not a string or an array of strings");
+    check_claims(
+        with("aud", json!([HUB, 1])),
+        "aud is not a string or an array of strings",
+    );
+    check_claims(
+        with("aud", json!({})),
+        "aud is not a string or an array of strings",
+    );
 }
 
 #[test]
 fn a_subject_is_a_string_or_absent() {
-    assert_eq!(verify(&hs256(header(), without("sub"))).unwrap().subject, None);
+    assert_eq!(
+        verify(&hs256(header(), without("sub"))).unwrap().subject,
+        None
+    );
     check_claims(with("sub", 1), "sub is not a string");
 }
 
@@ -214,11 +326,21 @@ fn a_member_that_occurs_twice_is_refused() {
     let header = r#"{"alg":"HS256","typ":"at+jwt","alg":"HS256"}"#;
     let twice = SignKey::parse(Algorithm::Hs256, SECRET).unwrap();
     let token = twice.sign_text(header, &claims().to_string()).unwrap();
-    check_start(&token, "the token's header is not valid JSON: a member occurs twice");
+    check_start(
+        &token,
+        "the token's header is not valid JSON: a member occurs twice",
+    );
     // One of the two is written with an escape, which makes no other name of it.
-    let claims = claims().to_string().replacen('{', r#"{"\u0069ss":"https://evil.example","#, 1);
-    let token = twice.sign_text(&self::header().to_string(), &claims).unwrap();
-    check_start(&token, "the token's claims set is not valid JSON: a member occurs twice");
+    let claims = claims()
+        .to_string()
+        .replacen('{', r#"{"\u0069ss":"https://evil.example","#, 1);
+    let token = twice
+        .sign_text(&self::header().to_string(), &claims)
+        .unwrap();
+    check_start(
+        &token,
+        "the token's claims set is not valid JSON: a member occurs twice",
+    );
 }
 
 #[test]
@@ -227,9 +349,18 @@ fn only_the_compact_form_with_strict_base64_is_read() {
     check_token("", "the token has 1 parts between dots, not 3");
     check_token("a.b", "the token has 2 parts between dots, not 3");
     check_token("a.b.c.d.e", "the token has 5 parts between dots, not 3");
-    check_token(&format!("{token}="), "the token's signature is not base64url without padding");
-    check_token(&format!("{token}\n"), "the token's signature is not base64url without padding");
-    check_token(&format!(" {token}"), "the token's header is not base64url without padding");
+    check_token(
+        &format!("{token}="),
+        "the token's signature is not base64url without padding",
+    );
+    check_token(
+        &format!("{token}\n"),
+        "the token's signature is not base64url without padding",
+    );
+    check_token(
+        &format!(" {token}"),
+        "the token's header is not base64url without padding",
+    );
     check_token("W10.e30.", "the token's header is not a JSON object");
     check_start("e30.e30x.", "the token's claims set is not");
     let long = format!("{token}.{}", "a".repeat(TOKEN_BYTES_MAX));
@@ -249,10 +380,17 @@ fn an_error_never_contains_the_token_or_the_key() {
 #[test]
 fn an_authority_needs_a_key_and_an_audience() {
     let hub = || HubUrl::parse(HUB).unwrap();
-    let options = |issuers, audiences| Options { issuers, audiences, cookie_names: Vec::new() };
+    let options = |issuers, audiences| Options {
+        issuers,
+        audiences,
+        cookie_names: Vec::new(),
+    };
     let error = Authority::new(options(Vec::new(), vec![HUB.to_owned()]), hub()).unwrap_err();
     assert!(matches!(error, AuthorityError::NoIssuer));
-    let error = Authority::new(options(vec![issuer(ISS, secret(SECRET))], Vec::new()), hub());
+    let error = Authority::new(
+        options(vec![issuer(ISS, secret(SECRET))], Vec::new()),
+        hub(),
+    );
     assert!(matches!(error.unwrap_err(), AuthorityError::NoAudience));
 }
 
@@ -286,7 +424,11 @@ fn verify(token: &str) -> Result<Arc<Identity>, TokenError> {
 
 pub(super) fn authority(issuers: Vec<Issuer>) -> Authority {
     let audiences = vec![HUB.to_owned(), "urn:hub".to_owned()];
-    let options = Options { issuers, audiences, cookie_names: Vec::new() };
+    let options = Options {
+        issuers,
+        audiences,
+        cookie_names: Vec::new(),
+    };
     Authority::new(options, HubUrl::parse(HUB).unwrap()).unwrap()
 }
 
@@ -301,7 +443,13 @@ pub(super) fn token_until(exp: u64) -> String {
 }
 
 fn issuer(name: &str, key: VerifyKey) -> Issuer {
-    Issuer { issuer: name.into(), key, kid: None, publish: true, subscribe: true }
+    Issuer {
+        issuer: name.into(),
+        key,
+        kid: None,
+        publish: true,
+        subscribe: true,
+    }
 }
 
 fn secret(text: &str) -> VerifyKey {
@@ -351,7 +499,8 @@ fn hs256(header: Value, claims: Value) -> String {
 
 fn sign(algorithm: Algorithm, key: &str, header: Value, claims: Value) -> String {
     let key = SignKey::parse(algorithm, key).unwrap();
-    key.sign_text(&header.to_string(), &claims.to_string()).unwrap()
+    key.sign_text(&header.to_string(), &claims.to_string())
+        .unwrap()
 }
 
 fn subject(topic: &str) -> Subject {

@@ -22,7 +22,7 @@ use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::config::check::{HISTORY_FILE, cores, history_options};
 use crate::config::{
-    Config, CorsOptions, DevTokens, LimitOptions, Listen, LogFormat, LogOptions, Mode, PageOptions,
+    Config, CorsOptions, DevTokens, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions,
 };
 use crate::server;
@@ -75,23 +75,37 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<Config> {
     let folder = DevFolder::new(data);
     let port = listen.port();
-    let origins: Vec<String> =
-        LOOPBACK_NAMES.iter().map(|name| format!("http://{}", authority(name, port))).collect();
-    let audiences: Vec<String> =
-        origins.iter().map(|origin| format!("{origin}{HUB_PATH}")).collect();
-    let hub = HubUrl::parse(&format!("http://{}{HUB_PATH}", authority("localhost", port)))?;
+    let origins: Vec<String> = LOOPBACK_NAMES
+        .iter()
+        .map(|name| format!("http://{}", authority(name, port)))
+        .collect();
+    let audiences: Vec<String> = origins
+        .iter()
+        .map(|origin| format!("{origin}{HUB_PATH}"))
+        .collect();
+    let hub = HubUrl::parse(&format!(
+        "http://{}{HUB_PATH}",
+        authority("localhost", port)
+    ))?;
     let tokens = tokens(&folder, &audiences)?;
     let kind = match memory {
         true => Kind::Memory,
-        false => Kind::File { path: data.join(HISTORY_FILE) },
+        false => Kind::File {
+            path: data.join(HISTORY_FILE),
+        },
     };
     Ok(Config {
-        mode: Mode::Dev,
-        listens: vec![Listen { address: listen, tls: false }],
+        listens: vec![Listen {
+            address: listen,
+            tls: false,
+        }],
         tls: None,
         admin: None,
         hub,
-        hosts: LOOPBACK_NAMES.iter().map(|name| authority(name, port)).collect(),
+        hosts: LOOPBACK_NAMES
+            .iter()
+            .map(|name| authority(name, port))
+            .collect(),
         data_dir: data.to_owned(),
         shards: cores(),
         history: history_options(kind, RETENTION).context("no random bytes from the system")?,
@@ -111,11 +125,20 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             origins: OriginList::parse(origins.iter().map(String::as_str))?,
             body_bytes_max: PUBLISH_BODY_BYTES_MAX,
         },
-        cors: CorsOptions { origins: OriginList::default() },
+        cors: CorsOptions {
+            origins: OriginList::default(),
+        },
         limits: LIMITS,
         drain: Duration::from_secs(1),
-        pages: PageOptions { chat: true, scores: true, debugger: true },
-        log: LogOptions { level: "warn".to_owned(), format: LogFormat::Text },
+        pages: PageOptions {
+            chat: true,
+            scores: true,
+            debugger: true,
+        },
+        log: LogOptions {
+            level: "warn".to_owned(),
+            format: LogFormat::Text,
+        },
         explain_refusals: true,
         dev: Some(tokens),
     })
@@ -127,7 +150,12 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
 pub fn banner(config: &Config) -> String {
     let origin = config.hub.origin();
     let hub = config.hub.as_str();
-    let publisher = config.dev.as_ref().map_or("", |tokens| tokens.publisher.as_str());
+    let publisher = config
+        .dev
+        .as_ref()
+        .map_or("", |tokens| tokens.publisher.as_str());
+    let tokens = DevFolder::new(&config.data_dir).hub_path();
+    let tokens = tokens.display();
     let history = match &config.history.kind {
         Kind::File { path } => path.display().to_string(),
         Kind::Memory => "in memory, gone when the hub stops".to_owned(),
@@ -142,6 +170,7 @@ Tidings is ready. This hub is for trying things on this machine; `tidings serve`
   Debugger   {origin}/debugger
   Hub        {hub}
   History    {history}
+  Tokens     {tokens}
 
 Subscribe, in one terminal:
 
@@ -193,7 +222,11 @@ fn tokens(folder: &DevFolder, audiences: &[String]) -> anyhow::Result<DevTokens>
     let now = now_secs();
     let token = |action: &'static str, subject: &str| {
         let matchers = vec![("exact", "*".to_owned())];
-        let detail = Detail { actions: vec![action], matchers, payload: None };
+        let detail = Detail {
+            actions: vec![action],
+            matchers,
+            payload: None,
+        };
         issuing.token(subject, vec![detail], now, TOKEN_SECS)
     };
     Ok(DevTokens {

@@ -64,7 +64,13 @@ impl DevFolder {
     pub fn issuer(&self) -> anyhow::Result<Issuer> {
         let key = VerifyKey::parse(Algorithm::Hs256, &self.key()?)
             .with_context(|| self.key_path().display().to_string())?;
-        Ok(Issuer { issuer: ISSUER.into(), key, kid: None, publish: true, subscribe: true })
+        Ok(Issuer {
+            issuer: ISSUER.into(),
+            key,
+            kid: None,
+            publish: true,
+            subscribe: true,
+        })
     }
 
     /// Says where the hub's URL and tokens are.
@@ -82,7 +88,10 @@ impl DevFolder {
 
     /// Tells the other commands about the hub.
     pub fn write_hub(&self, hub: &DevHub) -> anyhow::Result<()> {
-        write_private(&self.hub_path(), &format!("{}\n", serde_json::to_string_pretty(hub)?))
+        write_private(
+            &self.hub_path(),
+            &format!("{}\n", serde_json::to_string_pretty(hub)?),
+        )
     }
 
     fn key_path(&self) -> PathBuf {
@@ -100,7 +109,11 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
             Ok(()) | Err(_) => {}
         }
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, path)

@@ -18,13 +18,19 @@ use crate::config::check::without_line_break;
 /// Which hub, and the token for it.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Hub")]
+#[group(skip)]
 pub struct Arguments {
     /// The hub's URL. Without it, the hub that `tidings dev` started last
     #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
     hub: Option<String>,
 
     /// The access token
-    #[arg(long, value_name = "TOKEN", env = "TIDINGS_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "TIDINGS_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
 
     /// File with the access token
@@ -37,12 +43,14 @@ pub struct Arguments {
 
     /// Data folder of `tidings dev`, where its hub and tokens are found
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
-    data: PathBuf,
+    dev_data: PathBuf,
 }
 
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arguments").field("hub", &self.hub).finish_non_exhaustive()
+        f.debug_struct("Arguments")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +90,7 @@ impl Hub {
         let url = match &arguments.hub {
             Some(url) => url.clone(),
             None => {
-                let folder = DevFolder::new(&arguments.data);
+                let folder = DevFolder::new(&arguments.dev_data);
                 if !folder.hub_path().exists() {
                     return Err(Usage(
                         "no hub: name one with --hub URL, or start one here with `tidings dev`",
@@ -91,7 +99,11 @@ impl Hub {
                 }
                 let hub = folder.hub()?;
                 let path = folder.hub_path();
-                print::error(&format!("using the hub {} (from {})", hub.hub, path.display()));
+                print::error(&format!(
+                    "using the hub {} (from {})",
+                    hub.hub,
+                    path.display()
+                ));
                 token = token.or(Some(match role {
                     Role::Publish => hub.publisher,
                     Role::Subscribe => hub.subscriber,
@@ -139,7 +151,10 @@ impl Hub {
     pub fn open(&self, query: &[(&str, &str)]) -> Result<http::Response<ureq::Body>, ureq::Error> {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(query);
-        let mut request = self.agent.get(url.as_str()).header("Accept", "text/event-stream");
+        let mut request = self
+            .agent
+            .get(url.as_str())
+            .header("Accept", "text/event-stream");
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
@@ -156,15 +171,28 @@ pub fn refused(answer: http::Response<ureq::Body>) -> Refusal {
 fn refusal(status: http::StatusCode, body: &str) -> Refusal {
     let problem: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let member = |name: &str| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let text = || if problem.is_none() { body.lines().next().map(str::to_owned) } else { None };
+    let text = || {
+        if problem.is_none() {
+            body.lines().next().map(str::to_owned)
+        } else {
+            None
+        }
+    };
     let detail = member("detail").or_else(|| member("title")).or_else(text);
-    Refusal { status, detail: detail.unwrap_or_default() }
+    Refusal {
+        status,
+        detail: detail.unwrap_or_default(),
+    }
 }
 
 fn read_text(answer: http::Response<ureq::Body>) -> String {
     let mut bytes = Vec::new();
     // What arrived before a failure is still the best explanation there is.
-    let _ended = answer.into_body().into_reader().take(BODY_BYTES_MAX).read_to_end(&mut bytes);
+    let _ended = answer
+        .into_body()
+        .into_reader()
+        .take(BODY_BYTES_MAX)
+        .read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -193,15 +221,15 @@ fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
 /// Returns the system's roots and those of `--ca`.
 fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
     let system = rustls_native_certs::load_native_certs().certs;
-    let mut roots: Vec<_> =
-        system.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    let mut roots: Vec<_> = system
+        .iter()
+        .map(|root| Certificate::from_der(root).to_owned())
+        .collect();
     if let Some(file) = &arguments.ca {
         let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let before = roots.len();
         for item in parse_pem(&pem) {
-            if let PemItem::Certificate(root) =
-                item.with_context(|| file.display().to_string())?
-            {
+            if let PemItem::Certificate(root) = item.with_context(|| file.display().to_string())? {
                 roots.push(root);
             }
         }

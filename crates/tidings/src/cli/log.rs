@@ -12,7 +12,9 @@ use crate::config::{LogFormat, LogOptions};
 /// If the filter cannot be read, or a log was started before.
 pub fn start(options: &LogOptions) -> anyhow::Result<()> {
     let filter: EnvFilter = options.level.parse()?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match options.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

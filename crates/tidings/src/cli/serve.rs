@@ -23,7 +23,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = load(arguments.config.as_deref(), &env::variables())?;
     let config = check::check(&settings.to_file()?)?;
     log::start(&config.log)?;
-    server::run(config, |config| tracing::info!(hub = config.hub.as_str(), "ready"))
+    server::run(config, |config| {
+        tracing::info!(hub = config.hub.as_str(), "ready")
+    })
 }
 
 const EXAMPLES: &str = "\

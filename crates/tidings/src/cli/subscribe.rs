@@ -68,7 +68,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 }
                 failures = if received { 0 } else { failures + 1 };
                 let delay = delay(subscriber.retry, failures)?;
-                print::error(&format!("{reason}; connecting again in {} ms", delay.as_millis()));
+                print::error(&format!(
+                    "{reason}; connecting again in {} ms",
+                    delay.as_millis()
+                ));
                 std::thread::sleep(delay);
             }
         }
@@ -113,7 +116,12 @@ impl<'a> Subscriber<'a> {
     fn connect(&mut self, hub: &Hub) -> anyhow::Result<End> {
         let answer = match hub.open(&self.query()) {
             Ok(answer) => answer,
-            Err(error) => return Ok(End::Lost { reason: error.to_string(), received: false }),
+            Err(error) => {
+                return Ok(End::Lost {
+                    reason: error.to_string(),
+                    received: false,
+                });
+            }
         };
         let status = answer.status();
         if status != http::StatusCode::OK {
@@ -121,13 +129,22 @@ impl<'a> Subscriber<'a> {
             let later = status == http::StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             let reason = refused(answer);
             if later && self.connected_once {
-                return Ok(End::Lost { reason: reason.to_string(), received: false });
+                return Ok(End::Lost {
+                    reason: reason.to_string(),
+                    received: false,
+                });
             }
             return Err(reason.into());
         }
-        let kind = answer.headers().get("Content-Type").and_then(|kind| kind.to_str().ok());
+        let kind = answer
+            .headers()
+            .get("Content-Type")
+            .and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-            anyhow::bail!("the answer is no event stream but {}", kind.unwrap_or("of no type"));
+            anyhow::bail!(
+                "the answer is no event stream but {}",
+                kind.unwrap_or("of no type")
+            );
         }
         self.connected_once = true;
         if let Some(line) = self.loss(&answer) {
@@ -137,17 +154,30 @@ impl<'a> Subscriber<'a> {
     }
 
     fn query(&self) -> Vec<(&str, &str)> {
-        let topics = self.arguments.topics.iter().map(|topic| ("match", topic.as_str()));
-        let patterns =
-            self.arguments.patterns.iter().map(|pattern| ("match_urlpattern", pattern.as_str()));
-        let cursor = self.cursor.iter().map(|cursor| ("last_event_id", cursor.as_str()));
+        let topics = self
+            .arguments
+            .topics
+            .iter()
+            .map(|topic| ("match", topic.as_str()));
+        let patterns = self
+            .arguments
+            .patterns
+            .iter()
+            .map(|pattern| ("match_urlpattern", pattern.as_str()));
+        let cursor = self
+            .cursor
+            .iter()
+            .map(|cursor| ("last_event_id", cursor.as_str()));
         topics.chain(patterns).chain(cursor).collect()
     }
 
     /// Says so if the hub does not know the cursor. Mercure, "Reconnection, State Reconciliation,
     /// and Event Sourcing".
     fn loss(&self, answer: &http::Response<ureq::Body>) -> Option<String> {
-        let cursor = self.cursor.as_deref().filter(|cursor| *cursor != EARLIEST)?;
+        let cursor = self
+            .cursor
+            .as_deref()
+            .filter(|cursor| *cursor != EARLIEST)?;
         let field = answer.headers().get("Mercure-Last-Event-ID");
         match field.map(|field| String::from_utf8_lossy(field.as_bytes())) {
             Some(field) if field == EARLIEST => Some(format!(
@@ -196,7 +226,10 @@ impl<'a> Subscriber<'a> {
                         self.cursor = Some(event.last_event_id);
                     }
                     self.printed += 1;
-                    enough = self.arguments.count.is_some_and(|count| self.printed >= count);
+                    enough = self
+                        .arguments
+                        .count
+                        .is_some_and(|count| self.printed >= count);
                 }
                 Decoded::Retry(retry_ms) => {
                     self.retry = Duration::from_millis(retry_ms).min(DELAY_MAX);
@@ -211,7 +244,11 @@ impl<'a> Subscriber<'a> {
     }
 
     fn shown(&self, event: &Event) -> anyhow::Result<String> {
-        let Event { event_type, data, last_event_id } = event;
+        let Event {
+            event_type,
+            data,
+            last_event_id,
+        } = event;
         if self.arguments.json {
             let object = serde_json::json!({
                 "id": last_event_id, "type": event_type, "data": data,
@@ -233,7 +270,9 @@ impl<'a> Subscriber<'a> {
 /// Returns how long to wait: twice as long after each failure, up to a bound, and a random 50 to
 /// 100 % of that, so that many subscribers do not come back at once.
 fn delay(retry: Duration, failures: u32) -> anyhow::Result<Duration> {
-    let whole = retry.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(DELAY_MAX);
+    let whole = retry
+        .saturating_mul(2_u32.saturating_pow(failures.min(16)))
+        .min(DELAY_MAX);
     let random = getrandom::u32().context("no random bytes from the system")?;
     Ok(whole.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
 }

@@ -37,7 +37,12 @@ pub struct Make {
     audiences: Vec<String>,
 
     /// The shared secret, or the private key in PEM
-    #[arg(long, value_name = "TEXT", env = "TIDINGS_TOKEN_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "TIDINGS_TOKEN_KEY",
+        hide_env_values = true
+    )]
     key: Option<String>,
 
     /// File with the shared secret or the private key
@@ -53,19 +58,35 @@ pub struct Make {
     kid: Option<String>,
 
     /// Topic that may be published; * is every topic
-    #[arg(long = "publish", value_name = "TOPIC", help_heading = "What it allows")]
+    #[arg(
+        long = "publish",
+        value_name = "TOPIC",
+        help_heading = "What it allows"
+    )]
     publish: Vec<String>,
 
     /// URL pattern of topics that may be published
-    #[arg(long = "publish-urlpattern", value_name = "PATTERN", help_heading = "What it allows")]
+    #[arg(
+        long = "publish-urlpattern",
+        value_name = "PATTERN",
+        help_heading = "What it allows"
+    )]
     publish_patterns: Vec<String>,
 
     /// Topic whose private updates may be read; * is every topic
-    #[arg(long = "subscribe", value_name = "TOPIC", help_heading = "What it allows")]
+    #[arg(
+        long = "subscribe",
+        value_name = "TOPIC",
+        help_heading = "What it allows"
+    )]
     subscribe: Vec<String>,
 
     /// URL pattern of topics whose private updates may be read
-    #[arg(long = "subscribe-urlpattern", value_name = "PATTERN", help_heading = "What it allows")]
+    #[arg(
+        long = "subscribe-urlpattern",
+        value_name = "PATTERN",
+        help_heading = "What it allows"
+    )]
     subscribe_patterns: Vec<String>,
 
     /// JSON object to show in the subscriptions of whoever bears the token
@@ -86,12 +107,14 @@ pub struct Make {
 
     /// Data folder of `tidings dev`
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
-    data: PathBuf,
+    dev_data: PathBuf,
 }
 
 impl std::fmt::Debug for Make {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Make").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Make")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +156,10 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
             Some(subject) => subject.clone(),
             None => new_id()?,
         },
-        client_id: arguments.client_id.clone().unwrap_or_else(|| issuer.clone()),
+        client_id: arguments
+            .client_id
+            .clone()
+            .unwrap_or_else(|| issuer.clone()),
         issuer,
         audiences,
         issued_at,
@@ -146,7 +172,7 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
 
 /// Returns issuer, audiences and key of the hub that `tidings dev` started last.
 fn of_dev(arguments: &Make) -> anyhow::Result<(String, Vec<String>, String)> {
-    let folder = DevFolder::new(&arguments.data);
+    let folder = DevFolder::new(&arguments.dev_data);
     if !folder.hub_path().exists() {
         return Err(Usage(
             "no key: give --issuer, --audience and --key or --key-file, or start a hub here with \
@@ -166,15 +192,25 @@ fn of_dev(arguments: &Make) -> anyhow::Result<(String, Vec<String>, String)> {
 fn details(arguments: &Make) -> Vec<Detail> {
     let matchers = |topics: &[String], patterns: &[String]| -> Vec<(&'static str, String)> {
         let topics = topics.iter().map(|topic| ("exact", topic.clone()));
-        let patterns = patterns.iter().map(|pattern| ("urlpattern", pattern.clone()));
+        let patterns = patterns
+            .iter()
+            .map(|pattern| ("urlpattern", pattern.clone()));
         topics.chain(patterns).collect()
     };
     let publish = matchers(&arguments.publish, &arguments.publish_patterns);
     let subscribe = matchers(&arguments.subscribe, &arguments.subscribe_patterns);
     let payload = arguments.payload.clone();
     [
-        Detail { actions: vec!["publish"], matchers: publish, payload: None },
-        Detail { actions: vec!["subscribe"], matchers: subscribe, payload },
+        Detail {
+            actions: vec!["publish"],
+            matchers: publish,
+            payload: None,
+        },
+        Detail {
+            actions: vec!["subscribe"],
+            matchers: subscribe,
+            payload,
+        },
     ]
     .into_iter()
     .filter(|detail| !detail.matchers.is_empty())
@@ -183,7 +219,9 @@ fn details(arguments: &Make) -> Vec<Detail> {
 
 /// Returns the time in seconds of Unix time.
 pub fn now_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn algorithm() -> clap::builder::PossibleValuesParser {
@@ -195,7 +233,9 @@ fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
 }
 
 fn seconds(text: &str) -> Result<u64, TtlError> {
-    let split = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(split).ok_or(TtlError)?;
     let factor: u64 = match unit {
         "s" | "" => 1,
@@ -205,7 +245,10 @@ fn seconds(text: &str) -> Result<u64, TtlError> {
         _ => return Err(TtlError),
     };
     let number: u64 = number.parse().ok().ok_or(TtlError)?;
-    number.checked_mul(factor).filter(|seconds| *seconds > 0).ok_or(TtlError)
+    number
+        .checked_mul(factor)
+        .filter(|seconds| *seconds > 0)
+        .ok_or(TtlError)
 }
 
 /// A time that cannot be read.

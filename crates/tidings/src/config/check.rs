@@ -13,7 +13,7 @@ use tidings_wire::origin::OriginList;
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{File, HistoryTable, IssuerTable, LimitsTable, ListenTable, LogTable};
 use super::{
-    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, Mode, PageOptions,
+    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions, TlsFiles,
 };
 use crate::auth;
@@ -73,18 +73,21 @@ impl Checks {
         let auth = self.auth(file, hub.as_ref());
         let origins = self.origins("publish.origins", &file.publish.origins);
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
-        let body_bytes_max =
-            self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
+        let body_bytes_max = self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
         let limits = self.limits(&file.limits);
         let shards = self.shards(file.server.shards);
         let log = self.log(&file.log);
         Some(Config {
-            mode: Mode::Serve,
             listens,
             tls,
             admin,
             hub: hub?,
-            hosts: file.hub.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            hosts: file
+                .hub
+                .hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
             data_dir,
             shards: shards?,
             history: history?,
@@ -97,8 +100,13 @@ impl Checks {
                     .map(Duration::from_secs),
                 retry: file.subscribe.retry_ms.map(Duration::from_millis),
             },
-            publish: PublishOptions { origins: origins?, body_bytes_max: body_bytes_max? },
-            cors: CorsOptions { origins: cors_origins? },
+            publish: PublishOptions {
+                origins: origins?,
+                body_bytes_max: body_bytes_max?,
+            },
+            cors: CorsOptions {
+                origins: cors_origins?,
+            },
             limits: limits?,
             drain: Duration::from_secs(file.server.drain_secs),
             pages: PageOptions {
@@ -122,15 +130,23 @@ impl Checks {
         for (index, table) in tables.iter().enumerate() {
             let key = format!("listen.{index}.address");
             let Some(address) = &table.address else {
-                self.missing(&key, "write an IP address with a port, such as \"0.0.0.0:443\"");
+                self.missing(
+                    &key,
+                    "write an IP address with a port, such as \"0.0.0.0:443\"",
+                );
                 continue;
             };
-            let Some(address) = self.address(&key, address) else { continue };
+            let Some(address) = self.address(&key, address) else {
+                continue;
+            };
             let again = |listen: &Listen| listen.address == address && address.port() != 0;
             if listens.iter().any(again) {
                 self.contradiction(&key, "another [[listen]] has the same address: remove one");
             }
-            listens.push(Listen { address, tls: table.tls });
+            listens.push(Listen {
+                address,
+                tls: table.tls,
+            });
         }
         listens
     }
@@ -138,9 +154,10 @@ impl Checks {
     fn tls(&mut self, file: &File) -> Option<TlsFiles> {
         let with_tls = file.listen.iter().position(|listen| listen.tls);
         match (&file.tls.certificate, &file.tls.key, with_tls) {
-            (Some(certificate), Some(key), Some(_)) => {
-                Some(TlsFiles { certificate: certificate.into(), key: key.into() })
-            }
+            (Some(certificate), Some(key), Some(_)) => Some(TlsFiles {
+                certificate: certificate.into(),
+                key: key.into(),
+            }),
             (None, None, None) => None,
             (None, None, Some(index)) => {
                 let advice = "is true, but tls.certificate and tls.key are not set: write both \
@@ -210,7 +227,9 @@ impl Checks {
         let kind = match table.kind.as_str() {
             "memory" => Kind::Memory,
             "none" => Kind::None,
-            _ => Kind::File { path: path.clone().unwrap_or_else(|| data_dir.join(HISTORY_FILE)) },
+            _ => Kind::File {
+                path: path.clone().unwrap_or_else(|| data_dir.join(HISTORY_FILE)),
+            },
         };
         if path.is_some() && !matches!(kind, Kind::File { .. }) {
             let advice = "is set, but history.kind is not \"file\": remove one of the two";
@@ -225,7 +244,10 @@ impl Checks {
         match history_options(kind, retention) {
             Ok(options) => Some(options),
             Err(error) => {
-                self.invalid("history", format!("no random bytes from the system: {error}"));
+                self.invalid(
+                    "history",
+                    format!("no random bytes from the system: {error}"),
+                );
                 None
             }
         }
@@ -311,7 +333,9 @@ impl Checks {
         };
         let key = match Algorithm::from_name(&table.algorithm) {
             Some(algorithm) => VerifyKey::parse(algorithm, &text),
-            None => Err(KeyError::UnknownAlgorithm { name: table.algorithm.as_str().into() }),
+            None => Err(KeyError::UnknownAlgorithm {
+                name: table.algorithm.as_str().into(),
+            }),
         };
         match key {
             Ok(key) => Some(key),
@@ -371,20 +395,26 @@ impl Checks {
             None => cores(),
         };
         if shards > SHARDS_MAX {
-            self.invalid("server.shards", format!("{shards} is more than {SHARDS_MAX}"));
+            self.invalid(
+                "server.shards",
+                format!("{shards} is more than {SHARDS_MAX}"),
+            );
         }
         Some(shards)
     }
 
     fn log(&mut self, table: &LogTable) -> LogOptions {
         if let Err(error) = table.level.parse::<tracing_subscriber::EnvFilter>() {
-            self.invalid("log.level", format!("{error}: write error, warn, info, debug or trace"));
+            self.invalid("log.level", error);
         }
         let format = match table.format.as_str() {
             "json" => LogFormat::Json,
             _ => LogFormat::Text,
         };
-        LogOptions { level: table.level.clone(), format }
+        LogOptions {
+            level: table.level.clone(),
+            format,
+        }
     }
 
     fn origins(&mut self, key: &str, entries: &[String]) -> Option<OriginList> {
@@ -411,21 +441,32 @@ impl Checks {
     }
 
     fn missing(&mut self, key: &str, advice: &'static str) {
-        self.errors.push(ConfigError::Missing { key: key.to_owned(), advice });
+        self.errors.push(ConfigError::Missing {
+            key: key.to_owned(),
+            advice,
+        });
     }
 
     fn contradiction(&mut self, key: &str, advice: &'static str) {
-        self.errors.push(ConfigError::Contradiction { key: key.to_owned(), advice });
+        self.errors.push(ConfigError::Contradiction {
+            key: key.to_owned(),
+            advice,
+        });
     }
 
     fn invalid(&mut self, key: &str, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) {
-        self.errors.push(ConfigError::Invalid { key: key.to_owned(), reason: reason.into() });
+        self.errors.push(ConfigError::Invalid {
+            key: key.to_owned(),
+            reason: reason.into(),
+        });
     }
 }
 
 /// Returns the number of cores that the process may use, at least 1.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(SHARDS_MAX)
+    std::thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(SHARDS_MAX)
 }
 
 /// Returns a key file's text without the line break that editors put at the end.

@@ -18,11 +18,14 @@ pub struct Variable {
 
 impl std::fmt::Debug for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Variable").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Variable")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 /// Returns the process's variables that concern the configuration, sorted by name.
+#[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 pub fn variables() -> Vec<Variable> {
     select(std::env::vars_os())
 }
@@ -33,15 +36,22 @@ fn select(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
         .filter(|(name, _)| !COMMAND_LINE_VARIABLES.contains(&name.as_str()))
-        .map(|(name, value)| Variable { name, value: value.into_string().ok() })
+        .map(|(name, value)| Variable {
+            name,
+            value: value.into_string().ok(),
+        })
         .collect();
     variables.sort_by(|a, b| a.name.cmp(&b.name));
     variables
 }
 
 /// Variables of the command line.
-pub const COMMAND_LINE_VARIABLES: [&str; 4] =
-    ["TIDINGS_CONFIG", "TIDINGS_HUB", "TIDINGS_TOKEN", "TIDINGS_TOKEN_KEY"];
+pub const COMMAND_LINE_VARIABLES: [&str; 4] = [
+    "TIDINGS_CONFIG",
+    "TIDINGS_HUB",
+    "TIDINGS_TOKEN",
+    "TIDINGS_TOKEN_KEY",
+];
 
 #[cfg(test)]
 mod tests {
@@ -49,9 +59,18 @@ mod tests {
 
     #[test]
     fn only_the_configurations_variables_are_read() {
-        let all = ["PATH", "TIDINGS_TOKEN", "TIDINGS_LOG__LEVEL", "TIDINGS_HUB", "TIDINGS_DATA__DIR"];
+        let all = [
+            "PATH",
+            "TIDINGS_TOKEN",
+            "TIDINGS_LOG__LEVEL",
+            "TIDINGS_HUB",
+            "TIDINGS_DATA__DIR",
+        ];
         let selected = select(all.into_iter().map(|name| (name.into(), "value".into())));
-        let names: Vec<_> = selected.iter().map(|variable| variable.name.as_str()).collect();
+        let names: Vec<_> = selected
+            .iter()
+            .map(|variable| variable.name.as_str())
+            .collect();
         assert_eq!(names, ["TIDINGS_DATA__DIR", "TIDINGS_LOG__LEVEL"]);
         assert!(!format!("{selected:?}").contains("value"));
     }

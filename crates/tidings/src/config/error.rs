@@ -54,7 +54,9 @@ pub enum ConfigError {
         expected: String,
     },
     /// The entries of an array of tables are not numbered 0, 1, 2, …
-    #[error("{array}.{index}: there is no {array}.{missing}; number the entries from 0 without gaps")]
+    #[error(
+        "{array}.{index}: there is no {array}.{missing}; number the entries from 0 without gaps"
+    )]
     Gap {
         /// The array.
         array: String,

@@ -133,7 +133,9 @@ pub struct IssuerTable {
 
 impl std::fmt::Debug for IssuerTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IssuerTable").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("IssuerTable")
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,7 +208,8 @@ pub struct LimitsTable {
     pub body_secs: u64,
     /// Seconds within which a TLS handshake must end.
     pub handshake_secs: u64,
-    /// Seconds for which a subscriber that is behind may take nothing.
+    /// Seconds for which a subscriber that is behind may take nothing before its connection is
+    /// closed.
     pub stall_secs: u64,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams_per_connection_max: u64,

@@ -79,7 +79,10 @@ impl Key {
 /// Returns the environment variable of a path: `history.retain_bytes` is
 /// `TIDINGS_HISTORY__RETAIN_BYTES`.
 pub fn variable_of(path: &str) -> String {
-    format!("{VARIABLE_PREFIX}{}", path.replace('.', "__").to_uppercase())
+    format!(
+        "{VARIABLE_PREFIX}{}",
+        path.replace('.', "__").to_uppercase()
+    )
 }
 
 /// Finds the key at `path`, in which entries of arrays are written as `N`.
@@ -89,7 +92,9 @@ pub fn find(path: &str) -> Option<&'static Key> {
 
 /// Returns the one of `names` that takes the fewest single-character changes to become `wanted`.
 pub fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> String {
-    names.min_by_key(|name| distance(wanted, name)).unwrap_or_default()
+    names
+        .min_by_key(|name| distance(wanted, name))
+        .unwrap_or_default()
 }
 
 /// Counts the insertions, deletions and replacements between two texts (Levenshtein).
@@ -116,7 +121,13 @@ pub const VARIABLE_PREFIX: &str = "TIDINGS_";
 const SINCE: &str = "0.1";
 
 const fn key(path: &'static str, form: Form, fallback: Fallback, text: &'static str) -> Key {
-    Key { path, form, fallback, since: SINCE, text }
+    Key {
+        path,
+        form,
+        fallback,
+        since: SINCE,
+        text,
+    }
 }
 
 /// The signature algorithms, as they are written in the file and in tokens.
@@ -176,7 +187,7 @@ pub const KEYS: &[Key] = &[
         "data.dir",
         Path,
         Toml("\"/var/lib/tidings\""),
-        "The folder that the hub writes to. It is made if its parent exists.",
+        "The folder that the hub writes to. It is made if it is missing.",
     ),
     key(
         "server.shards",
@@ -389,9 +400,24 @@ pub const KEYS: &[Key] = &[
         Toml("250"),
         "Concurrent streams of one HTTP/2 connection.",
     ),
-    key("pages.chat", Flag, Toml("false"), "Whether the chat is served at `/chat`."),
-    key("pages.scores", Flag, Toml("false"), "Whether the score board is served at `/scores`."),
-    key("pages.debugger", Flag, Toml("false"), "Whether the debugger is served at `/debugger`."),
+    key(
+        "pages.chat",
+        Flag,
+        Toml("false"),
+        "Whether the chat is served at `/chat`.",
+    ),
+    key(
+        "pages.scores",
+        Flag,
+        Toml("false"),
+        "Whether the score board is served at `/scores`.",
+    ),
+    key(
+        "pages.debugger",
+        Flag,
+        Toml("false"),
+        "Whether the debugger is served at `/debugger`.",
+    ),
     key(
         "log.level",
         Text,

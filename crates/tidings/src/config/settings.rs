@@ -62,8 +62,10 @@ impl Settings {
         if let Some((path, text)) = file {
             match text.parse::<Table>() {
                 Ok(table) => settings.add_table(&Place(Vec::new()), &table, errors),
-                Err(source) => errors
-                    .push(ConfigError::Syntax { path: path.to_owned(), source: source.into() }),
+                Err(source) => errors.push(ConfigError::Syntax {
+                    path: path.to_owned(),
+                    source: source.into(),
+                }),
             }
         }
         for variable in variables {
@@ -82,8 +84,11 @@ impl Settings {
     /// Returns the numbers of an array's entries, such as of `listen`.
     pub fn indexes(&self, array: &str) -> Vec<usize> {
         let array = Place::parse(array);
-        let mut indexes: Vec<usize> =
-            self.entries.keys().filter_map(|place| place.index_in(&array)).collect();
+        let mut indexes: Vec<usize> = self
+            .entries
+            .keys()
+            .filter_map(|place| place.index_in(&array))
+            .collect();
         indexes.dedup();
         indexes
     }
@@ -98,10 +103,11 @@ impl Settings {
         for (place, entry) in &self.entries {
             insert(&mut root, &place.0, &entry.value);
         }
-        root.try_into().map_err(|error: toml::de::Error| ConfigError::Invalid {
-            key: "configuration".to_owned(),
-            reason: error.message().to_owned().into(),
-        })
+        root.try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Invalid {
+                key: "configuration".to_owned(),
+                reason: error.message().to_owned().into(),
+            })
     }
 
     fn add_table(&mut self, place: &Place, table: &Table, errors: &mut Vec<ConfigError>) {
@@ -134,26 +140,45 @@ impl Settings {
             errors.push(ConfigError::WrongForm { name, expected });
             return;
         }
-        self.entries.insert(place, Entry { value: value.clone(), origin: Origin::File });
+        self.entries.insert(
+            place,
+            Entry {
+                value: value.clone(),
+                origin: Origin::File,
+            },
+        );
     }
 
     fn add_variable(&mut self, variable: &Variable, errors: &mut Vec<ConfigError>) {
         let Variable { name, value } = variable;
-        let path = name.trim_start_matches(keys::VARIABLE_PREFIX).to_lowercase();
+        let path = name
+            .trim_start_matches(keys::VARIABLE_PREFIX)
+            .to_lowercase();
         let place = Place::parse(&path.replace("__", "."));
         let Some(key) = keys::find(&place.general()) else {
             let names = KEYS.iter().map(|key| numbered(&key.variable(), &place));
             let nearest = keys::nearest(name, names);
-            errors.push(ConfigError::UnknownVariable { variable: name.clone(), nearest });
+            errors.push(ConfigError::UnknownVariable {
+                variable: name.clone(),
+                nearest,
+            });
             return;
         };
         let Some(value) = value else {
-            errors.push(ConfigError::VariableNotUtf8 { variable: name.clone() });
+            errors.push(ConfigError::VariableNotUtf8 {
+                variable: name.clone(),
+            });
             return;
         };
         match from_text(key.form, value) {
             Some(value) => {
-                self.entries.insert(place, Entry { value, origin: Origin::Environment });
+                self.entries.insert(
+                    place,
+                    Entry {
+                        value,
+                        origin: Origin::Environment,
+                    },
+                );
             }
             None => errors.push(ConfigError::WrongForm {
                 name: name.clone(),
@@ -166,7 +191,11 @@ impl Settings {
         for array in ARRAYS {
             for (missing, index) in self.indexes(array).into_iter().enumerate() {
                 if index != missing {
-                    errors.push(ConfigError::Gap { array: array.to_string(), index, missing });
+                    errors.push(ConfigError::Gap {
+                        array: array.to_string(),
+                        index,
+                        missing,
+                    });
                     break;
                 }
             }
@@ -176,8 +205,13 @@ impl Settings {
     fn add_defaults(&mut self) {
         for key in KEYS {
             for place in self.places(key) {
-                let Some(value) = default_value(key) else { continue };
-                self.entries.entry(place).or_insert(Entry { value, origin: Origin::Default });
+                let Some(value) = default_value(key) else {
+                    continue;
+                };
+                self.entries.entry(place).or_insert(Entry {
+                    value,
+                    origin: Origin::Default,
+                });
             }
         }
     }
@@ -188,7 +222,9 @@ impl Settings {
             None => vec![Place::parse(key.path)],
             Some((array, name)) => {
                 let indexes = self.indexes(array).into_iter();
-                indexes.map(|index| Place::parse(&format!("{array}.{index}.{name}"))).collect()
+                indexes
+                    .map(|index| Place::parse(&format!("{array}.{index}.{name}")))
+                    .collect()
             }
         }
     }
@@ -262,8 +298,13 @@ pub const ARRAYS: [&str; 2] = ["listen", "auth.issuers"];
 
 /// Returns a key's default, if it has a fixed one.
 pub fn default_value(key: &Key) -> Option<Value> {
-    let Fallback::Toml(text) = key.fallback else { return None };
-    format!("value = {text}").parse::<Table>().ok()?.remove("value")
+    let Fallback::Toml(text) = key.fallback else {
+        return None;
+    };
+    format!("value = {text}")
+        .parse::<Table>()
+        .ok()?
+        .remove("value")
 }
 
 /// An empty array is a list of texts, since an array of tables cannot be written empty.
@@ -276,9 +317,9 @@ fn has_form(form: Form, value: &Value) -> bool {
         Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url => value.is_str(),
         Form::Flag => value.is_bool(),
         Form::Number => value.as_integer().is_some_and(|number| number >= 0),
-        Form::List => {
-            value.as_array().is_some_and(|entries| entries.iter().all(Value::is_str))
-        }
+        Form::List => value
+            .as_array()
+            .is_some_and(|entries| entries.iter().all(Value::is_str)),
         Form::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
     }
 }
@@ -289,15 +330,19 @@ fn from_text(form: Form, text: &str) -> Option<Value> {
         Form::Flag => Value::Boolean(text.parse().ok()?),
         Form::Number => Value::Integer(text.parse().ok()?),
         Form::List => {
-            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-            Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
+            let entries = text
+                .split(',')
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty());
+            Value::Array(
+                entries
+                    .map(|entry| Value::String(entry.to_owned()))
+                    .collect(),
+            )
         }
-        Form::Text
-        | Form::Secret
-        | Form::Path
-        | Form::Address
-        | Form::Url
-        | Form::Choice(_) => Value::String(text.to_owned()),
+        Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url | Form::Choice(_) => {
+            Value::String(text.to_owned())
+        }
     };
     has_form(form, &value).then_some(value)
 }
@@ -306,12 +351,20 @@ fn unknown_key(place: &Place) -> ConfigError {
     let general = place.general();
     if let Some(array) = ARRAYS.iter().find(|array| **array == general) {
         let expected = format!("its entries as [[{array}]] tables");
-        return ConfigError::WrongForm { name: general, expected };
+        return ConfigError::WrongForm {
+            name: general,
+            expected,
+        };
     }
-    let tables = KEYS.iter().any(|key| key.path.starts_with(&format!("{general}.")));
+    let tables = KEYS
+        .iter()
+        .any(|key| key.path.starts_with(&format!("{general}.")));
     if tables {
         let expected = format!("its keys in a table [{general}]");
-        return ConfigError::WrongForm { name: general, expected };
+        return ConfigError::WrongForm {
+            name: general,
+            expected,
+        };
     }
     let paths = KEYS.iter().map(|key| numbered(key.path, place));
     let key = place.to_string();
@@ -322,7 +375,8 @@ fn unknown_key(place: &Place) -> ConfigError {
 /// Writes the number that stands in `place` for the `N` of a path or variable.
 fn numbered(name: &str, place: &Place) -> String {
     let index = place.first_index();
-    name.replace(".N.", &format!(".{index}.")).replace("__N__", &format!("__{index}__"))
+    name.replace(".N.", &format!(".{index}."))
+        .replace("__N__", &format!("__{index}__"))
 }
 
 /// Puts `value` into the tree, making tables and arrays on the way. Entries of arrays come in

@@ -33,15 +33,16 @@ pub(crate) async fn broadcast(
     shard: &Rc<Shard>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let boundary = request
-        .headers()
+    let (asked, body) = request.into_parts();
+    let boundary = asked
+        .headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| multer::parse_boundary(value).ok());
     if boundary.is_none() {
-        request_body::require_form(&request)?;
+        request_body::require_form(&asked.headers)?;
     }
-    let body = request_body::read(shard, request, BODY_BYTES_MAX).await?;
+    let body = request_body::read(shard, body, BODY_BYTES_MAX).await?;
     let said = match boundary {
         Some(boundary) => from_multipart(body, boundary).await?,
         None => from_form(&body)?,

@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use tidings_wire::origin::OriginList;
 
-use super::{Body, respond_empty, set_allow};
+use super::{Body, HUB_METHODS, respond_empty, set_allow};
 
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str = "Mercure-Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
@@ -16,7 +16,7 @@ const EXPOSED: &str = "Mercure-Last-Event-ID, Link, ETag, WWW-Authenticate, Retr
 const ALLOWED_FIELDS: &str =
     "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";
 /// Methods that pages of other origins may use.
-const ALLOWED_METHODS: &str = "GET, HEAD, POST";
+const ALLOWED_METHODS: &str = "GET, HEAD, QUERY, POST";
 /// Seconds for which a browser may remember a preflight's answer.
 const PREFLIGHT_SECS: &str = "7200";
 
@@ -50,7 +50,7 @@ pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &m
 pub(crate) fn preflight() -> Response<Body> {
     let mut response = respond_empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    set_allow(headers, "GET, HEAD, POST, OPTIONS");
+    set_allow(headers, HUB_METHODS);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_FIELDS));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECS));

@@ -85,10 +85,10 @@ pub(crate) async fn token(
     let malformed =
         |detail: String| Problem::bad_request("token-wish", "No token can be made of this", detail);
     // A form of another site can post text, but not JSON without a preflight.
-    if request_body::media_type(&request).as_deref() != Some("application/json") {
+    if request_body::media_type(request.headers()).as_deref() != Some("application/json") {
         return Err(malformed("send JSON as application/json".to_owned()));
     }
-    let body = request_body::read(shard, request, BODY_BYTES_MAX).await?;
+    let body = request_body::read(shard, request.into_body(), BODY_BYTES_MAX).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
     if wish.ttl_secs > TTL_SECS_MAX {
         return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));

@@ -91,7 +91,7 @@ fn etag(hash: &[u8; 32]) -> String {
     let mut etag = String::from("\"");
     for byte in hash.iter().take(12) {
         // Writing to a String cannot fail.
-        drop(write!(etag, "{byte:02x}"));
+        write!(etag, "{byte:02x}").ok();
     }
     etag.push('"');
     etag

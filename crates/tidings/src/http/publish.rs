@@ -42,13 +42,14 @@ async fn publish(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let config = shard.config();
-    let Some(identity) = identify(shard, request.headers(), Role::Publish)? else {
+    let (asked, body) = request.into_parts();
+    let Some(identity) = identify(shard, &asked.headers, Role::Publish)? else {
         return Err(Problem::token_missing(
             "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
         ));
     };
-    request_body::require_form(&request)?;
-    let body = request_body::read(shard, request, config.publish.body_bytes_max).await?;
+    request_body::require_form(&asked.headers)?;
+    let body = request_body::read(shard, body, config.publish.body_bytes_max).await?;
     let form = PublishForm::decode(&body, TOPICS_PER_UPDATE_MAX)
         .map_err(|error| problem::of_form(&error))?;
     let update = shard

@@ -1,7 +1,7 @@
 //! Reads a request's body: bounded in bytes and in time.
 
 use bytes::Bytes;
-use http::Request;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -20,10 +20,9 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off.
 pub(crate) async fn read(
     shard: &Shard,
-    request: Request<Incoming>,
+    body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, Problem> {
-    let body = request.into_body();
     // Said at once where the length is known, instead of after reading up to the limit.
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(bytes_max));
@@ -51,8 +50,8 @@ fn too_large(bytes_max: usize) -> Problem {
 }
 
 /// Returns the media type of a request's body without its parameters, in lower case.
-pub(crate) fn media_type<B>(request: &Request<B>) -> Option<String> {
-    let value = request.headers().get(CONTENT_TYPE)?;
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?;
     let text = value.to_str().unwrap_or("?");
     Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
@@ -62,8 +61,8 @@ pub(crate) fn media_type<B>(request: &Request<B>) -> Option<String> {
 /// # Errors
 ///
 /// 415, naming the type.
-pub(crate) fn require_form<B>(request: &Request<B>) -> Result<(), Problem> {
-    match media_type(request) {
+pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), Problem> {
+    match media_type(headers) {
         None => Ok(()),
         Some(found) if found == FORM => Ok(()),
         Some(found) => Err(Problem::new(

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Either;
+use hyper::body::Incoming;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
 use tidings_core::matcher::{Matcher, MatcherType};
@@ -21,7 +23,7 @@ use tokio::sync::oneshot;
 
 use super::authorize::identify;
 use super::problem::{self, Problem};
-use super::{Answer, Body, chat, respond_empty};
+use super::{Answer, Body, QUERY, chat, request_body, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::socket::{BodySink, Socket};
@@ -30,6 +32,8 @@ use crate::shard::{Shard, Subscription};
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
+/// Bytes of the body of a QUERY request: all matchers that one subscriber may have, and some.
+const QUERY_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Personal, never stored, never served again.
 const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
 /// Asks nginx not to buffer.
@@ -60,7 +64,10 @@ pub(crate) struct EventStream {
 /// The refusal.
 ///
 /// Mercure, "Subscription".
-pub(crate) async fn hub<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
+pub(crate) async fn hub(
+    shard: &Rc<Shard>,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let result = subscribe(shard, request).await;
     if let Err(problem) = &result {
         count(&shard.metrics().subscribe_refused, problem.name());
@@ -68,19 +75,26 @@ pub(crate) async fn hub<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<An
     result
 }
 
-async fn subscribe<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
-    let identity = identify(shard, request.headers(), Role::Subscribe)?;
+async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let (asked, body) = request.into_parts();
+    let identity = identify(shard, &asked.headers, Role::Subscribe)?;
     if identity.is_none() && !shard.config().subscribe.anonymous {
         return Err(Problem::token_missing(
             "this hub does not take anonymous subscribers (subscribe.anonymous)",
         ));
     }
-    let query = request.uri().query().unwrap_or_default();
-    let query = SubscribeQuery::decode(query.as_bytes(), None, MATCHERS_PER_SUBSCRIBER_MAX)
+    let body = if asked.method.as_str() == QUERY {
+        request_body::require_form(&asked.headers)?;
+        Some(request_body::read(shard, body, QUERY_BODY_BYTES_MAX).await?)
+    } else {
+        None
+    };
+    let query = asked.uri.query().unwrap_or_default().as_bytes();
+    let query = SubscribeQuery::decode(query, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
         .map_err(|error| problem::of_query(&error))?;
     let matchers = matchers(shard, &query)?;
-    let cursor = cursor(request.headers(), query.last_event_id.as_deref());
-    begin(shard, request, matchers, identity, cursor).await
+    let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
+    begin(shard, &asked, matchers, identity, cursor).await
 }
 
 /// Subscribes to the chat: the tutorial's `EventSource("/event/fetch")`.
@@ -88,16 +102,20 @@ async fn subscribe<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer,
 /// # Errors
 ///
 /// The refusal.
-pub(crate) async fn chat<B>(shard: &Rc<Shard>, request: &Request<B>) -> Result<Answer, Problem> {
+pub(crate) async fn chat(
+    shard: &Rc<Shard>,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let (asked, _body) = request.into_parts();
     let matcher = Matcher::parse(MatcherType::Exact, chat::TOPIC, shard.hub())
         .map_err(|error| problem::of_matcher("exact", &error))?;
     // The page itself has no cursor on its first visit; ours asks for what was said before.
-    let asked = request.uri().query().unwrap_or_default();
-    let asked = tidings_wire::form::pairs(asked.as_bytes())
+    let query = asked.uri.query().unwrap_or_default();
+    let last_event_id = tidings_wire::form::pairs(query.as_bytes())
         .filter(|pair| *pair.name_bytes() == *b"last_event_id")
         .find_map(|pair| pair.value().ok());
-    let cursor = cursor(request.headers(), asked.as_deref());
-    begin(shard, request, Box::new([matcher]), None, cursor).await
+    let cursor = cursor(&asked.headers, last_event_id.as_deref());
+    begin(shard, &asked, Box::new([matcher]), None, cursor).await
 }
 
 /// Compiles what a subscriber asked for; each identical pair once.
@@ -130,9 +148,9 @@ fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
 }
 
 /// Prepares the stream of a subscriber that may have one.
-async fn begin<B>(
+async fn begin(
     shard: &Rc<Shard>,
-    request: &Request<B>,
+    asked: &Parts,
     matchers: Box<[Matcher]>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
@@ -144,14 +162,14 @@ async fn begin<B>(
         start = from;
         headers.insert(MERCURE_LAST_EVENT_ID, answer);
     }
-    if request.method() == Method::HEAD {
+    if asked.method == Method::HEAD {
         return Ok(Answer::Response(head_only(headers)));
     }
     let subscription = Subscription {
         matchers,
         grants: identity.as_ref().map(|identity| Arc::clone(&identity.grants)),
         start,
-        encoding: if request.version() == Version::HTTP_11 { Encoding::Chunked } else { Encoding::Plain },
+        encoding: if asked.version == Version::HTTP_11 { Encoding::Chunked } else { Encoding::Plain },
         deadline: deadline(shard, identity.as_deref()),
     };
     let prelude = shard.config().subscribe.retry.map(|retry| {
@@ -161,7 +179,7 @@ async fn begin<B>(
     });
     Ok(Answer::Stream(Box::new(EventStream {
         subscription,
-        version: request.version(),
+        version: asked.version,
         headers,
         prelude: prelude.unwrap_or_default(),
     })))

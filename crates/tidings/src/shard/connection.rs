@@ -61,7 +61,7 @@ type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallib
 /// Serves a connection to its end, or until its socket has become a session.
 pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
     let Entrance { socket, peer, tls, admin, permit } = entrance;
-    let visit = Visit { peer, secure: tls, admin };
+    let visit = Visit { peer, admin };
     let outcome = match open(&shard, socket, tls).await {
         Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, permit).await,
         Ok((stream, Protocol::Http2)) => serve_http2(&shard, stream, visit, permit).await,

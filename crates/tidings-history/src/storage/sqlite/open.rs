@@ -51,9 +51,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The file was written by a later version.
-    #[error(
-        "the history {path} has format {found}, and this version reads up to format {FORMAT}"
-    )]
+    #[error("the history {path} has format {found}, and this version reads up to format {FORMAT}")]
     Newer {
         /// The file.
         path: PathBuf,
@@ -72,13 +70,21 @@ pub enum OpenError {
 }
 
 pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, OpenError> {
-    let in_storage = |source| OpenError::Storage { path: path.into(), source };
+    let in_storage = |source| OpenError::Storage {
+        path: path.into(),
+        source,
+    };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { path: folder.into(), source })?;
+        fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+            path: folder.into(),
+            source,
+        })?;
     }
     let lock = lock(path)?;
-    let in_file = |source| OpenError::File { path: path.into(), source };
+    let in_file = |source| OpenError::File {
+        path: path.into(),
+        source,
+    };
     // Private updates and the key of the event ids are in there: nobody else may read it.
     // SQLite gives the files beside it the same permissions.
     let file = OpenOptions::new()
@@ -91,7 +97,10 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         .map_err(in_file)?;
     let identity = Identity::of(&file.metadata().map_err(in_file)?);
     let mut header = Vec::new();
-    (&file).take(HEADER.len() as u64).read_to_end(&mut header).map_err(in_file)?;
+    (&file)
+        .take(HEADER.len() as u64)
+        .read_to_end(&mut header)
+        .map_err(in_file)?;
     if !header.is_empty() && header != HEADER {
         return Err(OpenError::NotAHistory { path: path.into() });
     }
@@ -103,7 +112,12 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         Format::None => create(&connection, new_epoch).map_err(in_storage)?,
         Format::Foreign => return Err(OpenError::NotAHistory { path: path.into() }),
         Format::Version(FORMAT) => {}
-        Format::Version(found) => return Err(OpenError::Newer { path: path.into(), found }),
+        Format::Version(found) => {
+            return Err(OpenError::Newer {
+                path: path.into(),
+                found,
+            });
+        }
     }
     let epoch = meta_epoch(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
@@ -123,7 +137,10 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     match storage.probe() {
         // The writer refuses updates until there is room, and serves what there is.
         Ok(()) | Err(StorageError::Full) => Ok(storage),
-        Err(source) => Err(OpenError::Storage { path: path.into(), source }),
+        Err(source) => Err(OpenError::Storage {
+            path: path.into(),
+            source,
+        }),
     }
 }
 
@@ -132,7 +149,10 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
-    let in_lock = |source| OpenError::File { path: lock_path.clone(), source };
+    let in_lock = |source| OpenError::File {
+        path: lock_path.clone(),
+        source,
+    };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -150,7 +170,10 @@ fn lock(path: &Path) -> Result<File, OpenError> {
                 Ok(_) => text.trim().parse().ok(),
                 Err(_) => None,
             };
-            return Err(OpenError::InUse { path: path.into(), pid });
+            return Err(OpenError::InUse {
+                path: path.into(),
+                pid,
+            });
         }
         Err(TryLockError::Error(source)) => return Err(in_lock(source)),
     }
@@ -170,7 +193,10 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(write_failure)?;
     // The page size and the vacuum can only be chosen while the file is empty, before the log.
-    for pragma in ["PRAGMA page_size = 4096", "PRAGMA auto_vacuum = INCREMENTAL"] {
+    for pragma in [
+        "PRAGMA page_size = 4096",
+        "PRAGMA auto_vacuum = INCREMENTAL",
+    ] {
         connection.execute_batch(pragma).map_err(write_failure)?;
     }
     let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
@@ -201,9 +227,13 @@ enum Format {
 
 fn format(connection: &Connection) -> Result<Format, StorageError> {
     let count = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'updates')";
-    let ours: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(read_failure)?;
+    let ours: i64 = connection
+        .query_row(count, [], |row| row.get(0))
+        .map_err(read_failure)?;
     let all = "SELECT count(*) FROM sqlite_schema";
-    let all: i64 = connection.query_row(all, [], |row| row.get(0)).map_err(read_failure)?;
+    let all: i64 = connection
+        .query_row(all, [], |row| row.get(0))
+        .map_err(read_failure)?;
     let application = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i64>(0));
     let application = application.map_err(read_failure)?;
     if all == 0 && application == 0 {
@@ -212,7 +242,9 @@ fn format(connection: &Connection) -> Result<Format, StorageError> {
     if ours == 0 || application != APPLICATION_ID {
         return Ok(Format::Foreign);
     }
-    Ok(Format::Version(u32::try_from(meta(connection, "format")?).unwrap_or(u32::MAX)))
+    Ok(Format::Version(
+        u32::try_from(meta(connection, "format")?).unwrap_or(u32::MAX),
+    ))
 }
 
 fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> {
@@ -243,9 +275,13 @@ fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> 
         ("trimmed_published_ms", 0),
         ("probes", 0),
     ] {
-        connection.execute(insert, params![name, value]).map_err(write_failure)?;
+        connection
+            .execute(insert, params![name, value])
+            .map_err(write_failure)?;
     }
-    connection.execute(insert, params!["epoch", epoch]).map_err(write_failure)?;
+    connection
+        .execute(insert, params!["epoch", epoch])
+        .map_err(write_failure)?;
     connection.execute_batch("COMMIT").map_err(write_failure)
 }
 
@@ -259,13 +295,27 @@ fn extent(connection: &Connection) -> Result<Extent, StorageError> {
         let position = Position::new(row.get::<_, i64>(0)?.cast_unsigned());
         let published_ms = row.get::<_, i64>(1)?.cast_unsigned();
         let bytes_through = row.get::<_, i64>(2)?.cast_unsigned();
-        Ok((position, Mark { published_ms, bytes_through }))
+        Ok((
+            position,
+            Mark {
+                published_ms,
+                bytes_through,
+            },
+        ))
     });
     let (last, last_mark) = newest.optional().map_err(read_failure)?.unwrap_or((
         trimmed_through,
-        Mark { published_ms, bytes_through: trimmed_bytes },
+        Mark {
+            published_ms,
+            bytes_through: trimmed_bytes,
+        },
     ));
-    Ok(Extent { trimmed_through, trimmed_bytes, last, last_mark })
+    Ok(Extent {
+        trimmed_through,
+        trimmed_bytes,
+        last,
+        last_mark,
+    })
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
@@ -274,7 +324,9 @@ fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
 }
 
 fn meta_epoch(connection: &Connection) -> Result<[u8; 32], StorageError> {
-    connection.query_row(META, ["epoch"], |row| row.get(0)).map_err(read_failure)
+    connection
+        .query_row(META, ["epoch"], |row| row.get(0))
+        .map_err(read_failure)
 }
 
 /// The format that this version writes, and the newest that it reads.

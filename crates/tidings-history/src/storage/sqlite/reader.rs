@@ -34,7 +34,10 @@ impl StorageReader for SqliteReader {
         bytes_max: u64,
         updates: &mut Vec<Arc<Update>>,
     ) -> Result<(), StorageError> {
-        let mut statement = self.connection.prepare_cached(row::SELECT).map_err(read_failure)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(row::SELECT)
+            .map_err(read_failure)?;
         let range = params![from.get().cast_signed(), through.get().cast_signed()];
         let mut rows = statement.query(range).map_err(read_failure)?;
         let mut bytes: u64 = 0;
@@ -60,8 +63,12 @@ pub(super) fn first_of(
     id: &str,
 ) -> Result<Option<Position>, StorageError> {
     let mut statement = connection.prepare_cached(FIRST_OF).map_err(read_failure)?;
-    let position = statement.query_row([id], |row| row.get::<_, i64>(0)).optional();
-    Ok(position.map_err(read_failure)?.map(|position| Position::new(position.cast_unsigned())))
+    let position = statement
+        .query_row([id], |row| row.get::<_, i64>(0))
+        .optional();
+    Ok(position
+        .map_err(read_failure)?
+        .map(|position| Position::new(position.cast_unsigned())))
 }
 
 const FIRST_OF: &str =

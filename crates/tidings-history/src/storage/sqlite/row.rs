@@ -49,15 +49,26 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
     Ok(Update {
         position: Position::new(number(row, 0)?),
         id,
-        id_source: if flag(row, 3)? { IdSource::Publisher } else { IdSource::Hub },
+        id_source: if flag(row, 3)? {
+            IdSource::Publisher
+        } else {
+            IdSource::Hub
+        },
         id_first: flag(row, 9)?,
         published_ms: number(row, 1)?,
         topics: Topics::new(topics.map_err(damaged)?).map_err(damaged)?,
         data: text(row, 8)?.into(),
-        visibility: if flag(row, 7)? { Visibility::Private } else { Visibility::Public },
+        visibility: if flag(row, 7)? {
+            Visibility::Private
+        } else {
+            Visibility::Public
+        },
         event_type: match row.get_ref(5).map_err(read_failure)? {
             ValueRef::Null => None,
-            name => Some(event_type(name.as_str().map_err(damaged)?)?),
+            ValueRef::Text(_) => Some(event_type(text(row, 5)?)?),
+            ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => {
+                return Err(damaged(FromSqlError::InvalidType));
+            }
         },
         retry_ms: row
             .get::<_, Option<i64>>(6)
@@ -81,7 +92,9 @@ fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StorageErr
 }
 
 fn number(row: &Row<'_>, column: usize) -> Result<u64, StorageError> {
-    row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(read_failure)
+    row.get::<_, i64>(column)
+        .map(i64::cast_unsigned)
+        .map_err(read_failure)
 }
 
 fn flag(row: &Row<'_>, column: usize) -> Result<bool, StorageError> {

@@ -31,9 +31,15 @@ fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
     let mut cache = cache(2);
     assert!(cache.verify("a.b.c", Role::Subscribe, NOW).is_err());
     assert!(cache.identities.is_empty());
-    let tokens = [token_until(NOW + 1), token_until(NOW + 2), token_until(NOW + 3)];
-    let first: Vec<_> =
-        tokens.iter().map(|token| cache.verify(token, Role::Subscribe, NOW).unwrap()).collect();
+    let tokens = [
+        token_until(NOW + 1),
+        token_until(NOW + 2),
+        token_until(NOW + 3),
+    ];
+    let first: Vec<_> = tokens
+        .iter()
+        .map(|token| cache.verify(token, Role::Subscribe, NOW).unwrap())
+        .collect();
     assert_eq!(cache.identities.len(), 2);
     assert_eq!(cache.order.len(), 2);
     let again = cache.verify(&tokens[2], Role::Subscribe, NOW).unwrap();
@@ -45,7 +51,11 @@ fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
 #[test]
 fn a_cache_of_nothing_keeps_nothing() {
     let mut cache = cache(0);
-    assert!(cache.verify(&token_until(NOW + 60), Role::Subscribe, NOW).is_ok());
+    assert!(
+        cache
+            .verify(&token_until(NOW + 60), Role::Subscribe, NOW)
+            .is_ok()
+    );
     assert!(cache.identities.is_empty());
 }
 

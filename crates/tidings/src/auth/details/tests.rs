@@ -15,8 +15,14 @@ fn no_details_grant_nothing() {
 #[test]
 fn publish_and_subscribe_are_granted_apart() {
     let grants = read(json!([
-        detail(json!(["publish"]), json!([{"match": "https://a.example/1"}])),
-        detail(json!(["subscribe", "publish"]), json!([{"match": "*", "match_type": "urlpattern"}])),
+        detail(
+            json!(["publish"]),
+            json!([{"match": "https://a.example/1"}])
+        ),
+        detail(
+            json!(["subscribe", "publish"]),
+            json!([{"match": "*", "match_type": "urlpattern"}])
+        ),
     ]))
     .unwrap();
     assert_eq!(grants.publish().len(), 2);
@@ -40,15 +46,28 @@ fn other_types_are_skipped_and_case_is_no_way_in() {
         json!([{"TYPE": DETAIL_TYPE, "ACTIONS": ["publish"], "TOPICS": [{"MATCH": "*"}]}]),
         "authorization_details[0]: it has no type, or one that is not a string",
     );
-    check(json!(["x"]), "authorization_details[0]: it is not an object");
+    check(
+        json!(["x"]),
+        "authorization_details[0]: it is not an object",
+    );
 }
 
 #[test]
 fn actions_are_strings_and_unknown_ones_grant_nothing() {
     let topics = json!([{"match": "*"}]);
-    let grants = read(json!([detail(json!(["purge", "PUBLISH", ""]), topics.clone())])).unwrap();
+    let grants = read(json!([detail(
+        json!(["purge", "PUBLISH", ""]),
+        topics.clone()
+    )]))
+    .unwrap();
     assert!(grants.publish().is_empty() && grants.subscribe().is_empty());
-    for actions in [json!([]), json!("publish"), json!(["publish", 1]), json!(null), json!({})] {
+    for actions in [
+        json!([]),
+        json!("publish"),
+        json!(["publish", 1]),
+        json!(null),
+        json!({}),
+    ] {
         check(
             json!([detail(actions, topics.clone())]),
             "authorization_details[0]: actions is not a non-empty array of strings",
@@ -68,7 +87,13 @@ fn topics_are_matcher_objects() {
             "authorization_details[0]: topics is not a non-empty array of matcher objects",
         );
     }
-    for entry in [json!("*"), json!({}), json!({"match": 1}), json!({"Match": "*"}), json!([])] {
+    for entry in [
+        json!("*"),
+        json!({}),
+        json!({"match": 1}),
+        json!({"Match": "*"}),
+        json!([]),
+    ] {
         check(
             json!([detail(json!(["publish"]), json!([{"match": "*"}, entry]))]),
             "authorization_details[0]: topics[1] is not an object with a string match",
@@ -93,9 +118,15 @@ fn an_unknown_matcher_type_refuses_the_token_even_for_an_action_that_grants_noth
 #[test]
 fn one_bad_detail_refuses_the_others_too() {
     let good = detail(json!(["publish"]), json!([{"match": "*"}]));
-    let bad = detail(json!(["publish"]), json!([{"match": "/:", "match_type": "urlpattern"}]));
+    let bad = detail(
+        json!(["publish"]),
+        json!([{"match": "/:", "match_type": "urlpattern"}]),
+    );
     let error = read(json!([good, bad])).unwrap_err().to_string();
-    assert!(error.starts_with("authorization_details[1]: topics[0]: a matcher is not"), "{error}");
+    assert!(
+        error.starts_with("authorization_details[1]: topics[0]: a matcher is not"),
+        "{error}"
+    );
     for pattern in ["", "a\u{200b}b", "a\u{0}b"] {
         let empty = detail(json!(["publish"]), json!([{"match": pattern}]));
         assert!(read(json!([empty])).is_err());
@@ -107,9 +138,15 @@ fn a_payload_is_an_object_and_that_of_the_first_match_counts() {
     for payload in [json!("x"), json!(1), json!([]), json!(null)] {
         let mut bad = detail(json!(["publish"]), json!([{"match": "*"}]));
         bad["payload"] = payload;
-        check(json!([bad]), "authorization_details[0]: payload is not an object");
+        check(
+            json!([bad]),
+            "authorization_details[0]: payload is not an object",
+        );
     }
-    let mut first = detail(json!(["subscribe"]), json!([{"match": "https://a.example/1"}]));
+    let mut first = detail(
+        json!(["subscribe"]),
+        json!([{"match": "https://a.example/1"}]),
+    );
     first["payload"] = json!({"b": 1, "a": [2.5]});
     let mut publisher = detail(json!(["publish"]), json!([{"match": "*"}]));
     publisher["payload"] = json!({"not": "shown"});
@@ -135,9 +172,18 @@ fn more_than_the_limits_refuses_the_token() {
         json!([detail(json!(["publish"]), topics)])
     };
     assert!(read(many(TOKEN_MATCHERS_MAX)).is_ok());
-    check(many(TOKEN_MATCHERS_MAX + 1), "a token has 1001 matchers, more than 1000");
+    check(
+        many(TOKEN_MATCHERS_MAX + 1),
+        "a token has 1001 matchers, more than 1000",
+    );
     let long = "x".repeat(tidings_core::limits::PATTERN_BYTES_MAX + 1);
-    assert!(read(json!([detail(json!(["publish"]), json!([{"match": long}]))])).is_err());
+    assert!(
+        read(json!([detail(
+            json!(["publish"]),
+            json!([{"match": long}])
+        )]))
+        .is_err()
+    );
 }
 
 #[track_caller]
@@ -146,7 +192,10 @@ fn check(claim: Value, expected: &str) {
 }
 
 fn read(claim: Value) -> Result<Grants, TokenError> {
-    parse(Some(&Json::parse(claim.to_string().as_bytes()).unwrap()), &hub())
+    parse(
+        Some(&Json::parse(claim.to_string().as_bytes()).unwrap()),
+        &hub(),
+    )
 }
 
 fn detail(actions: Value, topics: Value) -> Value {

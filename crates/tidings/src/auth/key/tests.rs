@@ -5,9 +5,11 @@ use super::*;
 
 #[test]
 fn a_secret_is_as_long_as_its_hash() {
-    for (algorithm, bytes) in
-        [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)]
-    {
+    for (algorithm, bytes) in [
+        (Algorithm::Hs256, 32),
+        (Algorithm::Hs384, 48),
+        (Algorithm::Hs512, 64),
+    ] {
         assert!(VerifyKey::parse(algorithm, &"k".repeat(bytes)).is_ok());
         check(
             algorithm,
@@ -47,20 +49,38 @@ fn a_pem_key_is_never_a_secret() {
 
 #[test]
 fn a_public_key_is_of_the_algorithms_kind() {
-    let kinds = [Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+    let kinds = [
+        Algorithm::Rs256,
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::EdDsa,
+    ];
     for kind in kinds {
         let (private, public) = key_pair(kind);
-        check(kind, &private, "this is a private key: give the hub the public one, it never signs");
+        check(
+            kind,
+            &private,
+            "this is a private key: give the hub the public one, it never signs",
+        );
         for algorithm in kinds {
             let key = VerifyKey::parse(algorithm, &public);
-            assert_eq!(key.is_ok(), algorithm == kind, "a key for {kind} as {algorithm}");
+            assert_eq!(
+                key.is_ok(),
+                algorithm == kind,
+                "a key for {kind} as {algorithm}"
+            );
         }
     }
 }
 
 #[test]
 fn anything_else_is_not_pem() {
-    for text in ["", "secret", "-----BEGIN PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----\nAA==\n"] {
+    for text in [
+        "",
+        "secret",
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN CERTIFICATE-----\nAA==\n",
+    ] {
         check(
             Algorithm::EdDsa,
             text,
@@ -72,7 +92,10 @@ fn anything_else_is_not_pem() {
 #[test]
 fn an_rsa_key_is_not_shorter_than_2048_bits() {
     let error = VerifyKey::parse(Algorithm::Rs256, SHORT_RSA).unwrap_err();
-    assert_eq!(error.to_string(), "this is no public key for RS256");
+    assert_eq!(
+        error.to_string(),
+        "this is no public key for RS256 (RSA keys have 2048 to 8192 bits)"
+    );
 }
 
 #[test]
@@ -87,7 +110,10 @@ fn names_are_compared_byte_for_byte() {
 
 #[track_caller]
 fn check(algorithm: Algorithm, text: &str, expected: &str) {
-    assert_eq!(VerifyKey::parse(algorithm, text).unwrap_err().to_string(), expected);
+    assert_eq!(
+        VerifyKey::parse(algorithm, text).unwrap_err().to_string(),
+        expected
+    );
 }
 
 const SHORT_RSA: &str = "\

@@ -7,7 +7,10 @@ use super::*;
 #[test]
 fn the_field_wins_over_the_cookie() {
     let cookie = ("cookie", "mercure=from-cookie");
-    check(&[cookie, ("authorization", "bEaReR from-field")], Ok(header("from-field")));
+    check(
+        &[cookie, ("authorization", "bEaReR from-field")],
+        Ok(header("from-field")),
+    );
     check(&[cookie], Ok(Presented::Cookie("from-cookie".to_owned())));
     check(&[], Ok(Presented::None));
 }
@@ -16,7 +19,10 @@ fn the_field_wins_over_the_cookie() {
 fn another_scheme_leaves_the_cookie() {
     let basic = ("authorization", "Basic dXNlcjpwYXNz");
     check(&[basic], Ok(Presented::None));
-    check(&[basic, ("cookie", "mercure=t")], Ok(Presented::Cookie("t".to_owned())));
+    check(
+        &[basic, ("cookie", "mercure=t")],
+        Ok(Presented::Cookie("t".to_owned())),
+    );
 }
 
 #[test]
@@ -25,10 +31,17 @@ fn a_malformed_field_is_an_error_even_with_a_cookie() {
     for fields in [
         vec![cookie, ("authorization", "Bearer")],
         vec![cookie, ("authorization", "Bearer a b")],
-        vec![cookie, ("authorization", "Bearer a"), ("authorization", "Bearer a")],
+        vec![
+            cookie,
+            ("authorization", "Bearer a"),
+            ("authorization", "Bearer a"),
+        ],
         vec![cookie, ("authorization", "")],
     ] {
-        assert!(presented(&headers(&fields), &names()).is_err(), "{fields:?}");
+        assert!(
+            presented(&headers(&fields), &names()).is_err(),
+            "{fields:?}"
+        );
     }
 }
 
@@ -36,15 +49,24 @@ fn a_malformed_field_is_an_error_even_with_a_cookie() {
 fn the_first_name_that_is_there_counts() {
     let fields = [("cookie", "a=1; other=second"), ("cookie", "mercure=; x=y")];
     check(&fields, Ok(Presented::Cookie("second".to_owned())));
-    check(&[("cookie", "other=second; mercure=first")], Ok(Presented::Cookie("first".to_owned())));
+    check(
+        &[("cookie", "other=second; mercure=first")],
+        Ok(Presented::Cookie("first".to_owned())),
+    );
     check(&[("cookie", "MERCURE=x; mercure=")], Ok(Presented::None));
 }
 
 #[test]
 fn bytes_of_another_cookie_hide_nothing() {
     let mut headers = HeaderMap::new();
-    headers.append(COOKIE, HeaderValue::from_bytes(b"x=\xff\xfe; mercure=t").unwrap());
-    assert_eq!(presented(&headers, &names()), Ok(Presented::Cookie("t".to_owned())));
+    headers.append(
+        COOKIE,
+        HeaderValue::from_bytes(b"x=\xff\xfe; mercure=t").unwrap(),
+    );
+    assert_eq!(
+        presented(&headers, &names()),
+        Ok(Presented::Cookie("t".to_owned()))
+    );
 }
 
 #[track_caller]

@@ -25,7 +25,12 @@ pub struct Arguments {
     token: String,
 
     /// Configuration of the hub. Without it, tidings.toml here or in /etc/tidings, else `tidings dev`
-    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG", conflicts_with = "dev")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TIDINGS_CONFIG",
+        conflicts_with = "dev"
+    )]
     config: Option<PathBuf>,
 
     /// Take the settings of the hub that `tidings dev` started last
@@ -34,12 +39,14 @@ pub struct Arguments {
 
     /// Data folder of `tidings dev`
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
-    data: PathBuf,
+    dev_data: PathBuf,
 }
 
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arguments").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Arguments")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +55,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let token = match arguments.token.as_str() {
         "-" => {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read the standard input")?;
             text
         }
         token => token.to_owned(),
@@ -71,7 +80,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         });
     }
     print::output(&text)?;
-    if accepted { Ok(()) } else { anyhow::bail!("the hub would refuse the token") }
+    if accepted {
+        Ok(())
+    } else {
+        anyhow::bail!("the hub would refuse the token")
+    }
 }
 
 fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
@@ -86,7 +99,7 @@ fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
         Some(time) => time.format(&Rfc3339)?,
         None => "in a very far future".to_owned(),
     };
-    let mut text = format!("  accepted to {role}, until {ends}\n");
+    let mut text = format!("  accepted to {role}, until {ends}, as {}\n", named(identity));
     if allowed.is_empty() {
         text.push_str(&format!("    {nothing}\n"));
     }
@@ -94,6 +107,13 @@ fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
         text.push_str(&format!("    {}\n", shown(matcher)));
     }
     Ok(text)
+}
+
+fn named(identity: &Identity) -> String {
+    match &identity.subject {
+        Some(subject) => format!("{subject} of {}", identity.issuer),
+        None => format!("nobody in particular of {}", identity.issuer),
+    }
 }
 
 fn shown(matcher: &Matcher) -> String {
@@ -105,8 +125,13 @@ fn shown(matcher: &Matcher) -> String {
 
 /// Returns the settings to judge by, with their name.
 fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
-    let folder = DevFolder::new(&arguments.data);
-    let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+    let folder = DevFolder::new(&arguments.dev_data);
+    let usual = || {
+        USUAL_FILES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+    };
     let config = arguments.config.clone().or_else(usual);
     match config {
         Some(path) if !arguments.dev => of_config(&path),
@@ -117,12 +142,17 @@ fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
 fn of_config(path: &Path) -> anyhow::Result<(String, Authority)> {
     let settings = load(Some(path), &env::variables())?;
     let config = check::check(&settings.to_file()?)?;
-    Ok((path.display().to_string(), Authority::new(config.auth, config.hub)?))
+    Ok((
+        path.display().to_string(),
+        Authority::new(config.auth, config.hub)?,
+    ))
 }
 
 fn of_dev(folder: &DevFolder) -> anyhow::Result<(String, Authority)> {
     let path = folder.hub_path();
-    let hub = folder.hub().context("no hub settings: give --config FILE")?;
+    let hub = folder
+        .hub()
+        .context("no hub settings: give --config FILE")?;
     let url = HubUrl::parse(&hub.hub)?;
     let options = auth::Options {
         issuers: vec![folder.issuer()?],

@@ -1,1 +1,237 @@
-//! Tests.
+//! What is refused, in the words an operator reads.
+
+use expect_test::{Expect, expect};
+
+use super::super::settings::Settings;
+use super::*;
+
+const GOOD: &str = r#"
+[[listen]]
+address = "127.0.0.1:4400"
+[hub]
+public_url = "https://hub.example.com/.well-known/mercure"
+[[auth.issuers]]
+issuer = "https://example.com"
+key = "0123456789abcdef0123456789abcdef"
+"#;
+
+#[test]
+fn a_small_configuration_is_enough_and_the_rest_is_safe() {
+    let config = read(GOOD).unwrap();
+    assert_eq!(
+        config.auth.audiences,
+        ["https://hub.example.com/.well-known/mercure"]
+    );
+    assert_eq!(config.auth.cookie_names, ["__Secure-mercure_access_token"]);
+    let path = PathBuf::from("/var/lib/tidings/history.db");
+    assert_eq!(config.history.kind, Kind::File { path });
+    assert_eq!(
+        config.history.retention.age_max,
+        Some(Duration::from_secs(7 * 24 * 3600))
+    );
+    assert_eq!(config.history.retention.updates_max, Some(1_000_000));
+    assert_eq!(config.history.retention.bytes_max, Some(1 << 30));
+    assert_eq!(config.ring_bytes, 32 << 20);
+    assert!(!config.subscribe.anonymous && !config.explain_refusals && config.dev.is_none());
+    assert!(config.publish.origins.is_empty() && config.cors.origins.is_empty());
+    assert_eq!(
+        config.publish.body_bytes_max,
+        tidings_core::limits::PUBLISH_BODY_BYTES_MAX
+    );
+}
+
+#[test]
+fn zero_sets_no_limit() {
+    let config = read(&format!(
+        "{GOOD}[history]\nretain_hours = 0\nretain_updates = 0\nretain_bytes = 0\n\
+         [subscribe]\nconnection_secs_max = 0\nkeep_alive_secs = 0\n"
+    ))
+    .unwrap();
+    let retention = Retention {
+        age_max: None,
+        updates_max: None,
+        bytes_max: None,
+    };
+    assert_eq!(config.history.retention, retention);
+    assert_eq!(config.subscribe.connection_max, None);
+    assert_eq!(config.subscribe.keep_alive, Duration::ZERO);
+}
+
+#[test]
+fn what_must_be_written_is_said() {
+    check(
+        "",
+        expect![[r#"
+            listen.0.address is missing: write a [[listen]] table with address = "127.0.0.1:4400" behind a proxy, or address = "0.0.0.0:443" and tls = true (or set TIDINGS_LISTEN__0__ADDRESS)
+            hub.public_url is missing: write the URL under which browsers reach the hub, such as "https://example.com/.well-known/mercure" (or set TIDINGS_HUB__PUBLIC_URL)
+            auth.issuers.0.issuer is missing: write an [[auth.issuers]] table with issuer and key_file; without one nobody could publish (or set TIDINGS_AUTH__ISSUERS__0__ISSUER)
+        "#]],
+    );
+}
+
+#[test]
+fn addresses_and_urls_are_checked() {
+    check(
+        &GOOD
+            .replace("127.0.0.1:4400", "localhost:4400")
+            .replace(".well-known/mercure", "?a"),
+        expect![[r#"
+            listen.0.address: "localhost:4400" is not an IP address with a port: write it like "127.0.0.1:4400" or "[::]:443"
+            hub.public_url: the hub's URL contains a query or a fragment ("https://hub.example.com/?a"): write it like "https://example.com/.well-known/mercure"
+        "#]],
+    );
+    check(
+        &format!("{GOOD}[[listen]]\naddress = \"127.0.0.1:4400\"\n[admin]\naddress = \":80\"\n"),
+        expect![[r#"
+            listen.1.address: another [[listen]] has the same address: remove one
+            admin.address: ":80" is not an IP address with a port: write it like "127.0.0.1:4400" or "[::]:443"
+        "#]],
+    );
+    for url in [
+        "/.well-known/mercure",
+        "ftp://example.com/x",
+        "https://a@example.com/x",
+        "",
+    ] {
+        let file = GOOD.replace("https://hub.example.com/.well-known/mercure", url);
+        assert!(read(&file).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn tls_needs_both_files_and_a_listener() {
+    check(
+        &GOOD.replace("4400\"", "4400\"\ntls = true"),
+        expect![[r#"
+            listen.0.tls: is true, but tls.certificate and tls.key are not set: write both in [tls], or tls = false
+        "#]],
+    );
+    check(
+        &format!("{GOOD}[tls]\ncertificate = \"c.pem\"\n"),
+        expect![[r#"
+            tls.key is missing: write the path of the certificate's private key (or set TIDINGS_TLS__KEY)
+        "#]],
+    );
+    check(
+        &format!("{GOOD}[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n"),
+        expect![[r#"
+            tls.certificate: is set, but no [[listen]] has tls = true: write it there, or remove [tls]
+        "#]],
+    );
+}
+
+#[test]
+fn keys_are_checked() {
+    check(
+        &GOOD.replace("0123456789abcdef0123456789abcdef", "short"),
+        expect![[r#"
+            auth.issuers.0.key: the secret has 5 bytes, but HS256 needs at least 32: make one with `openssl rand -hex 32`
+        "#]],
+    );
+    check(
+        &GOOD.replace(
+            "0123456789abcdef0123456789abcdef",
+            "-----BEGIN PUBLIC KEY-----",
+        ),
+        expect![[r#"
+            auth.issuers.0.algorithm: this is a PEM key, but HS256 takes a shared secret: write the algorithm of the key, such as RS256, ES256 or EdDSA
+        "#]],
+    );
+    check(
+        &GOOD.replace(
+            "0123456789abcdef0123456789abcdef",
+            "!ChangeThisMercureHubJWTSecretKey!",
+        ),
+        expect![[r#"
+            auth.issuers.0.key: this is the example key that everyone knows: make your own with `openssl rand -hex 32`
+        "#]],
+    );
+    check(
+        &format!("{GOOD}key_file = \"k\"\n[[auth.issuers]]\nissuer = \"b\"\n"),
+        expect![[r#"
+            auth.issuers.0.key_file: key and key_file are both set: remove one
+            auth.issuers.1.key is missing: write the secret or public key in key, or its file in key_file (or set TIDINGS_AUTH__ISSUERS__1__KEY)
+        "#]],
+    );
+}
+
+#[test]
+fn a_key_file_may_end_with_a_line_break() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let key = "key = \"0123456789abcdef0123456789abcdef\"";
+    let good = GOOD.replace(key, &format!("key_file = {:?}", file.path()));
+    assert!(read(&good).is_ok());
+    std::fs::write(file.path(), "0123456789abcdef0123456789abcde\n").unwrap();
+    assert!(read(&good).is_err());
+    let missing = read(&GOOD.replace(key, "key_file = \"/nowhere/key\"")).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .contains("auth.issuers.0.key_file: /nowhere/key: ")
+    );
+}
+
+#[test]
+fn settings_that_lock_everyone_out_are_refused() {
+    check(
+        &format!("{GOOD}publish = false\n[auth]\naudiences = []\n")
+            .replace("[auth]\naudiences = []\n", ""),
+        expect![[r#"
+            auth.issuers.0.publish: is false for every issuer, so that nobody could publish: write true
+        "#]],
+    );
+    check(
+        &format!("{GOOD}subscribe = false\n"),
+        expect![[r#"
+            subscribe.anonymous: is false, and no issuer has subscribe = true, so that nobody could subscribe: write true in one of the two
+        "#]],
+    );
+    check(
+        &GOOD.replace(
+            "[[auth.issuers]]",
+            "[auth]\naudiences = []\n[[auth.issuers]]",
+        ),
+        expect![[r#"
+            auth.audiences: is empty, so that every token would be refused: write the hub's URL, or remove the key
+        "#]],
+    );
+}
+
+#[test]
+fn other_values_are_checked() {
+    check(
+        &format!(
+            "{GOOD}[publish]\norigins = [\"example.com\"]\n[cors]\norigins = [\"https://a/b\"]\n\
+             [history]\nkind = \"memory\"\npath = \"x\"\n[limits]\nconnections_max = 0\n\
+             accepts_per_second = 5000000000\n[server]\nshards = 0\n[log]\nlevel = \"a=b=c\"\n"
+        ),
+        expect![[r#"
+            history.path: is set, but history.kind is not "file": remove one of the two
+            publish.origins: origin "example.com" does not begin with a scheme such as https://: write it like https://example.com
+            cors.origins: origin "https://a/b" is more than scheme://host:port: write it like https://example.com
+            limits.connections_max: 0 is too small: write at least 1
+            limits.accepts_per_second: 5000000000 is too large
+            server.shards: 0 is too small: write at least 1
+            log.level: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+        "#]],
+    );
+}
+
+#[track_caller]
+fn check(file: &str, expected: Expect) {
+    let errors = read(file).unwrap_err().0;
+    expected.assert_eq(
+        &errors
+            .iter()
+            .map(|error| format!("{error}\n"))
+            .collect::<String>(),
+    );
+}
+
+fn read(text: &str) -> Result<Config, ConfigErrors> {
+    let mut errors = Vec::new();
+    let settings = Settings::read(Some((Path::new("t.toml"), text)), &[], &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    super::check(&settings.to_file().unwrap())
+}

@@ -1,0 +1,143 @@
+//! A writer and a reader on one thread, so that tests say when what happens.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tidings_core::{Draft, EventId, Position, Topic, Topics, Update, Visibility};
+use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
+use tidings_history::{Append, AppendError, Page, Published, ReadError, Reader, Retention, Writer};
+
+/// A history whose threads are the test's.
+pub(crate) struct Desk {
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
+    pub(crate) published: Arc<Published>,
+    pub(crate) delivered: Arc<Mutex<Vec<Arc<Update>>>>,
+}
+
+impl Desk {
+    pub(crate) fn on_file(path: &Path, retention: Retention) -> Self {
+        Self::new(
+            Box::new(SqliteStorage::open(path, EPOCH).expect("a usable path")),
+            retention,
+        )
+    }
+
+    pub(crate) fn in_memory(retention: Retention) -> Self {
+        Self::new(Box::new(MemoryStorage::new(EPOCH)), retention)
+    }
+
+    pub(crate) fn new(storage: Box<dyn Storage>, retention: Retention) -> Self {
+        let delivered = Arc::new(Mutex::new(Vec::new()));
+        let router = Arc::clone(&delivered);
+        let deliver = Box::new(move |group| router.lock().unwrap().extend(group));
+        let writer = Writer::new(storage, retention, deliver);
+        let published = writer.published();
+        let storage = writer.open_reader().expect("a readable storage");
+        let reader = Reader::new(storage, Arc::clone(&published), 1 << 20);
+        Self {
+            writer,
+            reader,
+            published,
+            delivered,
+        }
+    }
+
+    /// Appends `drafts` as one group and returns what each publisher is told.
+    pub(crate) fn append(
+        &mut self,
+        drafts: Vec<Draft>,
+        now_ms: u64,
+    ) -> Vec<Result<Arc<Update>, AppendError>> {
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let mut batch = drafts
+            .into_iter()
+            .map(|draft| {
+                let answers = Arc::clone(&answers);
+                let delivered = Arc::clone(&self.delivered);
+                let done = Box::new(move |answer: Result<Arc<Update>, AppendError>| {
+                    if let Ok(update) = &answer {
+                        assert!(
+                            delivered.lock().unwrap().contains(update),
+                            "delivered first"
+                        );
+                    }
+                    answers.lock().unwrap().push(answer);
+                });
+                Append { draft, done }
+            })
+            .collect();
+        self.writer.on_batch(&mut batch, now_ms);
+        answers.lock().unwrap().clone()
+    }
+
+    /// Appends one update that must be taken.
+    pub(crate) fn publish(&mut self, data: &str, now_ms: u64) -> Arc<Update> {
+        self.append(vec![draft(data)], now_ms)
+            .remove(0)
+            .expect("a history that takes updates")
+    }
+
+    /// Ticks and does all the upkeep that follows.
+    pub(crate) fn tick(&mut self, now_ms: u64) {
+        self.writer.on_tick(now_ms);
+        while self.writer.has_work() {
+            self.writer.on_slack();
+        }
+    }
+
+    /// Reads everything after `after`, page by page.
+    pub(crate) fn read_all(&mut self, after: Position) -> Result<Vec<Arc<Update>>, ReadError> {
+        let mut updates = Vec::new();
+        let mut position = after;
+        loop {
+            let page: Arc<Page> = self.reader.page(position)?;
+            if page.after(position).is_empty() {
+                assert_eq!(page.next, position);
+                return Ok(updates);
+            }
+            updates.extend_from_slice(page.after(position));
+            position = page.next;
+        }
+    }
+}
+
+/// Returns a folder that is gone when it is dropped, in memory if there is a place for that.
+///
+/// For tests of what the process leaves behind, which a sync does not change.
+pub(crate) fn quick_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder")
+}
+
+/// Returns a plain public draft about one topic.
+pub(crate) fn draft(data: &str) -> Draft {
+    Draft {
+        topics: Topics::one(topic("https://example.com/books/1")),
+        data: data.into(),
+        visibility: Visibility::Public,
+        id: None,
+        event_type: None,
+        retry_ms: None,
+    }
+}
+
+pub(crate) fn draft_with_id(data: &str, id: &str) -> Draft {
+    Draft {
+        id: Some(EventId::parse(id).expect("an id")),
+        ..draft(data)
+    }
+}
+
+pub(crate) fn topic(text: &str) -> Topic {
+    Topic::parse(text).expect("a topic")
+}
+
+pub(crate) const EPOCH: [u8; 32] = [7; 32];
+pub(crate) const KEEP_ALL: Retention = Retention {
+    age_max: None,
+    updates_max: None,
+    bytes_max: None,
+};

@@ -1,0 +1,17 @@
+//! The history through its doors: on real files, with and without its threads, with faults.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test says what must hold by failing"
+)]
+
+mod cursors;
+mod desk;
+mod faults;
+mod file;
+mod full_disk;
+mod model;
+mod threads;

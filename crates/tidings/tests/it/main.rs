@@ -1,0 +1,13 @@
+//! The real binary, over real sockets. One module per subject; what all share is in `harness`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test ends at the first thing that is not as expected"
+)]
+
+mod harness;
+
+mod smoke;
