@@ -25,10 +25,11 @@ export async function publish(hub, token, fields) {
   return answer.text();
 }
 
-// Returns the settings of a hub started with `tidings dev`, or null: a hub in production tells none.
+// Returns the settings of a hub started with `tidings dev`, or null: a hub in production gives no tokens away.
 export async function devSettings() {
-  const answer = await fetch("/dev/config.json").catch(() => null);
-  return answer?.ok ? answer.json() : null;
+  const answer = await fetch("/settings.json").catch(() => null);
+  const settings = answer?.ok ? await answer.json() : {};
+  return settings.publisher_token ? settings : null;
 }
 
 export function describe(problem) {

@@ -16,10 +16,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("firefox-esr", "firefox-esr"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
-    ("php", "php-cli"),
     ("python3", "python3"),
 ];
 

@@ -65,7 +65,7 @@ export class Hub {
   }
 
   async token() {
-    this.#token ??= (await (await fetch(`${this.origin}/dev/config.json`)).json()).publisher_token;
+    this.#token ??= (await (await fetch(`${this.origin}/settings.json`)).json()).publisher_token;
     return this.#token;
   }
 

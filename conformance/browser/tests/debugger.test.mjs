@@ -105,6 +105,8 @@ test("without development mode a pasted token serves", async (t) => {
   const hub = await Hub.start(t);
   const context = await (await openChromium(t)).newContext();
   const page = await context.newPage();
+  const settings = { hub: "/.well-known/mercure", pages: ["debugger"] };
+  await page.route("**/settings.json", (route) => route.fulfill({ json: settings }));
   await page.route("**/dev/**", (route) => route.fulfill({ status: 404, body: "" }));
   await page.goto(`${hub.origin}/debugger/`);
   await page.locator("[data-ready]").waitFor();

@@ -151,6 +151,13 @@ pub struct PageOptions {
     pub debugger: bool,
 }
 
+impl PageOptions {
+    /// Returns whether any page is served.
+    pub fn any(self) -> bool {
+        self.chat || self.scores || self.debugger
+    }
+}
+
 /// How much is logged, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {

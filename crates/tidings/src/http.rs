@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -59,7 +59,7 @@ enum Route {
     Live,
     Ready,
     Metrics,
-    DevConfig,
+    Settings,
     DevToken,
     Page,
     Nothing,
@@ -80,6 +80,10 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
         Answer::Stream(stream) => stream.headers_mut(),
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if visit.admin && *shard.draining().borrow() {
+        // A probe that keeps its connection would hold up the end.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if route == Route::Hub {
         cors::allow(&shard.config().cors.origins, origin.as_ref(), headers);
     }
@@ -97,7 +101,7 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         _ if path == config.hub.path() => Route::Hub,
         "/event/fetch" if config.pages.chat => Route::ChatEvents,
         "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
-        "/dev/config.json" if config.dev.is_some() => Route::DevConfig,
+        "/settings.json" if config.pages.any() => Route::Settings,
         "/dev/token" if config.dev.is_some() => Route::DevToken,
         _ => Route::Page,
     }
@@ -128,7 +132,7 @@ async fn dispatch(
         Route::Live => health::live(),
         Route::Ready => health::ready(shard),
         Route::Metrics => health::metrics(shard),
-        Route::DevConfig => dev::config(shard)?,
+        Route::Settings => pages::settings(shard.config()),
         Route::Page => pages::page(&shard.config().pages, request.uri().path(), request.headers())?,
         Route::ChatEvents | Route::Nothing => return Err(Problem::not_found()),
     };

@@ -137,6 +137,8 @@ pub(crate) enum Start {
     Now,
     /// After a position of the history.
     After(Position),
+    /// With the oldest update that is kept once reading begins.
+    Oldest,
 }
 
 /// One subscriber's state on its shard. Small, since there may be a hundred thousand.
@@ -154,6 +156,9 @@ pub(crate) struct Session {
     pub(crate) phase: Cell<Phase>,
     /// While behind: everything up to here was handed over or did not concern it.
     pub(crate) next: Cell<Position>,
+    /// While behind: whether it asked for all that is kept and has read nothing yet, so that
+    /// retention takes nothing from it.
+    pub(crate) from_oldest: Cell<bool>,
     /// The rest of an event that the socket took only in part.
     tail: RefCell<Bytes>,
     /// Whether it fell behind while live and has not been told yet.
@@ -192,6 +197,7 @@ impl Session {
             grants: parts.grants,
             phase: Cell::new(Phase::Joining),
             next: Cell::new(Position::ZERO),
+            from_oldest: Cell::new(false),
             tail: RefCell::default(),
             lagging: Cell::new(false),
             runs: RefCell::default(),
@@ -217,6 +223,8 @@ impl Session {
     /// Stops writing from the sweep: the session's task reads on after `next`, once `tail` is out.
     pub(crate) fn fall_behind(&self, next: Position, tail: Bytes) {
         self.next.set(next);
+        // What a sweep still had for it is read again, so the sweep must not send it too.
+        self.runs.borrow_mut().clear();
         *self.tail.borrow_mut() = tail;
         self.lagging.set(true);
         self.enter(Phase::Behind);
@@ -362,11 +370,18 @@ async fn live(
     opening: Opening,
     start: Start,
 ) -> Result<std::convert::Infallible, Ending> {
+    // The TLS state may hold what came right behind the request: no event of the socket tells.
+    session.on_readable()?;
     let matchers = session.matchers.clone();
     shard.router().join(shard.index(), Ticket(session.id), matchers).await;
     session.leave(Phase::Joining).await?;
-    if let Start::After(position) = start {
-        session.next.set(position);
+    match start {
+        Start::Now => {}
+        Start::After(position) => session.next.set(position),
+        Start::Oldest => {
+            session.next.set(shard.before_oldest());
+            session.from_oldest.set(true);
+        }
     }
     match opening {
         Opening::Head(head) => session.send_all(head, shard.stall()).await?,

@@ -18,8 +18,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-wire",
             "tidings-history",
             "tidings-cluster",
+            "tidings-load",
         ],
     ),
+    ("tidings-load", &[]),
     ("xtask", &[]),
 ];
 

@@ -24,7 +24,7 @@ pub enum Json {
     /// A string.
     String(String),
     /// An array.
-    Array(Vec<Json>),
+    Array(Vec<Self>),
     /// An object.
     Object(Object),
 }
@@ -107,7 +107,7 @@ impl Serialize for Json {
 
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        f.write_str(&serde_json::to_string(self).map_err(|_cause| fmt::Error)?)
     }
 }
 

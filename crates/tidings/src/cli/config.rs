@@ -7,17 +7,20 @@ use crate::config::{check, docs, env, load, show};
 
 /// Check, show or explain the configuration
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     /// Say "ok", or everything that is wrong (exit code 2)
     Check(Arguments),
     /// Print the effective values with the origin of each; secrets are hidden
     Show(Arguments),
     /// Print the manual of all keys, as Markdown
+    #[command(after_help = EXAMPLES)]
     Docs,
 }
 
 /// Which configuration.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
@@ -39,3 +42,11 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Docs => print::output(&docs::markdown()),
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings config check --config tidings.toml
+  TIDINGS_LOG__LEVEL=debug tidings config show
+  tidings config docs | less
+
+Exit codes: 0 usable, 2 not usable.";

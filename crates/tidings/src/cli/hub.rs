@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
 use crate::auth::Role;
-use crate::config::check::without_line_break;
+use crate::config::check::is_loopback;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]
@@ -33,8 +33,8 @@ pub struct Arguments {
     )]
     token: Option<String>,
 
-    /// File with the access token
-    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    /// File with the access token; counts before --token and its variable
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
     /// PEM file with the certificates of authorities to trust besides the system's
@@ -78,14 +78,13 @@ impl Hub {
     ///
     /// If no hub is named and `tidings dev` left none, or a file cannot be read.
     pub fn find(arguments: &Arguments, role: Role) -> anyhow::Result<Self> {
-        let mut token = match (&arguments.token, &arguments.token_file) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(file)) => {
+        let mut token = match &arguments.token_file {
+            Some(file) => {
                 let text = std::fs::read_to_string(file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
-                Some(without_line_break(&text).trim().to_owned())
+                Some(text.trim().to_owned())
             }
-            (None, None) => None,
+            None => arguments.token.clone(),
         };
         let url = match &arguments.hub {
             Some(url) => url.clone(),
@@ -238,15 +237,6 @@ fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
         }
     }
     Ok(roots)
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// How much of an answer is read, in bytes.

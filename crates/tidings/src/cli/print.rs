@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// Nobody reads the output any more. It ends the command quietly.
 #[derive(Debug, thiserror::Error)]
 #[error("the output is closed")]
@@ -21,6 +23,30 @@ pub fn output(text: &str) -> anyhow::Result<()> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         Err(error) => Err(anyhow::Error::new(error).context("cannot write the output")),
+    }
+}
+
+/// Checks that somebody still reads the standard output, for a command that may long have nothing
+/// to write. Only the end of a pipe can be seen.
+///
+/// # Errors
+///
+/// [`OutputClosed`] if nobody does.
+pub fn check_open() -> Result<(), OutputClosed> {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let seen = poll(&mut polled, Some(&at_once)).is_ok();
+    let closed = polled
+        .iter()
+        .any(|one| one.revents().contains(PollFlags::ERR));
+    if seen && closed {
+        Err(OutputClosed)
+    } else {
+        Ok(())
     }
 }
 

@@ -67,6 +67,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                     return Ok(());
                 }
                 failures = if received { 0 } else { failures + 1 };
+                print::check_open()?;
                 let delay = delay(subscriber.retry, failures)?;
                 print::error(&format!(
                     "{reason}; connecting again in {} ms",
@@ -234,7 +235,9 @@ impl<'a> Subscriber<'a> {
                 Decoded::Retry(retry_ms) => {
                     self.retry = Duration::from_millis(retry_ms).min(DELAY_MAX);
                 }
-                Decoded::Event(_) | Decoded::Comment(_) => {}
+                // A sign of life, about every 15 seconds.
+                Decoded::Comment(_) => print::check_open()?,
+                Decoded::Event(_) => {}
             }
         }
         if !text.is_empty() {

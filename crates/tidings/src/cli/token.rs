@@ -17,6 +17,7 @@ mod inspect;
 
 /// Make an access token, or say what one is good for
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
 pub enum Command {
     Make(Box<Make>),
     Inspect(inspect::Arguments),
@@ -45,8 +46,8 @@ pub struct Make {
     )]
     key: Option<String>,
 
-    /// File with the shared secret or the private key
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    /// File with the shared secret or the private key; counts before --key and its variable
+    #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
     /// Signature algorithm
@@ -131,14 +132,13 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
     if details.is_empty() {
         return Err(Usage("the token would allow nothing: say --publish or --subscribe").into());
     }
-    let key = match (&arguments.key, &arguments.key_file) {
-        (Some(key), _) => Some(key.clone()),
-        (None, Some(file)) => {
+    let key = match &arguments.key_file {
+        Some(file) => {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             Some(without_line_break(&text).to_owned())
         }
-        (None, None) => None,
+        None => arguments.key.clone(),
     };
     let (issuer, audiences, key) = match (arguments.issuer.clone(), key) {
         (Some(issuer), Some(key)) => (issuer, arguments.audiences.clone(), key),

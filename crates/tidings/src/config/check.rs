@@ -11,10 +11,10 @@ use tidings_history::{Kind, Retention};
 use tidings_wire::origin::OriginList;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::file::{File, HistoryTable, IssuerTable, LimitsTable, ListenTable, LogTable};
+use super::file::{File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable};
 use super::{
-    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
-    PublishOptions, SubscribeOptions, TlsFiles,
+    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions, PublishOptions,
+    SubscribeOptions, TlsFiles,
 };
 use crate::auth;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
@@ -66,7 +66,7 @@ impl Checks {
         let listens = self.listens(&file.listen);
         let tls = self.tls(file);
         let admin = self.admin(file.admin.address.as_deref());
-        let hub = self.hub(file.hub.public_url.as_deref());
+        let hub = self.hub(&file.hub);
         let data_dir = PathBuf::from(&file.data.dir);
         let history = self.history(&file.history, &data_dir);
         let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
@@ -198,16 +198,25 @@ impl Checks {
         None
     }
 
-    fn hub(&mut self, url: Option<&str>) -> Option<HubUrl> {
+    fn hub(&mut self, table: &HubTable) -> Option<HubUrl> {
         let key = "hub.public_url";
-        let Some(text) = url else {
+        let Some(text) = table.public_url.as_deref() else {
             let advice = "write the URL under which browsers reach the hub, such as \
                           \"https://example.com/.well-known/mercure\"";
             self.missing(key, advice);
             return None;
         };
         match HubUrl::parse(text) {
-            Ok(hub) => Some(hub),
+            Ok(hub) => {
+                if !table.allow_plaintext && is_cleartext(hub.as_str()) {
+                    let advice = "begins with http://, so that tokens would travel in the clear: \
+                                  write https:// (also behind a proxy that ends TLS), or \
+                                  hub.allow_plaintext = true in a network that is protected in \
+                                  another way";
+                    self.contradiction(key, advice);
+                }
+                Some(hub)
+            }
             Err(error) => {
                 let reason = format!(
                     "{error} ({text:?}): write it like \"https://example.com/.well-known/mercure\""
@@ -467,6 +476,23 @@ pub fn cores() -> usize {
     std::thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(SHARDS_MAX)
+}
+
+/// Says whether what is sent to a URL can be read on the way: plain HTTP to another machine.
+///
+/// Mercure, "Presenting the Access Token".
+fn is_cleartext(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url))
+}
+
+/// Says whether a URL's host is this machine.
+pub fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Returns a key file's text without the line break that editors put at the end.

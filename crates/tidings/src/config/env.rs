@@ -25,7 +25,10 @@ impl std::fmt::Debug for Variable {
 }
 
 /// Returns the process's variables that concern the configuration, sorted by name.
-#[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one reader of the environment"
+)]
 pub fn variables() -> Vec<Variable> {
     select(std::env::vars_os())
 }

@@ -70,6 +70,8 @@ pub struct HubTable {
     pub public_url: Option<String>,
     /// Values of the `Host` field that are answered, with the port unless it is the usual one.
     pub hosts: Vec<String>,
+    /// Whether `hub.public_url` may begin with `http://` although its host is another machine's.
+    pub allow_plaintext: bool,
 }
 
 /// The `[data]` table.

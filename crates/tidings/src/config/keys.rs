@@ -184,6 +184,13 @@ pub const KEYS: &[Key] = &[
          Requests for other hosts get 421. An empty list answers every host.",
     ),
     key(
+        "hub.allow_plaintext",
+        Flag,
+        Toml("false"),
+        "Whether `hub.public_url` may begin with `http://` although its host is another machine's. \
+         Tokens then travel in the clear: only for a network that is protected in another way.",
+    ),
+    key(
         "data.dir",
         Path,
         Toml("\"/var/lib/tidings\""),

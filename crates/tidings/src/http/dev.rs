@@ -1,5 +1,5 @@
-//! For the built-in pages in `tidings dev`: ready-made tokens, and new ones on request. Not served
-//! otherwise; and the host check keeps pages of other sites from reading it.
+//! For the built-in pages in `tidings dev`: tokens on request. Not served otherwise; and the host
+//! check keeps pages of other sites from reading them.
 
 use std::rc::Rc;
 
@@ -18,35 +18,6 @@ use crate::shard::Shard;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest life of a token made here.
 const TTL_SECS_MAX: u64 = 365 * 24 * 3600;
-
-/// Tells the pages where the hub is and how to be let in.
-///
-/// # Errors
-///
-/// 404 outside `tidings dev`.
-pub(crate) fn config(shard: &Shard) -> Result<Response<Body>, Problem> {
-    let config = shard.config();
-    let Some(tokens) = &config.dev else { return Err(Problem::not_found()) };
-    let pages: Vec<&str> = [
-        ("chat", config.pages.chat),
-        ("scores", config.pages.scores),
-        ("debugger", config.pages.debugger),
-    ]
-    .into_iter()
-    .filter_map(|(page, on)| on.then_some(page))
-    .collect();
-    let body = json!({
-        "hub": config.hub.path(),
-        "publisher_token": tokens.publisher,
-        "subscriber_token": tokens.subscriber,
-        "pages": pages,
-    });
-    let mut response = respond(StatusCode::OK, "application/json", body.to_string());
-    response
-        .headers_mut()
-        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    Ok(response)
-}
 
 /// What a token is to allow.
 #[derive(Deserialize)]

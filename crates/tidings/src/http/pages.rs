@@ -6,10 +6,11 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use rust_embed::Embed;
+use serde_json::json;
 
 use super::problem::Problem;
 use super::{Body, respond, respond_empty};
-use crate::config::PageOptions;
+use crate::config::{Config, PageOptions};
 
 /// Everything under `pages/`.
 #[derive(Embed)]
@@ -32,13 +33,12 @@ pub(crate) fn page(
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let any = options.chat || options.scores || options.debugger;
     let folder = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     let allowed = match folder {
         "chat" => options.chat,
         "scores" => options.scores,
         "debugger" => options.debugger,
-        _ => any,
+        _ => options.any(),
     };
     if !allowed {
         return if path == "/" { Ok(bare_page()) } else { Err(Problem::not_found()) };
@@ -58,6 +58,24 @@ pub(crate) fn page(
     let name = if file.is_empty() || file.ends_with('/') { format!("{file}index.html") } else { file.to_owned() };
     let Some(content) = Files::get(&name) else { return Err(Problem::not_found()) };
     Ok(with_validator(&name, &content, headers))
+}
+
+/// Tells the pages where the hub is, which of them there are and, in `tidings dev`, how to be let in.
+pub(crate) fn settings(config: &Config) -> Response<Body> {
+    let pages = [
+        ("chat", config.pages.chat),
+        ("scores", config.pages.scores),
+        ("debugger", config.pages.debugger),
+    ];
+    let pages: Vec<&str> = pages.into_iter().filter_map(|(page, on)| on.then_some(page)).collect();
+    let mut settings = json!({"hub": config.hub.path(), "pages": pages});
+    if let (Some(tokens), Some(settings)) = (&config.dev, settings.as_object_mut()) {
+        settings.insert("publisher_token".to_owned(), tokens.publisher.clone().into());
+        settings.insert("subscriber_token".to_owned(), tokens.subscriber.clone().into());
+    }
+    let mut response = respond(StatusCode::OK, "application/json", settings.to_string());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn bare_page() -> Response<Body> {

@@ -25,12 +25,12 @@ pub(crate) async fn read(
 ) -> Result<Bytes, Problem> {
     // Said at once where the length is known, instead of after reading up to the limit.
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large(bytes_max));
+        return Err(too_large(shard, bytes_max));
     }
     let patience = shard.config().limits.body;
     match timeout(patience, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(shard, bytes_max)),
         Ok(Err(error)) => {
             let detail = format!("the request body broke off: {error}");
             Err(Problem::bad_request("body-broken", "Request body broke off", detail))
@@ -44,8 +44,12 @@ pub(crate) async fn read(
     }
 }
 
-fn too_large(bytes_max: usize) -> Problem {
-    let detail = format!("the request body is longer than {bytes_max} bytes (publish.body_bytes_max)");
+fn too_large(shard: &Shard, bytes_max: usize) -> Problem {
+    let mut detail = format!("the request body is longer than {bytes_max} bytes");
+    // Other bodies have limits that no setting changes.
+    if bytes_max == shard.config().publish.body_bytes_max {
+        detail.push_str(" (publish.body_bytes_max)");
+    }
     Problem::too_large("body-too-large", "Request body too large", detail)
 }
 
@@ -69,7 +73,7 @@ pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), Problem> {
             http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "media-type",
             "Media type not supported",
-            format!("the body is {found:?}, publications are {FORM:?}"),
+            format!("the body is {found:?}; send {FORM:?}"),
         )),
     }
 }

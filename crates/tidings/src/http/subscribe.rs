@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
 use tidings_core::matcher::{Matcher, MatcherType};
-use tidings_core::position::Position;
 use tidings_history::Resolved;
 use tidings_wire::frame::Frame;
 use tidings_wire::http_head;
@@ -205,7 +204,7 @@ fn set_stream_headers(headers: &mut HeaderMap) {
 /// is answered `earliest`, and everything that is kept follows (docs/decisions/0007).
 async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), Problem> {
     let id = match cursor {
-        Cursor::Earliest => return Ok((Start::After(before_oldest(shard)), EARLIEST)),
+        Cursor::Earliest => return Ok((Start::Oldest, EARLIEST)),
         Cursor::After(id) => id,
     };
     let (reply, resolved) = oneshot::channel();
@@ -217,7 +216,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
         }
         Ok(Ok(Resolved::Unknown { .. })) => {
             shard.metrics().cursors_unknown.inc();
-            Ok((Start::After(before_oldest(shard)), EARLIEST))
+            Ok((Start::Oldest, EARLIEST))
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "a cursor could not be looked up");
@@ -229,10 +228,6 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
             Err(Problem::unavailable("stopping", "The hub is stopping", detail))
         }
     }
-}
-
-fn before_oldest(shard: &Shard) -> Position {
-    Position::new(shard.history().bounds().oldest.get().saturating_sub(1))
 }
 
 /// Returns when a stream ends at the latest: with its token, or after its longest life.

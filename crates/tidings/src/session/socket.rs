@@ -103,7 +103,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => discard(|buffer| stream.try_read(buffer)),
             Self::Tls(socket) => socket.discard_input(),
-            Self::Body(_) => Ok(Input::Closed),
+            Self::Body(sink) => Ok(sink.input()),
         }
     }
 
@@ -185,13 +185,7 @@ impl TlsSocket {
         let mut tls = self.tls.borrow_mut();
         let mut stray = 0;
         loop {
-            match tls.read_tls(&mut TryIo(&self.stream)) {
-                Ok(0) => return Ok(Input::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-            tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            // What was decrypted already goes first: rustls reads nothing while it holds too much.
             match discard(|buffer| tls.reader().read(buffer))? {
                 // close_notify: the peer will not read on either (RFC 8446, 6.1).
                 Input::Closed => return Ok(Input::Closed),
@@ -200,6 +194,13 @@ impl TlsSocket {
             if stray >= 16 * STRAY_READ_BYTES {
                 break;
             }
+            match tls.read_tls(&mut TryIo(&self.stream)) {
+                Ok(0) => return Ok(Input::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
         // Answers to key updates and the like; what the socket does not take goes with the next write.
         self.write_records(&mut tls)?;
@@ -283,6 +284,11 @@ impl BodySink {
         }
         state.session = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Returns whether hyper still wants the body; a response has nothing to say.
+    fn input(&self) -> Input {
+        if self.0.borrow().gone { Input::Closed } else { Input::Stray(0) }
     }
 
     fn end(&self) {

@@ -72,7 +72,7 @@ fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener
     Ok(socket.into())
 }
 
-/// Accepts connections until the hub is being stopped.
+/// Accepts connections until the hub is being stopped; those of operators until it has stopped.
 pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     let Door { listener, tls, admin } = door;
     let listener = match TcpListener::from_std(listener) {
@@ -85,7 +85,8 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = draining.changed() => return,
+            // Operators go on asking, and learn that this hub is not ready any more.
+            _ = draining.changed(), if !admin => return,
         };
         match accepted {
             Ok((socket, peer)) => on_accepted(&shard, socket, peer, tls, admin),
@@ -113,7 +114,11 @@ fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool
     if let Err(error) = set_options(&socket) {
         return tracing::debug!(%error, "a connection ended before it began");
     }
-    match shard.admission().admit(peer.ip()) {
+    let admission = shard.admission();
+    // A full hub must still tell its operators that it is full.
+    let admitted =
+        if admin { Ok(admission.admit_always(peer.ip())) } else { admission.admit(peer.ip()) };
+    match admitted {
         Ok(permit) => {
             let entrance = connection::Entrance { socket, peer, tls, admin, permit };
             tasks::spawn(connection::serve(Rc::clone(shard), entrance));

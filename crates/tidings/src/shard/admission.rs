@@ -72,6 +72,15 @@ impl Admission {
         Ok(Permit { admission: Arc::clone(self), address })
     }
 
+    /// Counts a connection from `address` that no limit refuses.
+    pub(crate) fn admit_always(self: &Arc<Self>, address: IpAddr) -> Permit {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        if self.per_address_max > 0 {
+            *self.addresses().entry(address).or_insert(0) += 1;
+        }
+        Permit { admission: Arc::clone(self), address }
+    }
+
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         // The counts stay right even if a holder panicked between two lines.
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)

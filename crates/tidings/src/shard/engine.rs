@@ -235,7 +235,7 @@ impl Engine {
         for _ in 0..sessions_max {
             let Some(session) = self.sweep.dirty.pop() else { break };
             let runs = std::mem::take(&mut *session.runs.borrow_mut());
-            if session.phase.get() == Phase::Live {
+            if session.phase.get() == Phase::Live && !runs.is_empty() {
                 self.sweep.send(&session, &runs, &mut shared, now, &mut swept);
             }
         }

@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tidings_history::ReadError;
+use tidings_core::position::Position;
+use tidings_core::update::Update;
+use tidings_history::{Page, ReadError};
 use tokio::sync::oneshot;
 
 use super::Shard;
@@ -12,6 +15,10 @@ use crate::session::{Ending, Phase, Session};
 
 /// Updates taken from the ring at once.
 const POSTS_MAX: usize = 256;
+
+/// How often, and after which pauses, a page is asked for again while the history is busy.
+const BUSY_TRIES_MAX: usize = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What comes after a session's position.
 #[derive(Debug)]
@@ -31,7 +38,23 @@ impl Shard {
     ///
     /// The history cannot be read; the stream then ends and the subscriber tries again.
     pub(crate) async fn read_on(&self, session: &Rc<Session>) -> Result<Reading, Ending> {
-        let next = session.next.get();
+        loop {
+            let reading = self.read_after(session, session.next.get()).await?;
+            if !matches!(reading, Reading::Trimmed) || !session.from_oldest.get() {
+                session.from_oldest.set(false);
+                return Ok(reading);
+            }
+            // Retention was faster than the first read: the oldest is another one by now.
+            session.next.set(self.before_oldest());
+        }
+    }
+
+    /// Returns the position after which everything that is kept comes.
+    pub(crate) fn before_oldest(&self) -> Position {
+        Position::new(self.history().bounds().oldest.get().saturating_sub(1))
+    }
+
+    async fn read_after(&self, session: &Rc<Session>, next: Position) -> Result<Reading, Ending> {
         {
             let engine = self.engine.borrow();
             if next >= engine.ring.last() {
@@ -43,26 +66,37 @@ impl Shard {
                 return Ok(Reading::Posts(posts));
             }
         }
-        let (reply, page) = oneshot::channel();
-        // A session that is gone does not need its page.
-        self.history().read_page(next, Box::new(move |page| drop(reply.send(page))));
-        match page.await {
-            Ok(Ok(page)) => {
-                let posts: Vec<_> = page
-                    .updates
-                    .iter()
-                    .filter(|update| update.position > next)
-                    .map(|update| Arc::new(Posted::replayed(Arc::clone(update))))
-                    .collect();
+        match self.page_after(next).await {
+            Ok(page) => {
+                let fresh = |update: &Arc<Update>| Arc::new(Posted::replayed(Arc::clone(update)));
+                let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
                 // The history never has less than what this shard has seen.
                 if posts.is_empty() { Ok(Reading::Trimmed) } else { Ok(Reading::Posts(posts)) }
             }
-            Ok(Err(ReadError::Trimmed { .. })) => Ok(Reading::Trimmed),
-            Ok(Err(error)) => {
+            Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
+            Err(ReadError::Closed) => Err(Ending::Drained),
+            Err(error) => {
                 tracing::error!(%error, "the history cannot be read");
                 Err(Ending::HistoryUnreadable)
             }
-            Err(_) => Err(Ending::Drained),
+        }
+    }
+
+    /// Reads a page, trying again for a while if too many others read.
+    async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
+        let mut tries = BUSY_TRIES_MAX;
+        loop {
+            let (reply, page) = oneshot::channel();
+            // A session that is gone does not need its page.
+            let reply = Box::new(move |page| drop(reply.send(page)));
+            self.history().read_page(position, reply);
+            match page.await.unwrap_or(Err(ReadError::Closed)) {
+                Err(ReadError::Busy) if tries > 0 => {
+                    tries -= 1;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                result => return result,
+            }
         }
     }
 }

@@ -3,6 +3,10 @@
 
 pub mod events;
 pub mod exchange;
+pub mod served;
+pub mod process;
+pub mod serving;
+pub mod tokens;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -29,10 +33,14 @@ pub const HUB_PATH: &str = "/.well-known/mercure";
 pub struct TestHub {
     child: Child,
     pub address: SocketAddr,
+    /// The operators' listener of `serve`, if there is one.
+    pub admin: Option<SocketAddr>,
     /// Its folder, which outlives restarts.
     folder: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// A command that runs the binary, if it is not run directly.
+    runner: Vec<String>,
     log: Arc<Mutex<String>>,
 }
 
@@ -60,33 +68,42 @@ impl TestHub {
 
     /// The same in a folder that may hold files already, with variables in the environment.
     pub fn serve_in(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Self {
-        let data = folder.path().join("data");
-        let mut text = toml.replace("FOLDER", &folder.path().display().to_string());
-        if !toml.contains("[[listen]]") {
-            text.push_str("\n[[listen]]\naddress = \"127.0.0.1:0\"\n");
-        }
-        if !toml.contains("[data]") {
-            text.push_str(&format!("\n[data]\ndir = {:?}\n", data.display().to_string()));
-        }
-        if !toml.contains("[log]") {
-            text.push_str("\n[log]\nlevel = \"info\"\nformat = \"json\"\n");
-        }
-        let path = folder.path().join("tidings.toml");
-        std::fs::write(&path, text).expect("tidings.toml is written");
-        let arguments = vec!["serve".into(), "--config".into(), path.display().to_string()];
+        let arguments = serve_arguments(&folder, toml);
         let environment =
             environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self::start(folder, arguments, environment)
     }
 
-    fn start(folder: Arc<TempDir>, arguments: Vec<String>, environment: Vec<(String, String)>) -> Self {
-        let mut child = command(&arguments, &environment).spawn().expect("the binary starts");
+    /// The same, run by a command that ends with what to run, such as `nice`.
+    pub fn serve_under(runner: &[&str], folder: Arc<TempDir>, toml: &str) -> Self {
+        let arguments = serve_arguments(&folder, toml);
+        let runner = runner.iter().map(|&word| word.to_owned()).collect();
+        Self::start_under(runner, folder, arguments, Vec::new())
+    }
+
+    fn start(
+        folder: Arc<TempDir>,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        Self::start_under(Vec::new(), folder, arguments, environment)
+    }
+
+    fn start_under(
+        runner: Vec<String>,
+        folder: Arc<TempDir>,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        let mut child =
+            command_under(&runner, &arguments, &environment).spawn().expect("the binary starts");
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = follow(child.stdout.take().expect("piped"), &log);
         let stderr = follow(child.stderr.take().expect("piped"), &log);
         let address = wait_for_address(&mut child, &log);
         drop((stdout, stderr));
-        Self { child, address, folder, arguments, environment, log }
+        let admin = find_listener(&log.lock().expect("the log"), true);
+        Self { child, address, admin, folder, arguments, environment, runner, log }
     }
 
     /// Returns the folder that all lives of this hub share.
@@ -122,10 +139,29 @@ impl TestHub {
 
     /// Asks the process to stop (SIGTERM) and returns whether it ended well.
     pub fn stop(&mut self) -> bool {
+        self.terminate();
+        self.wait_for_exit().success()
+    }
+
+    /// Asks the process to stop (SIGTERM).
+    pub fn terminate(&self) {
         let pid = i32::try_from(self.pid()).expect("a process id");
         let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
-        self.wait_for_exit().success()
+    }
+
+    /// Lets later lives of this hub listen where it listens now.
+    pub fn keep_address(&mut self) {
+        let address = self.address.to_string();
+        for argument in self.arguments.iter_mut().filter(|argument| *argument == "127.0.0.1:0") {
+            argument.clone_from(&address);
+        }
+        let path = self.folder().join("tidings.toml");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let free = "[[listen]]\naddress = \"127.0.0.1:0\"";
+            let kept = free.replace("127.0.0.1:0", &address);
+            std::fs::write(path, text.replace(free, &kept)).expect("tidings.toml is written");
+        }
     }
 
     /// Waits for the process to end by itself.
@@ -135,7 +171,8 @@ impl TestHub {
 
     /// Starts it again in the same folder; the port changes. The old process must have ended.
     pub fn restart(&mut self) {
-        let next = Self::start(
+        let next = Self::start_under(
+            self.runner.clone(),
             Arc::clone(&self.folder),
             self.arguments.clone(),
             self.environment.clone(),
@@ -205,12 +242,20 @@ impl TestHub {
 
     /// Returns the value of a metric, summed over its labels (dev, or the admin address).
     pub fn metric(&self, name: &str) -> f64 {
-        let text = self.request(Request::get("/metrics")).text();
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        lines
-            .filter(|line| line.split(['{', ' ']).next() == Some(name))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        self.sum_of_metric(|line| line.split(['{', ' ']).next() == Some(name))
+    }
+
+    /// Returns the value of a metric for one reason.
+    pub fn metric_for(&self, name: &str, reason: &str) -> f64 {
+        let wanted = format!("{name}{{reason=\"{reason}\"}}");
+        self.sum_of_metric(|line| line.split(' ').next() == Some(&wanted))
+    }
+
+    fn sum_of_metric(&self, wanted: impl Fn(&str) -> bool) -> f64 {
+        let address = self.admin.unwrap_or(self.address);
+        let text = Connection::open(address).request(&Request::get("/metrics")).text();
+        let lines = text.lines().filter(|line| !line.starts_with('#') && wanted(line));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Waits until a metric has a value.
@@ -236,10 +281,42 @@ impl Drop for TestHub {
     }
 }
 
+/// Writes the configuration of a served hub and returns the arguments that use it.
+fn serve_arguments(folder: &TempDir, toml: &str) -> Vec<String> {
+    let data = folder.path().join("data");
+    let mut text = toml.replace("FOLDER", &folder.path().display().to_string());
+    if !toml.contains("[[listen]]") {
+        text.push_str("\n[[listen]]\naddress = \"127.0.0.1:0\"\n");
+    }
+    if !toml.contains("[data]") {
+        text.push_str(&format!("\n[data]\ndir = {:?}\n", data.display().to_string()));
+    }
+    if !toml.contains("[log]") {
+        text.push_str("\n[log]\nlevel = \"info\"\nformat = \"json\"\n");
+    }
+    let path = folder.path().join("tidings.toml");
+    std::fs::write(&path, text).expect("tidings.toml is written");
+    vec!["serve".into(), "--config".into(), path.display().to_string()]
+}
+
 /// Returns the command that runs the binary with these arguments and a clean environment.
 pub fn command(arguments: &[String], environment: &[(String, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command_under(&[], arguments, environment)
+}
+
+fn command_under(
+    runner: &[String],
+    arguments: &[String],
+    environment: &[(String, String)],
+) -> Command {
+    let binary = env!("CARGO_BIN_EXE_tidings").to_owned();
+    let (program, words) = match runner.split_first() {
+        Some((program, words)) => (program.clone(), [words, &[binary]].concat()),
+        None => (binary, Vec::new()),
+    };
+    let mut command = Command::new(program);
     command
+        .args(words)
         .args(arguments)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -260,6 +337,12 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, St
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
+}
+
+/// Returns whether the long forms of the tests are asked for.
+pub fn slow() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "it is a setting of the tests, not of the hub")]
+    std::env::var("RUN_SLOW_TESTS").is_ok_and(|value| value == "1")
 }
 
 /// Asks until there is an answer; fails the test at the deadline.
@@ -309,9 +392,18 @@ fn find_address(text: &str) -> Option<SocketAddr> {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return text.contains("Stop it with").then(|| SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)).into()).flatten();
     }
-    let lines = || text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    lines().find(|line| line["message"] == "ready")?;
-    lines()
-        .find(|line| line["message"] == "listening" && line["admin"] == false)
+    text.lines().filter_map(json_line).find(|line| line["message"] == "ready")?;
+    find_listener(text, false)
+}
+
+/// Finds the address of the first listener that is, or is not, the operators' one.
+fn find_listener(text: &str, admin: bool) -> Option<SocketAddr> {
+    text.lines()
+        .filter_map(json_line)
+        .find(|line| line["message"] == "listening" && line["admin"] == admin)
         .and_then(|line| line["address"].as_str()?.parse().ok())
+}
+
+fn json_line(line: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(line).ok()
 }

@@ -10,4 +10,18 @@
 
 mod harness;
 
+mod matchers;
+mod problems;
+mod publish;
+mod reconcile;
+mod replay;
 mod smoke;
+mod subscribe;
+mod corpus;
+mod crash;
+mod full_disk;
+mod hostile;
+mod leaks;
+mod shards;
+mod stalled;
+mod takeover;

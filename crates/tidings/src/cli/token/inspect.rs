@@ -33,7 +33,7 @@ pub struct Arguments {
     )]
     config: Option<PathBuf>,
 
-    /// Take the settings of the hub that `tidings dev` started last
+    /// Take the settings of the hub that `tidings dev` started last, whatever else there is
     #[arg(long)]
     dev: bool,
 
@@ -99,7 +99,10 @@ fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
         Some(time) => time.format(&Rfc3339)?,
         None => "in a very far future".to_owned(),
     };
-    let mut text = format!("  accepted to {role}, until {ends}, as {}\n", named(identity));
+    let mut text = format!(
+        "  accepted to {role}, until {ends}, as {}\n",
+        named(identity)
+    );
     if allowed.is_empty() {
         text.push_str(&format!("    {nothing}\n"));
     }

@@ -99,6 +99,29 @@ fn addresses_and_urls_are_checked() {
 }
 
 #[test]
+fn tokens_travel_in_the_clear_only_if_that_is_allowed() {
+    let plain = GOOD.replace("https://hub", "http://hub");
+    check(
+        &plain,
+        expect![[r#"
+            hub.public_url: begins with http://, so that tokens would travel in the clear: write https:// (also behind a proxy that ends TLS), or hub.allow_plaintext = true in a network that is protected in another way
+        "#]],
+    );
+    assert!(read(&plain.replace("[hub]", "[hub]\nallow_plaintext = true")).is_ok());
+    for host in [
+        "localhost:4400",
+        "127.0.0.1:4400",
+        "[::1]:4400",
+        "hub.localhost",
+    ] {
+        assert!(
+            read(&plain.replace("hub.example.com", host)).is_ok(),
+            "{host}"
+        );
+    }
+}
+
+#[test]
 fn tls_needs_both_files_and_a_listener() {
     check(
         &GOOD.replace("4400\"", "4400\"\ntls = true"),

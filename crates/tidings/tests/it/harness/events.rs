@@ -31,6 +31,12 @@ impl EventStream {
     #[track_caller]
     pub fn read(mut connection: Connection) -> Self {
         let head = connection.read_head();
+        Self::after_head(connection, head)
+    }
+
+    /// Goes on after a head that was read already.
+    #[track_caller]
+    pub fn after_head(connection: Connection, head: Answer) -> Self {
         assert_eq!(head.status, 200, "{head:?}");
         assert_eq!(head.header("content-type"), Some("text/event-stream"));
         let chunked = head.header("transfer-encoding") == Some("chunked");

@@ -1,5 +1,6 @@
 //! One HTTP/1 connection, spoken by hand so that a test decides about every byte.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -125,7 +126,7 @@ impl Answer {
 pub struct Connection {
     stream: Box<dyn ReadWrite>,
     address: SocketAddr,
-    unread: Vec<u8>,
+    unread: VecDeque<u8>,
 }
 
 /// A socket or a TLS stream over one.
@@ -144,7 +145,7 @@ impl Connection {
 
     /// Speaks over a stream that is open already, such as TLS.
     pub fn over(address: SocketAddr, stream: impl ReadWrite + 'static) -> Self {
-        Self { stream: Box::new(stream), address, unread: Vec::new() }
+        Self { stream: Box::new(stream), address, unread: VecDeque::new() }
     }
 
     /// Sends bytes as they are, except that `HOST` in a head becomes the hub's address.
@@ -235,7 +236,10 @@ impl Connection {
     }
 
     fn read_exactly(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.read_byte().expect("the hub closed within a body")).collect()
+        while self.unread.len() < count {
+            assert!(self.fill(), "the hub closed within a body");
+        }
+        self.unread.drain(..count).collect()
     }
 
     /// Reads one byte; nothing at the end of the connection.
@@ -243,7 +247,7 @@ impl Connection {
         if self.unread.is_empty() && !self.fill() {
             return None;
         }
-        Some(self.unread.remove(0))
+        self.unread.pop_front()
     }
 
     /// Reads what there is, waiting for something; nothing at the end of the connection.
@@ -251,7 +255,7 @@ impl Connection {
         if self.unread.is_empty() && !self.fill() {
             return None;
         }
-        Some(std::mem::take(&mut self.unread))
+        Some(std::mem::take(&mut self.unread).into())
     }
 
     /// Reads until the hub closes; fails at the deadline.
@@ -269,7 +273,7 @@ impl Connection {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(count) => {
-                    self.unread.extend_from_slice(&buffer[..count]);
+                    self.unread.extend(&buffer[..count]);
                     return true;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

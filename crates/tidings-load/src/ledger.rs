@@ -1,0 +1,193 @@
+//! Checks what each connection received: nothing lost, nothing twice, the same order for all.
+//!
+//! Updates that are published at the same time may be ordered either way by the hub, but all its
+//! subscribers must see the way that it chose. The connection that is ahead therefore sets the order
+//! of a topic, and all others are compared with it.
+
+use std::collections::HashMap;
+
+/// A place in the order of a topic that no update has.
+const UNSEEN: u32 = u32::MAX;
+
+/// What was received by all connections.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    topics: Vec<Order>,
+    connections: Vec<Progress>,
+    /// Updates missed for now: by connection, the places that were skipped.
+    skipped: HashMap<usize, Vec<u32>>,
+    flaws: Flaws,
+    delivered: u64,
+}
+
+/// What was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flaws {
+    /// Deliveries that did not happen.
+    pub(crate) lost: u64,
+    /// Deliveries that happened again.
+    pub(crate) duplicates: u64,
+    /// Deliveries after one that should have followed them.
+    pub(crate) order_errors: u64,
+    /// Deliveries of a topic that the connection did not ask for.
+    pub(crate) misrouted: u64,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    /// The numbers of updates, first to last.
+    numbers: Vec<u32>,
+    /// Where each number is in `numbers`.
+    places: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    topic: u32,
+    /// Place of the next update in the order of the topic.
+    next: u32,
+}
+
+/// How updates are published, as far as it decides about their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publishing {
+    /// Each after the one before was acknowledged: the order is that of the numbers.
+    OneByOne,
+    /// Several at once: any order that all subscribers agree on.
+    AtOnce,
+}
+
+impl Ledger {
+    /// Starts for that many topics, without connections.
+    pub(crate) fn new(topics: usize) -> Self {
+        Self {
+            topics: (0..topics).map(|_| Order::default()).collect(),
+            connections: Vec::new(),
+            skipped: HashMap::new(),
+            flaws: Flaws::default(),
+            delivered: 0,
+        }
+    }
+
+    /// Adds a connection that asked for `topic`. Connections are counted from 0.
+    pub(crate) fn add(&mut self, topic: u32) {
+        self.connections.push(Progress { topic, next: 0 });
+    }
+
+    /// Returns how many deliveries there were, without duplicates.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Notes that `connection` received update `number` of `topic`.
+    pub(crate) fn on_delivery(&mut self, connection: usize, topic: u32, number: u32) {
+        let order = self.topics.get_mut(topic as usize);
+        let progress = self.connections.get_mut(connection).filter(|seen| seen.topic == topic);
+        let (Some(order), Some(progress)) = (order, progress) else {
+            self.flaws.misrouted += 1;
+            return;
+        };
+        let place = order.place_or_append(number);
+        if place == progress.next {
+            progress.next += 1;
+            self.delivered += 1;
+        } else if place > progress.next {
+            let skipped = self.skipped.entry(connection).or_default();
+            skipped.extend(progress.next..place);
+            progress.next = place + 1;
+            self.delivered += 1;
+        } else {
+            let skipped = self.skipped.entry(connection).or_default();
+            match skipped.iter().position(|skipped| *skipped == place) {
+                Some(index) => {
+                    skipped.swap_remove(index);
+                    self.delivered += 1;
+                    self.flaws.order_errors += 1;
+                }
+                None => self.flaws.duplicates += 1,
+            }
+        }
+    }
+
+    /// Returns what was wrong, given how many updates each topic had.
+    pub(crate) fn flaws(&self, published: &[u32], publishing: Publishing) -> Flaws {
+        let mut flaws = self.flaws;
+        let expected: u64 = (self.connections.iter())
+            .map(|seen| u64::from(published.get(seen.topic as usize).copied().unwrap_or_default()))
+            .sum();
+        flaws.lost = expected.saturating_sub(self.delivered);
+        if publishing == Publishing::OneByOne {
+            let descents = |order: &Order| {
+                let steps = order.numbers.iter().zip(order.numbers.iter().skip(1));
+                steps.filter(|(one, next)| one > next).count() as u64
+            };
+            flaws.order_errors += self.topics.iter().map(descents).sum::<u64>();
+        }
+        flaws
+    }
+}
+
+impl Order {
+    fn place_or_append(&mut self, number: u32) -> u32 {
+        let index = number as usize;
+        if index >= self.places.len() {
+            self.places.resize(index + 1, UNSEEN);
+        }
+        let Some(place) = self.places.get_mut(index) else {
+            return UNSEEN;
+        };
+        if *place == UNSEEN {
+            *place = u32::try_from(self.numbers.len()).unwrap_or(UNSEEN);
+            self.numbers.push(number);
+        }
+        *place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flaw_is_counted_as_what_it_is() {
+        let fine = Flaws::default();
+        check(&[&[0, 1, 2], &[0, 1, 2]], Publishing::OneByOne, fine);
+        check(&[&[1, 0, 2], &[1, 0, 2]], Publishing::AtOnce, fine);
+        check(
+            &[&[1, 0, 2], &[1, 0, 2]],
+            Publishing::OneByOne,
+            Flaws { order_errors: 1, ..fine },
+        );
+        check(&[&[0, 1, 2], &[0, 2]], Publishing::AtOnce, Flaws { lost: 1, ..fine });
+        check(&[&[0, 1, 2], &[0, 1]], Publishing::AtOnce, Flaws { lost: 1, ..fine });
+        check(
+            &[&[0, 1, 2], &[0, 1, 1, 2]],
+            Publishing::AtOnce,
+            Flaws { duplicates: 1, ..fine },
+        );
+        check(
+            &[&[0, 1, 2], &[0, 2, 1]],
+            Publishing::AtOnce,
+            Flaws { order_errors: 1, ..fine },
+        );
+    }
+
+    #[test]
+    fn an_update_of_another_topic_is_misrouted() {
+        let mut ledger = Ledger::new(2);
+        ledger.add(0);
+        ledger.on_delivery(0, 1, 0);
+        let flaws = ledger.flaws(&[0, 1], Publishing::OneByOne);
+        assert_eq!(flaws, Flaws { misrouted: 1, ..Flaws::default() });
+    }
+
+    #[track_caller]
+    fn check(received: &[&[u32]], publishing: Publishing, expected: Flaws) {
+        let mut ledger = Ledger::new(1);
+        received.iter().for_each(|_| ledger.add(0));
+        for (connection, numbers) in received.iter().enumerate() {
+            numbers.iter().for_each(|number| ledger.on_delivery(connection, 0, *number));
+        }
+        assert_eq!(ledger.flaws(&[3], publishing), expected);
+    }
+}

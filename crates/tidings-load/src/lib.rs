@@ -1,0 +1,38 @@
+//! The load generator behind `tidings bench`: it opens subscribers, publishes on a schedule, checks
+//! what arrives, and reads from outside what that cost the server.
+//!
+//! One thread does all of it, so that the generator's own share can be told: subscribers and
+//! publishers hang in one epoll set, and the schedule is kept between its turns. Latency counts from
+//! the moment that an update was *due*, so a late generator or a slow hub cannot hide (no
+//! coordinated omission). Nothing here knows the server's code; any Mercure hub can be measured.
+//!
+//! ```text
+//! sse ─┐
+//! publish ─┼─▶ Load (epoll) ─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
+//! idle, resume ─┘        └───▶ Publisher ─▶ acknowledgements
+//! floor: bare send() to as many sockets, the yardstick of the same run
+//! ```
+
+mod clock;
+mod error;
+mod histogram;
+mod ledger;
+mod link;
+mod load;
+mod mark;
+mod poller;
+mod process;
+mod progress;
+mod publisher;
+mod scrape;
+mod subscriber;
+
+pub mod floor;
+pub mod idle;
+pub mod publish;
+pub mod report;
+pub mod resume;
+pub mod sse;
+pub mod target;
+
+pub use error::BenchError;

@@ -1,0 +1,162 @@
+//! One TCP connection to the hub, with TLS above it or without.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::ClientConnection;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::target::Target;
+
+/// How long the system may take to accept a connection or a request.
+const SEND_MAX: Duration = Duration::from_secs(20);
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: TcpStream,
+    tls: Option<Box<ClientConnection>>,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// That many bytes of the peer's.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The peer will send no more.
+    End,
+}
+
+impl Link {
+    /// Connects to the hub; `number` chooses the address that the connection comes from.
+    ///
+    /// The TLS handshake happens in later calls of [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or what TLS has against the hub's name.
+    pub(crate) fn open(target: &Target, number: usize) -> io::Result<Self> {
+        let domain = Domain::for_address(target.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        if target.source_addresses > 1 {
+            socket.bind(&source(target.source_addresses, number).into())?;
+        }
+        socket.connect_timeout(&target.address.into(), SEND_MAX)?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let tls = match &target.tls {
+            Some(tls) => {
+                let config = tls.config.clone();
+                let tls = ClientConnection::new(config, tls.name.clone());
+                Some(Box::new(tls.map_err(io::Error::other)?))
+            }
+            None => None,
+        };
+        Ok(Self { stream, tls })
+    }
+
+    /// Sends all of `bytes`, waiting where the socket is full.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken, or nothing was taken for 20 seconds.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => send_all(&self.stream, bytes),
+            Some(tls) => {
+                tls.writer().write_all(bytes)?;
+                send_records(&self.stream, tls)
+            }
+        }
+    }
+
+    /// Reads what is there, at most what `buffer` holds.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken or the hub breaks TLS.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Arrived> {
+        let Some(tls) = &mut self.tls else {
+            return arrived((&self.stream).read(buffer));
+        };
+        loop {
+            match arrived(tls.reader().read(buffer))? {
+                Arrived::Nothing => {}
+                found => return Ok(found),
+            }
+            match arrived(tls.read_tls(&mut &self.stream))? {
+                Arrived::Bytes(_) => {
+                    tls.process_new_packets().map_err(io::Error::other)?;
+                    send_records(&self.stream, tls)?;
+                }
+                Arrived::Nothing => return Ok(Arrived::Nothing),
+                Arrived::End => return Ok(Arrived::End),
+            }
+        }
+    }
+
+    /// Says whether a read that filled less than its buffer left nothing behind.
+    pub(crate) fn short_read_is_last(&self) -> bool {
+        self.tls.is_none()
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn source(addresses: u8, number: usize) -> SocketAddr {
+    let last = 1 + u8::try_from(number % usize::from(addresses)).unwrap_or_default();
+    SocketAddr::from((Ipv4Addr::new(127, 0, 0, last.min(254)), 0))
+}
+
+fn arrived(result: io::Result<usize>) -> io::Result<Arrived> {
+    match result {
+        Ok(0) => Ok(Arrived::End),
+        Ok(count) => Ok(Arrived::Bytes(count)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Ok(Arrived::Nothing)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn send_records(stream: &TcpStream, tls: &mut ClientConnection) -> io::Result<()> {
+    while tls.wants_write() {
+        match tls.write_tls(&mut &*stream) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_room(stream)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn send_all(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match stream.write(rest) {
+            Ok(count) => rest = rest.split_at_checked(count).map_or(&[], |(_, rest)| rest),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_room(stream)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_room(stream: &TcpStream) -> io::Result<()> {
+    let timeout = Timespec::try_from(SEND_MAX).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&timeout))? {
+        0 => Err(ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}

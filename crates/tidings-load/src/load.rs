@@ -1,0 +1,343 @@
+//! The generator's one thread: subscribers, publishers and the epoll set that they hang in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::BenchError;
+use crate::clock::{nanos, now_ns};
+use crate::histogram::Histogram;
+use crate::ledger::Ledger;
+use crate::link::Link;
+use crate::mark::Mark;
+use crate::poller::Poller;
+use crate::progress;
+use crate::publisher::Publisher;
+use crate::subscriber::{Subscriber, Turn};
+use crate::target::{self, Target, escaped};
+
+/// Bytes read from a socket at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Numbers from here on in the epoll set are publishers.
+const PUBLISHERS: u64 = 1 << 32;
+/// Longest wait in the epoll set; whoever waits for something looks at the clock this often.
+const TURN_MAX: Duration = Duration::from_millis(100);
+/// Subscriptions that are sent before their answers are read.
+pub(crate) const OPENING_MAX: usize = 256;
+
+/// Everything that a run has open, and what it counted.
+#[derive(Debug)]
+pub(crate) struct Load {
+    target: Target,
+    poller: Poller,
+    ready: Vec<u64>,
+    buffer: Vec<u8>,
+    data_bytes: usize,
+    topics: Vec<String>,
+    subscribers: Vec<Subscriber>,
+    asked_ns: Vec<u64>,
+    publishers: Vec<Publisher>,
+    idle: Vec<usize>,
+    /// Updates that are due and wait for a publisher.
+    backlog: VecDeque<Mark>,
+    pub(crate) counts: Counts,
+}
+
+/// What was counted since the start, or since the last `reset`.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) ledger: Ledger,
+    /// Updates handed to publishers, per topic.
+    pub(crate) published: Vec<u32>,
+    pub(crate) opened: u64,
+    pub(crate) sent: u64,
+    pub(crate) acknowledged: u64,
+    /// From a subscription's request to its answer.
+    pub(crate) opening: Histogram,
+    /// From the moment that an update was due to its arrival.
+    pub(crate) latency: Histogram,
+    /// From sending an update to its acknowledgement.
+    pub(crate) acknowledgement: Histogram,
+    /// How late the last update was sent.
+    pub(crate) late_ns: u64,
+    /// When the last delivery arrived.
+    pub(crate) last_delivery_ns: u64,
+    /// Ids of acknowledged updates: every `keep_every`-th. Zero keeps none.
+    pub(crate) ids: Vec<String>,
+    pub(crate) keep_every: u64,
+}
+
+impl Load {
+    /// Prepares a run with that many topics, whose names are of this run only.
+    ///
+    /// # Errors
+    ///
+    /// The hub cannot be found, or the system has no file left.
+    pub(crate) fn new(
+        target: &target::Options,
+        topics: usize,
+        data_bytes: usize,
+    ) -> Result<Self, BenchError> {
+        let run = now_ns();
+        let topic = |number| format!("https://bench.example/{run}/{number}");
+        Ok(Self {
+            target: Target::find(target)?,
+            poller: Poller::new()?,
+            ready: Vec::new(),
+            buffer: vec![0; READ_BYTES],
+            data_bytes,
+            topics: (0..topics).map(topic).collect(),
+            subscribers: Vec::new(),
+            asked_ns: Vec::new(),
+            publishers: Vec::new(),
+            idle: Vec::new(),
+            backlog: VecDeque::new(),
+            counts: Counts::new(topics),
+        })
+    }
+
+    /// Opens that many more subscribers, each for one topic in turn, and waits for their answers.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Connect`], [`BenchError::Refused`], or [`BenchError::Stuck`].
+    pub(crate) fn open_subscribers(
+        &mut self,
+        count: usize,
+        after: Option<&str>,
+        opening_max: usize,
+    ) -> Result<(), BenchError> {
+        let bar = progress::bar("connecting", count as u64);
+        let opened_before = self.counts.opened;
+        for number in 0..count {
+            let topic = self.subscribers.len() % self.topics.len().max(1);
+            self.open_subscriber(topic, after)?;
+            let enough = (number + 1).saturating_sub(opening_max) as u64;
+            self.wait("answers to subscriptions", opened_before + enough, |counts| counts.opened)?;
+            bar.set_position(self.counts.opened - opened_before);
+        }
+        let all = opened_before + count as u64;
+        self.wait("answers to subscriptions", all, |counts| counts.opened)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn open_subscriber(&mut self, topic: usize, after: Option<&str>) -> Result<(), BenchError> {
+        let number = self.subscribers.len();
+        let wrong = |source| BenchError::Connect { number, source };
+        let mut link = Link::open(&self.target, number).map_err(wrong)?;
+        let name = self.topics.get(topic).map_or("", String::as_str);
+        self.asked_ns.push(now_ns());
+        link.send(&self.target.subscription(name, after)).map_err(wrong)?;
+        self.poller.add(&link, number as u64)?;
+        self.subscribers.push(Subscriber::new(link));
+        self.counts.ledger.add(u32::try_from(topic).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    /// Closes all subscribers and begins a new account of what they received.
+    pub(crate) fn close_subscribers(&mut self) {
+        self.subscribers.clear();
+        self.asked_ns.clear();
+        self.counts.ledger = Ledger::new(self.topics.len());
+        self.counts.opened = 0;
+        self.counts.reset();
+    }
+
+    /// Opens that many publishers.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Connect`].
+    pub(crate) fn open_publishers(&mut self, count: usize) -> Result<(), BenchError> {
+        for _ in 0..count {
+            let number = self.publishers.len();
+            let link = Link::open(&self.target, number);
+            let link = link.map_err(|source| BenchError::Connect { number, source })?;
+            self.poller.add(&link, PUBLISHERS + number as u64)?;
+            self.publishers.push(Publisher::new(link));
+            self.idle.push(number);
+        }
+        Ok(())
+    }
+
+    /// Publishes the next update of `topic`, as soon as a publisher is free.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Connection`].
+    pub(crate) fn publish(&mut self, topic: usize, due_ns: u64) -> Result<(), BenchError> {
+        let Some(published) = self.counts.published.get_mut(topic) else {
+            return Ok(());
+        };
+        let number = *published;
+        *published += 1;
+        let topic = u32::try_from(topic).unwrap_or(u32::MAX);
+        self.backlog.push_back(Mark { topic, number, due_ns });
+        self.send_backlog()
+    }
+
+    /// Returns how many publishers have nothing in flight.
+    pub(crate) fn idle_publishers(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Returns the subscribers.
+    pub(crate) fn subscribers(&self) -> &[Subscriber] {
+        &self.subscribers
+    }
+
+    /// Returns when the subscription of subscriber `number` was sent.
+    pub(crate) fn asked_ns(&self, number: usize) -> u64 {
+        self.asked_ns.get(number).copied().unwrap_or_default()
+    }
+
+    /// Waits for at most `timeout` for something to read, and reads it.
+    ///
+    /// # Errors
+    ///
+    /// A connection ended or a request was refused.
+    pub(crate) fn turn(&mut self, timeout: Duration) -> Result<(), BenchError> {
+        let mut ready = std::mem::take(&mut self.ready);
+        let waited = self.poller.wait(timeout.min(TURN_MAX), &mut ready);
+        let read = waited.and_then(|()| {
+            ready.iter().try_for_each(|number| match number.checked_sub(PUBLISHERS) {
+                Some(publisher) => self.on_publisher(usize::try_from(publisher).unwrap_or_default()),
+                None => self.on_subscriber(usize::try_from(*number).unwrap_or_default()),
+            })
+        });
+        self.ready = ready;
+        read
+    }
+
+    /// Takes turns until `count` has reached `want`.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Stuck`] if it does not grow for [`PATIENCE`]; what a turn has.
+    pub(crate) fn wait(
+        &mut self,
+        what: &'static str,
+        want: u64,
+        count: impl Fn(&Counts) -> u64,
+    ) -> Result<(), BenchError> {
+        match self.wait_for_at_most(PATIENCE, want, &count)? {
+            true => Ok(()),
+            false => {
+                let (have, secs) = (count(&self.counts), PATIENCE.as_secs());
+                Err(BenchError::Stuck { what, have, want, secs })
+            }
+        }
+    }
+
+    /// Takes turns until `count` has reached `want`, or has not grown for `patience`. Returns
+    /// whether it was reached.
+    ///
+    /// # Errors
+    ///
+    /// What a turn has.
+    pub(crate) fn wait_for_at_most(
+        &mut self,
+        patience: Duration,
+        want: u64,
+        count: impl Fn(&Counts) -> u64,
+    ) -> Result<bool, BenchError> {
+        let patience = nanos(patience);
+        let (mut have, mut since) = (count(&self.counts), now_ns());
+        while have < want {
+            self.turn(TURN_MAX)?;
+            let (more, now) = (count(&self.counts), now_ns());
+            if more > have {
+                (have, since) = (more, now);
+            } else if now - since > patience {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn on_subscriber(&mut self, number: usize) -> Result<(), BenchError> {
+        let Some(subscriber) = self.subscribers.get_mut(number) else {
+            return Ok(());
+        };
+        let counts = &mut self.counts;
+        let mut now = 0;
+        let turn = subscriber.on_readable(&mut self.buffer, |mark| {
+            // One look at the clock for all that a read brought: they arrived together.
+            if now == 0 {
+                now = now_ns();
+            }
+            counts.latency.record(now.saturating_sub(mark.due_ns));
+            counts.ledger.on_delivery(number, mark.topic, mark.number);
+        })?;
+        counts.last_delivery_ns = counts.last_delivery_ns.max(now);
+        if turn == Turn::Opened {
+            counts.opened += 1;
+            let asked = self.asked_ns.get(number).copied().unwrap_or_default();
+            counts.opening.record(now_ns().saturating_sub(asked));
+        }
+        Ok(())
+    }
+
+    fn on_publisher(&mut self, number: usize) -> Result<(), BenchError> {
+        let Some(publisher) = self.publishers.get_mut(number) else {
+            return Ok(());
+        };
+        let Some(acknowledged) = publisher.on_readable(&mut self.buffer)? else {
+            return Ok(());
+        };
+        let counts = &mut self.counts;
+        counts.acknowledgement.record(now_ns().saturating_sub(acknowledged.sent_ns));
+        counts.acknowledged += 1;
+        if counts.keep_every > 0 && counts.acknowledged.is_multiple_of(counts.keep_every) {
+            counts.ids.push(acknowledged.id);
+        }
+        self.idle.push(number);
+        self.send_backlog()
+    }
+
+    fn send_backlog(&mut self) -> Result<(), BenchError> {
+        while let (Some(mark), Some(number)) = (self.backlog.front().copied(), self.idle.pop()) {
+            self.backlog.pop_front();
+            let topic = self.topics.get(mark.topic as usize).map_or("", String::as_str);
+            let mut form = format!("topic={}&data=", escaped(topic)).into_bytes();
+            mark.write(&mut form, self.data_bytes);
+            let request = self.target.publication(&form);
+            let now = now_ns();
+            self.counts.late_ns = now.saturating_sub(mark.due_ns);
+            self.counts.sent += 1;
+            if let Some(publisher) = self.publishers.get_mut(number) {
+                publisher.send(&request, now)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn new(topics: usize) -> Self {
+        Self {
+            ledger: Ledger::new(topics),
+            published: vec![0; topics],
+            opened: 0,
+            sent: 0,
+            acknowledged: 0,
+            opening: Histogram::new(),
+            latency: Histogram::new(),
+            acknowledgement: Histogram::new(),
+            late_ns: 0,
+            last_delivery_ns: 0,
+            ids: Vec::new(),
+            keep_every: 0,
+        }
+    }
+
+    /// Forgets the times measured so far; the account of updates goes on.
+    pub(crate) fn reset(&mut self) {
+        self.latency = Histogram::new();
+        self.acknowledgement = Histogram::new();
+        self.late_ns = 0;
+    }
+}
+
+/// How long a run waits when nothing happens.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,118 @@
+//! What an update carries so that its receivers can check it, and the search for it in a stream.
+//!
+//! A mark is `~`, six digits of the topic's number, ten of the update's number within the topic, and
+//! twenty of the nanosecond that the update was due. Marks are found without looking at the framing
+//! around them: that the framing is right is for the conformance tests, and reading it would cost
+//! the generator more than the hub spends on writing it.
+
+const TOPIC_DIGITS: usize = 6;
+const NUMBER_DIGITS: usize = 10;
+const TIME_DIGITS: usize = 20;
+/// Bytes of a mark.
+pub(crate) const MARK_BYTES: usize = 1 + TOPIC_DIGITS + NUMBER_DIGITS + TIME_DIGITS;
+
+/// What an update says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Which of the run's topics it was published to.
+    pub(crate) topic: u32,
+    /// Its number among the updates of that topic, from 0.
+    pub(crate) number: u32,
+    /// When it was due, by [`now_ns`](crate::clock::now_ns).
+    pub(crate) due_ns: u64,
+}
+
+impl Mark {
+    /// Writes the mark and fills up with letters to `data_bytes`.
+    pub(crate) fn write(self, out: &mut Vec<u8>, data_bytes: usize) {
+        let Self { topic, number, due_ns } = self;
+        let end = out.len() + data_bytes.max(MARK_BYTES);
+        out.extend_from_slice(format!("~{topic:06}{number:010}{due_ns:020}").as_bytes());
+        out.resize(end, b'x');
+    }
+
+    /// Reads the mark at the beginning of `bytes`, if there is a whole one.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.strip_prefix(b"~")?;
+        let (topic, bytes) = digits(bytes, TOPIC_DIGITS)?;
+        let (number, bytes) = digits(bytes, NUMBER_DIGITS)?;
+        let (due_ns, _) = digits(bytes, TIME_DIGITS)?;
+        let (topic, number) = (u32::try_from(topic).ok()?, u32::try_from(number).ok()?);
+        Some(Self { topic, number, due_ns })
+    }
+}
+
+fn digits(bytes: &[u8], count: usize) -> Option<(u64, &[u8])> {
+    let (digits, rest) = bytes.split_at_checked(count)?;
+    let mut value: u64 = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+    }
+    Some((value, rest))
+}
+
+/// Finds the marks of one stream that arrives in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Scanner {
+    /// The beginning of a mark whose end has not arrived. Empty for nearly all of a connection's
+    /// life, and then without memory.
+    beginning: Vec<u8>,
+}
+
+impl Scanner {
+    /// Takes the next piece and calls `on_mark` for each mark that it completes.
+    pub(crate) fn scan(&mut self, piece: &[u8], mut on_mark: impl FnMut(Mark)) {
+        let mut rest = piece;
+        if !self.beginning.is_empty() {
+            let missing = MARK_BYTES - self.beginning.len();
+            let (end, after) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
+            self.beginning.extend_from_slice(end);
+            if self.beginning.len() < MARK_BYTES {
+                return;
+            }
+            if let Some(mark) = Mark::read(&self.beginning) {
+                on_mark(mark);
+            }
+            self.beginning = Vec::new();
+            rest = after;
+        }
+        while let Some(place) = memchr::memchr(b'~', rest) {
+            let (_, from) = rest.split_at_checked(place).unwrap_or((rest, &[]));
+            if from.len() < MARK_BYTES {
+                self.beginning = from.to_vec();
+                return;
+            }
+            let mark = Mark::read(from);
+            let skip = if mark.is_some() { MARK_BYTES } else { 1 };
+            mark.into_iter().for_each(&mut on_mark);
+            rest = from.split_at_checked(skip).map_or(&[], |(_, rest)| rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_found_wherever_the_stream_is_cut() {
+        let first = Mark { topic: 3, number: 7, due_ns: 12_345_678_901 };
+        let second = Mark { topic: 999_999, number: u32::MAX, due_ns: u64::MAX };
+        let mut stream = b"id: 1\ndata: ".to_vec();
+        first.write(&mut stream, 120);
+        stream.extend_from_slice(b"\n\n:\nid: 2~2\ndata: ");
+        second.write(&mut stream, 0);
+        stream.extend_from_slice(b"\n\n");
+        for cut in 0..=stream.len() {
+            let (head, tail) = stream.split_at(cut);
+            let (mut scanner, mut found) = (Scanner::default(), Vec::new());
+            scanner.scan(head, |mark| found.push(mark));
+            scanner.scan(tail, |mark| found.push(mark));
+            assert_eq!(found, [first, second], "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! One epoll set: which of many sockets have something to read. Linux only, like the figures that
+//! the generator reads from `/proc`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+
+use crate::BenchError;
+
+/// Sockets reported at once. Few, so that the schedule is looked at between them.
+const EVENTS_MAX: usize = 256;
+
+/// An epoll set and the room for its answers.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    set: OwnedFd,
+    events: Vec<epoll::Event>,
+}
+
+impl Poller {
+    /// Makes an empty set.
+    ///
+    /// # Errors
+    ///
+    /// The system has no file left.
+    pub(crate) fn new() -> Result<Self, BenchError> {
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC);
+        let set = set.map_err(BenchError::system("epoll_create"))?;
+        Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX) })
+    }
+
+    /// Adds a socket under a number. It leaves the set when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses it.
+    pub(crate) fn add(&self, socket: impl AsFd, number: u64) -> Result<(), BenchError> {
+        let flags = epoll::EventFlags::IN;
+        epoll::add(&self.set, socket, epoll::EventData::new_u64(number), flags)
+            .map_err(BenchError::system("epoll_ctl"))
+    }
+
+    /// Waits for at most `timeout` and fills `ready` with the numbers of the readable sockets.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses to wait.
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Duration,
+        ready: &mut Vec<u64>,
+    ) -> Result<(), BenchError> {
+        ready.clear();
+        self.events.clear();
+        let timeout = Timespec::try_from(timeout).ok();
+        match epoll::wait(&self.set, spare_capacity(&mut self.events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(BenchError::system("epoll_wait")(errno)),
+        }
+        ready.extend(self.events.iter().map(|event| event.data.u64()));
+        Ok(())
+    }
+}

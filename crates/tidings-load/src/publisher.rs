@@ -1,0 +1,95 @@
+//! A publisher's connection: kept alive, one update in flight.
+
+use crate::BenchError;
+use crate::link::{Arrived, Link};
+use crate::subscriber::{end_of_head, ended, refused, status};
+
+/// One keep-alive connection that publishes.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    link: Link,
+    answer: Vec<u8>,
+    /// When the update in flight was sent.
+    sent_ns: Option<u64>,
+}
+
+/// A whole acknowledgement.
+#[derive(Debug)]
+pub(crate) struct Acknowledged {
+    /// When the update was sent.
+    pub(crate) sent_ns: u64,
+    /// The id that the hub gave it.
+    pub(crate) id: String,
+}
+
+impl Publisher {
+    /// Wraps a new connection.
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, answer: Vec::new(), sent_ns: None }
+    }
+
+    /// Returns its connection, to wait for.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Sends a request. The one before must have been acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Connection`] if it cannot be sent.
+    pub(crate) fn send(&mut self, request: &[u8], now_ns: u64) -> Result<(), BenchError> {
+        self.sent_ns = Some(now_ns);
+        self.link.send(request).map_err(BenchError::Connection)
+    }
+
+    /// Reads what is there. Returns the acknowledgement when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Refused`] if the update was not taken, [`BenchError::Connection`] if the
+    /// connection ended.
+    pub(crate) fn on_readable(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> Result<Option<Acknowledged>, BenchError> {
+        loop {
+            match self.link.read(buffer).map_err(BenchError::Connection)? {
+                Arrived::Bytes(count) => {
+                    let (piece, _) = buffer.split_at_checked(count).unwrap_or_default();
+                    self.answer.extend_from_slice(piece);
+                    if self.link.short_read_is_last() {
+                        return self.take_answer();
+                    }
+                }
+                Arrived::Nothing => return self.take_answer(),
+                Arrived::End => return Err(BenchError::Connection(ended())),
+            }
+        }
+    }
+
+    fn take_answer(&mut self) -> Result<Option<Acknowledged>, BenchError> {
+        let Some(end) = end_of_head(&self.answer) else {
+            return Ok(None);
+        };
+        let (head, body) = self.answer.split_at_checked(end).unwrap_or_default();
+        // An answer without a length could not be told from the next one.
+        let length = content_length(head).ok_or_else(|| refused("publication", &self.answer))?;
+        if body.len() < length {
+            return Ok(None);
+        }
+        if status(head) != Some(200) {
+            return Err(refused("publication", &self.answer));
+        }
+        let id = String::from_utf8_lossy(body).into_owned();
+        self.answer.clear();
+        Ok(self.sent_ns.take().map(|sent_ns| Acknowledged { sent_ns, id }))
+    }
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    value.trim().parse().ok()
+}

@@ -1,0 +1,97 @@
+//! What a run tells: named figures with units, as a table or as JSON.
+
+use serde_json::{Map, Value, json};
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Its name: small letters and underscores, the same in every version.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// Its unit; empty for counts and ratios.
+    pub unit: &'static str,
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was run, with its sizes.
+    pub title: String,
+    /// In the order in which they are to be read.
+    pub figures: Vec<Figure>,
+}
+
+impl Report {
+    /// Starts without figures.
+    pub(crate) fn new(title: String) -> Self {
+        Self { title, figures: Vec::new() }
+    }
+
+    /// Adds a figure.
+    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+        self.figures.push(Figure { name: name.into(), value, unit });
+    }
+
+    /// Adds the percentiles of a histogram in milliseconds, as `NAME_p50` and so on.
+    pub(crate) fn add_percentiles(&mut self, name: &str, percentiles: [(&'static str, f64); 5]) {
+        for (percentile, ms) in percentiles {
+            self.add(format!("{name}_{percentile}"), ms, "ms");
+        }
+    }
+
+    /// Returns the figure of that name.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
+    /// Returns the figures as an aligned table, a line each.
+    pub fn to_table(&self) -> String {
+        let width = self.figures.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
+        let mut table = format!("{}\n", self.title);
+        for Figure { name, value, unit } in &self.figures {
+            let number = number(*value);
+            table.push_str(format!("  {name:width$}  {number:>14} {unit}").trim_end());
+            table.push('\n');
+        }
+        table
+    }
+
+    /// Returns the figures as one JSON object.
+    pub fn to_json(&self) -> Value {
+        let figures: Map<String, Value> = (self.figures.iter())
+            .map(|figure| (figure.name.clone(), json!({"value": figure.value, "unit": figure.unit})))
+            .collect();
+        json!({"title": self.title, "figures": figures})
+    }
+}
+
+/// Writes a number with three or four digits that mean something, and groups large ones.
+fn number(value: f64) -> String {
+    if value.fract() != 0.0 && value.abs() < 1000.0 {
+        return format!("{value:.3}");
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    if value < 0.0 { format!("-{grouped}") } else { grouped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_and_large_numbers_are_grouped() {
+        let mut report = Report::new("sse".to_owned());
+        report.add("deliveries", 1_234_567.0, "");
+        report.add("p50", 1.5, "ms");
+        let expected = "sse\n  deliveries       1 234 567\n  p50                  1.500 ms\n";
+        assert_eq!(report.to_table(), expected);
+    }
+}

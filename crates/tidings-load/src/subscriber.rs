@@ -1,0 +1,132 @@
+//! A subscriber's connection: the head of the answer, then marks to the end.
+
+use std::io;
+
+use crate::BenchError;
+use crate::link::{Arrived, Link};
+use crate::mark::{Mark, Scanner};
+
+/// Bytes of an answer's head, or of a refusal, that are kept.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// One event stream.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    link: Link,
+    phase: Phase,
+    scanner: Scanner,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The head is not complete; what there is of it.
+    Head(Vec<u8>),
+    Open,
+}
+
+/// What happened when a subscriber's socket was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The stream goes on as it was.
+    Same,
+    /// The answer's head is complete.
+    Opened,
+}
+
+impl Subscriber {
+    /// Wraps a connection on which a subscription was just sent.
+    pub(crate) fn new(link: Link) -> Self {
+        let phase = Phase::Head(Vec::new());
+        Self { link, phase, scanner: Scanner::default(), bytes: 0 }
+    }
+
+    /// Returns the bytes of the stream so far, without the head.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns its connection, to wait for.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Reads what is there, at most one `buffer` of it from a plain connection.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Refused`] if it is not an event stream; [`BenchError::Connection`] if it ended.
+    pub(crate) fn on_readable(
+        &mut self,
+        buffer: &mut [u8],
+        mut on_mark: impl FnMut(Mark),
+    ) -> Result<Turn, BenchError> {
+        let mut turn = Turn::Same;
+        loop {
+            match self.link.read(buffer).map_err(BenchError::Connection)? {
+                Arrived::Bytes(count) => {
+                    let (piece, _) = buffer.split_at_checked(count).unwrap_or_default();
+                    if self.on_bytes(piece, &mut on_mark)? == Turn::Opened {
+                        turn = Turn::Opened;
+                    }
+                    if self.link.short_read_is_last() {
+                        return Ok(turn);
+                    }
+                }
+                Arrived::Nothing => return Ok(turn),
+                Arrived::End => return Err(BenchError::Connection(ended())),
+            }
+        }
+    }
+
+    fn on_bytes(
+        &mut self,
+        piece: &[u8],
+        on_mark: &mut impl FnMut(Mark),
+    ) -> Result<Turn, BenchError> {
+        let Phase::Head(head) = &mut self.phase else {
+            self.bytes += piece.len() as u64;
+            self.scanner.scan(piece, on_mark);
+            return Ok(Turn::Same);
+        };
+        head.extend_from_slice(piece);
+        let Some(end) = end_of_head(head) else {
+            return match head.len() > HEAD_BYTES_MAX {
+                true => Err(refused("subscription", head)),
+                false => Ok(Turn::Same),
+            };
+        };
+        if status(head) != Some(200) {
+            return Err(refused("subscription", head));
+        }
+        let body = head.split_off(end);
+        self.phase = Phase::Open;
+        self.bytes += body.len() as u64;
+        self.scanner.scan(&body, on_mark);
+        Ok(Turn::Opened)
+    }
+}
+
+/// Returns what to say about a connection that the hub ended.
+pub(crate) fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the hub closed it")
+}
+
+/// Returns where the body begins, if the head is complete.
+pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    memchr::memmem::find(bytes, b"\r\n\r\n").map(|place| place + 4)
+}
+
+/// Returns the status of an answer that begins with `head`.
+pub(crate) fn status(head: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
+    line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
+}
+
+/// Makes the error about an answer that is not the wished one.
+pub(crate) fn refused(request: &'static str, answer: &[u8]) -> BenchError {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.lines().next().unwrap_or_default().to_owned();
+    BenchError::Refused { request, status, detail: body.chars().take(300).collect() }
+}

@@ -1,0 +1,151 @@
+//! The hub under test: where it is, how to speak to it, and the requests that are sent to it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use url::{Position, Url};
+
+use crate::BenchError;
+
+/// Which hub is measured, and how.
+#[derive(Clone)]
+pub struct Options {
+    /// Its URL: `http` or `https`.
+    pub hub: String,
+    /// Bearer token of the publishers.
+    pub publisher_token: Option<String>,
+    /// Bearer token of the subscribers; none subscribes anonymously.
+    pub subscriber_token: Option<String>,
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The server's process, for its CPU time and memory. Only on the same machine.
+    pub pid: Option<u32>,
+    /// Addresses that connections come from: 127.0.0.1 and the following. One leaves the choice to
+    /// the system.
+    pub source_addresses: u8,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
+/// A hub that requests can be sent to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) source_addresses: u8,
+    host: String,
+    path: String,
+    publisher_fields: String,
+    subscriber_fields: String,
+}
+
+/// What a TLS connection is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+impl Target {
+    /// Looks the hub's address up and reads the certificates.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Url`], [`BenchError::Address`], [`BenchError::Certificates`] or
+    /// [`BenchError::Tls`].
+    pub(crate) fn find(options: &Options) -> Result<Self, BenchError> {
+        let bad = |reason| BenchError::Url { url: options.hub.clone(), reason };
+        let url = Url::parse(&options.hub).map_err(|_wrong| bad("not an absolute URL"))?;
+        let name = url.host_str().ok_or_else(|| bad("it has no host"))?;
+        let port = url.port_or_known_default().ok_or_else(|| bad("it has no port"))?;
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let mut addresses = (bare, port)
+            .to_socket_addrs()
+            .map_err(|source| BenchError::Address { host: format!("{name}:{port}"), source })?;
+        let address = addresses.next().ok_or_else(|| bad("its host has no address"))?;
+        let tls = match url.scheme() {
+            "http" => None,
+            "https" => {
+                let name = ServerName::try_from(bare.to_owned());
+                let name = name.map_err(|_wrong| bad("no certificate can name its host"))?;
+                Some(Tls { config: tls(options.ca.as_deref())?, name })
+            }
+            _ => return Err(bad("neither http nor https")),
+        };
+        Ok(Self {
+            address,
+            tls,
+            source_addresses: options.source_addresses.max(1),
+            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            path: url.path().to_owned(),
+            publisher_fields: authorization(options.publisher_token.as_deref()),
+            subscriber_fields: authorization(options.subscriber_token.as_deref()),
+        })
+    }
+
+    /// Returns the request that subscribes to `topic`.
+    pub(crate) fn subscription(&self, topic: &str, after: Option<&str>) -> Vec<u8> {
+        let Self { host, path, subscriber_fields, .. } = self;
+        let cursor = after.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let topic = escaped(topic);
+        format!(
+            "GET {path}?match={topic} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
+             {subscriber_fields}{cursor}\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Returns the request that publishes `body`, a form.
+    pub(crate) fn publication(&self, body: &[u8]) -> Vec<u8> {
+        let Self { host, path, publisher_fields, .. } = self;
+        let length = body.len();
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{publisher_fields}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        request
+    }
+}
+
+/// Escapes a value of a form or a query.
+pub(crate) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn authorization(token: Option<&str>) -> String {
+    token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default()
+}
+
+fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, BenchError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            let wrong = |source| BenchError::Certificates { path: path.to_owned(), source };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
+                roots.add(certificate.map_err(wrong)?)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Every connection pays for a whole handshake, as those of many browsers do.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
