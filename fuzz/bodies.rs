@@ -101,7 +101,7 @@ pub fn form(input: &[u8]) {
         })
         .collect();
     assert_eq!(again, decoded);
-    for error in pairs(input).filter_map(|pair| pair.name().err().or(pair.value().err())) {
+    for error in pairs(input).filter_map(|pair| pair.name().err().or_else(|| pair.value().err())) {
         assert!(error.field.chars().count() <= form::SHOWN_CHARACTERS_MAX);
     }
 }

@@ -12,6 +12,7 @@
     reason = "in a binary, `pub` says: used by another module"
 )]
 
+mod bench;
 mod checklist;
 mod codegen;
 mod counts;
@@ -72,6 +73,12 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         secs: u64,
     },
+    /// Measures the hub against its targets and appends the figures to bench/results.jsonl.
+    Bench {
+        /// Tiny sizes and no times: only that everything arrives and every figure is there.
+        #[arg(long)]
+        small: bool,
+    },
     /// Starts the hub with its demo pages.
     Dev {
         /// Options of `tidings dev`.
@@ -115,6 +122,12 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Codegen { check: false } => return codegen::write(&root).map(|()| true),
         Command::Fuzz { target, secs } => stages.run("fuzz", &fuzz(&target, secs)),
+        Command::Bench { small: true } => {
+            stages.check("small benches", || bench::run(&root, bench::Size::Small));
+        }
+        Command::Bench { small: false } => {
+            stages.check("benches", || bench::run(&root, bench::Size::Full));
+        }
         Command::Dev { options } => {
             stages.run(
                 "dev",

@@ -67,6 +67,34 @@ fn start_with(
     deliver: Deliver,
     clock: Clock,
 ) -> Result<Handle, OpenError> {
+    // From here on an early return ends a thread that was started, because it drops the handle.
+    let (handle, detached) = detached(storage, options, deliver)?;
+    let Detached { writer, reader, appends, reads, group_max, .. } = detached;
+    let write = thread::Builder::new()
+        .name("history-write".into())
+        .spawn(move || write_loop(writer, &appends, &clock, group_max))
+        .map_err(OpenError::Thread)?;
+    let read = thread::Builder::new()
+        .name("history-read".into())
+        .spawn(move || read_loop(reader, &reads))
+        .map_err(OpenError::Thread)?;
+    *handle.shared.threads() = Threads {
+        write: Some(write),
+        read: Some(read),
+    };
+    Ok(handle)
+}
+
+/// Opens a history without threads: [`Detached`] does their work, step by step, for a simulator.
+///
+/// # Errors
+///
+/// [`OpenError`] if the storage cannot be read.
+pub fn detached(
+    storage: Box<dyn Storage>,
+    options: Options,
+    deliver: Deliver,
+) -> Result<(Handle, Detached), OpenError> {
     let writer = Writer::new(storage, options.retention, deliver);
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
@@ -85,24 +113,50 @@ fn start_with(
         reads: Arc::clone(&reads),
         threads: Mutex::new(Threads::default()),
     };
-    // From here on an early return ends a thread that was started, because it drops `shared`.
     let handle = Handle {
         shared: Arc::new(shared),
     };
     let group_max = options.group_max.max(1);
-    let write = thread::Builder::new()
-        .name("history-write".into())
-        .spawn(move || write_loop(writer, &appends, &clock, group_max))
-        .map_err(OpenError::Thread)?;
-    let read = thread::Builder::new()
-        .name("history-read".into())
-        .spawn(move || read_loop(reader, &reads))
-        .map_err(OpenError::Thread)?;
-    *handle.shared.threads() = Threads {
-        write: Some(write),
-        read: Some(read),
-    };
-    Ok(handle)
+    let detached = Detached { writer, reader, appends, reads, group_max };
+    Ok((handle, detached))
+}
+
+/// The work of the history's two threads, done when told to.
+pub struct Detached {
+    writer: Writer,
+    reader: Reader,
+    appends: Arc<Queue<Append>>,
+    reads: Arc<Queue<Request>>,
+    group_max: usize,
+}
+
+impl Detached {
+    /// Commits what is queued as one group of at most `updates_max`. Returns whether there was any.
+    pub fn write(&mut self, updates_max: usize, now_ms: u64) -> bool {
+        let mut batch = Vec::new();
+        let updates_max = updates_max.clamp(1, self.group_max);
+        if self.appends.take(&mut batch, updates_max, Duration::ZERO) != Taken::Items {
+            return false;
+        }
+        self.writer.on_batch(&mut batch, now_ms);
+        true
+    }
+
+    /// Answers what readers asked for. Returns whether they asked for anything.
+    pub fn read(&mut self) -> bool {
+        let mut requests = Vec::new();
+        if self.reads.take(&mut requests, REQUESTS_MAX, Duration::ZERO) != Taken::Items {
+            return false;
+        }
+        self.reader.on_requests(&mut requests);
+        true
+    }
+
+    /// Does what is due each second, and one slice of upkeep.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.writer.on_tick(now_ms);
+        self.writer.on_slack();
+    }
 }
 
 impl Handle {

@@ -22,11 +22,12 @@ mod published;
 mod queue;
 mod reader;
 mod retention;
+pub mod sabotage;
 pub mod storage;
 mod writer;
 
 pub use append::{Append, AppendError, Clock, Deliver, Done, Refused};
-pub use handle::{Handle, OpenError, start};
+pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
 pub use options::{Kind, Options, Retention};
 pub use page::{PAGE_POSITIONS, Page};

@@ -14,6 +14,7 @@ use crate::health::Health;
 use crate::options::Retention;
 use crate::published::{Bounds, Published};
 use crate::retention;
+use crate::sabotage::{Rule, skips};
 use crate::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
 
 /// Gives drafts their positions, commits them, delivers them, and removes what retention ends.
@@ -29,6 +30,8 @@ pub struct Writer {
     seal: IdSeal,
     extent: Extent,
     phase: Phase,
+    /// What would be answered too early, if that rule is skipped.
+    uncommitted: Vec<Arc<Update>>,
     /// The last position that retention removes; what lies up to it is removed in slices.
     goal: Position,
 }
@@ -37,6 +40,13 @@ enum Phase {
     Ok,
     Refusing(Arc<StorageError>),
     Poisoned(Arc<StorageError>),
+}
+
+/// What the rule forbids: answers publishers although their updates were not committed.
+fn answer_anyway(dones: Vec<Done>, uncommitted: &mut Vec<Arc<Update>>) {
+    for (done, update) in dones.into_iter().zip(uncommitted.drain(..)) {
+        done(Ok(update));
+    }
 }
 
 impl Writer {
@@ -55,6 +65,7 @@ impl Writer {
             retention,
             extent,
             phase: Phase::Ok,
+            uncommitted: Vec::new(),
             goal: extent.trimmed_through,
             storage,
         };
@@ -112,6 +123,9 @@ impl Writer {
             }
             Err(fault) => {
                 self.on_fault(fault);
+                if skips(Rule::AnswerAfterCommit) {
+                    return answer_anyway(dones, &mut self.uncommitted);
+                }
                 if let Some(error) = self.phase.append_error() {
                     self.refuse(dones, &error);
                 }
@@ -190,8 +204,12 @@ impl Writer {
 
     /// Commits `drafts` and shows them to readers.
     fn write(&mut self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Arc<Update>>, StorageError> {
+        self.uncommitted.clear();
         self.storage.begin()?;
         let committed = self.insert(drafts, now_ms).and_then(|inserted| {
+            if skips(Rule::AnswerAfterCommit) {
+                self.uncommitted.clone_from(&inserted.0);
+            }
             self.storage.commit()?;
             Ok(inserted)
         });

@@ -19,13 +19,19 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 /// Returns nanoseconds as milliseconds.
-#[expect(clippy::cast_precision_loss, reason = "a figure for people; 52 bits are enough")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure for people; 52 bits are enough"
+)]
 pub(crate) fn as_ms(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
 
 /// Returns a count as a number to divide with.
-#[expect(clippy::cast_precision_loss, reason = "counts here stay far below 52 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts here stay far below 52 bits"
+)]
 pub(crate) fn as_f64(count: u64) -> f64 {
     count as f64
 }

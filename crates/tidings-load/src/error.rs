@@ -141,6 +141,9 @@ pub enum BenchError {
 impl BenchError {
     /// Names the system call that failed.
     pub(crate) fn system(call: &'static str) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |errno| Self::System { call, source: errno.into() }
+        move |errno| Self::System {
+            call,
+            source: errno.into(),
+        }
     }
 }

@@ -42,7 +42,13 @@ pub struct Options {
 ///
 /// Too few files, or a processor that we may not use.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
-    let Options { sockets, bytes, rounds, rate, sender } = *options;
+    let Options {
+        sockets,
+        bytes,
+        rounds,
+        rate,
+        sender,
+    } = *options;
     let mut report = Report::new(format!("floor: {sockets} sockets, {bytes} bytes a send"));
     let mut floor = Floor::open(sockets, sender)?;
     let active = floor.measure(bytes, rounds, rate.map(interval))?;
@@ -82,7 +88,11 @@ impl Cost {
     fn report(&self, report: &mut Report, name: &str) {
         report.add(format!("{name}_cpu_per_send"), self.cpu_ns / 1e3, "µs");
         report.add(format!("{name}_sends_per_second"), self.per_second, "/s");
-        report.add(format!("{name}_sweep_p50"), as_ms(self.sweep.quantile(0.5)), "ms");
+        report.add(
+            format!("{name}_sweep_p50"),
+            as_ms(self.sweep.quantile(0.5)),
+            "ms",
+        );
         report.add(format!("{name}_sweep_max"), as_ms(self.sweep.max()), "ms");
     }
 }
@@ -112,7 +122,13 @@ impl Floor {
             near.push(one);
             far.push(other);
         }
-        Ok(Self { near, far, sender, reader: own_processor()?, warm: false })
+        Ok(Self {
+            near,
+            far,
+            sender,
+            reader: own_processor()?,
+            warm: false,
+        })
     }
 
     /// Sweeps over the sockets while a reader on the other processor waits for the bytes, and
@@ -139,7 +155,12 @@ impl Floor {
             });
             let sending = scope.spawn(move || {
                 run_on(sender)?;
-                Sweeps { near, bytes, arrived }.run(warm_up, rounds, interval)
+                Sweeps {
+                    near,
+                    bytes,
+                    arrived,
+                }
+                .run(warm_up, rounds, interval)
             });
             *lock(&arrived.sender) = Some(sending.thread().clone());
             let cost = joined(sending.join());
@@ -166,7 +187,8 @@ impl Floor {
                     let before = own_thread_cpu_ns();
                     near.iter().try_for_each(|socket| send(socket, &data))?;
                     cpu += own_thread_cpu_ns() - before;
-                    far.iter().try_for_each(|socket| drain(socket, &mut buffer).map(|_| ()))?;
+                    far.iter()
+                        .try_for_each(|socket| drain(socket, &mut buffer).map(|_| ()))?;
                 }
                 Ok(as_f64(cpu) / (f64::from(rounds) * as_f64(near.len() as u64)))
             });
@@ -219,7 +241,11 @@ impl Sweeps<'_> {
         wall = now_ns() - wall;
         bar.finish_and_clear();
         let sends = f64::from(rounds) * as_f64(self.near.len() as u64);
-        Ok(Cost { cpu_ns: as_f64(cpu) / sends, per_second: sends * 1e9 / as_f64(wall), sweep })
+        Ok(Cost {
+            cpu_ns: as_f64(cpu) / sends,
+            per_second: sends * 1e9 / as_f64(wall),
+            sweep,
+        })
     }
 
     fn sweep(&self, data: &[u8]) -> Result<(), BenchError> {
@@ -253,17 +279,20 @@ fn read_all(far: &[TcpStream], arrived: &Arrived) -> Result<(), BenchError> {
         poller.wait(Duration::from_millis(20), &mut ready)?;
         let mut count = 0;
         for number in &ready {
-            let socket = usize::try_from(*number).ok().and_then(|number| far.get(number));
+            let socket = usize::try_from(*number)
+                .ok()
+                .and_then(|number| far.get(number));
             if let Some(socket) = socket {
                 count += drain(socket, &mut buffer)?;
             }
         }
         let before = arrived.bytes.fetch_add(count, Ordering::AcqRel);
         let wanted = arrived.wanted.load(Ordering::Acquire);
-        if before < wanted && before + count >= wanted {
-            if let Some(sender) = lock(&arrived.sender).as_ref() {
-                sender.unpark();
-            }
+        if before < wanted
+            && before + count >= wanted
+            && let Some(sender) = lock(&arrived.sender).as_ref()
+        {
+            sender.unpark();
         }
     }
     Ok(())
@@ -287,7 +316,9 @@ fn drain(mut socket: &TcpStream, buffer: &mut [u8]) -> Result<u64, BenchError> {
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn joined<T>(result: std::thread::Result<Result<T, BenchError>>) -> Result<T, BenchError> {

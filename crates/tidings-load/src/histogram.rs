@@ -99,9 +99,13 @@ mod tests {
 
     #[test]
     fn every_value_is_in_a_bucket_less_than_one_per_cent_wide() {
-        for value in (0..63).flat_map(|power| [1_u64 << power, (1 << power) + 1, (2 << power) - 1]) {
+        for value in (0..63).flat_map(|power| [1_u64 << power, (1 << power) + 1, (2 << power) - 1])
+        {
             let end = upper_end(bucket(value));
-            assert!(end >= value && end - value <= value / 100, "{value} is counted as {end}");
+            assert!(
+                end >= value && end - value <= value / 100,
+                "{value} is counted as {end}"
+            );
         }
     }
 

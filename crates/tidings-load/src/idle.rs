@@ -39,13 +39,19 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Some(server) = options.target.pid.map(Process::new) else {
         let reason = "memory and CPU time are those of a process of this machine";
-        return Err(BenchError::Option { option: "--pid", reason });
+        return Err(BenchError::Option {
+            option: "--pid",
+            reason,
+        });
     };
     let subscribers = options.subscribers.max(1);
     let sockets = subscribers.min(FLOOR_SOCKETS_MAX);
     allow_connections(subscribers.max(2 * sockets))?;
-    let floor = Floor::open(sockets, server.first_processor()?)?
-        .measure(KEEP_ALIVE_BYTES, FLOOR_ROUNDS, None)?;
+    let floor = Floor::open(sockets, server.first_processor()?)?.measure(
+        KEEP_ALIVE_BYTES,
+        FLOOR_ROUNDS,
+        None,
+    )?;
     let mut load = Load::new(&options.target, subscribers, MARK_BYTES)?;
     let before = server.resident_bytes()?;
     let connecting = now_ns();
@@ -69,17 +75,28 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     report.add_percentiles("connect", load.counts.opening.percentiles_ms());
     report.add("memory_before", as_f64(before), "bytes");
     report.add("memory_after", as_f64(after), "bytes");
-    report.add("memory_per_subscriber", grown / as_f64(subscribers as u64), "bytes");
+    report.add(
+        "memory_per_subscriber",
+        grown / as_f64(subscribers as u64),
+        "bytes",
+    );
     report.add("window", wall / 1e6, "ms");
     report.add("idle_cpu", 100.0 * cpu / wall, "%");
     report.add("keep_alives", keep_alives, "");
     report.add("floor_cpu_per_send", floor.cpu_ns / 1e3, "µs");
     let sends = keep_alives * floor.cpu_ns;
     report.add("idle_cpu_of_the_sends", 100.0 * sends / wall, "%");
-    report.add("idle_cpu_above_the_sends", 100.0 * (cpu - sends) / wall, "%");
+    report.add(
+        "idle_cpu_above_the_sends",
+        100.0 * (cpu - sends) / wall,
+        "%",
+    );
     Ok(report)
 }
 
 fn received(load: &Load) -> u64 {
-    load.subscribers().iter().map(|subscriber| subscriber.bytes()).sum()
+    load.subscribers()
+        .iter()
+        .map(|subscriber| subscriber.bytes())
+        .sum()
 }

@@ -82,7 +82,10 @@ impl Ledger {
     /// Notes that `connection` received update `number` of `topic`.
     pub(crate) fn on_delivery(&mut self, connection: usize, topic: u32, number: u32) {
         let order = self.topics.get_mut(topic as usize);
-        let progress = self.connections.get_mut(connection).filter(|seen| seen.topic == topic);
+        let progress = self
+            .connections
+            .get_mut(connection)
+            .filter(|seen| seen.topic == topic);
         let (Some(order), Some(progress)) = (order, progress) else {
             self.flaws.misrouted += 1;
             return;
@@ -113,7 +116,14 @@ impl Ledger {
     pub(crate) fn flaws(&self, published: &[u32], publishing: Publishing) -> Flaws {
         let mut flaws = self.flaws;
         let expected: u64 = (self.connections.iter())
-            .map(|seen| u64::from(published.get(seen.topic as usize).copied().unwrap_or_default()))
+            .map(|seen| {
+                u64::from(
+                    published
+                        .get(seen.topic as usize)
+                        .copied()
+                        .unwrap_or_default(),
+                )
+            })
             .sum();
         flaws.lost = expected.saturating_sub(self.delivered);
         if publishing == Publishing::OneByOne {
@@ -156,19 +166,36 @@ mod tests {
         check(
             &[&[1, 0, 2], &[1, 0, 2]],
             Publishing::OneByOne,
-            Flaws { order_errors: 1, ..fine },
+            Flaws {
+                order_errors: 1,
+                ..fine
+            },
         );
-        check(&[&[0, 1, 2], &[0, 2]], Publishing::AtOnce, Flaws { lost: 1, ..fine });
-        check(&[&[0, 1, 2], &[0, 1]], Publishing::AtOnce, Flaws { lost: 1, ..fine });
+        check(
+            &[&[0, 1, 2], &[0, 2]],
+            Publishing::AtOnce,
+            Flaws { lost: 1, ..fine },
+        );
+        check(
+            &[&[0, 1, 2], &[0, 1]],
+            Publishing::AtOnce,
+            Flaws { lost: 1, ..fine },
+        );
         check(
             &[&[0, 1, 2], &[0, 1, 1, 2]],
             Publishing::AtOnce,
-            Flaws { duplicates: 1, ..fine },
+            Flaws {
+                duplicates: 1,
+                ..fine
+            },
         );
         check(
             &[&[0, 1, 2], &[0, 2, 1]],
             Publishing::AtOnce,
-            Flaws { order_errors: 1, ..fine },
+            Flaws {
+                order_errors: 1,
+                ..fine
+            },
         );
     }
 
@@ -178,7 +205,13 @@ mod tests {
         ledger.add(0);
         ledger.on_delivery(0, 1, 0);
         let flaws = ledger.flaws(&[0, 1], Publishing::OneByOne);
-        assert_eq!(flaws, Flaws { misrouted: 1, ..Flaws::default() });
+        assert_eq!(
+            flaws,
+            Flaws {
+                misrouted: 1,
+                ..Flaws::default()
+            }
+        );
     }
 
     #[track_caller]
@@ -186,7 +219,9 @@ mod tests {
         let mut ledger = Ledger::new(1);
         received.iter().for_each(|_| ledger.add(0));
         for (connection, numbers) in received.iter().enumerate() {
-            numbers.iter().for_each(|number| ledger.on_delivery(connection, 0, *number));
+            numbers
+                .iter()
+                .for_each(|number| ledger.on_delivery(connection, 0, *number));
         }
         assert_eq!(ledger.flaws(&[3], publishing), expected);
     }

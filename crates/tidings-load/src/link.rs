@@ -88,7 +88,7 @@ impl Link {
         loop {
             match arrived(tls.reader().read(buffer))? {
                 Arrived::Nothing => {}
-                found => return Ok(found),
+                found @ (Arrived::Bytes(_) | Arrived::End) => return Ok(found),
             }
             match arrived(tls.read_tls(&mut &self.stream))? {
                 Arrived::Bytes(_) => {

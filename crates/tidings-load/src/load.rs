@@ -11,7 +11,7 @@ use crate::link::Link;
 use crate::mark::Mark;
 use crate::poller::Poller;
 use crate::progress;
-use crate::publisher::Publisher;
+use crate::publisher::{Answer, Publisher};
 use crate::subscriber::{Subscriber, Turn};
 use crate::target::{self, Target, escaped};
 
@@ -112,7 +112,11 @@ impl Load {
             let topic = self.subscribers.len() % self.topics.len().max(1);
             self.open_subscriber(topic, after)?;
             let enough = (number + 1).saturating_sub(opening_max) as u64;
-            self.wait("answers to subscriptions", opened_before + enough, |counts| counts.opened)?;
+            self.wait(
+                "answers to subscriptions",
+                opened_before + enough,
+                |counts| counts.opened,
+            )?;
             bar.set_position(self.counts.opened - opened_before);
         }
         let all = opened_before + count as u64;
@@ -127,10 +131,13 @@ impl Load {
         let mut link = Link::open(&self.target, number).map_err(wrong)?;
         let name = self.topics.get(topic).map_or("", String::as_str);
         self.asked_ns.push(now_ns());
-        link.send(&self.target.subscription(name, after)).map_err(wrong)?;
+        link.send(&self.target.subscription(name, after))
+            .map_err(wrong)?;
         self.poller.add(&link, number as u64)?;
         self.subscribers.push(Subscriber::new(link));
-        self.counts.ledger.add(u32::try_from(topic).unwrap_or(u32::MAX));
+        self.counts
+            .ledger
+            .add(u32::try_from(topic).unwrap_or(u32::MAX));
         Ok(())
     }
 
@@ -151,13 +158,17 @@ impl Load {
     pub(crate) fn open_publishers(&mut self, count: usize) -> Result<(), BenchError> {
         for _ in 0..count {
             let number = self.publishers.len();
-            let link = Link::open(&self.target, number);
-            let link = link.map_err(|source| BenchError::Connect { number, source })?;
-            self.poller.add(&link, PUBLISHERS + number as u64)?;
-            self.publishers.push(Publisher::new(link));
+            self.publishers
+                .push(open_publisher(&self.target, &self.poller, number)?);
             self.idle.push(number);
         }
         Ok(())
+    }
+
+    /// Closes all publishers. None may have an update in flight.
+    pub(crate) fn close_publishers(&mut self) {
+        self.publishers.clear();
+        self.idle.clear();
     }
 
     /// Publishes the next update of `topic`, as soon as a publisher is free.
@@ -172,7 +183,11 @@ impl Load {
         let number = *published;
         *published += 1;
         let topic = u32::try_from(topic).unwrap_or(u32::MAX);
-        self.backlog.push_back(Mark { topic, number, due_ns });
+        self.backlog.push_back(Mark {
+            topic,
+            number,
+            due_ns,
+        });
         self.send_backlog()
     }
 
@@ -200,10 +215,14 @@ impl Load {
         let mut ready = std::mem::take(&mut self.ready);
         let waited = self.poller.wait(timeout.min(TURN_MAX), &mut ready);
         let read = waited.and_then(|()| {
-            ready.iter().try_for_each(|number| match number.checked_sub(PUBLISHERS) {
-                Some(publisher) => self.on_publisher(usize::try_from(publisher).unwrap_or_default()),
-                None => self.on_subscriber(usize::try_from(*number).unwrap_or_default()),
-            })
+            ready
+                .iter()
+                .try_for_each(|number| match number.checked_sub(PUBLISHERS) {
+                    Some(publisher) => {
+                        self.on_publisher(usize::try_from(publisher).unwrap_or_default())
+                    }
+                    None => self.on_subscriber(usize::try_from(*number).unwrap_or_default()),
+                })
         });
         self.ready = ready;
         read
@@ -224,7 +243,12 @@ impl Load {
             true => Ok(()),
             false => {
                 let (have, secs) = (count(&self.counts), PATIENCE.as_secs());
-                Err(BenchError::Stuck { what, have, want, secs })
+                Err(BenchError::Stuck {
+                    what,
+                    have,
+                    want,
+                    secs,
+                })
             }
         }
     }
@@ -282,11 +306,18 @@ impl Load {
         let Some(publisher) = self.publishers.get_mut(number) else {
             return Ok(());
         };
-        let Some(acknowledged) = publisher.on_readable(&mut self.buffer)? else {
-            return Ok(());
+        let acknowledged = match publisher.on_readable(&mut self.buffer)? {
+            Answer::Incomplete => return Ok(()),
+            Answer::Closed => {
+                *publisher = open_publisher(&self.target, &self.poller, number)?;
+                return Ok(());
+            }
+            Answer::Acknowledged(acknowledged) => acknowledged,
         };
         let counts = &mut self.counts;
-        counts.acknowledgement.record(now_ns().saturating_sub(acknowledged.sent_ns));
+        counts
+            .acknowledgement
+            .record(now_ns().saturating_sub(acknowledged.sent_ns));
         counts.acknowledged += 1;
         if counts.keep_every > 0 && counts.acknowledged.is_multiple_of(counts.keep_every) {
             counts.ids.push(acknowledged.id);
@@ -296,9 +327,15 @@ impl Load {
     }
 
     fn send_backlog(&mut self) -> Result<(), BenchError> {
-        while let (Some(mark), Some(number)) = (self.backlog.front().copied(), self.idle.pop()) {
-            self.backlog.pop_front();
-            let topic = self.topics.get(mark.topic as usize).map_or("", String::as_str);
+        while let Some(number) = self.idle.pop() {
+            let Some(mark) = self.backlog.pop_front() else {
+                self.idle.push(number);
+                return Ok(());
+            };
+            let topic = self
+                .topics
+                .get(mark.topic as usize)
+                .map_or("", String::as_str);
             let mut form = format!("topic={}&data=", escaped(topic)).into_bytes();
             mark.write(&mut form, self.data_bytes);
             let request = self.target.publication(&form);
@@ -311,6 +348,17 @@ impl Load {
         }
         Ok(())
     }
+}
+
+fn open_publisher(
+    target: &Target,
+    poller: &Poller,
+    number: usize,
+) -> Result<Publisher, BenchError> {
+    let link = Link::open(target, number);
+    let link = link.map_err(|source| BenchError::Connect { number, source })?;
+    poller.add(&link, PUBLISHERS + number as u64)?;
+    Ok(Publisher::new(link))
 }
 
 impl Counts {

@@ -25,7 +25,11 @@ pub(crate) struct Mark {
 impl Mark {
     /// Writes the mark and fills up with letters to `data_bytes`.
     pub(crate) fn write(self, out: &mut Vec<u8>, data_bytes: usize) {
-        let Self { topic, number, due_ns } = self;
+        let Self {
+            topic,
+            number,
+            due_ns,
+        } = self;
         let end = out.len() + data_bytes.max(MARK_BYTES);
         out.extend_from_slice(format!("~{topic:06}{number:010}{due_ns:020}").as_bytes());
         out.resize(end, b'x');
@@ -38,7 +42,11 @@ impl Mark {
         let (number, bytes) = digits(bytes, NUMBER_DIGITS)?;
         let (due_ns, _) = digits(bytes, TIME_DIGITS)?;
         let (topic, number) = (u32::try_from(topic).ok()?, u32::try_from(number).ok()?);
-        Some(Self { topic, number, due_ns })
+        Some(Self {
+            topic,
+            number,
+            due_ns,
+        })
     }
 }
 
@@ -65,21 +73,19 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     /// Takes the next piece and calls `on_mark` for each mark that it completes.
-    pub(crate) fn scan(&mut self, piece: &[u8], mut on_mark: impl FnMut(Mark)) {
-        let mut rest = piece;
-        if !self.beginning.is_empty() {
-            let missing = MARK_BYTES - self.beginning.len();
-            let (end, after) = rest.split_at_checked(missing).unwrap_or((rest, &[]));
-            self.beginning.extend_from_slice(end);
-            if self.beginning.len() < MARK_BYTES {
-                return;
-            }
-            if let Some(mark) = Mark::read(&self.beginning) {
-                on_mark(mark);
-            }
-            self.beginning = Vec::new();
-            rest = after;
+    pub(crate) fn scan(&mut self, piece: &[u8], on_mark: impl FnMut(Mark)) {
+        if self.beginning.is_empty() {
+            self.scan_joined(piece, on_mark);
+        } else {
+            // A copy, but of one piece in many: most end between two updates.
+            let mut joined = std::mem::take(&mut self.beginning);
+            joined.extend_from_slice(piece);
+            self.scan_joined(&joined, on_mark);
         }
+    }
+
+    fn scan_joined(&mut self, bytes: &[u8], mut on_mark: impl FnMut(Mark)) {
+        let mut rest = bytes;
         while let Some(place) = memchr::memchr(b'~', rest) {
             let (_, from) = rest.split_at_checked(place).unwrap_or((rest, &[]));
             if from.len() < MARK_BYTES {
@@ -100,8 +106,16 @@ mod tests {
 
     #[test]
     fn marks_are_found_wherever_the_stream_is_cut() {
-        let first = Mark { topic: 3, number: 7, due_ns: 12_345_678_901 };
-        let second = Mark { topic: 999_999, number: u32::MAX, due_ns: u64::MAX };
+        let first = Mark {
+            topic: 3,
+            number: 7,
+            due_ns: 12_345_678_901,
+        };
+        let second = Mark {
+            topic: 999_999,
+            number: u32::MAX,
+            due_ns: u64::MAX,
+        };
         let mut stream = b"id: 1\ndata: ".to_vec();
         first.write(&mut stream, 120);
         stream.extend_from_slice(b"\n\n:\nid: 2~2\ndata: ");

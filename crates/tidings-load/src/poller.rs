@@ -14,10 +14,17 @@ use crate::BenchError;
 const EVENTS_MAX: usize = 256;
 
 /// An epoll set and the room for its answers.
-#[derive(Debug)]
 pub(crate) struct Poller {
     set: OwnedFd,
     events: Vec<epoll::Event>,
+}
+
+impl std::fmt::Debug for Poller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poller")
+            .field("set", &self.set)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Poller {
@@ -29,7 +36,10 @@ impl Poller {
     pub(crate) fn new() -> Result<Self, BenchError> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC);
         let set = set.map_err(BenchError::system("epoll_create"))?;
-        Ok(Self { set, events: Vec::with_capacity(EVENTS_MAX) })
+        Ok(Self {
+            set,
+            events: Vec::with_capacity(EVENTS_MAX),
+        })
     }
 
     /// Adds a socket under a number. It leaves the set when it is closed.
@@ -56,7 +66,11 @@ impl Poller {
         ready.clear();
         self.events.clear();
         let timeout = Timespec::try_from(timeout).ok();
-        match epoll::wait(&self.set, spare_capacity(&mut self.events), timeout.as_ref()) {
+        match epoll::wait(
+            &self.set,
+            spare_capacity(&mut self.events),
+            timeout.as_ref(),
+        ) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(BenchError::system("epoll_wait")(errno)),
         }

@@ -29,7 +29,10 @@ impl Process {
     /// [`BenchError::Process`]: there is no such process.
     pub(crate) fn cpu_ns(self) -> Result<u64, BenchError> {
         let path = format!("/proc/{}/task", self.0);
-        let wrong = |source| BenchError::Process { path: path.clone(), source };
+        let wrong = |source| BenchError::Process {
+            path: path.clone(),
+            source,
+        };
         let mut sum = 0;
         for task in fs::read_dir(&path).map_err(wrong)? {
             let schedstat = task.map_err(wrong)?.path().join("schedstat");
@@ -46,9 +49,14 @@ impl Process {
     /// [`BenchError::Process`]: there is no such process.
     pub(crate) fn resident_bytes(self) -> Result<u64, BenchError> {
         let path = format!("/proc/{}/status", self.0);
-        let text = fs::read_to_string(&path)
-            .map_err(|source| BenchError::Process { path: path.clone(), source })?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let text = fs::read_to_string(&path).map_err(|source| BenchError::Process {
+            path: path.clone(),
+            source,
+        })?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or_default();
         Ok(first_number(line) * 1024)
     }
 
@@ -102,15 +110,26 @@ pub(crate) fn allow_connections(connections: usize) -> Result<(), BenchError> {
     if let Some(limit) = maximum.filter(|maximum| *maximum < needed) {
         return Err(BenchError::OpenFiles { needed, limit });
     }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
-        .map_err(BenchError::system("setrlimit"))
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(needed),
+            maximum,
+        },
+    )
+    .map_err(BenchError::system("setrlimit"))
 }
 
 fn first_of(pid: Option<Pid>) -> Result<usize, BenchError> {
     let set = sched_getaffinity(pid).map_err(BenchError::system("sched_getaffinity"))?;
-    Ok((0..CpuSet::MAX_CPU).find(|processor| set.is_set(*processor)).unwrap_or_default())
+    Ok((0..CpuSet::MAX_CPU)
+        .find(|processor| set.is_set(*processor))
+        .unwrap_or_default())
 }
 
 fn first_number(text: &str) -> u64 {
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    text.split_whitespace()
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }

@@ -9,7 +9,9 @@ pub(crate) fn bar(what: &'static str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len} {elapsed}");
     let bar = ProgressBar::new(total).with_message(what);
     // The template is a constant; if it were wrong, the plain bar would do.
-    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+    style
+        .map(|style| bar.clone().with_style(style))
+        .unwrap_or(bar)
 }
 
 /// Waits for `duration`, showing how long it still takes.

@@ -41,10 +41,19 @@ pub struct Options {
 ///
 /// A publication was refused, a connection ended, or the generator has too few files.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
-    let Options { publishers, topics, updates, data_bytes, .. } = *options;
+    let Options {
+        publishers,
+        topics,
+        updates,
+        data_bytes,
+        ..
+    } = *options;
     if publishers == 0 || topics == 0 || updates == 0 || data_bytes < MARK_BYTES {
         let reason = "none may be 0, and --data-bytes not less than 37";
-        return Err(BenchError::Option { option: "--publishers, --topics, --updates", reason });
+        return Err(BenchError::Option {
+            option: "--publishers, --topics, --updates",
+            reason,
+        });
     }
     allow_connections(publishers)?;
     let server = options.target.pid.map(Process::new);
@@ -68,7 +77,10 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     ));
     report.add("acknowledged", as_f64(updates), "");
     report.add("updates_per_second", as_f64(updates) * 1e9 / wall, "/s");
-    report.add_percentiles("acknowledgement", load.counts.acknowledgement.percentiles_ms());
+    report.add_percentiles(
+        "acknowledgement",
+        load.counts.acknowledgement.percentiles_ms(),
+    );
     report.add("generator_busy", 100.0 * own / wall, "%");
     if let (Some(before), Some(after)) = (server_before, server_after) {
         let cpu = as_f64(after - before);
@@ -79,7 +91,11 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         let grown = |name| as_f64(after.counter(name) - before.counter(name));
         let syncs = grown("tidings_history_groups_total");
         report.add("syncs", syncs, "");
-        report.add("updates_per_sync", grown("tidings_history_updates_total") / syncs.max(1.0), "");
+        report.add(
+            "updates_per_sync",
+            grown("tidings_history_updates_total") / syncs.max(1.0),
+            "",
+        );
     }
     Ok(report)
 }

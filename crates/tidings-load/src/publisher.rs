@@ -13,6 +13,17 @@ pub(crate) struct Publisher {
     sent_ns: Option<u64>,
 }
 
+/// What a publisher's connection brought.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Not enough to say anything.
+    Incomplete,
+    /// The update in flight was taken.
+    Acknowledged(Acknowledged),
+    /// The hub closed the connection while nothing was in flight, as it may.
+    Closed,
+}
+
 /// A whole acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
@@ -25,12 +36,11 @@ pub(crate) struct Acknowledged {
 impl Publisher {
     /// Wraps a new connection.
     pub(crate) fn new(link: Link) -> Self {
-        Self { link, answer: Vec::new(), sent_ns: None }
-    }
-
-    /// Returns its connection, to wait for.
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
+        Self {
+            link,
+            answer: Vec::new(),
+            sent_ns: None,
+        }
     }
 
     /// Sends a request. The one before must have been acknowledged.
@@ -43,16 +53,13 @@ impl Publisher {
         self.link.send(request).map_err(BenchError::Connection)
     }
 
-    /// Reads what is there. Returns the acknowledgement when it is complete.
+    /// Reads what is there.
     ///
     /// # Errors
     ///
     /// [`BenchError::Refused`] if the update was not taken, [`BenchError::Connection`] if the
-    /// connection ended.
-    pub(crate) fn on_readable(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> Result<Option<Acknowledged>, BenchError> {
+    /// connection ended while one was in flight.
+    pub(crate) fn on_readable(&mut self, buffer: &mut [u8]) -> Result<Answer, BenchError> {
         loop {
             match self.link.read(buffer).map_err(BenchError::Connection)? {
                 Arrived::Bytes(count) => {
@@ -63,27 +70,30 @@ impl Publisher {
                     }
                 }
                 Arrived::Nothing => return self.take_answer(),
+                Arrived::End if self.sent_ns.is_none() => return Ok(Answer::Closed),
                 Arrived::End => return Err(BenchError::Connection(ended())),
             }
         }
     }
 
-    fn take_answer(&mut self) -> Result<Option<Acknowledged>, BenchError> {
+    fn take_answer(&mut self) -> Result<Answer, BenchError> {
         let Some(end) = end_of_head(&self.answer) else {
-            return Ok(None);
+            return Ok(Answer::Incomplete);
         };
         let (head, body) = self.answer.split_at_checked(end).unwrap_or_default();
         // An answer without a length could not be told from the next one.
         let length = content_length(head).ok_or_else(|| refused("publication", &self.answer))?;
         if body.len() < length {
-            return Ok(None);
+            return Ok(Answer::Incomplete);
         }
         if status(head) != Some(200) {
             return Err(refused("publication", &self.answer));
         }
         let id = String::from_utf8_lossy(body).into_owned();
         self.answer.clear();
-        Ok(self.sent_ns.take().map(|sent_ns| Acknowledged { sent_ns, id }))
+        Ok(self.sent_ns.take().map_or(Answer::Incomplete, |sent_ns| {
+            Answer::Acknowledged(Acknowledged { sent_ns, id })
+        }))
     }
 }
 

@@ -25,12 +25,19 @@ pub struct Report {
 impl Report {
     /// Starts without figures.
     pub(crate) fn new(title: String) -> Self {
-        Self { title, figures: Vec::new() }
+        Self {
+            title,
+            figures: Vec::new(),
+        }
     }
 
     /// Adds a figure.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push(Figure { name: name.into(), value, unit });
+        self.figures.push(Figure {
+            name: name.into(),
+            value,
+            unit,
+        });
     }
 
     /// Adds the percentiles of a histogram in milliseconds, as `NAME_p50` and so on.
@@ -42,12 +49,20 @@ impl Report {
 
     /// Returns the figure of that name.
     pub fn value(&self, name: &str) -> Option<f64> {
-        self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+        self.figures
+            .iter()
+            .find(|figure| figure.name == name)
+            .map(|figure| figure.value)
     }
 
     /// Returns the figures as an aligned table, a line each.
     pub fn to_table(&self) -> String {
-        let width = self.figures.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
+        let width = self
+            .figures
+            .iter()
+            .map(|figure| figure.name.len())
+            .max()
+            .unwrap_or_default();
         let mut table = format!("{}\n", self.title);
         for Figure { name, value, unit } in &self.figures {
             let number = number(*value);
@@ -60,7 +75,12 @@ impl Report {
     /// Returns the figures as one JSON object.
     pub fn to_json(&self) -> Value {
         let figures: Map<String, Value> = (self.figures.iter())
-            .map(|figure| (figure.name.clone(), json!({"value": figure.value, "unit": figure.unit})))
+            .map(|figure| {
+                (
+                    figure.name.clone(),
+                    json!({"value": figure.value, "unit": figure.unit}),
+                )
+            })
             .collect();
         json!({"title": self.title, "figures": figures})
     }
@@ -79,7 +99,11 @@ fn number(value: f64) -> String {
         }
         grouped.push(digit);
     }
-    if value < 0.0 { format!("-{grouped}") } else { grouped }
+    if value < 0.0 {
+        format!("-{grouped}")
+    } else {
+        grouped
+    }
 }
 
 #[cfg(test)]

@@ -48,16 +48,27 @@ pub struct Options {
 ///
 /// A request was refused, a connection ended, or something did not arrive at all.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
-    let Options { events, missed, cursors, slow_missed, data_bytes, .. } = *options;
+    let Options {
+        events,
+        missed,
+        cursors,
+        slow_missed,
+        data_bytes,
+        ..
+    } = *options;
     if missed == 0 || cursors == 0 || missed.max(slow_missed) >= events || data_bytes < MARK_BYTES {
         let reason = "--missed and --slow-missed must be less, --data-bytes at least 37";
-        return Err(BenchError::Option { option: "--events", reason });
+        return Err(BenchError::Option {
+            option: "--events",
+            reason,
+        });
     }
     allow_connections(options.subscribers + PUBLISHERS)?;
     let server = options.target.pid.map(Process::new);
     let mut load = Load::new(&options.target, 1, data_bytes)?;
     load.open_publishers(PUBLISHERS)?;
     let marks = fill(&mut load, options)?;
+    load.close_publishers();
 
     let mut report = Report::new(format!(
         "resume: {events} events, {cursors} cursors, {} subscribers that missed {missed}",
@@ -67,7 +78,13 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     report.add("cursors", as_f64(first.count()), "");
     report.add_percentiles("first_update", first.percentiles_ms());
     if slow_missed > 0 {
-        slow_reader(&mut load, &marks.before_slow, slow_missed, server, &mut report)?;
+        slow_reader(
+            &mut load,
+            &marks.before_slow,
+            slow_missed,
+            server,
+            &mut report,
+        )?;
     }
     storm(&mut load, options, &marks.before_missed, &mut report)?;
     Ok(report)
@@ -83,7 +100,13 @@ struct Marks {
 /// Publishes the history. At the places that are counted from, one update is published alone, so
 /// that it is known exactly what follows it.
 fn fill(load: &mut Load, options: &Options) -> Result<Marks, BenchError> {
-    let Options { events, missed, slow_missed, cursors, .. } = *options;
+    let Options {
+        events,
+        missed,
+        slow_missed,
+        cursors,
+        ..
+    } = *options;
     load.counts.keep_every = (events / cursors).max(1);
     let (far, near) = (slow_missed.max(missed), slow_missed.min(missed));
     publish_all(load, events - far - 1)?;
@@ -103,7 +126,11 @@ fn fill(load: &mut Load, options: &Options) -> Result<Marks, BenchError> {
         true => (before_far, before_near),
         false => (before_near, before_far),
     };
-    Ok(Marks { spread, before_slow, before_missed })
+    Ok(Marks {
+        spread,
+        before_slow,
+        before_missed,
+    })
 }
 
 fn publish_alone(load: &mut Load) -> Result<String, BenchError> {
@@ -121,7 +148,11 @@ fn first_bytes(load: &mut Load, cursors: &[String]) -> Result<Histogram, BenchEr
         load.close_subscribers();
         load.open_subscribers(1, Some(cursor), 1)?;
         load.wait("the first update", 1, delivered)?;
-        times.record(load.counts.last_delivery_ns.saturating_sub(load.asked_ns(0)));
+        times.record(
+            load.counts
+                .last_delivery_ns
+                .saturating_sub(load.asked_ns(0)),
+        );
         bar.inc(1);
     }
     load.close_subscribers();
@@ -152,14 +183,23 @@ fn slow_reader(
             bar.set_position(have);
         } else if now_ns() - moved > nanos(PATIENCE) {
             let (what, secs) = ("a slow reader's updates", PATIENCE.as_secs());
-            return Err(BenchError::Stuck { what, have, want: missed, secs });
+            return Err(BenchError::Stuck {
+                what,
+                have,
+                want: missed,
+                secs,
+            });
         }
     }
     bar.finish_and_clear();
     report.add("slow_reader_updates", as_f64(have), "");
     report.add("slow_reader_time", as_ms(now_ns() - begin), "ms");
     if let (Some(before), Some(max)) = (memory_before, memory_max) {
-        report.add("slow_reader_memory_growth", as_f64(max.saturating_sub(before)), "bytes");
+        report.add(
+            "slow_reader_memory_growth",
+            as_f64(max.saturating_sub(before)),
+            "bytes",
+        );
     }
     load.close_subscribers();
     Ok(())
@@ -172,7 +212,11 @@ fn storm(
     cursor: &str,
     report: &mut Report,
 ) -> Result<(), BenchError> {
-    let Options { subscribers, missed, .. } = *options;
+    let Options {
+        subscribers,
+        missed,
+        ..
+    } = *options;
     let metrics = || options.metrics.as_deref().map(Metrics::read).transpose();
     let server = options.target.pid.map(Process::new);
     let metrics_before = metrics()?;
@@ -194,9 +238,17 @@ fn storm(
     report.add("order_errors", as_f64(flaws.order_errors), "");
     report.add_percentiles("reconnect", load.counts.opening.percentiles_ms());
     report.add("reconnect_total", as_ms(took), "ms");
-    report.add("replayed_per_second", as_f64(want) * 1e9 / as_f64(took.max(1)), "/s");
+    report.add(
+        "replayed_per_second",
+        as_f64(want) * 1e9 / as_f64(took.max(1)),
+        "/s",
+    );
     if let (Some(before), Some(after)) = (cpu_before, cpu_after) {
-        report.add("cpu_per_delivery", as_f64(after - before) / as_f64(want) / 1e3, "µs");
+        report.add(
+            "cpu_per_delivery",
+            as_f64(after - before) / as_f64(want) / 1e3,
+            "µs",
+        );
     }
     if let (Some(before), Some(after)) = (metrics_before, metrics_after) {
         for (figure, name) in [
@@ -204,7 +256,11 @@ fn storm(
             ("pages_cached", "tidings_history_pages_cached_total"),
             ("cursors_read", "tidings_history_cursors_read_total"),
         ] {
-            report.add(figure, as_f64(after.counter(name) - before.counter(name)), "");
+            report.add(
+                figure,
+                as_f64(after.counter(name) - before.counter(name)),
+                "",
+            );
         }
     }
     Ok(())

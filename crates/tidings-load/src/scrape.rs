@@ -22,7 +22,10 @@ impl Metrics {
     ///
     /// [`BenchError::Metrics`].
     pub(crate) fn read(url: &str) -> Result<Self, BenchError> {
-        let wrong = |source| BenchError::Metrics { url: url.to_owned(), source };
+        let wrong = |source| BenchError::Metrics {
+            url: url.to_owned(),
+            source,
+        };
         let page = fetch(url).map_err(wrong)?;
         if !page.starts_with("HTTP/1.1 200") {
             let line = page.lines().next().unwrap_or_default().to_owned();
@@ -33,8 +36,12 @@ impl Metrics {
 
     /// Returns the value of a counter without labels; zero if there is none of that name.
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        let line = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -45,7 +52,8 @@ fn fetch(url: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect((host, port))?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     let path = url.path();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut page = String::new();
     stream.read_to_string(&mut page)?;

@@ -67,7 +67,14 @@ pub enum Pace {
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     check(options)?;
     let connections = options.subscribers + options.publishers;
-    allow_connections(connections + if options.floor { 2 * options.subscribers } else { 0 })?;
+    allow_connections(
+        connections
+            + if options.floor {
+                2 * options.subscribers
+            } else {
+                0
+            },
+    )?;
     let server = options.target.pid.map(Process::new);
     let mut floor = match server {
         Some(server) if options.floor => {
@@ -89,9 +96,16 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         Pace::Lockstep => None,
         Pace::PerSecond(rate) => Some(interval(rate / f64::from(options.burst))),
     };
-    let rounds = if pace.is_some() { options.updates.min(50) } else { FLOOR_ROUNDS };
-    let mut measure = |floor: &mut Option<Floor>| {
-        floor.as_mut().map(|floor| floor.measure(bytes, rounds, pace)).transpose()
+    let rounds = if pace.is_some() {
+        options.updates.min(50)
+    } else {
+        FLOOR_ROUNDS
+    };
+    let measure = |floor: &mut Option<Floor>| {
+        floor
+            .as_mut()
+            .map(|floor| floor.measure(bytes, rounds, pace))
+            .transpose()
     };
     let floor_before = measure(&mut floor)?;
     let measured = measure_run(&mut load, options, server)?;
@@ -103,7 +117,11 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     report.add_percentiles("connect", load.counts.opening.percentiles_ms());
     if let (Some(before), Some(after)) = (memory_before, memory_after) {
         let grown = as_f64(after.saturating_sub(before));
-        report.add("memory_per_subscriber", grown / as_f64(options.subscribers as u64), "bytes");
+        report.add(
+            "memory_per_subscriber",
+            grown / as_f64(options.subscribers as u64),
+            "bytes",
+        );
     }
     measured.report(&mut report, &load, bytes);
     if let (Some(before), Some(after)) = (floor_before, floor_after) {
@@ -115,13 +133,19 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
 fn check(options: &Options) -> Result<(), BenchError> {
     let wrong = |option, reason| Err(BenchError::Option { option, reason });
     if options.subscribers == 0 || options.topics == 0 || options.updates == 0 {
-        return wrong("--subscribers, --topics, --updates", "none of them may be 0");
+        return wrong(
+            "--subscribers, --topics, --updates",
+            "none of them may be 0",
+        );
     }
     if options.topics > options.subscribers {
         return wrong("--topics", "there must be at least one subscriber for each");
     }
     if options.burst == 0 || options.publishers < options.burst as usize {
-        return wrong("--publishers", "a burst needs as many publishers as it has updates");
+        return wrong(
+            "--publishers",
+            "a burst needs as many publishers as it has updates",
+        );
     }
     if matches!(options.pace, Pace::PerSecond(rate) if !(rate > 0.0 && rate.is_finite())) {
         return wrong("--rate", "it must be more than 0");
@@ -133,7 +157,14 @@ fn check(options: &Options) -> Result<(), BenchError> {
 }
 
 fn title(options: &Options) -> String {
-    let Options { subscribers, topics, updates, burst, data_bytes, .. } = options;
+    let Options {
+        subscribers,
+        topics,
+        updates,
+        burst,
+        data_bytes,
+        ..
+    } = options;
     let pace = match options.pace {
         Pace::Lockstep => "lockstep".to_owned(),
         Pace::PerSecond(rate) => format!("{rate} updates/s"),
@@ -153,12 +184,20 @@ fn warm_up(load: &mut Load, options: &Options) -> Result<usize, BenchError> {
             load.wait("acknowledgements", want, |counts| counts.acknowledged)?;
         }
         if round == 0 {
-            load.wait("the first deliveries", 1, |counts| counts.ledger.delivered())?;
+            load.wait("the first deliveries", 1, |counts| {
+                counts.ledger.delivered()
+            })?;
         }
     }
     let want = expected(load, options);
-    load.wait("deliveries of the warm-up", want, |counts| counts.ledger.delivered())?;
-    let bytes: u64 = load.subscribers().iter().map(|subscriber| subscriber.bytes()).sum();
+    load.wait("deliveries of the warm-up", want, |counts| {
+        counts.ledger.delivered()
+    })?;
+    let bytes: u64 = load
+        .subscribers()
+        .iter()
+        .map(|subscriber| subscriber.bytes())
+        .sum();
     load.counts.reset();
     Ok(usize::try_from(bytes / want.max(1)).unwrap_or(usize::MAX))
 }
@@ -216,7 +255,9 @@ fn measure_run(
         planned_ns,
         late_ns: load.counts.late_ns,
         own_cpu_ns,
-        server_cpu_ns: server_after.zip(server_before).map(|(after, before)| after - before),
+        server_cpu_ns: server_after
+            .zip(server_before)
+            .map(|(after, before)| after - before),
         delivered: load.counts.ledger.delivered() - delivered,
         flaws: load.counts.ledger.flaws(&load.counts.published, publishing),
     })
@@ -268,7 +309,12 @@ fn paced(load: &mut Load, options: &Options, rate: f64) -> Result<u64, BenchErro
         due += step;
         bar.set_position(u64::from(next));
     }
-    let want: u64 = load.counts.published.iter().map(|count| u64::from(*count)).sum();
+    let want: u64 = load
+        .counts
+        .published
+        .iter()
+        .map(|count| u64::from(*count))
+        .sum();
     load.wait("publishers", want, |counts| counts.sent)?;
     bar.finish_and_clear();
     Ok(due - begin)
@@ -282,12 +328,17 @@ impl Measured {
     /// Says whether the figures are about the hub.
     fn verdict(&self, options: &Options) -> Result<(), BenchError> {
         if self.busy() > BUSY_MAX && options.pace != Pace::Lockstep {
-            return Err(BenchError::Saturated { busy_percent: 100.0 * self.busy() });
+            return Err(BenchError::Saturated {
+                busy_percent: 100.0 * self.busy(),
+            });
         }
         match self.planned_ns {
             Some(planned) if as_f64(self.late_ns) > SLIP_MAX * as_f64(planned) => {
                 let (late_ms, planned_ms) = (as_ms(self.late_ns), as_ms(planned));
-                Err(BenchError::Slipped { late_ms, planned_ms })
+                Err(BenchError::Slipped {
+                    late_ms,
+                    planned_ms,
+                })
             }
             Some(_) | None => Ok(()),
         }
@@ -301,16 +352,31 @@ impl Measured {
         report.add("order_errors", as_f64(self.flaws.order_errors), "");
         report.add("misrouted", as_f64(self.flaws.misrouted), "");
         report.add("bytes_per_delivery", as_f64(bytes as u64), "bytes");
-        report.add("deliveries_per_second", deliveries * 1e9 / as_f64(self.wall_ns), "/s");
+        report.add(
+            "deliveries_per_second",
+            deliveries * 1e9 / as_f64(self.wall_ns),
+            "/s",
+        );
         report.add_percentiles("latency", load.counts.latency.percentiles_ms());
-        report.add_percentiles("acknowledgement", load.counts.acknowledgement.percentiles_ms());
+        report.add_percentiles(
+            "acknowledgement",
+            load.counts.acknowledgement.percentiles_ms(),
+        );
         report.add("generator_busy", 100.0 * self.busy(), "%");
         if let Some(planned) = self.planned_ns {
             report.add("schedule", as_ms(planned), "ms");
         }
         if let Some(cpu) = self.server_cpu_ns {
-            report.add("server_busy", 100.0 * as_f64(cpu) / as_f64(self.wall_ns), "%");
-            report.add("cpu_per_delivery", as_f64(cpu) / deliveries.max(1.0) / 1e3, "µs");
+            report.add(
+                "server_busy",
+                100.0 * as_f64(cpu) / as_f64(self.wall_ns),
+                "%",
+            );
+            report.add(
+                "cpu_per_delivery",
+                as_f64(cpu) / deliveries.max(1.0) / 1e3,
+                "µs",
+            );
         }
     }
 }
@@ -321,7 +387,11 @@ fn report_floor(report: &mut Report, before: &Cost, after: &Cost) {
     report.add("floor_cpu_before", before.cpu_ns / 1e3, "µs");
     report.add("floor_cpu_after", after.cpu_ns / 1e3, "µs");
     report.add("floor_cpu_per_send", mean, "µs");
-    report.add("floor_sends_per_second", (before.per_second + after.per_second) / 2.0, "/s");
+    report.add(
+        "floor_sends_per_second",
+        (before.per_second + after.per_second) / 2.0,
+        "/s",
+    );
     report.add("floor_sweep_p50", as_ms(sweep), "ms");
     if let Some(cpu) = report.value("cpu_per_delivery") {
         report.add("cpu_ratio_to_floor", cpu / mean, "");

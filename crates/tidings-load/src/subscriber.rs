@@ -38,17 +38,17 @@ impl Subscriber {
     /// Wraps a connection on which a subscription was just sent.
     pub(crate) fn new(link: Link) -> Self {
         let phase = Phase::Head(Vec::new());
-        Self { link, phase, scanner: Scanner::default(), bytes: 0 }
+        Self {
+            link,
+            phase,
+            scanner: Scanner::default(),
+            bytes: 0,
+        }
     }
 
     /// Returns the bytes of the stream so far, without the head.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Returns its connection, to wait for.
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
     }
 
     /// Reads what is there, at most one `buffer` of it from a plain connection.
@@ -120,7 +120,11 @@ pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
 /// Returns the status of an answer that begins with `head`.
 pub(crate) fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
-    line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()
+    line.strip_prefix("HTTP/1.")?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 /// Makes the error about an answer that is not the wished one.
@@ -128,5 +132,9 @@ pub(crate) fn refused(request: &'static str, answer: &[u8]) -> BenchError {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.lines().next().unwrap_or_default().to_owned();
-    BenchError::Refused { request, status, detail: body.chars().take(300).collect() }
+    BenchError::Refused {
+        request,
+        status,
+        detail: body.chars().take(300).collect(),
+    }
 }

@@ -32,7 +32,9 @@ pub struct Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("hub", &self.hub).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,21 +65,35 @@ impl Target {
     /// [`BenchError::Url`], [`BenchError::Address`], [`BenchError::Certificates`] or
     /// [`BenchError::Tls`].
     pub(crate) fn find(options: &Options) -> Result<Self, BenchError> {
-        let bad = |reason| BenchError::Url { url: options.hub.clone(), reason };
+        let bad = |reason| BenchError::Url {
+            url: options.hub.clone(),
+            reason,
+        };
         let url = Url::parse(&options.hub).map_err(|_wrong| bad("not an absolute URL"))?;
         let name = url.host_str().ok_or_else(|| bad("it has no host"))?;
-        let port = url.port_or_known_default().ok_or_else(|| bad("it has no port"))?;
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| bad("it has no port"))?;
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let mut addresses = (bare, port)
-            .to_socket_addrs()
-            .map_err(|source| BenchError::Address { host: format!("{name}:{port}"), source })?;
-        let address = addresses.next().ok_or_else(|| bad("its host has no address"))?;
+        let mut addresses =
+            (bare, port)
+                .to_socket_addrs()
+                .map_err(|source| BenchError::Address {
+                    host: format!("{name}:{port}"),
+                    source,
+                })?;
+        let address = addresses
+            .next()
+            .ok_or_else(|| bad("its host has no address"))?;
         let tls = match url.scheme() {
             "http" => None,
             "https" => {
                 let name = ServerName::try_from(bare.to_owned());
                 let name = name.map_err(|_wrong| bad("no certificate can name its host"))?;
-                Some(Tls { config: tls(options.ca.as_deref())?, name })
+                Some(Tls {
+                    config: tls(options.ca.as_deref())?,
+                    name,
+                })
             }
             _ => return Err(bad("neither http nor https")),
         };
@@ -94,8 +110,15 @@ impl Target {
 
     /// Returns the request that subscribes to `topic`.
     pub(crate) fn subscription(&self, topic: &str, after: Option<&str>) -> Vec<u8> {
-        let Self { host, path, subscriber_fields, .. } = self;
-        let cursor = after.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let Self {
+            host,
+            path,
+            subscriber_fields,
+            ..
+        } = self;
+        let cursor = after
+            .map(|id| format!("Last-Event-ID: {id}\r\n"))
+            .unwrap_or_default();
         let topic = escaped(topic);
         format!(
             "GET {path}?match={topic} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
@@ -106,7 +129,12 @@ impl Target {
 
     /// Returns the request that publishes `body`, a form.
     pub(crate) fn publication(&self, body: &[u8]) -> Vec<u8> {
-        let Self { host, path, publisher_fields, .. } = self;
+        let Self {
+            host,
+            path,
+            publisher_fields,
+            ..
+        } = self;
         let length = body.len();
         let mut request = format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\n{publisher_fields}\
@@ -124,14 +152,19 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 fn authorization(token: Option<&str>) -> String {
-    token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default()
+    token
+        .map(|token| format!("Authorization: Bearer {token}\r\n"))
+        .unwrap_or_default()
 }
 
 fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, BenchError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
-            let wrong = |source| BenchError::Certificates { path: path.to_owned(), source };
+            let wrong = |source| BenchError::Certificates {
+                path: path.to_owned(),
+                source,
+            };
             for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
                 roots.add(certificate.map_err(wrong)?)?;
             }

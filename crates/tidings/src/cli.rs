@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use print::OutputClosed;
 
+mod bench;
 mod config;
 pub mod dev;
 mod dev_folder;
@@ -39,6 +40,8 @@ enum Command {
     Token(token::Command),
     #[command(subcommand)]
     Config(config::Command),
+    #[command(subcommand)]
+    Bench(Box<bench::Command>),
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 when it did what
@@ -59,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Bench(command) => bench::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -90,7 +90,7 @@ impl Ingest {
             let subjects: SmallVec<[Subject; 2]> =
                 draft.topics.iter().map(|topic| Subject::new(topic, &self.hub)).collect();
             if let Err(refused) = grants.allows_publish(&subjects) {
-                let topic = draft.topics.iter().nth(refused).unwrap_or(draft.topics.canonical());
+                let topic = draft.topics.iter().nth(refused).unwrap_or_else(|| draft.topics.canonical());
                 return Err(PublishError::Forbidden { topic: topic.clone() });
             }
         }

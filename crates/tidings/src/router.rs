@@ -91,38 +91,52 @@ pub(crate) fn start(
     shards: Vec<Inbox>,
     metrics: Arc<Metrics>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut router = Routing {
-        hub,
-        last,
-        index: MatcherIndex::new(),
-        outgoing: shards.iter().map(|_| Vec::new()).collect(),
-        shards,
-        metrics,
-        matching: Vec::new(),
-    };
-    std::thread::Builder::new().name("router".into()).spawn(move || router.run(commands))
+    let mut routing = Routing::new(hub, last, shards.len(), metrics);
+    std::thread::Builder::new()
+        .name("router".into())
+        .spawn(move || routing.run(commands, &shards))
 }
 
-struct Routing {
+/// The router's rules, without its thread.
+#[derive(Debug)]
+pub(crate) struct Routing {
     hub: HubUrl,
     /// Last position that was spread: where a subscriber that joins now stands.
     last: Position,
     index: MatcherIndex,
-    shards: Vec<Inbox>,
+    /// What gathered for each shard.
     outgoing: Vec<Vec<Delivery>>,
     metrics: Arc<Metrics>,
     matching: Vec<MatcherId>,
 }
 
 impl Routing {
-    fn run(&mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Makes a router that continues after `last`.
+    pub(crate) fn new(hub: HubUrl, last: Position, shards: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            hub,
+            last,
+            index: MatcherIndex::new(),
+            outgoing: (0..shards).map(|_| Vec::new()).collect(),
+            metrics,
+            matching: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, mut commands: mpsc::Receiver<Command>, shards: &[Inbox]) {
         while let Some(command) = commands.blocking_recv() {
             let mut stop = self.on_command(command);
             for _ in 1..COMMANDS_PER_TURN {
                 let Ok(command) = commands.try_recv() else { break };
                 stop |= self.on_command(command);
             }
-            self.spread();
+            for (shard, deliveries) in self.take_outgoing() {
+                // Waits for a shard whose inbox is full: its backlog is bounded, and publishers
+                // feel it instead of memory.
+                if let Some(inbox) = shards.get(shard) {
+                    inbox.blocking_send(deliveries);
+                }
+            }
             if stop {
                 return;
             }
@@ -130,7 +144,7 @@ impl Routing {
     }
 
     /// Returns whether the thread is to end.
-    fn on_command(&mut self, command: Command) -> bool {
+    pub(crate) fn on_command(&mut self, command: Command) -> bool {
         match command {
             Command::Committed(group) => self.on_committed(group),
             Command::Join { shard, ticket, matchers } => self.on_join(shard, ticket, &matchers),
@@ -176,17 +190,18 @@ impl Routing {
         }
     }
 
+    /// Returns how many distinct matchers there are.
+    pub(crate) fn matchers(&self) -> usize {
+        self.index.len()
+    }
+
     fn report(&self) {
         self.metrics.matchers.set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
     }
 
-    /// Gives every shard what gathered for it. Waits for a shard whose inbox is full: its backlog
-    /// is bounded, and publishers feel it instead of memory.
-    fn spread(&mut self) {
-        for (shard, outgoing) in self.shards.iter().zip(&mut self.outgoing) {
-            if !outgoing.is_empty() {
-                shard.blocking_send(std::mem::take(outgoing));
-            }
-        }
+    /// Takes what gathered for each shard that there is something for.
+    pub(crate) fn take_outgoing(&mut self) -> impl Iterator<Item = (usize, Vec<Delivery>)> {
+        let gathered = self.outgoing.iter_mut().map(std::mem::take).enumerate();
+        gathered.filter(|(_, deliveries)| !deliveries.is_empty())
     }
 }

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::grant::Grants;
@@ -32,6 +32,7 @@ use tidings_core::position::Position;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use self::accept::Door;
 use self::admission::{Admission, Permit};
@@ -107,6 +108,11 @@ impl Inbox {
     pub(crate) fn blocking_send(&self, deliveries: Vec<Delivery>) {
         // A shard that is gone means that the process is ending.
         drop(self.0.blocking_send(deliveries));
+    }
+
+    /// Delivers if there is room. Returns whether there was.
+    pub(crate) fn try_send(&self, deliveries: Vec<Delivery>) -> bool {
+        self.0.try_send(deliveries).is_ok()
     }
 
     /// Hands over a stream, or gives it back if the shard has no room.
@@ -188,23 +194,7 @@ async fn run(
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) {
-    let keep_alive = shared.config.subscribe.keep_alive;
-    let ring = Ring::new(last, shared.config.ring_bytes);
-    let engine = Engine::new(
-        shared.config.hub.clone(),
-        ring,
-        (!keep_alive.is_zero()).then_some(keep_alive),
-    );
-    let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_MAX);
-    let shard = Rc::new(Shard {
-        index,
-        shared,
-        engine: RefCell::new(engine),
-        tokens: RefCell::new(tokens),
-        patterns: RefCell::default(),
-        started: Instant::now(),
-        draining: watch::Sender::new(false),
-    });
+    let shard = Shard::new(index, shared, last);
     for door in doors {
         tasks::spawn(accept::serve(Rc::clone(&shard), door));
     }
@@ -213,6 +203,37 @@ async fn run(
 }
 
 impl Shard {
+    /// Makes a shard of the calling thread; nothing runs yet.
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, last: Position) -> Rc<Self> {
+        let keep_alive = shared.config.subscribe.keep_alive;
+        let ring = Ring::new(last, shared.config.ring_bytes);
+        let engine = Engine::new(
+            shared.config.hub.clone(),
+            ring,
+            (!keep_alive.is_zero()).then_some(keep_alive),
+        );
+        let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_MAX);
+        Rc::new(Self {
+            index,
+            shared,
+            engine: RefCell::new(engine),
+            tokens: RefCell::new(tokens),
+            patterns: RefCell::default(),
+            started: Instant::now(),
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// Returns the bytes that this shard's ring keeps.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.engine.borrow().ring.bytes()
+    }
+
+    /// Returns how many sessions this shard holds.
+    pub(crate) fn sessions(&self) -> usize {
+        self.engine.borrow().len()
+    }
+
     pub(crate) fn index(&self) -> usize {
         self.index
     }
@@ -277,7 +298,8 @@ impl Shard {
         self.draining.subscribe()
     }
 
-    async fn serve_inbox(self: Rc<Self>, mut inbox: mpsc::Receiver<Vec<Delivery>>) {
+    /// Works until the inbox says stop.
+    pub(crate) async fn serve_inbox(self: Rc<Self>, mut inbox: mpsc::Receiver<Vec<Delivery>>) {
         while let Some(deliveries) = inbox.recv().await {
             let mut stop = self.on_deliveries(deliveries);
             for _ in 1..INBOX_PER_SWEEP {
@@ -322,7 +344,8 @@ impl Shard {
         }
     }
 
-    async fn keep_time(self: Rc<Self>) {
+    /// Looks after keep-alives and the ends of streams, for as long as the shard lives.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -374,9 +397,8 @@ impl Shard {
             self.hold(to_socket(socket, tls), subscription, Opening::Head(head), Some(permit));
             return;
         }
-        let socket = match socket.into_std() {
-            Ok(socket) => socket,
-            Err(_) => return count(&self.metrics().connections_failed, "move"),
+        let Ok(socket) = socket.into_std() else {
+            return count(&self.metrics().connections_failed, "move");
         };
         let adoption = Box::new(Adoption { socket, tls, subscription, head, permit });
         match inbox.try_adopt(adoption) {
@@ -445,11 +467,12 @@ impl Shard {
     pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
         self.engine.borrow_mut().remove(session);
         self.give_back_matchers(RELEASE_AT);
+        // First, so that whoever sees one subscriber less sees the reason too.
+        count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        count(&self.metrics().sessions_closed, ending.name());
         tracing::debug!(reason = ending.name(), "event stream ended");
     }
 }

@@ -93,11 +93,14 @@ async fn from_multipart(body: Bytes, boundary: String) -> Result<Said, Problem> 
     let mut parts = multer::Multipart::new(whole, boundary);
     let mut said = Said::default();
     while let Some(part) = parts.next_field().await.map_err(broken)? {
-        match part.name() {
-            Some("from") => said.from = part.text().await.map_err(broken)?,
-            Some("text") => said.text = part.text().await.map_err(broken)?,
-            Some(_) | None => {}
-        }
+        let field = match part.name() {
+            Some("from") => &mut said.from,
+            Some("text") => &mut said.text,
+            Some(_) | None => continue,
+        };
+        let value = part.bytes().await.map_err(broken)?;
+        *field = String::from_utf8(value.into())
+            .map_err(|error| Problem::bad_request("not-utf8", "Not UTF-8", error.to_string()))?;
     }
     Ok(said)
 }

@@ -1,9 +1,10 @@
 //! The door for publications by HTTP POST: bytes to fields, the publisher's token, the answer.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
 use tidings_wire::publish_form::PublishForm;
@@ -11,7 +12,7 @@ use tidings_wire::publish_form::PublishForm;
 use super::authorize::identify;
 use super::problem::{self, Problem};
 use super::{Body, request_body, respond};
-use crate::auth::Role;
+use crate::auth::{Identity, Role};
 use crate::ingest::Publisher;
 use crate::metrics::count;
 use crate::shard::Shard;
@@ -43,13 +44,15 @@ async fn publish(
 ) -> Result<Response<Body>, Problem> {
     let config = shard.config();
     let (asked, body) = request.into_parts();
-    let Some(identity) = identify(shard, &asked.headers, Role::Publish)? else {
-        return Err(Problem::token_missing(
-            "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
-        ));
+    let bytes_max = config.publish.body_bytes_max;
+    let identity = match publisher(shard, &asked.headers) {
+        Ok(identity) => identity,
+        Err(problem) => {
+            request_body::discard(shard, &asked.headers, body, bytes_max).await;
+            return Err(problem);
+        }
     };
-    request_body::require_form(&asked.headers)?;
-    let body = request_body::read(shard, body, config.publish.body_bytes_max).await?;
+    let body = request_body::read(shard, body, bytes_max).await?;
     let form = PublishForm::decode(&body, TOPICS_PER_UPDATE_MAX)
         .map_err(|error| problem::of_form(&error))?;
     let update = shard
@@ -59,4 +62,15 @@ async fn publish(
         .map_err(|error| problem::of_publishing(&error, config.explain_refusals))?;
     let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
     Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
+}
+
+/// Says who publishes, by what stands in the head of the request.
+fn publisher(shard: &Shard, headers: &HeaderMap) -> Result<Arc<Identity>, Problem> {
+    let identity = identify(shard, headers, Role::Publish)?.ok_or_else(|| {
+        Problem::token_missing(
+            "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
+        )
+    })?;
+    request_body::require_form(headers)?;
+    Ok(identity)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
@@ -42,6 +42,32 @@ pub(crate) async fn read(
             format!("the request body did not arrive within {} s", patience.as_secs()),
         )),
     }
+}
+
+/// Takes in a body that nobody will read, so that the refusal of its request arrives.
+///
+/// A peer that is still sending when the connection closes is answered by a reset, which may
+/// destroy the refusal, and a kept connection would be lost (RFC 9112, 9.6). Gives up at the bounds
+/// of [`read`]. A peer that waits for `100 (Continue)` has sent nothing yet.
+pub(crate) async fn discard(
+    shard: &Shard,
+    headers: &HeaderMap,
+    mut body: Incoming,
+    bytes_max: usize,
+) {
+    if headers.contains_key(EXPECT) || body.size_hint().lower() > bytes_max as u64 {
+        return;
+    }
+    let all = async {
+        let mut left = bytes_max;
+        while let Some(Ok(frame)) = body.frame().await {
+            let count = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(count) else { return };
+            left = rest;
+        }
+    };
+    // Whatever happens to the body, the refusal is sent.
+    drop(timeout(shard.config().limits.body, all).await);
 }
 
 fn too_large(shard: &Shard, bytes_max: usize) -> Problem {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -19,6 +19,7 @@ use tidings_wire::frame::Frame;
 use tidings_wire::http_head;
 use tidings_wire::subscribe_query::SubscribeQuery;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::authorize::identify;
 use super::problem::{self, Problem};
@@ -76,14 +77,18 @@ pub(crate) async fn hub(
 
 async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
     let (asked, body) = request.into_parts();
-    let identity = identify(shard, &asked.headers, Role::Subscribe)?;
-    if identity.is_none() && !shard.config().subscribe.anonymous {
-        return Err(Problem::token_missing(
-            "this hub does not take anonymous subscribers (subscribe.anonymous)",
-        ));
-    }
-    let body = if asked.method.as_str() == QUERY {
-        request_body::require_form(&asked.headers)?;
+    let is_query = asked.method.as_str() == QUERY;
+    let identity = match subscriber(shard, &asked) {
+        Ok(identity) => identity,
+        Err(problem) => {
+            if is_query {
+                let bytes_max = QUERY_BODY_BYTES_MAX;
+                request_body::discard(shard, &asked.headers, body, bytes_max).await;
+            }
+            return Err(problem);
+        }
+    };
+    let body = if is_query {
         Some(request_body::read(shard, body, QUERY_BODY_BYTES_MAX).await?)
     } else {
         None
@@ -94,6 +99,20 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
     let matchers = matchers(shard, &query)?;
     let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
     begin(shard, &asked, matchers, identity, cursor).await
+}
+
+/// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
+fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
+    let identity = identify(shard, &asked.headers, Role::Subscribe)?;
+    if identity.is_none() && !shard.config().subscribe.anonymous {
+        return Err(Problem::token_missing(
+            "this hub does not take anonymous subscribers (subscribe.anonymous)",
+        ));
+    }
+    if asked.method.as_str() == QUERY {
+        request_body::require_form(&asked.headers)?;
+    }
+    Ok(identity)
 }
 
 /// Subscribes to the chat: the tutorial's `EventSource("/event/fetch")`.
@@ -154,11 +173,9 @@ async fn begin(
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
+    let (start, answer) = start(shard, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
-    let mut start = Start::Now;
-    if let Some(cursor) = cursor {
-        let (from, answer) = resolve(shard, cursor).await?;
-        start = from;
+    if let Some(answer) = answer {
         headers.insert(MERCURE_LAST_EVENT_ID, answer);
     }
     if asked.method == Method::HEAD {
@@ -196,6 +213,20 @@ fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}
+
+/// Returns where a stream begins, and what its head says about the cursor, if there is one.
+///
+/// # Errors
+///
+/// The history cannot be asked.
+pub(crate) async fn start(
+    shard: &Shard,
+    cursor: Option<Cursor>,
+) -> Result<(Start, Option<HeaderValue>), Problem> {
+    let Some(cursor) = cursor else { return Ok((Start::Now, None)) };
+    let (start, answer) = resolve(shard, cursor).await?;
+    Ok((start, Some(answer)))
 }
 
 /// Finds where a cursor points to, and what is said about it.

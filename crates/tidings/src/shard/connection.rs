@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -23,9 +23,9 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Permit;
@@ -41,6 +41,8 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEAD_FIELDS_MAX: usize = 100;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
 const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// How long a peer that still sends is read from after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
 /// What no HTTP/1 method begins with; RFC 9113, 3.4.
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
 /// The protocol that TLS negotiates for HTTP/2; RFC 9113, 3.2.
@@ -189,6 +191,9 @@ async fn serve_http1(
         .serve_connection(TokioIo::new(stream), service);
     let ended = drive(shard, &mut connection, &wanted, &held_up).await;
     if let Some(result) = ended {
+        if !*shard.draining().borrow() {
+            linger(connection.into_parts().io.into_inner()).await;
+        }
         return result.map_err(Failure::Http);
     }
     let Some(TakeOver { subscription, head }) = wanted.borrow_mut().take() else { return Ok(()) };
@@ -228,16 +233,33 @@ where
     }
 }
 
+/// Says goodbye, which hyper does not after an error, and reads on for a while. Closing while a peer
+/// still sends, as after a 413, would reset the connection and could destroy the answer (RFC 9112,
+/// 9.6).
+async fn linger(mut stream: Stream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let (mut socket, _tls) = stream.into_socket();
+        let mut unread = [0; 4096];
+        while socket.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // However it ends, the connection is over.
+    drop(timeout(LINGER, farewell).await);
+}
+
 async fn serve_http2(
     shard: &Rc<Shard>,
     stream: Stream,
     visit: Visit,
     permit: Permit,
 ) -> Result<(), Failure> {
+    let asked = Rc::new(Cell::new(false));
     let service = {
-        let shard = Rc::clone(shard);
+        let (shard, asked) = (Rc::clone(shard), Rc::clone(&asked));
         service_fn(move |request: Request<Incoming>| {
             let shard = Rc::clone(&shard);
+            asked.set(true);
             async move {
                 let response = match http::answer(&shard, visit, request).await {
                     Answer::Response(response) => response,
@@ -258,13 +280,20 @@ async fn serve_http2(
             .serve_connection(TokioIo::new(stream), service),
     );
     let mut draining = shard.draining();
+    // hyper waits for the preface and the first request without end.
+    let mut patience = pin!(sleep(limits.head));
     let result = loop {
         tokio::select! {
-            result = connection.as_mut() => break result,
+            result = connection.as_mut() => break result.map_err(Failure::Http),
+            () = patience.as_mut(), if !patience.is_elapsed() => {
+                if !asked.get() {
+                    break Err(Failure::HeadTimeout);
+                }
+            }
             Ok(()) = draining.changed() => connection.as_mut().graceful_shutdown(),
         }
     };
     // The connection's place is free only now that all its streams are gone.
     drop(permit);
-    result.map_err(Failure::Http)
+    result
 }

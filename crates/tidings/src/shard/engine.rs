@@ -21,6 +21,7 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::position::Position;
 use tidings_core::update::Visibility;
+use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::KEEP_ALIVE_CHUNK;
 use tidings_wire::sse::KEEP_ALIVE;
 
@@ -150,7 +151,9 @@ impl Engine {
         }
         let ids = session.interned.take();
         self.hub.leave(session.id, &ids);
-        self.released.extend_from_slice(&ids);
+        if !skips(Rule::GiveMatchersBack) {
+            self.released.extend_from_slice(&ids);
+        }
         self.sessions.remove(session.id.slot as usize);
         if self.sessions.is_empty() {
             self.sessions.shrink_to_fit();
@@ -215,7 +218,7 @@ impl Engine {
             {
                 continue;
             }
-            if session.next.get() >= posted.update.position {
+            if session.next.get() >= posted.update.position && !skips(Rule::NothingTwice) {
                 // It resumed from a cursor that this shard had not seen yet: read on from there.
                 session.enter(Phase::Behind);
                 continue;
@@ -405,6 +408,9 @@ impl Sweep {
                 break;
             }
             rest -= bytes.len();
+        }
+        if skips(Rule::ReadAgainAfterLag) {
+            through = self.posts.last().map_or(through, |posted| posted.update.position);
         }
         session.fall_behind(through, tail);
     }

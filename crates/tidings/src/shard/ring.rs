@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidings_core::position::Position;
+use tidings_history::sabotage::{Rule, skips};
 
 use crate::posted::Posted;
 
@@ -29,13 +30,18 @@ impl Ring {
         self.last
     }
 
+    /// Returns the bytes that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
     pub(crate) fn push(&mut self, posted: Arc<Posted>) {
         assert!(posted.update.position == self.last.next(), "the ring's positions are dense");
         self.last = posted.update.position;
         self.bytes += posted.kept_bytes();
         self.posts.push_back(posted);
-        while self.bytes > self.bytes_max && self.posts.len() > 1 {
+        while self.bytes > self.bytes_max && self.posts.len() > 1 && !skips(Rule::BoundTheRing) {
             let Some(dropped) = self.posts.pop_front() else { break };
             self.bytes -= dropped.kept_bytes();
         }

@@ -2,9 +2,10 @@
 //! instead of a timer each. Knows no session; hands back who is due.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidings_core::hub::SubscriberId;
+use tokio::time::Instant;
 
 /// Length of a bucket.
 pub(crate) const TICK: Duration = Duration::from_millis(250);

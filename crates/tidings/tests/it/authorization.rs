@@ -1,15 +1,16 @@
 //! What tokens the hub accepts, what they allow, and what the others are told.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 
+use crate::harness::process::wait_until_read;
 use crate::harness::tokens::{
     self, DETAIL_TYPE, HUB, ISSUER, SECRET, claims, detail, header, now_secs, settings, sign,
     token, token_for_all, token_with, with, without,
 };
-use crate::harness::{Answer, Connection, HUB_PATH, Request, TestHub, run};
+use crate::harness::{Answer, Connection, DEADLINE, HUB_PATH, Request, TestHub, run};
 
 const TOPIC: &str = "https://example.com/books/1";
 const OTHER_TOPIC: &str = "https://example.com/books/2";
@@ -25,39 +26,74 @@ fn only_the_compact_form_of_a_signed_token_is_read() {
     let (header, claims) = header_and_claims.split_once('.').unwrap();
     check_invalid(&hub, header_and_claims, "without a signature");
     check_invalid(&hub, &format!("{header}..{signature}"), "detached claims");
-    check_invalid(&hub, &format!("{good}.{claims}.{signature}"), "five parts, as JWE has");
+    check_invalid(
+        &hub,
+        &format!("{good}.{claims}.{signature}"),
+        "five parts, as JWE has",
+    );
     check_invalid(&hub, &format!("{good}="), "padding");
     let json_form = json!({"protected": header, "payload": claims, "signature": signature});
     let answer = hub.request(
-        Request::post(HUB_PATH).bearer(&json_form.to_string()).form(&[("topic", TOPIC)]),
+        Request::post(HUB_PATH)
+            .bearer(&json_form.to_string())
+            .form(&[("topic", TOPIC)]),
     );
-    assert_eq!((answer.status, challenge(&answer)), (400, "Bearer error=\"invalid_request\""));
+    assert_eq!(
+        (answer.status, challenge(&answer)),
+        (400, "Bearer error=\"invalid_request\"")
+    );
 }
 
 #[test]
 fn typ_is_at_jwt_in_any_case_and_may_be_written_in_full() {
     let hub = hub();
-    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
+    for typ in [
+        "at+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "Application/At+Jwt",
+    ] {
         let token = sign(SECRET, &json!({"alg": "HS256", "typ": typ}), &claims());
         check_accepted(&hub, &token, typ);
     }
-    for typ in [json!("JWT"), json!("jwt"), json!(""), json!("text/at+jwt"), json!(7), json!(null)] {
+    for typ in [
+        json!("JWT"),
+        json!("jwt"),
+        json!(""),
+        json!("text/at+jwt"),
+        json!(7),
+        json!(null),
+    ] {
         let token = sign(SECRET, &json!({"alg": "HS256", "typ": typ}), &claims());
         check_invalid(&hub, &token, &typ.to_string());
     }
-    check_invalid(&hub, &sign(SECRET, &json!({"alg": "HS256"}), &claims()), "no typ");
+    check_invalid(
+        &hub,
+        &sign(SECRET, &json!({"alg": "HS256"}), &claims()),
+        "no typ",
+    );
 }
 
 #[test]
 fn the_algorithm_is_the_configured_one_and_never_none() {
     let hub = hub();
-    for alg in ["none", "None", "NONE", "HS384", "HS512", "RS256", "ES256", "hs256", ""] {
+    for alg in [
+        "none", "None", "NONE", "HS384", "HS512", "RS256", "ES256", "hs256", "",
+    ] {
         let header = json!({"alg": alg, "typ": "at+jwt"});
         check_invalid(&hub, &sign(SECRET, &header, &claims()), alg);
-        let unsigned = format!("{}.{}.", tokens::encoded(&header), tokens::encoded(&claims()));
+        let unsigned = format!(
+            "{}.{}.",
+            tokens::encoded(&header),
+            tokens::encoded(&claims())
+        );
         check_invalid(&hub, &unsigned, alg);
     }
-    check_invalid(&hub, &sign(SECRET, &json!({"typ": "at+jwt"}), &claims()), "no alg");
+    check_invalid(
+        &hub,
+        &sign(SECRET, &json!({"typ": "at+jwt"}), &claims()),
+        "no alg",
+    );
 }
 
 #[test]
@@ -68,9 +104,17 @@ fn a_public_key_is_never_taken_for_a_shared_secret() {
         "[[auth.issuers]]\nissuer = \"{ISSUER}\"\nalgorithm = \"ES256\"\nkey = '''\n{pem}'''\n"
     )));
     for secret in [pem.as_str(), pem.trim_end()] {
-        check_invalid(&hub, &sign(secret, &header(), &claims()), "HS256 with the public key");
+        check_invalid(
+            &hub,
+            &sign(secret, &header(), &claims()),
+            "HS256 with the public key",
+        );
         let header = json!({"alg": "ES256", "typ": "at+jwt"});
-        check_invalid(&hub, &sign(secret, &header, &claims()), "the same, called ES256");
+        check_invalid(
+            &hub,
+            &sign(secret, &header, &claims()),
+            "the same, called ES256",
+        );
     }
 }
 
@@ -96,13 +140,22 @@ fn keys_named_in_a_token_are_never_used_or_fetched() {
         // Such fields are not forbidden; they are of no use.
         check_accepted(&hub, &sign(SECRET, &header, &claims()), name);
     }
-    assert!(elsewhere.accept().is_err(), "the hub connected to an address from a token");
+    assert!(
+        elsewhere.accept().is_err(),
+        "the hub connected to an address from a token"
+    );
 }
 
 #[test]
 fn a_header_field_that_must_be_understood_refuses_the_token() {
     let hub = hub();
-    for crit in [json!(["exp"]), json!(["urn:unknown"]), json!([]), json!("b64"), json!(null)] {
+    for crit in [
+        json!(["exp"]),
+        json!(["urn:unknown"]),
+        json!([]),
+        json!("b64"),
+        json!(null),
+    ] {
         let header = json!({"alg": "HS256", "typ": "at+jwt", "crit": crit, "exp": 1});
         check_invalid(&hub, &sign(SECRET, &header, &claims()), &crit.to_string());
     }
@@ -117,14 +170,34 @@ fn a_key_counts_only_for_its_own_issuer() {
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{SECRET}-next\"\nkid = \"next\"\n"
     )));
     check_accepted(&hub, &sign(SECRET, &header(), &claims()), "its own key");
-    check_accepted(&hub, &sign(OTHER_SECRET, &header(), &with("iss", other)), "the other's");
+    check_accepted(
+        &hub,
+        &sign(OTHER_SECRET, &header(), &with("iss", other)),
+        "the other's",
+    );
     let next = format!("{SECRET}-next");
-    check_accepted(&hub, &sign(&next, &header(), &claims()), "the second key of one issuer");
-    check_invalid(&hub, &sign(OTHER_SECRET, &header(), &claims()), "the other's key");
-    check_invalid(&hub, &sign(SECRET, &header(), &with("iss", other)), "the other's name");
+    check_accepted(
+        &hub,
+        &sign(&next, &header(), &claims()),
+        "the second key of one issuer",
+    );
+    check_invalid(
+        &hub,
+        &sign(OTHER_SECRET, &header(), &claims()),
+        "the other's key",
+    );
+    check_invalid(
+        &hub,
+        &sign(SECRET, &header(), &with("iss", other)),
+        "the other's name",
+    );
     let mut named = header();
     named["kid"] = json!("next");
-    check_invalid(&hub, &sign(&next, &named, &with("iss", other)), "a name of a key");
+    check_invalid(
+        &hub,
+        &sign(&next, &named, &with("iss", other)),
+        "a name of a key",
+    );
 }
 
 #[test]
@@ -147,13 +220,31 @@ fn the_issuer_is_present_and_exactly_a_trusted_one() {
 fn a_token_has_an_end_and_counts_only_between_nbf_and_exp() {
     let hub = hub();
     check_invalid(&hub, &token(&without("exp")), "no exp");
-    for exp in [json!(now_secs() - 1), json!(0), json!(-1), json!("4102444800"), json!(null)] {
-        check_invalid(&hub, &token(&with("exp", exp.clone())), &format!("exp {exp}"));
+    for exp in [
+        json!(now_secs() - 1),
+        json!(0),
+        json!(-1),
+        json!("4102444800"),
+        json!(null),
+    ] {
+        check_invalid(
+            &hub,
+            &token(&with("exp", exp.clone())),
+            &format!("exp {exp}"),
+        );
     }
     for nbf in [json!(now_secs() + 600), json!("0"), json!(null)] {
-        check_invalid(&hub, &token(&with("nbf", nbf.clone())), &format!("nbf {nbf}"));
+        check_invalid(
+            &hub,
+            &token(&with("nbf", nbf.clone())),
+            &format!("nbf {nbf}"),
+        );
     }
-    check_accepted(&hub, &token(&with("nbf", now_secs() - 1)), "nbf in the past");
+    check_accepted(
+        &hub,
+        &token(&with("nbf", now_secs() - 1)),
+        "nbf in the past",
+    );
 }
 
 #[test]
@@ -187,7 +278,11 @@ fn the_audience_holds_one_of_the_configured_identifiers() {
 fn the_audience_does_not_come_from_the_host_field() {
     let hub = hub();
     let named = format!("http://localhost:{}{HUB_PATH}", hub.address.port());
-    check_invalid(&hub, &token(&with("aud", named)), "the address that was connected to");
+    check_invalid(
+        &hub,
+        &token(&with("aud", named)),
+        "the address that was connected to",
+    );
     let token = token(&with("aud", format!("https://other.example.com{HUB_PATH}")));
     for scheme_field in ["X-Forwarded-Host", "Host"] {
         let request = Request::post(HUB_PATH)
@@ -203,7 +298,10 @@ fn a_detail_counts_if_its_type_is_exactly_mercures() {
     let hub = hub();
     let other = json!({"type": "https://example.com/payments", "amount": 1});
     let good = detail(&["publish"], &["*"]);
-    assert_eq!(publish(&hub, &token_with(json!([other, good])), TOPIC).status, 200);
+    assert_eq!(
+        publish(&hub, &token_with(json!([other, good])), TOPIC).status,
+        200
+    );
     for kind in [
         DETAIL_TYPE.to_uppercase(),
         format!("{DETAIL_TYPE}/"),
@@ -220,7 +318,11 @@ fn names_in_a_token_are_compared_byte_for_byte() {
     let hub = hub();
     for wrong in ["Type", "Actions", "Topics"] {
         let mut detail = detail(&["publish"], &["*"]);
-        let right = detail.as_object_mut().unwrap().remove(&wrong.to_lowercase()).unwrap();
+        let right = detail
+            .as_object_mut()
+            .unwrap()
+            .remove(&wrong.to_lowercase())
+            .unwrap();
         detail[wrong] = right;
         check_invalid(&hub, &token_with(json!([detail])), wrong);
     }
@@ -229,7 +331,11 @@ fn names_in_a_token_are_compared_byte_for_byte() {
     check_forbidden(&publish(&hub, &token(&claims), TOPIC));
     let topics = json!([{"Match": "*"}]);
     check_invalid(&hub, &token_with(topics_detail(topics)), "Match");
-    check_forbidden(&publish(&hub, &token_with(json!([detail(&["Publish"], &["*"])])), TOPIC));
+    check_forbidden(&publish(
+        &hub,
+        &token_with(json!([detail(&["Publish"], &["*"])])),
+        TOPIC,
+    ));
 }
 
 #[test]
@@ -238,7 +344,10 @@ fn actions_are_strings_and_unknown_ones_grant_nothing() {
     let of = |actions: Value| {
         token_with(json!([{"type": DETAIL_TYPE, "actions": actions, "topics": [{"match": "*"}]}]))
     };
-    assert_eq!(publish(&hub, &of(json!(["fly", "publish"])), TOPIC).status, 200);
+    assert_eq!(
+        publish(&hub, &of(json!(["fly", "publish"])), TOPIC).status,
+        200
+    );
     check_forbidden(&publish(&hub, &of(json!(["fly"])), TOPIC));
     check_forbidden(&publish(&hub, &of(json!(["subscribe"])), TOPIC));
     for actions in [
@@ -276,7 +385,11 @@ fn topics_are_a_non_empty_array_of_matcher_objects() {
         json!([{"match": "*"}, "*"]),
         json!([{"match_type": "exact"}]),
     ] {
-        check_invalid(&hub, &token_with(topics_detail(topics.clone())), &topics.to_string());
+        check_invalid(
+            &hub,
+            &token_with(topics_detail(topics.clone())),
+            &topics.to_string(),
+        );
     }
     let without = json!([{"type": DETAIL_TYPE, "actions": ["publish"]}]);
     check_invalid(&hub, &token_with(without), "no topics");
@@ -302,7 +415,10 @@ fn a_matcher_type_is_exact_unless_said_and_must_be_known() {
         (json!({"match": TOPIC, "match_type": "regexp"}), 401),
         (json!({"match": TOPIC, "match_type": ""}), 401),
         (json!({"match": TOPIC, "match_type": null}), 401),
-        (json!({"match": "https://example.com/(", "match_type": "urlpattern"}), 401),
+        (
+            json!({"match": "https://example.com/(", "match_type": "urlpattern"}),
+            401,
+        ),
     ] {
         let answer = publish(&hub, &of(matcher.clone()), TOPIC);
         assert_eq!(answer.status, status, "{matcher}: {}", answer.text());
@@ -364,7 +480,10 @@ fn publishing_needs_a_grant_for_every_topic() {
     let swapped: &[(&str, &str)] = &[("topic", OTHER_TOPIC), ("topic", TOPIC), ("data", "no")];
     check_forbidden(&hub.publish_as(&narrow, swapped));
     // Two details may grant it together.
-    let parts = json!([detail(&["publish"], &[TOPIC]), detail(&["publish"], &[OTHER_TOPIC])]);
+    let parts = json!([
+        detail(&["publish"], &[TOPIC]),
+        detail(&["publish"], &[OTHER_TOPIC])
+    ]);
     let yes: &[(&str, &str)] = &[("topic", TOPIC), ("topic", OTHER_TOPIC), ("data", "yes")];
     assert_eq!(hub.publish_as(&token_with(parts), yes).status, 200);
     assert_eq!(stream.event().data, "yes");
@@ -413,10 +532,18 @@ fn a_token_in_the_url_or_in_the_form_is_no_token() {
     let token = token_for_all();
     for name in ["access_token", "authorization"] {
         let answer = hub.request(Request::get(&format!("{HUB_PATH}?match=*&{name}={token}")));
-        assert_eq!((answer.status, answer.problem().as_str()), (401, "token-missing"), "{name}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (401, "token-missing"),
+            "{name}"
+        );
         let request = Request::post(&format!("{HUB_PATH}?{name}={token}"));
         let answer = hub.request(request.form(&[("topic", TOPIC), (name, &token)]));
-        assert_eq!((answer.status, answer.problem().as_str()), (401, "token-missing"), "{name}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (401, "token-missing"),
+            "{name}"
+        );
     }
 }
 
@@ -426,13 +553,21 @@ fn the_scheme_is_bearer_in_any_case() {
     let token = token_for_all();
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
         let request = Request::post(HUB_PATH).header("Authorization", &format!("{scheme} {token}"));
-        assert_eq!(hub.request(request.form(&[("topic", TOPIC)])).status, 200, "{scheme}");
+        assert_eq!(
+            hub.request(request.form(&[("topic", TOPIC)])).status,
+            200,
+            "{scheme}"
+        );
     }
     // Another scheme brings no token.
     for scheme in ["Token", "JWT", "Basic"] {
         let request = Request::post(HUB_PATH).header("Authorization", &format!("{scheme} {token}"));
         let answer = hub.request(request.form(&[("topic", TOPIC)]));
-        assert_eq!((answer.status, challenge(&answer)), (401, "Bearer"), "{scheme}");
+        assert_eq!(
+            (answer.status, challenge(&answer)),
+            (401, "Bearer"),
+            "{scheme}"
+        );
     }
 }
 
@@ -440,23 +575,81 @@ fn the_scheme_is_bearer_in_any_case() {
 fn a_malformed_presentation_gets_400_with_invalid_request() {
     let hub = hub();
     let token = token_for_all();
-    for value in ["Bearer", "Bearer ", "Bearer a b", "Bearer \"x\"", "Bearer é", "Bearer ===", "=x"] {
-        for request in [Request::post(HUB_PATH), Request::get(&format!("{HUB_PATH}?match=*"))] {
+    for value in [
+        "Bearer",
+        "Bearer ",
+        "Bearer a b",
+        "Bearer \"x\"",
+        "Bearer é",
+        "Bearer ===",
+        "=x",
+    ] {
+        for request in [
+            Request::post(HUB_PATH),
+            Request::get(&format!("{HUB_PATH}?match=*")),
+        ] {
             let request = request.header("Authorization", value);
             check_malformed(&hub.request(request.form(&[("topic", TOPIC)])), value);
         }
     }
-    let twice = Request::post(HUB_PATH).bearer(&token).bearer(&token).form(&[("topic", TOPIC)]);
+    let twice = Request::post(HUB_PATH)
+        .bearer(&token)
+        .bearer(&token)
+        .form(&[("topic", TOPIC)]);
     check_malformed(&hub.request(twice), "two fields");
+}
+
+#[test]
+fn a_refusal_leaves_the_connection_usable() {
+    let hub = hub();
+    let socket = TcpStream::connect(hub.address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut connection = Connection::over(hub.address, socket.try_clone().unwrap());
+    let good = Request::post(HUB_PATH)
+        .bearer(&token_for_all())
+        .form(&[("topic", TOPIC)]);
+    let query = Request::new("QUERY", HUB_PATH).form(&[("match", "*")]);
+    for (refused, status) in [
+        (
+            Request::post(HUB_PATH)
+                .bearer("a.b.c")
+                .form(&[("topic", TOPIC)]),
+            401,
+        ),
+        (Request::post(HUB_PATH).form(&[("topic", TOPIC)]), 401),
+        (
+            Request::post(HUB_PATH)
+                .bearer(&token_for_all())
+                .header("Content-Type", "a/b")
+                .body("x"),
+            415,
+        ),
+        (query, 401),
+    ] {
+        // The body comes when the hub has made up its mind already.
+        let bytes = connection.wire(&refused);
+        let (head, body) = bytes.split_at(bytes.len() - refused.body.len());
+        connection.send(head);
+        wait_until_read(&socket);
+        connection.send(body);
+        assert_eq!(connection.read_answer(false).status, status);
+        assert_eq!(connection.request(&good).status, 200, "after a {status}");
+    }
 }
 
 #[test]
 fn a_malformed_request_gets_400_without_a_challenge() {
     let hub = hub();
     let answer = hub.request(Request::get(HUB_PATH).bearer(&token_for_all()));
-    assert_eq!((answer.status, answer.header("www-authenticate")), (400, None));
+    assert_eq!(
+        (answer.status, answer.header("www-authenticate")),
+        (400, None)
+    );
     let answer = hub.publish_as(&token_for_all(), &[("data", "no topic")]);
-    assert_eq!((answer.status, answer.header("www-authenticate")), (400, None));
+    assert_eq!(
+        (answer.status, answer.header("www-authenticate")),
+        (400, None)
+    );
 }
 
 #[test]
@@ -465,7 +658,11 @@ fn a_valid_token_without_the_grant_gets_403_with_insufficient_scope() {
     for details in [json!([]), json!([detail(&["subscribe"], &["*"])])] {
         check_forbidden(&publish(&hub, &token_with(details), TOPIC));
     }
-    check_forbidden(&publish(&hub, &token(&without("authorization_details")), TOPIC));
+    check_forbidden(&publish(
+        &hub,
+        &token(&without("authorization_details")),
+        TOPIC,
+    ));
 }
 
 #[test]
@@ -486,7 +683,13 @@ fn a_key_may_serve_one_role_only() {
 fn matcher_types_and_actions_have_lower_case_names() {
     let hub = hub();
     let token = token_for_all();
-    for name in ["match_URLPattern", "match_Exact", "Match", "match_", "match-exact"] {
+    for name in [
+        "match_URLPattern",
+        "match_Exact",
+        "Match",
+        "match_",
+        "match-exact",
+    ] {
         let request = Request::get(&format!("{HUB_PATH}?{name}=x")).bearer(&token);
         assert_eq!(hub.request(request).status, 400, "{name}");
     }
@@ -495,7 +698,11 @@ fn matcher_types_and_actions_have_lower_case_names() {
         let answer = Connection::open(hub.address).request(&request);
         assert_eq!(answer.status, 200, "{name}");
     }
-    check_forbidden(&publish(&hub, &token_with(json!([detail(&["PUBLISH"], &["*"])])), TOPIC));
+    check_forbidden(&publish(
+        &hub,
+        &token_with(json!([detail(&["PUBLISH"], &["*"])])),
+        TOPIC,
+    ));
 }
 
 #[test]
@@ -530,8 +737,18 @@ fn every_algorithm_is_accepted_end_to_end() {
         let issuer = format!("https://{algorithm}.example");
         let (code, token, error) = run(
             &[
-                "token", "make", "--issuer", &issuer, "--audience", HUB, "--algorithm", algorithm,
-                "--publish", "*", "--subscribe", "*",
+                "token",
+                "make",
+                "--issuer",
+                &issuer,
+                "--audience",
+                HUB,
+                "--algorithm",
+                algorithm,
+                "--publish",
+                "*",
+                "--subscribe",
+                "*",
             ],
             &[("TIDINGS_TOKEN_KEY", private)],
         );
@@ -553,20 +770,38 @@ fn dev_says_which_check_failed_and_serve_does_not() {
         claims
     };
     let detail_of = |answer: &Answer| answer.json()["detail"].as_str().unwrap().to_owned();
-    let told = publish(&dev, &sign(&dev_key(&dev), &header(), &expired(parts)), TOPIC);
+    let told = publish(
+        &dev,
+        &sign(&dev_key(&dev), &header(), &expired(parts)),
+        TOPIC,
+    );
     check_invalid_answer(&told, "dev");
-    assert!(detail_of(&told).contains("the token ended at"), "{}", detail_of(&told));
-    let told = publish(&dev, &dev.make_token(r#"{"publish":[{"match":"a"}]}"#), TOPIC);
+    assert!(
+        detail_of(&told).contains("the token ended at"),
+        "{}",
+        detail_of(&told)
+    );
+    let told = publish(
+        &dev,
+        &dev.make_token(r#"{"publish":[{"match":"a"}]}"#),
+        TOPIC,
+    );
     check_forbidden(&told);
     assert!(detail_of(&told).contains(TOPIC), "{}", detail_of(&told));
 
     let untold = publish(&serve, &token(&expired(claims())), TOPIC);
     let other = publish(&serve, &token(&with("aud", "https://other.example")), TOPIC);
     check_invalid_answer(&untold, "serve");
-    assert_eq!(untold.body, other.body, "the body tells one refusal from another");
+    assert_eq!(
+        untold.body, other.body,
+        "the body tells one refusal from another"
+    );
     let unsigned = publish(&serve, &sign(OTHER_SECRET, &header(), &claims()), TOPIC);
     assert_eq!(untold.body, unsigned.body);
-    let narrow = token_with(json!([detail(&["publish"], &["https://example.com/secret"])]));
+    let narrow = token_with(json!([detail(
+        &["publish"],
+        &["https://example.com/secret"]
+    )]));
     let untold = publish(&serve, &narrow, TOPIC);
     check_forbidden(&untold);
     assert!(!untold.text().contains("example.com"), "{}", untold.text());
@@ -591,7 +826,10 @@ fn nothing_secret_is_logged() {
     drop(hub.subscribe_by(in_url));
     assert!(hub.stop());
     let log = hub.log();
-    assert!(log.contains("token not accepted") && log.contains("stopping"), "nothing is logged");
+    assert!(
+        log.contains("token not accepted") && log.contains("stopping"),
+        "nothing is logged"
+    );
     for secret in [&good, &bad, &cookie] {
         for part in secret.split('.').skip(1) {
             assert!(!log.contains(part), "a part of a token is in the log");
@@ -639,19 +877,34 @@ fn check_invalid(hub: &TestHub, token: &str, what: &str) {
 #[track_caller]
 fn check_invalid_answer(answer: &Answer, what: &str) {
     let found = (answer.status, challenge(answer));
-    assert_eq!(found, (401, "Bearer error=\"invalid_token\""), "{what}: {}", answer.text());
+    assert_eq!(
+        found,
+        (401, "Bearer error=\"invalid_token\""),
+        "{what}: {}",
+        answer.text()
+    );
 }
 
 #[track_caller]
 fn check_malformed(answer: &Answer, what: &str) {
     let found = (answer.status, challenge(answer));
-    assert_eq!(found, (400, "Bearer error=\"invalid_request\""), "{what}: {}", answer.text());
+    assert_eq!(
+        found,
+        (400, "Bearer error=\"invalid_request\""),
+        "{what}: {}",
+        answer.text()
+    );
 }
 
 #[track_caller]
 fn check_forbidden(answer: &Answer) {
     let found = (answer.status, challenge(answer));
-    assert_eq!(found, (403, "Bearer error=\"insufficient_scope\""), "{}", answer.text());
+    assert_eq!(
+        found,
+        (403, "Bearer error=\"insufficient_scope\""),
+        "{}",
+        answer.text()
+    );
 }
 
 fn key_pair(scheme: &'static rcgen::SignatureAlgorithm) -> (String, String) {
@@ -667,12 +920,17 @@ fn dev_token(hub: &TestHub, details: &Value) -> String {
 }
 
 fn dev_key(hub: &TestHub) -> String {
-    std::fs::read_to_string(hub.data().join("dev.key")).unwrap().trim_end().to_owned()
+    std::fs::read_to_string(hub.data().join("dev.key"))
+        .unwrap()
+        .trim_end()
+        .to_owned()
 }
 
 fn claims_of(token: &str) -> Value {
     use base64::Engine;
     let part = token.split('.').nth(1).unwrap();
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(part)
+        .unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }

@@ -32,10 +32,16 @@ fn the_help_of_every_command_says_what_it_does_and_shows_examples() {
         let (code, output, error) = run(&[words, &["--help"]].concat(), &[]);
         assert_eq!((code, error.as_str()), (0, ""), "{words:?}");
         let first = output.lines().next().unwrap_or_default();
-        assert!(first.len() > 15 && !first.starts_with("Usage"), "{words:?} begins with {first:?}");
+        assert!(
+            first.len() > 15 && !first.starts_with("Usage"),
+            "{words:?} begins with {first:?}"
+        );
         let (_, examples) = output.split_once("\nExamples:\n").expect("examples");
         assert!(examples.contains("tidings "), "{words:?}: {examples}");
-        assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
+        assert!(
+            output.lines().all(|line| line.chars().count() <= 100),
+            "{output}"
+        );
     }
 }
 
@@ -43,11 +49,21 @@ fn the_help_of_every_command_says_what_it_does_and_shows_examples() {
 fn dev_refuses_an_address_that_others_can_reach() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:4400", "[::ffff:192.0.2.1]:4400"] {
-        let (code, output, error) =
-            run(&["dev", "--listen", address, "--data", data.to_str().unwrap()], &[]);
+    for address in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:4400",
+        "[::ffff:192.0.2.1]:4400",
+    ] {
+        let (code, output, error) = run(
+            &["dev", "--listen", address, "--data", data.to_str().unwrap()],
+            &[],
+        );
         assert_eq!((code, output.as_str()), (1, ""), "{address}");
-        assert!(error.contains(address) && error.contains("tidings serve"), "{error}");
+        assert!(
+            error.contains(address) && error.contains("tidings serve"),
+            "{error}"
+        );
     }
     assert!(!data.exists(), "refused, but the folder was made");
 }
@@ -58,16 +74,35 @@ fn dev_says_that_its_port_is_taken() {
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let (code, _, error) =
-        run(&["dev", "--listen", &address, "--data", data.to_str().unwrap()], &[]);
+    let (code, _, error) = run(
+        &[
+            "dev",
+            "--listen",
+            &address,
+            "--data",
+            data.to_str().unwrap(),
+        ],
+        &[],
+    );
     assert_eq!(code, 1);
-    assert!(error.contains(&format!("port {} is taken", taken.local_addr().unwrap().port())));
+    assert!(error.contains(&format!(
+        "port {} is taken",
+        taken.local_addr().unwrap().port()
+    )));
     assert!(error.contains("--listen"), "{error}");
     // Another hub shares no port either.
     let hub = TestHub::dev();
     let address = hub.address.to_string();
-    let (code, _, error) =
-        run(&["dev", "--listen", &address, "--data", data.to_str().unwrap()], &[]);
+    let (code, _, error) = run(
+        &[
+            "dev",
+            "--listen",
+            &address,
+            "--data",
+            data.to_str().unwrap(),
+        ],
+        &[],
+    );
     assert_eq!(code, 1);
     assert!(error.contains("is taken"), "{error}");
 }
@@ -81,7 +116,11 @@ fn the_curl_lines_of_the_banner_work_when_pasted() {
     let reader = Reader::start(bash(subscribe));
     hub.wait_for_metric("tidings_subscribers", |count| count >= 1.0);
     let output = bash(publish).output().expect("bash");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let id = String::from_utf8(output.stdout).unwrap();
     assert_eq!(reader.line(), format!("id: {id}"));
     assert_eq!(reader.line(), "data: Hello, world");
@@ -91,7 +130,11 @@ fn the_curl_lines_of_the_banner_work_when_pasted() {
 fn dev_keeps_its_keys_and_tokens_where_only_their_owner_reads_them() {
     let hub = TestHub::dev();
     let key = std::fs::read_to_string(hub.data().join("dev.key")).unwrap();
-    let secrets = [key.trim().to_owned(), hub.publisher_token(), hub.subscriber_token()];
+    let secrets = [
+        key.trim().to_owned(),
+        hub.publisher_token(),
+        hub.subscriber_token(),
+    ];
     let mut found = 0;
     for entry in std::fs::read_dir(hub.data()).unwrap().flatten() {
         let text = std::fs::read(entry.path()).unwrap();
@@ -122,8 +165,16 @@ fn publish_prints_the_id_and_subscribe_what_comes() {
     assert_eq!(second, "urn:x:1");
     let lines: Vec<String> = (0..8).map(|_| subscriber.line()).collect();
     let first = format!("id: {first}");
-    let expected =
-        [&first, "event: greeting", "data: one", "data: two", "", "id: urn:x:1", "data: -x", ""];
+    let expected = [
+        &first,
+        "event: greeting",
+        "data: one",
+        "data: two",
+        "",
+        "id: urn:x:1",
+        "data: -x",
+        "",
+    ];
     assert_eq!(lines, expected);
     assert!(subscriber.ends_well());
 }
@@ -132,10 +183,26 @@ fn publish_prints_the_id_and_subscribe_what_comes() {
 fn publish_reads_the_data_from_the_standard_input() {
     let hub = TestHub::dev();
     let data = hub.data().display().to_string();
-    let arguments = ["publish", "--dev-data", &data, "--topic", TOPIC, "--data", "-"];
+    let arguments = [
+        "publish",
+        "--dev-data",
+        &data,
+        "--topic",
+        TOPIC,
+        "--data",
+        "-",
+    ];
     let arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
-    let mut child = command(&arguments, &[]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all("from the input é".as_bytes()).unwrap();
+    let mut child = command(&arguments, &[])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all("from the input é".as_bytes())
+        .unwrap();
     assert!(child.wait().unwrap().success());
     let mut stream = hub.subscribe(&format!("match={TOPIC}&last_event_id=earliest"));
     assert_eq!(stream.event().data, "from the input é");
@@ -155,7 +222,10 @@ fn refusals_are_told_with_the_hubs_reason() {
     assert!(error.contains("401"), "{error}");
     let (code, _, error) = run(&arguments, &[]);
     assert_eq!(code, 2);
-    assert!(error.contains("no token") && error.contains("TIDINGS_TOKEN"), "{error}");
+    assert!(
+        error.contains("no token") && error.contains("TIDINGS_TOKEN"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -201,9 +271,15 @@ fn subscribe_begins_where_it_is_told() {
         event["data"].as_str().expect("data").to_owned()
     };
     let all = subscribe(&hub, &["--json", "--earliest", "--count", "3"]);
-    assert_eq!([data_of(&all), data_of(&all), data_of(&all)], ["a", "b", "c"]);
+    assert_eq!(
+        [data_of(&all), data_of(&all), data_of(&all)],
+        ["a", "b", "c"]
+    );
     assert!(all.ends_well());
-    let rest = subscribe(&hub, &["--json", "--last-event-id", &ids[1], "--count", "1"]);
+    let rest = subscribe(
+        &hub,
+        &["--json", "--last-event-id", &ids[1], "--count", "1"],
+    );
     assert_eq!(data_of(&rest), "c");
 }
 
@@ -219,7 +295,11 @@ fn token_make_makes_what_the_hub_accepts() {
     };
     let narrow = make(&["--publish-urlpattern", "https://example.com/books/:id"]);
     assert_eq!(hub.publish_as(&narrow, &[("topic", TOPIC)]).status, 200);
-    assert_eq!(hub.publish_as(&narrow, &[("topic", "https://example.com/a")]).status, 403);
+    assert_eq!(
+        hub.publish_as(&narrow, &[("topic", "https://example.com/a")])
+            .status,
+        403
+    );
     let short = make(&["--publish", "*", "--ttl", "1s"]);
     crate::harness::wait_until("the token ends", || {
         (hub.publish_as(&short, &[("topic", TOPIC)]).status == 401).then_some(())
@@ -236,16 +316,37 @@ fn token_inspect_says_why_a_token_would_be_refused() {
     let inspect = |token: &str| run(&["token", "inspect", token, "--config", &config], &[]);
     let (code, output, error) = inspect(&token_for_all());
     assert_eq!(code, 0, "{error}");
-    for part in ["accepted to publish", "accepted to subscribe", "every topic", tokens::ISSUER] {
+    for part in [
+        "accepted to publish",
+        "accepted to subscribe",
+        "every topic",
+        tokens::ISSUER,
+    ] {
         assert!(output.contains(part), "{part:?} is not in\n{output}");
     }
     let wrong_key = sign("another secret of at least 32 bytes", &header(), &claims());
     for (token, reason) in [
-        (tokens::token(&with("exp", now_secs() - 60)), "the token ended at"),
-        (tokens::token(&with("aud", "https://x.example")), "https://x.example"),
-        (tokens::token(&with("iss", "https://x.example")), "not a trusted issuer"),
+        (
+            tokens::token(&with("exp", now_secs() - 60)),
+            "the token ended at",
+        ),
+        (
+            tokens::token(&with("aud", "https://x.example")),
+            "https://x.example",
+        ),
+        (
+            tokens::token(&with("iss", "https://x.example")),
+            "not a trusted issuer",
+        ),
         (wrong_key, "the signature was not made with a key"),
-        (sign(tokens::SECRET, &json!({"alg": "HS256", "typ": "JWT"}), &claims()), "at+jwt"),
+        (
+            sign(
+                tokens::SECRET,
+                &json!({"alg": "HS256", "typ": "JWT"}),
+                &claims(),
+            ),
+            "at+jwt",
+        ),
     ] {
         let (code, output, error) = inspect(&token);
         assert_eq!(code, 1, "{output}");
@@ -253,7 +354,11 @@ fn token_inspect_says_why_a_token_would_be_refused() {
         assert!(output.contains(reason), "{reason:?} is not in\n{output}");
         assert!(error.contains("would refuse"), "{error}");
         // The hub does what the command says.
-        assert_eq!(hub.publish_as(&token, &[("topic", TOPIC)]).status, 401, "{reason}");
+        assert_eq!(
+            hub.publish_as(&token, &[("topic", TOPIC)]).status,
+            401,
+            "{reason}"
+        );
     }
 }
 
@@ -268,22 +373,31 @@ fn a_token_can_be_made_and_inspected_in_one_line() {
     );
     let output = bash(&line).output().expect("bash");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("accepted to publish"), "{text}");
+    assert!(
+        output.status.success() && text.contains("accepted to publish"),
+        "{text}"
+    );
 }
 
 /// Starts `tidings subscribe` for [`TOPIC`] on a developer's hub.
 fn subscribe(hub: &TestHub, more: &[&str]) -> Reader {
     let data = hub.data().display().to_string();
     let arguments = ["subscribe", "--dev-data", &data, "--topic", TOPIC];
-    let arguments: Vec<String> =
-        arguments.iter().chain(more).map(|&argument| argument.to_owned()).collect();
+    let arguments: Vec<String> = arguments
+        .iter()
+        .chain(more)
+        .map(|&argument| argument.to_owned())
+        .collect();
     Reader::start(command(&arguments, &[]))
 }
 
 fn bash(line: &str) -> Command {
     let mut command = Command::new("bash");
     // The hub is on this machine, whatever proxy the machine needs for others.
-    command.args(["-c", line]).env("no_proxy", "*").stdin(Stdio::null());
+    command
+        .args(["-c", line])
+        .env("no_proxy", "*")
+        .stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -301,7 +415,10 @@ struct Reader {
 
 impl Reader {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        let mut child = command
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
         let stdout = child.stdout.take().expect("piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -311,12 +428,17 @@ impl Reader {
                 }
             }
         });
-        Self { child: child.into(), lines }
+        Self {
+            child: child.into(),
+            lines,
+        }
     }
 
     #[track_caller]
     fn line(&self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("a line comes in time")
+        self.lines
+            .recv_timeout(DEADLINE)
+            .expect("a line comes in time")
     }
 
     /// Waits for the end and returns whether it was a success.

@@ -20,28 +20,62 @@ fn a_usable_configuration_is_ok_with_code_0() {
 #[test]
 fn an_unknown_key_is_named_with_the_nearest_one() {
     for (text, key, nearest) in [
-        ("[history]\nretain_byte = 1\n", "history.retain_byte", "history.retain_bytes"),
-        ("[limit]\nhead_secs = 1\n", "limit.head_secs", "limits.head_secs"),
+        (
+            "[history]\nretain_byte = 1\n",
+            "history.retain_byte",
+            "history.retain_bytes",
+        ),
+        (
+            "[limit]\nhead_secs = 1\n",
+            "limit.head_secs",
+            "limits.head_secs",
+        ),
         ("anonymous = true\n", "anonymous", ""),
     ] {
-        check_refused(&format!("{text}{}", good()), &[key, "there is no such key", nearest]);
+        check_refused(
+            &format!("{text}{}", good()),
+            &[key, "there is no such key", nearest],
+        );
     }
     let (code, _, error) = run(
         &["config", "check", "--config", write(&good()).1.as_str()],
         &[("TIDINGS_LOG__LEVELS", "info")],
     );
     assert_eq!(code, 2);
-    assert!(error.contains("TIDINGS_LOG__LEVELS") && error.contains("TIDINGS_LOG__LEVEL"), "{error}");
+    assert!(
+        error.contains("TIDINGS_LOG__LEVELS") && error.contains("TIDINGS_LOG__LEVEL"),
+        "{error}"
+    );
 }
 
 #[test]
 fn what_is_missing_is_named_with_what_to_write() {
-    check_refused("", &["listen.0.address is missing", "[[listen]]", "TIDINGS_LISTEN__0__ADDRESS"]);
-    check_refused("", &["hub.public_url is missing", "https://", "TIDINGS_HUB__PUBLIC_URL"]);
-    check_refused("", &["auth.issuers.0.issuer is missing", "[[auth.issuers]]"]);
+    check_refused(
+        "",
+        &[
+            "listen.0.address is missing",
+            "[[listen]]",
+            "TIDINGS_LISTEN__0__ADDRESS",
+        ],
+    );
+    check_refused(
+        "",
+        &[
+            "hub.public_url is missing",
+            "https://",
+            "TIDINGS_HUB__PUBLIC_URL",
+        ],
+    );
+    check_refused(
+        "",
+        &["auth.issuers.0.issuer is missing", "[[auth.issuers]]"],
+    );
     let no_key = good().replace(&format!("key = \"{SECRET}\""), "");
     check_refused(&no_key, &["auth.issuers.0.key is missing", "key_file"]);
-    check_refused(&format!("{}[tls]\nkey = \"k\"\n", good()), &["tls.certificate is missing"]);
+    check_refused(
+        &format!("{}[tls]\nkey = \"k\"\n", good()),
+        &["tls.certificate is missing"],
+    );
 }
 
 #[test]
@@ -52,10 +86,22 @@ fn what_contradicts_is_named_with_what_to_write() {
         &format!("{}[tls]\ncertificate = \"c\"\nkey = \"k\"\n", good()),
         &["tls.certificate", "tls = true"],
     );
-    check_refused(&format!("{}subscribe = false\n", good()), &["subscribe.anonymous", "write true"]);
-    check_refused(&format!("{}publish = false\n", good()), &["auth.issuers.0.publish", "write true"]);
-    check_refused(&format!("{}key_file = \"k\"\n", good()), &["auth.issuers.0.key_file", "remove one"]);
-    check_refused(&format!("[auth]\naudiences = []\n{}", good()), &["auth.audiences", "write"]);
+    check_refused(
+        &format!("{}subscribe = false\n", good()),
+        &["subscribe.anonymous", "write true"],
+    );
+    check_refused(
+        &format!("{}publish = false\n", good()),
+        &["auth.issuers.0.publish", "write true"],
+    );
+    check_refused(
+        &format!("{}key_file = \"k\"\n", good()),
+        &["auth.issuers.0.key_file", "remove one"],
+    );
+    check_refused(
+        &format!("[auth]\naudiences = []\n{}", good()),
+        &["auth.audiences", "write"],
+    );
     check_refused(
         &format!("{}[history]\nkind = \"none\"\npath = \"x\"\n", good()),
         &["history.path", "remove one"],
@@ -67,24 +113,59 @@ fn wrong_values_are_named_with_what_to_write() {
     for (table, name, advice) in [
         ("[log]\nformat = \"xml\"", "log.format", "one of text, json"),
         ("[pages]\nchat = \"yes\"", "pages.chat", "true or false"),
-        ("[limits]\nhead_secs = -1", "limits.head_secs", "a whole number"),
-        ("[limits]\nconnections_max = 0", "limits.connections_max", "at least 1"),
-        ("[cors]\norigins = [\"example.com\"]", "cors.origins", "https://example.com"),
-        ("[admin]\naddress = \"localhost\"", "admin.address", "127.0.0.1:4400"),
+        (
+            "[limits]\nhead_secs = -1",
+            "limits.head_secs",
+            "a whole number",
+        ),
+        (
+            "[limits]\nconnections_max = 0",
+            "limits.connections_max",
+            "at least 1",
+        ),
+        (
+            "[cors]\norigins = [\"example.com\"]",
+            "cors.origins",
+            "https://example.com",
+        ),
+        (
+            "[admin]\naddress = \"localhost\"",
+            "admin.address",
+            "127.0.0.1:4400",
+        ),
     ] {
         check_refused(&format!("{}{table}\n", good()), &[name, advice]);
     }
-    check_refused(&good().replace(SECRET, "short"), &["auth.issuers.0.key", "openssl rand"]);
+    check_refused(
+        &good().replace(SECRET, "short"),
+        &["auth.issuers.0.key", "openssl rand"],
+    );
 }
 
 #[test]
 fn tokens_over_plain_http_between_machines_must_be_allowed() {
     let plain = good().replace("https://hub.example.com", "http://hub.example.com");
-    check_refused(&plain, &["hub.public_url", "in the clear", "https://", "hub.allow_plaintext = true"]);
+    check_refused(
+        &plain,
+        &[
+            "hub.public_url",
+            "in the clear",
+            "https://",
+            "hub.allow_plaintext = true",
+        ],
+    );
     let allowed = plain.replace("[hub]", "[hub]\nallow_plaintext = true");
     assert_eq!(check(&allowed).0, 0);
-    for here in ["http://localhost:4400", "http://127.0.0.1:4400", "http://[::1]:4400"] {
-        assert_eq!(check(&good().replace("https://hub.example.com", here)).0, 0, "{here}");
+    for here in [
+        "http://localhost:4400",
+        "http://127.0.0.1:4400",
+        "http://[::1]:4400",
+    ] {
+        assert_eq!(
+            check(&good().replace("https://hub.example.com", here)).0,
+            0,
+            "{here}"
+        );
     }
     // `serve` refuses as `config check` does.
     let (_folder, path) = write(&plain);
@@ -97,14 +178,24 @@ fn tokens_over_plain_http_between_machines_must_be_allowed() {
 fn everything_that_is_wrong_is_said_at_once() {
     let text = "[log]\nformat = \"xml\"\n[nothing]\nhere = 1\n[pages]\nchat = 1\n";
     check_refused(text, &["log.format", "nothing.here", "pages.chat"]);
-    check_refused("", &["listen.0.address", "hub.public_url", "auth.issuers.0.issuer"]);
+    check_refused(
+        "",
+        &[
+            "listen.0.address",
+            "hub.public_url",
+            "auth.issuers.0.issuer",
+        ],
+    );
 }
 
 #[test]
 fn serve_refuses_before_it_touches_anything() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let text = format!("{}[data]\ndir = {data:?}\n[log]\nlevel = \"info\"\nlevels = 1\n", good());
+    let text = format!(
+        "{}[data]\ndir = {data:?}\n[log]\nlevel = \"info\"\nlevels = 1\n",
+        good()
+    );
     let path = folder.path().join("tidings.toml");
     fs::write(&path, text).unwrap();
     let (code, output, error) = run(&["serve", "--config", path.to_str().unwrap()], &[]);
@@ -135,28 +226,44 @@ fn every_key_can_be_set_by_its_variable() {
         let last = form.rsplit(", ").next().unwrap().to_owned();
         let (value, shown) = match form.as_str() {
             "true or false" => ("true".to_owned(), "true".to_owned()),
-            "a whole number, not negative" => (format!("{}", number + 1000), format!("{}", number + 1000)),
-            "a list of texts" => {
-                (format!("a{number}, b{number}"), format!("[\"a{number}\", \"b{number}\"]"))
+            "a whole number, not negative" => {
+                (format!("{}", number + 1000), format!("{}", number + 1000))
             }
+            "a list of texts" => (
+                format!("a{number}, b{number}"),
+                format!("[\"a{number}\", \"b{number}\"]"),
+            ),
             form if form.starts_with("one of ") => (last.clone(), format!("\"{last}\"")),
             _ => (format!("text-{number}"), format!("\"text-{number}\"")),
         };
         let name = variable.rsplit("__").next().unwrap().to_lowercase();
-        let shown = if variable.ends_with("ISSUERS__N__KEY") { "\"(hidden)\"".to_owned() } else { shown };
+        let shown = if variable.ends_with("ISSUERS__N__KEY") {
+            "\"(hidden)\"".to_owned()
+        } else {
+            shown
+        };
         lines.push(format!("{name} = {shown} # environment"));
         variables.insert(variable.replace("__N__", "__0__"), value);
     }
-    let environment: Vec<(&str, &str)> =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let environment: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     // The file says something else, and the environment counts.
     let (_folder, path) = write("[log]\nlevel = \"from the file\"\n");
     let (code, output, error) = run(&["config", "show", "--config", &path], &environment);
     assert_eq!(code, 0, "{error}");
     for line in &lines {
-        assert!(output.lines().any(|found| found == line), "{line} is not in\n{output}");
+        assert!(
+            output.lines().any(|found| found == line),
+            "{line} is not in\n{output}"
+        );
     }
-    assert_eq!(output.matches("# environment").count(), keys.len(), "{output}");
+    assert_eq!(
+        output.matches("# environment").count(),
+        keys.len(),
+        "{output}"
+    );
     assert!(!output.contains("from the file"));
 }
 
@@ -164,7 +271,11 @@ fn every_key_can_be_set_by_its_variable() {
 fn a_variable_changes_what_serve_does() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let environment = [("TIDINGS_SUBSCRIBE__ANONYMOUS", "true")];
-    let hub = TestHub::serve_in(folder, &settings("[subscribe]\nanonymous = false\n"), &environment);
+    let hub = TestHub::serve_in(
+        folder,
+        &settings("[subscribe]\nanonymous = false\n"),
+        &environment,
+    );
     drop(hub.subscribe("match=a"));
 }
 
@@ -173,11 +284,17 @@ fn show_says_where_each_value_comes_from_and_hides_secrets() {
     let (_folder, path) = write(&good());
     let environment = [
         ("TIDINGS_AUTH__ISSUERS__1__ISSUER", "https://other.example"),
-        ("TIDINGS_AUTH__ISSUERS__1__KEY", "another-secret-of-at-least-32-bytes"),
+        (
+            "TIDINGS_AUTH__ISSUERS__1__KEY",
+            "another-secret-of-at-least-32-bytes",
+        ),
     ];
     let (code, output, error) = run(&["config", "show", "--config", &path], &environment);
     assert_eq!(code, 0, "{error}");
-    assert!(!output.contains(SECRET) && !output.contains("another-secret"), "{output}");
+    assert!(
+        !output.contains(SECRET) && !output.contains("another-secret"),
+        "{output}"
+    );
     assert_eq!(output.matches("(hidden)").count(), 2, "{output}");
     for line in [
         "address = \"127.0.0.1:4400\" # file",
@@ -195,7 +312,10 @@ fn show_says_where_each_value_comes_from_and_hides_secrets() {
 fn an_error_does_not_show_a_secret() {
     let secret = "a-secret-that-is-too-short";
     let (_, _, error) = check(&good().replace(SECRET, secret));
-    assert!(error.contains("auth.issuers.0.key") && !error.contains(secret), "{error}");
+    assert!(
+        error.contains("auth.issuers.0.key") && !error.contains(secret),
+        "{error}"
+    );
 }
 
 #[test]
@@ -203,7 +323,10 @@ fn the_manual_in_the_guide_is_what_config_docs_prints() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/configuration.md");
     let (code, output, _) = run(&["config", "docs"], &[]);
     assert_eq!(code, 0);
-    assert!(fs::read_to_string(path).unwrap() == output, "run `cargo xtask codegen`");
+    assert!(
+        fs::read_to_string(path).unwrap() == output,
+        "run `cargo xtask codegen`"
+    );
 }
 
 fn good() -> String {

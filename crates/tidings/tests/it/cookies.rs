@@ -28,13 +28,25 @@ fn publishing_with_a_cookie_needs_an_allowed_origin() {
         // Old browsers send only this.
         (&[("Referer", "https://hub.example.com/page?x=1")], 200),
         (&[("Referer", "https://app.example.com/")], 200),
-        (&[("Referer", "https://evil.example/?https://app.example.com/")], 403),
+        (
+            &[("Referer", "https://evil.example/?https://app.example.com/")],
+            403,
+        ),
         (&[("Referer", "https://app.example.com@evil.example/")], 403),
         (&[("Referer", "nonsense")], 403),
         // What says less does not overrule what says more.
-        (&[("Origin", FOREIGN), ("Referer", "https://app.example.com/")], 403),
-        (&[("Origin", "null"), ("Referer", "https://app.example.com/")], 403),
-        (&[("Origin", LISTED), ("Referer", "https://evil.example/")], 200),
+        (
+            &[("Origin", FOREIGN), ("Referer", "https://app.example.com/")],
+            403,
+        ),
+        (
+            &[("Origin", "null"), ("Referer", "https://app.example.com/")],
+            403,
+        ),
+        (
+            &[("Origin", LISTED), ("Referer", "https://evil.example/")],
+            200,
+        ),
     ] {
         let mut request = Request::post(HUB_PATH).header("Cookie", &cookie(&token_for_all()));
         for (name, value) in fields {
@@ -53,7 +65,8 @@ fn the_hubs_own_origin_may_publish_without_being_listed() {
     let hub = TestHub::serve(&settings(""));
     let send = |origin: &str| {
         let request = Request::post(HUB_PATH).header("Cookie", &cookie(&token_for_all()));
-        hub.request(request.header("Origin", origin).form(FORM)).status
+        hub.request(request.header("Origin", origin).form(FORM))
+            .status
     };
     assert_eq!((send(OWN), send(LISTED)), (200, 403));
 }
@@ -67,7 +80,11 @@ fn a_refused_origin_publishes_nothing() {
         .header("Origin", FOREIGN)
         .form(&[("topic", "a"), ("data", "forged")]);
     assert_eq!(hub.request(forged).status, 403);
-    assert_eq!(hub.publish_as(&token_for_all(), &[("topic", "a"), ("data", "real")]).status, 200);
+    assert_eq!(
+        hub.publish_as(&token_for_all(), &[("topic", "a"), ("data", "real")])
+            .status,
+        200
+    );
     assert_eq!(stream.event().data, "real");
 }
 
@@ -75,7 +92,9 @@ fn a_refused_origin_publishes_nothing() {
 fn a_token_in_the_header_needs_no_origin() {
     let hub = hub();
     for origin in [FOREIGN, "null"] {
-        let request = Request::post(HUB_PATH).bearer(&token_for_all()).header("Origin", origin);
+        let request = Request::post(HUB_PATH)
+            .bearer(&token_for_all())
+            .header("Origin", origin);
         assert_eq!(hub.request(request.form(FORM)).status, 200);
     }
 }
@@ -87,7 +106,8 @@ fn the_header_wins_over_the_cookie() {
     let narrow = token_with(json!([detail(&["publish"], &["another"])]));
     let both = |header: &str, in_cookie: &str| {
         let request = Request::post(HUB_PATH).header("Origin", OWN).bearer(header);
-        hub.request(request.header("Cookie", &cookie(in_cookie)).form(FORM)).status
+        hub.request(request.header("Cookie", &cookie(in_cookie)).form(FORM))
+            .status
     };
     assert_eq!(both(&good, "nonsense"), 200);
     assert_eq!(both(&good, &narrow), 200);
@@ -111,13 +131,18 @@ fn basic_authentication_of_a_staging_site_leaves_the_cookie_in_force() {
     let asked = Request::new("HEAD", &format!("{HUB_PATH}?match=*"))
         .header("Authorization", "Basic c3RhZ2luZzpzZWNyZXQ=");
     assert_eq!(hub.request(asked.clone()).status, 401);
-    assert_eq!(hub.request(asked.header("Cookie", &cookie(&token_for_all()))).status, 200);
+    assert_eq!(
+        hub.request(asked.header("Cookie", &cookie(&token_for_all())))
+            .status,
+        200
+    );
 }
 
 #[test]
 fn subscribing_with_a_cookie_needs_no_origin() {
     let hub = hub();
-    let asked = Request::get(&format!("{HUB_PATH}?match=*")).header("Cookie", &cookie(&token_for_all()));
+    let asked =
+        Request::get(&format!("{HUB_PATH}?match=*")).header("Cookie", &cookie(&token_for_all()));
     let mut stream = hub.subscribe_by(asked);
     let private: &[(&str, &str)] = &[("topic", "a"), ("data", "for few"), ("private", "")];
     assert_eq!(hub.publish_as(&token_for_all(), private).status, 200);
@@ -128,7 +153,10 @@ fn subscribing_with_a_cookie_needs_no_origin() {
 fn a_cookie_without_a_good_token_gets_401_not_anonymous_access() {
     let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
     let answer = subscribe(&hub, &[&cookie("nonsense")]);
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Bearer error=\"invalid_token\"")
+    );
     // An empty cookie is how a site forgets it.
     assert_eq!(subscribe(&hub, &[&cookie("")]).status, 200);
     assert_eq!(subscribe(&hub, &["other=1"]).status, 200);
@@ -147,8 +175,16 @@ fn the_cookie_is_found_among_others_under_its_exact_name() {
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         assert_eq!(subscribe(&hub, &fields).status, 200, "{fields:?}");
     }
-    for other in ["mercureAuthorization", "mercure_access_token", "__secure-mercure_access_token"] {
-        assert_eq!(subscribe(&hub, &[&format!("{other}={token}")]).status, 401, "{other}");
+    for other in [
+        "mercureAuthorization",
+        "mercure_access_token",
+        "__secure-mercure_access_token",
+    ] {
+        assert_eq!(
+            subscribe(&hub, &[&format!("{other}={token}")]).status,
+            401,
+            "{other}"
+        );
         assert_eq!(subscribe(&hub, &[&format!("x{NAME}={token}")]).status, 401);
     }
 }
@@ -159,9 +195,18 @@ fn several_cookie_names_count_in_their_order() {
     let token = token_for_all();
     assert_eq!(subscribe(&hub, &[&format!("new={token}")]).status, 200);
     assert_eq!(subscribe(&hub, &[&format!("old={token}")]).status, 200);
-    assert_eq!(subscribe(&hub, &[&format!("old=nonsense; new={token}")]).status, 200);
-    assert_eq!(subscribe(&hub, &[&format!("old={token}; new=nonsense")]).status, 401);
-    assert_eq!(subscribe(&hub, &[&format!("old={token}; new=")]).status, 200);
+    assert_eq!(
+        subscribe(&hub, &[&format!("old=nonsense; new={token}")]).status,
+        200
+    );
+    assert_eq!(
+        subscribe(&hub, &[&format!("old={token}; new=nonsense")]).status,
+        401
+    );
+    assert_eq!(
+        subscribe(&hub, &[&format!("old={token}; new=")]).status,
+        200
+    );
     assert_eq!(subscribe(&hub, &[&cookie(&token)]).status, 401);
 }
 

@@ -28,7 +28,9 @@ fn every_corpus_has_a_target() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     for entry in fs::read_dir(corpus).expect("the corpora") {
         let name = entry.expect("an entry").file_name();
-        let known = bodies::TARGETS.iter().any(|(target, _)| name.to_str() == Some(target));
+        let known = bodies::TARGETS
+            .iter()
+            .any(|(target, _)| name.to_str() == Some(target));
         assert!(known, "{name:?} has no target in fuzz/bodies.rs");
     }
 }

@@ -9,7 +9,11 @@ const FOREIGN: &str = "https://evil.example";
 #[test]
 fn a_listed_origin_may_read_and_use_credentials() {
     let hub = hub("\"https://app.example.com\", \"https://*.apps.example\"");
-    for origin in [LISTED, "https://one.apps.example", "https://two.apps.example"] {
+    for origin in [
+        LISTED,
+        "https://one.apps.example",
+        "https://two.apps.example",
+    ] {
         let answer = head(&hub, origin);
         assert_eq!(allowed(&answer), (Some(origin), Some("true")));
         assert!(varies(&answer), "{answer:?}");
@@ -71,8 +75,17 @@ fn what_a_page_needs_to_read_is_exposed() {
     let hub = hub("\"https://app.example.com\", \"*\"");
     for origin in [LISTED, FOREIGN] {
         let exposed = exposed(&head(&hub, origin));
-        for name in ["mercure-last-event-id", "www-authenticate", "etag", "link", "retry-after"] {
-            assert!(exposed.contains(&name.to_owned()), "{name} is not in {exposed:?}");
+        for name in [
+            "mercure-last-event-id",
+            "www-authenticate",
+            "etag",
+            "link",
+            "retry-after",
+        ] {
+            assert!(
+                exposed.contains(&name.to_owned()),
+                "{name} is not in {exposed:?}"
+            );
         }
     }
 }
@@ -84,7 +97,10 @@ fn a_preflight_allows_what_publishers_and_subscribers_send() {
         let request = Request::new("OPTIONS", HUB_PATH)
             .header("Origin", origin)
             .header("Access-Control-Request-Method", "POST")
-            .header("Access-Control-Request-Headers", "authorization,content-type");
+            .header(
+                "Access-Control-Request-Headers",
+                "authorization,content-type",
+            );
         hub.request(request)
     };
     let answer = preflight(LISTED);
@@ -95,7 +111,12 @@ fn a_preflight_allows_what_publishers_and_subscribers_send() {
         assert!(methods.contains(&method.to_owned()), "{methods:?}");
     }
     let fields = list(&answer, "access-control-allow-headers");
-    for field in ["authorization", "cache-control", "content-type", "last-event-id"] {
+    for field in [
+        "authorization",
+        "cache-control",
+        "content-type",
+        "last-event-id",
+    ] {
         assert!(fields.contains(&field.to_owned()), "{fields:?}");
     }
     // `*` in these lists means nothing to a request with credentials.
@@ -112,17 +133,33 @@ fn errors_can_be_read_by_the_page_that_made_them() {
     let long = "x".repeat(200);
     for (request, status) in [
         (Request::get(&format!("{HUB_PATH}?match=*")), 401),
-        (Request::get(&format!("{HUB_PATH}?match=*")).bearer("a.b.c"), 401),
+        (
+            Request::get(&format!("{HUB_PATH}?match=*")).bearer("a.b.c"),
+            401,
+        ),
         (Request::get(HUB_PATH).bearer(&token), 400),
         (Request::post(HUB_PATH).form(&[("topic", "a")]), 401),
-        (Request::post(HUB_PATH).bearer(&token).form(&[("topic", "*")]), 400),
-        (Request::post(HUB_PATH).bearer(&token).form(&[("topic", &long)]), 413),
+        (
+            Request::post(HUB_PATH)
+                .bearer(&token)
+                .form(&[("topic", "*")]),
+            400,
+        ),
+        (
+            Request::post(HUB_PATH)
+                .bearer(&token)
+                .form(&[("topic", &long)]),
+            413,
+        ),
         (Request::new("DELETE", HUB_PATH), 405),
     ] {
         let answer = hub.request(request.header("Origin", LISTED));
         assert_eq!(answer.status, status, "{}", answer.text());
         assert_eq!(allowed(&answer), (Some(LISTED), Some("true")), "{status}");
-        assert!(exposed(&answer).contains(&"www-authenticate".to_owned()), "{status}");
+        assert!(
+            exposed(&answer).contains(&"www-authenticate".to_owned()),
+            "{status}"
+        );
     }
 }
 
@@ -156,5 +193,7 @@ fn exposed(answer: &Answer) -> Vec<String> {
 /// Returns the entries of a list in lower case.
 fn list(answer: &Answer, name: &str) -> Vec<String> {
     let text = answer.header(name).unwrap_or_default().to_ascii_lowercase();
-    text.split(',').map(|entry| entry.trim().to_owned()).collect()
+    text.split(',')
+        .map(|entry| entry.trim().to_owned())
+        .collect()
 }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tidings_wire::sse_decoder::Event;
 
 use crate::harness::{
-    Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, slow, wait_until,
+    Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, slow, wait_until,
 };
 
 const PUBLISHERS: usize = 4;
@@ -30,20 +30,28 @@ fn nothing_acknowledged_is_lost_by_sigterm() {
 #[test]
 fn any_stored_event_can_be_resumed_from_after_a_crash() {
     let mut hub = TestHub::dev();
-    let ids: Vec<String> = (0..300).map(|number| publish_number(&hub, number)).collect();
+    let ids: Vec<String> = (0..300)
+        .map(|number| publish_number(&hub, number))
+        .collect();
     hub.kill();
     hub.restart();
     let mut rng = fastrand::Rng::with_seed(1);
     let random = (0..10).map(|_| rng.usize(..ids.len()));
     for number in random.chain([0, ids.len() - 1]) {
         let mut stream = subscribe(&hub, &ids[number]);
-        assert_eq!(stream.head.header("mercure-last-event-id"), Some(ids[number].as_str()));
+        assert_eq!(
+            stream.head.header("mercure-last-event-id"),
+            Some(ids[number].as_str())
+        );
         let after = stream.data(ids.len() - number - 1);
         let expected: Vec<String> = (number + 1..ids.len()).map(|n| n.to_string()).collect();
         assert_eq!(after, expected, "after event {number}");
     }
     let mut unknown = subscribe(&hub, "urn:uuid:5a4dd5b1-7e8b-4f3c-8d8f-1f2e3d4c5b6a");
-    assert_eq!(unknown.head.header("mercure-last-event-id"), Some("earliest"));
+    assert_eq!(
+        unknown.head.header("mercure-last-event-id"),
+        Some("earliest")
+    );
     assert_eq!(unknown.data(ids.len()).len(), ids.len());
 }
 
@@ -61,8 +69,10 @@ fn check(blow: Blow) {
     let mut received: Vec<Event> = Vec::new();
     let rounds = if slow() { 40 } else { 4 };
     for round in 0..rounds {
-        let last = received.last().map_or("earliest".to_owned(), |event| event.last_event_id.clone());
-        let subscriber = follow(subscribe(&hub, &last));
+        let last = received
+            .last()
+            .map_or("earliest", |event| event.last_event_id.as_str());
+        let subscriber = follow(subscribe(&hub, last));
         let count = Arc::new(AtomicUsize::new(0));
         let token = hub.publisher_token();
         let publishers: Vec<_> = (0..PUBLISHERS)
@@ -81,16 +91,27 @@ fn check(blow: Blow) {
             Blow::Kill => hub.kill(),
             Blow::Terminate => assert!(hub.stop(), "{}", hub.log()),
         }
-        acknowledged.extend(publishers.into_iter().map(|publisher| publisher.join().unwrap()));
+        acknowledged.extend(
+            publishers
+                .into_iter()
+                .map(|publisher| publisher.join().unwrap()),
+        );
         received.extend(subscriber.join().unwrap());
         hub.restart();
     }
     // A mark that tells where the history ends.
     hub.published(&[("topic", TOPIC), ("data", "the end")]);
     let kept = read_to_the_end(&mut subscribe(&hub, "earliest"));
-    let last = received.last().expect("some events came").last_event_id.clone();
+    let last = received
+        .last()
+        .expect("some events came")
+        .last_event_id
+        .clone();
     received.extend(read_to_the_end(&mut subscribe(&hub, &last)));
-    assert_eq!(received, kept, "what was followed through all lives is the history");
+    assert_eq!(
+        received, kept,
+        "what was followed through all lives is the history"
+    );
     check_acknowledged(&acknowledged, &kept);
 }
 
@@ -114,7 +135,7 @@ fn check_acknowledged(acknowledged: &[Vec<(String, String)>], kept: &[Event]) {
             total += 1;
         }
     }
-    println!("{total} acknowledged, {} kept", kept.len());
+    note(&format!("{total} acknowledged, {} kept", kept.len()));
 }
 
 /// Publishes numbered updates on one connection until it breaks; returns data and id of each that
@@ -158,13 +179,19 @@ fn exchange(socket: &mut TcpStream, request: &[u8]) -> Option<(u16, String)> {
             Err(_) => return None,
         }
         let text = String::from_utf8_lossy(&answer);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse::<usize>().ok())?
         });
         if body.len() == length.expect("a length") {
-            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let status = head
+                .split(' ')
+                .nth(1)
+                .and_then(|status| status.parse().ok());
             return Some((status.expect("a status"), body.to_owned()));
         }
     }
@@ -190,7 +217,11 @@ fn read_to_the_end(stream: &mut EventStream) -> Vec<Event> {
 /// Subscribes without chunks, so that a stream may end anywhere.
 fn subscribe(hub: &TestHub, last_event_id: &str) -> EventStream {
     let target = format!("{HUB_PATH}?match={TOPIC}");
-    hub.subscribe_by(Request::get(&target).http10().header("Last-Event-ID", last_event_id))
+    hub.subscribe_by(
+        Request::get(&target)
+            .http10()
+            .header("Last-Event-ID", last_event_id),
+    )
 }
 
 fn publish_number(hub: &TestHub, number: usize) -> String {

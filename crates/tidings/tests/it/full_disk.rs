@@ -9,11 +9,11 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tidings_wire::sse_decoder::Decoded;
 
 use crate::harness::serving;
-use crate::harness::{Answer, EventStream, HUB_PATH, Request, TestHub, run, wait_until};
+use crate::harness::{Answer, EventStream, HUB_PATH, Request, TestHub, note, run, wait_until};
 
 const TOPIC: &str = "https://example.com/full";
 /// Bytes of the disk, and of the longest file where no disk can be mounted.
-const ROOM: u64 = 3 * 1024 * 1024;
+const ROOM: usize = 3 * 1024 * 1024;
 
 #[test]
 fn a_full_disk_refuses_publishers_until_there_is_room() {
@@ -25,11 +25,18 @@ fn a_full_disk_refuses_publishers_until_there_is_room() {
         return with_a_limited_file();
     };
     let ballast = disk.join("ballast");
-    fs::write(&ballast, vec![1; 8 * 1024 * 1024 - ROOM as usize]).unwrap();
-    let toml = serving::toml(&format!("{QUIET}[history]\npath = \"FOLDER/disk/history.db\"\n"));
+    fs::write(&ballast, vec![1; 8 * 1024 * 1024 - ROOM]).unwrap();
+    let toml = serving::toml(&format!(
+        "{QUIET}[history]\npath = \"FOLDER/disk/history.db\"\n"
+    ));
     let mut hub = TestHub::serve_in(Arc::clone(&folder), &toml, &[]);
-    check(&mut hub, |_| fs::remove_file(&ballast).unwrap());
-    drop(hub);
+    let acknowledged = check(&hub, |_| fs::remove_file(&ballast).unwrap());
+    hub.kill();
+    hub.restart();
+    assert_eq!(
+        read(&mut from(&hub, "earliest"), acknowledged.len()),
+        acknowledged
+    );
 }
 
 #[test]
@@ -40,12 +47,17 @@ fn a_file_that_may_not_grow_refuses_publishers_until_it_may() {
 fn with_a_limited_file() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     // The soft limit counts in blocks of 512 bytes; without the trap its signal ends the process.
-    let limit = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", ROOM / 512);
-    let mut hub =
-        TestHub::serve_under(&["sh", "-c", &limit], folder, &serving::toml(QUIET));
-    check(&mut hub, |hub| {
+    let limit = format!(
+        "trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"",
+        ROOM / 512
+    );
+    let hub = TestHub::serve_under(&["sh", "-c", &limit], folder, &serving::toml(QUIET));
+    check(&hub, |hub| {
         let pid = Pid::from_raw(i32::try_from(hub.pid()).unwrap());
-        let unlimited = Rlimit { current: None, maximum: None };
+        let unlimited = Rlimit {
+            current: None,
+            maximum: None,
+        };
         prlimit(pid, Resource::Fsize, unlimited).unwrap();
     });
 }
@@ -53,8 +65,8 @@ fn with_a_limited_file() {
 const QUIET: &str = "[subscribe]\nanonymous = true\nkeep_alive_secs = 1\n";
 
 /// Publishes until there is no room, looks at everything that must go on, makes room, and looks
-/// whether publishing goes on by itself.
-fn check(hub: &mut TestHub, make_room: impl FnOnce(&TestHub)) {
+/// whether publishing goes on by itself. Returns ids and data of what was acknowledged.
+fn check(hub: &TestHub, make_room: impl FnOnce(&TestHub)) -> Vec<(String, String)> {
     let token = serving::token();
     let mut early = hub.subscribe(&format!("match={TOPIC}"));
     let mut acknowledged = Vec::new();
@@ -70,15 +82,24 @@ fn check(hub: &mut TestHub, make_room: impl FnOnce(&TestHub)) {
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.problem(), "history-unavailable");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    println!("publishers are told: {}", refused.text());
-    let unready = wait_until("readiness is off", || Some(ready(hub)).filter(|it| it.status != 200));
+    note(&format!("publishers are told: {}", refused.text()));
+    let unready = wait_until("readiness is off", || {
+        Some(ready(hub)).filter(|it| it.status != 200)
+    });
     assert_eq!(unready.status, 503);
-    println!("operators are told: {}", unready.text());
-    assert!(unready.json()["reason"].as_str().is_some_and(|reason| reason.len() > 20));
+    note(&format!("operators are told: {}", unready.text()));
+    assert!(
+        unready.json()["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.len() > 20)
+    );
 
     // Subscribers stay, and get what there is to get.
     assert_eq!(read(&mut early, acknowledged.len()), acknowledged);
-    assert!(matches!(early.next_decoded(), Some(Decoded::Comment(_))), "a keep-alive");
+    assert!(
+        matches!(early.next_decoded(), Some(Decoded::Comment(_))),
+        "a keep-alive"
+    );
     let mut late = from(hub, "earliest");
     assert_eq!(read(&mut late, acknowledged.len()), acknowledged);
     let (middle, _) = &acknowledged[acknowledged.len() / 2];
@@ -94,10 +115,11 @@ fn check(hub: &mut TestHub, make_room: impl FnOnce(&TestHub)) {
     for stream in [&mut early, &mut late] {
         assert_eq!(read(stream, 1), acknowledged[acknowledged.len() - 1..]);
     }
-    assert_eq!(read(&mut from(hub, "earliest"), acknowledged.len()), acknowledged);
-    hub.kill();
-    hub.restart();
-    assert_eq!(read(&mut from(hub, "earliest"), acknowledged.len()), acknowledged);
+    assert_eq!(
+        read(&mut from(hub, "earliest"), acknowledged.len()),
+        acknowledged
+    );
+    acknowledged
 }
 
 #[test]
@@ -137,7 +159,10 @@ fn a_damaged_history_is_refused_and_left_as_it_is() {
         bytes
     };
     let cases = [
-        ("another file", b"Dear diary, nothing happened today.".to_vec()),
+        (
+            "another file",
+            b"Dear diary, nothing happened today.".to_vec(),
+        ),
         ("the header's name", damaged(0..16)),
         ("the rest of the header", damaged(16..100)),
         ("the first page", damaged(100..4096)),
@@ -148,18 +173,20 @@ fn a_damaged_history_is_refused_and_left_as_it_is() {
         fs::write(&path, &bytes).unwrap();
         let said = refusal(folder.path(), &path);
         assert!(said.contains(&path.display().to_string()), "{what}: {said}");
-        assert_eq!(fs::read(&path).unwrap(), bytes, "{what}: the file was touched");
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            bytes,
+            "{what}: the file was touched"
+        );
         println!("{what}: {}", said.lines().last().unwrap_or_default());
     }
 }
 
 /// The first page of a database of nobody: valid, with another application's id.
 fn other_database() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let hub = TestHub::serve_in(Arc::new(folder), &serving::toml(""), &[]);
-    let path = hub.data().join("history.db");
-    drop(hub);
-    let mut bytes = fs::read(path).unwrap();
+    let mut hub = TestHub::serve(&serving::toml(""));
+    assert!(hub.stop());
+    let mut bytes = fs::read(hub.data().join("history.db")).unwrap();
     // SQLite's file format, 1.3: the application id.
     bytes[68..72].copy_from_slice(b"ABCD");
     bytes
@@ -173,7 +200,11 @@ fn two_hubs_on_one_history_are_one_too_many() {
     let mut hub = TestHub::serve_in(Arc::clone(&folder), &toml, &[]);
     let second = tempfile::tempdir().unwrap();
     let said = refusal(second.path(), &path);
-    let expected = format!("another hub (process {}) uses the history {}", hub.pid(), path.display());
+    let expected = format!(
+        "another hub (process {}) uses the history {}",
+        hub.pid(),
+        path.display()
+    );
     assert!(said.contains(&expected), "{said}");
     // The first one has not noticed.
     assert_eq!(publish(&hub, &serving::token(), "still here").status, 200);
@@ -213,7 +244,9 @@ fn from(hub: &TestHub, last_event_id: &str) -> EventStream {
 /// Returns ids and data of the next `count` events.
 fn read(stream: &mut EventStream, count: usize) -> Vec<(String, String)> {
     let events = (0..count).map(|_| stream.event());
-    events.map(|event| (event.last_event_id, event.data)).collect()
+    events
+        .map(|event| (event.last_event_id, event.data))
+        .collect()
 }
 
 /// A file system of memory, gone when dropped.
@@ -222,7 +255,9 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
+        mount
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(folder);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         mounted.then(|| Self(folder.to_owned()))
     }

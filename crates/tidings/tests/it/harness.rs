@@ -339,6 +339,14 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, St
     )
 }
 
+/// Prints a figure, for those who read a test's output.
+pub fn note(text: &str) {
+    #[expect(clippy::print_stdout, reason = "the output of tests is where figures are looked for")]
+    {
+        println!("{text}");
+    }
+}
+
 /// Returns whether the long forms of the tests are asked for.
 pub fn slow() -> bool {
     #[expect(clippy::disallowed_methods, reason = "it is a setting of the tests, not of the hub")]

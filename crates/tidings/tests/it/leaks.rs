@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use crate::harness::process::{connect_with_buffer, raise_open_files, reset};
 use crate::harness::serving::{self, Certificate, serve_tls};
-use crate::harness::{Connection, HUB_PATH, Request, TestHub, slow, wait_until};
+use crate::harness::{Connection, HUB_PATH, Request, TestHub, note, slow, wait_until};
 
 /// Connections of one round.
 const CONNECTIONS: usize = 1000;
@@ -21,14 +21,19 @@ const GROWTH_MAX: u64 = 4 * 1024 * 1024;
 #[test]
 fn a_thousand_connections_cut_at_random_leave_nothing_behind() {
     let anonymous = "[subscribe]\nanonymous = true\n[pages]\nchat = true\n";
-    check(&Setting { hub: TestHub::serve(&serving::toml(anonymous)), certificate: None });
+    check(&Setting {
+        hub: TestHub::serve(&serving::toml(anonymous)),
+        certificate: None,
+    });
 }
 
 #[test]
 fn a_thousand_tls_connections_cut_at_random_leave_nothing_behind() {
-    let (hub, certificate) =
-        serve_tls("[subscribe]\nanonymous = true\n[pages]\nchat = true\n");
-    check(&Setting { hub, certificate: Some(certificate) });
+    let (hub, certificate) = serve_tls("[subscribe]\nanonymous = true\n[pages]\nchat = true\n");
+    check(&Setting {
+        hub,
+        certificate: Some(certificate),
+    });
 }
 
 struct Setting {
@@ -51,14 +56,19 @@ fn check(setting: &Setting) {
         hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
         hub.wait_for_metric("tidings_connections", |now| now == connections);
         hub.wait_for_metric("tidings_matchers", |matchers| matchers == 0.0);
-        wait_until("all sockets are closed", || (hub.open_files() <= open_files).then_some(()));
+        wait_until("all sockets are closed", || {
+            (hub.open_files() <= open_files).then_some(())
+        });
         after_last = hub.resident_bytes();
-        println!("round {round}: {} KiB", after_last / 1024);
+        note(&format!("round {round}: {} KiB", after_last / 1024));
         if round == 1 {
             after_second = after_last;
         }
     }
-    assert!(hub.metric("tidings_sessions_closed_total") > 100.0, "some were event streams");
+    assert!(
+        hub.metric("tidings_sessions_closed_total") > 100.0,
+        "some were event streams"
+    );
     assert!(
         after_last <= after_second + GROWTH_MAX,
         "{after_second} bytes after the second round, {after_last} after the last"
@@ -102,7 +112,9 @@ fn publish(setting: &Setting, token: &str, topic: &str) {
 
 fn publication(token: &str, topic: &str) -> Request {
     let topic = format!("https://example.com/{topic}");
-    Request::post(HUB_PATH).bearer(token).form(&[("topic", &topic), ("data", &"x".repeat(2000))])
+    Request::post(HUB_PATH)
+        .bearer(token)
+        .form(&[("topic", &topic), ("data", &"x".repeat(2000))])
 }
 
 /// Opens a connection and leaves it at a random point.
@@ -156,7 +168,11 @@ fn bytes(token: &str, rng: &mut Rng) -> Vec<u8> {
     };
     let version = if rng.u8(..4) == 0 { "1.0" } else { "1.1" };
     let request = format!("{request} HTTP/{version}\r\nHost: localhost\r\n\r\n").into_bytes();
-    if rng.u8(..4) == 0 { cut_off(request, rng) } else { request }
+    if rng.u8(..4) == 0 {
+        cut_off(request, rng)
+    } else {
+        request
+    }
 }
 
 fn cut_off(mut bytes: Vec<u8>, rng: &mut Rng) -> Vec<u8> {

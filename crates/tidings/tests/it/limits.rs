@@ -28,8 +28,10 @@ fn connections_beyond_those_of_one_address_get_429() {
 fn connections_beyond_the_total_get_503() {
     let hub = TestHub::serve(&limited("connections_max = 3"));
     let addresses = [2, 3, 4].map(|last| Ipv4Addr::new(127, 0, 0, last));
-    let mut streams: Vec<EventStream> =
-        addresses.iter().map(|&address| subscribe(&hub, address)).collect();
+    let mut streams: Vec<EventStream> = addresses
+        .iter()
+        .map(|&address| subscribe(&hub, address))
+        .collect();
     for address in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 9)] {
         check_refused(&mut connect(&hub, address), 503);
     }
@@ -53,7 +55,9 @@ fn a_refused_flood_leaves_no_connection_behind() {
 
 #[test]
 fn operators_are_let_in_when_the_hub_is_full() {
-    let hub = TestHub::serve(&limited("connections_max = 1\nconnections_per_address_max = 1"));
+    let hub = TestHub::serve(&limited(
+        "connections_max = 1\nconnections_per_address_max = 1",
+    ));
     let admin = hub.admin.expect("the operators' listener");
     let _stream = subscribe(&hub, Ipv4Addr::LOCALHOST);
     check_refused(&mut connect(&hub, Ipv4Addr::LOCALHOST), 503);
@@ -71,8 +75,12 @@ fn limited(limit: &str) -> String {
 
 fn connect(hub: &TestHub, from: Ipv4Addr) -> Connection {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((from, 0)).into()).expect("a loopback address");
-    socket.connect(&hub.address.into()).expect("the hub accepts connections");
+    socket
+        .bind(&SocketAddr::from((from, 0)).into())
+        .expect("a loopback address");
+    socket
+        .connect(&hub.address.into())
+        .expect("the hub accepts connections");
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE)).expect("an option");
     Connection::over(hub.address, stream)
@@ -101,7 +109,11 @@ fn check_refused(connection: &mut Connection, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.problem(), "too-many-connections");
     assert_eq!(answer.json()["status"], status);
-    let seconds: u32 = answer.header("retry-after").expect("a field").parse().expect("seconds");
+    let seconds: u32 = answer
+        .header("retry-after")
+        .expect("a field")
+        .parse()
+        .expect("seconds");
     assert!(seconds > 0);
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(connection.read_byte(), None, "the connection ends");
@@ -111,7 +123,9 @@ fn check_refused(connection: &mut Connection, status: u16) {
 fn check_delivers(hub: &TestHub, stream: &mut EventStream) {
     // Comes from an address of its own, so that it needs nobody's place.
     let token = crate::harness::tokens::token_for_all();
-    let request = Request::post(HUB_PATH).bearer(&token).form(&[("topic", "a"), ("data", "x")]);
+    let request = Request::post(HUB_PATH)
+        .bearer(&token)
+        .form(&[("topic", "a"), ("data", "x")]);
     let answer = connect(hub, Ipv4Addr::new(127, 0, 0, 77)).request(&request);
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(stream.event().data, "x");

@@ -1,5 +1,6 @@
 //! The real binary, over real sockets. One module per subject; what all share is in `harness`.
 
+#![expect(unreachable_pub, reason = "in a binary, `pub` says: used by another module")]
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 
 mod harness;
 
+mod chat;
 mod matchers;
 mod problems;
 mod publish;
@@ -25,3 +27,12 @@ mod leaks;
 mod shards;
 mod stalled;
 mod takeover;
+mod authorization;
+mod cli;
+mod config;
+mod cookies;
+mod cors;
+mod lifecycle;
+mod limits;
+mod tls;
+mod token_expiry;

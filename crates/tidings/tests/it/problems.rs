@@ -33,7 +33,11 @@ fn every_refusal_is_a_problem_document_with_a_detail_that_helps() {
     let hub = TestHub::dev();
     for row in rows(&hub) {
         let answer = hub.request(row.request.clone());
-        assert_eq!((answer.status, answer.problem().as_str()), (row.status, row.name), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (row.status, row.name),
+            "{answer:?}"
+        );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         let json = answer.json();
@@ -41,7 +45,12 @@ fn every_refusal_is_a_problem_document_with_a_detail_that_helps() {
         assert_eq!(json["status"], row.status);
         assert!(!json["title"].as_str().expect("a title").is_empty());
         let detail = json["detail"].as_str().expect("a detail");
-        assert!(detail.contains(row.detail), "{}: {detail:?} without {:?}", row.name, row.detail);
+        assert!(
+            detail.contains(row.detail),
+            "{}: {detail:?} without {:?}",
+            row.name,
+            row.detail
+        );
         assert!(detail.len() < 1000, "{}: {detail}", row.name);
     }
 }
@@ -49,7 +58,9 @@ fn every_refusal_is_a_problem_document_with_a_detail_that_helps() {
 #[test]
 fn the_manual_lists_every_refusal_and_no_other() {
     let hub = TestHub::dev();
-    let provoked = rows(&hub).into_iter().map(|row| (row.name.to_owned(), row.status));
+    let provoked = rows(&hub)
+        .into_iter()
+        .map(|row| (row.name.to_owned(), row.status));
     let elsewhere = ELSEWHERE.map(|(name, status)| (name.to_owned(), status));
     let all: BTreeSet<(String, u16)> = provoked.chain(elsewhere).collect();
     let listed: BTreeSet<(String, u16)> = MANUAL.lines().filter_map(listed).collect();
@@ -65,7 +76,10 @@ fn listed(line: &str) -> Option<(String, u16)> {
 }
 
 fn rows(hub: &TestHub) -> Vec<Row> {
-    [publishing(hub), authorising(hub), subscribing(), others()].into_iter().flatten().collect()
+    [publishing(hub), authorising(hub), subscribing(), others()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn publishing(hub: &TestHub) -> Vec<Row> {
@@ -73,22 +87,49 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
     let post = |form: &[(&str, &str)]| Request::post(HUB_PATH).bearer(&token).form(form);
     let form = |form: &[(&str, &str)], name, status, detail| {
         let form = [&[("topic", "urn:a")], form].concat();
-        Row { request: post(&form), name, status, detail }
+        Row {
+            request: post(&form),
+            name,
+            status,
+            detail,
+        }
     };
     let long = "x".repeat(5000);
     let bytes = |body: &str, name, status, detail| {
         let media_type = "application/x-www-form-urlencoded";
-        let request = Request::post(HUB_PATH).bearer(&token).header("Content-Type", media_type);
-        Row { request: request.body(body), name, status, detail }
+        let request = Request::post(HUB_PATH)
+            .bearer(&token)
+            .header("Content-Type", media_type);
+        Row {
+            request: request.body(body),
+            name,
+            status,
+            detail,
+        }
     };
     vec![
         bytes("data=x", "topic-missing", 400, "topic"),
         bytes("topic=urn:a&data=%FF", "not-utf8", 400, "\"data\""),
-        bytes(&vec!["topic=a"; 1001].join("&"), "too-many-topics", 413, "1000"),
-        bytes(&format!("data={}", "x".repeat(1 << 20)), "body-too-large", 413, "publish.body_bytes_max"),
+        bytes(
+            &vec!["topic=a"; 1001].join("&"),
+            "too-many-topics",
+            413,
+            "1000",
+        ),
+        bytes(
+            &format!("data={}", "x".repeat(1 << 20)),
+            "body-too-large",
+            413,
+            "publish.body_bytes_max",
+        ),
         form(&[("topic", "*")], "topic", 400, "wildcard"),
         form(&[("topic", "a\u{200b}")], "topic", 400, "\\u{200b}"),
-        form(&[("topic", "/.well-known/mercure/x")], "topic-reserved", 400, "choose another path"),
+        form(
+            &[("topic", "/.well-known/mercure/x")],
+            "topic-reserved",
+            400,
+            "choose another path",
+        ),
         form(&[("topic", &long)], "topic-too-long", 413, "4096"),
         form(&[("id", "earliest")], "id", 400, "earliest"),
         form(&[("id", "#1")], "id", 400, "'#'"),
@@ -97,7 +138,9 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
         form(&[("type", &long)], "type-too-long", 413, "256"),
         form(&[("retry", "soon")], "retry", 400, "\"soon\""),
         Row {
-            request: Request::post(HUB_PATH).bearer(&token).header("Content-Type", "text/plain"),
+            request: Request::post(HUB_PATH)
+                .bearer(&token)
+                .header("Content-Type", "text/plain"),
             name: "media-type",
             status: 415,
             detail: "application/x-www-form-urlencoded",
@@ -110,20 +153,50 @@ fn authorising(hub: &TestHub) -> Vec<Row> {
     let narrow = hub.make_token(r#"{"publish":[{"match":"urn:b"}]}"#);
     let cookie = format!("mercure_access_token={}", hub.publisher_token());
     let post = || Request::post(HUB_PATH);
-    let row = |request, name, status, detail| Row { request, name, status, detail };
+    let row = |request, name, status, detail| Row {
+        request,
+        name,
+        status,
+        detail,
+    };
     vec![
-        row(post().form(&form), "token-missing", 401, "Authorization: Bearer"),
-        row(post().header("Authorization", "Bearer").form(&form), "token-presentation", 400, "Bearer"),
-        row(post().bearer("a.b.c").form(&form), "token-invalid", 401, "token"),
-        row(post().bearer(&narrow).form(&form), "scope-insufficient", 403, "urn:a"),
         row(
-            post().header("Cookie", &cookie).header("Origin", "https://evil.test").form(&form),
+            post().form(&form),
+            "token-missing",
+            401,
+            "Authorization: Bearer",
+        ),
+        row(
+            post().header("Authorization", "Bearer").form(&form),
+            "token-presentation",
+            400,
+            "Authorization",
+        ),
+        row(
+            post().bearer("a.b.c").form(&form),
+            "token-invalid",
+            401,
+            "token",
+        ),
+        row(
+            post().bearer(&narrow).form(&form),
+            "scope-insufficient",
+            403,
+            "urn:a",
+        ),
+        row(
+            post()
+                .header("Cookie", &cookie)
+                .header("Origin", "https://evil.test")
+                .form(&form),
             "origin-refused",
             403,
             "publish.origins",
         ),
         row(
-            Request::post("/dev/token").header("Content-Type", "application/json").body("{"),
+            Request::post("/dev/token")
+                .header("Content-Type", "application/json")
+                .body("{"),
             "token-wish",
             400,
             "line 1",
@@ -134,26 +207,51 @@ fn authorising(hub: &TestHub) -> Vec<Row> {
 fn subscribing() -> Vec<Row> {
     let get = |query: &str, name, status, detail| {
         let request = Request::get(&format!("{HUB_PATH}?{query}"));
-        Row { request, name, status, detail }
+        Row {
+            request,
+            name,
+            status,
+            detail,
+        }
     };
     vec![
         get("", "matcher-missing", 400, "match=TOPIC"),
         get("matches=urn:a", "matcher-type", 400, "\"matches\""),
         get("match_regex=a", "matcher-type", 400, "match_regex"),
         get("match=", "matcher", 400, "empty"),
-        get("match_urlpattern=https://example.com/(", "matcher", 400, "URL pattern"),
+        get(
+            "match_urlpattern=https://example.com/(",
+            "matcher",
+            400,
+            "URL pattern",
+        ),
         get("match=%FF", "not-utf8", 400, "\"match\""),
-        get(&vec!["match=a"; 101].join("&"), "too-many-matchers", 400, "100"),
+        get(
+            &vec!["match=a"; 101].join("&"),
+            "too-many-matchers",
+            400,
+            "100",
+        ),
     ]
 }
 
 fn others() -> Vec<Row> {
-    let row = |request, name, status, detail| Row { request, name, status, detail };
+    let row = |request, name, status, detail| Row {
+        request,
+        name,
+        status,
+        detail,
+    };
     let multipart = "multipart/form-data; boundary=b";
     let broadcast = Request::post("/message/broadcast").header("Content-Type", multipart);
     vec![
         row(Request::get("/nowhere"), "not-found", 404, "path"),
-        row(Request::new("DELETE", HUB_PATH), "method-not-allowed", 405, "QUERY"),
+        row(
+            Request::new("DELETE", HUB_PATH),
+            "method-not-allowed",
+            405,
+            "QUERY",
+        ),
         row(
             Request::get(HUB_PATH).header("Host", "evil.test"),
             "misdirected",

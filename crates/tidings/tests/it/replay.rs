@@ -17,6 +17,67 @@ const FOLLOWERS: u64 = 6;
 /// Updates that each of them follows.
 const UPDATES: usize = 1000;
 
+/// What the subscribers of private updates are granted, what they ask for, and what they get.
+const READERS: [(&str, &str, &[&str]); 12] = [
+    ("", "match=*", &["public a", "end"]),
+    (
+        r#"{"publish":[{"match":"*"}]}"#,
+        "match=*",
+        &["public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:other"}]}"#,
+        "match=*",
+        &["public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"*"}]}"#,
+        "match=*",
+        &["a", "b", "c a", "public a", "c", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"*"}]}"#,
+        "match=urn:a",
+        &["a", "c a", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:a"}]}"#,
+        "match=*",
+        &["a", "c a", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:a"}]}"#,
+        "match=urn:a",
+        &["a", "c a", "public a", "end"],
+    ),
+    // Matched by one topic, granted by another.
+    (
+        r#"{"subscribe":[{"match":"urn:a"}]}"#,
+        "match=urn:c",
+        &["c a", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:c"}]}"#,
+        "match=urn:a",
+        &["c a", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:b"}]}"#,
+        "match_urlpattern=urn:*",
+        &["b", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:(a|b)","match_type":"urlpattern"}]}"#,
+        "match_urlpattern=urn:*",
+        &["a", "b", "c a", "public a", "end"],
+    ),
+    (
+        r#"{"subscribe":[{"match":"urn:b"}],"publish":[{"match":"urn:a"}]}"#,
+        "match=urn:a&match=urn:b",
+        &["b", "public a", "end"],
+    ),
+];
+
 #[test]
 fn replay_then_live_is_everything_once_from_a_file() {
     check_followers("[history]\nkind = \"file\"\n");
@@ -44,26 +105,55 @@ fn replay_has_no_cap_and_survives_a_restart() {
             scope.spawn(move || {
                 let mut connection = Connection::open(hub.address);
                 for number in 0..EACH {
-                    publish(&mut connection, token, "urn:a", &format!("{publisher} {number}"));
+                    publish(
+                        &mut connection,
+                        token,
+                        "urn:a",
+                        &format!("{publisher} {number}"),
+                    );
                 }
             });
         }
     });
     assert!(hub.stop());
     hub.restart();
-    let all = read(&mut hub.subscribe("match=urn:a&last_event_id=earliest"), PUBLISHERS * EACH);
+    let all = read(
+        &mut hub.subscribe("match=urn:a&last_event_id=earliest"),
+        PUBLISHERS * EACH,
+    );
     for publisher in 0..PUBLISHERS {
         let prefix = format!("{publisher} ");
-        let own = all.iter().filter(|(_, data)| data.starts_with(&prefix)).map(|(_, data)| data);
-        assert!(own.eq(&(0..EACH).map(|number| format!("{prefix}{number}")).collect::<Vec<_>>()));
+        let own = all
+            .iter()
+            .filter(|(_, data)| data.starts_with(&prefix))
+            .map(|(_, data)| data);
+        assert!(
+            own.eq(&(0..EACH)
+                .map(|number| format!("{prefix}{number}"))
+                .collect::<Vec<_>>())
+        );
     }
     let last = all.len() - 1;
     let random = Rng::with_seed(7).usize(0..last);
-    for index in [0, last - 10_001, random, last - 1001, last - 1000, last - 1, last] {
+    for index in [
+        0,
+        last - 10_001,
+        random,
+        last - 1001,
+        last - 1000,
+        last - 1,
+        last,
+    ] {
         let (id, _) = &all[index];
         let mut stream = hub.subscribe(&format!("match=urn:a&last_event_id={id}"));
-        assert_eq!(stream.head.header("mercure-last-event-id"), Some(id.as_str()));
-        assert!(read(&mut stream, last - index) == all[index + 1..], "after number {index}");
+        assert_eq!(
+            stream.head.header("mercure-last-event-id"),
+            Some(id.as_str())
+        );
+        assert!(
+            read(&mut stream, last - index) == all[index + 1..],
+            "after number {index}"
+        );
     }
     // The streams go on.
     let mut streams: Vec<EventStream> = [0, last]
@@ -91,10 +181,17 @@ fn earliest_works_while_retention_removes_the_earliest() {
         for round in 0..ROUNDS {
             let mut stream = hub.subscribe("match=urn:a&last_event_id=earliest");
             let numbers: Vec<usize> = (0..60)
-                .map(|_| stream.next_event().unwrap_or_else(|| panic!("round {round} ended early")))
+                .map(|_| {
+                    stream
+                        .next_event()
+                        .unwrap_or_else(|| panic!("round {round} ended early"))
+                })
                 .map(|event| event.data.parse().expect("a number"))
                 .collect();
-            assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+            assert!(
+                numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+                "{numbers:?}"
+            );
         }
     });
 }
@@ -102,35 +199,15 @@ fn earliest_works_while_retention_removes_the_earliest() {
 #[test]
 fn private_updates_reach_only_those_with_a_grant() {
     let mut hub = TestHub::dev();
-    // For each subscriber: the token's grants, the matchers, and what it is to get.
-    let rows: [(&str, &str, &[&str]); 12] = [
-        ("", "match=*", &["public a", "end"]),
-        (r#"{"publish":[{"match":"*"}]}"#, "match=*", &["public a", "end"]),
-        (r#"{"subscribe":[{"match":"urn:other"}]}"#, "match=*", &["public a", "end"]),
-        (r#"{"subscribe":[{"match":"*"}]}"#, "match=*", &["a", "b", "c a", "public a", "c", "end"]),
-        (r#"{"subscribe":[{"match":"*"}]}"#, "match=urn:a", &["a", "c a", "public a", "end"]),
-        (r#"{"subscribe":[{"match":"urn:a"}]}"#, "match=*", &["a", "c a", "public a", "end"]),
-        (r#"{"subscribe":[{"match":"urn:a"}]}"#, "match=urn:a", &["a", "c a", "public a", "end"]),
-        // Matched by one topic, granted by another.
-        (r#"{"subscribe":[{"match":"urn:a"}]}"#, "match=urn:c", &["c a", "end"]),
-        (r#"{"subscribe":[{"match":"urn:c"}]}"#, "match=urn:a", &["c a", "public a", "end"]),
-        (r#"{"subscribe":[{"match":"urn:b"}]}"#, "match_urlpattern=urn:*", &["b", "public a", "end"]),
-        (
-            r#"{"subscribe":[{"match":"urn:(a|b)","match_type":"urlpattern"}]}"#,
-            "match_urlpattern=urn:*",
-            &["a", "b", "c a", "public a", "end"],
-        ),
-        (
-            r#"{"subscribe":[{"match":"urn:b"}],"publish":[{"match":"urn:a"}]}"#,
-            "match=urn:a&match=urn:b",
-            &["b", "public a", "end"],
-        ),
-    ];
     let request = |hub: &TestHub, wish: &str, query: &str| {
         let request = Request::get(&format!("{HUB_PATH}?{query}&match=urn:end"));
-        if wish.is_empty() { request } else { request.bearer(&hub.make_token(wish)) }
+        if wish.is_empty() {
+            request
+        } else {
+            request.bearer(&hub.make_token(wish))
+        }
     };
-    let mut live: Vec<EventStream> = rows
+    let mut live: Vec<EventStream> = READERS
         .iter()
         .map(|(wish, query, _)| hub.subscribe_by(request(&hub, wish, query)))
         .collect();
@@ -140,12 +217,12 @@ fn private_updates_reach_only_those_with_a_grant() {
     hub.published(&[("topic", "urn:c"), ("topic", "urn:a"), ("data", "public a")]);
     publish_private(&hub, &["urn:c"]);
     hub.published(&[("topic", "urn:end"), ("data", "end")]);
-    for (stream, (wish, query, wanted)) in live.iter_mut().zip(&rows) {
+    for (stream, (wish, query, wanted)) in live.iter_mut().zip(&READERS) {
         assert_eq!(stream.data(wanted.len()), *wanted, "live {wish} {query}");
     }
     // From the ring, then from the file.
     for place in ["ring", "file"] {
-        for (wish, query, wanted) in &rows {
+        for (wish, query, wanted) in &READERS {
             let query = format!("{query}&last_event_id=earliest");
             let mut stream = hub.subscribe_by(request(&hub, wish, &query));
             assert_eq!(stream.data(wanted.len()), *wanted, "{place} {wish} {query}");
@@ -176,7 +253,10 @@ fn replay_asks_the_token_of_now_and_not_that_of_then() {
 }
 
 fn publish_private(hub: &TestHub, topics: &[&str]) {
-    let names: Vec<&str> = topics.iter().map(|topic| topic.trim_start_matches("urn:")).collect();
+    let names: Vec<&str> = topics
+        .iter()
+        .map(|topic| topic.trim_start_matches("urn:"))
+        .collect();
     let data = names.join(" ");
     let mut form: Vec<(&str, &str)> = topics.iter().map(|topic| ("topic", *topic)).collect();
     form.extend([("data", data.as_str()), ("private", "on")]);
@@ -215,12 +295,23 @@ fn follow_with_cursors(hub: &TestHub, feed: &Feed, mut random: Rng) {
     while next < end {
         let cursor = feed.id(next - 1);
         let request = Request::get(&format!("{HUB_PATH}?match=urn:a&last_event_id={cursor}"));
-        let request = if random.bool() { request.http10() } else { request };
+        let request = if random.bool() {
+            request.http10()
+        } else {
+            request
+        };
         let mut stream = hub.subscribe_by(request);
-        assert_eq!(stream.head.header("mercure-last-event-id"), Some(cursor.as_str()));
+        assert_eq!(
+            stream.head.header("mercure-last-event-id"),
+            Some(cursor.as_str())
+        );
         let until = (next + random.usize(1..600)).min(end);
         while next < until {
-            assert_eq!(stream.event().data, next.to_string(), "after cursor {cursor}");
+            assert_eq!(
+                stream.event().data,
+                next.to_string(),
+                "after cursor {cursor}"
+            );
             next += 1;
         }
         // An update may be read before its publisher has the answer with the id.
@@ -236,7 +327,10 @@ fn follow_live(hub: &TestHub, feed: &Feed, mut random: Rng) {
     // One more may have been on its way.
     let after = feed.count() + 1;
     let first: usize = stream.event().data.parse().expect("a number");
-    assert!((before..=after).contains(&first), "{first} is not in {before}..={after}");
+    assert!(
+        (before..=after).contains(&first),
+        "{first} is not in {before}..={after}"
+    );
     for number in first + 1..first + UPDATES {
         assert_eq!(stream.event().data, number.to_string());
     }
@@ -295,7 +389,11 @@ impl Feed {
         let start = Instant::now();
         let mut ids = self.ids.lock().expect("the ids");
         while ids.len() < count {
-            assert!(start.elapsed() < DEADLINE, "{} of {count} were published", ids.len());
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{} of {count} were published",
+                ids.len()
+            );
             ids = self.more.wait_timeout(ids, DEADLINE).expect("the ids").0;
         }
     }
@@ -313,5 +411,8 @@ fn publish(connection: &mut Connection, token: &str, topic: &str, data: &str) ->
 /// Reads id and data of so many events.
 #[track_caller]
 fn read(stream: &mut EventStream, count: usize) -> Vec<(String, String)> {
-    (0..count).map(|_| stream.event()).map(|event| (event.last_event_id, event.data)).collect()
+    (0..count)
+        .map(|_| stream.event())
+        .map(|event| (event.last_event_id, event.data))
+        .collect()
 }

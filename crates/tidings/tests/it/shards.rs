@@ -2,7 +2,7 @@
 
 use crate::harness::process::raise_open_files;
 use crate::harness::serving::{self, Certificate, serve_tls};
-use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub};
+use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub, note};
 
 const FOUR_SHARDS: &str = "[subscribe]\nanonymous = true\n[server]\nshards = 4\n";
 
@@ -28,7 +28,10 @@ fn check(hub: &TestHub, certificate: Option<&Certificate>, count: usize) {
     let mut publisher = open();
     let mut published = 0;
     let mut publish = || {
-        let form = [("topic", "https://example.com/shards"), ("data", &published.to_string())];
+        let form = [
+            ("topic", "https://example.com/shards"),
+            ("data", &published.to_string()),
+        ];
         let request = Request::post(HUB_PATH).bearer(&token).form(&form);
         assert_eq!(publisher.request(&request).status, 200);
         published += 1;
@@ -38,7 +41,11 @@ fn check(hub: &TestHub, certificate: Option<&Certificate>, count: usize) {
     let mut next = 0;
     for number in 0..count {
         let replays = number % 2 == 0;
-        let cursor = if replays { "&last_event_id=earliest" } else { "" };
+        let cursor = if replays {
+            "&last_event_id=earliest"
+        } else {
+            ""
+        };
         let target = format!("{HUB_PATH}?match=https://example.com/shards{cursor}");
         let stream = EventStream::open(open(), &Request::get(&target));
         streams.push((stream, if replays { 0 } else { next }));
@@ -56,7 +63,7 @@ fn check(hub: &TestHub, certificate: Option<&Certificate>, count: usize) {
     // Chance puts the same number on each of four shards about as often as it shuffles a pack of
     // cards into order.
     let moved = hub.metric("tidings_sockets_moved_total");
-    println!("{moved} of {count} streams were moved");
+    note(&format!("{moved} of {count} streams were moved"));
     assert!(moved > 0.0);
     assert_eq!(hub.metric("tidings_subscribers"), count as f64);
     drop(streams);

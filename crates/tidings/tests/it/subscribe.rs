@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidings_wire::sse_decoder::Decoded;
 
 use crate::harness::served::served_token;
-use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub};
+use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -15,9 +15,15 @@ fn the_hubs_url_answers_get_with_an_event_stream() {
     let hub = TestHub::dev();
     let stream = hub.subscribe("match=urn:a");
     assert_eq!(stream.head.version, "HTTP/1.1");
-    assert_eq!(stream.head.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        stream.head.header("content-type"),
+        Some("text/event-stream")
+    );
     let cache = stream.head.header("cache-control").unwrap();
-    assert!(cache.contains("no-store") && cache.contains("private"), "{cache}");
+    assert!(
+        cache.contains("no-store") && cache.contains("private"),
+        "{cache}"
+    );
     assert_eq!(stream.head.header("x-accel-buffering"), Some("no"));
     assert_eq!(stream.head.header("content-length"), None);
     assert_eq!(stream.head.header("mercure-last-event-id"), None);
@@ -29,7 +35,13 @@ fn an_event_has_all_fields_and_one_data_line_for_each_line() {
     let stream = hub.subscribe("match=urn:a");
     let id = "https://example.com/goals/7";
     let data = "one\ntwo\r\nthree\rfour\n\n: five";
-    let score = [("topic", "urn:a"), ("id", id), ("type", "score"), ("retry", "0"), ("data", data)];
+    let score = [
+        ("topic", "urn:a"),
+        ("id", id),
+        ("type", "score"),
+        ("retry", "0"),
+        ("data", data),
+    ];
     hub.published(&score);
     hub.published(&[("topic", "urn:a"), ("id", "urn:2")]);
     let expected = format!(
@@ -48,8 +60,13 @@ fn an_event_has_all_fields_and_one_data_line_for_each_line() {
 fn events_are_read_as_they_were_meant() {
     let hub = TestHub::dev();
     let mut stream = hub.subscribe("match=urn:a");
-    let form =
-        [("topic", "urn:a"), ("id", " ü 7"), ("type", "tor ⚽"), ("retry", "2500"), ("data", " x")];
+    let form = [
+        ("topic", "urn:a"),
+        ("id", " ü 7"),
+        ("type", "tor ⚽"),
+        ("retry", "2500"),
+        ("data", " x"),
+    ];
     hub.published(&form);
     assert_eq!(stream.next_decoded(), Some(Decoded::Retry(2500)));
     let event = stream.event();
@@ -58,7 +75,10 @@ fn events_are_read_as_they_were_meant() {
     assert_eq!(event.data, " x");
     hub.published(&[("topic", "urn:a"), ("type", ""), ("data", "")]);
     let event = stream.event();
-    assert_eq!((event.event_type.as_str(), event.data.as_str()), ("message", ""));
+    assert_eq!(
+        (event.event_type.as_str(), event.data.as_str()),
+        ("message", "")
+    );
 }
 
 #[test]
@@ -67,8 +87,8 @@ fn an_http_1_0_subscriber_gets_a_plain_stream() {
     let request = Request::get(&format!("{HUB_PATH}?match=urn:a&last_event_id=earliest")).http10();
     hub.published(&[("topic", "urn:a"), ("data", "before")]);
     let mut stream = hub.subscribe_by(request);
-    assert_eq!(stream.head.version, "HTTP/1.0");
     assert_eq!(stream.head.header("transfer-encoding"), None);
+    assert_eq!(stream.head.header("connection"), Some("close"));
     hub.published(&[("topic", "urn:a"), ("data", "after\nit")]);
     assert_eq!(stream.data(2), ["before", "after\nit"]);
 }
@@ -76,28 +96,45 @@ fn an_http_1_0_subscriber_gets_a_plain_stream() {
 #[test]
 fn query_takes_parameters_from_the_body_and_the_query_together() {
     let hub = TestHub::dev();
-    let mut stream = hub.subscribe_by(
-        query("match=urn:a&match_urlpattern=urn:b*", "match=urn:c&match_exact=urn:d"),
-    );
+    let mut stream = hub.subscribe_by(query(
+        "match=urn:a&match_urlpattern=urn%5C:b*",
+        "match=urn:c&match_exact=urn:d",
+    ));
     for topic in ["urn:x", "urn:a", "urn:b1", "urn:c", "urn:d"] {
         hub.published(&[("topic", topic), ("data", topic)]);
     }
     assert_eq!(stream.data(4), ["urn:a", "urn:b1", "urn:c", "urn:d"]);
     // The limit is for both together.
     let fifty = vec!["match=urn:a"; 51].join("&");
-    assert_eq!(hub.request(query(&fifty, &fifty)).problem(), "too-many-matchers");
+    assert_eq!(
+        hub.request(query(&fifty, &fifty)).problem(),
+        "too-many-matchers"
+    );
     // The rules for names and values are those of the query.
-    assert_eq!(hub.request(query("match=urn:a", "MATCH=urn:b")).problem(), "matcher-type");
-    assert_eq!(hub.request(query("match=urn:a", "match=%00")).problem(), "matcher");
-    assert_eq!(hub.request(query("match=urn:a", "match=%FF")).problem(), "not-utf8");
+    assert_eq!(
+        hub.request(query("match=urn:a", "MATCH=urn:b")).problem(),
+        "matcher-type"
+    );
+    assert_eq!(
+        hub.request(query("match=urn:a", "match=%00")).problem(),
+        "matcher"
+    );
+    assert_eq!(
+        hub.request(query("match=urn:a", "match=%FF")).problem(),
+        "not-utf8"
+    );
 }
 
 #[test]
 fn a_body_alone_may_hold_what_no_url_can() {
     let hub = TestHub::dev();
-    let topics: Vec<String> =
-        (0..100).map(|n| format!("https://example.com/{n}/{}", "x".repeat(4000))).collect();
-    let matchers: Vec<String> = topics.iter().map(|topic| format!("match={topic}")).collect();
+    let topics: Vec<String> = (0..100)
+        .map(|n| format!("https://example.com/{n}/{}", "x".repeat(4000)))
+        .collect();
+    let matchers: Vec<String> = topics
+        .iter()
+        .map(|topic| format!("match={topic}"))
+        .collect();
     let mut stream = hub.subscribe_by(query("", &matchers.join("&")));
     hub.published(&[("topic", &topics[99]), ("data", "the last one")]);
     assert_eq!(stream.event().data, "the last one");
@@ -123,11 +160,18 @@ fn the_field_beats_the_query_and_the_query_beats_the_body() {
 #[test]
 fn a_body_of_another_type_is_refused() {
     let hub = TestHub::dev();
-    for media_type in ["application/json", "text/plain", "multipart/form-data; boundary=x"] {
+    for media_type in [
+        "application/json",
+        "text/plain",
+        "multipart/form-data; boundary=x",
+    ] {
         let target = format!("{HUB_PATH}?match=urn:a");
         let request = Request::new("QUERY", &target).header("Content-Type", media_type);
         let answer = hub.request(request.body("match=urn:b"));
-        assert_eq!((answer.status, answer.problem().as_str()), (415, "media-type"));
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (415, "media-type")
+        );
     }
     let with_charset = "Application/X-WWW-Form-Urlencoded; charset=utf-8";
     let request = Request::new("QUERY", HUB_PATH).header("Content-Type", with_charset);
@@ -138,9 +182,23 @@ fn a_body_of_another_type_is_refused() {
 fn only_canonical_names_of_matcher_types_are_known() {
     let hub = TestHub::dev();
     for name in [
-        "Match", "MATCH", "match_Exact", "match_EXACT", "match_URLPattern", "matcher", "matches",
-        "match_", "match_regex", "match-exact", "matchexact", "mAtCh_exact", "match_exact_",
-        "match%00", "match%5Bexact%5D", "match_%C3%BC", "%6Datch_x",
+        "Match",
+        "MATCH",
+        "match_Exact",
+        "match_EXACT",
+        "match_URLPattern",
+        "matcher",
+        "matches",
+        "match_",
+        "match_regex",
+        "match-exact",
+        "matchexact",
+        "mAtCh_exact",
+        "match_exact_",
+        "match%00",
+        "match%5Bexact%5D",
+        "match_%C3%BC",
+        "%6Datch_x",
     ] {
         let answer = refusal(&hub, &format!("match=urn:a&{name}=urn:b"));
         assert_eq!(answer, (400, "matcher-type".to_owned()), "{name}");
@@ -166,11 +224,21 @@ fn semicolons_and_stray_percent_signs_are_plain_characters() {
 #[test]
 fn an_empty_matcher_is_refused_with_or_without_an_equals_sign() {
     let hub = TestHub::dev();
-    for query in ["match", "match=", "match_exact", "match_urlpattern=", "match=urn:a&match"] {
+    for query in [
+        "match",
+        "match=",
+        "match_exact",
+        "match_urlpattern=",
+        "match=urn:a&match",
+    ] {
         assert_eq!(refusal(&hub, query), (400, "matcher".to_owned()), "{query}");
     }
     for query in ["", "last_event_id=urn:a", "&&", "topic=urn:a"] {
-        assert_eq!(refusal(&hub, query), (400, "matcher-missing".to_owned()), "{query}");
+        assert_eq!(
+            refusal(&hub, query),
+            (400, "matcher-missing".to_owned()),
+            "{query}"
+        );
     }
 }
 
@@ -179,15 +247,42 @@ fn a_matcher_holds_no_invisible_characters_and_is_utf_8() {
     let hub = TestHub::dev();
     for name in ["match", "match_exact", "match_urlpattern"] {
         for hidden in [
-            "%00", "%09", "%0A", "%0D", "%1F", "%7F", "%C2%80", "%C2%85", "%C2%9F", "%C2%AD",
-            "%E2%80%8B", "%E2%80%AE", "%EF%BB%BF", "%F3%A0%80%81",
+            "%00",
+            "%09",
+            "%0A",
+            "%0D",
+            "%1F",
+            "%7F",
+            "%C2%80",
+            "%C2%85",
+            "%C2%9F",
+            "%C2%AD",
+            "%E2%80%8B",
+            "%E2%80%AE",
+            "%EF%BB%BF",
+            "%F3%A0%80%81",
         ] {
             let query = format!("{name}=https://example.com/a{hidden}b");
-            assert_eq!(refusal(&hub, &query), (400, "matcher".to_owned()), "{query}");
+            assert_eq!(
+                refusal(&hub, &query),
+                (400, "matcher".to_owned()),
+                "{query}"
+            );
         }
-        for broken in ["%FF", "%C3", "%C3%28", "%ED%A0%80", "%F4%90%80%80", "%C0%AF"] {
+        for broken in [
+            "%FF",
+            "%C3",
+            "%C3%28",
+            "%ED%A0%80",
+            "%F4%90%80%80",
+            "%C0%AF",
+        ] {
             let query = format!("{name}=https://example.com/a{broken}");
-            assert_eq!(refusal(&hub, &query), (400, "not-utf8".to_owned()), "{query}");
+            assert_eq!(
+                refusal(&hub, &query),
+                (400, "not-utf8".to_owned()),
+                "{query}"
+            );
         }
     }
 }
@@ -196,13 +291,21 @@ fn a_matcher_holds_no_invisible_characters_and_is_utf_8() {
 fn a_pattern_that_is_none_is_refused() {
     let hub = TestHub::dev();
     for pattern in [
-        "https://example.com/(", "https://example.com/:a/:a", "https://example.com/%7Ba",
-        "https://example.com/((?=a)b)", "https://example.com/(a\\1)", "https://exa mple.com/:a",
-        "https://example.com:port/",
+        "https://example.com/(",
+        "https://example.com/:a/:a",
+        "https://example.com/%7Ba",
+        "https://example.com/((?=a)b)",
+        "https://example.com/(a\\1)",
+        "https://exa mple.com/:a",
+        "https://example.com/*%2B%2B",
     ] {
         let pattern = pattern.replace(' ', "+");
         let query = format!("match=urn:a&match_urlpattern={pattern}");
-        assert_eq!(refusal(&hub, &query), (400, "matcher".to_owned()), "{query}");
+        assert_eq!(
+            refusal(&hub, &query),
+            (400, "matcher".to_owned()),
+            "{query}"
+        );
     }
 }
 
@@ -210,9 +313,15 @@ fn a_pattern_that_is_none_is_refused() {
 fn more_or_longer_matchers_than_the_limit_are_refused() {
     let hub = TestHub::dev();
     let matchers = |count: usize| vec!["match=urn:a"; count].join("&");
-    assert_eq!(refusal(&hub, &matchers(101)), (400, "too-many-matchers".to_owned()));
+    assert_eq!(
+        refusal(&hub, &matchers(101)),
+        (400, "too-many-matchers".to_owned())
+    );
     hub.subscribe(&matchers(100));
-    for (name, start) in [("match", "urn:"), ("match_urlpattern", "https://example.com/")] {
+    for (name, start) in [
+        ("match", "urn:"),
+        ("match_urlpattern", "https://example.com/"),
+    ] {
         let matcher = |bytes: usize| format!("{name}={start}{}", "x".repeat(bytes - start.len()));
         assert_eq!(refusal(&hub, &matcher(4097)), (400, "matcher".to_owned()));
         hub.subscribe(&matcher(4096));
@@ -222,7 +331,7 @@ fn more_or_longer_matchers_than_the_limit_are_refused() {
 #[test]
 fn each_matcher_makes_a_subscription_and_identical_ones_count_once() {
     let hub = TestHub::dev();
-    let mut stream = hub.subscribe("match=urn:a&match=urn:b&match=urn:a&match_urlpattern=urn:a");
+    let mut stream = hub.subscribe("match=urn:a&match=urn:b&match=urn:a&match_urlpattern=urn%5C:a");
     for topic in ["urn:a", "urn:b", "urn:a"] {
         hub.published(&[("topic", topic), ("data", topic)]);
     }
@@ -245,11 +354,18 @@ fn head_answers_with_the_fields_and_opens_nothing() {
         // GET has no length, so HEAD must not say one (RFC 9110, 8.6).
         assert_eq!(answer.header("content-length"), None);
     }
-    assert_eq!(connection.request(&Request::new("HEAD", HUB_PATH)).status, 400);
+    assert_eq!(
+        connection.request(&Request::new("HEAD", HUB_PATH)).status,
+        400
+    );
     // The same connection goes on to serve other requests, and no subscriber is left behind.
     let metrics = connection.request(&Request::get("/metrics"));
     assert_eq!(metrics.status, 200);
-    assert!(metrics.text().contains("\ntidings_subscribers 0\n"), "{}", metrics.text());
+    assert!(
+        metrics.text().contains("\ntidings_subscribers 0\n"),
+        "{}",
+        metrics.text()
+    );
 }
 
 #[test]
@@ -273,7 +389,10 @@ fn another_method_is_told_which_ones_there_are() {
     }
     let answer = hub.request(Request::new("OPTIONS", HUB_PATH));
     assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("allow"), Some("GET, HEAD, QUERY, POST, OPTIONS"));
+    assert_eq!(
+        answer.header("allow"),
+        Some("GET, HEAD, QUERY, POST, OPTIONS")
+    );
 }
 
 #[test]
@@ -302,13 +421,20 @@ fn a_silent_stream_gets_a_comment_and_a_busy_one_ends_with_its_life() {
         assert_eq!(stream.next_decoded(), Some(Decoded::Retry(1234)));
         assert_eq!(stream.next_decoded(), Some(Decoded::Comment(String::new())));
         let silence = start.elapsed();
-        assert!(silence >= Duration::from_millis(700), "a comment after {silence:?}");
+        assert!(
+            silence >= Duration::from_millis(700),
+            "a comment after {silence:?}"
+        );
         // The harness fails on a stream that does not end in good form.
         while let Some(decoded) = stream.next_decoded() {
             assert_eq!(decoded, Decoded::Comment(String::new()));
+            assert!(start.elapsed() < DEADLINE, "the stream does not end");
         }
         let life = start.elapsed();
-        assert!(life >= Duration::from_millis(2900), "the stream ended after {life:?}");
+        assert!(
+            life >= Duration::from_millis(2900),
+            "the stream ended after {life:?}"
+        );
     }
 }
 
@@ -316,90 +442,38 @@ fn a_silent_stream_gets_a_comment_and_a_busy_one_ends_with_its_life() {
 fn without_anonymous_subscribers_a_token_is_needed() {
     let hub = TestHub::served("");
     let answer = hub.request(Request::get(&format!("{HUB_PATH}?match=urn:a")));
-    assert_eq!((answer.status, answer.problem().as_str()), (401, "token-missing"));
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (401, "token-missing")
+    );
     assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     let token = served_token(&["--subscribe", "urn:b"]);
     let mut stream =
         hub.subscribe_by(Request::get(&format!("{HUB_PATH}?match=urn:a")).bearer(&token));
     // Public updates need no grant for their topic.
     let publisher = served_token(&["--publish", "*"]);
-    assert_eq!(hub.publish_as(&publisher, &[("topic", "urn:a"), ("data", "1")]).status, 200);
-    assert_eq!(stream.event().data, "1");
-}
-
-#[test]
-fn listed_origins_may_read_with_credentials_and_no_others() {
-    let hub = TestHub::served(
-        "[subscribe]\nanonymous = true\n\
-         [cors]\norigins = [\"https://app.test\", \"https://*.sites.test\"]\n",
+    assert_eq!(
+        hub.publish_as(&publisher, &[("topic", "urn:a"), ("data", "1")])
+            .status,
+        200
     );
-    for origin in ["https://app.test", "https://one.sites.test"] {
-        for answer in [stream_head(&hub, origin), refused_head(&hub, origin)] {
-            assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
-            assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
-            let exposed = answer.header("access-control-expose-headers").unwrap();
-            for field in ["Mercure-Last-Event-ID", "Link", "ETag", "WWW-Authenticate"] {
-                assert!(exposed.contains(field), "{exposed}");
-            }
-            assert_eq!(answer.header("vary"), Some("Origin"));
-        }
-        let preflight = hub.request(
-            Request::new("OPTIONS", HUB_PATH)
-                .header("Origin", origin)
-                .header("Access-Control-Request-Method", "QUERY")
-                .header("Access-Control-Request-Headers", "authorization, last-event-id"),
-        );
-        assert_eq!(preflight.status, 204);
-        assert_eq!(preflight.header("access-control-allow-origin"), Some(origin));
-        assert_eq!(preflight.header("access-control-allow-credentials"), Some("true"));
-        let fields = preflight.header("access-control-allow-headers").unwrap();
-        for field in ["Authorization", "Content-Type", "Last-Event-ID", "If-None-Match"] {
-            assert!(fields.contains(field), "{fields}");
-        }
-        assert!(preflight.header("access-control-allow-methods").unwrap().contains("QUERY"));
-    }
-    for origin in [
-        "https://evil.test", "http://app.test", "https://app.test:8443", "https://app.test.evil.test",
-        "https://sites.test", "https://a.b.sites.test.evil.test", "null", "https://evilapp.test",
-    ] {
-        for answer in [stream_head(&hub, origin), refused_head(&hub, origin)] {
-            assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
-            assert_eq!(answer.header("access-control-allow-credentials"), None, "{origin}");
-            assert_eq!(answer.header("vary"), Some("Origin"));
-        }
-    }
-}
-
-#[test]
-fn a_star_lets_every_origin_read_without_credentials() {
-    let hub =
-        TestHub::served("[subscribe]\nanonymous = true\n[cors]\norigins = [\"*\"]\n");
-    for origin in ["https://anybody.test", "null"] {
-        let answer = stream_head(&hub, origin);
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-        assert_eq!(answer.header("access-control-allow-credentials"), None);
-    }
-}
-
-fn stream_head(hub: &TestHub, origin: &str) -> crate::harness::Answer {
-    let request = Request::get(&format!("{HUB_PATH}?match=urn:a")).header("Origin", origin);
-    EventStream::open(Connection::open(hub.address), &request).head
-}
-
-fn refused_head(hub: &TestHub, origin: &str) -> crate::harness::Answer {
-    let answer = hub.request(Request::get(HUB_PATH).header("Origin", origin));
-    assert_eq!(answer.status, 400);
-    answer
+    assert_eq!(stream.event().data, "1");
 }
 
 /// Returns a QUERY request with parameters in both places.
 fn query(query: &str, body: &str) -> Request {
-    Request::new("QUERY", &format!("{HUB_PATH}?{query}")).header("Content-Type", FORM).body(body)
+    Request::new("QUERY", &format!("{HUB_PATH}?{query}"))
+        .header("Content-Type", FORM)
+        .body(body)
 }
 
 /// Returns status and problem of a subscription that is refused.
 #[track_caller]
 fn refusal(hub: &TestHub, query: &str) -> (u16, String) {
-    let answer = hub.request(Request::get(&format!("{HUB_PATH}?{query}")));
+    let target = format!("{HUB_PATH}?{query}");
+    // A stream, which GET would open, has no end to wait for.
+    let status = hub.request(Request::new("HEAD", &target)).status;
+    assert_eq!(status, 400, "{query}");
+    let answer = hub.request(Request::get(&target));
     (answer.status, answer.problem())
 }

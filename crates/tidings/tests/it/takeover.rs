@@ -88,7 +88,11 @@ fn what_follows_the_request_is_not_answered() {
     let hub = TestHub::dev();
     let request = wire(&hub, &subscription());
     let garbage = (0..1000_u32).map(|number| (number % 251) as u8).collect();
-    let more = [wire(&hub, &Request::get("/health/live")), b"PRI * HTTP/2.0\r\n".to_vec(), garbage];
+    let more = [
+        wire(&hub, &Request::get("/health/live")),
+        b"PRI * HTTP/2.0\r\n".to_vec(),
+        garbage,
+    ];
     let mut streams = Vec::new();
     for more in &more {
         let mut connection = Connection::open(hub.address);
@@ -111,7 +115,10 @@ fn a_body_of_a_request_that_needs_none_is_ignored() {
     let with_length = subscription().header("Content-Length", "11");
     let chunked = subscription().header("Transfer-Encoding", "chunked");
     let mut streams = Vec::new();
-    for (request, body) in [(with_length, &b"hello world"[..]), (chunked, b"5\r\nhello\r\n0\r\n\r\n")] {
+    for (request, body) in [
+        (with_length, &b"hello world"[..]),
+        (chunked, b"5\r\nhello\r\n0\r\n\r\n"),
+    ] {
         let head = wire(&hub, &request);
         let mut connection = Connection::open(hub.address);
         connection.send(&[&head, body].concat());
@@ -131,14 +138,23 @@ fn a_connection_may_have_served_other_requests_before() {
     let hub = TestHub::dev();
     let mut connection = Connection::open(hub.address);
     assert_whole_page(&connection.request(&Request::get("/debugger/")));
-    assert_eq!(connection.request(&Request::get("/nothing/here")).status, 404);
+    assert_eq!(
+        connection.request(&Request::get("/nothing/here")).status,
+        404
+    );
     let publication = Request::post(HUB_PATH)
         .bearer(&hub.publisher_token())
         .form(&[("topic", TOPIC), ("data", "earlier")]);
     assert_eq!(connection.request(&publication).status, 200);
     let refused = connection.request(&Request::get(HUB_PATH));
-    assert_eq!((refused.status, refused.problem().as_str()), (400, "matcher-missing"));
-    assert_eq!(connection.request(&Request::new("HEAD", &target())).status, 200);
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (400, "matcher-missing")
+    );
+    assert_eq!(
+        connection.request(&Request::new("HEAD", &target())).status,
+        200
+    );
     connection.send_request(&subscription());
     all_receive(&hub, &mut [EventStream::read(connection)]);
 }
@@ -172,7 +188,10 @@ fn a_subscriber_may_say_a_little_but_not_flood() {
     drop(socket.write_all(&vec![b'x'; 100 * 1024]));
     connection.read_to_end();
     hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 1.0);
-    assert_eq!(hub.metric_for("tidings_sessions_closed_total", "flooding"), 1.0);
+    assert_eq!(
+        hub.metric_for("tidings_sessions_closed_total", "flooding"),
+        1.0
+    );
     all_receive(&hub, std::slice::from_mut(&mut quiet));
 }
 
@@ -194,7 +213,10 @@ fn what_follows_a_request_over_tls_is_not_answered() {
     // Whether by an end or by a reset: it is closed.
     drop(tls.read_to_end(&mut Vec::new()));
     hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
-    assert_eq!(hub.metric_for("tidings_sessions_closed_total", "flooding"), 1.0);
+    assert_eq!(
+        hub.metric_for("tidings_sessions_closed_total", "flooding"),
+        1.0
+    );
 }
 
 #[test]
@@ -208,30 +230,36 @@ fn close_notify_of_a_subscriber_ends_its_session() {
     tls.conn.send_close_notify();
     tls.flush().unwrap();
     hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
-    assert_eq!(hub.metric_for("tidings_sessions_closed_total", "peer_closed"), 1.0);
-    tls.read_to_end(&mut Vec::new()).expect("the hub says goodbye too");
+    assert_eq!(
+        hub.metric_for("tidings_sessions_closed_total", "peer_closed"),
+        1.0
+    );
+    tls.read_to_end(&mut Vec::new())
+        .expect("the hub says goodbye too");
 }
 
 #[test]
 fn close_notify_right_behind_the_request_ends_the_session() {
     let (hub, certificate) = serve_tls(ANONYMOUS);
     let before = hub.metric("tidings_connections");
-    let mut tls = certificate.connect(hub.address);
     let request = wire(&hub, &subscription());
-    // All in one segment: the hub may read the goodbye together with the request.
-    while tls.conn.is_handshaking() {
-        tls.conn.complete_io(&mut tls.sock).unwrap();
+    for stray in [&b""[..], b"stray bytes"] {
+        let mut tls = certificate.connect(hub.address);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).unwrap();
+        }
+        // All in one segment: the hub may read the goodbye together with the request.
+        tls.conn.writer().write_all(&[&request, stray].concat()).unwrap();
+        tls.conn.send_close_notify();
+        let mut segment = Vec::new();
+        while tls.conn.wants_write() {
+            tls.conn.write_tls(&mut segment).unwrap();
+        }
+        tls.sock.write_all(&segment).unwrap();
+        drop(tls.read_to_end(&mut Vec::new()));
+        hub.wait_for_metric("tidings_connections", |now| now == before);
+        hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
     }
-    tls.conn.writer().write_all(&request).unwrap();
-    tls.conn.send_close_notify();
-    let mut segment = Vec::new();
-    while tls.conn.wants_write() {
-        tls.conn.write_tls(&mut segment).unwrap();
-    }
-    tls.sock.write_all(&segment).unwrap();
-    drop(tls.read_to_end(&mut Vec::new()));
-    hub.wait_for_metric("tidings_connections", |connections| connections == before);
-    hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
 }
 
 #[test]
@@ -243,20 +271,39 @@ fn a_stream_over_tls_ends_with_close_notify() {
         let mut all = Vec::new();
         tls.read_to_end(&mut all).expect("close_notify, not a cut");
         let chunked = request.version == "HTTP/1.1";
-        assert_eq!(all.ends_with(b"0\r\n\r\n"), chunked, "{}", String::from_utf8_lossy(&all));
+        assert_eq!(
+            all.ends_with(b"0\r\n\r\n"),
+            chunked,
+            "{}",
+            String::from_utf8_lossy(&all)
+        );
     }
-    assert_eq!(hub.metric_for("tidings_sessions_closed_total", "lifetime"), 2.0);
+    hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
+    assert_eq!(
+        hub.metric_for("tidings_sessions_closed_total", "lifetime"),
+        2.0
+    );
 }
 
 #[test]
-fn a_page_over_tls_ends_with_close_notify_too() {
+fn other_answers_over_tls_end_with_close_notify_too() {
     let (hub, certificate) = serve_tls(ANONYMOUS);
-    let mut tls = certificate.connect(hub.address);
-    let live = Request::get("/health/live").header("Connection", "close");
-    tls.write_all(&wire(&hub, &live)).unwrap();
-    let mut all = Vec::new();
-    tls.read_to_end(&mut all).expect("close_notify, not a cut");
-    assert!(all.starts_with(b"HTTP/1.1 200"));
+    let live = Request::get("/health/live")
+        .header("Connection", "close")
+        .bytes();
+    for (request, status) in [
+        (live.as_slice(), "200"),
+        (b"no request at all\r\n\r\n", "400"),
+    ] {
+        let mut tls = certificate.connect(hub.address);
+        tls.write_all(request).unwrap();
+        let mut all = Vec::new();
+        tls.read_to_end(&mut all).expect("close_notify, not a cut");
+        assert!(
+            all.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
+            "{status}"
+        );
+    }
 }
 
 #[test]
@@ -305,7 +352,9 @@ fn all_receive(hub: &TestHub, streams: &mut [EventStream]) {
 
 fn publish_by_tls(hub: &TestHub, certificate: &Certificate, data: &str) {
     let form = [("topic", TOPIC), ("data", data)];
-    let publication = Request::post(HUB_PATH).bearer(&serving::token()).form(&form);
+    let publication = Request::post(HUB_PATH)
+        .bearer(&serving::token())
+        .form(&form);
     let answer = certificate.open(hub).request(&publication);
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
@@ -324,7 +373,11 @@ fn read_head(tls: &mut StreamOwned<ClientConnection, TcpStream>) {
         tls.read_exact(&mut byte).expect("a head");
         head.push(byte[0]);
     }
-    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
 }
 
 /// Sends each byte in a segment of its own.

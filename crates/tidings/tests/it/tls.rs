@@ -39,7 +39,9 @@ fn alpn_chooses_between_http_1_and_http_2() {
         if chosen == Some(b"h2") {
             check_speaks_http2(&mut stream);
         } else {
-            stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stream
+                .write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                .unwrap();
             let mut start = [0; 15];
             stream.read_exact(&mut start).unwrap();
             assert_eq!(&start, b"HTTP/1.1 200 OK");
@@ -61,7 +63,9 @@ fn a_renewed_certificate_is_for_new_connections_and_open_streams_stay() {
     let mut stream = subscribe(&hub, &old);
     publish(&hub, &old, "before");
     let new = Certificate::write(hub.folder());
-    wait_until("the new certificate is shown", || is_shown(&hub, &new).then_some(()));
+    wait_until("the new certificate is shown", || {
+        is_shown(&hub, &new).then_some(())
+    });
     assert!(!is_shown(&hub, &old));
     publish(&hub, &new, "after");
     assert_eq!(stream.data(2), ["before", "after"]);
@@ -92,7 +96,9 @@ fn a_bad_new_certificate_leaves_the_old_one_in_use() {
     assert!(hub.log().contains("the old one stays"), "{}", hub.log());
     // And a good one is taken as if nothing had been.
     let new = Certificate::write(hub.folder());
-    wait_until("the new certificate is shown", || is_shown(&hub, &new).then_some(()));
+    wait_until("the new certificate is shown", || {
+        is_shown(&hub, &new).then_some(())
+    });
 }
 
 #[test]
@@ -102,11 +108,18 @@ fn a_hub_does_not_start_with_a_certificate_that_cannot_be_used() {
     let config = serving::toml(Certificate::toml())
         + "[data]\ndir = \"FOLDER/data\"\n[server]\nshards = 1\n";
     let path = folder.path().join("tidings.toml");
-    fs::write(&path, config.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+    fs::write(
+        &path,
+        config.replace("FOLDER", folder.path().to_str().unwrap()),
+    )
+    .unwrap();
     let check = |expected: &str| {
         let (code, _, error) = run(&["serve", "--config", path.to_str().unwrap()], &[]);
         assert_eq!(code, 1, "{error}");
-        assert!(error.contains(expected) && error.contains(".pem"), "{error}");
+        assert!(
+            error.contains(expected) && error.contains(".pem"),
+            "{error}"
+        );
     };
     fs::write(folder.path().join("key.pem"), wrong_key()).unwrap();
     check("does not belong to the certificate");
@@ -123,7 +136,9 @@ fn subscribe(hub: &TestHub, certificate: &Certificate) -> EventStream {
 
 fn publish(hub: &TestHub, certificate: &Certificate, data: &str) -> String {
     let request = Request::post(HUB_PATH).bearer(&serving::token());
-    let answer = certificate.open(hub).request(&request.form(&[("topic", "a"), ("data", data)]));
+    let answer = certificate
+        .open(hub)
+        .request(&request.form(&[("topic", "a"), ("data", data)]));
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()
 }

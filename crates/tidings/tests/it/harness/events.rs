@@ -1,9 +1,11 @@
 //! A subscriber that reads an event stream as a browser would.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use tidings_wire::sse_decoder::{Decoded, Decoder, Event};
 
+use super::DEADLINE;
 use super::exchange::{Answer, Connection, Request};
 
 /// Bytes of the longest event in the tests.
@@ -64,12 +66,16 @@ impl EventStream {
         self.decoded.pop_front()
     }
 
-    /// Returns the next event; nothing at the end of the stream.
+    /// Returns the next event; nothing at the end of the stream. Fails at the deadline, however
+    /// many comments come until then.
+    #[track_caller]
     pub fn next_event(&mut self) -> Option<Event> {
+        let start = Instant::now();
         loop {
             if let Decoded::Event(event) = self.next_decoded()? {
                 return Some(event);
             }
+            assert!(start.elapsed() < DEADLINE, "no event came in time");
         }
     }
 

@@ -33,7 +33,9 @@ impl Certificate {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
         fs::write(folder.join("certificate.pem"), made.cert.pem()).expect("written");
         fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("written");
-        Self { der: made.cert.der().clone() }
+        Self {
+            der: made.cert.der().clone(),
+        }
     }
 
     /// Returns the part of a configuration that uses it.

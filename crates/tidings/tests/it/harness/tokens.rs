@@ -100,5 +100,8 @@ pub fn encoded(json: &Value) -> String {
 
 /// Returns the time in whole seconds of Unix time.
 pub fn now_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
 }

@@ -1,0 +1,112 @@
+"""Starts the real binary and counts checks; shared by the scripts one folder up."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("TIDINGS_BIN", str(ROOT / "target/debug/tidings"))
+PATH = "/.well-known/mercure"
+DEADLINE_SECS = 30
+
+
+class Hub:
+    """`tidings serve` with a configuration of its own; FOLDER in it is the test's folder."""
+
+    def __init__(self, toml, files=()):
+        self.folder = tempfile.TemporaryDirectory()
+        for name, content in dict(files).items():
+            pathlib.Path(self.folder.name, name).write_bytes(content)
+        toml += (
+            '\n[admin]\naddress = "127.0.0.1:0"\n[data]\ndir = "FOLDER/data"\n'
+            '[log]\nlevel = "info"\nformat = "json"\n'
+        )
+        config = pathlib.Path(self.folder.name, "tidings.toml")
+        config.write_text(toml.replace("FOLDER", self.folder.name))
+        self.process = subprocess.Popen(
+            [BINARY, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True, env={}
+        )
+        self.addresses = {}
+        self.log = []
+        ready = threading.Event()
+        threading.Thread(target=self._follow, args=(ready,), daemon=True).start()
+        if not ready.wait(DEADLINE_SECS) or self.process.poll() is not None:
+            sys.exit("the hub did not start:\n" + "".join(self.log))
+
+    def _follow(self, ready):
+        for line in self.process.stderr:
+            self.log.append(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("message") == "listening":
+                kind = "admin" if entry["admin"] else "tls" if entry["tls"] else "plain"
+                self.addresses[kind] = entry["address"]
+            elif entry.get("message") == "ready":
+                ready.set()
+        ready.set()
+
+    def port(self, kind="plain"):
+        return int(self.addresses[kind].rsplit(":", 1)[1])
+
+    def metric(self, name):
+        """Returns the value of a metric, summed over its labels."""
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", self.port("admin"), DEADLINE_SECS)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return sum(float(value) for key, value in lines if key.split("{")[0] == name)
+
+    def wait_for_metric(self, name, wanted):
+        """Waits until a metric has a value; returns whether it came to that in time."""
+        end = time.monotonic() + DEADLINE_SECS
+        while self.metric(name) != wanted:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def stop(self):
+        """Asks it to end and returns the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def terminate(self):
+        """Asks it to end."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self):
+        """Waits for the end and returns the exit code."""
+        code = self.process.wait(DEADLINE_SECS)
+        self.folder.cleanup()
+        return code
+
+
+class Checks:
+    """Counts what holds and what does not, and says what does not."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def equal(self, name, found, expected):
+        if found == expected:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}: {found!r}, not {expected!r}")
+
+    def finish(self):
+        """Prints the counts and ends the script."""
+        print(f"{self.passed} passed, {self.failed} failed")
+        sys.exit(1 if self.failed or not self.passed else 0)

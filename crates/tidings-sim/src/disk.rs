@@ -1,0 +1,236 @@
+//! The simulated disk under the history: what a crash leaves of it, and when it fails.
+//! It keeps its promises as a real one does: what a sync covered survives, the rest may not.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidings_core::position::Position;
+use tidings_core::update::{IdSource, Update};
+use tidings_history::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+
+/// How the next write ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Well.
+    #[default]
+    None,
+    /// There is no room, until the fault is mended.
+    Full,
+    /// The write fails before anything reached the disk, until the fault is mended.
+    Write,
+    /// The sync fails: whether the group survives a crash is for the seed to say.
+    Sync,
+}
+
+/// The disk; it outlives the hubs that are started on it.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    epoch: [u8; 32],
+    kept: Kept,
+    /// What is on the disk for certain; differs from `kept` after a removal that was not synced.
+    synced: Kept,
+    /// The group whose sync failed.
+    doubtful: Option<Kept>,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    updates: BTreeMap<u64, (Arc<Update>, Mark)>,
+    extent: Extent,
+}
+
+impl Disk {
+    /// Makes an empty disk whose history will have this epoch.
+    pub fn new(epoch: [u8; 32]) -> Self {
+        let kept = Kept { updates: BTreeMap::new(), extent: Extent::EMPTY };
+        let state =
+            State { epoch, synced: kept.clone(), kept, doubtful: None, fault: Fault::None };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Makes writes end as `fault` says from now on.
+    pub fn set_fault(&self, fault: Fault) {
+        self.lock().fault = fault;
+    }
+
+    /// Returns how writes end.
+    pub fn fault(&self) -> Fault {
+        self.lock().fault
+    }
+
+    /// Loses what was not synced. `keep` decides about what may or may not have reached the disk.
+    pub fn crash(&self, keep: bool) {
+        let mut state = self.lock();
+        let doubtful = state.doubtful.take();
+        state.kept = match doubtful {
+            Some(doubtful) if keep => doubtful,
+            _ if keep => state.kept.clone(),
+            _ => state.synced.clone(),
+        };
+        state.synced = state.kept.clone();
+        if state.fault == Fault::Sync {
+            state.fault = Fault::None;
+        }
+    }
+
+    /// Returns what is kept, in order.
+    pub fn updates(&self) -> Vec<Arc<Update>> {
+        self.lock().kept.updates.values().map(|(update, _)| Arc::clone(update)).collect()
+    }
+
+    /// Returns the last position that retention removed.
+    pub fn trimmed_through(&self) -> Position {
+        self.lock().kept.extent.trimmed_through
+    }
+
+    /// Returns a storage on this disk, for a hub that starts.
+    pub fn storage(&self) -> Box<dyn Storage> {
+        Box::new(SimStorage { disk: self.clone(), group: None })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct SimStorage {
+    disk: Disk,
+    group: Option<Kept>,
+}
+
+fn fault_of(fault: Fault) -> Result<(), StorageError> {
+    match fault {
+        Fault::None => Ok(()),
+        Fault::Full => Err(StorageError::Full),
+        Fault::Write => Err(StorageError::Unwritable("simulated write fault".into())),
+        Fault::Sync => Err(StorageError::SyncFailed("simulated sync fault".into())),
+    }
+}
+
+impl Storage for SimStorage {
+    fn epoch(&self) -> [u8; 32] {
+        self.disk.lock().epoch
+    }
+
+    fn extent(&self) -> Extent {
+        self.disk.lock().kept.extent
+    }
+
+    fn begin(&mut self) -> Result<(), StorageError> {
+        self.group = Some(self.disk.lock().kept.clone());
+        Ok(())
+    }
+
+    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
+        let kept = self.group.clone().unwrap_or_else(|| self.disk.lock().kept.clone());
+        Ok(first_of(&kept, id))
+    }
+
+    fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
+        let fault = self.disk.fault();
+        if fault != Fault::Sync {
+            fault_of(fault)?;
+        }
+        if let Some(group) = &mut self.group {
+            group.updates.insert(update.position.get(), (Arc::clone(update), mark));
+            group.extent.last = update.position;
+            group.extent.last_mark = mark;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), StorageError> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let mut state = self.disk.lock();
+        if state.fault == Fault::Sync {
+            state.doubtful = Some(group.clone());
+        }
+        fault_of(state.fault)?;
+        state.kept = group;
+        // One sync covers everything before it, removals too.
+        state.synced = state.kept.clone();
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<(), StorageError> {
+        self.group = None;
+        Ok(())
+    }
+
+    fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
+        Ok(self.disk.lock().kept.updates.get(&position.get()).map(|(_, mark)| *mark))
+    }
+
+    fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
+        let mut state = self.disk.lock();
+        fault_of(state.fault)?;
+        state.kept.updates = state.kept.updates.split_off(&through.next().get());
+        state.kept.extent.trimmed_through = through;
+        state.kept.extent.trimmed_bytes = mark.bytes_through;
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), StorageError> {
+        fault_of(self.disk.fault())
+    }
+
+    fn check(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::None
+    }
+
+    fn maintain(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
+        Ok(Box::new(SimReader { disk: self.disk.clone() }))
+    }
+}
+
+struct SimReader {
+    disk: Disk,
+}
+
+impl StorageReader for SimReader {
+    fn read(
+        &mut self,
+        from: Position,
+        through: Position,
+        bytes_max: u64,
+        updates: &mut Vec<Arc<Update>>,
+    ) -> Result<(), StorageError> {
+        let mut bytes = 0;
+        let state = self.disk.lock();
+        for (update, _) in state.kept.updates.range(from.get()..=through.get()).map(|(_, kept)| kept) {
+            updates.push(Arc::clone(update));
+            bytes += tidings_history::storage::update_bytes(update);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
+        Ok(first_of(&self.disk.lock().kept, id))
+    }
+}
+
+fn first_of(kept: &Kept, id: &str) -> Option<Position> {
+    let mut updates = kept.updates.values().map(|(update, _)| update);
+    updates
+        .find(|update| update.id_source == IdSource::Publisher && update.id.as_str() == id)
+        .map(|update| update.position)
+}

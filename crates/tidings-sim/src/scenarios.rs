@@ -1,0 +1,94 @@
+//! The scenarios, one file each, and what they are made of: how often which action happens.
+
+mod calm;
+mod crashes;
+mod full_disk;
+mod lagging;
+mod reconnects;
+mod retention;
+mod sync_faults;
+
+use fastrand::Rng;
+
+use crate::disk::Fault;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Somebody publishes.
+    Publish,
+    /// Somebody who is away connects.
+    Connect,
+    /// Somebody loses the connection.
+    Disconnect,
+    /// Somebody reads some of the stream.
+    Read,
+    /// The history's writer commits a group.
+    Write,
+    /// The history's reader answers.
+    Answer,
+    /// The router works.
+    Route,
+    /// The shards work.
+    Settle,
+    /// Time passes.
+    Advance,
+    /// The history looks after retention and its health.
+    Tick,
+    /// The process dies, and the next one starts.
+    Crash,
+    /// The disk's state changes.
+    Fault(Fault),
+}
+
+/// A kind of world.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// Shards of the hub.
+    pub shards: usize,
+    /// Subscribers, over all their connections.
+    pub subscribers: usize,
+    /// Actions before everything is mended.
+    pub steps: usize,
+    /// Bytes of the hub's ring of recent updates.
+    pub ring_bytes: usize,
+    /// Updates that retention leaves.
+    pub updates_max: Option<u64>,
+    /// Bytes of the longest data.
+    pub data_bytes_max: usize,
+    /// What happens, and how often in relation to the others.
+    pub actions: &'static [(Action, u32)],
+}
+
+/// All scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    calm::CALM,
+    reconnects::RECONNECTS,
+    lagging::LAGGING,
+    crashes::CRASHES,
+    full_disk::FULL_DISK,
+    sync_faults::SYNC_FAULTS,
+    retention::RETENTION,
+];
+
+impl Scenario {
+    /// Returns the scenario of this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        SCENARIOS.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Lets the dice choose what happens next.
+    pub fn choose(&self, dice: &mut Rng) -> Action {
+        let total: u32 = self.actions.iter().map(|(_, weight)| weight).sum();
+        let mut point = dice.u32(0..total.max(1));
+        for (action, weight) in self.actions {
+            if point < *weight {
+                return *action;
+            }
+            point -= weight;
+        }
+        Action::Settle
+    }
+}

@@ -1,0 +1,21 @@
+//! The process dies at any moment.
+
+use super::{Action, Scenario};
+
+/// The process dies at any moment.
+pub(super) const CRASHES: Scenario = Scenario {
+    name: "crashes",
+    shards: 2,
+    subscribers: 6,
+    steps: 800,
+    ring_bytes: 16 * 1024,
+    updates_max: None,
+    data_bytes_max: 300,
+    actions: &[
+        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
+        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Connect, 15),
+        (Action::Disconnect, 4),
+        (Action::Crash, 2),
+    ],
+};

@@ -1,0 +1,25 @@
+//! The disk is full, or refuses writes, for a while; then there is room again.
+
+use super::{Action, Scenario};
+use crate::disk::Fault;
+
+/// The disk is full, or refuses writes, for a while; then there is room again.
+pub(super) const FULL_DISK: Scenario = Scenario {
+    name: "full-disk",
+    shards: 2,
+    subscribers: 5,
+    steps: 800,
+    ring_bytes: 16 * 1024,
+    updates_max: None,
+    data_bytes_max: 300,
+    actions: &[
+        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
+        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Connect, 12),
+        (Action::Disconnect, 4),
+        (Action::Fault(Fault::Full), 2),
+        (Action::Fault(Fault::Write), 1),
+        (Action::Fault(Fault::None), 6),
+        (Action::Tick, 8),
+    ],
+};

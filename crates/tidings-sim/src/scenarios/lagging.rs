@@ -1,0 +1,21 @@
+//! Subscribers read slowly, much is published, and the ring is small: replays from the disk.
+
+use super::{Action, Scenario};
+
+/// Subscribers read slowly, much is published, and the ring is small: replays from the disk.
+pub(super) const LAGGING: Scenario = Scenario {
+    name: "lagging",
+    shards: 2,
+    subscribers: 6,
+    steps: 900,
+    ring_bytes: 4 * 1024,
+    updates_max: None,
+    data_bytes_max: 3000,
+    actions: &[
+        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
+        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Connect, 10),
+        (Action::Publish, 40),
+        (Action::Disconnect, 1),
+    ],
+};

@@ -1,0 +1,22 @@
+//! Retention is short: it overtakes those who were away or slow, and they are told.
+
+use super::{Action, Scenario};
+
+/// Retention is short: it overtakes those who were away or slow, and they are told.
+pub(super) const RETENTION: Scenario = Scenario {
+    name: "retention",
+    shards: 2,
+    subscribers: 6,
+    steps: 900,
+    ring_bytes: 4 * 1024,
+    updates_max: Some(20),
+    data_bytes_max: 400,
+    actions: &[
+        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
+        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Connect, 12),
+        (Action::Disconnect, 6),
+        (Action::Tick, 10),
+        (Action::Crash, 1),
+    ],
+};

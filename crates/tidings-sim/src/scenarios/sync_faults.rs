@@ -1,0 +1,23 @@
+//! Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
+
+use super::{Action, Scenario};
+use crate::disk::Fault;
+
+/// Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
+pub(super) const SYNC_FAULTS: Scenario = Scenario {
+    name: "sync-faults",
+    shards: 2,
+    subscribers: 5,
+    steps: 800,
+    ring_bytes: 16 * 1024,
+    updates_max: None,
+    data_bytes_max: 300,
+    actions: &[
+        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
+        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Connect, 12),
+        (Action::Disconnect, 3),
+        (Action::Fault(Fault::Sync), 1),
+        (Action::Crash, 1),
+    ],
+};

@@ -1,0 +1,226 @@
+//! A simulated subscriber: reads as fast as the seed says, loses its connection, comes back with its
+//! last event id, and checks what it receives against the truth.
+
+use tidings::lab::{Read, Stream};
+use tidings_core::position::Position;
+use tidings_wire::sse_decoder::{Decoded, Decoder};
+use tokio::sync::oneshot;
+
+use crate::disk::Disk;
+use crate::truth::{Interest, Truth, number_of};
+
+/// Bytes of the longest event.
+const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// One subscriber over all its connections.
+#[derive(Debug)]
+pub struct Subscriber {
+    /// What it is to receive.
+    pub interest: Interest,
+    connection: Connection,
+    /// The id that it would send when it comes back.
+    last_event_id: Option<String>,
+    /// Everything up to here it has, or need not have.
+    through: Position,
+    /// After a start without a cursor, until something came: what came after this may come too,
+    /// since the hub joined it at some moment between its request and its answer.
+    may_come_after: Option<Position>,
+    /// Events received over all connections.
+    pub received: u64,
+    /// Gaps that it was told of.
+    pub gaps: u64,
+    /// Whether nothing has come since it was told of a gap.
+    after_gap: bool,
+}
+
+enum Connection {
+    Away,
+    Opening { stream: oneshot::Receiver<Stream>, asked: Option<String>, from: Position },
+    Open { stream: Stream, decoder: Decoder },
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Away => "away",
+            Self::Opening { .. } => "opening",
+            Self::Open { .. } => "open",
+        })
+    }
+}
+
+impl Subscriber {
+    /// Makes a subscriber that was never connected.
+    pub fn new(interest: Interest) -> Self {
+        Self {
+            interest,
+            connection: Connection::Away,
+            last_event_id: None,
+            through: Position::ZERO,
+            may_come_after: None,
+            received: 0,
+            gaps: 0,
+            after_gap: false,
+        }
+    }
+
+    /// Returns whether it has no connection.
+    pub fn is_away(&self) -> bool {
+        matches!(self.connection, Connection::Away)
+    }
+
+    /// Returns whether its stream is open.
+    pub fn is_open(&self) -> bool {
+        matches!(self.connection, Connection::Open { .. })
+    }
+
+    /// Returns the cursor that it sends when it comes back.
+    pub fn cursor(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    /// Starts to connect; `last` is where the history stands when it asks.
+    pub fn connect(&mut self, stream: oneshot::Receiver<Stream>, last: Position) {
+        let asked = self.last_event_id.clone();
+        self.connection = Connection::Opening { stream, asked, from: last };
+    }
+
+    /// Loses the connection.
+    pub fn disconnect(&mut self) {
+        self.connection = Connection::Away;
+    }
+
+    /// Takes its stream if the hub has opened it; `last` is where the history stands.
+    ///
+    /// # Errors
+    ///
+    /// The hub's answer to the cursor is wrong.
+    pub fn poll_open(&mut self, last: Position, truth: &Truth) -> Result<(), String> {
+        let Connection::Opening { stream, asked, from } = &mut self.connection else {
+            return Ok(());
+        };
+        let stream = match stream.try_recv() {
+            Ok(stream) => stream,
+            Err(oneshot::error::TryRecvError::Empty) => return Ok(()),
+            Err(oneshot::error::TryRecvError::Closed) => {
+                self.connection = Connection::Away;
+                return Ok(());
+            }
+        };
+        match (asked.as_deref(), stream.answered.as_deref()) {
+            // What is committed from now on must come; what came since it asked may.
+            (None, None) => {
+                self.may_come_after = Some(*from);
+                self.through = last;
+            }
+            (Some(asked), Some(answered)) if asked == answered => {
+                self.may_come_after = None;
+                let at = truth.update(asked).map(|update| update.position);
+                if at.is_some_and(|at| at != self.through && at > self.through) {
+                    return Err(format!("{asked} was accepted as a cursor but never received"));
+                }
+            }
+            (Some(_), Some("earliest")) => {
+                self.gaps += 1;
+                self.after_gap = true;
+                self.may_come_after = None;
+                self.through = Position::ZERO;
+            }
+            (asked, answered) => return Err(format!("asked after {asked:?}, answered {answered:?}")),
+        }
+        let last_event_id = self.last_event_id.clone().unwrap_or_default();
+        let decoder = Decoder::new(EVENT_BYTES_MAX, &last_event_id);
+        self.connection = Connection::Open { stream, decoder };
+        Ok(())
+    }
+
+    /// Reads up to `pieces_max` pieces of its stream and checks them.
+    ///
+    /// # Errors
+    ///
+    /// The invariant that is broken, and how.
+    pub fn read(&mut self, pieces_max: usize, truth: &Truth, disk: &Disk) -> Result<(), String> {
+        for _ in 0..pieces_max {
+            let Connection::Open { stream, decoder } = &mut self.connection else { return Ok(()) };
+            let mut decoded = Vec::new();
+            match stream.read() {
+                Read::Nothing => return Ok(()),
+                Read::End => {
+                    self.connection = Connection::Away;
+                    return Ok(());
+                }
+                Read::Bytes(bytes) => {
+                    decoder.push(&bytes, &mut decoded).map_err(|error| error.to_string())?;
+                }
+            }
+            for decoded in decoded {
+                if let Decoded::Event(event) = decoded {
+                    self.on_event(&event.last_event_id, &event.data, truth, disk)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, id: &str, data: &str, truth: &Truth, disk: &Disk) -> Result<(), String> {
+        let Some(update) = truth.update(id) else {
+            return Err(format!("received {id} ({data:?}), which is not in the history (invariant 3)"));
+        };
+        if *update.data != *data {
+            return Err(format!("{id} came with {data:?} instead of {:?}", update.data));
+        }
+        if !self.interest.may_read(update) {
+            return Err(format!("number {:?} is private and not granted (invariant 5)", number_of(data)));
+        }
+        if !self.interest.concerns(update) {
+            return Err(format!("number {:?} was not asked for", number_of(data)));
+        }
+        let position = update.position;
+        if let Some(after) = self.may_come_after.take()
+            && position > after
+            && position <= self.through
+        {
+            self.through = Position::new(position.get().saturating_sub(1));
+        }
+        if position <= self.through && self.through != Position::ZERO {
+            return Err(format!("{position:?} came after {:?} (invariant 4: once, in order)", self.through));
+        }
+        self.check_no_hole(position, truth, disk)?;
+        self.after_gap = false;
+        self.through = position;
+        self.last_event_id = Some(id.to_owned());
+        self.received += 1;
+        Ok(())
+    }
+
+    /// Checks that nothing between what it has and `position` was for it too. After a gap that it
+    /// was told of, only what is still kept counts.
+    fn check_no_hole(&self, position: Position, truth: &Truth, disk: &Disk) -> Result<(), String> {
+        let trimmed = disk.trimmed_through();
+        let missed = truth.between(self.through, position).find(|update| {
+            let excused = self.after_gap && update.position <= trimmed;
+            !excused && self.interest.concerns(update)
+        });
+        match missed {
+            None => Ok(()),
+            Some(missed) => Err(format!(
+                "{position:?} came, but {:?} (number {:?}) did not (invariant 4: no hole)",
+                missed.position,
+                number_of(&missed.data)
+            )),
+        }
+    }
+
+    /// Checks at the end, when all faults are mended and all is quiet, that nothing is missing.
+    ///
+    /// # Errors
+    ///
+    /// What did not come.
+    pub fn check_complete(&self, truth: &Truth, disk: &Disk) -> Result<(), String> {
+        if !self.is_open() {
+            return Err("its connection is not open although all faults are mended".to_owned());
+        }
+        let end = Position::new(u64::MAX);
+        self.check_no_hole(end, truth, disk)
+    }
+}

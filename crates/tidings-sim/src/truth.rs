@@ -1,0 +1,144 @@
+//! What is true, kept apart from the hub: which updates were acknowledged, which are on the disk,
+//! and, by a matcher simpler than the hub's, who is to receive what.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use tidings_core::position::Position;
+use tidings_core::update::{Update, Visibility};
+
+/// What a simulated subscriber asks for and may read.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    /// Topics by name, or everything below a folder (`/t/` for the pattern `/t/:id`).
+    pub wanted: Wanted,
+    /// The folder of private updates that its token grants, if it has one.
+    pub granted: Option<String>,
+}
+
+/// The two kinds of matchers in the simulation.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// One topic.
+    Exact(String),
+    /// Every topic right below a folder.
+    Below(String),
+}
+
+impl Interest {
+    /// Returns whether `update` is for this subscriber.
+    pub fn concerns(&self, update: &Update) -> bool {
+        let wanted = update.topics.iter().any(|topic| match &self.wanted {
+            Wanted::Exact(name) => topic.as_str() == name,
+            Wanted::Below(folder) => is_below(topic.as_str(), folder),
+        });
+        wanted && self.may_read(update)
+    }
+
+    /// Returns whether `update` may be read at all.
+    pub fn may_read(&self, update: &Update) -> bool {
+        let granted = |folder: &String| {
+            update.topics.iter().any(|topic| is_below(topic.as_str(), folder))
+        };
+        update.visibility == Visibility::Public || self.granted.as_ref().is_some_and(granted)
+    }
+}
+
+fn is_below(topic: &str, folder: &str) -> bool {
+    topic.strip_prefix(folder).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+}
+
+/// Everything that was ever committed, by event id, across crashes.
+#[derive(Debug, Default)]
+pub struct Truth {
+    by_id: HashMap<String, Arc<Update>>,
+    by_position: BTreeMap<u64, Arc<Update>>,
+    acknowledged: Vec<(String, u64)>,
+}
+
+impl Truth {
+    /// Takes note of what is on the disk.
+    pub fn on_disk(&mut self, updates: &[Arc<Update>]) {
+        for update in updates.iter().rev() {
+            if self.by_id.contains_key(update.id.as_str()) {
+                break;
+            }
+            self.by_id.insert(update.id.as_str().to_owned(), Arc::clone(update));
+            self.by_position.insert(update.position.get(), Arc::clone(update));
+        }
+    }
+
+    /// Forgets what a crash undid, so that its place can be given to another update.
+    pub fn on_crash(&mut self, updates: &[Arc<Update>], trimmed: Position) {
+        let last = updates.last().map_or(trimmed, |update| update.position);
+        self.by_id.retain(|_, update| update.position <= last);
+        self.by_position.retain(|position, _| *position <= last.get());
+    }
+
+    /// Takes note of an acknowledgement: the id, and the number in the update's data.
+    pub fn on_acknowledged(&mut self, id: String, number: u64) {
+        self.acknowledged.push((id, number));
+    }
+
+    /// Returns everything that was committed between two positions, both left out, whether it is
+    /// still kept or not.
+    pub fn between(&self, after: Position, before: Position) -> impl Iterator<Item = &Arc<Update>> {
+        let range = (Bound::Excluded(after.get()), Bound::Excluded(before.get().max(after.get() + 1)));
+        self.by_position.range(range).map(|(_, update)| update)
+    }
+
+    /// Returns the update with this id.
+    pub fn update(&self, id: &str) -> Option<&Arc<Update>> {
+        self.by_id.get(id)
+    }
+
+    /// Checks that everything acknowledged is kept, unless retention removed it (invariant 3).
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub fn check_acknowledged(
+        &self,
+        updates: &[Arc<Update>],
+        trimmed: Position,
+    ) -> Result<(), String> {
+        let kept: HashMap<&str, &Update> =
+            updates.iter().map(|update| (update.id.as_str(), update.as_ref())).collect();
+        for (id, number) in &self.acknowledged {
+            let was = self.by_id.get(id);
+            if was.is_some_and(|update| update.position <= trimmed) {
+                continue;
+            }
+            match kept.get(id.as_str()) {
+                Some(update) if number_of(&update.data) == Some(*number) => {}
+                Some(update) => {
+                    return Err(format!("{id} was acknowledged as number {number}, kept is {:?}", update.data));
+                }
+                None => return Err(format!("{id}, number {number}, was acknowledged and is not kept")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that positions are dense (invariant 4).
+    ///
+    /// # Errors
+    ///
+    /// Where a hole is.
+    pub fn check_dense(updates: &[Arc<Update>]) -> Result<(), String> {
+        for pair in updates.windows(2) {
+            if let [one, next] = pair
+                && next.position != one.position.next()
+            {
+                return Err(format!("{:?} is followed by {:?}", one.position, next.position));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number that a simulated publisher puts in front of its data.
+pub fn number_of(data: &str) -> Option<u64> {
+    data.split(' ').next()?.parse().ok()
+}

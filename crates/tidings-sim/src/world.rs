@@ -1,0 +1,388 @@
+//! One simulated run: a hub, its disk, publishers and subscribers, and the dice that decide what
+//! happens next. The same scenario and seed give the same log, line by line.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use tidings::lab::{Lab, Options, Published};
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_history::{Health, Retention};
+use tidings_wire::publish_form::PublishForm;
+use tokio::runtime::Builder;
+
+use crate::disk::{Disk, Fault};
+use crate::scenarios::{Action, Scenario};
+use crate::subscriber::Subscriber;
+use crate::truth::{Interest, Truth, Wanted};
+
+/// Folders of topics; each has this many topics.
+const FOLDERS: [&str; 3] = ["/news/", "/chat/", "/secret/"];
+const TOPICS_PER_FOLDER: usize = 3;
+/// When the simulated world begins, in milliseconds of Unix time.
+const EPOCH_MS: u64 = 1_800_000_000_000;
+/// Rounds after the last fault in which everything must come right.
+const HEALING_ROUNDS: usize = 400;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened, a line for each step.
+    pub log: Vec<String>,
+    /// The invariant that was broken, if one was.
+    pub broken: Option<String>,
+}
+
+/// Runs a scenario with a seed.
+pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
+    let mut world = World::new(scenario, seed);
+    let result = world.live().and_then(|()| world.heal());
+    if let Err(broken) = &result {
+        world.note(format!("BROKEN {broken}"));
+    }
+    Outcome { log: world.log, broken: result.err() }
+}
+
+struct World<'a> {
+    scenario: &'a Scenario,
+    dice: Rng,
+    disk: Disk,
+    lab: Option<Lab>,
+    truth: Truth,
+    subscribers: Vec<Subscriber>,
+    waiting: Vec<(u64, Published)>,
+    number: u64,
+    elapsed: Duration,
+    log: Vec<String>,
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let mut dice = Rng::with_seed(seed);
+        let mut epoch = [0; 32];
+        dice.fill(&mut epoch);
+        let subscribers = (0..scenario.subscribers).map(|_| Subscriber::new(interest(&mut dice)));
+        let subscribers = subscribers.collect();
+        let mut world = Self {
+            scenario,
+            dice,
+            disk: Disk::new(epoch),
+            lab: None,
+            truth: Truth::default(),
+            subscribers,
+            waiting: Vec::new(),
+            number: 0,
+            elapsed: Duration::ZERO,
+            log: Vec::new(),
+        };
+        world.start();
+        world
+    }
+
+    fn note(&mut self, line: String) {
+        self.log.push(format!("{:>8} {line}", self.elapsed.as_millis()));
+    }
+
+    fn now_ms(&self) -> u64 {
+        EPOCH_MS + u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn start(&mut self) {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_time().start_paused(true);
+        #[expect(clippy::expect_used, reason = "a simulation without a runtime is over")]
+        let runtime = tidings::lab::runtime(&mut builder).expect("a runtime");
+        let options = Options {
+            shards: self.scenario.shards,
+            ring_bytes: self.scenario.ring_bytes,
+            retention: Retention {
+                age_max: None,
+                updates_max: self.scenario.updates_max,
+                bytes_max: None,
+            },
+            keep_alive: Duration::from_secs(15),
+            stall: Duration::from_secs(60),
+        };
+        #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
+        let lab = Lab::start(runtime, self.disk.storage(), &options).expect("a hub");
+        self.note(format!("start {:?}", lab.bounds()));
+        self.lab = Some(lab);
+    }
+
+    fn lab(&mut self) -> &mut Lab {
+        #[expect(clippy::expect_used, reason = "a crash starts the next hub at once")]
+        self.lab.as_mut().expect("a hub runs")
+    }
+
+    fn live(&mut self) -> Result<(), String> {
+        for _ in 0..self.scenario.steps {
+            let action = self.scenario.choose(&mut self.dice);
+            self.step(action)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Publish => self.publish(),
+            Action::Connect => self.connect(),
+            Action::Disconnect => self.disconnect(),
+            Action::Read => return self.read(),
+            Action::Write => {
+                let updates_max = self.dice.usize(1..20);
+                self.write(updates_max)?;
+            }
+            Action::Answer => {
+                self.lab().read();
+            }
+            Action::Route => {
+                let commands_max = self.dice.usize(0..10);
+                self.lab().route(commands_max);
+            }
+            Action::Settle => self.lab().settle(),
+            Action::Advance => {
+                let by = Duration::from_millis(self.dice.u64(1..2000));
+                self.advance(by);
+            }
+            Action::Tick => {
+                let now_ms = self.now_ms();
+                self.lab().tick(now_ms);
+            }
+            Action::Crash => return self.crash(),
+            Action::Fault(fault) => {
+                self.note(format!("disk {fault:?}"));
+                self.disk.set_fault(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        self.number += 1;
+        let number = self.number;
+        let folder = self.dice.choice(FOLDERS).unwrap_or(FOLDERS[0]);
+        let mut topics = vec![topic(folder, &mut self.dice)];
+        if self.dice.u8(0..8) == 0 {
+            let folder = self.dice.choice(FOLDERS).unwrap_or(FOLDERS[0]);
+            topics.push(topic(folder, &mut self.dice));
+        }
+        let length = self.dice.usize(0..self.scenario.data_bytes_max);
+        let form = PublishForm {
+            topics,
+            data: Some(format!("{number} {}", "x".repeat(length))),
+            private: folder == FOLDERS[2] || self.dice.u8(0..6) == 0,
+            id: (self.dice.u8(0..4) == 0).then(|| format!("own-{number}")),
+            event_type: None,
+            retry: None,
+        };
+        self.note(format!("publish {number} {:?} private={}", form.topics, form.private));
+        let answer = self.lab().publish(form);
+        self.waiting.push((number, answer));
+    }
+
+    fn write(&mut self, updates_max: usize) -> Result<(), String> {
+        let now_ms = self.now_ms();
+        if self.lab().write(updates_max, now_ms) {
+            let last = self.lab().bounds().last;
+            self.note(format!("committed through {last:?}"));
+        }
+        self.on_disk();
+        if let Health::Poisoned { .. } = self.lab().health() {
+            // The server ends its process then; what it answered before may still go out.
+            self.lab().settle();
+            return self.crash();
+        }
+        Ok(())
+    }
+
+    fn on_disk(&mut self) {
+        let updates = self.disk.updates();
+        self.truth.on_disk(&updates);
+        let mut acknowledged = Vec::new();
+        self.waiting.retain_mut(|(number, answer)| match answer.try_recv() {
+            Ok(result) => {
+                acknowledged.push((*number, result));
+                false
+            }
+            Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
+            Err(tokio::sync::oneshot::error::TryRecvError::Closed) => false,
+        });
+        for (number, result) in acknowledged {
+            match result {
+                Ok(id) => {
+                    self.note(format!("acknowledged {number}"));
+                    self.truth.on_acknowledged(id, number);
+                }
+                Err(error) => self.note(format!("refused {number}: {error}")),
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        let Some(index) = self.pick(Subscriber::is_away) else { return };
+        self.connect_one(index);
+    }
+
+    fn connect_one(&mut self, index: usize) {
+        let shard = self.dice.usize(0..self.scenario.shards);
+        let Some(subscriber) = self.subscribers.get_mut(index) else { return };
+        let Some(lab) = self.lab.as_mut() else { return };
+        let pattern = match &subscriber.interest.wanted {
+            Wanted::Exact(topic) => (MatcherType::Exact, topic.clone()),
+            Wanted::Below(folder) => (MatcherType::UrlPattern, format!("{folder}:topic")),
+        };
+        let grants = subscriber.interest.granted.as_deref().map(|folder| grants(folder, lab.hub()));
+        let stream =
+            lab.subscribe(shard, &[(pattern.0, pattern.1.as_str())], subscriber.cursor(), grants);
+        let line = format!("subscriber {index} connects after {:?}", subscriber.cursor());
+        subscriber.connect(stream, lab.bounds().last);
+        self.note(line);
+    }
+
+    fn disconnect(&mut self) {
+        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else { return };
+        if let Some(subscriber) = self.subscribers.get_mut(index) {
+            subscriber.disconnect();
+        }
+        self.note(format!("subscriber {index} loses its connection"));
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else { return Ok(()) };
+        let pieces_max = self.dice.usize(1..6);
+        self.read_one(index, pieces_max)
+    }
+
+    fn read_one(&mut self, index: usize, pieces_max: usize) -> Result<(), String> {
+        self.on_disk();
+        let last = self.lab().bounds().last;
+        let Some(subscriber) = self.subscribers.get_mut(index) else { return Ok(()) };
+        let before = subscriber.received;
+        subscriber
+            .poll_open(last, &self.truth)
+            .and_then(|()| subscriber.read(pieces_max, &self.truth, &self.disk))
+            .map_err(|broken| format!("subscriber {index} ({:?}): {broken}", subscriber.interest))?;
+        let received = subscriber.received - before;
+        if received > 0 {
+            self.note(format!("subscriber {index} receives {received}"));
+        }
+        Ok(())
+    }
+
+    fn pick(&mut self, like: impl Fn(&Subscriber) -> bool) -> Option<usize> {
+        let indexes: Vec<usize> =
+            (0..self.subscribers.len()).filter(|&index| self.subscribers.get(index).is_some_and(&like)).collect();
+        self.dice.choice(indexes)
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.elapsed += by;
+        self.lab().block_on(tokio::time::advance(by));
+    }
+
+    fn crash(&mut self) -> Result<(), String> {
+        self.on_disk();
+        self.lab = None;
+        let keep = self.dice.bool();
+        self.disk.crash(keep);
+        let (updates, trimmed) = (self.disk.updates(), self.disk.trimmed_through());
+        self.note(format!("crash, {} updates are left", updates.len()));
+        self.truth.check_acknowledged(&updates, trimmed)?;
+        Truth::check_dense(&updates)?;
+        self.truth.on_crash(&updates, trimmed);
+        self.truth.on_disk(&updates);
+        self.waiting.clear();
+        for subscriber in &mut self.subscribers {
+            subscriber.disconnect();
+        }
+        self.start();
+        Ok(())
+    }
+
+    /// Mends everything, lets all come right, and checks that it did.
+    fn heal(&mut self) -> Result<(), String> {
+        self.disk.set_fault(Fault::None);
+        self.note("heal".to_owned());
+        for _ in 0..HEALING_ROUNDS {
+            self.step(Action::Tick)?;
+            self.write(1000)?;
+            self.lab().route(1000);
+            self.lab().settle();
+            self.lab().read();
+            self.lab().settle();
+            for index in 0..self.subscribers.len() {
+                if self.subscribers.get(index).is_some_and(Subscriber::is_away) {
+                    self.connect_one(index);
+                }
+                self.read_one(index, 1000)?;
+            }
+            self.advance(Duration::from_millis(100));
+        }
+        let updates = self.disk.updates();
+        self.truth.check_acknowledged(&updates, self.disk.trimmed_through())?;
+        Truth::check_dense(&updates)?;
+        for (index, subscriber) in self.subscribers.iter().enumerate() {
+            subscriber
+                .check_complete(&self.truth, &self.disk)
+                .map_err(|broken| format!("subscriber {index} ({:?}): {broken}", subscriber.interest))?;
+        }
+        self.check_bounds()?;
+        self.leave()
+    }
+
+    /// Checks that memory stays within what was configured (invariants 6 and 7).
+    fn check_bounds(&mut self) -> Result<(), String> {
+        let bound = self.scenario.ring_bytes;
+        let kept = self.lab().ring_bytes();
+        if kept > bound + self.scenario.data_bytes_max * 2 + 1024 {
+            return Err(format!("the ring holds {kept} bytes, more than {bound} (invariant 7)"));
+        }
+        Ok(())
+    }
+
+    /// Lets everybody leave, and checks that nothing of them stays (invariant 8).
+    fn leave(&mut self) -> Result<(), String> {
+        let (sessions, open) = (self.lab().sessions(), self.subscribers.len());
+        if sessions != open {
+            return Err(format!("{sessions} sessions for {open} connections (invariant 8)"));
+        }
+        self.subscribers.clear();
+        for _ in 0..8 {
+            self.lab().settle();
+            self.advance(Duration::from_secs(1));
+            self.lab().settle();
+            self.lab().route(1000);
+        }
+        let (sessions, matchers) = (self.lab().sessions(), self.lab().matchers());
+        if sessions != 0 || matchers != 0 {
+            return Err(format!(
+                "{sessions} sessions and {matchers} matchers stayed after all left (invariant 8)"
+            ));
+        }
+        self.note("all left".to_owned());
+        Ok(())
+    }
+}
+
+fn topic(folder: &str, dice: &mut Rng) -> String {
+    format!("{folder}{}", dice.usize(0..TOPICS_PER_FOLDER))
+}
+
+fn interest(dice: &mut Rng) -> Interest {
+    let folder = dice.choice(FOLDERS).unwrap_or(FOLDERS[0]);
+    let wanted = match dice.bool() {
+        true => Wanted::Exact(topic(folder, dice)),
+        false => Wanted::Below(folder.to_owned()),
+    };
+    let granted = dice.bool().then(|| dice.choice(FOLDERS).unwrap_or(FOLDERS[0]).to_owned());
+    Interest { wanted, granted }
+}
+
+fn grants(folder: &str, hub: &HubUrl) -> std::sync::Arc<Grants> {
+    let matcher = Matcher::parse(MatcherType::UrlPattern, &format!("{folder}:topic"), hub);
+    #[expect(clippy::expect_used, reason = "a fixed pattern and one grant")]
+    let grants = Grants::new(Vec::new(), vec![matcher.expect("a pattern")], Vec::new()).expect("grants");
+    std::sync::Arc::new(grants)
+}
+

@@ -1,0 +1,67 @@
+//! Seeds of every scenario, the same log from the same seed, and hubs with a skipped rule that the
+//! checkers must notice (`--features sabotage`). `RUN_SLOW_TESTS=1` tries 2,000 seeds of each.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends at the first thing that is not as expected")]
+
+#[cfg(feature = "sabotage")]
+mod sabotage;
+
+use tidings_sim::{SCENARIOS, Scenario, run};
+
+fn seeds() -> u64 {
+    if std::env::var_os("RUN_SLOW_TESTS").is_some() { 2000 } else { 25 }
+}
+
+#[track_caller]
+fn check(name: &str) {
+    let scenario = Scenario::by_name(name).expect("a scenario");
+    for seed in 0..seeds() {
+        if let Some(broken) = run(scenario, seed).broken {
+            panic!("{name}, seed {seed}: {broken}\ncargo xtask sim {name} --seed {seed} --log");
+        }
+    }
+}
+
+#[test]
+fn calm() {
+    check("calm");
+}
+
+#[test]
+fn reconnects() {
+    check("reconnects");
+}
+
+#[test]
+fn lagging() {
+    check("lagging");
+}
+
+#[test]
+fn crashes() {
+    check("crashes");
+}
+
+#[test]
+fn full_disk() {
+    check("full-disk");
+}
+
+#[test]
+fn sync_faults() {
+    check("sync-faults");
+}
+
+#[test]
+fn retention() {
+    check("retention");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    for scenario in SCENARIOS {
+        let (one, other) = (run(scenario, 7), run(scenario, 7));
+        assert_eq!(one.log, other.log, "{}", scenario.name);
+        assert!(one.log.len() > 100, "{} does too little", scenario.name);
+    }
+}

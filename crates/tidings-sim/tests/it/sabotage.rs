@@ -1,0 +1,57 @@
+//! Each rule that is skipped must be noticed, in some scenario, by the checker for it.
+
+use tidings_history::sabotage::{Rule, skip};
+use tidings_sim::{Scenario, run};
+
+/// Seeds within which a skipped rule must show.
+const SEEDS: u64 = 100;
+
+#[track_caller]
+fn check(rule: Rule, scenario: &str, expected: &str) {
+    let scenario = Scenario::by_name(scenario).expect("a scenario");
+    skip(Some(rule));
+    let noticed = (0..SEEDS).find_map(|seed| run(scenario, seed).broken);
+    skip(None);
+    let noticed = noticed.unwrap_or_else(|| panic!("{rule:?} was skipped and nobody noticed"));
+    assert!(noticed.contains(expected), "{rule:?}: {noticed}");
+}
+
+#[test]
+fn an_answer_before_the_commit_is_noticed() {
+    check(Rule::AnswerAfterCommit, "sync-faults", "was acknowledged and is not kept");
+}
+
+#[test]
+fn becoming_live_in_two_steps_is_noticed() {
+    check(Rule::LiveInOneStep, "reconnects", "no hole");
+}
+
+#[test]
+fn not_reading_again_what_a_full_socket_refused_is_noticed() {
+    check(Rule::ReadAgainAfterLag, "lagging", "no hole");
+}
+
+#[test]
+fn sending_what_a_replay_covers_is_noticed() {
+    check(Rule::NothingTwice, "lagging", "once, in order");
+}
+
+#[test]
+fn an_untold_gap_is_noticed() {
+    check(Rule::TellOfGaps, "retention", "no hole");
+}
+
+#[test]
+fn a_replay_that_does_not_ask_the_grants_is_noticed() {
+    check(Rule::AskGrantsOnReplay, "reconnects", "invariant 5");
+}
+
+#[test]
+fn an_unbounded_ring_is_noticed() {
+    check(Rule::BoundTheRing, "lagging", "invariant 7");
+}
+
+#[test]
+fn matchers_that_stay_are_noticed() {
+    check(Rule::GiveMatchersBack, "reconnects", "invariant 8");
+}

@@ -1,0 +1,403 @@
+//! `tidings bench …`: arguments for the load generator, and its report on the standard output.
+//!
+//! What is measured and how is in the crate `tidings-load`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidings_load::report::Report;
+use tidings_load::{floor, idle, publish, resume, sse, target};
+
+use super::dev_folder::{DEFAULT_DATA, DevFolder};
+use super::{Usage, print};
+use crate::config::check::without_line_break;
+
+/// Measure a hub: speed, delay, CPU time and memory
+///
+/// Run it on another core than the hub (`taskset -c 1 tidings bench …`). With --pid, CPU time and
+/// memory are read from the hub's process, and a bare send() loop on its core is measured as the
+/// yardstick. It refuses to report when it was itself the limit.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Sse(Sse),
+    Publish(Publish),
+    Idle(Idle),
+    Resume(Resume),
+    Floor(Floor),
+}
+
+/// Publish to many subscribers and check what each receives
+#[derive(Debug, clap::Args)]
+pub struct Sse {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// Connections, each with one topic
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    subscribers: usize,
+
+    /// Topics, which connections and updates take in turn
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    topics: usize,
+
+    /// Updates in all, besides those of the warm-up
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    updates: u32,
+
+    /// Updates per second, whatever the hub does
+    #[arg(long, value_name = "N", conflicts_with = "lockstep")]
+    rate: Option<f64>,
+
+    /// Publish the next when all subscribers have the one before; so it is without --rate
+    #[arg(long)]
+    lockstep: bool,
+
+    /// Updates published at the same time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    burst: u32,
+
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+
+    /// Connections that publish [default: as many as a burst has updates, with --rate at least 8]
+    #[arg(long, value_name = "N")]
+    publishers: Option<usize>,
+
+    /// Seconds to wait for missing updates after nothing more arrived
+    #[arg(long, value_name = "SECS", default_value_t = 10)]
+    settle: u64,
+
+    /// Do not measure the bare send() loop
+    #[arg(long)]
+    no_floor: bool,
+}
+
+/// Publish and wait for acknowledgements
+#[derive(Debug, clap::Args)]
+pub struct Publish {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// Publishers, each with one update in flight
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    publishers: usize,
+
+    /// Topics, taken in turn
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    topics: usize,
+
+    /// Updates in all
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    updates: u64,
+
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+
+    /// Where the hub shows its metrics, for the number of syncs
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
+}
+
+/// Hold connections that receive nothing, and read the hub's memory and CPU time
+#[derive(Debug, clap::Args)]
+pub struct Idle {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// Connections, each with a topic of its own
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    subscribers: usize,
+
+    /// Seconds to wait before memory is read
+    #[arg(long, value_name = "SECS", default_value_t = 3)]
+    settle: u64,
+
+    /// Seconds for which the CPU time is watched
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    window: u64,
+}
+
+/// Fill the history, then come back from anywhere in it
+#[derive(Debug, clap::Args)]
+pub struct Resume {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// Updates to publish first
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    events: u64,
+
+    /// Cursors to come back from, spread over the history
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    cursors: u64,
+
+    /// Subscribers that reconnect at once
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    subscribers: usize,
+
+    /// Updates that each of them missed
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    missed: u64,
+
+    /// Updates that one slow reader missed; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    slow_missed: u64,
+
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+
+    /// Where the hub shows its metrics, for the pages read
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
+}
+
+/// Measure a bare send() loop, without a hub
+#[derive(Debug, clap::Args)]
+pub struct Floor {
+    #[command(flatten)]
+    output: Output,
+
+    /// Sockets to send to
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    sockets: usize,
+
+    /// Bytes of one send
+    #[arg(long, value_name = "N", default_value_t = 184)]
+    bytes: usize,
+
+    /// Sweeps over all sockets
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    rounds: u32,
+
+    /// Sweeps per second; without it each begins when the one before has arrived
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+
+    /// Processor of the sender; the reader stays where this process is
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    sender: usize,
+}
+
+/// Which hub.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Hub")]
+#[group(skip)]
+pub struct Target {
+    /// The hub's URL. Without it, the hub that `tidings dev` started last
+    #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
+    hub: Option<String>,
+
+    /// Access token of the publishers
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "TIDINGS_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+
+    /// File with the access token of the publishers
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+
+    /// Access token of the subscribers; without it they are anonymous
+    #[arg(long, value_name = "TOKEN")]
+    subscriber_token: Option<String>,
+
+    /// The hub's process, for its CPU time and memory
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+
+    /// Local addresses to connect from: 127.0.0.1 and the following
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    source_addresses: u8,
+
+    /// PEM file with the authorities to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// Data folder of `tidings dev`, where its hub and tokens are found
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    dev_data: PathBuf,
+}
+
+/// In which form figures are printed.
+#[derive(Debug, clap::Args)]
+pub struct Output {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    let (report, output) = match command {
+        Command::Sse(arguments) => (sse::run(&arguments.options()?)?, &arguments.output),
+        Command::Publish(arguments) => (publish::run(&arguments.options()?)?, &arguments.output),
+        Command::Idle(arguments) => (idle::run(&arguments.options()?)?, &arguments.output),
+        Command::Resume(arguments) => (resume::run(&arguments.options()?)?, &arguments.output),
+        Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
+    };
+    let text = match output.json {
+        true => format!("{}\n", report.to_json()),
+        false => report.to_table(),
+    };
+    print::output(&text)?;
+    verdict(&report)
+}
+
+/// Fails if updates were lost or arrived wrongly, whatever else was measured.
+fn verdict(report: &Report) -> anyhow::Result<()> {
+    let wrong: Vec<String> = ["lost", "duplicates", "order_errors", "misrouted"]
+        .iter()
+        .filter_map(|name| {
+            let count = report.value(name).filter(|count| *count > 0.0)?;
+            Some(format!("{name}: {count}"))
+        })
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!("deliveries went wrong: {}", wrong.join(", "))
+}
+
+impl Sse {
+    fn options(&self) -> anyhow::Result<sse::Options> {
+        let target = self.target.options()?;
+        let publishers_min = if self.rate.is_some() {
+            RATE_PUBLISHERS
+        } else {
+            1
+        };
+        Ok(sse::Options {
+            floor: target.pid.is_some() && !self.no_floor,
+            target,
+            subscribers: self.subscribers,
+            topics: self.topics,
+            updates: self.updates,
+            pace: self.rate.map_or(sse::Pace::Lockstep, sse::Pace::PerSecond),
+            burst: self.burst,
+            data_bytes: self.data_bytes,
+            publishers: self
+                .publishers
+                .unwrap_or_else(|| publishers_min.max(self.burst as usize)),
+            settle: Duration::from_secs(self.settle),
+        })
+    }
+}
+
+impl Publish {
+    fn options(&self) -> anyhow::Result<publish::Options> {
+        Ok(publish::Options {
+            target: self.target.options()?,
+            publishers: self.publishers,
+            topics: self.topics,
+            updates: self.updates,
+            data_bytes: self.data_bytes,
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
+impl Idle {
+    fn options(&self) -> anyhow::Result<idle::Options> {
+        Ok(idle::Options {
+            target: self.target.options()?,
+            subscribers: self.subscribers,
+            settle: Duration::from_secs(self.settle),
+            window: Duration::from_secs(self.window),
+        })
+    }
+}
+
+impl Resume {
+    fn options(&self) -> anyhow::Result<resume::Options> {
+        Ok(resume::Options {
+            target: self.target.options()?,
+            events: self.events,
+            cursors: self.cursors,
+            subscribers: self.subscribers,
+            missed: self.missed,
+            slow_missed: self.slow_missed,
+            data_bytes: self.data_bytes,
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
+impl Floor {
+    fn options(&self) -> floor::Options {
+        floor::Options {
+            sockets: self.sockets,
+            bytes: self.bytes,
+            rounds: self.rounds,
+            rate: self.rate,
+            sender: self.sender,
+        }
+    }
+}
+
+impl Target {
+    fn options(&self) -> anyhow::Result<target::Options> {
+        let mut publisher_token = match (&self.token, &self.token_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                Some(without_line_break(&text).trim().to_owned())
+            }
+            (None, None) => None,
+        };
+        let hub = match &self.hub {
+            Some(hub) => hub.clone(),
+            None => {
+                let folder = DevFolder::new(&self.dev_data);
+                if !folder.hub_path().exists() {
+                    return Err(Usage(
+                        "no hub: name one with --hub URL, or start one here with `tidings dev`",
+                    )
+                    .into());
+                }
+                let hub = folder.hub()?;
+                publisher_token = publisher_token.or(Some(hub.publisher));
+                hub.hub
+            }
+        };
+        Ok(target::Options {
+            hub,
+            publisher_token,
+            subscriber_token: self.subscriber_token.clone(),
+            ca: self.ca.clone(),
+            pid: self.pid,
+            source_addresses: self.source_addresses,
+        })
+    }
+}
+
+/// Publishers of a run with a rate: one that waits for its acknowledgement must not hold up the
+/// schedule.
+const RATE_PUBLISHERS: usize = 8;

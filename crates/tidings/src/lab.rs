@@ -1,0 +1,381 @@
+//! A whole hub in one thread: the same ingest, relay, history rules, router, shards and sessions as
+//! in production, but the threads' work is done step by step, time stands in the runtime that the
+//! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
+//! of sockets. Made for `tidings-sim`; nothing here is part of the running server.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use tidings_cluster::Loopback;
+use tidings_core::event_id::Cursor;
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::update::Update;
+use tidings_history::storage::Storage;
+use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Retention};
+use tidings_wire::origin::OriginList;
+use tidings_wire::publish_form::PublishForm;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::auth::key::{Algorithm, VerifyKey};
+use crate::auth::{self, Authority, Issuer};
+use crate::config::{
+    Config, CorsOptions, LimitOptions, LogFormat, LogOptions, PageOptions, PublishOptions,
+    SubscribeOptions,
+};
+use crate::http::subscribe;
+use crate::ingest::{Ingest, Publisher};
+use crate::metrics::Metrics;
+use crate::router::{Command, Router, Routing};
+use crate::session::socket::{BodySink, Socket, StreamBody};
+use crate::session::{Encoding, Opening};
+use crate::shard::admission::Admission;
+use crate::shard::{self, Inbox, Shard, Shared, Subscription};
+
+/// How a hub in the lab differs from one that was installed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shards, all in the calling thread.
+    pub shards: usize,
+    /// Bytes of recent updates in memory.
+    pub ring_bytes: usize,
+    /// What the history keeps.
+    pub retention: Retention,
+    /// Silence after which a comment is sent.
+    pub keep_alive: Duration,
+    /// How long a subscriber may take nothing.
+    pub stall: Duration,
+}
+
+/// A hub whose every step the caller decides.
+pub struct Lab {
+    runtime: LocalRuntime,
+    shared: Arc<Shared>,
+    shards: Vec<Rc<Shard>>,
+    history: Detached,
+    routing: Routing,
+    commands: mpsc::Receiver<Command>,
+    committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>>,
+}
+
+/// What a publisher was told.
+pub type Published = oneshot::Receiver<Result<String, String>>;
+
+/// One subscriber's open stream. Dropping it is the loss of its connection.
+pub struct Stream {
+    body: StreamBody,
+    /// The value of `Mercure-Last-Event-ID`, if a cursor was sent.
+    pub answered: Option<String>,
+}
+
+/// What a subscriber finds when it reads.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Bytes of the event stream.
+    Bytes(Bytes),
+    /// Nothing for now.
+    Nothing,
+    /// The hub ended the stream.
+    End,
+}
+
+impl Lab {
+    /// Starts a hub on `storage`. `runtime` should have its clock paused.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot be read.
+    pub fn start(
+        runtime: LocalRuntime,
+        storage: Box<dyn Storage>,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
+        let config = config(options);
+        let metrics = Arc::new(Metrics::new());
+        let (router, commands) = Router::queue();
+        let committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>> = Arc::default();
+        let deliver = {
+            let committed = Arc::clone(&committed);
+            Box::new(move |group| {
+                committed.lock().unwrap_or_else(PoisonError::into_inner).push(group);
+            })
+        };
+        let (handle, history) =
+            tidings_history::detached(storage, config.history.clone(), deliver)?;
+        let last = handle.bounds().last;
+        let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
+            (0..config.shards).map(|_| shard::inbox()).unzip();
+        let relay = Arc::new(Loopback::new(handle.clone()));
+        let routing =
+            Routing::new(config.hub.clone(), last, config.shards, Arc::clone(&metrics));
+        let shared = Arc::new(Shared {
+            ingest: Ingest::new(config.hub.clone(), relay),
+            authority: Arc::new(authority(&config)),
+            admission: Admission::new(usize::MAX, 0),
+            loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
+            inboxes: inboxes.into(),
+            config,
+            metrics,
+            router,
+            history: handle,
+            tls: None,
+        });
+        let shards = runtime.block_on(async {
+            let start = |(index, inbox)| {
+                let shard = Shard::new(index, Arc::clone(&shared), last);
+                crate::tasks::spawn(Rc::clone(&shard).keep_time());
+                crate::tasks::spawn(Rc::clone(&shard).serve_inbox(inbox));
+                shard
+            };
+            receivers.into_iter().enumerate().map(start).collect()
+        });
+        Ok(Self { runtime, shared, shards, history, routing, commands, committed })
+    }
+
+    /// Returns the hub's URL.
+    pub fn hub(&self) -> &HubUrl {
+        &self.shared.config.hub
+    }
+
+    /// Returns which positions are kept.
+    pub fn bounds(&self) -> Bounds {
+        self.shared.history.bounds()
+    }
+
+    /// Publishes; the answer comes when the history's writer has worked.
+    pub fn publish(&self, form: PublishForm) -> Published {
+        let (answer, answered) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        self.runtime.block_on(async {
+            crate::tasks::spawn(async move {
+                let result = shared.ingest.publish(form, Publisher::Page).await;
+                let result = result.map(|update| update.id.as_str().to_owned());
+                // A publisher that is gone needs no answer.
+                answer.send(result.map_err(|error| error.to_string())).ok();
+            });
+        });
+        answered
+    }
+
+    /// Subscribes on one of the shards. The stream comes when the router has worked.
+    ///
+    /// # Panics
+    ///
+    /// If a pattern is not one.
+    pub fn subscribe(
+        &self,
+        shard: usize,
+        patterns: &[(MatcherType, &str)],
+        cursor: Option<&str>,
+        grants: Option<Arc<Grants>>,
+    ) -> oneshot::Receiver<Stream> {
+        let (answer, answered) = oneshot::channel();
+        let matcher = |&(kind, pattern): &(MatcherType, &str)| Matcher::parse(kind, pattern, self.hub());
+        let matchers: Result<Box<[Matcher]>, _> = patterns.iter().map(matcher).collect();
+        #[expect(clippy::expect_used, reason = "the caller's own patterns; a mistake ends the test")]
+        let matchers = matchers.expect("a pattern");
+        let cursor = cursor.map(Cursor::parse);
+        #[expect(clippy::expect_used, reason = "the caller's own number; a mistake ends the test")]
+        let shard = Rc::clone(self.shards.get(shard).expect("a shard"));
+        self.runtime.block_on(async {
+            crate::tasks::spawn(async move {
+                let opened = open(&shard, matchers, cursor, grants).await;
+                if let Some(stream) = opened {
+                    answer.send(stream).ok();
+                }
+            });
+        });
+        answered
+    }
+
+    /// Lets the shards' and sessions' tasks run until they rest.
+    pub fn settle(&self) {
+        const TURNS: usize = 64;
+        self.runtime.block_on(async {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Lets the history's writer commit one group. Returns whether there was one.
+    pub fn write(&mut self, updates_max: usize, now_ms: u64) -> bool {
+        self.history.write(updates_max, now_ms)
+    }
+
+    /// Lets the history's reader answer what was asked. Returns whether anything was.
+    pub fn read(&mut self) -> bool {
+        self.history.read()
+    }
+
+    /// Lets the history do what is due each second.
+    pub fn tick(&mut self, now_ms: u64) {
+        self.history.tick(now_ms);
+    }
+
+    /// Lets the router do everything that waits for it, in the order of its queue: first what was
+    /// committed, since the writer waits for it, then `commands_max` of the rest.
+    ///
+    /// # Panics
+    ///
+    /// If a shard's inbox is full, which the caller prevents by letting it settle.
+    pub fn route(&mut self, commands_max: usize) {
+        let groups =
+            std::mem::take(&mut *self.committed.lock().unwrap_or_else(PoisonError::into_inner));
+        for group in groups {
+            self.routing.on_command(Command::Committed(group));
+        }
+        for _ in 0..commands_max {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.routing.on_command(command);
+        }
+        for (shard, deliveries) in self.routing.take_outgoing() {
+            let sent = self.shared.inboxes.get(shard).is_some_and(|inbox| inbox.try_send(deliveries));
+            assert!(sent, "a shard's inbox is full");
+        }
+    }
+
+    /// Runs the caller's future in the hub's runtime: to move its clock.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Returns whether the history takes updates.
+    pub fn health(&self) -> Health {
+        self.shared.history.health()
+    }
+
+    /// Returns the bytes of the fullest ring.
+    pub fn ring_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.ring_bytes()).max().unwrap_or_default()
+    }
+
+    /// Returns how many distinct matchers the router knows.
+    pub fn matchers(&self) -> usize {
+        self.routing.matchers()
+    }
+
+    /// Returns how many sessions the shards hold.
+    pub fn sessions(&self) -> usize {
+        self.shards.iter().map(|shard| shard.sessions()).sum()
+    }
+}
+
+/// The URL of every hub in the lab.
+const HUB: &str = "https://hub.example/.well-known/mercure";
+/// Its key, for tokens that nobody makes: grants come from the caller.
+const KEY: &str = "a key of the lab, long enough for HS256";
+
+#[expect(clippy::expect_used, reason = "fixed texts; a mistake ends the test")]
+fn config(options: &Options) -> Config {
+    let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
+    let issuer = Issuer { issuer: "lab".into(), key, kid: None, publish: true, subscribe: true };
+    Config {
+        listens: Vec::new(),
+        tls: None,
+        admin: None,
+        hub: HubUrl::parse(HUB).expect("a URL"),
+        hosts: Vec::new(),
+        data_dir: PathBuf::new(),
+        shards: options.shards,
+        history: tidings_history::Options {
+            kind: Kind::Memory,
+            retention: options.retention,
+            queue_max: 4096,
+            group_max: 1024,
+            reads_max: 4096,
+            cache_bytes_max: 1024 * 1024,
+            new_epoch: [0; 32],
+        },
+        ring_bytes: options.ring_bytes,
+        auth: auth::Options {
+            issuers: vec![issuer],
+            audiences: vec![HUB.to_owned()],
+            cookie_names: Vec::new(),
+        },
+        subscribe: SubscribeOptions {
+            anonymous: true,
+            keep_alive: options.keep_alive,
+            connection_max: None,
+            retry: None,
+        },
+        publish: PublishOptions { origins: OriginList::default(), body_bytes_max: 1024 * 1024 },
+        cors: CorsOptions { origins: OriginList::default() },
+        limits: LimitOptions {
+            connections_max: usize::MAX,
+            connections_per_address_max: usize::MAX,
+            accepts_per_second: u32::MAX,
+            head: Duration::MAX,
+            body: Duration::MAX,
+            handshake: Duration::MAX,
+            stall: options.stall,
+            streams_per_connection_max: u32::MAX,
+        },
+        drain: Duration::ZERO,
+        pages: PageOptions { chat: false, scores: false, debugger: false },
+        log: LogOptions { level: "off".to_owned(), format: LogFormat::Text },
+        explain_refusals: true,
+        dev: None,
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the lab's own key; a mistake ends the test")]
+fn authority(config: &Config) -> Authority {
+    Authority::new(config.auth.clone(), config.hub.clone()).expect("an authority")
+}
+
+async fn open(
+    shard: &Rc<Shard>,
+    matchers: Box<[Matcher]>,
+    cursor: Option<Cursor>,
+    grants: Option<Arc<Grants>>,
+) -> Option<Stream> {
+    let begin = subscribe::start(shard, cursor).await.ok()?;
+    let (sink, body) = BodySink::new();
+    let (ready, joined) = oneshot::channel();
+    let subscription = Subscription {
+        matchers,
+        grants,
+        start: begin.0,
+        encoding: Encoding::Plain,
+        deadline: None,
+    };
+    let opening = Opening::Response { ready, prelude: Bytes::new() };
+    shard.hold(Socket::Body(sink), subscription, opening, None);
+    joined.await.ok()?;
+    let answered = begin.1.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Some(Stream { body, answered })
+}
+
+impl Stream {
+    /// Reads what has arrived, without waiting.
+    pub fn read(&mut self) -> Read {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.body).poll_frame(&mut cx) {
+            Poll::Pending => Read::Nothing,
+            Poll::Ready(None) => Read::End,
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Read::Nothing, Read::Bytes),
+            Poll::Ready(Some(Err(never))) => match never {},
+        }
+    }
+}
+
+/// Returns a runtime for a lab: one thread, and a clock that only [`Lab::block_on`] moves if the
+/// caller's tokio has the feature `test-util` and pauses it.
+///
+/// # Errors
+///
+/// The operating system refused its resources.
+pub fn runtime(builder: &mut tokio::runtime::Builder) -> io::Result<LocalRuntime> {
+    builder.build_local(tokio::runtime::LocalOptions::default())
+}

@@ -1,0 +1,22 @@
+//! Tidings: one small program that gives any web application real-time push.
+//! Nothing but the list of rooms; the command line is in `cli`, and `lab` is a whole hub in one
+//! thread for the simulator.
+
+#![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
+
+mod auth;
+mod cli;
+mod config;
+mod http;
+mod ingest;
+pub mod lab;
+mod metrics;
+mod posted;
+mod router;
+mod server;
+mod session;
+mod shard;
+mod tasks;
+mod tls;
+
+pub use cli::run;

@@ -1,0 +1,244 @@
+//! `cargo xtask bench`: a hub on one core, `tidings bench` on another, and the figures beside their
+//! targets.
+//!
+//! Lives here: the runs, the targets, starting the hub, the table and `bench/results.jsonl`. How
+//! something is measured is in `tidings-load`. A missed target is printed, not an error: machines
+//! differ, and what counts is what the table says over time. A run that breaks is an error.
+
+mod hub;
+mod rows;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use hub::{Hub, Settings};
+use rows::{ROWS, Row, verdict};
+
+/// How large the runs are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// The sizes that the targets are for, with a release build. About five minutes.
+    Full,
+    /// So small that nothing but completeness is tested, with a debug build. A few seconds.
+    Small,
+}
+
+/// One run of `tidings bench`.
+struct Run {
+    name: &'static str,
+    settings: Settings,
+    full: &'static [&'static str],
+    small: &'static [&'static str],
+}
+
+const RUNS: &[Run] = &[
+    Run {
+        name: "lockstep",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=300"],
+        small: &["sse", "--subscribers=20", "--updates=10"],
+    },
+    Run {
+        name: "burst_8",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=2400", "--burst=8"],
+        small: &[
+            "sse",
+            "--subscribers=20",
+            "--topics=3",
+            "--updates=16",
+            "--burst=8",
+        ],
+    },
+    Run {
+        name: "burst_200",
+        settings: Settings::Usual,
+        full: &[
+            "sse",
+            "--subscribers=2000",
+            "--updates=10000",
+            "--burst=200",
+        ],
+        small: &["sse", "--subscribers=10", "--updates=40", "--burst=20"],
+    },
+    Run {
+        name: "paced",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=300", "--rate=10"],
+        small: &[
+            "sse",
+            "--subscribers=10",
+            "--updates=10",
+            "--rate=20",
+            "--source-addresses=3",
+        ],
+    },
+    Run {
+        name: "idle",
+        settings: Settings::Usual,
+        full: &["idle", "--subscribers=10000", "--window=60"],
+        small: &["idle", "--subscribers=50", "--settle=1", "--window=2"],
+    },
+    Run {
+        name: "publish_64",
+        settings: Settings::Usual,
+        full: &["publish", "--publishers=64", "--updates=500000"],
+        small: &["publish", "--publishers=4", "--updates=100"],
+    },
+    Run {
+        name: "publish_1",
+        settings: Settings::Usual,
+        full: &["publish", "--publishers=1", "--updates=20000"],
+        small: &["publish", "--publishers=1", "--updates=20"],
+    },
+    Run {
+        name: "resume",
+        settings: Settings::SmallRing,
+        full: &[
+            "resume",
+            "--events=1000000",
+            "--missed=10000",
+            "--subscribers=1000",
+        ],
+        small: &[
+            "resume",
+            "--events=2000",
+            "--cursors=10",
+            "--missed=600",
+            "--slow-missed=1000",
+            "--subscribers=10",
+        ],
+    },
+];
+
+/// Runs everything. Returns what went wrong; missed targets are only printed.
+///
+/// # Errors
+///
+/// If the hub cannot be built or started, or the results cannot be written.
+pub fn run(root: &Path, size: Size) -> anyhow::Result<Vec<String>> {
+    let binary = build(root, size)?;
+    let mut problems = Vec::new();
+    let mut reports: Vec<(&str, Value)> = Vec::new();
+    for run in RUNS {
+        let hub = Hub::start(&binary, run.settings)?;
+        let arguments = match size {
+            Size::Full => run.full,
+            Size::Small => run.small,
+        };
+        match hub.bench(arguments) {
+            Ok(report) => reports.push((run.name, report)),
+            Err(error) => problems.push(format!("{}: {error:#}", run.name)),
+        }
+    }
+    let measured: Vec<(&Row, Option<f64>)> =
+        ROWS.iter().map(|row| (row, row.value(&reports))).collect();
+    println!("{}", table(&measured, size));
+    for (row, value) in &measured {
+        if value.is_none() {
+            problems.push(format!("{}: no such figure came out", row.name));
+        }
+    }
+    if size == Size::Full {
+        record(root, &measured)?;
+    }
+    Ok(problems)
+}
+
+fn build(root: &Path, size: Size) -> anyhow::Result<std::path::PathBuf> {
+    let (arguments, folder): (&[&str], _) = match size {
+        Size::Full => (&["build", "--package=tidings", "--release"], "release"),
+        Size::Small => (&["build", "--package=tidings"], "debug"),
+    };
+    let status = Command::new("cargo")
+        .args(arguments)
+        .current_dir(root)
+        .status();
+    let status = status.context("cannot run cargo")?;
+    ensure!(status.success(), "the hub does not build");
+    Ok(root.join("target").join(folder).join("tidings"))
+}
+
+fn table(measured: &[(&Row, Option<f64>)], size: Size) -> String {
+    let mut table = format!(
+        "{:>6}  {:34} {:>14}  {}\n",
+        "target", "figure", "measured", "wanted"
+    );
+    for (row, value) in measured {
+        let value_text = value.map_or("-".to_owned(), |value| rows::number(value, row.unit));
+        let wanted = match size {
+            Size::Full => verdict(row, *value),
+            Size::Small => String::new(),
+        };
+        let line = format!(
+            "{:>6}  {:34} {value_text:>14}  {wanted}",
+            row.target, row.name
+        );
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+/// Appends a line for each figure, for the plot over time.
+fn record(root: &Path, measured: &[(&Row, Option<f64>)]) -> anyhow::Result<()> {
+    let commit = commit(root)?;
+    let date = output(root, "date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?;
+    let machine = machine();
+    let folder = root.join("bench");
+    fs::create_dir_all(&folder).context("cannot make the folder bench")?;
+    let path = folder.join("results.jsonl");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    for (row, value) in measured {
+        if let Some(value) = value {
+            let line = json!({
+                "commit": commit, "date": date, "machine": machine,
+                "name": row.name, "value": value, "unit": row.unit,
+            });
+            writeln!(file, "{line}").context("cannot write the results")?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the short name of the commit, with a plus sign if files differ from it.
+fn commit(root: &Path) -> anyhow::Result<String> {
+    let commit = output(root, "git", &["rev-parse", "--short", "HEAD"])?;
+    let changes = output(
+        root,
+        "git",
+        &["status", "--porcelain", "--untracked-files=no"],
+    )?;
+    Ok(if changes.is_empty() {
+        commit
+    } else {
+        format!("{commit}+")
+    })
+}
+
+fn machine() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown", |(_, model)| model);
+    format!("{model}, {} cores", hub::cores())
+}
+
+fn output(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .output();
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

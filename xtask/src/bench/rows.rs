@@ -1,0 +1,112 @@
+//! The figures that are kept, and their targets. Most are ratios: machines differ.
+
+use serde_json::Value;
+
+/// A figure of the table.
+pub struct Row {
+    /// Its name in the table and in `bench/results.jsonl`; it never changes its meaning.
+    pub name: &'static str,
+    /// Number of the target that it is for; empty for orientation.
+    pub target: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    from: From,
+    wanted: Wanted,
+}
+
+enum From {
+    /// A figure of a run.
+    Figure(&'static str, &'static str),
+    /// The same figure of two runs, the first divided by the second.
+    Ratio(&'static str, &'static str, &'static str),
+}
+
+enum Wanted {
+    AtMost(f64),
+    AtLeast(f64),
+    Nothing,
+}
+
+use From::{Figure, Ratio};
+use Wanted::{AtLeast, AtMost, Nothing};
+
+const fn row(
+    target: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    from: From,
+    wanted: Wanted,
+) -> Row {
+    Row {
+        name,
+        target,
+        unit,
+        from,
+        wanted,
+    }
+}
+
+/// All figures of the table.
+#[rustfmt::skip]
+pub const ROWS: &[Row] = &[
+    row("1", "lockstep_cpu_ratio_to_floor", "", Figure("lockstep", "cpu_ratio_to_floor"), AtMost(1.35)),
+    row("", "lockstep_cpu_per_delivery", "µs", Figure("lockstep", "cpu_per_delivery"), Nothing),
+    row("", "lockstep_floor_cpu_per_send", "µs", Figure("lockstep", "floor_cpu_per_send"), Nothing),
+    row("", "lockstep_deliveries", "/s", Figure("lockstep", "deliveries_per_second"), Nothing),
+    row("1", "burst_8_rate_to_lockstep", "", Ratio("deliveries_per_second", "burst_8", "lockstep"), AtLeast(4.0)),
+    row("1", "burst_200_rate_to_lockstep", "", Ratio("deliveries_per_second", "burst_200", "lockstep"), AtLeast(25.0)),
+    row("", "burst_200_deliveries", "/s", Figure("burst_200", "deliveries_per_second"), Nothing),
+    row("", "burst_200_cpu_per_delivery", "µs", Figure("burst_200", "cpu_per_delivery"), Nothing),
+    row("2", "idle_memory_per_subscriber", "bytes", Figure("idle", "memory_per_subscriber"), AtMost(2500.0)),
+    row("2", "idle_cpu_above_the_sends", "%", Figure("idle", "idle_cpu_above_the_sends"), AtMost(1.0)),
+    row("3", "paced_p99_ratio_to_sweep", "", Figure("paced", "p99_ratio_to_sweep"), AtMost(1.3)),
+    row("", "paced_p50", "ms", Figure("paced", "latency_p50"), Nothing),
+    row("", "paced_p99", "ms", Figure("paced", "latency_p99"), Nothing),
+    row("", "paced_floor_sweep", "ms", Figure("paced", "floor_sweep_p50"), Nothing),
+    row("4", "publish_64_updates", "/s", Figure("publish_64", "updates_per_second"), AtLeast(50_000.0)),
+    row("4", "publish_64_p99", "ms", Figure("publish_64", "acknowledgement_p99"), AtMost(5.0)),
+    row("", "publish_64_updates_per_sync", "", Figure("publish_64", "updates_per_sync"), Nothing),
+    row("", "publish_64_cpu_per_update", "µs", Figure("publish_64", "cpu_per_update"), Nothing),
+    row("4", "publish_1_updates", "/s", Figure("publish_1", "updates_per_second"), AtLeast(1500.0)),
+    row("6", "resume_first_update_max", "ms", Figure("resume", "first_update_max"), AtMost(20.0)),
+    row("6", "resume_slow_reader_memory", "bytes", Figure("resume", "slow_reader_memory_growth"), AtMost(16e6)),
+    row("6", "resume_pages_read", "", Figure("resume", "pages_read"), AtMost(80.0)),
+    row("", "resume_reconnect_total", "ms", Figure("resume", "reconnect_total"), Nothing),
+    row("", "resume_replayed", "/s", Figure("resume", "replayed_per_second"), Nothing),
+];
+
+impl Row {
+    /// Returns the row's value from the reports of all runs, if they have it.
+    pub fn value(&self, reports: &[(&str, Value)]) -> Option<f64> {
+        let figure = |run: &str, name: &str| {
+            let (_, report) = reports.iter().find(|(of, _)| *of == run)?;
+            report.get("figures")?.get(name)?.get("value")?.as_f64()
+        };
+        match self.from {
+            Figure(run, name) => figure(run, name),
+            Ratio(name, one, other) => Some(figure(one, name)? / figure(other, name)?),
+        }
+    }
+}
+
+/// Says what is wanted, and whether it is so.
+pub fn verdict(row: &Row, value: Option<f64>) -> String {
+    let (bound, limit, holds) = match row.wanted {
+        AtMost(limit) => ("at most", limit, value.is_some_and(|value| value <= limit)),
+        AtLeast(limit) => ("at least", limit, value.is_some_and(|value| value >= limit)),
+        Nothing => return String::new(),
+    };
+    let word = if holds { "met" } else { "MISSED" };
+    let share = value.map_or(0.0, |value| 100.0 * value / limit);
+    format!("{bound} {}: {word} ({share:.0} %)", number(limit, row.unit))
+}
+
+/// Writes a value with its unit.
+pub fn number(value: f64, unit: &str) -> String {
+    let text = if value.abs() < 1000.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.0}")
+    };
+    format!("{text} {unit}").trim_end().to_owned()
+}
