@@ -73,6 +73,12 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         secs: u64,
     },
+    /// Runs simulated hubs: SCENARIO --seed N --log replays one run; --seeds N tries many.
+    Sim {
+        /// Options of `tidings-sim`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Measures the hub against its targets and appends the figures to bench/results.jsonl.
     Bench {
         /// Tiny sizes and no times: only that everything arrives and every figure is there.
@@ -122,6 +128,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Codegen { check: false } => return codegen::write(&root).map(|()| true),
         Command::Fuzz { target, secs } => stages.run("fuzz", &fuzz(&target, secs)),
+        Command::Sim { options } => {
+            let step = Step::cargo(&["run", "--release", "-p", "tidings-sim", "--"]);
+            stages.run("simulation", &step.args(options));
+        }
         Command::Bench { small: true } => {
             stages.check("small benches", || bench::run(&root, bench::Size::Small));
         }
@@ -162,6 +172,7 @@ fn everything(stages: &mut Stages, root: &Path) {
         &Step::cargo(&["build", "--workspace", "--all-targets", "--locked"]),
     );
     rust_tests(stages, None);
+    skipped_rules(stages);
     stages.run(
         "documentation examples",
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
@@ -185,6 +196,22 @@ fn rust_tests(stages: &mut Stages, filter: Option<&str>) {
         Step::cargo(&["test", "--workspace", "--no-fail-fast", "--locked"]).args(targets)
     };
     stages.run("rust tests", &step.args(filter).must_count());
+}
+
+/// Hubs that skip a rule, each of which the simulator's checkers must notice.
+fn skipped_rules(stages: &mut Stages) {
+    let step = Step::cargo(&[
+        "test",
+        "-p",
+        "tidings-sim",
+        "--features",
+        "sabotage",
+        "--locked",
+    ]);
+    stages.run(
+        "skipped rules",
+        &step.args(["--test", "it", "sabotage"]).must_count(),
+    );
 }
 
 fn browser_tests(stages: &mut Stages, root: &Path) {

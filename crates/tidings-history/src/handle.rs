@@ -69,7 +69,14 @@ fn start_with(
 ) -> Result<Handle, OpenError> {
     // From here on an early return ends a thread that was started, because it drops the handle.
     let (handle, detached) = detached(storage, options, deliver)?;
-    let Detached { writer, reader, appends, reads, group_max, .. } = detached;
+    let Detached {
+        writer,
+        reader,
+        appends,
+        reads,
+        group_max,
+        ..
+    } = detached;
     let write = thread::Builder::new()
         .name("history-write".into())
         .spawn(move || write_loop(writer, &appends, &clock, group_max))
@@ -117,7 +124,13 @@ pub fn detached(
         shared: Arc::new(shared),
     };
     let group_max = options.group_max.max(1);
-    let detached = Detached { writer, reader, appends, reads, group_max };
+    let detached = Detached {
+        writer,
+        reader,
+        appends,
+        reads,
+        group_max,
+    };
     Ok((handle, detached))
 }
 

@@ -133,7 +133,7 @@ fn send_records(stream: &TcpStream, tls: &mut ClientConnection) -> io::Result<()
     while tls.wants_write() {
         match tls.write_tls(&mut &*stream) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_room(stream)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_space(stream)?,
             Err(error) => return Err(error),
         }
     }
@@ -145,7 +145,7 @@ fn send_all(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
         match stream.write(rest) {
             Ok(count) => rest = rest.split_at_checked(count).map_or(&[], |(_, rest)| rest),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_room(stream)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_space(stream)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -153,7 +153,7 @@ fn send_all(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn wait_for_room(stream: &TcpStream) -> io::Result<()> {
+fn wait_for_space(stream: &TcpStream) -> io::Result<()> {
     let timeout = Timespec::try_from(SEND_MAX).map_err(io::Error::other)?;
     match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&timeout))? {
         0 => Err(ErrorKind::TimedOut.into()),

@@ -77,6 +77,9 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     let first = first_bytes(&mut load, &marks.spread)?;
     report.add("cursors", as_f64(first.count()), "");
     report.add_percentiles("first_update", first.percentiles_ms());
+    // First those that are many: the slow reader would leave their pages in the hub's memory.
+    storm(&mut load, options, &marks.before_missed, &mut report)?;
+    load.close_subscribers();
     if slow_missed > 0 {
         slow_reader(
             &mut load,
@@ -86,7 +89,6 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
             &mut report,
         )?;
     }
-    storm(&mut load, options, &marks.before_missed, &mut report)?;
     Ok(report)
 }
 
@@ -117,11 +119,11 @@ fn fill(load: &mut Load, options: &Options) -> Result<Marks, BenchError> {
     } else {
         before_far.clone()
     };
-    publish_all(load, if near > 0 { near } else { far })?;
+    // What is published last has nothing, or too little, behind it: no cursor to wait at.
     let mut spread = std::mem::take(&mut load.counts.ids);
-    // Nothing comes after the last update, so it is no cursor to wait behind.
-    spread.truncate(usize::try_from(cursors.saturating_sub(1)).unwrap_or_default());
+    spread.push(before_near.clone());
     load.counts.keep_every = 0;
+    publish_all(load, if near > 0 { near } else { far })?;
     let (before_slow, before_missed) = match slow_missed > missed {
         true => (before_far, before_near),
         false => (before_near, before_far),

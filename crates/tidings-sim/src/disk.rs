@@ -46,9 +46,17 @@ struct Kept {
 impl Disk {
     /// Makes an empty disk whose history will have this epoch.
     pub fn new(epoch: [u8; 32]) -> Self {
-        let kept = Kept { updates: BTreeMap::new(), extent: Extent::EMPTY };
-        let state =
-            State { epoch, synced: kept.clone(), kept, doubtful: None, fault: Fault::None };
+        let kept = Kept {
+            updates: BTreeMap::new(),
+            extent: Extent::EMPTY,
+        };
+        let state = State {
+            epoch,
+            synced: kept.clone(),
+            kept,
+            doubtful: None,
+            fault: Fault::None,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -79,7 +87,12 @@ impl Disk {
 
     /// Returns what is kept, in order.
     pub fn updates(&self) -> Vec<Arc<Update>> {
-        self.lock().kept.updates.values().map(|(update, _)| Arc::clone(update)).collect()
+        self.lock()
+            .kept
+            .updates
+            .values()
+            .map(|(update, _)| Arc::clone(update))
+            .collect()
     }
 
     /// Returns the last position that retention removed.
@@ -89,7 +102,10 @@ impl Disk {
 
     /// Returns a storage on this disk, for a hub that starts.
     pub fn storage(&self) -> Box<dyn Storage> {
-        Box::new(SimStorage { disk: self.clone(), group: None })
+        Box::new(SimStorage {
+            disk: self.clone(),
+            group: None,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,7 +142,10 @@ impl Storage for SimStorage {
     }
 
     fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        let kept = self.group.clone().unwrap_or_else(|| self.disk.lock().kept.clone());
+        let kept = self
+            .group
+            .clone()
+            .unwrap_or_else(|| self.disk.lock().kept.clone());
         Ok(first_of(&kept, id))
     }
 
@@ -136,7 +155,9 @@ impl Storage for SimStorage {
             fault_of(fault)?;
         }
         if let Some(group) = &mut self.group {
-            group.updates.insert(update.position.get(), (Arc::clone(update), mark));
+            group
+                .updates
+                .insert(update.position.get(), (Arc::clone(update), mark));
             group.extent.last = update.position;
             group.extent.last_mark = mark;
         }
@@ -144,7 +165,9 @@ impl Storage for SimStorage {
     }
 
     fn commit(&mut self) -> Result<(), StorageError> {
-        let Some(group) = self.group.take() else { return Ok(()) };
+        let Some(group) = self.group.take() else {
+            return Ok(());
+        };
         let mut state = self.disk.lock();
         if state.fault == Fault::Sync {
             state.doubtful = Some(group.clone());
@@ -162,7 +185,13 @@ impl Storage for SimStorage {
     }
 
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
-        Ok(self.disk.lock().kept.updates.get(&position.get()).map(|(_, mark)| *mark))
+        Ok(self
+            .disk
+            .lock()
+            .kept
+            .updates
+            .get(&position.get())
+            .map(|(_, mark)| *mark))
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
@@ -195,7 +224,9 @@ impl Storage for SimStorage {
     }
 
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
-        Ok(Box::new(SimReader { disk: self.disk.clone() }))
+        Ok(Box::new(SimReader {
+            disk: self.disk.clone(),
+        }))
     }
 }
 
@@ -213,7 +244,12 @@ impl StorageReader for SimReader {
     ) -> Result<(), StorageError> {
         let mut bytes = 0;
         let state = self.disk.lock();
-        for (update, _) in state.kept.updates.range(from.get()..=through.get()).map(|(_, kept)| kept) {
+        for (update, _) in state
+            .kept
+            .updates
+            .range(from.get()..=through.get())
+            .map(|(_, kept)| kept)
+        {
             updates.push(Arc::clone(update));
             bytes += tidings_history::storage::update_bytes(update);
             if bytes >= bytes_max {

@@ -1,6 +1,9 @@
 //! `cargo xtask sim SCENARIO --seed N`: replays one run, or tries many seeds.
 
-#![expect(clippy::print_stdout, reason = "a development command talks to the terminal")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a development command talks to the terminal"
+)]
 
 use anyhow::{Context, bail};
 use clap::Parser;

@@ -35,8 +35,15 @@ pub struct Subscriber {
 
 enum Connection {
     Away,
-    Opening { stream: oneshot::Receiver<Stream>, asked: Option<String>, from: Position },
-    Open { stream: Stream, decoder: Decoder },
+    Opening {
+        stream: oneshot::Receiver<Stream>,
+        asked: Option<String>,
+        from: Position,
+    },
+    Open {
+        stream: Stream,
+        decoder: Decoder,
+    },
 }
 
 impl std::fmt::Debug for Connection {
@@ -82,7 +89,11 @@ impl Subscriber {
     /// Starts to connect; `last` is where the history stands when it asks.
     pub fn connect(&mut self, stream: oneshot::Receiver<Stream>, last: Position) {
         let asked = self.last_event_id.clone();
-        self.connection = Connection::Opening { stream, asked, from: last };
+        self.connection = Connection::Opening {
+            stream,
+            asked,
+            from: last,
+        };
     }
 
     /// Loses the connection.
@@ -96,7 +107,12 @@ impl Subscriber {
     ///
     /// The hub's answer to the cursor is wrong.
     pub fn poll_open(&mut self, last: Position, truth: &Truth) -> Result<(), String> {
-        let Connection::Opening { stream, asked, from } = &mut self.connection else {
+        let Connection::Opening {
+            stream,
+            asked,
+            from,
+        } = &mut self.connection
+        else {
             return Ok(());
         };
         let stream = match stream.try_recv() {
@@ -117,7 +133,9 @@ impl Subscriber {
                 self.may_come_after = None;
                 let at = truth.update(asked).map(|update| update.position);
                 if at.is_some_and(|at| at != self.through && at > self.through) {
-                    return Err(format!("{asked} was accepted as a cursor but never received"));
+                    return Err(format!(
+                        "{asked} was accepted as a cursor but never received"
+                    ));
                 }
             }
             (Some(_), Some("earliest")) => {
@@ -126,7 +144,9 @@ impl Subscriber {
                 self.may_come_after = None;
                 self.through = Position::ZERO;
             }
-            (asked, answered) => return Err(format!("asked after {asked:?}, answered {answered:?}")),
+            (asked, answered) => {
+                return Err(format!("asked after {asked:?}, answered {answered:?}"));
+            }
         }
         let last_event_id = self.last_event_id.clone().unwrap_or_default();
         let decoder = Decoder::new(EVENT_BYTES_MAX, &last_event_id);
@@ -141,7 +161,9 @@ impl Subscriber {
     /// The invariant that is broken, and how.
     pub fn read(&mut self, pieces_max: usize, truth: &Truth, disk: &Disk) -> Result<(), String> {
         for _ in 0..pieces_max {
-            let Connection::Open { stream, decoder } = &mut self.connection else { return Ok(()) };
+            let Connection::Open { stream, decoder } = &mut self.connection else {
+                return Ok(());
+            };
             let mut decoded = Vec::new();
             match stream.read() {
                 Read::Nothing => return Ok(()),
@@ -150,7 +172,9 @@ impl Subscriber {
                     return Ok(());
                 }
                 Read::Bytes(bytes) => {
-                    decoder.push(&bytes, &mut decoded).map_err(|error| error.to_string())?;
+                    decoder
+                        .push(&bytes, &mut decoded)
+                        .map_err(|error| error.to_string())?;
                 }
             }
             for decoded in decoded {
@@ -164,13 +188,21 @@ impl Subscriber {
 
     fn on_event(&mut self, id: &str, data: &str, truth: &Truth, disk: &Disk) -> Result<(), String> {
         let Some(update) = truth.update(id) else {
-            return Err(format!("received {id} ({data:?}), which is not in the history (invariant 3)"));
+            return Err(format!(
+                "received {id} ({data:?}), which is not in the history (invariant 3)"
+            ));
         };
         if *update.data != *data {
-            return Err(format!("{id} came with {data:?} instead of {:?}", update.data));
+            return Err(format!(
+                "{id} came with {data:?} instead of {:?}",
+                update.data
+            ));
         }
         if !self.interest.may_read(update) {
-            return Err(format!("number {:?} is private and not granted (invariant 5)", number_of(data)));
+            return Err(format!(
+                "number {:?} is private and not granted (invariant 5)",
+                number_of(data)
+            ));
         }
         if !self.interest.concerns(update) {
             return Err(format!("number {:?} was not asked for", number_of(data)));
@@ -183,7 +215,10 @@ impl Subscriber {
             self.through = Position::new(position.get().saturating_sub(1));
         }
         if position <= self.through && self.through != Position::ZERO {
-            return Err(format!("{position:?} came after {:?} (invariant 4: once, in order)", self.through));
+            return Err(format!(
+                "{position:?} came after {:?} (invariant 4: once, in order)",
+                self.through
+            ));
         }
         self.check_no_hole(position, truth, disk)?;
         self.after_gap = false;

@@ -39,14 +39,19 @@ impl Interest {
     /// Returns whether `update` may be read at all.
     pub fn may_read(&self, update: &Update) -> bool {
         let granted = |folder: &String| {
-            update.topics.iter().any(|topic| is_below(topic.as_str(), folder))
+            update
+                .topics
+                .iter()
+                .any(|topic| is_below(topic.as_str(), folder))
         };
         update.visibility == Visibility::Public || self.granted.as_ref().is_some_and(granted)
     }
 }
 
 fn is_below(topic: &str, folder: &str) -> bool {
-    topic.strip_prefix(folder).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+    topic
+        .strip_prefix(folder)
+        .is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
 }
 
 /// Everything that was ever committed, by event id, across crashes.
@@ -64,8 +69,10 @@ impl Truth {
             if self.by_id.contains_key(update.id.as_str()) {
                 break;
             }
-            self.by_id.insert(update.id.as_str().to_owned(), Arc::clone(update));
-            self.by_position.insert(update.position.get(), Arc::clone(update));
+            self.by_id
+                .insert(update.id.as_str().to_owned(), Arc::clone(update));
+            self.by_position
+                .insert(update.position.get(), Arc::clone(update));
         }
     }
 
@@ -73,7 +80,8 @@ impl Truth {
     pub fn on_crash(&mut self, updates: &[Arc<Update>], trimmed: Position) {
         let last = updates.last().map_or(trimmed, |update| update.position);
         self.by_id.retain(|_, update| update.position <= last);
-        self.by_position.retain(|position, _| *position <= last.get());
+        self.by_position
+            .retain(|position, _| *position <= last.get());
     }
 
     /// Takes note of an acknowledgement: the id, and the number in the update's data.
@@ -84,7 +92,10 @@ impl Truth {
     /// Returns everything that was committed between two positions, both left out, whether it is
     /// still kept or not.
     pub fn between(&self, after: Position, before: Position) -> impl Iterator<Item = &Arc<Update>> {
-        let range = (Bound::Excluded(after.get()), Bound::Excluded(before.get().max(after.get() + 1)));
+        let range = (
+            Bound::Excluded(after.get()),
+            Bound::Excluded(before.get().max(after.get() + 1)),
+        );
         self.by_position.range(range).map(|(_, update)| update)
     }
 
@@ -103,8 +114,10 @@ impl Truth {
         updates: &[Arc<Update>],
         trimmed: Position,
     ) -> Result<(), String> {
-        let kept: HashMap<&str, &Update> =
-            updates.iter().map(|update| (update.id.as_str(), update.as_ref())).collect();
+        let kept: HashMap<&str, &Update> = updates
+            .iter()
+            .map(|update| (update.id.as_str(), update.as_ref()))
+            .collect();
         for (id, number) in &self.acknowledged {
             let was = self.by_id.get(id);
             if was.is_some_and(|update| update.position <= trimmed) {
@@ -113,9 +126,16 @@ impl Truth {
             match kept.get(id.as_str()) {
                 Some(update) if number_of(&update.data) == Some(*number) => {}
                 Some(update) => {
-                    return Err(format!("{id} was acknowledged as number {number}, kept is {:?}", update.data));
+                    return Err(format!(
+                        "{id} was acknowledged as number {number}, kept is {:?}",
+                        update.data
+                    ));
                 }
-                None => return Err(format!("{id}, number {number}, was acknowledged and is not kept")),
+                None => {
+                    return Err(format!(
+                        "{id}, number {number}, was acknowledged and is not kept"
+                    ));
+                }
             }
         }
         Ok(())
@@ -131,7 +151,10 @@ impl Truth {
             if let [one, next] = pair
                 && next.position != one.position.next()
             {
-                return Err(format!("{:?} is followed by {:?}", one.position, next.position));
+                return Err(format!(
+                    "{:?} is followed by {:?}",
+                    one.position, next.position
+                ));
             }
         }
         Ok(())

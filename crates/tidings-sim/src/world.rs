@@ -41,7 +41,10 @@ pub fn run(scenario: &Scenario, seed: u64) -> Outcome {
     if let Err(broken) = &result {
         world.note(format!("BROKEN {broken}"));
     }
-    Outcome { log: world.log, broken: result.err() }
+    Outcome {
+        log: world.log,
+        broken: result.err(),
+    }
 }
 
 struct World<'a> {
@@ -81,7 +84,8 @@ impl<'a> World<'a> {
     }
 
     fn note(&mut self, line: String) {
-        self.log.push(format!("{:>8} {line}", self.elapsed.as_millis()));
+        self.log
+            .push(format!("{:>8} {line}", self.elapsed.as_millis()));
     }
 
     fn now_ms(&self) -> u64 {
@@ -176,7 +180,10 @@ impl<'a> World<'a> {
             event_type: None,
             retry: None,
         };
-        self.note(format!("publish {number} {:?} private={}", form.topics, form.private));
+        self.note(format!(
+            "publish {number} {:?} private={}",
+            form.topics, form.private
+        ));
         let answer = self.lab().publish(form);
         self.waiting.push((number, answer));
     }
@@ -200,14 +207,15 @@ impl<'a> World<'a> {
         let updates = self.disk.updates();
         self.truth.on_disk(&updates);
         let mut acknowledged = Vec::new();
-        self.waiting.retain_mut(|(number, answer)| match answer.try_recv() {
-            Ok(result) => {
-                acknowledged.push((*number, result));
-                false
-            }
-            Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
-            Err(tokio::sync::oneshot::error::TryRecvError::Closed) => false,
-        });
+        self.waiting
+            .retain_mut(|(number, answer)| match answer.try_recv() {
+                Ok(result) => {
+                    acknowledged.push((*number, result));
+                    false
+                }
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => true,
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => false,
+            });
         for (number, result) in acknowledged {
             match result {
                 Ok(id) => {
@@ -220,28 +228,45 @@ impl<'a> World<'a> {
     }
 
     fn connect(&mut self) {
-        let Some(index) = self.pick(Subscriber::is_away) else { return };
+        let Some(index) = self.pick(Subscriber::is_away) else {
+            return;
+        };
         self.connect_one(index);
     }
 
     fn connect_one(&mut self, index: usize) {
         let shard = self.dice.usize(0..self.scenario.shards);
-        let Some(subscriber) = self.subscribers.get_mut(index) else { return };
+        let Some(subscriber) = self.subscribers.get_mut(index) else {
+            return;
+        };
         let Some(lab) = self.lab.as_mut() else { return };
         let pattern = match &subscriber.interest.wanted {
             Wanted::Exact(topic) => (MatcherType::Exact, topic.clone()),
             Wanted::Below(folder) => (MatcherType::UrlPattern, format!("{folder}:topic")),
         };
-        let grants = subscriber.interest.granted.as_deref().map(|folder| grants(folder, lab.hub()));
-        let stream =
-            lab.subscribe(shard, &[(pattern.0, pattern.1.as_str())], subscriber.cursor(), grants);
-        let line = format!("subscriber {index} connects after {:?}", subscriber.cursor());
+        let grants = subscriber
+            .interest
+            .granted
+            .as_deref()
+            .map(|folder| grants(folder, lab.hub()));
+        let stream = lab.subscribe(
+            shard,
+            &[(pattern.0, pattern.1.as_str())],
+            subscriber.cursor(),
+            grants,
+        );
+        let line = format!(
+            "subscriber {index} connects after {:?}",
+            subscriber.cursor()
+        );
         subscriber.connect(stream, lab.bounds().last);
         self.note(line);
     }
 
     fn disconnect(&mut self) {
-        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else { return };
+        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else {
+            return;
+        };
         if let Some(subscriber) = self.subscribers.get_mut(index) {
             subscriber.disconnect();
         }
@@ -249,7 +274,9 @@ impl<'a> World<'a> {
     }
 
     fn read(&mut self) -> Result<(), String> {
-        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else { return Ok(()) };
+        let Some(index) = self.pick(|subscriber| !subscriber.is_away()) else {
+            return Ok(());
+        };
         let pieces_max = self.dice.usize(1..6);
         self.read_one(index, pieces_max)
     }
@@ -257,12 +284,16 @@ impl<'a> World<'a> {
     fn read_one(&mut self, index: usize, pieces_max: usize) -> Result<(), String> {
         self.on_disk();
         let last = self.lab().bounds().last;
-        let Some(subscriber) = self.subscribers.get_mut(index) else { return Ok(()) };
+        let Some(subscriber) = self.subscribers.get_mut(index) else {
+            return Ok(());
+        };
         let before = subscriber.received;
         subscriber
             .poll_open(last, &self.truth)
             .and_then(|()| subscriber.read(pieces_max, &self.truth, &self.disk))
-            .map_err(|broken| format!("subscriber {index} ({:?}): {broken}", subscriber.interest))?;
+            .map_err(|broken| {
+                format!("subscriber {index} ({:?}): {broken}", subscriber.interest)
+            })?;
         let received = subscriber.received - before;
         if received > 0 {
             self.note(format!("subscriber {index} receives {received}"));
@@ -271,8 +302,9 @@ impl<'a> World<'a> {
     }
 
     fn pick(&mut self, like: impl Fn(&Subscriber) -> bool) -> Option<usize> {
-        let indexes: Vec<usize> =
-            (0..self.subscribers.len()).filter(|&index| self.subscribers.get(index).is_some_and(&like)).collect();
+        let indexes: Vec<usize> = (0..self.subscribers.len())
+            .filter(|&index| self.subscribers.get(index).is_some_and(&like))
+            .collect();
         self.dice.choice(indexes)
     }
 
@@ -320,12 +352,15 @@ impl<'a> World<'a> {
             self.advance(Duration::from_millis(100));
         }
         let updates = self.disk.updates();
-        self.truth.check_acknowledged(&updates, self.disk.trimmed_through())?;
+        self.truth
+            .check_acknowledged(&updates, self.disk.trimmed_through())?;
         Truth::check_dense(&updates)?;
         for (index, subscriber) in self.subscribers.iter().enumerate() {
             subscriber
                 .check_complete(&self.truth, &self.disk)
-                .map_err(|broken| format!("subscriber {index} ({:?}): {broken}", subscriber.interest))?;
+                .map_err(|broken| {
+                    format!("subscriber {index} ({:?}): {broken}", subscriber.interest)
+                })?;
         }
         self.check_bounds()?;
         self.leave()
@@ -336,7 +371,9 @@ impl<'a> World<'a> {
         let bound = self.scenario.ring_bytes;
         let kept = self.lab().ring_bytes();
         if kept > bound + self.scenario.data_bytes_max * 2 + 1024 {
-            return Err(format!("the ring holds {kept} bytes, more than {bound} (invariant 7)"));
+            return Err(format!(
+                "the ring holds {kept} bytes, more than {bound} (invariant 7)"
+            ));
         }
         Ok(())
     }
@@ -345,7 +382,9 @@ impl<'a> World<'a> {
     fn leave(&mut self) -> Result<(), String> {
         let (sessions, open) = (self.lab().sessions(), self.subscribers.len());
         if sessions != open {
-            return Err(format!("{sessions} sessions for {open} connections (invariant 8)"));
+            return Err(format!(
+                "{sessions} sessions for {open} connections (invariant 8)"
+            ));
         }
         self.subscribers.clear();
         for _ in 0..8 {
@@ -375,14 +414,16 @@ fn interest(dice: &mut Rng) -> Interest {
         true => Wanted::Exact(topic(folder, dice)),
         false => Wanted::Below(folder.to_owned()),
     };
-    let granted = dice.bool().then(|| dice.choice(FOLDERS).unwrap_or(FOLDERS[0]).to_owned());
+    let granted = dice
+        .bool()
+        .then(|| dice.choice(FOLDERS).unwrap_or(FOLDERS[0]).to_owned());
     Interest { wanted, granted }
 }
 
 fn grants(folder: &str, hub: &HubUrl) -> std::sync::Arc<Grants> {
     let matcher = Matcher::parse(MatcherType::UrlPattern, &format!("{folder}:topic"), hub);
     #[expect(clippy::expect_used, reason = "a fixed pattern and one grant")]
-    let grants = Grants::new(Vec::new(), vec![matcher.expect("a pattern")], Vec::new()).expect("grants");
+    let grants =
+        Grants::new(Vec::new(), vec![matcher.expect("a pattern")], Vec::new()).expect("grants");
     std::sync::Arc::new(grants)
 }
-

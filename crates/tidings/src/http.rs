@@ -133,7 +133,11 @@ async fn dispatch(
         Route::Ready => health::ready(shard),
         Route::Metrics => health::metrics(shard),
         Route::Settings => pages::settings(shard.config()),
-        Route::Page => pages::page(&shard.config().pages, request.uri().path(), request.headers())?,
+        Route::Page => pages::page(
+            &shard.config().pages,
+            request.uri().path(),
+            request.headers(),
+        )?,
         Route::ChatEvents | Route::Nothing => return Err(Problem::not_found()),
     };
     tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
@@ -148,11 +152,18 @@ fn check_host<B>(shard: &Shard, visit: Visit, request: &Request<B>) -> Result<()
     }
     let named = match request.uri().authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers().get(HOST).and_then(|host| host.to_str().ok()),
+        None => request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok()),
     };
     let known =
         named.is_some_and(|named| hosts.iter().any(|host| host.eq_ignore_ascii_case(named)));
-    if known { Ok(()) } else { Err(Problem::misdirected(named.unwrap_or_default(), hosts)) }
+    if known {
+        Ok(())
+    } else {
+        Err(Problem::misdirected(named.unwrap_or_default(), hosts))
+    }
 }
 
 /// Makes a whole response.
@@ -163,7 +174,9 @@ pub(crate) fn respond(
 ) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body.into())));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

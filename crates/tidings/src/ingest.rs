@@ -61,7 +61,9 @@ pub(crate) struct Ingest {
 
 impl std::fmt::Debug for Ingest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingest").field("hub", &self.hub).finish_non_exhaustive()
+        f.debug_struct("Ingest")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,11 +89,20 @@ impl Ingest {
     ) -> Result<Arc<Update>, PublishError> {
         let draft = self.check(form)?;
         if let Publisher::Grants(grants) = publisher {
-            let subjects: SmallVec<[Subject; 2]> =
-                draft.topics.iter().map(|topic| Subject::new(topic, &self.hub)).collect();
+            let subjects: SmallVec<[Subject; 2]> = draft
+                .topics
+                .iter()
+                .map(|topic| Subject::new(topic, &self.hub))
+                .collect();
             if let Err(refused) = grants.allows_publish(&subjects) {
-                let topic = draft.topics.iter().nth(refused).unwrap_or_else(|| draft.topics.canonical());
-                return Err(PublishError::Forbidden { topic: topic.clone() });
+                let topic = draft
+                    .topics
+                    .iter()
+                    .nth(refused)
+                    .unwrap_or_else(|| draft.topics.canonical());
+                return Err(PublishError::Forbidden {
+                    topic: topic.clone(),
+                });
             }
         }
         let (done, kept) = oneshot::channel();
@@ -101,16 +112,24 @@ impl Ingest {
                 Refused::Full { .. } => PublishError::Busy,
                 Refused::Closed { .. } => PublishError::Closed,
             })?;
-        kept.await.map_err(|_gone| PublishError::Closed)?.map_err(PublishError::History)
+        kept.await
+            .map_err(|_gone| PublishError::Closed)?
+            .map_err(PublishError::History)
     }
 
     /// Turns a publisher's fields into a draft.
     fn check(&self, form: PublishForm) -> Result<Draft, PublishError> {
-        let topics: Result<Vec<Topic>, PublishError> =
-            form.topics.into_iter().map(|text| self.check_topic(text)).collect();
+        let topics: Result<Vec<Topic>, PublishError> = form
+            .topics
+            .into_iter()
+            .map(|text| self.check_topic(text))
+            .collect();
         // A form with an empty field for it means the same as one without.
         let id = form.id.as_deref().filter(|id| !id.is_empty());
-        let id = id.map(EventId::parse).transpose().map_err(PublishError::Id)?;
+        let id = id
+            .map(EventId::parse)
+            .transpose()
+            .map_err(PublishError::Id)?;
         let event_type = match form.event_type.as_deref() {
             // An empty type is what an absent one means (WHATWG HTML, "Interpreting an event stream").
             None | Some("") => None,
@@ -119,7 +138,11 @@ impl Ingest {
         Ok(Draft {
             topics: Topics::new(topics?).map_err(PublishError::Topics)?,
             data: Arc::from(form.data.unwrap_or_default()),
-            visibility: if form.private { Visibility::Private } else { Visibility::Public },
+            visibility: if form.private {
+                Visibility::Private
+            } else {
+                Visibility::Public
+            },
             id,
             event_type,
             retry_ms: form.retry,
@@ -127,10 +150,15 @@ impl Ingest {
     }
 
     fn check_topic(&self, text: String) -> Result<Topic, PublishError> {
-        let topic = Topic::parse(&text)
-            .map_err(|source| PublishError::Topic { topic: shorten(text), source })?;
+        let topic = Topic::parse(&text).map_err(|source| PublishError::Topic {
+            topic: shorten(text),
+            source,
+        })?;
         if self.hub.reserves(&topic) {
-            return Err(PublishError::Reserved { topic, path: self.hub.path().to_owned() });
+            return Err(PublishError::Reserved {
+                topic,
+                path: self.hub.path().to_owned(),
+            });
         }
         Ok(topic)
     }
@@ -139,5 +167,9 @@ impl Ingest {
 /// Cuts a value for an error text, so that a refusal is never longer than what was refused.
 fn shorten(text: String) -> String {
     const SHOWN_MAX: usize = 100;
-    if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain(['…']).collect() }
+    if text.chars().count() <= SHOWN_MAX {
+        text
+    } else {
+        text.chars().take(SHOWN_MAX).chain(['…']).collect()
+    }
 }

@@ -107,7 +107,10 @@ impl Lab {
         let deliver = {
             let committed = Arc::clone(&committed);
             Box::new(move |group| {
-                committed.lock().unwrap_or_else(PoisonError::into_inner).push(group);
+                committed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(group);
             })
         };
         let (handle, history) =
@@ -116,8 +119,12 @@ impl Lab {
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
         let relay = Arc::new(Loopback::new(handle.clone()));
-        let routing =
-            Routing::new(config.hub.clone(), last, config.shards, Arc::clone(&metrics));
+        let routing = Routing::new(
+            config.hub.clone(),
+            last,
+            config.shards,
+            Arc::clone(&metrics),
+        );
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
             authority: Arc::new(authority(&config)),
@@ -139,7 +146,15 @@ impl Lab {
             };
             receivers.into_iter().enumerate().map(start).collect()
         });
-        Ok(Self { runtime, shared, shards, history, routing, commands, committed })
+        Ok(Self {
+            runtime,
+            shared,
+            shards,
+            history,
+            routing,
+            commands,
+            committed,
+        })
     }
 
     /// Returns the hub's URL.
@@ -180,12 +195,19 @@ impl Lab {
         grants: Option<Arc<Grants>>,
     ) -> oneshot::Receiver<Stream> {
         let (answer, answered) = oneshot::channel();
-        let matcher = |&(kind, pattern): &(MatcherType, &str)| Matcher::parse(kind, pattern, self.hub());
+        let matcher =
+            |&(kind, pattern): &(MatcherType, &str)| Matcher::parse(kind, pattern, self.hub());
         let matchers: Result<Box<[Matcher]>, _> = patterns.iter().map(matcher).collect();
-        #[expect(clippy::expect_used, reason = "the caller's own patterns; a mistake ends the test")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own patterns; a mistake ends the test"
+        )]
         let matchers = matchers.expect("a pattern");
         let cursor = cursor.map(Cursor::parse);
-        #[expect(clippy::expect_used, reason = "the caller's own number; a mistake ends the test")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own number; a mistake ends the test"
+        )]
         let shard = Rc::clone(self.shards.get(shard).expect("a shard"));
         self.runtime.block_on(async {
             crate::tasks::spawn(async move {
@@ -230,17 +252,27 @@ impl Lab {
     ///
     /// If a shard's inbox is full, which the caller prevents by letting it settle.
     pub fn route(&mut self, commands_max: usize) {
-        let groups =
-            std::mem::take(&mut *self.committed.lock().unwrap_or_else(PoisonError::into_inner));
+        let groups = std::mem::take(
+            &mut *self
+                .committed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for group in groups {
             self.routing.on_command(Command::Committed(group));
         }
         for _ in 0..commands_max {
-            let Ok(command) = self.commands.try_recv() else { break };
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
             self.routing.on_command(command);
         }
         for (shard, deliveries) in self.routing.take_outgoing() {
-            let sent = self.shared.inboxes.get(shard).is_some_and(|inbox| inbox.try_send(deliveries));
+            let sent = self
+                .shared
+                .inboxes
+                .get(shard)
+                .is_some_and(|inbox| inbox.try_send(deliveries));
             assert!(sent, "a shard's inbox is full");
         }
     }
@@ -257,7 +289,11 @@ impl Lab {
 
     /// Returns the bytes of the fullest ring.
     pub fn ring_bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.ring_bytes()).max().unwrap_or_default()
+        self.shards
+            .iter()
+            .map(|shard| shard.ring_bytes())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Returns how many distinct matchers the router knows.
@@ -279,7 +315,13 @@ const KEY: &str = "a key of the lab, long enough for HS256";
 #[expect(clippy::expect_used, reason = "fixed texts; a mistake ends the test")]
 fn config(options: &Options) -> Config {
     let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
-    let issuer = Issuer { issuer: "lab".into(), key, kid: None, publish: true, subscribe: true };
+    let issuer = Issuer {
+        issuer: "lab".into(),
+        key,
+        kid: None,
+        publish: true,
+        subscribe: true,
+    };
     Config {
         listens: Vec::new(),
         tls: None,
@@ -309,8 +351,13 @@ fn config(options: &Options) -> Config {
             connection_max: None,
             retry: None,
         },
-        publish: PublishOptions { origins: OriginList::default(), body_bytes_max: 1024 * 1024 },
-        cors: CorsOptions { origins: OriginList::default() },
+        publish: PublishOptions {
+            origins: OriginList::default(),
+            body_bytes_max: 1024 * 1024,
+        },
+        cors: CorsOptions {
+            origins: OriginList::default(),
+        },
         limits: LimitOptions {
             connections_max: usize::MAX,
             connections_per_address_max: usize::MAX,
@@ -322,14 +369,24 @@ fn config(options: &Options) -> Config {
             streams_per_connection_max: u32::MAX,
         },
         drain: Duration::ZERO,
-        pages: PageOptions { chat: false, scores: false, debugger: false },
-        log: LogOptions { level: "off".to_owned(), format: LogFormat::Text },
+        pages: PageOptions {
+            chat: false,
+            scores: false,
+            debugger: false,
+        },
+        log: LogOptions {
+            level: "off".to_owned(),
+            format: LogFormat::Text,
+        },
         explain_refusals: true,
         dev: None,
     }
 }
 
-#[expect(clippy::expect_used, reason = "the lab's own key; a mistake ends the test")]
+#[expect(
+    clippy::expect_used,
+    reason = "the lab's own key; a mistake ends the test"
+)]
 fn authority(config: &Config) -> Authority {
     Authority::new(config.auth.clone(), config.hub.clone()).expect("an authority")
 }
@@ -350,10 +407,15 @@ async fn open(
         encoding: Encoding::Plain,
         deadline: None,
     };
-    let opening = Opening::Response { ready, prelude: Bytes::new() };
+    let opening = Opening::Response {
+        ready,
+        prelude: Bytes::new(),
+    };
     shard.hold(Socket::Body(sink), subscription, opening, None);
     joined.await.ok()?;
-    let answered = begin.1.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let answered = begin
+        .1
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     Some(Stream { body, answered })
 }
 

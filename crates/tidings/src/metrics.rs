@@ -70,7 +70,11 @@ impl HistoryCounters {
             refusals: counter(r, "history_refusals", "Updates refused because of a fault"),
             pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
             pages_cached: counter(r, "history_pages_cached", "Pages given from memory"),
-            cursors_read: counter(r, "history_cursors_read", "Cursors looked up in the storage"),
+            cursors_read: counter(
+                r,
+                "history_cursors_read",
+                "Cursors looked up in the storage",
+            ),
         }
     }
 
@@ -96,22 +100,54 @@ impl Metrics {
         Self {
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
-            deliveries: counter(r, "deliveries", "Updates handed to subscribers' sockets, live"),
+            deliveries: counter(
+                r,
+                "deliveries",
+                "Updates handed to subscribers' sockets, live",
+            ),
             delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates handed over"),
-            replayed: counter(r, "replayed", "Updates handed to subscribers from the history"),
+            replayed: counter(
+                r,
+                "replayed",
+                "Updates handed to subscribers from the history",
+            ),
             keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
             subscribers: gauge(r, "subscribers", "Subscribers connected now"),
             subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
             sessions_closed: by_reason(r, "sessions_closed", "Event streams that ended"),
-            lagging: counter(r, "lagging", "Times a subscriber's socket was full and it fell behind"),
-            gaps: counter(r, "gaps", "Subscribers that retention overtook; they were told and closed"),
-            cursors_unknown: counter(r, "cursors_unknown", "Cursors answered as unknown or expired"),
+            lagging: counter(
+                r,
+                "lagging",
+                "Times a subscriber's socket was full and it fell behind",
+            ),
+            gaps: counter(
+                r,
+                "gaps",
+                "Subscribers that retention overtook; they were told and closed",
+            ),
+            cursors_unknown: counter(
+                r,
+                "cursors_unknown",
+                "Cursors answered as unknown or expired",
+            ),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
-            connections_failed: by_reason(r, "connections_failed", "Connections that ended in error"),
-            sockets_moved: counter(r, "sockets_moved", "Event streams moved to a less loaded shard"),
+            connections_failed: by_reason(
+                r,
+                "connections_failed",
+                "Connections that ended in error",
+            ),
+            sockets_moved: counter(
+                r,
+                "sockets_moved",
+                "Event streams moved to a less loaded shard",
+            ),
             matchers: gauge(r, "matchers", "Distinct matchers in the index"),
-            history_ready: gauge(r, "history_ready", "1 while the history takes updates, else 0"),
+            history_ready: gauge(
+                r,
+                "history_ready",
+                "1 while the history takes updates, else 0",
+            ),
             history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
             history_last: gauge(r, "history_last_position", "Last position given"),
             certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),

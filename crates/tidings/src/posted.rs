@@ -25,7 +25,11 @@ pub(crate) struct Posted {
 impl Posted {
     /// Wraps a freshly committed update with the matchers that select it.
     pub(crate) fn new(update: Arc<Update>, matching: Arc<[MatcherId]>) -> Self {
-        Self { update, matching, frame: OnceLock::new() }
+        Self {
+            update,
+            matching,
+            frame: OnceLock::new(),
+        }
     }
 
     /// Wraps an update that was read back from the history.
@@ -48,7 +52,12 @@ impl Posted {
 
     /// Returns the bytes of memory that keeping this update costs, its wire form included.
     pub(crate) fn kept_bytes(&self) -> usize {
-        let topics: usize = self.update.topics.iter().map(|topic| topic.as_str().len()).sum();
+        let topics: usize = self
+            .update
+            .topics
+            .iter()
+            .map(|topic| topic.as_str().len())
+            .sum();
         OVERHEAD_BYTES + topics + 2 * self.update.data.len()
     }
 }

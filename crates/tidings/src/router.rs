@@ -29,7 +29,11 @@ pub(crate) enum Command {
     /// Spread a committed group.
     Committed(Vec<Arc<Update>>),
     /// Intern the matchers of a subscriber that is joining on `shard`.
-    Join { shard: usize, ticket: Ticket, matchers: Box<[Matcher]> },
+    Join {
+        shard: usize,
+        ticket: Ticket,
+        matchers: Box<[Matcher]>,
+    },
     /// Forget matchers of subscribers that left; one entry for each time they were interned.
     Release(Vec<MatcherId>),
     /// End the thread.
@@ -61,7 +65,15 @@ impl Router {
 
     /// Asks for the matchers of a joining subscriber to be interned, waiting while the queue is full.
     pub(crate) async fn join(&self, shard: usize, ticket: Ticket, matchers: Box<[Matcher]>) {
-        drop(self.commands.send(Command::Join { shard, ticket, matchers }).await);
+        drop(
+            self.commands
+                .send(Command::Join {
+                    shard,
+                    ticket,
+                    matchers,
+                })
+                .await,
+        );
     }
 
     /// Gives matchers back, unless the queue is full: then they are returned for the next try.
@@ -127,7 +139,9 @@ impl Routing {
         while let Some(command) = commands.blocking_recv() {
             let mut stop = self.on_command(command);
             for _ in 1..COMMANDS_PER_TURN {
-                let Ok(command) = commands.try_recv() else { break };
+                let Ok(command) = commands.try_recv() else {
+                    break;
+                };
                 stop |= self.on_command(command);
             }
             for (shard, deliveries) in self.take_outgoing() {
@@ -147,7 +161,11 @@ impl Routing {
     pub(crate) fn on_command(&mut self, command: Command) -> bool {
         match command {
             Command::Committed(group) => self.on_committed(group),
-            Command::Join { shard, ticket, matchers } => self.on_join(shard, ticket, &matchers),
+            Command::Join {
+                shard,
+                ticket,
+                matchers,
+            } => self.on_join(shard, ticket, &matchers),
             Command::Release(ids) => {
                 for id in ids {
                     self.index.release(id);
@@ -165,8 +183,11 @@ impl Routing {
             .into_iter()
             .map(|update| {
                 self.last = update.position;
-                let subjects: Vec<Subject> =
-                    update.topics.iter().map(|topic| Subject::new(topic, &self.hub)).collect();
+                let subjects: Vec<Subject> = update
+                    .topics
+                    .iter()
+                    .map(|topic| Subject::new(topic, &self.hub))
+                    .collect();
                 self.index.matching(&subjects, &mut self.matching);
                 // Neighbours with the same matchers share one list: the shards then see at a
                 // glance that they go to the same subscribers.
@@ -182,11 +203,17 @@ impl Routing {
     }
 
     fn on_join(&mut self, shard: usize, ticket: Ticket, matchers: &[Matcher]) {
-        let ids: Box<[MatcherId]> =
-            matchers.iter().map(|matcher| self.index.intern(matcher)).collect();
+        let ids: Box<[MatcherId]> = matchers
+            .iter()
+            .map(|matcher| self.index.intern(matcher))
+            .collect();
         self.report();
         if let Some(outgoing) = self.outgoing.get_mut(shard) {
-            outgoing.push(Delivery::Joined { ticket, ids, at: self.last });
+            outgoing.push(Delivery::Joined {
+                ticket,
+                ids,
+                at: self.last,
+            });
         }
     }
 
@@ -196,7 +223,9 @@ impl Routing {
     }
 
     fn report(&self) {
-        self.metrics.matchers.set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
+        self.metrics
+            .matchers
+            .set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
     }
 
     /// Takes what gathered for each shard that there is something for.

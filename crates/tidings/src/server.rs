@@ -36,10 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// What keeps the hub from starting, or what made it end before it was told to.
-pub fn run(
-    config: Config,
-    on_ready: impl FnOnce(&Config),
-) -> anyhow::Result<()> {
+pub fn run(config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()> {
+    refuse_huge_pages();
     raise_open_files();
     let control = Builder::new_current_thread().enable_all().build()?;
     let hub = Hub::start(config)?;
@@ -75,7 +73,10 @@ impl Hub {
     fn start(config: Config) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new());
         let certificate = config.tls.clone().map(Certificate::read).transpose()?;
-        let tls = certificate.as_ref().map(Certificate::server_config).transpose()?;
+        let tls = certificate
+            .as_ref()
+            .map(Certificate::server_config)
+            .transpose()?;
         // Ports first: a port that is taken must be said before the history is opened.
         let mut doors = bind(&config)?;
 
@@ -112,9 +113,20 @@ impl Hub {
         let mut shards = Vec::with_capacity(receivers.len());
         for (index, receiver) in receivers.into_iter().enumerate() {
             let doors = doors.get_mut(index).map(std::mem::take).unwrap_or_default();
-            shards.push(shard::start(index, Arc::clone(&shared), last, doors, receiver)?);
+            shards.push(shard::start(
+                index,
+                Arc::clone(&shared),
+                last,
+                doors,
+                receiver,
+            )?);
         }
-        Ok(Self { shared, certificate, shards, router: router_thread })
+        Ok(Self {
+            shared,
+            certificate,
+            shards,
+            router: router_thread,
+        })
     }
 
     /// Waits for the end, looking after the certificate and the history meanwhile.
@@ -122,7 +134,9 @@ impl Hub {
         let certificate = async {
             match &self.certificate {
                 Some(certificate) => {
-                    Arc::clone(certificate).watch(Arc::clone(&self.shared.metrics)).await;
+                    Arc::clone(certificate)
+                        .watch(Arc::clone(&self.shared.metrics))
+                        .await;
                 }
                 None => std::future::pending().await,
             }
@@ -198,28 +212,47 @@ async fn asked_to_stop() {
 /// Opens every listener, once for each shard; the operators' one only on the first.
 fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
     let mut doors: Vec<Vec<Door>> = (0..config.shards).map(|_| Vec::new()).collect();
-    let listens = config.listens.iter().map(|listen| (listen.address, listen.tls, false));
+    let listens = config
+        .listens
+        .iter()
+        .map(|listen| (listen.address, listen.tls, false));
     let admin = config.admin.iter().map(|&address| (address, false, true));
     for (address, tls, admin) in listens.chain(admin) {
         let shards = if admin { 1 } else { config.shards };
         let (listeners, bound) = open(address, shards)?;
         tracing::info!(address = %bound, tls, admin, "listening");
         for (doors, listener) in doors.iter_mut().zip(listeners) {
-            doors.push(Door { listener, tls, admin });
+            doors.push(Door {
+                listener,
+                tls,
+                admin,
+            });
         }
     }
     Ok(doors)
 }
 
-fn open(address: SocketAddr, shards: usize) -> anyhow::Result<(Vec<std::net::TcpListener>, SocketAddr)> {
-    accept::bind(address, shards).with_context(|| {
-        format!("cannot listen on {address}; is another program using this port?")
-    })
+fn open(
+    address: SocketAddr,
+    shards: usize,
+) -> anyhow::Result<(Vec<std::net::TcpListener>, SocketAddr)> {
+    accept::bind(address, shards)
+        .with_context(|| format!("cannot listen on {address}; is another program using this port?"))
 }
 
 fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Asks for no huge pages: the memory of thousands of small, long-lived sessions is scattered, and
+/// pages of two megabytes around each piece nearly double what a subscriber costs.
+fn refuse_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages could not be refused");
+    }
 }
 
 /// Asks for as many open files as the system allows: every connection is one.

@@ -271,7 +271,10 @@ impl Session {
 
     fn keep_waker(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             *waker = Some(cx.waker().clone());
         }
     }
@@ -282,7 +285,11 @@ impl Session {
             Err(_) => Err(Ending::Broken),
             Ok(Input::Stray(count)) => {
                 self.stray.set(self.stray.get().saturating_add(count));
-                if self.stray.get() > STRAY_BYTES_MAX { Err(Ending::Flooding) } else { Ok(()) }
+                if self.stray.get() > STRAY_BYTES_MAX {
+                    Err(Ending::Flooding)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -299,7 +306,9 @@ impl Session {
                 return Poll::Ready(Err(ending));
             }
             self.keep_waker(cx);
-            self.socket.poll_writable(cx).map_err(|_broken| Ending::Broken)
+            self.socket
+                .poll_writable(cx)
+                .map_err(|_broken| Ending::Broken)
         });
         match tokio::time::timeout(stall, ready).await {
             Ok(result) => result,
@@ -351,7 +360,10 @@ pub(crate) enum Opening {
     /// These bytes are the response head; they go out once the subscriber has joined.
     Head(Bytes),
     /// hyper sends the head when told that the subscriber has joined; `prelude` comes next.
-    Response { ready: oneshot::Sender<()>, prelude: Bytes },
+    Response {
+        ready: oneshot::Sender<()>,
+        prelude: Bytes,
+    },
 }
 
 /// Runs a session to its end, then removes it from its shard.
@@ -361,7 +373,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         Err(ending) => ending,
     };
     session.enter(Phase::Closing(ending));
-    session.finish(ending).await;
+    Box::pin(session.finish(ending)).await;
     shard.on_session_end(&session, ending);
 }
 
@@ -371,10 +383,31 @@ async fn live(
     opening: Opening,
     start: Start,
 ) -> Result<std::convert::Infallible, Ending> {
+    // Boxed, since a live session waits here for hours with the largest state of its past.
+    Box::pin(begin(shard, session, opening, start)).await?;
+    loop {
+        match session.phase.get() {
+            Phase::Joining | Phase::Live => session.leave(session.phase.get()).await?,
+            Phase::Behind => Box::pin(replay::catch_up(shard, session)).await?,
+            Phase::Closing(ending) => return Err(ending),
+        }
+    }
+}
+
+/// Joins, and sends what a stream begins with.
+async fn begin(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    opening: Opening,
+    start: Start,
+) -> Result<(), Ending> {
     // The TLS state may hold what came right behind the request: no event of the socket tells.
     session.on_readable()?;
     let matchers = session.matchers.clone();
-    shard.router().join(shard.index(), Ticket(session.id), matchers).await;
+    shard
+        .router()
+        .join(shard.index(), Ticket(session.id), matchers)
+        .await;
     session.leave(Phase::Joining).await?;
     match start {
         Start::Now => {}
@@ -392,14 +425,7 @@ async fn live(
             session.send_all(prelude, shard.stall()).await?;
         }
     }
-    loop {
-        match session.phase.get() {
-            Phase::Joining | Phase::Live => session.leave(session.phase.get()).await?,
-            // Boxed, since the state of a replay would make every idle session larger.
-            Phase::Behind => Box::pin(replay::catch_up(shard, session)).await?,
-            Phase::Closing(ending) => return Err(ending),
-        }
-    }
+    Ok(())
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
@@ -412,7 +438,10 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
         }
         // Without resolving the topics as URLs, which only patterns need.
         if matcher.kind() == MatcherType::Exact {
-            return update.topics.iter().any(|topic| topic.as_str() == matcher.pattern());
+            return update
+                .topics
+                .iter()
+                .any(|topic| topic.as_str() == matcher.pattern());
         }
         if subjects.is_empty() {
             subjects.extend(update.topics.iter().map(|topic| Subject::new(topic, hub)));
@@ -430,7 +459,11 @@ pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -
         return true;
     }
     let Some(grants) = grants else { return false };
-    let subjects: SmallVec<[Subject; 2]> =
-        posted.update.topics.iter().map(|topic| Subject::new(topic, hub)).collect();
+    let subjects: SmallVec<[Subject; 2]> = posted
+        .update
+        .topics
+        .iter()
+        .map(|topic| Subject::new(topic, hub))
+        .collect();
     grants.allows_read(&subjects)
 }

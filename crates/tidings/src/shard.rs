@@ -69,7 +69,11 @@ pub(crate) enum Delivery {
     /// Updates to spread.
     Batch(Batch),
     /// The router knows a subscriber's matchers; updates after `at` follow in this inbox.
-    Joined { ticket: Ticket, ids: Box<[MatcherId]>, at: Position },
+    Joined {
+        ticket: Ticket,
+        ids: Box<[MatcherId]>,
+        at: Position,
+    },
     /// An event stream moved here from a fuller shard.
     Adopt(Box<Adoption>),
     /// End all streams, spread over this time, and accept no more.
@@ -119,11 +123,15 @@ impl Inbox {
     fn try_adopt(&self, adoption: Box<Adoption>) -> Option<Box<Adoption>> {
         let refused = match self.0.try_send(vec![Delivery::Adopt(adoption)]) {
             Ok(()) => return None,
-            Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => back,
+            Err(
+                mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back),
+            ) => back,
         };
         refused.into_iter().find_map(|delivery| match delivery {
             Delivery::Adopt(adoption) => Some(adoption),
-            Delivery::Batch(_) | Delivery::Joined { .. } | Delivery::Drain(_) | Delivery::Stop => None,
+            Delivery::Batch(_) | Delivery::Joined { .. } | Delivery::Drain(_) | Delivery::Stop => {
+                None
+            }
         })
     }
 }
@@ -175,16 +183,22 @@ pub(crate) fn start(
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
     // Built here so that an error reaches the caller, used there since it must not move.
     drop(runtime?);
-    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        match runtime {
-            Ok(runtime) => runtime.block_on(run(index, shared, last, doors, inbox)),
-            Err(error) => tracing::error!(%error, index, "a shard could not start"),
-        }
-    })
+    std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(run(index, shared, last, doors, inbox)),
+                Err(error) => tracing::error!(%error, index, "a shard could not start"),
+            }
+        })
 }
 
 async fn run(
@@ -279,8 +293,14 @@ impl Shard {
     /// # Errors
     ///
     /// The rule that `pattern` breaks.
-    pub(crate) fn compile(&self, kind: MatcherType, pattern: &str) -> Result<Matcher, MatcherError> {
-        self.patterns.borrow_mut().compile(kind, pattern, self.hub())
+    pub(crate) fn compile(
+        &self,
+        kind: MatcherType,
+        pattern: &str,
+    ) -> Result<Matcher, MatcherError> {
+        self.patterns
+            .borrow_mut()
+            .compile(kind, pattern, self.hub())
     }
 
     /// Returns how long a peer may take nothing before it is closed.
@@ -303,7 +323,9 @@ impl Shard {
         while let Some(deliveries) = inbox.recv().await {
             let mut stop = self.on_deliveries(deliveries);
             for _ in 1..INBOX_PER_SWEEP {
-                let Ok(deliveries) = inbox.try_recv() else { break };
+                let Ok(deliveries) = inbox.try_recv() else {
+                    break;
+                };
                 stop |= self.on_deliveries(deliveries);
             }
             self.sweep().await;
@@ -332,7 +354,10 @@ impl Shard {
 
     async fn sweep(&self) {
         loop {
-            let swept = self.engine.borrow_mut().flush(self.now(), SESSIONS_PER_TURN);
+            let swept = self
+                .engine
+                .borrow_mut()
+                .flush(self.now(), SESSIONS_PER_TURN);
             let metrics = self.metrics();
             metrics.deliveries.inc_by(swept.updates);
             metrics.delivered_bytes.inc_by(swept.bytes);
@@ -390,17 +415,33 @@ impl Shard {
     }
 
     /// Takes a stream from a connection of this shard to the shard with the fewest sessions.
-    pub(crate) fn place(self: &Rc<Self>, socket: TcpStream, tls: Option<Box<rustls::ServerConnection>>, rest: (Subscription, Bytes, Permit)) {
+    pub(crate) fn place(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        tls: Option<Box<rustls::ServerConnection>>,
+        rest: (Subscription, Bytes, Permit),
+    ) {
         let (subscription, head, permit) = rest;
         let (index, inbox) = self.least_loaded();
         if index == self.index {
-            self.hold(to_socket(socket, tls), subscription, Opening::Head(head), Some(permit));
+            self.hold(
+                to_socket(socket, tls),
+                subscription,
+                Opening::Head(head),
+                Some(permit),
+            );
             return;
         }
         let Ok(socket) = socket.into_std() else {
             return count(&self.metrics().connections_failed, "move");
         };
-        let adoption = Box::new(Adoption { socket, tls, subscription, head, permit });
+        let adoption = Box::new(Adoption {
+            socket,
+            tls,
+            subscription,
+            head,
+            permit,
+        });
         match inbox.try_adopt(adoption) {
             None => {
                 self.metrics().sockets_moved.inc();
@@ -411,21 +452,46 @@ impl Shard {
 
     fn least_loaded(&self) -> (usize, &Inbox) {
         let load = |index: usize| {
-            self.shared.loads.get(index).map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
+            self.shared
+                .loads
+                .get(index)
+                .map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
         };
-        let least = (0..self.shared.loads.len()).min_by_key(|&index| load(index)).unwrap_or(self.index);
-        let index =
-            if load(self.index) <= load(least).saturating_add(IMBALANCE_MAX) { self.index } else { least };
+        let least = (0..self.shared.loads.len())
+            .min_by_key(|&index| load(index))
+            .unwrap_or(self.index);
+        let index = if load(self.index) <= load(least).saturating_add(IMBALANCE_MAX) {
+            self.index
+        } else {
+            least
+        };
         #[expect(clippy::expect_used, reason = "there are as many inboxes as loads")]
-        (index, self.shared.inboxes.get(index).expect("one inbox for each shard"))
+        (
+            index,
+            self.shared
+                .inboxes
+                .get(index)
+                .expect("one inbox for each shard"),
+        )
     }
 
     /// Makes a session of a stream that was moved here.
     fn settle(self: &Rc<Self>, adoption: Adoption) {
-        let Adoption { socket, tls, subscription, head, permit } = adoption;
+        let Adoption {
+            socket,
+            tls,
+            subscription,
+            head,
+            permit,
+        } = adoption;
         match TcpStream::from_std(socket) {
             Ok(socket) => {
-                self.hold(to_socket(socket, tls), subscription, Opening::Head(head), Some(permit));
+                self.hold(
+                    to_socket(socket, tls),
+                    subscription,
+                    Opening::Head(head),
+                    Some(permit),
+                );
             }
             Err(error) => {
                 tracing::warn!(%error, "a moved socket could not be registered");
@@ -435,7 +501,13 @@ impl Shard {
     }
 
     /// Makes a session of a stream and runs it.
-    pub(crate) fn hold(self: &Rc<Self>, socket: Socket, subscription: Subscription, opening: Opening, permit: Option<Permit>) {
+    pub(crate) fn hold(
+        self: &Rc<Self>,
+        socket: Socket,
+        subscription: Subscription,
+        opening: Opening,
+        permit: Option<Permit>,
+    ) {
         let deadline = subscription.deadline.map(|(instant, ending)| {
             // A bucket is looked at after it has begun; a token's end must not be late.
             (Tick::of(self.started, instant).before(), ending)
@@ -460,7 +532,12 @@ impl Shard {
         if *self.draining.borrow() {
             session.enter(Phase::Closing(Ending::Drained));
         }
-        tasks::spawn(session::run(Rc::clone(self), session, opening, subscription.start));
+        tasks::spawn(session::run(
+            Rc::clone(self),
+            session,
+            opening,
+            subscription.start,
+        ));
     }
 
     /// Forgets a session that ended.

@@ -23,7 +23,10 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     #[error("{path}: {source}")]
-    Read { path: String, source: rustls_pki_types::pem::Error },
+    Read {
+        path: String,
+        source: rustls_pki_types::pem::Error,
+    },
     #[error("{path} holds no certificate")]
     Empty { path: String },
     #[error("the key {path} cannot be used: {source}")]
@@ -115,11 +118,16 @@ fn load(files: &TlsFiles) -> Result<CertifiedKey, CertificateError> {
         .and_then(Iterator::collect)
         .map_err(read(&files.certificate))?;
     if chain.is_empty() {
-        return Err(CertificateError::Empty { path: shown(&files.certificate) });
+        return Err(CertificateError::Empty {
+            path: shown(&files.certificate),
+        });
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(read(&files.key))?;
-    let key = aws_lc_rs::sign::any_supported_type(&key)
-        .map_err(|source| CertificateError::Key { path: shown(&files.key), source })?;
+    let key =
+        aws_lc_rs::sign::any_supported_type(&key).map_err(|source| CertificateError::Key {
+            path: shown(&files.key),
+            source,
+        })?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         // `Unknown` means that the key cannot tell, not that it is wrong.

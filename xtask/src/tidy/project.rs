@@ -22,6 +22,10 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tidings-load", &[]),
+    (
+        "tidings-sim",
+        &["tidings", "tidings-core", "tidings-history", "tidings-wire"],
+    ),
     ("xtask", &[]),
 ];
 

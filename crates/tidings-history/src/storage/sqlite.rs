@@ -246,7 +246,7 @@ impl Storage for SqliteStorage {
             .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         if let Ok(space) = rustix::fs::statvfs(folder)
-            && space.f_bavail.saturating_mul(space.f_frsize) < ROOM_BYTES_MIN
+            && space.f_bavail.saturating_mul(space.f_frsize) < SPARE_BYTES_MIN
         {
             return Err(StorageError::Full);
         }
@@ -339,7 +339,7 @@ const VACUUM_PAGES: u64 = 256;
 const FREE_PAGES_MIN: i64 = 256;
 
 /// Free bytes that the disk must have before a history that refused takes updates again.
-const ROOM_BYTES_MIN: u64 = 1024 * 1024;
+const SPARE_BYTES_MIN: u64 = 1024 * 1024;
 
 const MARK: &str = "SELECT published_ms, bytes_through FROM updates WHERE position = ?1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";

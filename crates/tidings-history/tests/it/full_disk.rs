@@ -10,7 +10,7 @@ use tidings_history::{AppendError, Health};
 use crate::desk::{Desk, KEEP_ALL, draft};
 
 #[test]
-fn a_full_disk_refuses_until_there_is_room() {
+fn a_full_disk_refuses_until_there_is_space() {
     let folder = tempfile::tempdir().unwrap();
     let Some(_disk) = Disk::mount(folder.path()) else {
         println!("not shown here: this process may not mount a file system");

@@ -12,8 +12,14 @@ pub(super) const CALM: Scenario = Scenario {
     updates_max: None,
     data_bytes_max: 200,
     actions: &[
-        (Action::Publish, 20), (Action::Read, 30), (Action::Write, 15), (Action::Answer, 10),
-        (Action::Route, 15), (Action::Settle, 20), (Action::Advance, 5), (Action::Tick, 2),
+        (Action::Publish, 20),
+        (Action::Read, 30),
+        (Action::Write, 15),
+        (Action::Answer, 10),
+        (Action::Route, 15),
+        (Action::Settle, 20),
+        (Action::Advance, 5),
+        (Action::Tick, 2),
         (Action::Connect, 10),
     ],
 };

@@ -1,15 +1,24 @@
 //! Seeds of every scenario, the same log from the same seed, and hubs with a skipped rule that the
 //! checkers must notice (`--features sabotage`). `RUN_SLOW_TESTS=1` tries 2,000 seeds of each.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test ends at the first thing that is not as expected")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first thing that is not as expected"
+)]
 
 #[cfg(feature = "sabotage")]
 mod sabotage;
 
 use tidings_sim::{SCENARIOS, Scenario, run};
 
+#[expect(clippy::disallowed_methods, reason = "the one switch for slow tests")]
 fn seeds() -> u64 {
-    if std::env::var_os("RUN_SLOW_TESTS").is_some() { 2000 } else { 25 }
+    if std::env::var_os("RUN_SLOW_TESTS").is_some() {
+        2000
+    } else {
+        25
+    }
 }
 
 #[track_caller]

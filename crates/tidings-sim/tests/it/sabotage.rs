@@ -18,7 +18,11 @@ fn check(rule: Rule, scenario: &str, expected: &str) {
 
 #[test]
 fn an_answer_before_the_commit_is_noticed() {
-    check(Rule::AnswerAfterCommit, "sync-faults", "was acknowledged and is not kept");
+    check(
+        Rule::AnswerAfterCommit,
+        "sync-faults",
+        "was acknowledged and is not kept",
+    );
 }
 
 #[test]

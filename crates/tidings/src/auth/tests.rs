@@ -519,6 +519,11 @@ pub(super) fn key_pair(algorithm: Algorithm) -> (String, String) {
         Algorithm::Es256 => pems(&rcgen::PKCS_ECDSA_P256_SHA256),
         Algorithm::Es384 => pems(&rcgen::PKCS_ECDSA_P384_SHA384),
         Algorithm::EdDsa => pems(&rcgen::PKCS_ED25519),
-        _ => RSA.get_or_init(|| pems(&rcgen::PKCS_RSA_SHA256)).clone(),
+        Algorithm::Rs256
+        | Algorithm::Rs384
+        | Algorithm::Rs512
+        | Algorithm::Ps256
+        | Algorithm::Ps384
+        | Algorithm::Ps512 => RSA.get_or_init(|| pems(&rcgen::PKCS_RSA_SHA256)).clone(),
     }
 }

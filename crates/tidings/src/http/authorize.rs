@@ -38,7 +38,10 @@ pub(crate) fn identify(
         }
         Err(error) => return Err(Problem::token_malformed(error.to_string())),
     };
-    let verified = shard.tokens().borrow_mut().verify(&token, role, unix_secs());
+    let verified = shard
+        .tokens()
+        .borrow_mut()
+        .verify(&token, role, unix_secs());
     match verified {
         Ok(identity) => Ok(Some(identity)),
         Err(error) => {
@@ -58,7 +61,10 @@ fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Problem> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let named = match headers.get(ORIGIN) {
         Some(value) => text(value),
-        None => headers.get(REFERER).and_then(text).and_then(|url| origin::origin_of(&url)),
+        None => headers
+            .get(REFERER)
+            .and_then(text)
+            .and_then(|url| origin::origin_of(&url)),
     };
     let config = shard.config();
     match named {
@@ -76,5 +82,8 @@ fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Returns the time in whole seconds since the Unix epoch.
 pub(crate) fn unix_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }

@@ -64,7 +64,9 @@ pub(crate) async fn token(
     if wish.ttl_secs > TTL_SECS_MAX {
         return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));
     }
-    let Some(tokens) = &shard.config().dev else { return Err(Problem::not_found()) };
+    let Some(tokens) = &shard.config().dev else {
+        return Err(Problem::not_found());
+    };
     let mut details = Vec::new();
     for (action, topics) in [("publish", wish.publish), ("subscribe", wish.subscribe)] {
         if !topics.is_empty() {
@@ -74,7 +76,11 @@ pub(crate) async fn token(
     let token = tokens
         .make(details, unix_secs(), wish.ttl_secs)
         .map_err(|error| malformed(error.to_string()))?;
-    Ok(respond(StatusCode::OK, "application/json", json!({"token": token}).to_string()))
+    Ok(respond(
+        StatusCode::OK,
+        "application/json",
+        json!({"token": token}).to_string(),
+    ))
 }
 
 fn detail(action: &'static str, topics: Vec<Topic>) -> Result<Detail, String> {
@@ -86,5 +92,9 @@ fn detail(action: &'static str, topics: Vec<Topic>) -> Result<Detail, String> {
             Some(other) => Err(format!("match_type {other:?} is not exact or urlpattern")),
         })
         .collect();
-    Ok(Detail { actions: vec![action], matchers: matchers?, payload: None })
+    Ok(Detail {
+        actions: vec![action],
+        matchers: matchers?,
+        payload: None,
+    })
 }

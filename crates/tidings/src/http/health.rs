@@ -36,8 +36,12 @@ pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
     let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let history = shard.history();
     let bounds = history.bounds();
-    metrics.connections.set(gauge(shard.admission().open() as u64));
-    metrics.history_ready.set(i64::from(history.health() == Health::Ok));
+    metrics
+        .connections
+        .set(gauge(shard.admission().open() as u64));
+    metrics
+        .history_ready
+        .set(i64::from(history.health() == Health::Ok));
     metrics.history_oldest.set(gauge(bounds.oldest.get()));
     metrics.history_last.set(gauge(bounds.last.get()));
     metrics.history.observe(&history.stats());

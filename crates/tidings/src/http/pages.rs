@@ -33,7 +33,11 @@ pub(crate) fn page(
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let folder = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let folder = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
     let allowed = match folder {
         "chat" => options.chat,
         "scores" => options.scores,
@@ -41,13 +45,24 @@ pub(crate) fn page(
         _ => options.any(),
     };
     if !allowed {
-        return if path == "/" { Ok(bare_page()) } else { Err(Problem::not_found()) };
+        return if path == "/" {
+            Ok(bare_page())
+        } else {
+            Err(Problem::not_found())
+        };
     }
     if path == "/robots.txt" {
-        return Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n"));
+        return Ok(respond(
+            StatusCode::OK,
+            "text/plain; charset=utf-8",
+            "User-agent: *\nDisallow: /\n",
+        ));
     }
     let file = path.trim_start_matches('/');
-    if !file.ends_with('/') && Files::get(&format!("{file}/index.html")).is_some() && !file.is_empty() {
+    if !file.ends_with('/')
+        && Files::get(&format!("{file}/index.html")).is_some()
+        && !file.is_empty()
+    {
         // Relative links of a page need the slash.
         let mut response = respond_empty(StatusCode::PERMANENT_REDIRECT);
         if let Ok(location) = HeaderValue::from_str(&format!("/{file}/")) {
@@ -55,8 +70,14 @@ pub(crate) fn page(
         }
         return Ok(response);
     }
-    let name = if file.is_empty() || file.ends_with('/') { format!("{file}index.html") } else { file.to_owned() };
-    let Some(content) = Files::get(&name) else { return Err(Problem::not_found()) };
+    let name = if file.is_empty() || file.ends_with('/') {
+        format!("{file}index.html")
+    } else {
+        file.to_owned()
+    };
+    let Some(content) = Files::get(&name) else {
+        return Err(Problem::not_found());
+    };
     Ok(with_validator(&name, &content, headers))
 }
 
@@ -67,14 +88,25 @@ pub(crate) fn settings(config: &Config) -> Response<Body> {
         ("scores", config.pages.scores),
         ("debugger", config.pages.debugger),
     ];
-    let pages: Vec<&str> = pages.into_iter().filter_map(|(page, on)| on.then_some(page)).collect();
+    let pages: Vec<&str> = pages
+        .into_iter()
+        .filter_map(|(page, on)| on.then_some(page))
+        .collect();
     let mut settings = json!({"hub": config.hub.path(), "pages": pages});
     if let (Some(tokens), Some(settings)) = (&config.dev, settings.as_object_mut()) {
-        settings.insert("publisher_token".to_owned(), tokens.publisher.clone().into());
-        settings.insert("subscriber_token".to_owned(), tokens.subscriber.clone().into());
+        settings.insert(
+            "publisher_token".to_owned(),
+            tokens.publisher.clone().into(),
+        );
+        settings.insert(
+            "subscriber_token".to_owned(),
+            tokens.subscriber.clone().into(),
+        );
     }
     let mut response = respond(StatusCode::OK, "application/json", settings.to_string());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -82,13 +114,23 @@ fn bare_page() -> Response<Body> {
     respond(StatusCode::OK, "text/html; charset=utf-8", BARE_PAGE)
 }
 
-fn with_validator(name: &str, file: &rust_embed::EmbeddedFile, headers: &HeaderMap) -> Response<Body> {
+fn with_validator(
+    name: &str,
+    file: &rust_embed::EmbeddedFile,
+    headers: &HeaderMap,
+) -> Response<Body> {
     let etag = etag(&file.metadata.sha256_hash());
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     let mut response = if known.is_some_and(|known| matches_etag(known, &etag)) {
         respond_empty(StatusCode::NOT_MODIFIED)
     } else {
-        respond(StatusCode::OK, media_type(name), file.data.clone().into_owned())
+        respond(
+            StatusCode::OK,
+            media_type(name),
+            file.data.clone().into_owned(),
+        )
     };
     let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::from_str(&etag) {
@@ -117,7 +159,9 @@ fn etag(hash: &[u8; 32]) -> String {
 
 /// Compares weakly, as `If-None-Match` asks for; RFC 9110, 13.1.2.
 fn matches_etag(list: &str, etag: &str) -> bool {
-    list.split(',').map(str::trim).any(|entry| entry == "*" || entry.trim_start_matches("W/") == etag)
+    list.split(',')
+        .map(str::trim)
+        .any(|entry| entry == "*" || entry.trim_start_matches("W/") == etag)
 }
 
 fn media_type(name: &str) -> &'static str {

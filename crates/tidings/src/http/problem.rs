@@ -34,7 +34,14 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, name, title, detail: detail.into(), headers: Vec::new(), allow: None }
+        Self {
+            status,
+            name,
+            title,
+            detail: detail.into(),
+            headers: Vec::new(),
+            allow: None,
+        }
     }
 
     /// Returns the short name, which is also the word in metrics.
@@ -52,7 +59,10 @@ impl Problem {
         let detail = format!("this resource answers to {allow}");
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let problem = Self::new(status, "method-not-allowed", "Method not allowed", detail);
-        Self { allow: Some(allow), ..problem }
+        Self {
+            allow: Some(allow),
+            ..problem
+        }
     }
 
     /// A path that nothing is at.
@@ -63,28 +73,50 @@ impl Problem {
 
     /// A host name that the hub was not told to answer to; RFC 9110, 15.5.20.
     pub(crate) fn misdirected(named: &str, hosts: &[String]) -> Self {
-        let detail =
-            format!("this hub answers as {}, not as {named:?} (hub.hosts)", hosts.join(", "));
-        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", "Misdirected request", detail)
+        let detail = format!(
+            "this hub answers as {}, not as {named:?} (hub.hosts)",
+            hosts.join(", ")
+        );
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "Misdirected request",
+            detail,
+        )
     }
 
     /// No token where one is needed; RFC 6750, 3.1 wants no error code then.
     pub(crate) fn token_missing(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "token-missing", "Access token missing", detail)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "token-missing",
+            "Access token missing",
+            detail,
+        )
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// A token presented in a malformed way.
     pub(crate) fn token_malformed(detail: impl Into<String>) -> Self {
         let title = "Access token presented in a malformed way";
-        Self::new(StatusCode::BAD_REQUEST, "token-presentation", title, detail)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_request\""))
+        Self::new(StatusCode::BAD_REQUEST, "token-presentation", title, detail).with(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer error=\"invalid_request\""),
+        )
     }
 
     /// A token that is not accepted.
     pub(crate) fn token_invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "token-invalid", "Access token not accepted", detail)
-            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "token-invalid",
+            "Access token not accepted",
+            detail,
+        )
+        .with(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        )
     }
 
     /// A good token that does not allow this.
@@ -127,8 +159,14 @@ impl Problem {
         });
         let mut response = respond(self.status, "application/problem+json", body.to_string());
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(
+            http::header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        );
         headers.extend(self.headers);
         if let Some(allow) = self.allow {
             set_allow(headers, allow);
@@ -145,9 +183,10 @@ pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
 
     let detail = with_sources(error);
     match error {
-        PublishError::Topic { source: TopicError::TooLong { .. }, .. } => {
-            Problem::too_large("topic-too-long", "Topic too long", detail)
-        }
+        PublishError::Topic {
+            source: TopicError::TooLong { .. },
+            ..
+        } => Problem::too_large("topic-too-long", "Topic too long", detail),
         PublishError::Topic { .. } => Problem::bad_request("topic", "Topic not allowed", detail),
         PublishError::Reserved { .. } => {
             Problem::bad_request("topic-reserved", "Topic reserved for the hub", detail)
@@ -196,7 +235,10 @@ pub(crate) fn of_query(error: &QueryError) -> Problem {
         QueryError::TooManyMatchers { .. } => ("too-many-matchers", "Too many matchers"),
     };
     let mut detail = error.to_string();
-    if matches!(error, QueryError::NoMatcher | QueryError::UnknownMatcherType { .. }) {
+    if matches!(
+        error,
+        QueryError::NoMatcher | QueryError::UnknownMatcherType { .. }
+    ) {
         detail.push_str("; ask for topics with match=TOPIC or match_urlpattern=PATTERN");
     }
     Problem::bad_request(name, title, detail)

@@ -38,10 +38,7 @@ pub(crate) async fn hub(
     result
 }
 
-async fn publish(
-    shard: &Rc<Shard>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Problem> {
+async fn publish(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
     let config = shard.config();
     let (asked, body) = request.into_parts();
     let bytes_max = config.publish.body_bytes_max;

@@ -33,13 +33,20 @@ pub(crate) async fn read(
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(shard, bytes_max)),
         Ok(Err(error)) => {
             let detail = format!("the request body broke off: {error}");
-            Err(Problem::bad_request("body-broken", "Request body broke off", detail))
+            Err(Problem::bad_request(
+                "body-broken",
+                "Request body broke off",
+                detail,
+            ))
         }
         Err(_elapsed) => Err(Problem::new(
             http::StatusCode::REQUEST_TIMEOUT,
             "body-timeout",
             "Request body too slow",
-            format!("the request body did not arrive within {} s", patience.as_secs()),
+            format!(
+                "the request body did not arrive within {} s",
+                patience.as_secs()
+            ),
         )),
     }
 }
@@ -62,7 +69,9 @@ pub(crate) async fn discard(
         let mut left = bytes_max;
         while let Some(Ok(frame)) = body.frame().await {
             let count = frame.data_ref().map_or(0, Bytes::len);
-            let Some(rest) = left.checked_sub(count) else { return };
+            let Some(rest) = left.checked_sub(count) else {
+                return;
+            };
             left = rest;
         }
     };
@@ -83,7 +92,13 @@ fn too_large(shard: &Shard, bytes_max: usize) -> Problem {
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?;
     let text = value.to_str().unwrap_or("?");
-    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    Some(
+        text.split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase(),
+    )
 }
 
 /// Refuses a body that is not a form; one without a type is taken for a form.

@@ -64,10 +64,7 @@ pub(crate) struct EventStream {
 /// The refusal.
 ///
 /// Mercure, "Subscription".
-pub(crate) async fn hub(
-    shard: &Rc<Shard>,
-    request: Request<Incoming>,
-) -> Result<Answer, Problem> {
+pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
     let result = subscribe(shard, request).await;
     if let Err(problem) = &result {
         count(&shard.metrics().subscribe_refused, problem.name());
@@ -120,10 +117,7 @@ fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Pro
 /// # Errors
 ///
 /// The refusal.
-pub(crate) async fn chat(
-    shard: &Rc<Shard>,
-    request: Request<Incoming>,
-) -> Result<Answer, Problem> {
+pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
     let matcher = Matcher::parse(MatcherType::Exact, chat::TOPIC, shard.hub())
         .map_err(|error| problem::of_matcher("exact", &error))?;
@@ -144,7 +138,11 @@ fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Pro
             let detail = format!(
                 "match_{name} is not a matcher type of this hub; use match or match_urlpattern"
             );
-            return Err(Problem::bad_request("matcher-type", "Unknown matcher type", detail));
+            return Err(Problem::bad_request(
+                "matcher-type",
+                "Unknown matcher type",
+                detail,
+            ));
         };
         let matcher = shard
             .compile(kind, pattern)
@@ -183,15 +181,25 @@ async fn begin(
     }
     let subscription = Subscription {
         matchers,
-        grants: identity.as_ref().map(|identity| Arc::clone(&identity.grants)),
+        grants: identity
+            .as_ref()
+            .map(|identity| Arc::clone(&identity.grants)),
         start,
-        encoding: if asked.version == Version::HTTP_11 { Encoding::Chunked } else { Encoding::Plain },
+        encoding: if asked.version == Version::HTTP_11 {
+            Encoding::Chunked
+        } else {
+            Encoding::Plain
+        },
         deadline: deadline(shard, identity.as_deref()),
     };
     let prelude = shard.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let frame = Frame::retry(ms);
-        if subscription.encoding == Encoding::Chunked { frame.chunk().clone() } else { frame.event() }
+        if subscription.encoding == Encoding::Chunked {
+            frame.chunk().clone()
+        } else {
+            frame.event()
+        }
     });
     Ok(Answer::Stream(Box::new(EventStream {
         subscription,
@@ -224,7 +232,9 @@ pub(crate) async fn start(
     shard: &Shard,
     cursor: Option<Cursor>,
 ) -> Result<(Start, Option<HeaderValue>), Problem> {
-    let Some(cursor) = cursor else { return Ok((Start::Now, None)) };
+    let Some(cursor) = cursor else {
+        return Ok((Start::Now, None));
+    };
     let (start, answer) = resolve(shard, cursor).await?;
     Ok((start, Some(answer)))
 }
@@ -239,7 +249,10 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
         Cursor::After(id) => id,
     };
     let (reply, resolved) = oneshot::channel();
-    shard.history().resolve(Arc::clone(&id), Box::new(move |result| drop(reply.send(result))));
+    shard.history().resolve(
+        Arc::clone(&id),
+        Box::new(move |result| drop(reply.send(result))),
+    );
     match resolved.await {
         Ok(Ok(Resolved::After(position))) => {
             let answer = HeaderValue::from_bytes(id.as_bytes()).unwrap_or(EARLIEST);
@@ -252,11 +265,19 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
         Ok(Err(error)) => {
             tracing::error!(%error, "a cursor could not be looked up");
             let detail = "the history cannot be read now".to_owned();
-            Err(Problem::unavailable("history-unreadable", "History not readable", detail))
+            Err(Problem::unavailable(
+                "history-unreadable",
+                "History not readable",
+                detail,
+            ))
         }
         Err(_) => {
             let detail = "the hub is being stopped".to_owned();
-            Err(Problem::unavailable("stopping", "The hub is stopping", detail))
+            Err(Problem::unavailable(
+                "stopping",
+                "The hub is stopping",
+                detail,
+            ))
         }
     }
 }
@@ -315,7 +336,10 @@ impl EventStream {
     pub(crate) async fn into_http2(self, shard: &Rc<Shard>) -> Response<Body> {
         let (sink, body) = BodySink::new();
         let (ready, joined) = oneshot::channel();
-        let opening = Opening::Response { ready, prelude: self.prelude };
+        let opening = Opening::Response {
+            ready,
+            prelude: self.prelude,
+        };
         shard.hold(Socket::Body(sink), self.subscription, opening, None);
         // The response means that nothing published from now on is missed. If the session ended
         // before, its body says so.

@@ -16,7 +16,8 @@ const SLICE_BYTES: usize = 64 * 1024;
 /// Tells a subscriber that its socket was full and that it is being caught up.
 const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from the history";
 /// Tells a subscriber that retention removed what it had still to read.
-const OVERTAKEN_NOTE: &str = "gap: events that this subscriber had still to read are no longer kept";
+const OVERTAKEN_NOTE: &str =
+    "gap: events that this subscriber had still to read are no longer kept";
 
 /// Reads on after `session.next` until the session is live.
 ///
@@ -93,7 +94,11 @@ impl<'a> Slices<'a> {
         session: &'a Session,
         posts: &'a [std::sync::Arc<crate::posted::Posted>],
     ) -> Self {
-        Self { shard, session, posts: posts.iter() }
+        Self {
+            shard,
+            session,
+            posts: posts.iter(),
+        }
     }
 }
 
@@ -114,6 +119,10 @@ impl Iterator for Slices<'_> {
                 break;
             }
         }
-        Some(Slice { bytes: joined.into(), updates, through: through? })
+        Some(Slice {
+            bytes: joined.into(),
+            updates,
+            through: through?,
+        })
     }
 }

@@ -54,7 +54,10 @@ pub(crate) enum Input {
 impl Socket {
     /// Makes a TLS socket of what hyper gave back.
     pub(crate) fn tls(stream: TcpStream, tls: ServerConnection) -> Self {
-        Self::Tls(Box::new(TlsSocket { stream, tls: RefCell::new(tls) }))
+        Self::Tls(Box::new(TlsSocket {
+            stream,
+            tls: RefCell::new(tls),
+        }))
     }
 
     /// Writes as much of `bytes` as the socket takes at once.
@@ -65,10 +68,14 @@ impl Socket {
     pub(crate) fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
         match self {
             Self::Plain(stream) => match stream.try_write(bytes) {
-                Ok(taken) => Ok(Sent { taken, flushed: taken == bytes.len() }),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    Ok(Sent { taken: 0, flushed: false })
-                }
+                Ok(taken) => Ok(Sent {
+                    taken,
+                    flushed: taken == bytes.len(),
+                }),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Sent {
+                    taken: 0,
+                    flushed: false,
+                }),
                 Err(error) => Err(error),
             },
             Self::Tls(socket) => socket.try_send(bytes),
@@ -152,10 +159,15 @@ impl TlsSocket {
         loop {
             // rustls takes up to its buffer limit, so a stalled peer costs a bounded amount.
             let taken = tls.writer().write(rest)?;
-            rest = rest.split_at_checked(taken).map_or(&[][..], |(_, rest)| rest);
+            rest = rest
+                .split_at_checked(taken)
+                .map_or(&[][..], |(_, rest)| rest);
             let flushed = self.write_records(&mut tls)?;
             if rest.is_empty() || !flushed {
-                return Ok(Sent { taken: bytes.len() - rest.len(), flushed });
+                return Ok(Sent {
+                    taken: bytes.len() - rest.len(),
+                    flushed,
+                });
             }
         }
     }
@@ -200,7 +212,8 @@ impl TlsSocket {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
-            tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            tls.process_new_packets()
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
         // Answers to key updates and the like; what the socket does not take goes with the next write.
         self.write_records(&mut tls)?;
@@ -258,11 +271,17 @@ impl BodySink {
             return Err(ErrorKind::BrokenPipe.into());
         }
         if state.chunk.is_some() {
-            return Ok(Sent { taken: 0, flushed: false });
+            return Ok(Sent {
+                taken: 0,
+                flushed: false,
+            });
         }
         state.chunk = Some(bytes.clone());
         wake(&mut state.body);
-        Ok(Sent { taken: bytes.len(), flushed: true })
+        Ok(Sent {
+            taken: bytes.len(),
+            flushed: true,
+        })
     }
 
     fn poll_empty(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
@@ -288,7 +307,11 @@ impl BodySink {
 
     /// Returns whether hyper still wants the body; a response has nothing to say.
     fn input(&self) -> Input {
-        if self.0.borrow().gone { Input::Closed } else { Input::Stray(0) }
+        if self.0.borrow().gone {
+            Input::Closed
+        } else {
+            Input::Stray(0)
+        }
     }
 
     fn end(&self) {

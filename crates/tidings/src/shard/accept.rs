@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, SockRef, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -48,19 +48,27 @@ pub(crate) struct Door {
 /// # Errors
 ///
 /// The address cannot be bound, for one because another process has it.
-pub(crate) fn bind(address: SocketAddr, shards: usize) -> io::Result<(Vec<StdListener>, SocketAddr)> {
+pub(crate) fn bind(
+    address: SocketAddr,
+    shards: usize,
+) -> io::Result<(Vec<StdListener>, SocketAddr)> {
     // SO_REUSEPORT would share the port with another hub without a word, so the port is tried
     // alone first.
     let probe = listening_socket(address, false)?;
     let address = probe.local_addr()?;
     drop(probe);
-    let listeners: io::Result<Vec<_>> =
-        (0..shards).map(|_| listening_socket(address, true)).collect();
+    let listeners: io::Result<Vec<_>> = (0..shards)
+        .map(|_| listening_socket(address, true))
+        .collect();
     Ok((listeners?, address))
 }
 
 fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
@@ -74,13 +82,20 @@ fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener
 
 /// Accepts connections until the hub is being stopped; those of operators until it has stopped.
 pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
-    let Door { listener, tls, admin } = door;
+    let Door {
+        listener,
+        tls,
+        admin,
+    } = door;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
     let mut draining = shard.draining();
-    let mut pace = Pace::new(shard.config().limits.accepts_per_second, shard.config().shards);
+    let mut pace = Pace::new(
+        shard.config().limits.accepts_per_second,
+        shard.config().shards,
+    );
     let mut turn = 0;
     loop {
         let accepted = tokio::select! {
@@ -103,7 +118,10 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
 async fn on_accept_error(shard: &Shard, error: &io::Error) {
     count(&shard.metrics().connections_failed, "accept");
     // The peer gave up between its SYN and our accept: its own matter.
-    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) {
+    if matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    ) {
         return;
     }
     tracing::error!(%error, "a connection could not be accepted; is the limit of open files too low?");
@@ -116,11 +134,20 @@ fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool
     }
     let admission = shard.admission();
     // A full hub must still tell its operators that it is full.
-    let admitted =
-        if admin { Ok(admission.admit_always(peer.ip())) } else { admission.admit(peer.ip()) };
+    let admitted = if admin {
+        Ok(admission.admit_always(peer.ip()))
+    } else {
+        admission.admit(peer.ip())
+    };
     match admitted {
         Ok(permit) => {
-            let entrance = connection::Entrance { socket, peer, tls, admin, permit };
+            let entrance = connection::Entrance {
+                socket,
+                peer,
+                tls,
+                admin,
+                permit,
+            };
             tasks::spawn(connection::serve(Rc::clone(shard), entrance));
         }
         Err(refusal) => {
@@ -150,8 +177,14 @@ fn set_options(socket: &TcpStream) -> io::Result<()> {
 /// Tells a refused peer why, without reading its request.
 async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     let (status, detail) = match refusal {
-        Refusal::Total => ("503 Service Unavailable", "this hub has reached its limit of connections"),
-        Refusal::Address => ("429 Too Many Requests", "too many connections from this address"),
+        Refusal::Total => (
+            "503 Service Unavailable",
+            "this hub has reached its limit of connections",
+        ),
+        Refusal::Address => (
+            "429 Too Many Requests",
+            "too many connections from this address",
+        ),
     };
     let body = format!(
         "{{\"type\":\"urn:tidings:problem:too-many-connections\",\"title\":\"Too many connections\",\
@@ -187,7 +220,11 @@ impl Pace {
     fn new(per_second: u32, shards: usize) -> Self {
         let shards = f64::from(u32::try_from(shards).unwrap_or(u32::MAX));
         let interval = Duration::from_secs_f64(shards / f64::from(per_second.max(1)));
-        Self { interval, burst: Duration::from_secs(1), next: Instant::now() }
+        Self {
+            interval,
+            burst: Duration::from_secs(1),
+            next: Instant::now(),
+        }
     }
 
     async fn wait(&mut self) {

@@ -69,7 +69,10 @@ impl Admission {
             }
             *count += 1;
         }
-        Ok(Permit { admission: Arc::clone(self), address })
+        Ok(Permit {
+            admission: Arc::clone(self),
+            address,
+        })
     }
 
     /// Counts a connection from `address` that no limit refuses.
@@ -78,12 +81,17 @@ impl Admission {
         if self.per_address_max > 0 {
             *self.addresses().entry(address).or_insert(0) += 1;
         }
-        Permit { admission: Arc::clone(self), address }
+        Permit {
+            admission: Arc::clone(self),
+            address,
+        }
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         // The counts stay right even if a holder panicked between two lines.
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -62,7 +62,13 @@ type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallib
 
 /// Serves a connection to its end, or until its socket has become a session.
 pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
-    let Entrance { socket, peer, tls, admin, permit } = entrance;
+    let Entrance {
+        socket,
+        peer,
+        tls,
+        admin,
+        permit,
+    } = entrance;
     let visit = Visit { peer, admin };
     let outcome = match open(&shard, socket, tls).await {
         Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, permit).await,
@@ -128,7 +134,10 @@ async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Pr
         }
     };
     let first = first_bytes(transport);
-    timeout(limits.head, first).await.map_err(|_elapsed| Failure::HeadTimeout)?.map_err(Failure::Io)
+    timeout(limits.head, first)
+        .await
+        .map_err(|_elapsed| Failure::HeadTimeout)?
+        .map_err(Failure::Io)
 }
 
 /// Reads until it is clear whether the peer speaks HTTP/2: after one byte, mostly.
@@ -196,7 +205,9 @@ async fn serve_http1(
         }
         return result.map_err(Failure::Http);
     }
-    let Some(TakeOver { subscription, head }) = wanted.borrow_mut().take() else { return Ok(()) };
+    let Some(TakeOver { subscription, head }) = wanted.borrow_mut().take() else {
+        return Ok(());
+    };
     // What hyper has read beyond the request is not answered: the stream that comes now is the
     // last answer on this connection (RFC 9112, 9.3.2).
     let (socket, tls) = connection.into_parts().io.into_inner().into_socket();

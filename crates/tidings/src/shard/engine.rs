@@ -108,7 +108,10 @@ impl Engine {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
         let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
-        let session = Rc::new(make(SubscriberId { slot, generation: self.generation }));
+        let session = Rc::new(make(SubscriberId {
+            slot,
+            generation: self.generation,
+        }));
         entry.insert(Rc::clone(&session));
         if let Some(tick) = self.due(&session) {
             self.timers.add(tick, session.id);
@@ -118,7 +121,9 @@ impl Engine {
 
     /// Returns when a session is next to be looked at: for a keep-alive or for its end.
     fn due(&self, session: &Session) -> Option<Tick> {
-        let silent = self.keep_alive.map(|interval| session.last_sent.get().after(interval));
+        let silent = self
+            .keep_alive
+            .map(|interval| session.last_sent.get().after(interval));
         match (silent, session.deadline) {
             (Some(silent), Some((end, _))) => Some(silent.min(end)),
             (Some(silent), None) => Some(silent),
@@ -127,7 +132,9 @@ impl Engine {
     }
 
     fn session(&self, id: SubscriberId) -> Option<&Rc<Session>> {
-        self.sessions.get(id.slot as usize).filter(|session| session.id == id)
+        self.sessions
+            .get(id.slot as usize)
+            .filter(|session| session.id == id)
     }
 
     /// Takes note that the router knows a session's matchers and sends what comes after `at`.
@@ -182,17 +189,22 @@ impl Engine {
     /// Adds an update to the last run if it goes to the same sessions.
     fn extend_run(&mut self, posted: &Posted, index: usize) -> bool {
         let sweep = &mut self.sweep;
-        let Some(run) = sweep.runs.last_mut().filter(|run| sweep.open && run.posts.end == index)
+        let Some(run) = sweep
+            .runs
+            .last_mut()
+            .filter(|run| sweep.open && run.posts.end == index)
         else {
             return false;
         };
-        let Some(previous) = index.checked_sub(1).and_then(|index| sweep.posts.get(index)) else {
+        let Some(previous) = index
+            .checked_sub(1)
+            .and_then(|index| sweep.posts.get(index))
+        else {
             return false;
         };
         let public = |posted: &Posted| posted.update.visibility == Visibility::Public;
-        let same = Arc::ptr_eq(&posted.matching, &previous.matching)
-            && public(posted)
-            && public(previous);
+        let same =
+            Arc::ptr_eq(&posted.matching, &previous.matching) && public(posted) && public(previous);
         if same {
             run.posts.end = index + 1;
         }
@@ -202,14 +214,18 @@ impl Engine {
     fn open_run(&mut self, posted: &Posted, index: usize) {
         let sweep = &mut self.sweep;
         let number = u32::try_from(sweep.runs.len()).unwrap_or(u32::MAX);
-        sweep.runs.push(Run { posts: index..index + 1 });
+        sweep.runs.push(Run {
+            posts: index..index + 1,
+        });
         sweep.open = true;
         sweep.receivers.clear();
         self.hub.route(&posted.matching, &mut sweep.receivers);
         // Sessions with one token share one set of grants: its answer is asked for once.
         let mut granted: SmallVec<[(usize, bool); 8]> = SmallVec::new();
         for id in sweep.receivers.drain(..) {
-            let Some(session) = self.sessions.get(id.slot as usize) else { continue };
+            let Some(session) = self.sessions.get(id.slot as usize) else {
+                continue;
+            };
             if session.phase.get() != Phase::Live {
                 continue;
             }
@@ -236,10 +252,13 @@ impl Engine {
         let mut swept = Swept::default();
         let mut shared = Shared::default();
         for _ in 0..sessions_max {
-            let Some(session) = self.sweep.dirty.pop() else { break };
+            let Some(session) = self.sweep.dirty.pop() else {
+                break;
+            };
             let runs = std::mem::take(&mut *session.runs.borrow_mut());
             if session.phase.get() == Phase::Live && !runs.is_empty() {
-                self.sweep.send(&session, &runs, &mut shared, now, &mut swept);
+                self.sweep
+                    .send(&session, &runs, &mut shared, now, &mut swept);
             }
         }
         swept.done = self.sweep.dirty.is_empty();
@@ -255,14 +274,16 @@ impl Engine {
         let due = self.timers.pop_due(now)?;
         let mut keep_alives = 0;
         for id in due {
-            let Some(session) = self.session(id).cloned() else { continue };
+            let Some(session) = self.session(id).cloned() else {
+                continue;
+            };
             if let Some((_, ending)) = session.deadline.filter(|(tick, _)| *tick <= now) {
                 session.enter(Phase::Closing(ending));
                 continue;
             }
-            let silent = self.keep_alive.is_some_and(|interval| {
-                session.last_sent.get().after(interval) <= now
-            });
+            let silent = self
+                .keep_alive
+                .is_some_and(|interval| session.last_sent.get().after(interval) <= now);
             if silent {
                 session.last_sent.set(now);
                 if session.phase.get() == Phase::Live {
@@ -283,10 +304,16 @@ impl Engine {
             Encoding::Plain => KEEP_ALIVE,
         });
         // What a sweep still has for it counts as not yet sent.
-        let through = if session.runs.borrow().is_empty() { self.ring.last() } else { self.sweep.base };
+        let through = if session.runs.borrow().is_empty() {
+            self.ring.last()
+        } else {
+            self.sweep.base
+        };
         match session.try_send(&comment) {
             Ok(sent) if sent.flushed => {}
-            Ok(sent) => session.fall_behind(through.max(session.next.get()), comment.slice(sent.taken..)),
+            Ok(sent) => {
+                session.fall_behind(through.max(session.next.get()), comment.slice(sent.taken..))
+            }
             Err(_) => session.enter(Phase::Closing(Ending::Broken)),
         }
     }
@@ -298,9 +325,16 @@ fn is_granted(
     hub: &HubUrl,
     known: &mut SmallVec<[(usize, bool); 8]>,
 ) -> bool {
-    let Some(grants) = &session.grants else { return false };
+    let Some(grants) = &session.grants else {
+        return false;
+    };
     let class = Arc::as_ptr(grants).addr();
-    if let Some((_, granted)) = known.iter().rev().take(8).find(|(known, _)| *known == class) {
+    if let Some((_, granted)) = known
+        .iter()
+        .rev()
+        .take(8)
+        .find(|(known, _)| *known == class)
+    {
         return *granted;
     }
     let granted = may_read(Some(grants), posted, hub);
@@ -365,8 +399,11 @@ impl Sweep {
     }
 
     fn join(&self, encoding: Encoding, runs: &SmallVec<[u32; 4]>) -> Shared {
-        let mut shared =
-            Shared { runs: runs.clone(), encoding: Some(encoding), ..Shared::default() };
+        let mut shared = Shared {
+            runs: runs.clone(),
+            encoding: Some(encoding),
+            ..Shared::default()
+        };
         let mut joined = BytesMut::new();
         for posted in self.posts_of(runs) {
             let bytes = encoding.bytes(posted);
@@ -410,7 +447,10 @@ impl Sweep {
             rest -= bytes.len();
         }
         if skips(Rule::ReadAgainAfterLag) {
-            through = self.posts.last().map_or(through, |posted| posted.update.position);
+            through = self
+                .posts
+                .last()
+                .map_or(through, |posted| posted.update.position);
         }
         session.fall_behind(through, tail);
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tidings_core::position::Position;
 use tidings_core::update::Update;
-use tidings_history::{Page, ReadError};
 use tidings_history::sabotage::{Rule, skips};
+use tidings_history::{Page, ReadError};
 use tokio::sync::oneshot;
 
 use super::Shard;
@@ -77,10 +77,16 @@ impl Shard {
                 let fresh = |update: &Arc<Update>| Arc::new(Posted::replayed(Arc::clone(update)));
                 let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
                 // The history never has less than what this shard has seen.
-                if posts.is_empty() { Ok(Reading::Trimmed) } else { Ok(Reading::Posts(posts)) }
+                if posts.is_empty() {
+                    Ok(Reading::Trimmed)
+                } else {
+                    Ok(Reading::Posts(posts))
+                }
             }
             Err(ReadError::Trimmed { oldest }) if skips(Rule::TellOfGaps) => {
-                session.next.set(Position::new(oldest.get().saturating_sub(1)));
+                session
+                    .next
+                    .set(Position::new(oldest.get().saturating_sub(1)));
                 Ok(Reading::Posts(Vec::new()))
             }
             Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),

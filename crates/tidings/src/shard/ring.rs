@@ -22,7 +22,12 @@ pub(crate) struct Ring {
 impl Ring {
     /// Makes an empty ring that continues after `last`.
     pub(crate) fn new(last: Position, bytes_max: usize) -> Self {
-        Self { posts: VecDeque::new(), last, bytes: 0, bytes_max }
+        Self {
+            posts: VecDeque::new(),
+            last,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Returns the last position seen.
@@ -37,12 +42,17 @@ impl Ring {
 
     /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
     pub(crate) fn push(&mut self, posted: Arc<Posted>) {
-        assert!(posted.update.position == self.last.next(), "the ring's positions are dense");
+        assert!(
+            posted.update.position == self.last.next(),
+            "the ring's positions are dense"
+        );
         self.last = posted.update.position;
         self.bytes += posted.kept_bytes();
         self.posts.push_back(posted);
         while self.bytes > self.bytes_max && self.posts.len() > 1 && !skips(Rule::BoundTheRing) {
-            let Some(dropped) = self.posts.pop_front() else { break };
+            let Some(dropped) = self.posts.pop_front() else {
+                break;
+            };
             self.bytes -= dropped.kept_bytes();
         }
     }
@@ -52,6 +62,13 @@ impl Ring {
         let first = self.posts.front()?.update.position;
         let skip = position.next().get().checked_sub(first.get())?;
         let skip = usize::try_from(skip).ok()?;
-        Some(self.posts.iter().skip(skip).take(updates_max).cloned().collect())
+        Some(
+            self.posts
+                .iter()
+                .skip(skip)
+                .take(updates_max)
+                .cloned()
+                .collect(),
+        )
     }
 }

@@ -55,7 +55,11 @@ impl Prefix {
 impl Stream {
     /// Wraps a transport whose first bytes were read already.
     pub(crate) fn new(transport: Transport, prefix: Prefix) -> Self {
-        Self { transport, prefix, held_up: Rc::default() }
+        Self {
+            transport,
+            prefix,
+            held_up: Rc::default(),
+        }
     }
 
     /// Returns the note of whether the last write found the socket full. Once hyper has nothing
@@ -90,7 +94,10 @@ impl AsyncRead for Stream {
         if self.prefix.len > 0 {
             let count = self.prefix.len.min(buffer.remaining());
             let prefix = self.prefix;
-            let (now, later) = prefix.as_slice().split_at_checked(count).unwrap_or_default();
+            let (now, later) = prefix
+                .as_slice()
+                .split_at_checked(count)
+                .unwrap_or_default();
             buffer.put_slice(now);
             self.prefix = Prefix::default();
             later.iter().for_each(|&byte| self.prefix.push(byte));

@@ -60,7 +60,10 @@ mod tests {
     use super::*;
 
     fn subscriber(slot: u32) -> SubscriberId {
-        SubscriberId { slot, generation: 1 }
+        SubscriberId {
+            slot,
+            generation: 1,
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,8 @@ use crate::harness::tokens::{self, claims, header, now_secs, settings, sign, tok
 use crate::harness::{DEADLINE, TestHub, command, run};
 
 const TOPIC: &str = "https://example.com/books/1";
+/// Lines of a program that may wait for the test.
+const LINES_MAX: usize = 1024;
 
 #[test]
 fn the_help_of_every_command_says_what_it_does_and_shows_examples() {
@@ -420,7 +422,7 @@ impl Reader {
             .spawn()
             .expect("the program starts");
         let stdout = child.stdout.take().expect("piped");
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(LINES_MAX);
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {

@@ -13,10 +13,10 @@ use crate::harness::{Answer, EventStream, HUB_PATH, Request, TestHub, note, run,
 
 const TOPIC: &str = "https://example.com/full";
 /// Bytes of the disk, and of the longest file where no disk can be mounted.
-const ROOM: usize = 3 * 1024 * 1024;
+const SPACE: usize = 3 * 1024 * 1024;
 
 #[test]
-fn a_full_disk_refuses_publishers_until_there_is_room() {
+fn a_full_disk_refuses_publishers_until_there_is_space() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
@@ -25,7 +25,7 @@ fn a_full_disk_refuses_publishers_until_there_is_room() {
         return with_a_limited_file();
     };
     let ballast = disk.join("ballast");
-    fs::write(&ballast, vec![1; 8 * 1024 * 1024 - ROOM]).unwrap();
+    fs::write(&ballast, vec![1; 8 * 1024 * 1024 - SPACE]).unwrap();
     let toml = serving::toml(&format!(
         "{QUIET}[history]\npath = \"FOLDER/disk/history.db\"\n"
     ));
@@ -49,7 +49,7 @@ fn with_a_limited_file() {
     // The soft limit counts in blocks of 512 bytes; without the trap its signal ends the process.
     let limit = format!(
         "trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"",
-        ROOM / 512
+        SPACE / 512
     );
     let hub = TestHub::serve_under(&["sh", "-c", &limit], folder, &serving::toml(QUIET));
     check(&hub, |hub| {
@@ -66,7 +66,7 @@ const QUIET: &str = "[subscribe]\nanonymous = true\nkeep_alive_secs = 1\n";
 
 /// Publishes until there is no room, looks at everything that must go on, makes room, and looks
 /// whether publishing goes on by itself. Returns ids and data of what was acknowledged.
-fn check(hub: &TestHub, make_room: impl FnOnce(&TestHub)) -> Vec<(String, String)> {
+fn check(hub: &TestHub, make_space: impl FnOnce(&TestHub)) -> Vec<(String, String)> {
     let token = serving::token();
     let mut early = hub.subscribe(&format!("match={TOPIC}"));
     let mut acknowledged = Vec::new();
@@ -106,7 +106,7 @@ fn check(hub: &TestHub, make_room: impl FnOnce(&TestHub)) -> Vec<(String, String
     let rest = &acknowledged[acknowledged.len() / 2 + 1..];
     assert_eq!(read(&mut from(hub, middle), rest.len()), rest);
 
-    make_room(hub);
+    make_space(hub);
     let answer = wait_until("publishing works again", || {
         Some(publish(hub, &token, "after")).filter(|answer| answer.status == 200)
     });

@@ -3,8 +3,8 @@
 
 pub mod events;
 pub mod exchange;
-pub mod served;
 pub mod process;
+pub mod served;
 pub mod serving;
 pub mod tokens;
 
@@ -69,8 +69,10 @@ impl TestHub {
     /// The same in a folder that may hold files already, with variables in the environment.
     pub fn serve_in(folder: Arc<TempDir>, toml: &str, environment: &[(&str, &str)]) -> Self {
         let arguments = serve_arguments(&folder, toml);
-        let environment =
-            environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let environment = environment
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         Self::start(folder, arguments, environment)
     }
 
@@ -95,15 +97,25 @@ impl TestHub {
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Self {
-        let mut child =
-            command_under(&runner, &arguments, &environment).spawn().expect("the binary starts");
+        let mut child = command_under(&runner, &arguments, &environment)
+            .spawn()
+            .expect("the binary starts");
         let log = Arc::new(Mutex::new(String::new()));
         let stdout = follow(child.stdout.take().expect("piped"), &log);
         let stderr = follow(child.stderr.take().expect("piped"), &log);
         let address = wait_for_address(&mut child, &log);
         drop((stdout, stderr));
         let admin = find_listener(&log.lock().expect("the log"), true);
-        Self { child, address, admin, folder, arguments, environment, runner, log }
+        Self {
+            child,
+            address,
+            admin,
+            folder,
+            arguments,
+            environment,
+            runner,
+            log,
+        }
     }
 
     /// Returns the folder that all lives of this hub share.
@@ -114,11 +126,6 @@ impl TestHub {
     /// Returns the data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
-    }
-
-    /// Returns a hold on the folder, for another hub in it.
-    pub fn shared_folder(&self) -> Arc<TempDir> {
-        Arc::clone(&self.folder)
     }
 
     /// Returns the process id.
@@ -153,7 +160,11 @@ impl TestHub {
     /// Lets later lives of this hub listen where it listens now.
     pub fn keep_address(&mut self) {
         let address = self.address.to_string();
-        for argument in self.arguments.iter_mut().filter(|argument| *argument == "127.0.0.1:0") {
+        for argument in self
+            .arguments
+            .iter_mut()
+            .filter(|argument| *argument == "127.0.0.1:0")
+        {
             argument.clone_from(&address);
         }
         let path = self.folder().join("tidings.toml");
@@ -166,7 +177,9 @@ impl TestHub {
 
     /// Waits for the process to end by itself.
     pub fn wait_for_exit(&mut self) -> std::process::ExitStatus {
-        wait_until("the process ends", || self.child.try_wait().expect("its status"))
+        wait_until("the process ends", || {
+            self.child.try_wait().expect("its status")
+        })
     }
 
     /// Starts it again in the same folder; the port changes. The old process must have ended.
@@ -199,7 +212,9 @@ impl TestHub {
     /// Makes a token by `POST /dev/token` (dev only); `wish` is its JSON.
     pub fn make_token(&self, wish: &str) -> String {
         let answer = self.request(
-            Request::post("/dev/token").header("Content-Type", "application/json").body(wish),
+            Request::post("/dev/token")
+                .header("Content-Type", "application/json")
+                .body(wish),
         );
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["token"].as_str().expect("a token").to_owned()
@@ -253,9 +268,15 @@ impl TestHub {
 
     fn sum_of_metric(&self, wanted: impl Fn(&str) -> bool) -> f64 {
         let address = self.admin.unwrap_or(self.address);
-        let text = Connection::open(address).request(&Request::get("/metrics")).text();
-        let lines = text.lines().filter(|line| !line.starts_with('#') && wanted(line));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        let text = Connection::open(address)
+            .request(&Request::get("/metrics"))
+            .text();
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with('#') && wanted(line));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until a metric has a value.
@@ -267,7 +288,11 @@ impl TestHub {
             if wanted(value) {
                 return;
             }
-            assert!(start.elapsed() < DEADLINE, "{name} is {value}\n{}", self.log());
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{name} is {value}\n{}",
+                self.log()
+            );
             std::thread::park_timeout(POLL);
         }
     }
@@ -289,14 +314,21 @@ fn serve_arguments(folder: &TempDir, toml: &str) -> Vec<String> {
         text.push_str("\n[[listen]]\naddress = \"127.0.0.1:0\"\n");
     }
     if !toml.contains("[data]") {
-        text.push_str(&format!("\n[data]\ndir = {:?}\n", data.display().to_string()));
+        text.push_str(&format!(
+            "\n[data]\ndir = {:?}\n",
+            data.display().to_string()
+        ));
     }
     if !toml.contains("[log]") {
         text.push_str("\n[log]\nlevel = \"info\"\nformat = \"json\"\n");
     }
     let path = folder.path().join("tidings.toml");
     std::fs::write(&path, text).expect("tidings.toml is written");
-    vec!["serve".into(), "--config".into(), path.display().to_string()]
+    vec![
+        "serve".into(),
+        "--config".into(),
+        path.display().to_string(),
+    ]
 }
 
 /// Returns the command that runs the binary with these arguments and a clean environment.
@@ -328,10 +360,17 @@ fn command_under(
 
 /// Runs a command line to its end; returns exit code, standard output and standard error.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
-    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    let environment: Vec<_> =
-        environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let output = command(&arguments, &environment).output().expect("the binary runs");
+    let arguments: Vec<String> = arguments
+        .iter()
+        .map(|&argument| argument.to_owned())
+        .collect();
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let output = command(&arguments, &environment)
+        .output()
+        .expect("the binary runs");
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -341,7 +380,10 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, St
 
 /// Prints a figure, for those who read a test's output.
 pub fn note(text: &str) {
-    #[expect(clippy::print_stdout, reason = "the output of tests is where figures are looked for")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the output of tests is where figures are looked for"
+    )]
     {
         println!("{text}");
     }
@@ -349,7 +391,10 @@ pub fn note(text: &str) {
 
 /// Returns whether the long forms of the tests are asked for.
 pub fn slow() -> bool {
-    #[expect(clippy::disallowed_methods, reason = "it is a setting of the tests, not of the hub")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is a setting of the tests, not of the hub"
+    )]
     std::env::var("RUN_SLOW_TESTS").is_ok_and(|value| value == "1")
 }
 
@@ -361,12 +406,18 @@ pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < DEADLINE, "it did not happen in time: {what}");
+        assert!(
+            start.elapsed() < DEADLINE,
+            "it did not happen in time: {what}"
+        );
         std::thread::park_timeout(POLL);
     }
 }
 
-fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
+fn follow(
+    stream: impl Read + Send + 'static,
+    log: &Arc<Mutex<String>>,
+) -> std::thread::JoinHandle<()> {
     let log = Arc::clone(log);
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines() {
@@ -390,7 +441,10 @@ fn wait_for_address(child: &mut Child, log: &Mutex<String>) -> SocketAddr {
         if let Some(status) = child.try_wait().expect("its status") {
             panic!("the hub ended with {status} before it was ready:\n{text}");
         }
-        assert!(start.elapsed() < DEADLINE, "the hub was not ready in time:\n{text}");
+        assert!(
+            start.elapsed() < DEADLINE,
+            "the hub was not ready in time:\n{text}"
+        );
         std::thread::park_timeout(POLL);
     }
 }
@@ -398,9 +452,14 @@ fn wait_for_address(child: &mut Child, log: &Mutex<String>) -> SocketAddr {
 fn find_address(text: &str) -> Option<SocketAddr> {
     if let Some((_, rest)) = text.split_once("http://localhost:") {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        return text.contains("Stop it with").then(|| SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)).into()).flatten();
+        return text
+            .contains("Stop it with")
+            .then(|| SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)).into())
+            .flatten();
     }
-    text.lines().filter_map(json_line).find(|line| line["message"] == "ready")?;
+    text.lines()
+        .filter_map(json_line)
+        .find(|line| line["message"] == "ready")?;
     find_listener(text, false)
 }
 

@@ -6,7 +6,10 @@ use crate::harness::TestHub;
 fn an_update_reaches_a_subscriber_and_one_who_comes_later() {
     let hub = TestHub::dev();
     let mut early = hub.subscribe("match=https://example.com/hello");
-    let id = hub.published(&[("topic", "https://example.com/hello"), ("data", "Hello\nworld")]);
+    let id = hub.published(&[
+        ("topic", "https://example.com/hello"),
+        ("data", "Hello\nworld"),
+    ]);
     let event = early.event();
     assert_eq!(event.data, "Hello\nworld");
     assert_eq!(event.last_event_id, id);

@@ -249,7 +249,10 @@ fn close_notify_right_behind_the_request_ends_the_session() {
             tls.conn.complete_io(&mut tls.sock).unwrap();
         }
         // All in one segment: the hub may read the goodbye together with the request.
-        tls.conn.writer().write_all(&[&request, stray].concat()).unwrap();
+        tls.conn
+            .writer()
+            .write_all(&[&request, stray].concat())
+            .unwrap();
         tls.conn.send_close_notify();
         let mut segment = Vec::new();
         while tls.conn.wants_write() {

@@ -131,7 +131,9 @@ fn the_table_of_keys_and_the_structs_agree() {
                 Form::Flag => "true",
                 Form::Number => "7",
                 Form::Choice(words) => words[0],
-                _ => "text",
+                Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url | Form::List => {
+                    "text"
+                }
             };
             (key.variable().replace("__N__", "__0__"), value)
         })

@@ -60,7 +60,9 @@ impl EventStream {
                 self.connection.read_some()?
             };
             let mut decoded = Vec::new();
-            self.decoder.push(&bytes, &mut decoded).expect("an event stream");
+            self.decoder
+                .push(&bytes, &mut decoded)
+                .expect("an event stream");
             self.decoded.extend(decoded);
         }
         self.decoded.pop_front()

@@ -56,7 +56,8 @@ impl Request {
         for (name, value) in pairs {
             tidings_wire::form::append_pair(&mut encoded, name, value);
         }
-        self.header("Content-Type", "application/x-www-form-urlencoded").body(encoded)
+        self.header("Content-Type", "application/x-www-form-urlencoded")
+            .body(encoded)
     }
 
     /// Speaks HTTP/1.0.
@@ -69,7 +70,9 @@ impl Request {
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
         let given = |wanted: &str| {
-            self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            self.headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case(wanted))
         };
         if !given("host") {
             head.push_str("Host: HOST\r\n");
@@ -111,12 +114,17 @@ impl Answer {
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// Returns the name of the problem, the last part of its type.
     pub fn problem(&self) -> String {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         let kind = self.json()["type"].as_str().expect("a type").to_owned();
         kind.rsplit(':').next().expect("a name").to_owned()
     }
@@ -145,7 +153,11 @@ impl Connection {
 
     /// Speaks over a stream that is open already, such as TLS.
     pub fn over(address: SocketAddr, stream: impl ReadWrite + 'static) -> Self {
-        Self { stream: Box::new(stream), address, unread: VecDeque::new() }
+        Self {
+            stream: Box::new(stream),
+            address,
+            unread: VecDeque::new(),
+        }
     }
 
     /// Sends bytes as they are, except that `HOST` in a head becomes the hub's address.
@@ -205,7 +217,12 @@ impl Connection {
         loop {
             let line = self.read_line();
             if line.is_empty() {
-                return Answer { version, status, headers, body: Vec::new() };
+                return Answer {
+                    version,
+                    status,
+                    headers,
+                    body: Vec::new(),
+                };
             }
             let (name, value) = line.split_once(':').expect("a field");
             headers.push((name.to_owned(), value.trim().to_owned()));
@@ -215,7 +232,8 @@ impl Connection {
     /// Reads one chunk; nothing at the last one.
     pub fn read_chunk(&mut self) -> Option<Vec<u8>> {
         let size = self.read_line();
-        let size = usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("chunk size {size:?}"));
+        let size =
+            usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("chunk size {size:?}"));
         let chunk = self.read_exactly(size);
         assert_eq!(self.read_line(), "", "a chunk ends with a line break");
         (size > 0).then_some(chunk)
@@ -225,7 +243,10 @@ impl Connection {
         let mut line = Vec::new();
         loop {
             let byte = self.read_byte().unwrap_or_else(|| {
-                panic!("the hub closed within a line: {:?}", String::from_utf8_lossy(&line))
+                panic!(
+                    "the hub closed within a line: {:?}",
+                    String::from_utf8_lossy(&line)
+                )
             });
             line.push(byte);
             if line.ends_with(b"\r\n") {
@@ -277,7 +298,12 @@ impl Connection {
                     return true;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                    ) =>
+                {
                     return false;
                 }
                 Err(error) => panic!("nothing came before the deadline: {error}"),
