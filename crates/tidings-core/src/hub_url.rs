@@ -2,6 +2,7 @@
 //! only the hub publishes in.
 
 use std::fmt;
+use std::sync::Arc;
 
 use url::{Position, Url};
 
@@ -12,8 +13,13 @@ use crate::topic::Topic;
 /// nothing else. Subscribers and publishers reach the hub there, whatever it is bound to.
 ///
 /// Mercure, "Discovery".
+///
+/// Clones share one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubUrl {
+pub struct HubUrl(Arc<Base>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Base {
     url: Url,
     /// The path as [`normalized`] writes it.
     reserved: String,
@@ -51,31 +57,31 @@ impl HubUrl {
             });
         }
         let reserved = normalized(url.path());
-        Ok(Self { url, reserved })
+        Ok(Self(Arc::new(Base { url, reserved })))
     }
 
     /// Returns the whole URL, as the WHATWG parser writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.url.as_str()
+        self.0.url.as_str()
     }
 
     /// Returns the path, which requests are told apart by.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.url.path()
+        self.0.url.path()
     }
 
     /// Returns scheme, host and port, as an `Origin` header says them.
     #[must_use]
     pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
+        self.0.url.origin().ascii_serialization()
     }
 
     /// Returns the host, with its port unless that is the scheme's own.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.url[Position::BeforeHost..Position::AfterPort]
+        &self.0.url[Position::BeforeHost..Position::AfterPort]
     }
 
     /// Returns what `reference` means, seen from the hub, or nothing if it is no URL.
@@ -83,7 +89,7 @@ impl HubUrl {
     /// Mercure, "URL Pattern": relative topics are relative to the hub.
     #[must_use]
     pub fn resolve(&self, reference: &str) -> Option<Url> {
-        self.url.join(reference).ok()
+        self.0.url.join(reference).ok()
     }
 
     /// Returns whether `topic` lies in the namespace that only the hub publishes in: its path is
@@ -92,22 +98,34 @@ impl HubUrl {
     /// A topic that is no URL does not. Mercure, "Publication" and "Reserved Hub Namespace".
     #[must_use]
     pub fn reserves(&self, topic: &Topic) -> bool {
+        if self.is_plainly_elsewhere(topic.as_str()) {
+            return false;
+        }
         let Some(url) = self.resolve(topic.as_str()) else {
             return false;
         };
         let path = normalized(url.path());
-        let below = path.strip_prefix(self.reserved.as_str());
+        let below = path.strip_prefix(self.0.reserved.as_str());
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Returns whether a topic cannot name a path of the hub, which most show without being parsed:
+    /// an absolute URL in which the last segment of the hub's path does not occur, as it stands or
+    /// encoded.
+    fn is_plainly_elsewhere(&self, topic: &str) -> bool {
+        let absolute = topic.starts_with("https://") || topic.starts_with("http://");
+        let last = self.0.reserved.rsplit('/').next().unwrap_or_default();
+        absolute && !topic.contains('%') && !topic.contains(last)
+    }
+
     pub(crate) fn url(&self) -> &Url {
-        &self.url
+        &self.0.url
     }
 }
 
 impl fmt::Display for HubUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url.as_str())
+        f.write_str(self.0.url.as_str())
     }
 }
 

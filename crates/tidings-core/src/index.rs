@@ -158,7 +158,10 @@ impl MatcherIndex {
         for subject in subjects {
             let hash = self.hash(MatcherType::Exact, subject.text());
             out.extend(self.find(hash, MatcherType::Exact, subject.text()));
-            if let Some(url) = subject.url() {
+            // Without patterns no topic needs to be parsed.
+            if !self.buckets.is_empty()
+                && let Some(url) = subject.url()
+            {
                 self.buckets.matching(url, &self.entries, out);
             }
         }

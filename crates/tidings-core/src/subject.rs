@@ -1,21 +1,24 @@
 //! A topic made ready for matching: its text, and the URL that it means to this hub in pieces.
 
+use std::cell::OnceCell;
+
 use smallvec::SmallVec;
 use url::{Url, quirks};
 
 use crate::hub_url::HubUrl;
 use crate::topic::Topic;
 
-/// A topic made ready for matching. Making one costs a URL parse, so it is made once per topic of
-/// an update, however many matchers are asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A topic made ready for matching. The first URL pattern that is asked costs a URL parse, so one is
+/// made per topic of an update, however many matchers are asked.
+#[derive(Clone, Debug)]
 pub struct Subject {
     text: Box<str>,
-    url: Option<Parts>,
+    hub: HubUrl,
+    url: OnceCell<Option<Parts>>,
 }
 
 impl Subject {
-    /// Resolves `topic` against the hub's URL.
+    /// Takes a topic, which means what it means seen from `hub`.
     ///
     /// Mercure, "URL Pattern".
     #[must_use]
@@ -31,7 +34,8 @@ impl Subject {
     pub fn from_text(text: &str, hub: &HubUrl) -> Self {
         Self {
             text: text.into(),
-            url: hub.resolve(text).map(|url| Parts::new(&url)),
+            hub: hub.clone(),
+            url: OnceCell::new(),
         }
     }
 
@@ -43,7 +47,8 @@ impl Subject {
 
     /// Returns the pieces of the topic's URL, or nothing if the topic is none.
     pub(crate) fn url(&self) -> Option<&Parts> {
-        self.url.as_ref()
+        let resolve = || self.hub.resolve(&self.text).map(|url| Parts::new(&url));
+        self.url.get_or_init(resolve).as_ref()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the server was told to do: checked settings, by value.
 //!
-//! Here live the checked types and the road to them: [`file`] is the file as written, [`env`] the
+//! Here live the checked types and the road to them: [`mod@file`] is the file as written, [`mod@env`] the
 //! only reader of the environment, [`keys`] the one table of all keys with their manual entries,
 //! [`check`] turns the first two into a [`Config`] and says everything that is wrong at once.
 //! The components' own small `Options` live with the components, defaults in the table of keys.

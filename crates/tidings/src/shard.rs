@@ -55,7 +55,7 @@ const INBOX_MAX: usize = 1024;
 /// Deliveries taken into one sweep.
 const INBOX_PER_SWEEP: usize = 64;
 /// Sessions written to before the shard looks after its other work.
-const SESSIONS_PER_TURN: usize = 512;
+const SESSIONS_PER_TURN: usize = 128;
 /// Matchers that gather before they are given back to the router.
 const RELEASE_AT: usize = 256;
 /// Tokens whose verification one shard remembers.

@@ -130,6 +130,11 @@ impl Buckets {
         }
     }
 
+    /// Returns whether there are no URL patterns.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keyed.is_empty() && self.rest.is_empty()
+    }
+
     /// Appends the patterns that match `url`; one may be appended more than once.
     pub(super) fn matching(&self, url: &Parts, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         let segments = url.segments();

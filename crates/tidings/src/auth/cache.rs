@@ -14,8 +14,9 @@ use super::{Authority, Identity, Role, TokenError};
 /// A bounded memory of verified tokens.
 pub struct TokenCache {
     authority: Arc<Authority>,
-    identities: HashMap<Key, Arc<Identity>, RandomState>,
-    /// The keys that came, oldest first. All keys of `identities` are among them.
+    publishers: Identities,
+    subscribers: Identities,
+    /// The keys that came, oldest first. All that are remembered are among them.
     order: VecDeque<Key>,
     entries_max: usize,
 }
@@ -24,11 +25,13 @@ pub struct TokenCache {
 /// good for one and bad for the other.
 type Key = (Arc<str>, Role);
 
+type Identities = HashMap<Arc<str>, Arc<Identity>, RandomState>;
+
 /// Says how many tokens are known, and none of them.
 impl std::fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenCache")
-            .field("tokens", &self.identities.len())
+            .field("tokens", &self.len())
             .finish_non_exhaustive()
     }
 }
@@ -38,7 +41,8 @@ impl TokenCache {
     pub fn new(authority: Arc<Authority>, entries_max: usize) -> Self {
         Self {
             authority,
-            identities: HashMap::default(),
+            publishers: HashMap::default(),
+            subscribers: HashMap::default(),
             order: VecDeque::new(),
             entries_max,
         }
@@ -58,17 +62,28 @@ impl TokenCache {
         if token.len() > super::TOKEN_BYTES_MAX {
             return self.authority.verify(token, role, now_secs);
         }
-        let key: Key = (token.into(), role);
-        match self.identities.get(&key) {
+        match self.identities(role).get(token) {
             Some(identity) if now_secs < identity.expires_at => return Ok(Arc::clone(identity)),
             Some(_) => {
-                self.identities.remove(&key);
+                self.identities(role).remove(token);
             }
             None => {}
         }
         let identity = self.authority.verify(token, role, now_secs)?;
-        self.insert(key, &identity);
+        self.insert((token.into(), role), &identity);
         Ok(identity)
+    }
+
+    /// Returns how many tokens are remembered.
+    fn len(&self) -> usize {
+        self.publishers.len() + self.subscribers.len()
+    }
+
+    fn identities(&mut self, role: Role) -> &mut Identities {
+        match role {
+            Role::Publish => &mut self.publishers,
+            Role::Subscribe => &mut self.subscribers,
+        }
     }
 
     fn insert(&mut self, key: Key, identity: &Arc<Identity>) {
@@ -76,12 +91,13 @@ impl TokenCache {
             return;
         }
         while self.order.len() >= self.entries_max {
-            if let Some(oldest) = self.order.pop_front() {
-                self.identities.remove(&oldest);
+            if let Some((token, role)) = self.order.pop_front() {
+                self.identities(role).remove(&token);
             }
         }
         self.order.push_back(key.clone());
-        self.identities.insert(key, Arc::clone(identity));
+        let (token, role) = key;
+        self.identities(role).insert(token, Arc::clone(identity));
     }
 }
 

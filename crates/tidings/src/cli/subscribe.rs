@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
 
-    /// URL pattern of topics to receive, such as https://example.com/books/:id
+    /// URL pattern of topics to receive, such as `https://example.com/books/:id`
     #[arg(long = "match-urlpattern", value_name = "PATTERN")]
     patterns: Vec<String>,
 

@@ -201,7 +201,8 @@ async fn serve_http1(
     let ended = drive(shard, &mut connection, &wanted, &held_up).await;
     if let Some(result) = ended {
         if !*shard.draining().borrow() {
-            linger(connection.into_parts().io.into_inner()).await;
+            // Boxed, since its buffer would make every connection larger.
+            Box::pin(linger(connection.into_parts().io.into_inner())).await;
         }
         return result.map_err(Failure::Http);
     }
