@@ -115,7 +115,9 @@ impl HubUrl {
     fn is_plainly_elsewhere(&self, topic: &str) -> bool {
         let absolute = topic.starts_with("https://") || topic.starts_with("http://");
         let last = self.0.reserved.rsplit('/').next().unwrap_or_default();
-        absolute && !topic.contains('%') && !topic.contains(last)
+        // An encoded hub's path is also meant by a topic that has the characters themselves.
+        let plain = !topic.contains('%') && !last.contains('%');
+        absolute && plain && !topic.contains(last)
     }
 
     pub(crate) fn url(&self) -> &Url {

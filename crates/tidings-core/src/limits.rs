@@ -37,7 +37,7 @@ pub const MATCHERS_PER_SUBSCRIBER_MAX: usize = 100;
 /// Mercure, "Publication": a request with more is answered with 413.
 pub const TOPICS_PER_UPDATE_MAX: usize = 1000;
 
-/// Bytes in one event id, the publisher's or a cursor taken from a subscriber.
+/// Bytes in one event id that a publisher supplies.
 pub const EVENT_ID_BYTES_MAX: usize = 1024;
 
 /// Bytes in one event type.

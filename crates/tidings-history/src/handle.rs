@@ -330,7 +330,14 @@ fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_ma
             false => tick_at.saturating_duration_since(Instant::now()),
         };
         match queue.take(&mut batch, group_max, timeout) {
-            Taken::Items => writer.on_batch(&mut batch, clock()),
+            Taken::Items => {
+                // Others on this core who are about to queue something do so first: one sync covers
+                // a larger group all the same. On a core of its own this is nothing.
+                thread::yield_now();
+                let more = group_max.saturating_sub(batch.len());
+                queue.take(&mut batch, more, Duration::ZERO);
+                writer.on_batch(&mut batch, clock());
+            }
             Taken::TimedOut => {}
             Taken::Closed => return writer.close(),
         }

@@ -32,7 +32,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// Certificate files. Always there if a listener of `listens` asks for TLS.
     pub tls: Option<TlsFiles>,
-    /// Where metrics and health answer, in plain HTTP. `None`: on the main addresses (dev).
+    /// Where metrics answer, in plain HTTP; health answers there too. `None`: no metrics, but in
+    /// dev, which has them on the main addresses.
     pub admin: Option<SocketAddr>,
     /// The hub's public URL. Its path is the path that the hub answers on.
     pub hub: HubUrl,

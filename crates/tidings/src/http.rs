@@ -76,14 +76,17 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
     let mut answer = outcome.unwrap_or_else(|problem| Answer::Response(problem.into_response()));
     // Errors too carry these fields, or a page could not read why it was refused.
     let headers = match &mut answer {
-        Answer::Response(response) => response.headers_mut(),
+        Answer::Response(response) => {
+            if *shard.draining().borrow() {
+                // A connection that is kept would hold up the end.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response.headers_mut()
+        }
         Answer::Stream(stream) => stream.headers_mut(),
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if visit.admin && *shard.draining().borrow() {
-        // A probe that keeps its connection would hold up the end.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     if route == Route::Hub {
         cors::allow(&shard.config().cors.origins, origin.as_ref(), headers);
     }

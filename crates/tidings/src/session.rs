@@ -231,6 +231,12 @@ impl Session {
         self.enter(Phase::Behind);
     }
 
+    /// Lets the session's task read what a sweep that began after `base` has for it.
+    pub(crate) fn read_after(&self, base: Position) {
+        self.next.set(base.max(self.next.get()));
+        self.enter(Phase::Behind);
+    }
+
     /// Returns whether the peer is still to be told that it lagged; asking clears the mark.
     pub(crate) fn take_lagging(&self) -> bool {
         self.lagging.replace(false)
@@ -320,7 +326,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`writable`](Self::writable).
+    /// As [`writable`](Self::writable); what was not sent is then the tail.
     pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
         loop {
             if !bytes.is_empty() {
@@ -330,7 +336,11 @@ impl Session {
                     return Ok(());
                 }
             }
-            self.writable(stall).await?;
+            if let Err(ending) = self.writable(stall).await {
+                // The peer may have a part of it: nothing may follow on this connection.
+                *self.tail.borrow_mut() = bytes;
+                return Err(ending);
+            }
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -413,7 +423,9 @@ async fn begin(
         Start::Now => {}
         Start::After(position) => session.next.set(position),
         Start::Oldest => {
-            session.next.set(shard.before_oldest());
+            // What comes after joining is its own, even where nothing is kept.
+            let joined = session.next.get();
+            session.next.set(shard.before_oldest().min(joined));
             session.from_oldest.set(true);
         }
     }
@@ -467,3 +479,6 @@ pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -
         .collect();
     grants.allows_read(&subjects)
 }
+
+#[cfg(test)]
+mod tests;

@@ -406,10 +406,13 @@ impl Shard {
             // Each stream ends at its own moment: ending all at once would make every subscriber
             // reconnect in the same instant, to hubs that are restarting too.
             let after = within.mul_f64(f64::from(number) / f64::from(count));
-            let session = Rc::clone(session);
+            // One that ends by itself before gives its place back at once.
+            let session = Rc::downgrade(session);
             tasks::spawn(async move {
                 tokio::time::sleep(after).await;
-                session.enter(Phase::Closing(Ending::Drained));
+                if let Some(session) = session.upgrade() {
+                    session.enter(Phase::Closing(Ending::Drained));
+                }
             });
         }
     }
@@ -529,8 +532,12 @@ impl Shard {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_add(1, Ordering::Relaxed);
         }
+        // What ends within the current bucket ends now, since the next look would come too late.
+        let overdue = deadline.filter(|(end, _)| *end <= now);
         if *self.draining.borrow() {
             session.enter(Phase::Closing(Ending::Drained));
+        } else if let Some((_, ending)) = overdue {
+            session.enter(Phase::Closing(ending));
         }
         tasks::spawn(session::run(
             Rc::clone(self),

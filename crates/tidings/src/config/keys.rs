@@ -212,9 +212,9 @@ pub const KEYS: &[Key] = &[
     key(
         "admin.address",
         Address,
-        Said("none: no metrics and no health answers"),
+        Said("none: no metrics"),
         "Where metrics and health answer, in plain HTTP. Keep it away from the public: anyone who \
-         reaches it can read it.",
+         reaches it can read it. Health answers at the other addresses too.",
     ),
     key(
         "auth.audiences",

@@ -179,7 +179,7 @@ impl Problem {
 pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
     use tidings_core::event_id::EventIdError;
     use tidings_core::topic::TopicError;
-    use tidings_core::update::EventTypeError;
+    use tidings_core::update::{EventTypeError, TopicsError};
 
     let detail = with_sources(error);
     match error {
@@ -191,7 +191,12 @@ pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
         PublishError::Reserved { .. } => {
             Problem::bad_request("topic-reserved", "Topic reserved for the hub", detail)
         }
-        PublishError::Topics(_) => Problem::bad_request("topics", "Topics not allowed", detail),
+        PublishError::Topics(TopicsError::None) => {
+            Problem::bad_request("topic-missing", "Topic missing", detail)
+        }
+        PublishError::Topics(TopicsError::TooMany { .. }) => {
+            Problem::too_large("too-many-topics", "Too many topics", detail)
+        }
         PublishError::Id(EventIdError::TooLong { .. }) => {
             Problem::too_large("id-too-long", "Event id too long", detail)
         }

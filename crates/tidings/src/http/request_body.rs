@@ -1,9 +1,9 @@
 //! Reads a request's body: bounded in bytes and in time.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, EXPECT};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
@@ -28,9 +28,9 @@ pub(crate) async fn read(
         return Err(too_large(shard, bytes_max));
     }
     let patience = shard.config().limits.body;
-    match timeout(patience, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(shard, bytes_max)),
+    match timeout(patience, gather(body, bytes_max)).await {
+        Ok(Ok(Some(gathered))) => Ok(gathered),
+        Ok(Ok(None)) => Err(too_large(shard, bytes_max)),
         Ok(Err(error)) => {
             let detail = format!("the request body broke off: {error}");
             Err(Problem::bad_request(
@@ -49,6 +49,25 @@ pub(crate) async fn read(
             ),
         )),
     }
+}
+
+/// Returns a whole body, or nothing if it is longer than `bytes_max`.
+///
+/// Copies it together: a peer may send each byte as a chunk, and as many pieces of hyper's buffers
+/// would take forty times the memory.
+async fn gather(mut body: Incoming, bytes_max: usize) -> Result<Option<Bytes>, hyper::Error> {
+    let mut gathered = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        if gathered.len() + data.len() > bytes_max {
+            return Ok(None);
+        }
+        gathered.extend_from_slice(data);
+    }
+    Ok(Some(gathered.freeze()))
 }
 
 /// Takes in a body that nobody will read, so that the refusal of its request arrives.

@@ -285,15 +285,15 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
 /// Returns when a stream ends at the latest: with its token, or after its longest life.
 fn deadline(shard: &Shard, identity: Option<&Identity>) -> Option<(Instant, Ending)> {
     let now = Instant::now();
-    let lifetime = shard.config().subscribe.connection_max.map(|longest| {
+    let lifetime = shard.config().subscribe.connection_max.and_then(|longest| {
         let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
         let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
-        (now + longest.mul_f64(part), Ending::Lifetime)
+        Some((now.checked_add(longest.mul_f64(part))?, Ending::Lifetime))
     });
     let expiry = identity.and_then(|identity| {
         let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
         let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
-        // A token without an end in sight has a clock value that no timer can hold.
+        // An end that is out of sight has a clock value that no timer can hold.
         Some((now.checked_add(left)?, Ending::TokenExpired))
     });
     match (lifetime, expiry) {

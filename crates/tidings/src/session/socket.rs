@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 
 /// Bytes read at once from a subscriber that has nothing to say.
 const STRAY_READ_BYTES: usize = 512;
+/// Bytes read from it before the caller counts: a flood must not keep the shard busy.
+const STRAY_BYTES_PER_TURN: usize = 16 * STRAY_READ_BYTES;
 
 /// Where a subscriber's bytes go.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Socket {
     /// The connection is broken or the peer breaks TLS.
     pub(crate) fn discard_input(&self) -> io::Result<Input> {
         match self {
-            Self::Plain(stream) => discard(|buffer| stream.try_read(buffer)),
+            Self::Plain(stream) => discard(STRAY_BYTES_PER_TURN, |buffer| stream.try_read(buffer)),
             Self::Tls(socket) => socket.discard_input(),
             Self::Body(sink) => Ok(sink.input()),
         }
@@ -135,7 +137,11 @@ fn shutdown(stream: &TcpStream) {
     drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write));
 }
 
-fn discard(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Input> {
+/// Reads until nothing is left for now, or until `bytes_max` are reached.
+fn discard(
+    bytes_max: usize,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<Input> {
     let mut stray = 0;
     let mut buffer = [0; STRAY_READ_BYTES];
     loop {
@@ -145,8 +151,7 @@ fn discard(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<I
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Input::Stray(stray)),
             Err(error) => return Err(error),
         }
-        // The caller counts; a flood must not keep this loop busy.
-        if stray >= 16 * STRAY_READ_BYTES {
+        if stray >= bytes_max {
             return Ok(Input::Stray(stray));
         }
     }
@@ -198,17 +203,19 @@ impl TlsSocket {
         let mut stray = 0;
         loop {
             // What was decrypted already goes first: rustls reads nothing while it holds too much.
-            match discard(|buffer| tls.reader().read(buffer))? {
+            match discard(usize::MAX, |buffer| tls.reader().read(buffer))? {
                 // close_notify: the peer will not read on either (RFC 8446, 6.1).
                 Input::Closed => return Ok(Input::Closed),
-                Input::Stray(count) => stray += count,
+                // Bounded by what rustls holds, and counted below.
+                Input::Stray(_) => {}
             }
-            if stray >= 16 * STRAY_READ_BYTES {
+            if stray >= STRAY_BYTES_PER_TURN {
                 break;
             }
             match tls.read_tls(&mut TryIo(&self.stream)) {
                 Ok(0) => return Ok(Input::Closed),
-                Ok(_) => {}
+                // Counted as they came: records that hold nothing could go on without end.
+                Ok(count) => stray += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }

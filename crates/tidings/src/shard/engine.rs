@@ -32,6 +32,10 @@ use crate::session::{Encoding, Ending, Phase, Session, may_read};
 
 /// Bytes joined for one write; a session with more pending reads on in slices instead.
 const SWEEP_BYTES_MAX: usize = 256 * 1024;
+/// Runs that one session notes in one sweep; one with more reads on in slices too.
+const RUNS_PER_SESSION_MAX: usize = 1024;
+/// How long a session is not looked at, at most: so long may stay a note of one that has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The subscribers of one shard and what is being sent to them.
 #[derive(Debug)]
@@ -113,22 +117,20 @@ impl Engine {
             generation: self.generation,
         }));
         entry.insert(Rc::clone(&session));
-        if let Some(tick) = self.due(&session) {
+        if let Some(tick) = self.due(&session, session.last_sent.get()) {
             self.timers.add(tick, session.id);
         }
         session
     }
 
     /// Returns when a session is next to be looked at: for a keep-alive or for its end.
-    fn due(&self, session: &Session) -> Option<Tick> {
+    fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
         let silent = self
             .keep_alive
             .map(|interval| session.last_sent.get().after(interval));
-        match (silent, session.deadline) {
-            (Some(silent), Some((end, _))) => Some(silent.min(end)),
-            (Some(silent), None) => Some(silent),
-            (None, end) => end.map(|(tick, _)| tick),
-        }
+        let end = session.deadline.map(|(end, _)| end);
+        let due = silent.into_iter().chain(end).min()?;
+        Some(due.min(now.after(LOOK_EVERY)))
     }
 
     fn session(&self, id: SubscriberId) -> Option<&Rc<Session>> {
@@ -244,6 +246,11 @@ impl Engine {
                 sweep.dirty.push(Rc::clone(session));
             }
             runs.push(number);
+            if runs.len() > RUNS_PER_SESSION_MAX {
+                // What a sweep notes must not grow with what waited in the inbox.
+                *runs = SmallVec::new();
+                session.read_after(sweep.base);
+            }
         }
     }
 
@@ -291,7 +298,7 @@ impl Engine {
                     self.keep_alive(&session);
                 }
             }
-            if let Some(tick) = self.due(&session) {
+            if let Some(tick) = self.due(&session, now) {
                 self.timers.add(tick, id);
             }
         }
@@ -380,9 +387,7 @@ impl Sweep {
         }
         if shared.bytes.len() > SWEEP_BYTES_MAX {
             // Too much for one write: its own task reads it from the ring, slice by slice.
-            session.next.set(self.base.max(session.next.get()));
-            session.enter(Phase::Behind);
-            return;
+            return session.read_after(self.base);
         }
         session.last_sent.set(now);
         match session.try_send(&shared.bytes) {
@@ -455,3 +460,6 @@ impl Sweep {
         session.fall_behind(through, tail);
     }
 }
+
+#[cfg(test)]
+mod tests;

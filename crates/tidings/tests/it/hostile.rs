@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::harness::process::{connect_with_buffer, raise_open_files};
+use crate::harness::process::{connect_with_buffer, raise_open_files, wait_until_read};
 use crate::harness::serving::{self, serve_tls};
-use crate::harness::{Answer, Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, slow};
+use crate::harness::{
+    Answer, Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, slow,
+};
 
 const IMPATIENT: &str = "[subscribe]\nanonymous = true\n[limits]\nhead_secs = 1\nbody_secs = 1\n\
                          handshake_secs = 1\n";
@@ -73,6 +75,25 @@ fn a_body_that_does_not_come_is_told_408() {
             "the rest of the body may still come: closed"
         );
     }
+}
+
+#[test]
+fn a_body_of_single_bytes_takes_hardly_more_memory_than_its_bytes() {
+    const BYTES: usize = 512 * 1024;
+    const CONNECTIONS: usize = 4;
+    let hub = TestHub::dev();
+    let request = Request::post(HUB_PATH)
+        .bearer(&hub.publisher_token())
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("Transfer-Encoding", "chunked")
+        .body(b"1\r\nx\r\n".repeat(BYTES));
+    let bytes = Connection::open(hub.address).wire(&request);
+    let before = hub.resident_bytes();
+    let sockets: Vec<TcpStream> = (0..CONNECTIONS).map(|_| open_with(&hub, &bytes)).collect();
+    sockets.iter().for_each(wait_until_read);
+    let grown = hub.resident_bytes().saturating_sub(before) as usize;
+    note(&format!("{} KiB for {CONNECTIONS} bodies", grown / 1024));
+    assert!(grown < 8 * CONNECTIONS * BYTES, "{grown} bytes");
 }
 
 #[test]

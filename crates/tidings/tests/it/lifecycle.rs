@@ -77,6 +77,18 @@ fn an_idle_hub_ends_at_once() {
 }
 
 #[test]
+fn a_drain_ends_once_everybody_has_left() {
+    let mut hub = TestHub::serve(&settings(&format!("{SERVED}[server]\ndrain_secs = 3600\n")));
+    let streams: Vec<_> = (0..8).map(|_| hub.subscribe("match=a")).collect();
+    hub.terminate();
+    wait_until("nobody new is let in", || {
+        TcpStream::connect(hub.address).err()
+    });
+    drop(streams);
+    assert!(hub.wait_for_exit().success());
+}
+
+#[test]
 fn a_second_signal_ends_the_drain() {
     let mut hub = TestHub::serve(&settings(&format!("{SERVED}[server]\ndrain_secs = 3600\n")));
     let _streams: Vec<_> = (0..8).map(|_| hub.subscribe("match=a")).collect();
