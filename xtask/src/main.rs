@@ -173,6 +173,7 @@ fn everything(stages: &mut Stages, root: &Path) {
     );
     rust_tests(stages, None);
     skipped_rules(stages);
+    stages.check("small benches", || bench::run(root, bench::Size::Small));
     stages.run(
         "documentation examples",
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),

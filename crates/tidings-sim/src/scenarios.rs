@@ -58,9 +58,21 @@ pub struct Scenario {
     pub updates_max: Option<u64>,
     /// Bytes of the longest data.
     pub data_bytes_max: usize,
-    /// What happens, and how often in relation to the others.
-    pub actions: &'static [(Action, u32)],
+    /// What happens beside the usual, and how often in relation to all.
+    pub also: &'static [(Action, u32)],
 }
+
+/// What happens in every scenario.
+const USUAL: &[(Action, u32)] = &[
+    (Action::Publish, 20),
+    (Action::Read, 30),
+    (Action::Write, 15),
+    (Action::Answer, 10),
+    (Action::Route, 15),
+    (Action::Settle, 20),
+    (Action::Advance, 5),
+    (Action::Tick, 2),
+];
 
 /// All scenarios.
 pub const SCENARIOS: &[Scenario] = &[
@@ -81,9 +93,10 @@ impl Scenario {
 
     /// Lets the dice choose what happens next.
     pub fn choose(&self, dice: &mut Rng) -> Action {
-        let total: u32 = self.actions.iter().map(|(_, weight)| weight).sum();
-        let mut point = dice.u32(0..total.max(1));
-        for (action, weight) in self.actions {
+        let actions = || USUAL.iter().chain(self.also);
+        let total: u32 = actions().map(|(_, weight)| weight).sum();
+        let mut point = dice.u32(0..total);
+        for (action, weight) in actions() {
             if point < *weight {
                 return *action;
             }

@@ -11,16 +11,5 @@ pub(super) const RECONNECTS: Scenario = Scenario {
     ring_bytes: 16 * 1024,
     updates_max: None,
     data_bytes_max: 300,
-    actions: &[
-        (Action::Publish, 20),
-        (Action::Read, 30),
-        (Action::Write, 15),
-        (Action::Answer, 10),
-        (Action::Route, 15),
-        (Action::Settle, 20),
-        (Action::Advance, 5),
-        (Action::Tick, 2),
-        (Action::Connect, 15),
-        (Action::Disconnect, 8),
-    ],
+    also: &[(Action::Connect, 15), (Action::Disconnect, 8)],
 };

@@ -11,15 +11,7 @@ pub(super) const RETENTION: Scenario = Scenario {
     ring_bytes: 4 * 1024,
     updates_max: Some(20),
     data_bytes_max: 400,
-    actions: &[
-        (Action::Publish, 20),
-        (Action::Read, 30),
-        (Action::Write, 15),
-        (Action::Answer, 10),
-        (Action::Route, 15),
-        (Action::Settle, 20),
-        (Action::Advance, 5),
-        (Action::Tick, 2),
+    also: &[
         (Action::Connect, 12),
         (Action::Disconnect, 6),
         (Action::Tick, 10),
