@@ -21,8 +21,7 @@ pub const PATTERN_GROUPS_MAX: usize = 64;
 ///
 /// Testing costs at worst (states of the expression) × (bytes of the topic), so this bounds time
 /// as much as memory: with twice this limit the worst pattern tried took a millisecond for the
-/// longest topic. Expressions that need Unicode classes may take sixteen times as much, since a
-/// URL is ASCII and enters few of their states.
+/// longest topic.
 ///
 /// Mercure, "URL-Pattern Denial of Service".
 pub const PATTERN_REGEX_BYTES_MAX: usize = 16 * 1024;

@@ -83,6 +83,11 @@ fn url_patterns_match_as_the_standard_says() {
             "https://e.com/12",
         ),
         (
+            "https://e.com/(\\p{Lu}{1,9}\\P{L}+)",
+            "https://e.com/AB12",
+            "https://e.com/ab12",
+        ),
+        (
             "https://e.com/a{/b}?",
             "https://e.com/a",
             "https://e.com/a/",

@@ -3,10 +3,13 @@
 //! when literals and plain wildcards need no regular expression.
 //!
 //! Every component of a parsed URL is ASCII. So the expressions are compiled without Unicode
-//! classes where their syntax allows it, which keeps them and the time they take small.
+//! classes, and those that name one for its ASCII part alone, which keeps them and the time they
+//! take small.
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{
+    Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
+};
 use urlpattern::matcher::InnerMatcher;
 use urlpattern::regexp::RegExp;
 use urlpattern::{RegexSyntax, UrlPatternInit, UrlPatternOptions};
@@ -191,15 +194,7 @@ enum ComponentTest {
         prefix: Box<str>,
         suffix: Box<str>,
         regex: Regex,
-        classes: Classes,
     },
-}
-
-/// How an expression's classes are compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Classes {
-    Ascii,
-    Unicode,
 }
 
 impl ComponentTest {
@@ -226,12 +221,10 @@ impl ComponentTest {
             },
             InnerMatcher::RegExp { regexp } => {
                 let source = regexp.map_err(|error| reason(&error))?;
-                let (regex, classes) = compile(&source.0)?;
                 Self::Regex {
                     prefix,
                     suffix,
-                    regex,
-                    classes,
+                    regex: compile(&source.0)?,
                 }
             }
         })
@@ -254,7 +247,6 @@ impl ComponentTest {
                 prefix,
                 suffix,
                 regex,
-                ..
             } => between(text, prefix, suffix)
                 .is_some_and(|middle| regex.is_match(middle.as_bytes())),
         }
@@ -282,14 +274,9 @@ impl ComponentTest {
                 prefix,
                 suffix,
                 regex,
-                classes,
             } => {
                 filter.push_str(&regex::escape(prefix));
-                filter.push_str(if *classes == Classes::Ascii {
-                    "(?-u:"
-                } else {
-                    "(?:"
-                });
+                filter.push_str("(?-u:");
                 // Between two components, its anchors would stand in the middle of the text.
                 let source = regex.as_str();
                 let source = source.strip_prefix('^').unwrap_or(source);
@@ -321,7 +308,7 @@ impl RegExp for Source {
     }
 
     fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-        let (regex, _) = compile(&self.0).ok()?;
+        let regex = compile(&self.0).ok()?;
         regex.is_match(text.as_bytes()).then(Vec::new)
     }
 
@@ -331,19 +318,19 @@ impl RegExp for Source {
 }
 
 /// Compiles an expression that will see ASCII only.
-fn compile(source: &str) -> Result<(Regex, Classes), PatternError> {
-    let build = |unicode| {
-        // Unicode classes are wide, but of their states only those for ASCII are ever entered.
-        let max = PATTERN_REGEX_BYTES_MAX * if unicode { 16 } else { 1 };
+fn compile(source: &str) -> Result<Regex, PatternError> {
+    let build = |source: &str| {
         RegexBuilder::new(source)
-            .unicode(unicode)
-            .size_limit(max)
+            .unicode(false)
+            .size_limit(PATTERN_REGEX_BYTES_MAX)
             .build()
     };
-    let mut built = build(false).map(|regex| (regex, Classes::Ascii));
-    if let Err(regex::Error::Syntax(_)) = built {
-        // `\p{L}` and the like exist with Unicode classes only.
-        built = build(true).map(|regex| (regex, Classes::Unicode));
+    let mut built = build(source);
+    // `\p{L}` and the like exist with Unicode classes only.
+    if let Err(regex::Error::Syntax(_)) = built
+        && let Some(ascii) = in_ascii(source)
+    {
+        built = build(&ascii);
     }
     built.map_err(|error| {
         if matches!(error, regex::Error::CompiledTooBig(_)) {
@@ -354,6 +341,42 @@ fn compile(source: &str) -> Result<(Regex, Classes), PatternError> {
             PatternError::Regexp
         }
     })
+}
+
+/// Writes an expression anew that means the same for ASCII text, without Unicode classes. With them
+/// it would take fifty times the memory and longer to compile.
+fn in_ascii(source: &str) -> Option<String> {
+    let middle = source.strip_prefix('^')?.strip_suffix('$')?;
+    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+    let middle = parser.parse(middle).ok()?;
+    Some(format!("^{}$", ascii_of(&middle)))
+}
+
+fn ascii_of(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Class(Class::Unicode(class)) => {
+            let mut class = class.clone();
+            class.intersect(&ClassUnicode::new([ClassUnicodeRange::new('\0', '\x7f')]));
+            Hir::class(Class::Unicode(class))
+        }
+        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
+            min: repetition.min,
+            max: repetition.max,
+            greedy: repetition.greedy,
+            sub: Box::new(ascii_of(&repetition.sub)),
+        }),
+        HirKind::Capture(capture) => Hir::capture(Capture {
+            index: capture.index,
+            name: capture.name.clone(),
+            sub: Box::new(ascii_of(&capture.sub)),
+        }),
+        HirKind::Concat(items) => Hir::concat(items.iter().map(ascii_of).collect()),
+        HirKind::Alternation(items) => Hir::alternation(items.iter().map(ascii_of).collect()),
+        HirKind::Empty
+        | HirKind::Literal(_)
+        | HirKind::Look(_)
+        | HirKind::Class(Class::Bytes(_)) => hir.clone(),
+    }
 }
 
 fn reason(error: &urlpattern::Error) -> PatternError {

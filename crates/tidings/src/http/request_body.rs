@@ -53,8 +53,8 @@ pub(crate) async fn read(
 
 /// Returns a whole body, or nothing if it is longer than `bytes_max`.
 ///
-/// Copies it together: a peer may send each byte as a chunk, and as many pieces of hyper's buffers
-/// would take forty times the memory.
+/// Copies it together: of a peer that sends each byte as a chunk, as many pieces of hyper's buffers
+/// would take many times the memory.
 async fn gather(mut body: Incoming, bytes_max: usize) -> Result<Option<Bytes>, hyper::Error> {
     let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -3,11 +3,13 @@
 //! against the subscriber's matchers and grants anew.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidings_core::position::Position;
 
 use super::{Encoding, Ending, Phase, Session, concerns};
+use crate::posted::Posted;
 use crate::shard::Shard;
 use crate::shard::reading::Reading;
 
@@ -85,15 +87,11 @@ struct Slice {
 struct Slices<'a> {
     shard: &'a Shard,
     session: &'a Session,
-    posts: std::slice::Iter<'a, std::sync::Arc<crate::posted::Posted>>,
+    posts: std::slice::Iter<'a, Arc<Posted>>,
 }
 
 impl<'a> Slices<'a> {
-    fn new(
-        shard: &'a Shard,
-        session: &'a Session,
-        posts: &'a [std::sync::Arc<crate::posted::Posted>],
-    ) -> Self {
+    fn new(shard: &'a Shard, session: &'a Session, posts: &'a [Arc<Posted>]) -> Self {
         Self {
             shard,
             session,

@@ -32,7 +32,10 @@ async fn nothing_follows_a_part_of_an_event() {
 async fn a_stream_that_rests_ends_with_its_last_chunk() {
     let (session, mut peer) = connected().await;
     let event = Bytes::from_static(b"3\r\n:\n\n\r\n");
-    assert_eq!(session.send_all(event, Duration::from_secs(60)).await, Ok(()));
+    assert_eq!(
+        session.send_all(event, Duration::from_secs(60)).await,
+        Ok(())
+    );
     session.enter(Phase::Closing(Ending::Drained));
     session.finish(Ending::Drained).await;
     let mut read = Vec::new();
@@ -43,7 +46,9 @@ async fn a_stream_that_rests_ends_with_its_last_chunk() {
 /// Returns a session and its peer, which does not read by itself.
 async fn connected() -> (Session, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (peer, _) = listener.accept().unwrap();
     let session = Session::new(Parts {
         id: SubscriberId {
