@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use tidings::lab;
 use tidings_core::{EventId, HubUrl, IdSeal, Matcher, MatcherType, Position, Subject, Topic};
 use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::form::{self, append_pair, pairs};
@@ -20,7 +21,7 @@ use tidings_wire::subscribe_query::SubscribeQuery;
 pub type Body = fn(&[u8]);
 
 /// Every target: its name, which is also that of its folder in `corpus/`, and its body.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 13] = [
     ("bearer", bearer),
     ("cookie", cookie),
     ("event_id", event_id),
@@ -32,6 +33,7 @@ pub const TARGETS: [(&str, Body); 12] = [
     ("sse", sse),
     ("sse_decoder", sse_decoder),
     ("subscribe_query", subscribe_query),
+    ("token", token),
     ("topic", topic),
 ];
 
@@ -252,6 +254,32 @@ pub fn subscribe_query(input: &[u8]) {
         SubscribeQuery::decode(b"", Some(encoded.as_bytes()), 8),
         Ok(decoded)
     );
+}
+
+/// Input: the claims of a token that is signed well; or, if there is a second line, its header in
+/// the first line; or any text as a whole token.
+pub fn token(input: &[u8]) {
+    const NOW: u64 = 1_800_000_000;
+    let whole = text(input);
+    // Nobody but the holder of the key makes a token that is accepted.
+    assert!(lab::verify_token(&whole, NOW).is_err());
+    let (header, claims) = match whole.split_once('\n') {
+        Some((header, claims)) => (header, claims),
+        None => (lab::TOKEN_HEADER, &*whole),
+    };
+    let token = lab::sign_token(header, claims);
+    let verified = lab::verify_token(&token, NOW);
+    assert_eq!(verified, lab::verify_token(&token, NOW));
+    if verified.is_ok() {
+        assert!(header.contains("HS256"));
+        assert!(claims.contains("exp") && claims.contains("aud") && claims.contains("iss"));
+        // The same claims under another signature are nobody's.
+        let (signed, signature) = token.rsplit_once('.').unwrap_or_default();
+        let other: String = signature.chars().rev().collect();
+        assert!(
+            other == signature || lab::verify_token(&format!("{signed}.{other}"), NOW).is_err()
+        );
+    }
 }
 
 /// Input: a topic, also taken as the URL of a hub.

@@ -1,7 +1,7 @@
 //! A whole hub in one thread: the same ingest, relay, history rules, router, shards and sessions as
 //! in production, but the threads' work is done step by step, time stands in the runtime that the
 //! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
-//! of sockets. Made for `tidings-sim`; nothing here is part of the running server.
+//! of sockets. Made for `tidings-sim` and the fuzzers; nothing here is part of the running server.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::Body;
 use tidings_cluster::Loopback;
@@ -28,7 +30,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::key::{Algorithm, VerifyKey};
-use crate::auth::{self, Authority, Issuer};
+use crate::auth::{self, Authority, Issuer, Role};
 use crate::config::{
     Config, CorsOptions, LimitOptions, LogFormat, LogOptions, PageOptions, PublishOptions,
     SubscribeOptions,
@@ -312,8 +314,13 @@ const HUB: &str = "https://hub.example/.well-known/mercure";
 /// Its key, for tokens that nobody makes: grants come from the caller.
 const KEY: &str = "a key of the lab, long enough for HS256";
 
-#[expect(clippy::expect_used, reason = "fixed texts; a mistake ends the test")]
-fn config(options: &Options) -> Config {
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn hub() -> HubUrl {
+    HubUrl::parse(HUB).expect("a URL")
+}
+
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn auth_options() -> auth::Options {
     let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
     let issuer = Issuer {
         issuer: "lab".into(),
@@ -322,11 +329,19 @@ fn config(options: &Options) -> Config {
         publish: true,
         subscribe: true,
     };
+    auth::Options {
+        issuers: vec![issuer],
+        audiences: vec![HUB.to_owned()],
+        cookie_names: Vec::new(),
+    }
+}
+
+fn config(options: &Options) -> Config {
     Config {
         listens: Vec::new(),
         tls: None,
         admin: None,
-        hub: HubUrl::parse(HUB).expect("a URL"),
+        hub: hub(),
         hosts: Vec::new(),
         data_dir: PathBuf::new(),
         shards: options.shards,
@@ -340,11 +355,7 @@ fn config(options: &Options) -> Config {
             new_epoch: [0; 32],
         },
         ring_bytes: options.ring_bytes,
-        auth: auth::Options {
-            issuers: vec![issuer],
-            audiences: vec![HUB.to_owned()],
-            cookie_names: Vec::new(),
-        },
+        auth: auth_options(),
         subscribe: SubscribeOptions {
             anonymous: true,
             keep_alive: options.keep_alive,
@@ -390,6 +401,37 @@ fn config(options: &Options) -> Config {
 fn authority(config: &Config) -> Authority {
     Authority::new(config.auth.clone(), config.hub.clone()).expect("an authority")
 }
+
+/// Verifies any text as a token of a subscriber, as a hub in the lab would at `now_secs` of Unix
+/// time, and returns what was wrong with it, if anything. For fuzzing.
+///
+/// # Errors
+///
+/// The first rule that the token breaks, in words.
+pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
+    let options = auth_options();
+    #[expect(
+        clippy::expect_used,
+        reason = "the lab's own key; a mistake ends the test"
+    )]
+    let authority = Authority::new(options, hub()).expect("an authority");
+    let verified = authority.verify(token, Role::Subscribe, now_secs);
+    verified.map(drop).map_err(|error| error.to_string())
+}
+
+/// Returns a token with this header and these claims, whatever they are, signed with the lab's key:
+/// so a fuzzer gets past the signature. [`TOKEN_HEADER`] is a header that is accepted.
+pub fn sign_token(header: &str, claims: &str) -> String {
+    let signed = [header, claims]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".");
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, KEY.as_bytes());
+    let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+}
+
+/// A token header that is accepted.
+pub const TOKEN_HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;
 
 async fn open(
     shard: &Rc<Shard>,
@@ -440,4 +482,17 @@ impl Stream {
 /// The operating system refused its resources.
 pub fn runtime(builder: &mut tokio::runtime::Builder) -> io::Result<LocalRuntime> {
     builder.build_local(tokio::runtime::LocalOptions::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus_has_a_token_that_is_accepted() {
+        let claims = include_str!("../../../fuzz/corpus/token/accepted.txt");
+        let token = sign_token(TOKEN_HEADER, claims);
+        assert_eq!(verify_token(&token, 1_800_000_000), Ok(()));
+        assert!(verify_token(&token, 1_900_000_000).is_err());
+    }
 }
