@@ -69,7 +69,7 @@ pub fn run() -> ExitCode {
         // Whoever reads the output has seen enough, as in `tidings subscribe … | head -1`.
         Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {
-            print::error(&format!("tidings: {error:#}"));
+            print::error(&format!("tidings: {}", with_causes(&error)));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -79,6 +79,18 @@ pub fn run() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub &'static str);
+
+/// Joins the messages of an error and its causes, but not one that the text before holds already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let wrong = error.is::<Usage>() || error.is::<crate::config::error::ConfigErrors>();

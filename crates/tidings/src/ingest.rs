@@ -32,7 +32,7 @@ pub(crate) enum PublishError {
     #[error("topic {topic:?}: {source}")]
     Topic { topic: String, source: TopicError },
     #[error(
-        "topic {topic:?} is inside {path}, which is reserved for what the hub publishes itself; \
+        "topic \"{topic}\" is inside {path}, which is reserved for what the hub publishes itself; \
          choose another path"
     )]
     Reserved { topic: Topic, path: String },
@@ -42,7 +42,7 @@ pub(crate) enum PublishError {
     Id(#[source] EventIdError),
     #[error("type: {0}")]
     Type(#[source] EventTypeError),
-    #[error("the token does not allow publishing to {topic:?}")]
+    #[error("the token does not allow publishing to \"{topic}\"")]
     Forbidden { topic: Topic },
     #[error("too many updates are waiting to be stored; try again")]
     Busy,

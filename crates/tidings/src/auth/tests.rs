@@ -346,9 +346,18 @@ fn a_member_that_occurs_twice_is_refused() {
 #[test]
 fn only_the_compact_form_with_strict_base64_is_read() {
     let token = hs256(header(), claims());
-    check_token("", "the token has 1 parts between dots, not 3");
-    check_token("a.b", "the token has 2 parts between dots, not 3");
-    check_token("a.b.c.d.e", "the token has 5 parts between dots, not 3");
+    check_token(
+        "",
+        "a token is three parts with dots between; this text has 1",
+    );
+    check_token(
+        "a.b",
+        "a token is three parts with dots between; this text has 2",
+    );
+    check_token(
+        "a.b.c.d.e",
+        "a token is three parts with dots between; this text has 5",
+    );
     check_token(
         &format!("{token}="),
         "the token's signature is not base64url without padding",

@@ -22,7 +22,7 @@ pub enum TokenError {
         max: usize,
     },
     /// Not a JWS in compact serialization. RFC 7515, 7.1.
-    #[error("the token has {count} parts between dots, not 3")]
+    #[error("a token is three parts with dots between; this text has {count}")]
     NotThreeParts {
         /// How many there are.
         count: usize,

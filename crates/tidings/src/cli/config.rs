@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use super::print;
+use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::{check, docs, env, load, show};
+use crate::tls::{Certificate, CertificateError};
 
 /// Check, show or explain the configuration
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
-    /// Say "ok", or everything that is wrong (exit code 2)
+    /// Say "ok", or what is wrong and what to write (exit code 2)
     Check(Arguments),
     /// Print the effective values with the origin of each; secrets are hidden
     Show(Arguments),
@@ -32,7 +34,10 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Check(arguments) => {
             let settings = load(arguments.config.as_deref(), &env::variables())?;
-            check::check(&settings.to_file()?)?;
+            let config = check::check(&settings.to_file()?)?;
+            if let Some(files) = config.tls {
+                Certificate::read(files).map_err(not_usable)?;
+            }
             print::output("ok\n")
         }
         Command::Show(arguments) => {
@@ -41,6 +46,13 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Docs => print::output(&docs::markdown()),
     }
+}
+
+fn not_usable(error: CertificateError) -> ConfigErrors {
+    ConfigErrors(vec![ConfigError::Invalid {
+        key: "tls".to_owned(),
+        reason: Box::new(error),
+    }])
 }
 
 const EXAMPLES: &str = "\

@@ -35,7 +35,7 @@ use crate::server;
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Address to listen on; must be a loopback address. Port 0 takes any free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4400")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:4400")]
     listen: SocketAddr,
 
     /// Folder for the history, the key and the tokens
@@ -45,23 +45,38 @@ pub struct Arguments {
     /// Keep the history in memory; it is gone when the hub stops
     #[arg(long)]
     memory: bool,
+
+    /// Origin of your own pages that use this hub, such as http://localhost:3000; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
 }
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let address = free_address(arguments.listen)?;
-    let config = config(address, &arguments.data, arguments.memory)?;
-    if let Some(tokens) = &config.dev {
-        DevFolder::new(&arguments.data).write_hub(&DevHub {
-            hub: config.hub.as_str().to_owned(),
-            publisher: tokens.publisher.clone(),
-            subscriber: tokens.subscriber.clone(),
-        })?;
-    }
+    let origins = OriginList::parse(arguments.origins.iter().map(String::as_str))?;
+    let mut config = config(address, &arguments.data, arguments.memory)?;
+    config.cors.origins = origins;
     log::start(&config.log)?;
     server::run(config, |config| {
+        // Only now: a start that fails must not hide a hub that runs on the same folder.
+        if let Err(error) = tell_commands(config) {
+            print::error(&format!("tidings: {error:#}"));
+        }
         // The hub serves whether or not somebody reads what it says here.
         let _printed = print::output(&banner(config));
+    })
+}
+
+/// Writes for `publish`, `subscribe` and `token` where the hub is.
+fn tell_commands(config: &Config) -> anyhow::Result<()> {
+    let Some(tokens) = &config.dev else {
+        return Ok(());
+    };
+    DevFolder::new(&config.data_dir).write_hub(&DevHub {
+        hub: config.hub.as_str().to_owned(),
+        publisher: tokens.publisher.clone(),
+        subscriber: tokens.subscriber.clone(),
     })
 }
 
@@ -200,8 +215,8 @@ fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     match TcpListener::bind(listen) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.kind() == ErrorKind::AddrInUse => anyhow::bail!(
-            "port {} is taken, perhaps by another `tidings dev`: stop that one, or choose another \
-             port with --listen {}",
+            "port {} is taken, perhaps by another `tidings dev`: stop that one, or start this one \
+             beside it with --listen {} --data FOLDER",
             listen.port(),
             SocketAddr::new(listen.ip(), 0),
         ),
@@ -275,7 +290,8 @@ const LIMITS: LimitOptions = LimitOptions {
 const EXAMPLES: &str = "\
 Examples:
   tidings dev
-  tidings dev --listen 127.0.0.1:8080 --memory";
+  tidings dev --listen 127.0.0.1:8080 --memory
+  tidings dev --origin http://localhost:3000";
 
 #[cfg(test)]
 mod tests;

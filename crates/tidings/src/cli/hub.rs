@@ -20,7 +20,7 @@ use crate::config::check::is_loopback;
 #[command(next_help_heading = "Hub")]
 #[group(skip)]
 pub struct Arguments {
-    /// The hub's URL. Without it, the hub that `tidings dev` started last
+    /// The hub's URL with its path. Without it, the hub that `tidings dev` started last
     #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
     hub: Option<String>,
 

@@ -1,5 +1,7 @@
 //! Starts the log: lines on the standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
@@ -14,6 +16,7 @@ pub fn start(options: &LogOptions) -> anyhow::Result<()> {
     let filter: EnvFilter = options.level.parse()?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match options.format {
         LogFormat::Text => log.try_init(),

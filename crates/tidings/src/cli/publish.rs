@@ -12,11 +12,11 @@ use crate::auth::Role;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Topic of the update; the first is the canonical one
+    /// Topic of the update; may be repeated, the first is the canonical one
     #[arg(long = "topic", value_name = "TOPIC", required = true)]
     topics: Vec<String>,
 
-    /// What subscribers receive; - reads it from the standard input
+    /// What subscribers receive, nothing if absent; - reads it from the standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     data: Option<String>,
 
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
 
-    /// Milliseconds that subscribers shall wait before they connect again
+    /// Milliseconds that subscribers are told to wait before they connect again
     #[arg(long, value_name = "MS")]
     retry: Option<u64>,
 

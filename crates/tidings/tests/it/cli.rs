@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use serde_json::{Value, json};
 
 use crate::harness::tokens::{self, claims, header, now_secs, settings, sign, token_for_all, with};
-use crate::harness::{DEADLINE, TestHub, command, run};
+use crate::harness::{DEADLINE, Request, TestHub, command, run};
 
 const TOPIC: &str = "https://example.com/books/1";
 /// Lines of a program that may wait for the test.
@@ -107,6 +107,35 @@ fn dev_says_that_its_port_is_taken() {
     );
     assert_eq!(code, 1);
     assert!(error.contains("is taken"), "{error}");
+}
+
+#[test]
+fn a_start_that_fails_does_not_hide_the_hub_that_runs() {
+    let hub = TestHub::dev();
+    let data = hub.data();
+    let told = || std::fs::read_to_string(data.join("dev.json")).unwrap();
+    let before = told();
+    let data = data.to_str().unwrap();
+    let (code, _, error) = run(&["dev", "--listen", "127.0.0.1:0", "--data", data], &[]);
+    assert_eq!(code, 1);
+    assert!(error.contains("another hub"), "{error}");
+    assert_eq!(told(), before);
+}
+
+#[test]
+fn dev_lets_the_origins_it_is_told_read_the_hub_and_nothing_else() {
+    let hub = TestHub::dev_with(&["--origin", "http://localhost:3000"]);
+    let allowed = |path: &str, origin: &str| {
+        let answer = hub.request(Request::new("HEAD", path).header("Origin", origin));
+        answer
+            .header("Access-Control-Allow-Origin")
+            .map(str::to_owned)
+    };
+    let path = "/.well-known/mercure?match=a";
+    let mine = "http://localhost:3000";
+    assert_eq!(allowed(path, mine).as_deref(), Some(mine));
+    assert_eq!(allowed(path, "http://localhost:3001"), None);
+    assert_eq!(allowed("/settings.json", mine), None);
 }
 
 #[test]
