@@ -75,6 +75,14 @@ impl Checks {
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
         let body_bytes_max = self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
         let limits = self.limits(&file.limits);
+        let keep_alive = self.seconds(
+            "subscribe.keep_alive_secs",
+            file.subscribe.keep_alive_secs,
+            0,
+        );
+        let name = "subscribe.connection_secs_max";
+        let connection_max = self.seconds(name, file.subscribe.connection_secs_max, 0);
+        let drain = self.seconds("server.drain_secs", file.server.drain_secs, 0);
         let shards = self.shards(file.server.shards);
         let log = self.log(&file.log);
         Some(Config {
@@ -95,9 +103,8 @@ impl Checks {
             auth: auth?,
             subscribe: SubscribeOptions {
                 anonymous: file.subscribe.anonymous,
-                keep_alive: Duration::from_secs(file.subscribe.keep_alive_secs),
-                connection_max: nonzero(file.subscribe.connection_secs_max)
-                    .map(Duration::from_secs),
+                keep_alive: keep_alive?,
+                connection_max: connection_max.filter(|longest| !longest.is_zero()),
                 retry: file.subscribe.retry_ms.map(Duration::from_millis),
             },
             publish: PublishOptions {
@@ -108,7 +115,7 @@ impl Checks {
                 origins: cors_origins?,
             },
             limits: limits?,
-            drain: Duration::from_secs(file.server.drain_secs),
+            drain: drain?,
             pages: PageOptions {
                 chat: file.pages.chat,
                 scores: file.pages.scores,
@@ -386,16 +393,24 @@ impl Checks {
             connections_max: connections?,
             connections_per_address_max: per_address?,
             accepts_per_second: accepts?,
-            head: self.seconds("limits.head_secs", table.head_secs)?,
-            body: self.seconds("limits.body_secs", table.body_secs)?,
-            handshake: self.seconds("limits.handshake_secs", table.handshake_secs)?,
-            stall: self.seconds("limits.stall_secs", table.stall_secs)?,
+            head: self.seconds("limits.head_secs", table.head_secs, 1)?,
+            body: self.seconds("limits.body_secs", table.body_secs, 1)?,
+            handshake: self.seconds("limits.handshake_secs", table.handshake_secs, 1)?,
+            stall: self.seconds("limits.stall_secs", table.stall_secs, 1)?,
             streams_per_connection_max: streams?,
         })
     }
 
-    fn seconds(&mut self, key: &str, seconds: u64) -> Option<Duration> {
-        self.number::<u64>(key, seconds, 1).map(Duration::from_secs)
+    fn seconds(&mut self, key: &str, seconds: u64, min: u64) -> Option<Duration> {
+        if seconds > SECONDS_MAX {
+            self.invalid(
+                key,
+                format!("{seconds} is more than ten years: write at most {SECONDS_MAX}"),
+            );
+            return None;
+        }
+        self.number::<u64>(key, seconds, min)
+            .map(Duration::from_secs)
     }
 
     fn shards(&mut self, shards: Option<u64>) -> Option<usize> {
@@ -519,6 +534,9 @@ const HISTORY_READS_MAX: usize = 64 * 1024;
 
 /// Bytes of updates in the history's page cache.
 const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Ten years: longer than any wait, and no clock overflows.
+const SECONDS_MAX: u64 = 10 * 365 * 24 * 3600;
 
 /// Most shards, far beyond what any machine has cores.
 const SHARDS_MAX: usize = 1024;

@@ -227,7 +227,7 @@ fn other_values_are_checked() {
         &format!(
             "{GOOD}[publish]\norigins = [\"example.com\"]\n[cors]\norigins = [\"https://a/b\"]\n\
              [history]\nkind = \"memory\"\npath = \"x\"\n[limits]\nconnections_max = 0\n\
-             accepts_per_second = 5000000000\n[server]\nshards = 0\n[log]\nlevel = \"a=b=c\"\n"
+             accepts_per_second = 5000000000\n[server]\nshards = 0\ndrain_secs = 9000000000\n[log]\nlevel = \"a=b=c\"\n"
         ),
         expect![[r#"
             history.path: is set, but history.kind is not "file": remove one of the two
@@ -235,6 +235,7 @@ fn other_values_are_checked() {
             cors.origins: origin "https://a/b" is more than scheme://host:port: write it like https://example.com
             limits.connections_max: 0 is too small: write at least 1
             limits.accepts_per_second: 5000000000 is too large
+            server.drain_secs: 9000000000 is more than ten years: write at most 315360000
             server.shards: 0 is too small: write at least 1
             log.level: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
         "#]],
