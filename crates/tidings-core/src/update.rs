@@ -36,10 +36,6 @@ pub struct Update {
     pub id: EventId,
     /// Who made the id.
     pub id_source: IdSource,
-    /// Whether no earlier update that is retained has this id. A cursor leads to the first.
-    ///
-    /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
-    pub id_first: bool,
     /// When the history took it, in Unix milliseconds.
     pub published_ms: u64,
     /// What it is about.

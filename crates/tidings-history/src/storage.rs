@@ -21,7 +21,7 @@ pub use sqlite::{OpenError, SqliteStorage};
 /// Keeps updates in order of position. Blocks on the disk: only the writer calls it.
 ///
 /// Between [`begin`](Self::begin) and [`commit`](Self::commit) or [`rollback`](Self::rollback)
-/// come [`first_of`](Self::first_of) and [`insert`](Self::insert) only.
+/// come [`insert`](Self::insert) only.
 pub trait Storage: Send {
     /// Returns the 32 secret bytes that were made when this history was created.
     fn epoch(&self) -> [u8; 32];
@@ -35,15 +35,6 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`]; the group is not started.
     fn begin(&mut self) -> Result<(), StorageError>;
-
-    /// Returns the position of the earliest kept update to which its publisher gave the id `id`.
-    ///
-    /// Includes the updates of the group that is being written.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError`] if it cannot be read.
-    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
 
     /// Adds `update` to the group. Its position follows the one before without a gap.
     ///

@@ -245,7 +245,7 @@ impl Writer {
         mark.published_ms = mark.published_ms.max(now_ms);
         for draft in drafts {
             position = position.next();
-            let update = self.update(draft, position, mark.published_ms)?;
+            let update = self.update(draft, position, mark.published_ms);
             mark.bytes_through = mark.bytes_through.saturating_add(update_bytes(&update));
             let update = Arc::new(update);
             self.storage.insert(&update, mark)?;
@@ -254,40 +254,22 @@ impl Writer {
         Ok((group, mark))
     }
 
-    fn update(
-        &mut self,
-        draft: Draft,
-        position: Position,
-        published_ms: u64,
-    ) -> Result<Update, StorageError> {
-        let (id, id_source, id_first) = match draft.id {
-            None => (self.seal.seal(position), IdSource::Hub, true),
-            Some(id) => {
-                let first = self.is_first(id.as_str(), position)?;
-                (id, IdSource::Publisher, first)
-            }
+    fn update(&self, draft: Draft, position: Position, published_ms: u64) -> Update {
+        let (id, id_source) = match draft.id {
+            None => (self.seal.seal(position), IdSource::Hub),
+            Some(id) => (id, IdSource::Publisher),
         };
-        Ok(Update {
+        Update {
             position,
             id,
             id_source,
-            id_first,
             published_ms,
             topics: draft.topics,
             data: draft.data,
             visibility: draft.visibility,
             event_type: draft.event_type,
             retry_ms: draft.retry_ms,
-        })
-    }
-
-    fn is_first(&mut self, id: &str, position: Position) -> Result<bool, StorageError> {
-        // A publisher may send back an id that this hub made.
-        let sealed = self
-            .seal
-            .open(id)
-            .is_some_and(|sealed| sealed > self.extent.trimmed_through && sealed < position);
-        Ok(!sealed && self.storage.first_of(id)?.is_none())
+        }
     }
 
     /// Removes a slice of what retention ends: small enough not to be noticed by publishers.

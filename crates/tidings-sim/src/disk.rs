@@ -141,14 +141,6 @@ impl Storage for SimStorage {
         Ok(())
     }
 
-    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        let kept = self
-            .group
-            .clone()
-            .unwrap_or_else(|| self.disk.lock().kept.clone());
-        Ok(first_of(&kept, id))
-    }
-
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         let fault = self.disk.fault();
         if fault != Fault::Sync {

@@ -69,15 +69,6 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        if let Some(position) = self.lock().first_of(id) {
-            return Ok(Some(position));
-        }
-        let same = |update: &Update| publisher_id(update).is_some_and(|own| **own == *id);
-        let entry = self.group.iter().find(|entry| same(&entry.update));
-        Ok(entry.map(|entry| entry.update.position))
-    }
-
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         self.group.push(Entry {
             update: Arc::clone(update),

@@ -41,10 +41,6 @@ impl Storage for NoStorage {
         Ok(())
     }
 
-    fn first_of(&mut self, _id: &str) -> Result<Option<Position>, StorageError> {
-        Ok(None)
-    }
-
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         self.group_end = Some((update.position, mark));
         Ok(())

@@ -171,10 +171,6 @@ impl Storage for SqliteStorage {
         self.execute("BEGIN IMMEDIATE")
     }
 
-    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        reader::first_of(&self.connection, id)
-    }
-
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         let mut statement = self
             .connection

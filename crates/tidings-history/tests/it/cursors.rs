@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tidings_core::{IdSeal, Position};
 use tidings_history::{Handle, Kind, Request, Resolved, Retention};
 
-use crate::desk::{Desk, EPOCH, KEEP_ALL, draft, draft_with_id, quick_folder};
+use crate::desk::{Desk, KEEP_ALL, draft, draft_with_id, quick_folder};
 use crate::threads::{append, open, options};
 
 #[test]
@@ -84,9 +84,8 @@ fn an_expired_cursor_is_unknown_and_the_last_before_what_is_kept_is_not() {
     assert_eq!(find(&mut desk, "urn:example:old"), Some(Position::new(1)));
     desk.tick(2);
     assert_eq!(find(&mut desk, "urn:x:2"), None);
-    // The later of two updates with an id is found once the first is gone, and is now the first.
+    // The later of two updates with an id is found once the first is gone.
     assert_eq!(find(&mut desk, "urn:example:old"), Some(Position::new(31)));
-    assert!(desk.read_all(Position::new(30)).unwrap()[0].id_first);
     desk.writer.close();
     drop(desk);
 
@@ -117,15 +116,6 @@ fn a_history_that_keeps_nothing_knows_no_cursor() {
         },
     );
     history.close();
-}
-
-#[test]
-fn a_publisher_that_repeats_an_id_of_the_hub_is_not_the_first() {
-    let mut desk = Desk::in_memory(KEEP_ALL);
-    let first = desk.publish("", 1);
-    assert_eq!(first.id, IdSeal::new(EPOCH).seal(Position::new(1)));
-    let answers = desk.append(vec![draft_with_id("", first.id.as_str())], 1);
-    assert!(!answers[0].as_ref().unwrap().id_first);
 }
 
 /// Looks a publisher's id up on the desk's reader.

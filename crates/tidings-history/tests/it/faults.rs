@@ -278,11 +278,6 @@ impl Storage for FaultyStorage {
         self.inner.begin()
     }
 
-    fn first_of(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
-        self.plan.on_operation()?;
-        self.inner.first_of(id)
-    }
-
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         self.plan.on_operation()?;
         self.inner.insert(update, mark)

@@ -15,11 +15,8 @@ pub(super) const INSERT: &str = "INSERT INTO updates \
 
 /// Selects rows for [`read`]. Whether an id is the first is asked here and not stored, since
 /// retention may remove the row that was first.
-pub(super) const SELECT: &str = "SELECT u.position, u.published_ms, u.id, u.own_id, u.topics, \
-    u.type, u.retry_ms, u.private, u.data, \
-    CASE u.own_id WHEN 1 THEN NOT EXISTS (SELECT 1 FROM updates e \
-        WHERE e.own_id = 1 AND e.id = u.id AND e.position < u.position) ELSE 1 END \
-    FROM updates u WHERE u.position >= ?1 AND u.position <= ?2 ORDER BY u.position";
+pub(super) const SELECT: &str = "SELECT position, published_ms, id, own_id, topics, type, \
+    retry_ms, private, data FROM updates WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 
 pub(super) fn insert(
     statement: &mut Statement<'_>,
@@ -54,7 +51,6 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
         } else {
             IdSource::Hub
         },
-        id_first: flag(row, 9)?,
         published_ms: number(row, 1)?,
         topics: Topics::new(topics.map_err(damaged)?).map_err(damaged)?,
         data: text(row, 8)?.into(),

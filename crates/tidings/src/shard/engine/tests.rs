@@ -70,7 +70,6 @@ fn update(number: u64) -> Arc<Update> {
         position,
         id: IdSeal::new([0; 32]).seal(position),
         id_source: IdSource::Hub,
-        id_first: true,
         published_ms: 0,
         topics: Topics::one(Topic::parse("a").unwrap()),
         data: Arc::from("x"),
