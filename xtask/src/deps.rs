@@ -48,6 +48,10 @@ fn debian(stages: &mut Stages) {
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         packages.push("python3-venv");
     }
+    // Without a font browsers draw boxes, and nothing on a page has its size.
+    if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {
+        packages.push("fonts-dejavu-core");
+    }
     if packages.is_empty() {
         return;
     }
