@@ -13,6 +13,7 @@ use tidings_wire::frame::Frame;
 use tidings_wire::http_head::{Version, event_stream_head};
 use tidings_wire::origin::{OriginList, origin_of};
 use tidings_wire::publish_form::PublishForm;
+use tidings_wire::sockjs::{self, Framing, InboundError, Place, Transport, inbound, text_frame};
 use tidings_wire::sse::{EventFields, encode_event, event_len};
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
 use tidings_wire::subscribe_query::SubscribeQuery;
@@ -21,7 +22,7 @@ use tidings_wire::subscribe_query::SubscribeQuery;
 pub type Body = fn(&[u8]);
 
 /// Every target: its name, which is also that of its folder in `corpus/`, and its body.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: &[(&str, Body)] = &[
     ("bearer", bearer),
     ("cookie", cookie),
     ("event_id", event_id),
@@ -30,6 +31,9 @@ pub const TARGETS: [(&str, Body); 13] = [
     ("matcher", matcher),
     ("origin", origin),
     ("publish_form", publish_form),
+    ("sockjs_inbound", sockjs_inbound),
+    ("sockjs_outbound", sockjs_outbound),
+    ("sockjs_place", sockjs_place),
     ("sse", sse),
     ("sse_decoder", sse_decoder),
     ("subscribe_query", subscribe_query),
@@ -173,6 +177,55 @@ pub fn publish_form(input: &[u8]) {
     if let Ok(form) = PublishForm::decode(input, 8) {
         assert!((1..=8).contains(&form.topics.len()));
         assert_eq!(PublishForm::decode(form.encode().as_bytes(), 8), Ok(form));
+    }
+}
+
+/// Input: what a peer of SockJS sends, as a body, a form and a WebSocket's frame.
+pub fn sockjs_inbound(input: &[u8]) {
+    const TEXTS_MAX: usize = 4;
+    let texts = inbound::decode(input, TEXTS_MAX);
+    if let Ok(texts) = &texts {
+        assert!(texts.len() <= TEXTS_MAX);
+        // What was read is read again from what is written of it, surrogates included.
+        let frame = text_frame(texts);
+        let again = inbound::decode(frame.trim_start_matches('a').as_bytes(), TEXTS_MAX);
+        assert_eq!(again.as_ref(), Ok(texts));
+    }
+    let mut form = String::new();
+    append_pair(&mut form, "d", &text(input));
+    let by_form = inbound::decode_jsonp(form.as_bytes(), true, TEXTS_MAX);
+    if let Ok(input) = std::str::from_utf8(input) {
+        assert_eq!(by_form, texts);
+        let frame = inbound::decode_websocket(input, TEXTS_MAX);
+        assert!(input.is_empty() || texts.is_err() || frame == texts);
+    } else {
+        assert_eq!(texts, Err(InboundError::Broken));
+    }
+}
+
+/// Input: the name of a function in the first line, a text in the rest.
+pub fn sockjs_outbound(input: &[u8]) {
+    let (name, body) = split_text(input);
+    let frame = sockjs::outbound::unicode_frame(&body);
+    for transport in Transport::ALL {
+        let Ok(framing) = Framing::new(transport, Some(&name)) else {
+            continue;
+        };
+        let cover = framing.cover(&frame);
+        let cover = std::str::from_utf8(&cover).expect("covers are text");
+        if matches!(framing, Framing::Scripts(_)) {
+            assert_eq!(cover.matches('<').count(), 2, "{cover}");
+        }
+        assert!(matches!(framing, Framing::Scripts(_)) || cover.lines().count() <= 2);
+    }
+}
+
+/// Input: a path below a base of SockJS.
+pub fn sockjs_place(input: &[u8]) {
+    let path = text(input);
+    if let Some(Place::Session { id, transport }) = Place::parse(&path) {
+        assert!(!id.is_empty() && !id.contains(['/', '.']));
+        assert!(path.ends_with(transport.name()));
     }
 }
 

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod http_head;
 pub mod origin;
 pub mod publish_form;
+pub mod sockjs;
 pub mod sse;
 pub mod sse_decoder;
 pub mod subscribe_query;

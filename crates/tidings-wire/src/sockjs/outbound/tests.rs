@@ -1,0 +1,84 @@
+//! Frames and covers, byte for byte as the protocol writes them.
+
+use super::*;
+
+fn framing(transport: Transport) -> Framing {
+    Framing::new(transport, Some("callback")).expect("a framing")
+}
+
+#[test]
+fn frames() {
+    let texts = [Text::from("x"), Text::from("\u{2028}\"")];
+    assert_eq!(text_frame(&texts), r#"a["x","\u2028\""]"#);
+    assert_eq!(text_frame([]), "a[]");
+    assert_eq!(unicode_frame("x"), r#"a["x"]"#);
+    assert_eq!(close_frame(3000, "Go away!"), r#"c[3000,"Go away!"]"#);
+}
+
+#[test]
+fn covers() {
+    let cover = |transport| framing(transport).cover("a[\"x\"]");
+    assert_eq!(cover(Transport::WebSocket), "a[\"x\"]");
+    assert_eq!(cover(Transport::Xhr), "a[\"x\"]\n");
+    assert_eq!(cover(Transport::XhrStreaming), "a[\"x\"]\n");
+    assert_eq!(cover(Transport::EventSource), "data: a[\"x\"]\r\n\r\n");
+    assert_eq!(
+        cover(Transport::HtmlFile),
+        "<script>\np(\"a[\\\"x\\\"]\");\n</script>\r\n"
+    );
+    assert_eq!(
+        cover(Transport::Jsonp),
+        "/**/callback(\"a[\\\"x\\\"]\");\r\n"
+    );
+}
+
+#[test]
+fn preludes() {
+    let prelude = framing(Transport::XhrStreaming).prelude();
+    assert_eq!(prelude.len(), 2049);
+    assert!(prelude.starts_with(b"hh") && prelude.ends_with(b"h\n"));
+    assert_eq!(framing(Transport::EventSource).prelude(), "\r\n");
+    assert_eq!(framing(Transport::Xhr).prelude(), "");
+    let page = framing(Transport::HtmlFile).prelude();
+    let page = std::str::from_utf8(&page).expect("text");
+    assert!(
+        page.trim_end().len() < 1024 && page.len() > 1024,
+        "{}",
+        page.len()
+    );
+    assert!(page.contains("var c = parent.callback;"), "{page}");
+}
+
+#[test]
+fn a_text_cannot_end_the_script_around_it() {
+    let cover = framing(Transport::HtmlFile).cover(&unicode_frame("</script><script>alert(1)"));
+    let cover = std::str::from_utf8(&cover).expect("text");
+    assert_eq!(cover.matches("</script>").count(), 1, "{cover}");
+    assert!(cover.ends_with("</script>\r\n"));
+}
+
+#[test]
+fn only_plain_names_are_functions() {
+    for transport in [Transport::HtmlFile, Transport::Jsonp] {
+        for none in [None, Some("")] {
+            assert_eq!(Framing::new(transport, none), Err(CallbackError::Missing));
+        }
+        for name in [
+            "a(",
+            "a b",
+            "alert<",
+            "é",
+            "a%20",
+            "%63allback",
+            "a;b",
+            &"a".repeat(200),
+        ] {
+            assert_eq!(
+                Framing::new(transport, Some(name)),
+                Err(CallbackError::Invalid),
+                "{name}"
+            );
+        }
+        assert!(Framing::new(transport, Some("_sockjs.cb-1.A")).is_ok());
+    }
+}

@@ -1,0 +1,143 @@
+//! A text of SockJS: what JavaScript calls a string, which may hold half of a surrogate pair.
+
+use std::fmt::Write as _;
+
+/// A text, in WTF-8: UTF-8 in which a lone surrogate is the three bytes that UTF-8 would give it.
+///
+/// JSON can carry lone surrogates by escapes, and browsers send them. Where a text leaves as JSON
+/// they are kept; where it becomes an update they are replaced, as an update is Unicode.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Text(Box<[u8]>);
+
+/// One piece of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Scalar(char),
+    /// Half of a pair, from 0xd800 to 0xdfff.
+    Surrogate(u16),
+}
+
+impl Text {
+    /// Takes WTF-8, as a JSON decoder makes it. Bytes that are neither UTF-8 nor a surrogate are
+    /// replaced when the text is read.
+    pub(crate) fn from_wtf8(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Returns the bytes that it takes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns it as Unicode, or `None` if it holds a lone surrogate.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Returns it as Unicode, each lone surrogate replaced by U+FFFD.
+    pub fn to_unicode(&self) -> String {
+        self.units()
+            .map(|unit| match unit {
+                Unit::Scalar(character) => character,
+                Unit::Surrogate(_) => char::REPLACEMENT_CHARACTER,
+            })
+            .collect()
+    }
+
+    fn units(&self) -> Units<'_> {
+        Units(&self.0)
+    }
+
+    /// Appends it to `out` as a JSON string, with all that browsers mishandle escaped.
+    pub(crate) fn write_json(&self, out: &mut String) {
+        out.push('"');
+        for unit in self.units() {
+            match unit {
+                Unit::Scalar(character) => write_escaped(character, out),
+                Unit::Surrogate(code) => write_code(u32::from(code), out),
+            }
+        }
+        out.push('"');
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut json = String::new();
+        self.write_json(&mut json);
+        f.write_str(&json)
+    }
+}
+
+/// Reads WTF-8 piece by piece.
+struct Units<'a>(&'a [u8]);
+
+impl Iterator for Units<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        if let [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, rest @ ..] = self.0 {
+            self.0 = rest;
+            let code = 0xd000 | (u16::from(*second & 0x3f) << 6) | u16::from(*third & 0x3f);
+            return Some(Unit::Surrogate(code));
+        }
+        // The first character of what is sound, else what stands for the first piece that is not.
+        let chunk = self.0.utf8_chunks().next()?;
+        let (character, length) = match chunk.valid().chars().next() {
+            Some(character) => (character, character.len_utf8()),
+            None => (char::REPLACEMENT_CHARACTER, chunk.invalid().len()),
+        };
+        self.0 = self
+            .0
+            .split_at_checked(length)
+            .map_or(&[][..], |(_, rest)| rest);
+        Some(Unit::Scalar(character))
+    }
+}
+
+/// Appends `text` to `out` as a JSON string, with all that browsers mishandle escaped.
+pub(crate) fn write_json(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        write_escaped(character, out);
+    }
+    out.push('"');
+}
+
+/// The escapes that the protocol's tests compare literally: `\u` and four lower-case digits.
+///
+/// SockJS protocol 0.3.3, "Transport-specific json encoding".
+fn write_escaped(character: char, out: &mut String) {
+    match character {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{0}'..='\u{1f}'
+        | '\u{7f}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{200c}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff0}'..='\u{ffff}' => write_code(u32::from(character), out),
+        _ => out.push(character),
+    }
+}
+
+fn write_code(code: u32, out: &mut String) {
+    // Writing to a String cannot fail.
+    write!(out, "\\u{code:04x}").ok();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Surrogates and escapes.
+
+use proptest::prelude::*;
+
+use super::Text;
+
+fn json(text: &Text) -> String {
+    let mut out = String::new();
+    text.write_json(&mut out);
+    out
+}
+
+#[test]
+fn half_of_a_pair_stays_what_it_is() {
+    let text = Text::from_wtf8(b"a\xed\xa0\x80b\xed\xbf\xbf");
+    assert_eq!(json(&text), r#""a\ud800b\udfff""#);
+    assert_eq!(text.as_str(), None);
+    assert_eq!(text.to_unicode(), "a\u{fffd}b\u{fffd}");
+}
+
+#[test]
+fn what_browsers_mishandle_is_escaped() {
+    let text = Text::from("\u{0}\n\u{1f}\"\\/\u{200c}\u{2028}\u{206f}\u{fff0}\u{ffff}é😀");
+    assert_eq!(
+        json(&text),
+        "\"\\u0000\\u000a\\u001f\\\"\\\\/\\u200c\\u2028\\u206f\\ufff0\\uffffé😀\""
+    );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_replaced() {
+    assert_eq!(
+        Text::from_wtf8(b"\xed\xa0").to_unicode(),
+        "\u{fffd}\u{fffd}"
+    );
+    assert_eq!(
+        Text::from_wtf8(b"\xff\xfea").to_unicode(),
+        "\u{fffd}\u{fffd}a"
+    );
+}
+
+proptest! {
+    #[test]
+    fn unicode_comes_back_from_its_json(text in any::<String>()) {
+        let read: String = serde_json::from_str(&json(&Text::from(text.as_str()))).expect("JSON");
+        prop_assert_eq!(read, text);
+    }
+}
