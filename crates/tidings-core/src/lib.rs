@@ -7,6 +7,7 @@
 //!
 //! Specification: `draft-dunglas-mercure-08`, cited as "Mercure" with the title of the section.
 
+pub mod dialect;
 pub mod event_id;
 pub mod grant;
 pub mod hub;
@@ -21,6 +22,7 @@ pub mod text;
 pub mod topic;
 pub mod update;
 
+pub use dialect::Dialect;
 pub use event_id::{Cursor, EventId, EventIdError};
 pub use grant::{Grants, GrantsError, PayloadRule};
 pub use hub::{Hub, SubscriberId};

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tidings_core::dialect::Dialect;
 use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
@@ -36,6 +37,7 @@ use tidings_wire::frame::LAST_CHUNK;
 use tokio::sync::oneshot;
 
 use self::socket::{Input, Sent, Socket};
+use crate::auth::Identity;
 use crate::posted::Posted;
 use crate::router::Ticket;
 use crate::shard::Shard;
@@ -147,13 +149,15 @@ pub(crate) enum Start {
 pub(crate) struct Session {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
+    /// Which Mercure it speaks.
+    pub(crate) dialect: Dialect,
     socket: Socket,
     /// What it asked for.
     pub(crate) matchers: Box<[Matcher]>,
     /// The same, interned by the router; empty until joined.
     pub(crate) interned: RefCell<Box<[MatcherId]>>,
-    /// What its token lets it read; none for an anonymous subscriber.
-    pub(crate) grants: Option<Arc<Grants>>,
+    /// Who it is and what it may read, by its token; none for an anonymous subscriber.
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) phase: Cell<Phase>,
     /// While behind: everything up to here was handed over or did not concern it.
     pub(crate) next: Cell<Position>,
@@ -178,9 +182,10 @@ pub(crate) struct Session {
 pub(crate) struct Parts {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
+    pub(crate) dialect: Dialect,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
-    pub(crate) grants: Option<Arc<Grants>>,
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) now: Tick,
     pub(crate) deadline: Option<(Tick, Ending)>,
     pub(crate) permit: Option<Permit>,
@@ -192,10 +197,11 @@ impl Session {
         Self {
             id: parts.id,
             encoding: parts.encoding,
+            dialect: parts.dialect,
             socket: parts.socket,
             matchers: parts.matchers,
             interned: RefCell::default(),
-            grants: parts.grants,
+            identity: parts.identity,
             phase: Cell::new(Phase::Joining),
             next: Cell::new(Position::ZERO),
             from_oldest: Cell::new(false),
@@ -208,6 +214,11 @@ impl Session {
             waker: RefCell::default(),
             _permit: parts.permit,
         }
+    }
+
+    /// Returns what its token lets it read; nothing for an anonymous subscriber.
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        self.identity.as_ref().map(|identity| &*identity.grants)
     }
 
     /// Enters `phase` and lets the session's task see it.
@@ -460,7 +471,7 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
         }
         subjects.iter().any(|subject| matcher.matches(subject))
     });
-    wanted && (skips(Rule::AskGrantsOnReplay) || may_read(session.grants.as_deref(), posted, hub))
+    wanted && (skips(Rule::AskGrantsOnReplay) || may_read(session.grants(), posted, hub))
 }
 
 /// Returns whether `grants` let a subscriber read an update.

@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_core::grant::Grants;
+use tidings_core::dialect::Dialect;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
@@ -40,6 +40,7 @@ use self::engine::Engine;
 use self::patterns::Patterns;
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
+use crate::auth::Identity;
 use crate::auth::cache::TokenCache;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -95,8 +96,10 @@ pub(crate) struct Adoption {
 /// A checked request to subscribe.
 #[derive(Debug)]
 pub(crate) struct Subscription {
+    pub(crate) dialect: Dialect,
     pub(crate) matchers: Box<[Matcher]>,
-    pub(crate) grants: Option<Arc<Grants>>,
+    /// Who subscribes, by its token; none for an anonymous subscriber.
+    pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) start: Start,
     pub(crate) encoding: Encoding,
     /// When the stream ends at the latest, and why.
@@ -520,9 +523,10 @@ impl Shard {
             Session::new(Parts {
                 id,
                 encoding: subscription.encoding,
+                dialect: subscription.dialect,
                 socket,
                 matchers: subscription.matchers,
-                grants: subscription.grants,
+                identity: subscription.identity,
                 now,
                 deadline,
                 permit,
@@ -557,7 +561,8 @@ impl Shard {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        tracing::debug!(reason = ending.name(), "event stream ended");
+        let dialect = session.dialect.name();
+        tracing::debug!(reason = ending.name(), dialect, "event stream ended");
     }
 }
 

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
 use tidings_core::matcher::{Matcher, MatcherType};
@@ -179,18 +180,18 @@ async fn begin(
     if asked.method == Method::HEAD {
         return Ok(Answer::Response(head_only(headers)));
     }
+    let deadline = deadline(shard, identity.as_deref());
     let subscription = Subscription {
+        dialect: Dialect::V1,
         matchers,
-        grants: identity
-            .as_ref()
-            .map(|identity| Arc::clone(&identity.grants)),
+        identity,
         start,
         encoding: if asked.version == Version::HTTP_11 {
             Encoding::Chunked
         } else {
             Encoding::Plain
         },
-        deadline: deadline(shard, identity.as_deref()),
+        deadline,
     };
     let prelude = shard.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);

@@ -222,7 +222,7 @@ impl Engine {
         sweep.open = true;
         sweep.receivers.clear();
         self.hub.route(&posted.matching, &mut sweep.receivers);
-        // Sessions with one token share one set of grants: its answer is asked for once.
+        // Sessions with one token share one identity: its answer is asked for once.
         let mut granted: SmallVec<[(usize, bool); 8]> = SmallVec::new();
         for id in sweep.receivers.drain(..) {
             let Some(session) = self.sessions.get(id.slot as usize) else {
@@ -332,10 +332,10 @@ fn is_granted(
     hub: &HubUrl,
     known: &mut SmallVec<[(usize, bool); 8]>,
 ) -> bool {
-    let Some(grants) = &session.grants else {
+    let Some(identity) = &session.identity else {
         return false;
     };
-    let class = Arc::as_ptr(grants).addr();
+    let class = Arc::as_ptr(identity).addr();
     if let Some((_, granted)) = known
         .iter()
         .rev()
@@ -344,7 +344,7 @@ fn is_granted(
     {
         return *granted;
     }
-    let granted = may_read(Some(grants), posted, hub);
+    let granted = may_read(Some(&identity.grants), posted, hub);
     known.push((class, granted));
     granted
 }

@@ -1,5 +1,6 @@
 //! Bounds of what the engine notes.
 
+use tidings_core::dialect::Dialect;
 use tidings_core::id_seal::IdSeal;
 use tidings_core::index::MatcherIndex;
 use tidings_core::matcher::{Matcher, MatcherType};
@@ -54,9 +55,10 @@ fn insert(engine: &mut Engine, deadline: Option<(Tick, Ending)>) -> Rc<Session> 
         Session::new(Parts {
             id,
             encoding: Encoding::Plain,
+            dialect: Dialect::V1,
             socket: Socket::Body(sink),
             matchers: Box::default(),
-            grants: None,
+            identity: None,
             now: start(),
             deadline,
             permit: None,

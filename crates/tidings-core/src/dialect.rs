@@ -1,0 +1,33 @@
+//! Which Mercure a peer speaks. How a request shows it is for the server; what the dialects do
+//! differently stands where it is done.
+
+use std::fmt;
+
+/// A generation of the Mercure protocol. Later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// The hub of 2019 (0.5): `target`s, `/hub`.
+    V2019,
+    /// The hubs 0.10 to 0.24: `topic` selectors, the claim `mercure`.
+    V0,
+    /// The standard: `match` parameters, `authorization_details`.
+    V1,
+}
+
+impl Dialect {
+    /// Returns the name, as it stands in logs and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2019 => "2019",
+            Self::V0 => "0.x",
+            Self::V1 => "1.0",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
