@@ -136,7 +136,7 @@ impl Hub {
                 Some(certificate) => {
                     Arc::clone(certificate)
                         .watch(Arc::clone(&self.shared.metrics))
-                        .await;
+                        .await
                 }
                 None => std::future::pending().await,
             }
@@ -144,7 +144,7 @@ impl Hub {
         tokio::select! {
             () = asked_to_stop() => Ending::Asked,
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
-            () = certificate => Ending::Asked,
+            never = certificate => match never {},
         }
     }
 

@@ -20,6 +20,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ pub(crate) struct Shard {
 ///
 /// # Errors
 ///
-/// The operating system refused the thread, or the runtime its resources.
+/// The operating system refused the thread, or its runtime the resources.
 pub(crate) fn start(
     index: usize,
     shared: Arc<Shared>,
@@ -186,22 +187,27 @@ pub(crate) fn start(
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default());
-    // Built here so that an error reaches the caller, used there since it must not move.
-    drop(runtime?);
-    std::thread::Builder::new()
+    // The runtime must not move, so the thread builds it and says whether it could.
+    let (report, built) = sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(move || {
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => runtime.block_on(run(index, shared, last, doors, inbox)),
-                Err(error) => tracing::error!(%error, index, "a shard could not start"),
+            let (runtime, result) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // The caller waits for it below.
+            drop(report.send(result));
+            if let Some(runtime) = runtime {
+                runtime.block_on(run(index, shared, last, doors, inbox));
             }
-        })
+        })?;
+    let gone = |_| io::Error::other("the thread of a shard ended before it began");
+    built.recv().map_err(gone)??;
+    Ok(thread)
 }
 
 async fn run(

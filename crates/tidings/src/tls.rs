@@ -1,6 +1,7 @@
 //! TLS from certificate files, read again when they change. Connections that are open keep the
 //! certificate they began with.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -69,8 +70,8 @@ impl Certificate {
     }
 
     /// Looks at the files every [`LOOK_EVERY`] and reads them when they changed; a pair that cannot
-    /// be used is reported and the one in use stays.
-    pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) {
+    /// be used is reported and the one in use stays. Never ends.
+    pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) -> Infallible {
         let mut seen = self.stamps();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
