@@ -10,10 +10,19 @@ use crate::storage::StorageError;
 /// Takes the result of one append, on the writer thread. Must not block.
 pub type Done = Box<dyn FnOnce(Result<Arc<Update>, AppendError>) + Send>;
 
-/// Takes each committed group, in order of position, on the writer thread. Must not block.
-///
-/// Called once the group is durable, and before the [`Done`]s of the group.
-pub type Deliver = Box<dyn FnMut(Vec<Arc<Update>>) + Send>;
+/// Takes what the writer has done with each group, on the writer thread. Must not block.
+pub type Outlet = Box<dyn FnMut(Step) + Send>;
+
+/// What the writer has done with a group of drafts.
+#[derive(Debug)]
+pub enum Step {
+    /// The group is durable; groups come in order of position. Comes before the [`Done`]s of the
+    /// group, and not at all for a group that was refused.
+    Committed(Vec<Arc<Update>>),
+    /// Every [`Done`] of the group was called, be it taken or refused. Whoever waits for many of
+    /// them is woken here, once, instead of at each.
+    Answered,
+}
 
 /// Returns the time in milliseconds since the Unix epoch.
 pub type Clock = Box<dyn Fn() -> u64 + Send>;

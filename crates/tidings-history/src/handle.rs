@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tidings_core::{Draft, IdSeal, Position};
 
-use crate::append::{Append, Clock, Deliver, Done, Refused};
+use crate::append::{Append, Clock, Done, Outlet, Refused};
 use crate::health::Health;
 use crate::options::{Kind, Options};
 use crate::published::{Bounds, Published, Stats};
@@ -42,18 +42,18 @@ pub enum OpenError {
 
 /// Opens the history that `options` describe, and starts its threads.
 ///
-/// `deliver` gets each committed group; `clock` is asked once for each.
+/// `outlet` gets each committed group; `clock` is asked once for each.
 ///
 /// # Errors
 ///
 /// [`OpenError`] if the history cannot be used, for instance because another hub uses it.
-pub fn start(options: Options, deliver: Deliver, clock: Clock) -> Result<Handle, OpenError> {
+pub fn start(options: Options, outlet: Outlet, clock: Clock) -> Result<Handle, OpenError> {
     let storage: Box<dyn Storage> = match &options.kind {
         Kind::File { path } => Box::new(SqliteStorage::open(path, options.new_epoch)?),
         Kind::Memory => Box::new(MemoryStorage::new(options.new_epoch)),
         Kind::None => Box::new(NoStorage::new(options.new_epoch)),
     };
-    start_with(storage, options, deliver, clock)
+    start_with(storage, options, outlet, clock)
 }
 
 /// Starts the threads of a history that is kept in `storage`, whatever `options.kind` says.
@@ -64,11 +64,11 @@ pub fn start(options: Options, deliver: Deliver, clock: Clock) -> Result<Handle,
 fn start_with(
     storage: Box<dyn Storage>,
     options: Options,
-    deliver: Deliver,
+    outlet: Outlet,
     clock: Clock,
 ) -> Result<Handle, OpenError> {
     // From here on an early return ends a thread that was started, because it drops the handle.
-    let (handle, detached) = detached(storage, options, deliver)?;
+    let (handle, detached) = detached(storage, options, outlet)?;
     let Detached {
         writer,
         reader,
@@ -100,9 +100,9 @@ fn start_with(
 pub fn detached(
     storage: Box<dyn Storage>,
     options: Options,
-    deliver: Deliver,
+    outlet: Outlet,
 ) -> Result<(Handle, Detached), OpenError> {
-    let writer = Writer::new(storage, options.retention, deliver);
+    let writer = Writer::new(storage, options.retention, outlet);
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
     let reader = Reader::new(
@@ -256,7 +256,7 @@ impl Handle {
 
     /// Ends the history: takes nothing more, commits what is queued, tidies up, ends the threads.
     ///
-    /// Blocks until that is done. Not to be called from `deliver`, `done` or a reply.
+    /// Blocks until that is done. Not to be called from the outlet, `done` or a reply.
     pub fn close(self) {
         let Threads { write, read } = std::mem::take(&mut *self.shared.threads());
         // The writer's connection is the last to end, since only it can remove the log.

@@ -3,7 +3,7 @@
 //! [`start`] opens the storage and starts two threads behind one [`Handle`]:
 //!
 //! ```text
-//! Handle::append ─▶ queue ─▶ Writer ─▶ Storage ─▶ deliver(group), then each done(update)
+//! Handle::append ─▶ queue ─▶ Writer ─▶ Storage ─▶ outlet(group), then each done(update)
 //! Handle::read_page ─▶ queue ─▶ Reader ─▶ page cache ─▶ StorageReader
 //! ```
 //!
@@ -26,7 +26,7 @@ pub mod sabotage;
 pub mod storage;
 mod writer;
 
-pub use append::{Append, AppendError, Clock, Deliver, Done, Refused};
+pub use append::{Append, AppendError, Clock, Done, Outlet, Refused, Step};
 pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
 pub use options::{Kind, Options, Retention};

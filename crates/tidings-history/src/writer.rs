@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tidings_core::{Draft, IdSeal, IdSource, Position, Update};
 
-use crate::append::{Append, AppendError, Deliver, Done};
+use crate::append::{Append, AppendError, Done, Outlet, Step};
 use crate::health::Health;
 use crate::options::Retention;
 use crate::published::{Bounds, Published};
@@ -25,7 +25,7 @@ use crate::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep,
 pub struct Writer {
     storage: Box<dyn Storage>,
     published: Arc<Published>,
-    deliver: Deliver,
+    outlet: Outlet,
     retention: Retention,
     seal: IdSeal,
     extent: Extent,
@@ -52,7 +52,7 @@ fn answer_anyway(dones: Vec<Done>, uncommitted: &mut Vec<Arc<Update>>) {
 impl Writer {
     /// Takes over `storage`.
     #[must_use]
-    pub fn new(storage: Box<dyn Storage>, retention: Retention, deliver: Deliver) -> Self {
+    pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
         let extent = storage.extent();
         let oldest = extent.trimmed_through.next();
         let mut writer = Self {
@@ -61,7 +61,7 @@ impl Writer {
                 oldest,
                 last: extent.last,
             })),
-            deliver,
+            outlet,
             retention,
             extent,
             phase: Phase::Ok,
@@ -111,12 +111,18 @@ impl Writer {
         if dones.is_empty() {
             return;
         }
-        if let Some(error) = self.phase.append_error() {
-            return self.refuse(dones, &error);
+        match self.phase.append_error() {
+            Some(error) => self.refuse(dones, &error),
+            None => self.take(drafts, dones, now_ms),
         }
+        (self.outlet)(Step::Answered);
+    }
+
+    /// Commits `drafts` as one group, delivers the group, answers each.
+    fn take(&mut self, drafts: Vec<Draft>, dones: Vec<Done>, now_ms: u64) {
         match self.write(drafts, now_ms) {
             Ok(group) => {
-                (self.deliver)(group.clone());
+                (self.outlet)(Step::Committed(group.clone()));
                 for (done, update) in dones.into_iter().zip(group) {
                     done(Ok(update));
                 }

@@ -13,9 +13,11 @@ use tidings_core::topic::{Topic, TopicError};
 use tidings_core::update::{
     Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
 };
-use tidings_history::{AppendError, Refused};
+use tidings_history::{AppendError, Done, Refused};
 use tidings_wire::publish_form::PublishForm;
 use tokio::sync::oneshot;
+
+use crate::answers::Answers;
 
 /// Says who publishes.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +54,13 @@ pub(crate) enum PublishError {
     History(#[source] AppendError),
 }
 
-/// The way in. One for the process; cheap to use from every shard.
+/// The way in. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Ingest {
     hub: HubUrl,
     relay: Arc<dyn Relay>,
+    /// By which way the history's answers come back; none if straight from the writer's thread.
+    answers: Option<Arc<Answers>>,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -70,7 +74,19 @@ impl std::fmt::Debug for Ingest {
 impl Ingest {
     /// Makes the way in to `relay`.
     pub(crate) fn new(hub: HubUrl, relay: Arc<dyn Relay>) -> Self {
-        Self { hub, relay }
+        Self {
+            hub,
+            relay,
+            answers: None,
+        }
+    }
+
+    /// Returns the same way in for the publishers of one shard, which serves `answers`.
+    pub(crate) fn answering_by(&self, answers: Option<Arc<Answers>>) -> Self {
+        Self {
+            answers,
+            ..self.clone()
+        }
     }
 
     /// Publishes an update: checks it, asks the grants for each topic, and waits until it is kept.
@@ -105,9 +121,13 @@ impl Ingest {
                 });
             }
         }
-        let (done, kept) = oneshot::channel();
+        let (publisher, kept) = oneshot::channel();
+        let done: Done = match self.answers.clone() {
+            Some(answers) => Box::new(move |kept| answers.add(publisher, kept)),
+            None => Box::new(move |kept| drop(publisher.send(kept))),
+        };
         self.relay
-            .publish(draft, Box::new(move |result| drop(done.send(result))))
+            .publish(draft, done)
             .map_err(|refused| match refused {
                 Refused::Full { .. } => PublishError::Busy,
                 Refused::Closed { .. } => PublishError::Closed,

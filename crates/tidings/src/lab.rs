@@ -24,12 +24,13 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::update::Update;
 use tidings_history::storage::Storage;
-use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Retention};
+use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Retention, Step};
 use tidings_wire::origin::OriginList;
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::answers::Answers;
 use crate::auth::key::{Algorithm, VerifyKey};
 use crate::auth::{self, Authority, Identity, Issuer, Role};
 use crate::config::{
@@ -107,17 +108,19 @@ impl Lab {
         let metrics = Arc::new(Metrics::new());
         let (router, commands) = Router::queue();
         let committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>> = Arc::default();
-        let deliver = {
+        let answers: Box<[Arc<Answers>]> = (0..options.shards).map(|_| Arc::default()).collect();
+        let outlet = {
             let committed = Arc::clone(&committed);
-            Box::new(move |group| {
-                committed
+            let answers = answers.clone();
+            Box::new(move |step| match step {
+                Step::Committed(group) => committed
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(group);
+                    .push(group),
+                Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
             })
         };
-        let (handle, history) =
-            tidings_history::detached(storage, config.history.clone(), deliver)?;
+        let (handle, history) = tidings_history::detached(storage, config.history.clone(), outlet)?;
         let last = handle.bounds().last;
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
@@ -130,6 +133,7 @@ impl Lab {
         );
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
+            answers,
             authority: Arc::new(authority(&config)),
             admission: Admission::new(usize::MAX, 0),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
@@ -143,7 +147,7 @@ impl Lab {
         let shards = runtime.block_on(async {
             let start = |(index, inbox)| {
                 let shard = Shard::new(index, Arc::clone(&shared), last);
-                crate::tasks::spawn(Rc::clone(&shard).keep_time());
+                shard.spawn_own_tasks();
                 crate::tasks::spawn(Rc::clone(&shard).serve_inbox(inbox));
                 shard
             };
@@ -170,13 +174,21 @@ impl Lab {
         self.shared.history.bounds()
     }
 
-    /// Publishes; the answer comes when the history's writer has worked.
+    /// Publishes on the first shard; the answer comes when the history's writer has worked.
+    ///
+    /// # Panics
+    ///
+    /// If the lab has no shard.
     pub fn publish(&self, form: PublishForm) -> Published {
         let (answer, answered) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own number; a mistake ends the test"
+        )]
+        let shard = Rc::clone(self.shards.first().expect("a shard"));
         self.runtime.block_on(async {
             crate::tasks::spawn(async move {
-                let result = shared.ingest.publish(form, Publisher::Page).await;
+                let result = shard.ingest().publish(form, Publisher::Page).await;
                 let result = result.map(|update| update.id.as_str().to_owned());
                 // A publisher that is gone needs no answer.
                 answer.send(result.map_err(|error| error.to_string())).ok();

@@ -4,6 +4,7 @@
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
+mod answers;
 mod auth;
 mod cli;
 mod config;

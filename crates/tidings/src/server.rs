@@ -9,11 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use tidings_cluster::Loopback;
-use tidings_history::Health;
+use tidings_history::{Health, Outlet, Step};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::answers::Answers;
 use crate::auth::Authority;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -81,10 +82,10 @@ impl Hub {
         let mut doors = bind(&config)?;
 
         let (router, commands) = Router::queue();
+        let answers: Box<[Arc<Answers>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let history = {
-            let router = router.clone();
-            let deliver = Box::new(move |group| router.committed(group));
-            tidings_history::start(config.history.clone(), deliver, Box::new(unix_ms))?
+            let outlet = outlet(router.clone(), answers.clone());
+            tidings_history::start(config.history.clone(), outlet, Box::new(unix_ms))?
         };
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
@@ -100,6 +101,7 @@ impl Hub {
         let limits = &config.limits;
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
+            answers,
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
             admission: Admission::new(limits.connections_max, limits.connections_per_address_max),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
@@ -192,6 +194,15 @@ impl Hub {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Makes what takes each committed group from the history's writer: updates go to the router, answers
+/// to the shards of their publishers.
+fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
+    Box::new(move |step| match step {
+        Step::Committed(group) => router.committed(group),
+        Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
+    })
 }
 
 async fn asked_to_stop() {

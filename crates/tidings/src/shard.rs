@@ -41,6 +41,7 @@ use self::engine::Engine;
 use self::patterns::Patterns;
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
+use crate::answers::Answers;
 use crate::auth::Identity;
 use crate::auth::cache::TokenCache;
 use crate::config::Config;
@@ -154,6 +155,8 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) history: tidings_history::Handle,
     pub(crate) ingest: Ingest,
+    /// What the history answers the publishers of each shard.
+    pub(crate) answers: Box<[Arc<Answers>]>,
     pub(crate) authority: Arc<crate::auth::Authority>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
@@ -167,6 +170,7 @@ pub(crate) struct Shared {
 pub(crate) struct Shard {
     index: usize,
     shared: Arc<Shared>,
+    ingest: Ingest,
     engine: RefCell<Engine>,
     tokens: RefCell<TokenCache>,
     patterns: RefCell<Patterns>,
@@ -221,7 +225,7 @@ async fn run(
     for door in doors {
         tasks::spawn(accept::serve(Rc::clone(&shard), door));
     }
-    tasks::spawn(Rc::clone(&shard).keep_time());
+    shard.spawn_own_tasks();
     shard.serve_inbox(inbox).await;
 }
 
@@ -238,6 +242,9 @@ impl Shard {
         let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_MAX);
         Rc::new(Self {
             index,
+            ingest: shared
+                .ingest
+                .answering_by(shared.answers.get(index).cloned()),
             shared,
             engine: RefCell::new(engine),
             tokens: RefCell::new(tokens),
@@ -282,7 +289,7 @@ impl Shard {
     }
 
     pub(crate) fn ingest(&self) -> &Ingest {
-        &self.shared.ingest
+        &self.ingest
     }
 
     pub(crate) fn tokens(&self) -> &RefCell<TokenCache> {
@@ -378,8 +385,16 @@ impl Shard {
         }
     }
 
+    /// Starts what the shard does beside its inbox.
+    pub(crate) fn spawn_own_tasks(self: &Rc<Self>) {
+        tasks::spawn(Rc::clone(self).keep_time());
+        if let Some(answers) = self.shared.answers.get(self.index) {
+            tasks::spawn(Arc::clone(answers).serve());
+        }
+    }
+
     /// Looks after keep-alives and the ends of streams, for as long as the shard lives.
-    pub(crate) async fn keep_time(self: Rc<Self>) {
+    async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {

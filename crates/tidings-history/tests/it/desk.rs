@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tidings_core::{Draft, EventId, Position, Topic, Topics, Update, Visibility};
 use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
-use tidings_history::{Append, AppendError, Page, Published, ReadError, Reader, Retention, Writer};
+use tidings_history::{
+    Append, AppendError, Page, Published, ReadError, Reader, Retention, Step, Writer,
+};
 
 /// A history whose threads are the test's.
 pub(crate) struct Desk {
@@ -31,8 +33,12 @@ impl Desk {
     pub(crate) fn new(storage: Box<dyn Storage>, retention: Retention) -> Self {
         let delivered = Arc::new(Mutex::new(Vec::new()));
         let router = Arc::clone(&delivered);
-        let deliver = Box::new(move |group| router.lock().unwrap().extend(group));
-        let writer = Writer::new(storage, retention, deliver);
+        let outlet = Box::new(move |step| {
+            if let Step::Committed(group) = step {
+                router.lock().unwrap().extend(group);
+            }
+        });
+        let writer = Writer::new(storage, retention, outlet);
         let published = writer.published();
         let storage = writer.open_reader().expect("a readable storage");
         let reader = Reader::new(storage, Arc::clone(&published), 1 << 20);

@@ -8,7 +8,7 @@ use tidings_core::{Position, Update};
 use tidings_history::storage::{
     Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
 };
-use tidings_history::{AppendError, Health, Retention};
+use tidings_history::{Append, AppendError, Health, Retention, Step, Writer};
 
 use crate::desk::{Desk, EPOCH, KEEP_ALL, draft, draft_with_id, quick_folder};
 
@@ -41,6 +41,44 @@ fn a_storage_that_is_full_refuses_everybody_and_takes_updates_again_after_a_prob
         .map(|u| u.data.clone())
         .collect();
     assert_eq!(data, ["before".into(), "d".into()]);
+}
+
+#[test]
+fn those_who_wait_for_a_group_are_woken_once_after_its_last_answer() {
+    let log: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let (storage, plan) = memory_with_faults();
+    let outlet = {
+        let log = Arc::clone(&log);
+        Box::new(move |step| {
+            log.lock().unwrap().push(match step {
+                Step::Committed(_) => "committed",
+                Step::Answered => "answered",
+            });
+        })
+    };
+    let mut writer = Writer::new(storage, KEEP_ALL, outlet);
+    let group = || -> Vec<Append> {
+        let append = |data| {
+            let log = Arc::clone(&log);
+            let done = Box::new(move |kept: Result<_, _>| {
+                let word = if kept.is_ok() { "done" } else { "refused" };
+                log.lock().unwrap().push(word);
+            });
+            Append {
+                draft: draft(data),
+                done,
+            }
+        };
+        vec![append("a"), append("b")]
+    };
+    writer.on_batch(&mut Vec::new(), 1);
+    writer.on_batch(&mut group(), 1);
+    plan.fail_from_now(|| StorageError::Full);
+    // The first finds the fault, the second is refused without being tried.
+    writer.on_batch(&mut group(), 2);
+    writer.on_batch(&mut group(), 3);
+    let expected = "committed done done answered refused refused answered refused refused answered";
+    assert_eq!(log.lock().unwrap().join(" "), expected);
 }
 
 #[test]
@@ -181,13 +219,18 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn desk_with_faults(retention: Retention) -> (Desk, Plan) {
+    let (storage, plan) = memory_with_faults();
+    (Desk::new(storage, retention), plan)
+}
+
+fn memory_with_faults() -> (Box<dyn Storage>, Plan) {
     let plan = Plan::default();
     let inner = Box::new(MemoryStorage::new(EPOCH));
     let storage = FaultyStorage {
         inner,
         plan: plan.clone(),
     };
-    (Desk::new(Box::new(storage), retention), plan)
+    (Box::new(storage), plan)
 }
 
 /// When which fault happens. Operations are counted from 0 after the desk was set up.

@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 use tidings_core::{Draft, Position, Update};
-use tidings_history::{Handle, Health, Kind, Options, ReadError, Refused, Retention, start};
+use tidings_history::{Handle, Health, Kind, Options, ReadError, Refused, Retention, Step, start};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -99,7 +99,10 @@ fn what_is_queued_at_the_end_is_kept_and_what_comes_later_is_refused() {
 fn a_full_queue_refuses_and_gives_the_answer_back() {
     let (entered_tx, entered) = sync_channel(1);
     let (release, released) = sync_channel::<()>(0);
-    let deliver = Box::new(move |_| {
+    let outlet = Box::new(move |step| {
+        if matches!(step, Step::Answered) {
+            return;
+        }
         entered_tx.send(()).unwrap();
         // Ends with an error when the test lets go.
         assert!(released.recv().is_err());
@@ -108,7 +111,7 @@ fn a_full_queue_refuses_and_gives_the_answer_back() {
         queue_max: 2,
         ..options(Kind::Memory, KEEP_ALL)
     };
-    let history = start(options, deliver, Box::new(|| 1)).unwrap();
+    let history = start(options, outlet, Box::new(|| 1)).unwrap();
     history.append(draft("1"), Box::new(|_| {})).unwrap();
     entered.recv().unwrap();
     history.append(draft("2"), Box::new(|_| {})).unwrap();
@@ -124,13 +127,13 @@ fn a_full_queue_refuses_and_gives_the_answer_back() {
 fn groups_are_delivered_in_order_while_many_publish() {
     let positions = Arc::new(Mutex::new(Vec::new()));
     let router = Arc::clone(&positions);
-    let deliver = Box::new(move |group: Vec<Arc<Update>>| {
-        router
-            .lock()
-            .unwrap()
-            .extend(group.iter().map(|update| update.position.get()));
+    let outlet = Box::new(move |step| {
+        if let Step::Committed(group) = step {
+            let positions = group.iter().map(|update| update.position.get());
+            router.lock().unwrap().extend(positions);
+        }
     });
-    let history = start(options(Kind::Memory, KEEP_ALL), deliver, Box::new(|| 1)).unwrap();
+    let history = start(options(Kind::Memory, KEEP_ALL), outlet, Box::new(|| 1)).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| (0..250).for_each(|_| drop(append(&history, draft("")))));
