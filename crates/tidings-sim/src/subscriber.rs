@@ -20,6 +20,8 @@ pub struct Subscriber {
     connection: Connection,
     /// The id that it would send when it comes back.
     last_event_id: Option<String>,
+    /// Whether that is no event's id but the hub's answer of where it stood.
+    standing: bool,
     /// Everything up to here it has, or need not have.
     through: Position,
     /// After a start without a cursor, until something came: what came after this may come too,
@@ -63,6 +65,7 @@ impl Subscriber {
             interest,
             connection: Connection::Away,
             last_event_id: None,
+            standing: false,
             through: Position::ZERO,
             may_come_after: None,
             received: 0,
@@ -123,22 +126,34 @@ impl Subscriber {
                 return Ok(());
             }
         };
-        match (asked.as_deref(), stream.answered.as_deref()) {
-            // What is committed from now on must come; what came since it asked may.
-            (None, None) => {
+        match (asked.as_deref(), stream.answered.as_str()) {
+            // What is committed from now on must come; what came since it asked may. The answer is
+            // what it resumes after if nothing comes before its connection is lost.
+            (None, answered) => {
                 self.may_come_after = Some(*from);
                 self.through = last;
+                self.last_event_id = Some(answered.to_owned());
+                self.standing = true;
             }
-            (Some(asked), Some(answered)) if asked == answered => {
+            (Some("earliest"), "earliest") => {
+                self.after_gap = true;
                 self.may_come_after = None;
+                self.through = Position::ZERO;
+            }
+            (Some(asked), answered) if asked == answered => {
+                self.may_come_after = None;
+                if self.standing {
+                    // It has nothing yet: all that comes after the answer of then is to come now.
+                    self.through = stream.after;
+                }
                 let at = truth.update(asked).map(|update| update.position);
-                if at.is_some_and(|at| at != self.through && at > self.through) {
+                if at.is_some_and(|at| at > self.through) {
                     return Err(format!(
                         "{asked} was accepted as a cursor but never received"
                     ));
                 }
             }
-            (Some(_), Some("earliest")) => {
+            (Some(_), "earliest") => {
                 self.gaps += 1;
                 self.after_gap = true;
                 self.may_come_after = None;
@@ -224,6 +239,7 @@ impl Subscriber {
         self.after_gap = false;
         self.through = position;
         self.last_event_id = Some(id.to_owned());
+        self.standing = false;
         self.received += 1;
         Ok(())
     }

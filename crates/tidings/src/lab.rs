@@ -22,6 +22,7 @@ use tidings_core::event_id::Cursor;
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
 use tidings_core::update::Update;
 use tidings_history::storage::Storage;
 use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Retention, Step};
@@ -42,7 +43,7 @@ use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
 use crate::router::{Command, Router, Routing};
 use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Encoding, Opening};
+use crate::session::{Encoding, Opening, Start};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Inbox, Shard, Shared, Subscription};
 
@@ -78,8 +79,10 @@ pub type Published = oneshot::Receiver<Result<String, String>>;
 /// One subscriber's open stream. Dropping it is the loss of its connection.
 pub struct Stream {
     body: StreamBody,
-    /// The value of `Mercure-Last-Event-ID`, if a cursor was sent.
-    pub answered: Option<String>,
+    /// The value of `Mercure-Last-Event-ID`.
+    pub answered: String,
+    /// The position that this value stands for.
+    pub after: Position,
 }
 
 /// What a subscriber finds when it reads.
@@ -463,6 +466,11 @@ async fn open(
     grants: Option<Arc<Grants>>,
 ) -> Option<Stream> {
     let begin = subscribe::start(shard, cursor).await.ok()?;
+    let after = match begin.0 {
+        Start::Now => shard.last_seen(),
+        Start::After(position) => position,
+        Start::Oldest => Position::ZERO,
+    };
     let (sink, body) = BodySink::new();
     let (ready, joined) = oneshot::channel();
     let subscription = Subscription {
@@ -479,10 +487,12 @@ async fn open(
     };
     shard.hold(Socket::Body(sink), subscription, opening, None);
     joined.await.ok()?;
-    let answered = begin
-        .1
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    Some(Stream { body, answered })
+    let answered = String::from_utf8_lossy(begin.1.as_bytes()).into_owned();
+    Some(Stream {
+        body,
+        answered,
+        after,
+    })
 }
 
 impl Stream {

@@ -259,6 +259,11 @@ impl Shard {
         self.engine.borrow().ring.bytes()
     }
 
+    /// Returns the last position that came to this shard.
+    pub(crate) fn last_seen(&self) -> Position {
+        self.engine.borrow().ring.last()
+    }
+
     /// Returns how many sessions this shard holds.
     pub(crate) fn sessions(&self) -> usize {
         self.engine.borrow().len()

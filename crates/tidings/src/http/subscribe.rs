@@ -15,6 +15,7 @@ use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
 use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
 use tidings_history::Resolved;
 use tidings_wire::frame::Frame;
 use tidings_wire::http_head;
@@ -174,9 +175,7 @@ async fn begin(
 ) -> Result<Answer, Problem> {
     let (start, answer) = start(shard, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
-    if let Some(answer) = answer {
-        headers.insert(MERCURE_LAST_EVENT_ID, answer);
-    }
+    headers.insert(MERCURE_LAST_EVENT_ID, answer);
     if asked.method == Method::HEAD {
         return Ok(Answer::Response(head_only(headers)));
     }
@@ -224,7 +223,8 @@ fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
 
-/// Returns where a stream begins, and what its head says about the cursor, if there is one.
+/// Returns where a stream begins, and what its head says about it: the id of an event that comes
+/// before all that the stream sends, so that a subscriber that never got one can resume too.
 ///
 /// # Errors
 ///
@@ -232,12 +232,22 @@ fn set_stream_headers(headers: &mut HeaderMap) {
 pub(crate) async fn start(
     shard: &Shard,
     cursor: Option<Cursor>,
-) -> Result<(Start, Option<HeaderValue>), Problem> {
-    let Some(cursor) = cursor else {
-        return Ok((Start::Now, None));
-    };
-    let (start, answer) = resolve(shard, cursor).await?;
-    Ok((start, Some(answer)))
+) -> Result<(Start, HeaderValue), Problem> {
+    match cursor {
+        Some(cursor) => resolve(shard, cursor).await,
+        None => Ok((Start::Now, standing(shard))),
+    }
+}
+
+/// Returns the id of the last event that this shard has seen. A stream that joins afterwards begins
+/// with a later one.
+fn standing(shard: &Shard) -> HeaderValue {
+    let last = shard.last_seen();
+    if last == Position::ZERO {
+        return EARLIEST;
+    }
+    let id = shard.history().seal().seal(last);
+    HeaderValue::from_str(id.as_str()).unwrap_or(EARLIEST)
 }
 
 /// Finds where a cursor points to, and what is said about it.

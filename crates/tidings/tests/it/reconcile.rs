@@ -101,13 +101,42 @@ fn an_empty_cursor_and_earliest_mean_everything_kept() {
 }
 
 #[test]
-fn without_a_cursor_there_is_no_answer_and_only_what_is_new() {
+fn without_a_cursor_only_what_is_new_comes_and_the_answer_tells_where_that_begins() {
     let hub = TestHub::dev();
+    let empty = hub.subscribe("match=urn:a");
+    assert_eq!(answer(&empty), "earliest");
+    hub.published(&[("topic", "urn:b"), ("data", "before"), ("id", "urn:mine")]);
     hub.published(&[("topic", "urn:a"), ("data", "before")]);
     let mut stream = hub.subscribe("match=urn:a");
-    assert_eq!(stream.head.header("mercure-last-event-id"), None);
+    let standing = answer(&stream).to_owned();
     hub.published(&[("topic", "urn:a"), ("data", "after")]);
     assert_eq!(stream.event().data, "after");
+    // One that got nothing before it was cut off resumes all the same.
+    let asked = format!("match=urn:a&last_event_id={standing}");
+    let mut resumed = hub.subscribe(&asked);
+    assert_eq!(answer(&resumed), standing);
+    check_after(&mut resumed);
+}
+
+/// What was acknowledged just before a subscriber came may come again when it resumes.
+fn check_after(resumed: &mut EventStream) {
+    let first = resumed.event().data;
+    if first == "before" {
+        assert_eq!(resumed.event().data, "after");
+    } else {
+        assert_eq!(first, "after");
+    }
+}
+
+#[test]
+fn the_answer_is_a_cursor_even_where_a_publisher_chose_the_last_id() {
+    let hub = TestHub::dev();
+    hub.published(&[("topic", "urn:a"), ("data", "before"), ("id", "urn:mine")]);
+    let standing = answer(&hub.subscribe("match=urn:a")).to_owned();
+    hub.published(&[("topic", "urn:a"), ("data", "after")]);
+    let mut resumed = hub.subscribe(&format!("match=urn:a&last_event_id={standing}"));
+    assert_eq!(answer(&resumed), standing);
+    check_after(&mut resumed);
 }
 
 #[test]

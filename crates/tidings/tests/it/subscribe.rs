@@ -26,7 +26,10 @@ fn the_hubs_url_answers_get_with_an_event_stream() {
     );
     assert_eq!(stream.head.header("x-accel-buffering"), Some("no"));
     assert_eq!(stream.head.header("content-length"), None);
-    assert_eq!(stream.head.header("mercure-last-event-id"), None);
+    assert_eq!(
+        stream.head.header("mercure-last-event-id"),
+        Some("earliest")
+    );
 }
 
 #[test]
