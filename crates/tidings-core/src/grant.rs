@@ -89,6 +89,12 @@ impl Grants {
             .as_deref()
     }
 
+    /// Returns all matchers, those that choose payloads included: what keeping the grants costs.
+    pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
+        let of_rules = self.payloads.iter().flat_map(|rule| &rule.topics);
+        self.publish.iter().chain(&self.subscribe).chain(of_rules)
+    }
+
     /// Returns what may be published, as the token says it.
     #[must_use]
     pub fn publish(&self) -> &[Matcher] {

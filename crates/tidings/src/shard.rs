@@ -61,8 +61,8 @@ const INBOX_PER_SWEEP: usize = 64;
 const SESSIONS_PER_TURN: usize = 128;
 /// Matchers that gather before they are given back to the router.
 const RELEASE_AT: usize = 256;
-/// Tokens whose verification one shard remembers.
-const TOKENS_MAX: usize = 16 * 1024;
+/// Bytes of tokens whose verification one shard remembers.
+const TOKENS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Sessions that a shard may have more than another before a newcomer is moved there.
 const IMBALANCE_MAX: usize = 8;
 
@@ -239,7 +239,7 @@ impl Shard {
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
         );
-        let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_MAX);
+        let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_BYTES_MAX);
         Rc::new(Self {
             index,
             ingest: shared

@@ -1,13 +1,14 @@
 //! Remembers verified tokens, so that a reconnecting browser costs one look-up.
 //!
 //! Each shard has its own. Only tokens that were accepted are kept, none counts once it has ended,
-//! and there are never more than the bound; the one that came first leaves first.
+//! and they never take more bytes than the bound; the one that came first leaves first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use tidings_core::matcher::{Matcher, MatcherType};
 
 use super::{Authority, Identity, Role, TokenError};
 
@@ -16,9 +17,12 @@ pub struct TokenCache {
     authority: Arc<Authority>,
     publishers: Identities,
     subscribers: Identities,
-    /// The keys that came, oldest first. All that are remembered are among them.
-    order: VecDeque<Key>,
-    entries_max: usize,
+    /// The keys that came, oldest first, with the bytes that each costs. All that are remembered
+    /// are among them.
+    order: VecDeque<(Key, usize)>,
+    /// The sum of these bytes.
+    bytes: usize,
+    bytes_max: usize,
 }
 
 /// The whole token and what it was presented for: keys are bound to roles, so that a token may be
@@ -37,14 +41,15 @@ impl std::fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// Makes an empty cache of at most `entries_max` tokens; 0 keeps none.
-    pub fn new(authority: Arc<Authority>, entries_max: usize) -> Self {
+    /// Makes an empty cache of at most `bytes_max`, estimated; 0 keeps nothing.
+    pub fn new(authority: Arc<Authority>, bytes_max: usize) -> Self {
         Self {
             authority,
             publishers: HashMap::default(),
             subscribers: HashMap::default(),
             order: VecDeque::new(),
-            entries_max,
+            bytes: 0,
+            bytes_max,
         }
     }
 
@@ -87,19 +92,45 @@ impl TokenCache {
     }
 
     fn insert(&mut self, key: Key, identity: &Arc<Identity>) {
-        if self.entries_max == 0 {
+        let bytes = kept_bytes(&key.0, identity);
+        if bytes > self.bytes_max {
             return;
         }
-        while self.order.len() >= self.entries_max {
-            if let Some((token, role)) = self.order.pop_front() {
-                self.identities(role).remove(&token);
-            }
+        while self.bytes > self.bytes_max - bytes {
+            let Some(((token, role), bytes)) = self.order.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes;
+            self.identities(role).remove(&token);
         }
-        self.order.push_back(key.clone());
+        self.bytes += bytes;
+        self.order.push_back((key.clone(), bytes));
         let (token, role) = key;
         self.identities(role).insert(token, Arc::clone(identity));
     }
 }
+
+/// Estimates what remembering a token costs.
+fn kept_bytes(token: &str, identity: &Identity) -> usize {
+    let matchers = identity.grants.matchers();
+    let granted: usize = matchers.map(matcher_bytes).sum();
+    // Beside the token itself, texts of its claims are in the identity.
+    ENTRY_BYTES + 2 * token.len() + granted
+}
+
+fn matcher_bytes(matcher: &Matcher) -> usize {
+    match matcher.kind() {
+        MatcherType::Exact => EXACT_BYTES,
+        MatcherType::UrlPattern => PATTERN_BYTES,
+    }
+}
+
+/// What an entry costs beside its texts: its places in the tables, the identity and its grants.
+const ENTRY_BYTES: usize = 512;
+/// What an exact matcher costs beside its text.
+const EXACT_BYTES: usize = 128;
+/// What a compiled URL pattern costs; few have as much as `limits::PATTERN_REGEX_BYTES_MAX` allows.
+const PATTERN_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests;

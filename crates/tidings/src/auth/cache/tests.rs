@@ -1,13 +1,16 @@
 //! What is remembered, and for how long.
 
 use super::super::tests::{simple_authority, token_until};
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+
 use super::*;
 
 const NOW: u64 = 1_767_225_400;
 
 #[test]
 fn a_token_is_verified_once_per_role() {
-    let mut cache = cache(10);
+    let mut cache = cache(1 << 20);
     let token = token_until(NOW + 60);
     let first = cache.verify(&token, Role::Subscribe, NOW).unwrap();
     let second = cache.verify(&token, Role::Subscribe, NOW + 59).unwrap();
@@ -18,7 +21,7 @@ fn a_token_is_verified_once_per_role() {
 
 #[test]
 fn a_remembered_token_ends_at_its_end() {
-    let mut cache = cache(10);
+    let mut cache = cache(1 << 20);
     let token = token_until(NOW + 60);
     assert!(cache.verify(&token, Role::Subscribe, NOW).is_ok());
     let error = cache.verify(&token, Role::Subscribe, NOW + 60).unwrap_err();
@@ -28,7 +31,13 @@ fn a_remembered_token_ends_at_its_end() {
 
 #[test]
 fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
-    let mut cache = cache(2);
+    let each = {
+        let mut cache = cache(usize::MAX);
+        let token = token_until(NOW + 1);
+        cache.verify(&token, Role::Subscribe, NOW).unwrap();
+        cache.bytes
+    };
+    let mut cache = cache(2 * each);
     assert!(cache.verify("a.b.c", Role::Subscribe, NOW).is_err());
     assert!(cache.len() == 0);
     let tokens = [
@@ -41,7 +50,7 @@ fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
         .map(|token| cache.verify(token, Role::Subscribe, NOW).unwrap())
         .collect();
     assert_eq!(cache.len(), 2);
-    assert_eq!(cache.order.len(), 2);
+    assert_eq!((cache.order.len(), cache.bytes), (2, 2 * each));
     let again = cache.verify(&tokens[2], Role::Subscribe, NOW).unwrap();
     assert!(Arc::ptr_eq(&first[2], &again));
     let again = cache.verify(&tokens[0], Role::Subscribe, NOW).unwrap();
@@ -59,6 +68,26 @@ fn a_cache_of_nothing_keeps_nothing() {
     assert!(cache.len() == 0);
 }
 
-fn cache(entries_max: usize) -> TokenCache {
-    TokenCache::new(Arc::new(simple_authority()), entries_max)
+#[test]
+fn a_token_costs_what_it_grants() {
+    let hub = HubUrl::parse("https://hub.example/.well-known/mercure").unwrap();
+    let identity = |kind, count| {
+        let matcher = Matcher::parse(kind, "/a", &hub).unwrap();
+        let matchers = vec![matcher; count];
+        Identity {
+            grants: Arc::new(Grants::new(Vec::new(), matchers, Vec::new()).unwrap()),
+            expires_at: NOW,
+            issuer: "a".into(),
+            subject: None,
+        }
+    };
+    let exact = kept_bytes("a", &identity(MatcherType::Exact, 1));
+    let patterns = kept_bytes("a", &identity(MatcherType::UrlPattern, 1000));
+    assert!(exact < 1024);
+    assert!(patterns > 1000 * PATTERN_BYTES);
+    assert!(kept_bytes(&"a".repeat(1000), &identity(MatcherType::Exact, 1)) > exact + 1000);
+}
+
+fn cache(bytes_max: usize) -> TokenCache {
+    TokenCache::new(Arc::new(simple_authority()), bytes_max)
 }
