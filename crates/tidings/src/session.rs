@@ -242,6 +242,16 @@ impl Session {
         self.enter(Phase::Behind);
     }
 
+    /// Returns whether hyper writes the stream, as the body of an HTTP/2 response.
+    pub(crate) fn is_body(&self) -> bool {
+        matches!(self.socket, Socket::Body(_))
+    }
+
+    /// Notes that the peer was found slow, so that it is told.
+    pub(crate) fn set_lagging(&self) {
+        self.lagging.set(true);
+    }
+
     /// Lets the session's task read what a sweep that began after `base` has for it.
     pub(crate) fn read_after(&self, base: Position) {
         self.next.set(base.max(self.next.get()));

@@ -4,9 +4,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::position::Position;
+use tokio::time::Instant;
 
 use super::{Encoding, Ending, Phase, Session, concerns};
 use crate::posted::Posted;
@@ -15,6 +17,9 @@ use crate::shard::reading::Reading;
 
 /// Bytes that are joined before they are written: one slice of a replay.
 const SLICE_BYTES: usize = 64 * 1024;
+/// How long a piece of an HTTP/2 stream waits for the peer before that counts as lagging: hyper, which
+/// takes it, may only not have had its turn.
+const LAGGING_AFTER: Duration = Duration::from_millis(250);
 /// Tells a subscriber that its socket was full and that it is being caught up.
 const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from the history";
 /// Tells a subscriber that retention removed what it had still to read.
@@ -27,7 +32,12 @@ const OVERTAKEN_NOTE: &str =
 ///
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+    let since = Instant::now();
     session.writable(shard.stall()).await?;
+    if session.is_body() && since.elapsed() >= LAGGING_AFTER {
+        session.set_lagging();
+        shard.metrics().lagging.inc();
+    }
     let tail = session.take_tail();
     if !tail.is_empty() {
         session.send_all(tail, shard.stall()).await?;

@@ -395,6 +395,9 @@ impl Sweep {
                 swept.updates += shared.updates;
                 swept.bytes += shared.bytes.len() as u64;
             }
+            // hyper has not had its turn since the last piece; whether the peer is slow is seen by
+            // the session's own task, which waits for the place.
+            Ok(sent) if sent.taken == 0 && session.is_body() => session.read_after(self.base),
             Ok(sent) => {
                 swept.lagging += 1;
                 self.cut(session, runs, sent.taken, swept);

@@ -33,6 +33,25 @@ fn a_long_sweep_of_many_runs_is_left_to_the_sessions_own_task() {
 }
 
 #[test]
+fn an_http2_stream_whose_last_piece_hyper_has_not_taken_yet_is_behind_but_not_lagging() {
+    let matcher = Matcher::parse(MatcherType::Exact, "a", &hub()).unwrap();
+    let id = MatcherIndex::new().intern(&matcher);
+    let mut engine = engine();
+    let (sink, _body) = BodySink::new();
+    let session = insert_on(&mut engine, None, sink);
+    engine.on_joined(session.id, Box::new([id]), Position::ZERO);
+    session.enter(Phase::Live);
+    for (number, delivered, phase) in [(1, 1, Phase::Live), (2, 0, Phase::Behind)] {
+        engine.mark(&[Arc::new(Posted::new(update(number), Arc::from([id])))]);
+        let swept = engine.flush(start(), usize::MAX);
+        assert_eq!((swept.updates, swept.lagging), (delivered, 0));
+        assert_eq!(session.phase.get(), phase);
+    }
+    assert_eq!(session.next.get(), Position::new(1));
+    assert!(!session.take_lagging());
+}
+
+#[test]
 fn a_session_that_ended_long_before_its_time_leaves_no_note_behind() {
     let mut engine = engine();
     let end = start().after(Duration::from_secs(365 * 24 * 3600));
@@ -51,6 +70,14 @@ fn engine() -> Engine {
 
 fn insert(engine: &mut Engine, deadline: Option<(Tick, Ending)>) -> Rc<Session> {
     let (sink, _body) = BodySink::new();
+    insert_on(engine, deadline, sink)
+}
+
+fn insert_on(
+    engine: &mut Engine,
+    deadline: Option<(Tick, Ending)>,
+    sink: Rc<BodySink>,
+) -> Rc<Session> {
     engine.insert(|id| {
         Session::new(Parts {
             id,
