@@ -120,12 +120,13 @@ async fn dispatch(
     let reading = method == Method::GET || method == Method::HEAD;
     let response = match route {
         Route::Hub if reading || method.as_str() == QUERY => {
-            return subscribe::hub(shard, request).await;
+            // Boxed, since its state would make every request's larger.
+            return Box::pin(subscribe::hub(shard, request)).await;
         }
         Route::Hub if method == Method::POST => publish::hub(shard, request).await?,
         Route::Hub if method == Method::OPTIONS => cors::preflight(),
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
-        Route::ChatEvents if reading => return subscribe::chat(shard, request).await,
+        Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
         Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,
         Route::DevToken if method == Method::POST => dev::token(shard, request).await?,
         Route::ChatBroadcast | Route::DevToken => {

@@ -56,7 +56,9 @@ pub(crate) async fn token(
     let malformed =
         |detail: String| Problem::bad_request("token-wish", "No token can be made of this", detail);
     // A form of another site can post text, but not JSON without a preflight.
-    if request_body::media_type(request.headers()).as_deref() != Some("application/json") {
+    if !request_body::media_type(request.headers())
+        .is_some_and(|found| found.eq_ignore_ascii_case("application/json"))
+    {
         return Err(malformed("send JSON as application/json".to_owned()));
     }
     let body = request_body::read(shard, request.into_body(), BODY_BYTES_MAX).await?;

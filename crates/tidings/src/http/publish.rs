@@ -40,8 +40,23 @@ pub(crate) async fn hub(
 
 async fn publish(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
     let config = shard.config();
+    let (form, identity) = read(shard, request).await?;
+    let update = shard
+        .ingest()
+        .publish(form, Publisher::Grants(&identity.grants))
+        .await
+        .map_err(|error| problem::of_publishing(&error, config.explain_refusals))?;
+    let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
+    Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
+}
+
+/// Reads what is published and by whom. Nothing of the request's bytes is kept.
+async fn read(
+    shard: &Shard,
+    request: Request<Incoming>,
+) -> Result<(PublishForm, Arc<Identity>), Problem> {
     let (asked, body) = request.into_parts();
-    let bytes_max = config.publish.body_bytes_max;
+    let bytes_max = shard.config().publish.body_bytes_max;
     let identity = match publisher(shard, &asked.headers) {
         Ok(identity) => identity,
         Err(problem) => {
@@ -52,13 +67,7 @@ async fn publish(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Respon
     let body = request_body::read(shard, body, bytes_max).await?;
     let form = PublishForm::decode(&body, TOPICS_PER_UPDATE_MAX)
         .map_err(|error| problem::of_form(&error))?;
-    let update = shard
-        .ingest()
-        .publish(form, Publisher::Grants(&identity.grants))
-        .await
-        .map_err(|error| problem::of_publishing(&error, config.explain_refusals))?;
-    let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
-    Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
+    Ok((form, identity))
 }
 
 /// Says who publishes, by what stands in the head of the request.

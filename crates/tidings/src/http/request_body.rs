@@ -53,19 +53,22 @@ pub(crate) async fn read(
 
 /// Returns a whole body, or nothing if it is longer than `bytes_max`.
 ///
-/// Copies it together: of a peer that sends each byte as a chunk, as many pieces of hyper's buffers
+/// Copies it together, unless it comes in one piece: of a peer that sends each byte as a chunk, as many pieces of hyper's buffers
 /// would take many times the memory.
 async fn gather(mut body: Incoming, bytes_max: usize) -> Result<Option<Bytes>, hyper::Error> {
     let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame?;
-        let Some(data) = frame.data_ref() else {
+        let Ok(data) = frame.into_data() else {
             continue;
         };
         if gathered.len() + data.len() > bytes_max {
             return Ok(None);
         }
-        gathered.extend_from_slice(data);
+        if gathered.is_empty() && body.is_end_stream() {
+            return Ok(Some(data));
+        }
+        gathered.extend_from_slice(&data);
     }
     Ok(Some(gathered.freeze()))
 }
@@ -107,17 +110,11 @@ fn too_large(shard: &Shard, bytes_max: usize) -> Problem {
     Problem::too_large("body-too-large", "Request body too large", detail)
 }
 
-/// Returns the media type of a request's body without its parameters, in lower case.
-pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+/// Returns the media type of a request's body without its parameters, in whatever case it came.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?;
     let text = value.to_str().unwrap_or("?");
-    Some(
-        text.split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase(),
-    )
+    Some(text.split(';').next().unwrap_or_default().trim())
 }
 
 /// Refuses a body that is not a form; one without a type is taken for a form.
@@ -128,7 +125,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), Problem> {
     match media_type(headers) {
         None => Ok(()),
-        Some(found) if found == FORM => Ok(()),
+        Some(found) if found.eq_ignore_ascii_case(FORM) => Ok(()),
         Some(found) => Err(Problem::new(
             http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "media-type",

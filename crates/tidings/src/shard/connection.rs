@@ -197,6 +197,9 @@ async fn serve_http1(
         .header_read_timeout(limits.head)
         .max_headers(HEAD_FIELDS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
+        // A peer that says that it sends no more may still wait for its answer. Else hyper would
+        // make room to read, and try to, each time that an answer is waited for.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let ended = drive(shard, &mut connection, &wanted, &held_up).await;
     if let Some(result) = ended {

@@ -1,7 +1,11 @@
 //! The door for publishers: fields, their rules, their limits, and who may publish.
 
+use std::io::Write;
+use std::net::Shutdown;
+
+use crate::harness::process::connect_with_buffer;
 use crate::harness::served::{SERVED, served_token};
-use crate::harness::{Answer, HUB_PATH, Request, TestHub};
+use crate::harness::{Answer, Connection, HUB_PATH, Request, TestHub};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -32,6 +36,18 @@ fn an_http_1_0_publisher_is_answered() {
     let answer = hub.request(request.form(&[("topic", "urn:a"), ("data", "old")]));
     assert_eq!((answer.version.as_str(), answer.status), ("HTTP/1.0", 200));
     assert_eq!(stream.event().last_event_id, answer.text());
+}
+
+#[test]
+fn a_publisher_that_has_said_that_it_sends_no_more_is_answered() {
+    let hub = TestHub::dev();
+    let mut socket = connect_with_buffer(hub.address, 64 * 1024);
+    let mut connection = Connection::over(hub.address, socket.try_clone().unwrap());
+    let request = Request::post(HUB_PATH).bearer(&hub.publisher_token());
+    let bytes = connection.wire(&request.form(&[("topic", "urn:a")]));
+    socket.write_all(&bytes).unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(connection.read_answer(false).status, 200);
 }
 
 #[test]
