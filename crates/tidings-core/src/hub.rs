@@ -1,6 +1,8 @@
 //! One shard's subscribers, by what they asked for. Which matchers an update matches is found
 //! once for all shards, in [`index`](crate::index); what is sent is the session's business.
 
+use std::hash::Hash;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -97,10 +99,8 @@ impl Hub {
             }
             self.vacate(place);
         }
-        if self.members.capacity() > 1024 && self.members.len() < self.members.capacity() / 4 {
-            self.members.shrink_to(self.members.len() * 2);
-            self.audiences.shrink_to(self.audiences.len() * 2);
-        }
+        shrink(&mut self.members);
+        shrink(&mut self.audiences);
     }
 
     /// Replaces the content of `receivers` with the subscribers of any of the `matching` matchers,
@@ -186,6 +186,16 @@ fn seat_mut(
         .get_mut(&place.matcher)?
         .get_mut(place.seat as usize)
 }
+
+/// Gives memory back once three quarters are unused: few subscribers may have asked for much.
+fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V, RandomState>) {
+    if table.capacity() > SHRINK_FROM && table.len() < table.capacity() / 4 {
+        table.shrink_to(table.len() * 2);
+    }
+}
+
+/// Tables smaller than this are not worth shrinking.
+const SHRINK_FROM: usize = 1024;
 
 #[cfg(test)]
 mod tests;

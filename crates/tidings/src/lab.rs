@@ -285,6 +285,7 @@ impl Lab {
             };
             self.routing.on_command(command);
         }
+        while self.routing.on_slack() {}
         for (shard, deliveries) in self.routing.take_outgoing() {
             let sent = self
                 .shared

@@ -22,6 +22,12 @@ use crate::shard::{Delivery, Inbox};
 pub(crate) const COMMANDS_MAX: usize = 4096;
 /// Commands handled before the shards are given what has gathered.
 const COMMANDS_PER_TURN: usize = 256;
+/// Matchers taken in before the shards are given what has gathered; a command more than that is
+/// handled whole.
+const JOINS_PER_TURN: usize = 256;
+/// Matchers forgotten at once: a pattern's memory takes microseconds to give back, and updates
+/// should not wait for those of a thousand subscribers that left together.
+const RELEASES_PER_TURN: usize = 64;
 
 /// What the router is asked to do.
 #[derive(Debug)]
@@ -120,6 +126,10 @@ pub(crate) struct Routing {
     outgoing: Vec<Vec<Delivery>>,
     metrics: Arc<Metrics>,
     matching: Vec<MatcherId>,
+    /// Matchers to be forgotten when there is time; never more than were taken in.
+    leaving: Vec<MatcherId>,
+    /// Matchers taken in during this turn.
+    joined: usize,
 }
 
 impl Routing {
@@ -132,17 +142,35 @@ impl Routing {
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
             metrics,
             matching: Vec::new(),
+            leaving: Vec::new(),
+            joined: 0,
         }
     }
 
     fn run(&mut self, mut commands: mpsc::Receiver<Command>, shards: &[Inbox]) {
-        while let Some(command) = commands.blocking_recv() {
-            let mut stop = self.on_command(command);
+        loop {
+            let first = if self.leaving.is_empty() {
+                commands.blocking_recv()
+            } else {
+                commands.try_recv().ok()
+            };
+            let Some(first) = first else {
+                if self.leaving.is_empty() {
+                    return;
+                }
+                self.on_slack();
+                continue;
+            };
+            self.joined = 0;
+            let mut stop = self.on_command(first);
             for _ in 1..COMMANDS_PER_TURN {
                 let Ok(command) = commands.try_recv() else {
                     break;
                 };
                 stop |= self.on_command(command);
+                if self.joined >= JOINS_PER_TURN {
+                    break;
+                }
             }
             for (shard, deliveries) in self.take_outgoing() {
                 // Waits for a shard whose inbox is full: its backlog is bounded, and publishers
@@ -151,6 +179,8 @@ impl Routing {
                     inbox.blocking_send(deliveries);
                 }
             }
+            // However much there is to do, what left goes too.
+            self.on_slack();
             if stop {
                 return;
             }
@@ -166,15 +196,29 @@ impl Routing {
                 ticket,
                 matchers,
             } => self.on_join(shard, ticket, &matchers),
-            Command::Release(ids) => {
-                for id in ids {
-                    self.index.release(id);
-                }
-                self.report();
-            }
+            Command::Release(ids) => self.leaving.extend(ids),
             Command::Stop => return true,
         }
         false
+    }
+
+    /// Forgets some of the matchers of subscribers that left. Returns whether there are more.
+    pub(crate) fn on_slack(&mut self) -> bool {
+        if self.leaving.is_empty() {
+            return false;
+        }
+        // A share of them too, so that they do not gather faster than they go.
+        let count = RELEASES_PER_TURN.max(self.leaving.len() / RELEASES_PER_TURN);
+        let rest = self.leaving.len().saturating_sub(count);
+        for id in self.leaving.drain(rest..) {
+            self.index.release(id);
+        }
+        self.report();
+        if self.leaving.is_empty() {
+            // A wave of leaving subscribers may have made it large.
+            self.leaving = Vec::new();
+        }
+        !self.leaving.is_empty()
     }
 
     fn on_committed(&mut self, group: Vec<Arc<Update>>) {
@@ -207,6 +251,7 @@ impl Routing {
             .iter()
             .map(|matcher| self.index.intern(matcher))
             .collect();
+        self.joined += matchers.len();
         self.report();
         if let Some(outgoing) = self.outgoing.get_mut(shard) {
             outgoing.push(Delivery::Joined {

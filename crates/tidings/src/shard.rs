@@ -28,7 +28,7 @@ use bytes::Bytes;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
-use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
+use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use self::accept::Door;
 use self::admission::{Admission, Permit};
 use self::engine::Engine;
-use self::patterns::Patterns;
+use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
 use crate::answers::Answers;
@@ -173,7 +173,7 @@ pub(crate) struct Shard {
     ingest: Ingest,
     engine: RefCell<Engine>,
     tokens: RefCell<TokenCache>,
-    patterns: RefCell<Patterns>,
+    patterns: Patterns,
     started: Instant,
     draining: watch::Sender<bool>,
 }
@@ -248,7 +248,7 @@ impl Shard {
             shared,
             engine: RefCell::new(engine),
             tokens: RefCell::new(tokens),
-            patterns: RefCell::default(),
+            patterns: Patterns::new(),
             started: Instant::now(),
             draining: watch::Sender::new(false),
         })
@@ -309,19 +309,9 @@ impl Shard {
         self.shared.tls.as_ref()
     }
 
-    /// Reads a matcher; one that many subscribers ask for is compiled once.
-    ///
-    /// # Errors
-    ///
-    /// The rule that `pattern` breaks.
-    pub(crate) fn compile(
-        &self,
-        kind: MatcherType,
-        pattern: &str,
-    ) -> Result<Matcher, MatcherError> {
-        self.patterns
-            .borrow_mut()
-            .compile(kind, pattern, self.hub())
+    /// Returns the way to the matchers of one request.
+    pub(crate) fn compiler(&self) -> Compiler<'_> {
+        self.patterns.compiler(self.hub())
     }
 
     /// Returns how long a peer may take nothing before it is closed.

@@ -95,7 +95,7 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
     let query = asked.uri.query().unwrap_or_default().as_bytes();
     let query = SubscribeQuery::decode(query, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
         .map_err(|error| problem::of_query(&error))?;
-    let matchers = matchers(shard, &query)?;
+    let matchers = matchers(shard, &query).await?;
     let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
     begin(shard, &asked, matchers, identity, cursor).await
 }
@@ -133,7 +133,8 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
 }
 
 /// Compiles what a subscriber asked for; each identical pair once.
-fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Problem> {
+async fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Problem> {
+    let mut compiler = shard.compiler();
     let mut matchers: Vec<Matcher> = Vec::with_capacity(query.matchers.len());
     for (name, pattern) in &query.matchers {
         let Some(kind) = MatcherType::from_name(name) else {
@@ -146,8 +147,9 @@ fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Pro
                 detail,
             ));
         };
-        let matcher = shard
+        let matcher = compiler
             .compile(kind, pattern)
+            .await
             .map_err(|error| problem::of_matcher(name, &error))?;
         if !matchers.contains(&matcher) {
             matchers.push(matcher);

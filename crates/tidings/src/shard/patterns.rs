@@ -1,43 +1,97 @@
 //! Compiled URL patterns that were asked for lately. Compiling one costs as much as forty
 //! deliveries, and a thousand browsers of one page ask for the same.
+//!
+//! A subscriber may ask for a hundred of them, and many may come at once: one request compiles at a
+//! time, and before each pattern the shard looks after its other work, so that nobody's delivery
+//! waits for more than one pattern.
+
+use std::cell::RefCell;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Patterns that one shard remembers; beyond it, it forgets all and starts anew.
 const PATTERNS_MAX: usize = 1024;
 
-/// A bounded memory of compiled patterns.
-#[derive(Debug, Default)]
+/// A bounded memory of compiled patterns, and the right to compile more.
+#[derive(Debug)]
 pub(crate) struct Patterns {
-    known: HashMap<String, Matcher, RandomState>,
+    known: RefCell<HashMap<String, Matcher, RandomState>>,
+    /// One permit.
+    turns: Semaphore,
+}
+
+/// One request's way to its matchers. Keeps its turn until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Compiler<'a> {
+    patterns: &'a Patterns,
+    hub: &'a HubUrl,
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Patterns {
-    /// Reads a matcher, from memory if it is known.
+    /// Remembers nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            known: RefCell::default(),
+            turns: Semaphore::new(1),
+        }
+    }
+
+    /// Returns a way to the matchers of one request to the hub.
+    pub(crate) fn compiler<'a>(&'a self, hub: &'a HubUrl) -> Compiler<'a> {
+        Compiler {
+            patterns: self,
+            hub,
+            turn: None,
+        }
+    }
+
+    fn known(&self, pattern: &str) -> Option<Matcher> {
+        self.known.borrow().get(pattern).cloned()
+    }
+
+    fn remember(&self, pattern: &str, matcher: &Matcher) {
+        let mut known = self.known.borrow_mut();
+        if known.len() >= PATTERNS_MAX {
+            known.clear();
+        }
+        known.insert(pattern.to_owned(), matcher.clone());
+    }
+}
+
+impl Compiler<'_> {
+    /// Reads a matcher, from memory if it is known; one that many subscribers ask for is compiled
+    /// once.
     ///
     /// # Errors
     ///
     /// The rule that `pattern` breaks.
-    pub(crate) fn compile(
+    pub(crate) async fn compile(
         &mut self,
         kind: MatcherType,
         pattern: &str,
-        hub: &HubUrl,
     ) -> Result<Matcher, MatcherError> {
         if kind == MatcherType::Exact {
-            return Matcher::parse(kind, pattern, hub);
+            return Matcher::parse(kind, pattern, self.hub);
         }
-        if let Some(known) = self.known.get(pattern) {
-            return Ok(known.clone());
+        if let Some(known) = self.patterns.known(pattern) {
+            return Ok(known);
         }
-        let matcher = Matcher::parse(kind, pattern, hub)?;
-        if self.known.len() >= PATTERNS_MAX {
-            self.known.clear();
+        if self.turn.is_none() {
+            // The semaphore is never closed.
+            self.turn = self.patterns.turns.acquire().await.ok();
         }
-        self.known.insert(pattern.to_owned(), matcher.clone());
+        tokio::task::yield_now().await;
+        // Another request may have asked for the same before us.
+        if let Some(known) = self.patterns.known(pattern) {
+            return Ok(known);
+        }
+        let matcher = Matcher::parse(kind, pattern, self.hub)?;
+        self.patterns.remember(pattern, &matcher);
         Ok(matcher)
     }
 }

@@ -1,9 +1,12 @@
 //! Which topics a matcher stands for: exact ones, URL patterns and `*`.
 
-use crate::harness::{HUB_PATH, Request, TestHub};
+use crate::harness::serving;
+use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub};
 
 /// Published last: what has not come by then does not come.
 const END: &str = "urn:test:end";
+/// Subscribers that come at once with a hundred patterns each.
+const CROWD: u32 = 30;
 
 #[test]
 fn both_types_exist_and_a_star_is_every_topic_for_each() {
@@ -24,6 +27,40 @@ fn both_types_exist_and_a_star_is_every_topic_for_each() {
     check(&hub, "match_exact=urn:a", &["urn:a"], &["urn:b"]);
     // `:a` alone would be a named group.
     check(&hub, "match_urlpattern=urn%5C:a", &["urn:a"], &["urn:b"]);
+}
+
+#[test]
+fn a_delivery_passes_subscribers_whose_patterns_are_still_being_compiled() {
+    let one_shard = "[subscribe]\nanonymous = true\n[server]\nshards = 1\n";
+    let hub = TestHub::serve(&serving::toml(one_shard));
+    let open = || Connection::open(hub.address);
+    let mut bystander =
+        EventStream::open(open(), &Request::get(&format!("{HUB_PATH}?match=urn:a")));
+    let mut publisher = open();
+    let form = [("topic", "urn:a"), ("data", "first of all")];
+    let publication = Request::post(HUB_PATH)
+        .bearer(&serving::token())
+        .form(&form);
+    // Three thousand patterns that nobody asked for before: about a second of compiling.
+    let mut crowd: Vec<Connection> = (0..CROWD)
+        .map(|number| {
+            let pattern = |place| format!("match_urlpattern=/:kind/x{number}-{place}/:id");
+            let query = (0..100).map(pattern).collect::<Vec<_>>().join("&");
+            let mut connection = open();
+            connection.send_request(&Request::get(&format!("{HUB_PATH}?{query}")));
+            connection
+        })
+        .collect();
+    assert_eq!(publisher.request(&publication).status, 200);
+    assert_eq!(bystander.event().data, "first of all");
+    let subscribers = hub.metric("tidings_subscribers");
+    assert!(
+        subscribers < f64::from(CROWD),
+        "{subscribers} were served before"
+    );
+    for connection in &mut crowd {
+        assert_eq!(connection.read_head().status, 200);
+    }
 }
 
 #[test]
