@@ -7,6 +7,7 @@
 
 mod hub;
 mod rows;
+mod runs;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -16,8 +17,9 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use hub::{Hub, Settings};
+use hub::Hub;
 use rows::{ROWS, Row, verdict};
+use runs::RUNS;
 
 /// How large the runs are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,94 +29,6 @@ pub enum Size {
     /// So small that nothing but completeness is tested, with a debug build. A few seconds.
     Small,
 }
-
-/// One run of `tidings bench`.
-struct Run {
-    name: &'static str,
-    settings: Settings,
-    full: &'static [&'static str],
-    small: &'static [&'static str],
-}
-
-const RUNS: &[Run] = &[
-    Run {
-        name: "lockstep",
-        settings: Settings::Usual,
-        full: &["sse", "--subscribers=2000", "--updates=300"],
-        small: &["sse", "--subscribers=20", "--updates=10"],
-    },
-    Run {
-        name: "burst_8",
-        settings: Settings::Usual,
-        full: &["sse", "--subscribers=2000", "--updates=2400", "--burst=8"],
-        small: &[
-            "sse",
-            "--subscribers=20",
-            "--topics=3",
-            "--updates=16",
-            "--burst=8",
-        ],
-    },
-    Run {
-        name: "burst_200",
-        settings: Settings::Usual,
-        full: &[
-            "sse",
-            "--subscribers=2000",
-            "--updates=10000",
-            "--burst=200",
-        ],
-        small: &["sse", "--subscribers=10", "--updates=40", "--burst=20"],
-    },
-    Run {
-        name: "paced",
-        settings: Settings::Usual,
-        full: &["sse", "--subscribers=2000", "--updates=300", "--rate=10"],
-        small: &[
-            "sse",
-            "--subscribers=10",
-            "--updates=10",
-            "--rate=20",
-            "--source-addresses=3",
-        ],
-    },
-    Run {
-        name: "idle",
-        settings: Settings::Usual,
-        full: &["idle", "--subscribers=10000", "--window=60"],
-        small: &["idle", "--subscribers=50", "--settle=1", "--window=2"],
-    },
-    Run {
-        name: "publish_64",
-        settings: Settings::Usual,
-        full: &["publish", "--publishers=64", "--updates=500000"],
-        small: &["publish", "--publishers=4", "--updates=100"],
-    },
-    Run {
-        name: "publish_1",
-        settings: Settings::Usual,
-        full: &["publish", "--publishers=1", "--updates=20000"],
-        small: &["publish", "--publishers=1", "--updates=20"],
-    },
-    Run {
-        name: "resume",
-        settings: Settings::SmallRing,
-        full: &[
-            "resume",
-            "--events=1000000",
-            "--missed=10000",
-            "--subscribers=1000",
-        ],
-        small: &[
-            "resume",
-            "--events=2000",
-            "--cursors=10",
-            "--missed=600",
-            "--slow-missed=1000",
-            "--subscribers=10",
-        ],
-    },
-];
 
 /// Runs everything. Returns what went wrong; missed targets are only printed.
 ///

@@ -35,6 +35,18 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    /// Adds all values of another one.
+    pub(crate) fn add(&mut self, other: &Self) {
+        if other.counts.len() > self.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
     /// Returns how many values there are.
     pub(crate) fn count(&self) -> u64 {
         self.count

@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     let connected = now_ns() - connecting;
     progress::pause("settling", options.settle);
     let after = server.resident_bytes()?;
-    let (cpu, begin, bytes) = (server.cpu_ns()?, now_ns(), received(&load));
+    let (cpu, begin, bytes) = (server.cpu_ns()?, now_ns(), load.received_bytes());
     let bar = progress::bar("idle", options.window.as_secs());
     while now_ns() - begin < crate::clock::nanos(options.window) {
         load.turn(Duration::from_secs(1))?;
@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     }
     bar.finish_and_clear();
     let (cpu, wall) = (as_f64(server.cpu_ns()? - cpu), as_f64(now_ns() - begin));
-    let keep_alives = as_f64(received(&load) - bytes) / as_f64(KEEP_ALIVE_BYTES as u64);
+    let keep_alives = as_f64(load.received_bytes() - bytes) / as_f64(KEEP_ALIVE_BYTES as u64);
 
     let mut report = Report::new(format!("idle: {subscribers} subscribers, a topic each"));
     let grown = as_f64(after.saturating_sub(before));
@@ -92,11 +92,4 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         "%",
     );
     Ok(report)
-}
-
-fn received(load: &Load) -> u64 {
-    load.subscribers()
-        .iter()
-        .map(|subscriber| subscriber.bytes())
-        .sum()
 }

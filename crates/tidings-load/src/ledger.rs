@@ -35,6 +35,8 @@ pub(crate) struct Flaws {
 
 #[derive(Debug, Default)]
 struct Order {
+    /// Connections that asked for the topic.
+    connections: u64,
     /// The numbers of updates, first to last.
     numbers: Vec<u32>,
     /// Where each number is in `numbers`.
@@ -72,11 +74,22 @@ impl Ledger {
     /// Adds a connection that asked for `topic`. Connections are counted from 0.
     pub(crate) fn add(&mut self, topic: u32) {
         self.connections.push(Progress { topic, next: 0 });
+        if let Some(order) = self.topics.get_mut(topic as usize) {
+            order.connections += 1;
+        }
     }
 
     /// Returns how many deliveries there were, without duplicates.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered
+    }
+
+    /// Returns how many deliveries there will be, given how many updates each topic had.
+    pub(crate) fn expected(&self, published: &[u32]) -> u64 {
+        let topics = self.topics.iter().zip(published);
+        topics
+            .map(|(order, updates)| order.connections * u64::from(*updates))
+            .sum()
     }
 
     /// Notes that `connection` received update `number` of `topic`.
@@ -112,32 +125,29 @@ impl Ledger {
         }
     }
 
+    /// Returns how often an update came before one that was published earlier, in all topics.
+    pub(crate) fn descents(&self) -> u64 {
+        self.topics.iter().map(Order::descents).sum()
+    }
+
     /// Returns what was wrong, given how many updates each topic had.
     pub(crate) fn flaws(&self, published: &[u32], publishing: Publishing) -> Flaws {
         let mut flaws = self.flaws;
-        let expected: u64 = (self.connections.iter())
-            .map(|seen| {
-                u64::from(
-                    published
-                        .get(seen.topic as usize)
-                        .copied()
-                        .unwrap_or_default(),
-                )
-            })
-            .sum();
-        flaws.lost = expected.saturating_sub(self.delivered);
+        flaws.lost = self.expected(published).saturating_sub(self.delivered);
         if publishing == Publishing::OneByOne {
-            let descents = |order: &Order| {
-                let steps = order.numbers.iter().zip(order.numbers.iter().skip(1));
-                steps.filter(|(one, next)| one > next).count() as u64
-            };
-            flaws.order_errors += self.topics.iter().map(descents).sum::<u64>();
+            flaws.order_errors += self.descents();
         }
         flaws
     }
 }
 
 impl Order {
+    /// Returns how often an update came before one with a lower number.
+    fn descents(&self) -> u64 {
+        let steps = self.numbers.iter().zip(self.numbers.iter().skip(1));
+        steps.filter(|(one, next)| one > next).count() as u64
+    }
+
     fn place_or_append(&mut self, number: u32) -> u32 {
         let index = number as usize;
         if index >= self.places.len() {

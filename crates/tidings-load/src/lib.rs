@@ -20,6 +20,7 @@ mod ledger;
 mod link;
 mod load;
 mod mark;
+mod multiplex;
 mod poller;
 mod process;
 mod progress;
@@ -28,7 +29,9 @@ mod scrape;
 mod subscriber;
 
 pub mod floor;
+pub mod http2;
 pub mod idle;
+pub mod matching;
 pub mod publish;
 pub mod report;
 pub mod resume;

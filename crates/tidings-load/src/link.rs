@@ -3,11 +3,12 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ClientConnection;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::target::Target;
 
@@ -19,6 +20,15 @@ const SEND_MAX: Duration = Duration::from_secs(20);
 pub(crate) struct Link {
     stream: TcpStream,
     tls: Option<Box<ClientConnection>>,
+}
+
+/// What is spoken over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by ALPN under TLS, else by prior knowledge (RFC 9113, 3.3).
+    Http2,
 }
 
 /// What a read brought.
@@ -40,9 +50,9 @@ impl Link {
     /// # Errors
     ///
     /// What the system says, or what TLS has against the hub's name.
-    pub(crate) fn open(target: &Target, number: usize) -> io::Result<Self> {
+    pub(crate) fn open(target: &Target, number: usize, protocol: Protocol) -> io::Result<Self> {
         let domain = Domain::for_address(target.address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(domain, Type::STREAM, Some(socket2::Protocol::TCP))?;
         if target.source_addresses > 1 {
             socket.bind(&source(target.source_addresses, number).into())?;
         }
@@ -52,7 +62,10 @@ impl Link {
         stream.set_nonblocking(true)?;
         let tls = match &target.tls {
             Some(tls) => {
-                let config = tls.config.clone();
+                let config = match protocol {
+                    Protocol::Http1 => Arc::clone(&tls.config),
+                    Protocol::Http2 => Arc::clone(&tls.http2),
+                };
                 let tls = ClientConnection::new(config, tls.name.clone());
                 Some(Box::new(tls.map_err(io::Error::other)?))
             }

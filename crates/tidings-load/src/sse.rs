@@ -1,12 +1,14 @@
 //! Broadcast to event streams: how fast, how late, at what price, and whether all of it arrives.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::BenchError;
 use crate::clock::{as_f64, as_ms, nanos, now_ns};
 use crate::floor::{Cost, Floor, interval};
+use crate::histogram::Histogram;
 use crate::ledger::{Flaws, Publishing};
-use crate::load::{Load, OPENING_MAX};
+use crate::load::{Load, OPENING_MAX, Span};
 use crate::mark::MARK_BYTES;
 use crate::process::{Process, allow_connections, own_thread_cpu_ns};
 use crate::progress;
@@ -16,11 +18,13 @@ use crate::target;
 /// Updates per topic before the count begins, published one by one.
 const WARM_UP_UPDATES: usize = 20;
 /// Share of one core from which the generator is taken to be the limit.
-const BUSY_MAX: f64 = 0.9;
+pub(crate) const BUSY_MAX: f64 = 0.9;
 /// How late the last update may be sent, as a share of the whole schedule.
 const SLIP_MAX: f64 = 0.1;
 /// Sweeps of the floor before the run, and again after it.
 const FLOOR_ROUNDS: u32 = 100;
+/// The same at the pace of the run.
+const PACED_FLOOR_ROUNDS: u32 = 100;
 /// Pause after connecting, before memory is read and the run begins.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -97,7 +101,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         Pace::PerSecond(rate) => Some(interval(rate / f64::from(options.burst))),
     };
     let rounds = if pace.is_some() {
-        options.updates.min(50)
+        options.updates.min(PACED_FLOOR_ROUNDS)
     } else {
         FLOOR_ROUNDS
     };
@@ -108,6 +112,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
             .transpose()
     };
     let floor_before = measure(&mut floor)?;
+    load.counts.spans = pace.map(|_| Vec::new());
     let measured = measure_run(&mut load, options, server)?;
     let floor_after = measure(&mut floor)?;
     measured.verdict(options)?;
@@ -124,6 +129,9 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         );
     }
     measured.report(&mut report, &load, bytes);
+    if let Some(spans) = &load.counts.spans {
+        report_spans(&mut report, spans);
+    }
     if let (Some(before), Some(after)) = (floor_before, floor_after) {
         report_floor(&mut report, &before, &after);
     }
@@ -189,28 +197,23 @@ fn warm_up(load: &mut Load, options: &Options) -> Result<usize, BenchError> {
             })?;
         }
     }
-    let want = expected(load, options);
+    let want = load.expected();
     load.wait("deliveries of the warm-up", want, |counts| {
         counts.ledger.delivered()
     })?;
-    let bytes: u64 = load
-        .subscribers()
-        .iter()
-        .map(|subscriber| subscriber.bytes())
-        .sum();
+    let bytes = load.received_bytes();
     load.counts.reset();
     Ok(usize::try_from(bytes / want.max(1)).unwrap_or(usize::MAX))
 }
 
-/// Returns how many deliveries the updates published so far make.
-fn expected(load: &Load, options: &Options) -> u64 {
-    let published = load.counts.published.iter().enumerate();
-    published
-        .map(|(topic, updates)| {
-            let first = options.subscribers.saturating_sub(topic);
-            u64::from(*updates) * first.div_ceil(options.topics) as u64
-        })
-        .sum()
+/// A run in which each burst waits for the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Lockstep {
+    /// The numbers of the topics that are published to.
+    pub(crate) topics: Range<usize>,
+    pub(crate) updates: u32,
+    pub(crate) burst: u32,
+    pub(crate) settle: Duration,
 }
 
 struct Measured {
@@ -234,12 +237,18 @@ fn measure_run(
     let begin = now_ns();
     let planned_ns = match options.pace {
         Pace::Lockstep => {
-            lockstep(load, options)?;
+            let run = Lockstep {
+                topics: 0..options.topics,
+                updates: options.updates,
+                burst: options.burst,
+                settle: options.settle,
+            };
+            lockstep(load, &run)?;
             None
         }
         Pace::PerSecond(rate) => Some(paced(load, options, rate)?),
     };
-    let want = expected(load, options);
+    let want = load.expected();
     load.wait_for_at_most(options.settle, want, |counts| counts.ledger.delivered())?;
     let own_cpu_ns = own_thread_cpu_ns() - own_before;
     let server_after = server.map(Process::cpu_ns).transpose()?;
@@ -263,18 +272,20 @@ fn measure_run(
     })
 }
 
-fn lockstep(load: &mut Load, options: &Options) -> Result<(), BenchError> {
-    let bar = progress::bar("updates", u64::from(options.updates));
+/// Publishes one burst when all subscribers have the one before, to the topics in turn.
+pub(crate) fn lockstep(load: &mut Load, run: &Lockstep) -> Result<(), BenchError> {
+    let bar = progress::bar("updates", u64::from(run.updates));
+    let mut topics = run.topics.clone().cycle();
     let mut next = 0;
-    while next < options.updates {
-        let burst = options.burst.min(options.updates - next);
+    while next < run.updates {
+        let burst = run.burst.min(run.updates - next);
         let due = now_ns();
-        for update in next..next + burst {
-            load.publish(update as usize % options.topics, due)?;
+        for topic in topics.by_ref().take(burst as usize) {
+            load.publish(topic, due)?;
         }
         next += burst;
-        let want = expected(load, options);
-        if !load.wait_for_at_most(options.settle, want, |counts| counts.ledger.delivered())? {
+        let want = load.expected();
+        if !load.wait_for_at_most(run.settle, want, |counts| counts.ledger.delivered())? {
             break;
         }
         // The acknowledgement usually comes before the deliveries, but nobody promises that.
@@ -381,9 +392,27 @@ impl Measured {
     }
 }
 
+/// Tells the way to the first subscriber from the way from the first to the last.
+fn report_spans(report: &mut Report, spans: &[Span]) {
+    let (mut first, mut spread) = (Histogram::new(), Histogram::new());
+    for span in spans.iter().filter(|span| span.due_ns > 0) {
+        first.record(span.first_ns.saturating_sub(span.due_ns));
+        spread.record(span.last_ns - span.first_ns);
+    }
+    for (name, times) in [("first_delivery", first), ("first_to_last", spread)] {
+        for (percentile, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let ms = as_ms(times.quantile(share));
+            report.add(format!("{name}_{percentile}"), ms, "ms");
+        }
+    }
+}
+
 fn report_floor(report: &mut Report, before: &Cost, after: &Cost) {
     let mean = (before.cpu_ns + after.cpu_ns) / 2e3;
-    let sweep = (before.sweep.quantile(0.5) + after.sweep.quantile(0.5)) / 2;
+    let mut sweeps = before.sweep.clone();
+    sweeps.add(&after.sweep);
+    let sweep = sweeps.quantile(0.5);
+    let slow_sweep = sweeps.quantile(0.99);
     report.add("floor_cpu_before", before.cpu_ns / 1e3, "µs");
     report.add("floor_cpu_after", after.cpu_ns / 1e3, "µs");
     report.add("floor_cpu_per_send", mean, "µs");
@@ -393,10 +422,12 @@ fn report_floor(report: &mut Report, before: &Cost, after: &Cost) {
         "/s",
     );
     report.add("floor_sweep_p50", as_ms(sweep), "ms");
+    report.add("floor_sweep_p99", as_ms(slow_sweep), "ms");
     if let Some(cpu) = report.value("cpu_per_delivery") {
         report.add("cpu_ratio_to_floor", cpu / mean, "");
     }
     if let Some(p99) = report.value("latency_p99") {
         report.add("p99_ratio_to_sweep", p99 / as_ms(sweep), "");
+        report.add("p99_ratio_to_slow_sweep", p99 / as_ms(slow_sweep), "");
     }
 }

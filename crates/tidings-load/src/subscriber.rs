@@ -13,6 +13,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     link: Link,
+    account: usize,
     phase: Phase,
     scanner: Scanner,
     bytes: u64,
@@ -35,15 +36,22 @@ pub(crate) enum Turn {
 }
 
 impl Subscriber {
-    /// Wraps a connection on which a subscription was just sent.
-    pub(crate) fn new(link: Link) -> Self {
+    /// Wraps a connection on which a subscription was just sent; `account` is its number in the
+    /// ledger.
+    pub(crate) fn new(link: Link, account: usize) -> Self {
         let phase = Phase::Head(Vec::new());
         Self {
             link,
+            account,
             phase,
             scanner: Scanner::default(),
             bytes: 0,
         }
+    }
+
+    /// Returns its number in the ledger.
+    pub(crate) fn account(&self) -> usize {
+        self.account
     }
 
     /// Returns the bytes of the stream so far, without the head.

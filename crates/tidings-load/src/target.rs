@@ -4,6 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{Request, Uri, uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -48,12 +50,15 @@ pub(crate) struct Target {
     path: String,
     publisher_fields: String,
     subscriber_fields: String,
+    subscriber_token: Option<String>,
 }
 
 /// What a TLS connection is made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
+    /// The same, asking for HTTP/2 (RFC 9113, 3.2).
+    pub(crate) http2: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
 }
 
@@ -90,8 +95,12 @@ impl Target {
             "https" => {
                 let name = ServerName::try_from(bare.to_owned());
                 let name = name.map_err(|_wrong| bad("no certificate can name its host"))?;
+                let config = tls(options.ca.as_deref())?;
+                let mut http2 = config.clone();
+                http2.alpn_protocols = vec![b"h2".to_vec()];
                 Some(Tls {
-                    config: tls(options.ca.as_deref())?,
+                    config: Arc::new(config),
+                    http2: Arc::new(http2),
                     name,
                 })
             }
@@ -105,11 +114,12 @@ impl Target {
             path: url.path().to_owned(),
             publisher_fields: authorization(options.publisher_token.as_deref()),
             subscriber_fields: authorization(options.subscriber_token.as_deref()),
+            subscriber_token: options.subscriber_token.clone(),
         })
     }
 
-    /// Returns the request that subscribes to `topic`.
-    pub(crate) fn subscription(&self, topic: &str, after: Option<&str>) -> Vec<u8> {
+    /// Returns the request that subscribes to what `query` asks for.
+    pub(crate) fn subscription(&self, query: &str, after: Option<&str>) -> Vec<u8> {
         let Self {
             host,
             path,
@@ -119,12 +129,33 @@ impl Target {
         let cursor = after
             .map(|id| format!("Last-Event-ID: {id}\r\n"))
             .unwrap_or_default();
-        let topic = escaped(topic);
         format!(
-            "GET {path}?match={topic} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
+            "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
              {subscriber_fields}{cursor}\r\n"
         )
         .into_bytes()
+    }
+
+    /// Returns the HTTP/2 request that subscribes to what `query` asks for.
+    ///
+    /// # Errors
+    ///
+    /// The subscribers' token cannot stand in a header field.
+    pub(crate) fn http2_subscription(&self, query: &str) -> Result<Request<()>, http::Error> {
+        let scheme = match self.tls {
+            Some(_) => uri::Scheme::HTTPS,
+            None => uri::Scheme::HTTP,
+        };
+        let uri = Uri::builder()
+            .scheme(scheme)
+            .authority(self.host.as_str())
+            .path_and_query(format!("{}?{query}", self.path))
+            .build()?;
+        let mut request = Request::get(uri).header(ACCEPT, "text/event-stream");
+        if let Some(token) = &self.subscriber_token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request.body(())
     }
 
     /// Returns the request that publishes `body`, a form.
@@ -146,6 +177,11 @@ impl Target {
     }
 }
 
+/// Returns the query that asks for one topic.
+pub(crate) fn exact(topic: &str) -> String {
+    format!("match={}", escaped(topic))
+}
+
 /// Escapes a value of a form or a query.
 pub(crate) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
@@ -157,7 +193,7 @@ fn authorization(token: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, BenchError> {
+fn tls(ca: Option<&Path>) -> Result<ClientConfig, BenchError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
@@ -180,5 +216,5 @@ fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, BenchError> {
         .with_no_client_auth();
     // Every connection pays for a whole handshake, as those of many browsers do.
     config.resumption = rustls::client::Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok(config)
 }

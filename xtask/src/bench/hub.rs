@@ -16,6 +16,12 @@ const ISSUER: &str = "https://bench.example";
 /// Signs tokens for a hub that only this machine reaches, for the minutes of one run.
 const KEY: &str = "only for benchmarks, only for benchmarks, only for benchmarks";
 
+/// Names 127.0.0.1, signed by itself, valid for a hundred years, made by
+/// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`: making
+/// one for each run would bring a cryptographic library into every `cargo xtask`.
+const CERTIFICATE: &str = include_str!("localhost.pem");
+const TLS_KEY: &str = include_str!("localhost.key.pem");
+
 /// How a hub is configured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
@@ -23,6 +29,8 @@ pub enum Settings {
     Usual,
     /// With next to no recent updates in memory, so that replays come from the store.
     SmallRing,
+    /// Behind TLS, with a certificate that only benchmarks use.
+    Tls,
 }
 
 /// A running hub. Killed, and its folder removed, when dropped.
@@ -33,6 +41,8 @@ pub struct Hub {
     url: String,
     metrics: String,
     token: String,
+    /// The certificate that peers are to trust.
+    certificate: Option<PathBuf>,
 }
 
 impl Hub {
@@ -45,7 +55,11 @@ impl Hub {
         let folder = std::env::temp_dir().join(format!("tidings-bench-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let (address, admin) = (free_address()?, free_address()?);
-        let url = format!("http://{address}/.well-known/mercure");
+        let (scheme, certificate) = match settings {
+            Settings::Usual | Settings::SmallRing => ("http", None),
+            Settings::Tls => ("https", Some(write_certificate(&folder)?)),
+        };
+        let url = format!("{scheme}://{address}/.well-known/mercure");
         let file = folder.join("tidings.toml");
         fs::write(
             &file,
@@ -69,6 +83,7 @@ impl Hub {
             url,
             metrics,
             token,
+            certificate,
         };
         hub.wait_until_ready(admin)?;
         Ok(hub)
@@ -87,9 +102,12 @@ impl Hub {
         command.args(["--pid", &self.child.id().to_string()]);
         if arguments
             .first()
-            .is_some_and(|run| ["publish", "resume"].contains(run))
+            .is_some_and(|run| ["publish", "resume", "match"].contains(run))
         {
             command.args(["--metrics", &self.metrics]);
+        }
+        if let Some(certificate) = &self.certificate {
+            command.arg("--ca").arg(certificate);
         }
         let output = command.output().context("cannot run tidings bench")?;
         let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -139,6 +157,15 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("there is no free port")
 }
 
+/// Writes the certificate for this machine and its key.
+fn write_certificate(folder: &Path) -> anyhow::Result<PathBuf> {
+    let path = folder.join("certificate.pem");
+    let written =
+        fs::write(&path, CERTIFICATE).and_then(|()| fs::write(folder.join("key.pem"), TLS_KEY));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
 fn token(binary: &Path, url: &str) -> anyhow::Result<String> {
     let output = Command::new(binary)
         .args([
@@ -170,17 +197,23 @@ fn configuration(
     settings: Settings,
 ) -> String {
     let data = folder.join("data");
-    let history = match settings {
-        Settings::Usual => "",
-        Settings::SmallRing => "[history]\nring_bytes = 65536\n",
+    let (listen, more) = match settings {
+        Settings::Usual => ("", String::new()),
+        Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
+        Settings::Tls => {
+            let file = |name| folder.join(name).display().to_string();
+            let (certificate, key) = (file("certificate.pem"), file("key.pem"));
+            let tls = format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+            ("tls = true\n", tls)
+        }
     };
     format!(
-        "[[listen]]\naddress = \"{address}\"\n[admin]\naddress = \"{admin}\"\n\
+        "[[listen]]\naddress = \"{address}\"\n{listen}[admin]\naddress = \"{admin}\"\n\
          [hub]\npublic_url = \"{url}\"\n[data]\ndir = \"{}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n\
          [subscribe]\nanonymous = true\n\
          [limits]\nconnections_per_address_max = 100000\naccepts_per_second = 100000\n\
-         [log]\nlevel = \"warn\"\n{history}",
+         [log]\nlevel = \"warn\"\n{more}",
         data.display(),
     )
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidings_load::report::Report;
-use tidings_load::{floor, idle, publish, resume, sse, target};
+use tidings_load::{floor, http2, idle, matching, publish, resume, sse, target};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
@@ -21,9 +21,11 @@ use crate::config::check::without_line_break;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Sse(Sse),
+    Http2(Http2),
     Publish(Publish),
     Idle(Idle),
     Resume(Resume),
+    Match(Match),
     Floor(Floor),
 }
 
@@ -75,6 +77,45 @@ pub struct Sse {
     /// Do not measure the bare send() loop
     #[arg(long)]
     no_floor: bool,
+}
+
+/// Publish to subscribers over HTTP/2 and over HTTP/1.1 in turn, and compare
+#[derive(Debug, clap::Args)]
+pub struct Http2 {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// HTTP/2 connections
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    connections: usize,
+
+    /// Event streams on each; beside them, as many HTTP/1.1 connections as streams in all
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    streams: usize,
+
+    /// Updates published at the same time, a series of runs for each number
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        default_value = "1,8,200"
+    )]
+    bursts: Vec<u32>,
+
+    /// Bursts of each size that either side gets
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    repeats: u32,
+
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+
+    /// Seconds to wait for missing updates after nothing more arrived
+    #[arg(long, value_name = "SECS", default_value_t = 10)]
+    settle: u64,
 }
 
 /// Publish and wait for acknowledgements
@@ -163,6 +204,62 @@ pub struct Resume {
     data_bytes: usize,
 
     /// Where the hub shows its metrics, for the pages read
+    #[arg(long, value_name = "URL")]
+    metrics: Option<String>,
+}
+
+/// Let many distinct subscriptions come and go, and measure what they cost publishers, a bystander
+/// and the memory
+#[derive(Debug, clap::Args)]
+pub struct Match {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    output: Output,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    connections: usize,
+
+    /// Distinct matchers of each
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    matchers: usize,
+
+    /// Ask by URL patterns instead of exact topics
+    #[arg(long)]
+    urlpattern: bool,
+
+    /// Text of the matchers; # stands for a number [default: https://bench.example/books/#, with
+    /// --urlpattern https://bench.example/books#/:id]
+    #[arg(long, value_name = "TEXT")]
+    shape: Option<String>,
+
+    /// Subscriptions that are sent before their answers are read
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    opening: usize,
+
+    /// Updates of each series, every one to a new topic
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    updates: usize,
+
+    /// Milliseconds for which the bystander is watched while nobody joins, and after all left
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    quiet: u64,
+
+    /// Times that all join and leave
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    waves: usize,
+
+    /// Updates per second that a bystander receives while others join and leave
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    rate: f64,
+
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+
+    /// Where the hub shows its metrics, which tell when all have left
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
 }
@@ -257,9 +354,11 @@ impl std::fmt::Debug for Target {
 pub fn run(command: &Command) -> anyhow::Result<()> {
     let (report, output) = match command {
         Command::Sse(arguments) => (sse::run(&arguments.options()?)?, &arguments.output),
+        Command::Http2(arguments) => (http2::run(&arguments.options()?)?, &arguments.output),
         Command::Publish(arguments) => (publish::run(&arguments.options()?)?, &arguments.output),
         Command::Idle(arguments) => (idle::run(&arguments.options()?)?, &arguments.output),
         Command::Resume(arguments) => (resume::run(&arguments.options()?)?, &arguments.output),
+        Command::Match(arguments) => (matching::run(&arguments.options()?)?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };
     let text = match output.json {
@@ -310,6 +409,20 @@ impl Sse {
     }
 }
 
+impl Http2 {
+    fn options(&self) -> anyhow::Result<http2::Options> {
+        Ok(http2::Options {
+            target: self.target.options()?,
+            connections: self.connections,
+            streams: self.streams,
+            bursts: self.bursts.clone(),
+            repeats: self.repeats,
+            data_bytes: self.data_bytes,
+            settle: Duration::from_secs(self.settle),
+        })
+    }
+}
+
 impl Publish {
     fn options(&self) -> anyhow::Result<publish::Options> {
         Ok(publish::Options {
@@ -343,6 +456,32 @@ impl Resume {
             subscribers: self.subscribers,
             missed: self.missed,
             slow_missed: self.slow_missed,
+            data_bytes: self.data_bytes,
+            metrics: self.metrics.clone(),
+        })
+    }
+}
+
+impl Match {
+    fn options(&self) -> anyhow::Result<matching::Options> {
+        let (kind, shape) = match self.urlpattern {
+            false => (matching::Kind::Exact, "https://bench.example/books/#"),
+            true => (
+                matching::Kind::UrlPattern,
+                "https://bench.example/books#/:id",
+            ),
+        };
+        Ok(matching::Options {
+            target: self.target.options()?,
+            connections: self.connections,
+            matchers: self.matchers,
+            kind,
+            shape: self.shape.clone().unwrap_or_else(|| shape.to_owned()),
+            opening_max: self.opening,
+            updates: self.updates,
+            waves: self.waves,
+            quiet: Duration::from_millis(self.quiet),
+            rate: self.rate,
             data_bytes: self.data_bytes,
             metrics: self.metrics.clone(),
         })

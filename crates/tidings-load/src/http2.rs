@@ -1,0 +1,263 @@
+//! Broadcast over HTTP/2 and over HTTP/1.1 in turn: the same updates to as many subscribers of one
+//! hub, first over connections of one kind, then of the other, several times, so that the price of
+//! one can be said as a multiple of the price of the other.
+
+use std::time::Duration;
+
+use crate::BenchError;
+use crate::clock::{as_f64, as_ms, now_ns};
+use crate::histogram::Histogram;
+use crate::ledger::Publishing;
+use crate::load::{Load, OPENING_MAX};
+use crate::mark::MARK_BYTES;
+use crate::process::{Process, allow_connections, own_thread_cpu_ns};
+use crate::progress;
+use crate::report::Report;
+use crate::sse::{BUSY_MAX, Lockstep, lockstep};
+use crate::target;
+
+/// Updates per topic before the count begins, published one by one.
+const WARM_UP_UPDATES: u32 = 20;
+/// Times that each side has its turn.
+const ROUNDS: u32 = 4;
+/// The numbers of the topics, and with them of the sides.
+const HTTP1: usize = 0;
+const HTTP2: usize = 1;
+const SIDES: [(usize, &str); 2] = [(HTTP1, "http1"), (HTTP2, "http2")];
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The hub. If its URL is `https`, both sides speak TLS.
+    pub target: target::Options,
+    /// HTTP/2 connections.
+    pub connections: usize,
+    /// Event streams on each of them. There are as many HTTP/1.1 connections as streams in all.
+    pub streams: usize,
+    /// Updates published at the same time, a series of runs for each.
+    pub bursts: Vec<u32>,
+    /// Bursts that each side gets, of each kind.
+    pub repeats: u32,
+    /// Bytes of an update's data.
+    pub data_bytes: usize,
+    /// How long to wait for what is missing after nothing more arrived.
+    pub settle: Duration,
+}
+
+/// Runs and reports.
+///
+/// # Errors
+///
+/// Also when the generator was the limit: [`BenchError::Saturated`], [`BenchError::OpenFiles`].
+pub fn run(options: &Options) -> Result<Report, BenchError> {
+    let mut options = options.clone();
+    // One at a time comes first: only then is the order known beforehand.
+    options.bursts.sort_unstable();
+    let Options {
+        connections,
+        streams,
+        ref bursts,
+        ..
+    } = options;
+    let subscribers = connections.saturating_mul(streams);
+    let publishers = bursts.last().copied().unwrap_or_default() as usize;
+    check(&options, subscribers)?;
+    allow_connections(connections + subscribers + publishers)?;
+    let server = options.target.pid.map(Process::new);
+    let mut load = Load::new(&options.target, SIDES.len(), options.data_bytes)?;
+    let scheme = if load.is_tls() { "TLS" } else { "plain" };
+    let mut report = Report::new(format!(
+        "http2: {connections} HTTP/2 connections with {streams} streams each, {subscribers} \
+         HTTP/1.1 connections, {scheme}"
+    ));
+    open(&mut load, &options, server, &mut report)?;
+    load.open_publishers(publishers)?;
+    for (topic, _) in SIDES {
+        one_by_one(&mut load, topic, WARM_UP_UPDATES, options.settle)?;
+    }
+    let mut descents = 0;
+    for burst in bursts {
+        let sides = measure(&mut load, &options, *burst, server)?;
+        if *burst == 1 {
+            descents = load.counts.ledger.descents();
+        }
+        tell(&mut report, *burst, &sides)?;
+    }
+    let flaws = load
+        .counts
+        .ledger
+        .flaws(&load.counts.published, Publishing::AtOnce);
+    report.add("deliveries", as_f64(load.counts.ledger.delivered()), "");
+    report.add("lost", as_f64(flaws.lost), "");
+    report.add("duplicates", as_f64(flaws.duplicates), "");
+    report.add("order_errors", as_f64(flaws.order_errors + descents), "");
+    report.add("misrouted", as_f64(flaws.misrouted), "");
+    Ok(report)
+}
+
+fn check(options: &Options, subscribers: usize) -> Result<(), BenchError> {
+    let wrong = |option, reason| Err(BenchError::Option { option, reason });
+    if subscribers == 0 || options.repeats == 0 {
+        return wrong(
+            "--connections, --streams, --repeats",
+            "none of them may be 0",
+        );
+    }
+    if options.bursts.is_empty() || options.bursts.contains(&0) {
+        return wrong("--bursts", "there must be one, and none may be 0");
+    }
+    if options.data_bytes < MARK_BYTES {
+        return wrong("--data-bytes", "fewer than 37 do not hold what is checked");
+    }
+    Ok(())
+}
+
+/// Opens both sides and reports what their connections cost in memory.
+fn open(
+    load: &mut Load,
+    options: &Options,
+    server: Option<Process>,
+    report: &mut Report,
+) -> Result<(), BenchError> {
+    let subscribers = options.connections * options.streams;
+    let resident = || server.map(Process::resident_bytes).transpose();
+    let before = resident()?;
+    for _ in 0..subscribers {
+        load.open_subscriber(HTTP1, None)?;
+        let enough = load.subscribers().saturating_sub(OPENING_MAX);
+        wait_opened(load, enough)?;
+    }
+    wait_opened(load, subscribers)?;
+    let between = resident()?;
+    let bar = progress::bar("connecting", options.connections as u64);
+    for _ in 0..options.connections {
+        load.open_multiplex(HTTP2, options.streams)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    wait_opened(load, 2 * subscribers)?;
+    let after = resident()?;
+    if let (Some(before), Some(between), Some(after)) = (before, between, after) {
+        let each = |grown: u64| as_f64(grown) / as_f64(subscribers as u64);
+        for (name, grown) in [
+            ("http1", between.saturating_sub(before)),
+            ("http2", after.saturating_sub(between)),
+        ] {
+            report.add(format!("{name}_memory_per_stream"), each(grown), "bytes");
+        }
+    }
+    Ok(())
+}
+
+fn wait_opened(load: &mut Load, opened: usize) -> Result<(), BenchError> {
+    load.wait("answers to subscriptions", opened as u64, |counts| {
+        counts.opened
+    })
+}
+
+fn one_by_one(
+    load: &mut Load,
+    topic: usize,
+    updates: u32,
+    settle: Duration,
+) -> Result<(), BenchError> {
+    let run = Lockstep {
+        topics: topic..topic + 1,
+        updates,
+        burst: 1,
+        settle,
+    };
+    lockstep(load, &run)
+}
+
+/// What one side needed for its runs of one burst.
+#[derive(Debug, Default)]
+struct Side {
+    wall_ns: u64,
+    own_cpu_ns: u64,
+    server_cpu_ns: Option<u64>,
+    deliveries: u64,
+    latency: Histogram,
+}
+
+/// Lets both sides take turns.
+fn measure(
+    load: &mut Load,
+    options: &Options,
+    burst: u32,
+    server: Option<Process>,
+) -> Result<[Side; 2], BenchError> {
+    let mut sides = <[Side; 2]>::default();
+    for round in 0..ROUNDS {
+        // What is left over when the bursts do not divide goes to the first rounds.
+        let repeats = (options.repeats + ROUNDS - 1 - round) / ROUNDS;
+        for ((topic, _), side) in SIDES.into_iter().zip(&mut sides) {
+            let run = Lockstep {
+                topics: topic..topic + 1,
+                updates: repeats * burst,
+                burst,
+                settle: options.settle,
+            };
+            load.counts.reset();
+            let delivered = load.counts.ledger.delivered();
+            let cpu = server.map(Process::cpu_ns).transpose()?;
+            let (own, begin) = (own_thread_cpu_ns(), now_ns());
+            lockstep(load, &run)?;
+            side.wall_ns += now_ns() - begin;
+            side.own_cpu_ns += own_thread_cpu_ns() - own;
+            let after = server.map(Process::cpu_ns).transpose()?;
+            side.deliveries += load.counts.ledger.delivered() - delivered;
+            side.latency.add(&load.counts.latency);
+            let spent = after.zip(cpu).map(|(after, before)| after - before);
+            side.server_cpu_ns = spent.map(|spent| spent + side.server_cpu_ns.unwrap_or_default());
+        }
+    }
+    Ok(sides)
+}
+
+impl Side {
+    /// Says whether the figures are about the hub. Both take turns, so the generator is the limit
+    /// only if it worked nearly all the time and more than the hub.
+    fn verdict(&self) -> Result<(), BenchError> {
+        let busy = as_f64(self.own_cpu_ns) / as_f64(self.wall_ns.max(1));
+        let limit = (self.server_cpu_ns).is_none_or(|server| server < self.own_cpu_ns);
+        if busy > BUSY_MAX && limit {
+            return Err(BenchError::Saturated {
+                busy_percent: 100.0 * busy,
+            });
+        }
+        Ok(())
+    }
+
+    fn cpu_per_delivery(&self) -> Option<f64> {
+        let spent = as_f64(self.server_cpu_ns?);
+        Some(spent / as_f64(self.deliveries.max(1)))
+    }
+}
+
+fn tell(report: &mut Report, burst: u32, sides: &[Side; 2]) -> Result<(), BenchError> {
+    for ((_, name), side) in SIDES.iter().zip(sides) {
+        side.verdict()?;
+        let figure = |what: &str| format!("burst_{burst}_{name}_{what}");
+        let wall = as_f64(side.wall_ns.max(1));
+        report.add(
+            figure("deliveries_per_second"),
+            as_f64(side.deliveries) * 1e9 / wall,
+            "/s",
+        );
+        if let Some(cpu) = side.cpu_per_delivery() {
+            report.add(figure("cpu_per_delivery"), cpu / 1e3, "µs");
+        }
+        for (percentile, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let ms = as_ms(side.latency.quantile(share));
+            report.add(figure(&format!("latency_{percentile}")), ms, "ms");
+        }
+        let busy = 100.0 * as_f64(side.own_cpu_ns) / wall;
+        report.add(figure("generator_busy"), busy, "%");
+    }
+    let [http1, http2] = sides;
+    if let (Some(one), Some(two)) = (http1.cpu_per_delivery(), http2.cpu_per_delivery()) {
+        report.add(format!("burst_{burst}_cpu_ratio_to_http1"), two / one, "");
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The runs of `tidings bench` that `cargo xtask bench` makes, each with a hub of its own.
+
+use super::hub::Settings;
+
+/// One run of `tidings bench`.
+pub struct Run {
+    /// Its name in the rows of the table.
+    pub name: &'static str,
+    /// How its hub is configured.
+    pub settings: Settings,
+    /// Its arguments in full size.
+    pub full: &'static [&'static str],
+    /// The same in small.
+    pub small: &'static [&'static str],
+}
+
+/// All runs, in the order in which they are made.
+pub const RUNS: &[Run] = &[
+    Run {
+        name: "lockstep",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=300"],
+        small: &["sse", "--subscribers=20", "--updates=10"],
+    },
+    Run {
+        name: "burst_8",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=2400", "--burst=8"],
+        small: &[
+            "sse",
+            "--subscribers=20",
+            "--topics=3",
+            "--updates=16",
+            "--burst=8",
+        ],
+    },
+    Run {
+        name: "burst_200",
+        settings: Settings::Usual,
+        full: &[
+            "sse",
+            "--subscribers=2000",
+            "--updates=10000",
+            "--burst=200",
+        ],
+        small: &["sse", "--subscribers=10", "--updates=40", "--burst=20"],
+    },
+    Run {
+        name: "paced",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=2000", "--updates=300", "--rate=10"],
+        small: &[
+            "sse",
+            "--subscribers=10",
+            "--updates=10",
+            "--rate=20",
+            "--source-addresses=3",
+        ],
+    },
+    Run {
+        name: "idle",
+        settings: Settings::Usual,
+        full: &["idle", "--subscribers=10000", "--window=60"],
+        small: &["idle", "--subscribers=50", "--settle=1", "--window=2"],
+    },
+    Run {
+        name: "publish_64",
+        settings: Settings::Usual,
+        full: &["publish", "--publishers=64", "--updates=500000"],
+        small: &["publish", "--publishers=4", "--updates=100"],
+    },
+    Run {
+        name: "publish_1",
+        settings: Settings::Usual,
+        full: &["publish", "--publishers=1", "--updates=20000"],
+        small: &["publish", "--publishers=1", "--updates=20"],
+    },
+    Run {
+        name: "resume",
+        settings: Settings::SmallRing,
+        full: &[
+            "resume",
+            "--events=1000000",
+            "--missed=10000",
+            "--subscribers=1000",
+        ],
+        small: &[
+            "resume",
+            "--events=2000",
+            "--cursors=10",
+            "--missed=600",
+            "--slow-missed=1000",
+            "--subscribers=10",
+        ],
+    },
+    Run {
+        name: "idle_tls",
+        settings: Settings::Tls,
+        full: &["idle", "--subscribers=10000", "--window=5"],
+        small: &["idle", "--subscribers=20", "--settle=1", "--window=1"],
+    },
+    Run {
+        name: "http2",
+        settings: Settings::Usual,
+        full: HTTP2_MANY,
+        small: HTTP2_SMALL,
+    },
+    Run {
+        name: "http2_one",
+        settings: Settings::Usual,
+        full: HTTP2_ONE,
+        small: HTTP2_ONE_SMALL,
+    },
+    Run {
+        name: "http2_tls",
+        settings: Settings::Tls,
+        full: HTTP2_MANY,
+        small: HTTP2_SMALL,
+    },
+    Run {
+        name: "http2_tls_one",
+        settings: Settings::Tls,
+        full: HTTP2_ONE,
+        small: HTTP2_ONE_SMALL,
+    },
+    Run {
+        name: "match_exact",
+        settings: Settings::Usual,
+        full: &["match", "--connections=1000", "--matchers=100"],
+        small: &[
+            "match",
+            "--connections=4",
+            "--matchers=50",
+            "--updates=20",
+            "--quiet=200",
+            "--waves=2",
+        ],
+    },
+    Run {
+        name: "match_urlpattern",
+        settings: Settings::Usual,
+        full: &[
+            "match",
+            "--urlpattern",
+            "--connections=200",
+            "--matchers=100",
+        ],
+        small: &[
+            "match",
+            "--urlpattern",
+            "--connections=4",
+            "--matchers=20",
+            "--updates=20",
+            "--quiet=200",
+            "--waves=2",
+        ],
+    },
+    Run {
+        name: "match_urlpattern_free",
+        settings: Settings::Usual,
+        full: &[
+            "match",
+            "--urlpattern",
+            "--shape=https://bench.example/:kind/x#/:id",
+            "--connections=200",
+            "--matchers=100",
+        ],
+        small: &[
+            "match",
+            "--urlpattern",
+            "--shape=https://bench.example/:kind/x#/:id",
+            "--connections=2",
+            "--matchers=20",
+            "--updates=10",
+            "--quiet=200",
+            "--waves=2",
+        ],
+    },
+];
+
+const HTTP2_MANY: &[&str] = &["http2", "--connections=1000", "--repeats=60"];
+const HTTP2_ONE: &[&str] = &["http2", "--connections=1", "--streams=100", "--repeats=400"];
+const HTTP2_SMALL: &[&str] = &[
+    "http2",
+    "--connections=5",
+    "--repeats=2",
+    "--bursts=1,8,200",
+];
+const HTTP2_ONE_SMALL: &[&str] = &[
+    "http2",
+    "--connections=1",
+    "--streams=5",
+    "--repeats=2",
+    "--bursts=1,8,200",
+];
