@@ -262,7 +262,10 @@ struct BodyState {
     /// Whether hyper dropped the body: the stream was reset or the connection ended.
     gone: bool,
     body: Option<Waker>,
-    session: Option<Waker>,
+    /// The session, waiting for its chunk to be taken.
+    writing: Option<Waker>,
+    /// The session, waiting for the end of the body: not to be woken by every delivery.
+    watching: Option<Waker>,
 }
 
 impl BodySink {
@@ -299,7 +302,7 @@ impl BodySink {
         if state.chunk.is_none() {
             return Poll::Ready(Ok(()));
         }
-        state.session = Some(cx.waker().clone());
+        state.writing = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -308,7 +311,7 @@ impl BodySink {
         if state.gone {
             return Poll::Ready(Ok(()));
         }
-        state.session = Some(cx.waker().clone());
+        state.watching = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -348,7 +351,7 @@ impl http_body::Body for StreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut state = self.0.0.borrow_mut();
         if let Some(chunk) = state.chunk.take() {
-            wake(&mut state.session);
+            wake(&mut state.writing);
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         if state.ended {
@@ -363,6 +366,7 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         let mut state = self.0.0.borrow_mut();
         state.gone = true;
-        wake(&mut state.session);
+        wake(&mut state.writing);
+        wake(&mut state.watching);
     }
 }
