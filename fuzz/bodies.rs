@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 
 use tidings::lab;
-use tidings_core::{EventId, HubUrl, IdSeal, Matcher, MatcherType, Position, Subject, Topic};
+use tidings_core::{
+    EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Subject, Topic,
+};
 use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::form::{self, append_pair, pairs};
 use tidings_wire::frame::Frame;
@@ -136,7 +138,11 @@ pub fn matcher(input: &[u8]) {
         return;
     };
     let subject = Subject::new(&topic, &hub);
-    for kind in [MatcherType::Exact, MatcherType::UrlPattern] {
+    for kind in [
+        MatcherType::Exact,
+        MatcherType::UrlPattern,
+        MatcherType::UriTemplate,
+    ] {
         let Ok(matcher) = Matcher::parse(kind, &pattern, &hub) else {
             continue;
         };
@@ -147,7 +153,19 @@ pub fn matcher(input: &[u8]) {
             assert!(matches);
         } else if kind == MatcherType::Exact {
             assert_eq!(matches, pattern == topic.as_str());
+        } else if kind == MatcherType::UriTemplate && pattern == topic.as_str() {
+            assert!(matches);
         }
+        if let Some(by_text) = matcher.matches_text(topic.as_str()) {
+            assert_eq!(matches, by_text);
+        }
+        let mut index = MatcherIndex::new();
+        let id = index.intern(&matcher);
+        let mut found = Vec::new();
+        index.matching(std::slice::from_ref(&subject), &mut found);
+        assert_eq!(found.contains(&id), matches);
+        index.release(id);
+        assert!(index.is_empty());
         assert!(Matcher::parse(kind, matcher.pattern(), &hub).is_ok_and(|again| again == matcher));
     }
 }

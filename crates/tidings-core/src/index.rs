@@ -4,14 +4,18 @@
 //! topic ── exact text ──────────────▶ one lookup
 //!       ── "*" ─────────────────────▶ a list
 //!       ── URL ─ origin + path ─────▶ buckets ─ segment ─▶ groups ─▶ each pattern's own test
+//!       ── text ─ beginning ────────▶ shelves ─ segment ─▶ groups ─▶ each template's own test
 //! ```
 //!
-//! Exact matchers are found by hash. URL patterns are narrowed down first (`index/buckets.rs`,
-//! `index/group.rs`), and then every candidate is tested, so what the narrowing does can never
-//! change a result. Who holds which matcher is not known here; see [`hub`](crate::hub).
+//! Exact matchers are found by hash, and topic selectors of Mercure 0.x that are the topic too. URL
+//! patterns and URI templates are narrowed down first (`index/buckets.rs`, `index/templates.rs`,
+//! `index/shelf.rs`, `index/group.rs`), and then every candidate is tested, so what the narrowing
+//! does can never change a result. Who holds which matcher is not known here; see [`hub`](crate::hub).
 
 mod buckets;
 mod group;
+mod shelf;
+mod templates;
 
 use std::hash::BuildHasher;
 
@@ -20,6 +24,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::index::buckets::{Buckets, Home};
+use crate::index::templates::Templates;
 use crate::matcher::{Matcher, MatcherType, Test};
 use crate::subject::Subject;
 
@@ -54,6 +59,9 @@ pub struct MatcherIndex {
     by_text: HashTable<Row>,
     wildcards: Vec<MatcherId>,
     buckets: Buckets,
+    templates: Templates,
+    /// Topic selectors in use, templates or not.
+    selectors: usize,
     // Seeded by the address space's layout, so that nobody can choose matchers that collide.
     // No order of the table shows: results are sorted.
     hashing: RandomState,
@@ -72,8 +80,15 @@ struct Row {
 struct Entry {
     matcher: Matcher,
     references: u32,
-    /// For URL patterns.
-    home: Option<Home>,
+    home: Option<Place>,
+}
+
+/// Where a matcher stands that is not found by its text alone.
+#[derive(Debug)]
+enum Place {
+    Pattern(Home),
+    /// The path segment that the template is found by.
+    Template(Option<Box<str>>),
 }
 
 impl MatcherIndex {
@@ -105,15 +120,28 @@ impl MatcherIndex {
         let id = MatcherId(u32::try_from(index).expect("fewer matchers than 2^32"));
         self.by_text
             .insert_unique(hash, Row { hash, id }, |row| row.hash);
-        match matcher.test() {
-            Test::Exact => {}
-            Test::Any => self.wildcards.push(id),
-            Test::UrlPattern(pattern) => {
-                let home = self.buckets.insert(id, pattern, &self.entries);
-                if let Some(entry) = self.entries.get_mut(index) {
-                    entry.home = Some(home);
-                }
+        if matcher.kind() == MatcherType::UriTemplate {
+            self.selectors += 1;
+        }
+        let home = match matcher.test() {
+            Test::Exact => None,
+            Test::Any => {
+                self.wildcards.push(id);
+                None
             }
+            Test::UrlPattern(pattern) => Some(Place::Pattern(self.buckets.insert(
+                id,
+                pattern,
+                &self.entries,
+            ))),
+            Test::UriTemplate(template) => Some(Place::Template(self.templates.insert(
+                id,
+                template,
+                &self.entries,
+            ))),
+        };
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.home = home;
         }
         id
     }
@@ -136,14 +164,19 @@ impl MatcherIndex {
         let Some(entry) = self.entries.try_remove(id.index()) else {
             return;
         };
-        match entry.matcher.test() {
-            Test::Exact => {}
-            Test::Any => self.wildcards.retain(|&other| other != id),
-            Test::UrlPattern(pattern) => {
-                if let Some(home) = entry.home {
-                    self.buckets.remove(id, pattern, &home, &self.entries);
-                }
+        if entry.matcher.kind() == MatcherType::UriTemplate {
+            self.selectors -= 1;
+        }
+        match (entry.matcher.test(), &entry.home) {
+            (Test::Any, _) => self.wildcards.retain(|&other| other != id),
+            (Test::UrlPattern(pattern), Some(Place::Pattern(home))) => {
+                self.buckets.remove(id, pattern, home, &self.entries);
             }
+            (Test::UriTemplate(template), Some(Place::Template(anchor))) => {
+                self.templates
+                    .remove(id, template, anchor.as_deref(), &self.entries);
+            }
+            (Test::Exact | Test::UrlPattern(_) | Test::UriTemplate(_), _) => {}
         }
         self.shrink();
     }
@@ -158,6 +191,11 @@ impl MatcherIndex {
         for subject in subjects {
             let hash = self.hash(MatcherType::Exact, subject.text());
             out.extend(self.find(hash, MatcherType::Exact, subject.text()));
+            if self.selectors > 0 {
+                let hash = self.hash(MatcherType::UriTemplate, subject.text());
+                out.extend(self.find(hash, MatcherType::UriTemplate, subject.text()));
+                self.templates.matching(subject.text(), &self.entries, out);
+            }
             // Without patterns no topic needs to be parsed.
             if !self.buckets.is_empty()
                 && let Some(url) = subject.url()

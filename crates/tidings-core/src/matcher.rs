@@ -1,6 +1,8 @@
 //! A matcher: what a subscriber asks for, and what a token grants. How many are asked at once is
-//! in [`index`](crate::index); how a URL pattern is read and tested is in `matcher/url_pattern.rs`.
+//! in [`index`](crate::index); how a URL pattern or a URI template is read and tested is in
+//! `matcher/url_pattern.rs` and `matcher/uri_template.rs`.
 
+mod uri_template;
 mod url_pattern;
 
 use std::fmt;
@@ -9,9 +11,10 @@ use std::sync::Arc;
 
 use crate::hub_url::HubUrl;
 use crate::limits::{PATTERN_BYTES_MAX, PATTERN_GROUPS_MAX};
-use crate::subject::Subject;
+use crate::subject::{Parts, Subject};
 use crate::text::forbidden_character;
 
+pub(crate) use uri_template::UriTemplate;
 pub(crate) use url_pattern::UrlPattern;
 
 /// How a matcher's text is to be understood.
@@ -21,10 +24,13 @@ pub enum MatcherType {
     Exact,
     /// A URL pattern, relative to the hub's URL. Mercure, "URL Pattern".
     UrlPattern,
+    /// A topic selector of Mercure 0.x: the topic itself, or a URI template (RFC 6570) that can be
+    /// expanded to it. No request or token of 1.0 can name it.
+    UriTemplate,
 }
 
 impl MatcherType {
-    /// Every type, for whoever advertises them.
+    /// The types of Mercure 1.0, for whoever advertises them.
     pub const ALL: [Self; 2] = [Self::Exact, Self::UrlPattern];
 
     /// Returns the canonical name, as it stands in `match_…` parameters and in tokens.
@@ -35,10 +41,11 @@ impl MatcherType {
         match self {
             Self::Exact => "exact",
             Self::UrlPattern => "urlpattern",
+            Self::UriTemplate => "uritemplate",
         }
     }
 
-    /// Returns the type with this name; case matters.
+    /// Returns the type of Mercure 1.0 with this name; case matters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -73,6 +80,8 @@ pub(crate) enum Test {
     Exact,
     /// The topic's URL matches.
     UrlPattern(Box<UrlPattern>),
+    /// The text is the topic, or can be expanded to it.
+    UriTemplate(Box<UriTemplate>),
 }
 
 impl Matcher {
@@ -100,6 +109,12 @@ impl Matcher {
             _ if pattern == WILDCARD => Test::Any,
             MatcherType::Exact => Test::Exact,
             MatcherType::UrlPattern => Test::UrlPattern(Box::new(UrlPattern::parse(pattern, hub)?)),
+            MatcherType::UriTemplate => {
+                match UriTemplate::parse(pattern).map_err(MatcherError::Template)? {
+                    Some(template) => Test::UriTemplate(Box::new(template)),
+                    None => Test::Exact,
+                }
+            }
         };
         Ok(Self(Arc::new(Inner {
             kind,
@@ -129,15 +144,45 @@ impl Matcher {
     /// Returns whether `subject` matches. Linear in the subject's length.
     #[must_use]
     pub fn matches(&self, subject: &Subject) -> bool {
+        self.matches_text(subject.text()).unwrap_or_else(|| {
+            let url = subject.url();
+            url.is_some_and(|url| self.0.test.matches_url(url))
+        })
+    }
+
+    /// Returns whether a topic matches, if its text alone says so: URL patterns need its URL.
+    #[must_use]
+    pub fn matches_text(&self, topic: &str) -> Option<bool> {
         match &self.0.test {
-            Test::Any => true,
-            Test::Exact => *self.0.pattern == *subject.text(),
-            Test::UrlPattern(pattern) => subject.url().is_some_and(|url| pattern.matches(url)),
+            Test::Any => Some(true),
+            Test::Exact => Some(*self.0.pattern == *topic),
+            Test::UriTemplate(template) => {
+                Some(*self.0.pattern == *topic || template.matches(topic))
+            }
+            Test::UrlPattern(_) => None,
         }
     }
 
     pub(crate) fn test(&self) -> &Test {
         &self.0.test
+    }
+}
+
+impl Test {
+    /// Returns whether this is a URL pattern that matches `url`.
+    pub(crate) fn matches_url(&self, url: &Parts) -> bool {
+        match self {
+            Self::UrlPattern(pattern) => pattern.matches(url),
+            Self::Any | Self::Exact | Self::UriTemplate(_) => false,
+        }
+    }
+
+    /// Returns whether this is a URI template that can be expanded to `topic`.
+    pub(crate) fn matches_expanded(&self, topic: &str) -> bool {
+        match self {
+            Self::UriTemplate(template) => template.matches(topic),
+            Self::Any | Self::Exact | Self::UrlPattern(_) => false,
+        }
     }
 }
 
@@ -192,9 +237,12 @@ pub enum MatcherError {
     /// The text is no URL pattern.
     #[error("a matcher is not a usable URL pattern: {0}")]
     Pattern(#[from] PatternError),
+    /// The text is a URI template that would cost too much.
+    #[error("a topic selector is not a usable URI template: {0}")]
+    Template(#[source] PatternError),
 }
 
-/// Why a text is no URL pattern.
+/// Why a text is no usable URL pattern or URI template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// A `{`, `(`, `:name`, modifier or `\` stands where none may, or a name stands twice.

@@ -466,15 +466,13 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
     let update = &posted.update;
     let mut subjects: SmallVec<[Subject; 2]> = SmallVec::new();
     let wanted = session.matchers.iter().any(|matcher| {
-        if matcher.is_wildcard() {
-            return true;
-        }
-        // Without resolving the topics as URLs, which only patterns need.
-        if matcher.kind() == MatcherType::Exact {
-            return update
-                .topics
-                .iter()
-                .any(|topic| topic.as_str() == matcher.pattern());
+        // Without resolving the topics as URLs, which only URL patterns need.
+        let mut by_text = update
+            .topics
+            .iter()
+            .map(|topic| matcher.matches_text(topic.as_str()));
+        if matcher.kind() != MatcherType::UrlPattern || matcher.is_wildcard() {
+            return by_text.any(|matches| matches == Some(true));
         }
         if subjects.is_empty() {
             subjects.extend(update.topics.iter().map(|topic| Subject::new(topic, hub)));

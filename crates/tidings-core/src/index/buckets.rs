@@ -2,16 +2,15 @@
 //! in a bucket for these and the literal beginning of their path; all others in one for the rest.
 //!
 //! A topic asks one bucket for each directory of its path, one for its whole path, and that of the
-//! rest. Within a bucket, a pattern that names a whole segment after its beginning, such as
-//! `x17` in `/:kind/x17`, is found by that segment. What is left stands in plain groups.
+//! rest. Each bucket has a [`Shelf`].
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 use slab::Slab;
 
-use crate::index::group::Group;
+use crate::index::shelf::Shelf;
 use crate::index::{Entry, MatcherId, SHRINK_FROM};
 use crate::matcher::UrlPattern;
 use crate::subject::{Component, Parts};
@@ -36,8 +35,7 @@ pub(super) struct Home {
 #[derive(Debug, Default)]
 struct Bucket {
     key: Key,
-    plain: Group,
-    by_segment: HashMap<Box<str>, Group, RandomState>,
+    shelf: Shelf,
 }
 
 /// What a topic's URL must have for a bucket to be asked.
@@ -77,17 +75,7 @@ impl Buckets {
             Some(place) => self.keyed.get_mut(place).unwrap_or(&mut self.rest),
             None => &mut self.rest,
         };
-        // The segment that the fewest others have chosen so far.
-        let anchor = pattern
-            .anchors()
-            .iter()
-            .min_by_key(|anchor| bucket.by_segment.get(&***anchor).map_or(0, Group::len))
-            .cloned();
-        let group = match &anchor {
-            Some(anchor) => bucket.by_segment.entry(anchor.clone()).or_default(),
-            None => &mut bucket.plain,
-        };
-        group.insert(id, scope, entries);
+        let anchor = bucket.shelf.insert(id, pattern.anchors(), scope, entries);
         Home {
             bucket: place,
             anchor,
@@ -108,23 +96,11 @@ impl Buckets {
         };
         let Some(bucket) = bucket else { return };
         let scope = scope(home.bucket.is_some());
-        match &home.anchor {
-            None => bucket.plain.remove(id, scope, entries),
-            Some(anchor) => {
-                if let Some(group) = bucket.by_segment.get_mut(&**anchor) {
-                    group.remove(id, scope, entries);
-                    if group.is_empty() {
-                        bucket.by_segment.remove(&**anchor);
-                    }
-                }
-                let (len, capacity) = (bucket.by_segment.len(), bucket.by_segment.capacity());
-                if len == 0 || (capacity > SHRINK_FROM && len < capacity / 4) {
-                    bucket.by_segment.shrink_to(len * 2);
-                }
-            }
-        }
+        bucket
+            .shelf
+            .remove(id, home.anchor.as_deref(), scope, entries);
         if let Some(place) = home.bucket
-            && bucket.is_empty()
+            && bucket.shelf.is_empty()
         {
             self.forget(place, pattern);
         }
@@ -132,22 +108,16 @@ impl Buckets {
 
     /// Returns whether there are no URL patterns.
     pub(super) fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.rest.is_empty()
+        self.keyed.is_empty() && self.rest.shelf.is_empty()
     }
 
     /// Appends the patterns that match `url`; one may be appended more than once.
     pub(super) fn matching(&self, url: &Parts, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         let segments = url.segments();
         let mut ask = |bucket: &Bucket, directory: usize, scope| {
-            bucket.plain.matching(url, scope, entries, out);
-            if bucket.by_segment.is_empty() {
-                return;
-            }
-            for (_, segment) in segments.iter().filter(|(start, _)| *start >= directory) {
-                if let Some(group) = bucket.by_segment.get(*segment) {
-                    group.matching(url, scope, entries, out);
-                }
-            }
+            let after = segments.iter().filter(|(start, _)| *start >= directory);
+            let after = after.map(|(_, segment)| *segment);
+            bucket.shelf.matching(url, after, scope, entries, out);
         };
         ask(&self.rest, 0, scope(false));
         if self.keyed.is_empty() {
@@ -211,12 +181,6 @@ impl Buckets {
         if self.keyed.capacity() > SHRINK_FROM && len < self.keyed.capacity() / 4 {
             self.keyed.shrink_to_fit();
         }
-    }
-}
-
-impl Bucket {
-    fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.by_segment.is_empty()
     }
 }
 
@@ -311,14 +275,14 @@ fn whole(origin: &<RandomState as BuildHasher>::Hasher, path: &str) -> u64 {
 }
 
 /// A beginning of a path that ends in a slash.
-struct Directory<'a> {
-    all: &'a str,
+pub(super) struct Directory<'a> {
+    pub(super) all: &'a str,
     /// What it has more than the one before.
     last: &'a str,
 }
 
 /// Returns every beginning of `path` that ends in a slash, the shortest first.
-fn directories(path: &str) -> impl Iterator<Item = Directory<'_>> {
+pub(super) fn directories(path: &str) -> impl Iterator<Item = Directory<'_>> {
     let mut start = 0;
     path.match_indices('/').filter_map(move |(slash, _)| {
         let last = path.get(start..=slash)?;
@@ -347,4 +311,4 @@ fn scope(keyed: bool) -> Component {
 
 /// Slashes in the beginning of a path that buckets are told apart by; a bound on how many a topic
 /// asks.
-const DIRECTORIES_MAX: usize = 16;
+pub(super) const DIRECTORIES_MAX: usize = 16;

@@ -14,8 +14,38 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use slab::Slab;
 
 use crate::index::{Entry, MatcherId};
-use crate::matcher::{Test, UrlPattern};
+use crate::matcher::Test;
 use crate::subject::{Component, Parts};
+
+/// What patterns are tested against: a topic's URL, or its text.
+pub(super) trait Asked {
+    /// Returns what the expressions of [`filter`] for this `scope` are asked about.
+    fn text(&self, scope: Component) -> &str;
+
+    /// Returns whether `test` matches.
+    fn matches(&self, test: &Test) -> bool;
+}
+
+impl Asked for Parts {
+    fn text(&self, scope: Component) -> &str {
+        self.from(scope)
+    }
+
+    fn matches(&self, test: &Test) -> bool {
+        test.matches_url(self)
+    }
+}
+
+/// A topic's text, for URI templates. They have no components, so they stand in any scope.
+impl Asked for str {
+    fn text(&self, _scope: Component) -> &str {
+        self
+    }
+
+    fn matches(&self, test: &Test) -> bool {
+        test.matches_expanded(self)
+    }
+}
 
 /// Patterns that are asked together.
 #[derive(Debug, Default)]
@@ -91,22 +121,22 @@ impl Group {
         }
     }
 
-    /// Appends the patterns that match `url`.
-    pub(super) fn matching(
+    /// Appends the patterns that match `asked`.
+    pub(super) fn matching<A: Asked + ?Sized>(
         &self,
-        url: &Parts,
+        asked: &A,
         scope: Component,
         entries: &Slab<Entry>,
         out: &mut Vec<MatcherId>,
     ) {
-        let matches = |id: &MatcherId| pattern(entries, *id).is_some_and(|own| own.matches(url));
+        let matches = |id: &MatcherId| test(entries, *id).is_some_and(|own| asked.matches(own));
         out.extend(self.few.iter().copied().filter(matches));
         for tier in &self.tiers {
             let Some(set) = &tier.set else {
                 out.extend(tier.alive_ids().filter(matches));
                 continue;
             };
-            let candidates = set.matches(url.from(scope).as_bytes());
+            let candidates = set.matches(asked.text(scope).as_bytes());
             if !candidates.matched_any() {
                 continue;
             }
@@ -137,7 +167,7 @@ impl Tier {
     fn new(patterns: &[MatcherId], scope: Component, entries: &Slab<Entry>) -> Self {
         let filters = patterns
             .iter()
-            .filter_map(|&id| Some(pattern(entries, id)?.filter(scope)));
+            .filter_map(|&id| filter(test(entries, id)?, scope));
         let set = RegexSetBuilder::new(filters)
             .size_limit(SET_BYTES_MAX)
             .dfa_size_limit(SET_CACHE_BYTES_MAX)
@@ -188,9 +218,15 @@ impl Tier {
     }
 }
 
-fn pattern(entries: &Slab<Entry>, id: MatcherId) -> Option<&UrlPattern> {
-    match entries.get(id.index())?.matcher.test() {
-        Test::UrlPattern(pattern) => Some(pattern),
+fn test(entries: &Slab<Entry>, id: MatcherId) -> Option<&Test> {
+    Some(entries.get(id.index())?.matcher.test())
+}
+
+/// Returns a regular expression that matches what `test` matches, and maybe more.
+fn filter(test: &Test, scope: Component) -> Option<String> {
+    match test {
+        Test::UrlPattern(pattern) => Some(pattern.filter(scope)),
+        Test::UriTemplate(template) => Some(template.filter()),
         Test::Any | Test::Exact => None,
     }
 }

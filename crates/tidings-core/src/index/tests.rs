@@ -90,6 +90,61 @@ fn thousands_of_one_kind_are_found_one_by_one() {
 }
 
 #[test]
+fn thousands_of_templates_are_found_one_by_one() {
+    for shape in [
+        "https://e.com/{kind}/x#",
+        "https://e.com/{kind}/x#/{id}",
+        "https://e.com/x#/{id}",
+        "https://e.com/x#-{id}",
+        "https://e.com/{a}-x#-{b}",
+        "{+all}/x#",
+        "x#{?id}",
+    ] {
+        let mut index = MatcherIndex::new();
+        let text = |number: u32| shape.replace('#', &format!("{number:04}"));
+        let ids: Vec<MatcherId> = (0..700)
+            .map(|number| index.intern(&template(&text(number))))
+            .collect();
+        for number in [0, 63, 64, 699] {
+            let topic = text(number)
+                .replace("{kind}", "k")
+                .replace("{id}", "i")
+                .replace("{a}", "a")
+                .replace("{b}", "b")
+                .replace("{+all}", "a/b/c")
+                .replace("{?id}", "?id=3");
+            assert_eq!(
+                matching(&mut index, &[&topic]),
+                [ids[number as usize]],
+                "{topic}"
+            );
+            // A template is also a topic of its own.
+            assert_eq!(
+                matching(&mut index, &[&text(number)]),
+                [ids[number as usize]]
+            );
+            index.release(ids[number as usize]);
+            assert!(matching(&mut index, &[&topic]).is_empty(), "{topic}");
+        }
+    }
+}
+
+#[test]
+fn a_selector_without_expressions_is_found_by_its_text() {
+    let mut index = MatcherIndex::new();
+    let plain = index.intern(&template("https://e.com/a"));
+    let broken = index.intern(&template("{a"));
+    let exact = index.intern(&exact("https://e.com/a"));
+    assert_eq!(matching(&mut index, &["https://e.com/a"]), [plain, exact]);
+    assert_eq!(matching(&mut index, &["{a"]), [broken]);
+    assert!(matching(&mut index, &["/a"]).is_empty());
+    for id in [plain, broken, exact] {
+        index.release(id);
+    }
+    assert_eq!(index.selectors, 0);
+}
+
+#[test]
 fn memory_comes_back() {
     let mut index = MatcherIndex::new();
     let texts = |number| {
@@ -98,6 +153,8 @@ fn memory_comes_back() {
             pattern(&format!("/:a/x{number}")),
             pattern(&format!("/:a-x{number}-:b")),
             pattern(&format!("https://e{number}.com/*")),
+            template(&format!("https://e{number}.com/{{a}}")),
+            template(&format!("/{{a}}/x{number}")),
         ]
     };
     let ids: Vec<MatcherId> = (0..2000)
@@ -172,7 +229,11 @@ fn agree(index: &mut MatcherIndex, model: &BTreeMap<MatcherId, (Matcher, u32)>, 
 }
 
 fn a_matcher() -> impl Strategy<Value = (MatcherType, String)> {
-    let kind = prop_oneof![1 => Just(MatcherType::Exact), 6 => Just(MatcherType::UrlPattern)];
+    let kind = prop_oneof![
+        1 => Just(MatcherType::Exact),
+        6 => Just(MatcherType::UrlPattern),
+        4 => Just(MatcherType::UriTemplate),
+    ];
     let origin = prop_oneof![
         6 => Just("https://e.com"), 1 => Just("http{s}?://e.com"), 1 => Just("https://*.com"),
         1 => Just("urn\\:a"), 1 => Just(""), 1 => Just("*:*"),
@@ -188,6 +249,9 @@ fn a_matcher() -> impl Strategy<Value = (MatcherType, String)> {
         1 => Just("(a|b)".to_owned()),
         1 => Just("*".to_owned()),
         1 => "\\?[ab]",
+        1 => Just("/{x}".to_owned()),
+        1 => Just("{/x,y}".to_owned()),
+        1 => Just("{+x}".to_owned()),
     ];
     (kind, origin, proptest::collection::vec(piece, 0..5))
         .prop_map(|(kind, origin, pieces)| (kind, format!("{origin}{}", pieces.concat())))
@@ -217,6 +281,11 @@ fn matching(index: &mut MatcherIndex, topics: &[&str]) -> Vec<MatcherId> {
 
 fn exact(text: &str) -> Matcher {
     Matcher::parse(MatcherType::Exact, text, &hub()).unwrap()
+}
+
+#[track_caller]
+fn template(text: &str) -> Matcher {
+    Matcher::parse(MatcherType::UriTemplate, text, &hub()).unwrap()
 }
 
 #[track_caller]

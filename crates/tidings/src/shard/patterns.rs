@@ -1,5 +1,5 @@
-//! Compiled URL patterns that were asked for lately. Compiling one costs as much as forty
-//! deliveries, and a thousand browsers of one page ask for the same.
+//! Compiled URL patterns and URI templates that were asked for lately. Compiling one costs as much as
+//! forty deliveries, and a thousand browsers of one page ask for the same.
 //!
 //! A subscriber may ask for a hundred of them, and many may come at once: one request compiles at a
 //! time, and before each pattern the shard looks after its other work, so that nobody's delivery
@@ -13,16 +13,19 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Patterns that one shard remembers; beyond it, it forgets all and starts anew.
+/// Patterns of one type that one shard remembers; beyond it, it forgets them and starts anew.
 const PATTERNS_MAX: usize = 1024;
 
 /// A bounded memory of compiled patterns, and the right to compile more.
 #[derive(Debug)]
 pub(crate) struct Patterns {
-    known: RefCell<HashMap<String, Matcher, RandomState>>,
+    url_patterns: RefCell<Known>,
+    uri_templates: RefCell<Known>,
     /// One permit.
     turns: Semaphore,
 }
+
+type Known = HashMap<String, Matcher, RandomState>;
 
 /// One request's way to its matchers. Keeps its turn until it is dropped.
 #[derive(Debug)]
@@ -36,7 +39,8 @@ impl Patterns {
     /// Remembers nothing yet.
     pub(crate) fn new() -> Self {
         Self {
-            known: RefCell::default(),
+            url_patterns: RefCell::default(),
+            uri_templates: RefCell::default(),
             turns: Semaphore::new(1),
         }
     }
@@ -50,17 +54,23 @@ impl Patterns {
         }
     }
 
-    fn known(&self, pattern: &str) -> Option<Matcher> {
-        self.known.borrow().get(pattern).cloned()
-    }
-
-    fn remember(&self, pattern: &str, matcher: &Matcher) {
-        let mut known = self.known.borrow_mut();
-        if known.len() >= PATTERNS_MAX {
-            known.clear();
+    /// Returns where matchers of this type are remembered; nothing where compiling costs nothing.
+    fn memory(&self, kind: MatcherType) -> Option<&RefCell<Known>> {
+        match kind {
+            MatcherType::Exact => None,
+            MatcherType::UrlPattern => Some(&self.url_patterns),
+            MatcherType::UriTemplate => Some(&self.uri_templates),
         }
-        known.insert(pattern.to_owned(), matcher.clone());
     }
+}
+
+/// Takes note of a matcher.
+fn remember(memory: &RefCell<Known>, pattern: &str, matcher: &Matcher) {
+    let mut known = memory.borrow_mut();
+    if known.len() >= PATTERNS_MAX {
+        known.clear();
+    }
+    known.insert(pattern.to_owned(), matcher.clone());
 }
 
 impl Compiler<'_> {
@@ -75,10 +85,11 @@ impl Compiler<'_> {
         kind: MatcherType,
         pattern: &str,
     ) -> Result<Matcher, MatcherError> {
-        if kind == MatcherType::Exact {
+        let Some(memory) = self.patterns.memory(kind) else {
             return Matcher::parse(kind, pattern, self.hub);
-        }
-        if let Some(known) = self.patterns.known(pattern) {
+        };
+        let known = || memory.borrow().get(pattern).cloned();
+        if let Some(known) = known() {
             return Ok(known);
         }
         if self.turn.is_none() {
@@ -87,11 +98,11 @@ impl Compiler<'_> {
         }
         tokio::task::yield_now().await;
         // Another request may have asked for the same before us.
-        if let Some(known) = self.patterns.known(pattern) {
+        if let Some(known) = known() {
             return Ok(known);
         }
         let matcher = Matcher::parse(kind, pattern, self.hub)?;
-        self.patterns.remember(pattern, &matcher);
+        remember(memory, pattern, &matcher);
         Ok(matcher)
     }
 }

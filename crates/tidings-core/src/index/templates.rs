@@ -1,0 +1,85 @@
+//! Where the index looks for URI templates: in a [`Shelf`] for the literal beginning of each, up to
+//! one of its slashes. A topic asks one shelf for each of its own beginnings.
+
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+use slab::Slab;
+
+use crate::index::buckets::{DIRECTORIES_MAX, directories};
+use crate::index::shelf::Shelf;
+use crate::index::{Entry, MatcherId, SHRINK_FROM};
+use crate::matcher::UriTemplate;
+use crate::subject::Component;
+
+/// All URI templates.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    by_directory: HashMap<Box<str>, Shelf, RandomState>,
+}
+
+impl Templates {
+    /// Adds a template and returns the segment that it is found by, if it is.
+    pub(super) fn insert(
+        &mut self,
+        id: MatcherId,
+        template: &UriTemplate,
+        entries: &Slab<Entry>,
+    ) -> Option<Box<str>> {
+        let shelf = self.by_directory.entry(directory(template).into());
+        shelf
+            .or_default()
+            .insert(id, template.anchors(), SCOPE, entries)
+    }
+
+    /// Takes a template away, which `entries` does not contain any more.
+    pub(super) fn remove(
+        &mut self,
+        id: MatcherId,
+        template: &UriTemplate,
+        anchor: Option<&str>,
+        entries: &Slab<Entry>,
+    ) {
+        let directory = directory(template);
+        let Some(shelf) = self.by_directory.get_mut(directory) else {
+            return;
+        };
+        shelf.remove(id, anchor, SCOPE, entries);
+        if shelf.is_empty() {
+            self.by_directory.remove(directory);
+        }
+        let (len, capacity) = (self.by_directory.len(), self.by_directory.capacity());
+        if len == 0 || (capacity > SHRINK_FROM && len < capacity / 4) {
+            self.by_directory.shrink_to(len * 2);
+        }
+    }
+
+    /// Appends the templates that can be expanded to `topic`; one may be appended more than once.
+    pub(super) fn matching(&self, topic: &str, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
+        if self.by_directory.is_empty() {
+            return;
+        }
+        let all = std::iter::once("").chain(
+            directories(topic)
+                .take(DIRECTORIES_MAX)
+                .map(|directory| directory.all),
+        );
+        for directory in all {
+            let Some(shelf) = self.by_directory.get(directory) else {
+                continue;
+            };
+            let after = topic.get(directory.len()..).unwrap_or_default();
+            shelf.matching(topic, after.split('/'), SCOPE, entries, out);
+        }
+    }
+}
+
+/// Returns the beginning that a template is found by.
+fn directory(template: &UriTemplate) -> &str {
+    directories(template.directory())
+        .take(DIRECTORIES_MAX)
+        .last()
+        .map_or("", |directory| directory.all)
+}
+
+/// Templates have no components.
+const SCOPE: Component = Component::Protocol;
