@@ -13,8 +13,10 @@ use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::form::{self, append_pair, pairs};
 use tidings_wire::frame::Frame;
 use tidings_wire::http_head::{Version, event_stream_head};
+use tidings_wire::old_publish_form::OldPublishForm;
 use tidings_wire::origin::{OriginList, origin_of};
 use tidings_wire::publish_form::PublishForm;
+use tidings_wire::selector_query::{self, SelectorError, SelectorQuery};
 use tidings_wire::sockjs::{self, Framing, InboundError, Place, Transport, inbound, text_frame};
 use tidings_wire::sse::{EventFields, encode_event, event_len};
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
@@ -31,11 +33,14 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("form", form),
     ("http_head", http_head),
     ("matcher", matcher),
+    ("old_publish_form", old_publish_form),
+    ("old_token", old_token),
     ("origin", origin),
     ("publish_form", publish_form),
     ("sockjs_inbound", sockjs_inbound),
     ("sockjs_outbound", sockjs_outbound),
     ("sockjs_place", sockjs_place),
+    ("selector_query", selector_query),
     ("sse", sse),
     ("sse_decoder", sse_decoder),
     ("subscribe_query", subscribe_query),
@@ -170,6 +175,49 @@ pub fn matcher(input: &[u8]) {
     }
 }
 
+/// Input: the body of a publication of before 1.0.
+pub fn old_publish_form(input: &[u8]) {
+    let Ok(form) = OldPublishForm::decode(input, 8, 4) else {
+        return;
+    };
+    assert!((1..=8).contains(&form.fields.topics.len()) && form.targets.len() <= 4);
+    assert_ne!(form.fields.retry, Some(0));
+    let mut encoded = form.fields.encode();
+    for target in &form.targets {
+        append_pair(&mut encoded, "target", target);
+    }
+    assert_eq!(OldPublishForm::decode(encoded.as_bytes(), 8, 4), Ok(form));
+    // Whoever reads the same body as one of 1.0 reads the same, unless it is stricter.
+    if let (Ok(modern), Ok(old)) = (
+        PublishForm::decode(input, 8),
+        OldPublishForm::decode(input, 8, 4),
+    ) {
+        let retry = modern.retry.filter(|ms| *ms > 0);
+        assert_eq!(PublishForm { retry, ..modern }, old.fields);
+    }
+}
+
+/// Input: as for [`token`], for tokens of before 1.0.
+pub fn old_token(input: &[u8]) {
+    const NOW: u64 = 1_800_000_000;
+    let whole = text(input);
+    assert!(lab::verify_old_token(&whole, NOW).is_err());
+    let (header, claims) = match whole.split_once('\n') {
+        Some((header, claims)) => (header, claims),
+        None => ("{\"alg\":\"HS256\"}", &*whole),
+    };
+    let token = lab::sign_token(header, claims);
+    let verified = lab::verify_old_token(&token, NOW);
+    assert_eq!(verified, lab::verify_old_token(&token, NOW));
+    if verified.is_ok() {
+        assert!(header.contains("HS256") && claims.contains("mercure"));
+        // None is both: what is read leniently is never a token of 1.0.
+        assert!(lab::verify_token(&token, NOW).is_err());
+        let (signed, _) = token.rsplit_once('.').unwrap_or_default();
+        assert!(lab::verify_old_token(&format!("{signed}."), NOW).is_err());
+    }
+}
+
 /// Input: the entries of a list in the first line, with spaces between them; a URL in the rest.
 pub fn origin(input: &[u8]) {
     let (entries, url) = split_text(input);
@@ -245,6 +293,30 @@ pub fn sockjs_place(input: &[u8]) {
         assert!(!id.is_empty() && !id.contains(['/', '.']));
         assert!(path.ends_with(transport.name()));
     }
+}
+
+/// Input: the query of a subscription of before 1.0.
+pub fn selector_query(input: &[u8]) {
+    let _token = selector_query::token(input);
+    let cursor = selector_query::old_cursor(input);
+    let decoded = SelectorQuery::decode(input, 8);
+    if SelectorQuery::is_meant_by(input) {
+        // It is asked in one way or the other.
+        assert!(!matches!(decoded, Err(SelectorError::NoSelector)));
+        assert!(SubscribeQuery::decode(input, None, 8).is_err());
+    }
+    let Ok(decoded) = decoded else { return };
+    assert!((1..=8).contains(&decoded.selectors.len()));
+    assert_eq!(decoded.last_event_id, cursor);
+    let mut encoded = String::new();
+    for selector in &decoded.selectors {
+        append_pair(&mut encoded, "topic", selector);
+    }
+    if let Some(id) = &decoded.last_event_id {
+        append_pair(&mut encoded, "lastEventID", id);
+    }
+    assert!(SelectorQuery::is_meant_by(encoded.as_bytes()));
+    assert_eq!(SelectorQuery::decode(encoded.as_bytes(), 8), Ok(decoded));
 }
 
 /// Input: the type of an event in the first line, its id in the second, its payload in the rest.

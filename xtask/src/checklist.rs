@@ -17,6 +17,9 @@ pub const SOURCE: &str = "conformance/mercure/checklist.toml";
 /// Where its table goes, from the root.
 pub const TABLE: &str = "conformance/mercure/CHECKLIST.md";
 
+/// A table by hand whose last columns name tests in the same way, from the root.
+const DIALECTS: &str = "docs/reference/dialects.md";
+
 /// How many lines the specification's checklist has.
 const LINES: usize = 92;
 
@@ -56,6 +59,10 @@ pub fn gaps(tree: &Tree) -> Vec<String> {
         let missing = row.tests.iter().filter(|test| !exists(tree, test));
         problems
             .extend(missing.map(|test| format!("{SOURCE}: {}: there is no test {test}", row.name)));
+    }
+    if let Some(dialects) = tree.file(DIALECTS) {
+        let missing = named_tests(&dialects.text).filter(|test| !exists(tree, test));
+        problems.extend(missing.map(|test| format!("{DIALECTS}: there is no test {test}")));
     }
     problems
 }
@@ -147,6 +154,12 @@ fn row(value: &Value, name: &str, columns: &[&str]) -> anyhow::Result<Row> {
         later: text("later"),
         name,
     })
+}
+
+/// Returns what stands between backticks in `text` and is a test's name: it has `::` in it.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|quoted| quoted.contains("::"))
 }
 
 /// Says whether the sources have the test: `it::publish::name` is `fn name` in a file or folder `publish`;

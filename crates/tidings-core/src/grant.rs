@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::limits::{TOKEN_DETAILS_MAX, TOKEN_MATCHERS_MAX};
 use crate::matcher::Matcher;
 use crate::subject::Subject;
+use crate::target::{Target, TargetGrant, Targets};
+use crate::update::Visibility;
 
 /// What one token allows its bearer to publish and to read. The default allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,18 @@ pub struct Grants {
     publish: Vec<Matcher>,
     subscribe: Vec<Matcher>,
     payloads: Vec<PayloadRule>,
+    /// Of a token of Mercure before 0.8.
+    targets: RoleTargets,
+}
+
+/// The targets that a token of Mercure before 0.8 names for each role; none for a role that it does
+/// not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleTargets {
+    /// Whom its bearer may publish for. With a role, what is for everybody too.
+    pub publish: Option<TargetGrant>,
+    /// Whom its bearer is among.
+    pub subscribe: Option<TargetGrant>,
 }
 
 /// What to say about a subscription, in its events and in the subscription API.
@@ -20,7 +34,7 @@ pub struct Grants {
 pub struct PayloadRule {
     /// The subscriptions that it is about: their matcher's text is taken as a topic.
     pub topics: Vec<Matcher>,
-    /// The text of a JSON object. A rule without one ends the search with no payload.
+    /// The text of a JSON object; in Mercure 0.x, of any JSON value. A rule without one ends the search with no payload.
     pub payload: Option<Arc<str>>,
 }
 
@@ -51,7 +65,37 @@ impl Grants {
             publish,
             subscribe,
             payloads,
+            targets: RoleTargets::default(),
         })
+    }
+
+    /// Takes what a token of Mercure before 0.8 says. Naming every target for subscribing, it lets
+    /// its bearer read everything.
+    #[must_use]
+    pub fn of_targets(targets: RoleTargets) -> Self {
+        Self {
+            targets,
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether an update for `targets` may be published; without any, one for everybody.
+    ///
+    /// # Errors
+    ///
+    /// The first target that the token does not name; nothing if it may not publish at all.
+    pub fn allows_targets<'a>(
+        &self,
+        targets: Option<&'a Targets>,
+    ) -> Result<(), Option<&'a Target>> {
+        let Some(own) = &self.targets.publish else {
+            return Err(None);
+        };
+        let mut all = targets.into_iter().flatten();
+        match all.find(|target| !own.covers(target)) {
+            Some(refused) => Err(Some(refused)),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether every one of an update's topics may be published.
@@ -71,9 +115,25 @@ impl Grants {
     /// Mercure, "Subscribers".
     #[must_use]
     pub fn allows_read(&self, subjects: &[Subject]) -> bool {
-        subjects
-            .iter()
-            .any(|subject| any_matches(&self.subscribe, subject))
+        self.targets.subscribe == Some(TargetGrant::All)
+            || subjects
+                .iter()
+                .any(|subject| any_matches(&self.subscribe, subject))
+    }
+
+    /// Returns whether an update with these topics may be read: of a private one, one granted topic
+    /// is enough; of a targeted one, one named target. Whoever may read everything may read both.
+    #[must_use]
+    pub fn allows_update(&self, visibility: &Visibility, subjects: &[Subject]) -> bool {
+        match visibility {
+            Visibility::Public => true,
+            Visibility::Private => self.allows_read(subjects),
+            Visibility::Targeted(targets) => {
+                let own = self.targets.subscribe.as_ref();
+                own.is_some_and(|own| targets.iter().any(|target| own.covers(target)))
+                    || self.subscribe.iter().any(Matcher::is_wildcard)
+            }
+        }
     }
 
     /// Returns the payload of the subscription whose matcher, taken as a topic, is `subject`: that
@@ -93,6 +153,16 @@ impl Grants {
     pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
         let of_rules = self.payloads.iter().flat_map(|rule| &rule.topics);
         self.publish.iter().chain(&self.subscribe).chain(of_rules)
+    }
+
+    /// Returns how many targets the token names.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        let count = |grant: &Option<TargetGrant>| match grant {
+            Some(TargetGrant::Of(targets)) => targets.len(),
+            Some(TargetGrant::All) | None => 0,
+        };
+        count(&self.targets.publish) + count(&self.targets.subscribe)
     }
 
     /// Returns what may be published, as the token says it.

@@ -18,13 +18,14 @@ pub mod limits;
 pub mod matcher;
 pub mod position;
 pub mod subject;
+pub mod target;
 pub mod text;
 pub mod topic;
 pub mod update;
 
 pub use dialect::Dialect;
 pub use event_id::{Cursor, EventId, EventIdError};
-pub use grant::{Grants, GrantsError, PayloadRule};
+pub use grant::{Grants, GrantsError, PayloadRule, RoleTargets};
 pub use hub::{Hub, SubscriberId};
 pub use hub_url::{HubUrl, HubUrlError};
 pub use id_seal::IdSeal;
@@ -32,6 +33,7 @@ pub use index::{MatcherId, MatcherIndex};
 pub use matcher::{Matcher, MatcherError, MatcherType, PatternError};
 pub use position::Position;
 pub use subject::Subject;
+pub use target::{Target, TargetError, TargetGrant, Targets};
 pub use text::forbidden_character;
 pub use topic::{Topic, TopicError};
 pub use update::{

@@ -31,10 +31,19 @@ pub const PATTERN_REGEX_BYTES_MAX: usize = 16 * 1024;
 /// Mercure, "Subscription": a request with more is answered with 400.
 pub const MATCHERS_PER_SUBSCRIBER_MAX: usize = 100;
 
+/// Topic selectors of one subscriber of Mercure before 1.0, whose hubs took so many.
+pub const SELECTORS_PER_SUBSCRIBER_MAX: usize = 1000;
+
 /// Topics of one update, the canonical one included.
 ///
 /// Mercure, "Publication": a request with more is answered with 413.
 pub const TOPICS_PER_UPDATE_MAX: usize = 1000;
+
+/// Bytes in one target of an update of Mercure before 0.8.
+pub const TARGET_BYTES_MAX: usize = 4096;
+
+/// Targets of one update of Mercure before 0.8.
+pub const TARGETS_PER_UPDATE_MAX: usize = 1000;
 
 /// Bytes in one event id that a publisher supplies.
 pub const EVENT_ID_BYTES_MAX: usize = 1024;
@@ -51,6 +60,11 @@ pub const TOKEN_DETAILS_MAX: usize = 100;
 ///
 /// Mercure, "Authorization Details": a token with more is answered with 401 `invalid_token`.
 pub const TOKEN_MATCHERS_MAX: usize = 1000;
+
+/// Topic selectors or targets for one action in one token of Mercure before 1.0.
+///
+/// The hubs of 0.24 took as many.
+pub const TOKEN_SELECTORS_MAX: usize = 1000;
 
 /// Bytes in the body of one publication, if the configuration does not say otherwise.
 pub const PUBLISH_BODY_BYTES_MAX: usize = 1024 * 1024;

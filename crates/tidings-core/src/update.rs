@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::event_id::EventId;
 use crate::limits::{EVENT_TYPE_BYTES_MAX, TOPICS_PER_UPDATE_MAX};
 use crate::position::Position;
+use crate::target::Targets;
 use crate::text::forbidden_character;
 use crate::topic::Topic;
 
@@ -51,12 +52,22 @@ pub struct Update {
 }
 
 /// Who may receive an update. Mercure, "Publication", field `private`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// Everyone whose matchers select it.
     Public,
     /// Of those, the subscribers whose grants cover one of its topics.
     Private,
+    /// Of those, the subscribers whose token names one of these targets. Mercure before 0.8.
+    Targeted(Targets),
+}
+
+impl Visibility {
+    /// Returns whether no grant is needed.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(self, Self::Public)
+    }
 }
 
 /// Who made the id of an update.

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_core::{Position, Update};
+use tidings_core::{Position, Update, Visibility};
 
 pub use memory::MemoryStorage;
 pub use nothing::NoStorage;
@@ -251,10 +251,14 @@ pub fn update_bytes(update: &Update) -> u64 {
         .iter()
         .map(|topic| topic.as_str().len() + 1)
         .sum();
+    let targets: usize = match &update.visibility {
+        Visibility::Public | Visibility::Private => 0,
+        Visibility::Targeted(targets) => targets.iter().map(|name| name.as_str().len() + 1).sum(),
+    };
     let event_type = update
         .event_type
         .as_ref()
         .map_or(0, |name| name.as_str().len());
-    let texts = topics + event_type + update.id.as_str().len() + update.data.len();
+    let texts = topics + targets + event_type + update.id.as_str().len() + update.data.len();
     texts as u64 + 64
 }

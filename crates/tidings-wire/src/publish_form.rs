@@ -2,7 +2,7 @@
 //!
 //! Whether a topic, an id or a type has an allowed value is not decided here.
 
-use crate::form::{NotUtf8, append_pair, pairs, shown};
+use crate::form::{NotUtf8, Pair, append_pair, pairs, shown};
 
 /// What a publisher sent, read but not checked.
 ///
@@ -60,25 +60,36 @@ impl PublishForm {
     pub fn decode(body: &[u8], topics_max: usize) -> Result<Self, FormError> {
         let mut form = Self::default();
         for pair in pairs(body) {
-            match pair.name()?.as_ref() {
-                "topic" if form.topics.len() >= topics_max => {
-                    return Err(FormError::TooManyTopics { max: topics_max });
-                }
-                "topic" => form.topics.push(pair.value()?.into_owned()),
-                "data" if form.data.is_none() => form.data = Some(pair.value()?.into_owned()),
-                "private" => form.private = true,
-                "id" if form.id.is_none() => form.id = Some(pair.value()?.into_owned()),
-                "type" if form.event_type.is_none() => {
-                    form.event_type = Some(pair.value()?.into_owned());
-                }
-                "retry" if form.retry.is_none() => form.retry = Some(parse_retry(&pair.value()?)?),
-                _ => {}
-            }
+            form.take(pair, topics_max)?;
         }
-        if form.topics.is_empty() {
+        form.check_topics()?;
+        Ok(form)
+    }
+
+    /// Takes one field in.
+    pub(crate) fn take(&mut self, pair: Pair<'_>, topics_max: usize) -> Result<(), FormError> {
+        match pair.name()?.as_ref() {
+            "topic" if self.topics.len() >= topics_max => {
+                return Err(FormError::TooManyTopics { max: topics_max });
+            }
+            "topic" => self.topics.push(pair.value()?.into_owned()),
+            "data" if self.data.is_none() => self.data = Some(pair.value()?.into_owned()),
+            "private" => self.private = true,
+            "id" if self.id.is_none() => self.id = Some(pair.value()?.into_owned()),
+            "type" if self.event_type.is_none() => {
+                self.event_type = Some(pair.value()?.into_owned());
+            }
+            "retry" if self.retry.is_none() => self.retry = Some(parse_retry(&pair.value()?)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_topics(&self) -> Result<(), FormError> {
+        if self.topics.is_empty() {
             return Err(FormError::NoTopic);
         }
-        Ok(form)
+        Ok(())
     }
 
     /// Returns the body that [`decode`](Self::decode) reads as this form.
@@ -105,7 +116,7 @@ impl PublishForm {
 }
 
 /// Reads digits; `u64::from_str` alone would also take a `+`.
-fn parse_retry(value: &str) -> Result<u64, FormError> {
+pub(crate) fn parse_retry(value: &str) -> Result<u64, FormError> {
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.parse() {
         Ok(ms) if digits => Ok(ms),

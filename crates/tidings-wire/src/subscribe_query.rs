@@ -112,7 +112,7 @@ fn parse_name(pair: Pair<'_>) -> Result<Name, QueryError> {
 }
 
 /// Says whether `name` is in the reserved namespace, in any ASCII case.
-fn starts_with_match(name: &[u8]) -> bool {
+pub(crate) fn starts_with_match(name: &[u8]) -> bool {
     name.get(..5)
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"match"))
 }

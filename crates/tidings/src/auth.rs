@@ -2,7 +2,7 @@
 //!
 //! Here is the order of the checks, from the token's text to an [`Identity`]; each check lives in a
 //! file of its own: [`key`] (signatures), [`json`] (strict reading), [`claims`] (time, audience),
-//! [`details`] (grants). [`presented`] finds the token in a request, [`cache`] spares the work for
+//! [`details`] (grants), [`old`] (all of that for tokens before 1.0, which are told by their shape). [`presented`] finds the token in a request, [`cache`] spares the work for
 //! a token seen before, [`issue`] makes tokens for `tidings dev` and `tidings token make`.
 //! What a grant allows is decided in `tidings-core`, what a refusal is answered in `http`.
 //!
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tidings_core::{Grants, HubUrl};
+use tidings_core::{Dialect, Grants, HubUrl};
 
 use json::{Json, Object};
 use key::{Algorithm, VerifyKey};
@@ -29,8 +29,9 @@ pub mod details;
 pub mod issue;
 pub mod json;
 pub mod key;
+pub mod old;
 pub mod presented;
-mod token_error;
+pub mod token_error;
 
 /// Who may issue tokens, for whom they must be meant, where they may stand.
 #[derive(Debug, Clone)]
@@ -41,12 +42,14 @@ pub struct Options {
     pub audiences: Vec<String>,
     /// Cookies that may carry a token, in the order of preference.
     pub cookie_names: Vec<String>,
+    /// Dialects before 1.0 whose tokens are accepted.
+    pub old_dialects: Vec<Dialect>,
 }
 
 /// One key of one issuer.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// The exact `iss` of the tokens.
+    /// The exact `iss` of the tokens; empty for keys of old dialects only.
     pub issuer: Arc<str>,
     /// The key, bound to its algorithm.
     pub key: VerifyKey,
@@ -56,6 +59,18 @@ pub struct Issuer {
     pub publish: bool,
     /// Whether the key is for tokens that subscribe.
     pub subscribe: bool,
+    /// Dialects whose tokens the key is for.
+    pub dialects: Vec<Dialect>,
+}
+
+/// Where a token is presented. What it says there depends on it: the claim `mercure` has topic
+/// selectors at one and targets at the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// At the hub's path.
+    Hub,
+    /// At the path of 2019.
+    Hub2019,
 }
 
 /// What a token is presented for.
@@ -80,8 +95,11 @@ pub struct Identity {
     /// What it allows.
     pub grants: Arc<Grants>,
     /// When it ends, in seconds of Unix time. Every connection must end by then.
+    /// [`NEVER`](old::NEVER) for a token of an old dialect without an end.
     pub expires_at: u64,
-    /// Who issued it.
+    /// Which Mercure the token speaks.
+    pub dialect: Dialect,
+    /// Who issued it; empty for tokens of old dialects.
     pub issuer: Arc<str>,
     /// Whom it is about.
     pub subject: Option<Arc<str>>,
@@ -108,37 +126,73 @@ impl Authority {
         if options.issuers.is_empty() {
             return Err(AuthorityError::NoIssuer);
         }
-        if options.audiences.is_empty() {
+        let modern = |key: &Issuer| key.dialects.contains(&Dialect::V1);
+        if options.audiences.is_empty() && options.issuers.iter().any(modern) {
             return Err(AuthorityError::NoAudience);
         }
         Ok(Self { options, hub })
     }
 
-    /// Checks `token` for `role` at `now_secs` of Unix time.
+    /// Checks `token`, presented at the hub's path for `role`, at `now_secs` of Unix time.
     ///
     /// # Errors
     ///
-    /// The first rule that the token breaks. The signature is checked before everything in the
-    /// claims but `iss`, so that an unsigned token learns nothing about the hub but its issuers.
+    /// As [`verify_at`](Self::verify_at).
     pub fn verify(
         &self,
         token: &str,
         role: Role,
         now_secs: u64,
     ) -> Result<Arc<Identity>, TokenError> {
+        self.verify_at(token, Door::Hub, role, now_secs)
+    }
+
+    /// Checks `token`, presented at `door` for `role`, at `now_secs` of Unix time.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the token breaks. The signature is checked before everything in the
+    /// claims but `iss` and the shape, so that an unsigned token learns nothing about the hub but
+    /// its issuers and dialects.
+    pub fn verify_at(
+        &self,
+        token: &str,
+        door: Door,
+        role: Role,
+        now_secs: u64,
+    ) -> Result<Arc<Identity>, TokenError> {
         let parts = Parts::parse(token)?;
+        let dialect = match (door, old::is_old(&parts)) {
+            (Door::Hub, false) => return self.verify_modern(&parts, role, now_secs),
+            (Door::Hub, true) => Dialect::V0,
+            (Door::Hub2019, true) => Dialect::V2019,
+            (Door::Hub2019, false) => return Err(TokenError::NotOf2019),
+        };
+        if !self.options.old_dialects.contains(&dialect) {
+            return Err(TokenError::DialectOff { dialect });
+        }
+        self.verify_old(&parts, dialect, role, now_secs)
+    }
+
+    fn verify_modern(
+        &self,
+        parts: &Parts<'_>,
+        role: Role,
+        now_secs: u64,
+    ) -> Result<Arc<Identity>, TokenError> {
         check_typ(&parts.header)?;
         // A header may bring its own key (`jwk`, `jku`, `x5u`, …). Nothing here reads it.
         if parts.header.find("crit").is_some() {
             return Err(TokenError::Crit);
         }
-        let issuer = self.check_signature(&parts, role)?;
+        let issuer = self.check_signature(parts, role)?;
         let expires_at = claims::check_time(&parts.claims, now_secs)?;
         claims::check_audience(&parts.claims, &self.options.audiences)?;
         let grants = details::parse(parts.claims.find("authorization_details"), &self.hub)?;
         Ok(Arc::new(Identity {
             grants: Arc::new(grants),
             expires_at,
+            dialect: Dialect::V1,
             issuer,
             subject: claims::subject(&parts.claims)?,
         }))
@@ -146,19 +200,7 @@ impl Authority {
 
     /// Returns the issuer, one of whose keys for `role` made the signature.
     fn check_signature(&self, parts: &Parts<'_>, role: Role) -> Result<Arc<str>, TokenError> {
-        let alg = match parts.header.find("alg") {
-            None => return Err(TokenError::AlgMissing),
-            Some(Json::String(alg)) => alg,
-            Some(_) => {
-                return Err(TokenError::ClaimType {
-                    claim: "alg",
-                    expected: "a string",
-                });
-            }
-        };
-        if alg.eq_ignore_ascii_case("none") {
-            return Err(TokenError::AlgNone);
-        }
+        let alg = parts.alg()?;
         let iss = match parts.claims.find("iss") {
             None => return Err(TokenError::IssMissing),
             Some(Json::String(iss)) => iss,
@@ -173,7 +215,7 @@ impl Authority {
             self.options
                 .issuers
                 .iter()
-                .filter(|key| *key.issuer == **iss)
+                .filter(|key| key.dialects.contains(&Dialect::V1) && *key.issuer == **iss)
         };
         if of_issuer().next().is_none() {
             return Err(TokenError::IssUnknown {
@@ -198,7 +240,7 @@ impl Authority {
             accepted.dedup();
             let accepted = accepted.join(", ").into();
             return Err(TokenError::AlgNotAllowed {
-                found: alg.as_str().into(),
+                found: alg.into(),
                 accepted,
             });
         }
@@ -265,6 +307,26 @@ impl<'a> Parts<'a> {
             signed,
             signature: decode(Part::Signature, signature)?,
         })
+    }
+}
+
+impl Parts<'_> {
+    /// Returns the algorithm that the header names.
+    fn alg(&self) -> Result<&str, TokenError> {
+        let alg = match self.header.find("alg") {
+            None => return Err(TokenError::AlgMissing),
+            Some(Json::String(alg)) => alg,
+            Some(_) => {
+                return Err(TokenError::ClaimType {
+                    claim: "alg",
+                    expected: "a string",
+                });
+            }
+        };
+        if alg.eq_ignore_ascii_case("none") {
+            return Err(TokenError::AlgNone);
+        }
+        Ok(alg)
     }
 }
 

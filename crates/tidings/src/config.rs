@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidings_core::HubUrl;
+use tidings_core::{Dialect, HubUrl};
 use tidings_wire::origin::OriginList;
 
 use crate::auth;
@@ -52,6 +52,8 @@ pub struct Config {
     pub ring_bytes: usize,
     /// Who may issue tokens, and for whom they must be meant.
     pub auth: auth::Options,
+    /// Which Mercure before 1.0 is served too.
+    pub dialects: DialectOptions,
     /// Rules for subscribers.
     pub subscribe: SubscribeOptions,
     /// Rules for publishers.
@@ -68,6 +70,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Whether the body of a 401 or 403 says which check failed. Only in dev.
     pub explain_refusals: bool,
+    /// What is allowed but not good, said once at the start.
+    pub warnings: Vec<String>,
     /// Ready-made tokens for the built-in pages. Only in dev.
     pub dev: Option<DevTokens>,
 }
@@ -88,6 +92,26 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key of the first certificate.
     pub key: PathBuf,
+}
+
+/// Which Mercure before 1.0 is served too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DialectOptions {
+    /// 0.10 to 0.24, at the hub's path.
+    pub v0: bool,
+    /// 0.1 to 0.7, at `/hub`.
+    pub v2019: bool,
+    /// Their demonstration, which echoes what a link asks for.
+    pub demo: bool,
+}
+
+impl DialectOptions {
+    /// Returns the dialects before 1.0 that are served.
+    pub fn old(self) -> impl Iterator<Item = Dialect> {
+        let all = [(Dialect::V0, self.v0), (Dialect::V2019, self.v2019)];
+        all.into_iter()
+            .filter_map(|(dialect, on)| on.then_some(dialect))
+    }
 }
 
 /// Rules for subscribers.

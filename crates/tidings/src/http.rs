@@ -4,8 +4,10 @@
 pub(crate) mod authorize;
 pub(crate) mod chat;
 pub(crate) mod cors;
+pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod health;
+pub(crate) mod hub_2019;
 pub(crate) mod pages;
 pub(crate) mod problem;
 pub(crate) mod publish;
@@ -20,9 +22,11 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use tidings_core::dialect::Dialect;
 
 use self::problem::Problem;
 use self::subscribe::EventStream;
+use crate::config::check::dialects::PATH_2019;
 use crate::session::socket::StreamBody;
 use crate::shard::Shard;
 
@@ -54,6 +58,11 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Hub,
+    Hub2019,
+    /// What hubs before 1.0 had beside: a page, a demonstration, a probe.
+    OldPage,
+    Demo,
+    OldHealth,
     ChatEvents,
     ChatBroadcast,
     Live,
@@ -87,8 +96,13 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
         Answer::Stream(stream) => stream.headers_mut(),
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let list = &shard.config().cors.origins;
     if route == Route::Hub {
-        cors::allow(&shard.config().cors.origins, origin.as_ref(), headers);
+        cors::allow(list, origin.as_ref(), headers);
+    }
+    if matches!(route, Route::Hub2019 | Route::Demo) {
+        hub_2019::protect(headers);
+        cors::allow_2019(list, origin.as_ref(), headers);
     }
     answer
 }
@@ -102,6 +116,10 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         "/metrics" if metrics_here => Route::Metrics,
         _ if visit.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
+        PATH_2019 => Route::Hub2019,
+        "/healthz" if config.dialects.v0 => Route::OldHealth,
+        _ if config.dialects.demo && demo::is_at(path, config.hub.path()) => Route::Demo,
+        _ if config.dialects.v0 && is_below(path, config.hub.path(), "/ui/") => Route::OldPage,
         "/event/fetch" if config.pages.chat => Route::ChatEvents,
         "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
         "/settings.json" if config.pages.any() => Route::Settings,
@@ -123,7 +141,8 @@ async fn dispatch(
             // Boxed, since its state would make every request's larger.
             return Box::pin(subscribe::hub(shard, request)).await;
         }
-        Route::Hub if method == Method::POST => publish::hub(shard, request).await?,
+        Route::Hub if method == Method::POST => publish::hub(shard, Dialect::V1, request).await?,
+        Route::Hub2019 => return hub_2019::answer(shard, request).await,
         Route::Hub if method == Method::OPTIONS => cors::preflight(),
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
         Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
@@ -133,7 +152,9 @@ async fn dispatch(
             return Err(Problem::method_not_allowed("POST"));
         }
         _ if !reading => return Err(Problem::method_not_allowed("GET, HEAD")),
-        Route::Live => health::live(),
+        Route::Live | Route::OldHealth => health::live(),
+        Route::Demo => demo::page(shard, &request),
+        Route::OldPage => pages::debugger(&shard.config().pages)?,
         Route::Ready => health::ready(shard),
         Route::Metrics => health::metrics(shard),
         Route::Settings => pages::settings(shard.config()),
@@ -146,6 +167,12 @@ async fn dispatch(
     };
     tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
     Ok(Answer::Response(response))
+}
+
+/// Says whether a path is `folder` below `hub`, or something in it.
+fn is_below(path: &str, hub: &str, folder: &str) -> bool {
+    path.strip_prefix(hub)
+        .is_some_and(|rest| rest.starts_with(folder))
 }
 
 /// Refuses names that this hub is not called by, if it was told its names.

@@ -9,6 +9,7 @@ use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::subject::Subject;
+use tidings_core::target::{Target, TargetError, Targets};
 use tidings_core::topic::{Topic, TopicError};
 use tidings_core::update::{
     Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
@@ -24,6 +25,8 @@ use crate::answers::Answers;
 pub(crate) enum Publisher<'a> {
     /// Somebody with a token.
     Grants(&'a Grants),
+    /// Somebody with a token of 2019, who names who may read instead of being granted topics.
+    Targets(&'a Grants, &'a [String]),
     /// The hub's own pages, which decide themselves what they publish.
     Page,
 }
@@ -44,6 +47,14 @@ pub(crate) enum PublishError {
     Id(#[source] EventIdError),
     #[error("type: {0}")]
     Type(#[source] EventTypeError),
+    #[error("target {target:?}: {source}")]
+    Target { target: String, source: TargetError },
+    #[error(transparent)]
+    Targets(TargetError),
+    #[error("the token does not allow publishing for the target {target:?}")]
+    ForbiddenTarget { target: Target },
+    #[error("the token does not allow publishing")]
+    ForbiddenAtAll,
     #[error("the token does not allow publishing to \"{topic}\"")]
     Forbidden { topic: Topic },
     #[error("too many updates are waiting to be stored; try again")]
@@ -103,23 +114,14 @@ impl Ingest {
         form: PublishForm,
         publisher: Publisher<'_>,
     ) -> Result<Arc<Update>, PublishError> {
-        let draft = self.check(form)?;
-        if let Publisher::Grants(grants) = publisher {
-            let subjects: SmallVec<[Subject; 2]> = draft
-                .topics
-                .iter()
-                .map(|topic| Subject::new(topic, &self.hub))
-                .collect();
-            if let Err(refused) = grants.allows_publish(&subjects) {
-                let topic = draft
-                    .topics
-                    .iter()
-                    .nth(refused)
-                    .unwrap_or_else(|| draft.topics.canonical());
-                return Err(PublishError::Forbidden {
-                    topic: topic.clone(),
-                });
+        let mut draft = self.check(form)?;
+        match publisher {
+            Publisher::Grants(grants) => self.check_topics_granted(grants, &draft)?,
+            Publisher::Targets(grants, targets) => {
+                let targets = check_targets(grants, targets)?;
+                draft.visibility = targets.map_or(Visibility::Public, Visibility::Targeted);
             }
+            Publisher::Page => {}
         }
         let (publisher, kept) = oneshot::channel();
         let done: Done = match self.answers.clone() {
@@ -135,6 +137,25 @@ impl Ingest {
         kept.await
             .map_err(|_gone| PublishError::Closed)?
             .map_err(PublishError::History)
+    }
+
+    fn check_topics_granted(&self, grants: &Grants, draft: &Draft) -> Result<(), PublishError> {
+        let subjects: SmallVec<[Subject; 2]> = draft
+            .topics
+            .iter()
+            .map(|topic| Subject::new(topic, &self.hub))
+            .collect();
+        let Err(refused) = grants.allows_publish(&subjects) else {
+            return Ok(());
+        };
+        let topic = draft
+            .topics
+            .iter()
+            .nth(refused)
+            .unwrap_or_else(|| draft.topics.canonical());
+        Err(PublishError::Forbidden {
+            topic: topic.clone(),
+        })
     }
 
     /// Turns a publisher's fields into a draft.
@@ -181,6 +202,27 @@ impl Ingest {
             });
         }
         Ok(topic)
+    }
+}
+
+/// Reads targets and asks the grants for each; without any, whether the token may publish at all.
+fn check_targets(grants: &Grants, texts: &[String]) -> Result<Option<Targets>, PublishError> {
+    let targets: Result<Vec<Target>, PublishError> = texts
+        .iter()
+        .map(|text| {
+            Target::parse(text).map_err(|source| PublishError::Target {
+                target: shorten(text.clone()),
+                source,
+            })
+        })
+        .collect();
+    let targets = Targets::new(targets?).map_err(PublishError::Targets)?;
+    match grants.allows_targets(targets.as_ref()) {
+        Ok(()) => Ok(targets),
+        Err(Some(target)) => Err(PublishError::ForbiddenTarget {
+            target: target.clone(),
+        }),
+        Err(None) => Err(PublishError::ForbiddenAtAll),
     }
 }
 

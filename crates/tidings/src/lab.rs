@@ -33,10 +33,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::answers::Answers;
 use crate::auth::key::{Algorithm, VerifyKey};
-use crate::auth::{self, Authority, Identity, Issuer, Role};
+use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
 use crate::config::{
-    Config, CorsOptions, LimitOptions, LogFormat, LogOptions, PageOptions, PublishOptions,
-    SubscribeOptions,
+    Config, CorsOptions, DialectOptions, LimitOptions, LogFormat, LogOptions, PageOptions,
+    PublishOptions, SubscribeOptions,
 };
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
@@ -345,11 +345,13 @@ fn auth_options() -> auth::Options {
         kid: None,
         publish: true,
         subscribe: true,
+        dialects: vec![Dialect::V1],
     };
     auth::Options {
         issuers: vec![issuer],
         audiences: vec![HUB.to_owned()],
         cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
     }
 }
 
@@ -373,6 +375,7 @@ fn config(options: &Options) -> Config {
         },
         ring_bytes: options.ring_bytes,
         auth: auth_options(),
+        dialects: DialectOptions::default(),
         subscribe: SubscribeOptions {
             anonymous: true,
             keep_alive: options.keep_alive,
@@ -407,6 +410,7 @@ fn config(options: &Options) -> Config {
             format: LogFormat::Text,
         },
         explain_refusals: true,
+        warnings: Vec::new(),
         dev: None,
     }
 }
@@ -436,6 +440,28 @@ pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
     verified.map(drop).map_err(|error| error.to_string())
 }
 
+/// The same for a token of before 1.0, at both doors: Ok if one of them accepts it. For fuzzing.
+///
+/// # Errors
+///
+/// The first rule that the token breaks at the hub's path, in words.
+pub fn verify_old_token(token: &str, now_secs: u64) -> Result<(), String> {
+    let mut options = auth_options();
+    options.old_dialects = vec![Dialect::V0, Dialect::V2019];
+    for issuer in &mut options.issuers {
+        issuer.dialects.clone_from(&options.old_dialects);
+    }
+    #[expect(
+        clippy::expect_used,
+        reason = "the lab's own key; a mistake ends the test"
+    )]
+    let authority = Authority::new(options, hub()).expect("an authority");
+    let at = |door| authority.verify_at(token, door, Role::Subscribe, now_secs);
+    let (hub, hub_2019) = (at(Door::Hub), at(Door::Hub2019));
+    let either = hub.or_else(|error| hub_2019.map_err(|_other| error));
+    either.map(drop).map_err(|error| error.to_string())
+}
+
 /// Returns a token with this header and these claims, whatever they are, signed with the lab's key:
 /// so a fuzzer gets past the signature. [`TOKEN_HEADER`] is a header that is accepted.
 pub fn sign_token(header: &str, claims: &str) -> String {
@@ -455,6 +481,7 @@ fn identity(grants: Arc<Grants>) -> Arc<Identity> {
     Arc::new(Identity {
         grants,
         expires_at: u64::MAX,
+        dialect: Dialect::V1,
         issuer: "lab".into(),
         subject: None,
     })

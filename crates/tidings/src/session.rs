@@ -31,7 +31,6 @@ use tidings_core::index::MatcherId;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_core::subject::Subject;
-use tidings_core::update::Visibility;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::LAST_CHUNK;
 use tokio::sync::oneshot;
@@ -484,9 +483,10 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
 
 /// Returns whether `grants` let a subscriber read an update.
 ///
-/// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics.
+/// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics. An
+/// anonymous subscriber reads what is public.
 pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -> bool {
-    if posted.update.visibility == Visibility::Public {
+    if posted.update.visibility.is_public() {
         return true;
     }
     let Some(grants) = grants else { return false };
@@ -496,7 +496,7 @@ pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -
         .iter()
         .map(|topic| Subject::new(topic, hub))
         .collect();
-    grants.allows_read(&subjects)
+    grants.allows_update(&posted.update.visibility, &subjects)
 }
 
 #[cfg(test)]

@@ -49,6 +49,23 @@ fn the_table_names_the_tests() {
     );
 }
 
+#[test]
+fn a_test_that_the_table_of_dialects_names_exists() {
+    let mut tree = tree(&checklist(&["[]"]));
+    tree.files.push(File {
+        path: DIALECTS.to_owned(),
+        text: "| `topic` | `it::publish::works`, `it::publish::gone` |".to_owned(),
+        bytes: 0,
+    });
+    let of_dialects = |problem: &&String| problem.starts_with(DIALECTS);
+    let problems = gaps(&tree);
+    let problems: Vec<&String> = problems.iter().filter(of_dialects).collect();
+    assert_eq!(
+        problems,
+        [&format!("{DIALECTS}: there is no test it::publish::gone")]
+    );
+}
+
 fn checklist(tests: &[&str]) -> String {
     let line = tests.iter().map(|tests| {
         format!("[[line]]\nnumber = 1\nsection = 'Publication'\nrequirement = 'Topics.'\ntests = {tests}\n")

@@ -1,10 +1,12 @@
 //! What a token allows.
 
-use super::{Grants, GrantsError, PayloadRule};
+use super::{Grants, GrantsError, PayloadRule, RoleTargets};
 use crate::hub_url::HubUrl;
 use crate::limits::{TOKEN_DETAILS_MAX, TOKEN_MATCHERS_MAX};
 use crate::matcher::{Matcher, MatcherType};
 use crate::subject::Subject;
+use crate::target::{Target, TargetGrant, Targets};
+use crate::update::Visibility;
 
 #[test]
 fn the_default_allows_nothing() {
@@ -36,6 +38,52 @@ fn one_topic_granted_is_enough_for_reading() {
     assert!(!grants.allows_read(&subjects(&["https://e.com/books/1"])));
     assert!(!grants.allows_read(&[]));
     assert_eq!(grants.allows_publish(&subjects(&both)), Err(0));
+}
+
+#[test]
+fn targets_are_an_audience_of_their_own() {
+    let of = |texts: &[&str]| TargetGrant::Of(texts.iter().map(|text| target(text)).collect());
+    let with = |publish, subscribe| Grants::of_targets(RoleTargets { publish, subscribe });
+    let foo = Targets::new(vec![target("foo"), target("bar")]).unwrap();
+    let topics = subjects(&["a"]);
+    let targeted = Visibility::Targeted(foo.clone().unwrap());
+
+    let none = Grants::default();
+    assert_eq!(none.allows_targets(None), Err(None));
+    let empty = with(Some(of(&[])), Some(of(&[])));
+    assert_eq!(empty.allows_targets(None), Ok(()));
+    assert_eq!(
+        empty.allows_targets(foo.as_ref()),
+        Err(Some(&target("foo")))
+    );
+    let one = with(Some(of(&["foo"])), Some(of(&["bar"])));
+    assert_eq!(one.allows_targets(foo.as_ref()), Err(Some(&target("bar"))));
+    let all = with(Some(TargetGrant::All), Some(TargetGrant::All));
+    assert_eq!(all.allows_targets(foo.as_ref()), Ok(()));
+
+    let exact = Grants::new(vec![], matchers(&["a", "foo"]), vec![]).unwrap();
+    let wildcard = Grants::new(vec![], matchers(&["*"]), vec![]).unwrap();
+    for (grants, reads_private, reads_targeted) in [
+        (&none, false, false),
+        (&empty, false, false),
+        (&one, false, true),
+        (&all, true, true),
+        (&exact, true, false),
+        (&wildcard, true, true),
+    ] {
+        assert!(grants.allows_update(&Visibility::Public, &topics));
+        assert_eq!(
+            grants.allows_update(&Visibility::Private, &topics),
+            reads_private,
+            "{grants:?}"
+        );
+        assert_eq!(
+            grants.allows_update(&targeted, &topics),
+            reads_targeted,
+            "{grants:?}"
+        );
+        assert!(grants.allows_publish(&topics).is_err());
+    }
 }
 
 #[test]
@@ -117,4 +165,8 @@ fn subject(text: &str) -> Subject {
 
 fn hub() -> HubUrl {
     HubUrl::parse("https://e.com/.well-known/mercure").unwrap()
+}
+
+fn target(text: &str) -> Target {
+    Target::parse(text).unwrap()
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use tidings_core::{Draft, EventId, EventType, Position, Topics, Update, Visibility};
+use tidings_core::{
+    Draft, EventId, EventType, Position, Target, Targets, Topics, Update, Visibility,
+};
 use tidings_history::storage::{OpenError, SqliteStorage};
 use tidings_history::{Health, Retention};
 
@@ -27,9 +29,23 @@ fn every_field_comes_back_exactly() {
         event_type: Some(EventType::parse("goal").unwrap()),
         ..draft("")
     };
+    let targets = |texts: &[&str]| {
+        let targets = texts.iter().map(|text| Target::parse(text).unwrap());
+        let targets = Targets::new(targets.collect()).unwrap();
+        Visibility::Targeted(targets.unwrap())
+    };
+    let targeted = Draft {
+        topics: Topics::new(vec![topic("a"), topic("b")]).unwrap(),
+        visibility: targets(&["", "foo", "https://e.com/users/é", ""]),
+        ..draft("for some")
+    };
+    let nobodys = Draft {
+        visibility: targets(&[""]),
+        ..draft("for nobody")
+    };
     let mut desk = Desk::on_file(&path, KEEP_ALL);
     let taken: Vec<Update> = desk
-        .append(vec![full, sparse], 42)
+        .append(vec![full, sparse, targeted, nobodys], 42)
         .into_iter()
         .map(|answer| (*answer.unwrap()).clone())
         .collect();

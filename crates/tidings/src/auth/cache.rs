@@ -10,13 +10,13 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use tidings_core::matcher::{Matcher, MatcherType};
 
-use super::{Authority, Identity, Role, TokenError};
+use super::{Authority, Door, Identity, Role, TokenError};
 
 /// A bounded memory of verified tokens.
 pub struct TokenCache {
     authority: Arc<Authority>,
-    publishers: Identities,
-    subscribers: Identities,
+    /// For each door and role.
+    known: [Identities; 4],
     /// The keys that came, oldest first, with the bytes that each costs. All that are remembered
     /// are among them.
     order: VecDeque<(Key, usize)>,
@@ -25,9 +25,9 @@ pub struct TokenCache {
     bytes_max: usize,
 }
 
-/// The whole token and what it was presented for: keys are bound to roles, so that a token may be
-/// good for one and bad for the other.
-type Key = (Arc<str>, Role);
+/// The whole token, where and for what it was presented: keys are bound to roles, so that a token may
+/// be good for one and bad for the other, and doors read it differently.
+type Key = (Arc<str>, Door, Role);
 
 type Identities = HashMap<Arc<str>, Arc<Identity>, RandomState>;
 
@@ -45,15 +45,14 @@ impl TokenCache {
     pub fn new(authority: Arc<Authority>, bytes_max: usize) -> Self {
         Self {
             authority,
-            publishers: HashMap::default(),
-            subscribers: HashMap::default(),
+            known: Default::default(),
             order: VecDeque::new(),
             bytes: 0,
             bytes_max,
         }
     }
 
-    /// Does what [`Authority::verify`] does, faster for a token seen before.
+    /// Does what [`Authority::verify_at`] does, faster for a token seen before.
     ///
     /// # Errors
     ///
@@ -61,33 +60,37 @@ impl TokenCache {
     pub fn verify(
         &mut self,
         token: &str,
+        door: Door,
         role: Role,
         now_secs: u64,
     ) -> Result<Arc<Identity>, TokenError> {
         if token.len() > super::TOKEN_BYTES_MAX {
-            return self.authority.verify(token, role, now_secs);
+            return self.authority.verify_at(token, door, role, now_secs);
         }
-        match self.identities(role).get(token) {
+        match self.identities(door, role).get(token) {
             Some(identity) if now_secs < identity.expires_at => return Ok(Arc::clone(identity)),
             Some(_) => {
-                self.identities(role).remove(token);
+                self.identities(door, role).remove(token);
             }
             None => {}
         }
-        let identity = self.authority.verify(token, role, now_secs)?;
-        self.insert((token.into(), role), &identity);
+        let identity = self.authority.verify_at(token, door, role, now_secs)?;
+        self.insert((token.into(), door, role), &identity);
         Ok(identity)
     }
 
     /// Returns how many tokens are remembered.
     fn len(&self) -> usize {
-        self.publishers.len() + self.subscribers.len()
+        self.known.iter().map(HashMap::len).sum()
     }
 
-    fn identities(&mut self, role: Role) -> &mut Identities {
-        match role {
-            Role::Publish => &mut self.publishers,
-            Role::Subscribe => &mut self.subscribers,
+    fn identities(&mut self, door: Door, role: Role) -> &mut Identities {
+        let [hub_publish, hub_subscribe, publish_2019, subscribe_2019] = &mut self.known;
+        match (door, role) {
+            (Door::Hub, Role::Publish) => hub_publish,
+            (Door::Hub, Role::Subscribe) => hub_subscribe,
+            (Door::Hub2019, Role::Publish) => publish_2019,
+            (Door::Hub2019, Role::Subscribe) => subscribe_2019,
         }
     }
 
@@ -97,16 +100,17 @@ impl TokenCache {
             return;
         }
         while self.bytes > self.bytes_max - bytes {
-            let Some(((token, role), bytes)) = self.order.pop_front() else {
+            let Some(((token, door, role), bytes)) = self.order.pop_front() else {
                 break;
             };
             self.bytes -= bytes;
-            self.identities(role).remove(&token);
+            self.identities(door, role).remove(&token);
         }
         self.bytes += bytes;
         self.order.push_back((key.clone(), bytes));
-        let (token, role) = key;
-        self.identities(role).insert(token, Arc::clone(identity));
+        let (token, door, role) = key;
+        self.identities(door, role)
+            .insert(token, Arc::clone(identity));
     }
 }
 
@@ -114,14 +118,16 @@ impl TokenCache {
 fn kept_bytes(token: &str, identity: &Identity) -> usize {
     let matchers = identity.grants.matchers();
     let granted: usize = matchers.map(matcher_bytes).sum();
+    let targets = identity.grants.targets() * TARGET_BYTES;
     // Beside the token itself, texts of its claims are in the identity.
-    ENTRY_BYTES + 2 * token.len() + granted
+    ENTRY_BYTES + 2 * token.len() + granted + targets
 }
 
 fn matcher_bytes(matcher: &Matcher) -> usize {
     match matcher.kind() {
         MatcherType::Exact => EXACT_BYTES,
-        MatcherType::UrlPattern => PATTERN_BYTES,
+        MatcherType::UriTemplate if !matcher.pattern().contains('{') => EXACT_BYTES,
+        MatcherType::UrlPattern | MatcherType::UriTemplate => PATTERN_BYTES,
     }
 }
 
@@ -129,7 +135,9 @@ fn matcher_bytes(matcher: &Matcher) -> usize {
 const ENTRY_BYTES: usize = 512;
 /// What an exact matcher costs beside its text.
 const EXACT_BYTES: usize = 128;
-/// What a compiled URL pattern costs; few have as much as `limits::PATTERN_REGEX_BYTES_MAX` allows.
+/// What a target costs beside its text.
+const TARGET_BYTES: usize = 64;
+/// What a compiled URL pattern or URI template costs; few have as much as `limits::PATTERN_REGEX_BYTES_MAX` allows.
 const PATTERN_BYTES: usize = 4096;
 
 #[cfg(test)]

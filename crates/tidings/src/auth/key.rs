@@ -196,6 +196,24 @@ impl VerifyKey {
         })
     }
 
+    /// Reads a key for tokens of before 1.0, whose hubs took shared secrets of any length but none.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), but for the length.
+    pub fn parse_old(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        match (Self::parse(algorithm, text), algorithm.scheme()) {
+            (Err(KeyError::SecretTooShort { .. }), Scheme::Shared(hash)) if !text.is_empty() => {
+                let key = hmac::Key::new(hash, text.as_bytes());
+                Ok(Self {
+                    algorithm,
+                    material: Material::Secret(Box::new(key)),
+                })
+            }
+            (parsed, _) => parsed,
+        }
+    }
+
     /// Returns the algorithm that the key is bound to.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -1,14 +1,17 @@
 //! Finds the token that a request presents: in the `Authorization` field or in a cookie.
 //!
 //! Whether the token is any good is not looked at, and neither is whether a cookie may be used for
-//! this request (the origin check is in `http`). A token in the URL is never looked for.
+//! this request (the origin check is in `http`). A token in the URL is looked for only where a
+//! request may be of Mercure 0.x, and counts only if it is of that dialect.
 //!
 //! Mercure, "Presenting the Access Token".
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 use tidings_wire::bearer::{self, Authorization};
-use tidings_wire::cookie;
+use tidings_wire::{cookie, selector_query};
+
+use super::old::is_old_text;
 
 /// How a request presents its token. `Debug` hides the token.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Presented {
     Header(String),
     /// In a cookie, which a browser sends without the page's doing.
     Cookie(String),
+    /// In the query of the URL, where 0.x took it too.
+    Query(String),
 }
 
 /// A presentation that is malformed, answered 400 with `invalid_request`.
@@ -47,20 +52,50 @@ pub fn presented(
         Some(Authorization::Malformed(rule)) => return Err(PresentationError(rule)),
         Some(Authorization::OtherScheme) | None => {}
     }
-    for name in cookie_names {
-        for field in headers.get_all(COOKIE) {
-            // Another cookie of the site may hold any bytes; they do not hide the token.
-            let field = String::from_utf8_lossy(field.as_bytes());
-            match cookie::find(&field, name) {
-                Some(token) if !token.is_empty() => {
-                    return Ok(Presented::Cookie(token.to_owned()));
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
-    Ok(Presented::None)
+    let tokens = cookie_names
+        .iter()
+        .find_map(|name| in_cookie(headers, name));
+    Ok(tokens.map_or(Presented::None, Presented::Cookie))
 }
+
+/// Finds the token of a request that may be of 0.x: what [`presented`] finds, else a token of before
+/// 1.0 in `query` or in its cookie. A token of 1.0 does not count there.
+///
+/// # Errors
+///
+/// As [`presented`].
+pub fn presented_in_v0(
+    headers: &HeaderMap,
+    query: &str,
+    cookie_names: &[String],
+) -> Result<Presented, PresentationError> {
+    let found = presented(headers, &[])?;
+    if found != Presented::None {
+        return Ok(found);
+    }
+    let in_query = selector_query::token(query.as_bytes()).filter(|token| is_old_text(token));
+    if let Some(token) = in_query {
+        return Ok(Presented::Query(token));
+    }
+    let found = presented(headers, cookie_names)?;
+    if found != Presented::None {
+        return Ok(found);
+    }
+    let in_old_cookie = in_cookie(headers, OLD_COOKIE).filter(|token| is_old_text(token));
+    Ok(in_old_cookie.map_or(Presented::None, Presented::Cookie))
+}
+
+fn in_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get_all(COOKIE).iter().find_map(|field| {
+        // Another cookie of the site may hold any bytes; they do not hide the token.
+        let field = String::from_utf8_lossy(field.as_bytes());
+        let token = cookie::find(&field, name)?;
+        (!token.is_empty()).then(|| token.to_owned())
+    })
+}
+
+/// The cookie of the hubs before 1.0.
+pub const OLD_COOKIE: &str = "mercureAuthorization";
 
 impl std::fmt::Debug for Presented {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,6 +103,7 @@ impl std::fmt::Debug for Presented {
             Self::None => "None",
             Self::Header(_) => "Header(hidden)",
             Self::Cookie(_) => "Cookie(hidden)",
+            Self::Query(_) => "Query(hidden)",
         })
     }
 }

@@ -9,10 +9,10 @@ use tidings_core::{Subject, Topic};
 use super::issue::SignKey;
 use super::*;
 
-const NOW: u64 = 1_767_225_400;
-const HUB: &str = "https://hub.example.com/.well-known/mercure";
+pub(super) const NOW: u64 = 1_767_225_400;
+pub(super) const HUB: &str = "https://hub.example.com/.well-known/mercure";
 const ISS: &str = "https://example.com";
-const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
 #[test]
@@ -393,6 +393,7 @@ fn an_authority_needs_a_key_and_an_audience() {
         issuers,
         audiences,
         cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
     };
     let error = Authority::new(options(Vec::new(), vec![HUB.to_owned()]), hub()).unwrap_err();
     assert!(matches!(error, AuthorityError::NoIssuer));
@@ -437,6 +438,7 @@ pub(super) fn authority(issuers: Vec<Issuer>) -> Authority {
         issuers,
         audiences,
         cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
     };
     Authority::new(options, HubUrl::parse(HUB).unwrap()).unwrap()
 }
@@ -458,6 +460,7 @@ fn issuer(name: &str, key: VerifyKey) -> Issuer {
         kid: None,
         publish: true,
         subscribe: true,
+        dialects: vec![Dialect::V1],
     }
 }
 
@@ -502,7 +505,7 @@ fn without(name: &str) -> Value {
     claims
 }
 
-fn hs256(header: Value, claims: Value) -> String {
+pub(super) fn hs256(header: Value, claims: Value) -> String {
     sign(Algorithm::Hs256, SECRET, header, claims)
 }
 

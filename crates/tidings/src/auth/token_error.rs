@@ -3,7 +3,7 @@
 //! The texts are for the people who run the hub (`tidings dev`, `token inspect`, the log). They say
 //! what was found in the token's public parts, never the token, its signature or a key.
 
-use tidings_core::GrantsError;
+use tidings_core::{Dialect, GrantsError};
 
 use super::Role;
 use super::details::DetailError;
@@ -91,6 +91,29 @@ pub enum TokenError {
     /// No key of the issuer made the signature.
     #[error("the signature was not made with a key that the hub has for this issuer and algorithm")]
     Signature,
+    /// No key made the signature of a token that names no issuer.
+    #[error("the signature was not made with a key that the hub has for such tokens")]
+    OldSignature,
+    /// The token is of a dialect that is not switched on.
+    #[error(
+        "this is a token of Mercure {dialect} (claim mercure), which this hub does not serve; \
+         {} = true switches it on", key_of(*dialect)
+    )]
+    DialectOff {
+        /// Its dialect.
+        dialect: Dialect,
+    },
+    /// No key is for tokens of this dialect.
+    #[error("no key is for tokens of Mercure {dialect} that {role} (auth.issuers.N.dialects)")]
+    NoOldKey {
+        /// Its dialect.
+        dialect: Dialect,
+        /// What the token was presented for.
+        role: Role,
+    },
+    /// A token of 1.0 at the path of 2019.
+    #[error("only tokens of Mercure 2019 (claim mercure) are taken at this path")]
+    NotOf2019,
     /// A claim has another JSON type than it must. RFC 7519, 4.1.
     #[error("{claim} is not {expected}")]
     ClaimType {
@@ -146,6 +169,22 @@ pub enum TokenError {
     /// There are more authorization details or matchers than the limits allow.
     #[error(transparent)]
     Grants(#[from] GrantsError),
+}
+
+impl TokenError {
+    /// Returns whether the text may be shown to whoever presented the token: it says nothing but
+    /// what the token's shape and the hub's switches are.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::DialectOff { .. } | Self::NotOf2019)
+    }
+}
+
+/// Returns the setting that switches a dialect on.
+pub fn key_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::V2019 => "dialects.v2019",
+        Dialect::V0 | Dialect::V1 => "dialects.v0",
+    }
 }
 
 /// A part of a token in compact serialization.

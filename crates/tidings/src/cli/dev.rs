@@ -22,8 +22,8 @@ use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::config::check::{HISTORY_FILE, cores, history_options};
 use crate::config::{
-    Config, CorsOptions, DevTokens, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
-    PublishOptions, SubscribeOptions,
+    Config, CorsOptions, DevTokens, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions,
+    PageOptions, PublishOptions, SubscribeOptions,
 };
 use crate::server;
 
@@ -129,7 +129,9 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             issuers: vec![folder.issuer()?],
             audiences,
             cookie_names: COOKIE_NAMES.map(str::to_owned).to_vec(),
+            old_dialects: DIALECTS.old().collect(),
         },
+        dialects: DIALECTS,
         subscribe: SubscribeOptions {
             anonymous: true,
             keep_alive: Duration::from_secs(15),
@@ -150,13 +152,18 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             scores: true,
             debugger: true,
         },
-        log: LogOptions {
-            level: "warn".to_owned(),
-            format: LogFormat::Text,
-        },
+        log: log_options(),
         explain_refusals: true,
+        warnings: Vec::new(),
         dev: Some(tokens),
     })
+}
+
+fn log_options() -> LogOptions {
+    LogOptions {
+        level: "warn".to_owned(),
+        format: LogFormat::Text,
+    }
 }
 
 /// Returns what to tell the developer when the hub is up: pages, `curl` lines, history, how to stop.
@@ -266,6 +273,13 @@ const HUB_PATH: &str = "/.well-known/mercure";
 
 /// Over plain HTTP a browser does not set the first one, except some for localhost.
 const COOKIE_NAMES: [&str; 2] = ["__Secure-mercure_access_token", "mercure_access_token"];
+
+/// Whatever an application speaks works here.
+const DIALECTS: DialectOptions = DialectOptions {
+    v0: true,
+    v2019: true,
+    demo: true,
+};
 
 /// Ten years.
 const TOKEN_SECS: u64 = 10 * 365 * 24 * 3600;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use tidings_core::Dialect;
 
 use crate::auth::Issuer;
 use crate::auth::key::{Algorithm, VerifyKey};
@@ -70,6 +71,7 @@ impl DevFolder {
             kid: None,
             publish: true,
             subscribe: true,
+            dialects: vec![Dialect::V1, Dialect::V0, Dialect::V2019],
         })
     }
 

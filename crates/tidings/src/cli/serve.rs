@@ -23,6 +23,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = load(arguments.config.as_deref(), &env::variables())?;
     let config = check::check(&settings.to_file()?)?;
     log::start(&config.log)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     server::run(config, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")
     })

@@ -1,20 +1,22 @@
 //! Turns the configuration as written into checked types, and says everything that is wrong.
 
+pub mod dialects;
+
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use tidings_core::HubUrl;
+use tidings_core::{Dialect, HubUrl};
 use tidings_history::{Kind, Retention};
 use tidings_wire::origin::OriginList;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable};
 use super::{
-    Config, CorsOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions, PublishOptions,
-    SubscribeOptions, TlsFiles,
+    Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
+    PublishOptions, SubscribeOptions, TlsFiles,
 };
 use crate::auth;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
@@ -59,6 +61,7 @@ pub fn history_options(
 #[derive(Default)]
 struct Checks {
     errors: Vec<ConfigError>,
+    warnings: Vec<String>,
 }
 
 impl Checks {
@@ -70,6 +73,7 @@ impl Checks {
         let data_dir = PathBuf::from(&file.data.dir);
         let history = self.history(&file.history, &data_dir);
         let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
+        let dialects = self.dialects(file, hub.as_ref());
         let auth = self.auth(file, hub.as_ref());
         let origins = self.origins("publish.origins", &file.publish.origins);
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
@@ -101,6 +105,7 @@ impl Checks {
             history: history?,
             ring_bytes: ring_bytes?,
             auth: auth?,
+            dialects,
             subscribe: SubscribeOptions {
                 anonymous: file.subscribe.anonymous,
                 keep_alive: keep_alive?,
@@ -123,6 +128,7 @@ impl Checks {
             },
             log,
             explain_refusals: false,
+            warnings: std::mem::take(&mut self.warnings),
             dev: None,
         })
     }
@@ -281,7 +287,7 @@ impl Checks {
                           remove the key";
             self.contradiction("auth.audiences", advice);
         }
-        let issuers: Vec<Option<auth::Issuer>> = table
+        let issuers: Vec<Option<Vec<auth::Issuer>>> = table
             .issuers
             .iter()
             .enumerate()
@@ -302,34 +308,54 @@ impl Checks {
             None => vec![hub?.as_str().to_owned()],
         };
         Some(auth::Options {
-            issuers: issuers.into_iter().collect::<Option<_>>()?,
+            issuers: issuers.into_iter().collect::<Option<Vec<_>>>()?.concat(),
             audiences,
             cookie_names: table.cookie_names.clone(),
+            old_dialects: DialectOptions {
+                v0: file.dialects.v0,
+                v2019: file.dialects.v2019,
+                demo: false,
+            }
+            .old()
+            .collect(),
         })
     }
 
-    fn issuer(&mut self, path: &str, table: &IssuerTable) -> Option<auth::Issuer> {
+    fn issuer(&mut self, path: &str, table: &IssuerTable) -> Option<Vec<auth::Issuer>> {
         if !table.publish && !table.subscribe {
             let advice = "publish and subscribe are both false, so that the key is of no use: \
                           write true for one, or remove the issuer";
             self.contradiction(&format!("{path}.publish"), advice);
         }
-        let key = self.issuer_key(path, table);
-        let Some(issuer) = table.issuer.as_deref().filter(|issuer| !issuer.is_empty()) else {
+        let dialects = self.issuer_dialects(path, table)?;
+        let key = self.issuer_key(path, table, &dialects);
+        let issuer = table.issuer.as_deref().unwrap_or_default();
+        if issuer.is_empty() && dialects.contains(&Dialect::V1) {
             let advice = "write the exact iss of its tokens, such as \"https://example.com\"";
             self.missing(&format!("{path}.issuer"), advice);
             return None;
-        };
-        Some(auth::Issuer {
+        }
+        let (key, text) = key?;
+        let issuer = auth::Issuer {
             issuer: issuer.into(),
-            key: key?,
+            key,
             kid: table.kid.clone(),
             publish: table.publish,
             subscribe: table.subscribe,
-        })
+            dialects,
+        };
+        let mut issuers = dialects::further_keys(&issuer, &text);
+        issuers.insert(0, issuer);
+        Some(issuers)
     }
 
-    fn issuer_key(&mut self, path: &str, table: &IssuerTable) -> Option<VerifyKey> {
+    /// Returns the key and its text.
+    fn issuer_key(
+        &mut self,
+        path: &str,
+        table: &IssuerTable,
+        dialects: &[Dialect],
+    ) -> Option<(VerifyKey, String)> {
         let (name, text) = match (&table.key, &table.key_file) {
             (Some(key), None) => (format!("{path}.key"), key.clone()),
             (None, Some(file)) => {
@@ -348,13 +374,13 @@ impl Checks {
             }
         };
         let key = match Algorithm::from_name(&table.algorithm) {
-            Some(algorithm) => VerifyKey::parse(algorithm, &text),
+            Some(algorithm) => self.key_text(path, algorithm, &text, dialects),
             None => Err(KeyError::UnknownAlgorithm {
                 name: table.algorithm.as_str().into(),
             }),
         };
         match key {
-            Ok(key) => Some(key),
+            Ok(key) => Some((key, text)),
             Err(error) => {
                 let name = match error {
                     KeyError::PemAsSecret { .. } | KeyError::UnknownAlgorithm { .. } => {

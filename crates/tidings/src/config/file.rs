@@ -26,6 +26,8 @@ pub struct File {
     pub admin: AdminTable,
     /// The `[auth]` table.
     pub auth: AuthTable,
+    /// The `[dialects]` table.
+    pub dialects: DialectsTable,
     /// The `[subscribe]` table.
     pub subscribe: SubscribeTable,
     /// The `[publish]` table.
@@ -131,6 +133,8 @@ pub struct IssuerTable {
     pub publish: bool,
     /// Whether tokens for subscribing may be signed with this key.
     pub subscribe: bool,
+    /// Dialects whose tokens may be signed with this key: `1.0`, `0.x`, `2019`.
+    pub dialects: Vec<String>,
 }
 
 impl std::fmt::Debug for IssuerTable {
@@ -139,6 +143,20 @@ impl std::fmt::Debug for IssuerTable {
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
     }
+}
+
+/// The `[dialects]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DialectsTable {
+    /// Whether publishers and subscribers of Mercure 0.10 to 0.24 are served at the hub's path: the
+    /// parameter `topic`, the claim `mercure`, the cookie `mercureAuthorization`.
+    pub v0: bool,
+    /// Whether publishers and subscribers of Mercure 0.1 to 0.7 are served at `/hub`, with `target`
+    /// fields.
+    pub v2019: bool,
+    /// Whether `/demo/` of those hubs echoes what a link asks for, with its token as a cookie.
+    pub demo: bool,
 }
 
 /// The `[subscribe]` table.

@@ -275,6 +275,35 @@ pub const KEYS: &[Key] = &[
         "Whether tokens for subscribing may be signed with this key.",
     ),
     key(
+        "auth.issuers.N.dialects",
+        List,
+        Toml("[\"1.0\"]"),
+        "Dialects whose tokens may be signed with this key: `1.0`, `0.x`, `2019`. Tokens before 1.0 \
+         name neither an issuer nor an audience: with those alone, `issuer` may be left out, and a \
+         secret may be shorter than its algorithm asks for, which the log warns of.",
+    ),
+    key(
+        "dialects.v0",
+        Flag,
+        Toml("false"),
+        "Whether publishers and subscribers of Mercure 0.10 to 0.24 are served at the hub's path: \
+         the parameter `topic`, the claim `mercure`, the cookie `mercureAuthorization`.",
+    ),
+    key(
+        "dialects.v2019",
+        Flag,
+        Toml("false"),
+        "Whether publishers and subscribers of Mercure 0.1 to 0.7 are served at `/hub`, with \
+         `target` fields.",
+    ),
+    key(
+        "dialects.demo",
+        Flag,
+        Toml("false"),
+        "Whether `/demo/` of those hubs echoes what a link asks for, with its token as a cookie. \
+         For demonstrations only.",
+    ),
+    key(
         "subscribe.anonymous",
         Flag,
         Toml("false"),

@@ -6,58 +6,113 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{HeaderValue, ORIGIN, REFERER};
+use tidings_core::dialect::Dialect;
 use tidings_wire::origin;
 
 use super::problem::Problem;
-use crate::auth::presented::{Presented, presented};
-use crate::auth::{Identity, Role};
+use crate::auth::old::is_old_text;
+use crate::auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
+use crate::auth::{Door, Identity, Role};
 use crate::shard::Shard;
+
+/// A request, as far as it shows who is asking.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// The query of its URL.
+    pub(crate) query: &'a str,
+    /// The dialect that it is read in: [`Dialect::V0`] lets a token of that dialect stand where its
+    /// hubs looked for it, too.
+    pub(crate) dialect: Dialect,
+}
+
+/// Verifies the token of a request of 1.0, if it has one.
+///
+/// # Errors
+///
+/// As [`identify_in`].
+pub(crate) fn identify(
+    shard: &Shard,
+    headers: &HeaderMap,
+    role: Role,
+) -> Result<Option<Arc<Identity>>, Problem> {
+    let (query, dialect) = ("", Dialect::V1);
+    let asking = Asking {
+        headers,
+        query,
+        dialect,
+    };
+    identify_in(shard, asking, role)
+}
 
 /// Verifies the token of a request, if it has one.
 ///
 /// # Errors
 ///
 /// The refusal: a malformed presentation (400), a token that is not accepted (401), or a cookie
-/// used by a page that may not (403).
+/// used by a page that may not (403). [`Problem::into_response`] says it in the dialect.
 ///
 /// Mercure, "Presenting the Access Token" and "Error Responses".
-pub(crate) fn identify(
+pub(crate) fn identify_in(
     shard: &Shard,
-    headers: &HeaderMap,
+    asking: Asking<'_>,
     role: Role,
 ) -> Result<Option<Arc<Identity>>, Problem> {
     let config = shard.config();
-    let token = match presented(headers, &config.auth.cookie_names) {
+    let found = match asking.dialect {
+        Dialect::V1 => presented(asking.headers, &config.auth.cookie_names),
+        Dialect::V0 => presented_in_v0(asking.headers, asking.query, &config.auth.cookie_names),
+        Dialect::V2019 => presented(asking.headers, &[OLD_COOKIE.to_owned()]),
+    };
+    let (token, by_cookie) = match found {
         Ok(Presented::None) => return Ok(None),
-        Ok(Presented::Header(token)) => token,
-        Ok(Presented::Cookie(token)) => {
-            if role == Role::Publish {
-                check_origin(shard, headers)?;
-            }
-            token
-        }
+        Ok(Presented::Header(token) | Presented::Query(token)) => (token, false),
+        Ok(Presented::Cookie(token)) => (token, true),
         Err(error) => return Err(Problem::token_malformed(error.to_string())),
+    };
+    let checked = match by_cookie && role == Role::Publish {
+        true => check_origin(shard, asking),
+        false => Ok(()),
+    };
+    let verified = checked.and_then(|()| verify(shard, asking, &token, role));
+    verified.map(Some).map_err(|problem| {
+        // Whoever presents a token of 0.x is answered as its hubs did.
+        match config.dialects.v0 && is_old_text(&token) {
+            true => problem.said_in(Dialect::V0, config.explain_refusals),
+            false => problem,
+        }
+    })
+}
+
+fn verify(
+    shard: &Shard,
+    asking: Asking<'_>,
+    token: &str,
+    role: Role,
+) -> Result<Arc<Identity>, Problem> {
+    let config = shard.config();
+    let door = match asking.dialect {
+        Dialect::V1 | Dialect::V0 => Door::Hub,
+        Dialect::V2019 => Door::Hub2019,
     };
     let verified = shard
         .tokens()
         .borrow_mut()
-        .verify(&token, role, unix_secs());
-    match verified {
-        Ok(identity) => Ok(Some(identity)),
-        Err(error) => {
-            tracing::debug!(%error, %role, "token not accepted");
-            let detail = if config.explain_refusals {
-                error.to_string()
-            } else {
-                "the access token is not accepted; `tidings token inspect` says why".to_owned()
-            };
-            Err(Problem::token_invalid(detail))
-        }
-    }
+        .verify(token, door, role, unix_secs());
+    verified.map_err(|error| {
+        tracing::debug!(%error, %role, "token not accepted");
+        let detail = if config.explain_refusals || error.is_plain() {
+            error.to_string()
+        } else {
+            "the access token is not accepted; `tidings token inspect` says why".to_owned()
+        };
+        Problem::token_invalid(detail)
+    })
 }
 
 /// Refuses a cookie that a page of another site made the browser send (Mercure, "Cookie").
-fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_origin(shard: &Shard, asking: Asking<'_>) -> Result<(), Problem> {
+    let headers = asking.headers;
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let named = match headers.get(ORIGIN) {
         Some(value) => text(value),
@@ -67,10 +122,14 @@ fn check_origin(shard: &Shard, headers: &HeaderMap) -> Result<(), Problem> {
             .and_then(|url| origin::origin_of(&url)),
     };
     let config = shard.config();
+    let origins = &config.publish.origins;
+    let listed = |named: &str| match asking.dialect {
+        Dialect::V1 | Dialect::V0 => origins.allows(named),
+        // In 2019 `*` on the list let nobody publish.
+        Dialect::V2019 => origins.names(named),
+    };
     match named {
-        Some(named) if named == config.hub.origin() || config.publish.origins.allows(&named) => {
-            Ok(())
-        }
+        Some(named) if named == config.hub.origin() || listed(&named) => Ok(()),
         Some(named) => Err(Problem::origin_refused(format!(
             "{named} is neither the hub's own origin nor listed in publish.origins"
         ))),

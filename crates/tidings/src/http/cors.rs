@@ -3,7 +3,8 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    HeaderValue, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
+    VARY,
 };
 use http::{HeaderMap, Response, StatusCode};
 use tidings_wire::origin::OriginList;
@@ -11,7 +12,8 @@ use tidings_wire::origin::OriginList;
 use super::{Body, HUB_METHODS, respond_empty, set_allow};
 
 /// Response fields that pages of other origins may read.
-const EXPOSED: &str = "Mercure-Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
+const EXPOSED: &str =
+    "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
 /// Request fields that pages of other origins may set.
 const ALLOWED_FIELDS: &str =
     "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";
@@ -50,6 +52,69 @@ pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &m
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(EXPOSED),
     );
+}
+
+/// Adds what the hub of 2019 said to a page of `origin`. With `*` on its list it allowed credentials
+/// in one breath, which no browser then grants.
+pub(crate) fn allow_2019(list: &OriginList, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    let Some(origin) = origin else { return };
+    let allowed = if list.is_any() {
+        HeaderValue::from_static("*")
+    } else if origin.to_str().is_ok_and(|text| list.allows(text)) {
+        // A cache must not give one origin's answer to another.
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        origin.clone()
+    } else {
+        return;
+    };
+    if allowed != "null" {
+        // Every sandboxed page and local file is of that origin.
+        let credentials = HeaderValue::from_static("true");
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials);
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+}
+
+/// Answers a preflight as the hub of 2019 did: 405 for another method, 403 for another field, 400
+/// without a method, and nothing at all to an origin that is not on the list.
+pub(crate) fn preflight_2019(list: &OriginList, asked: &HeaderMap) -> Response<Body> {
+    const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+    const FIELDS: [&str; 6] = [
+        "accept",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "content-language",
+        "origin",
+    ];
+    let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(ORIGIN);
+    if !origin.is_some_and(|origin| list.allows(origin)) {
+        return respond_empty(StatusCode::OK);
+    }
+    let Some(method) = text(ACCESS_CONTROL_REQUEST_METHOD) else {
+        return respond_empty(StatusCode::BAD_REQUEST);
+    };
+    if !METHODS.contains(&method) {
+        return respond_empty(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let fields = text(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
+    let fields = fields
+        .split(',')
+        .map(|field| field.trim().to_ascii_lowercase());
+    let fields: Vec<String> = fields.filter(|field| !field.is_empty()).collect();
+    if fields.iter().any(|field| !FIELDS.contains(&field.as_str())) {
+        return respond_empty(StatusCode::FORBIDDEN);
+    }
+    let mut response = respond_empty(StatusCode::OK);
+    if let Ok(fields) = HeaderValue::from_str(&fields.join(","))
+        && !fields.is_empty()
+    {
+        response
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_HEADERS, fields);
+    }
+    response
 }
 
 /// Answers a preflight. Whether the origin is allowed is said by [`allow`], as on every answer.

@@ -81,6 +81,27 @@ pub(crate) fn page(
     Ok(with_validator(&name, &content, headers))
 }
 
+/// Leads from where hubs of 0.x had their debugger to ours.
+///
+/// # Errors
+///
+/// 404 if it is switched off.
+pub(crate) fn debugger(options: &PageOptions) -> Result<Response<Body>, Problem> {
+    if !options.debugger {
+        let detail = "the debugger is switched off; pages.debugger = true serves it";
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            detail,
+        ));
+    }
+    let mut response = respond_empty(StatusCode::FOUND);
+    let location = HeaderValue::from_static("/debugger/");
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
 /// Tells the pages where the hub is, which of them there are and, in `tidings dev`, how to be let in.
 pub(crate) fn settings(config: &Config) -> Response<Body> {
     let pages = [

@@ -5,8 +5,11 @@
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde_json::json;
+use tidings_core::dialect::Dialect;
 use tidings_core::matcher::MatcherError;
+use tidings_wire::old_publish_form::OldFormError;
 use tidings_wire::publish_form::FormError;
+use tidings_wire::selector_query::SelectorError;
 use tidings_wire::subscribe_query::QueryError;
 
 use super::{Body, respond, set_allow};
@@ -24,6 +27,15 @@ pub(crate) struct Problem {
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     allow: Option<&'static str>,
+    /// The dialect that it is said in, and whether the reason is said too.
+    old: Option<Old>,
+}
+
+/// How a refusal is said to a peer of before 1.0.
+#[derive(Clone, Copy, Debug)]
+struct Old {
+    dialect: Dialect,
+    explain: bool,
 }
 
 impl Problem {
@@ -41,6 +53,18 @@ impl Problem {
             detail: detail.into(),
             headers: Vec::new(),
             allow: None,
+            old: None,
+        }
+    }
+
+    /// Says it as the hubs of a `dialect` before 1.0 did; with `explain` the reason follows.
+    pub(crate) fn said_in(self, dialect: Dialect, explain: bool) -> Self {
+        match dialect {
+            Dialect::V1 => self,
+            Dialect::V0 | Dialect::V2019 => Self {
+                old: Some(Old { dialect, explain }),
+                ..self
+            },
         }
     }
 
@@ -151,6 +175,9 @@ impl Problem {
 
     /// Returns the response; RFC 9457, 3.
     pub(crate) fn into_response(self) -> Response<Body> {
+        if let Some(old) = self.old {
+            return self.into_old_response(old);
+        }
         let body = json!({
             "type": format!("urn:tidings:problem:{}", self.name),
             "title": self.title,
@@ -175,9 +202,44 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Returns the response that a hub of before 1.0 gave: a line of text, and 401 for whatever a
+    /// token does not allow.
+    fn into_old_response(self, old: Old) -> Response<Body> {
+        let (status, text) = match (self.status, self.name) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "token-presentation") => {
+                (StatusCode::UNAUTHORIZED, "Unauthorized")
+            }
+            (_, "topic-reserved") if old.dialect == Dialect::V0 => {
+                (StatusCode::FORBIDDEN, self.detail.as_str())
+            }
+            (_, "too-many-topics") => (StatusCode::BAD_REQUEST, "too many topics in update"),
+            (_, "topic-missing") => (self.status, "Missing \"topic\" parameter"),
+            (_, "selector-missing") => (self.status, "Missing \"topic\" parameter."),
+            (_, "data-missing") => (self.status, "Missing \"data\" parameter"),
+            (_, "retry") => (self.status, "Invalid \"retry\" parameter"),
+            (status, _) if status.is_client_error() => (status, self.detail.as_str()),
+            (status, _) => (status, self.title),
+        };
+        let mut body = format!("{text}\n");
+        if old.explain && text != self.detail {
+            body.push_str(&format!("{}\n", self.detail));
+        }
+        let mut response = respond(status, "text/plain; charset=utf-8", body);
+        let headers = response.headers_mut();
+        let kept = self.headers.into_iter();
+        headers.extend(kept.filter(|(name, _)| name != WWW_AUTHENTICATE));
+        if let Some(allow) = self.allow {
+            set_allow(headers, allow);
+        }
+        response
+    }
+}
+
 /// Says why an update was not published.
 pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
     use tidings_core::event_id::EventIdError;
+    use tidings_core::target::TargetError;
     use tidings_core::topic::TopicError;
     use tidings_core::update::{EventTypeError, TopicsError};
 
@@ -209,6 +271,17 @@ pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
         PublishError::Forbidden { .. } => {
             Problem::scope_insufficient("the token does not allow publishing to every topic given")
         }
+        PublishError::Target {
+            source: TargetError::TooLong { .. },
+            ..
+        } => Problem::too_large("target-too-long", "Target too long", detail),
+        PublishError::Target { .. } => Problem::bad_request("target", "Target not allowed", detail),
+        PublishError::Targets(_) => {
+            Problem::too_large("too-many-targets", "Too many targets", detail)
+        }
+        PublishError::ForbiddenTarget { .. } | PublishError::ForbiddenAtAll => {
+            Problem::scope_insufficient(detail)
+        }
         PublishError::Busy => Problem::unavailable("busy", "The hub is busy", detail),
         PublishError::Closed => Problem::unavailable("stopping", "The hub is stopping", detail),
         PublishError::History(_) => {
@@ -229,6 +302,26 @@ pub(crate) fn of_form(error: &FormError) -> Problem {
         }
         FormError::Retry { .. } => Problem::bad_request("retry", "Retry not a number", detail),
     }
+}
+
+/// Says what is wrong with a form of before 1.0.
+pub(crate) fn of_old_form(error: &OldFormError) -> Problem {
+    match error {
+        OldFormError::Form(error) => of_form(error),
+        OldFormError::TooManyTargets { .. } => {
+            Problem::too_large("too-many-targets", "Too many targets", error.to_string())
+        }
+    }
+}
+
+/// Says what is wrong with the query of a subscriber of before 1.0.
+pub(crate) fn of_selectors(error: &SelectorError) -> Problem {
+    let (name, title) = match error {
+        SelectorError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
+        SelectorError::NoSelector => ("selector-missing", "Topic selector missing"),
+        SelectorError::TooMany { .. } => ("too-many-matchers", "Too many matchers"),
+    };
+    Problem::bad_request(name, title, error.to_string())
 }
 
 /// Says what is wrong with a subscriber's query.

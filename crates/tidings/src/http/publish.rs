@@ -4,12 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
-use tidings_wire::publish_form::PublishForm;
+use tidings_core::dialect::Dialect;
+use tidings_core::limits::{TARGETS_PER_UPDATE_MAX, TOPICS_PER_UPDATE_MAX};
+use tidings_wire::old_publish_form::OldPublishForm;
+use tidings_wire::publish_form::{FormError, PublishForm};
 
-use super::authorize::identify;
+use super::authorize::{Asking, identify_in};
 use super::problem::{self, Problem};
 use super::{Body, request_body, respond};
 use crate::auth::{Identity, Role};
@@ -17,7 +20,8 @@ use crate::ingest::Publisher;
 use crate::metrics::count;
 use crate::shard::Shard;
 
-/// Publishes an update and answers with its id.
+/// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
+/// token says whether it is one of 0.x.
 ///
 /// # Errors
 ///
@@ -26,9 +30,10 @@ use crate::shard::Shard;
 /// Mercure, "Publication".
 pub(crate) async fn hub(
     shard: &Rc<Shard>,
+    dialect: Dialect,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let result = publish(shard, request).await;
+    let result = publish(shard, dialect, request).await;
     match &result {
         Ok(_) => {
             shard.metrics().updates.inc();
@@ -38,26 +43,42 @@ pub(crate) async fn hub(
     result
 }
 
-async fn publish(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
-    let config = shard.config();
-    let (form, identity) = read(shard, request).await?;
-    let update = shard
-        .ingest()
-        .publish(form, Publisher::Grants(&identity.grants))
-        .await
-        .map_err(|error| problem::of_publishing(&error, config.explain_refusals))?;
+async fn publish(
+    shard: &Rc<Shard>,
+    dialect: Dialect,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let explain = shard.config().explain_refusals;
+    let read = read(shard, dialect, request).await?;
+    let grants = &read.identity.grants;
+    let publisher = match read.identity.dialect {
+        Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
+        Dialect::V2019 => Publisher::Targets(grants, &read.targets),
+    };
+    let published = shard.ingest().publish(read.form, publisher).await;
+    let update = published.map_err(|error| {
+        problem::of_publishing(&error, explain).said_in(read.identity.dialect, explain)
+    })?;
     let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
     Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
 }
 
-/// Reads what is published and by whom. Nothing of the request's bytes is kept.
+/// What is published and by whom. Nothing of the request's bytes is kept.
+struct Read {
+    form: PublishForm,
+    /// Whom it is for, in 2019.
+    targets: Vec<String>,
+    identity: Arc<Identity>,
+}
+
 async fn read(
     shard: &Shard,
+    dialect: Dialect,
     request: Request<Incoming>,
-) -> Result<(PublishForm, Arc<Identity>), Problem> {
+) -> Result<Read, Problem> {
     let (asked, body) = request.into_parts();
     let bytes_max = shard.config().publish.body_bytes_max;
-    let identity = match publisher(shard, &asked.headers) {
+    let identity = match publisher(shard, dialect, &asked) {
         Ok(identity) => identity,
         Err(problem) => {
             request_body::discard(shard, &asked.headers, body, bytes_max).await;
@@ -65,18 +86,70 @@ async fn read(
         }
     };
     let body = request_body::read(shard, body, bytes_max).await?;
-    let form = PublishForm::decode(&body, TOPICS_PER_UPDATE_MAX)
-        .map_err(|error| problem::of_form(&error))?;
-    Ok((form, identity))
+    let read = decode(identity.dialect, &body);
+    let (form, targets) =
+        read.map_err(|problem| problem.said_in(identity.dialect, shard.config().explain_refusals))?;
+    Ok(Read {
+        form,
+        targets,
+        identity,
+    })
+}
+
+/// Reads a body in the dialect of the publisher's token.
+fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), Problem> {
+    if dialect == Dialect::V1 {
+        let form = PublishForm::decode(body, TOPICS_PER_UPDATE_MAX);
+        return Ok((form.map_err(|error| problem::of_form(&error))?, Vec::new()));
+    }
+    let form = OldPublishForm::decode(body, TOPICS_PER_UPDATE_MAX, TARGETS_PER_UPDATE_MAX);
+    let OldPublishForm { fields, targets } = form.map_err(|error| problem::of_old_form(&error))?;
+    if dialect == Dialect::V0 {
+        // These hubs ignored targets; whoever sends them still does not mean everybody.
+        let private = fields.private || !targets.is_empty();
+        return Ok((PublishForm { private, ..fields }, Vec::new()));
+    }
+    if fields.data.as_deref().is_none_or(str::is_empty) {
+        let detail = "an update of Mercure 2019 has a field data that is not empty";
+        return Err(Problem::bad_request(
+            "data-missing",
+            "Data missing",
+            detail.into(),
+        ));
+    }
+    Ok((fields, targets))
 }
 
 /// Says who publishes, by what stands in the head of the request.
-fn publisher(shard: &Shard, headers: &HeaderMap) -> Result<Arc<Identity>, Problem> {
-    let identity = identify(shard, headers, Role::Publish)?.ok_or_else(|| {
-        Problem::token_missing(
-            "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
-        )
+fn publisher(shard: &Shard, dialect: Dialect, asked: &Parts) -> Result<Arc<Identity>, Problem> {
+    let config = shard.config();
+    let explain = config.explain_refusals;
+    // A token of 0.x may stand where its hubs looked for it. Which Mercure a publisher at the hub's
+    // path speaks only the token says.
+    let reading = match dialect {
+        Dialect::V1 if config.dialects.v0 => Dialect::V0,
+        Dialect::V1 | Dialect::V0 | Dialect::V2019 => dialect,
+    };
+    let asking = Asking {
+        headers: &asked.headers,
+        query: asked.uri.query().unwrap_or_default(),
+        dialect: reading,
+    };
+    let identity = identify_in(shard, asking, Role::Publish)
+        .and_then(|identity| {
+            identity.ok_or_else(|| {
+                Problem::token_missing(
+                    "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
+                )
+            })
+        })
+        .map_err(|problem| problem.said_in(dialect, explain))?;
+    request_body::require_form(&asked.headers).map_err(|problem| match identity.dialect {
+        Dialect::V1 => problem,
+        // These hubs did not look into other bodies.
+        old @ (Dialect::V0 | Dialect::V2019) => {
+            problem::of_form(&FormError::NoTopic).said_in(old, explain)
+        }
     })?;
-    request_body::require_form(headers)?;
     Ok(identity)
 }

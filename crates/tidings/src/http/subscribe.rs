@@ -6,24 +6,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
-use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
+use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, SELECTORS_PER_SUBSCRIBER_MAX};
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_history::Resolved;
-use tidings_wire::frame::Frame;
+use tidings_wire::frame::{Frame, KEEP_ALIVE_CHUNK};
 use tidings_wire::http_head;
-use tidings_wire::subscribe_query::SubscribeQuery;
+use tidings_wire::selector_query::{SelectorQuery, old_cursor};
+use tidings_wire::sse::KEEP_ALIVE;
+use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::authorize::identify;
+use super::authorize::{Asking, identify, identify_in};
 use super::problem::{self, Problem};
 use super::{Answer, Body, QUERY, chat, request_body, respond_empty};
 use crate::auth::{Identity, Role};
@@ -67,11 +69,80 @@ pub(crate) struct EventStream {
 ///
 /// Mercure, "Subscription".
 pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    if reading && shard.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
+        return old(shard, Dialect::V0, request).await;
+    }
     let result = subscribe(shard, request).await;
     if let Err(problem) = &result {
         count(&shard.metrics().subscribe_refused, problem.name());
     }
     result
+}
+
+/// Subscribes in a dialect of before 1.0.
+///
+/// # Errors
+///
+/// The refusal, as the hubs of that dialect said it.
+pub(crate) async fn old(
+    shard: &Rc<Shard>,
+    dialect: Dialect,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let result = subscribe_old(shard, dialect, request).await;
+    result.map_err(|problem| {
+        count(&shard.metrics().subscribe_refused, problem.name());
+        problem.said_in(dialect, shard.config().explain_refusals)
+    })
+}
+
+async fn subscribe_old(
+    shard: &Rc<Shard>,
+    dialect: Dialect,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let (asked, _body) = request.into_parts();
+    let query = asked.uri.query().unwrap_or_default();
+    let asking = Asking {
+        headers: &asked.headers,
+        query,
+        dialect,
+    };
+    let identity = identify_in(shard, asking, Role::Subscribe)?;
+    check_anonymous(shard, identity.as_ref())?;
+    let query = SelectorQuery::decode(query.as_bytes(), SELECTORS_PER_SUBSCRIBER_MAX)
+        .map_err(|error| problem::of_selectors(&error))?;
+    let mut compiler = shard.compiler();
+    let mut matchers: Vec<Matcher> = Vec::with_capacity(query.selectors.len());
+    for selector in &query.selectors {
+        let matcher = compiler
+            .compile(MatcherType::UriTemplate, selector)
+            .await
+            .map_err(|error| problem::of_matcher("topic", &error))?;
+        if !matchers.contains(&matcher) {
+            matchers.push(matcher);
+        }
+    }
+    drop(compiler);
+    let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
+    let asked = Asked {
+        method: &asked.method,
+        version: asked.version,
+        dialect,
+    };
+    begin(shard, asked, matchers.into(), identity, cursor).await
+}
+
+/// Refuses a subscriber without a token, unless such are let in.
+fn check_anonymous(shard: &Shard, identity: Option<&Arc<Identity>>) -> Result<(), Problem> {
+    if identity.is_none() && !shard.config().subscribe.anonymous {
+        return Err(Problem::token_missing(
+            "this hub does not take anonymous subscribers (subscribe.anonymous)",
+        ));
+    }
+    Ok(())
 }
 
 async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
@@ -92,22 +163,50 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
     } else {
         None
     };
-    let query = asked.uri.query().unwrap_or_default().as_bytes();
-    let query = SubscribeQuery::decode(query, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
-        .map_err(|error| problem::of_query(&error))?;
+    let text = asked.uri.query().unwrap_or_default().as_bytes();
+    let query = SubscribeQuery::decode(text, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
+        .map_err(|error| of_query(&error, text))?;
     let matchers = matchers(shard, &query).await?;
-    let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
-    begin(shard, &asked, matchers, identity, cursor).await
+    // Where 0.x is served there are libraries that send a cursor by its old names only.
+    let old_names = || {
+        shard
+            .config()
+            .dialects
+            .v0
+            .then(|| old_cursor(text))
+            .flatten()
+    };
+    let last_event_id = query.last_event_id.or_else(old_names);
+    let cursor = cursor(&asked.headers, last_event_id.as_deref());
+    let asked = Asked {
+        method: &asked.method,
+        version: asked.version,
+        dialect: Dialect::V1,
+    };
+    begin(shard, asked, matchers, identity, cursor).await
+}
+
+/// Says what is wrong with a query; one of 0.x is told how to be served.
+fn of_query(error: &QueryError, query: &[u8]) -> Problem {
+    if *error == QueryError::NoMatcher && SelectorQuery::is_meant_by(query) {
+        let detail = "topic is a parameter of Mercure 0.x, which this hub does not serve; \
+                      dialects.v0 = true switches it on, match=TOPIC asks in Mercure 1.0";
+        return Problem::bad_request("matcher-missing", "Matcher missing", detail.to_owned());
+    }
+    problem::of_query(error)
+}
+
+/// How a stream was asked for.
+struct Asked<'a> {
+    method: &'a Method,
+    version: Version,
+    dialect: Dialect,
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
 fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
     let identity = identify(shard, &asked.headers, Role::Subscribe)?;
-    if identity.is_none() && !shard.config().subscribe.anonymous {
-        return Err(Problem::token_missing(
-            "this hub does not take anonymous subscribers (subscribe.anonymous)",
-        ));
-    }
+    check_anonymous(shard, identity.as_ref())?;
     if asked.method.as_str() == QUERY {
         request_body::require_form(&asked.headers)?;
     }
@@ -129,7 +228,12 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         .filter(|pair| *pair.name_bytes() == *b"last_event_id")
         .find_map(|pair| pair.value().ok());
     let cursor = cursor(&asked.headers, last_event_id.as_deref());
-    begin(shard, &asked, Box::new([matcher]), None, cursor).await
+    let asked = Asked {
+        method: &asked.method,
+        version: asked.version,
+        dialect: Dialect::V1,
+    };
+    begin(shard, asked, Box::new([matcher]), None, cursor).await
 }
 
 /// Compiles what a subscriber asked for; each identical pair once.
@@ -170,20 +274,20 @@ fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
 /// Prepares the stream of a subscriber that may have one.
 async fn begin(
     shard: &Rc<Shard>,
-    asked: &Parts,
+    asked: Asked<'_>,
     matchers: Box<[Matcher]>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
     let (start, answer) = start(shard, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(MERCURE_LAST_EVENT_ID, answer);
-    if asked.method == Method::HEAD {
+    set_dialect_headers(asked.dialect, answer, &mut headers);
+    if *asked.method == Method::HEAD {
         return Ok(Answer::Response(head_only(headers)));
     }
     let deadline = deadline(shard, identity.as_deref());
     let subscription = Subscription {
-        dialect: Dialect::V1,
+        dialect: asked.dialect,
         matchers,
         identity,
         start,
@@ -194,21 +298,48 @@ async fn begin(
         },
         deadline,
     };
-    let prelude = shard.config().subscribe.retry.map(|retry| {
-        let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-        let frame = Frame::retry(ms);
-        if subscription.encoding == Encoding::Chunked {
-            frame.chunk().clone()
-        } else {
-            frame.event()
-        }
-    });
+    let prelude = prelude(shard, asked.dialect, subscription.encoding);
     Ok(Answer::Stream(Box::new(EventStream {
         subscription,
         version: asked.version,
         headers,
-        prelude: prelude.unwrap_or_default(),
+        prelude,
     })))
+}
+
+/// Adds what a dialect says in the head of a stream: where it begins, and about caches.
+fn set_dialect_headers(dialect: Dialect, begins: HeaderValue, headers: &mut HeaderMap) {
+    match dialect {
+        Dialect::V1 => {}
+        Dialect::V0 => {
+            headers.insert(LAST_EVENT_ID, begins.clone());
+        }
+        Dialect::V2019 => {
+            headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+            return;
+        }
+    }
+    headers.insert(MERCURE_LAST_EVENT_ID, begins);
+}
+
+/// Returns what goes out right after the head: how long to wait before connecting again, and before
+/// 1.0 a comment, by which some subscribers know that the stream is open.
+fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Bytes {
+    let retry = shard.config().subscribe.retry.map(|retry| {
+        let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        let frame = Frame::retry(ms);
+        match encoding {
+            Encoding::Chunked => frame.chunk().clone(),
+            Encoding::Plain => frame.event(),
+        }
+    });
+    let retry = retry.unwrap_or_default();
+    let comment = match (dialect, encoding) {
+        (Dialect::V1, _) => return retry,
+        (Dialect::V0 | Dialect::V2019, Encoding::Chunked) => KEEP_ALIVE_CHUNK,
+        (Dialect::V0 | Dialect::V2019, Encoding::Plain) => KEEP_ALIVE,
+    };
+    [comment, &retry].concat().into()
 }
 
 /// Answers HEAD: the fields of a stream, but no stream (RFC 9110, 9.3.2).

@@ -20,7 +20,6 @@ use tidings_core::hub::{Hub, SubscriberId};
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::position::Position;
-use tidings_core::update::Visibility;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::KEEP_ALIVE_CHUNK;
 use tidings_wire::sse::KEEP_ALIVE;
@@ -204,7 +203,7 @@ impl Engine {
         else {
             return false;
         };
-        let public = |posted: &Posted| posted.update.visibility == Visibility::Public;
+        let public = |posted: &Posted| posted.update.visibility.is_public();
         let same =
             Arc::ptr_eq(&posted.matching, &previous.matching) && public(posted) && public(previous);
         if same {
@@ -231,7 +230,7 @@ impl Engine {
             if session.phase.get() != Phase::Live {
                 continue;
             }
-            if posted.update.visibility == Visibility::Private
+            if !posted.update.visibility.is_public()
                 && !is_granted(session, posted, &self.hub_url, &mut granted)
             {
                 continue;

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use crate::harness::process::wait_until_read;
 use crate::harness::tokens::{
-    self, DETAIL_TYPE, HUB, ISSUER, SECRET, claims, detail, header, now_secs, settings, sign,
+    self, DETAIL_TYPE, HUB, ISSUER, SECRET, claims, detail, header, now_secs, settings_for, sign,
     token, token_for_all, token_with, with, without,
 };
 use crate::harness::{Answer, Connection, DEADLINE, HUB_PATH, Request, TestHub, run};
 
+#[path = "authorization/details.rs"]
 mod details;
 
 const TOPIC: &str = "https://example.com/books/1";
@@ -102,7 +103,7 @@ fn the_algorithm_is_the_configured_one_and_never_none() {
 fn a_public_key_is_never_taken_for_a_shared_secret() {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let pem = pair.public_key_pem();
-    let hub = TestHub::serve(&settings(&format!(
+    let hub = TestHub::serve(&settings_of(&format!(
         "[[auth.issuers]]\nissuer = \"{ISSUER}\"\nalgorithm = \"ES256\"\nkey = '''\n{pem}'''\n"
     )));
     for secret in [pem.as_str(), pem.trim_end()] {
@@ -166,7 +167,7 @@ fn a_header_field_that_must_be_understood_refuses_the_token() {
 #[test]
 fn a_key_counts_only_for_its_own_issuer() {
     let other = "https://other.example.com";
-    let hub = TestHub::serve(&settings(&format!(
+    let hub = TestHub::serve(&settings_of(&format!(
         "[[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{SECRET}\"\n\
          [[auth.issuers]]\nissuer = \"{other}\"\nkey = \"{OTHER_SECRET}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{SECRET}-next\"\nkid = \"next\"\n"
@@ -251,7 +252,7 @@ fn a_token_has_an_end_and_counts_only_between_nbf_and_exp() {
 
 #[test]
 fn the_audience_holds_one_of_the_configured_identifiers() {
-    let hub = TestHub::serve(&settings(&format!(
+    let hub = TestHub::serve(&settings_of(&format!(
         "[auth]\naudiences = [\"{HUB}\", \"http://hub.internal/mercure\"]\n"
     )));
     for aud in [
@@ -449,7 +450,7 @@ fn a_valid_token_without_the_grant_gets_403_with_insufficient_scope() {
 
 #[test]
 fn a_key_may_serve_one_role_only() {
-    let hub = TestHub::serve(&settings(&format!(
+    let hub = TestHub::serve(&settings_of(&format!(
         "[[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{SECRET}\"\nsubscribe = false\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{OTHER_SECRET}\"\npublish = false\n"
     )));
@@ -513,7 +514,7 @@ fn every_algorithm_is_accepted_end_to_end() {
              algorithm = \"{algorithm}\"\nkey = '''{public}'''\n"
         ));
     }
-    let hub = TestHub::serve(&settings);
+    let hub = TestHub::serve(&settings_of(&settings));
     let mut made = BTreeSet::new();
     for (algorithm, private, _) in &all {
         let issuer = format!("https://{algorithm}.example");
@@ -592,7 +593,7 @@ fn dev_says_which_check_failed_and_serve_does_not() {
 #[test]
 fn nothing_secret_is_logged() {
     let more = "[subscribe]\nanonymous = true\n[log]\nlevel = \"trace\"\nformat = \"json\"\n";
-    let mut hub = TestHub::serve(&settings(more));
+    let mut hub = TestHub::serve(&settings_of(more));
     let good = token_for_all();
     let bad = sign(OTHER_SECRET, &header(), &claims());
     let cookie = token_with(json!([detail(&["publish"], &["a"])]));
@@ -622,8 +623,13 @@ fn nothing_secret_is_logged() {
     }
 }
 
+/// Returns the configuration; this file is compiled a second time for hubs with old dialects.
+fn settings_of(more: &str) -> String {
+    settings_for(module_path!(), more)
+}
+
 fn hub() -> TestHub {
-    TestHub::serve(&settings(""))
+    TestHub::serve(&settings_of(""))
 }
 
 fn publish(hub: &TestHub, token: &str, topic: &str) -> Answer {

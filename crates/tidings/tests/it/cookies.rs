@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::tokens::{detail, settings, token_for_all, token_with};
+use crate::harness::tokens::{detail, settings_for, token_for_all, token_with};
 use crate::harness::{Answer, HUB_PATH, Request, TestHub};
 
 const NAME: &str = "__Secure-mercure_access_token";
@@ -62,7 +62,7 @@ fn publishing_with_a_cookie_needs_an_allowed_origin() {
 
 #[test]
 fn the_hubs_own_origin_may_publish_without_being_listed() {
-    let hub = TestHub::serve(&settings(""));
+    let hub = TestHub::serve(&settings_of(""));
     let send = |origin: &str| {
         let request = Request::post(HUB_PATH).header("Cookie", &cookie(&token_for_all()));
         hub.request(request.header("Origin", origin).form(FORM))
@@ -73,7 +73,7 @@ fn the_hubs_own_origin_may_publish_without_being_listed() {
 
 #[test]
 fn a_refused_origin_publishes_nothing() {
-    let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
+    let hub = TestHub::serve(&settings_of("[subscribe]\nanonymous = true\n"));
     let mut stream = hub.subscribe("match=*");
     let forged = Request::post(HUB_PATH)
         .header("Cookie", &cookie(&token_for_all()))
@@ -151,7 +151,7 @@ fn subscribing_with_a_cookie_needs_no_origin() {
 
 #[test]
 fn a_cookie_without_a_good_token_gets_401_not_anonymous_access() {
-    let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
+    let hub = TestHub::serve(&settings_of("[subscribe]\nanonymous = true\n"));
     let answer = subscribe(&hub, &[&cookie("nonsense")]);
     assert_eq!(
         answer.header("www-authenticate"),
@@ -191,7 +191,7 @@ fn the_cookie_is_found_among_others_under_its_exact_name() {
 
 #[test]
 fn several_cookie_names_count_in_their_order() {
-    let hub = TestHub::serve(&settings("[auth]\ncookie_names = [\"new\", \"old\"]\n"));
+    let hub = TestHub::serve(&settings_of("[auth]\ncookie_names = [\"new\", \"old\"]\n"));
     let token = token_for_all();
     assert_eq!(subscribe(&hub, &[&format!("new={token}")]).status, 200);
     assert_eq!(subscribe(&hub, &[&format!("old={token}")]).status, 200);
@@ -210,8 +210,13 @@ fn several_cookie_names_count_in_their_order() {
     assert_eq!(subscribe(&hub, &[&cookie(&token)]).status, 401);
 }
 
+/// Returns the configuration; this file is compiled a second time for hubs with old dialects.
+fn settings_of(more: &str) -> String {
+    settings_for(module_path!(), more)
+}
+
 fn hub() -> TestHub {
-    TestHub::serve(&settings(
+    TestHub::serve(&settings_of(
         "[publish]\norigins = [\"https://app.example.com\", \"https://*.apps.example\"]\n",
     ))
 }

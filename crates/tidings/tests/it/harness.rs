@@ -1,6 +1,7 @@
 //! Starts hubs and talks to them. Nothing here waits by sleeping: every wait ends with an event or
 //! with a deadline that fails the test.
 
+pub mod dialects;
 pub mod events;
 pub mod exchange;
 pub mod process;

@@ -14,13 +14,28 @@
 mod harness;
 
 mod authorization;
+#[expect(
+    clippy::duplicate_mod,
+    reason = "the same tests against a hub that serves old dialects too: none may weaken 1.0"
+)]
+#[path = "authorization.rs"]
+mod authorization_with_old_dialects;
 mod chat;
 mod cli;
 mod config;
 mod cookies;
+#[expect(
+    clippy::duplicate_mod,
+    reason = "the same tests against a hub that serves old dialects too: none may weaken 1.0"
+)]
+#[path = "cookies.rs"]
+mod cookies_with_old_dialects;
 mod corpus;
 mod cors;
 mod crash;
+mod dialect_0x;
+mod dialect_2019;
+mod dialect_leaks;
 mod full_disk;
 mod hostile;
 mod leaks;

@@ -236,7 +236,7 @@ fn an_empty_matcher_is_refused_with_or_without_an_equals_sign() {
     ] {
         assert_eq!(refusal(&hub, query), (400, "matcher".to_owned()), "{query}");
     }
-    for query in ["", "last_event_id=urn:a", "&&", "topic=urn:a"] {
+    for query in ["", "last_event_id=urn:a", "&&", "topics=urn:a"] {
         assert_eq!(
             refusal(&hub, query),
             (400, "matcher-missing".to_owned()),

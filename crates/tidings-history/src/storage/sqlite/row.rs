@@ -2,7 +2,9 @@
 
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Row, Statement, params};
-use tidings_core::{EventId, EventType, IdSource, Position, Topic, Topics, Update, Visibility};
+use tidings_core::{
+    EventId, EventType, IdSource, Position, Target, Targets, Topic, Topics, Update, Visibility,
+};
 
 use crate::storage::{Mark, StorageError};
 
@@ -23,16 +25,16 @@ pub(super) fn insert(
     update: &Update,
     mark: Mark,
 ) -> rusqlite::Result<()> {
-    let topics: Vec<&str> = update.topics.iter().map(Topic::as_str).collect();
+    let (readers, names) = names(update);
     statement.execute(params![
         update.position.get().cast_signed(),
         mark.published_ms.cast_signed(),
         update.id.as_str(),
         update.id_source == IdSource::Publisher,
-        topics.join("\n"),
+        names,
         update.event_type.as_ref().map(EventType::as_str),
         update.retry_ms.map(u64::cast_signed),
-        update.visibility == Visibility::Private,
+        readers,
         &*update.data,
         mark.bytes_through.cast_signed(),
     ])?;
@@ -42,7 +44,7 @@ pub(super) fn insert(
 /// Reads a row of [`SELECT`].
 pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
     let id = EventId::parse(text(row, 2)?).map_err(damaged)?;
-    let topics: Result<Vec<Topic>, _> = text(row, 4)?.split('\n').map(Topic::parse).collect();
+    let (topics, visibility) = topics_and_visibility(text(row, 4)?, number(row, 7)?)?;
     Ok(Update {
         position: Position::new(number(row, 0)?),
         id,
@@ -52,13 +54,9 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
             IdSource::Hub
         },
         published_ms: number(row, 1)?,
-        topics: Topics::new(topics.map_err(damaged)?).map_err(damaged)?,
+        topics,
         data: text(row, 8)?.into(),
-        visibility: if flag(row, 7)? {
-            Visibility::Private
-        } else {
-            Visibility::Public
-        },
+        visibility,
         event_type: match row.get_ref(5).map_err(read_failure)? {
             ValueRef::Null => None,
             ValueRef::Text(_) => Some(event_type(text(row, 5)?)?),
@@ -72,6 +70,47 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
             .map(i64::cast_unsigned),
     })
 }
+
+/// Returns the columns `private` and `topics`: the topics joined by line feeds and, if there are
+/// targets, those after an empty line. No topic is empty.
+fn names(update: &Update) -> (i64, String) {
+    let topics: Vec<&str> = update.topics.iter().map(Topic::as_str).collect();
+    let topics = topics.join("\n");
+    match &update.visibility {
+        Visibility::Public => (PUBLIC, topics),
+        Visibility::Private => (PRIVATE, topics),
+        Visibility::Targeted(targets) => {
+            let targets: Vec<&str> = targets.iter().map(Target::as_str).collect();
+            (TARGETED, format!("{topics}\n\n{}", targets.join("\n")))
+        }
+    }
+}
+
+/// Reads what [`names`] writes.
+fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibility), StorageError> {
+    let (topics, visibility) = match readers.cast_signed() {
+        PUBLIC => (names, Visibility::Public),
+        TARGETED => {
+            let (topics, targets) = names.split_once("\n\n").unwrap_or((names, ""));
+            let targets: Result<Vec<Target>, _> = targets.split('\n').map(Target::parse).collect();
+            let targets = Targets::new(targets.map_err(damaged)?).map_err(damaged)?;
+            // Nobody is let in by a row that names no target.
+            (
+                topics,
+                targets.map_or(Visibility::Private, Visibility::Targeted),
+            )
+        }
+        _ => (names, Visibility::Private),
+    };
+    let topics: Result<Vec<Topic>, _> = topics.split('\n').map(Topic::parse).collect();
+    let topics = Topics::new(topics.map_err(damaged)?).map_err(damaged)?;
+    Ok((topics, visibility))
+}
+
+/// Values of the column `private`.
+const PUBLIC: i64 = 0;
+const PRIVATE: i64 = 1;
+const TARGETED: i64 = 2;
 
 fn event_type(name: &str) -> Result<EventType, StorageError> {
     // Only the hub itself may use this name, and its own updates are kept like any other.

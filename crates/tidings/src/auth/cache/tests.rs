@@ -12,10 +12,14 @@ const NOW: u64 = 1_767_225_400;
 fn a_token_is_verified_once_per_role() {
     let mut cache = cache(1 << 20);
     let token = token_until(NOW + 60);
-    let first = cache.verify(&token, Role::Subscribe, NOW).unwrap();
-    let second = cache.verify(&token, Role::Subscribe, NOW + 59).unwrap();
+    let first = cache
+        .verify(&token, Door::Hub, Role::Subscribe, NOW)
+        .unwrap();
+    let second = cache
+        .verify(&token, Door::Hub, Role::Subscribe, NOW + 59)
+        .unwrap();
     assert!(Arc::ptr_eq(&first, &second));
-    let other_role = cache.verify(&token, Role::Publish, NOW).unwrap();
+    let other_role = cache.verify(&token, Door::Hub, Role::Publish, NOW).unwrap();
     assert!(!Arc::ptr_eq(&first, &other_role));
 }
 
@@ -23,8 +27,14 @@ fn a_token_is_verified_once_per_role() {
 fn a_remembered_token_ends_at_its_end() {
     let mut cache = cache(1 << 20);
     let token = token_until(NOW + 60);
-    assert!(cache.verify(&token, Role::Subscribe, NOW).is_ok());
-    let error = cache.verify(&token, Role::Subscribe, NOW + 60).unwrap_err();
+    assert!(
+        cache
+            .verify(&token, Door::Hub, Role::Subscribe, NOW)
+            .is_ok()
+    );
+    let error = cache
+        .verify(&token, Door::Hub, Role::Subscribe, NOW + 60)
+        .unwrap_err();
     assert!(matches!(error, TokenError::Expired { .. }));
     assert!(cache.len() == 0);
 }
@@ -34,11 +44,17 @@ fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
     let each = {
         let mut cache = cache(usize::MAX);
         let token = token_until(NOW + 1);
-        cache.verify(&token, Role::Subscribe, NOW).unwrap();
+        cache
+            .verify(&token, Door::Hub, Role::Subscribe, NOW)
+            .unwrap();
         cache.bytes
     };
     let mut cache = cache(2 * each);
-    assert!(cache.verify("a.b.c", Role::Subscribe, NOW).is_err());
+    assert!(
+        cache
+            .verify("a.b.c", Door::Hub, Role::Subscribe, NOW)
+            .is_err()
+    );
     assert!(cache.len() == 0);
     let tokens = [
         token_until(NOW + 1),
@@ -47,13 +63,21 @@ fn refused_tokens_are_not_kept_and_the_oldest_leaves_first() {
     ];
     let first: Vec<_> = tokens
         .iter()
-        .map(|token| cache.verify(token, Role::Subscribe, NOW).unwrap())
+        .map(|token| {
+            cache
+                .verify(token, Door::Hub, Role::Subscribe, NOW)
+                .unwrap()
+        })
         .collect();
     assert_eq!(cache.len(), 2);
     assert_eq!((cache.order.len(), cache.bytes), (2, 2 * each));
-    let again = cache.verify(&tokens[2], Role::Subscribe, NOW).unwrap();
+    let again = cache
+        .verify(&tokens[2], Door::Hub, Role::Subscribe, NOW)
+        .unwrap();
     assert!(Arc::ptr_eq(&first[2], &again));
-    let again = cache.verify(&tokens[0], Role::Subscribe, NOW).unwrap();
+    let again = cache
+        .verify(&tokens[0], Door::Hub, Role::Subscribe, NOW)
+        .unwrap();
     assert!(!Arc::ptr_eq(&first[0], &again));
 }
 
@@ -62,7 +86,7 @@ fn a_cache_of_nothing_keeps_nothing() {
     let mut cache = cache(0);
     assert!(
         cache
-            .verify(&token_until(NOW + 60), Role::Subscribe, NOW)
+            .verify(&token_until(NOW + 60), Door::Hub, Role::Subscribe, NOW)
             .is_ok()
     );
     assert!(cache.len() == 0);
@@ -77,6 +101,7 @@ fn a_token_costs_what_it_grants() {
         Identity {
             grants: Arc::new(Grants::new(Vec::new(), matchers, Vec::new()).unwrap()),
             expires_at: NOW,
+            dialect: tidings_core::Dialect::V1,
             issuer: "a".into(),
             subject: None,
         }

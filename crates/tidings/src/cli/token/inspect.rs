@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tidings_core::{HubUrl, Matcher};
+use tidings_core::{Dialect, HubUrl, Matcher};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -161,6 +161,7 @@ fn of_dev(folder: &DevFolder) -> anyhow::Result<(String, Authority)> {
         issuers: vec![folder.issuer()?],
         audiences: vec![hub.hub],
         cookie_names: Vec::new(),
+        old_dialects: vec![Dialect::V0, Dialect::V2019],
     };
     Ok((path.display().to_string(), Authority::new(options, url)?))
 }

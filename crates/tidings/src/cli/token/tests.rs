@@ -110,11 +110,13 @@ fn accepted(token: &str, role: Role) -> Result<Arc<Identity>, TokenError> {
         kid: None,
         publish: true,
         subscribe: true,
+        dialects: vec![tidings_core::Dialect::V1],
     };
     let options = Options {
         issuers: vec![issuer],
         audiences: vec![HUB.to_owned()],
         cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
     };
     let authority = Authority::new(options, HubUrl::parse(HUB).unwrap()).unwrap();
     authority.verify(token, role, now_secs())

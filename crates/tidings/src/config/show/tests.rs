@@ -40,6 +40,7 @@ fn values_have_their_origins_and_secrets_are_hidden() {
         # kid: none
         publish = true # default
         subscribe = true # default
+        dialects = ["1.0"] # default
 
         [log]
         level = "debug" # environment

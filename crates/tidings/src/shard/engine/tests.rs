@@ -5,7 +5,7 @@ use tidings_core::id_seal::IdSeal;
 use tidings_core::index::MatcherIndex;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::topic::Topic;
-use tidings_core::update::{IdSource, Topics, Update};
+use tidings_core::update::{IdSource, Topics, Update, Visibility};
 
 use super::*;
 use crate::session::Parts;

@@ -181,7 +181,7 @@ fn one_bad_detail_refuses_the_whole_token() {
 
 #[test]
 fn publishing_needs_a_grant_for_every_topic() {
-    let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
+    let hub = TestHub::serve(&settings_of("[subscribe]\nanonymous = true\n"));
     let mut stream = hub.subscribe(&format!("match={TOPIC}&match={OTHER_TOPIC}"));
     let narrow = token_with(json!([detail(&["publish"], &[TOPIC])]));
     let both: &[(&str, &str)] = &[("topic", TOPIC), ("topic", OTHER_TOPIC), ("data", "no")];
@@ -200,7 +200,7 @@ fn publishing_needs_a_grant_for_every_topic() {
 
 #[test]
 fn a_private_update_needs_one_granted_topic() {
-    let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
+    let hub = TestHub::serve(&settings_of("[subscribe]\nanonymous = true\n"));
     let asked = format!("{HUB_PATH}?match={TOPIC}&match={OTHER_TOPIC}");
     let granted = token_with(json!([detail(&["subscribe"], &[OTHER_TOPIC])]));
     let wrong_action = token_with(json!([detail(&["publish"], &[OTHER_TOPIC])]));

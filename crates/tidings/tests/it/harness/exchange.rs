@@ -109,6 +109,13 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Returns every field of this name.
+    pub fn headers(&self, wanted: &str) -> Vec<&str> {
+        let fields = self.headers.iter();
+        let named = fields.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).expect("UTF-8")
     }

@@ -31,6 +31,15 @@ pub fn settings(more: &str) -> String {
     text
 }
 
+/// Returns [`settings`] for the tests of `module`, its `module_path!()`: one that is compiled a second
+/// time for hubs with old dialects gets those switched on.
+pub fn settings_for(module: &str, more: &str) -> String {
+    match module.contains("_with_old_dialects") {
+        true => super::dialects::all_dialects(more),
+        false => settings(more),
+    }
+}
+
 /// Returns a token of the trusted issuer with these claims.
 pub fn token(claims: &Value) -> String {
     sign(SECRET, &header(), claims)

@@ -1,0 +1,171 @@
+//! Tokens of the dialects before 1.0: told by their shape, verified with the keys that are for them
+//! alone, and read into the same grants.
+//!
+//! They name no issuer and no audience, and need no end. What 1.0 is strict about they are asked too
+//! where their hubs lose nothing by it: the algorithm is the key's, `crit` is refused, no member
+//! stands twice. The claim `mercure`, or the same under its URL, lists topic selectors in 0.x and
+//! targets in 2019.
+
+use std::sync::Arc;
+
+use tidings_core::limits::TOKEN_SELECTORS_MAX;
+use tidings_core::{
+    Dialect, Grants, GrantsError, Matcher, MatcherType, PayloadRule, RoleTargets, Target,
+    TargetGrant,
+};
+
+use super::json::{Json, Object};
+use super::key::Algorithm;
+use super::token_error::TokenError;
+use super::{Authority, Identity, Issuer, Parts, Role, TYPES, claims};
+
+/// The end of a token that has none.
+pub const NEVER: u64 = u64::MAX;
+
+/// Says whether a token is one of before 1.0: it has their claim, and nothing that only tokens of 1.0
+/// have. What is neither is judged as 1.0.
+pub fn is_old(parts: &Parts<'_>) -> bool {
+    let typ = parts.header.find("typ").and_then(Json::as_str);
+    let modern_typ =
+        typ.is_some_and(|typ| TYPES.iter().any(|modern| modern.eq_ignore_ascii_case(typ)));
+    !modern_typ
+        && parts.claims.find("authorization_details").is_none()
+        && CLAIMS.iter().any(|name| parts.claims.find(name).is_some())
+}
+
+/// Says whether a text is a token of before 1.0. Nothing in it is verified.
+pub fn is_old_text(token: &str) -> bool {
+    Parts::parse(token).is_ok_and(|parts| is_old(&parts))
+}
+
+impl Authority {
+    /// Checks a token that [`is_old`], as its own hubs read it.
+    pub(super) fn verify_old(
+        &self,
+        parts: &Parts<'_>,
+        dialect: Dialect,
+        role: Role,
+        now_secs: u64,
+    ) -> Result<Arc<Identity>, TokenError> {
+        if parts.header.find("crit").is_some() {
+            return Err(TokenError::Crit);
+        }
+        self.check_old_signature(parts, dialect, role)?;
+        let expires_at = claims::check_time_if_said(&parts.claims, now_secs)?;
+        if dialect == Dialect::V2019 {
+            claims::check_issued_at(&parts.claims, now_secs)?;
+        }
+        let claim = claim(&parts.claims)?;
+        let grants = match dialect {
+            Dialect::V2019 => Grants::of_targets(RoleTargets {
+                publish: targets(claim, Role::Publish)?,
+                subscribe: targets(claim, Role::Subscribe)?,
+            }),
+            Dialect::V0 | Dialect::V1 => self.selectors(claim)?,
+        };
+        Ok(Arc::new(Identity {
+            grants: Arc::new(grants),
+            expires_at,
+            dialect,
+            issuer: Arc::from(""),
+            subject: claims::subject(&parts.claims)?,
+        }))
+    }
+
+    fn check_old_signature(
+        &self,
+        parts: &Parts<'_>,
+        dialect: Dialect,
+        role: Role,
+    ) -> Result<(), TokenError> {
+        let alg = parts.alg()?;
+        let serves = |key: &&Issuer| key.serves(role) && key.dialects.contains(&dialect);
+        let mut for_role = self.options.issuers.iter().filter(serves).peekable();
+        if for_role.peek().is_none() {
+            return Err(TokenError::NoOldKey { dialect, role });
+        }
+        let algorithm = Algorithm::from_name(alg);
+        let signed = parts.signed.as_bytes();
+        let signer = for_role
+            .filter(|key| Some(key.key.algorithm()) == algorithm)
+            .find(|key| key.key.verifies(signed, &parts.signature));
+        signer.map(|_| ()).ok_or(TokenError::OldSignature)
+    }
+
+    /// Reads the claim of 0.x.
+    fn selectors(&self, claim: &Object) -> Result<Grants, TokenError> {
+        let matchers = |role| {
+            let texts = texts(claim, role)?.unwrap_or_default();
+            let parse = |text: &&str| Matcher::parse(MatcherType::UriTemplate, text, &self.hub);
+            // Topics have no such characters, so that a selector of them grants nothing.
+            Ok::<_, TokenError>(texts.iter().filter_map(|text| parse(text).ok()).collect())
+        };
+        let subscribe: Vec<Matcher> = matchers(Role::Subscribe)?;
+        let payload = claim.find("payload").map(|payload| PayloadRule {
+            topics: Matcher::parse(MatcherType::Exact, "*", &self.hub)
+                .into_iter()
+                .collect(),
+            payload: Some(payload.to_string().into()),
+        });
+        let publish = matchers(Role::Publish)?;
+        Ok(Grants::new(
+            publish,
+            subscribe,
+            payload.into_iter().collect(),
+        )?)
+    }
+}
+
+/// Returns the claim; the one under its URL counts before the other.
+fn claim(claims: &Object) -> Result<&Object, TokenError> {
+    let found = CLAIMS.iter().rev().find_map(|name| claims.find(name));
+    found
+        .and_then(Json::as_object)
+        .ok_or(TokenError::ClaimType {
+            claim: "mercure",
+            expected: "an object",
+        })
+}
+
+/// Returns the strings for one role; `None` without any, which is not the same as an empty list.
+fn texts(claim: &Object, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
+    let (name, claim_name) = match role {
+        Role::Publish => ("publish", "mercure.publish"),
+        Role::Subscribe => ("subscribe", "mercure.subscribe"),
+    };
+    let wrong = || TokenError::ClaimType {
+        claim: claim_name,
+        expected: "an array of strings",
+    };
+    let entries = match claim.find(name) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(entries) => entries.as_array().ok_or_else(wrong)?,
+    };
+    if entries.len() > TOKEN_SELECTORS_MAX {
+        return Err(TokenError::Grants(GrantsError::TooManyMatchers {
+            count: entries.len(),
+            max: TOKEN_SELECTORS_MAX,
+        }));
+    }
+    let texts = entries.iter().map(|entry| entry.as_str().ok_or_else(wrong));
+    texts.collect::<Result<_, _>>().map(Some)
+}
+
+/// Reads the targets for one role.
+fn targets(claim: &Object, role: Role) -> Result<Option<TargetGrant>, TokenError> {
+    let Some(texts) = texts(claim, role)? else {
+        return Ok(None);
+    };
+    if texts.contains(&"*") {
+        return Ok(Some(TargetGrant::All));
+    }
+    // No update has a target that cannot be read, so that naming one names nobody.
+    let targets = texts.iter().filter_map(|text| Target::parse(text).ok());
+    Ok(Some(TargetGrant::Of(targets.collect())))
+}
+
+/// The claim, and its name since 0.11.
+const CLAIMS: [&str; 2] = ["mercure", "https://mercure.rocks/"];
+
+#[cfg(test)]
+mod tests;

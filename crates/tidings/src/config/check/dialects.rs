@@ -1,0 +1,118 @@
+//! Which dialects are served, and which keys are for them.
+
+use tidings_core::{Dialect, HubUrl};
+
+use super::super::DialectOptions;
+use super::super::file::{File, IssuerTable};
+use super::Checks;
+use crate::auth;
+use crate::auth::key::{Algorithm, KeyError, VerifyKey};
+use crate::auth::token_error::key_of;
+
+impl Checks {
+    pub(super) fn dialects(&mut self, file: &File, hub: Option<&HubUrl>) -> DialectOptions {
+        let table = &file.dialects;
+        let options = DialectOptions {
+            v0: table.v0,
+            v2019: table.v2019,
+            demo: table.demo,
+        };
+        if table.v2019 && hub.is_some_and(|hub| hub.path() == PATH_2019) {
+            let advice = "has the path /hub, which is that of Mercure 2019: write another path, or \
+                          dialects.v2019 = false";
+            self.contradiction("hub.public_url", advice);
+        }
+        if table.demo && !table.v0 && !table.v2019 {
+            let advice = "is true, but neither dialects.v0 nor dialects.v2019 is: write true in one \
+                          of them, or false here";
+            self.contradiction("dialects.demo", advice);
+        }
+        let has_key = |dialect: Dialect| {
+            let mut issuers = file.auth.issuers.iter();
+            issuers.any(|issuer| issuer.dialects.iter().any(|name| name == dialect.name()))
+        };
+        for dialect in options.old() {
+            if !has_key(dialect) && !file.auth.issuers.is_empty() {
+                let advice = "is true, but no key is for its tokens: add the dialect to \
+                              auth.issuers.N.dialects";
+                self.contradiction(key_of(dialect), advice);
+            }
+        }
+        for dialect in [Dialect::V0, Dialect::V2019] {
+            if has_key(dialect) && !options.old().any(|on| on == dialect) {
+                let advice = "is false, but a key is for its tokens (auth.issuers.N.dialects): \
+                              write true, or remove the dialect there";
+                self.contradiction(key_of(dialect), advice);
+            }
+        }
+        options
+    }
+
+    /// Returns the dialects that a key is for.
+    pub(super) fn issuer_dialects(
+        &mut self,
+        path: &str,
+        table: &IssuerTable,
+    ) -> Option<Vec<Dialect>> {
+        let mut dialects = Vec::new();
+        for name in &table.dialects {
+            let Some(dialect) = ALL.into_iter().find(|dialect| dialect.name() == name) else {
+                let reason = format!("{name:?} is not a dialect: write 1.0, 0.x or 2019");
+                self.invalid(&format!("{path}.dialects"), reason);
+                return None;
+            };
+            if !dialects.contains(&dialect) {
+                dialects.push(dialect);
+            }
+        }
+        if dialects.is_empty() {
+            let advice = "is empty, so that the key is of no use: write [\"1.0\"], or remove the \
+                          issuer";
+            self.contradiction(&format!("{path}.dialects"), advice);
+            return None;
+        }
+        Some(dialects)
+    }
+
+    /// Reads the text of a key that is for tokens of `dialects`. One that is only for those of before
+    /// 1.0 may be a short secret, as it was then.
+    pub(super) fn key_text(
+        &mut self,
+        path: &str,
+        algorithm: Algorithm,
+        text: &str,
+        dialects: &[Dialect],
+    ) -> Result<VerifyKey, KeyError> {
+        if dialects.contains(&Dialect::V1) {
+            return VerifyKey::parse(algorithm, text);
+        }
+        if let Err(error @ KeyError::SecretTooShort { .. }) = VerifyKey::parse(algorithm, text) {
+            self.warnings.push(format!("{path}.key: {error}"));
+        }
+        VerifyKey::parse_old(algorithm, text)
+    }
+}
+
+/// Returns the keys that a secret is besides: the hub of 2019 took whichever HMAC a token named.
+pub(super) fn further_keys(issuer: &auth::Issuer, text: &str) -> Vec<auth::Issuer> {
+    const HMACS: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
+    let own = issuer.key.algorithm();
+    if !issuer.dialects.contains(&Dialect::V2019) || !HMACS.contains(&own) {
+        return Vec::new();
+    }
+    let others = HMACS.into_iter().filter(|algorithm| *algorithm != own);
+    others
+        .filter_map(|algorithm| {
+            Some(auth::Issuer {
+                key: VerifyKey::parse_old(algorithm, text).ok()?,
+                dialects: vec![Dialect::V2019],
+                ..issuer.clone()
+            })
+        })
+        .collect()
+}
+
+const ALL: [Dialect; 3] = [Dialect::V1, Dialect::V0, Dialect::V2019];
+
+/// Where Mercure 2019 is served.
+pub const PATH_2019: &str = "/hub";

@@ -1,0 +1,5 @@
+//! Feeds [`bodies::old_publish_form`] with what libFuzzer makes up.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::old_publish_form(input));
