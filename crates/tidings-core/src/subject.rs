@@ -66,18 +66,23 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn new(url: &Url) -> Self {
-        let mut joined = String::with_capacity(url.as_str().len() + Component::ALL.len());
+        Self::join(|component| match component {
+            Component::Protocol => url.scheme(),
+            Component::Username => url.username(),
+            Component::Password => url.password().unwrap_or_default(),
+            Component::Hostname => url.host_str().unwrap_or_default(),
+            Component::Port => quirks::port(url),
+            Component::Pathname => url.path(),
+            Component::Search => url.query().unwrap_or_default(),
+            Component::Hash => url.fragment().unwrap_or_default(),
+        })
+    }
+
+    /// Takes the components one by one; none contains a line feed.
+    pub(crate) fn join<'a>(text: impl Fn(Component) -> &'a str) -> Self {
+        let mut joined = String::new();
         let ends = Component::ALL.map(|component| {
-            joined.push_str(match component {
-                Component::Protocol => url.scheme(),
-                Component::Username => url.username(),
-                Component::Password => url.password().unwrap_or_default(),
-                Component::Hostname => url.host_str().unwrap_or_default(),
-                Component::Port => quirks::port(url),
-                Component::Pathname => url.path(),
-                Component::Search => url.query().unwrap_or_default(),
-                Component::Hash => url.fragment().unwrap_or_default(),
-            });
+            joined.push_str(text(component));
             let end = joined.len();
             joined.push('\n');
             end

@@ -51,7 +51,11 @@ impl UrlPattern {
             }
             other => other,
         };
-        let init = init.map_err(|error| reason(&error))?;
+        Self::from_init(init.map_err(|error| reason(&error))?)
+    }
+
+    /// Compiles a pattern whose components were told apart.
+    fn from_init(init: UrlPatternInit) -> Result<Self, PatternError> {
         let parsed = urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
             .map_err(|error| reason(&error))?;
         let pathname = parsed
@@ -561,3 +565,6 @@ fn is_look(item: &Hir, look: Look) -> bool {
 
 /// The longest ones tell patterns apart best.
 const ANCHORS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
