@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("php", "php-cli"),
     ("python3", "python3"),
 ];
 
@@ -51,6 +52,11 @@ fn debian(stages: &mut Stages) {
     // Without a font browsers draw boxes, and nothing on a page has its size.
     if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {
         packages.push("fonts-dejavu-core");
+    }
+    let symfony =
+        "exit((int) !stream_resolve_include_path('Symfony/Component/Mercure/autoload.php'));";
+    if !succeeds(Command::new("php").args(["-r", symfony])) {
+        packages.extend(["php-symfony-http-client", "php-symfony-mercure"]);
     }
     if packages.is_empty() {
         return;

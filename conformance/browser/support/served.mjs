@@ -1,0 +1,75 @@
+// Starts the real hub as `tidings serve`, with a configuration of the test's own.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BINARY, START_MS_MAX, until } from "./hub.mjs";
+
+export class ServedHub {
+  port = 0;
+  #folder;
+  #toml;
+  #child = null;
+  #output = "";
+
+  // Ends with the test `t`. A listener on a free port and a data folder are added to the configuration.
+  static async start(t, toml) {
+    const hub = new ServedHub();
+    hub.#toml = toml;
+    hub.#folder = await mkdtemp(join(tmpdir(), "tidings-served-"));
+    t.after(() => hub.close());
+    await hub.run();
+    return hub;
+  }
+
+  get origin() {
+    return `http://localhost:${this.port}`;
+  }
+
+  get log() {
+    return this.#output;
+  }
+
+  // Starts the process; after a kill on the same port and data folder.
+  async run() {
+    this.#output = "";
+    const config = join(this.#folder, "tidings.toml");
+    const more = `[[listen]]\naddress = "127.0.0.1:${this.port}"\n[data]\ndir = ${JSON.stringify(join(this.#folder, "data"))}\n[log]\nformat = "json"\n`;
+    await writeFile(config, `${this.#toml}\n${more}`);
+    const child = spawn(BINARY, ["serve", "--config", config], { stdio: ["ignore", "pipe", "pipe"], env: {} });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
+    }
+    const address = () => this.#output.includes('"ready"') && /"address":"127\.0\.0\.1:(\d+)"/.exec(this.#output);
+    await until(() => address() || child.exitCode !== null, () => `the hub's address; it wrote: ${this.#output}`, START_MS_MAX);
+    assert.equal(child.exitCode, null, `the hub ended at once: ${this.#output}`);
+    this.port = Number(address()[1]);
+  }
+
+  // Ends the process as a crash would.
+  async kill() {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  }
+
+  async close() {
+    await this.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  // Publishes, and returns the event id.
+  async publish(path, token, fields) {
+    const headers = { Authorization: `Bearer ${token}` };
+    const answer = await fetch(`${this.origin}${path}`, { method: "POST", headers, body: new URLSearchParams(fields) });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return text;
+  }
+}
