@@ -30,8 +30,6 @@ pub struct Writer {
     seal: IdSeal,
     extent: Extent,
     phase: Phase,
-    /// What would be answered too early, if that rule is skipped.
-    uncommitted: Vec<Arc<Update>>,
     /// The last position that retention removes; what lies up to it is removed in slices.
     goal: Position,
 }
@@ -42,9 +40,9 @@ enum Phase {
     Poisoned(Arc<StorageError>),
 }
 
-/// What the rule forbids: answers publishers although their updates were not committed.
-fn answer_anyway(dones: Vec<Done>, uncommitted: &mut Vec<Arc<Update>>) {
-    for (done, update) in dones.into_iter().zip(uncommitted.drain(..)) {
+/// Tells each publisher that its update was taken.
+fn acknowledge(dones: &mut Vec<Done>, group: Vec<Arc<Update>>) {
+    for (done, update) in dones.drain(..).zip(group) {
         done(Ok(update));
     }
 }
@@ -65,7 +63,6 @@ impl Writer {
             retention,
             extent,
             phase: Phase::Ok,
-            uncommitted: Vec::new(),
             goal: extent.trimmed_through,
             storage,
         };
@@ -119,19 +116,14 @@ impl Writer {
     }
 
     /// Commits `drafts` as one group, delivers the group, answers each.
-    fn take(&mut self, drafts: Vec<Draft>, dones: Vec<Done>, now_ms: u64) {
-        match self.write(drafts, now_ms) {
+    fn take(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
+        match self.write(drafts, &mut dones, now_ms) {
             Ok(group) => {
                 (self.outlet)(Step::Committed(group.clone()));
-                for (done, update) in dones.into_iter().zip(group) {
-                    done(Ok(update));
-                }
+                acknowledge(&mut dones, group);
             }
             Err(fault) => {
                 self.on_fault(fault);
-                if skips(Rule::AnswerAfterCommit) {
-                    return answer_anyway(dones, &mut self.uncommitted);
-                }
                 if let Some(error) = self.phase.append_error() {
                     self.refuse(dones, &error);
                 }
@@ -208,13 +200,18 @@ impl Writer {
         }
     }
 
-    /// Commits `drafts` and shows them to readers.
-    fn write(&mut self, drafts: Vec<Draft>, now_ms: u64) -> Result<Vec<Arc<Update>>, StorageError> {
-        self.uncommitted.clear();
+    /// Commits `drafts` and shows them to readers. `dones` are for a build that skips the rule that
+    /// they are called later.
+    fn write(
+        &mut self,
+        drafts: Vec<Draft>,
+        dones: &mut Vec<Done>,
+        now_ms: u64,
+    ) -> Result<Vec<Arc<Update>>, StorageError> {
         self.storage.begin()?;
         let committed = self.insert(drafts, now_ms).and_then(|inserted| {
             if skips(Rule::AnswerAfterCommit) {
-                self.uncommitted.clone_from(&inserted.0);
+                acknowledge(dones, inserted.0.clone());
             }
             self.storage.commit()?;
             Ok(inserted)

@@ -8,6 +8,7 @@
     reason = "a test says what must hold by failing"
 )]
 
+mod acknowledged;
 mod cursors;
 mod desk;
 mod faults;

@@ -50,6 +50,7 @@ mod shards;
 mod smoke;
 mod stalled;
 mod subscribe;
+mod synced;
 mod takeover;
 mod tls;
 mod token_expiry;
