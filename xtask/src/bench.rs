@@ -6,8 +6,11 @@
 //! differ, and what counts is what the table says over time. A run that breaks is an error.
 
 mod hub;
+pub mod long;
+mod plot;
 mod rows;
 mod runs;
+mod series;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -29,6 +32,9 @@ pub enum Size {
     /// So small that nothing but completeness is tested, with a debug build. A few seconds.
     Small,
 }
+
+/// Seconds of the small forms of the long runs.
+const SMALL_SECS: u64 = 8;
 
 /// Runs everything. Returns what went wrong; missed targets are only printed.
 ///
@@ -58,8 +64,17 @@ pub fn run(root: &Path, size: Size) -> anyhow::Result<Vec<String>> {
             problems.push(format!("{}: no such figure came out", row.name));
         }
     }
-    if size == Size::Full {
-        record(root, &measured)?;
+    match size {
+        Size::Full => {
+            let figures: Vec<_> = (measured.iter())
+                .map(|(row, value)| (row.name, row.unit, *value))
+                .collect();
+            record(root, &figures)?;
+        }
+        Size::Small => {
+            problems.extend(long::soak(root, size, SMALL_SECS, 1)?);
+            problems.extend(long::crash(root, size, SMALL_SECS, 1)?);
+        }
     }
     Ok(problems)
 }
@@ -100,7 +115,7 @@ fn table(measured: &[(&Row, Option<f64>)], size: Size) -> String {
 }
 
 /// Appends a line for each figure, for the plot over time.
-fn record(root: &Path, measured: &[(&Row, Option<f64>)]) -> anyhow::Result<()> {
+fn record(root: &Path, figures: &[(&str, &str, Option<f64>)]) -> anyhow::Result<()> {
     let commit = commit(root)?;
     let date = output(root, "date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?;
     let machine = machine();
@@ -112,11 +127,11 @@ fn record(root: &Path, measured: &[(&Row, Option<f64>)]) -> anyhow::Result<()> {
         .append(true)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    for (row, value) in measured {
+    for (name, unit, value) in figures {
         if let Some(value) = value {
             let line = json!({
                 "commit": commit, "date": date, "machine": machine,
-                "name": row.name, "value": value, "unit": row.unit,
+                "name": name, "value": value, "unit": unit,
             });
             writeln!(file, "{line}").context("cannot write the results")?;
         }

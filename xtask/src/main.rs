@@ -80,10 +80,13 @@ enum Command {
         options: Vec<String>,
     },
     /// Measures the hub against its targets and appends the figures to bench/results.jsonl.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
         /// Tiny sizes and no times: only that everything arrives and every figure is there.
         #[arg(long)]
         small: bool,
+        #[command(subcommand)]
+        long: Option<LongRun>,
     },
     /// Starts the hub with its demo pages.
     Dev {
@@ -91,6 +94,30 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum LongRun {
+    /// Mixed load for long: nothing may be lost, and memory must stay flat. Draws docs/soak.svg.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Decides what everybody does.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Kills the hub (`kill -9`) at random moments under load: nothing acknowledged may be lost.
+    Crash {
+        /// How long.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+        /// Decides when it is killed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Draws docs/soak.svg from the samples of the last soak.
+    Plot,
 }
 
 fn main() -> ExitCode {
@@ -132,12 +159,17 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let step = Step::cargo(&["run", "--release", "-p", "tidings-sim", "--"]);
             stages.run("simulation", &step.args(options));
         }
-        Command::Bench { small: true } => {
-            stages.check("small benches", || bench::run(&root, bench::Size::Small));
+        Command::Bench { small, long: None } => {
+            let size = if small {
+                bench::Size::Small
+            } else {
+                bench::Size::Full
+            };
+            stages.check("benches", || bench::run(&root, size));
         }
-        Command::Bench { small: false } => {
-            stages.check("benches", || bench::run(&root, bench::Size::Full));
-        }
+        Command::Bench {
+            long: Some(run), ..
+        } => long_run(&mut stages, &root, &run)?,
         Command::Dev { options } => {
             stages.run(
                 "dev",
@@ -146,6 +178,21 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
     }
     Ok(stages.finish())
+}
+
+fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<()> {
+    let chosen = |seed: &Option<u64>| seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let size = bench::Size::Full;
+    match run {
+        LongRun::Soak { minutes, seed } => stages.check("soak", || {
+            bench::long::soak(root, size, 60 * minutes, chosen(seed))
+        }),
+        LongRun::Crash { minutes, seed } => stages.check("crashes", || {
+            bench::long::crash(root, size, 60 * minutes, chosen(seed))
+        }),
+        LongRun::Plot => bench::long::draw(root)?,
+    }
+    Ok(())
 }
 
 /// Returns the folder of the workspace: where this crate was compiled, one up.
@@ -199,20 +246,16 @@ fn rust_tests(stages: &mut Stages, filter: Option<&str>) {
     stages.run("rust tests", &step.args(filter).must_count());
 }
 
-/// Hubs that skip a rule, each of which the simulator's checkers must notice.
+/// Hubs that skip a rule, each of which the simulator's checkers must notice, and the history's test
+/// of acknowledgements too.
 fn skipped_rules(stages: &mut Stages) {
-    let step = Step::cargo(&[
-        "test",
-        "-p",
-        "tidings-sim",
-        "--features",
-        "sabotage",
-        "--locked",
-    ]);
-    stages.run(
-        "skipped rules",
-        &step.args(["--test", "it", "sabotage"]).must_count(),
-    );
+    for (package, filter) in [("tidings-sim", "sabotage"), ("tidings-history", "noticed")] {
+        let step = Step::cargo(&["test", "-p", package, "--features", "sabotage", "--locked"]);
+        stages.run(
+            &format!("skipped rules, {package}"),
+            &step.args(["--test", "it", filter]).must_count(),
+        );
+    }
 }
 
 fn browser_tests(stages: &mut Stages, root: &Path) {

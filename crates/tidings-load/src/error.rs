@@ -127,6 +127,15 @@ pub enum BenchError {
         #[source]
         source: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// A call to the system failed.
     #[error("{call} failed")]
     System {

@@ -10,6 +10,7 @@
 //! sse ─┐
 //! publish ─┼─▶ Load (epoll) ─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
 //! idle, resume ─┘        └───▶ Publisher ─▶ acknowledgements
+//! soak ────▶ its own subscribers, which come back, and an Account of all they receive
 //! floor: bare send() to as many sockets, the yardstick of the same run
 //! ```
 
@@ -35,6 +36,7 @@ pub mod matching;
 pub mod publish;
 pub mod report;
 pub mod resume;
+pub mod soak;
 pub mod sse;
 pub mod target;
 

@@ -51,10 +51,28 @@ impl Link {
     ///
     /// What the system says, or what TLS has against the hub's name.
     pub(crate) fn open(target: &Target, number: usize, protocol: Protocol) -> io::Result<Self> {
+        Self::open_with(target, number, protocol, None)
+    }
+
+    /// The same with a receive buffer of about `receive_bytes`, which is full soon when nobody
+    /// reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_with(
+        target: &Target,
+        number: usize,
+        protocol: Protocol,
+        receive_bytes: Option<usize>,
+    ) -> io::Result<Self> {
         let domain = Domain::for_address(target.address);
         let socket = Socket::new(domain, Type::STREAM, Some(socket2::Protocol::TCP))?;
         if target.source_addresses > 1 {
             socket.bind(&source(target.source_addresses, number).into())?;
+        }
+        if let Some(bytes) = receive_bytes {
+            socket.set_recv_buffer_size(bytes)?;
         }
         socket.connect_timeout(&target.address.into(), SEND_MAX)?;
         let stream = TcpStream::from(socket);

@@ -36,7 +36,7 @@ impl Mark {
     }
 
     /// Reads the mark at the beginning of `bytes`, if there is a whole one.
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.strip_prefix(b"~")?;
         let (topic, bytes) = digits(bytes, TOPIC_DIGITS)?;
         let (number, bytes) = digits(bytes, NUMBER_DIGITS)?;

@@ -53,6 +53,15 @@ impl Poller {
             .map_err(BenchError::system("epoll_ctl"))
     }
 
+    /// Takes a socket out of the set.
+    ///
+    /// # Errors
+    ///
+    /// It is not in the set.
+    pub(crate) fn remove(&self, socket: impl AsFd) -> Result<(), BenchError> {
+        epoll::delete(&self.set, socket).map_err(BenchError::system("epoll_ctl"))
+    }
+
     /// Waits for at most `timeout` and fills `ready` with the numbers of the readable sockets.
     ///
     /// # Errors

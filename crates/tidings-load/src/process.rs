@@ -60,6 +60,17 @@ impl Process {
         Ok(first_number(line) * 1024)
     }
 
+    /// Returns how many files and sockets it has open. `/proc/PID/fd`.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Process`]: there is no such process, or it is another user's.
+    pub(crate) fn open_files(self) -> Result<u64, BenchError> {
+        let path = format!("/proc/{}/fd", self.0);
+        let files = fs::read_dir(&path).map_err(|source| BenchError::Process { path, source })?;
+        Ok(files.count() as u64)
+    }
+
     /// Returns the first processor that it may run on.
     ///
     /// # Errors

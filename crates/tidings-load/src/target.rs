@@ -41,7 +41,7 @@ impl std::fmt::Debug for Options {
 }
 
 /// A hub that requests can be sent to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Tls>,
@@ -116,6 +116,14 @@ impl Target {
             subscriber_fields: authorization(options.subscriber_token.as_deref()),
             subscriber_token: options.subscriber_token.clone(),
         })
+    }
+
+    /// Returns the same hub for subscribers without a token.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self {
+            subscriber_fields: String::new(),
+            ..self.clone()
+        }
     }
 
     /// Returns the request that subscribes to what `query` asks for.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -11,6 +12,9 @@ use serde_json::Value;
 
 /// The core of the hub, and that of the generator.
 const CORES: (&str, &str) = ("0", "1");
+const FIRST_PORT: u16 = 20_000;
+/// Addresses that were given away in this process.
+static TAKEN: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 const START_MAX: Duration = Duration::from_secs(30);
 const ISSUER: &str = "https://bench.example";
 /// Signs tokens for a hub that only this machine reaches, for the minutes of one run.
@@ -31,16 +35,23 @@ pub enum Settings {
     SmallRing,
     /// Behind TLS, with a certificate that only benchmarks use.
     Tls,
+    /// For a long run: the history forgets after some minutes, connections end after some too,
+    /// and those who read nothing are sent away soon.
+    Soak,
+    /// For a hub that is killed again and again: nothing is forgotten.
+    Crash,
 }
 
 /// A running hub. Killed, and its folder removed, when dropped.
 pub struct Hub {
     binary: PathBuf,
     folder: PathBuf,
+    core: Option<&'static str>,
+    admin: SocketAddr,
     child: Child,
     url: String,
-    metrics: String,
-    token: String,
+    publisher: String,
+    subscriber: String,
     /// The certificate that peers are to trust.
     certificate: Option<PathBuf>,
 }
@@ -52,11 +63,14 @@ impl Hub {
     ///
     /// If it does not start.
     pub fn start(binary: &Path, settings: Settings) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("tidings-bench-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let (address, admin) = (free_address()?, free_address()?);
+        let name = format!("tidings-bench-{}-{}", std::process::id(), address.port());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let (scheme, certificate) = match settings {
-            Settings::Usual | Settings::SmallRing => ("http", None),
+            Settings::Usual | Settings::SmallRing | Settings::Soak | Settings::Crash => {
+                ("http", None)
+            }
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
         let url = format!("{scheme}://{address}/.well-known/mercure");
@@ -66,27 +80,36 @@ impl Hub {
             configuration(&folder, &url, address, admin, settings),
         )
         .with_context(|| format!("cannot write {}", file.display()))?;
-        let token = token(binary, &url)?;
-        let child = pinned(CORES.0, binary)
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start the hub")?;
-        let metrics = format!("http://{admin}/metrics");
-        let binary = binary.to_path_buf();
+        // A long run is not measured, and two threads are more of what it is for.
+        let core = match settings {
+            Settings::Usual | Settings::SmallRing | Settings::Tls => Some(CORES.0),
+            Settings::Soak | Settings::Crash => None,
+        };
         let mut hub = Self {
-            binary,
+            publisher: token(binary, &url, "--publish")?,
+            subscriber: token(binary, &url, "--subscribe")?,
+            child: spawn(binary, core, &folder)?,
+            binary: binary.to_path_buf(),
             folder,
-            child,
+            core,
+            admin,
             url,
-            metrics,
-            token,
             certificate,
         };
-        hub.wait_until_ready(admin)?;
+        hub.wait_until_ready()?;
         Ok(hub)
+    }
+
+    /// Ends the process as a crash would (SIGKILL), and starts it again in the same folder.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start.
+    pub fn crash(&mut self) -> anyhow::Result<()> {
+        self.child.kill().context("cannot kill the hub")?;
+        self.child.wait().context("cannot wait for the hub")?;
+        self.child = spawn(&self.binary, self.core, &self.folder)?;
+        self.wait_until_ready()
     }
 
     /// Runs `tidings bench` against it, on the other core. Returns the report.
@@ -96,15 +119,15 @@ impl Hub {
     /// If it refuses to report, or deliveries went wrong.
     pub fn bench(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         println!("tidings bench {}", arguments.join(" "));
-        let mut command = pinned(CORES.1, &self.binary);
+        let mut command = pinned(Some(CORES.1), &self.binary);
         command.arg("bench").args(arguments).arg("--json");
-        command.args(["--hub", &self.url, "--token", &self.token]);
+        command.args(["--hub", &self.url, "--token", &self.publisher]);
         command.args(["--pid", &self.child.id().to_string()]);
         if arguments
             .first()
             .is_some_and(|run| ["publish", "resume", "match"].contains(run))
         {
-            command.args(["--metrics", &self.metrics]);
+            command.args(["--metrics", &self.metrics()]);
         }
         if let Some(certificate) = &self.certificate {
             command.arg("--ca").arg(certificate);
@@ -115,9 +138,36 @@ impl Hub {
         serde_json::from_slice(&output.stdout).context("the report is not JSON")
     }
 
-    fn wait_until_ready(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+    /// Returns a command that soaks it: anywhere on the machine, with tokens for both sides, and
+    /// its progress on the terminal.
+    pub fn soak(&self, arguments: &[String]) -> Command {
+        println!("tidings bench soak {}", arguments.join(" "));
+        let mut command = Command::new(&self.binary);
+        command.args(["bench", "soak", "--json"]).args(arguments);
+        command.args(["--hub", &self.url, "--token", &self.publisher]);
+        command.args(["--subscriber-token", &self.subscriber]);
+        command.stdout(Stdio::piped());
+        command
+    }
+
+    /// Returns its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns where its metrics are.
+    pub fn metrics(&self) -> String {
+        format!("http://{}/metrics", self.admin)
+    }
+
+    /// Returns the folder that it writes to.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_MAX;
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(self.admin).is_err() {
             if let Some(status) = self.child.try_wait().context("cannot ask for the hub")? {
                 bail!("the hub ended with {status}");
             }
@@ -142,19 +192,38 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+fn spawn(binary: &Path, core: Option<&str>, folder: &Path) -> anyhow::Result<Child> {
+    let mut command = pinned(core, binary);
+    command.args(["serve", "--config"]);
+    command.arg(folder.join("tidings.toml"));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.context("cannot start the hub")
+}
+
 /// A command bound to one core, where there are two.
-fn pinned(core: &str, binary: &Path) -> Command {
-    if cores() < 2 {
+fn pinned(core: Option<&str>, binary: &Path) -> Command {
+    let Some(core) = core.filter(|_| cores() > 1) else {
         return Command::new(binary);
-    }
+    };
     let mut command = Command::new("taskset");
     command.args(["-c", core]).arg(binary);
     command
 }
 
+/// Finds a port that nobody has, below those that the system gives to outgoing connections: a hub
+/// that is killed and comes back must find its port free.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
-    listener.local_addr().context("there is no free port")
+    let first = FIRST_PORT + u16::try_from(std::process::id() % 5000)?;
+    let mut candidates = (first..first + 5000).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let free = candidates.find(|address| {
+        let untaken = !TAKEN.lock().is_ok_and(|taken| taken.contains(address));
+        untaken && TcpListener::bind(address).is_ok()
+    });
+    let free = free.context("there is no free port")?;
+    if let Ok(mut taken) = TAKEN.lock() {
+        taken.push(free);
+    }
+    Ok(free)
 }
 
 /// Writes the certificate for this machine and its key.
@@ -166,7 +235,7 @@ fn write_certificate(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn token(binary: &Path, url: &str) -> anyhow::Result<String> {
+fn token(binary: &Path, url: &str, right: &str) -> anyhow::Result<String> {
     let output = Command::new(binary)
         .args([
             "token",
@@ -178,7 +247,7 @@ fn token(binary: &Path, url: &str) -> anyhow::Result<String> {
             "--audience",
             url,
         ])
-        .args(["--publish", "*", "--ttl", "1h"])
+        .args([right, "*", "--ttl", "24h"])
         .output()
         .context("cannot run tidings token make")?;
     ensure!(
@@ -197,9 +266,22 @@ fn configuration(
     settings: Settings,
 ) -> String {
     let data = folder.join("data");
+    let (stall_secs, connection_secs_max) = match settings {
+        Settings::Usual | Settings::SmallRing | Settings::Tls => (60, 3600),
+        Settings::Soak | Settings::Crash => (10, 300),
+    };
+    let ring = "ring_bytes = 4194304";
     let (listen, more) = match settings {
         Settings::Usual => ("", String::new()),
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
+        Settings::Soak => {
+            let history = format!("[history]\nretain_updates = 60000\n{ring}\n");
+            ("", format!("{history}[server]\nshards = 2\n"))
+        }
+        Settings::Crash => {
+            let all = "retain_updates = 0\nretain_bytes = 0";
+            ("", format!("[history]\n{all}\n{ring}\n"))
+        }
         Settings::Tls => {
             let file = |name| folder.join(name).display().to_string();
             let (certificate, key) = (file("certificate.pem"), file("key.pem"));
@@ -211,8 +293,8 @@ fn configuration(
         "[[listen]]\naddress = \"{address}\"\n{listen}[admin]\naddress = \"{admin}\"\n\
          [hub]\npublic_url = \"{url}\"\n[data]\ndir = \"{}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n\
-         [subscribe]\nanonymous = true\n\
-         [limits]\nconnections_per_address_max = 100000\naccepts_per_second = 100000\n\
+         [subscribe]\nanonymous = true\nconnection_secs_max = {connection_secs_max}\n\
+         [limits]\nstall_secs = {stall_secs}\nconnections_per_address_max = 100000\naccepts_per_second = 100000\n\
          [log]\nlevel = \"warn\"\n{more}",
         data.display(),
     )

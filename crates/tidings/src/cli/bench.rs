@@ -2,6 +2,8 @@
 //!
 //! What is measured and how is in the crate `tidings-load`.
 
+mod soak;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub enum Command {
     Idle(Idle),
     Resume(Resume),
     Match(Match),
+    Soak(soak::Soak),
     Floor(Floor),
 }
 
@@ -359,6 +362,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Idle(arguments) => (idle::run(&arguments.options()?)?, &arguments.output),
         Command::Resume(arguments) => (resume::run(&arguments.options()?)?, &arguments.output),
         Command::Match(arguments) => (matching::run(&arguments.options()?)?, &arguments.output),
+        Command::Soak(arguments) => (arguments.run()?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };
     let text = match output.json {
@@ -371,7 +375,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 
 /// Fails if updates were lost or arrived wrongly, whatever else was measured.
 fn verdict(report: &Report) -> anyhow::Result<()> {
-    let wrong: Vec<String> = ["lost", "duplicates", "order_errors", "misrouted"]
+    let wrong: Vec<String> = FLAWS
         .iter()
         .filter_map(|name| {
             let count = report.value(name).filter(|count| *count > 0.0)?;
@@ -537,6 +541,16 @@ impl Target {
     }
 }
 
+/// Figures that must be zero.
+const FLAWS: [&str; 7] = [
+    "lost",
+    "missing",
+    "duplicates",
+    "order_errors",
+    "misrouted",
+    "misnamed",
+    "cursors_lost",
+];
 /// Publishers of a run with a rate: one that waits for its acknowledgement must not hold up the
 /// schedule.
 const RATE_PUBLISHERS: usize = 8;

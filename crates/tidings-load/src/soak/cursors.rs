@@ -1,0 +1,70 @@
+//! Cursors that were seen during a run, for subscribers that come back to one from some time ago.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::clock::nanos;
+
+/// Cursors kept.
+const CURSORS_MAX: usize = 4096;
+/// One in so many deliveries is a cursor to keep.
+const EVERY: u32 = 64;
+
+/// A place to come back to.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) id: String,
+    pub(crate) topic: u32,
+    /// Place in the order of the topic.
+    pub(crate) place: u32,
+    /// When the update was due.
+    pub(crate) due_ns: u64,
+}
+
+/// A choice of all cursors of a run.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    list: Vec<Cursor>,
+    seen: usize,
+    age_max_ns: u64,
+}
+
+impl Cursors {
+    /// Starts without any; those older than `age_max` are not given.
+    pub(crate) fn new(age_max: Option<Duration>) -> Self {
+        Self {
+            list: Vec::new(),
+            seen: 0,
+            age_max_ns: age_max.map_or(u64::MAX, nanos),
+        }
+    }
+
+    /// Keeps some of the cursors that it is shown: of a hub that forgets nothing, a fair choice of
+    /// all; otherwise rather late ones.
+    pub(crate) fn show(&mut self, rng: &mut Rng, cursor: impl FnOnce() -> Cursor) {
+        if rng.u32(0..EVERY) > 0 {
+            return;
+        }
+        self.seen += 1;
+        if self.list.len() < CURSORS_MAX {
+            self.list.push(cursor());
+            return;
+        }
+        let among = if self.age_max_ns == u64::MAX {
+            self.seen
+        } else {
+            CURSORS_MAX
+        };
+        if let Some(place) = self.list.get_mut(rng.usize(0..among)) {
+            *place = cursor();
+        }
+    }
+
+    /// Returns any cursor that is young enough.
+    pub(crate) fn choose(&self, rng: &mut Rng, now_ns: u64) -> Option<Cursor> {
+        let young = |cursor: &&Cursor| now_ns.saturating_sub(cursor.due_ns) < self.age_max_ns;
+        let young: Vec<&Cursor> = self.list.iter().filter(young).collect();
+        rng.choice(young).cloned()
+    }
+}

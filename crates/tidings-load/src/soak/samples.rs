@@ -1,0 +1,97 @@
+//! Figures of the server at regular times, a line of JSON each: memory, open files, CPU time and
+//! the size of its folder, read from outside, and some of its own counters.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::BenchError;
+use crate::process::Process;
+use crate::scrape::Metrics;
+
+/// Counters of the hub that a sample holds, beside what is read from outside.
+const COUNTERS: &[(&str, &str)] = &[
+    ("subscribers", "tidings_subscribers"),
+    ("server_connections", "tidings_connections"),
+    ("replayed", "tidings_replayed_total"),
+    ("lagging", "tidings_lagging_total"),
+    ("pages_read", "tidings_history_pages_read_total"),
+    ("removed", "tidings_history_trimmed_total"),
+];
+
+/// Where figures come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The file that gets the lines.
+    pub file: PathBuf,
+    /// URL of the hub's metrics.
+    pub metrics: Option<String>,
+    /// The folder that the hub writes to.
+    pub data: Option<PathBuf>,
+}
+
+/// Writes the samples of one run.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    sources: Sources,
+    server: Option<Process>,
+    file: File,
+}
+
+impl Samples {
+    /// Empties the file.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::File`].
+    pub(crate) fn create(sources: Sources, server: Option<Process>) -> Result<Self, BenchError> {
+        let file = File::create(&sources.file).map_err(|source| BenchError::File {
+            path: sources.file.clone(),
+            source,
+        })?;
+        Ok(Self {
+            sources,
+            server,
+            file,
+        })
+    }
+
+    /// Adds what the server looks like to `sample`, and writes it.
+    ///
+    /// # Errors
+    ///
+    /// The process or its metrics cannot be read, or the file not be written.
+    pub(crate) fn take(&mut self, mut sample: Map<String, Value>) -> Result<(), BenchError> {
+        let mut put = |name: &str, value: u64| sample.insert(name.to_owned(), value.into());
+        if let Some(server) = self.server {
+            put("resident_bytes", server.resident_bytes()?);
+            put("open_files", server.open_files()?);
+            put("cpu_ms", server.cpu_ns()? / 1_000_000);
+        }
+        if let Some(data) = &self.sources.data {
+            put("data_bytes", bytes_in(data));
+        }
+        if let Some(url) = &self.sources.metrics {
+            let metrics = Metrics::read(url)?;
+            for (name, counter) in COUNTERS {
+                put(name, metrics.counter(counter));
+            }
+        }
+        writeln!(self.file, "{}", Value::Object(sample)).map_err(|source| BenchError::File {
+            path: self.sources.file.clone(),
+            source,
+        })
+    }
+}
+
+/// Returns the bytes of all files in a folder. Files may come and go meanwhile.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| match entry.metadata().ok()? {
+        metadata if metadata.is_dir() => Some(bytes_in(&entry.path())),
+        metadata => Some(metadata.len()),
+    });
+    bytes.sum()
+}
