@@ -191,6 +191,7 @@ fn report(engine: &Engine<'_>, options: &Options) -> Report {
         ("misrouted", flaws.misrouted),
         ("misnamed", flaws.misnamed),
         ("cursors_lost", tally.cursors_lost),
+        ("cursors_expired", tally.cursors_expired),
         ("subscriptions", tally.opened),
         ("resumed", tally.resumed),
         ("ended_by_the_hub", tally.ended),

@@ -61,9 +61,14 @@ impl Cursors {
         }
     }
 
+    /// Says whether the hub must still keep an update that was due at `due_ns`.
+    pub(crate) fn is_young(&self, due_ns: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(due_ns) < self.age_max_ns
+    }
+
     /// Returns any cursor that is young enough.
     pub(crate) fn choose(&self, rng: &mut Rng, now_ns: u64) -> Option<Cursor> {
-        let young = |cursor: &&Cursor| now_ns.saturating_sub(cursor.due_ns) < self.age_max_ns;
+        let young = |cursor: &&Cursor| self.is_young(cursor.due_ns, now_ns);
         let young: Vec<&Cursor> = self.list.iter().filter(young).collect();
         rng.choice(young).cloned()
     }

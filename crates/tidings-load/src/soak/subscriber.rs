@@ -38,6 +38,8 @@ pub(crate) struct Subscriber {
     progress: Vec<Progress>,
     /// Id of the last event, or what a new start begins with.
     cursor: Option<String>,
+    /// When the update was due whose id the cursor is.
+    cursor_due_ns: u64,
     stream: Option<Stream>,
 }
 
@@ -61,8 +63,11 @@ pub(crate) struct Tally {
     pub(crate) opened: u64,
     /// Those of them that went on after a cursor.
     pub(crate) resumed: u64,
-    /// Cursors that the hub did not know.
+    /// Cursors that the hub did not know although their updates are young enough to be kept.
     pub(crate) cursors_lost: u64,
+    /// Cursors that the hub did not know, of updates that it need not keep: a reader of the oldest
+    /// updates lost its connection, and retention was faster than its return.
+    pub(crate) cursors_expired: u64,
     /// Connections that the hub ended, or that broke.
     pub(crate) ended: u64,
     /// Subscribers that stopped reading for a while.
@@ -89,6 +94,7 @@ impl Subscriber {
             readable,
             progress: Vec::new(),
             cursor: None,
+            cursor_due_ns: 0,
             stream: None,
         }
     }
@@ -131,6 +137,7 @@ impl Subscriber {
                     self.topics = vec![found.topic];
                     self.readable = vec![found.topic];
                     self.cursor = Some(found.id);
+                    self.cursor_due_ns = found.due_ns;
                     start = Next::Place(found.place + 1);
                 }
             }
@@ -229,7 +236,10 @@ impl Subscriber {
             Some(EARLIEST) => {}
             Some(asked) if from == Some(asked) => book.tally.resumed += 1,
             Some(_) => {
-                book.tally.cursors_lost += 1;
+                match book.cursors.is_young(self.cursor_due_ns, now_ns()) {
+                    true => book.tally.cursors_lost += 1,
+                    false => book.tally.cursors_expired += 1,
+                }
                 // What is lost by that is one mistake, not one for each update.
                 for progress in &mut self.progress {
                     *progress = Progress::new(progress.topic, Next::Oldest);
@@ -259,6 +269,7 @@ impl Subscriber {
             book.latency.record(now.saturating_sub(due_ns));
         }
         self.cursor = Some(id.to_owned());
+        self.cursor_due_ns = due_ns;
     }
 
     /// Says whether it has a cursor to come back with.
