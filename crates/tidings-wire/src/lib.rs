@@ -21,6 +21,7 @@ pub mod sockjs;
 pub mod sse;
 pub mod sse_decoder;
 pub mod subscribe_query;
+pub mod zmtp;
 
 pub use frame::Frame;
 pub use origin::{OriginError, OriginList};
