@@ -49,6 +49,9 @@ fn debian(stages: &mut Stages) {
     if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
         packages.push("python3-venv");
     }
+    if !succeeds(Command::new("php").args(["-r", "exit(extension_loaded('zmq') ? 0 : 1);"])) {
+        packages.push("php-zmq");
+    }
     // Without a font browsers draw boxes, and nothing on a page has its size.
     if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {
         packages.push("fonts-dejavu-core");
@@ -112,7 +115,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, h2, httpx, jwt, sseclient; open('.venv/installed', 'w').close()",
+        "import cryptography, h2, httpx, jwt, sseclient, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

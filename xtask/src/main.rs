@@ -88,6 +88,12 @@ enum Command {
         #[command(subcommand)]
         long: Option<LongRun>,
     },
+    /// Measures the ZeroMQ broker beside libzmq's own proxy, and a bridge into the hub.
+    BenchZeromq {
+        /// Tiny sizes and no times: only that everything arrives and every figure is there.
+        #[arg(long)]
+        small: bool,
+    },
     /// Starts the hub with its demo pages.
     Dev {
         /// Options of `tidings dev`.
@@ -170,6 +176,13 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Bench {
             long: Some(run), ..
         } => long_run(&mut stages, &root, &run)?,
+        Command::BenchZeromq { small: true } => zeromq_bench(&mut stages, &root, &["--small"]),
+        Command::BenchZeromq { small: false } => {
+            deps::install(&mut stages, &root);
+            let build = Step::cargo(&["build", "--release", "-p", "tidings"]);
+            stages.run("build", &build);
+            zeromq_bench(&mut stages, &root, &[]);
+        }
         Command::Dev { options } => {
             stages.run(
                 "dev",
@@ -228,6 +241,15 @@ fn everything(stages: &mut Stages, root: &Path) {
     stages.check("generated files", || codegen::check(root));
     browser_tests(stages, root);
     conformance_scripts(stages, root);
+    zeromq_bench(stages, root, &["--small"]);
+}
+
+fn zeromq_bench(stages: &mut Stages, root: &Path, options: &[&str]) {
+    let script = root.join("bench/zeromq.py");
+    let step = Step::new(deps::python(root), &[])
+        .args([script])
+        .args(options);
+    stages.run("ZeroMQ bench", &step.must_count());
 }
 
 fn rust_tests(stages: &mut Stages, filter: Option<&str>) {

@@ -1,4 +1,4 @@
-//! The command line: `tidings dev`, `serve`, `publish`, `subscribe`, `token …`, `config …`.
+//! The command line: `tidings dev`, `serve`, `broker`, `publish`, `subscribe`, `token …`, `config …`.
 //!
 //! Here are the list of commands and the exit codes; each command has a file of its own. `dev` and
 //! `serve` only make a checked `Config` and hand it to the server. This is the body of `main.rs`,
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use print::OutputClosed;
 
 mod bench;
+mod broker;
 mod config;
 pub mod dev;
 mod dev_folder;
@@ -34,6 +35,7 @@ struct Arguments {
 enum Command {
     Dev(dev::Arguments),
     Serve(serve::Arguments),
+    Broker(broker::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
     #[command(subcommand)]
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.command {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Broker(arguments) => broker::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Token(command) => token::run(&command),
@@ -93,7 +96,9 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let wrong = error.is::<Usage>() || error.is::<crate::config::error::ConfigErrors>();
+    let wrong = error.is::<Usage>()
+        || error.is::<broker::WrongSource>()
+        || error.is::<crate::config::error::ConfigErrors>();
     if wrong { WRONG_ARGUMENTS } else { FAILED }
 }
 

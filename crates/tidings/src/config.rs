@@ -15,6 +15,7 @@ use tidings_wire::origin::OriginList;
 
 use crate::auth;
 use crate::auth::issue::{Detail, IssueError, Issuing};
+use crate::broker;
 
 pub mod check;
 pub mod docs;
@@ -66,6 +67,8 @@ pub struct Config {
     pub drain: Duration,
     /// Which of the built-in pages are served.
     pub pages: PageOptions,
+    /// The ZeroMQ sockets. `None`: there are none.
+    pub zeromq: Option<broker::options::Options>,
     /// How much is logged, and in which form.
     pub log: LogOptions,
     /// Whether the body of a 401 or 403 says which check failed. Only in dev.

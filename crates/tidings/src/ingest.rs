@@ -114,6 +114,28 @@ impl Ingest {
         form: PublishForm,
         publisher: Publisher<'_>,
     ) -> Result<Arc<Update>, PublishError> {
+        let draft = self.draft(form, publisher)?;
+        let (publisher, kept) = oneshot::channel();
+        let done: Done = match self.answers.clone() {
+            Some(answers) => Box::new(move |kept| answers.add(publisher, kept)),
+            None => Box::new(move |kept| drop(publisher.send(kept))),
+        };
+        self.enqueue(draft, done)?;
+        kept.await
+            .map_err(|_gone| PublishError::Closed)?
+            .map_err(PublishError::History)
+    }
+
+    /// Turns a publisher's fields into a draft, and asks the grants for each topic.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the update breaks, or the topic that is not granted.
+    pub(crate) fn draft(
+        &self,
+        form: PublishForm,
+        publisher: Publisher<'_>,
+    ) -> Result<Draft, PublishError> {
         let mut draft = self.check(form)?;
         match publisher {
             Publisher::Grants(grants) => self.check_topics_granted(grants, &draft)?,
@@ -123,20 +145,21 @@ impl Ingest {
             }
             Publisher::Page => {}
         }
-        let (publisher, kept) = oneshot::channel();
-        let done: Done = match self.answers.clone() {
-            Some(answers) => Box::new(move |kept| answers.add(publisher, kept)),
-            None => Box::new(move |kept| drop(publisher.send(kept))),
-        };
+        Ok(draft)
+    }
+
+    /// Hands a draft to the relay. Never waits; `done` is called on the history's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` unused.
+    pub(crate) fn enqueue(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
         self.relay
             .publish(draft, done)
             .map_err(|refused| match refused {
                 Refused::Full { .. } => PublishError::Busy,
                 Refused::Closed { .. } => PublishError::Closed,
-            })?;
-        kept.await
-            .map_err(|_gone| PublishError::Closed)?
-            .map_err(PublishError::History)
+            })
     }
 
     fn check_topics_granted(&self, grants: &Grants, draft: &Draft) -> Result<(), PublishError> {

@@ -405,6 +405,7 @@ fn config(options: &Options) -> Config {
             scores: false,
             debugger: false,
         },
+        zeromq: None,
         log: LogOptions {
             level: "off".to_owned(),
             format: LogFormat::Text,

@@ -6,6 +6,7 @@
 
 mod answers;
 mod auth;
+mod broker;
 mod cli;
 mod config;
 mod http;

@@ -1,6 +1,7 @@
 //! What the server counts, by the names that operators see. Every drop has a counter here.
 //! Counting happens where things happen; this file names and renders.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -8,6 +9,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::broker::counters::Counters;
 
 /// Why something was refused, dropped or ended: a closed set of short words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) history_last: Gauge,
     pub(crate) certificates_reloaded: ByReason,
     pub(crate) history: HistoryCounters,
+    pub(crate) zeromq: Arc<Counters>,
 }
 
 /// What the history counts itself, copied when somebody asks.
@@ -152,6 +156,7 @@ impl Metrics {
             history_last: gauge(r, "history_last_position", "Last position given"),
             certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
             history: HistoryCounters::new(r),
+            zeromq: Arc::new(Counters::new(r)),
             registry,
         }
     }
@@ -170,19 +175,27 @@ pub(crate) fn count(family: &ByReason, reason: &'static str) {
     family.get_or_create(&Reason { reason }).inc();
 }
 
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+/// Adds `many` to `family` under `reason`.
+pub(crate) fn count_many(family: &ByReason, reason: &'static str, many: u64) {
+    family.get_or_create(&Reason { reason }).inc_by(many);
+}
+
+/// Makes a counter and gives it its name.
+pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+/// Makes a gauge and gives it its name.
+pub(crate) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
 }
 
-fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
+/// Makes a counter split by reason and gives it its name.
+pub(crate) fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
     let family = ByReason::default();
     registry.register(name, help, family.clone());
     family

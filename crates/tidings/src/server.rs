@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::answers::Answers;
 use crate::auth::Authority;
+use crate::broker::{self, Bound, HubParts};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -68,6 +69,7 @@ struct Hub {
     certificate: Option<Arc<Certificate>>,
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
+    broker: Option<broker::Handle>,
 }
 
 impl Hub {
@@ -80,6 +82,7 @@ impl Hub {
             .transpose()?;
         // Ports first: a port that is taken must be said before the history is opened.
         let mut doors = bind(&config)?;
+        let zeromq = config.zeromq.clone().map(broker::bind).transpose()?;
 
         let (router, commands) = Router::queue();
         let answers: Box<[Arc<Answers>]> = (0..config.shards).map(|_| Arc::default()).collect();
@@ -90,11 +93,17 @@ impl Hub {
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
         let last = history.bounds().last;
+        // To the router the broker is one more shard.
+        let (broker_inbox, broker_receiver) = shard::inbox();
+        let mut spread_to = inboxes.clone();
+        if zeromq.as_ref().is_some_and(Bound::sends_updates) {
+            spread_to.push(broker_inbox);
+        }
         let router_thread = router::start(
             commands,
             config.hub.clone(),
             last,
-            inboxes.clone(),
+            spread_to,
             Arc::clone(&metrics),
         )?;
         let relay = Arc::new(Loopback::new(history.clone()));
@@ -123,11 +132,15 @@ impl Hub {
                 receiver,
             )?);
         }
+        let broker = zeromq
+            .map(|zeromq| start_broker(zeromq, &shared, broker_receiver))
+            .transpose()?;
         Ok(Self {
             shared,
             certificate,
             shards,
             router: router_thread,
+            broker,
         })
     }
 
@@ -181,6 +194,11 @@ impl Hub {
                 bail!("a shard ended in a panic");
             }
         }
+        // After the shards, so that what they still published goes out; before the history, so that
+        // what peers sent is kept.
+        if let Some(broker) = self.broker {
+            broker.stop()?;
+        }
         self.shared.history.clone().close();
         self.shared.router.stop();
         if self.router.join().is_err() {
@@ -205,7 +223,26 @@ fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
     })
 }
 
-async fn asked_to_stop() {
+fn start_broker(
+    zeromq: Bound,
+    shared: &Arc<Shared>,
+    inbox: mpsc::Receiver<Vec<Delivery>>,
+) -> anyhow::Result<broker::Handle> {
+    for (direction, socket) in zeromq.sources() {
+        tracing::info!(direction, socket, "ZeroMQ socket");
+    }
+    let hub = HubParts {
+        ingest: shared.ingest.clone(),
+        updates: shared.metrics.updates.clone(),
+        router: shared.router.clone(),
+        index: shared.inboxes.len(),
+        inbox,
+    };
+    zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
+}
+
+/// Waits for a signal that asks for the end.
+pub(crate) async fn asked_to_stop() {
     let terminate = signal(SignalKind::terminate());
     let interrupt = signal(SignalKind::interrupt());
     match (terminate, interrupt) {
@@ -267,7 +304,7 @@ fn refuse_huge_pages() {
 }
 
 /// Asks for as many open files as the system allows: every connection is one.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

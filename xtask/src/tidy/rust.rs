@@ -15,6 +15,7 @@ const BANNED: &[&str] = &[
 /// Names that may hold such a word: the name, or part of a path, and why.
 const ALLOWED_NAMES: &[(&str, &str)] = &[
     ("user_agent", "the name of the header field"),
+    ("message_bytes_max", "bytes of a ZeroMQ message"),
     ("message_broadcast", "POST /message/broadcast of the chat"),
     ("client_id", "the claim of RFC 9068"),
     ("common_prefix", "what two texts begin with"),
@@ -24,6 +25,7 @@ const ALLOWED_PATHS: &[(&str, &str, &str)] = &[
     ("websocket", "message", "a WebSocket message"),
     ("zmtp", "message", "a ZeroMQ message"),
     ("broker", "message", "a ZeroMQ message"),
+    ("zeromq", "message", "a ZeroMQ message"),
     ("problem", "message", "what a problem document says"),
 ];
 

@@ -55,6 +55,12 @@ pub fn encode_message(out: &mut Vec<u8>, parts: &[&[u8]]) {
     encode_frame(out, 0, last);
 }
 
+/// Returns the bytes that stand before a part of `body` bytes when it is encoded.
+#[must_use]
+pub const fn header_len(body: usize) -> usize {
+    if body > 255 { 9 } else { 2 }
+}
+
 pub(super) fn encode_frame(out: &mut Vec<u8>, flags: u8, body: &[u8]) {
     match u8::try_from(body.len()) {
         Ok(len) => out.extend_from_slice(&[flags, len]),

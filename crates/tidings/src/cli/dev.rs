@@ -152,6 +152,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             scores: true,
             debugger: true,
         },
+        zeromq: None,
         log: log_options(),
         explain_refusals: true,
         warnings: Vec::new(),

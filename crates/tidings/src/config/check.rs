@@ -1,6 +1,7 @@
 //! Turns the configuration as written into checked types, and says everything that is wrong.
 
 pub mod dialects;
+pub mod zeromq;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -89,6 +90,7 @@ impl Checks {
         let drain = self.seconds("server.drain_secs", file.server.drain_secs, 0);
         let shards = self.shards(file.server.shards);
         let log = self.log(&file.log);
+        let zeromq = self.zeromq(&file.zeromq, hub.as_ref());
         Some(Config {
             listens,
             tls,
@@ -126,6 +128,7 @@ impl Checks {
                 scores: file.pages.scores,
                 debugger: file.pages.debugger,
             },
+            zeromq: zeromq?,
             log,
             explain_refusals: false,
             warnings: std::mem::take(&mut self.warnings),

@@ -49,7 +49,8 @@ fn select(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
 }
 
 /// Variables of the command line.
-pub const COMMAND_LINE_VARIABLES: [&str; 4] = [
+pub const COMMAND_LINE_VARIABLES: [&str; 5] = [
+    "TIDINGS_BROKER_PASSWORD",
     "TIDINGS_CONFIG",
     "TIDINGS_HUB",
     "TIDINGS_TOKEN",

@@ -40,6 +40,8 @@ pub struct File {
     pub limits: LimitsTable,
     /// The `[pages]` table.
     pub pages: PagesTable,
+    /// The `[zeromq]` table.
+    pub zeromq: ZeroMqTable,
     /// The `[log]` table.
     pub log: LogTable,
 }
@@ -256,4 +258,103 @@ pub struct LogTable {
     pub level: String,
     /// The form of a log line: for people, or one JSON object per line.
     pub format: String,
+}
+
+/// The `[zeromq]` table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroMqTable {
+    /// Whether ZeroMQ sockets may bind addresses that other machines reach.
+    pub allow_plaintext: bool,
+    /// The name that ZeroMQ peers must give, by the mechanism PLAIN.
+    pub username: Option<String>,
+    /// The password that belongs to `zeromq.username`.
+    pub password: Option<String>,
+    /// Messages that may wait for one ZeroMQ peer.
+    pub high_water_mark: u64,
+    /// Bytes that may wait for one ZeroMQ peer.
+    pub high_water_bytes: u64,
+    /// Bytes that may wait for all ZeroMQ peers together.
+    pub queue_bytes_max: u64,
+    /// Longest ZeroMQ message in bytes, all its parts together.
+    pub message_bytes_max: u64,
+    /// ZeroMQ connections.
+    pub peers_max: u64,
+    /// Subscriptions of one ZeroMQ peer.
+    pub subscriptions_max: u64,
+    /// Seconds within which a ZeroMQ peer must end its handshake.
+    pub handshake_secs: u64,
+    /// Seconds of silence after which a ZeroMQ peer is asked whether it is there.
+    pub heartbeat_secs: u64,
+    /// The `[[zeromq.brokers]]` tables.
+    #[serde(default)]
+    pub brokers: Vec<ZeroMqBrokerTable>,
+    /// The `[[zeromq.inputs]]` tables.
+    #[serde(default)]
+    pub inputs: Vec<ZeroMqInputTable>,
+    /// The `[[zeromq.outputs]]` tables.
+    #[serde(default)]
+    pub outputs: Vec<ZeroMqOutputTable>,
+}
+
+impl std::fmt::Debug for ZeroMqTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZeroMqTable").finish_non_exhaustive()
+    }
+}
+
+/// One `[[zeromq.brokers]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroMqBrokerTable {
+    /// Sockets that messages come in by: PULL, SUB, XSUB or REP.
+    pub inputs: Option<Vec<String>>,
+    /// Sockets that the same messages go out of: PUB, XPUB or PUSH.
+    pub outputs: Option<Vec<String>>,
+}
+
+/// One `[[zeromq.inputs]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroMqInputTable {
+    /// A socket whose messages become updates: PULL, SUB, XSUB or REP.
+    pub socket: Option<String>,
+    /// What a SUB or XSUB socket subscribes to: beginnings of messages.
+    pub subscribe: Vec<String>,
+    /// How a message becomes an update.
+    pub mapping: String,
+    /// What is done with messages that cannot be read so: they are dropped, or their text is
+    /// published under the fixed topic.
+    pub unparsable: String,
+    /// The fixed topic.
+    pub topic: Option<String>,
+    /// What is put before the topic that the first of two parts names.
+    pub topic_prefix: String,
+    /// The event type of updates whose message names none.
+    pub event_type: Option<String>,
+    /// Whether updates are private whose message does not say.
+    pub private: bool,
+    /// Topics that may be published by this socket.
+    pub match_exact: Option<Vec<String>>,
+    /// URL patterns of further topics that may be published by this socket.
+    pub match_urlpattern: Vec<String>,
+}
+
+/// One `[[zeromq.outputs]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZeroMqOutputTable {
+    /// A socket that updates go out of as messages: PUB, XPUB or PUSH.
+    pub socket: Option<String>,
+    /// What an update looks like.
+    pub form: String,
+    /// Topics of the updates that go out.
+    pub match_exact: Option<Vec<String>>,
+    /// URL patterns of further updates that go out.
+    pub match_urlpattern: Vec<String>,
+    /// Whether private updates go out too.
+    pub private: bool,
+    /// Which updates go out by where they come from: all, or only those that did not come in by a
+    /// ZeroMQ socket that connects.
+    pub origin: Option<String>,
 }

@@ -455,6 +455,197 @@ pub const KEYS: &[Key] = &[
         "Whether the debugger is served at `/debugger`.",
     ),
     key(
+        "zeromq.allow_plaintext",
+        Flag,
+        Toml("false"),
+        "Whether ZeroMQ sockets may bind addresses that other machines reach. Messages then travel \
+         in the clear, and anyone who reaches the port may send or read them: only for a network \
+         that is protected in another way.",
+    ),
+    key(
+        "zeromq.username",
+        Text,
+        Said("none: no security"),
+        "The name that ZeroMQ peers must give, by the mechanism PLAIN. Sockets that connect give it \
+         too. Needs `zeromq.password`. Both travel in the clear.",
+    ),
+    key(
+        "zeromq.password",
+        Secret,
+        Said("none"),
+        "The password that belongs to `zeromq.username`.",
+    ),
+    key(
+        "zeromq.high_water_mark",
+        Number,
+        Toml("100000"),
+        "Messages that may wait for one ZeroMQ peer. A subscriber that is further behind loses the \
+         newer ones; a PUSH socket whose peers are all full makes its senders wait.",
+    ),
+    key(
+        "zeromq.high_water_bytes",
+        Number,
+        Toml("16777216"),
+        "Bytes that may wait for one ZeroMQ peer.",
+    ),
+    key(
+        "zeromq.queue_bytes_max",
+        Number,
+        Toml("268435456"),
+        "Bytes that may wait for all ZeroMQ peers together. Beyond it a subscriber with more than \
+         16 KiB waiting loses messages.",
+    ),
+    key(
+        "zeromq.message_bytes_max",
+        Number,
+        Toml("1048576"),
+        "Longest ZeroMQ message in bytes, all its parts together. A peer that sends a longer one is \
+         disconnected.",
+    ),
+    key(
+        "zeromq.peers_max",
+        Number,
+        Toml("10000"),
+        "ZeroMQ connections. Further ones are closed.",
+    ),
+    key(
+        "zeromq.subscriptions_max",
+        Number,
+        Toml("10000"),
+        "Subscriptions of one ZeroMQ peer. One that asks for more is disconnected.",
+    ),
+    key(
+        "zeromq.handshake_secs",
+        Number,
+        Toml("10"),
+        "Seconds within which a ZeroMQ peer must end its handshake.",
+    ),
+    key(
+        "zeromq.heartbeat_secs",
+        Number,
+        Toml("30"),
+        "Seconds of silence after which a ZeroMQ peer is asked whether it is there. One that does \
+         not answer within as long again is disconnected.",
+    ),
+    key(
+        "zeromq.brokers.N.inputs",
+        List,
+        Required,
+        "Sockets that messages come in by: PULL, SUB, XSUB or REP. Write one `[[zeromq.brokers]]` \
+         table per broker. `zmq-bind://PULL@127.0.0.1:5000` binds, `zmq://SUB@host:6000` connects; \
+         several addresses of one socket are separated by `;`.",
+    ),
+    key(
+        "zeromq.brokers.N.outputs",
+        List,
+        Required,
+        "Sockets that the same messages go out of: PUB, XPUB or PUSH.",
+    ),
+    key(
+        "zeromq.inputs.N.socket",
+        Text,
+        Required,
+        "A socket whose messages become updates: PULL, SUB, XSUB or REP. Write one \
+         `[[zeromq.inputs]]` table per socket.",
+    ),
+    key(
+        "zeromq.inputs.N.subscribe",
+        List,
+        Toml("[\"\"]"),
+        "What a SUB or XSUB socket subscribes to: beginnings of messages. The empty one is \
+         everything.",
+    ),
+    key(
+        "zeromq.inputs.N.mapping",
+        Choice(&["data", "json", "parts"]),
+        Toml("\"data\""),
+        "How a message becomes an update. `data`: its one part is the data, the topic is fixed. \
+         `json`: its one part is an object with `topic`, `data`, `private`, `id`, `type` and \
+         `retry`. `parts`: the first of two parts is the topic, the second the data.",
+    ),
+    key(
+        "zeromq.inputs.N.unparsable",
+        Choice(&["drop", "text"]),
+        Toml("\"drop\""),
+        "What is done with messages that cannot be read so: they are dropped, or their text is \
+         published under the fixed topic.",
+    ),
+    key(
+        "zeromq.inputs.N.topic",
+        Text,
+        Said("none"),
+        "The fixed topic. With `json` it is for messages that name none.",
+    ),
+    key(
+        "zeromq.inputs.N.topic_prefix",
+        Text,
+        Toml("\"\""),
+        "What is put before the topic that the first of two parts names.",
+    ),
+    key(
+        "zeromq.inputs.N.event_type",
+        Text,
+        Said("none"),
+        "The event type of updates whose message names none.",
+    ),
+    key(
+        "zeromq.inputs.N.private",
+        Flag,
+        Toml("false"),
+        "Whether updates are private whose message does not say.",
+    ),
+    key(
+        "zeromq.inputs.N.match_exact",
+        List,
+        Said("every topic, unless `match_urlpattern` is written"),
+        "Topics that may be published by this socket.",
+    ),
+    key(
+        "zeromq.inputs.N.match_urlpattern",
+        List,
+        Toml("[]"),
+        "URL patterns of further topics that may be published by this socket.",
+    ),
+    key(
+        "zeromq.outputs.N.socket",
+        Text,
+        Required,
+        "A socket that updates go out of as messages: PUB, XPUB or PUSH. Write one \
+         `[[zeromq.outputs]]` table per socket.",
+    ),
+    key(
+        "zeromq.outputs.N.form",
+        Choice(&["json", "parts", "data"]),
+        Toml("\"json\""),
+        "What an update looks like. `json`: one part, an object as `json` inputs read it. `parts`: \
+         two parts, topic and data. `data`: one part, the data.",
+    ),
+    key(
+        "zeromq.outputs.N.match_exact",
+        List,
+        Said("every topic, unless `match_urlpattern` is written"),
+        "Topics of the updates that go out.",
+    ),
+    key(
+        "zeromq.outputs.N.match_urlpattern",
+        List,
+        Toml("[]"),
+        "URL patterns of further updates that go out.",
+    ),
+    key(
+        "zeromq.outputs.N.private",
+        Flag,
+        Toml("false"),
+        "Whether private updates go out too.",
+    ),
+    key(
+        "zeromq.outputs.N.origin",
+        Choice(&["all", "here"]),
+        Said("`here` if the socket connects, else `all`"),
+        "Which updates go out by where they come from: all, or only those that did not come in by \
+         a ZeroMQ socket that connects. What another hub shares must not go back.",
+    ),
+    key(
         "log.level",
         Text,
         Toml("\"info\""),

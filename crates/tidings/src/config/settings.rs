@@ -294,7 +294,13 @@ impl fmt::Display for Origin {
 }
 
 /// The arrays of tables.
-pub const ARRAYS: [&str; 2] = ["listen", "auth.issuers"];
+pub const ARRAYS: [&str; 5] = [
+    "listen",
+    "auth.issuers",
+    "zeromq.brokers",
+    "zeromq.inputs",
+    "zeromq.outputs",
+];
 
 /// Returns a key's default, if it has a fixed one.
 pub fn default_value(key: &Key) -> Option<Value> {

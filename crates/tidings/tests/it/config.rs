@@ -237,7 +237,8 @@ fn every_key_can_be_set_by_its_variable() {
             _ => (format!("text-{number}"), format!("\"text-{number}\"")),
         };
         let name = variable.rsplit("__").next().unwrap().to_lowercase();
-        let shown = if variable.ends_with("ISSUERS__N__KEY") {
+        let hidden = ["ISSUERS__N__KEY", "ZEROMQ__PASSWORD"];
+        let shown = if hidden.iter().any(|secret| variable.ends_with(secret)) {
             "\"(hidden)\"".to_owned()
         } else {
             shown

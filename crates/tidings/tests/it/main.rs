@@ -54,3 +54,4 @@ mod synced;
 mod takeover;
 mod tls;
 mod token_expiry;
+mod zeromq;

@@ -1,0 +1,267 @@
+//! The ZeroMQ side: sockets that take messages in and send messages out, with or without a hub.
+//!
+//! ```text
+//! PULL, SUB, REP ─▶ input ─▶ outputs: PUB, PUSH          a plain broker: the same frames
+//!                         └▶ hub_in ─▶ ingest            a bridge into the hub
+//!                router ─▶ hub_out ─▶ outputs            a bridge out of it
+//! ```
+//!
+//! All of it runs in one thread of its own, so that no flood of messages is felt by the shards. The
+//! protocol's bytes are in `tidings_wire::zmtp`; here are sockets, queues and their bounds.
+
+pub(crate) mod counters;
+pub(crate) mod data_source;
+mod endpoint;
+mod hub_in;
+mod hub_out;
+mod input;
+mod link;
+mod mapping;
+pub(crate) mod options;
+mod outbox;
+mod publish;
+mod push;
+mod session;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidings_wire::zmtp::decoder::Received;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use self::counters::Counters;
+use self::data_source::{Attach, DataSource};
+use self::hub_in::HubDoor;
+use self::hub_out::Foreign;
+use self::input::{Input, Route};
+use self::options::{Limits, Options, Security};
+use self::session::Socket;
+use crate::ingest::Ingest;
+use crate::router::Router;
+use crate::shard::Delivery;
+use crate::tasks;
+
+/// Bytes read from a peer at once.
+const READ_BYTES: usize = 256 * 1024;
+/// How long messages that are queued may take to go out when the broker stops.
+const LINGER: Duration = Duration::from_secs(1);
+/// How often the end looks whether everything is out.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What the broker needs of a hub to be a bridge.
+pub(crate) struct HubParts {
+    pub(crate) ingest: Ingest,
+    pub(crate) updates: prometheus_client::metrics::counter::Counter,
+    pub(crate) router: Router,
+    /// The broker's number among the router's shards.
+    pub(crate) index: usize,
+    pub(crate) inbox: mpsc::Receiver<Vec<Delivery>>,
+}
+
+/// A broker whose ports are open.
+pub(crate) struct Bound {
+    options: Options,
+    listeners: Vec<Vec<TcpListener>>,
+}
+
+/// A running broker.
+pub(crate) struct Handle {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+/// What all sockets of the broker share.
+pub(crate) struct Shared {
+    limits: Limits,
+    security: Security,
+    counters: Arc<Counters>,
+    /// Connections that are open, in the handshake or after it.
+    peers: Cell<usize>,
+    /// Bytes that wait for peers, all together; bytes that several wait for count for each.
+    queued: Cell<usize>,
+    /// What is read from a socket, before it is understood.
+    scratch: RefCell<Vec<u8>>,
+    received: RefCell<Received>,
+    stopping: watch::Sender<bool>,
+    /// Updates on their way into the hub that came from another hub.
+    foreign: Foreign,
+}
+
+impl Shared {
+    /// Takes note that what waits for a peer went from `before` bytes to `after`.
+    fn on_queue(&self, before: usize, after: usize) {
+        let queued = self.queued.get() + after - before;
+        self.queued.set(queued);
+        let gauge = &self.counters.queued_bytes;
+        gauge.set(i64::try_from(queued).unwrap_or(i64::MAX));
+    }
+}
+
+/// Opens the ports of everything that binds. Sockets that connect are opened by the running broker,
+/// again and again: their peers need not be there yet.
+///
+/// # Errors
+///
+/// An address that cannot be resolved or bound.
+pub(crate) fn bind(mut options: Options) -> anyhow::Result<Bound> {
+    let mut listeners = Vec::new();
+    for source in options.sources_mut() {
+        listeners.push(match source.attach {
+            Attach::Bind => endpoint::bind(source)?,
+            Attach::Connect => Vec::new(),
+        });
+    }
+    Ok(Bound { options, listeners })
+}
+
+impl Bound {
+    /// Returns whether updates of the hub are to go out.
+    pub(crate) fn sends_updates(&self) -> bool {
+        !self.options.outputs.is_empty()
+    }
+
+    /// Returns the data sources with the ports that they have, and whether messages come `in` or go
+    /// `out`.
+    pub(crate) fn sources(&self) -> Vec<(&'static str, String)> {
+        let to = |direction| move |source: &DataSource| (direction, source.to_string());
+        let options = &self.options;
+        let mut sources = Vec::new();
+        for broker in &options.brokers {
+            sources.extend(broker.inputs.iter().map(to("in")));
+            sources.extend(broker.outputs.iter().map(to("out")));
+        }
+        sources.extend(options.inputs.iter().map(|input| to("in")(&input.source)));
+        sources.extend(
+            options
+                .outputs
+                .iter()
+                .map(|output| to("out")(&output.source)),
+        );
+        sources
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refused the thread, or the runtime its resources.
+    pub(crate) fn start(
+        self,
+        counters: Arc<Counters>,
+        hub: Option<HubParts>,
+    ) -> anyhow::Result<Handle> {
+        let stop = watch::Sender::new(false);
+        let stopping = stop.clone();
+        // Built here so that an error reaches the caller, used there since it must not move.
+        drop(runtime().context("the broker has no runtime")?);
+        let thread = std::thread::Builder::new()
+            .name("broker".into())
+            .spawn(move || match runtime() {
+                Ok(runtime) => runtime.block_on(run(self, counters, hub, stopping)),
+                Err(error) => tracing::error!(%error, "the broker could not start"),
+            })
+            .context("the broker has no thread")?;
+        Ok(Handle { stop, thread })
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
+impl Handle {
+    /// Ends the broker: it reads no more, sends what is queued for a moment, and ends.
+    ///
+    /// # Errors
+    ///
+    /// The thread ended in a panic.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        if self.thread.join().is_err() {
+            anyhow::bail!("the broker ended in a panic");
+        }
+        Ok(())
+    }
+}
+
+async fn run(
+    bound: Bound,
+    counters: Arc<Counters>,
+    hub: Option<HubParts>,
+    stopping: watch::Sender<bool>,
+) {
+    let Bound { options, listeners } = bound;
+    let shared = Rc::new(Shared {
+        limits: options.limits.clone(),
+        security: options.security.clone(),
+        counters,
+        peers: Cell::new(0),
+        queued: Cell::new(0),
+        scratch: RefCell::new(vec![0; READ_BYTES]),
+        received: RefCell::default(),
+        stopping: stopping.clone(),
+        foreign: Foreign::default(),
+    });
+    let mut listeners = listeners.into_iter();
+    let mut open = |socket: &Rc<Socket>, source: &DataSource| {
+        let listeners = listeners.next().unwrap_or_default();
+        endpoint::open(&shared, socket, source, listeners);
+    };
+    for plain in &options.brokers {
+        let outputs: Vec<Rc<Socket>> = plain
+            .outputs
+            .iter()
+            .map(|source| Socket::output(&shared, source))
+            .collect();
+        let route = Rc::new(Route::Outputs(outputs.clone()));
+        for source in &plain.inputs {
+            let prefixes = vec![Vec::new()];
+            let input = Input::new(&shared, source, Rc::clone(&route), prefixes);
+            open(&Rc::new(Socket::Input(input)), source);
+        }
+        for (socket, source) in outputs.iter().zip(&plain.outputs) {
+            open(socket, source);
+        }
+    }
+    let mut doors = Vec::new();
+    if let Some(hub) = hub {
+        for bridge in &options.inputs {
+            let door = HubDoor::open(&shared, bridge, &options, &hub);
+            doors.push(door.clone());
+            let route = Rc::new(Route::Hub(door));
+            let prefixes = bridge.prefixes.clone();
+            let input = Input::new(&shared, &bridge.source, route, prefixes);
+            open(&Rc::new(Socket::Input(input)), &bridge.source);
+        }
+        let sockets: Vec<Rc<Socket>> = options
+            .outputs
+            .iter()
+            .map(|bridge| Socket::output(&shared, &bridge.source))
+            .collect();
+        for (socket, bridge) in sockets.iter().zip(&options.outputs) {
+            open(socket, &bridge.source);
+        }
+        tasks::spawn(hub_out::run(Rc::clone(&shared), options, sockets, hub));
+    }
+    let mut stopped = stopping.subscribe();
+    while !*stopped.borrow_and_update() {
+        if stopped.changed().await.is_err() {
+            break;
+        }
+    }
+    let deadline = Instant::now() + LINGER;
+    let busy = || shared.queued.get() > 0 || doors.iter().any(HubDoor::is_busy);
+    while busy() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

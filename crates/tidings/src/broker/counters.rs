@@ -1,0 +1,41 @@
+//! What the broker counts. Every loss has a reason here.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::{ByReason, by_reason, counter, gauge};
+
+/// The broker's counters.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) peers: Gauge,
+    pub(crate) subscriptions: Gauge,
+    pub(crate) received: Counter,
+    pub(crate) sent: Counter,
+    pub(crate) dropped: ByReason,
+    pub(crate) refused: ByReason,
+    pub(crate) closed: ByReason,
+    pub(crate) queued_bytes: Gauge,
+}
+
+impl Counters {
+    /// Makes every counter, at zero.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            peers: gauge(r, "zeromq_peers", "ZeroMQ connections open now"),
+            subscriptions: gauge(r, "zeromq_subscriptions", "Subscriptions of ZeroMQ peers"),
+            received: counter(r, "zeromq_received", "ZeroMQ messages received"),
+            sent: counter(r, "zeromq_sent", "ZeroMQ messages handed to peers' sockets"),
+            dropped: by_reason(r, "zeromq_dropped", "ZeroMQ messages dropped"),
+            refused: by_reason(
+                r,
+                "zeromq_refused",
+                "ZeroMQ messages that the hub does not publish",
+            ),
+            closed: by_reason(r, "zeromq_peers_closed", "ZeroMQ connections that ended"),
+            queued_bytes: gauge(r, "zeromq_queued_bytes", "Bytes that wait for ZeroMQ peers"),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Out of the hub: an ordinary subscriber with matchers of its own, whose transport is ZeroMQ. It is
+//! live only: messages have no cursor to resume from.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use hashbrown::HashMap;
+use tidings_core::event_id::EventId;
+use tidings_core::hub::SubscriberId;
+use tidings_core::index::MatcherId;
+use tidings_core::update::Visibility;
+use tidings_wire::zmtp::decoder::Extent;
+
+use super::options::{HubOutput, Options, OriginFilter};
+use super::outbox::Chunk;
+use super::session::Socket;
+use super::{HubParts, Shared, mapping};
+use crate::posted::Posted;
+use crate::router::Ticket;
+use crate::shard::Delivery;
+
+/// Updates on their way from another hub into the history: when they come out, they do not go back.
+#[derive(Default)]
+pub(crate) struct Foreign(RefCell<HashMap<EventId, usize>>);
+
+impl Foreign {
+    pub(crate) fn insert(&self, id: &EventId) {
+        *self.0.borrow_mut().entry(id.clone()).or_default() += 1;
+    }
+
+    /// Forgets one. Returns whether it was there.
+    pub(crate) fn take(&self, id: &EventId) -> bool {
+        let mut ids = self.0.borrow_mut();
+        let Some(count) = ids.get_mut(id) else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            ids.remove(id);
+        }
+        true
+    }
+}
+
+/// Sends updates out until the hub stops.
+pub(crate) async fn run(
+    shared: Rc<Shared>,
+    options: Options,
+    sockets: Vec<Rc<Socket>>,
+    mut hub: HubParts,
+) {
+    for (slot, output) in (0..).zip(&options.outputs) {
+        let generation = 0;
+        let ticket = Ticket(SubscriberId { slot, generation });
+        hub.router
+            .join(hub.index, ticket, output.matchers.clone())
+            .await;
+    }
+    let mut joined: Vec<Option<Box<[MatcherId]>>> = vec![None; sockets.len()];
+    while let Some(deliveries) = hub.inbox.recv().await {
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Joined { ticket, ids, .. } => {
+                    if let Some(place) = joined.get_mut(ticket.0.slot as usize) {
+                        *place = Some(ids);
+                    }
+                }
+                Delivery::Batch(batch) => {
+                    let news: Vec<_> = batch
+                        .iter()
+                        .map(|posted| (posted, shared.foreign.take(&posted.update.id)))
+                        .collect();
+                    let outputs = options.outputs.iter().zip(&sockets).zip(&joined);
+                    for ((output, socket), ids) in outputs {
+                        let Some(ids) = ids else { continue };
+                        let wanted = news.iter().filter(|(posted, foreign)| {
+                            let here = output.origin == OriginFilter::All || !foreign;
+                            here && is_for(output, ids, posted)
+                        });
+                        let posted = wanted.map(|(posted, _)| &***posted);
+                        let chunk = encode(output, posted, &options.node);
+                        if !chunk.messages.is_empty() {
+                            socket.offer(&chunk);
+                        }
+                    }
+                }
+                Delivery::Adopt(_) | Delivery::Drain(_) => {}
+                Delivery::Stop => return,
+            }
+        }
+    }
+}
+
+fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted) -> bool {
+    let allowed = match posted.update.visibility {
+        Visibility::Public => true,
+        Visibility::Private => output.private,
+        // A message cannot say for whom it is.
+        Visibility::Targeted(_) => false,
+    };
+    allowed && ids.iter().any(|id| posted.matching.contains(id))
+}
+
+fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, node: &str) -> Chunk {
+    let mut wire = Vec::new();
+    let mut messages = Vec::new();
+    for posted in updates {
+        let start = wire.len();
+        mapping::write(&mut wire, output.form, &posted.update, node);
+        let one = Chunk::first_of(wire.get(start..).unwrap_or_default());
+        messages.push(Extent {
+            end: wire.len(),
+            first: start + one.first,
+            ..one
+        });
+    }
+    Chunk {
+        wire: wire.into(),
+        messages,
+    }
+}

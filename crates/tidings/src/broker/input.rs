@@ -1,0 +1,118 @@
+//! PULL, SUB, XSUB and REP: what peers send, on its way to outputs or into the hub.
+
+use std::rc::Rc;
+
+use tidings_wire::zmtp::SocketType;
+use tidings_wire::zmtp::command::encode_subscribe;
+use tidings_wire::zmtp::frame;
+
+use super::Shared;
+use super::data_source::DataSource;
+use super::hub_in::HubDoor;
+use super::outbox::Chunk;
+use super::session::{Session, Socket};
+use crate::metrics::count_many;
+
+/// A socket that messages come in by.
+pub(crate) struct Input {
+    shared: Rc<Shared>,
+    socket_type: SocketType,
+    /// What a subscriber subscribes to.
+    prefixes: Vec<Vec<u8>>,
+    route: Rc<Route>,
+}
+
+/// Where messages go.
+pub(crate) enum Route {
+    /// To sockets, as they are.
+    Outputs(Vec<Rc<Socket>>),
+    /// Into the hub.
+    Hub(HubDoor),
+}
+
+impl Input {
+    /// Makes a socket without peers.
+    pub(crate) fn new(
+        shared: &Rc<Shared>,
+        source: &DataSource,
+        route: Rc<Route>,
+        prefixes: Vec<Vec<u8>>,
+    ) -> Self {
+        Self {
+            shared: Rc::clone(shared),
+            socket_type: source.socket_type,
+            prefixes,
+            route,
+        }
+    }
+
+    /// Prepares a new connection: a subscriber says what it wants.
+    pub(crate) fn join(&self, session: &mut Session, minor: u8) {
+        if matches!(self.socket_type, SocketType::Sub | SocketType::XSub) {
+            let mut wanted = Vec::new();
+            for prefix in &self.prefixes {
+                encode_subscribe(&mut wanted, prefix, minor);
+            }
+            session.outbox.get_mut().add(wanted.into(), 0);
+        }
+    }
+
+    /// Passes messages on, waiting while there is no room for them: the peer is then not read, and
+    /// feels it.
+    pub(crate) async fn on_chunk(&self, session: &Session, chunk: Chunk) {
+        self.shared
+            .counters
+            .received
+            .inc_by(chunk.messages.len() as u64);
+        if self.socket_type != SocketType::Rep {
+            return self.route.take(chunk).await;
+        }
+        for index in 0..chunk.messages.len() {
+            let wire = chunk.wire.get(chunk.range(index)).unwrap_or_default();
+            let parts: Vec<&[u8]> = frame::parts(wire).collect();
+            let Some(end) = parts.iter().position(|part| part.is_empty()) else {
+                count_many(&self.shared.counters.dropped, "envelope", 1);
+                continue;
+            };
+            let (envelope, asked) = parts.split_at(end + 1);
+            let answer = match asked {
+                [] => "error: there is nothing after the envelope".to_owned(),
+                asked => {
+                    let mut message = Vec::new();
+                    frame::encode_message(&mut message, asked);
+                    self.route.ask(Chunk::one(message)).await
+                }
+            };
+            let mut reply = Vec::new();
+            let parts = [envelope, &[answer.as_bytes()]].concat();
+            frame::encode_message(&mut reply, &parts);
+            self.shared.on_queue(0, reply.len());
+            session.outbox.borrow_mut().add(reply.into(), 1);
+        }
+    }
+}
+
+impl Route {
+    async fn take(&self, chunk: Chunk) {
+        match self {
+            Self::Outputs(outputs) => {
+                for output in outputs {
+                    output.send(&chunk).await;
+                }
+            }
+            Self::Hub(door) => door.take(chunk).await,
+        }
+    }
+
+    /// Passes one message on. Returns what to tell who sent it: the id of the update it became, or
+    /// `ok` without a hub, or `error: …`.
+    async fn ask(&self, chunk: Chunk) -> String {
+        match self {
+            Self::Outputs(_) => {
+                self.take(chunk).await;
+                "ok".to_owned()
+            }
+            Self::Hub(door) => door.ask(chunk).await,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Between messages and updates: what the parts of a message mean, and what an update looks like as
+//! a message.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidings_core::update::Update;
+use tidings_wire::publish_form::PublishForm;
+use tidings_wire::zmtp::frame::encode_message;
+
+use super::options::{HubInput, Mapping, OutputForm};
+
+/// A message that was read.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    pub(crate) form: PublishForm,
+    /// The hub that the update was first published at, if the message says so.
+    pub(crate) hub: Option<String>,
+}
+
+/// Why a message cannot be read as its socket's configuration says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it has {found} parts, and {wanted} are expected")]
+    Parts { found: usize, wanted: usize },
+    #[error("part {part} is not UTF-8")]
+    NotUtf8 { part: usize },
+    #[error("it is no JSON object with the fields of an update: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("it names no topic, and the configuration has none for such messages")]
+    NoTopic,
+}
+
+/// The fields of an update in JSON.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    topic: Option<Topics>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    private: Option<bool>,
+    id: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    retry: Option<u64>,
+    hub: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Topics {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// The same, as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    topic: OneOrSeveral<'a>,
+    data: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    private: bool,
+    id: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    event_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<u64>,
+    hub: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OneOrSeveral<'a> {
+    One(&'a str),
+    Several(Vec<&'a str>),
+}
+
+/// Reads a message as `bridge` says.
+///
+/// # Errors
+///
+/// [`Unreadable`] if it is of another form.
+pub(crate) fn read(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unreadable> {
+    match bridge.mapping {
+        Mapping::Data => {
+            let [data] = exactly(parts)?;
+            let data = text(data, 1)?;
+            with_fixed_topic(bridge, data.to_owned())
+        }
+        Mapping::Parts => {
+            let [topic, data] = exactly(parts)?;
+            let topic = format!("{}{}", bridge.topic_prefix, text(topic, 1)?);
+            let form = form(bridge, vec![topic], text(data, 2)?.to_owned());
+            Ok(Mapped { form, hub: None })
+        }
+        Mapping::Json => {
+            let [object] = exactly(parts)?;
+            read_json(bridge, text(object, 1)?)
+        }
+    }
+}
+
+/// Takes the text of a message that cannot be read as the data of an update under the fixed topic.
+///
+/// # Errors
+///
+/// [`Unreadable::NoTopic`] if there is none.
+pub(crate) fn as_text(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unreadable> {
+    let texts: Vec<_> = parts
+        .iter()
+        .map(|part| String::from_utf8_lossy(part))
+        .collect();
+    with_fixed_topic(bridge, texts.join("\n"))
+}
+
+fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
+    let fields: Fields<'_> = serde_json::from_str(object)?;
+    let topics = match (fields.topic, &bridge.topic) {
+        (Some(Topics::One(topic)), _) => vec![topic],
+        (Some(Topics::Several(topics)), _) if !topics.is_empty() => topics,
+        (_, Some(topic)) => vec![topic.clone()],
+        (_, None) => return Err(Unreadable::NoTopic),
+    };
+    // A text is the data itself; anything else is data in JSON.
+    let data = match fields.data.map(RawValue::get) {
+        None | Some("null") => String::new(),
+        Some(text) if text.starts_with('"') => serde_json::from_str(text)?,
+        Some(json) => json.to_owned(),
+    };
+    let mut form = form(bridge, topics, data);
+    form.private = fields.private.unwrap_or(form.private);
+    form.event_type = fields.event_type.or(form.event_type);
+    form.id = fields.id;
+    form.retry = fields.retry;
+    Ok(Mapped {
+        form,
+        hub: fields.hub,
+    })
+}
+
+fn with_fixed_topic(bridge: &HubInput, data: String) -> Result<Mapped, Unreadable> {
+    let topic = bridge.topic.clone().ok_or(Unreadable::NoTopic)?;
+    let form = form(bridge, vec![topic], data);
+    Ok(Mapped { form, hub: None })
+}
+
+fn form(bridge: &HubInput, topics: Vec<String>, data: String) -> PublishForm {
+    PublishForm {
+        topics,
+        data: Some(data),
+        private: bridge.private,
+        id: None,
+        event_type: bridge.event_type.clone(),
+        retry: None,
+    }
+}
+
+fn exactly<'a, const N: usize>(parts: &[&'a [u8]]) -> Result<[&'a [u8]; N], Unreadable> {
+    let found = parts.len();
+    parts
+        .try_into()
+        .map_err(|_other: std::array::TryFromSliceError| Unreadable::Parts { found, wanted: N })
+}
+
+fn text(bytes: &[u8], part: usize) -> Result<&str, Unreadable> {
+    std::str::from_utf8(bytes).map_err(|_not: std::str::Utf8Error| Unreadable::NotUtf8 { part })
+}
+
+/// Appends `update` to `out` as one message. `node` names this hub.
+pub(crate) fn write(out: &mut Vec<u8>, form: OutputForm, update: &Update, node: &str) {
+    let topic = update.topics.canonical().as_str();
+    match form {
+        OutputForm::Data => encode_message(out, &[update.data.as_bytes()]),
+        OutputForm::Parts => encode_message(out, &[topic.as_bytes(), update.data.as_bytes()]),
+        OutputForm::Json => {
+            let written = Written {
+                topic: match update.topics.len() {
+                    1 => OneOrSeveral::One(topic),
+                    _ => {
+                        let topics = update.topics.iter().map(|topic| topic.as_str());
+                        OneOrSeveral::Several(topics.collect())
+                    }
+                },
+                data: &update.data,
+                private: !update.visibility.is_public(),
+                id: update.id.as_str(),
+                event_type: update.event_type.as_ref().map(|name| name.as_str()),
+                retry: update.retry_ms,
+                hub: node,
+            };
+            // Texts and numbers cannot fail to be written.
+            let object = serde_json::to_vec(&written).unwrap_or_default();
+            encode_message(out, &[&object]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! The life of one connection: reading, writing, heartbeats. What a message means is the matter of
+//! the socket that the connection belongs to.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tidings_wire::zmtp::decoder::Said;
+use tidings_wire::zmtp::{ProtocolError, SocketType, command};
+use tokio::io::Interest;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+use super::Shared;
+use super::data_source::DataSource;
+use super::input::Input;
+use super::link::{Failure, Link, Read};
+use super::outbox::{Chunk, Outbox, Wrote};
+use super::publish::Publisher;
+use super::push::Pusher;
+
+/// Reads from one peer before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// A socket: what all its connections belong to.
+pub(crate) enum Socket {
+    Input(Input),
+    Publisher(Publisher),
+    Pusher(Pusher),
+}
+
+/// One connection, as its socket sees it.
+#[derive(Default)]
+pub(crate) struct Session {
+    /// Its number among the socket's connections.
+    pub(crate) key: usize,
+    pub(crate) outbox: RefCell<Outbox>,
+    wake: Notify,
+    /// The peer takes nothing any more.
+    deaf: Cell<bool>,
+    /// Messages of the chunk in work that the peer subscribed to.
+    pub(crate) picked: RefCell<Vec<usize>>,
+}
+
+impl Session {
+    /// Lets the connection's task write what was queued.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
+
+impl Socket {
+    /// Makes a socket that messages go out of.
+    pub(crate) fn output(shared: &Rc<Shared>, source: &DataSource) -> Rc<Self> {
+        Rc::new(if source.socket_type == SocketType::Push {
+            Self::Pusher(Pusher::new(shared))
+        } else {
+            Self::Publisher(Publisher::new(shared, source.socket_type))
+        })
+    }
+
+    /// Takes messages to send, waiting while the peers of a PUSH socket are full.
+    pub(crate) async fn send(&self, chunk: &Chunk) {
+        match self {
+            Self::Publisher(publisher) => publisher.publish(chunk),
+            Self::Pusher(pusher) => pusher.push(chunk).await,
+            Self::Input(_) => {}
+        }
+    }
+
+    /// Takes messages to send. What there is no space for is dropped and counted.
+    pub(crate) fn offer(&self, chunk: &Chunk) {
+        match self {
+            Self::Publisher(publisher) => publisher.publish(chunk),
+            Self::Pusher(pusher) => pusher.offer(chunk),
+            Self::Input(_) => {}
+        }
+    }
+
+    fn join(&self, session: &mut Session, minor: u8) {
+        match self {
+            Self::Input(input) => input.join(session, minor),
+            Self::Publisher(_) | Self::Pusher(_) => {}
+        }
+    }
+
+    fn enter(&self, session: Session) -> Rc<Session> {
+        match self {
+            Self::Input(_) => Rc::new(session),
+            Self::Publisher(publisher) => publisher.enter(session),
+            Self::Pusher(pusher) => pusher.enter(session),
+        }
+    }
+
+    fn leave(&self, session: &Session) {
+        match self {
+            Self::Input(_) => {}
+            Self::Publisher(publisher) => publisher.leave(session),
+            Self::Pusher(pusher) => pusher.leave(session),
+        }
+    }
+
+    async fn on_chunk(&self, session: &Session, chunk: Chunk) -> Result<(), ProtocolError> {
+        match self {
+            Self::Input(input) => {
+                input.on_chunk(session, chunk).await;
+                Ok(())
+            }
+            Self::Publisher(publisher) => publisher.on_chunk(session, &chunk),
+            Self::Pusher(_) => Err(ProtocolError::UnexpectedMessage(SocketType::Pull)),
+        }
+    }
+
+    fn on_said(&self, session: &Session, said: Said) -> Result<(), ProtocolError> {
+        match (self, said) {
+            (_, Said::Ping(context)) => {
+                let mut pong = Vec::new();
+                command::encode_pong(&mut pong, &context);
+                session.outbox.borrow_mut().control(pong);
+                Ok(())
+            }
+            (Self::Publisher(publisher), Said::Subscribe(prefix)) => {
+                publisher.subscribe(session, &prefix)
+            }
+            (Self::Publisher(publisher), Said::Cancel(prefix)) => {
+                publisher.cancel(session, &prefix);
+                Ok(())
+            }
+            (Self::Input(_) | Self::Pusher(_), Said::Subscribe(_) | Said::Cancel(_)) => Ok(()),
+        }
+    }
+
+    /// Returns whether the connections' business is to read, so that they end with the broker.
+    fn reads(&self) -> bool {
+        matches!(self, Self::Input(_))
+    }
+
+    fn on_written(&self) {
+        if let Self::Pusher(pusher) = self {
+            pusher.on_space();
+        }
+    }
+}
+
+/// Serves one connection until it ends. A peer that says goodbye is no failure.
+///
+/// # Errors
+///
+/// Why the connection ended.
+pub(crate) async fn run(
+    shared: &Rc<Shared>,
+    socket: &Rc<Socket>,
+    link: Link,
+) -> Result<(), Failure> {
+    let mut session = Session::default();
+    socket.join(&mut session, link.peer.minor);
+    let session = socket.enter(session);
+    // What waits is counted where it is queued, written and given up.
+    shared.on_queue(0, session.outbox.borrow().bytes());
+    let result = serve(shared, socket, &session, link).await;
+    shared.on_queue(session.outbox.borrow().bytes(), 0);
+    socket.leave(&session);
+    result
+}
+
+async fn serve(
+    shared: &Rc<Shared>,
+    socket: &Rc<Socket>,
+    session: &Session,
+    mut link: Link,
+) -> Result<(), Failure> {
+    let mut stopping = shared.stopping.subscribe();
+    let mut heartbeat = Heartbeat::new(shared.limits.heartbeat, link.peer.minor);
+    let mut reads = 0;
+    loop {
+        let wrote = write(shared, socket, session, &link)?;
+        if *stopping.borrow() && (socket.reads() || wrote == Wrote::All) {
+            return Ok(());
+        }
+        let read = match link.read(shared) {
+            // Goodbye in the middle of something counts as goodbye.
+            Err(_gone) if session.deaf.get() => return Ok(()),
+            other => other?,
+        };
+        match read {
+            Read::End => return Ok(()),
+            Read::Some(chunk, said, broken) => {
+                heartbeat.on_read();
+                for said in said {
+                    with_queue(shared, session, || socket.on_said(session, said))?;
+                }
+                if !chunk.messages.is_empty() {
+                    socket.on_chunk(session, chunk).await?;
+                }
+                if let Some(error) = broken {
+                    return Err(error.into());
+                }
+                reads += 1;
+                if reads % READS_PER_TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
+                continue;
+            }
+            Read::Blocked => {}
+        }
+        let interest = match wrote {
+            Wrote::All => Interest::READABLE,
+            Wrote::Blocked => Interest::READABLE | Interest::WRITABLE,
+            Wrote::Turn => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+        };
+        tokio::select! {
+            ready = link.stream.ready(interest) => drop(ready?),
+            () = session.wake.notified() => {}
+            _ = stopping.changed() => {}
+            () = heartbeat.tick() => {
+                let idle = wrote == Wrote::All;
+                if let Some(ping) = heartbeat.on_tick(idle)? {
+                    with_queue(shared, session, || session.outbox.borrow_mut().control(ping));
+                }
+            }
+        }
+    }
+}
+
+/// Does something that may queue bytes for the peer, and counts them.
+fn with_queue<T>(shared: &Shared, session: &Session, work: impl FnOnce() -> T) -> T {
+    let before = session.outbox.borrow().bytes();
+    let result = work();
+    shared.on_queue(before, session.outbox.borrow().bytes());
+    result
+}
+
+fn write(
+    shared: &Shared,
+    socket: &Socket,
+    session: &Session,
+    link: &Link,
+) -> Result<Wrote, Failure> {
+    let mut outbox = session.outbox.borrow_mut();
+    if outbox.bytes() == 0 || session.deaf.get() {
+        return Ok(Wrote::All);
+    }
+    let before = outbox.bytes();
+    let result = outbox.write(&link.stream);
+    shared.on_queue(before, outbox.bytes());
+    drop(outbox);
+    match result {
+        Ok((wrote, messages)) => {
+            shared.counters.sent.inc_by(messages as u64);
+            socket.on_written();
+            Ok(wrote)
+        }
+        // What the peer sent before it went is still read.
+        Err(_gone) if socket.reads() => {
+            session.deaf.set(true);
+            Ok(Wrote::All)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Finds peers that vanished without a goodbye.
+struct Heartbeat {
+    ticks: Interval,
+    heard: Instant,
+    /// When a PING went out that nothing followed yet.
+    asked: Option<Instant>,
+    /// Whether the peer knows PING: since ZMTP 3.1.
+    known: bool,
+}
+
+impl Heartbeat {
+    fn new(every: std::time::Duration, minor: u8) -> Self {
+        let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            ticks,
+            heard: Instant::now(),
+            asked: None,
+            known: minor > 0,
+        }
+    }
+
+    async fn tick(&mut self) {
+        self.ticks.tick().await;
+    }
+
+    fn on_read(&mut self) {
+        self.asked = None;
+        self.heard = Instant::now();
+    }
+
+    /// Returns the PING to send, if one is due. A peer that is behind is not asked: it is alive or
+    /// the kernel notices.
+    fn on_tick(&mut self, idle: bool) -> Result<Option<Vec<u8>>, Failure> {
+        let every = self.ticks.period();
+        if let Some(asked) = self.asked {
+            return match asked.elapsed() >= every && idle {
+                true => Err(Failure::Silent(every)),
+                false => Ok(None),
+            };
+        }
+        if !self.known || !idle || self.heard.elapsed() < every / 2 {
+            return Ok(None);
+        }
+        self.asked = Some(Instant::now());
+        let tenths = u16::try_from(every.as_millis() / 50).unwrap_or(u16::MAX);
+        let mut ping = Vec::new();
+        command::encode_ping(&mut ping, tenths);
+        Ok(Some(ping))
+    }
+}

@@ -1,0 +1,258 @@
+//! `tidings broker`: ZeroMQ messages in, the same messages out, without a hub and without a file.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tidings_wire::zmtp::SocketType;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+
+use super::{Usage, log, print};
+use crate::broker::counters::Counters;
+use crate::broker::data_source::DataSource;
+use crate::broker::options::{Brokering, Limits, Options, Security};
+use crate::broker::{self, Bound};
+use crate::config::check::zeromq::{node, source};
+use crate::config::{LogFormat, LogOptions};
+use crate::{server, tasks};
+
+/// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
+///
+/// A data source binds (zmq-bind://PULL@127.0.0.1:5000) or connects (zmq://SUB@host:6000); several
+/// addresses of one socket are separated by ;. Each option may be repeated.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Data source of type PULL that messages come in by
+    #[arg(long, value_name = "SOURCE")]
+    pull: Vec<String>,
+
+    /// Data source of type SUB or XSUB that messages come in by; it subscribes to everything
+    #[arg(long, value_name = "SOURCE")]
+    sub: Vec<String>,
+
+    /// Data source of type REP that messages come in by; each is answered `ok`
+    #[arg(long, value_name = "SOURCE")]
+    rep: Vec<String>,
+
+    /// Data source of type PUB or XPUB that messages go out of, to all who subscribed
+    #[arg(long = "pub", value_name = "SOURCE")]
+    publish: Vec<String>,
+
+    /// Data source of type PUSH that messages go out of, each to one peer in turn
+    #[arg(long, value_name = "SOURCE")]
+    push: Vec<String>,
+
+    /// Messages that may wait for one peer; a subscriber further behind loses the newer ones
+    #[arg(long, value_name = "MESSAGES", default_value_t = 100_000)]
+    high_water_mark: usize,
+
+    /// Bytes that may wait for one peer
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    high_water_bytes: usize,
+
+    /// Longest message in bytes, all parts together
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    message_bytes_max: usize,
+
+    /// Seconds within which a peer must end its handshake
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    handshake_secs: u64,
+
+    /// Let other machines reach what binds; messages travel in the clear
+    #[arg(long)]
+    allow_plaintext: bool,
+
+    /// Name that peers must give, by the mechanism PLAIN
+    #[arg(long, value_name = "NAME", requires = "password")]
+    username: Option<String>,
+
+    /// Password that peers must give; also from TIDINGS_BROKER_PASSWORD
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "TIDINGS_BROKER_PASSWORD",
+        hide_env_values = true
+    )]
+    password: Option<String>,
+
+    /// Where metrics answer, in plain HTTP
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
+
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+/// Runs the command until it is told to stop.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = options(arguments)?;
+    log::start(&LogOptions {
+        level: arguments.log.clone(),
+        format: LogFormat::Text,
+    })?;
+    server::raise_open_files();
+    let mut registry = Registry::with_prefix("tidings");
+    let counters = Arc::new(Counters::new(&mut registry));
+    let control = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    let metrics = match arguments.metrics {
+        None => None,
+        Some(address) => {
+            let listener = control.block_on(TcpListener::bind(address));
+            Some(listener.with_context(|| format!("cannot listen on {address}"))?)
+        }
+    };
+    let bound = broker::bind(options)?;
+    let banner = banner(&bound, metrics.as_ref());
+    let handle = bound.start(counters, None)?;
+    // It serves whether or not somebody reads what it says here.
+    let _printed = print::output(&banner);
+    control.block_on(async {
+        if let Some(listener) = metrics {
+            tasks::spawn(serve_metrics(listener, Arc::new(registry)));
+        }
+        server::asked_to_stop().await;
+    });
+    handle.stop()
+}
+
+fn options(arguments: &Arguments) -> anyhow::Result<Options> {
+    let read = |option: &'static str, texts: &[String], allowed: &'static [SocketType]| {
+        let read = |text: &String| -> anyhow::Result<DataSource> {
+            let public = arguments.allow_plaintext;
+            source(text, allowed, public, "--allow-plaintext")
+                .map_err(|error| WrongSource { option, error }.into())
+        };
+        texts.iter().map(read).collect::<anyhow::Result<Vec<_>>>()
+    };
+    let inputs = [
+        read("--pull", &arguments.pull, &[SocketType::Pull])?,
+        read(
+            "--sub",
+            &arguments.sub,
+            &[SocketType::Sub, SocketType::XSub],
+        )?,
+        read("--rep", &arguments.rep, &[SocketType::Rep])?,
+    ]
+    .concat();
+    let outputs = [
+        read(
+            "--pub",
+            &arguments.publish,
+            &[SocketType::Pub, SocketType::XPub],
+        )?,
+        read("--push", &arguments.push, &[SocketType::Push])?,
+    ]
+    .concat();
+    if inputs.is_empty() || outputs.is_empty() {
+        let advice = "a broker needs a way in and a way out, such as \
+                      --pull zmq-bind://PULL@127.0.0.1:5000 --pub zmq-bind://PUB@127.0.0.1:6000";
+        anyhow::bail!(Usage(advice));
+    }
+    let security = match (&arguments.username, &arguments.password) {
+        (Some(username), Some(password)) => Security::Plain {
+            username: username.as_str().into(),
+            password: password.as_str().into(),
+        },
+        _ => Security::Null,
+    };
+    Ok(Options {
+        brokers: vec![Brokering { inputs, outputs }],
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        security,
+        limits: Limits {
+            queue_messages_max: arguments.high_water_mark.max(1),
+            queue_bytes_max: arguments.high_water_bytes.max(1),
+            total_bytes_max: TOTAL_BYTES_MAX,
+            message_bytes_max: arguments.message_bytes_max.max(1),
+            peers_max: PEERS_MAX,
+            subscriptions_max: SUBSCRIPTIONS_MAX,
+            handshake: Duration::from_secs(arguments.handshake_secs.max(1)),
+            heartbeat: HEARTBEAT,
+        },
+        node: node()?,
+    })
+}
+
+fn banner(bound: &Bound, metrics: Option<&TcpListener>) -> String {
+    let mut text = "Tidings passes ZeroMQ messages on.\n\n".to_owned();
+    for (direction, source) in bound.sources() {
+        text.push_str(&format!("  {direction:8} {source}\n"));
+    }
+    if let Some(address) = metrics.and_then(|listener| listener.local_addr().ok()) {
+        text.push_str(&format!("  metrics  http://{address}/metrics\n"));
+    }
+    text.push_str("\nStop it with Ctrl-C.\n");
+    text
+}
+
+async fn serve_metrics(listener: TcpListener, registry: Arc<Registry>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let registry = Arc::clone(&registry);
+        tasks::spawn(async move {
+            let answer = service_fn(move |_request: Request<Incoming>| {
+                let registry = Arc::clone(&registry);
+                async move {
+                    let mut body = String::new();
+                    // Writing to a String cannot fail.
+                    text::encode(&mut body, &registry).ok();
+                    let answer = Response::builder()
+                        .header(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0")
+                        .body(Full::new(Bytes::from(body)));
+                    Ok::<_, Infallible>(answer.unwrap_or_default())
+                }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_MAX)
+                .serve_connection(TokioIo::new(stream), answer);
+            drop(tokio::time::timeout(CONNECTION_MAX, connection).await);
+        });
+    }
+}
+
+/// A data source that cannot be used, with the option that it was given by.
+#[derive(Debug, thiserror::Error)]
+#[error("{option}: {error}")]
+pub struct WrongSource {
+    option: &'static str,
+    error: crate::config::check::zeromq::SourceError,
+}
+
+/// As `zeromq.queue_bytes_max` and the others are by default.
+const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
+const PEERS_MAX: usize = 10_000;
+const SUBSCRIPTIONS_MAX: usize = 10_000;
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Pause after a connection for metrics could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for a request for metrics to arrive, and for the whole connection.
+const HEAD_MAX: Duration = Duration::from_secs(5);
+const CONNECTION_MAX: Duration = Duration::from_secs(60);
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings broker --pull zmq-bind://PULL@127.0.0.1:5000 --pub zmq-bind://PUB@127.0.0.1:6000
+  tidings broker --sub 'zmq://SUB@one:6000;two:6000' --pub 'zmq-bind://XPUB@*:7000' \\
+                 --allow-plaintext";

@@ -1,0 +1,406 @@
+//! The checks of `[zeromq]`: data sources that exist and fit their place, and who may reach them.
+
+use std::sync::Arc;
+
+use tidings_core::HubUrl;
+use tidings_core::grant::Grants;
+use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_wire::zmtp::SocketType;
+
+use super::Checks;
+use crate::broker::data_source::{Attach, DataSource};
+use crate::broker::options::{
+    Brokering, HubInput, HubOutput, Limits, Mapping, Options, OriginFilter, OutputForm, Security,
+    Unparsable,
+};
+use crate::config::file::{ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable};
+
+/// The types of sockets that messages come in by.
+pub const INPUTS: &[SocketType] = &[
+    SocketType::Pull,
+    SocketType::Sub,
+    SocketType::XSub,
+    SocketType::Rep,
+];
+/// The types of sockets that messages go out of.
+pub const OUTPUTS: &[SocketType] = &[SocketType::Pub, SocketType::XPub, SocketType::Push];
+
+/// Bytes of a user name or password, by the mechanism.
+const CREDENTIAL_BYTES_MAX: usize = 255;
+/// Bytes of a hub's name among those that share updates, before they are written as hexadecimal.
+const NODE_BYTES: usize = 12;
+
+/// Why a data source does not fit its place.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It is none.
+    #[error(transparent)]
+    Form(#[from] crate::broker::data_source::DataSourceError),
+    /// A socket of its type does nothing there.
+    #[error("{name} stands where only {allowed} can: {advice}")]
+    Type {
+        /// The data source.
+        name: String,
+        /// The types that can.
+        allowed: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Others could read and write.
+    #[error(
+        "{name} can be reached by other machines, and ZeroMQ messages travel in the clear: write a \
+         loopback address such as 127.0.0.1, or {switch} in a network that is protected in another \
+         way"
+    )]
+    Public {
+        /// The data source.
+        name: String,
+        /// How to allow it.
+        switch: &'static str,
+    },
+}
+
+/// Reads a data source that must have one of these types and, unless `public`, may be reached by
+/// this machine only.
+///
+/// # Errors
+///
+/// The rule that it breaks; `switch` says how others may be let in.
+pub fn source(
+    text: &str,
+    allowed: &'static [SocketType],
+    public: bool,
+    switch: &'static str,
+) -> Result<DataSource, SourceError> {
+    let source: DataSource = text.parse()?;
+    if !allowed.contains(&source.socket_type) {
+        let names: Vec<&str> = allowed.iter().map(|kind| kind.name()).collect();
+        let advice = match source.socket_type {
+            SocketType::Req => "a REQ socket belongs into the application, REP here",
+            SocketType::Push if allowed == INPUTS => "what applications PUSH comes in by PULL",
+            SocketType::Pub | SocketType::XPub => "what applications PUB comes in by SUB",
+            SocketType::Sub | SocketType::XSub => "what applications SUB to goes out by PUB",
+            SocketType::Rep
+            | SocketType::Dealer
+            | SocketType::Router
+            | SocketType::Push
+            | SocketType::Pull => {
+                "messages come in by PULL, SUB, XSUB and REP, and go out by PUB, XPUB and PUSH"
+            }
+        };
+        return Err(SourceError::Type {
+            name: source.to_string(),
+            allowed: names.join(", "),
+            advice,
+        });
+    }
+    let reachable = source.endpoints.iter().any(|place| !place.is_loopback());
+    if source.attach == Attach::Bind && reachable && !public {
+        let name = source.to_string();
+        return Err(SourceError::Public { name, switch });
+    }
+    Ok(source)
+}
+
+/// Makes the name of a hub among those that share updates.
+///
+/// # Errors
+///
+/// If the system has no random bytes.
+pub fn node() -> Result<Arc<str>, getrandom::Error> {
+    let mut bytes = [0; NODE_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(digits.into())
+}
+
+impl Checks {
+    /// Returns the broker's settings, `Some(None)` if there are no sockets.
+    pub(super) fn zeromq(
+        &mut self,
+        table: &ZeroMqTable,
+        hub: Option<&HubUrl>,
+    ) -> Option<Option<Options>> {
+        let limits = self.zeromq_limits(table);
+        let security = self.zeromq_security(table);
+        let public = table.allow_plaintext;
+        let tables = table.brokers.iter().enumerate();
+        let brokers: Vec<_> = tables
+            .map(|(index, broker)| self.zeromq_broker(index, broker, public))
+            .collect();
+        let tables = table.inputs.iter().enumerate();
+        let inputs: Vec<_> = tables
+            .map(|(index, input)| self.zeromq_input(index, input, public, hub))
+            .collect();
+        let tables = table.outputs.iter().enumerate();
+        let outputs: Vec<_> = tables
+            .map(|(index, output)| self.zeromq_output(index, output, public, hub))
+            .collect();
+        if brokers.is_empty() && inputs.is_empty() && outputs.is_empty() {
+            return Some(None);
+        }
+        let node = match node() {
+            Ok(node) => node,
+            Err(error) => {
+                self.invalid(
+                    "zeromq",
+                    format!("no random bytes from the system: {error}"),
+                );
+                return None;
+            }
+        };
+        Some(Some(Options {
+            brokers: brokers.into_iter().collect::<Option<_>>()?,
+            inputs: inputs.into_iter().collect::<Option<_>>()?,
+            outputs: outputs.into_iter().collect::<Option<_>>()?,
+            security: security?,
+            limits: limits?,
+            node,
+        }))
+    }
+
+    fn zeromq_limits(&mut self, table: &ZeroMqTable) -> Option<Limits> {
+        let messages = self.number("zeromq.high_water_mark", table.high_water_mark, 1);
+        let bytes = self.number("zeromq.high_water_bytes", table.high_water_bytes, 1);
+        let total = self.number("zeromq.queue_bytes_max", table.queue_bytes_max, 1);
+        let message = self.number("zeromq.message_bytes_max", table.message_bytes_max, 1);
+        let peers = self.number("zeromq.peers_max", table.peers_max, 1);
+        let subscriptions = self.number("zeromq.subscriptions_max", table.subscriptions_max, 1);
+        let handshake = self.seconds("zeromq.handshake_secs", table.handshake_secs, 1);
+        let heartbeat = self.seconds("zeromq.heartbeat_secs", table.heartbeat_secs, 1);
+        Some(Limits {
+            queue_messages_max: messages?,
+            queue_bytes_max: bytes?,
+            total_bytes_max: total?,
+            message_bytes_max: message?,
+            peers_max: peers?,
+            subscriptions_max: subscriptions?,
+            handshake: handshake?,
+            heartbeat: heartbeat?,
+        })
+    }
+
+    fn zeromq_security(&mut self, table: &ZeroMqTable) -> Option<Security> {
+        match (&table.username, &table.password) {
+            (None, None) => Some(Security::Null),
+            (Some(username), Some(password)) => {
+                let long = |text: &String| text.len() > CREDENTIAL_BYTES_MAX;
+                if long(username) || long(password) {
+                    let reason = format!(
+                        "the name and the password of ZeroMQ peers have at most \
+                         {CREDENTIAL_BYTES_MAX} bytes"
+                    );
+                    self.invalid("zeromq.username", reason);
+                }
+                Some(Security::Plain {
+                    username: username.as_str().into(),
+                    password: password.as_str().into(),
+                })
+            }
+            (Some(_), None) => {
+                self.missing("zeromq.password", "write the password of zeromq.username");
+                None
+            }
+            (None, Some(_)) => {
+                self.missing("zeromq.username", "write the name that peers give");
+                None
+            }
+        }
+    }
+
+    fn zeromq_broker(
+        &mut self,
+        index: usize,
+        table: &ZeroMqBrokerTable,
+        public: bool,
+    ) -> Option<Brokering> {
+        let place = format!("zeromq.brokers.{index}");
+        let inputs = table.inputs.as_deref().unwrap_or_default();
+        let outputs = table.outputs.as_deref().unwrap_or_default();
+        if inputs.is_empty() {
+            let advice =
+                "write where messages come in, such as [\"zmq-bind://PULL@127.0.0.1:5000\"]";
+            self.missing(&format!("{place}.inputs"), advice);
+        }
+        if outputs.is_empty() {
+            let advice = "write where messages go out, such as [\"zmq-bind://PUB@127.0.0.1:6000\"]";
+            self.missing(&format!("{place}.outputs"), advice);
+        }
+        let mut sources = |name: &str, texts: &[String], allowed| -> Vec<Option<DataSource>> {
+            let key = format!("{place}.{name}");
+            let read = |text: &String| self.zeromq_source(&key, text, allowed, public);
+            texts.iter().map(read).collect()
+        };
+        let inputs = sources("inputs", inputs, INPUTS);
+        let outputs = sources("outputs", outputs, OUTPUTS);
+        Some(Brokering {
+            inputs: inputs.into_iter().collect::<Option<_>>()?,
+            outputs: outputs.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn zeromq_input(
+        &mut self,
+        index: usize,
+        table: &ZeroMqInputTable,
+        public: bool,
+        hub: Option<&HubUrl>,
+    ) -> Option<HubInput> {
+        let place = format!("zeromq.inputs.{index}");
+        let source = self.zeromq_socket(&place, table.socket.as_deref(), INPUTS, public);
+        let mapping = match table.mapping.as_str() {
+            "json" => Mapping::Json,
+            "parts" => Mapping::Parts,
+            _ => Mapping::Data,
+        };
+        let unparsable = match table.unparsable.as_str() {
+            "text" => Unparsable::Text,
+            _ => Unparsable::Drop,
+        };
+        if table.topic.is_none() && mapping == Mapping::Data {
+            let advice =
+                "write the topic that the messages are published under, or another mapping";
+            self.missing(&format!("{place}.topic"), advice);
+        } else if table.topic.is_none() && unparsable == Unparsable::Text {
+            let advice = "write the topic of messages that are passed as text";
+            self.missing(&format!("{place}.topic"), advice);
+        }
+        if table.subscribe.is_empty() {
+            let advice = "is empty, so that nothing would come: write [\"\"] for everything";
+            self.contradiction(&format!("{place}.subscribe"), advice);
+        }
+        let publish = self.zeromq_matchers(
+            &place,
+            table.match_exact.as_deref(),
+            &table.match_urlpattern,
+            hub,
+        );
+        Some(HubInput {
+            source: source?,
+            prefixes: table
+                .subscribe
+                .iter()
+                .map(|text| text.clone().into())
+                .collect(),
+            mapping,
+            unparsable,
+            topic: table.topic.clone(),
+            topic_prefix: table.topic_prefix.clone(),
+            event_type: table.event_type.clone(),
+            private: table.private,
+            grants: Grants::new(publish?, Vec::new(), Vec::new()).ok()?,
+        })
+    }
+
+    fn zeromq_output(
+        &mut self,
+        index: usize,
+        table: &ZeroMqOutputTable,
+        public: bool,
+        hub: Option<&HubUrl>,
+    ) -> Option<HubOutput> {
+        let place = format!("zeromq.outputs.{index}");
+        let source = self.zeromq_socket(&place, table.socket.as_deref(), OUTPUTS, public);
+        let matchers = self.zeromq_matchers(
+            &place,
+            table.match_exact.as_deref(),
+            &table.match_urlpattern,
+            hub,
+        );
+        let source = source?;
+        Some(HubOutput {
+            matchers: matchers?.into(),
+            form: match table.form.as_str() {
+                "parts" => OutputForm::Parts,
+                "data" => OutputForm::Data,
+                _ => OutputForm::Json,
+            },
+            private: table.private,
+            origin: match (table.origin.as_deref(), source.attach) {
+                (Some("here"), _) | (None, Attach::Connect) => OriginFilter::Here,
+                (Some(_), _) | (None, Attach::Bind) => OriginFilter::All,
+            },
+            source,
+        })
+    }
+
+    fn zeromq_matchers(
+        &mut self,
+        place: &str,
+        exact: Option<&[String]>,
+        patterns: &[String],
+        hub: Option<&HubUrl>,
+    ) -> Option<Vec<Matcher>> {
+        let of = |kind, texts: &[String]| -> Vec<_> {
+            texts.iter().map(|text| (kind, text.clone())).collect()
+        };
+        let everything = ["*".to_owned()];
+        let exact = match exact {
+            None if patterns.is_empty() => &everything,
+            None => &[][..],
+            Some(exact) => exact,
+        };
+        let wanted = [
+            of(MatcherType::Exact, exact),
+            of(MatcherType::UrlPattern, patterns),
+        ]
+        .concat();
+        if wanted.len() > MATCHERS_PER_SUBSCRIBER_MAX {
+            let key = format!("{place}.match_exact");
+            let count = wanted.len();
+            let reason = format!("{count} matchers are more than {MATCHERS_PER_SUBSCRIBER_MAX}");
+            self.invalid(&key, reason);
+            return None;
+        }
+        let hub = hub?;
+        let mut matchers = Vec::new();
+        for (kind, text) in wanted {
+            match Matcher::parse(kind, &text, hub) {
+                Ok(matcher) => matchers.push(matcher),
+                Err(error) => {
+                    let name = if kind == MatcherType::UrlPattern {
+                        "match_urlpattern"
+                    } else {
+                        "match_exact"
+                    };
+                    self.invalid(&format!("{place}.{name}"), format!("{text:?}: {error}"));
+                    return None;
+                }
+            }
+        }
+        Some(matchers)
+    }
+
+    fn zeromq_socket(
+        &mut self,
+        place: &str,
+        text: Option<&str>,
+        allowed: &'static [SocketType],
+        public: bool,
+    ) -> Option<DataSource> {
+        let key = format!("{place}.socket");
+        let Some(text) = text else {
+            let advice = "write a data source, such as \"zmq-bind://PULL@127.0.0.1:5000\"";
+            self.missing(&key, advice);
+            return None;
+        };
+        self.zeromq_source(&key, text, allowed, public)
+    }
+
+    fn zeromq_source(
+        &mut self,
+        key: &str,
+        text: &str,
+        allowed: &'static [SocketType],
+        public: bool,
+    ) -> Option<DataSource> {
+        match source(text, allowed, public, "zeromq.allow_plaintext = true") {
+            Ok(source) => Some(source),
+            Err(error) => {
+                self.invalid(key, error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Messages into the hub and out of it, by raw peers. What libraries do is in `conformance/zeromq.py`
+//! and `conformance/zeromq_hub.py`.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use tidings_wire::zmtp::decoder::{Decoder, Received};
+use tidings_wire::zmtp::handshake::{Handshake, Options, Role, Security};
+use tidings_wire::zmtp::{SocketType, command, frame};
+
+use crate::harness::{DEADLINE, TestHub, run, tokens, wait_until};
+
+const SOCKETS: &str = r#"
+[subscribe]
+anonymous = true
+[admin]
+address = "127.0.0.1:0"
+[[zeromq.inputs]]
+socket = "zmq-bind://PULL@127.0.0.1:0"
+topic = "https://example.com/chat"
+[[zeromq.outputs]]
+socket = "zmq-bind://PUB@127.0.0.1:0"
+form = "parts"
+"#;
+
+#[test]
+fn what_is_pushed_reaches_event_streams_and_subscribers() {
+    let hub = TestHub::serve(&tokens::settings(SOCKETS));
+    let mut page = hub.subscribe("match=*");
+    let mut sub = Peer::open(socket(&hub, "PUB"), SocketType::Sub);
+    sub.subscribe(b"https://example.com/");
+    hub.wait_for_metric("tidings_zeromq_subscriptions", |count| count == 1.0);
+    // The end of the connection follows at once, and nothing is lost.
+    let mut push = Peer::open(socket(&hub, "PULL"), SocketType::Push);
+    push.send(&[b"last words"]);
+    drop(push);
+    assert_eq!(page.event().data, "last words");
+    let parts = sub.receive();
+    assert_eq!(parts, [&b"https://example.com/chat"[..], b"last words"]);
+}
+
+#[test]
+fn what_cannot_be_an_update_is_counted_and_the_next_is_taken() {
+    let hub = TestHub::serve(&tokens::settings(SOCKETS));
+    let mut page = hub.subscribe("match=*");
+    let mut push = Peer::open(socket(&hub, "PULL"), SocketType::Push);
+    push.send(&[b"two", b"parts"]);
+    push.send(&[b"\xff"]);
+    push.send(&[b"good"]);
+    assert_eq!(page.event().data, "good");
+    assert_eq!(
+        hub.metric_for("tidings_zeromq_dropped_total", "unparsable"),
+        2.0
+    );
+}
+
+#[test]
+fn a_broker_needs_a_way_in_and_a_way_out() {
+    let (code, _, errors) = run(&["broker", "--pull", "zmq-bind://PULL@127.0.0.1:0"], &[]);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("a way in and a way out"), "{errors}");
+}
+
+/// Returns the address of the hub's socket of this type.
+fn socket(hub: &TestHub, kind: &str) -> String {
+    let name = format!("zmq-bind://{kind}@");
+    wait_until("the socket is open", || {
+        let log = hub.log();
+        let (_, rest) = log.split_once(&name)?;
+        rest.split('"').next().map(str::to_owned)
+    })
+}
+
+/// The other end of a socket, after its handshake.
+struct Peer {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+impl Peer {
+    fn open(address: String, socket_type: SocketType) -> Self {
+        let mut stream = TcpStream::connect(address).expect("connected");
+        stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+        let mut out = Vec::new();
+        let options = Options {
+            socket_type,
+            security: Security::Null,
+            role: Role::Client,
+        };
+        let mut handshake = Handshake::new(options, &mut out);
+        loop {
+            stream.write_all(&out).expect("sent");
+            out.clear();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            if handshake.push(&byte, &mut out).expect("a peer").is_some() {
+                break;
+            }
+        }
+        let decoder = Decoder::new(1 << 20);
+        Self { stream, decoder }
+    }
+
+    fn subscribe(&mut self, prefix: &[u8]) {
+        let mut wire = Vec::new();
+        command::encode_subscribe(&mut wire, prefix, 1);
+        self.stream.write_all(&wire).expect("sent");
+    }
+
+    fn send(&mut self, parts: &[&[u8]]) {
+        let mut wire = Vec::new();
+        frame::encode_message(&mut wire, parts);
+        self.stream.write_all(&wire).expect("sent");
+    }
+
+    fn receive(&mut self) -> Vec<Vec<u8>> {
+        let mut received = Received::default();
+        while received.messages.is_empty() {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).expect("a message");
+            self.decoder.push(&byte, &mut received).expect("ZMTP");
+        }
+        frame::parts(&received.wire).map(<[u8]>::to_vec).collect()
+    }
+}
