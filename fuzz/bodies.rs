@@ -10,9 +10,11 @@ use tidings_core::{
     EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Subject, Topic,
 };
 use tidings_wire::bearer::{self, Authorization};
+use tidings_wire::flash_policy::{Access, Asked, REQUEST, Recognizer, SiteControl, policy};
 use tidings_wire::form::{self, append_pair, pairs};
 use tidings_wire::frame::Frame;
 use tidings_wire::http_head::{Version, event_stream_head};
+use tidings_wire::hub_frames::Request;
 use tidings_wire::old_publish_form::OldPublishForm;
 use tidings_wire::origin::{OriginList, origin_of};
 use tidings_wire::publish_form::PublishForm;
@@ -21,6 +23,9 @@ use tidings_wire::sockjs::{self, Framing, InboundError, Place, Transport, inboun
 use tidings_wire::sse::{EventFields, encode_event, event_len};
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
 use tidings_wire::subscribe_query::SubscribeQuery;
+use tidings_wire::websocket::deflate::{Agreement, Context, Deflating, Inflating, Window};
+use tidings_wire::websocket::frames::{self, Limits, Role as End};
+use tidings_wire::websocket::handshake::{RequestFields, choose_protocol, response_head};
 use tidings_wire::zmtp;
 use tidings_wire::zmtp::handshake::{Handshake, Role, Security};
 
@@ -32,8 +37,10 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("bearer", bearer),
     ("cookie", cookie),
     ("event_id", event_id),
+    ("flash_policy", flash_policy),
     ("form", form),
     ("http_head", http_head),
+    ("hub_frames", hub_frames),
     ("matcher", matcher),
     ("old_publish_form", old_publish_form),
     ("old_token", old_token),
@@ -48,6 +55,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("subscribe_query", subscribe_query),
     ("token", token),
     ("topic", topic),
+    ("websocket_frames", websocket_frames),
+    ("websocket_handshake", websocket_handshake),
     ("zmtp_decoder", zmtp_decoder),
     ("zmtp_handshake", zmtp_handshake),
 ];
@@ -451,6 +460,106 @@ pub fn topic(input: &[u8]) {
         if let Ok(own) = Topic::parse(hub.as_str()) {
             assert!(hub.reserves(&own));
         }
+    }
+}
+
+/// Input: what a peer sends to a policy listener. Also taken as an access rule.
+pub fn flash_policy(input: &[u8]) {
+    let whole = Recognizer::default().push(input);
+    let mut bytewise = Recognizer::default();
+    let last = input
+        .chunks(1)
+        .map(|byte| bytewise.push(byte))
+        .find(|asked| *asked != Asked::Partly);
+    assert_eq!(last.unwrap_or(Asked::Partly), whole);
+    assert_eq!(whole == Asked::Policy, input.starts_with(REQUEST));
+    if let Ok(access) = Access::parse(&text(input)) {
+        let policy = policy(SiteControl::All, &[access]);
+        assert_eq!(policy.iter().filter(|byte| **byte == b'<').count(), 6);
+        assert_eq!(policy.iter().filter(|byte| **byte == b'"').count(), 12);
+    }
+}
+
+/// Input: a text of a peer.
+pub fn hub_frames(input: &[u8]) {
+    // What is written back is never longer than what came.
+    if let Ok(request) = Request::decode(&text(input)) {
+        assert!(!format!("{request:?}").is_empty());
+    }
+}
+
+/// Input: how the bytes are cut and whether compression was agreed on in the first byte, a peer's
+/// bytes in the rest.
+pub fn websocket_frames(input: &[u8]) {
+    const LIMITS: Limits = Limits {
+        bytes_max: 10_000,
+        fragments_max: 16,
+    };
+    let Some((&first, bytes)) = input.split_first() else {
+        return;
+    };
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let context = if first & 2 == 0 {
+            Context::Kept
+        } else {
+            Context::Forgotten
+        };
+        let agreed = Agreement::choose(["permessage-deflate"], context, context);
+        let inflating = agreed
+            .filter(|_| first & 1 == 1)
+            .map(|agreed| Inflating::new(&agreed));
+        let role = if first & 4 == 0 {
+            End::Server
+        } else {
+            End::Peer
+        };
+        let mut decoder = frames::Decoder::new(role, LIMITS, inflating);
+        let mut events = Vec::new();
+        for mut piece in pieces {
+            loop {
+                match decoder.decode(&mut piece) {
+                    Ok(Some(event)) => events.push(event),
+                    Ok(None) => break,
+                    Err(error) => return (events, Err(error)),
+                }
+            }
+            assert!(piece.is_empty());
+            assert!(decoder.held_bytes() <= 3 * LIMITS.bytes_max);
+        }
+        (events, Ok(()))
+    };
+    let whole = read(&mut std::iter::once(bytes));
+    let cut = usize::from(first >> 3) + 1;
+    assert_eq!(read(&mut bytes.chunks(cut)), whole);
+    for event in &whole.0 {
+        if let frames::Event::Text(text) = event {
+            assert!(text.len() <= LIMITS.bytes_max);
+        }
+    }
+    let mut deflating = Deflating::new(Window::Bits9, Context::Forgotten);
+    assert_eq!(deflating.deflate(bytes), deflating.deflate(bytes));
+}
+
+/// Input: the value of `Sec-WebSocket-Extensions` in the first line, of `Sec-WebSocket-Key` in the
+/// rest.
+pub fn websocket_handshake(input: &[u8]) {
+    let (extensions, key) = split_text(input);
+    let agreed = Agreement::choose([&*extensions], Context::Kept, Context::Forgotten);
+    if let Some(agreed) = &agreed {
+        let again = Agreement::choose([agreed.answer().as_str()], Context::Kept, Context::Kept);
+        assert_eq!(again.as_ref().map(Agreement::answer), Some(agreed.answer()));
+    }
+    let protocol = choose_protocol([&*extensions], &["chat"]);
+    let asked = RequestFields {
+        upgrade: vec![&extensions, "websocket"],
+        connection: vec!["upgrade"],
+        key: vec![&key],
+        version: vec!["13"],
+    };
+    if let Ok(accept) = asked.accept() {
+        let head = response_head(&accept, protocol, agreed.as_ref());
+        assert!(head.ends_with(b"\r\n\r\n"));
+        assert!(head.iter().filter(|byte| **byte == b'\n').count() <= 7);
     }
 }
 

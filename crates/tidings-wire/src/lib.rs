@@ -10,9 +10,11 @@
 
 pub mod bearer;
 pub mod cookie;
+pub mod flash_policy;
 pub mod form;
 pub mod frame;
 pub mod http_head;
+pub mod hub_frames;
 pub mod old_publish_form;
 pub mod origin;
 pub mod publish_form;
@@ -21,6 +23,7 @@ pub mod sockjs;
 pub mod sse;
 pub mod sse_decoder;
 pub mod subscribe_query;
+pub mod websocket;
 pub mod zmtp;
 
 pub use frame::Frame;

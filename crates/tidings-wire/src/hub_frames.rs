@@ -1,0 +1,334 @@
+//! The JSON frames that a subscriber and the hub exchange over a WebSocket.
+//!
+//! Each frame is an object with one member that says what it is, and perhaps a `ref`, which comes
+//! back in the answer. `docs/reference/websocket.md` describes them all.
+
+use serde::{Deserialize, Serialize};
+
+use crate::publish_form::{FormError, PublishForm};
+use crate::subscribe_query::{DEFAULT_MATCHER_TYPE, QueryError, SubscribeQuery};
+
+/// The longest `ref`, in bytes.
+pub const REFERENCE_BYTES_MAX: usize = 64;
+
+/// What a peer asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What.
+    pub ask: Ask,
+    /// Comes back in the answer.
+    pub reference: Option<Reference>,
+}
+
+/// The kinds of requests.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Present a token, for the first time or anew.
+    Authenticate(Authenticate),
+    /// Receive more.
+    Subscribe(Selection),
+    /// Receive less.
+    Unsubscribe(Selection),
+    /// Publish an update.
+    Publish(Box<Publish>),
+    /// To be answered by a pong.
+    Ping,
+    /// The answer to a ping, or a sign of life.
+    Pong,
+}
+
+/// Names a request, for its answer: a text or a number of the peer's choice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reference {
+    /// A whole number.
+    Number(i64),
+    /// A text of at most [`REFERENCE_BYTES_MAX`] bytes.
+    Text(String),
+}
+
+/// A token. `Debug` hides it.
+#[derive(PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authenticate {
+    /// The access token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Authenticate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authenticate(hidden)")
+    }
+}
+
+/// Which updates: the parameters of a subscription's URL.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Topics.
+    #[serde(default, rename = "match")]
+    pub exact: OneOrMany,
+    /// URL patterns.
+    #[serde(default, rename = "match_urlpattern")]
+    pub url_pattern: OneOrMany,
+    /// Topics or URI templates, as before 1.0.
+    #[serde(default)]
+    pub topic: OneOrMany,
+    /// Where to begin; a cursor.
+    #[serde(default)]
+    pub last_event_id: Option<String>,
+}
+
+/// The fields of a publication.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Its topics, the canonical one first.
+    #[serde(default)]
+    pub topic: OneOrMany,
+    /// The payload.
+    #[serde(default)]
+    pub data: Option<String>,
+    /// Whether only those with a grant may read it.
+    #[serde(default)]
+    pub private: bool,
+    /// The publisher's own event id.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The event's type.
+    #[serde(default, rename = "type")]
+    pub event_type: Option<String>,
+    /// Milliseconds until a subscriber reconnects.
+    #[serde(default)]
+    pub retry: Option<u64>,
+}
+
+/// One text, or a list of them.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Texts")]
+pub struct OneOrMany(pub Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Texts> for OneOrMany {
+    fn from(texts: Texts) -> Self {
+        match texts {
+            Texts::One(text) => Self(vec![text]),
+            Texts::Many(texts) => Self(texts),
+        }
+    }
+}
+
+impl Selection {
+    /// Returns the same as parameters of a URL.
+    ///
+    /// # Errors
+    ///
+    /// There is no matcher, or more than `matchers_max`.
+    pub fn into_query(self, matchers_max: usize) -> Result<SubscribeQuery, QueryError> {
+        if !self.topic.0.is_empty() {
+            return Err(QueryError::UnknownMatcherType {
+                name: "topic".into(),
+            });
+        }
+        let of_type = |name: &'static str, patterns: OneOrMany| {
+            patterns
+                .0
+                .into_iter()
+                .map(move |pattern| (name.to_owned(), pattern))
+        };
+        let matchers: Vec<(String, String)> = of_type(DEFAULT_MATCHER_TYPE, self.exact)
+            .chain(of_type("urlpattern", self.url_pattern))
+            .collect();
+        if matchers.is_empty() {
+            return Err(QueryError::NoMatcher);
+        }
+        if matchers.len() > matchers_max {
+            return Err(QueryError::TooManyMatchers { max: matchers_max });
+        }
+        Ok(SubscribeQuery {
+            matchers,
+            last_event_id: self.last_event_id,
+        })
+    }
+}
+
+impl Publish {
+    /// Returns the same as the fields of a form.
+    ///
+    /// # Errors
+    ///
+    /// There is no topic, or more than `topics_max`.
+    pub fn into_form(self, topics_max: usize) -> Result<PublishForm, FormError> {
+        let topics = self.topic.0;
+        if topics.is_empty() {
+            return Err(FormError::NoTopic);
+        }
+        if topics.len() > topics_max {
+            return Err(FormError::TooManyTopics { max: topics_max });
+        }
+        Ok(PublishForm {
+            topics,
+            data: self.data,
+            private: self.private,
+            id: self.id,
+            event_type: self.event_type,
+            retry: self.retry,
+        })
+    }
+}
+
+/// Why a frame is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Not the JSON of any request.
+    #[error("the frame is not a request: {0}")]
+    Json(#[from] serde_json::Error),
+    /// None of the known members, or several.
+    #[error(
+        "a frame has exactly one of authenticate, subscribe, unsubscribe, publish, ping and pong"
+    )]
+    Kind,
+    /// Too long to be carried back.
+    #[error("ref is longer than {REFERENCE_BYTES_MAX} bytes")]
+    Reference,
+}
+
+impl Request {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
+    pub fn decode(frame: &str) -> Result<Self, RequestError> {
+        let written: Written = serde_json::from_str(frame)?;
+        if let Some(Reference::Text(text)) = &written.reference
+            && text.len() > REFERENCE_BYTES_MAX
+        {
+            return Err(RequestError::Reference);
+        }
+        let asks = [
+            written.authenticate.map(Ask::Authenticate),
+            written.subscribe.map(Ask::Subscribe),
+            written.unsubscribe.map(Ask::Unsubscribe),
+            written.publish.map(Ask::Publish),
+            written.ping.map(|_empty| Ask::Ping),
+            written.pong.map(|_empty| Ask::Pong),
+        ];
+        let mut asks = asks.into_iter().flatten();
+        match (asks.next(), asks.next()) {
+            (Some(ask), None) => Ok(Self {
+                ask,
+                reference: written.reference,
+            }),
+            _ => Err(RequestError::Kind),
+        }
+    }
+}
+
+/// A frame as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    authenticate: Option<Authenticate>,
+    subscribe: Option<Selection>,
+    unsubscribe: Option<Selection>,
+    publish: Option<Box<Publish>>,
+    ping: Option<Empty>,
+    pong: Option<Empty>,
+    #[serde(rename = "ref")]
+    reference: Option<Reference>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+/// An update as JSON has it: in a frame of its own, and in the answers of long polling.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpdateFields<'a> {
+    /// The cursor.
+    pub id: &'a str,
+    /// Its topics, the canonical one first.
+    pub topics: &'a [&'a str],
+    /// The event's type.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<&'a str>,
+    /// Milliseconds until a subscriber reconnects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<u64>,
+    /// Whether only those with a grant receive it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+    /// The payload.
+    pub data: &'a str,
+}
+
+/// What the hub says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Saying<'a> {
+    /// The connection is open.
+    Open {
+        /// Where a subscriber without any update yet may resume.
+        last_event_id: &'a str,
+        /// Seconds between two pings of the hub; 0 if there are none.
+        ping_secs: u64,
+    },
+    /// An update.
+    Update(UpdateFields<'a>),
+    /// A request is granted.
+    Ack(AckFields<'a>),
+    /// A request is refused, or the connection is about to be closed: a problem document.
+    Error(&'a serde_json::Value),
+    /// Everything that was asked for by a cursor has been sent.
+    CaughtUp {
+        /// Where to resume from here on.
+        last_event_id: &'a str,
+    },
+    /// The connection was full; the hub reads on from the history.
+    Lagging {},
+    /// The answer to a ping.
+    Pong {},
+}
+
+/// What a granted request gives.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AckFields<'a> {
+    /// The id of a published update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// Where a subscription begins: the cursor that was given, `earliest` if it is not known, or
+    /// where the history stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<&'a str>,
+    /// When a token ends, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+/// Returns the text of a frame.
+pub fn encode(saying: &Saying<'_>, reference: Option<&Reference>) -> String {
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        #[serde(flatten)]
+        saying: &'a Saying<'a>,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a Reference>,
+    }
+    let written = match reference {
+        // The usual case, and the one of every update, without the detour of `flatten`.
+        None => serde_json::to_string(saying),
+        Some(_) => serde_json::to_string(&Frame { saying, reference }),
+    };
+    debug_assert!(written.is_ok(), "texts, numbers and lists are always JSON");
+    written.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The WebSocket protocol (RFC 6455) and its compression (RFC 7692), as bytes in and events out.
+//!
+//! ```text
+//! handshake   request fields ─▶ checked offer ─▶ 101
+//! frames      bytes of a peer ─▶ texts, binaries, pings, pongs, closes, or the rule that was broken
+//! encoder     payload ─▶ frame; a server's frame is not masked, so one serves all its peers
+//! deflate     what was agreed on compression, and the two directions of it
+//! ```
+//!
+//! Nothing here reads a socket, and nothing knows what the texts mean.
+
+pub mod close;
+pub mod deflate;
+pub mod encoder;
+pub mod frames;
+pub mod handshake;
+mod utf8;
+
+/// The longest payload of a ping, a pong or a close; RFC 6455, 5.5.
+pub const CONTROL_BYTES_MAX: usize = 125;
+
+/// What a frame is for; RFC 6455, 5.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A further fragment.
+    Continuation,
+    /// UTF-8 text, or its first fragment.
+    Text,
+    /// Bytes, or their first fragment.
+    Binary,
+    /// The end of what this peer sends.
+    Close,
+    /// Asks for a pong.
+    Ping,
+    /// Answers a ping, or comes unasked.
+    Pong,
+}
+
+impl Opcode {
+    /// Returns the opcode of these four bits, if they have a meaning.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0x0 => Some(Self::Continuation),
+            0x1 => Some(Self::Text),
+            0x2 => Some(Self::Binary),
+            0x8 => Some(Self::Close),
+            0x9 => Some(Self::Ping),
+            0xA => Some(Self::Pong),
+            _ => None,
+        }
+    }
+
+    /// Returns the four bits.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Text => 0x1,
+            Self::Binary => 0x2,
+            Self::Close => 0x8,
+            Self::Ping => 0x9,
+            Self::Pong => 0xA,
+        }
+    }
+
+    /// Returns whether frames of this kind are short, whole, and may come between fragments.
+    pub fn is_control(self) -> bool {
+        match self {
+            Self::Close | Self::Ping | Self::Pong => true,
+            Self::Continuation | Self::Text | Self::Binary => false,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Writes frames. A server's frames are not masked, so that one frame serves all its peers.
+
+use bytes::Bytes;
+
+use super::Opcode;
+use super::close::{self, CloseCode};
+
+/// Whether a payload went through the compression that was agreed on; RFC 7692, 6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// The payload as it is.
+    Plain,
+    /// Compressed.
+    Deflated,
+}
+
+/// Returns one whole frame of a server.
+pub fn frame(opcode: Opcode, packing: Packing, payload: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(payload.len() + 10);
+    append_head(&mut frame, opcode, packing, payload.len(), 0);
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// Returns a text in one frame of a server.
+pub fn text(text: &str) -> Bytes {
+    frame(Opcode::Text, Packing::Plain, text.as_bytes())
+}
+
+/// Returns the close frame of a server.
+pub fn close(code: CloseCode, reason: &str) -> Bytes {
+    let payload = close::payload(code, reason);
+    frame(Opcode::Close, Packing::Plain, &payload)
+}
+
+/// Returns one whole frame of the other side, masked with `key`; RFC 6455, 5.3.
+pub fn masked_frame(opcode: Opcode, packing: Packing, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(payload.len() + 14);
+    append_head(&mut frame, opcode, packing, payload.len(), MASKED);
+    frame.extend_from_slice(&key);
+    let masked = payload.iter().zip(key.iter().cycle());
+    frame.extend(masked.map(|(byte, key)| byte ^ key));
+    frame
+}
+
+const FINAL: u8 = 0x80;
+const DEFLATED: u8 = 0x40;
+const MASKED: u8 = 0x80;
+
+fn append_head(out: &mut Vec<u8>, opcode: Opcode, packing: Packing, len: usize, masked: u8) {
+    let packed = match packing {
+        Packing::Plain => 0,
+        Packing::Deflated => DEFLATED,
+    };
+    out.push(FINAL | packed | opcode.bits());
+    match (u8::try_from(len), u16::try_from(len)) {
+        (Ok(len @ 0..=125), _) => out.push(masked | len),
+        (_, Ok(len)) => {
+            out.push(masked | 126);
+            out.extend_from_slice(&len.to_be_bytes());
+        }
+        _ => {
+            out.push(masked | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The request that opens a WebSocket, and its answer (RFC 6455, 4).
+//!
+//! Which paths, origins and tokens may is not decided here.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::deflate::Agreement;
+
+/// The version of the protocol; RFC 6455, 4.1.
+pub const VERSION: &str = "13";
+/// Proves that a server understood the request; RFC 6455, 1.3.
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The fields of a request that concern WebSocket, each with all its values.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFields<'a> {
+    /// `Upgrade`.
+    pub upgrade: Vec<&'a str>,
+    /// `Connection`.
+    pub connection: Vec<&'a str>,
+    /// `Sec-WebSocket-Key`.
+    pub key: Vec<&'a str>,
+    /// `Sec-WebSocket-Version`.
+    pub version: Vec<&'a str>,
+}
+
+/// Why a request opens no WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// No `Upgrade: websocket`.
+    #[error("the request does not ask for an upgrade to websocket")]
+    NoUpgrade,
+    /// No `Connection: Upgrade`.
+    #[error("the Connection field does not name Upgrade")]
+    NoConnectionUpgrade,
+    /// Another version, or none.
+    #[error("Sec-WebSocket-Version is not 13")]
+    Version,
+    /// Not one key of sixteen bytes in base64.
+    #[error("Sec-WebSocket-Key is not sixteen bytes in base64")]
+    Key,
+}
+
+impl RequestFields<'_> {
+    /// Says whether the request asks for a WebSocket at all; RFC 9110, 7.8.
+    pub fn asks(&self) -> bool {
+        has_element(&self.upgrade, "websocket")
+    }
+
+    /// Checks the request and returns the value of `Sec-WebSocket-Accept`; RFC 6455, 4.2.1.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the request breaks.
+    pub fn accept(&self) -> Result<String, HandshakeError> {
+        if !self.asks() {
+            return Err(HandshakeError::NoUpgrade);
+        }
+        if !has_element(&self.connection, "upgrade") {
+            return Err(HandshakeError::NoConnectionUpgrade);
+        }
+        check_version(&self.version)?;
+        match self.key.as_slice() {
+            [key] if is_key(key.trim()) => Ok(accept_for(key.trim())),
+            _ => Err(HandshakeError::Key),
+        }
+    }
+}
+
+/// Checks the values of `Sec-WebSocket-Version`; over HTTP/2 too (RFC 8441, 5).
+///
+/// # Errors
+///
+/// [`HandshakeError::Version`].
+pub fn check_version(values: &[&str]) -> Result<(), HandshakeError> {
+    match values {
+        [version] if version.trim() == VERSION => Ok(()),
+        _ => Err(HandshakeError::Version),
+    }
+}
+
+/// Returns the value of `Sec-WebSocket-Accept` for a key; RFC 6455, 4.2.2.
+pub fn accept_for(key: &str) -> String {
+    let mut sha1 = sha1_smol::Sha1::new();
+    sha1.update(key.as_bytes());
+    sha1.update(GUID.as_bytes());
+    STANDARD.encode(sha1.digest().bytes())
+}
+
+/// Returns the first sub-protocol of `values`, in the order of the peer's preference, that is one
+/// of `supported`.
+pub fn choose_protocol<'a>(
+    values: impl IntoIterator<Item = &'a str>,
+    supported: &[impl AsRef<str>],
+) -> Option<&'a str> {
+    values
+        .into_iter()
+        .flat_map(elements)
+        .find(|offered| supported.iter().any(|known| known.as_ref() == *offered))
+}
+
+/// Returns the head of the answer that opens a WebSocket over HTTP/1.1.
+///
+/// `Connection` is `Upgrade` alone: the Flash client of old browsers takes nothing else.
+pub fn response_head(accept: &str, protocol: Option<&str>, agreed: Option<&Agreement>) -> Vec<u8> {
+    let mut head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n"
+    );
+    // Chosen from the operator's own list, whose values are tokens.
+    if let Some(protocol) = protocol {
+        head.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+    }
+    if let Some(agreed) = agreed {
+        head.push_str(&format!(
+            "Sec-WebSocket-Extensions: {}\r\n",
+            agreed.answer()
+        ));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+/// Splits the value of a list field; RFC 9110, 5.6.1. Commas in quotes do not occur in what is
+/// accepted here, so such an element is simply not known.
+pub(super) fn elements(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|element| !element.is_empty())
+}
+
+fn has_element(values: &[&str], wanted: &str) -> bool {
+    values
+        .iter()
+        .flat_map(|value| elements(value))
+        .any(|element| element.eq_ignore_ascii_case(wanted))
+}
+
+fn is_key(key: &str) -> bool {
+    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+#[cfg(test)]
+mod tests;

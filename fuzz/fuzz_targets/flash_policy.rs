@@ -1,0 +1,5 @@
+//! Feeds [`bodies::flash_policy`] with what libFuzzer makes up.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::flash_policy(input));
