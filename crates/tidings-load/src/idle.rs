@@ -69,7 +69,10 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     let (cpu, wall) = (as_f64(server.cpu_ns()? - cpu), as_f64(now_ns() - begin));
     let keep_alives = as_f64(load.received_bytes() - bytes) / as_f64(KEEP_ALIVE_BYTES as u64);
 
-    let mut report = Report::new(format!("idle: {subscribers} subscribers, a topic each"));
+    let mut report = Report::new(format!(
+        "idle: {subscribers} subscribers by {}, a topic each",
+        options.target.transport.name()
+    ));
     let grown = as_f64(after.saturating_sub(before));
     report.add("connect_total", as_ms(connected), "ms");
     report.add_percentiles("connect", load.counts.opening.percentiles_ms());

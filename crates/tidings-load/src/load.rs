@@ -204,7 +204,9 @@ impl Load {
         link.send(&self.target.subscription(query, after))
             .map_err(wrong)?;
         self.poller.add(&link, number as u64)?;
-        self.subscribers.push(Subscriber::new(link, account));
+        let transport = self.target.transport;
+        self.subscribers
+            .push(Subscriber::new(link, account, transport));
         Ok(())
     }
 

@@ -177,8 +177,9 @@ fn title(options: &Options) -> String {
         Pace::Lockstep => "lockstep".to_owned(),
         Pace::PerSecond(rate) => format!("{rate} updates/s"),
     };
+    let transport = options.target.transport.name();
     format!(
-        "sse: {subscribers} subscribers, {topics} topics, {updates} updates of {data_bytes} bytes, \
+        "{transport}: {subscribers} subscribers, {topics} topics, {updates} updates of {data_bytes} bytes, \
          {pace}, burst {burst}"
     )
 }

@@ -5,15 +5,22 @@ use std::io;
 use crate::BenchError;
 use crate::link::{Arrived, Link};
 use crate::mark::{Mark, Scanner};
+use crate::target::Transport;
 
 /// Bytes of an answer's head, or of a refusal, that are kept.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// One event stream.
+/// A ping as this hub sends it, and a masked pong; RFC 6455, 5.5.
+const PING: &[u8] = b"\x89\x00";
+const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
+
+/// One event stream or WebSocket. The marks stand in the bytes of both as they were published, so
+/// that frames need not be taken apart.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     link: Link,
     account: usize,
+    transport: Transport,
     phase: Phase,
     scanner: Scanner,
     bytes: u64,
@@ -38,11 +45,12 @@ pub(crate) enum Turn {
 impl Subscriber {
     /// Wraps a connection on which a subscription was just sent; `account` is its number in the
     /// ledger.
-    pub(crate) fn new(link: Link, account: usize) -> Self {
+    pub(crate) fn new(link: Link, account: usize, transport: Transport) -> Self {
         let phase = Phase::Head(Vec::new());
         Self {
             link,
             account,
+            transport,
             phase,
             scanner: Scanner::default(),
             bytes: 0,
@@ -95,6 +103,11 @@ impl Subscriber {
         let Phase::Head(head) = &mut self.phase else {
             self.bytes += piece.len() as u64;
             self.scanner.scan(piece, on_mark);
+            // Once too often, by bytes that only look like it, does no harm.
+            if self.transport == Transport::WebSocket && memchr::memmem::find(piece, PING).is_some()
+            {
+                self.link.send(PONG).map_err(BenchError::Connection)?;
+            }
             return Ok(Turn::Same);
         };
         head.extend_from_slice(piece);
@@ -104,7 +117,11 @@ impl Subscriber {
                 false => Ok(Turn::Same),
             };
         };
-        if status(head) != Some(200) {
+        let opened = match self.transport {
+            Transport::EventStream => 200,
+            Transport::WebSocket => 101,
+        };
+        if status(head) != Some(opened) {
             return Err(refused("subscription", head));
         }
         let body = head.split_off(end);

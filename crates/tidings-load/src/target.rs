@@ -14,11 +14,32 @@ use url::{Position, Url};
 
 use crate::BenchError;
 
+/// How subscribers connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// An event stream over HTTP/1.1.
+    EventStream,
+    /// A WebSocket over HTTP/1.1, not compressed.
+    WebSocket,
+}
+
+impl Transport {
+    /// Returns the word that reports begin with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EventStream => "sse",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
 /// Which hub is measured, and how.
 #[derive(Clone)]
 pub struct Options {
     /// Its URL: `http` or `https`.
     pub hub: String,
+    /// How subscribers connect.
+    pub transport: Transport,
     /// Bearer token of the publishers.
     pub publisher_token: Option<String>,
     /// Bearer token of the subscribers; none subscribes anonymously.
@@ -46,6 +67,7 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Tls>,
     pub(crate) source_addresses: u8,
+    pub(crate) transport: Transport,
     host: String,
     path: String,
     publisher_fields: String,
@@ -110,6 +132,7 @@ impl Target {
             address,
             tls,
             source_addresses: options.source_addresses.max(1),
+            transport: options.transport,
             host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
             path: url.path().to_owned(),
             publisher_fields: authorization(options.publisher_token.as_deref()),
@@ -137,8 +160,12 @@ impl Target {
         let cursor = after
             .map(|id| format!("Last-Event-ID: {id}\r\n"))
             .unwrap_or_default();
+        let fields = match self.transport {
+            Transport::EventStream => "Accept: text/event-stream\r\n",
+            Transport::WebSocket => UPGRADE_FIELDS,
+        };
         format!(
-            "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
+            "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\n{fields}\
              {subscriber_fields}{cursor}\r\n"
         )
         .into_bytes()
@@ -189,6 +216,10 @@ impl Target {
 pub(crate) fn exact(topic: &str) -> String {
     format!("match={}", escaped(topic))
 }
+
+/// What asks for a WebSocket; RFC 6455, 1.3. The key need not be random for a hub that is measured.
+const UPGRADE_FIELDS: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 /// Escapes a value of a form or a query.
 pub(crate) fn escaped(text: &str) -> String {

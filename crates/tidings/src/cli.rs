@@ -21,6 +21,7 @@ pub mod print;
 mod publish;
 mod serve;
 mod subscribe;
+mod test_server;
 mod token;
 
 /// Real-time push for web applications: publish with one HTTP POST, receive over Server-Sent Events.
@@ -44,6 +45,8 @@ enum Command {
     Config(config::Command),
     #[command(subcommand)]
     Bench(Box<bench::Command>),
+    #[command(hide = true)]
+    TestServer(test_server::Arguments),
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 when it did what
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Bench(command) => bench::run(&command),
+        Command::TestServer(arguments) => test_server::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,13 +10,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+use tidings_core::topic::Topic;
 use tidings_core::{Dialect, HubUrl};
 use tidings_wire::origin::OriginList;
 
+use self::addresses::AddressList;
 use crate::auth;
 use crate::auth::issue::{Detail, IssueError, Issuing};
 use crate::broker;
 
+pub mod addresses;
 pub mod check;
 pub mod docs;
 pub mod env;
@@ -61,6 +65,12 @@ pub struct Config {
     pub publish: PublishOptions,
     /// Which pages of other origins may read answers.
     pub cors: CorsOptions,
+    /// Rules for WebSockets.
+    pub websocket: WebSocketOptions,
+    /// Conversations: WebSockets whose texts go to everybody with the same topic.
+    pub rooms: RoomOptions,
+    /// The policy that Flash asks for.
+    pub flash: FlashOptions,
     /// Bounds on connections and requests.
     pub limits: LimitOptions,
     /// How long connections get to end when the server stops.
@@ -77,15 +87,19 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Ready-made tokens for the built-in pages. Only in dev.
     pub dev: Option<DevTokens>,
+    /// Whether the services that conformance suites need are served. Only by `tidings test-server`.
+    pub test_services: bool,
 }
 
 /// One address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// The address, with port. Port 0 lets the system choose.
     pub address: SocketAddr,
     /// Whether connections there start with a TLS handshake.
     pub tls: bool,
+    /// The conversation that WebSockets here take part in, whatever their path.
+    pub topic: Option<Topic>,
 }
 
 /// Where the certificate is. Both files are PEM and read again when they change.
@@ -147,6 +161,65 @@ pub struct CorsOptions {
     pub origins: OriginList,
 }
 
+/// Rules for WebSockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketOptions {
+    /// Whether texts are compressed for those who offer it (RFC 7692).
+    pub compression: bool,
+    /// Longest text or binary of a peer, in bytes, inflated.
+    pub bytes_max: usize,
+    /// Frames of one peer in a second. 0: any number.
+    pub frames_per_second_max: u32,
+    /// Time between two pings; a peer that has not answered one by the next is closed. Zero: never.
+    pub ping: Duration,
+}
+
+/// Conversations.
+#[derive(Debug, Clone)]
+pub struct RoomOptions {
+    /// Who may take part. `None`: there are none.
+    pub access: Option<RoomAccess>,
+    /// Topics that `/ws/{topic}` may name; a `*` at the end stands for anything.
+    pub topics: Vec<String>,
+    /// Origins of pages that may take part. The hub's own always may.
+    pub origins: OriginList,
+    /// Sub-protocols that are agreed to.
+    pub subprotocols: Vec<String>,
+    /// Whether what is said is a private update.
+    pub private: bool,
+}
+
+/// Who may take part in conversations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomAccess {
+    /// Everybody.
+    Anonymous,
+    /// Those whose token allows publishing to the topic; others may read as they may elsewhere.
+    Token,
+}
+
+/// The policy that Flash asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlashOptions {
+    /// The listener for it, usually port 843.
+    pub address: Option<SocketAddr>,
+    /// Whether it is also answered on plain listeners.
+    pub inline: bool,
+    /// The policy, as it goes over the wire.
+    pub policy: Bytes,
+}
+
+impl FlashOptions {
+    /// Returns what serves no policy.
+    pub fn off() -> Self {
+        Self {
+            address: None,
+            inline: false,
+            policy: Bytes::new(),
+        }
+    }
+}
+
 /// Bounds on connections and requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitOptions {
@@ -166,6 +239,8 @@ pub struct LimitOptions {
     pub stall: Duration,
     /// Concurrent HTTP/2 streams of one connection.
     pub streams_per_connection_max: u32,
+    /// Addresses whose connections are closed at once.
+    pub blocked: AddressList,
 }
 
 /// Which of the built-in pages are served.
@@ -202,8 +277,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-    /// `key=value` pairs.
-    Logfmt,
 }
 
 /// Ready-made tokens of `tidings dev`, and the means to make more. `Debug` hides them.

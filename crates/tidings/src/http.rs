@@ -13,6 +13,7 @@ pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;
 pub(crate) mod subscribe;
+pub(crate) mod upgrade;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,9 +24,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
+use tidings_core::topic::Topic;
 
 use self::problem::Problem;
 use self::subscribe::EventStream;
+use self::upgrade::Upgrade;
+use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
 use crate::session::socket::StreamBody;
 use crate::shard::Shard;
@@ -44,6 +48,15 @@ pub(crate) struct Visit {
     pub(crate) peer: SocketAddr,
     /// Whether it came by the operators' listener.
     pub(crate) admin: bool,
+    /// Which of the listeners of the configuration it came by.
+    pub(crate) listener: Option<usize>,
+}
+
+impl Visit {
+    /// Returns the topic that every WebSocket of this listener is about, if it has one.
+    pub(crate) fn topic(self, config: &Config) -> Option<&Topic> {
+        config.listens.get(self.listener?)?.topic.as_ref()
+    }
 }
 
 /// What becomes of a request.
@@ -52,11 +65,13 @@ pub(crate) enum Answer {
     Response(Response<Body>),
     /// An event stream, which the connection's protocol decides how to begin.
     Stream(Box<EventStream>),
+    /// A WebSocket, likewise.
+    Upgrade(Box<Upgrade>),
 }
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+pub(crate) enum Route {
     Hub,
     Hub2019,
     /// What hubs before 1.0 had beside: a page, a demonstration, a probe.
@@ -70,6 +85,8 @@ enum Route {
     Metrics,
     Settings,
     DevToken,
+    Conversation,
+    Echo,
     Page,
     Nothing,
 }
@@ -94,6 +111,8 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
             response.headers_mut()
         }
         Answer::Stream(stream) => stream.headers_mut(),
+        // Its head has what the protocol asks for and nothing else.
+        Answer::Upgrade(_) => return answer,
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let list = &shard.config().cors.origins;
@@ -124,6 +143,10 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
         "/settings.json" if config.pages.any() => Route::Settings,
         "/dev/token" if config.dev.is_some() => Route::DevToken,
+        "/echo" if config.test_services => Route::Echo,
+        _ if path.starts_with(upgrade::CONVERSATIONS) && config.rooms.access.is_some() => {
+            Route::Conversation
+        }
         _ => Route::Page,
     }
 }
@@ -134,6 +157,9 @@ async fn dispatch(
     route: Route,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
+    if !visit.admin && upgrade::asks(&request) {
+        return upgrade::open(shard, visit, route, request).await;
+    }
     let method = request.method().clone();
     let reading = method == Method::GET || method == Method::HEAD;
     let response = match route {
@@ -141,10 +167,8 @@ async fn dispatch(
             // Boxed, since its state would make every request's larger.
             return Box::pin(subscribe::hub(shard, request)).await;
         }
-        Route::Hub if method == Method::POST => {
-            publish::hub(shard, Dialect::V1, None, request).await?
-        }
-        Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
+        Route::Hub if method == Method::POST => publish::hub(shard, Dialect::V1, request).await?,
+        Route::Hub2019 => return hub_2019::answer(shard, request).await,
         Route::Hub if method == Method::OPTIONS => cors::preflight(),
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
         Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
@@ -165,6 +189,10 @@ async fn dispatch(
             request.uri().path(),
             request.headers(),
         )?,
+        Route::Conversation | Route::Echo => {
+            let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
+            return Err(Problem::upgrade_required(detail));
+        }
         Route::ChatEvents | Route::Nothing => return Err(Problem::not_found()),
     };
     tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");

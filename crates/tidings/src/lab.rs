@@ -34,9 +34,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answers::Answers;
 use crate::auth::key::{Algorithm, VerifyKey};
 use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
+use crate::config::addresses::AddressList;
 use crate::config::{
-    Config, CorsOptions, DialectOptions, LimitOptions, LogFormat, LogOptions, PageOptions,
-    PublishOptions, SubscribeOptions,
+    Config, CorsOptions, DialectOptions, FlashOptions, LimitOptions, LogFormat, LogOptions,
+    PageOptions, PublishOptions, RoomOptions, SubscribeOptions, WebSocketOptions,
 };
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
@@ -389,6 +390,9 @@ fn config(options: &Options) -> Config {
         cors: CorsOptions {
             origins: OriginList::default(),
         },
+        websocket: WEBSOCKET,
+        rooms: no_conversations(),
+        flash: FlashOptions::off(),
         limits: LimitOptions {
             connections_max: usize::MAX,
             connections_per_address_max: usize::MAX,
@@ -398,6 +402,7 @@ fn config(options: &Options) -> Config {
             handshake: Duration::MAX,
             stall: options.stall,
             streams_per_connection_max: u32::MAX,
+            blocked: AddressList::default(),
         },
         drain: Duration::ZERO,
         pages: PageOptions {
@@ -413,6 +418,24 @@ fn config(options: &Options) -> Config {
         explain_refusals: true,
         warnings: Vec::new(),
         dev: None,
+        test_services: false,
+    }
+}
+
+const WEBSOCKET: WebSocketOptions = WebSocketOptions {
+    compression: false,
+    bytes_max: usize::MAX,
+    frames_per_second_max: 0,
+    ping: Duration::ZERO,
+};
+
+fn no_conversations() -> RoomOptions {
+    RoomOptions {
+        access: None,
+        topics: Vec::new(),
+        origins: OriginList::default(),
+        subprotocols: Vec::new(),
+        private: false,
     }
 }
 
@@ -504,12 +527,12 @@ async fn open(
     let (ready, joined) = oneshot::channel();
     let subscription = Subscription {
         dialect: Dialect::V1,
-        noted: None,
         matchers,
         identity: grants.map(identity),
         start: begin.0,
         encoding: Encoding::Plain,
         deadline: None,
+        duplex: None,
     };
     let opening = Opening::Response {
         ready,

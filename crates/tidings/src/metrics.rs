@@ -37,9 +37,12 @@ pub(crate) struct Metrics {
     pub(crate) lagging: Counter,
     pub(crate) gaps: Counter,
     pub(crate) cursors_unknown: Counter,
+    pub(crate) websockets: Gauge,
+    pub(crate) websocket_frames: Counter,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: ByReason,
     pub(crate) connections_failed: ByReason,
+    pub(crate) flash_policies: ByReason,
     pub(crate) sockets_moved: Counter,
     pub(crate) matchers: Gauge,
     pub(crate) history_ready: Gauge,
@@ -134,6 +137,12 @@ impl Metrics {
                 "cursors_unknown",
                 "Cursors answered as unknown or expired",
             ),
+            websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
+            websocket_frames: counter(
+                r,
+                "websocket_frames",
+                "Texts, binaries, pings, pongs and closes received from WebSockets",
+            ),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
             connections_failed: by_reason(
@@ -141,6 +150,7 @@ impl Metrics {
                 "connections_failed",
                 "Connections that ended in error",
             ),
+            flash_policies: by_reason(r, "flash_policies", "Connections for a Flash policy"),
             sockets_moved: counter(
                 r,
                 "sockets_moved",

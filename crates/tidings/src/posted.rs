@@ -1,13 +1,28 @@
 //! An update on its way to subscribers: committed, matched once, encoded once.
 //! Matching happens in `router`, writing in `shard`; nothing here decides who receives.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+use smallvec::SmallVec;
 use tidings_core::index::MatcherId;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
+use tidings_wire::hub_frames::{self, Saying, UpdateFields};
 use tidings_wire::sse::EventFields;
+use tidings_wire::websocket::Opcode;
+use tidings_wire::websocket::deflate::{Context, Deflating, Window};
+use tidings_wire::websocket::encoder::{self, Packing};
 
+use crate::session::Texts;
+
+/// Forms in which the text of one update may be kept: itself, an event, a text of a WebSocket, the
+/// same compressed.
+const COPIES: usize = 4;
+/// Texts shorter than this are not compressed: they would hardly become shorter.
+const PACKED_BYTES_MIN: usize = 128;
 /// Bytes that one kept update costs beside its text: the structures around it, rounded up.
 const OVERHEAD_BYTES: usize = 320;
 
@@ -20,6 +35,16 @@ pub(crate) struct Posted {
     /// history, which is matched against one subscriber's own matchers instead.
     pub(crate) matching: Arc<[MatcherId]>,
     frame: OnceLock<Frame>,
+    texts: OnceLock<Box<TextFrames>>,
+}
+
+/// The frames of WebSockets, each made when the first session needs it.
+#[derive(Debug, Default)]
+struct TextFrames {
+    json: OnceLock<Bytes>,
+    bare: OnceLock<Bytes>,
+    /// Compressed: one for each window, of the JSON and of the bare data.
+    packed: [[OnceLock<Bytes>; 3]; 2],
 }
 
 impl Posted {
@@ -29,6 +54,7 @@ impl Posted {
             update,
             matching,
             frame: OnceLock::new(),
+            texts: OnceLock::new(),
         }
     }
 
@@ -50,6 +76,61 @@ impl Posted {
         })
     }
 
+    /// Returns the frame of a WebSocket, encoded by the first caller and shared from then on.
+    pub(crate) fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
+        let frames = self.texts.get_or_init(Box::default);
+        let (plain, [small, middle, large]) = match (texts, &frames.packed) {
+            (Texts::Json, [packed, _]) => (&frames.json, packed),
+            (Texts::Bare, [_, packed]) => (&frames.bare, packed),
+        };
+        let plain = || plain.get_or_init(|| encoder::text(&self.text(texts)));
+        let Some(window) = window.filter(|_| self.update.data.len() >= PACKED_BYTES_MIN) else {
+            return plain().clone();
+        };
+        let packed = match window {
+            Window::Bits9 => small,
+            Window::Bits12 => middle,
+            Window::Bits15 => large,
+        };
+        let pack = || {
+            let payload = deflate(window, self.text(texts).as_bytes());
+            let frame = encoder::frame(Opcode::Text, Packing::Deflated, &payload);
+            // Data that does not compress is sent as it is, which the peer must take too.
+            if frame.len() < plain().len() {
+                frame
+            } else {
+                plain().clone()
+            }
+        };
+        packed.get_or_init(pack).clone()
+    }
+
+    /// Returns what a text says about this update.
+    fn text(&self, texts: Texts) -> Cow<'_, str> {
+        let update = &self.update;
+        if texts == Texts::Bare {
+            return Cow::Borrowed(&update.data);
+        }
+        let private = !update.visibility.is_public();
+        // The other names of a private update may be those of people who may read it.
+        let named = if private { 1 } else { usize::MAX };
+        let topics: SmallVec<[&str; 4]> = update
+            .topics
+            .iter()
+            .take(named)
+            .map(|topic| topic.as_str())
+            .collect();
+        let saying = Saying::Update(UpdateFields {
+            id: update.id.as_str(),
+            topics: &topics,
+            event_type: update.event_type.as_ref().map(|name| name.as_str()),
+            retry: update.retry_ms,
+            private,
+            data: &update.data,
+        });
+        Cow::Owned(hub_frames::encode(&saying, None))
+    }
+
     /// Returns the bytes of memory that keeping this update costs, its wire form included.
     pub(crate) fn kept_bytes(&self) -> usize {
         let topics: usize = self
@@ -58,8 +139,25 @@ impl Posted {
             .iter()
             .map(|topic| topic.as_str().len())
             .sum();
-        OVERHEAD_BYTES + topics + 2 * self.update.data.len()
+        OVERHEAD_BYTES + topics + COPIES * self.update.data.len()
     }
+}
+
+/// Compresses by the calling thread's own compressor, which holds hundreds of kilobytes and is made
+/// when it is first needed.
+fn deflate(window: Window, payload: &[u8]) -> Vec<u8> {
+    thread_local! {
+        static COMPRESSORS: RefCell<Vec<(Window, Deflating)>> = const { RefCell::new(Vec::new()) };
+    }
+    COMPRESSORS.with_borrow_mut(|compressors| {
+        if let Some((_, known)) = compressors.iter_mut().find(|(known, _)| *known == window) {
+            return known.deflate(payload);
+        }
+        let mut new = Deflating::new(window, Context::Forgotten);
+        let packed = new.deflate(payload);
+        compressors.push((window, new));
+        packed
+    })
 }
 
 /// Updates that were committed as one group, in order.

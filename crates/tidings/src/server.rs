@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::router::{self, Router};
-use crate::shard::accept::{self, Door};
+use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Delivery, Inbox, Shared};
 use crate::tls::Certificate;
@@ -260,20 +260,32 @@ pub(crate) async fn asked_to_stop() {
 /// Opens every listener, once for each shard; the operators' one only on the first.
 fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
     let mut doors: Vec<Vec<Door>> = (0..config.shards).map(|_| Vec::new()).collect();
-    let listens = config
-        .listens
+    let main = config.listens.iter().enumerate();
+    let main = main.map(|(number, listen)| (listen.address, listen.tls, DoorKind::Main(number)));
+    let admin = config
+        .admin
         .iter()
-        .map(|listen| (listen.address, listen.tls, false));
-    let admin = config.admin.iter().map(|&address| (address, false, true));
-    for (address, tls, admin) in listens.chain(admin) {
-        let shards = if admin { 1 } else { config.shards };
+        .map(|&address| (address, false, DoorKind::Admin));
+    let policy = config.flash.address.iter();
+    let policy = policy.map(|&address| (address, false, DoorKind::Policy));
+    for (address, tls, kind) in main.chain(admin).chain(policy) {
+        let shards = match kind {
+            DoorKind::Main(_) => config.shards,
+            DoorKind::Admin | DoorKind::Policy => 1,
+        };
         let (listeners, bound) = open(address, shards)?;
-        tracing::info!(address = %bound, tls, admin, "listening");
+        match kind {
+            DoorKind::Policy => tracing::info!(address = %bound, "listening for Flash"),
+            DoorKind::Main(_) | DoorKind::Admin => {
+                let admin = kind == DoorKind::Admin;
+                tracing::info!(address = %bound, tls, admin, "listening");
+            }
+        }
         for (doors, listener) in doors.iter_mut().zip(listeners) {
             doors.push(Door {
                 listener,
                 tls,
-                admin,
+                kind,
             });
         }
     }

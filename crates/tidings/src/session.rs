@@ -10,8 +10,12 @@
 //! the ring or the history and writes when the socket takes more: resuming after a reconnect and
 //! catching up after a full socket are the same thing.
 
+pub(crate) mod duplex;
+pub(crate) mod pipe;
 pub(crate) mod replay;
+pub(crate) mod requests;
 pub(crate) mod socket;
+pub(crate) mod websocket;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -24,7 +28,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tidings_core::dialect::Dialect;
-use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
@@ -33,8 +36,10 @@ use tidings_core::position::Position;
 use tidings_core::subject::Subject;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::LAST_CHUNK;
+use tidings_wire::websocket::deflate::Window;
 use tokio::sync::oneshot;
 
+use self::duplex::{Duplex, Scope};
 use self::socket::{Input, Sent, Socket};
 use crate::auth::Identity;
 use crate::posted::Posted;
@@ -55,6 +60,17 @@ pub(crate) enum Encoding {
     Chunked,
     /// The bare event stream: HTTP/1.0, or the body of an HTTP/2 response.
     Plain,
+    /// Texts of a WebSocket, compressed if a window was agreed on.
+    WebSocket(Texts, Option<Window>),
+}
+
+/// What a text of a WebSocket says about an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Texts {
+    /// All of it, as the JSON of `tidings-wire/hub_frames`.
+    Json,
+    /// Its data and nothing else.
+    Bare,
 }
 
 impl Encoding {
@@ -63,6 +79,7 @@ impl Encoding {
         match self {
             Self::Chunked => posted.frame().chunk().clone(),
             Self::Plain => posted.frame().event(),
+            Self::WebSocket(texts, window) => posted.websocket_frame(texts, window),
         }
     }
 }
@@ -84,8 +101,18 @@ pub(crate) enum Ending {
     Overtaken,
     /// The history could not be read.
     HistoryUnreadable,
-    /// The peer kept sending after its request.
+    /// The peer sent more than it may: after the request of an event stream, or frames in a second.
     Flooding,
+    /// The peer said that it ends, by a close frame.
+    Closed,
+    /// The peer broke a rule of WebSocket.
+    Violation,
+    /// The peer asked for what it may not have, and there is no other way to say it.
+    Refused,
+    /// The peer did not answer a ping.
+    Silent,
+    /// No token came in time.
+    Anonymous,
     /// The hub is being stopped.
     Drained,
 }
@@ -102,6 +129,11 @@ impl Ending {
             Self::Overtaken => "overtaken",
             Self::HistoryUnreadable => "history_unreadable",
             Self::Flooding => "flooding",
+            Self::Closed => "closed",
+            Self::Violation => "violation",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Anonymous => "anonymous",
             Self::Drained => "drained",
         }
     }
@@ -114,7 +146,15 @@ impl Ending {
             | Self::Overtaken
             | Self::HistoryUnreadable
             | Self::Drained => true,
-            Self::PeerClosed | Self::Broken | Self::Stalled | Self::Flooding => false,
+            Self::PeerClosed
+            | Self::Broken
+            | Self::Stalled
+            | Self::Flooding
+            | Self::Closed
+            | Self::Violation
+            | Self::Refused
+            | Self::Silent
+            | Self::Anonymous => false,
         }
     }
 }
@@ -150,15 +190,13 @@ pub(crate) struct Session {
     pub(crate) encoding: Encoding,
     /// Which Mercure it speaks.
     pub(crate) dialect: Dialect,
-    /// Where it comes from, if it is to be noted in the log what happens to it.
-    pub(crate) noted: Option<Box<str>>,
     socket: Socket,
-    /// What it asked for.
-    pub(crate) matchers: Box<[Matcher]>,
-    /// The same, interned by the router; empty until joined.
+    /// What it asks for.
+    pub(crate) matchers: RefCell<Box<[Matcher]>>,
+    /// The same in the same order, interned by the router; empty until joined.
     pub(crate) interned: RefCell<Box<[MatcherId]>>,
     /// Who it is and what it may read, by its token; none for an anonymous subscriber.
-    pub(crate) identity: Option<Arc<Identity>>,
+    identity: RefCell<Option<Arc<Identity>>>,
     pub(crate) phase: Cell<Phase>,
     /// While behind: everything up to here was handed over or did not concern it.
     pub(crate) next: Cell<Position>,
@@ -172,8 +210,12 @@ pub(crate) struct Session {
     /// Runs of the current sweep that it is to be sent.
     pub(crate) runs: RefCell<SmallVec<[u32; 4]>>,
     pub(crate) last_sent: Cell<Tick>,
-    pub(crate) deadline: Option<(Tick, Ending)>,
+    pub(crate) deadline: Cell<Option<(Tick, Ending)>>,
+    /// When the engine looks at it next.
+    pub(crate) next_look: Cell<Tick>,
     stray: Cell<usize>,
+    /// What it has beside if its peer may say something: a WebSocket.
+    pub(crate) duplex: Option<Box<Duplex>>,
     waker: RefCell<Option<Waker>>,
     _permit: Option<Permit>,
 }
@@ -184,12 +226,12 @@ pub(crate) struct Parts {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
     pub(crate) dialect: Dialect,
-    pub(crate) noted: Option<Box<str>>,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) now: Tick,
     pub(crate) deadline: Option<(Tick, Ending)>,
+    pub(crate) duplex: Option<Box<Duplex>>,
     pub(crate) permit: Option<Permit>,
 }
 
@@ -200,11 +242,10 @@ impl Session {
             id: parts.id,
             encoding: parts.encoding,
             dialect: parts.dialect,
-            noted: parts.noted,
             socket: parts.socket,
-            matchers: parts.matchers,
+            matchers: RefCell::new(parts.matchers),
             interned: RefCell::default(),
-            identity: parts.identity,
+            identity: RefCell::new(parts.identity),
             phase: Cell::new(Phase::Joining),
             next: Cell::new(Position::ZERO),
             from_oldest: Cell::new(false),
@@ -212,24 +253,18 @@ impl Session {
             lagging: Cell::new(false),
             runs: RefCell::default(),
             last_sent: Cell::new(parts.now),
-            deadline: parts.deadline,
+            deadline: Cell::new(parts.deadline),
+            next_look: Cell::new(parts.now),
             stray: Cell::new(0),
+            duplex: parts.duplex,
             waker: RefCell::default(),
             _permit: parts.permit,
         }
     }
 
-    /// Writes into the log that an update was sent, if that is to be noted.
-    pub(crate) fn note_sent(&self, posted: &Posted) {
-        if let Some(peer) = self.noted.as_deref() {
-            let id = posted.update.id.as_str();
-            tracing::info!(event_id = id, remote_addr = peer, "Event sent");
-        }
-    }
-
-    /// Returns what its token lets it read; nothing for an anonymous subscriber.
-    pub(crate) fn grants(&self) -> Option<&Grants> {
-        self.identity.as_ref().map(|identity| &*identity.grants)
+    /// Returns who it is, by its token; nothing for an anonymous subscriber.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.borrow().clone()
     }
 
     /// Enters `phase` and lets the session's task see it.
@@ -238,6 +273,11 @@ impl Session {
         if !matches!(self.phase.get(), Phase::Closing(_)) {
             self.phase.set(phase);
         }
+        self.wake();
+    }
+
+    /// Lets the session's task look around.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -253,9 +293,9 @@ impl Session {
         self.enter(Phase::Behind);
     }
 
-    /// Returns whether hyper writes the stream, as the body of an HTTP/2 response.
+    /// Returns whether hyper writes the stream, into a stream of HTTP/2.
     pub(crate) fn is_body(&self) -> bool {
-        matches!(self.socket, Socket::Body(_))
+        matches!(self.socket, Socket::Body(_) | Socket::Pipe(_))
     }
 
     /// Notes that the peer was found slow, so that it is told.
@@ -298,6 +338,10 @@ impl Session {
             return Poll::Ready(Ok(()));
         }
         self.keep_waker(cx);
+        if self.duplex.is_some() {
+            // What it says is read by the other half of its task.
+            return Poll::Pending;
+        }
         loop {
             match self.socket.poll_readable(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -410,6 +454,9 @@ pub(crate) enum Opening {
 
 /// Runs a session to its end, then removes it from its shard.
 pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
+    if session.duplex.is_some() {
+        return websocket::run(shard, session, opening, start).await;
+    }
     let ending = match live(&shard, &session, opening, start).await {
         Ok(never) => match never {},
         Err(ending) => ending,
@@ -443,9 +490,11 @@ async fn begin(
     opening: Opening,
     start: Start,
 ) -> Result<(), Ending> {
-    // The TLS state may hold what came right behind the request: no event of the socket tells.
-    session.on_readable()?;
-    let matchers = session.matchers.clone();
+    if session.duplex.is_none() {
+        // The TLS state may hold what came right behind the request: no event of the socket tells.
+        session.on_readable()?;
+    }
+    let matchers = session.matchers.borrow().clone();
     shard
         .router()
         .join(shard.index(), Ticket(session.id), matchers)
@@ -461,6 +510,9 @@ async fn begin(
             session.from_oldest.set(true);
         }
     }
+    if let Some(duplex) = session.duplex.as_ref().filter(|duplex| duplex.is_hub()) {
+        requests::greet(shard, session, duplex, start);
+    }
     match opening {
         Opening::Head(head) => session.send_all(head, shard.stall()).await?,
         Opening::Response { ready, prelude } => {
@@ -475,8 +527,11 @@ async fn begin(
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
 pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
     let update = &posted.update;
+    if session.sent(posted) {
+        return false;
+    }
     let mut subjects: SmallVec<[Subject; 2]> = SmallVec::new();
-    let wanted = session.matchers.iter().any(|matcher| {
+    let mut selects = |matcher: &Matcher| {
         // Without resolving the topics as URLs, which only URL patterns need.
         let mut by_text = update
             .topics
@@ -489,26 +544,43 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
             subjects.extend(update.topics.iter().map(|topic| Subject::new(topic, hub)));
         }
         subjects.iter().any(|subject| matcher.matches(subject))
-    });
-    wanted && (skips(Rule::AskGrantsOnReplay) || may_read(session.grants(), posted, hub))
+    };
+    let matchers = session.matchers.borrow();
+    // While it catches up for matchers that it added, the others have had these updates.
+    let scope = match &session.duplex {
+        Some(duplex) => duplex.scope(update.position, matchers.len()),
+        None => Scope {
+            had: 0,
+            until: matchers.len(),
+        },
+    };
+    let old = matchers.get(..scope.had).unwrap_or_default();
+    let new = matchers.get(scope.had..scope.until).unwrap_or_default();
+    let wanted = new.iter().any(&mut selects) && !old.iter().any(&mut selects);
+    wanted
+        && (skips(Rule::AskGrantsOnReplay) || may_read(session.identity().as_deref(), posted, hub))
 }
 
-/// Returns whether `grants` let a subscriber read an update.
+/// Returns whether a token lets a subscriber read an update.
 ///
 /// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics. An
 /// anonymous subscriber reads what is public.
-pub(crate) fn may_read(grants: Option<&Grants>, posted: &Posted, hub: &HubUrl) -> bool {
+pub(crate) fn may_read(identity: Option<&Identity>, posted: &Posted, hub: &HubUrl) -> bool {
     if posted.update.visibility.is_public() {
         return true;
     }
-    let Some(grants) = grants else { return false };
+    let Some(identity) = identity else {
+        return false;
+    };
     let subjects: SmallVec<[Subject; 2]> = posted
         .update
         .topics
         .iter()
         .map(|topic| Subject::new(topic, hub))
         .collect();
-    grants.allows_update(&posted.update.visibility, &subjects)
+    identity
+        .grants
+        .allows_update(&posted.update.visibility, &subjects)
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod engine;
 pub(crate) mod patterns;
+pub(crate) mod placing;
+pub(crate) mod policy;
 pub(crate) mod reading;
 pub(crate) mod ring;
+pub(crate) mod speaking;
 pub(crate) mod stream;
 pub(crate) mod timers;
 
@@ -30,7 +33,6 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -49,6 +51,7 @@ use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
 use crate::posted::Batch;
 use crate::router::{Router, Ticket};
+use crate::session::duplex::{self, Duplex};
 use crate::session::socket::Socket;
 use crate::session::{self, Encoding, Ending, Opening, Parts, Phase, Session, Start};
 use crate::tasks;
@@ -63,8 +66,6 @@ const SESSIONS_PER_TURN: usize = 128;
 const RELEASE_AT: usize = 256;
 /// Bytes of tokens whose verification one shard remembers.
 const TOKENS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Sessions that a shard may have more than another before a newcomer is moved there.
-const IMBALANCE_MAX: usize = 8;
 
 /// What comes to a shard from other threads.
 #[derive(Debug)]
@@ -99,8 +100,6 @@ pub(crate) struct Adoption {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) dialect: Dialect,
-    /// Where a subscriber of 2019 comes from: its hub wrote it into the log.
-    pub(crate) noted: Option<Box<str>>,
     pub(crate) matchers: Box<[Matcher]>,
     /// Who subscribes, by its token; none for an anonymous subscriber.
     pub(crate) identity: Option<Arc<Identity>>,
@@ -108,6 +107,8 @@ pub(crate) struct Subscription {
     pub(crate) encoding: Encoding,
     /// When the stream ends at the latest, and why.
     pub(crate) deadline: Option<(Instant, Ending)>,
+    /// What it is made of beside, if its peer may speak.
+    pub(crate) duplex: Option<Box<duplex::Parts>>,
 }
 
 /// The way into a shard from other threads.
@@ -235,11 +236,13 @@ impl Shard {
     /// Makes a shard of the calling thread; nothing runs yet.
     pub(crate) fn new(index: usize, shared: Arc<Shared>, last: Position) -> Rc<Self> {
         let keep_alive = shared.config.subscribe.keep_alive;
+        let ping = shared.config.websocket.ping;
         let ring = Ring::new(last, shared.config.ring_bytes);
         let engine = Engine::new(
             shared.config.hub.clone(),
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
+            (!ping.is_zero()).then_some(ping),
         );
         let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_BYTES_MAX);
         Rc::new(Self {
@@ -438,92 +441,6 @@ impl Shard {
         }
     }
 
-    /// Takes a stream from a connection of this shard to the shard with the fewest sessions.
-    pub(crate) fn place(
-        self: &Rc<Self>,
-        socket: TcpStream,
-        tls: Option<Box<rustls::ServerConnection>>,
-        rest: (Subscription, Bytes, Permit),
-    ) {
-        let (subscription, head, permit) = rest;
-        let (index, inbox) = self.least_loaded();
-        if index == self.index {
-            self.hold(
-                to_socket(socket, tls),
-                subscription,
-                Opening::Head(head),
-                Some(permit),
-            );
-            return;
-        }
-        let Ok(socket) = socket.into_std() else {
-            return count(&self.metrics().connections_failed, "move");
-        };
-        let adoption = Box::new(Adoption {
-            socket,
-            tls,
-            subscription,
-            head,
-            permit,
-        });
-        match inbox.try_adopt(adoption) {
-            None => {
-                self.metrics().sockets_moved.inc();
-            }
-            Some(adoption) => self.settle(*adoption),
-        }
-    }
-
-    fn least_loaded(&self) -> (usize, &Inbox) {
-        let load = |index: usize| {
-            self.shared
-                .loads
-                .get(index)
-                .map_or(usize::MAX, |load| load.load(Ordering::Relaxed))
-        };
-        let least = (0..self.shared.loads.len())
-            .min_by_key(|&index| load(index))
-            .unwrap_or(self.index);
-        let index = if load(self.index) <= load(least).saturating_add(IMBALANCE_MAX) {
-            self.index
-        } else {
-            least
-        };
-        #[expect(clippy::expect_used, reason = "there are as many inboxes as loads")]
-        (
-            index,
-            self.shared
-                .inboxes
-                .get(index)
-                .expect("one inbox for each shard"),
-        )
-    }
-
-    /// Makes a session of a stream that was moved here.
-    fn settle(self: &Rc<Self>, adoption: Adoption) {
-        let Adoption {
-            socket,
-            tls,
-            subscription,
-            head,
-            permit,
-        } = adoption;
-        match TcpStream::from_std(socket) {
-            Ok(socket) => {
-                self.hold(
-                    to_socket(socket, tls),
-                    subscription,
-                    Opening::Head(head),
-                    Some(permit),
-                );
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a moved socket could not be registered");
-                count(&self.metrics().connections_failed, "move");
-            }
-        }
-    }
-
     /// Makes a session of a stream and runs it.
     pub(crate) fn hold(
         self: &Rc<Self>,
@@ -532,26 +449,32 @@ impl Shard {
         opening: Opening,
         permit: Option<Permit>,
     ) {
-        let deadline = subscription.deadline.map(|(instant, ending)| {
-            // A bucket is looked at after it has begun; a token's end must not be late.
-            (Tick::of(self.started, instant).before(), ending)
-        });
+        let deadline = subscription
+            .deadline
+            .map(|(instant, ending)| (self.tick_before(instant), ending));
         let now = self.now();
+        let duplex = subscription.duplex.map(|parts| {
+            let lifetime = parts.lifetime.map(|instant| self.tick_before(instant));
+            Box::new(Duplex::new(*parts, now, lifetime))
+        });
         let session = self.engine.borrow_mut().insert(|id| {
             Session::new(Parts {
                 id,
                 encoding: subscription.encoding,
                 dialect: subscription.dialect,
-                noted: subscription.noted,
                 socket,
                 matchers: subscription.matchers,
                 identity: subscription.identity,
                 now,
                 deadline,
+                duplex,
                 permit,
             })
         });
         self.metrics().subscribers.inc();
+        if session.duplex.is_some() {
+            self.metrics().websockets.inc();
+        }
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_add(1, Ordering::Relaxed);
         }
@@ -570,6 +493,12 @@ impl Shard {
         ));
     }
 
+    /// Returns the bucket before the one of `instant`: a bucket is looked at after it has begun, and
+    /// a token's end must not be late.
+    pub(crate) fn tick_before(&self, instant: Instant) -> Tick {
+        Tick::of(self.started, instant).before()
+    }
+
     /// Forgets a session that ended.
     pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
         self.engine.borrow_mut().remove(session);
@@ -577,20 +506,13 @@ impl Shard {
         // First, so that whoever sees one subscriber less sees the reason too.
         count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();
+        if session.duplex.is_some() {
+            self.metrics().websockets.dec();
+        }
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(peer) = session.noted.as_deref() {
-            tracing::info!(remote_addr = peer, "Subscriber disconnected");
-        }
         let dialect = session.dialect.name();
         tracing::debug!(reason = ending.name(), dialect, "event stream ended");
-    }
-}
-
-fn to_socket(socket: TcpStream, tls: Option<Box<rustls::ServerConnection>>) -> Socket {
-    match tls {
-        Some(tls) => Socket::tls(socket, *tls),
-        None => Socket::Plain(socket),
     }
 }

@@ -18,10 +18,12 @@ const ALLOWED_NAMES: &[(&str, &str)] = &[
     ("message_bytes_max", "bytes of a ZeroMQ message"),
     ("message_broadcast", "POST /message/broadcast of the chat"),
     ("client_id", "the claim of RFC 9068"),
+    ("rooms", "the table of the configuration"),
     ("common_prefix", "what two texts begin with"),
 ];
 const ALLOWED_PATHS: &[(&str, &str, &str)] = &[
     ("chat", "message", "people write messages in a chat"),
+    ("config", "room", "the word of the configuration"),
     ("websocket", "message", "a WebSocket message"),
     ("zmtp", "message", "a ZeroMQ message"),
     ("broker", "message", "a ZeroMQ message"),

@@ -328,6 +328,10 @@ pub struct Target {
     #[arg(long, value_name = "N", default_value_t = 1)]
     source_addresses: u8,
 
+    /// How subscribers connect
+    #[arg(long, value_enum, default_value_t = Transport::Sse)]
+    transport: Transport,
+
     /// PEM file with the authorities to trust instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -504,6 +508,15 @@ impl Floor {
     }
 }
 
+/// How subscribers connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Transport {
+    /// Event streams
+    Sse,
+    /// WebSockets
+    Websocket,
+}
+
 impl Target {
     fn options(&self) -> anyhow::Result<target::Options> {
         let mut publisher_token = match (&self.token, &self.token_file) {
@@ -537,6 +550,10 @@ impl Target {
             ca: self.ca.clone(),
             pid: self.pid,
             source_addresses: self.source_addresses,
+            transport: match self.transport {
+                Transport::Sse => target::Transport::EventStream,
+                Transport::Websocket => target::Transport::WebSocket,
+            },
         })
     }
 }

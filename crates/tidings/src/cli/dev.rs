@@ -20,10 +20,12 @@ use super::{log, print};
 use crate::auth;
 use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
+use crate::config::addresses::AddressList;
 use crate::config::check::{HISTORY_FILE, cores, history_options};
 use crate::config::{
-    Config, CorsOptions, DevTokens, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions,
-    PageOptions, PublishOptions, SubscribeOptions,
+    Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
+    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SubscribeOptions,
+    WebSocketOptions,
 };
 use crate::server;
 
@@ -56,6 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let address = free_address(arguments.listen)?;
     let origins = OriginList::parse(arguments.origins.iter().map(String::as_str))?;
     let mut config = config(address, &arguments.data, arguments.memory)?;
+    config.rooms.origins = origins.clone();
     config.cors.origins = origins;
     log::start(&config.log)?;
     server::run(config, |config| {
@@ -110,10 +113,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
         },
     };
     Ok(Config {
-        listens: vec![Listen {
-            address: listen,
-            tls: false,
-        }],
+        listens: vec![listen_on(listen)],
         tls: None,
         admin: None,
         hub,
@@ -145,18 +145,18 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
         cors: CorsOptions {
             origins: OriginList::default(),
         },
-        limits: LIMITS,
+        websocket: WEBSOCKET,
+        rooms: open_to_all(),
+        flash: FlashOptions::off(),
+        limits: limits(),
         drain: Duration::from_secs(1),
-        pages: PageOptions {
-            chat: true,
-            scores: true,
-            debugger: true,
-        },
+        pages: PAGES,
         zeromq: None,
         log: log_options(),
         explain_refusals: true,
         warnings: Vec::new(),
         dev: Some(tokens),
+        test_services: false,
     })
 }
 
@@ -210,7 +210,7 @@ Stop it with Ctrl-C.
 }
 
 /// Returns `listen` with a port that is free.
-fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+pub fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if !is_loopback(listen.ip()) {
         anyhow::bail!(
             "{listen} can be reached by others, and this hub lets everyone read and shows its \
@@ -291,16 +291,52 @@ const RETENTION: Retention = Retention {
     bytes_max: Some(1024 * 1024 * 1024),
 };
 
-const LIMITS: LimitOptions = LimitOptions {
-    connections_max: 10_000,
-    connections_per_address_max: 10_000,
-    accepts_per_second: 5000,
-    head: Duration::from_secs(10),
-    body: Duration::from_secs(30),
-    handshake: Duration::from_secs(10),
-    stall: Duration::from_secs(60),
-    streams_per_connection_max: 250,
+const PAGES: PageOptions = PageOptions {
+    chat: true,
+    scores: true,
+    debugger: true,
 };
+
+/// As `tidings serve` has them by default.
+pub const WEBSOCKET: WebSocketOptions = WebSocketOptions {
+    compression: true,
+    bytes_max: 1024 * 1024,
+    frames_per_second_max: 1000,
+    ping: Duration::from_secs(30),
+};
+
+fn listen_on(address: SocketAddr) -> Listen {
+    Listen {
+        address,
+        tls: false,
+        topic: None,
+    }
+}
+
+/// Any conversation, for any page of this hub.
+fn open_to_all() -> RoomOptions {
+    RoomOptions {
+        access: Some(RoomAccess::Anonymous),
+        topics: vec!["*".to_owned()],
+        origins: OriginList::default(),
+        subprotocols: Vec::new(),
+        private: false,
+    }
+}
+
+fn limits() -> LimitOptions {
+    LimitOptions {
+        connections_max: 10_000,
+        connections_per_address_max: 10_000,
+        accepts_per_second: 5000,
+        head: Duration::from_secs(10),
+        body: Duration::from_secs(30),
+        handshake: Duration::from_secs(10),
+        stall: Duration::from_secs(60),
+        streams_per_connection_max: 250,
+        blocked: AddressList::default(),
+    }
+}
 
 const EXAMPLES: &str = "\
 Examples:

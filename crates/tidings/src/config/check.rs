@@ -14,13 +14,17 @@ use tidings_history::{Kind, Retention};
 use tidings_wire::origin::OriginList;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::file::{File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable};
+use super::file::{
+    File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable, PagesTable,
+};
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions, TlsFiles,
 };
 use crate::auth;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
+
+mod websocket;
 
 /// Checks a configuration for `tidings serve`. Reads the files of keys, opens nothing else.
 ///
@@ -79,6 +83,9 @@ impl Checks {
         let origins = self.origins("publish.origins", &file.publish.origins);
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
         let body_bytes_max = self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
+        let websocket = self.websocket(&file.websocket);
+        let rooms = self.rooms(&file.rooms, &file.listen);
+        let flash = self.flash(&file.flash);
         let limits = self.limits(&file.limits);
         let keep_alive = self.seconds(
             "subscribe.keep_alive_secs",
@@ -121,18 +128,18 @@ impl Checks {
             cors: CorsOptions {
                 origins: cors_origins?,
             },
+            websocket: websocket?,
+            rooms: rooms?,
+            flash: flash?,
             limits: limits?,
             drain: drain?,
-            pages: PageOptions {
-                chat: file.pages.chat,
-                scores: file.pages.scores,
-                debugger: file.pages.debugger,
-            },
+            pages: pages(&file.pages),
             zeromq: zeromq?,
             log,
             explain_refusals: false,
             warnings: std::mem::take(&mut self.warnings),
             dev: None,
+            test_services: false,
         })
     }
 
@@ -162,6 +169,7 @@ impl Checks {
             listens.push(Listen {
                 address,
                 tls: table.tls,
+                topic: self.listen_topic(index, table),
             });
         }
         listens
@@ -427,6 +435,7 @@ impl Checks {
             handshake: self.seconds("limits.handshake_secs", table.handshake_secs, 1)?,
             stall: self.seconds("limits.stall_secs", table.stall_secs, 1)?,
             streams_per_connection_max: streams?,
+            blocked: self.addresses("limits.blocked_addresses", &table.blocked_addresses)?,
         })
     }
 
@@ -462,7 +471,6 @@ impl Checks {
         }
         let format = match table.format.as_str() {
             "json" => LogFormat::Json,
-            "logfmt" => LogFormat::Logfmt,
             _ => LogFormat::Text,
         };
         LogOptions {
@@ -544,6 +552,14 @@ pub fn is_loopback(url: &url::Url) -> bool {
 pub fn without_line_break(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn pages(table: &PagesTable) -> PageOptions {
+    PageOptions {
+        chat: table.chat,
+        scores: table.scores,
+        debugger: table.debugger,
+    }
 }
 
 fn nonzero(number: u64) -> Option<u64> {

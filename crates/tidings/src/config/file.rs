@@ -34,6 +34,12 @@ pub struct File {
     pub publish: PublishTable,
     /// The `[cors]` table.
     pub cors: CorsTable,
+    /// The `[websocket]` table.
+    pub websocket: WebSocketTable,
+    /// The `[rooms]` table.
+    pub rooms: RoomsTable,
+    /// The `[flash]` table.
+    pub flash: FlashTable,
     /// The `[history]` table.
     pub history: HistoryTable,
     /// The `[limits]` table.
@@ -54,6 +60,9 @@ pub struct ListenTable {
     pub address: Option<String>,
     /// Whether connections to this address begin with a TLS handshake.
     pub tls: bool,
+    /// The topic of the conversation that every WebSocket at this address takes part in, unless its
+    /// path is the hub's or that of another conversation.
+    pub room: Option<String>,
 }
 
 /// The `[tls]` table.
@@ -195,6 +204,48 @@ pub struct CorsTable {
     pub origins: Vec<String>,
 }
 
+/// The `[websocket]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketTable {
+    /// Whether texts are compressed for those who offer it (permessage-deflate).
+    pub compression: bool,
+    /// Longest text that a WebSocket may send, in bytes, inflated.
+    pub bytes_max: u64,
+    /// Frames that one WebSocket may send in a second.
+    pub frames_per_second_max: u64,
+    /// Seconds between two pings.
+    pub ping_secs: u64,
+}
+
+/// The `[rooms]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomsTable {
+    /// Who may take part in conversations at `/ws/{topic}`: nobody, anybody, or those with a token.
+    pub access: String,
+    /// Topics that `/ws/{topic}` may name.
+    pub topics: Vec<String>,
+    /// Origins of pages that may take part, such as `https://example.com`.
+    pub origins: Vec<String>,
+    /// Sub-protocols that are agreed to.
+    pub subprotocols: Vec<String>,
+    /// Whether what is said is a private update, which only those with a grant may read.
+    pub private: bool,
+}
+
+/// The `[flash]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlashTable {
+    /// Where the Flash policy is served to browsers of old.
+    pub address: Option<String>,
+    /// Who may open sockets to which ports, as `DOMAIN:PORTS`.
+    pub allow: Vec<String>,
+    /// Whether policies at other ports count too: the policy's `site-control`.
+    pub site_control: String,
+}
+
 /// The `[history]` table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +286,8 @@ pub struct LimitsTable {
     pub stall_secs: u64,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams_per_connection_max: u64,
+    /// Addresses and networks whose connections are closed at once, such as `192.0.2.0/24`.
+    pub blocked_addresses: Vec<String>,
 }
 
 /// The `[pages]` table.
@@ -256,8 +309,7 @@ pub struct LogTable {
     /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in
     /// `info,tidings=debug`.
     pub level: String,
-    /// The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub of
-    /// 2019 wrote it.
+    /// The form of a log line: for people, or one JSON object per line.
     pub format: String,
 }
 

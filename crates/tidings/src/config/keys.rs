@@ -156,6 +156,14 @@ pub const KEYS: &[Key] = &[
          and `tls.key`. Write `false` behind a proxy that ends TLS itself.",
     ),
     key(
+        "listen.N.room",
+        Text,
+        Said("none"),
+        "The topic of the conversation that every WebSocket at this address takes part in, unless \
+         its path is the hub's or that of another conversation. `new WebSocket(\"ws://HOST:PORT\")` \
+         is then all that a chat page needs. Needs `rooms.access`.",
+    ),
+    key(
         "tls.certificate",
         Path,
         Said("none"),
@@ -350,6 +358,91 @@ pub const KEYS: &[Key] = &[
          `https://*.example.com`. `*` lets every page read what needs no cookie.",
     ),
     key(
+        "websocket.compression",
+        Flag,
+        Toml("true"),
+        "Whether texts are compressed for those who offer it (permessage-deflate). An update is \
+         compressed once for all of them; no context is kept between two texts.",
+    ),
+    key(
+        "websocket.bytes_max",
+        Number,
+        Toml("1048576"),
+        "Longest text that a WebSocket may send, in bytes, inflated. A longer one closes the \
+         connection with code 1009.",
+    ),
+    key(
+        "websocket.frames_per_second_max",
+        Number,
+        Toml("1000"),
+        "Frames that one WebSocket may send in a second. More close the connection with code 1008. \
+         0 allows any number.",
+    ),
+    key(
+        "websocket.ping_secs",
+        Number,
+        Toml("30"),
+        "Seconds between two pings. A WebSocket that has been silent from one ping to the next is \
+         closed. 0 sends none.",
+    ),
+    key(
+        "rooms.access",
+        Choice(&["off", "anonymous", "token"]),
+        Toml("\"off\""),
+        "Who may take part in conversations at `/ws/{topic}`: nobody, anybody, or those with a token. \
+         With `token`, speaking needs a token that allows publishing to the topic; listening is \
+         as free as subscribing elsewhere.",
+    ),
+    key(
+        "rooms.topics",
+        List,
+        Toml("[]"),
+        "Topics that `/ws/{topic}` may name. A `*` at the end stands for anything. With \
+         `rooms.access = \"anonymous\"` anybody may publish to them, so name none that your \
+         application publishes to.",
+    ),
+    key(
+        "rooms.origins",
+        List,
+        Toml("[]"),
+        "Origins of pages that may take part, such as `https://example.com`. `*` is every page, \
+         `null` local files. The hub's own origin always may. Others are answered 403.",
+    ),
+    key(
+        "rooms.subprotocols",
+        List,
+        Toml("[]"),
+        "Sub-protocols that are agreed to. The first one of a browser's list that is in this list is \
+         chosen; without any the connection is opened without one.",
+    ),
+    key(
+        "rooms.private",
+        Flag,
+        Toml("false"),
+        "Whether what is said is a private update, which only those with a grant may read. Needs \
+         `rooms.access = \"token\"`.",
+    ),
+    key(
+        "flash.address",
+        Address,
+        Said("none"),
+        "Where the Flash policy is served to browsers of old. Flash asks at port 843 first, and then \
+         at the port of the WebSocket, where it is answered too. Needs `flash.allow`.",
+    ),
+    key(
+        "flash.allow",
+        List,
+        Toml("[]"),
+        "Who may open sockets to which ports, as `DOMAIN:PORTS`. Such as `*.example.com:80` or \
+         `*:8080`; ports are numbers, ranges and `*`. An empty list serves no policy.",
+    ),
+    key(
+        "flash.site_control",
+        Choice(&["all", "master-only", "none"]),
+        Toml("\"all\""),
+        "Whether policies at other ports count too: the policy's `site-control`.",
+    ),
+    key(
         "history.kind",
         Choice(&["file", "memory", "none"]),
         Toml("\"file\""),
@@ -435,6 +528,13 @@ pub const KEYS: &[Key] = &[
         Number,
         Toml("250"),
         "Concurrent streams of one HTTP/2 connection.",
+    ),
+    key(
+        "limits.blocked_addresses",
+        List,
+        Toml("[]"),
+        "Addresses and networks whose connections are closed at once, such as `192.0.2.0/24`. \
+         Behind a proxy every connection has the proxy's address.",
     ),
     key(
         "pages.chat",
@@ -654,9 +754,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "log.format",
-        Choice(&["text", "json", "logfmt"]),
+        Choice(&["text", "json"]),
         Toml("\"text\""),
-        "The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub \
-         of 2019 wrote it.",
+        "The form of a log line: for people, or one JSON object per line.",
     ),
 ];

@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::HeaderMap;
 use http::header::{HeaderValue, ORIGIN, REFERER};
 use tidings_core::dialect::Dialect;
-use tidings_wire::origin;
+use tidings_wire::origin::{self, OriginList};
 
 use super::problem::Problem;
 use crate::auth::old::is_old_text;
 use crate::auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
-use crate::auth::{Door, Identity, Role};
+use crate::auth::{Door, Identity, Role, TokenError};
 use crate::shard::Shard;
 
 /// A request, as far as it shows who is asking.
@@ -90,7 +90,6 @@ fn verify(
     token: &str,
     role: Role,
 ) -> Result<Arc<Identity>, Problem> {
-    let config = shard.config();
     let door = match asking.dialect {
         Dialect::V1 | Dialect::V0 => Door::Hub,
         Dialect::V2019 => Door::Hub2019,
@@ -99,15 +98,71 @@ fn verify(
         .tokens()
         .borrow_mut()
         .verify(token, door, role, unix_secs());
-    verified.map_err(|error| {
-        tracing::debug!(%error, %role, "token not accepted");
-        let detail = if config.explain_refusals || error.is_plain() {
-            error.to_string()
-        } else {
-            "the access token is not accepted; `tidings token inspect` says why".to_owned()
+    verified.map_err(|error| not_accepted(shard, &error, role))
+}
+
+/// Says that a token is not accepted, and to developers why.
+pub(crate) fn not_accepted(shard: &Shard, error: &TokenError, role: Role) -> Problem {
+    tracing::debug!(%error, %role, "token not accepted");
+    let detail = if shard.config().explain_refusals || error.is_plain() {
+        error.to_string()
+    } else {
+        "the access token is not accepted; `tidings token inspect` says why".to_owned()
+    };
+    Problem::token_invalid(detail)
+}
+
+/// How a request presents who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// By a cookie, which a browser sends for every page.
+    Cookie,
+    /// Otherwise, or not at all.
+    Other,
+}
+
+/// Returns how a request presents its token.
+pub(crate) fn credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
+    match presented(headers, &shard.config().auth.cookie_names) {
+        Ok(Presented::Cookie(_)) => Credentials::Cookie,
+        Ok(Presented::None | Presented::Header(_) | Presented::Query(_)) | Err(_) => {
+            Credentials::Other
+        }
+    }
+}
+
+/// Refuses a WebSocket that a page of an origin opens which may not: browsers ask nobody before
+/// they let any page open one (RFC 6455, 10.2), as they do before a page reads an event stream.
+pub(crate) fn check_page(
+    shard: &Shard,
+    headers: &HeaderMap,
+    list: &OriginList,
+    key: &str,
+) -> Result<(), Problem> {
+    let config = shard.config();
+    let credentials = credentials(shard, headers);
+    let Some(origin) = headers.get(ORIGIN) else {
+        return match credentials {
+            Credentials::Other => Ok(()),
+            Credentials::Cookie => Err(Problem::page_refused(
+                "a WebSocket that is authorized by a cookie needs an Origin field",
+            )),
         };
-        Problem::token_invalid(detail)
-    })
+    };
+    let origin = origin.to_str().unwrap_or_default();
+    let own = origin == config.hub.origin() || config.publish.origins.names(origin);
+    let listed = match credentials {
+        // `*` and `null` stand for pages of anybody, which must not use a visitor's cookie.
+        Credentials::Cookie => list.names(origin),
+        Credentials::Other => list.allows(origin),
+    };
+    if own || listed {
+        Ok(())
+    } else {
+        Err(Problem::page_refused(format!(
+            "{origin} is neither the hub's own origin nor listed in {key}"
+        )))
+    }
 }
 
 /// Refuses a cookie that a page of another site made the browser send (Mercure, "Cookie").

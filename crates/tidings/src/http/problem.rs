@@ -2,7 +2,10 @@
 //! was wrong, with which value, and what to do. RFC 9457. This is the one table from our errors to
 //! statuses; `docs/reference/http.md` lists the names.
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use serde_json::json;
 use tidings_core::dialect::Dialect;
@@ -11,6 +14,7 @@ use tidings_wire::old_publish_form::OldFormError;
 use tidings_wire::publish_form::FormError;
 use tidings_wire::selector_query::SelectorError;
 use tidings_wire::subscribe_query::QueryError;
+use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
 use crate::ingest::PublishError;
@@ -157,6 +161,21 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "origin-refused", title, detail)
     }
 
+    /// A page of another origin that may not open a WebSocket here.
+    pub(crate) fn page_refused(detail: impl Into<String>) -> Self {
+        let title = "Not allowed from this origin";
+        Self::new(StatusCode::FORBIDDEN, "origin-refused", title, detail)
+    }
+
+    /// Something that is only to be had over a WebSocket; RFC 9110, 15.5.22.
+    pub(crate) fn upgrade_required(detail: impl Into<String>) -> Self {
+        let status = StatusCode::UPGRADE_REQUIRED;
+        Self::new(status, "upgrade-required", "WebSocket required", detail)
+            .with(CONNECTION, HeaderValue::from_static("Upgrade"))
+            .with(UPGRADE, HeaderValue::from_static("websocket"))
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))
+    }
+
     /// A malformed request; the usual 400.
     pub(crate) fn bad_request(name: &'static str, title: &'static str, detail: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, name, title, detail)
@@ -173,17 +192,22 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
     }
 
-    /// Returns the response; RFC 9457, 3.
-    pub(crate) fn into_response(self) -> Response<Body> {
-        if let Some(old) = self.old {
-            return self.into_old_response(old);
-        }
-        let body = json!({
+    /// Returns the document that says all this; RFC 9457, 3.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        json!({
             "type": format!("urn:tidings:problem:{}", self.name),
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
-        });
+        })
+    }
+
+    /// Returns the response.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        if let Some(old) = self.old {
+            return self.into_old_response(old);
+        }
+        let body = self.document();
         let mut response = respond(self.status, "application/problem+json", body.to_string());
         let headers = response.headers_mut();
         headers.insert(

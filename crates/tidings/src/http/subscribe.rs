@@ -1,7 +1,6 @@
 //! The door for subscribers: query to matchers, the subscriber's token, the cursor, and the answer
 //! that an event stream begins with.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -73,7 +72,7 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if reading && shard.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
-        return old(shard, Dialect::V0, None, request).await;
+        return old(shard, Dialect::V0, request).await;
     }
     let result = subscribe(shard, request).await;
     if let Err(problem) = &result {
@@ -82,7 +81,7 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
     result
 }
 
-/// Subscribes in a dialect of before 1.0. With a `peer` it is noted in the log what happens to it.
+/// Subscribes in a dialect of before 1.0.
 ///
 /// # Errors
 ///
@@ -90,10 +89,9 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
 pub(crate) async fn old(
     shard: &Rc<Shard>,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let result = subscribe_old(shard, dialect, peer, request).await;
+    let result = subscribe_old(shard, dialect, request).await;
     result.map_err(|problem| {
         count(&shard.metrics().subscribe_refused, problem.name());
         problem.said_in(dialect, shard.config().explain_refusals)
@@ -103,7 +101,6 @@ pub(crate) async fn old(
 async fn subscribe_old(
     shard: &Rc<Shard>,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
@@ -134,11 +131,7 @@ async fn subscribe_old(
         method: &asked.method,
         version: asked.version,
         dialect,
-        noted: peer.map(|peer| peer.to_string().into()),
     };
-    if let Some(peer) = asked.noted.as_deref() {
-        tracing::info!(remote_addr = peer, "New subscriber");
-    }
     begin(shard, asked, matchers.into(), identity, cursor).await
 }
 
@@ -189,7 +182,6 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
-        noted: None,
     };
     begin(shard, asked, matchers, identity, cursor).await
 }
@@ -209,8 +201,6 @@ struct Asked<'a> {
     method: &'a Method,
     version: Version,
     dialect: Dialect,
-    /// For a subscriber of 2019.
-    noted: Option<Box<str>>,
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
@@ -242,13 +232,19 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
-        noted: None,
     };
     begin(shard, asked, Box::new([matcher]), None, cursor).await
 }
 
 /// Compiles what a subscriber asked for; each identical pair once.
-async fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]>, Problem> {
+///
+/// # Errors
+///
+/// The first one that is not well formed, or of a type that the hub does not know.
+pub(crate) async fn matchers(
+    shard: &Shard,
+    query: &SubscribeQuery,
+) -> Result<Box<[Matcher]>, Problem> {
     let mut compiler = shard.compiler();
     let mut matchers: Vec<Matcher> = Vec::with_capacity(query.matchers.len());
     for (name, pattern) in &query.matchers {
@@ -274,7 +270,7 @@ async fn matchers(shard: &Shard, query: &SubscribeQuery) -> Result<Box<[Matcher]
 }
 
 /// Returns the cursor: of the header, else of the query.
-fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
+pub(crate) fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
     match headers.get(LAST_EVENT_ID) {
         // Bytes that are not UTF-8 name no event of ours; the look-up finds that out.
         Some(value) => Some(Cursor::parse(&String::from_utf8_lossy(value.as_bytes()))),
@@ -296,10 +292,9 @@ async fn begin(
     if *asked.method == Method::HEAD {
         return Ok(Answer::Response(head_only(headers)));
     }
-    let deadline = deadline(shard, identity.as_deref());
+    let deadline = deadline(lifetime(shard), identity.as_deref());
     let subscription = Subscription {
         dialect: asked.dialect,
-        noted: asked.noted,
         matchers,
         identity,
         start,
@@ -309,6 +304,7 @@ async fn begin(
             Encoding::Plain
         },
         deadline,
+        duplex: None,
     };
     let prelude = prelude(shard, asked.dialect, subscription.encoding);
     Ok(Answer::Stream(Box::new(EventStream {
@@ -343,11 +339,12 @@ fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Bytes {
         match encoding {
             Encoding::Chunked => frame.chunk().clone(),
             Encoding::Plain => frame.event(),
+            Encoding::WebSocket(..) => Bytes::new(),
         }
     });
     let retry = retry.unwrap_or_default();
     let comment = match (dialect, encoding) {
-        (Dialect::V1, _) => return retry,
+        (Dialect::V1, _) | (_, Encoding::WebSocket(..)) => return retry,
         (Dialect::V0 | Dialect::V2019, Encoding::Chunked) => KEEP_ALIVE_CHUNK,
         (Dialect::V0 | Dialect::V2019, Encoding::Plain) => KEEP_ALIVE,
     };
@@ -438,25 +435,35 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
     }
 }
 
-/// Returns when a stream ends at the latest: with its token, or after its longest life.
-fn deadline(shard: &Shard, identity: Option<&Identity>) -> Option<(Instant, Ending)> {
-    let now = Instant::now();
-    let lifetime = shard.config().subscribe.connection_max.and_then(|longest| {
-        let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
-        let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
-        Some((now.checked_add(longest.mul_f64(part))?, Ending::Lifetime))
-    });
-    let expiry = identity.and_then(|identity| {
-        let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
-        let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
-        // An end that is out of sight has a clock value that no timer can hold.
-        Some((now.checked_add(left)?, Ending::TokenExpired))
-    });
-    match (lifetime, expiry) {
-        (Some(lifetime), Some(expiry)) if expiry.0 <= lifetime.0 => Some(expiry),
-        (Some(lifetime), _) => Some(lifetime),
-        (None, expiry) => expiry,
-    }
+/// Returns when a connection that begins now has lived long enough, if there is such a time.
+pub(crate) fn lifetime(shard: &Shard) -> Option<Instant> {
+    let longest = shard.config().subscribe.connection_max?;
+    let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
+    let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
+    Instant::now().checked_add(longest.mul_f64(part))
+}
+
+/// Returns when a token ends; nothing for an end so far away that no timer can hold it.
+pub(crate) fn expiry(identity: &Identity) -> Option<Instant> {
+    let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
+    let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left)
+}
+
+/// Returns when a session ends at the latest: with its token, or after its longest life.
+pub(crate) fn deadline(
+    lifetime: Option<Instant>,
+    identity: Option<&Identity>,
+) -> Option<(Instant, Ending)> {
+    let lifetime = lifetime.map(|end| (end, Ending::Lifetime));
+    let expiry = identity
+        .and_then(expiry)
+        .map(|end| (end, Ending::TokenExpired));
+    // The token's end counts if both come at once.
+    expiry
+        .into_iter()
+        .chain(lifetime)
+        .min_by_key(|(end, _)| *end)
 }
 
 impl EventStream {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::position::Position;
+use tidings_wire::hub_frames::{self, Saying};
+use tidings_wire::websocket::encoder;
 use tokio::time::Instant;
 
-use super::{Encoding, Ending, Phase, Session, concerns};
+use super::{Encoding, Ending, Phase, Session, Texts, concerns};
 use crate::posted::Posted;
 use crate::shard::Shard;
 use crate::shard::reading::Reading;
@@ -43,11 +45,24 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         session.send_all(tail, shard.stall()).await?;
     }
     if session.take_lagging() {
-        send_note(shard, session, LAGGING_NOTE).await?;
+        send_note(shard, session, LAGGING_NOTE, &Saying::Lagging {}).await?;
     }
     loop {
+        // What a peer asks for comes after the answer that it will come.
+        session.announced().await?;
+        // Answers to what the peer asked meanwhile go out between two slices.
+        while let Some(bytes) = session.take_waiting() {
+            session.send_all(bytes, shard.stall()).await?;
+        }
+        if session.is_unannounced() {
+            continue;
+        }
+        shard.begin_catch_up(session);
         match shard.read_on(session).await? {
-            Reading::CaughtUp => return Ok(()),
+            Reading::CaughtUp => {
+                shard.on_caught_up(session);
+                return Ok(());
+            }
             Reading::Posts(posts) => {
                 for slice in Slices::new(shard, session, &posts) {
                     send_slice(shard, session, slice).await?;
@@ -55,7 +70,10 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
             }
             Reading::Trimmed => {
                 shard.metrics().gaps.inc();
-                send_note(shard, session, OVERTAKEN_NOTE).await?;
+                if session.duplex.is_none() {
+                    let comment = note_bytes(session.encoding, OVERTAKEN_NOTE);
+                    session.send_all(comment, shard.stall()).await?;
+                }
                 return Err(Ending::Overtaken);
             }
         }
@@ -64,13 +82,28 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
     }
 }
 
-async fn send_note(shard: &Shard, session: &Session, note: &str) -> Result<(), Ending> {
-    let comment = format!(": {note}\n\n");
+/// Tells a subscriber something about its stream: by a comment, or by a frame of the hub.
+async fn send_note(
+    shard: &Shard,
+    session: &Session,
+    note: &str,
+    saying: &Saying<'_>,
+) -> Result<(), Ending> {
     let bytes = match session.encoding {
-        Encoding::Chunked => format!("{:x}\r\n{comment}\r\n", comment.len()),
-        Encoding::Plain => comment,
+        Encoding::Chunked | Encoding::Plain => note_bytes(session.encoding, note),
+        Encoding::WebSocket(Texts::Json, _) => encoder::text(&hub_frames::encode(saying, None)),
+        Encoding::WebSocket(Texts::Bare, _) => return Ok(()),
     };
-    session.send_all(bytes.into(), shard.stall()).await
+    session.send_all(bytes, shard.stall()).await
+}
+
+fn note_bytes(encoding: Encoding, note: &str) -> Bytes {
+    let comment = format!(": {note}\n\n");
+    if encoding == Encoding::Chunked {
+        format!("{:x}\r\n{comment}\r\n", comment.len()).into()
+    } else {
+        comment.into()
+    }
 }
 
 async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<(), Ending> {
@@ -83,6 +116,9 @@ async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<()
         shard.metrics().replayed.inc_by(slice.updates);
     }
     session.next.set(slice.through);
+    if let Some(duplex) = &session.duplex {
+        duplex.on_read(slice.through);
+    }
     Ok(())
 }
 
@@ -121,7 +157,6 @@ impl Iterator for Slices<'_> {
             through = Some(posted.update.position);
             if concerns(self.session, posted, self.shard.hub()) {
                 joined.extend_from_slice(&self.session.encoding.bytes(posted));
-                self.session.note_sent(posted);
                 updates += 1;
             }
             if joined.len() >= SLICE_BYTES {

@@ -12,6 +12,8 @@ use http_body::Frame;
 use rustls::ServerConnection;
 use tokio::net::TcpStream;
 
+use super::pipe::Pipe;
+
 /// Bytes read at once from a subscriber that has nothing to say.
 const STRAY_READ_BYTES: usize = 512;
 /// Bytes read from it before the caller counts: a flood must not keep the shard busy.
@@ -26,6 +28,8 @@ pub(crate) enum Socket {
     Tls(Box<TlsSocket>),
     /// A response body that hyper writes (HTTP/2).
     Body(Rc<BodySink>),
+    /// A tunnel through an HTTP/2 stream (RFC 8441).
+    Pipe(Rc<Pipe>),
 }
 
 /// A TLS connection taken over from hyper.
@@ -82,6 +86,7 @@ impl Socket {
             },
             Self::Tls(socket) => socket.try_send(bytes),
             Self::Body(sink) => sink.try_send(bytes),
+            Self::Pipe(pipe) => pipe.try_send(bytes),
         }
     }
 
@@ -91,6 +96,7 @@ impl Socket {
             Self::Plain(stream) => stream.poll_write_ready(cx),
             Self::Tls(socket) => socket.poll_flush(cx),
             Self::Body(sink) => sink.poll_empty(cx),
+            Self::Pipe(pipe) => pipe.poll_empty(cx),
         }
     }
 
@@ -100,6 +106,7 @@ impl Socket {
             Self::Plain(stream) => stream.poll_read_ready(cx),
             Self::Tls(socket) => socket.stream.poll_read_ready(cx),
             Self::Body(sink) => sink.poll_gone(cx),
+            Self::Pipe(pipe) => pipe.poll_readable(cx),
         }
     }
 
@@ -113,6 +120,21 @@ impl Socket {
             Self::Plain(stream) => discard(STRAY_BYTES_PER_TURN, |buffer| stream.try_read(buffer)),
             Self::Tls(socket) => socket.discard_input(),
             Self::Body(sink) => Ok(sink.input()),
+            Self::Pipe(pipe) => discard(STRAY_BYTES_PER_TURN, |buffer| pipe.try_read(buffer)),
+        }
+    }
+
+    /// Reads what the peer sent; 0 bytes mean that it sends nothing more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WouldBlock`] if there is nothing for now; else the connection is broken.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.try_read(buffer),
+            Self::Tls(socket) => socket.try_read(buffer),
+            Self::Body(_) => Err(ErrorKind::WouldBlock.into()),
+            Self::Pipe(pipe) => pipe.try_read(buffer),
         }
     }
 
@@ -128,6 +150,7 @@ impl Socket {
                 shutdown(&socket.stream);
             }
             Self::Body(sink) => sink.end(),
+            Self::Pipe(pipe) => pipe.end(),
         }
     }
 }
@@ -195,6 +218,24 @@ impl TlsSocket {
             if self.write_records(&mut self.tls.borrow_mut())? {
                 return Poll::Ready(Ok(()));
             }
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut tls = self.tls.borrow_mut();
+        loop {
+            match tls.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // Also 0 after close_notify (RFC 8446, 6.1).
+                result => return result,
+            }
+            if tls.read_tls(&mut TryIo(&self.stream))? == 0 {
+                return Ok(0);
+            }
+            tls.process_new_packets()
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            // Answers to key updates; what the socket does not take goes with the next write.
+            self.write_records(&mut tls)?;
         }
     }
 

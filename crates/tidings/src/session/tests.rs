@@ -57,12 +57,12 @@ async fn connected() -> (Session, std::net::TcpStream) {
         },
         encoding: Encoding::Chunked,
         dialect: Dialect::V1,
-        noted: None,
         socket: Socket::Plain(socket),
         matchers: Box::default(),
         identity: None,
         now: Tick::at(Duration::ZERO),
         deadline: None,
+        duplex: None,
         permit: None,
     });
     (session, peer)

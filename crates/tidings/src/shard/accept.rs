@@ -37,8 +37,19 @@ const RETRY_AFTER_SECS: u32 = 5;
 pub(crate) struct Door {
     pub(crate) listener: StdListener,
     pub(crate) tls: bool,
-    /// Whether this is the operators' listener: metrics and health only.
-    pub(crate) admin: bool,
+    /// What comes in here.
+    pub(crate) kind: DoorKind,
+}
+
+/// What comes in by a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DoorKind {
+    /// Subscribers and publishers; the number of the listener in the configuration.
+    Main(usize),
+    /// Operators: metrics and health only.
+    Admin,
+    /// Flash, which asks for its policy.
+    Policy,
 }
 
 /// Binds one listening socket on `address` for each of `shards` shards.
@@ -85,8 +96,9 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     let Door {
         listener,
         tls,
-        admin,
+        kind,
     } = door;
+    let admin = kind == DoorKind::Admin;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
@@ -104,7 +116,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
             _ = draining.changed(), if !admin => return,
         };
         match accepted {
-            Ok((socket, peer)) => on_accepted(&shard, socket, peer, tls, admin),
+            Ok((socket, peer)) => on_accepted(&shard, socket, peer, tls, kind),
             Err(error) => on_accept_error(&shard, &error).await,
         }
         pace.wait().await;
@@ -128,7 +140,12 @@ async fn on_accept_error(shard: &Shard, error: &io::Error) {
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool, admin: bool) {
+fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool, kind: DoorKind) {
+    let admin = kind == DoorKind::Admin;
+    if !admin && shard.config().limits.blocked.contains(peer.ip()) {
+        // Not a word: that is what a block is for.
+        return count(&shard.metrics().connections_refused, "blocked");
+    }
     if let Err(error) = set_options(&socket) {
         return tracing::debug!(%error, "a connection ended before it began");
     }
@@ -145,7 +162,7 @@ fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool
                 socket,
                 peer,
                 tls,
-                admin,
+                kind,
                 permit,
             };
             tasks::spawn(connection::serve(Rc::clone(shard), entrance));

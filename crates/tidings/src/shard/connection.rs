@@ -28,7 +28,9 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::accept::DoorKind;
 use super::admission::Permit;
+use super::policy;
 use super::stream::{Prefix, Stream, Transport};
 use super::{Shard, Subscription};
 use crate::http::{self, Answer, Body, Visit};
@@ -45,6 +47,8 @@ const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::fro
 const LINGER: Duration = Duration::from_secs(1);
 /// What no HTTP/1 method begins with; RFC 9113, 3.4.
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
+/// What no HTTP method begins with, and every request for a Flash policy.
+const POLICY_START: &[u8] = b"<";
 /// The protocol that TLS negotiates for HTTP/2; RFC 9113, 3.2.
 const ALPN_HTTP2: &[u8] = b"h2";
 
@@ -54,7 +58,7 @@ pub(crate) struct Entrance {
     pub(crate) socket: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) tls: bool,
-    pub(crate) admin: bool,
+    pub(crate) kind: DoorKind,
     pub(crate) permit: Permit,
 }
 
@@ -66,13 +70,28 @@ pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
         socket,
         peer,
         tls,
-        admin,
+        kind,
         permit,
     } = entrance;
-    let visit = Visit { peer, admin };
+    let visit = Visit {
+        peer,
+        admin: kind == DoorKind::Admin,
+        listener: match kind {
+            DoorKind::Main(number) => Some(number),
+            DoorKind::Admin | DoorKind::Policy => None,
+        },
+    };
+    if kind == DoorKind::Policy {
+        return policy::serve(&shard, socket, &[]).await;
+    }
     let outcome = match open(&shard, socket, tls).await {
         Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, permit).await,
         Ok((stream, Protocol::Http2)) => serve_http2(&shard, stream, visit, permit).await,
+        Ok((stream, Protocol::FlashPolicy)) => {
+            let (socket, _plain) = stream.into_socket();
+            policy::serve(&shard, socket, POLICY_START).await;
+            Ok(())
+        }
         Err(failure) => Err(failure),
     };
     if let Err(failure) = outcome {
@@ -113,6 +132,8 @@ impl Failure {
 enum Protocol {
     Http1,
     Http2,
+    /// What Flash sends before it opens a WebSocket.
+    FlashPolicy,
 }
 
 async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
@@ -133,7 +154,7 @@ async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Pr
             Transport::Tls(Box::new(stream))
         }
     };
-    let first = first_bytes(transport);
+    let first = first_bytes(transport, shard.config().flash.inline);
     timeout(limits.head, first)
         .await
         .map_err(|_elapsed| Failure::HeadTimeout)?
@@ -141,8 +162,12 @@ async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Pr
 }
 
 /// Reads until it is clear whether the peer speaks HTTP/2: after one byte, mostly.
-async fn first_bytes(mut transport: Transport) -> io::Result<(Stream, Protocol)> {
+async fn first_bytes(
+    mut transport: Transport,
+    with_policy: bool,
+) -> io::Result<(Stream, Protocol)> {
     let mut prefix = Prefix::default();
+    let with_policy = with_policy && matches!(transport, Transport::Plain(_));
     while HTTP2_PREFACE_START.starts_with(prefix.as_slice()) {
         if prefix.as_slice() == HTTP2_PREFACE_START {
             return Ok((Stream::new(transport, prefix), Protocol::Http2));
@@ -156,6 +181,12 @@ async fn first_bytes(mut transport: Transport) -> io::Result<(Stream, Protocol)>
             break;
         }
         byte.iter().for_each(|&byte| prefix.push(byte));
+    }
+    if with_policy && prefix.as_slice() == POLICY_START {
+        return Ok((
+            Stream::new(transport, Prefix::default()),
+            Protocol::FlashPolicy,
+        ));
     }
     Ok((Stream::new(transport, prefix), Protocol::Http1))
 }
@@ -187,6 +218,11 @@ async fn serve_http1(
                         // This future is dropped together with hyper's connection.
                         pending().await
                     }
+                    Answer::Upgrade(upgrade) => {
+                        let (subscription, head) = upgrade.into_http1();
+                        *wanted.borrow_mut() = Some(TakeOver { subscription, head });
+                        pending().await
+                    }
                 }
             })
         })
@@ -209,12 +245,20 @@ async fn serve_http1(
         }
         return result.map_err(Failure::Http);
     }
-    let Some(TakeOver { subscription, head }) = wanted.borrow_mut().take() else {
+    let Some(TakeOver {
+        mut subscription,
+        head,
+    }) = wanted.borrow_mut().take()
+    else {
         return Ok(());
     };
-    // What hyper has read beyond the request is not answered: the stream that comes now is the
-    // last answer on this connection (RFC 9112, 9.3.2).
-    let (socket, tls) = connection.into_parts().io.into_inner().into_socket();
+    let parts = connection.into_parts();
+    // What hyper has read beyond the request belongs to a WebSocket. Before an event stream it is
+    // not answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
+    if let Some(duplex) = &mut subscription.duplex {
+        duplex.unread = parts.read_buf;
+    }
+    let (socket, tls) = parts.io.into_inner().into_socket();
     shard.place(socket, tls, (subscription, head, permit));
     Ok(())
 }
@@ -279,6 +323,7 @@ async fn serve_http2(
                 let response = match http::answer(&shard, visit, request).await {
                     Answer::Response(response) => response,
                     Answer::Stream(stream) => stream.into_http2(&shard).await,
+                    Answer::Upgrade(upgrade) => upgrade.into_http2(&shard),
                 };
                 Ok::<_, Infallible>(response)
             }
@@ -288,6 +333,7 @@ async fn serve_http2(
     let mut connection = Box::pin(
         http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
+            .enable_connect_protocol()
             .keep_alive_interval(HTTP2_PING.0)
             .keep_alive_timeout(HTTP2_PING.1)
             .max_concurrent_streams(limits.streams_per_connection_max)

@@ -8,6 +8,8 @@
 //! A session whose socket does not take everything falls behind and is passed by until its own task
 //! has caught up. Nothing here waits, and nothing is queued for anybody.
 
+mod speaking;
+
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) ring: Ring,
     pub(crate) timers: Timers,
     keep_alive: Option<Duration>,
+    /// Time between two pings of a WebSocket.
+    ping: Option<Duration>,
     /// Matchers of sessions that left, on their way back to the router.
     pub(crate) released: Vec<MatcherId>,
     sweep: Sweep,
@@ -82,7 +86,12 @@ pub(crate) struct Swept {
 
 impl Engine {
     /// Makes an engine whose ring continues after `last`.
-    pub(crate) fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        hub_url: HubUrl,
+        ring: Ring,
+        keep_alive: Option<Duration>,
+        ping: Option<Duration>,
+    ) -> Self {
         Self {
             hub_url,
             sessions: Slab::new(),
@@ -91,6 +100,7 @@ impl Engine {
             ring,
             timers: Timers::default(),
             keep_alive,
+            ping,
             released: Vec::new(),
             sweep: Sweep::default(),
         }
@@ -116,18 +126,46 @@ impl Engine {
             generation: self.generation,
         }));
         entry.insert(Rc::clone(&session));
-        if let Some(tick) = self.due(&session, session.last_sent.get()) {
+        self.look_later(&session, session.last_sent.get());
+        session
+    }
+
+    /// Notes when a session is next to be looked at.
+    fn look_later(&mut self, session: &Session, now: Tick) {
+        if let Some(tick) = self.due(session, now) {
+            session.next_look.set(tick);
             self.timers.add(tick, session.id);
         }
-        session
+    }
+
+    /// Changes when a session ends at the latest.
+    pub(crate) fn set_deadline(
+        &mut self,
+        session: &Session,
+        deadline: Option<(Tick, Ending)>,
+        now: Tick,
+    ) {
+        session.deadline.set(deadline);
+        // An end that is later now is found when the session is looked at for the earlier one.
+        if self
+            .due(session, now)
+            .is_some_and(|due| due < session.next_look.get())
+        {
+            self.look_later(session, now);
+        }
     }
 
     /// Returns when a session is next to be looked at: for a keep-alive or for its end.
     fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
-        let silent = self
-            .keep_alive
-            .map(|interval| session.last_sent.get().after(interval));
-        let end = session.deadline.map(|(end, _)| end);
+        let silent = match &session.duplex {
+            Some(duplex) => self
+                .ping
+                .map(|interval| duplex.last_ping.get().after(interval)),
+            None => self
+                .keep_alive
+                .map(|interval| session.last_sent.get().after(interval)),
+        };
+        let end = session.deadline.get().map(|(end, _)| end);
         let due = silent.into_iter().chain(end).min()?;
         Some(due.min(now.after(LOOK_EVERY)))
     }
@@ -147,6 +185,13 @@ impl Engine {
             return;
         };
         self.hub.join(id, &ids);
+        let joining = session
+            .duplex
+            .as_ref()
+            .and_then(|duplex| duplex.take_joining());
+        if let Some(joining) = joining {
+            return self.add_matchers(&session, &ids, joining);
+        }
         *session.interned.borrow_mut() = ids;
         session.next.set(at);
         session.enter(Phase::Behind);
@@ -283,43 +328,48 @@ impl Engine {
             let Some(session) = self.session(id).cloned() else {
                 continue;
             };
-            if let Some((_, ending)) = session.deadline.filter(|(tick, _)| *tick <= now) {
+            if session.next_look.get() > now {
+                // A note from before its deadline was changed.
+                continue;
+            }
+            if let Some((_, ending)) = session.deadline.get().filter(|(tick, _)| *tick <= now) {
                 session.enter(Phase::Closing(ending));
                 continue;
             }
-            let silent = self
-                .keep_alive
-                .is_some_and(|interval| session.last_sent.get().after(interval) <= now);
-            if silent {
-                session.last_sent.set(now);
-                if session.phase.get() == Phase::Live {
-                    keep_alives += 1;
-                    self.keep_alive(&session);
-                }
-            }
-            if let Some(tick) = self.due(&session, now) {
-                self.timers.add(tick, id);
-            }
+            keep_alives += match &session.duplex {
+                Some(duplex) => self.ping(&session, duplex, now),
+                None => self.keep_alive(&session, now),
+            };
+            self.look_later(&session, now);
         }
         Some(keep_alives)
     }
 
-    fn keep_alive(&self, session: &Session) {
+    /// Writes a comment to an event stream that was silent long enough; returns how many.
+    fn keep_alive(&self, session: &Session, now: Tick) -> u64 {
+        let silent = self
+            .keep_alive
+            .is_some_and(|interval| session.last_sent.get().after(interval) <= now);
+        if !silent {
+            return 0;
+        }
+        session.last_sent.set(now);
+        if session.phase.get() != Phase::Live {
+            return 0;
+        }
         let comment = Bytes::from_static(match session.encoding {
             Encoding::Chunked => KEEP_ALIVE_CHUNK,
-            Encoding::Plain => KEEP_ALIVE,
+            Encoding::Plain | Encoding::WebSocket(..) => KEEP_ALIVE,
         });
-        // What a sweep still has for it counts as not yet sent.
-        let through = if session.runs.borrow().is_empty() {
-            self.ring.last()
-        } else {
-            self.sweep.base
-        };
-        match session.try_send(&comment) {
-            Ok(sent) if sent.flushed => {}
-            Ok(sent) => {
-                session.fall_behind(through.max(session.next.get()), comment.slice(sent.taken..))
-            }
+        self.write_between(session, &comment);
+        1
+    }
+
+    /// Writes to a live session, between two updates.
+    fn write_between(&self, session: &Session, bytes: &Bytes) {
+        match session.try_send(bytes) {
+            Ok(sent) if sent.taken == bytes.len() && sent.flushed => {}
+            Ok(sent) => session.fall_behind(self.through(session), bytes.slice(sent.taken..)),
             Err(_) => session.enter(Phase::Closing(Ending::Broken)),
         }
     }
@@ -331,10 +381,10 @@ fn is_granted(
     hub: &HubUrl,
     known: &mut SmallVec<[(usize, bool); 8]>,
 ) -> bool {
-    let Some(identity) = &session.identity else {
+    let Some(identity) = session.identity() else {
         return false;
     };
-    let class = Arc::as_ptr(identity).addr();
+    let class = Arc::as_ptr(&identity).addr();
     if let Some((_, granted)) = known
         .iter()
         .rev()
@@ -343,7 +393,7 @@ fn is_granted(
     {
         return *granted;
     }
-    let granted = may_read(Some(&identity.grants), posted, hub);
+    let granted = may_read(Some(&identity), posted, hub);
     known.push((class, granted));
     granted
 }
@@ -381,8 +431,19 @@ impl Sweep {
         now: Tick,
         swept: &mut Swept,
     ) {
-        if shared.encoding != Some(session.encoding) || shared.runs != *runs {
-            *shared = self.join(session.encoding, runs);
+        let mut own;
+        let shared = if self.posts_of(runs).any(|posted| session.sent(posted)) {
+            // One that spoke does not hear itself, so it cannot share with the others.
+            own = self.join(session, runs);
+            &mut own
+        } else {
+            if shared.encoding != Some(session.encoding) || shared.runs != *runs {
+                *shared = self.join(session, runs);
+            }
+            shared
+        };
+        if shared.updates == 0 {
+            return;
         }
         if shared.bytes.len() > SWEEP_BYTES_MAX {
             // Too much for one write: its own task reads it from the ring, slice by slice.
@@ -393,10 +454,6 @@ impl Sweep {
             Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
                 swept.updates += shared.updates;
                 swept.bytes += shared.bytes.len() as u64;
-                if session.noted.is_some() {
-                    self.posts_of(runs)
-                        .for_each(|posted| session.note_sent(posted));
-                }
             }
             // hyper has not had its turn since the last piece; whether the peer is slow is seen by
             // the session's own task, which waits for the place.
@@ -409,15 +466,15 @@ impl Sweep {
         }
     }
 
-    fn join(&self, encoding: Encoding, runs: &SmallVec<[u32; 4]>) -> Shared {
+    fn join(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
         let mut shared = Shared {
             runs: runs.clone(),
-            encoding: Some(encoding),
+            encoding: Some(session.encoding),
             ..Shared::default()
         };
         let mut joined = BytesMut::new();
-        for posted in self.posts_of(runs) {
-            let bytes = encoding.bytes(posted);
+        for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
+            let bytes = session.encoding.bytes(posted);
             shared.updates += 1;
             if shared.updates == 1 {
                 shared.bytes = bytes;
@@ -443,13 +500,12 @@ impl Sweep {
         let mut rest = taken;
         let mut through = self.base.max(session.next.get());
         let mut tail = Bytes::new();
-        for posted in self.posts_of(runs) {
+        for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
             let mut bytes = session.encoding.bytes(posted);
             if rest == 0 {
                 break;
             }
             through = posted.update.position;
-            session.note_sent(posted);
             swept.updates += 1;
             swept.bytes += bytes.len() as u64;
             if rest < bytes.len() {

@@ -23,6 +23,7 @@ mod authorization_with_old_dialects;
 mod chat;
 mod cli;
 mod config;
+mod conversations;
 mod cookies;
 #[expect(
     clippy::duplicate_mod,
@@ -54,4 +55,6 @@ mod synced;
 mod takeover;
 mod tls;
 mod token_expiry;
+mod websocket;
+mod websocket_attacks;
 mod zeromq;

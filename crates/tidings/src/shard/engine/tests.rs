@@ -65,7 +65,7 @@ fn a_session_that_ended_long_before_its_time_leaves_no_note_behind() {
 }
 
 fn engine() -> Engine {
-    Engine::new(hub(), Ring::new(Position::ZERO, 1024), None)
+    Engine::new(hub(), Ring::new(Position::ZERO, 1024), None, None)
 }
 
 fn insert(engine: &mut Engine, deadline: Option<(Tick, Ending)>) -> Rc<Session> {
@@ -83,12 +83,12 @@ fn insert_on(
             id,
             encoding: Encoding::Plain,
             dialect: Dialect::V1,
-            noted: None,
             socket: Socket::Body(sink),
             matchers: Box::default(),
             identity: None,
             now: start(),
             deadline,
+            duplex: None,
             permit: None,
         })
     })

@@ -1,0 +1,73 @@
+//! What a shard does for sessions whose peers speak: answers, other deadlines, other matchers.
+
+use bytes::Bytes;
+use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
+use tidings_wire::hub_frames::{self, Saying};
+use tidings_wire::websocket::encoder;
+
+use super::{RELEASE_AT, Shard};
+use crate::session::{Ending, Session, Start};
+use crate::shard::timers::Tick;
+
+impl Shard {
+    /// Writes an answer to a session's peer, now or as soon as its socket takes it.
+    pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
+        self.engine.borrow().tell(session, bytes);
+    }
+
+    /// Changes when a session ends at the latest.
+    pub(crate) fn set_deadline(&self, session: &Session, deadline: Option<(Tick, Ending)>) {
+        let now = self.now();
+        self.engine
+            .borrow_mut()
+            .set_deadline(session, deadline, now);
+    }
+
+    /// Takes matchers away from a session that runs.
+    pub(crate) fn leave(&self, session: &Session, unwanted: &[Matcher]) {
+        self.engine.borrow_mut().leave(session, unwanted);
+        self.give_back_matchers(RELEASE_AT);
+    }
+
+    /// Returns the cursor of a position, also of the one before everything.
+    pub(crate) fn cursor_at(&self, position: Position) -> String {
+        if position == Position::ZERO {
+            return "earliest".to_owned();
+        }
+        self.history().seal().seal(position).as_str().to_owned()
+    }
+
+    /// Lets matchers that a session added begin where they are to, once what it reads is out.
+    pub(crate) fn begin_catch_up(&self, session: &Session) {
+        let duplex = session.duplex.as_ref();
+        let start = duplex.and_then(|duplex| duplex.begin_catch_up(session.next.get()));
+        let next = session.next.get();
+        match start {
+            None | Some(Start::Now) => {}
+            Some(Start::After(position)) => session.next.set(position.min(next)),
+            Some(Start::Oldest) => {
+                session.next.set(self.before_oldest().min(next));
+                session.from_oldest.set(true);
+            }
+        }
+        if let Some(duplex) = duplex.filter(|_| session.next.get() >= next) {
+            duplex.on_read(next);
+        }
+    }
+
+    /// Tells a session that it is live what it is to know then.
+    pub(crate) fn on_caught_up(&self, session: &Session) {
+        let Some(duplex) = &session.duplex else {
+            return;
+        };
+        if duplex.is_hub() && duplex.tells_caught_up.take() {
+            let last_event_id = self.cursor_at(self.last_seen());
+            let saying = Saying::CaughtUp {
+                last_event_id: &last_event_id,
+            };
+            duplex.keep(encoder::text(&hub_frames::encode(&saying, None)));
+        }
+        self.engine.borrow().tell_waiting(session);
+    }
+}
