@@ -277,6 +277,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// `key=value` pairs.
+    Logfmt,
 }
 
 /// Ready-made tokens of `tidings dev`, and the means to make more. `Debug` hides them.

@@ -167,8 +167,10 @@ async fn dispatch(
             // Boxed, since its state would make every request's larger.
             return Box::pin(subscribe::hub(shard, request)).await;
         }
-        Route::Hub if method == Method::POST => publish::hub(shard, Dialect::V1, request).await?,
-        Route::Hub2019 => return hub_2019::answer(shard, request).await,
+        Route::Hub if method == Method::POST => {
+            publish::hub(shard, Dialect::V1, None, request).await?
+        }
+        Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
         Route::Hub if method == Method::OPTIONS => cors::preflight(),
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
         Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,

@@ -527,6 +527,7 @@ async fn open(
     let (ready, joined) = oneshot::channel();
     let subscription = Subscription {
         dialect: Dialect::V1,
+        noted: None,
         matchers,
         identity: grants.map(identity),
         start: begin.0,

@@ -190,6 +190,8 @@ pub(crate) struct Session {
     pub(crate) encoding: Encoding,
     /// Which Mercure it speaks.
     pub(crate) dialect: Dialect,
+    /// Where it comes from, if it is to be noted in the log what happens to it.
+    pub(crate) noted: Option<Box<str>>,
     socket: Socket,
     /// What it asks for.
     pub(crate) matchers: RefCell<Box<[Matcher]>>,
@@ -226,6 +228,7 @@ pub(crate) struct Parts {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
     pub(crate) dialect: Dialect,
+    pub(crate) noted: Option<Box<str>>,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
     pub(crate) identity: Option<Arc<Identity>>,
@@ -242,6 +245,7 @@ impl Session {
             id: parts.id,
             encoding: parts.encoding,
             dialect: parts.dialect,
+            noted: parts.noted,
             socket: parts.socket,
             matchers: RefCell::new(parts.matchers),
             interned: RefCell::default(),
@@ -259,6 +263,14 @@ impl Session {
             duplex: parts.duplex,
             waker: RefCell::default(),
             _permit: parts.permit,
+        }
+    }
+
+    /// Writes into the log that an update was sent, if that is to be noted.
+    pub(crate) fn note_sent(&self, posted: &Posted) {
+        if let Some(peer) = self.noted.as_deref() {
+            let id = posted.update.id.as_str();
+            tracing::info!(event_id = id, remote_addr = peer, "Event sent");
         }
     }
 

@@ -100,6 +100,8 @@ pub(crate) struct Adoption {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) dialect: Dialect,
+    /// Where a subscriber of 2019 comes from: its hub wrote it into the log.
+    pub(crate) noted: Option<Box<str>>,
     pub(crate) matchers: Box<[Matcher]>,
     /// Who subscribes, by its token; none for an anonymous subscriber.
     pub(crate) identity: Option<Arc<Identity>>,
@@ -462,6 +464,7 @@ impl Shard {
                 id,
                 encoding: subscription.encoding,
                 dialect: subscription.dialect,
+                noted: subscription.noted,
                 socket,
                 matchers: subscription.matchers,
                 identity: subscription.identity,
@@ -511,6 +514,9 @@ impl Shard {
         }
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(peer) = session.noted.as_deref() {
+            tracing::info!(remote_addr = peer, "Subscriber disconnected");
         }
         let dialect = session.dialect.name();
         tracing::debug!(reason = ending.name(), dialect, "event stream ended");

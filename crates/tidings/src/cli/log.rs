@@ -1,9 +1,17 @@
-//! Starts the log: lines on the standard error, as text or JSON.
+//! Starts the log: lines on the standard error, as text, JSON or logfmt.
 
+use std::fmt::{self, Debug, Write as _};
 use std::io::IsTerminal;
 
 use anyhow::anyhow;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{LogFormat, LogOptions};
 
@@ -21,6 +29,96 @@ pub fn start(options: &LogOptions) -> anyhow::Result<()> {
     let started = match options.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Logfmt => log.event_format(Logfmt).try_init(),
     };
     started.map_err(|error| anyhow!("cannot start the log: {error}"))
+}
+
+/// Writes `time="…" level=info msg="…" field=value`, as the hub of 2019 did: a value is quoted unless
+/// all of it is letters, digits or `-._/@^+`.
+struct Logfmt;
+
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut pairs = Pairs::default();
+        event.record(&mut pairs);
+        let now = OffsetDateTime::now_utc();
+        let now = now.replace_nanosecond(0).unwrap_or(now);
+        let time = now.format(&Rfc3339).unwrap_or_default();
+        let level = event.metadata().level().as_str().to_ascii_lowercase();
+        let level = if level == "warn" { "warning" } else { &level };
+        write!(
+            writer,
+            "time=\"{time}\" level={level} msg={}",
+            value(&pairs.said)
+        )?;
+        writeln!(writer, "{}", pairs.fields)
+    }
+}
+
+/// The fields of an event, the message apart.
+#[derive(Default)]
+struct Pairs {
+    /// The message.
+    said: String,
+    fields: String,
+}
+
+impl Pairs {
+    fn add(&mut self, field: &Field, text: &str) {
+        if field.name() == "message" {
+            text.clone_into(&mut self.said);
+        } else {
+            // Writing to a String cannot fail.
+            write!(self.fields, " {}={}", field.name(), value(text)).ok();
+        }
+    }
+}
+
+impl Visit for Pairs {
+    fn record_str(&mut self, field: &Field, text: &str) {
+        self.add(field, text);
+    }
+
+    fn record_debug(&mut self, field: &Field, shown: &dyn Debug) {
+        self.add(field, &format!("{shown:?}"));
+    }
+}
+
+fn value(text: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(bare) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn a_value_is_quoted_unless_it_is_plain() {
+        for (text, expected) in [
+            ("http", "http"),
+            ("urn:uuid:1", "\"urn:uuid:1\""),
+            ("a b", "\"a b\""),
+            ("a\"b\n", "\"a\\\"b\\n\""),
+            ("", "\"\""),
+            ("2c7d-1_", "2c7d-1_"),
+            ("a/b@c^d+e.f-g", "a/b@c^d+e.f-g"),
+        ] {
+            assert_eq!(value(text), expected);
+        }
+    }
 }

@@ -471,6 +471,7 @@ impl Checks {
         }
         let format = match table.format.as_str() {
             "json" => LogFormat::Json,
+            "logfmt" => LogFormat::Logfmt,
             _ => LogFormat::Text,
         };
         LogOptions {

@@ -309,7 +309,8 @@ pub struct LogTable {
     /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in
     /// `info,tidings=debug`.
     pub level: String,
-    /// The form of a log line: for people, or one JSON object per line.
+    /// The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub of
+    /// 2019 wrote it.
     pub format: String,
 }
 

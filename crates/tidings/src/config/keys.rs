@@ -754,8 +754,9 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "log.format",
-        Choice(&["text", "json"]),
+        Choice(&["text", "json", "logfmt"]),
         Toml("\"text\""),
-        "The form of a log line: for people, or one JSON object per line.",
+        "The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub \
+         of 2019 wrote it.",
     ),
 ];

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 
 use super::problem::Problem;
-use super::{Answer, cors, publish, subscribe};
+use super::{Answer, Visit, cors, publish, subscribe};
 use crate::shard::Shard;
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
@@ -21,6 +21,7 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// The refusal; of a hub that does not serve that dialect, which setting it needs.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
+    visit: Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let dialect = Dialect::V2019;
@@ -35,10 +36,13 @@ pub(crate) async fn answer(
         ));
     }
     match *request.method() {
-        Method::GET | Method::HEAD => subscribe::old(shard, dialect, request).await,
-        Method::POST => Ok(Answer::Response(
-            publish::hub(shard, dialect, request).await?,
-        )),
+        Method::GET | Method::HEAD => {
+            subscribe::old(shard, dialect, Some(visit.peer), request).await
+        }
+        Method::POST => {
+            let response = publish::hub(shard, dialect, Some(visit.peer), request).await?;
+            Ok(Answer::Response(response))
+        }
         Method::OPTIONS => {
             let origins = &shard.config().cors.origins;
             Ok(Answer::Response(cors::preflight_2019(

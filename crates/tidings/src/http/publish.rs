@@ -1,5 +1,6 @@
 //! The door for publications by HTTP POST: bytes to fields, the publisher's token, the answer.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::shard::Shard;
 
 /// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
 /// token says whether it is one of 0.x.
+/// With a `peer` it is noted in the log.
 ///
 /// # Errors
 ///
@@ -31,9 +33,10 @@ use crate::shard::Shard;
 pub(crate) async fn hub(
     shard: &Rc<Shard>,
     dialect: Dialect,
+    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let result = publish(shard, dialect, request).await;
+    let result = publish(shard, dialect, peer, request).await;
     match &result {
         Ok(_) => {
             shard.metrics().updates.inc();
@@ -46,6 +49,7 @@ pub(crate) async fn hub(
 async fn publish(
     shard: &Rc<Shard>,
     dialect: Dialect,
+    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let explain = shard.config().explain_refusals;
@@ -59,6 +63,10 @@ async fn publish(
     let update = published.map_err(|error| {
         problem::of_publishing(&error, explain).said_in(read.identity.dialect, explain)
     })?;
+    if let Some(peer) = peer {
+        let id = update.id.as_str();
+        tracing::info!(event_id = id, remote_addr = %peer, "Update published");
+    }
     let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
     Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
 }

@@ -1,6 +1,7 @@
 //! The door for subscribers: query to matchers, the subscriber's token, the cursor, and the answer
 //! that an event stream begins with.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,7 +73,7 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if reading && shard.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
-        return old(shard, Dialect::V0, request).await;
+        return old(shard, Dialect::V0, None, request).await;
     }
     let result = subscribe(shard, request).await;
     if let Err(problem) = &result {
@@ -81,7 +82,7 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
     result
 }
 
-/// Subscribes in a dialect of before 1.0.
+/// Subscribes in a dialect of before 1.0. With a `peer` it is noted in the log what happens to it.
 ///
 /// # Errors
 ///
@@ -89,9 +90,10 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
 pub(crate) async fn old(
     shard: &Rc<Shard>,
     dialect: Dialect,
+    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let result = subscribe_old(shard, dialect, request).await;
+    let result = subscribe_old(shard, dialect, peer, request).await;
     result.map_err(|problem| {
         count(&shard.metrics().subscribe_refused, problem.name());
         problem.said_in(dialect, shard.config().explain_refusals)
@@ -101,6 +103,7 @@ pub(crate) async fn old(
 async fn subscribe_old(
     shard: &Rc<Shard>,
     dialect: Dialect,
+    peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
@@ -131,7 +134,11 @@ async fn subscribe_old(
         method: &asked.method,
         version: asked.version,
         dialect,
+        noted: peer.map(|peer| peer.to_string().into()),
     };
+    if let Some(peer) = asked.noted.as_deref() {
+        tracing::info!(remote_addr = peer, "New subscriber");
+    }
     begin(shard, asked, matchers.into(), identity, cursor).await
 }
 
@@ -182,6 +189,7 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
+        noted: None,
     };
     begin(shard, asked, matchers, identity, cursor).await
 }
@@ -201,6 +209,8 @@ struct Asked<'a> {
     method: &'a Method,
     version: Version,
     dialect: Dialect,
+    /// For a subscriber of 2019.
+    noted: Option<Box<str>>,
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
@@ -232,6 +242,7 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
+        noted: None,
     };
     begin(shard, asked, Box::new([matcher]), None, cursor).await
 }
@@ -295,6 +306,7 @@ async fn begin(
     let deadline = deadline(lifetime(shard), identity.as_deref());
     let subscription = Subscription {
         dialect: asked.dialect,
+        noted: asked.noted,
         matchers,
         identity,
         start,

@@ -220,6 +220,7 @@ async fn hub(
     let parts = parts(config, Purpose::Hub, publisher, lifetime, agreement);
     Ok(Subscription {
         dialect: Dialect::V1,
+        noted: None,
         matchers,
         identity: subscriber,
         start,
@@ -308,6 +309,7 @@ fn conversation(
     let lifetime = subscribe::lifetime(shard);
     Ok(Subscription {
         dialect: Dialect::V1,
+        noted: None,
         matchers: Box::new([matcher]),
         deadline: subscribe::deadline(lifetime, subscriber.as_deref()),
         identity: subscriber,
@@ -328,6 +330,7 @@ fn echo(shard: &Shard, asked: &Parts, agreement: Option<Agreement>) -> Subscript
     let config = shard.config();
     Subscription {
         dialect: Dialect::V1,
+        noted: None,
         matchers: Box::default(),
         identity: None,
         start: Start::Now,

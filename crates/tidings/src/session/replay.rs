@@ -157,6 +157,7 @@ impl Iterator for Slices<'_> {
             through = Some(posted.update.position);
             if concerns(self.session, posted, self.shard.hub()) {
                 joined.extend_from_slice(&self.session.encoding.bytes(posted));
+                self.session.note_sent(posted);
                 updates += 1;
             }
             if joined.len() >= SLICE_BYTES {

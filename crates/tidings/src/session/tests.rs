@@ -57,6 +57,7 @@ async fn connected() -> (Session, std::net::TcpStream) {
         },
         encoding: Encoding::Chunked,
         dialect: Dialect::V1,
+        noted: None,
         socket: Socket::Plain(socket),
         matchers: Box::default(),
         identity: None,

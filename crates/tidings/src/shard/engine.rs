@@ -454,6 +454,10 @@ impl Sweep {
             Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
                 swept.updates += shared.updates;
                 swept.bytes += shared.bytes.len() as u64;
+                if session.noted.is_some() {
+                    self.posts_of(runs)
+                        .for_each(|posted| session.note_sent(posted));
+                }
             }
             // hyper has not had its turn since the last piece; whether the peer is slow is seen by
             // the session's own task, which waits for the place.
@@ -506,6 +510,7 @@ impl Sweep {
                 break;
             }
             through = posted.update.position;
+            session.note_sent(posted);
             swept.updates += 1;
             swept.bytes += bytes.len() as u64;
             if rest < bytes.len() {

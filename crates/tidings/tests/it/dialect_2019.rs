@@ -390,6 +390,45 @@ fn the_demonstration_echoes_what_its_link_says_where_nothing_can_run() {
 }
 
 #[test]
+fn the_log_has_the_lines_of_that_hub() {
+    let more = "[subscribe]\nanonymous = true\n[log]\nformat = \"logfmt\"\n\
+                [admin]\naddress = \"127.0.0.1:0\"\n";
+    let mut hub = TestHub::serve(&all_dialects(more));
+    let token = old_token(json!({"publish": []}));
+    let mut stream = subscribe_at(&hub, PATH_2019, &format!("topic={SCORE}"), None);
+    let form = [("topic", SCORE), ("data", "x"), ("id", "2c7d")];
+    assert_eq!(publish_at(&hub, PATH_2019, &token, &form).status, 200);
+    assert_eq!(stream.event().last_event_id, "2c7d");
+    drop(stream);
+    hub.wait_for_metric("tidings_subscribers", |count| count == 0.0);
+    let query = format!("topic={SCORE}&Last-Event-ID=earliest");
+    assert_eq!(subscribe_at(&hub, PATH_2019, &query, None).data(1), ["x"]);
+    assert!(hub.stop());
+    let log = hub.log();
+    for (message, fields) in [
+        ("New subscriber", " remote_addr=\"127.0.0.1:"),
+        (
+            "Update published",
+            " event_id=2c7d remote_addr=\"127.0.0.1:",
+        ),
+        ("Event sent", " event_id=2c7d remote_addr=\"127.0.0.1:"),
+        ("Subscriber disconnected", " remote_addr=\"127.0.0.1:"),
+    ] {
+        let wanted = format!("Z\" level=info msg=\"{message}\"{fields}");
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&wanted)).collect();
+        assert!(!lines.is_empty(), "{message}: {log}");
+        for line in lines {
+            assert!(
+                line.starts_with("time=\"20") && line.ends_with('"'),
+                "{line}"
+            );
+        }
+    }
+    assert_eq!(log.matches("Event sent").count(), 2, "{log}");
+    assert!(log.contains("level=info msg=ready "), "{log}");
+}
+
+#[test]
 fn switched_off_it_says_which_setting_switches_it_on() {
     let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
     for request in [

@@ -473,6 +473,26 @@ fn find_listener(text: &str, admin: bool) -> Option<SocketAddr> {
         .and_then(|line| line["address"].as_str()?.parse().ok())
 }
 
+/// Reads a line of the log, as JSON or as `key=value` pairs.
 fn json_line(line: &str) -> Option<serde_json::Value> {
-    serde_json::from_str(line).ok()
+    let json = serde_json::from_str(line).ok();
+    json.or_else(|| line.starts_with("time=").then(|| logfmt_line(line)))
+}
+
+fn logfmt_line(line: &str) -> serde_json::Value {
+    let mut fields = serde_json::Map::new();
+    // No value of the lines that the harness looks for has a space in it.
+    for pair in line.split(' ') {
+        let Some((name, value)) = pair.split_once('=') else {
+            continue;
+        };
+        let name = if name == "msg" { "message" } else { name };
+        let value = match value.trim_matches('"') {
+            "true" => true.into(),
+            "false" => false.into(),
+            text => text.into(),
+        };
+        fields.insert(name.to_owned(), value);
+    }
+    fields.into()
 }

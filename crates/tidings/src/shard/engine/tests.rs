@@ -83,6 +83,7 @@ fn insert_on(
             id,
             encoding: Encoding::Plain,
             dialect: Dialect::V1,
+            noted: None,
             socket: Socket::Body(sink),
             matchers: Box::default(),
             identity: None,
