@@ -37,5 +37,5 @@ pub use target::{Target, TargetError, TargetGrant, Targets};
 pub use text::forbidden_character;
 pub use topic::{Topic, TopicError};
 pub use update::{
-    Draft, EventType, EventTypeError, IdSource, Topics, TopicsError, Update, Visibility,
+    Draft, EventType, EventTypeError, IdSource, Presence, Topics, TopicsError, Update, Visibility,
 };

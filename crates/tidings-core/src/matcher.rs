@@ -163,6 +163,18 @@ impl Matcher {
         }
     }
 
+    /// Returns whether some topic at or below `path` of the hub's own origin may match. Never wrongly
+    /// `false`; `true` also where only the beginning of a pattern is literal.
+    #[must_use]
+    pub fn may_match_below(&self, path: &str, hub: &HubUrl) -> bool {
+        match &self.0.test {
+            Test::Any => true,
+            Test::Exact => self.0.pattern.starts_with(path),
+            Test::UrlPattern(pattern) => pattern.may_match_below(path, hub.url()),
+            Test::UriTemplate(_) => true,
+        }
+    }
+
     pub(crate) fn test(&self) -> &Test {
         &self.0.test
     }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::text::forbidden_character;
 
-/// A name that updates are published under. Never empty, never `*`, no invisible characters, at
-/// most [`TOPIC_BYTES_MAX`] bytes. Compared byte for byte. Cloning shares the text.
+/// A name that updates are published under. Never empty, never `*`, no invisible characters; what a
+/// publisher sends has at most [`TOPIC_BYTES_MAX`] bytes. Compared byte for byte. Cloning shares the
+/// text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
 
 impl Topic {
-    /// Reads a topic as a publisher sent it, or as the hub made it.
+    /// Reads a topic as a publisher sent it.
     ///
     /// # Errors
     ///
@@ -35,6 +36,15 @@ impl Topic {
             return Err(TopicError::ForbiddenCharacter { character });
         }
         Ok(Self(text.into()))
+    }
+
+    /// Takes a topic that the hub made of checked parts. It may be longer than what is published,
+    /// since a matcher's text is encoded in it.
+    ///
+    /// Mercure, "Subscription Events".
+    #[must_use]
+    pub fn of_hub(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// Returns the topic as it was published.

@@ -26,6 +26,8 @@ pub struct Draft {
     pub event_type: Option<EventType>,
     /// How many milliseconds the subscriber is to wait before it reconnects.
     pub retry_ms: Option<u64>,
+    /// What it says of a subscription, if it is an event of the hub about one.
+    pub presence: Option<Presence>,
 }
 
 /// An update in the history.
@@ -49,6 +51,8 @@ pub struct Update {
     pub event_type: Option<EventType>,
     /// How many milliseconds the subscriber is to wait before it reconnects.
     pub retry_ms: Option<u64>,
+    /// What it says of a subscription, if it is an event of the hub about one.
+    pub presence: Option<Presence>,
 }
 
 /// Who may receive an update. Mercure, "Publication", field `private`.
@@ -68,6 +72,17 @@ impl Visibility {
     pub const fn is_public(&self) -> bool {
         matches!(self, Self::Public)
     }
+}
+
+/// What an event of the hub says of a subscription. Such events have a retention of their own.
+///
+/// Mercure, "Subscription Events".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// It began.
+    Begins,
+    /// It ended.
+    Ends,
 }
 
 /// Who made the id of an update.

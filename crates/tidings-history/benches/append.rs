@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_core::{Draft, EventId, Position, Topic, Topics, Visibility};
 use tidings_history::storage::SqliteStorage;
-use tidings_history::{Append, Clock, Handle, Kind, Options, Resolved, Retention, Writer, start};
+use tidings_history::{
+    Append, Clock, Handle, Kind, Options, PresenceRetention, Resolved, Retention, Writer, start,
+};
 
 fn main() {
     yardstick();
@@ -208,6 +210,7 @@ fn draft() -> Draft {
         id: None,
         event_type: None,
         retry_ms: None,
+        presence: None,
     }
 }
 
@@ -221,4 +224,5 @@ const KEEP_ALL: Retention = Retention {
     age_max: None,
     updates_max: None,
     bytes_max: None,
+    presence: PresenceRetention::DEFAULT,
 };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tidings_core::{Draft, IdSeal, Position};
+use tidings_core::{Draft, EventId, IdSeal, Position};
 
 use crate::append::{Append, Clock, Done, Outlet, Refused};
 use crate::health::Health;
@@ -14,7 +14,9 @@ use crate::options::{Kind, Options};
 use crate::published::{Bounds, Published, Stats};
 use crate::queue::{Queue, Rejected, Taken};
 use crate::reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
-use crate::storage::{self, MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError};
+use crate::storage::{
+    self, Announced, MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError,
+};
 use crate::writer::Writer;
 
 /// The history as other threads see it. Clones share it.
@@ -102,7 +104,8 @@ pub fn detached(
     options: Options,
     outlet: Outlet,
 ) -> Result<(Handle, Detached), OpenError> {
-    let writer = Writer::new(storage, options.retention, outlet);
+    let mut writer = Writer::new(storage, options.retention, outlet);
+    let announced = writer.announced().map_err(OpenError::Reader)?;
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
     let reader = Reader::new(
@@ -118,6 +121,7 @@ pub fn detached(
         published,
         appends: Arc::clone(&appends),
         reads: Arc::clone(&reads),
+        announced: Mutex::new(announced),
         threads: Mutex::new(Threads::default()),
     };
     let handle = Handle {
@@ -236,6 +240,31 @@ impl Handle {
         &self.shared.seal
     }
 
+    /// Takes the subscriptions that an earlier process said to have begun and not to have ended.
+    /// Whoever takes them says that they ended.
+    #[must_use]
+    pub fn take_announced(&self) -> Vec<Announced> {
+        let mut announced = self
+            .shared
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut announced)
+    }
+
+    /// Returns an id of the newest update, the cursor of who has everything; nothing before the
+    /// first.
+    #[must_use]
+    pub fn last_id(&self) -> Option<EventId> {
+        self.shared.published.last_id()
+    }
+
+    /// Returns the position up to which events about subscriptions may have been removed.
+    #[must_use]
+    pub fn presence_trimmed(&self) -> Position {
+        self.shared.published.presence_trimmed()
+    }
+
     /// Returns the positions that are kept.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
@@ -281,6 +310,7 @@ struct Shared {
     published: Arc<Published>,
     appends: Arc<Queue<Append>>,
     reads: Arc<Queue<Request>>,
+    announced: Mutex<Vec<Announced>>,
     threads: Mutex<Threads>,
 }
 

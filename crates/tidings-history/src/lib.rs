@@ -29,7 +29,7 @@ mod writer;
 pub use append::{Append, AppendError, Clock, Done, Outlet, Refused, Step};
 pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
-pub use options::{Kind, Options, Retention};
+pub use options::{Kind, Options, PresenceRetention, Retention};
 pub use page::{PAGE_POSITIONS, Page};
 pub use published::{Bounds, Published, Stats};
 pub use reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};

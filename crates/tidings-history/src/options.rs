@@ -50,4 +50,24 @@ pub struct Retention {
     pub updates_max: Option<u64>,
     /// At most this many bytes of updates are kept, as `storage::update_bytes` counts them.
     pub bytes_max: Option<u64>,
+    /// What is removed of the hub's own events about subscriptions, which count in no other limit.
+    pub presence: PresenceRetention,
+}
+
+/// What is removed of the events about subscriptions, and when. They end with the updates around
+/// them at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresenceRetention {
+    /// Events at least this old are removed. `None` sets no limit.
+    pub age_max: Option<Duration>,
+    /// At most this many events are kept.
+    pub events_max: u64,
+}
+
+impl PresenceRetention {
+    /// What counts where nothing else is said: an hour, and ten thousand events.
+    pub const DEFAULT: Self = Self {
+        age_max: Some(Duration::from_secs(3600)),
+        events_max: 10_000,
+    };
 }

@@ -11,15 +11,21 @@ pub const PAGE_POSITIONS: u64 = 256;
 /// one update.
 pub(crate) const PAGE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Consecutive updates, oldest first, without a hole.
+/// Consecutive updates, oldest first. Only events about subscriptions that were removed are missing.
 ///
 /// A page may begin before the position that was asked for: take what is [`after`](Self::after).
 #[derive(Debug)]
 pub struct Page {
-    /// The updates. Empty only if nothing was kept after the position that was asked for.
+    /// The updates. Empty if nothing is kept there.
     pub updates: Vec<Arc<Update>>,
-    /// Where to read on: the position of the last update, or what was asked for if there is none.
+    /// Where to read on: this page has everything that is kept up to this position. What was asked
+    /// for if nothing was committed after it.
     pub next: Position,
+    /// The last position of this page whose event about a subscription was removed;
+    /// [`Position::ZERO`] if none was.
+    pub last_hole: Position,
+    /// Where the page begins.
+    pub(crate) first: Position,
     /// Bytes of the updates as the cache counts them.
     pub(crate) bytes: u64,
 }
@@ -33,10 +39,21 @@ impl Page {
         self.updates.get(skipped..).unwrap_or_default()
     }
 
+    /// Returns whether it has an event about a subscription up to `position`.
+    pub(crate) fn has_presence(&self, position: Position) -> bool {
+        let mut until = self
+            .updates
+            .iter()
+            .take_while(|update| update.position <= position);
+        until.any(|update| update.presence.is_some())
+    }
+
     pub(crate) fn empty(next: Position) -> Self {
         Self {
             updates: Vec::new(),
             next,
+            last_hole: Position::ZERO,
+            first: next.next(),
             bytes: 0,
         }
     }

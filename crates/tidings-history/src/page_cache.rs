@@ -8,7 +8,7 @@ use tidings_core::Position;
 
 use crate::page::Page;
 
-/// The pages that were used last, by the position of their first update.
+/// The pages that were used last, by the position at which they begin.
 ///
 /// The number of pages is bounded too, since a page has at least one update and an update counts
 /// for more than its texts.
@@ -54,18 +54,18 @@ impl PageCache {
 
     /// Keeps `page`, and drops what was not used for longest until the bytes fit.
     ///
-    /// Replaces the page with the same first update.
+    /// Replaces the page that begins at the same position.
     pub(crate) fn insert(&mut self, page: &Arc<Page>) {
-        let Some(first) = page.updates.first() else {
+        if page.updates.is_empty() {
             return;
-        };
+        }
         self.uses += 1;
         let entry = Entry {
             page: Arc::clone(page),
             used: self.uses,
         };
         self.bytes += page.bytes;
-        if let Some(replaced) = self.pages.insert(first.position, entry) {
+        if let Some(replaced) = self.pages.insert(page.first, entry) {
             self.bytes -= replaced.page.bytes;
         }
         while self.bytes > self.bytes_max && self.pages.len() > 1 {
@@ -84,6 +84,18 @@ impl PageCache {
                 return;
             }
             let first = *first;
+            self.remove(first);
+        }
+    }
+
+    /// Drops the pages with events about subscriptions up to `through`, which are removed.
+    pub(crate) fn trim_presence(&mut self, through: Position) {
+        let stale = self
+            .pages
+            .range(..=through)
+            .filter(|(_, entry)| entry.page.has_presence(through));
+        let stale: Vec<Position> = stale.map(|(first, _)| *first).collect();
+        for first in stale {
             self.remove(first);
         }
     }

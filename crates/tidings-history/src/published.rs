@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tidings_core::Position;
+use tidings_core::{EventId, Position};
 
 use crate::health::Health;
 
@@ -42,6 +42,9 @@ pub struct Stats {
 pub struct Published {
     oldest: AtomicU64,
     last: AtomicU64,
+    presence_trimmed: AtomicU64,
+    /// The id of the newest update; nothing before the first.
+    last_id: Mutex<Option<EventId>>,
     health: Mutex<Health>,
     counters: Counters,
 }
@@ -61,10 +64,12 @@ struct Counters {
 impl Published {
     /// Returns the state of a history in which nothing happened since it was opened at `bounds`.
     #[must_use]
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: Bounds, presence_trimmed: Position) -> Self {
         Self {
             oldest: AtomicU64::new(bounds.oldest.get()),
             last: AtomicU64::new(bounds.last.get()),
+            presence_trimmed: AtomicU64::new(presence_trimmed.get()),
+            last_id: Mutex::new(None),
             health: Mutex::new(Health::Ok),
             counters: Counters::default(),
         }
@@ -73,11 +78,17 @@ impl Published {
     /// Returns the positions that are kept.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        // Both only grow, and `oldest` is read first: the pair never shows a position as kept
-        // that was removed before the call.
+        // `oldest` is read first and shown before the removal: the pair never shows a position
+        // as kept that was removed before the call.
         let oldest = Position::new(self.oldest.load(Ordering::Acquire));
         let last = Position::new(self.last.load(Ordering::Acquire));
         Bounds { oldest, last }
+    }
+
+    /// Returns the position up to which events about subscriptions may have been removed.
+    #[must_use]
+    pub fn presence_trimmed(&self) -> Position {
+        Position::new(self.presence_trimmed.load(Ordering::Acquire))
     }
 
     /// Returns whether updates are taken.
@@ -105,6 +116,19 @@ impl Published {
         }
     }
 
+    /// Returns the id of the newest update; nothing before the first.
+    #[must_use]
+    pub fn last_id(&self) -> Option<EventId> {
+        self.last_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn on_last_id(&self, id: EventId) {
+        *self.last_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+    }
+
     pub(crate) fn on_committed(&self, last: Position, updates: usize, bytes: u64) {
         self.last.store(last.get(), Ordering::Release);
         add(&self.counters.updates, updates as u64);
@@ -117,8 +141,13 @@ impl Published {
         self.oldest.store(oldest.get(), Ordering::Release);
     }
 
-    pub(crate) fn on_trimmed(&self, oldest: Position, updates: u64) {
-        self.on_oldest(oldest);
+    /// Shows that events about subscriptions up to `through` may be missing.
+    pub(crate) fn on_presence_trimmed(&self, through: Position) {
+        self.presence_trimmed
+            .fetch_max(through.get(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn on_trimmed(&self, updates: u64) {
         add(&self.counters.trimmed, updates);
     }
 

@@ -114,6 +114,7 @@ impl Reader {
     pub fn page(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
         let bounds = self.published.bounds();
         self.cache.trim(bounds.oldest);
+        self.cache.trim_presence(self.published.presence_trimmed());
         let wanted = after.next();
         if wanted < bounds.oldest {
             return Err(ReadError::Trimmed {
@@ -167,50 +168,45 @@ impl Reader {
         last: Position,
         wanted: Position,
     ) -> Result<Arc<Page>, ReadError> {
-        let begun_bytes = begun.as_ref().map_or(0, |page| page.bytes);
-        let mut updates = begun
-            .as_ref()
-            .map_or_else(Vec::new, |page| page.updates.clone());
-        let begun_count = updates.len();
-        let bytes_max = PAGE_BYTES_MAX.saturating_sub(begun_bytes);
+        let bytes_max = PAGE_BYTES_MAX.saturating_sub(begun.as_ref().map_or(0, |page| page.bytes));
+        let mut fresh = Vec::new();
         self.published.on_page_read();
         self.storage
-            .read(from, last, bytes_max, &mut updates)
+            .read(from, last, bytes_max, &mut fresh)
             .map_err(in_storage)?;
-        let Some(first) = updates.get(begun_count).map(|update| update.position) else {
-            return Err(self.trimmed(last.next()));
+        // What retention removes is shown before it is removed, so it is asked for afterwards.
+        let oldest = self.published.bounds().oldest;
+        if wanted < oldest {
+            return Err(ReadError::Trimmed { oldest });
+        }
+        let whole = fresh.iter().map(|update| update_bytes(update)).sum::<u64>() < bytes_max;
+        let through = match fresh.last() {
+            Some(update) if !whole => update.position,
+            Some(_) | None => last,
         };
-        if first > wanted {
-            return Err(self.trimmed(first));
+        let begun = begun.filter(|_| oldest <= from);
+        let fresh_from = from.max(oldest);
+        fresh.retain(|update| update.position >= fresh_from);
+        let fresh_hole = last_hole(&fresh, fresh_from, through);
+        if fresh_hole > self.published.presence_trimmed() {
+            return Err(ReadError::Missing {
+                position: fresh_hole,
+            });
         }
-        if first != from {
-            updates.drain(..begun_count);
-        }
-        let mut next = None;
-        for update in &updates {
-            match next {
-                Some(position) if update.position != position => {
-                    return Err(ReadError::Missing { position });
-                }
-                Some(_) | None => next = Some(update.position.next()),
-            }
-        }
-        let next = updates.last().map_or(wanted, |update| update.position);
-        let bytes = updates.iter().map(|update| cached_bytes(update)).sum();
+        let (first, mut updates, begun_hole) = match begun {
+            Some(page) => (page.first, page.updates.clone(), page.last_hole),
+            None => (fresh_from, Vec::new(), Position::ZERO),
+        };
+        updates.append(&mut fresh);
         let page = Arc::new(Page {
+            bytes: updates.iter().map(|update| cached_bytes(update)).sum(),
             updates,
-            next,
-            bytes,
+            next: through,
+            last_hole: begun_hole.max(fresh_hole),
+            first,
         });
         self.cache.insert(&page);
         Ok(page)
-    }
-
-    /// Says that nothing before `oldest` is there, or before what the writer has shown since.
-    fn trimmed(&self, oldest: Position) -> ReadError {
-        ReadError::Trimmed {
-            oldest: oldest.max(self.published.bounds().oldest),
-        }
     }
 }
 
@@ -227,6 +223,23 @@ impl Request {
 fn first_of_page(position: Position) -> Position {
     let index = position.get().saturating_sub(1) / PAGE_POSITIONS;
     Position::new(index * PAGE_POSITIONS + 1)
+}
+
+/// Returns the last position of `first..=through` that is not among `updates`, or
+/// [`Position::ZERO`].
+fn last_hole(updates: &[Arc<Update>], first: Position, through: Position) -> Position {
+    let mut expected = through;
+    for update in updates.iter().rev() {
+        if update.position != expected {
+            return expected;
+        }
+        expected = Position::new(expected.get().saturating_sub(1));
+    }
+    if expected >= first {
+        expected
+    } else {
+        Position::ZERO
+    }
 }
 
 /// Returns about how much memory an update of a page takes.

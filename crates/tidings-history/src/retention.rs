@@ -2,7 +2,7 @@
 
 use tidings_core::Position;
 
-use crate::options::Retention;
+use crate::options::{PresenceRetention, Retention};
 use crate::storage::{Extent, Mark, Storage, StorageError};
 
 /// Returns the last position that `retention` removes; `extent.trimmed_through` if none.
@@ -23,18 +23,29 @@ pub(crate) fn goal(
     if extent.last <= goal {
         return Ok(goal);
     }
-    // A single update that is over the limits by itself stays, or nobody could ever receive it.
-    let newest_stays = Position::new(extent.last.get().saturating_sub(1));
+    let updates = extent.last_mark.updates_through;
+    let before_newest = |storage: &mut dyn Storage| {
+        // A single update that is over the limits by itself stays, or nobody could ever receive it.
+        let others = updates.saturating_sub(1);
+        if others <= extent.trimmed_mark.updates_through {
+            return Ok(extent.trimmed_through);
+        }
+        first_not(storage, extent, |mark| mark.updates_through < others)
+    };
     if let Some(updates_max) = retention.updates_max {
-        let cut = extent.last.get().saturating_sub(updates_max);
-        goal = goal.max(Position::new(cut).min(newest_stays));
+        let ending = updates.saturating_sub(updates_max);
+        if ending > extent.trimmed_mark.updates_through {
+            let over = |mark: Mark| mark.updates_through < ending;
+            let last_over = first_not(storage, extent, over)?;
+            goal = goal.max(last_over.min(before_newest(storage)?));
+        }
     }
     if let Some(bytes_max) = retention.bytes_max {
         let total = extent.last_mark.bytes_through;
-        if total.saturating_sub(extent.trimmed_bytes) > bytes_max {
+        if total.saturating_sub(extent.trimmed_mark.bytes_through) > bytes_max {
             let over = |mark: Mark| total.saturating_sub(mark.bytes_through) > bytes_max;
             let first_within = first_not(storage, extent, over)?;
-            goal = goal.max(first_within.min(newest_stays));
+            goal = goal.max(first_within.min(before_newest(storage)?));
         }
     }
     if let Some(age_max) = retention.age_max {
@@ -48,21 +59,104 @@ pub(crate) fn goal(
     Ok(goal)
 }
 
+/// Returns the last position up to which `retention` removes events about subscriptions;
+/// `extent.presence_trimmed_through` if there are none to remove.
+///
+/// # Errors
+///
+/// What the storage says when a mark cannot be read.
+pub(crate) fn presence_goal(
+    retention: &PresenceRetention,
+    storage: &mut dyn Storage,
+    extent: &Extent,
+    now_ms: u64,
+) -> Result<Position, StorageError> {
+    // The newest position stays, or the next start would give it once more.
+    let newest_stays = Position::new(extent.last.get().saturating_sub(1));
+    let (start, removed) = presence_removed(storage, extent)?;
+    let total = events(extent.last, extent.last_mark);
+    if newest_stays <= start || total == removed {
+        return Ok(extent.presence_trimmed_through);
+    }
+    let too_old_ms = retention.age_max.and_then(|age_max| {
+        let age_max_ms = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
+        now_ms.checked_sub(age_max_ms)
+    });
+    let ending = total.saturating_sub(retention.events_max);
+    let over = |position: Position, mark: Mark| {
+        let too_old = too_old_ms.is_some_and(|limit| mark.published_ms <= limit);
+        events(position, mark) <= ending || too_old
+    };
+    let first_kept = first_where_not(storage, extent, start, over)?;
+    let goal = Position::new(first_kept.get() - 1).min(newest_stays);
+    if goal <= start {
+        return Ok(extent.presence_trimmed_through);
+    }
+    Ok(goal)
+}
+
+/// Returns how far to remove at once on the way to `goal`.
+///
+/// # Errors
+///
+/// What the storage says when a mark cannot be read.
+pub(crate) fn presence_slice(
+    storage: &mut dyn Storage,
+    extent: &Extent,
+    goal: Position,
+) -> Result<Position, StorageError> {
+    let (start, removed) = presence_removed(storage, extent)?;
+    let within = |position, mark| events(position, mark) - removed <= PRESENCE_SLICE_MAX;
+    let first_beyond = first_where_not(storage, extent, start, within)?;
+    Ok(Position::new(first_beyond.get() - 1).min(goal))
+}
+
+/// Returns up to where events about subscriptions are removed, and how many there were up to there.
+fn presence_removed(
+    storage: &mut dyn Storage,
+    extent: &Extent,
+) -> Result<(Position, u64), StorageError> {
+    let start = extent.presence_trimmed_through.max(extent.trimmed_through);
+    let mark = storage.mark(start)?.unwrap_or(extent.trimmed_mark);
+    Ok((start, events(start, mark)))
+}
+
+/// Returns how many events about subscriptions there ever were up to a position with this mark:
+/// every position that has no update.
+fn events(position: Position, mark: Mark) -> u64 {
+    position.get().saturating_sub(mark.updates_through)
+}
+
+/// Most events about subscriptions that are removed at once.
+const PRESENCE_SLICE_MAX: u64 = 512;
+
 /// Returns the first kept position whose mark is not `over`, or the one after the last.
 fn first_not(
     storage: &mut dyn Storage,
     extent: &Extent,
     over: impl Fn(Mark) -> bool,
 ) -> Result<Position, StorageError> {
-    let mut low = extent.trimmed_through.get().saturating_add(1);
+    first_where_not(storage, extent, extent.trimmed_through, |_, mark| {
+        over(mark)
+    })
+}
+
+/// Returns the first position after `start` whose mark is not `over`, or the one after the last.
+fn first_where_not(
+    storage: &mut dyn Storage,
+    extent: &Extent,
+    start: Position,
+    over: impl Fn(Position, Mark) -> bool,
+) -> Result<Position, StorageError> {
+    let mut low = start.get().saturating_add(1);
     let mut high = extent.last.get().saturating_add(1);
     while low < high {
-        let middle = low + (high - low) / 2;
-        let mark = storage.mark(Position::new(middle))?;
-        if mark.is_some_and(&over) {
-            low = middle + 1
+        let middle = Position::new(low + (high - low) / 2);
+        let mark = storage.mark(middle)?.unwrap_or(extent.trimmed_mark);
+        if over(middle, mark) {
+            low = middle.get() + 1
         } else {
-            high = middle
+            high = middle.get()
         }
     }
     Ok(Position::new(low))

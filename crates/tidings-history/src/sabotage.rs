@@ -20,6 +20,10 @@ pub enum Rule {
     BoundTheRing,
     /// Who leaves gives the matchers back (invariant 8).
     GiveMatchersBack,
+    /// The end of a subscription is told to presence (invariant 8).
+    TellOfLeaving,
+    /// What a process that died said of subscriptions is taken back (invariant 8).
+    EndGhosts,
 }
 
 #[cfg(feature = "sabotage")]

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_core::{Position, Update, Visibility};
+use tidings_core::{Position, Topics, Update, Visibility};
 
 pub use memory::MemoryStorage;
 pub use nothing::NoStorage;
@@ -38,6 +38,9 @@ pub trait Storage: Send {
 
     /// Adds `update` to the group. Its position follows the one before without a gap.
     ///
+    /// An event about a subscription is also noted: [`announced`](Self::announced) returns those
+    /// that began and did not end.
+    ///
     /// # Errors
     ///
     /// [`StorageError`]; the group must be rolled back.
@@ -58,7 +61,7 @@ pub trait Storage: Send {
     /// [`StorageError`] if the group may still be there. Nothing may be written any more.
     fn rollback(&mut self) -> Result<(), StorageError>;
 
-    /// Returns the mark of the update at `position`, if it is kept.
+    /// Returns the mark of the newest kept update up to `position`, if there is one.
     ///
     /// # Errors
     ///
@@ -73,6 +76,21 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`]; nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
+
+    /// Removes the events about subscriptions up to and including `through`, and no update else.
+    /// The newest position is never among them.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; nothing was removed.
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError>;
+
+    /// Returns the subscriptions that were said to have begun and not to have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError>;
 
     /// Finds out whether a write would succeed, by making a small one.
     ///
@@ -118,7 +136,8 @@ pub trait StorageReader: Send {
     /// Appends the kept updates `from..=through` to `updates`, oldest first.
     ///
     /// Stops after the update with which `bytes_max` is reached. Updates that retention removed
-    /// are missing at the front only.
+    /// are missing at the front only, events about subscriptions everywhere up to
+    /// [`presence_trimmed_through`](Extent::presence_trimmed_through).
     ///
     /// # Errors
     ///
@@ -139,29 +158,30 @@ pub trait StorageReader: Send {
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
 }
 
-/// Which positions are kept: those after `trimmed_through`, up to `last`.
+/// Which positions are kept: those after `trimmed_through`, up to `last`, but for the events about
+/// subscriptions up to `presence_trimmed_through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Every position up to this one was removed; [`Position::ZERO`] if none was.
     pub trimmed_through: Position,
-    /// `bytes_through` of the update at `trimmed_through`.
-    pub trimmed_bytes: u64,
+    /// The mark of the update at `trimmed_through`.
+    pub trimmed_mark: Mark,
     /// The newest update; [`Position::ZERO`] if there never was one.
     pub last: Position,
     /// The mark of the newest update, even if it was removed.
     pub last_mark: Mark,
+    /// Every event about a subscription up to this position was removed.
+    pub presence_trimmed_through: Position,
 }
 
 impl Extent {
     /// A history in which nothing was kept yet.
     pub const EMPTY: Self = Self {
         trimmed_through: Position::ZERO,
-        trimmed_bytes: 0,
+        trimmed_mark: Mark::ZERO,
         last: Position::ZERO,
-        last_mark: Mark {
-            published_ms: 0,
-            bytes_through: 0,
-        },
+        last_mark: Mark::ZERO,
+        presence_trimmed_through: Position::ZERO,
     };
 }
 
@@ -170,8 +190,45 @@ impl Extent {
 pub struct Mark {
     /// When it was committed, in milliseconds since the Unix epoch.
     pub published_ms: u64,
-    /// Bytes of all updates from the first of the history through this one.
+    /// Bytes of all updates from the first of the history through this one, without events about
+    /// subscriptions.
     pub bytes_through: u64,
+    /// Number of updates from the first of the history through this one, without events about
+    /// subscriptions.
+    pub updates_through: u64,
+}
+
+impl Mark {
+    /// The mark before the first update.
+    pub const ZERO: Self = Self {
+        published_ms: 0,
+        bytes_through: 0,
+        updates_through: 0,
+    };
+
+    /// Returns the mark of `update`, which comes right after the one that this mark is of.
+    #[must_use]
+    pub fn after(self, update: &Update) -> Self {
+        let ordinary = update.presence.is_none();
+        Self {
+            published_ms: update.published_ms,
+            bytes_through: self.bytes_through.saturating_add(if ordinary {
+                update_bytes(update)
+            } else {
+                0
+            }),
+            updates_through: self.updates_through + u64::from(ordinary),
+        }
+    }
+}
+
+/// A subscription that was said to have begun, in the words of that event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// The event's topics.
+    pub topics: Topics,
+    /// The event's data.
+    pub data: Arc<str>,
 }
 
 /// Whether there is upkeep to do.

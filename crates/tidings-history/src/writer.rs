@@ -15,7 +15,7 @@ use crate::options::Retention;
 use crate::published::{Bounds, Published};
 use crate::retention;
 use crate::sabotage::{Rule, skips};
-use crate::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
+use crate::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
 
 /// Gives drafts their positions, commits them, delivers them, and removes what retention ends.
 ///
@@ -32,6 +32,8 @@ pub struct Writer {
     phase: Phase,
     /// The last position that retention removes; what lies up to it is removed in slices.
     goal: Position,
+    /// The last position up to which retention removes events about subscriptions.
+    presence_goal: Position,
 }
 
 enum Phase {
@@ -52,20 +54,27 @@ impl Writer {
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
         let extent = storage.extent();
-        let oldest = extent.trimmed_through.next();
+        let bounds = Bounds {
+            oldest: extent.trimmed_through.next(),
+            last: extent.last,
+        };
+        let presence_trimmed = extent.presence_trimmed_through;
         let mut writer = Self {
             seal: IdSeal::new(storage.epoch()),
-            published: Arc::new(Published::new(Bounds {
-                oldest,
-                last: extent.last,
-            })),
+            published: Arc::new(Published::new(bounds, presence_trimmed)),
             outlet,
             retention,
             extent,
             phase: Phase::Ok,
             goal: extent.trimmed_through,
+            presence_goal: extent.presence_trimmed_through,
             storage,
         };
+        if extent.last > Position::ZERO {
+            // Whatever its publisher named it, this is an id of the newest update, too.
+            let id = writer.seal.seal(extent.last);
+            writer.published.on_last_id(id);
+        }
         // A hub that starts on a full disk serves what it has and refuses new updates, as it
         // would if the disk had filled a moment later.
         if let Err(error) = writer.storage.probe() {
@@ -84,6 +93,15 @@ impl Writer {
     #[must_use]
     pub fn seal(&self) -> &IdSeal {
         &self.seal
+    }
+
+    /// Returns the subscriptions that an earlier process said to have begun and not to have ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    pub fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        self.storage.announced()
     }
 
     /// Opens the reading side of the storage.
@@ -149,10 +167,17 @@ impl Writer {
             },
             Phase::Poisoned(_) => return,
         }
-        match retention::goal(&self.retention, &mut *self.storage, &self.extent, now_ms) {
-            Ok(goal) => self.goal = goal,
-            Err(fault) => self.on_fault(fault),
+        if let Err(fault) = self.set_goals(now_ms) {
+            self.on_fault(fault);
         }
+    }
+
+    fn set_goals(&mut self, now_ms: u64) -> Result<(), StorageError> {
+        let (storage, extent) = (&mut *self.storage, &self.extent);
+        self.goal = retention::goal(&self.retention, storage, extent, now_ms)?;
+        let presence = &self.retention.presence;
+        self.presence_goal = retention::presence_goal(presence, storage, extent, now_ms)?;
+        Ok(())
     }
 
     /// Returns whether [`on_slack`](Self::on_slack) has something to do. Cheap.
@@ -160,7 +185,9 @@ impl Writer {
     pub fn has_work(&self) -> bool {
         match self.phase {
             Phase::Ok => {
-                self.goal > self.extent.trimmed_through || self.storage.upkeep() == Upkeep::Due
+                self.goal > self.extent.trimmed_through
+                    || self.has_presence_to_trim()
+                    || self.storage.upkeep() == Upkeep::Due
             }
             // One attempt for each tick is enough.
             Phase::Refusing(_) | Phase::Poisoned(_) => false,
@@ -188,14 +215,21 @@ impl Writer {
         }
     }
 
+    fn has_presence_to_trim(&self) -> bool {
+        self.presence_goal > self.extent.presence_trimmed_through
+    }
+
     fn work(&mut self) {
         let worked = if self.goal > self.extent.trimmed_through {
             self.trim_slice()
+        } else if self.has_presence_to_trim() {
+            self.trim_presence_slice()
         } else {
             self.storage.maintain()
         };
         if let Err(fault) = worked {
             self.goal = self.extent.trimmed_through;
+            self.presence_goal = self.extent.presence_trimmed_through;
             self.on_fault(fault);
         }
     }
@@ -232,6 +266,9 @@ impl Writer {
         self.published
             .on_committed(self.extent.last, group.len(), bytes);
         self.published.on_oldest(self.extent.trimmed_through.next());
+        if let Some(newest) = group.last() {
+            self.published.on_last_id(newest.id.clone());
+        }
         Ok(group)
     }
 
@@ -245,12 +282,11 @@ impl Writer {
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
         // A clock that was set back must not make later updates older: retention searches.
-        mark.published_ms = mark.published_ms.max(now_ms);
+        let published_ms = mark.published_ms.max(now_ms);
         for draft in drafts {
             position = position.next();
-            let update = self.update(draft, position, mark.published_ms);
-            mark.bytes_through = mark.bytes_through.saturating_add(update_bytes(&update));
-            let update = Arc::new(update);
+            let update = Arc::new(self.update(draft, position, published_ms));
+            mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
             group.push(update);
         }
@@ -272,6 +308,7 @@ impl Writer {
             visibility: draft.visibility,
             event_type: draft.event_type,
             retry_ms: draft.retry_ms,
+            presence: draft.presence,
         }
     }
 
@@ -281,20 +318,37 @@ impl Writer {
         let mut count = (self.goal.get() - trimmed.get()).min(TRIM_UPDATES_MAX);
         loop {
             let through = Position::new(trimmed.get() + count);
-            let mark = self.storage.mark(through)?.unwrap_or(Mark {
-                published_ms: self.extent.last_mark.published_ms,
-                bytes_through: self.extent.trimmed_bytes,
-            });
-            let bytes = mark.bytes_through.saturating_sub(self.extent.trimmed_bytes);
+            let before = self.extent.trimmed_mark;
+            let mark = self.storage.mark(through)?.unwrap_or(before);
+            let bytes = mark.bytes_through.saturating_sub(before.bytes_through);
             if bytes > TRIM_BYTES_MAX && count > 1 {
                 count /= 2;
                 continue;
             }
-            self.storage.trim(through, mark)?;
+            // Shown first: a reader must not take what is missing then for removed events about
+            // subscriptions.
+            self.published.on_oldest(through.next());
+            if let Err(fault) = self.storage.trim(through, mark) {
+                self.published.on_oldest(trimmed.next());
+                return Err(fault);
+            }
             self.extent = self.storage.extent();
-            self.published.on_trimmed(through.next(), count);
+            let updates = mark.updates_through - before.updates_through;
+            self.published.on_trimmed(updates);
             return Ok(());
         }
+    }
+
+    /// Removes a slice of the events about subscriptions that retention ends.
+    fn trim_presence_slice(&mut self) -> Result<(), StorageError> {
+        let storage = &mut *self.storage;
+        let through = retention::presence_slice(storage, &self.extent, self.presence_goal)?;
+        // Shown first, so that no reader misses what it does not know to be removed. If it is then
+        // not removed, it is next time.
+        self.published.on_presence_trimmed(through);
+        self.storage.trim_presence(through)?;
+        self.extent = self.storage.extent();
+        Ok(())
     }
 
     fn refuse(&self, dones: Vec<Done>, error: &AppendError) {

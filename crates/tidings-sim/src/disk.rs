@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::position::Position;
-use tidings_core::update::{IdSource, Update};
-use tidings_history::storage::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use tidings_core::update::{IdSource, Presence, Update};
+use tidings_history::storage::{
+    Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep,
+};
 
 /// How the next write ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,8 @@ struct State {
 struct Kept {
     updates: BTreeMap<u64, (Arc<Update>, Mark)>,
     extent: Extent,
+    /// Subscriptions that were said to have begun and not to have ended, by their topic.
+    announced: BTreeMap<String, Announced>,
 }
 
 impl Disk {
@@ -49,6 +53,7 @@ impl Disk {
         let kept = Kept {
             updates: BTreeMap::new(),
             extent: Extent::EMPTY,
+            announced: BTreeMap::new(),
         };
         let state = State {
             epoch,
@@ -93,6 +98,12 @@ impl Disk {
             .values()
             .map(|(update, _)| Arc::clone(update))
             .collect()
+    }
+
+    /// Returns how many subscriptions the events on the disk leave active: those that began and did
+    /// not end, whether their events are still kept or not.
+    pub fn announced(&self) -> usize {
+        self.lock().kept.announced.len()
     }
 
     /// Returns the last position that retention removed.
@@ -150,6 +161,7 @@ impl Storage for SimStorage {
             group
                 .updates
                 .insert(update.position.get(), (Arc::clone(update), mark));
+            group.note(update);
             group.extent.last = update.position;
             group.extent.last_mark = mark;
         }
@@ -182,8 +194,9 @@ impl Storage for SimStorage {
             .lock()
             .kept
             .updates
-            .get(&position.get())
-            .map(|(_, mark)| *mark))
+            .range(..=position.get())
+            .next_back()
+            .map(|(_, (_, mark))| *mark))
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
@@ -191,8 +204,24 @@ impl Storage for SimStorage {
         fault_of(state.fault)?;
         state.kept.updates = state.kept.updates.split_off(&through.next().get());
         state.kept.extent.trimmed_through = through;
-        state.kept.extent.trimmed_bytes = mark.bytes_through;
+        state.kept.extent.trimmed_mark = mark;
         Ok(())
+    }
+
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+        let mut state = self.disk.lock();
+        fault_of(state.fault)?;
+        let kept = |(update, _): &(Arc<Update>, Mark)| {
+            update.presence.is_none() || update.position > through
+        };
+        state.kept.updates.retain(|_, entry| kept(entry));
+        state.kept.extent.presence_trimmed_through = through;
+        Ok(())
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        let state = self.disk.lock();
+        Ok(state.kept.announced.values().cloned().collect())
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {
@@ -253,6 +282,25 @@ impl StorageReader for SimReader {
 
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
         Ok(first_of(&self.disk.lock().kept, id))
+    }
+}
+
+impl Kept {
+    fn note(&mut self, update: &Update) {
+        let topic = update.topics.canonical().as_str();
+        match update.presence {
+            None => {}
+            Some(Presence::Begins) => {
+                let announced = Announced {
+                    topics: update.topics.clone(),
+                    data: Arc::clone(&update.data),
+                };
+                self.announced.insert(topic.to_owned(), announced);
+            }
+            Some(Presence::Ends) => {
+                self.announced.remove(topic);
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tidings::lab::{Lab, Options, Published};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
-use tidings_history::{Health, Retention};
+use tidings_history::{Health, PresenceRetention, Retention};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::Builder;
 
@@ -104,9 +104,11 @@ impl<'a> World<'a> {
                 age_max: None,
                 updates_max: self.scenario.updates_max,
                 bytes_max: None,
+                presence: PresenceRetention::DEFAULT,
             },
             keep_alive: Duration::from_secs(15),
             stall: Duration::from_secs(60),
+            presence: true,
         };
         #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
         let lab = Lab::start(runtime, self.disk.storage(), &options).expect("a hub");
@@ -362,6 +364,7 @@ impl<'a> World<'a> {
                     format!("subscriber {index} ({:?}): {broken}", subscriber.interest)
                 })?;
         }
+        self.check_presence()?;
         self.check_bounds()?;
         self.leave()
     }
@@ -374,6 +377,33 @@ impl<'a> World<'a> {
         if kept > bound + self.scenario.data_bytes_max * 4 + 1024 {
             return Err(format!(
                 "the ring holds {kept} bytes, more than {bound} (invariant 7)"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that presence shows the live connections and no other, and that its events say the same
+    /// (invariant 8).
+    fn check_presence(&mut self) -> Result<(), String> {
+        let wanted = |subscriber: &Subscriber| match &subscriber.interest.wanted {
+            Wanted::Exact(topic) => topic.clone(),
+            Wanted::Below(folder) => format!("{folder}:topic"),
+        };
+        let mut live: Vec<String> = self.subscribers.iter().map(wanted).collect();
+        live.sort_unstable();
+        let mut asked = self.lab().subscriptions();
+        self.lab().settle();
+        let shown = asked.try_recv().unwrap_or_default();
+        if shown != live {
+            return Err(format!(
+                "presence shows {shown:?}, connected are {live:?} (invariant 8)"
+            ));
+        }
+        let said = self.disk.announced();
+        if said != live.len() {
+            let live = live.len();
+            return Err(format!(
+                "events say that {said} subscriptions are live, but {live} are (invariant 8)"
             ));
         }
         Ok(())

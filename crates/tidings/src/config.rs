@@ -19,6 +19,7 @@ use self::addresses::AddressList;
 use crate::auth;
 use crate::auth::issue::{Detail, IssueError, Issuing};
 use crate::broker;
+use crate::presence;
 
 pub mod addresses;
 pub mod check;
@@ -63,6 +64,8 @@ pub struct Config {
     pub subscribe: SubscribeOptions,
     /// Rules for publishers.
     pub publish: PublishOptions,
+    /// How the hub keeps track of subscriptions. `None`: it does not.
+    pub presence: Option<presence::Options>,
     /// Which pages of other origins may read answers.
     pub cors: CorsOptions,
     /// Rules for WebSockets.

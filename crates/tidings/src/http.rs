@@ -13,6 +13,7 @@ pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;
 pub(crate) mod subscribe;
+pub(crate) mod subscriptions;
 pub(crate) mod upgrade;
 
 use std::net::SocketAddr;
@@ -38,6 +39,8 @@ use crate::shard::Shard;
 const QUERY: &str = "QUERY";
 /// What the hub's URL answers to.
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
+/// What the subscriptions below it answer to.
+const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The body of an answer: whole, or an HTTP/2 event stream.
 pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
@@ -78,6 +81,7 @@ pub(crate) enum Route {
     OldPage,
     Demo,
     OldHealth,
+    Subscriptions,
     ChatEvents,
     ChatBroadcast,
     Live,
@@ -116,7 +120,7 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let list = &shard.config().cors.origins;
-    if route == Route::Hub {
+    if matches!(route, Route::Hub | Route::Subscriptions) {
         cors::allow(list, origin.as_ref(), headers);
     }
     if matches!(route, Route::Hub2019 | Route::Demo) {
@@ -135,6 +139,7 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         "/metrics" if metrics_here => Route::Metrics,
         _ if visit.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
+        _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
         PATH_2019 => Route::Hub2019,
         "/healthz" if config.dialects.v0 => Route::OldHealth,
         _ if config.dialects.demo && demo::is_at(path, config.hub.path()) => Route::Demo,
@@ -171,8 +176,11 @@ async fn dispatch(
             publish::hub(shard, Dialect::V1, None, request).await?
         }
         Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
-        Route::Hub if method == Method::OPTIONS => cors::preflight(),
+        Route::Hub if method == Method::OPTIONS => cors::preflight(HUB_METHODS),
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
+        Route::Subscriptions if reading => Box::pin(subscriptions::answer(shard, &request)).await?,
+        Route::Subscriptions if method == Method::OPTIONS => cors::preflight(SUBSCRIPTION_METHODS),
+        Route::Subscriptions => return Err(Problem::method_not_allowed(SUBSCRIPTION_METHODS)),
         Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
         Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,
         Route::DevToken if method == Method::POST => dev::token(shard, request).await?,

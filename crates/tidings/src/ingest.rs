@@ -210,6 +210,7 @@ impl Ingest {
             id,
             event_type,
             retry_ms: form.retry,
+            presence: None,
         })
     }
 

@@ -3,6 +3,8 @@
 //! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
 //! of sockets. Made for `tidings-sim` and the fuzzers; nothing here is part of the running server.
 
+mod subscriptions;
+
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -16,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::Body;
-use tidings_cluster::Loopback;
+use tidings_cluster::{Loopback, Relay};
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::grant::Grants;
@@ -42,9 +44,10 @@ use crate::config::{
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
+use crate::presence::{self, Presence};
 use crate::router::{Command, Router, Routing};
 use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Encoding, Opening, Start};
+use crate::session::{Encoding, Opening, Start, watches_presence};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Inbox, Shard, Shared, Subscription};
 
@@ -61,6 +64,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long a subscriber may take nothing.
     pub stall: Duration,
+    /// Whether subscriptions are kept track of.
+    pub presence: bool,
 }
 
 /// A hub whose every step the caller decides.
@@ -128,7 +133,8 @@ impl Lab {
         let last = handle.bounds().last;
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
-        let relay = Arc::new(Loopback::new(handle.clone()));
+        let relay: Arc<dyn Relay> = Arc::new(Loopback::new(handle.clone()));
+        let (presence, presence_commands) = Presence::queue();
         let routing = Routing::new(
             config.hub.clone(),
             last,
@@ -136,7 +142,7 @@ impl Lab {
             Arc::clone(&metrics),
         );
         let shared = Arc::new(Shared {
-            ingest: Ingest::new(config.hub.clone(), relay),
+            ingest: Ingest::new(config.hub.clone(), Arc::clone(&relay)),
             answers,
             authority: Arc::new(authority(&config)),
             admission: Admission::new(usize::MAX, 0),
@@ -146,9 +152,11 @@ impl Lab {
             metrics,
             router,
             history: handle,
+            presence: options.presence.then_some(presence),
             tls: None,
         });
         let shards = runtime.block_on(async {
+            subscriptions::keep(&shared, relay, presence_commands);
             let start = |(index, inbox)| {
                 let shard = Shard::new(index, Arc::clone(&shared), last);
                 shard.spawn_own_tasks();
@@ -387,6 +395,7 @@ fn config(options: &Options) -> Config {
             origins: OriginList::default(),
             body_bytes_max: 1024 * 1024,
         },
+        presence: options.presence.then_some(presence::Options::DEFAULT),
         cors: CorsOptions {
             origins: OriginList::default(),
         },
@@ -517,7 +526,8 @@ async fn open(
     cursor: Option<Cursor>,
     grants: Option<Arc<Grants>>,
 ) -> Option<Stream> {
-    let begin = subscribe::start(shard, cursor).await.ok()?;
+    let watches = watches_presence(&matchers, grants.as_deref(), shard.hub());
+    let begin = subscribe::start(shard, cursor, watches).await.ok()?;
     let after = match begin.0 {
         Start::Now => shard.last_seen(),
         Start::After(position) => position,

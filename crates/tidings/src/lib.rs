@@ -14,6 +14,7 @@ mod ingest;
 pub mod lab;
 mod metrics;
 mod posted;
+mod presence;
 mod router;
 mod server;
 mod session;

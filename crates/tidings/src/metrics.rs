@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) history_oldest: Gauge,
     pub(crate) history_last: Gauge,
     pub(crate) certificates_reloaded: ByReason,
+    pub(crate) presence: PresenceCounters,
     pub(crate) history: HistoryCounters,
     pub(crate) zeromq: Arc<Counters>,
 }
@@ -96,6 +97,39 @@ impl HistoryCounters {
         set(&self.pages_read, stats.pages_read);
         set(&self.pages_cached, stats.pages_cached);
         set(&self.cursors_read, stats.cursors_read);
+    }
+}
+
+/// What is counted about subscriptions.
+#[derive(Debug)]
+pub(crate) struct PresenceCounters {
+    pub(crate) subscriptions: Gauge,
+    pub(crate) events: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) untracked: Counter,
+}
+
+impl PresenceCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            subscriptions: gauge(
+                r,
+                "presence_subscriptions",
+                "Subscriptions that presence shows now",
+            ),
+            events: counter(r, "presence_events", "Events about subscriptions published"),
+            retries: counter(
+                r,
+                "presence_retries",
+                "Times the history did not take an event about a subscription at once",
+            ),
+            untracked: counter(
+                r,
+                "presence_untracked",
+                "Subscriptions beyond presence.subscriptions_max, which presence does not show",
+            ),
+        }
     }
 }
 
@@ -165,6 +199,7 @@ impl Metrics {
             history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
             history_last: gauge(r, "history_last_position", "Last position given"),
             certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
+            presence: PresenceCounters::new(r),
             history: HistoryCounters::new(r),
             zeromq: Arc::new(Counters::new(r)),
             registry,

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tidings_core::dialect::Dialect;
 use tidings_core::index::MatcherId;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
@@ -16,6 +17,7 @@ use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::deflate::{Context, Deflating, Window};
 use tidings_wire::websocket::encoder::{self, Packing};
 
+use crate::presence::document;
 use crate::session::Texts;
 
 /// Forms in which the text of one update may be kept: itself, an event, a text of a WebSocket, the
@@ -36,6 +38,8 @@ pub(crate) struct Posted {
     pub(crate) matching: Arc<[MatcherId]>,
     frame: OnceLock<Frame>,
     texts: OnceLock<Box<TextFrames>>,
+    /// The wire form of an event about a subscription in the words of 0.x.
+    old_frame: OnceLock<Box<Frame>>,
 }
 
 /// The frames of WebSockets, each made when the first session needs it.
@@ -55,6 +59,7 @@ impl Posted {
             matching,
             frame: OnceLock::new(),
             texts: OnceLock::new(),
+            old_frame: OnceLock::new(),
         }
     }
 
@@ -63,8 +68,29 @@ impl Posted {
         Self::new(update, Arc::from([]))
     }
 
-    /// Returns the wire form, encoded by the first caller and shared from then on.
-    pub(crate) fn frame(&self) -> &Frame {
+    /// Returns the wire form for a subscriber that speaks `dialect`, encoded by the first caller and
+    /// shared from then on. Only the hub's own events differ between dialects.
+    pub(crate) fn frame(&self, dialect: Dialect) -> &Frame {
+        match (dialect, self.update.presence) {
+            (Dialect::V0 | Dialect::V2019, Some(_)) => self.old_frame(),
+            (Dialect::V1, _) | (_, None) => self.new_frame(),
+        }
+    }
+
+    /// Old subscribers listen to `onmessage`, so the event has no type.
+    fn old_frame(&self) -> &Frame {
+        self.old_frame.get_or_init(|| {
+            let data = document::translated(&self.update.data);
+            Box::new(Frame::encode(EventFields {
+                event_type: None,
+                retry_ms: self.update.retry_ms,
+                id: self.update.id.as_str(),
+                data: data.as_deref().unwrap_or(&self.update.data),
+            }))
+        })
+    }
+
+    fn new_frame(&self) -> &Frame {
         self.frame.get_or_init(|| {
             let update = &self.update;
             Frame::encode(EventFields {

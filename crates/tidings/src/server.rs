@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use tidings_cluster::Loopback;
+use tidings_cluster::{Loopback, Relay};
 use tidings_history::{Health, Outlet, Step};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,7 @@ use crate::broker::{self, Bound, HubParts};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::presence::service::Service;
 use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::admission::Admission;
@@ -70,6 +71,7 @@ struct Hub {
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
+    presence: Option<Service>,
 }
 
 impl Hub {
@@ -106,7 +108,8 @@ impl Hub {
             spread_to,
             Arc::clone(&metrics),
         )?;
-        let relay = Arc::new(Loopback::new(history.clone()));
+        let relay: Arc<dyn Relay> = Arc::new(Loopback::new(history.clone()));
+        let presence = Service::start(&config, &relay, &history, &metrics)?;
         let limits = &config.limits;
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
@@ -119,6 +122,7 @@ impl Hub {
             metrics,
             router,
             history,
+            presence: presence.as_ref().and_then(Service::asked),
             tls,
         });
         let mut shards = Vec::with_capacity(receivers.len());
@@ -141,6 +145,7 @@ impl Hub {
             shards,
             router: router_thread,
             broker,
+            presence,
         })
     }
 
@@ -198,6 +203,9 @@ impl Hub {
         // what peers sent is kept.
         if let Some(broker) = self.broker {
             broker.stop()?;
+        }
+        if let Some(presence) = self.presence {
+            presence.stop()?;
         }
         self.shared.history.clone().close();
         self.shared.router.stop();

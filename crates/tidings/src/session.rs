@@ -28,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tidings_core::dialect::Dialect;
+use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
@@ -43,6 +44,7 @@ use self::duplex::{Duplex, Scope};
 use self::socket::{Input, Sent, Socket};
 use crate::auth::Identity;
 use crate::posted::Posted;
+use crate::presence::document::BELOW_HUB;
 use crate::router::Ticket;
 use crate::shard::Shard;
 use crate::shard::admission::Permit;
@@ -74,11 +76,13 @@ pub(crate) enum Texts {
 }
 
 impl Encoding {
-    /// Returns the bytes of `posted` in this framing, shared with every other subscriber.
-    pub(crate) fn bytes(self, posted: &Posted) -> Bytes {
+    /// Returns the bytes of `posted` in this framing, shared with every other subscriber of the
+    /// dialect.
+    pub(crate) fn bytes(self, posted: &Posted, dialect: Dialect) -> Bytes {
+        let frame = posted.frame(dialect);
         match self {
-            Self::Chunked => posted.frame().chunk().clone(),
-            Self::Plain => posted.frame().event(),
+            Self::Chunked => frame.chunk().clone(),
+            Self::Plain => frame.event(),
             Self::WebSocket(texts, window) => posted.websocket_frame(texts, window),
         }
     }
@@ -277,6 +281,11 @@ impl Session {
     /// Returns who it is, by its token; nothing for an anonymous subscriber.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.borrow().clone()
+    }
+
+    /// Returns the bytes of `posted` for this peer.
+    pub(crate) fn bytes(&self, posted: &Posted) -> Bytes {
+        self.encoding.bytes(posted, self.dialect)
     }
 
     /// Enters `phase` and lets the session's task see it.
@@ -512,6 +521,8 @@ async fn begin(
         .join(shard.index(), Ticket(session.id), matchers)
         .await;
     session.leave(Phase::Joining).await?;
+    // After joining, so that it receives its own event, if that is for it.
+    shard.tell_joined(session).await;
     match start {
         Start::Now => {}
         Start::After(position) => session.next.set(position),
@@ -534,6 +545,23 @@ async fn begin(
         }
     }
     Ok(())
+}
+
+/// Returns whether events about subscriptions may be for a subscriber: asked for and granted. Never
+/// wrongly `false`.
+pub(crate) fn watches_presence(
+    matchers: &[Matcher],
+    grants: Option<&Grants>,
+    hub: &HubUrl,
+) -> bool {
+    let Some(grants) = grants else { return false };
+    let below = format!("{}{BELOW_HUB}", hub.path());
+    let any = |matchers: &[Matcher]| {
+        matchers
+            .iter()
+            .any(|matcher| matcher.may_match_below(&below, hub))
+    };
+    any(matchers) && any(grants.subscribe())
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.

@@ -12,6 +12,7 @@ pub(crate) mod engine;
 pub(crate) mod patterns;
 pub(crate) mod placing;
 pub(crate) mod policy;
+pub(crate) mod presence;
 pub(crate) mod reading;
 pub(crate) mod ring;
 pub(crate) mod speaking;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::dialect::Dialect;
+use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::matcher::Matcher;
@@ -50,6 +52,7 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
 use crate::posted::Batch;
+use crate::presence::Presence;
 use crate::router::{Router, Ticket};
 use crate::session::duplex::{self, Duplex};
 use crate::session::socket::Socket;
@@ -159,6 +162,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) router: Router,
     pub(crate) history: tidings_history::Handle,
+    /// Who keeps track of subscriptions; nobody unless it is configured.
+    pub(crate) presence: Option<Presence>,
     pub(crate) ingest: Ingest,
     /// What the history answers the publishers of each shard.
     pub(crate) answers: Box<[Arc<Answers>]>,
@@ -180,6 +185,8 @@ pub(crate) struct Shard {
     tokens: RefCell<TokenCache>,
     patterns: Patterns,
     started: Instant,
+    /// Sessions that ended and of which presence has not been told, since its queue was full.
+    departed: RefCell<Vec<SubscriberId>>,
     draining: watch::Sender<bool>,
 }
 
@@ -257,6 +264,7 @@ impl Shard {
             tokens: RefCell::new(tokens),
             patterns: Patterns::new(),
             started: Instant::now(),
+            departed: RefCell::default(),
             draining: watch::Sender::new(false),
         })
     }
@@ -409,6 +417,7 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
             self.give_back_matchers(1);
+            self.tell_departed();
         }
     }
 
@@ -506,6 +515,7 @@ impl Shard {
     pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
         self.engine.borrow_mut().remove(session);
         self.give_back_matchers(RELEASE_AT);
+        self.tell_left(session);
         // First, so that whoever sees one subscriber less sees the reason too.
         count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();

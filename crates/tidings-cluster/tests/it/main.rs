@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 
 use tidings_cluster::{Loopback, Relay};
 use tidings_core::{Draft, Position, Topic, Topics, Visibility};
-use tidings_history::{Kind, Options, Refused, Retention, start};
+use tidings_history::{Kind, Options, PresenceRetention, Refused, Retention, start};
 
 #[test]
 fn loopback_gives_updates_the_order_of_their_publishing() {
@@ -16,6 +16,7 @@ fn loopback_gives_updates_the_order_of_their_publishing() {
             age_max: None,
             updates_max: None,
             bytes_max: None,
+            presence: PresenceRetention::DEFAULT,
         },
         queue_max: 10,
         group_max: 10,
@@ -48,5 +49,6 @@ fn draft() -> Draft {
         id: None,
         event_type: None,
         retry_ms: None,
+        presence: None,
     }
 }

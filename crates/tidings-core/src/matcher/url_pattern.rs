@@ -114,6 +114,18 @@ impl UrlPattern {
                 .all(|(component, test)| test.matches(url.get(component)))
     }
 
+    /// Returns whether a URL of `base`'s host at or below `path` may match.
+    pub(crate) fn may_match_below(&self, path: &str, base: &url::Url) -> bool {
+        let host = self.literal(Component::Hostname);
+        if host.is_some_and(|host| Some(host) != base.host_str()) {
+            return false;
+        }
+        match self.literal(Component::Pathname) {
+            Some(literal) => literal.starts_with(path),
+            None => self.directory.starts_with(path) || path.starts_with(&*self.directory),
+        }
+    }
+
     /// Returns the text that `component` must be, if it is a literal.
     pub(crate) fn literal(&self, component: Component) -> Option<&str> {
         match self.test(component) {

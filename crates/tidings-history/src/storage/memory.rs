@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 use tidings_core::{IdSource, Position, Update};
 
-use super::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
+use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
 
 /// Keeps updates in memory.
 ///
@@ -21,6 +21,8 @@ pub struct MemoryStorage {
 struct Kept {
     extent: Extent,
     entries: VecDeque<Entry>,
+    /// The events about subscriptions, apart, since they are removed apart.
+    presence: VecDeque<Entry>,
     /// The positions at which a publisher used an id, oldest first.
     positions: HashMap<Arc<str>, VecDeque<Position>, foldhash::fast::RandomState>,
 }
@@ -41,6 +43,7 @@ impl MemoryStorage {
         let kept = Kept {
             extent: Extent::EMPTY,
             entries: VecDeque::new(),
+            presence: VecDeque::new(),
             positions: HashMap::default(),
         };
         Self {
@@ -89,7 +92,10 @@ impl Storage for MemoryStorage {
                     .or_default()
                     .push_back(entry.update.position);
             }
-            kept.entries.push_back(entry);
+            match entry.update.presence {
+                None => kept.entries.push_back(entry),
+                Some(_) => kept.presence.push_back(entry),
+            }
         }
         Ok(())
     }
@@ -101,10 +107,17 @@ impl Storage for MemoryStorage {
 
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
         let kept = self.lock();
-        Ok(kept
-            .index(position)
-            .and_then(|index| kept.entries.get(index))
-            .map(|entry| entry.mark))
+        let newest = |entries: &VecDeque<Entry>| {
+            let index = first_after(entries, position).checked_sub(1)?;
+            let entry = entries.get(index)?;
+            Some((entry.update.position, entry.mark))
+        };
+        let found = newest(&kept.entries)
+            .into_iter()
+            .chain(newest(&kept.presence));
+        Ok(found
+            .max_by_key(|(position, _)| *position)
+            .map(|(_, mark)| mark))
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
@@ -115,12 +128,33 @@ impl Storage for MemoryStorage {
         {
             kept.forget(&entry.update);
         }
+        while kept
+            .presence
+            .pop_front_if(|entry| entry.update.position <= through)
+            .is_some()
+        {}
         kept.extent.trimmed_through = through;
-        kept.extent.trimmed_bytes = mark.bytes_through;
+        kept.extent.trimmed_mark = mark;
         if kept.entries.is_empty() {
             kept.entries.shrink_to_fit();
         }
         Ok(())
+    }
+
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+        let mut kept = self.lock();
+        while kept
+            .presence
+            .pop_front_if(|entry| entry.update.position <= through)
+            .is_some()
+        {}
+        kept.extent.presence_trimmed_through = through;
+        Ok(())
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        // What was announced ended with the process that kept it.
+        Ok(Vec::new())
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {
@@ -159,13 +193,21 @@ impl StorageReader for MemoryReader {
         updates: &mut Vec<Arc<Update>>,
     ) -> Result<(), StorageError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = from.max(kept.extent.trimmed_through.next());
-        let skipped = kept.index(first).unwrap_or(kept.entries.len());
+        let before = Position::new(from.get().saturating_sub(1));
+        let after = |entries: &VecDeque<Entry>| first_after(entries, before);
+        let mut entries = kept.entries.range(after(&kept.entries)..).peekable();
+        let mut presence = kept.presence.range(after(&kept.presence)..).peekable();
         let mut bytes: u64 = 0;
-        for entry in kept.entries.range(skipped..) {
-            if entry.update.position > through || bytes >= bytes_max {
+        while bytes < bytes_max {
+            let place = |entry: Option<&&Entry>| entry.map(|entry| entry.update.position);
+            let next = match (place(entries.peek()), place(presence.peek())) {
+                (Some(entry), Some(event)) if event < entry => presence.next(),
+                (None, Some(_)) => presence.next(),
+                (_, _) => entries.next(),
+            };
+            let Some(entry) = next.filter(|entry| entry.update.position <= through) else {
                 break;
-            }
+            };
             bytes += update_bytes(&entry.update);
             updates.push(Arc::clone(&entry.update));
         }
@@ -198,13 +240,11 @@ impl Kept {
             self.positions.remove(id);
         }
     }
+}
 
-    /// Returns where the update at `position` is among the entries, if it is.
-    fn index(&self, position: Position) -> Option<usize> {
-        let first = self.entries.front()?.update.position;
-        let index = usize::try_from(position.get().checked_sub(first.get())?).ok()?;
-        (index < self.entries.len()).then_some(index)
-    }
+/// Returns the index of the first entry after `position`.
+fn first_after(entries: &VecDeque<Entry>, position: Position) -> usize {
+    entries.partition_point(|entry| entry.update.position <= position)
 }
 
 fn publisher_id(update: &Update) -> Option<&Arc<str>> {

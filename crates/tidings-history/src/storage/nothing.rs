@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Update};
 
-use super::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
 
 /// Keeps nothing. What was committed counts as removed at once.
 pub struct NoStorage {
@@ -48,12 +48,12 @@ impl Storage for NoStorage {
 
     fn commit(&mut self) -> Result<(), StorageError> {
         if let Some((last, last_mark)) = self.group_end.take() {
-            let trimmed_bytes = last_mark.bytes_through;
             self.extent = Extent {
                 trimmed_through: last,
-                trimmed_bytes,
+                trimmed_mark: last_mark,
                 last,
                 last_mark,
+                presence_trimmed_through: last,
             };
         }
         Ok(())
@@ -70,6 +70,14 @@ impl Storage for NoStorage {
 
     fn trim(&mut self, _through: Position, _mark: Mark) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    fn trim_presence(&mut self, _through: Position) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        Ok(Vec::new())
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
-use tidings_core::{IdSource, Position, Update};
+use tidings_core::{IdSource, Position, Presence, Update};
 
-use super::{Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
 use failure::{read_failure, write_failure};
 use reader::SqliteReader;
 
@@ -100,16 +100,51 @@ impl SqliteStorage {
         for (name, value) in [
             ("trimmed_through", through.get()),
             ("trimmed_bytes", mark.bytes_through),
+            ("trimmed_updates", mark.updates_through),
             ("trimmed_published_ms", mark.published_ms),
         ] {
-            let mut set = self
-                .connection
-                .prepare_cached(SET_META)
-                .map_err(write_failure)?;
-            set.execute(params![name, value.cast_signed()])
-                .map_err(write_failure)?;
+            self.set_meta(name, value)?;
         }
         self.execute("COMMIT")
+    }
+
+    fn remove_presence(&self, through: Position) -> Result<usize, StorageError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let mut delete = self
+            .connection
+            .prepare_cached(DELETE_PRESENCE)
+            .map_err(write_failure)?;
+        let removed = delete
+            .execute(params![through.get().cast_signed()])
+            .map_err(write_failure)?;
+        self.set_meta("presence_trimmed_through", through.get())?;
+        self.execute("COMMIT")?;
+        Ok(removed)
+    }
+
+    fn set_meta(&self, name: &str, value: u64) -> Result<(), StorageError> {
+        let mut set = self
+            .connection
+            .prepare_cached(SET_META)
+            .map_err(write_failure)?;
+        set.execute(params![name, value.cast_signed()])
+            .map_err(write_failure)?;
+        Ok(())
+    }
+
+    /// Notes what an event says of a subscription, in the group of the event.
+    fn note(&self, update: &Update, presence: Presence) -> Result<(), StorageError> {
+        let sql = match presence {
+            Presence::Begins => NOTE,
+            Presence::Ends => FORGET,
+        };
+        let mut statement = self.connection.prepare_cached(sql).map_err(write_failure)?;
+        let topics = row::joined(&update.topics);
+        let written = match presence {
+            Presence::Begins => statement.execute(params![topics, &*update.data]),
+            Presence::Ends => statement.execute([topics]),
+        };
+        written.map(drop).map_err(write_failure)
     }
 
     /// Moves the log into the file, as far as no reader still needs the old pages.
@@ -177,6 +212,10 @@ impl Storage for SqliteStorage {
             .prepare_cached(row::INSERT)
             .map_err(write_failure)?;
         row::insert(&mut statement, update, mark).map_err(write_failure)?;
+        if let Some(presence) = update.presence {
+            self.note(update, presence)?;
+            self.log_pages += 1;
+        }
         let before = self
             .group_end
             .map_or(self.extent.last_mark, |(_, mark)| mark);
@@ -215,6 +254,7 @@ impl Storage for SqliteStorage {
             Ok(Mark {
                 published_ms: row.get::<_, i64>(0)?.cast_unsigned(),
                 bytes_through: row.get::<_, i64>(1)?.cast_unsigned(),
+                updates_through: row.get::<_, i64>(2)?.cast_unsigned(),
             })
         });
         row.optional().map_err(read_failure)
@@ -226,11 +266,37 @@ impl Storage for SqliteStorage {
             self.rollback()?;
             return Err(fault);
         }
-        let bytes = mark.bytes_through.saturating_sub(self.extent.trimmed_bytes);
+        let before = self.extent.trimmed_mark.bytes_through;
+        let bytes = mark.bytes_through.saturating_sub(before);
         self.log_pages += 4 + bytes / PAGE_BYTES;
         self.extent.trimmed_through = through;
-        self.extent.trimmed_bytes = mark.bytes_through;
+        self.extent.trimmed_mark = mark;
         Ok(())
+    }
+
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+        self.set_durability(Durability::Deferred)?;
+        match self.remove_presence(through) {
+            Ok(removed) => {
+                self.log_pages += 4 + removed as u64;
+                self.extent.presence_trimmed_through = through;
+                Ok(())
+            }
+            Err(fault) => {
+                self.rollback()?;
+                Err(fault)
+            }
+        }
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        let mut statement = self.connection.prepare(NOTED).map_err(read_failure)?;
+        let mut rows = statement.query([]).map_err(read_failure)?;
+        let mut announced = Vec::new();
+        while let Some(row) = rows.next().map_err(read_failure)? {
+            announced.push(row::read_noted(row)?);
+        }
+        Ok(announced)
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {
@@ -337,6 +403,11 @@ const FREE_PAGES_MIN: i64 = 256;
 /// Free bytes that the disk must have before a history that refused takes updates again.
 const SPARE_BYTES_MIN: u64 = 1024 * 1024;
 
-const MARK: &str = "SELECT published_ms, bytes_through FROM updates WHERE position = ?1";
+const MARK: &str = "SELECT published_ms, bytes_through, position - presence_through FROM updates \
+    WHERE position <= ?1 ORDER BY position DESC LIMIT 1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
+const DELETE_PRESENCE: &str = "DELETE FROM updates WHERE presence IS NOT NULL AND position <= ?1";
 const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
+const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data) VALUES (?1, ?2)";
+const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";
+const NOTED: &str = "SELECT topics, data FROM subscriptions";

@@ -7,7 +7,8 @@ use std::thread;
 
 use tidings_core::{Position, Update};
 use tidings_history::storage::{
-    Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep, update_bytes,
+    Announced, Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
+    update_bytes,
 };
 use tidings_history::{Done, Handle, Kind, Options, Step, detached};
 
@@ -212,6 +213,14 @@ impl Storage for ReportingStorage {
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
         self.inner.trim(through, mark)
+    }
+
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+        self.inner.trim_presence(through)
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        self.inner.announced()
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
-use tidings_core::{Draft, EventId, Position, Topic, Topics, Update, Visibility};
+use tidings_core::{
+    Draft, EventId, EventType, Position, Presence, Topic, Topics, Update, Visibility,
+};
 use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
 use tidings_history::{
-    Append, AppendError, Page, Published, ReadError, Reader, Retention, Step, Writer,
+    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Retention, Step,
+    Writer,
 };
 
 /// A history whose threads are the test's.
@@ -99,8 +102,8 @@ impl Desk {
         let mut position = after;
         loop {
             let page: Arc<Page> = self.reader.page(position)?;
-            if page.after(position).is_empty() {
-                assert_eq!(page.next, position);
+            if page.next == position {
+                assert!(page.after(position).is_empty());
                 return Ok(updates);
             }
             updates.extend_from_slice(page.after(position));
@@ -127,6 +130,20 @@ pub(crate) fn draft(data: &str) -> Draft {
         id: None,
         event_type: None,
         retry_ms: None,
+        presence: None,
+    }
+}
+
+/// Returns an event of the hub about the subscription `name`.
+pub(crate) fn presence_draft(name: &str, presence: Presence) -> Draft {
+    Draft {
+        topics: Topics::one(Topic::of_hub(&format!(
+            "/.well-known/mercure/subscriptions/{name}"
+        ))),
+        visibility: Visibility::Private,
+        event_type: Some(EventType::mercure()),
+        presence: Some(presence),
+        ..draft(name)
     }
 }
 
@@ -146,4 +163,5 @@ pub(crate) const KEEP_ALL: Retention = Retention {
     age_max: None,
     updates_max: None,
     bytes_max: None,
+    presence: PresenceRetention::DEFAULT,
 };

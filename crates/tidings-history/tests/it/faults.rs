@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tidings_core::{Position, Update};
 use tidings_history::storage::{
-    Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
+    Announced, Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader,
+    Upkeep,
 };
 use tidings_history::{Append, AppendError, Health, Retention, Step, Writer};
 
@@ -350,6 +351,14 @@ impl Storage for FaultyStorage {
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
         self.plan.on_operation()?;
         self.inner.trim(through, mark)
+    }
+
+    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+        self.inner.trim_presence(through)
+    }
+
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        self.inner.announced()
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

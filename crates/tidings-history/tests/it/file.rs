@@ -24,6 +24,7 @@ fn every_field_comes_back_exactly() {
         id: Some(EventId::parse("urn:example:é").unwrap()),
         event_type: Some(EventType::mercure()),
         retry_ms: Some(u64::MAX),
+        presence: None,
     };
     let sparse = Draft {
         event_type: Some(EventType::parse("goal").unwrap()),
@@ -178,12 +179,12 @@ fn a_newer_format_is_refused() {
     drop(Desk::on_file(&path, KEEP_ALL));
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection
-        .execute("UPDATE meta SET value = 2 WHERE name = 'format'", [])
+        .execute("UPDATE meta SET value = 3 WHERE name = 'format'", [])
         .unwrap();
     drop(connection);
     assert!(matches!(
         open_error(&path),
-        OpenError::Newer { found: 2, .. }
+        OpenError::Newer { found: 3, .. }
     ));
 }
 

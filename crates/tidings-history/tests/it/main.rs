@@ -15,4 +15,5 @@ mod faults;
 mod file;
 mod full_disk;
 mod model;
+mod presence;
 mod threads;

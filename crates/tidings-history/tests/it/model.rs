@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidings_core::{Draft, Position, Update};
-use tidings_history::{Bounds, ReadError, Retention};
+use tidings_core::{Draft, Position, Presence, Update};
+use tidings_history::{Bounds, PresenceRetention, ReadError, Retention};
 
-use crate::desk::{Desk, draft, draft_with_id, quick_folder};
+use crate::desk::{Desk, draft, draft_with_id, presence_draft, quick_folder};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
@@ -44,8 +44,9 @@ proptest! {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A group: for each update the length of its data, and perhaps one of a few ids.
-    Append(Vec<(usize, Option<u8>)>),
+    /// A group: for each update the length of its data, and perhaps one of a few ids; or an event
+    /// about a subscription.
+    Append(Vec<(usize, Option<u8>, Option<Presence>)>),
     /// Time passes, and then the history looks after itself.
     Tick(u64),
     /// A reader asks for the page after this share (in 256ths) of what there was.
@@ -61,6 +62,8 @@ struct Model {
     updates: Vec<Arc<Update>>,
     /// How many of them were removed.
     trimmed: usize,
+    /// Up to where events about subscriptions were removed beside them.
+    presence_trimmed: usize,
 }
 
 impl Model {
@@ -70,6 +73,7 @@ impl Model {
             now_ms: 1_000_000,
             updates: Vec::new(),
             trimmed: 0,
+            presence_trimmed: 0,
         }
     }
 
@@ -80,6 +84,7 @@ impl Model {
                 self.now_ms += passed_ms;
                 desk.tick(self.now_ms);
                 self.trim();
+                self.take_beginning(desk);
             }
             Step::Read(share) => {
                 let after = self.updates.len() * usize::from(*share) / 255;
@@ -88,8 +93,7 @@ impl Model {
             Step::Find(id) => {
                 let cursor = id_text(*id);
                 let found = crate::cursors::find(desk, &cursor);
-                let kept = self.updates.iter().skip(self.trimmed);
-                let first = kept.into_iter().find(|update| update.id.as_str() == cursor);
+                let first = self.kept(0).find(|update| update.id.as_str() == cursor);
                 assert_eq!(found, first.map(|update| update.position));
             }
             Step::Reopen => {}
@@ -101,12 +105,16 @@ impl Model {
         assert_eq!(desk.published.bounds(), bounds);
     }
 
-    fn on_append(&mut self, desk: &mut Desk, group: &[(usize, Option<u8>)]) {
+    fn on_append(&mut self, desk: &mut Desk, group: &[(usize, Option<u8>, Option<Presence>)]) {
         let drafts: Vec<Draft> = group
             .iter()
-            .map(|(length, id)| {
+            .map(|(length, id, presence)| {
                 let data = "x".repeat(*length);
-                id.map_or_else(|| draft(&data), |id| draft_with_id(&data, &id_text(id)))
+                match (presence, id) {
+                    (Some(presence), _) => presence_draft(&data, *presence),
+                    (None, Some(id)) => draft_with_id(&data, &id_text(*id)),
+                    (None, None) => draft(&data),
+                }
             })
             .collect();
         for (answer, draft) in desk
@@ -125,21 +133,57 @@ impl Model {
         let size = |update: &Update| tidings_history::storage::update_bytes(update);
         loop {
             let kept = &self.updates[self.trimmed..];
-            let Some(oldest) = kept.first() else { return };
-            let bytes: u64 = kept.iter().map(|update| size(update)).sum();
+            let Some(oldest) = kept.first() else { break };
+            let ordinary = kept.iter().filter(|update| update.presence.is_none());
+            let count = ordinary.clone().count() as u64;
+            let bytes: u64 = ordinary.map(|update| size(update)).sum();
             let old = self.retention.age_max.is_some_and(|age| {
                 u128::from(self.now_ms - oldest.published_ms) >= age.as_millis()
             });
-            let many = self
-                .retention
-                .updates_max
-                .is_some_and(|max| kept.len() as u64 > max);
+            let many = self.retention.updates_max.is_some_and(|max| count > max);
             let large = self.retention.bytes_max.is_some_and(|max| bytes > max);
-            if !(old || (kept.len() > 1 && (many || large))) {
-                return;
+            if !(old || (count > 1 && (many || large))) {
+                break;
             }
             self.trimmed += 1;
         }
+        self.trim_presence();
+    }
+
+    /// Whether the history begins before or after events that are gone is all the same.
+    fn take_beginning(&mut self, desk: &Desk) {
+        let oldest = desk.published.bounds().oldest.get();
+        let trimmed = usize::try_from(oldest).unwrap() - 1;
+        let (low, high) = (self.trimmed.min(trimmed), self.trimmed.max(trimmed));
+        let end = Position::new(self.presence_trimmed as u64);
+        for update in &self.updates[low..high] {
+            assert!(update.presence.is_some() && update.position <= end);
+        }
+        self.trimmed = trimmed;
+    }
+
+    fn trim_presence(&mut self) {
+        let rule = self.retention.presence;
+        loop {
+            let events = self.kept(0).filter(|update| update.presence.is_some());
+            let events: Vec<_> = events.cloned().collect();
+            let count = events.len() as u64;
+            let Some(oldest) = events.first() else { return };
+            let age = u128::from(self.now_ms - oldest.published_ms);
+            let old = rule.age_max.is_some_and(|max| age >= max.as_millis());
+            let place = usize::try_from(oldest.position.get()).unwrap();
+            if place == self.updates.len() || !(old || count > rule.events_max) {
+                return;
+            }
+            self.presence_trimmed = place;
+        }
+    }
+
+    /// Returns what is kept of everything after `after`.
+    fn kept(&self, after: usize) -> impl Iterator<Item = &Arc<Update>> + Clone {
+        let end = Position::new(self.presence_trimmed as u64);
+        let kept = self.updates.iter().skip(after.max(self.trimmed));
+        kept.filter(move |update| update.presence.is_none() || update.position > end)
     }
 
     fn check_all(&self, desk: &mut Desk) {
@@ -156,11 +200,8 @@ impl Model {
             return;
         }
         let read = read.expect("a readable history");
-        let expected = &self.updates[after..];
-        assert_eq!(read.len(), expected.len());
-        for (read, expected) in read.iter().zip(expected) {
-            assert_eq!(read, expected);
-        }
+        let expected: Vec<_> = self.kept(after).cloned().collect();
+        assert_eq!(read, expected);
     }
 }
 
@@ -168,6 +209,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let update = (
         prop_oneof![4 => 0..300usize, 1 => 0..60_000usize],
         option_of_id(),
+        prop_oneof![
+            4 => Just(None),
+            1 => Just(Some(Presence::Begins)),
+            1 => Just(Some(Presence::Ends)),
+        ],
     );
     let step = prop_oneof![
         6 => prop::collection::vec(update, 1..120).prop_map(Step::Append),
@@ -187,10 +233,19 @@ fn retention() -> impl Strategy<Value = Retention> {
     let age = prop_oneof![Just(None), (0..20_000u64).prop_map(Some)];
     let updates = prop_oneof![Just(None), (1..400u64).prop_map(Some)];
     let bytes = prop_oneof![Just(None), (1000..2_000_000u64).prop_map(Some)];
-    (age, updates, bytes).prop_map(|(age, updates_max, bytes_max)| Retention {
+    let presence = (
+        prop_oneof![Just(None), (0..20_000u64).prop_map(Some)],
+        prop_oneof![0..200u64, Just(u64::MAX)],
+    );
+    let presence = presence.prop_map(|(age, events_max)| PresenceRetention {
+        age_max: age.map(Duration::from_millis),
+        events_max,
+    });
+    (age, updates, bytes, presence).prop_map(|(age, updates_max, bytes_max, presence)| Retention {
         age_max: age.map(Duration::from_millis),
         updates_max,
         bytes_max,
+        presence,
     })
 }
 

@@ -56,6 +56,16 @@ fn an_unbounded_ring_is_noticed() {
 }
 
 #[test]
+fn a_subscription_that_stays_is_noticed() {
+    check(Rule::TellOfLeaving, "reconnects", "presence shows");
+}
+
+#[test]
+fn a_ghost_of_a_crash_is_noticed() {
+    check(Rule::EndGhosts, "crashes", "events say");
+}
+
+#[test]
 fn matchers_that_stay_are_noticed() {
     check(Rule::GiveMatchersBack, "reconnects", "invariant 8");
 }

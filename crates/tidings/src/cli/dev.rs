@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tidings_core::HubUrl;
 use tidings_core::limits::PUBLISH_BODY_BYTES_MAX;
-use tidings_history::{Kind, Retention};
+use tidings_history::{Kind, PresenceRetention, Retention};
 use tidings_wire::origin::OriginList;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
@@ -27,6 +27,7 @@ use crate::config::{
     LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SubscribeOptions,
     WebSocketOptions,
 };
+use crate::presence;
 use crate::server;
 
 /// Start a hub to try things on, without configuration
@@ -48,6 +49,10 @@ pub struct Arguments {
     #[arg(long)]
     memory: bool,
 
+    /// Say and list who subscribes to what
+    #[arg(long)]
+    presence: bool,
+
     /// Origin of your own pages that use this hub, such as http://localhost:3000; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
@@ -60,6 +65,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut config = config(address, &arguments.data, arguments.memory)?;
     config.rooms.origins = origins.clone();
     config.cors.origins = origins;
+    config.presence = arguments.presence.then_some(presence::Options {
+        old_paths: true,
+        ..presence::Options::DEFAULT
+    });
     log::start(&config.log)?;
     server::run(config, |config| {
         // Only now: a start that fails must not hide a hub that runs on the same folder.
@@ -142,6 +151,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             origins: OriginList::parse(origins.iter().map(String::as_str))?,
             body_bytes_max: PUBLISH_BODY_BYTES_MAX,
         },
+        presence: None,
         cors: CorsOptions {
             origins: OriginList::default(),
         },
@@ -289,6 +299,7 @@ const RETENTION: Retention = Retention {
     age_max: Some(Duration::from_secs(168 * 3600)),
     updates_max: Some(1_000_000),
     bytes_max: Some(1024 * 1024 * 1024),
+    presence: PresenceRetention::DEFAULT,
 };
 
 const PAGES: PageOptions = PageOptions {

@@ -10,12 +10,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tidings_core::{Dialect, HubUrl};
-use tidings_history::{Kind, Retention};
+use tidings_history::{Kind, PresenceRetention, Retention};
 use tidings_wire::origin::OriginList;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{
     File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable, PagesTable,
+    PresenceTable,
 };
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::auth;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
+use crate::presence;
 
 mod websocket;
 
@@ -76,7 +78,7 @@ impl Checks {
         let admin = self.admin(file.admin.address.as_deref());
         let hub = self.hub(&file.hub);
         let data_dir = PathBuf::from(&file.data.dir);
-        let history = self.history(&file.history, &data_dir);
+        let history = self.history(&file.history, &file.presence, &data_dir);
         let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
         let dialects = self.dialects(file, hub.as_ref());
         let auth = self.auth(file, hub.as_ref());
@@ -87,11 +89,9 @@ impl Checks {
         let rooms = self.rooms(&file.rooms, &file.listen);
         let flash = self.flash(&file.flash);
         let limits = self.limits(&file.limits);
-        let keep_alive = self.seconds(
-            "subscribe.keep_alive_secs",
-            file.subscribe.keep_alive_secs,
-            0,
-        );
+        let presence = self.presence(file);
+        let name = "subscribe.keep_alive_secs";
+        let keep_alive = self.seconds(name, file.subscribe.keep_alive_secs, 0);
         let name = "subscribe.connection_secs_max";
         let connection_max = self.seconds(name, file.subscribe.connection_secs_max, 0);
         let drain = self.seconds("server.drain_secs", file.server.drain_secs, 0);
@@ -125,6 +125,7 @@ impl Checks {
                 origins: origins?,
                 body_bytes_max: body_bytes_max?,
             },
+            presence: Some(presence?).filter(|_| file.presence.enabled),
             cors: CorsOptions {
                 origins: cors_origins?,
             },
@@ -254,6 +255,7 @@ impl Checks {
     fn history(
         &mut self,
         table: &HistoryTable,
+        presence: &PresenceTable,
         data_dir: &Path,
     ) -> Option<tidings_history::Options> {
         let path = table.path.as_ref().map(PathBuf::from);
@@ -273,6 +275,11 @@ impl Checks {
             age_max: hours.map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
             updates_max: nonzero(table.retain_updates),
             bytes_max: nonzero(table.retain_bytes),
+            presence: PresenceRetention {
+                age_max: nonzero(presence.retain_minutes)
+                    .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+                events_max: presence.retain_events,
+            },
         };
         match history_options(kind, retention) {
             Ok(options) => Some(options),
@@ -284,6 +291,20 @@ impl Checks {
                 None
             }
         }
+    }
+
+    fn presence(&mut self, file: &File) -> Option<presence::Options> {
+        let table = &file.presence;
+        let grace = self.seconds("presence.grace_secs", table.grace_secs, 0);
+        let subscriptions_max = table.subscriptions_max;
+        let subscriptions_max = self.number("presence.subscriptions_max", subscriptions_max, 1);
+        let page_max = self.number("presence.page_max", table.page_max, 1);
+        Some(presence::Options {
+            grace: grace?,
+            subscriptions_max: subscriptions_max?,
+            page_max: page_max?,
+            old_paths: file.dialects.v0,
+        })
     }
 
     fn auth(&mut self, file: &File, hub: Option<&HubUrl>) -> Option<auth::Options> {

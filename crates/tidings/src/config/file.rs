@@ -42,6 +42,8 @@ pub struct File {
     pub flash: FlashTable,
     /// The `[history]` table.
     pub history: HistoryTable,
+    /// The `[presence]` table.
+    pub presence: PresenceTable,
     /// The `[limits]` table.
     pub limits: LimitsTable,
     /// The `[pages]` table.
@@ -263,6 +265,24 @@ pub struct HistoryTable {
     pub retain_bytes: u64,
     /// Bytes of recent updates held in memory, from which most replays are served.
     pub ring_bytes: u64,
+}
+
+/// The `[presence]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PresenceTable {
+    /// Whether the hub publishes an event when a subscription begins or ends, and answers which ones there are.
+    pub enabled: bool,
+    /// Seconds that a subscriber who left may take to come back without an event.
+    pub grace_secs: u64,
+    /// Subscriptions in one answer.
+    pub page_max: u64,
+    /// Subscriptions that the hub keeps track of.
+    pub subscriptions_max: u64,
+    /// Number of events about subscriptions that are kept for those who come back.
+    pub retain_events: u64,
+    /// Minutes that an event about a subscription is kept.
+    pub retain_minutes: u64,
 }
 
 /// The `[limits]` table.

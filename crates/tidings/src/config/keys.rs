@@ -480,6 +480,46 @@ pub const KEYS: &[Key] = &[
         "Bytes of recent updates held in memory, from which most replays are served.",
     ),
     key(
+        "presence.enabled",
+        Flag,
+        Toml("false"),
+        "Whether the hub publishes an event when a subscription begins or ends, and answers which \
+         ones there are. It tells whoever holds a grant for them who listens to what.",
+    ),
+    key(
+        "presence.grace_secs",
+        Number,
+        Toml("0"),
+        "Seconds that a subscriber who left may take to come back without an event. It is \
+         recognised by the `iss` and `sub` of its token. 0 tells at once.",
+    ),
+    key(
+        "presence.page_max",
+        Number,
+        Toml("10000"),
+        "Subscriptions in one answer. A longer list comes in pages.",
+    ),
+    key(
+        "presence.subscriptions_max",
+        Number,
+        Toml("1000000"),
+        "Subscriptions that the hub keeps track of. Further ones receive updates, but are not \
+         shown, and are counted in `tidings_presence_untracked_total`.",
+    ),
+    key(
+        "presence.retain_events",
+        Number,
+        Toml("10000"),
+        "Number of events about subscriptions that are kept for those who come back. They count \
+         in no other limit.",
+    ),
+    key(
+        "presence.retain_minutes",
+        Number,
+        Toml("60"),
+        "Minutes that an event about a subscription is kept. 0 sets no limit.",
+    ),
+    key(
         "limits.connections_max",
         Number,
         Toml("100000"),

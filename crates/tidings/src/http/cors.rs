@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use tidings_wire::origin::OriginList;
 
-use super::{Body, HUB_METHODS, respond_empty, set_allow};
+use super::{Body, respond_empty, set_allow};
 
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str =
@@ -118,10 +118,10 @@ pub(crate) fn preflight_2019(list: &OriginList, asked: &HeaderMap) -> Response<B
 }
 
 /// Answers a preflight. Whether the origin is allowed is said by [`allow`], as on every answer.
-pub(crate) fn preflight() -> Response<Body> {
+pub(crate) fn preflight(methods: &'static str) -> Response<Body> {
     let mut response = respond_empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    set_allow(headers, HUB_METHODS);
+    set_allow(headers, methods);
     headers.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(ALLOWED_METHODS),

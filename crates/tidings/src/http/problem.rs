@@ -93,6 +93,12 @@ impl Problem {
         }
     }
 
+    /// A request for subscriptions that nobody keeps track of.
+    pub(crate) fn no_presence() -> Self {
+        let detail = "this hub does not keep track of subscriptions (presence.enabled)";
+        Self::new(StatusCode::NOT_FOUND, "presence-off", "Not found", detail)
+    }
+
     /// A path that nothing is at.
     pub(crate) fn not_found() -> Self {
         let detail = "there is nothing at this path";

@@ -32,7 +32,7 @@ use super::{Answer, Body, QUERY, chat, request_body, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::socket::{BodySink, Socket};
-use crate::session::{Encoding, Ending, Opening, Start};
+use crate::session::{Encoding, Ending, Opening, Start, watches_presence};
 use crate::shard::{Shard, Subscription};
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
@@ -297,7 +297,8 @@ async fn begin(
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let (start, answer) = start(shard, cursor).await?;
+    let watches = cursor.is_some() && watches(shard, &matchers, identity.as_deref());
+    let (start, answer) = start(shard, cursor, watches).await?;
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, answer, &mut headers);
     if *asked.method == Method::HEAD {
@@ -377,8 +378,16 @@ fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
 
+/// Returns whether events about subscriptions may be for a subscriber.
+pub(crate) fn watches(shard: &Shard, matchers: &[Matcher], identity: Option<&Identity>) -> bool {
+    let grants = identity.map(|identity| &*identity.grants);
+    watches_presence(matchers, grants, shard.hub())
+}
+
 /// Returns where a stream begins, and what its head says about it: the id of an event that comes
 /// before all that the stream sends, so that a subscriber that never got one can resume too.
+/// `watches` says whether events about subscriptions may be for the subscriber: one whose cursor
+/// lies before removed ones has lost something.
 ///
 /// # Errors
 ///
@@ -386,10 +395,17 @@ fn set_stream_headers(headers: &mut HeaderMap) {
 pub(crate) async fn start(
     shard: &Shard,
     cursor: Option<Cursor>,
+    watches: bool,
 ) -> Result<(Start, HeaderValue), Problem> {
-    match cursor {
-        Some(cursor) => resolve(shard, cursor).await,
-        None => Ok((Start::Now, standing(shard))),
+    let Some(cursor) = cursor else {
+        return Ok((Start::Now, standing(shard)));
+    };
+    match resolve(shard, cursor).await? {
+        (Start::After(position), _) if watches && position < shard.history().presence_trimmed() => {
+            shard.metrics().cursors_unknown.inc();
+            Ok((Start::Oldest, EARLIEST))
+        }
+        begin => Ok(begin),
     }
 }
 

@@ -214,7 +214,9 @@ async fn hub(
         Some(query) => {
             let matchers = subscribe::matchers(shard, query).await?;
             let cursor = subscribe::cursor(&asked.headers, query.last_event_id.as_deref());
-            (matchers, subscribe::start(shard, cursor).await?.0)
+            let watches =
+                cursor.is_some() && subscribe::watches(shard, &matchers, subscriber.as_deref());
+            (matchers, subscribe::start(shard, cursor, watches).await?.0)
         }
     };
     let parts = parts(config, Purpose::Hub, publisher, lifetime, agreement);

@@ -35,6 +35,12 @@ const OVERTAKEN_NOTE: &str =
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     let since = Instant::now();
+    // Events about subscriptions that are gone by now are nothing that this subscriber was promised,
+    // if it asked for what is kept. Those that go while it reads are.
+    let mut unpromised = Position::ZERO;
+    if session.from_oldest.get() {
+        unpromised = shard.history().presence_trimmed();
+    }
     session.writable(shard.stall()).await?;
     if session.is_body() && since.elapsed() >= LAGGING_AFTER {
         session.set_lagging();
@@ -58,15 +64,16 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
             continue;
         }
         shard.begin_catch_up(session);
-        match shard.read_on(session).await? {
+        match shard.read_on(session, unpromised).await? {
             Reading::CaughtUp => {
                 shard.on_caught_up(session);
                 return Ok(());
             }
-            Reading::Posts(posts) => {
+            Reading::Posts { posts, through } => {
                 for slice in Slices::new(shard, session, &posts) {
                     send_slice(shard, session, slice).await?;
                 }
+                session.next.set(through.max(session.next.get()));
             }
             Reading::Trimmed => {
                 shard.metrics().gaps.inc();
@@ -156,7 +163,7 @@ impl Iterator for Slices<'_> {
         for posted in self.posts.by_ref() {
             through = Some(posted.update.position);
             if concerns(self.session, posted, self.shard.hub()) {
-                joined.extend_from_slice(&self.session.encoding.bytes(posted));
+                joined.extend_from_slice(&self.session.bytes(posted));
                 self.session.note_sent(posted);
                 updates += 1;
             }

@@ -191,7 +191,9 @@ async fn add(
         ));
     }
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
-    let (start, answer) = subscribe::start(shard, cursor).await?;
+    let watches =
+        cursor.is_some() && subscribe::watches(shard, &new, session.identity().as_deref());
+    let (start, answer) = subscribe::start(shard, cursor, watches).await?;
     let answer = String::from_utf8_lossy(answer.as_bytes()).into_owned();
     if new.is_empty() {
         return Ok(answer);
@@ -212,6 +214,7 @@ async fn add(
         }
     })
     .await;
+    shard.tell_changed(session).await;
     Ok(answer)
 }
 
@@ -225,6 +228,7 @@ async fn remove(
     let matchers = subscribe::matchers(shard, &query_of(selection)?).await?;
     caught_up(session, duplex).await;
     shard.leave(session, &matchers);
+    shard.tell_changed(session).await;
     Ok(())
 }
 

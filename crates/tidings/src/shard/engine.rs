@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use smallvec::SmallVec;
+use tidings_core::dialect::Dialect;
 use tidings_core::hub::{Hub, SubscriberId};
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
@@ -168,6 +169,11 @@ impl Engine {
         let end = session.deadline.get().map(|(end, _)| end);
         let due = silent.into_iter().chain(end).min()?;
         Some(due.min(now.after(LOOK_EVERY)))
+    }
+
+    /// Returns whether a session has not ended.
+    pub(crate) fn holds(&self, session: &Session) -> bool {
+        self.session(session.id).is_some()
     }
 
     fn session(&self, id: SubscriberId) -> Option<&Rc<Session>> {
@@ -402,7 +408,7 @@ fn is_granted(
 #[derive(Debug, Default)]
 struct Shared {
     runs: SmallVec<[u32; 4]>,
-    encoding: Option<Encoding>,
+    wire: Option<(Encoding, Dialect)>,
     bytes: Bytes,
     updates: u64,
 }
@@ -437,7 +443,8 @@ impl Sweep {
             own = self.join(session, runs);
             &mut own
         } else {
-            if shared.encoding != Some(session.encoding) || shared.runs != *runs {
+            let wire = (session.encoding, session.dialect);
+            if shared.wire != Some(wire) || shared.runs != *runs {
                 *shared = self.join(session, runs);
             }
             shared
@@ -473,12 +480,12 @@ impl Sweep {
     fn join(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
         let mut shared = Shared {
             runs: runs.clone(),
-            encoding: Some(session.encoding),
+            wire: Some((session.encoding, session.dialect)),
             ..Shared::default()
         };
         let mut joined = BytesMut::new();
         for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
-            let bytes = session.encoding.bytes(posted);
+            let bytes = session.bytes(posted);
             shared.updates += 1;
             if shared.updates == 1 {
                 shared.bytes = bytes;
@@ -505,7 +512,7 @@ impl Sweep {
         let mut through = self.base.max(session.next.get());
         let mut tail = Bytes::new();
         for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
-            let mut bytes = session.encoding.bytes(posted);
+            let mut bytes = session.bytes(posted);
             if rest == 0 {
                 break;
             }

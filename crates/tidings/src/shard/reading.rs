@@ -26,21 +26,30 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) enum Reading {
     /// Nothing: the session is live from here on.
     CaughtUp,
-    /// The next updates, in order; never empty.
-    Posts(Vec<Arc<Posted>>),
+    /// The next updates, in order, and the position up to which they are all.
+    Posts {
+        posts: Vec<Arc<Posted>>,
+        through: Position,
+    },
     /// What came next is no longer kept.
     Trimmed,
 }
 
 impl Shard {
-    /// Returns what `session` is to read next, or makes it live if there is nothing.
+    /// Returns what `session` is to read next, or makes it live if there is nothing. It misses
+    /// nothing if events about subscriptions up to `unpromised` are gone.
     ///
     /// # Errors
     ///
     /// The history cannot be read; the stream then ends and the subscriber tries again.
-    pub(crate) async fn read_on(&self, session: &Rc<Session>) -> Result<Reading, Ending> {
+    pub(crate) async fn read_on(
+        &self,
+        session: &Rc<Session>,
+        unpromised: Position,
+    ) -> Result<Reading, Ending> {
         loop {
-            let reading = self.read_after(session, session.next.get()).await?;
+            let next = session.next.get();
+            let reading = self.read_after(session, next, unpromised).await?;
             if !matches!(reading, Reading::Trimmed) || !session.from_oldest.get() {
                 session.from_oldest.set(false);
                 return Ok(reading);
@@ -55,7 +64,12 @@ impl Shard {
         Position::new(self.history().bounds().oldest.get().saturating_sub(1))
     }
 
-    async fn read_after(&self, session: &Rc<Session>, next: Position) -> Result<Reading, Ending> {
+    async fn read_after(
+        &self,
+        session: &Rc<Session>,
+        next: Position,
+        unpromised: Position,
+    ) -> Result<Reading, Ending> {
         if skips(Rule::LiveInOneStep) && next >= self.engine.borrow().ring.last() {
             tokio::task::yield_now().await;
             session.enter(Phase::Live);
@@ -69,25 +83,27 @@ impl Shard {
                 return Ok(Reading::CaughtUp);
             }
             if let Some(posts) = engine.ring.after(next, POSTS_MAX) {
-                return Ok(Reading::Posts(posts));
+                let through = posts.last().map_or(next, |posted| posted.update.position);
+                return Ok(Reading::Posts { posts, through });
             }
         }
         match self.page_after(next).await {
             Ok(page) => {
                 let fresh = |update: &Arc<Update>| Arc::new(Posted::replayed(Arc::clone(update)));
                 let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
+                let misses = page.last_hole > next.max(unpromised) && self.watches(session);
+                let through = page.next;
                 // The history never has less than what this shard has seen.
-                if posts.is_empty() {
+                if misses || through <= next {
                     Ok(Reading::Trimmed)
                 } else {
-                    Ok(Reading::Posts(posts))
+                    Ok(Reading::Posts { posts, through })
                 }
             }
             Err(ReadError::Trimmed { oldest }) if skips(Rule::TellOfGaps) => {
-                session
-                    .next
-                    .set(Position::new(oldest.get().saturating_sub(1)));
-                Ok(Reading::Posts(Vec::new()))
+                let through = Position::new(oldest.get().saturating_sub(1));
+                let posts = Vec::new();
+                Ok(Reading::Posts { posts, through })
             }
             Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
             Err(ReadError::Closed) => Err(Ending::Drained),

@@ -43,6 +43,7 @@ mod leaks;
 mod lifecycle;
 mod limits;
 mod matchers;
+mod presence;
 mod problems;
 mod publish;
 mod reconcile;

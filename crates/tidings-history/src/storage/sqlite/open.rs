@@ -108,17 +108,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     // this one is closed before SQLite opens the file.
     drop(file);
     let connection = connect(path).map_err(in_storage)?;
-    match format(&connection).map_err(in_storage)? {
-        Format::None => create(&connection, new_epoch).map_err(in_storage)?,
-        Format::Foreign => return Err(OpenError::NotAHistory { path: path.into() }),
-        Format::Version(FORMAT) => {}
-        Format::Version(found) => {
-            return Err(OpenError::Newer {
-                path: path.into(),
-                found,
-            });
-        }
-    }
+    prepare(&connection, path, new_epoch)?;
     let epoch = meta_epoch(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
     let mut storage = SqliteStorage {
@@ -217,6 +207,28 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
     Ok(connection)
 }
 
+/// Makes a new file a history, and brings an older one to this version's format.
+fn prepare(connection: &Connection, path: &Path, new_epoch: [u8; 32]) -> Result<(), OpenError> {
+    let prepared = match format(connection) {
+        Ok(Format::None) => create(connection, new_epoch).and_then(|()| add_presence(connection)),
+        Ok(Format::Foreign) => return Err(OpenError::NotAHistory { path: path.into() }),
+        Ok(Format::Version(FORMAT)) => Ok(()),
+        // What a crash during the creation of a file leaves has this format, too.
+        Ok(Format::Version(FORMAT_WITHOUT_PRESENCE)) => add_presence(connection),
+        Ok(Format::Version(found)) => {
+            return Err(OpenError::Newer {
+                path: path.into(),
+                found,
+            });
+        }
+        Err(fault) => Err(fault),
+    };
+    prepared.map_err(|source| OpenError::Storage {
+        path: path.into(),
+        source,
+    })
+}
+
 enum Format {
     /// The file has no table at all: it is new, or its creation was cut short.
     None,
@@ -269,7 +281,7 @@ fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> 
     connection.execute_batch(&tables).map_err(write_failure)?;
     let insert = "INSERT INTO meta (name, value) VALUES (?1, ?2)";
     for (name, value) in [
-        ("format", i64::from(FORMAT)),
+        ("format", i64::from(FORMAT_WITHOUT_PRESENCE)),
         ("trimmed_through", 0),
         ("trimmed_bytes", 0),
         ("trimmed_published_ms", 0),
@@ -285,36 +297,53 @@ fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> 
     connection.execute_batch("COMMIT").map_err(write_failure)
 }
 
+/// Brings a file of format 1 to format 2. Cheap: no row is written anew.
+fn add_presence(connection: &Connection) -> Result<(), StorageError> {
+    let changes = format!(
+        "BEGIN IMMEDIATE;
+        ALTER TABLE updates ADD COLUMN presence INTEGER;
+        ALTER TABLE updates ADD COLUMN presence_through INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX updates_presence ON updates (position) WHERE presence IS NOT NULL;
+        CREATE TABLE subscriptions (topics TEXT PRIMARY KEY, data TEXT NOT NULL)
+            STRICT, WITHOUT ROWID;
+        INSERT INTO meta (name, value) VALUES ('presence_trimmed_through', 0);
+        INSERT INTO meta (name, value)
+            SELECT 'trimmed_updates', value FROM meta WHERE name = 'trimmed_through';
+        UPDATE meta SET value = {FORMAT} WHERE name = 'format';
+        COMMIT"
+    );
+    connection.execute_batch(&changes).map_err(write_failure)
+}
+
 fn extent(connection: &Connection) -> Result<Extent, StorageError> {
     let trimmed_through = Position::new(meta(connection, "trimmed_through")?);
-    let trimmed_bytes = meta(connection, "trimmed_bytes")?;
-    let published_ms = meta(connection, "trimmed_published_ms")?;
-    let newest = "SELECT position, published_ms, bytes_through FROM updates \
-        ORDER BY position DESC LIMIT 1";
+    let trimmed_mark = Mark {
+        published_ms: meta(connection, "trimmed_published_ms")?,
+        bytes_through: meta(connection, "trimmed_bytes")?,
+        updates_through: meta(connection, "trimmed_updates")?,
+    };
+    let newest = "SELECT position, published_ms, bytes_through, position - presence_through \
+        FROM updates ORDER BY position DESC LIMIT 1";
     let newest = connection.query_row(newest, [], |row| {
         let position = Position::new(row.get::<_, i64>(0)?.cast_unsigned());
         let published_ms = row.get::<_, i64>(1)?.cast_unsigned();
         let bytes_through = row.get::<_, i64>(2)?.cast_unsigned();
-        Ok((
-            position,
-            Mark {
-                published_ms,
-                bytes_through,
-            },
-        ))
-    });
-    let (last, last_mark) = newest.optional().map_err(read_failure)?.unwrap_or((
-        trimmed_through,
-        Mark {
+        let updates_through = row.get::<_, i64>(3)?.cast_unsigned();
+        let mark = Mark {
             published_ms,
-            bytes_through: trimmed_bytes,
-        },
-    ));
+            bytes_through,
+            updates_through,
+        };
+        Ok((position, mark))
+    });
+    let newest = newest.optional().map_err(read_failure)?;
+    let (last, last_mark) = newest.unwrap_or((trimmed_through, trimmed_mark));
     Ok(Extent {
         trimmed_through,
-        trimmed_bytes,
+        trimmed_mark,
         last,
         last_mark,
+        presence_trimmed_through: Position::new(meta(connection, "presence_trimmed_through")?),
     })
 }
 
@@ -330,7 +359,10 @@ fn meta_epoch(connection: &Connection) -> Result<[u8; 32], StorageError> {
 }
 
 /// The format that this version writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+
+/// The format before events about subscriptions.
+const FORMAT_WITHOUT_PRESENCE: u32 = 1;
 
 /// `TDGS` in the header of the file, which `file` and SQLite's tools show.
 const APPLICATION_ID: i64 = 0x5444_4753;

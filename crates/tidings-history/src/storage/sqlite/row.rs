@@ -3,22 +3,23 @@
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Row, Statement, params};
 use tidings_core::{
-    EventId, EventType, IdSource, Position, Target, Targets, Topic, Topics, Update, Visibility,
+    EventId, EventType, IdSource, Position, Presence, Target, Targets, Topic, TopicError, Topics,
+    Update, Visibility,
 };
 
-use crate::storage::{Mark, StorageError};
+use crate::storage::{Announced, Mark, StorageError};
 
 use super::failure::read_failure;
 
 /// Inserts a row. The order of its parameters is that of [`insert`].
 pub(super) const INSERT: &str = "INSERT INTO updates \
-    (position, published_ms, id, own_id, topics, type, retry_ms, private, data, bytes_through) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    (position, published_ms, id, own_id, topics, type, retry_ms, private, data, bytes_through, \
+    presence, presence_through) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// Selects rows for [`read`]. Whether an id is the first is asked here and not stored, since
 /// retention may remove the row that was first.
 pub(super) const SELECT: &str = "SELECT position, published_ms, id, own_id, topics, type, \
-    retry_ms, private, data FROM updates WHERE position >= ?1 AND position <= ?2 ORDER BY position";
+    retry_ms, private, data, presence FROM updates WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 
 pub(super) fn insert(
     statement: &mut Statement<'_>,
@@ -26,8 +27,9 @@ pub(super) fn insert(
     mark: Mark,
 ) -> rusqlite::Result<()> {
     let (readers, names) = names(update);
+    let position = update.position.get();
     statement.execute(params![
-        update.position.get().cast_signed(),
+        position.cast_signed(),
         mark.published_ms.cast_signed(),
         update.id.as_str(),
         update.id_source == IdSource::Publisher,
@@ -37,6 +39,8 @@ pub(super) fn insert(
         readers,
         &*update.data,
         mark.bytes_through.cast_signed(),
+        update.presence.map(|presence| presence == Presence::Begins),
+        position.saturating_sub(mark.updates_through).cast_signed(),
     ])?;
     Ok(())
 }
@@ -68,14 +72,18 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
             .get::<_, Option<i64>>(6)
             .map_err(read_failure)?
             .map(i64::cast_unsigned),
+        presence: match row.get::<_, Option<bool>>(9).map_err(read_failure)? {
+            None => None,
+            Some(true) => Some(Presence::Begins),
+            Some(false) => Some(Presence::Ends),
+        },
     })
 }
 
 /// Returns the columns `private` and `topics`: the topics joined by line feeds and, if there are
 /// targets, those after an empty line. No topic is empty.
 fn names(update: &Update) -> (i64, String) {
-    let topics: Vec<&str> = update.topics.iter().map(Topic::as_str).collect();
-    let topics = topics.join("\n");
+    let topics = joined(&update.topics);
     match &update.visibility {
         Visibility::Public => (PUBLIC, topics),
         Visibility::Private => (PRIVATE, topics),
@@ -102,15 +110,37 @@ fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibilit
         }
         _ => (names, Visibility::Private),
     };
-    let topics: Result<Vec<Topic>, _> = topics.split('\n').map(Topic::parse).collect();
-    let topics = Topics::new(topics.map_err(damaged)?).map_err(damaged)?;
-    Ok((topics, visibility))
+    Ok((self::topics(topics)?, visibility))
 }
 
 /// Values of the column `private`.
 const PUBLIC: i64 = 0;
 const PRIVATE: i64 = 1;
 const TARGETED: i64 = 2;
+
+/// Reads a row of the table `subscriptions`.
+pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
+    Ok(Announced {
+        topics: topics(text(row, 0)?)?,
+        data: text(row, 1)?.into(),
+    })
+}
+
+/// Returns the topics as one text, which [`topics`] reads.
+pub(super) fn joined(topics: &Topics) -> String {
+    let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+    topics.join("\n")
+}
+
+fn topics(joined: &str) -> Result<Topics, StorageError> {
+    let read = |text| match Topic::parse(text) {
+        // The hub's own topics may be longer than those of publishers.
+        Err(TopicError::TooLong { .. }) => Ok(Topic::of_hub(text)),
+        read => read,
+    };
+    let topics: Result<Vec<Topic>, _> = joined.split('\n').map(read).collect();
+    Topics::new(topics.map_err(damaged)?).map_err(damaged)
+}
 
 fn event_type(name: &str) -> Result<EventType, StorageError> {
     // Only the hub itself may use this name, and its own updates are kept like any other.

@@ -154,6 +154,7 @@ fn update() -> Update {
         visibility: Visibility::Private,
         event_type: Some(EventType::parse("t").unwrap()),
         retry_ms: Some(7),
+        presence: None,
     }
 }
 

@@ -51,6 +51,7 @@ fn zero_sets_no_limit() {
         age_max: None,
         updates_max: None,
         bytes_max: None,
+        presence: PresenceRetention::DEFAULT,
     };
     assert_eq!(config.history.retention, retention);
     assert_eq!(config.subscribe.connection_max, None);

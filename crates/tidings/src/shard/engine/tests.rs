@@ -107,6 +107,7 @@ fn update(number: u64) -> Arc<Update> {
         visibility: Visibility::Public,
         event_type: None,
         retry_ms: None,
+        presence: None,
     })
 }
 

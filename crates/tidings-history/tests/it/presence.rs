@@ -1,0 +1,127 @@
+//! Events about subscriptions: a retention of their own, and what is left to say after a crash.
+
+use std::time::Duration;
+
+use tidings_core::{Position, Presence};
+use tidings_history::{PresenceRetention, Retention};
+
+use crate::desk::{Desk, KEEP_ALL, draft, presence_draft};
+
+const FEW: PresenceRetention = PresenceRetention {
+    age_max: Some(Duration::from_secs(60)),
+    events_max: 3,
+};
+
+#[test]
+fn they_never_evict_an_update_nor_count_as_one() {
+    let retention = Retention {
+        updates_max: Some(2),
+        presence: FEW,
+        ..KEEP_ALL
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut desk = Desk::on_file(&folder.path().join("history.db"), retention);
+    desk.publish("first", 1);
+    for number in 0..2000 {
+        let event = presence_draft(&number.to_string(), Presence::Begins);
+        desk.append(vec![event], 1);
+    }
+    desk.publish("second", 1);
+    desk.tick(2);
+    let kept = texts(&mut desk);
+    assert_eq!(kept, ["first", "1997", "1998", "1999", "second"]);
+    desk.publish("third", 3);
+    desk.tick(4);
+    assert_eq!(texts(&mut desk).first().map(String::as_str), Some("1997"));
+    // They end by age, too; the newest position stays, so that it is not given twice.
+    desk.append(vec![presence_draft("last", Presence::Ends)], 5);
+    desk.tick(100_000);
+    assert_eq!(texts(&mut desk), ["second", "third", "last"]);
+}
+
+#[test]
+fn what_began_and_did_not_end_is_known_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let retention = Retention {
+        presence: FEW,
+        ..KEEP_ALL
+    };
+    let mut desk = Desk::on_file(&path, retention);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        desk.append(vec![presence_draft(name, Presence::Begins)], 1);
+    }
+    desk.append(vec![presence_draft("b", Presence::Ends), draft("x")], 2);
+    // Retention takes the events; what they said stays known.
+    desk.tick(3);
+    drop(desk);
+    let mut desk = Desk::on_file(&path, retention);
+    let announced = desk.writer.announced().unwrap();
+    let mut left: Vec<&str> = announced.iter().map(|left| &*left.data).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["a", "c", "d", "e", "f"]);
+    for left in &announced {
+        desk.append(vec![presence_draft(&left.data, Presence::Ends)], 4);
+    }
+    drop(desk);
+    let mut desk = Desk::on_file(&path, retention);
+    assert_eq!(desk.writer.announced().unwrap(), []);
+}
+
+#[test]
+fn a_page_says_where_events_were_removed() {
+    let retention = Retention {
+        presence: FEW,
+        ..KEEP_ALL
+    };
+    let mut desk = Desk::in_memory(retention);
+    desk.publish("1", 1);
+    for name in ["2", "3", "4", "5"] {
+        desk.append(vec![presence_draft(name, Presence::Begins)], 1);
+    }
+    desk.publish("6", 1);
+    // Cached before the removal, and read anew after it.
+    assert_eq!(texts(&mut desk).len(), 6);
+    desk.tick(2);
+    let page = desk.reader.page(Position::ZERO).unwrap();
+    assert_eq!(page.last_hole, Position::new(2));
+    assert_eq!(texts(&mut desk), ["1", "3", "4", "5", "6"]);
+}
+
+#[test]
+fn a_file_of_format_1_is_read_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    let mut desk = Desk::on_file(&path, KEEP_ALL);
+    let old = desk.publish("old", 1);
+    desk.writer.close();
+    drop(desk);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    // Takes away what format 2 added (docs/formats/history.md).
+    file.execute_batch(
+        "DROP INDEX updates_presence;
+        ALTER TABLE updates DROP COLUMN presence;
+        ALTER TABLE updates DROP COLUMN presence_through;
+        DROP TABLE subscriptions;
+        DELETE FROM meta WHERE name IN ('presence_trimmed_through', 'trimmed_updates');
+        UPDATE meta SET value = 1 WHERE name = 'format';",
+    )
+    .unwrap();
+    drop(file);
+    let retention = Retention {
+        updates_max: Some(2),
+        ..KEEP_ALL
+    };
+    let mut desk = Desk::on_file(&path, retention);
+    assert_eq!(desk.read_all(Position::ZERO).unwrap(), [old]);
+    desk.append(vec![presence_draft("event", Presence::Begins)], 2);
+    desk.publish("new", 2);
+    desk.tick(3);
+    assert_eq!(texts(&mut desk), ["old", "event", "new"]);
+}
+
+fn texts(desk: &mut Desk) -> Vec<String> {
+    let oldest = desk.published.bounds().oldest.get();
+    let read = desk.read_all(Position::new(oldest - 1)).unwrap();
+    read.iter().map(|update| update.data.to_string()).collect()
+}

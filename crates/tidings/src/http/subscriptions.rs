@@ -1,0 +1,314 @@
+//! The door for questions about subscriptions: path and query to a question, the asker's grant, and
+//! the document with its cursor and validator. What is live is known by `presence`.
+//!
+//! Mercure, "Subscription API"; paging and filters are ours (`docs/reference/presence.md`).
+
+use std::fmt::Write;
+use std::rc::Rc;
+
+use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, VARY};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use tidings_core::dialect::Dialect;
+use tidings_core::event_id::{EARLIEST, EventId};
+use tidings_core::matcher::MatcherType;
+use tidings_core::subject::Subject;
+use tidings_wire::form;
+
+use super::authorize::identify;
+use super::problem::{self, Problem};
+use super::{Body, respond, respond_empty};
+use crate::auth::Role;
+use crate::presence::document::{BELOW_HUB, CONTEXT};
+use crate::presence::question::{About, Answer, Found, Known, Page, Question};
+use crate::shard::Shard;
+
+/// A copy may be kept, and is asked about each time.
+const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// The token decides what is answered, and in which words.
+const VARIES: HeaderValue = HeaderValue::from_static("Authorization, Cookie");
+
+/// Returns whether `path` names subscriptions of the hub at `hub`.
+pub(crate) fn is_below(hub: &str, path: &str) -> bool {
+    below(hub, path).is_some()
+}
+
+/// Returns what follows the path of all subscriptions.
+fn below<'a>(hub: &str, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(hub)?.strip_prefix(BELOW_HUB)?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// Answers a question about subscriptions.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn answer<B>(
+    shard: &Rc<Shard>,
+    request: &Request<B>,
+) -> Result<Response<Body>, Problem> {
+    let presence = shard.presence().ok_or_else(Problem::no_presence)?;
+    let dialect = authorize(shard, request)?;
+    let question = question(shard, dialect, request.uri(), request.headers()).await?;
+    let Some(about) = question else {
+        return Err(Problem::not_found());
+    };
+    let answer = presence.ask(about).await.ok_or_else(|| {
+        let detail = "too many ask for subscriptions at once; try again".to_owned();
+        Problem::unavailable("busy", "The hub is busy", detail)
+    })?;
+    Ok(respond_with(shard, dialect, request.uri(), answer))
+}
+
+/// Asks the token whether it allows to read the path, as if it were a topic. Returns which Mercure it
+/// speaks, and is answered in.
+fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Problem> {
+    let identity = identify(shard, request.headers(), Role::Subscribe)?.ok_or_else(|| {
+        Problem::token_missing(
+            "subscriptions are shown to holders of a token that may subscribe to this path",
+        )
+    })?;
+    let path = request.uri().path();
+    if identity
+        .grants
+        .allows_read(&[Subject::from_text(path, shard.hub())])
+    {
+        return Ok(identity.dialect);
+    }
+    let detail = if shard.config().explain_refusals {
+        format!("the token has no subscribe grant for \"{path}\"")
+    } else {
+        "the token does not allow subscribing to this path".to_owned()
+    };
+    Err(Problem::scope_insufficient(detail))
+}
+
+/// Reads path, query and validators; nothing if the path names nothing.
+async fn question(
+    shard: &Shard,
+    dialect: Dialect,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<Question>, Problem> {
+    let Some(about) = about(shard, dialect, uri.path()).await? else {
+        return Ok(None);
+    };
+    let mut question = Question {
+        dialect,
+        about,
+        known: known(headers),
+        ..Question::all()
+    };
+    for pair in form::pairs(uri.query().unwrap_or_default().as_bytes()) {
+        let name = String::from_utf8_lossy(&pair.name_bytes()).into_owned();
+        let Ok(value) = pair.value() else {
+            let detail = format!("the value of {name} is not UTF-8");
+            return Err(Problem::bad_request("not-utf8", "Not UTF-8", detail));
+        };
+        match name.as_str() {
+            "topic" => question.topic = Some(value.into_owned()),
+            "pattern" => {
+                let pattern = shard
+                    .compiler()
+                    .compile(MatcherType::UrlPattern, &value)
+                    .await
+                    .map_err(|error| problem::of_matcher("pattern", &error))?;
+                question.pattern = Some(pattern);
+            }
+            "subscriber" => {
+                if let About::All = question.about {
+                    question.about = About::Subscriber(value.into_owned());
+                }
+            }
+            "after" => question.after = number(&name, &value)?,
+            "limit" => {
+                let limit: u64 = number(&name, &value)?;
+                question.limit = Some(usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
+            }
+            "count_only" => question.count_only = !matches!(&*value, "false" | "0"),
+            // Others may be somebody else's, as everywhere in Mercure.
+            _ => {}
+        }
+    }
+    Ok(Some(question))
+}
+
+fn number(name: &str, value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_not_a_number| {
+        let detail = format!("{name} is {value:?}; write a whole number");
+        Problem::bad_request("page", "Page not understood", detail)
+    })
+}
+
+/// Reads the path.
+async fn about(shard: &Shard, dialect: Dialect, path: &str) -> Result<Option<About>, Problem> {
+    let Some(rest) = below(shard.hub().path(), path) else {
+        return Ok(None);
+    };
+    let parts: Result<Vec<String>, Problem> = rest.split('/').skip(1).map(decode).collect();
+    let parts = parts?;
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (kinds, pattern, subscriber) = match (dialect, parts.as_slice()) {
+        (_, []) => return Ok(Some(About::All)),
+        (Dialect::V1, [kind, pattern]) => (of_name(kind), *pattern, None),
+        (Dialect::V1, [kind, pattern, subscriber]) => (of_name(kind), *pattern, Some(*subscriber)),
+        (Dialect::V0 | Dialect::V2019, [pattern]) => (MatcherType::ALL.to_vec(), *pattern, None),
+        (Dialect::V0 | Dialect::V2019, [pattern, subscriber]) => {
+            (MatcherType::ALL.to_vec(), *pattern, Some(*subscriber))
+        }
+        (_, _) => return Ok(None),
+    };
+    if kinds.is_empty() {
+        return Ok(None);
+    }
+    let mut compiler = shard.compiler();
+    let mut matchers = Vec::with_capacity(kinds.len());
+    for kind in kinds {
+        // What is no pattern of a type nobody can have subscribed to.
+        matchers.extend(compiler.compile(kind, pattern).await);
+    }
+    Ok(Some(match subscriber {
+        None => About::Matchers(matchers),
+        Some(subscriber) => About::One(matchers, subscriber.to_owned()),
+    }))
+}
+
+/// Returns the type of this name alone, or none.
+fn of_name(name: &str) -> Vec<MatcherType> {
+    MatcherType::from_name(name).into_iter().collect()
+}
+
+fn decode(part: &str) -> Result<String, Problem> {
+    let decoded = percent_decode_str(part).decode_utf8();
+    decoded
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_not_utf8| {
+            let detail = format!("the part {part:?} of the path is not UTF-8");
+            Problem::bad_request("not-utf8", "Not UTF-8", detail)
+        })
+}
+
+/// Reads `If-None-Match`. A weak validator counts like a strong one; RFC 9110, 13.1.2.
+fn known(headers: &HeaderMap) -> Known {
+    let fields = headers.get_all(IF_NONE_MATCH).iter();
+    let texts = fields.filter_map(|field| field.to_str().ok());
+    let tags: Vec<&str> = texts
+        .flat_map(|text| text.split(','))
+        .map(str::trim)
+        .collect();
+    if tags.contains(&"*") {
+        return Known::Any;
+    }
+    let versions = tags.into_iter().filter_map(|tag| {
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let version = tag.strip_prefix('"')?.strip_suffix('"')?;
+        Some(version.to_owned())
+    });
+    Known::Versions(versions.collect())
+}
+
+fn respond_with(shard: &Shard, dialect: Dialect, uri: &Uri, answer: Answer) -> Response<Body> {
+    let media_type = match dialect {
+        Dialect::V1 => "application/json",
+        Dialect::V0 | Dialect::V2019 => "application/ld+json",
+    };
+    let cursor = answer.cursor.as_ref().map_or(EARLIEST, EventId::as_str);
+    let mut next = None;
+    let mut response = match answer.found {
+        Found::Nothing => Problem::not_found().into_response(),
+        Found::Known => respond_empty(StatusCode::NOT_MODIFIED),
+        Found::One(document) => respond(StatusCode::OK, media_type, document),
+        Found::Page(page) => {
+            next = page.next.map(|number| next_page(uri, number));
+            let document = collection(dialect, uri, &page, next.as_deref(), cursor);
+            respond(StatusCode::OK, media_type, document)
+        }
+    };
+    let exists = response.status() != StatusCode::NOT_FOUND;
+    let headers = response.headers_mut();
+    if exists {
+        set(headers, ETAG, &format!("\"{}\"", answer.version));
+        headers.insert(CACHE_CONTROL, CACHED);
+        headers.insert(VARY, VARIES);
+    }
+    set(headers, LINK, &hub_link(shard, dialect, cursor));
+    if let Some(next) = next
+        && let Ok(value) = HeaderValue::from_str(&format!("<{next}>; rel=\"next\""))
+    {
+        headers.append(LINK, value);
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+        headers.insert(name, value);
+    }
+}
+
+/// Returns where to follow on, and from which event on.
+fn hub_link(shard: &Shard, dialect: Dialect, cursor: &str) -> String {
+    let hub = shard.hub();
+    match dialect {
+        Dialect::V1 => {
+            let cursor = cursor.replace('\\', "\\\\").replace('"', "\\\"");
+            format!(
+                "<{hub}>; rel=\"mercure\"; last-event-id=\"{cursor}\"; type=\"mercure\"; \
+                 content-type=\"application/json\""
+            )
+        }
+        // It stands in the document.
+        Dialect::V0 | Dialect::V2019 => format!("<{hub}>; rel=\"mercure\""),
+    }
+}
+
+/// Returns the same question, from the next page on.
+fn next_page(uri: &Uri, after: u64) -> String {
+    let mut next = uri.path().to_owned();
+    let query = uri.query().unwrap_or_default();
+    let others = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
+    let mut separator = '?';
+    for pair in others {
+        next.push(separator);
+        next.push_str(pair);
+        separator = '&';
+    }
+    // Writing to a text cannot fail.
+    write!(next, "{separator}after={after}").ok();
+    next
+}
+
+fn collection(
+    dialect: Dialect,
+    uri: &Uri,
+    page: &Page,
+    next: Option<&str>,
+    cursor: &str,
+) -> String {
+    let id = uri
+        .path_and_query()
+        .map_or_else(|| uri.path(), |whole| whole.as_str());
+    let mut document = match dialect {
+        Dialect::V1 => format!("{{\"id\":{},\"type\":\"subscriptions\"", json(id)),
+        Dialect::V0 | Dialect::V2019 => format!(
+            "{{\"@context\":\"{CONTEXT}\",\"id\":{},\"type\":\"Subscriptions\",\"lastEventID\":{}",
+            json(id),
+            json(cursor)
+        ),
+    };
+    if let Some(total) = page.total {
+        write!(document, ",\"total\":{total}").ok();
+    }
+    if let Some(next) = next {
+        write!(document, ",\"next\":{}", json(next)).ok();
+    }
+    write!(document, ",\"subscriptions\":[{}]}}", page.items).ok();
+    document
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::Value::from(text)
+}

@@ -1,0 +1,69 @@
+//! Presence in the lab: its keeper as a task of the hub's one thread, and a look at what it shows.
+
+use std::sync::Arc;
+
+use tidings_cluster::Relay;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Lab;
+use crate::presence::document::Document;
+use crate::presence::question::{Answer, Found, Question};
+use crate::presence::{self, Keeper, Surroundings};
+use crate::shard::Shared;
+
+impl Lab {
+    /// Asks for all subscriptions. The answer comes once presence has worked: the matchers of those
+    /// that are live, and the id of the last event.
+    pub fn subscriptions(&self) -> oneshot::Receiver<Vec<String>> {
+        let (answer, answered) = oneshot::channel();
+        let presence = self.shared.presence.clone();
+        self.runtime.block_on(async {
+            crate::tasks::spawn(async move {
+                if let Some(presence) = presence
+                    && let Some(found) = presence.ask(Question::all()).await
+                {
+                    answer.send(patterns(&found)).ok();
+                }
+            });
+        });
+        answered
+    }
+}
+
+/// Keeps track of subscriptions, if that is asked for, in the hub's one thread.
+pub(super) fn keep(
+    shared: &Shared,
+    relay: Arc<dyn Relay>,
+    commands: mpsc::Receiver<presence::Command>,
+) {
+    let Some(options) = shared.config.presence.clone() else {
+        return;
+    };
+    let surroundings = Surroundings {
+        hub: shared.config.hub.clone(),
+        relay,
+        history: shared.history.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        ghosts: shared.history.take_announced(),
+    };
+    // The seed of a run decides what happens; identifiers only have to differ, also between the
+    // hubs of one run.
+    let bytes = || fastrand::u128(..).to_le_bytes();
+    let keeper = Keeper::new(options, surroundings, Box::new(bytes), 0);
+    crate::tasks::spawn(keeper.run(commands));
+}
+
+/// Returns what the live subscriptions of an answer ask for, sorted.
+fn patterns(answer: &Answer) -> Vec<String> {
+    let Found::Page(page) = &answer.found else {
+        return Vec::new();
+    };
+    let items = format!("[{}]", page.items);
+    let items: Vec<Document<'_>> = serde_json::from_str(&items).unwrap_or_default();
+    let mut patterns: Vec<String> = items
+        .into_iter()
+        .map(|document| document.pattern.into_owned())
+        .collect();
+    patterns.sort_unstable();
+    patterns
+}

@@ -1,0 +1,72 @@
+//! Presence as a part of the running server: its thread, from the start to the end.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::bail;
+use tidings_cluster::Relay;
+
+use super::{Options, Presence, Surroundings};
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// Who keeps track of subscriptions, or tells what a crash left to tell.
+pub(crate) struct Service {
+    presence: Presence,
+    thread: JoinHandle<()>,
+    /// Whether presence is on.
+    configured: bool,
+}
+
+impl Service {
+    /// Starts, if presence is configured, or if there is something to tell that a crash left behind.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refused the thread or its resources, or has no random bytes.
+    pub(crate) fn start(
+        config: &Config,
+        relay: &Arc<dyn Relay>,
+        history: &tidings_history::Handle,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Option<Self>> {
+        let ghosts = history.take_announced();
+        let configured = config.presence.is_some();
+        if !configured && ghosts.is_empty() {
+            return Ok(None);
+        }
+        let surroundings = Surroundings {
+            hub: config.hub.clone(),
+            relay: Arc::clone(relay),
+            history: history.clone(),
+            metrics: Arc::clone(metrics),
+            ghosts,
+        };
+        let (presence, commands) = Presence::queue();
+        let options = config.presence.clone().unwrap_or(Options::DEFAULT);
+        let thread = super::start(options, surroundings, commands)?;
+        Ok(Some(Self {
+            presence,
+            thread,
+            configured,
+        }))
+    }
+
+    /// Returns whom sessions tell and requests ask, if presence is on.
+    pub(crate) fn asked(&self) -> Option<Presence> {
+        self.configured.then(|| self.presence.clone())
+    }
+
+    /// Ends it, after the last events. Blocks: call it from the control thread.
+    ///
+    /// # Errors
+    ///
+    /// It panicked.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.presence.stop();
+        if self.thread.join().is_err() {
+            bail!("presence ended in a panic");
+        }
+        Ok(())
+    }
+}

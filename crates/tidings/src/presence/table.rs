@@ -1,0 +1,548 @@
+//! The live subscriptions, and what of them was said to the world. No thread, clock or queue in here.
+//!
+//! ```text
+//!            joins                        leaves
+//! nothing ─────────▶ wanted, not said ───────────▶ forgotten: nobody heard of it
+//!                        │ said                    
+//!                        ▼                         
+//!                    wanted, said ───────────────▶ unwanted, said ──said──▶ forgotten
+//! ```
+//!
+//! What is wanted changes at once, what is said follows as fast as the history takes it. So a storm
+//! of joins and leaves costs at most one entry for each subscription, and in the end both are the same.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use tidings_core::dialect::Dialect;
+use tidings_core::hub::SubscriberId;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::matcher::Matcher;
+use tidings_core::subject::Subject;
+use tidings_core::topic::Topic;
+use tidings_core::update::{Draft, EventType, Presence, Topics, Visibility};
+use tidings_history::sabotage::{Rule, skips};
+use tidings_history::storage::Announced;
+use tokio::time::Instant;
+
+use super::Options;
+use super::document::{self, Document};
+use crate::auth::Identity;
+
+/// A session, within the whole process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) shard: usize,
+    pub(crate) id: SubscriberId,
+}
+
+/// A subscriber that began, or what it asks for now.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) key: Key,
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) identity: Option<Arc<Identity>>,
+}
+
+/// The place of a subscription among all: later ones have greater numbers.
+pub(crate) type Number = u64;
+
+/// One live subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) subscriber: Arc<str>,
+    pub(crate) matcher: Matcher,
+    /// The text of a JSON object.
+    pub(crate) payload: Option<Arc<str>>,
+}
+
+/// What is to be said of one subscription.
+#[derive(Debug)]
+struct Entry {
+    about: About,
+    /// Whether it is live, or may still come back within the grace period.
+    wanted: bool,
+    /// Whether the world was told that it began.
+    said: bool,
+    /// Whether what was said is no longer right: its payload changed.
+    stale: bool,
+    /// What is being said now.
+    saying: Option<Presence>,
+    /// Whether it waits in `unsaid`.
+    queued: bool,
+}
+
+#[derive(Debug)]
+enum About {
+    Subscription(Subscription),
+    /// What an earlier process said and did not take back.
+    Ghost(Announced),
+}
+
+/// One connection's subscriptions, or those of one that may come back.
+#[derive(Debug)]
+struct Member {
+    subscriber: Arc<str>,
+    who: Option<Who>,
+    entries: SmallVec<[Number; 1]>,
+}
+
+/// Who came back, by the token: issuer and subject.
+type Who = (Arc<str>, Arc<str>);
+
+/// Returns random bytes for the next subscriber's identifier.
+pub(crate) type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
+
+/// All subscriptions.
+pub(crate) struct Table {
+    options: Options,
+    hub: HubUrl,
+    random: Random,
+    next: Number,
+    members: HashMap<Key, Member, RandomState>,
+    /// Those who left and may come back, by their number, with the end of the grace period.
+    parked: BTreeMap<Number, (Instant, Member)>,
+    parked_by_who: HashMap<Who, Vec<Number>, RandomState>,
+    entries: BTreeMap<Number, Entry>,
+    by_matcher: HashMap<Matcher, BTreeSet<Number>, RandomState>,
+    by_subscriber: HashMap<Arc<str>, SmallVec<[Number; 1]>, RandomState>,
+    /// Entries about which something may be to be said, oldest first.
+    unsaid: VecDeque<Number>,
+    saying: usize,
+    /// Grows with every change of what is live.
+    version: u64,
+    live: usize,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("live", &self.live)
+            .field("unsaid", &self.unsaid.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Makes a table without subscriptions, which says of `ghosts` that they ended.
+    pub(crate) fn new(
+        options: Options,
+        hub: HubUrl,
+        random: Random,
+        ghosts: Vec<Announced>,
+    ) -> Self {
+        let mut table = Self {
+            options,
+            hub,
+            random,
+            next: 1,
+            members: HashMap::default(),
+            parked: BTreeMap::new(),
+            parked_by_who: HashMap::default(),
+            entries: BTreeMap::new(),
+            by_matcher: HashMap::default(),
+            by_subscriber: HashMap::default(),
+            unsaid: VecDeque::new(),
+            saying: 0,
+            version: 0,
+            live: 0,
+        };
+        if !skips(Rule::EndGhosts) {
+            for ghost in ghosts {
+                let number = table.add(About::Ghost(ghost), false, true);
+                table.queue(number);
+            }
+        }
+        table
+    }
+
+    /// Returns how many subscriptions are live.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Returns a number that differs whenever what is live does.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns whether all that is to be said was said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.unsaid.is_empty() && self.saying == 0
+    }
+
+    /// Takes in a subscriber, or what one asks for now. Returns how many of its subscriptions there was no room for.
+    pub(crate) fn on_joined(&mut self, joined: Joined) -> usize {
+        let Joined {
+            key,
+            matchers,
+            identity,
+        } = joined;
+        let who = identity.as_ref().and_then(|identity| self.who(identity));
+        let known = self.members.remove(&key);
+        let known = known.or_else(|| self.returning(who.as_ref(), &matchers));
+        let mut member = known.unwrap_or_else(|| {
+            let bytes = (self.random)();
+            let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
+            Member {
+                subscriber: format!("urn:uuid:{}", uuid.hyphenated()).into(),
+                who: None,
+                entries: SmallVec::new(),
+            }
+        });
+        member.who = who;
+        let mut before = std::mem::take(&mut member.entries);
+        let mut refused = 0;
+        for matcher in &matchers {
+            let payload = self.payload(identity.as_deref(), matcher);
+            let known = before
+                .iter()
+                .position(|number| self.is_of(*number, matcher));
+            if let Some(index) = known {
+                let number = before.remove(index);
+                self.renew(number, payload);
+                member.entries.push(number);
+            } else if self.live < self.options.subscriptions_max {
+                let number = self.begin(Subscription {
+                    subscriber: Arc::clone(&member.subscriber),
+                    matcher: matcher.clone(),
+                    payload,
+                });
+                member.entries.push(number);
+            } else {
+                refused += 1;
+            }
+        }
+        for number in before {
+            self.end(number);
+        }
+        self.members.insert(key, member);
+        refused
+    }
+
+    /// Lets a subscriber go: at once, or after the grace period if it may be recognised by then.
+    pub(crate) fn on_left(&mut self, key: Key, now: Instant) {
+        let Some(member) = self.members.remove(&key) else {
+            return;
+        };
+        let grace = self.options.grace;
+        match member.who.clone().filter(|_| !grace.is_zero()) {
+            Some(who) => {
+                let number = self.take_number();
+                self.parked.insert(number, (now + grace, member));
+                self.parked_by_who.entry(who).or_default().push(number);
+            }
+            None => self.end_all(member),
+        }
+    }
+
+    /// Returns when [`on_timeout`](Self::on_timeout) is to be called.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        // All wait equally long, so the first that left is the first to go.
+        self.parked.first_key_value().map(|(_, (until, _))| *until)
+    }
+
+    /// Ends those who did not come back in time.
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
+        while self.timeout().is_some_and(|until| until <= now) {
+            let Some((number, (_, member))) = self.parked.pop_first() else {
+                return;
+            };
+            self.unpark(number, &member);
+            self.end_all(member);
+        }
+    }
+
+    /// Ends everything, because the hub ends.
+    pub(crate) fn on_stop(&mut self) {
+        let members: Vec<Member> = self.members.drain().map(|(_, member)| member).collect();
+        let parked = std::mem::take(&mut self.parked);
+        self.parked_by_who.clear();
+        for member in members
+            .into_iter()
+            .chain(parked.into_values().map(|(_, member)| member))
+        {
+            self.end_all(member);
+        }
+    }
+
+    /// Returns what is to be said next, if anything is. The answer comes to
+    /// [`on_said`](Self::on_said).
+    pub(crate) fn next_event(&mut self) -> Option<(Number, Draft)> {
+        while let Some(number) = self.unsaid.pop_front() {
+            let Some(entry) = self.entries.get_mut(&number) else {
+                continue;
+            };
+            entry.queued = false;
+            if entry.saying.is_some() {
+                continue;
+            }
+            let presence = match (entry.wanted, entry.said) {
+                (true, said) if !said || entry.stale => Presence::Begins,
+                (false, true) => Presence::Ends,
+                (true, _) => continue,
+                (false, false) => {
+                    self.entries.remove(&number);
+                    continue;
+                }
+            };
+            entry.saying = Some(presence);
+            entry.stale = false;
+            self.saying += 1;
+            let draft = draft(&entry.about, presence, &self.hub, self.options.old_paths);
+            return Some((number, draft));
+        }
+        None
+    }
+
+    /// Takes note of whether what was said of a subscription is kept; if not it is said again.
+    pub(crate) fn on_said(&mut self, number: Number, kept: bool) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        let Some(presence) = entry.saying.take() else {
+            return;
+        };
+        self.saying -= 1;
+        match (presence, kept) {
+            (Presence::Begins, true) => entry.said = true,
+            (Presence::Ends, true) => entry.said = false,
+            // Whether it was said or not, it is to be said again.
+            (Presence::Begins, false) => entry.stale = entry.said,
+            (Presence::Ends, false) => {}
+        }
+        self.queue(number);
+    }
+
+    /// Returns the live subscription of this number.
+    pub(crate) fn get(&self, number: Number) -> Option<&Subscription> {
+        let entry = self.entries.get(&number).filter(|entry| entry.wanted)?;
+        match &entry.about {
+            About::Subscription(subscription) => Some(subscription),
+            About::Ghost(_) => None,
+        }
+    }
+
+    /// Returns the live subscriptions after `after`, oldest first.
+    pub(crate) fn after(&self, after: Number) -> impl Iterator<Item = (Number, &Subscription)> {
+        let numbers = self.entries.range(after.saturating_add(1)..);
+        numbers.filter_map(|(number, _)| Some((*number, self.get(*number)?)))
+    }
+
+    /// Returns the live subscriptions of exactly this matcher.
+    pub(crate) fn of_matcher(&self, matcher: &Matcher) -> Option<&BTreeSet<Number>> {
+        self.by_matcher.get(matcher)
+    }
+
+    /// Returns the live subscriptions of a subscriber.
+    pub(crate) fn of_subscriber(&self, subscriber: &str) -> &[Number] {
+        self.by_subscriber
+            .get(subscriber)
+            .map_or(&[], SmallVec::as_slice)
+    }
+
+    fn who(&self, identity: &Identity) -> Option<Who> {
+        if self.options.grace.is_zero() {
+            return None;
+        }
+        let subject = Arc::clone(identity.subject.as_ref()?);
+        Some((Arc::clone(&identity.issuer), subject))
+    }
+
+    /// Returns, of those who left lately and are `who`, the one with most of these matchers.
+    fn returning(&mut self, who: Option<&Who>, matchers: &[Matcher]) -> Option<Member> {
+        let candidates = self.parked_by_who.get(who?)?;
+        let fit = |number: &Number| {
+            let (_, member) = self.parked.get(number)?;
+            let known = |matcher: &&Matcher| {
+                let mut entries = member.entries.iter();
+                entries.any(|number| self.is_of(*number, matcher))
+            };
+            let count = matchers.iter().filter(known).count();
+            let others = member.entries.len() - count;
+            (count > 0).then_some(((count, std::cmp::Reverse(others)), *number))
+        };
+        let (_, best) = candidates
+            .iter()
+            .filter_map(fit)
+            .max_by_key(|(fit, _)| *fit)?;
+        let (_, member) = self.parked.remove(&best)?;
+        self.unpark(best, &member);
+        Some(member)
+    }
+
+    fn unpark(&mut self, number: Number, member: &Member) {
+        let Some(who) = &member.who else { return };
+        if let Some(numbers) = self.parked_by_who.get_mut(who) {
+            numbers.retain(|parked| *parked != number);
+            if numbers.is_empty() {
+                self.parked_by_who.remove(who);
+            }
+        }
+    }
+
+    fn is_of(&self, number: Number, matcher: &Matcher) -> bool {
+        self.get(number)
+            .is_some_and(|subscription| subscription.matcher == *matcher)
+    }
+
+    /// Returns what a token says about a subscription: its matcher's text is taken as a topic.
+    ///
+    /// Mercure, "Payloads".
+    fn payload(&self, identity: Option<&Identity>, matcher: &Matcher) -> Option<Arc<str>> {
+        let subject = Subject::from_text(matcher.pattern(), &self.hub);
+        identity?.grants.payload_for(&subject).map(Arc::from)
+    }
+
+    fn begin(&mut self, subscription: Subscription) -> Number {
+        let matcher = subscription.matcher.clone();
+        let subscriber = Arc::clone(&subscription.subscriber);
+        let number = self.add(About::Subscription(subscription), true, false);
+        self.by_matcher.entry(matcher).or_default().insert(number);
+        self.by_subscriber
+            .entry(subscriber)
+            .or_default()
+            .push(number);
+        self.live += 1;
+        self.version += 1;
+        self.queue(number);
+        number
+    }
+
+    fn add(&mut self, about: About, wanted: bool, said: bool) -> Number {
+        let number = self.take_number();
+        let entry = Entry {
+            about,
+            wanted,
+            said,
+            stale: false,
+            saying: None,
+            queued: false,
+        };
+        self.entries.insert(number, entry);
+        number
+    }
+
+    /// Keeps a subscription whose subscriber came back, perhaps with another payload.
+    fn renew(&mut self, number: Number, payload: Option<Arc<str>>) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        if let About::Subscription(subscription) = &mut entry.about
+            && subscription.payload != payload
+        {
+            subscription.payload = payload;
+            entry.stale = true;
+            self.version += 1;
+            self.queue(number);
+        }
+    }
+
+    fn end_all(&mut self, member: Member) {
+        for number in member.entries {
+            self.end(number);
+        }
+    }
+
+    fn end(&mut self, number: Number) {
+        let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.wanted) else {
+            return;
+        };
+        entry.wanted = false;
+        let About::Subscription(subscription) = &entry.about else {
+            return;
+        };
+        if let Some(numbers) = self.by_matcher.get_mut(&subscription.matcher) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_matcher.remove(&subscription.matcher);
+            }
+        }
+        if let Some(numbers) = self.by_subscriber.get_mut(&subscription.subscriber) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.by_subscriber.remove(&subscription.subscriber);
+            }
+        }
+        self.live -= 1;
+        self.version += 1;
+        self.queue(number);
+    }
+
+    fn queue(&mut self, number: Number) {
+        if let Some(entry) = self.entries.get_mut(&number).filter(|entry| !entry.queued) {
+            entry.queued = true;
+            self.unsaid.push_back(number);
+        }
+    }
+
+    fn take_number(&mut self) -> Number {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+/// Makes the event that says of a subscription that it began or ended.
+fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: bool) -> Draft {
+    let (topics, data) = match about {
+        About::Ghost(announced) => (announced.topics.clone(), document::ended(&announced.data)),
+        About::Subscription(subscription) => {
+            let data = subscription.document(hub.path(), presence == Presence::Begins);
+            (subscription.topics(hub.path(), old_paths), data)
+        }
+    };
+    Draft {
+        topics,
+        data: data.into(),
+        visibility: Visibility::Private,
+        id: None,
+        event_type: Some(EventType::mercure()),
+        retry_ms: None,
+        presence: Some(presence),
+    }
+}
+
+impl Subscription {
+    /// Returns the path that names it in `dialect`.
+    pub(crate) fn path(&self, hub: &str, dialect: Dialect) -> String {
+        let pattern = self.matcher.pattern();
+        match dialect {
+            Dialect::V1 => {
+                document::path(hub, self.matcher.kind().name(), pattern, &self.subscriber)
+            }
+            Dialect::V0 | Dialect::V2019 => document::old_path(hub, pattern, &self.subscriber),
+        }
+    }
+
+    /// Returns the topics of its events: its path, and beside it that of 0.x if hubs are asked in it.
+    fn topics(&self, hub: &str, old_paths: bool) -> Topics {
+        let topic = |dialect| Topic::of_hub(&self.path(hub, dialect));
+        if old_paths {
+            let topics = vec![topic(Dialect::V1), topic(Dialect::V0)];
+            Topics::new(topics).unwrap_or_else(|_| Topics::one(topic(Dialect::V1)))
+        } else {
+            Topics::one(topic(Dialect::V1))
+        }
+    }
+
+    /// Returns the document of 1.0.
+    pub(crate) fn document(&self, hub: &str, active: bool) -> String {
+        document::text(&Document {
+            id: self.path(hub, Dialect::V1).into(),
+            kind: "subscription".into(),
+            match_type: self.matcher.kind().name().into(),
+            pattern: self.matcher.pattern().into(),
+            subscriber: (&*self.subscriber).into(),
+            active,
+            payload: self.payload.as_deref().and_then(document::raw),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! What is said of those who come and go, when the history is slow or takes nothing.
+
+use tidings_core::matcher::MatcherType;
+
+use super::*;
+
+#[test]
+fn who_goes_before_it_was_mentioned_never_is() {
+    let mut table = table();
+    join(&mut table, 1, &["a", "b"]);
+    table.on_left(key(1), Instant::now());
+    assert_eq!((said(&mut table), table.len()), (Vec::new(), 0));
+    assert!(table.is_quiet() && table.entries.is_empty());
+}
+
+#[test]
+fn what_the_history_did_not_take_is_said_again() {
+    let mut table = table();
+    join(&mut table, 1, &["a"]);
+    let (number, _) = table.next_event().unwrap();
+    assert!(table.next_event().is_none() && !table.is_quiet());
+    table.on_said(number, false);
+    assert_eq!(said(&mut table), ["a true"]);
+    table.on_left(key(1), Instant::now());
+    let (number, _) = table.next_event().unwrap();
+    table.on_said(number, false);
+    assert_eq!(said(&mut table), ["a false"]);
+    assert!(table.is_quiet() && table.entries.is_empty());
+}
+
+#[test]
+fn who_goes_while_it_is_being_mentioned_is_ended() {
+    let mut table = table();
+    join(&mut table, 1, &["a"]);
+    let (number, _) = table.next_event().unwrap();
+    table.on_left(key(1), Instant::now());
+    assert!(table.next_event().is_none());
+    table.on_said(number, true);
+    assert_eq!(said(&mut table), ["a false"]);
+}
+
+#[test]
+fn ghosts_are_ended_in_their_own_words() {
+    let mut first = table();
+    join(&mut first, 1, &["a"]);
+    let (_, draft) = first.next_event().unwrap();
+    let ghost = Announced {
+        topics: draft.topics.clone(),
+        data: draft.data,
+    };
+    let mut table = Table::new(Options::DEFAULT, hub(), random(), vec![ghost]);
+    let (number, ended) = table.next_event().unwrap();
+    assert_eq!(ended.topics, draft.topics);
+    assert_eq!(ended.presence, Some(Presence::Ends));
+    assert!(ended.data.contains(r#""active":false"#));
+    table.on_said(number, true);
+    assert_eq!((said(&mut table), table.len()), (Vec::new(), 0));
+    assert!(table.is_quiet() && table.entries.is_empty());
+}
+
+#[test]
+fn what_is_beyond_the_limit_is_counted_and_not_shown() {
+    let options = Options {
+        subscriptions_max: 2,
+        ..Options::DEFAULT
+    };
+    let mut table = Table::new(options, hub(), random(), Vec::new());
+    assert_eq!(join(&mut table, 1, &["a", "b", "c"]), 1);
+    assert_eq!((table.len(), said(&mut table).len()), (2, 2));
+    table.on_left(key(1), Instant::now());
+    assert_eq!(join(&mut table, 2, &["a", "b"]), 0);
+}
+
+#[test]
+fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
+    let options = Options {
+        old_paths: true,
+        ..Options::DEFAULT
+    };
+    let mut table = Table::new(options, hub(), random(), Vec::new());
+    join(&mut table, 1, &["a/b"]);
+    let (_, draft) = table.next_event().unwrap();
+    let id = "urn%3Auuid%3A00000000-0000-4000-8000-000000000000";
+    let topics: Vec<&str> = draft.topics.iter().map(Topic::as_str).collect();
+    let base = "/.well-known/mercure/subscriptions";
+    assert_eq!(
+        topics,
+        [
+            format!("{base}/exact/a%2Fb/{id}"),
+            format!("{base}/a%2Fb/{id}")
+        ]
+    );
+}
+
+/// Says all that is to be said, and returns it.
+fn said(table: &mut Table) -> Vec<String> {
+    let mut said = Vec::new();
+    while let Some((number, draft)) = table.next_event() {
+        let document: Document<'_> = serde_json::from_str(&draft.data).unwrap();
+        said.push(format!("{} {}", document.pattern, document.active));
+        table.on_said(number, true);
+    }
+    said
+}
+
+fn join(table: &mut Table, number: u32, patterns: &[&str]) -> usize {
+    let matcher = |pattern: &&str| Matcher::parse(MatcherType::Exact, pattern, &hub()).unwrap();
+    table.on_joined(Joined {
+        key: key(number),
+        matchers: patterns.iter().map(matcher).collect(),
+        identity: None,
+    })
+}
+
+fn key(slot: u32) -> Key {
+    let id = SubscriberId {
+        slot,
+        generation: 0,
+    };
+    Key { shard: 0, id }
+}
+
+fn table() -> Table {
+    Table::new(Options::DEFAULT, hub(), random(), Vec::new())
+}
+
+fn hub() -> HubUrl {
+    HubUrl::parse("https://hub.example.com/.well-known/mercure").unwrap()
+}
+
+fn random() -> Random {
+    let mut number = 0_u128;
+    Box::new(move || {
+        number += 1;
+        (number - 1).to_be_bytes()
+    })
+}

@@ -1,0 +1,87 @@
+//! What a shard tells presence of its sessions: who began, who ended. Nobody waits to say that one
+//! ended; what the queue has no room for is told later.
+
+use std::time::Duration;
+
+use tidings_core::hub::SubscriberId;
+
+use super::Shard;
+use crate::presence::Presence;
+use crate::presence::table::{Joined, Key};
+use crate::session::{Session, watches_presence};
+
+/// How long to wait before a change is told again that the queue had no room for.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Room that the list of those who left keeps after a storm.
+const DEPARTED_KEPT: usize = 256;
+
+impl Shard {
+    /// Returns who keeps track of subscriptions, if anybody does.
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.shared.presence.as_ref()
+    }
+
+    /// Says that a session began.
+    pub(crate) async fn tell_joined(&self, session: &Session) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        presence.join(self.joined(session)).await;
+    }
+
+    /// Says that a session asks for other matchers than before, or is somebody else.
+    pub(crate) async fn tell_changed(&self, session: &Session) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        // In one step with the look: nothing may be said of a session that was said to have ended.
+        while self.engine.borrow().holds(session) && !presence.try_join(self.joined(session)) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Returns whether events about subscriptions may be for a session.
+    pub(crate) fn watches(&self, session: &Session) -> bool {
+        let identity = session.identity();
+        let grants = identity.as_ref().map(|identity| &*identity.grants);
+        watches_presence(&session.matchers.borrow(), grants, self.hub())
+    }
+
+    fn joined(&self, session: &Session) -> Joined {
+        Joined {
+            key: self.key(session.id),
+            matchers: session.matchers.borrow().clone(),
+            identity: session.identity(),
+        }
+    }
+
+    /// Says that a session ended, now or as soon as there is room for it.
+    pub(crate) fn tell_left(&self, session: &Session) {
+        if self.presence().is_some() {
+            self.departed.borrow_mut().push(session.id);
+            self.tell_departed();
+        }
+    }
+
+    /// Says which sessions ended, as far as the queue has room.
+    pub(crate) fn tell_departed(&self) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        let mut departed = self.departed.borrow_mut();
+        while let Some(id) = departed.pop() {
+            if !presence.try_leave(self.key(id)) {
+                departed.push(id);
+                return;
+            }
+        }
+        if departed.capacity() > DEPARTED_KEPT {
+            departed.shrink_to(DEPARTED_KEPT);
+        }
+    }
+
+    fn key(&self, id: SubscriberId) -> Key {
+        let shard = self.index;
+        Key { shard, id }
+    }
+}
