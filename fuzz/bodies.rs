@@ -10,6 +10,7 @@ use tidings_core::{
     EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Subject, Topic,
 };
 use tidings_wire::bearer::{self, Authorization};
+use tidings_wire::bolt::{Bolt, Source, Stop};
 use tidings_wire::flash_policy::{Access, Asked, REQUEST, Recognizer, SiteControl, policy};
 use tidings_wire::form::{self, append_pair, pairs};
 use tidings_wire::frame::Frame;
@@ -22,6 +23,7 @@ use tidings_wire::selector_query::{self, SelectorError, SelectorQuery};
 use tidings_wire::sockjs::{self, Framing, InboundError, Place, Transport, inbound, text_frame};
 use tidings_wire::sse::{EventFields, encode_event, event_len};
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
+use tidings_wire::stored_update::StoredUpdate;
 use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::deflate::{Agreement, Context, Deflating, Inflating, Window};
 use tidings_wire::websocket::frames::{self, Limits, Role as End};
@@ -35,6 +37,7 @@ pub type Body = fn(&[u8]);
 /// Every target: its name, which is also that of its folder in `corpus/`, and its body.
 pub const TARGETS: &[(&str, Body)] = &[
     ("bearer", bearer),
+    ("bolt", bolt),
     ("cookie", cookie),
     ("event_id", event_id),
     ("flash_policy", flash_policy),
@@ -52,6 +55,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("selector_query", selector_query),
     ("sse", sse),
     ("sse_decoder", sse_decoder),
+    ("stored_update", stored_update),
     ("subscribe_query", subscribe_query),
     ("token", token),
     ("topic", topic),
@@ -669,4 +673,61 @@ fn split_text(input: &[u8]) -> (Cow<'_, str>, Cow<'_, str>) {
 
 fn text(input: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(input)
+}
+
+/// Input: a bbolt file. Two walks see the same, in ascending keys, and no more than the file holds.
+pub fn bolt(input: &[u8]) {
+    struct Bytes<'a>(&'a [u8]);
+    impl Source for Bytes<'_> {
+        type Error = std::convert::Infallible;
+        fn bytes(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let end = start.saturating_add(buffer.len());
+            buffer.copy_from_slice(self.0.get(start..end).expect("within the file"));
+            Ok(())
+        }
+    }
+    let Ok(bolt) = Bolt::open(Bytes(input)) else {
+        return;
+    };
+    let Ok(bucket) = bolt.bucket(b"updates") else {
+        return;
+    };
+    let walk = || {
+        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let walked = bolt.walk(&bucket, &mut |key, value| {
+            entries.push((key.to_vec(), value.to_vec()));
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let ended = walked.map_err(|stop| match stop {
+            Stop::Bolt(error) => error,
+            Stop::Visitor(never) => match never {},
+        });
+        (entries, ended)
+    };
+    let (entries, ended) = walk();
+    assert_eq!(walk(), (entries.clone(), ended));
+    assert!(entries.is_sorted_by(|(a, _), (b, _)| a < b));
+    for (key, value) in entries {
+        drop(StoredUpdate::decode(&key, &value));
+    }
+}
+
+/// Input: a value of another hub's store. What is read is what an independent reader of JSON sees.
+pub fn stored_update(input: &[u8]) {
+    let key = [0; 8];
+    let Ok(update) = StoredUpdate::decode(&key, input) else {
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_slice(input).expect("it was read as JSON");
+    assert_eq!(json["ID"], update.id.as_str());
+    assert_eq!(
+        json["Topics"].as_array().map(Vec::len),
+        Some(update.topics.len())
+    );
+    let targets = json["Targets"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(update.targets().count(), targets);
 }

@@ -164,7 +164,7 @@ fn named_tests(text: &str) -> impl Iterator<Item = &str> {
 
 /// Says whether the sources have the test: `it::publish::name` is `fn name` in a file or folder `publish`;
 /// `chat.test.mjs::title` is the title in that file.
-fn exists(tree: &Tree, test: &str) -> bool {
+pub fn exists(tree: &Tree, test: &str) -> bool {
     let (place, name) = test.rsplit_once("::").unwrap_or(("", test));
     if place.ends_with("js") || place.ends_with(".py") {
         let named = |file: &&File| file.path.ends_with(&format!("/{place}"));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::checklist;
+use crate::{checklist, compatibility};
 
 /// A generated document: where it goes, from the root, and what makes it.
 type Document = (&'static str, fn(&Path) -> anyhow::Result<String>);
@@ -13,6 +13,8 @@ type Document = (&'static str, fn(&Path) -> anyhow::Result<String>);
 const DOCUMENTS: &[Document] = &[
     (checklist::TABLE, checklist_table),
     ("docs/guide/configuration.md", configuration),
+    (compatibility::TABLE, compatibility_table),
+    (compatibility::DEVIATIONS, deviations),
 ];
 
 /// Writes each generated document.
@@ -45,10 +47,19 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn checklist_table(root: &Path) -> anyhow::Result<String> {
-    let source = root.join(checklist::SOURCE);
-    let source = std::fs::read_to_string(&source)
-        .with_context(|| format!("cannot read {}", source.display()))?;
-    checklist::table(&source).context(checklist::SOURCE)
+    checklist::table(&source(root, checklist::SOURCE)?).context(checklist::SOURCE)
+}
+
+fn deviations(root: &Path) -> anyhow::Result<String> {
+    compatibility::deviations(&source(root, checklist::SOURCE)?).context(checklist::SOURCE)
+}
+
+fn compatibility_table(root: &Path) -> anyhow::Result<String> {
+    compatibility::table(&source(root, compatibility::SOURCE)?).context(compatibility::SOURCE)
+}
+
+fn source(root: &Path, path: &str) -> anyhow::Result<String> {
+    std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
 }
 
 /// Returns what `tidings config docs` prints. It says itself that it is generated.

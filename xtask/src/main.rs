@@ -15,6 +15,7 @@
 mod bench;
 mod checklist;
 mod codegen;
+mod compatibility;
 mod counts;
 mod deps;
 mod hooks;

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-use crate::checklist;
+use crate::{checklist, compatibility};
 
 /// Files with more lines are printed: each is worth a question, not a verdict.
 const LINES_MAX: usize = 600;
@@ -36,6 +36,7 @@ const CHECKS: &[Check] = &[
     project::unused_dependency,
     project::decoder_without_fuzz_target,
     checklist::gaps,
+    compatibility::gaps,
 ];
 
 /// Every file that is, or could be, committed.

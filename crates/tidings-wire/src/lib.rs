@@ -9,6 +9,7 @@
 //! is bounded by the length of its input or by an argument.
 
 pub mod bearer;
+pub mod bolt;
 pub mod cookie;
 pub mod flash_policy;
 pub mod form;
@@ -22,6 +23,7 @@ pub mod selector_query;
 pub mod sockjs;
 pub mod sse;
 pub mod sse_decoder;
+pub mod stored_update;
 pub mod subscribe_query;
 pub mod websocket;
 pub mod zmtp;

@@ -1,8 +1,9 @@
 //! Who may do what: access tokens and the grants in them.
 //!
 //! Here is the order of the checks, from the token's text to an [`Identity`]; each check lives in a
-//! file of its own: [`key`] (signatures), [`json`] (strict reading), [`claims`] (time, audience),
-//! [`details`] (grants), [`old`] (all of that for tokens before 1.0, which are told by their shape). [`presented`] finds the token in a request, [`cache`] spares the work for
+//! file of its own: [`key`] (signatures), [`key_set`] (keys that issuers publish), [`json`] (strict
+//! reading), [`claims`] (time, audience), [`details`] (grants), [`old`] (all of that for tokens before
+//! 1.0, which are told by their shape). [`presented`] finds the token in a request, [`cache`] spares the work for
 //! a token seen before, [`issue`] makes tokens for `tidings dev` and `tidings token make`.
 //! What a grant allows is decided in `tidings-core`, what a refusal is answered in `http`.
 //!
@@ -19,7 +20,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_core::{Dialect, Grants, HubUrl};
 
 use json::{Json, Object};
+use jwk::SetKey;
 use key::{Algorithm, VerifyKey};
+use key_set::{Current, KeySet};
 
 pub use token_error::{Part, TokenError};
 
@@ -28,7 +31,10 @@ pub mod claims;
 pub mod details;
 pub mod issue;
 pub mod json;
+pub mod jwk;
 pub mod key;
+pub mod key_fetch;
+pub mod key_set;
 pub mod old;
 pub mod presented;
 pub mod token_error;
@@ -46,13 +52,13 @@ pub struct Options {
     pub old_dialects: Vec<Dialect>,
 }
 
-/// One key of one issuer.
+/// One key, or one set of keys, of one issuer.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// The exact `iss` of the tokens; empty for keys of old dialects only.
     pub issuer: Arc<str>,
-    /// The key, bound to its algorithm.
-    pub key: VerifyKey,
+    /// What verifies its tokens.
+    pub keys: Keys,
     /// The key's name. A token with this `kid` is tried with this key first.
     pub kid: Option<String>,
     /// Whether the key is for tokens that publish.
@@ -71,6 +77,26 @@ pub enum Door {
     Hub,
     /// At the path of 2019.
     Hub2019,
+}
+
+/// What verifies the tokens of an issuer.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// A key that the configuration has, bound to its algorithm.
+    One(VerifyKey),
+    /// A set that the issuer publishes; each of its keys is bound to its algorithms.
+    Set {
+        /// The set. Several issuers may have the same.
+        set: Arc<KeySet>,
+        /// The only algorithm that counts, if there is one.
+        only: Option<Algorithm>,
+    },
+}
+
+impl From<VerifyKey> for Keys {
+    fn from(key: VerifyKey) -> Self {
+        Self::One(key)
+    }
 }
 
 /// What a token is presented for.
@@ -198,6 +224,59 @@ impl Authority {
         }))
     }
 
+    /// Returns the key sets, each once.
+    pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
+        let mut sets: Vec<Arc<KeySet>> = Vec::new();
+        for issuer in &self.options.issuers {
+            if let Keys::Set { set, .. } = &issuer.keys
+                && !sets.iter().any(|known| Arc::ptr_eq(known, set))
+            {
+                sets.push(Arc::clone(set));
+            }
+        }
+        sets
+    }
+
+    /// Returns a number that changes whenever a key set does.
+    pub fn generation(&self) -> u64 {
+        let sets = self
+            .options
+            .issuers
+            .iter()
+            .map(|issuer| match &issuer.keys {
+                Keys::Set { set, .. } => set.generation(),
+                Keys::One(_) => 0,
+            });
+        sets.sum()
+    }
+
+    /// Has the key sets of a token's issuer fetched again, because none of their keys is the token's.
+    /// Returns whether the token is worth another look.
+    pub async fn refreshed(&self, token: &str) -> bool {
+        let Ok(parts) = Parts::parse(token) else {
+            return false;
+        };
+        // An old token names no issuer: it may be of any that has such tokens.
+        let iss = parts.claims.find("iss").and_then(Json::as_str);
+        let old = old::is_old(&parts);
+        let mut refreshed = false;
+        for issuer in &self.options.issuers {
+            let may_be = match old {
+                true => issuer
+                    .dialects
+                    .iter()
+                    .any(|dialect| *dialect != Dialect::V1),
+                false => Some(&*issuer.issuer) == iss,
+            };
+            if let Keys::Set { set, .. } = &issuer.keys
+                && may_be
+            {
+                refreshed |= set.refreshed().await;
+            }
+        }
+        refreshed
+    }
+
     /// Returns the issuer, one of whose keys for `role` made the signature.
     fn check_signature(&self, parts: &Parts<'_>, role: Role) -> Result<Arc<str>, TokenError> {
         let alg = parts.alg()?;
@@ -226,34 +305,87 @@ impl Authority {
         if for_role.is_empty() {
             return Err(TokenError::NoKeyForRole { role });
         }
-        let algorithm = Algorithm::from_name(alg);
-        let mut keys: Vec<&Issuer> = for_role
-            .iter()
-            .copied()
-            .filter(|key| Some(key.key.algorithm()) == algorithm)
-            .collect();
-        if keys.is_empty() {
-            let mut accepted: Vec<_> = for_role
-                .iter()
-                .map(|key| key.key.algorithm().name())
-                .collect();
-            accepted.dedup();
-            let accepted = accepted.join(", ").into();
-            return Err(TokenError::AlgNotAllowed {
-                found: alg.into(),
-                accepted,
+        let kid = parts.header.find("kid").and_then(Json::as_str);
+        let offered = Offered::of(&for_role, kid);
+        if offered.verifies(parts, alg) {
+            return Ok(iss.as_str().into());
+        }
+        if offered.kid_unknown {
+            return Err(TokenError::KeyUnknown {
+                kid: kid.map(Into::into),
             });
         }
-        // The key's name is a hint only: it changes the order, never the set.
-        let kid = parts.header.find("kid").and_then(Json::as_str);
-        keys.sort_by_key(|key| kid.is_none() || key.kid.as_deref() != kid);
+        if offered.keys().all(|key| key.algorithm().name() != alg) {
+            return Err(TokenError::AlgNotAllowed {
+                found: alg.into(),
+                accepted: offered.algorithms().into(),
+            });
+        }
+        Err(TokenError::Signature)
+    }
+}
+
+/// The keys that a token may be verified with, those that it names first.
+struct Offered<'a> {
+    fixed: Vec<&'a VerifyKey>,
+    sets: Vec<(Arc<Current>, Option<Algorithm>)>,
+    kid: Option<&'a str>,
+    /// Whether a set lacks the key that the token names, or cannot tell which one it is.
+    kid_unknown: bool,
+}
+
+impl<'a> Offered<'a> {
+    /// Gathers the keys of `issuers`.
+    ///
+    /// The name of a key of our own is a hint only: it changes the order, never the choice. Of a set,
+    /// which may be large and change, a token that names a key is tried with that one alone.
+    fn of(issuers: &[&'a Issuer], kid: Option<&'a str>) -> Self {
+        let mut offered = Self {
+            fixed: Vec::new(),
+            sets: Vec::new(),
+            kid,
+            kid_unknown: false,
+        };
+        let mut ordered = issuers.to_vec();
+        ordered.sort_by_key(|issuer| kid.is_none() || issuer.kid.as_deref() != kid);
+        for issuer in ordered {
+            match &issuer.keys {
+                Keys::One(key) => offered.fixed.push(key),
+                Keys::Set { set, only } => {
+                    let current = set.current();
+                    let named = |key: &SetKey| kid.is_some() && key.kid.as_deref() == kid;
+                    offered.kid_unknown |= !current.keys.iter().any(named);
+                    offered.sets.push((current, *only));
+                }
+            }
+        }
+        offered
+    }
+
+    /// Says whether one of the keys for this algorithm made a token's signature.
+    fn verifies(&self, parts: &Parts<'_>, alg: &str) -> bool {
         let signed = parts.signed.as_bytes();
-        let signer = keys
-            .into_iter()
-            .find(|key| key.key.verifies(signed, &parts.signature));
-        signer
-            .map(|key| Arc::clone(&key.issuer))
-            .ok_or(TokenError::Signature)
+        self.keys()
+            .filter(|key| key.algorithm().name() == alg)
+            .any(|key| key.verifies(signed, &parts.signature))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &VerifyKey> {
+        let kid = self.kid;
+        let of_sets = self.sets.iter().flat_map(move |(current, only)| {
+            let named = move |key: &&SetKey| kid.is_none() || key.kid.as_deref() == kid;
+            let counts = move |key: &&VerifyKey| only.is_none_or(|only| key.algorithm() == only);
+            let entries = current.keys.iter().filter(named);
+            entries.flat_map(|entry| &entry.keys).filter(counts)
+        });
+        self.fixed.iter().copied().chain(of_sets)
+    }
+
+    /// Returns the algorithms of the keys, joined by commas.
+    fn algorithms(&self) -> String {
+        let mut names: Vec<_> = self.keys().map(|key| key.algorithm().name()).collect();
+        names.dedup();
+        names.join(", ")
     }
 }
 

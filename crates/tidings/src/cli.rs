@@ -1,4 +1,5 @@
-//! The command line: `tidings dev`, `serve`, `broker`, `publish`, `subscribe`, `token …`, `config …`.
+//! The command line: `tidings dev`, `serve`, `health`, `broker`, `publish`, `subscribe`, `token …`,
+//! `config …`, `history …`.
 //!
 //! Here are the list of commands and the exit codes; each command has a file of its own. `dev` and
 //! `serve` only make a checked `Config` and hand it to the server. This is the body of `main.rs`,
@@ -15,6 +16,8 @@ mod broker;
 mod config;
 pub mod dev;
 mod dev_folder;
+mod health;
+mod history;
 mod hub;
 mod log;
 pub mod print;
@@ -37,12 +40,15 @@ enum Command {
     Dev(dev::Arguments),
     Serve(serve::Arguments),
     Broker(broker::Arguments),
+    Health(health::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
     #[command(subcommand)]
     Token(token::Command),
     #[command(subcommand)]
     Config(config::Command),
+    #[command(subcommand)]
+    History(history::Command),
     #[command(subcommand)]
     Bench(Box<bench::Command>),
     #[command(hide = true)]
@@ -64,10 +70,12 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
+        Command::Health(arguments) => health::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::History(command) => history::run(&command),
         Command::Bench(command) => bench::run(&command),
         Command::TestServer(arguments) => test_server::run(&arguments),
     };

@@ -28,6 +28,7 @@ pub mod env;
 pub mod error;
 pub mod file;
 pub mod keys;
+pub mod mercure;
 pub mod settings;
 pub mod show;
 
@@ -317,6 +318,62 @@ impl std::fmt::Debug for DevTokens {
     }
 }
 
+/// A configuration that was read and checked, with all that is wrong.
+#[derive(Debug)]
+pub struct Reading {
+    /// The values as written, with their origins.
+    pub settings: settings::Settings,
+    /// Everything that is wrong, in form and in meaning.
+    pub errors: Vec<error::ConfigError>,
+    config: Option<Config>,
+}
+
+impl Reading {
+    /// Returns what is to be used.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong.
+    pub fn into_config(self) -> Result<Config, error::ConfigErrors> {
+        match self.config {
+            Some(config) if self.errors.is_empty() => Ok(config),
+            Some(_) | None => Err(error::ConfigErrors(self.errors)),
+        }
+    }
+}
+
+/// Reads and checks a configuration, and says everything that is wrong at once: what a value with
+/// the wrong form should be, and what is missing besides.
+pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
+    let (settings, mut errors) = read_settings(path, variables);
+    // Of a file that cannot be read nothing is known to be missing.
+    let unread = |error: &error::ConfigError| {
+        use error::ConfigError::{Syntax, Unreadable};
+        matches!(error, Syntax { .. } | Unreadable { .. })
+    };
+    let checked = if errors.iter().any(unread) {
+        Err(error::ConfigErrors(Vec::new()))
+    } else {
+        let file = settings.to_file();
+        file.map_err(|error| error::ConfigErrors(vec![error]))
+            .and_then(|file| check::check(&file))
+    };
+    let config = match checked {
+        Ok(config) => Some(config),
+        Err(error::ConfigErrors(further)) => {
+            let known = |error: &error::ConfigError| errors.iter().any(|said| said.covers(error));
+            let further: Vec<_> = further.into_iter().filter(|error| !known(error)).collect();
+            errors.extend(further);
+            None
+        }
+    };
+    Reading {
+        settings,
+        errors,
+        config,
+    }
+}
+
 /// Reads the settings: of `path` or else of the first of the usual files that exists, and of the
 /// environment.
 ///
@@ -328,6 +385,18 @@ pub fn load(
     path: Option<&Path>,
     variables: &[env::Variable],
 ) -> Result<settings::Settings, error::ConfigErrors> {
+    let (settings, errors) = read_settings(path, variables);
+    if errors.is_empty() {
+        Ok(settings)
+    } else {
+        Err(error::ConfigErrors(errors))
+    }
+}
+
+fn read_settings(
+    path: Option<&Path>,
+    variables: &[env::Variable],
+) -> (settings::Settings, Vec<error::ConfigError>) {
     let usual = || USUAL_FILES.iter().map(Path::new).find(|path| path.exists());
     let path = path.or_else(usual);
     let mut errors = Vec::new();
@@ -343,11 +412,7 @@ pub fn load(
     });
     let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));
     let settings = settings::Settings::read(file, variables, &mut errors);
-    if errors.is_empty() {
-        Ok(settings)
-    } else {
-        Err(error::ConfigErrors(errors))
-    }
+    (settings, errors)
 }
 
 /// Where the configuration is looked for when no file is named.

@@ -6,6 +6,7 @@ pub(crate) mod chat;
 pub(crate) mod cors;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod hub_2019;
 pub(crate) mod pages;
@@ -87,6 +88,7 @@ pub(crate) enum Route {
     Live,
     Ready,
     Metrics,
+    Metadata,
     Settings,
     DevToken,
     Conversation,
@@ -119,8 +121,9 @@ pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Inc
         Answer::Upgrade(_) => return answer,
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    discovery::complete_challenge(&shard.config().hub, headers);
     let list = &shard.config().cors.origins;
-    if matches!(route, Route::Hub | Route::Subscriptions) {
+    if matches!(route, Route::Hub | Route::Subscriptions | Route::Metadata) {
         cors::allow(list, origin.as_ref(), headers);
     }
     if matches!(route, Route::Hub2019 | Route::Demo) {
@@ -140,6 +143,7 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         _ if visit.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
+        _ if path == discovery::metadata_path(&config.hub) => Route::Metadata,
         PATH_2019 => Route::Hub2019,
         "/healthz" if config.dialects.v0 => Route::OldHealth,
         _ if config.dialects.demo && demo::is_at(path, config.hub.path()) => Route::Demo,
@@ -193,12 +197,9 @@ async fn dispatch(
         Route::OldPage => pages::debugger(&shard.config().pages)?,
         Route::Ready => health::ready(shard),
         Route::Metrics => health::metrics(shard),
+        Route::Metadata => discovery::metadata(shard.config()),
         Route::Settings => pages::settings(shard.config()),
-        Route::Page => pages::page(
-            &shard.config().pages,
-            request.uri().path(),
-            request.headers(),
-        )?,
+        Route::Page => pages::page(shard.config(), request.uri().path(), request.headers())?,
         Route::Conversation | Route::Echo => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));

@@ -350,7 +350,7 @@ fn auth_options() -> auth::Options {
     let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
     let issuer = Issuer {
         issuer: "lab".into(),
-        key,
+        keys: key.into(),
         kid: None,
         publish: true,
         subscribe: true,

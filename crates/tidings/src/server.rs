@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::answers::Answers;
 use crate::auth::Authority;
+use crate::auth::key_fetch::Fetcher;
 use crate::broker::{self, Bound, HubParts};
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -25,6 +26,7 @@ use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Delivery, Inbox, Shared};
+use crate::tasks;
 use crate::tls::Certificate;
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
@@ -68,6 +70,7 @@ enum Ending {
 struct Hub {
     shared: Arc<Shared>,
     certificate: Option<Arc<Certificate>>,
+    fetcher: Fetcher,
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
@@ -142,6 +145,7 @@ impl Hub {
         Ok(Self {
             shared,
             certificate,
+            fetcher: Fetcher::new()?,
             shards,
             router: router_thread,
             broker,
@@ -165,7 +169,17 @@ impl Hub {
             () = asked_to_stop() => Ending::Asked,
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
+            never = self.keep_key_sets() => match never {},
         }
+    }
+
+    /// Keeps the issuers' key sets up to date, all at once; never ends.
+    async fn keep_key_sets(&self) -> std::convert::Infallible {
+        let sets = self.shared.authority.key_sets();
+        let watches = sets
+            .iter()
+            .map(|set| set.watch(&self.fetcher, &self.shared.metrics));
+        tasks::side_by_side(watches).await
     }
 
     async fn poisoned(&self) -> Arc<str> {
@@ -308,7 +322,8 @@ fn open(
         .with_context(|| format!("cannot listen on {address}; is another program using this port?"))
 }
 
-fn unix_ms() -> u64 {
+/// Returns the time in milliseconds since the Unix epoch.
+pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -46,8 +46,8 @@ use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
 use crate::answers::Answers;
-use crate::auth::Identity;
 use crate::auth::cache::TokenCache;
+use crate::auth::{Authority, Identity};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
@@ -167,7 +167,7 @@ pub(crate) struct Shared {
     pub(crate) ingest: Ingest,
     /// What the history answers the publishers of each shard.
     pub(crate) answers: Box<[Arc<Answers>]>,
-    pub(crate) authority: Arc<crate::auth::Authority>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Sessions on each shard.
@@ -310,6 +310,10 @@ impl Shard {
 
     pub(crate) fn ingest(&self) -> &Ingest {
         &self.ingest
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.shared.authority
     }
 
     pub(crate) fn tokens(&self) -> &RefCell<TokenCache> {

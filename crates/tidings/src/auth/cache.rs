@@ -1,7 +1,8 @@
 //! Remembers verified tokens, so that a reconnecting browser costs one look-up.
 //!
 //! Each shard has its own. Only tokens that were accepted are kept, none counts once it has ended,
-//! and they never take more bytes than the bound; the one that came first leaves first.
+//! and they never take more bytes than the bound; the one that came first leaves first. A change of
+//! an issuer's key set forgets everything, so that no token outlives the removal of its key here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct TokenCache {
     /// The sum of these bytes.
     bytes: usize,
     bytes_max: usize,
+    /// Which keys what is remembered was verified with.
+    generation: u64,
 }
 
 /// The whole token, where and for what it was presented: keys are bound to roles, so that a token may
@@ -44,6 +47,7 @@ impl TokenCache {
     /// Makes an empty cache of at most `bytes_max`, estimated; 0 keeps nothing.
     pub fn new(authority: Arc<Authority>, bytes_max: usize) -> Self {
         Self {
+            generation: authority.generation(),
             authority,
             known: Default::default(),
             order: VecDeque::new(),
@@ -66,6 +70,16 @@ impl TokenCache {
     ) -> Result<Arc<Identity>, TokenError> {
         if token.len() > super::TOKEN_BYTES_MAX {
             return self.authority.verify_at(token, door, role, now_secs);
+        }
+        // Read before the token is verified: a change meanwhile is noticed by the next one.
+        let generation = self.authority.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            for known in &mut self.known {
+                known.clear();
+            }
+            self.order.clear();
+            self.bytes = 0;
         }
         match self.identities(door, role).get(token) {
             Some(identity) if now_secs < identity.expires_at => return Ok(Arc::clone(identity)),

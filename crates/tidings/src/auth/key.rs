@@ -46,6 +46,20 @@ pub struct VerifyKey {
     material: Material,
 }
 
+/// A public key as its numbers, the way a key set has it.
+#[derive(Debug)]
+pub enum PublicKey {
+    /// An RSA key; both numbers with the most significant byte first.
+    Rsa {
+        /// The modulus.
+        modulus: Vec<u8>,
+        /// The public exponent.
+        exponent: Vec<u8>,
+    },
+    /// A point of the algorithm's curve in its usual encoding.
+    Point(Vec<u8>),
+}
+
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -141,6 +155,11 @@ impl Algorithm {
         }
     }
 
+    /// Says whether the key is a secret that signs as well as it verifies.
+    pub fn is_shared(self) -> bool {
+        self.name().starts_with('H')
+    }
+
     fn is_rsa(self) -> bool {
         self.name().starts_with(['R', 'P'])
     }
@@ -214,6 +233,38 @@ impl VerifyKey {
         }
     }
 
+    /// Takes a public key over from its numbers. Never makes one of a shared secret.
+    ///
+    /// # Errors
+    ///
+    /// If the key is of another kind than the algorithm, too short, or damaged.
+    ///
+    /// RFC 7518, 3.3 and 6; RFC 8725, 3.1 and 3.5.
+    pub fn of_public(algorithm: Algorithm, key: &PublicKey) -> Result<Self, KeyError> {
+        let wrong = KeyError::WrongKind { algorithm };
+        let Scheme::Public(scheme) = algorithm.scheme() else {
+            return Err(wrong);
+        };
+        let bytes = match key {
+            PublicKey::Rsa { modulus, exponent } if algorithm.is_rsa() => {
+                let der = rsa_spki(modulus, exponent);
+                if PublicEncryptingKey::from_der(&der).is_err() {
+                    return Err(wrong);
+                }
+                der
+            }
+            PublicKey::Point(point) if !algorithm.is_rsa() => point.clone(),
+            PublicKey::Rsa { .. } | PublicKey::Point(_) => return Err(wrong),
+        };
+        match ParsedPublicKey::new(scheme, bytes) {
+            Ok(key) => Ok(Self {
+                algorithm,
+                material: Material::Public(key),
+            }),
+            Err(_rejected) => Err(wrong),
+        }
+    }
+
     /// Returns the algorithm that the key is bound to.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -277,6 +328,50 @@ fn public_key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, KeyError> {
         Err(_not_pem) => Err(KeyError::NotPem { algorithm }),
     }
 }
+
+/// Writes an RSA key as a SubjectPublicKeyInfo in DER; RFC 3279, 2.3.1; RFC 8017, A.1.1.
+fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let key = der(0x30, &[der_number(modulus), der_number(exponent)].concat());
+    let algorithm = der(0x30, &[RSA_ENCRYPTION, &[0x05, 0x00]].concat());
+    der(
+        0x30,
+        &[algorithm, der(0x03, &[&[0], key.as_slice()].concat())].concat(),
+    )
+}
+
+fn der_number(bytes: &[u8]) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let bytes = bytes.get(zeros..).unwrap_or_default();
+    // A number whose first bit is set would count as negative.
+    let sign: &[u8] = match bytes.first() {
+        Some(first) if *first < 0x80 => &[],
+        Some(_) | None => &[0],
+    };
+    der(0x02, &[sign, bytes].concat())
+}
+
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let zeros = length.iter().take_while(|byte| **byte == 0).count();
+    let length = length.get(zeros..).unwrap_or_default();
+    let mut encoded = vec![tag];
+    match length {
+        [] => encoded.push(0),
+        [short] if *short < 0x80 => encoded.push(*short),
+        long => {
+            // At most eight bytes, so that the count fits.
+            encoded.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
+            encoded.extend_from_slice(long);
+        }
+    }
+    encoded.extend_from_slice(content);
+    encoded
+}
+
+/// The object identifier of RSA keys, 1.2.840.113549.1.1.1.
+const RSA_ENCRYPTION: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
+];
 
 /// Says whether a text looks like a PEM file.
 pub fn is_pem(text: &str) -> bool {

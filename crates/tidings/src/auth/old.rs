@@ -15,9 +15,8 @@ use tidings_core::{
 };
 
 use super::json::{Json, Object};
-use super::key::Algorithm;
 use super::token_error::TokenError;
-use super::{Authority, Identity, Issuer, Parts, Role, TYPES, claims};
+use super::{Authority, Identity, Issuer, Offered, Parts, Role, TYPES, claims};
 
 /// The end of a token that has none.
 pub const NEVER: u64 = u64::MAX;
@@ -80,16 +79,21 @@ impl Authority {
     ) -> Result<(), TokenError> {
         let alg = parts.alg()?;
         let serves = |key: &&Issuer| key.serves(role) && key.dialects.contains(&dialect);
-        let mut for_role = self.options.issuers.iter().filter(serves).peekable();
-        if for_role.peek().is_none() {
+        let for_role: Vec<&Issuer> = self.options.issuers.iter().filter(serves).collect();
+        if for_role.is_empty() {
             return Err(TokenError::NoOldKey { dialect, role });
         }
-        let algorithm = Algorithm::from_name(alg);
-        let signed = parts.signed.as_bytes();
-        let signer = for_role
-            .filter(|key| Some(key.key.algorithm()) == algorithm)
-            .find(|key| key.key.verifies(signed, &parts.signature));
-        signer.map(|_| ()).ok_or(TokenError::OldSignature)
+        let kid = parts.header.find("kid").and_then(Json::as_str);
+        let offered = Offered::of(&for_role, kid);
+        if offered.verifies(parts, alg) {
+            return Ok(());
+        }
+        if offered.kid_unknown {
+            return Err(TokenError::KeyUnknown {
+                kid: kid.map(Into::into),
+            });
+        }
+        Err(TokenError::OldSignature)
     }
 
     /// Reads the claim of 0.x.

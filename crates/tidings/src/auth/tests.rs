@@ -456,7 +456,7 @@ pub(super) fn token_until(exp: u64) -> String {
 fn issuer(name: &str, key: VerifyKey) -> Issuer {
     Issuer {
         issuer: name.into(),
-        key,
+        keys: key.into(),
         kid: None,
         publish: true,
         subscribe: true,

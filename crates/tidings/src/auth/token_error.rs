@@ -114,6 +114,13 @@ pub enum TokenError {
     /// A token of 1.0 at the path of 2019.
     #[error("only tokens of Mercure 2019 (claim mercure) are taken at this path")]
     NotOf2019,
+    /// The issuer's key set has no key that could have made the signature.
+    #[error("the issuer's key set has no key {}; it is fetched again for such a key at most every few \
+             seconds", kid.as_deref().map_or_else(|| "that made the signature".to_owned(), |kid| format!("{kid:?}")))]
+    KeyUnknown {
+        /// The name of the token's key, if it has one.
+        kid: Option<Box<str>>,
+    },
     /// A claim has another JSON type than it must. RFC 7519, 4.1.
     #[error("{claim} is not {expected}")]
     ClaimType {

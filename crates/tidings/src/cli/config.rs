@@ -1,10 +1,12 @@
-//! `tidings config check`, `config show`, `config docs`.
+//! `tidings config check`, `config show`, `config import`, `config docs`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 
 use super::print;
-use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::{check, docs, env, load, show};
+use crate::config::error::ConfigError;
+use crate::config::{TlsFiles, docs, env, load, mercure, read, show};
 use crate::tls::{Certificate, CertificateError};
 
 /// Check, show or explain the configuration
@@ -15,6 +17,7 @@ pub enum Command {
     Check(Arguments),
     /// Print the effective values with the origin of each; secrets are hidden
     Show(Arguments),
+    Import(Import),
     /// Print the manual of all keys, as Markdown
     #[command(after_help = EXAMPLES)]
     Docs,
@@ -29,30 +32,98 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
+/// Take over the `mercure` block of a Caddyfile
+///
+/// Writes a configuration with everything that has a counterpart and lists what has none. The keys of
+/// tokens are in it as they are in the Caddyfile: keep the file to yourself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub struct Import {
+    /// The Caddyfile
+    #[arg(value_name = "CADDYFILE")]
+    caddyfile: PathBuf,
+
+    /// Where the configuration goes; - is the standard output
+    #[arg(long, value_name = "FILE", default_value = "tidings.toml")]
+    output: PathBuf,
+
+    /// Replace the file if it is there already
+    #[arg(long)]
+    force: bool,
+}
+
 /// Runs the command.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Check(arguments) => {
-            let settings = load(arguments.config.as_deref(), &env::variables())?;
-            let config = check::check(&settings.to_file()?)?;
-            if let Some(files) = config.tls {
-                Certificate::read(files).map_err(not_usable)?;
+            let mut reading = read(arguments.config.as_deref(), &env::variables());
+            let file = |key: &str| {
+                let entry = reading.settings.find(key)?;
+                Some(PathBuf::from(entry.value.as_str()?))
+            };
+            if let (Some(certificate), Some(key)) = (file("tls.certificate"), file("tls.key"))
+                && let Err(error) = Certificate::read(TlsFiles { certificate, key })
+            {
+                reading.errors.push(not_usable(error));
             }
+            reading.into_config()?;
             print::output("ok\n")
         }
         Command::Show(arguments) => {
             let settings = load(arguments.config.as_deref(), &env::variables())?;
             print::output(&show::toml(&settings))
         }
+        Command::Import(arguments) => import(arguments),
         Command::Docs => print::output(&docs::markdown()),
     }
 }
 
-fn not_usable(error: CertificateError) -> ConfigErrors {
-    ConfigErrors(vec![ConfigError::Invalid {
+fn import(arguments: &Import) -> anyhow::Result<()> {
+    let path = &arguments.caddyfile;
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let variables = env::variables();
+    let environment = mercure::Environment(&variables);
+    let lookup = |name: &str| environment.find(name).map(str::to_owned);
+    let import =
+        mercure::import::caddyfile(&text, &lookup).with_context(|| path.display().to_string())?;
+    for unread in &import.translation.unread {
+        print::error(&format!("not taken over: {}: {}", unread.name, unread.why));
+    }
+    if arguments.output == Path::new("-") {
+        return print::output(&import.toml);
+    }
+    write(arguments, &import.toml)?;
+    let output = arguments.output.display();
+    print::error(&format!(
+        "wrote {output}; `tidings config check --config {output}` says what it needs besides"
+    ));
+    Ok(())
+}
+
+/// Writes the configuration so that only its owner can read it: there are keys in it.
+fn write(arguments: &Import, toml: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = &arguments.output;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    if arguments.force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    let mut file = options
+        .open(path)
+        .with_context(|| format!("{} (--force replaces one that is there)", path.display()))?;
+    file.write_all(toml.as_bytes())
+        .with_context(|| path.display().to_string())
+}
+
+fn not_usable(error: CertificateError) -> ConfigError {
+    ConfigError::Invalid {
         key: "tls".to_owned(),
         reason: Box::new(error),
-    }])
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -62,3 +133,8 @@ Examples:
   tidings config docs | less
 
 Exit codes: 0 usable, 2 not usable.";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  tidings config import /etc/caddy/Caddyfile
+  tidings config import Caddyfile --output -";

@@ -67,7 +67,7 @@ impl DevFolder {
             .with_context(|| self.key_path().display().to_string())?;
         Ok(Issuer {
             issuer: ISSUER.into(),
-            key,
+            keys: key.into(),
             kid: None,
             publish: true,
             subscribe: true,

@@ -138,8 +138,27 @@ impl Hub {
         let body = read_text(answer);
         match status {
             http::StatusCode::OK => Ok(body),
-            _ => Err(refusal(status, &body).into()),
+            _ => Err(self.refusal(status, &body).into()),
         }
+    }
+
+    /// Reads what an answer that is not the wished one says.
+    pub fn refused(&self, answer: http::Response<ureq::Body>) -> Refusal {
+        let status = answer.status();
+        self.refusal(status, &read_text(answer))
+    }
+
+    fn refusal(&self, status: http::StatusCode, body: &str) -> Refusal {
+        let mut refusal = refusal(status, body);
+        let nothing_there = matches!(status.as_u16(), 404 | 405);
+        if nothing_there && self.url.path() == "/" {
+            let gap = if refusal.detail.is_empty() { "" } else { "; " };
+            refusal.detail.push_str(&format!(
+                "{gap}the hub's path is missing in {}: by custom it is /.well-known/mercure",
+                self.url
+            ));
+        }
+        refusal
     }
 
     /// Opens an event stream for the given query.
@@ -159,12 +178,6 @@ impl Hub {
         }
         request.call()
     }
-}
-
-/// Reads what an answer that is not the wished one says.
-pub fn refused(answer: http::Response<ureq::Body>) -> Refusal {
-    let status = answer.status();
-    refusal(status, &read_text(answer))
 }
 
 fn refusal(status: http::StatusCode, body: &str) -> Refusal {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::log;
-use crate::config::{check, env, load};
+use crate::config::{env, read};
 use crate::server;
 
 /// Run a hub for production
@@ -20,11 +20,20 @@ pub struct Arguments {
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings = load(arguments.config.as_deref(), &env::variables())?;
-    let config = check::check(&settings.to_file()?)?;
+    let reading = read(arguments.config.as_deref(), &env::variables());
+    let inherited = reading.settings.inherited();
+    let unread = reading.settings.unread().to_vec();
+    let config = reading.into_config()?;
     log::start(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    if !inherited.is_empty() {
+        let names = inherited.join(", ");
+        tracing::info!(names, "settings of another Mercure hub are in use");
+    }
+    for unread in unread {
+        tracing::warn!(name = unread.name, why = unread.why, "setting not read");
     }
     server::run(config, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")

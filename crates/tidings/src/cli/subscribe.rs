@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, Decoded, Decoder, Event};
 
-use super::hub::{self, Hub, refused};
+use super::hub::{self, Hub};
 use super::print;
 use crate::auth::Role;
 
@@ -128,7 +128,7 @@ impl<'a> Subscriber<'a> {
         if status != http::StatusCode::OK {
             // These say "later"; everything else would be refused again.
             let later = status == http::StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-            let reason = refused(answer);
+            let reason = hub.refused(answer);
             if later && self.connected_once {
                 return Ok(End::Lost {
                     reason: reason.to_string(),

@@ -5,11 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::{Map, Value};
+use tidings_core::HubUrl;
+use tidings_core::matcher::{Matcher, MatcherType};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
 use crate::auth::issue::{Claims, Detail, SignKey, new_id};
-use crate::auth::key::Algorithm;
+use crate::auth::key::{Algorithm, VerifyKey};
 use crate::config::check::without_line_break;
 use crate::config::keys::ALGORITHMS;
 
@@ -150,6 +152,11 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
         return Err(Usage("--audience is missing: the public URL of the hub").into());
     }
     let algorithm = Algorithm::from_name(&arguments.algorithm).context("unknown algorithm")?;
+    if algorithm.is_shared() {
+        // A hub would not take the secret, and so no token made with it.
+        VerifyKey::parse(algorithm, &key)?;
+    }
+    check_matchers(&details, &audiences)?;
     let issued_at = now_secs();
     let claims = Claims {
         subject: match &arguments.subject {
@@ -168,6 +175,24 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
         details,
     };
     Ok(SignKey::parse(algorithm, &key)?.sign(&claims, arguments.kid.as_deref())?)
+}
+
+/// Refuses what no hub would accept in a token.
+fn check_matchers(details: &[Detail], audiences: &[String]) -> anyhow::Result<()> {
+    let hub = audiences
+        .iter()
+        .find_map(|audience| HubUrl::parse(audience).ok());
+    // Relative patterns need some base to be read; which one makes no difference to that.
+    let hub = match hub {
+        Some(hub) => hub,
+        None => HubUrl::parse("https://hub.invalid/.well-known/mercure")?,
+    };
+    for (name, pattern) in details.iter().flat_map(|detail| &detail.matchers) {
+        let kind = MatcherType::from_name(name).context("unknown matcher type")?;
+        Matcher::parse(kind, pattern, &hub)
+            .with_context(|| format!("{name} {pattern:?} cannot stand in a token"))?;
+    }
+    Ok(())
 }
 
 /// Returns issuer, audiences and key of the hub that `tidings dev` started last.

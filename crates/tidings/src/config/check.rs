@@ -1,12 +1,14 @@
 //! Turns the configuration as written into checked types, and says everything that is wrong.
 
 pub mod dialects;
+mod key_sets;
 pub mod zeromq;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_core::{Dialect, HubUrl};
@@ -22,8 +24,9 @@ use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions, TlsFiles,
 };
-use crate::auth;
-use crate::auth::key::{Algorithm, KeyError, VerifyKey};
+use crate::auth::key::{Algorithm, KeyError};
+use crate::auth::key_set::KeySet;
+use crate::auth::{self, Keys};
 use crate::presence;
 
 mod websocket;
@@ -69,6 +72,8 @@ pub fn history_options(
 struct Checks {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
+    key_sets: Vec<Arc<KeySet>>,
+    key_set_refresh: Duration,
 }
 
 impl Checks {
@@ -309,6 +314,8 @@ impl Checks {
 
     fn auth(&mut self, file: &File, hub: Option<&HubUrl>) -> Option<auth::Options> {
         let table = &file.auth;
+        let refresh = self.seconds("auth.jwks_refresh_secs", table.jwks_refresh_secs, 10);
+        self.key_set_refresh = refresh.unwrap_or_default();
         if table.issuers.is_empty() {
             let advice = "write an [[auth.issuers]] table with issuer and key_file; without one \
                           nobody could publish";
@@ -360,59 +367,86 @@ impl Checks {
             self.contradiction(&format!("{path}.publish"), advice);
         }
         let dialects = self.issuer_dialects(path, table)?;
-        let key = self.issuer_key(path, table, &dialects);
+        let keys = self.issuer_keys(path, table, &dialects);
         let issuer = table.issuer.as_deref().unwrap_or_default();
         if issuer.is_empty() && dialects.contains(&Dialect::V1) {
             let advice = "write the exact iss of its tokens, such as \"https://example.com\"";
             self.missing(&format!("{path}.issuer"), advice);
             return None;
         }
-        let (key, text) = key?;
+        let (keys, secret) = keys?;
         let issuer = auth::Issuer {
             issuer: issuer.into(),
-            key,
+            keys,
             kid: table.kid.clone(),
             publish: table.publish,
             subscribe: table.subscribe,
             dialects,
         };
-        let mut issuers = dialects::further_keys(&issuer, &text);
+        let secret = secret.unwrap_or_default();
+        let mut issuers = dialects::further_keys(&issuer, &secret);
         issuers.insert(0, issuer);
         Some(issuers)
     }
 
-    /// Returns the key and its text.
-    fn issuer_key(
+    /// Returns the keys and, if they are one that is written here, its text.
+    fn issuer_keys(
         &mut self,
         path: &str,
         table: &IssuerTable,
         dialects: &[Dialect],
-    ) -> Option<(VerifyKey, String)> {
-        let (name, text) = match (&table.key, &table.key_file) {
-            (Some(key), None) => (format!("{path}.key"), key.clone()),
-            (None, Some(file)) => {
-                let name = format!("{path}.key_file");
-                (name.clone(), self.key_file(&name, file)?)
-            }
-            (Some(_), Some(_)) => {
-                let advice = "key and key_file are both set: remove one";
-                self.contradiction(&format!("{path}.key_file"), advice);
-                return None;
-            }
-            (None, None) => {
-                let advice = "write the secret or public key in key, or its file in key_file";
-                self.missing(&format!("{path}.key"), advice);
-                return None;
-            }
+    ) -> Option<(Keys, Option<String>)> {
+        let written = [
+            ("key", &table.key),
+            ("key_file", &table.key_file),
+            ("jwks_url", &table.jwks_url),
+            ("jwks_file", &table.jwks_file),
+        ];
+        let mut written = written
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let (Some((name, text)), further) = (written.next(), written.next()) else {
+            let advice = "write the secret or public key in key, its file in key_file, or the \
+                          issuer's key set in jwks_url or jwks_file";
+            self.missing(&format!("{path}.key"), advice);
+            return None;
         };
-        let key = match Algorithm::from_name(&table.algorithm) {
+        if let Some((further, _)) = further {
+            let advice = "key, key_file, jwks_url and jwks_file exclude each other: remove one";
+            self.contradiction(&format!("{path}.{further}"), advice);
+            return None;
+        }
+        let place = format!("{path}.{name}");
+        let source = match name {
+            "key" => return self.fixed_key((path, place), table, text.to_owned(), dialects),
+            "key_file" => {
+                let text = self.key_file(&place, text)?;
+                return self.fixed_key((path, place), table, text, dialects);
+            }
+            "jwks_file" => self.key_set_file(&place, text),
+            _ => self.key_set_url(&place, text),
+        };
+        let only = self.key_set_algorithm(path, table)?;
+        let set = self.key_set(source?);
+        Some((Keys::Set { set, only }, None))
+    }
+
+    fn fixed_key(
+        &mut self,
+        (path, name): (&str, String),
+        table: &IssuerTable,
+        text: String,
+        dialects: &[Dialect],
+    ) -> Option<(Keys, Option<String>)> {
+        let algorithm = table.algorithm.as_deref().unwrap_or(DEFAULT_ALGORITHM);
+        let key = match Algorithm::from_name(algorithm) {
             Some(algorithm) => self.key_text(path, algorithm, &text, dialects),
             None => Err(KeyError::UnknownAlgorithm {
-                name: table.algorithm.as_str().into(),
+                name: algorithm.into(),
             }),
         };
         match key {
-            Ok(key) => Some((key, text)),
+            Ok(key) => Some((key.into(), Some(text))),
             Err(error) => {
                 let name = match error {
                     KeyError::PemAsSecret { .. } | KeyError::UnknownAlgorithm { .. } => {
@@ -587,6 +621,9 @@ fn pages(table: &PagesTable) -> PageOptions {
 fn nonzero(number: u64) -> Option<u64> {
     (number != 0).then_some(number)
 }
+
+/// What a key is for if nothing says it.
+const DEFAULT_ALGORITHM: &str = "HS256";
 
 /// Name of the history's file in the data folder.
 pub const HISTORY_FILE: &str = "history.db";

@@ -57,6 +57,10 @@ directory, else `/etc/tidings/tidings.toml`; without any, the environment alone 
 Each key has a variable: `TIDINGS_`, then the path of the key in upper case, its parts joined by two
 underscores. Lists are separated by commas. `N` is the number of a table in an array, from 0.
 
+Where neither says anything, the settings of another Mercure hub in the environment count
+(`MERCURE_…` with `SERVER_NAME`, or the names of 2019 such as `JWT_KEY`;
+[Coming from another Mercure hub](migrate-from-mercure.md)).
+
 An unknown key or variable is an error, and so are settings that contradict each other.
 `tidings config check` says what is wrong, `tidings config show` what is in effect and why.
 

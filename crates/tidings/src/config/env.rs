@@ -1,14 +1,15 @@
 //! The only reader of the environment for the configuration.
 //!
 //! A key's variable is `TIDINGS_` and the key's path in upper case, its parts joined by two
-//! underscores. What the variables mean is in `settings.rs`. A few variables belong to the command
-//! line, which reads them through clap; they are listed here so that they do not count as unknown.
+//! underscores. What the variables mean is in `settings.rs`; the names that another Mercure hub has
+//! for its settings are known to `mercure.rs`. A few variables belong to the command line, which
+//! reads them through clap; they are listed here so that they do not count as unknown.
 
 use std::ffi::OsString;
 
 use super::keys::VARIABLE_PREFIX;
 
-/// One variable that begins with `TIDINGS_`. `Debug` hides the value, since it may be a secret.
+/// One variable. `Debug` hides the value, since it may be a secret.
 pub struct Variable {
     /// The whole name.
     pub name: String,
@@ -24,21 +25,18 @@ impl std::fmt::Debug for Variable {
     }
 }
 
-/// Returns the process's variables that concern the configuration, sorted by name.
+/// Returns the process's variables that have names in UTF-8, sorted by name.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one reader of the environment"
 )]
 pub fn variables() -> Vec<Variable> {
-    select(std::env::vars_os())
+    sorted(std::env::vars_os())
 }
 
-/// Keeps of all variables those that concern the configuration, sorted by name.
-fn select(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
+fn sorted(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
     let mut variables: Vec<Variable> = all
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
-        .filter(|(name, _)| !COMMAND_LINE_VARIABLES.contains(&name.as_str()))
         .map(|(name, value)| Variable {
             name,
             value: value.into_string().ok(),
@@ -46,6 +44,11 @@ fn select(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
         .collect();
     variables.sort_by(|a, b| a.name.cmp(&b.name));
     variables
+}
+
+/// Says whether a variable is one of the configuration's own.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with(VARIABLE_PREFIX) && !COMMAND_LINE_VARIABLES.contains(&name)
 }
 
 /// Variables of the command line.
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_configurations_variables_are_read() {
+    fn the_configurations_own_variables_are_known() {
         let all = [
             "PATH",
             "TIDINGS_TOKEN",
@@ -70,12 +73,13 @@ mod tests {
             "TIDINGS_HUB",
             "TIDINGS_DATA__DIR",
         ];
-        let selected = select(all.into_iter().map(|name| (name.into(), "value".into())));
-        let names: Vec<_> = selected
+        let variables = sorted(all.into_iter().map(|name| (name.into(), "value".into())));
+        let names: Vec<_> = variables
             .iter()
             .map(|variable| variable.name.as_str())
+            .filter(|name| is_own(name))
             .collect();
         assert_eq!(names, ["TIDINGS_DATA__DIR", "TIDINGS_LOG__LEVEL"]);
-        assert!(!format!("{selected:?}").contains("value"));
+        assert!(!format!("{variables:?}").contains("value"));
     }
 }

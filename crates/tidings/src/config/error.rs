@@ -91,6 +91,38 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Says whether this one has told already what `other` tells: a value that has the wrong form, or
+    /// whose key is misspelt, is not missing besides.
+    pub fn covers(&self, other: &Self) -> bool {
+        let key = match other {
+            Self::Missing { key, .. } | Self::Invalid { key, .. } => key,
+            Self::Contradiction { key, .. } => key,
+            Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownKey { .. }
+            | Self::UnknownVariable { .. }
+            | Self::VariableNotUtf8 { .. }
+            | Self::WrongForm { .. }
+            | Self::Gap { .. } => return false,
+        };
+        let means = |name: &str| name == key || name == variable_of(key);
+        match self {
+            Self::WrongForm { name, .. } => means(name),
+            Self::VariableNotUtf8 { variable } => means(variable),
+            Self::UnknownKey { nearest, .. } | Self::UnknownVariable { nearest, .. } => {
+                matches!(other, Self::Missing { .. }) && means(nearest)
+            }
+            Self::Gap { array, .. } => key.starts_with(&format!("{array}.")),
+            Self::Unreadable { .. }
+            | Self::Syntax { .. }
+            | Self::Missing { .. }
+            | Self::Invalid { .. }
+            | Self::Contradiction { .. } => false,
+        }
+    }
+}
+
 /// Everything that is wrong with a configuration, one line each.
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);

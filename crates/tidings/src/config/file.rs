@@ -123,6 +123,8 @@ pub struct AuthTable {
     pub audiences: Option<Vec<String>>,
     /// Cookies that may carry a token, in the order of preference.
     pub cookie_names: Vec<String>,
+    /// Seconds between two fetches of a key set, at least 10.
+    pub jwks_refresh_secs: u64,
     /// The `[[auth.issuers]]` tables.
     #[serde(default)]
     pub issuers: Vec<IssuerTable>,
@@ -135,11 +137,16 @@ pub struct IssuerTable {
     /// Who issues tokens with this key: the exact value of their `iss`.
     pub issuer: Option<String>,
     /// The one signature algorithm that this key verifies.
-    pub algorithm: String,
+    pub algorithm: Option<String>,
     /// The shared secret or the public key in PEM.
     pub key: Option<String>,
     /// File with what `key` would hold.
     pub key_file: Option<String>,
+    /// Address of the key set that the issuer publishes, with `https://`; `http://` only on this
+    /// machine.
+    pub jwks_url: Option<String>,
+    /// File with a key set.
+    pub jwks_file: Option<String>,
     /// Name of the key.
     pub kid: Option<String>,
     /// Whether tokens for publishing may be signed with this key.

@@ -238,6 +238,13 @@ pub const KEYS: &[Key] = &[
         "Cookies that may carry a token, in the order of preference.",
     ),
     key(
+        "auth.jwks_refresh_secs",
+        Number,
+        Toml("300"),
+        "Seconds between two fetches of a key set, at least 10. A key that its issuer removed counts no \
+         longer than this and 10 seconds, as long as the set can be fetched.",
+    ),
+    key(
         "auth.issuers.N.issuer",
         Text,
         Required,
@@ -247,15 +254,16 @@ pub const KEYS: &[Key] = &[
     key(
         "auth.issuers.N.algorithm",
         Choice(ALGORITHMS),
-        Toml("\"HS256\""),
+        Said("`HS256`; with a key set, whatever its keys are for"),
         "The one signature algorithm that this key verifies. The HS algorithms take a shared \
-         secret, the others a public key in PEM.",
+         secret, the others a public key in PEM. Of a key set, only keys for this algorithm count.",
     ),
     key(
         "auth.issuers.N.key",
         Secret,
         Said("none"),
-        "The shared secret or the public key in PEM. Write either this or `key_file`. A secret \
+        "The shared secret or the public key in PEM. Write one of this, `key_file`, `jwks_url` and \
+         `jwks_file`. A secret \
          has at least 32 bytes for HS256, 48 for HS384 and 64 for HS512.",
     ),
     key(
@@ -263,6 +271,21 @@ pub const KEYS: &[Key] = &[
         Path,
         Said("none"),
         "File with what `key` would hold. One line break at its end is not part of a secret.",
+    ),
+    key(
+        "auth.issuers.N.jwks_url",
+        Url,
+        Said("none"),
+        "Address of the key set that the issuer publishes, with `https://`; `http://` only on this \
+         machine. It is fetched when the hub starts, every `auth.jwks_refresh_secs`, and for a token \
+         with an unknown key at most every 5 seconds. Redirects are refused. While the set cannot be \
+         had, the last one counts.",
+    ),
+    key(
+        "auth.issuers.N.jwks_file",
+        Path,
+        Said("none"),
+        "File with a key set. It is read again when it changes.",
     ),
     key(
         "auth.issuers.N.kid",

@@ -1,22 +1,26 @@
-//! All values with the place each came from: defaults, over them the file, over it the environment.
+//! All values with the place each came from: defaults, over them what the names of another Mercure
+//! hub say in the environment, over it the file, over it our own variables.
 //!
 //! Checks forms only (a number is a number). What values mean is the concern of `check.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
-use super::env::Variable;
+use super::env::{self, Variable};
 use super::error::ConfigError;
 use super::file::File;
 use super::keys::{self, Fallback, Form, KEYS, Key};
+use super::mercure::{self, Translation, Unread};
 
 /// The effective values.
 #[derive(Debug, Default)]
 pub struct Settings {
     entries: BTreeMap<Place, Entry>,
+    unread: Vec<Unread>,
 }
 
 /// One effective value.
@@ -29,10 +33,12 @@ pub struct Entry {
 }
 
 /// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The table of keys.
     Default,
+    /// A setting that was written for another Mercure hub, by this name.
+    Mercure(Arc<str>),
     /// The file.
     File,
     /// The environment.
@@ -68,9 +74,10 @@ impl Settings {
                 }),
             }
         }
-        for variable in variables {
+        for variable in variables.iter().filter(|own| env::is_own(&own.name)) {
             settings.add_variable(variable, errors);
         }
+        settings.add_translation(mercure::of_environment(variables), errors);
         settings.check_gaps(errors);
         settings.add_defaults();
         settings
@@ -91,6 +98,26 @@ impl Settings {
             .collect();
         indexes.dedup();
         indexes
+    }
+
+    /// Returns what was written for another hub in the environment and is not read.
+    pub fn unread(&self) -> &[Unread] {
+        &self.unread
+    }
+
+    /// Returns the names of another hub's settings that values come from, sorted.
+    pub fn inherited(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = self
+            .entries
+            .values()
+            .filter_map(|entry| match &entry.origin {
+                Origin::Mercure(name) => Some(Arc::clone(name)),
+                Origin::Default | Origin::File | Origin::Environment => None,
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Turns the values into plain fields.
@@ -184,6 +211,44 @@ impl Settings {
                 name: name.clone(),
                 expected: key.form.expected(),
             }),
+        }
+    }
+
+    /// Adds what another hub's settings say, where our own say nothing. The entries of an array are
+    /// ours or theirs, never mixed.
+    fn add_translation(&mut self, translation: Translation, errors: &mut Vec<ConfigError>) {
+        errors.extend(translation.errors);
+        self.unread = translation.unread;
+        let ours = ARRAYS.map(|array| !self.indexes(array).is_empty());
+        for translated in translation.values {
+            let place = Place::parse(&translated.path);
+            let in_array = |array: &&str| translated.path.starts_with(&format!("{array}."));
+            let taken = match ARRAYS.iter().position(in_array) {
+                Some(array) => ours.get(array).copied().unwrap_or_default(),
+                None => self.entries.contains_key(&place),
+            };
+            if taken {
+                self.unread.push(Unread {
+                    name: format!("{} ({})", translated.source, translated.path),
+                    why: "a setting of our own says it",
+                });
+                continue;
+            }
+            let key = keys::find(&place.general());
+            if let Some(key) = key.filter(|key| !has_form(key.form, &translated.value)) {
+                errors.push(ConfigError::WrongForm {
+                    name: translated.source.to_string(),
+                    expected: key.form.expected(),
+                });
+                continue;
+            }
+            self.entries.insert(
+                place,
+                Entry {
+                    value: translated.value,
+                    origin: Origin::Mercure(translated.source),
+                },
+            );
         }
     }
 
@@ -287,6 +352,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Default => "default",
+            Self::Mercure(name) => name,
             Self::File => "file",
             Self::Environment => "environment",
         })

@@ -1,4 +1,5 @@
 //! The effective configuration as TOML, with the origin of each value. Secrets are not shown.
+//! At the end stands what was written for another Mercure hub and is not read.
 
 use super::docs::header;
 use super::keys::{Fallback, Form, KEYS, Key};
@@ -24,6 +25,12 @@ pub fn toml(settings: &Settings) -> String {
                 text.push_str(&line(settings, key, index));
             }
         }
+    }
+    if !settings.unread().is_empty() {
+        text.push_str("\n# not read:\n");
+    }
+    for unread in settings.unread() {
+        text.push_str(&format!("# {}: {}\n", unread.name, unread.why));
     }
     text
 }

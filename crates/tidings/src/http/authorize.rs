@@ -31,7 +31,7 @@ pub(crate) struct Asking<'a> {
 /// # Errors
 ///
 /// As [`identify_in`].
-pub(crate) fn identify(
+pub(crate) async fn identify(
     shard: &Shard,
     headers: &HeaderMap,
     role: Role,
@@ -42,7 +42,7 @@ pub(crate) fn identify(
         query,
         dialect,
     };
-    identify_in(shard, asking, role)
+    identify_in(shard, asking, role).await
 }
 
 /// Verifies the token of a request, if it has one.
@@ -53,7 +53,7 @@ pub(crate) fn identify(
 /// used by a page that may not (403). [`Problem::into_response`] says it in the dialect.
 ///
 /// Mercure, "Presenting the Access Token" and "Error Responses".
-pub(crate) fn identify_in(
+pub(crate) async fn identify_in(
     shard: &Shard,
     asking: Asking<'_>,
     role: Role,
@@ -74,7 +74,10 @@ pub(crate) fn identify_in(
         true => check_origin(shard, asking),
         false => Ok(()),
     };
-    let verified = checked.and_then(|()| verify(shard, asking, &token, role));
+    let verified = match checked {
+        Ok(()) => verify(shard, asking, &token, role).await,
+        Err(problem) => Err(problem),
+    };
     verified.map(Some).map_err(|problem| {
         // Whoever presents a token of 0.x is answered as its hubs did.
         match config.dialects.v0 && is_old_text(&token) {
@@ -84,7 +87,7 @@ pub(crate) fn identify_in(
     })
 }
 
-fn verify(
+async fn verify(
     shard: &Shard,
     asking: Asking<'_>,
     token: &str,
@@ -94,10 +97,16 @@ fn verify(
         Dialect::V1 | Dialect::V0 => Door::Hub,
         Dialect::V2019 => Door::Hub2019,
     };
-    let verified = shard
-        .tokens()
-        .borrow_mut()
-        .verify(token, door, role, unix_secs());
+    let look = || {
+        let mut tokens = shard.tokens().borrow_mut();
+        tokens.verify(token, door, role, unix_secs())
+    };
+    let mut verified = look();
+    if matches!(verified, Err(TokenError::KeyUnknown { .. }))
+        && shard.authority().refreshed(token).await
+    {
+        verified = look();
+    }
     verified.map_err(|error| not_accepted(shard, &error, role))
 }
 

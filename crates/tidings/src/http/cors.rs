@@ -9,8 +9,11 @@ use http::header::{
 use http::{HeaderMap, Response, StatusCode};
 use tidings_wire::origin::OriginList;
 
-use super::{Body, respond_empty, set_allow};
+use super::request_body::FORM;
+use super::{Body, HUB_METHODS, respond_empty, set_allow};
 
+/// What the body of a QUERY request may be; RFC 10008, 3.
+const ACCEPT_QUERY: HeaderName = HeaderName::from_static("accept-query");
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str =
     "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
@@ -122,6 +125,9 @@ pub(crate) fn preflight(methods: &'static str) -> Response<Body> {
     let mut response = respond_empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     set_allow(headers, methods);
+    if methods == HUB_METHODS {
+        headers.insert(ACCEPT_QUERY, HeaderValue::from_static(FORM));
+    }
     headers.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(ALLOWED_METHODS),

@@ -16,18 +16,27 @@ pub(crate) fn live() -> Response<Body> {
     respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}")
 }
 
-/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or
-/// the hub is being stopped.
+/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates, a key
+/// set was not read even once, or the hub is being stopped.
 pub(crate) fn ready(shard: &Shard) -> Response<Body> {
     let reason = match shard.history().health() {
         Health::Ok if *shard.draining().borrow() => "the hub is being stopped".to_owned(),
-        Health::Ok => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
+        Health::Ok => match unread_key_set(shard) {
+            Some(reason) => reason,
+            None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
+        },
         Health::Refusing { reason } | Health::Poisoned { reason } => {
             format!("the history takes no updates: {reason}")
         }
     };
     let body = json!({"status": "unready", "reason": reason});
     respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+}
+
+/// Says which key set the hub has nothing of: the tokens of its issuer are all refused.
+fn unread_key_set(shard: &Shard) -> Option<String> {
+    let sets = shard.authority().key_sets();
+    sets.iter().find_map(|set| set.unread())
 }
 
 /// Returns the metrics.

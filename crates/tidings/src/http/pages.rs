@@ -9,7 +9,7 @@ use rust_embed::Embed;
 use serde_json::json;
 
 use super::problem::Problem;
-use super::{Body, respond, respond_empty};
+use super::{Body, discovery, respond, respond_empty};
 use crate::config::{Config, PageOptions};
 
 /// Everything under `pages/`.
@@ -29,10 +29,11 @@ const BARE_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-
 ///
 /// 404 if there is none, or if its folder is switched off.
 pub(crate) fn page(
-    options: &PageOptions,
+    config: &Config,
     path: &str,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
+    let options = &config.pages;
     let folder = path
         .trim_start_matches('/')
         .split('/')
@@ -78,7 +79,11 @@ pub(crate) fn page(
     let Some(content) = Files::get(&name) else {
         return Err(Problem::not_found());
     };
-    Ok(with_validator(&name, &content, headers))
+    let mut response = with_validator(&name, &content, headers);
+    if name.ends_with(".html") {
+        discovery::add_links(&config.hub, &name, response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// Leads from where hubs of 0.x had their debugger to ours.

@@ -86,7 +86,7 @@ async fn read(
 ) -> Result<Read, Problem> {
     let (asked, body) = request.into_parts();
     let bytes_max = shard.config().publish.body_bytes_max;
-    let identity = match publisher(shard, dialect, &asked) {
+    let identity = match publisher(shard, dialect, &asked).await {
         Ok(identity) => identity,
         Err(problem) => {
             request_body::discard(shard, &asked.headers, body, bytes_max).await;
@@ -129,7 +129,11 @@ fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), P
 }
 
 /// Says who publishes, by what stands in the head of the request.
-fn publisher(shard: &Shard, dialect: Dialect, asked: &Parts) -> Result<Arc<Identity>, Problem> {
+async fn publisher(
+    shard: &Shard,
+    dialect: Dialect,
+    asked: &Parts,
+) -> Result<Arc<Identity>, Problem> {
     let config = shard.config();
     let explain = config.explain_refusals;
     // A token of 0.x may stand where its hubs looked for it. Which Mercure a publisher at the hub's
@@ -144,6 +148,7 @@ fn publisher(shard: &Shard, dialect: Dialect, asked: &Parts) -> Result<Arc<Ident
         dialect: reading,
     };
     let identity = identify_in(shard, asking, Role::Publish)
+        .await
         .and_then(|identity| {
             identity.ok_or_else(|| {
                 Problem::token_missing(

@@ -113,7 +113,7 @@ async fn subscribe_old(
         query,
         dialect,
     };
-    let identity = identify_in(shard, asking, Role::Subscribe)?;
+    let identity = identify_in(shard, asking, Role::Subscribe).await?;
     check_anonymous(shard, identity.as_ref())?;
     let query = SelectorQuery::decode(query.as_bytes(), SELECTORS_PER_SUBSCRIBER_MAX)
         .map_err(|error| problem::of_selectors(&error))?;
@@ -155,7 +155,7 @@ fn check_anonymous(shard: &Shard, identity: Option<&Arc<Identity>>) -> Result<()
 async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
     let (asked, body) = request.into_parts();
     let is_query = asked.method.as_str() == QUERY;
-    let identity = match subscriber(shard, &asked) {
+    let identity = match subscriber(shard, &asked).await {
         Ok(identity) => identity,
         Err(problem) => {
             if is_query {
@@ -214,8 +214,8 @@ struct Asked<'a> {
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
-fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
-    let identity = identify(shard, &asked.headers, Role::Subscribe)?;
+async fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
+    let identity = identify(shard, &asked.headers, Role::Subscribe).await?;
     check_anonymous(shard, identity.as_ref())?;
     if asked.method.as_str() == QUERY {
         request_body::require_form(&asked.headers)?;

@@ -49,7 +49,7 @@ pub(crate) async fn answer<B>(
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
     let presence = shard.presence().ok_or_else(Problem::no_presence)?;
-    let dialect = authorize(shard, request)?;
+    let dialect = authorize(shard, request).await?;
     let question = question(shard, dialect, request.uri(), request.headers()).await?;
     let Some(about) = question else {
         return Err(Problem::not_found());
@@ -63,8 +63,9 @@ pub(crate) async fn answer<B>(
 
 /// Asks the token whether it allows to read the path, as if it were a topic. Returns which Mercure it
 /// speaks, and is answered in.
-fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Problem> {
-    let identity = identify(shard, request.headers(), Role::Subscribe)?.ok_or_else(|| {
+async fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Problem> {
+    let identity = identify(shard, request.headers(), Role::Subscribe).await?;
+    let identity = identity.ok_or_else(|| {
         Problem::token_missing(
             "subscriptions are shown to holders of a token that may subscribe to this path",
         )

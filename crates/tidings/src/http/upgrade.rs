@@ -119,12 +119,12 @@ async fn prepare(
         (Route::Conversation, _) => {
             let topic = topic_of(config, asked.uri.path())?;
             (
-                conversation(shard, asked, &topic, agreement)?,
+                conversation(shard, asked, &topic, agreement).await?,
                 &config.rooms.subprotocols,
             )
         }
         (_, Some(topic)) => (
-            conversation(shard, asked, topic, agreement)?,
+            conversation(shard, asked, topic, agreement).await?,
             &config.rooms.subprotocols,
         ),
         (_, None) => return Err(Problem::not_found()),
@@ -186,7 +186,7 @@ async fn hub(
 ) -> Result<Subscription, Problem> {
     let config = shard.config();
     check_page(shard, &asked.headers, &config.cors.origins, "cors.origins")?;
-    let (subscriber, publisher) = identities(shard, &asked.headers)?;
+    let (subscriber, publisher) = identities(shard, &asked.headers).await?;
     let query = asked.uri.query().unwrap_or_default().as_bytes();
     let query = match SubscribeQuery::decode(query, None, MATCHERS_PER_SUBSCRIBER_MAX) {
         Ok(query) => Some(query),
@@ -235,10 +235,10 @@ async fn hub(
 /// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
 type Identities = (Option<Arc<Identity>>, Option<Arc<Identity>>);
 
-fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Problem> {
+async fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Problem> {
     match (
-        identify(shard, headers, Role::Subscribe),
-        identify(shard, headers, Role::Publish),
+        identify(shard, headers, Role::Subscribe).await,
+        identify(shard, headers, Role::Publish).await,
     ) {
         (Ok(subscriber), publisher) => Ok((subscriber, publisher.ok().flatten())),
         (Err(_), Ok(publisher)) if publisher.is_some() => Ok((None, publisher)),
@@ -272,7 +272,7 @@ fn topic_of(config: &Config, path: &str) -> Result<Topic, Problem> {
 }
 
 /// Everybody with the same topic in one conversation.
-fn conversation(
+async fn conversation(
     shard: &Rc<Shard>,
     asked: &Parts,
     topic: &Topic,
@@ -286,7 +286,7 @@ fn conversation(
         "rooms.origins",
     )?;
     let (subscriber, publisher) = match config.rooms.access {
-        Some(RoomAccess::Token) => identities(shard, &asked.headers)?,
+        Some(RoomAccess::Token) => identities(shard, &asked.headers).await?,
         Some(RoomAccess::Anonymous) | None => (None, None),
     };
     let open = config.rooms.access == Some(RoomAccess::Anonymous);

@@ -29,7 +29,11 @@ fn the_help_of_every_command_says_what_it_does_and_shows_examples() {
         &["config"],
         &["config", "check"],
         &["config", "show"],
+        &["config", "import"],
         &["config", "docs"],
+        &["health"],
+        &["history"],
+        &["history", "import"],
     ] {
         let (code, output, error) = run(&[words, &["--help"]].concat(), &[]);
         assert_eq!((code, error.as_str()), (0, ""), "{words:?}");
@@ -257,6 +261,46 @@ fn refusals_are_told_with_the_hubs_reason() {
         error.contains("no token") && error.contains("TIDINGS_TOKEN"),
         "{error}"
     );
+    // An address alone is not the hub's URL.
+    let bare = format!("http://{}", hub.address);
+    let arguments = [
+        "publish", "--hub", &bare, "--topic", TOPIC, "--token", "a.b.c",
+    ];
+    let (code, _, error) = run(&arguments, &[]);
+    assert_eq!(code, 1);
+    assert!(error.contains("/.well-known/mercure"), "{error}");
+}
+
+#[test]
+fn token_make_refuses_what_no_hub_would_accept() {
+    let make = |key: &str, pattern: &str| {
+        let (code, output, error) = run(
+            &[
+                "token",
+                "make",
+                "--issuer",
+                "https://a.example",
+                "--audience",
+                "https://a.example/h",
+                "--key",
+                key,
+                "--publish-urlpattern",
+                pattern,
+            ],
+            &[],
+        );
+        assert_eq!((code, output.as_str()), (1, ""), "{error}");
+        error
+    };
+    let good = "0123456789abcdef0123456789abcdef";
+    assert!(make("short", "*").contains("the secret has 5 bytes, but HS256 needs at least 32"));
+    assert!(make("!ChangeThisMercureHubJWTSecretKey!", "*").contains("everyone knows"));
+    let error = make(good, "https://a.example/(");
+    assert!(
+        error.contains("urlpattern \"https://a.example/(\""),
+        "{error}"
+    );
+    assert!(make(good, "a\u{7}").contains("cannot stand in a token"));
 }
 
 #[test]

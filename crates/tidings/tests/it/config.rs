@@ -371,3 +371,44 @@ fn documented_keys() -> Vec<(String, String)> {
     }
     keys
 }
+
+#[test]
+fn forms_meanings_and_files_are_checked_in_one_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tidings.toml");
+    fs::write(
+        &path,
+        "[[listen]]\naddress = \"127.0.0.1:1\"\ntls = true\n[tls]\ncertificate = \"/nowhere/c.pem\"\n\
+         key = \"/nowhere/k.pem\"\n[hub]\npublic_ur = \"x\"\n[limits]\nhead_secs = \"soon\"\n\
+         [cors]\norigins = [\"https://a/b\"]\n",
+    )
+    .unwrap();
+    let path = path.display().to_string();
+    let (code, _, error) = run(
+        &["config", "check", "--config", &path],
+        &[("TIDINGS_X", "")],
+    );
+    assert_eq!(code, 2);
+    let said: Vec<&str> = error
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.trim().split([':', ' ']).next())
+        .collect();
+    // The form of what is written, what it means, what is missing, and the files: in one run.
+    for key in [
+        "hub.public_ur",
+        "limits.head_secs",
+        "TIDINGS_X",
+        "cors.origins",
+        "auth.issuers.0.issuer",
+        "tls",
+    ] {
+        assert_eq!(
+            said.iter().filter(|said| **said == key).count(),
+            1,
+            "{key}\n{error}"
+        );
+    }
+    // What is misspelt is not missing besides.
+    assert!(!said.contains(&"hub.public_url"), "{error}");
+}

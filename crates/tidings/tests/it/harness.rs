@@ -4,6 +4,7 @@
 pub mod dialects;
 pub mod events;
 pub mod exchange;
+pub mod key_server;
 pub mod peer;
 pub mod process;
 pub mod served;
@@ -76,6 +77,23 @@ impl TestHub {
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         Self::start(folder, arguments, environment)
+    }
+
+    /// Starts `tidings serve` without a file: everything is said by the environment, to which the data
+    /// folder and JSON logs are added.
+    pub fn serve_by_environment(environment: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let data = folder.path().join("data").display().to_string();
+        let added = [
+            ("TIDINGS_DATA__DIR", data.as_str()),
+            ("TIDINGS_LOG__FORMAT", "json"),
+        ];
+        let environment = environment
+            .iter()
+            .chain(&added)
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self::start(folder, vec!["serve".to_owned()], environment)
     }
 
     /// The same, run by a command that ends with what to run, such as `nice`.
@@ -225,6 +243,12 @@ impl TestHub {
     /// Sends one request on its own connection.
     pub fn request(&self, request: Request) -> Answer {
         Connection::open(self.address).request(&request)
+    }
+
+    /// Asks the operators' listener of `serve`.
+    pub fn request_admin(&self, path: &str) -> Answer {
+        let admin = self.admin.expect("an operators' listener");
+        Connection::open(admin).request(&Request::get(path))
     }
 
     /// Publishes with the ready-made token (dev only).
@@ -443,21 +467,21 @@ fn wait_for_address(child: &mut Child, log: &Mutex<String>) -> SocketAddr {
         if let Some(status) = child.try_wait().expect("its status") {
             panic!("the hub ended with {status} before it was ready:\n{text}");
         }
-        assert!(
-            start.elapsed() < DEADLINE,
-            "the hub was not ready in time:\n{text}"
-        );
+        if start.elapsed() >= DEADLINE {
+            // It must not outlive the test.
+            drop(child.kill());
+            drop(child.wait());
+            panic!("the hub was not ready in time:\n{text}");
+        }
         std::thread::park_timeout(POLL);
     }
 }
 
 fn find_address(text: &str) -> Option<SocketAddr> {
-    if let Some((_, rest)) = text.split_once("http://localhost:") {
+    if text.contains("Stop it with") {
+        let (_, rest) = text.split_once("http://localhost:")?;
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        return text
-            .contains("Stop it with")
-            .then(|| SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)).into())
-            .flatten();
+        return Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)));
     }
     text.lines()
         .filter_map(json_line)

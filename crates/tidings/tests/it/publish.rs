@@ -397,7 +397,7 @@ fn publishing_needs_a_token_that_allows_every_topic() {
     let form = [("topic", "urn:a"), ("topic", "urn:b"), ("data", "refused")];
     let answer = hub.request(Request::post(HUB_PATH).form(&form));
     check(&answer, 401, "token-missing");
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(answer.challenge(), Some("Bearer"));
     for wish in [
         r#"{"publish":[{"match":"urn:a"}]}"#,
         r#"{"publish":[{"match":"urn:b"}]}"#,
@@ -407,7 +407,7 @@ fn publishing_needs_a_token_that_allows_every_topic() {
     ] {
         let answer = hub.publish_as(&hub.make_token(wish), &form);
         check(&answer, 403, "scope-insufficient");
-        let challenge = answer.header("www-authenticate");
+        let challenge = answer.challenge();
         assert_eq!(
             challenge,
             Some("Bearer error=\"insufficient_scope\""),

@@ -449,7 +449,7 @@ fn without_anonymous_subscribers_a_token_is_needed() {
         (answer.status, answer.problem().as_str()),
         (401, "token-missing")
     );
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(answer.challenge(), Some("Bearer"));
     let token = served_token(&["--subscribe", "urn:b"]);
     let mut stream =
         hub.subscribe_by(Request::get(&format!("{HUB_PATH}?match=urn:a")).bearer(&token));

@@ -48,10 +48,7 @@ fn streams_end_with_their_token_not_later_and_hardly_earlier() {
     assert_eq!(refused.status, 401);
     assert!(SystemTime::now() >= end, "refused before its end");
     let answer = hub.request(asked);
-    assert_eq!(
-        answer.header("www-authenticate"),
-        Some("Bearer error=\"invalid_token\"")
-    );
+    assert_eq!(answer.challenge(), Some("Bearer error=\"invalid_token\""));
     let after: &[(&str, &str)] = &[("topic", TOPIC), ("data", "later")];
     assert_eq!(hub.publish_as(&token_for_all(), after).status, 200);
     assert_eq!(longer.event().data, "while it counts");

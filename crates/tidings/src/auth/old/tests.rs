@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidings_core::{Subject, Target, Targets, Visibility};
 
-use super::super::key::VerifyKey;
+use super::super::key::{Algorithm, VerifyKey};
 use super::super::tests::{HUB, NOW, SECRET, hs256};
 use super::super::{Door, Options};
 use super::*;
@@ -195,7 +195,9 @@ fn verify(claims: &Value, door: Door, role: Role) -> Result<Arc<Identity>, Token
 fn authority(dialects: Vec<Dialect>, old_dialects: Vec<Dialect>) -> Authority {
     let issuer = Issuer {
         issuer: "".into(),
-        key: VerifyKey::parse_old(Algorithm::Hs256, SECRET).unwrap(),
+        keys: VerifyKey::parse_old(Algorithm::Hs256, SECRET)
+            .unwrap()
+            .into(),
         kid: None,
         publish: true,
         subscribe: true,

@@ -7,12 +7,15 @@ use anyhow::Context;
 use tidings_core::{Dialect, HubUrl, Matcher};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::runtime::Builder;
 
 use super::now_secs;
+use crate::auth::key_fetch::Fetcher;
 use crate::auth::{self, Authority, Identity, Parts, Role};
 use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
 use crate::cli::print;
-use crate::config::{USUAL_FILES, check, env, load};
+use crate::config::{USUAL_FILES, env, read};
+use crate::metrics::Metrics;
 
 /// Say what a token is good for, and why a hub would refuse it
 ///
@@ -68,6 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let claims = serde_json::to_string_pretty(&auth::json::Json::Object(parts.claims))?;
     print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
     let (name, authority) = authority(arguments)?;
+    read_key_sets(&authority)?;
     let now = now_secs();
     let mut accepted = false;
     let mut text = format!("by the settings of {name}:\n");
@@ -142,9 +146,24 @@ fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
     }
 }
 
+/// Reads the key sets once, as the hub would; a failure is told and the verdict says the rest.
+fn read_key_sets(authority: &Authority) -> anyhow::Result<()> {
+    let sets = authority.key_sets();
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let (fetcher, metrics) = (Fetcher::new()?, Metrics::new());
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    for set in sets {
+        if let Err(error) = runtime.block_on(set.read(&fetcher, &metrics)) {
+            print::error(&format!("{}: {error}", set.source()));
+        }
+    }
+    Ok(())
+}
+
 fn of_config(path: &Path) -> anyhow::Result<(String, Authority)> {
-    let settings = load(Some(path), &env::variables())?;
-    let config = check::check(&settings.to_file()?)?;
+    let config = read(Some(path), &env::variables()).into_config()?;
     Ok((
         path.display().to_string(),
         Authority::new(config.auth, config.hub)?,

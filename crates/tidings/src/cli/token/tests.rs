@@ -106,7 +106,7 @@ fn arguments(given: &[&str]) -> Make {
 fn accepted(token: &str, role: Role) -> Result<Arc<Identity>, TokenError> {
     let issuer = Issuer {
         issuer: "https://example.com".into(),
-        key: VerifyKey::parse(Algorithm::Hs256, SECRET).unwrap(),
+        keys: VerifyKey::parse(Algorithm::Hs256, SECRET).unwrap().into(),
         kid: None,
         publish: true,
         subscribe: true,

@@ -5,9 +5,9 @@ use tidings_core::{Dialect, HubUrl};
 use super::super::DialectOptions;
 use super::super::file::{File, IssuerTable};
 use super::Checks;
-use crate::auth;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
 use crate::auth::token_error::key_of;
+use crate::auth::{self, Keys};
 
 impl Checks {
     pub(super) fn dialects(&mut self, file: &File, hub: Option<&HubUrl>) -> DialectOptions {
@@ -96,7 +96,10 @@ impl Checks {
 /// Returns the keys that a secret is besides: the hub of 2019 took whichever HMAC a token named.
 pub(super) fn further_keys(issuer: &auth::Issuer, text: &str) -> Vec<auth::Issuer> {
     const HMACS: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
-    let own = issuer.key.algorithm();
+    let Keys::One(key) = &issuer.keys else {
+        return Vec::new();
+    };
+    let own = key.algorithm();
     if !issuer.dialects.contains(&Dialect::V2019) || !HMACS.contains(&own) {
         return Vec::new();
     }
@@ -104,7 +107,7 @@ pub(super) fn further_keys(issuer: &auth::Issuer, text: &str) -> Vec<auth::Issue
     others
         .filter_map(|algorithm| {
             Some(auth::Issuer {
-                key: VerifyKey::parse_old(algorithm, text).ok()?,
+                keys: VerifyKey::parse_old(algorithm, text).ok()?.into(),
                 dialects: vec![Dialect::V2019],
                 ..issuer.clone()
             })

@@ -173,8 +173,8 @@ fn keys_are_checked() {
     check(
         &format!("{GOOD}key_file = \"k\"\n[[auth.issuers]]\nissuer = \"b\"\n"),
         expect![[r#"
-            auth.issuers.0.key_file: key and key_file are both set: remove one
-            auth.issuers.1.key is missing: write the secret or public key in key, or its file in key_file (or set TIDINGS_AUTH__ISSUERS__1__KEY)
+            auth.issuers.0.key_file: key, key_file, jwks_url and jwks_file exclude each other: remove one
+            auth.issuers.1.key is missing: write the secret or public key in key, its file in key_file, or the issuer's key set in jwks_url or jwks_file (or set TIDINGS_AUTH__ISSUERS__1__KEY)
         "#]],
     );
 }

@@ -35,9 +35,11 @@ fn values_have_their_origins_and_secrets_are_hidden() {
 
         [[auth.issuers]]
         issuer = "a" # file
-        algorithm = "HS256" # default
+        # algorithm: `HS256`; with a key set, whatever its keys are for
         key = "(hidden)" # file
         # key_file: none
+        # jwks_url: none
+        # jwks_file: none
         # kid: none
         publish = true # default
         subscribe = true # default

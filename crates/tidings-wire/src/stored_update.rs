@@ -1,0 +1,76 @@
+//! An update as another Mercure hub stores it: JSON, with the names of its Go structures.
+//!
+//! Key: the sequence number in 8 bytes, then the event id. Value since 0.10: `Data`, `ID`, `Type`,
+//! `Retry`, `Topics`, `Private`; up to 0.9 `Targets` (an object, whose names are who may read it)
+//! instead of `Private`. Which of the values our own rules accept is decided elsewhere.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// An update from another hub's store.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct StoredUpdate {
+    /// What subscribers receive.
+    #[serde(rename = "Data", default)]
+    pub data: String,
+    /// The event id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The event type; empty for none.
+    #[serde(rename = "Type", default)]
+    pub event_type: String,
+    /// Milliseconds to wait before a reconnect; 0 for none.
+    #[serde(rename = "Retry", default)]
+    pub retry_ms: u64,
+    /// The topics, the canonical one first.
+    #[serde(rename = "Topics")]
+    pub topics: Vec<String>,
+    /// Whether a grant is needed to read it.
+    #[serde(rename = "Private", default)]
+    pub private: bool,
+    /// Up to 0.9: who may read it; nobody in particular if there is none.
+    #[serde(rename = "Targets", default)]
+    targets: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+}
+
+/// Why an entry is no update.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// The key is shorter than a sequence number.
+    #[error("a key has {bytes} bytes, fewer than a sequence number")]
+    Key {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The value is no JSON of an update.
+    #[error("a value is no update: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl StoredUpdate {
+    /// Reads one entry.
+    ///
+    /// # Errors
+    ///
+    /// If it is none of an update.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, StoredError> {
+        if key.len() < SEQUENCE {
+            return Err(StoredError::Key { bytes: key.len() });
+        }
+        Ok(serde_json::from_slice(value)?)
+    }
+
+    /// Returns who may read it, of a hub up to 0.9; empty if everybody may.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        self.targets
+            .iter()
+            .flatten()
+            .map(|(target, _)| target.as_str())
+    }
+}
+
+/// Bytes of a sequence number.
+const SEQUENCE: usize = 8;
+
+#[cfg(test)]
+mod tests;

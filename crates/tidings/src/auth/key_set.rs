@@ -1,0 +1,334 @@
+//! Key sets of issuers: fetched from an address or read from a file, kept up to date, read by shards
+//! without a lock.
+//!
+//! ```text
+//!            due, file changed, or an unknown kid (rate-limited)
+//!   waiting ────────────────────────────────────────────────────► fetching
+//!      ▲                                                             │
+//!      └── set taken over, or the failure noted and the old set kept ┘
+//! ```
+//!
+//! Everything here but the reading of the current keys runs on the control thread. A shard that meets
+//! a key that it does not know asks for a fetch and waits for its end, never for longer than
+//! [`WAIT_MAX`]. How a set is fetched is in `key_fetch.rs`, what is in it in `jwk.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+
+use super::jwk::{self, JwkSetError, SetKey};
+use super::key_fetch::{FetchError, Fetcher};
+use crate::metrics::{Metrics, count};
+
+/// Where a key set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An address, with `https` or on this machine.
+    Url(url::Url),
+    /// A file, read again when it changes.
+    File(PathBuf),
+}
+
+/// A key set and its state.
+#[derive(Debug)]
+pub struct KeySet {
+    source: Source,
+    /// Time between two fetches.
+    refresh: Duration,
+    current: ArcSwap<Current>,
+    /// Grows with each change of the keys. What was verified with an earlier one is verified again.
+    generation: AtomicU64,
+    state: watch::Sender<State>,
+    wanted: Notify,
+}
+
+/// The keys in force, and the document that they were in.
+#[derive(Debug, Default)]
+pub struct Current {
+    document: Vec<u8>,
+    /// The keys.
+    pub keys: Vec<SetKey>,
+}
+
+/// What became of the attempts to read a set.
+#[derive(Debug, Clone, Default)]
+struct State {
+    /// How many attempts have ended.
+    ended: u64,
+    /// Whether one is under way.
+    running: bool,
+    /// When the last one began.
+    began: Option<Instant>,
+    /// Whether one was successful.
+    read: bool,
+    /// Why the last one failed.
+    failure: Option<Arc<str>>,
+}
+
+/// Why a set could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeySetError {
+    /// It could not be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is too long.
+    #[error("{} has more than {DOCUMENT_BYTES_MAX} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What came is no key set.
+    #[error(transparent)]
+    Set(#[from] JwkSetError),
+}
+
+impl KeySet {
+    /// Makes an empty set that nobody has fetched.
+    pub fn new(source: Source, refresh: Duration) -> Self {
+        Self {
+            source,
+            refresh,
+            current: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            state: watch::Sender::new(State::default()),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// Returns where the set is.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Returns the keys in force.
+    pub fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// Returns a number that changes whenever the keys do.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns why nothing can be verified with this set: it could not be read even once.
+    pub fn unread(&self) -> Option<String> {
+        let state = self.state.borrow();
+        if state.read {
+            return None;
+        }
+        let why = state.failure.as_deref().unwrap_or("not fetched yet");
+        Some(format!(
+            "the keys of {} could not be read: {why}",
+            self.source
+        ))
+    }
+
+    /// Asks for a fetch because of a key that the set does not have, and waits for its end.
+    ///
+    /// Returns whether a fetch has ended since: the token is worth another look. Called by shards.
+    /// However many ask, there is one fetch per [`UNKNOWN_KID_EVERY`].
+    pub async fn refreshed(&self) -> bool {
+        if !self.is_url() {
+            return false;
+        }
+        let mut state = self.state.subscribe();
+        let (ended, running, recent) = {
+            let state = state.borrow_and_update();
+            let recent = state
+                .began
+                .is_some_and(|began| began.elapsed() < UNKNOWN_KID_EVERY);
+            (state.ended, state.running, recent)
+        };
+        if recent && !running {
+            return false;
+        }
+        if !running {
+            self.wanted.notify_one();
+        }
+        let fetched = state.wait_for(|state| state.ended > ended);
+        matches!(timeout(WAIT_MAX, fetched).await, Ok(Ok(_)))
+    }
+
+    /// Keeps the set up to date for as long as the hub runs.
+    pub async fn watch(&self, fetcher: &Fetcher, metrics: &Metrics) {
+        let mut failures = 0;
+        let mut read = None;
+        loop {
+            let seen = self.stamp();
+            if read != Some(seen) || self.is_url() {
+                match self.read(fetcher, metrics).await {
+                    Ok(()) => failures = 0,
+                    Err(_logged) => failures += 1,
+                }
+                read = Some(seen);
+            }
+            self.wait(failures).await;
+        }
+    }
+
+    /// Waits for the next reason to read the set.
+    async fn wait(&self, failures: u32) {
+        let patience = match &self.source {
+            Source::File(_) => FILE_EVERY,
+            // After a failure sooner, and each time a little later.
+            Source::Url(_) if failures > 0 => {
+                let doubled = RETRY_FIRST.saturating_mul(1 << failures.min(10).saturating_sub(1));
+                doubled.min(self.refresh)
+            }
+            Source::Url(_) => self.refresh,
+        };
+        if timeout(patience, self.wanted.notified()).await.is_ok() {
+            // Several asked at once, or one asked who did not see the fetch before.
+            let began = self.state.borrow().began;
+            if let Some(left) =
+                began.and_then(|began| UNKNOWN_KID_EVERY.checked_sub(began.elapsed()))
+            {
+                tokio::time::sleep(left).await;
+            }
+        }
+    }
+
+    fn is_url(&self) -> bool {
+        matches!(self.source, Source::Url(_))
+    }
+
+    /// Reads the set once and takes it over if it can be used.
+    ///
+    /// # Errors
+    ///
+    /// Why the set in force stays. It is counted and logged here.
+    pub async fn read(&self, fetcher: &Fetcher, metrics: &Metrics) -> Result<(), KeySetError> {
+        self.state.send_modify(|state| {
+            state.running = true;
+            state.began = Some(Instant::now());
+        });
+        let read = self
+            .document(fetcher)
+            .await
+            .and_then(|document| Ok((jwk::parse(&document)?, document)));
+        let (outcome, failure) = match &read {
+            Ok(_) => ("ok", None),
+            Err(error) => {
+                tracing::warn!(source = %self.source, %error, "key set not read; the one in force stays");
+                (error.reason(), Some(error.to_string().into()))
+            }
+        };
+        let read = read.map(|(set, document)| self.take(set, document));
+        count(&metrics.key_sets_read, outcome);
+        self.state.send_modify(|state| {
+            state.running = false;
+            state.ended += 1;
+            state.read |= failure.is_none();
+            state.failure = failure;
+        });
+        read
+    }
+
+    async fn document(&self, fetcher: &Fetcher) -> Result<Vec<u8>, KeySetError> {
+        match &self.source {
+            Source::Url(url) => Ok(fetcher.fetch(url).await?),
+            Source::File(path) => read_file(path),
+        }
+    }
+
+    fn take(&self, set: jwk::Read, document: Vec<u8>) {
+        if self.current.load().document == document {
+            return;
+        }
+        let (source, keys, ignored) = (&self.source, set.keys.len(), set.ignored);
+        if let Some(reason) = set.reason {
+            tracing::warn!(%source, ignored, %reason, "keys of a set are not used");
+        }
+        if keys == 0 {
+            tracing::warn!(%source, "the key set has no key that verifies tokens");
+        }
+        tracing::info!(%source, keys, ignored, "key set taken over");
+        let keys = set.keys;
+        self.current.store(Arc::new(Current { document, keys }));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns what tells a changed file from an unchanged one.
+    fn stamp(&self) -> Option<(SystemTime, u64)> {
+        let Source::File(path) = &self.source else {
+            return None;
+        };
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    }
+}
+
+impl KeySetError {
+    /// Returns the short word for metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.reason(),
+            Self::File { .. } => "file",
+            Self::TooLong { .. } => "too_long",
+            Self::Set(_) => "not_a_set",
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url(url) => url.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Reads a file with a key set.
+///
+/// # Errors
+///
+/// It cannot be read, or is too long.
+pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, KeySetError> {
+    use std::io::Read;
+    let unreadable = |source| KeySetError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut document = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            file.take(DOCUMENT_BYTES_MAX as u64 + 1)
+                .read_to_end(&mut document)
+        })
+        .map_err(unreadable)?;
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(KeySetError::TooLong {
+            path: path.to_owned(),
+        });
+    }
+    Ok(document)
+}
+
+/// Bytes of a key set.
+pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Time between two fetches that unknown keys ask for.
+pub const UNKNOWN_KID_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a fetch that it asked for.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How soon a fetch that failed is tried again; then doubled, up to the usual time.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// How often a file is looked at.
+const FILE_EVERY: Duration = Duration::from_secs(2);

@@ -1,0 +1,91 @@
+//! `tidings health`: asks the hub of the same configuration whether it is ready. For containers,
+//! whose health check has no other program at hand.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use ureq::tls::TlsConfig;
+
+use super::print;
+use crate::config::{Config, env, read};
+
+/// Ask the hub that runs by this configuration whether it is ready
+///
+/// Asks the operators' address if there is one, else the first address that the hub listens on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
+    let url = url(&config)?;
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(PATIENCE))
+        // The certificate is for the hub's name, not for the address asked here, and what is asked is
+        // no secret.
+        .tls_config(
+            TlsConfig::builder()
+                .disable_verification(true)
+                .unversioned_rustls_crypto_provider(std::sync::Arc::new(
+                    rustls::crypto::aws_lc_rs::default_provider(),
+                ))
+                .build(),
+        )
+        .build()
+        .new_agent();
+    let mut request = agent.get(&url);
+    if let Some(host) = config.hosts.first() {
+        request = request.header("Host", host);
+    }
+    let answer = request.call().with_context(|| url.clone())?;
+    let status = answer.status();
+    let body = answer.into_body().read_to_string().unwrap_or_default();
+    if status != http::StatusCode::OK {
+        bail!("{url} answered {status}: {body}");
+    }
+    print::output("ready\n")
+}
+
+fn url(config: &Config) -> anyhow::Result<String> {
+    let listens = config.listens.iter();
+    let listens = listens.map(|listen| (listen.address, listen.tls));
+    let admin = config.admin.iter().map(|&address| (address, false));
+    let (address, tls) = admin
+        .chain(listens)
+        .next()
+        .context("nothing is listened on")?;
+    if address.port() == 0 {
+        bail!("the port is 0, which lets the system choose: write the port that the hub has");
+    }
+    let scheme = if tls { "https" } else { "http" };
+    Ok(format!("{scheme}://{}/health/ready", reachable(address)))
+}
+
+/// Returns an address of this machine at which a listener on `address` can be reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        // A listener on every IPv6 address is one on every IPv4 address too.
+        return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
+    }
+    address
+}
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings health
+  tidings health --config /etc/tidings/tidings.toml
+
+Exit codes: 0 ready, 1 not ready or not there, 2 wrong configuration.";

@@ -1,0 +1,326 @@
+//! `tidings history import`: takes over what another Mercure hub has kept.
+//!
+//! The other hub's file is read twice, first to find out whether it can be read to its end, then to
+//! take it over. It is opened for reading only and locked against its hub. Each update goes the way
+//! that every update goes, through `ingest`.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use tidings_cluster::Loopback;
+use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
+use tidings_history::{Kind, Retention};
+use tidings_wire::bolt::{Bolt, Source, Stop};
+use tidings_wire::form;
+use tidings_wire::publish_form::PublishForm;
+use tidings_wire::stored_update::{StoredError, StoredUpdate};
+use tokio::runtime::Builder;
+
+use super::print;
+use crate::config::{Config, env, read};
+use crate::ingest::{Ingest, PublishError, Publisher};
+use crate::server::unix_ms;
+
+/// Take over the history of another hub
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    Import(Import),
+}
+
+/// Take over the updates that another Mercure hub keeps in its bbolt file
+///
+/// Order and ids stay as they are, so that subscribers resume where they were. Both hubs must be
+/// stopped. The history must be empty; a file that is damaged is refused before anything is written,
+/// and is never changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Import {
+    /// The other hub's file, such as mercure.db or updates.db
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The bucket that the updates are in
+    #[arg(long, value_name = "NAME", default_value = "updates")]
+    bucket: String,
+
+    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    let Command::Import(arguments) = command;
+    let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
+    let Kind::File { path: target } = &config.history.kind else {
+        bail!("history.kind is not \"file\", so that there is nothing to import into");
+    };
+    let target = target.clone();
+    let shown = arguments.file.display().to_string();
+    let stored = Stored::open(&arguments.file, &arguments.bucket).with_context(|| shown.clone())?;
+    let count = stored.check().with_context(|| shown.clone())?;
+    let import = Importing::start(config)?;
+    if import.history.bounds().last.get() > 0 {
+        bail!(
+            "{}: the history has updates already: import into a new one",
+            target.display()
+        );
+    }
+    let bar = bar(count);
+    let result = import.take_over(&stored, &bar);
+    bar.finish_and_clear();
+    let tally = result.with_context(|| {
+        format!(
+            "{} of {count} updates are taken over; remove {} and try again",
+            bar.position(),
+            target.display()
+        )
+    })?;
+    import.history.close();
+    for (reason, count) in &tally.refused {
+        print::error(&format!("not taken over: {count}: {reason}"));
+    }
+    print::output(&format!("{} updates taken over\n", tally.taken))
+}
+
+/// The other hub's file, locked.
+struct Stored {
+    bolt: Bolt<Locked>,
+    bucket: tidings_wire::bolt::Bucket,
+}
+
+/// A file that its hub cannot open meanwhile.
+struct Locked {
+    file: File,
+    bytes: u64,
+}
+
+impl Source for Locked {
+    type Error = Arc<std::io::Error>;
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Self::Error> {
+        Ok(self.file.read_exact_at(buffer, offset)?)
+    }
+}
+
+impl Stored {
+    fn open(path: &Path, bucket: &str) -> anyhow::Result<Self> {
+        use rustix::fs::{FlockOperation, flock};
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        flock(&file, FlockOperation::NonBlockingLockShared)
+            .context("the file is in use; stop its hub first")?;
+        let bolt = Bolt::open(Locked { file, bytes })?;
+        let bucket = bolt
+            .bucket(bucket.as_bytes())
+            .with_context(|| format!("bucket {bucket:?}"))?;
+        Ok(Self { bolt, bucket })
+    }
+
+    /// Calls `take` with each update in its order.
+    fn walk(&self, mut take: impl FnMut(StoredUpdate) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let walked = self.bolt.walk(&self.bucket, &mut |key, value| {
+            let update = StoredUpdate::decode(key, value).map_err(Failure::Stored)?;
+            take(update).map_err(Failure::Taking)
+        });
+        match walked {
+            Ok(()) => Ok(()),
+            Err(Stop::Bolt(error)) => Err(error.into()),
+            Err(Stop::Visitor(Failure::Stored(error))) => Err(error.into()),
+            Err(Stop::Visitor(Failure::Taking(error))) => Err(error),
+        }
+    }
+
+    /// Reads everything once and returns the number of updates.
+    fn check(&self) -> anyhow::Result<u64> {
+        let mut count = 0;
+        self.walk(|_update| {
+            count += 1;
+            Ok(())
+        })
+        .context("the file is damaged, so that nothing was taken over")?;
+        Ok(count)
+    }
+}
+
+/// Why a walk ended early.
+enum Failure {
+    Stored(StoredError),
+    Taking(anyhow::Error),
+}
+
+/// Our history, open.
+struct Importing {
+    history: tidings_history::Handle,
+    ingest: Ingest,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What came of an import.
+#[derive(Default)]
+struct Tally {
+    taken: u64,
+    /// Why updates were left out, with how many of each reason.
+    refused: Vec<(String, u64)>,
+}
+
+type Publishing<'a> = Pin<Box<dyn Future<Output = Result<(), PublishError>> + 'a>>;
+
+impl Importing {
+    fn start(config: Config) -> anyhow::Result<Self> {
+        let mut options = config.history;
+        // What is too old or too much is removed when the hub runs, not before it is seen.
+        options.retention = Retention {
+            age_max: None,
+            updates_max: None,
+            bytes_max: None,
+            ..options.retention
+        };
+        let history = tidings_history::start(options, Box::new(|_step| {}), Box::new(unix_ms))?;
+        let relay = Arc::new(Loopback::new(history.clone()));
+        Ok(Self {
+            ingest: Ingest::new(config.hub, relay),
+            history,
+            runtime: Builder::new_current_thread().build()?,
+        })
+    }
+
+    fn take_over(&self, stored: &Stored, bar: &ProgressBar) -> anyhow::Result<Tally> {
+        let mut tally = Tally::default();
+        let mut window: Vec<Publishing<'_>> = Vec::with_capacity(WINDOW);
+        stored.walk(|update| {
+            window.push(Box::pin(self.publish(update)));
+            if window.len() == WINDOW {
+                self.finish(&mut window, &mut tally, bar)?;
+            }
+            Ok(())
+        })?;
+        self.finish(&mut window, &mut tally, bar)?;
+        Ok(tally)
+    }
+
+    /// Has a number of updates written as one group, in their order.
+    fn finish(
+        &self,
+        window: &mut Vec<Publishing<'_>>,
+        tally: &mut Tally,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<()> {
+        let mut outcomes: Vec<Option<Result<(), PublishError>>> =
+            window.iter().map(|_| None).collect();
+        self.runtime.block_on(std::future::poll_fn(|context| {
+            // The first look at each is what puts it into the queue, so they stay in order.
+            for (publishing, outcome) in window.iter_mut().zip(&mut outcomes) {
+                if outcome.is_none()
+                    && let Poll::Ready(result) = publishing.as_mut().poll(context)
+                {
+                    *outcome = Some(result);
+                }
+            }
+            match outcomes.iter().all(Option::is_some) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }));
+        window.clear();
+        for outcome in outcomes.into_iter().flatten() {
+            bar.inc(1);
+            match outcome {
+                Ok(()) => tally.taken += 1,
+                Err(
+                    error @ (PublishError::Busy | PublishError::Closed | PublishError::History(_)),
+                ) => {
+                    return Err(error.into());
+                }
+                Err(error) => tally.refuse(&error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, update: StoredUpdate) -> Result<(), PublishError> {
+        // Read like a form that is published, so that the same rules hold.
+        let form = PublishForm::decode(form_of(&update).as_bytes(), TOPICS_PER_UPDATE_MAX);
+        let Ok(form) = form else {
+            return Err(PublishError::Topics(
+                tidings_core::update::TopicsError::None,
+            ));
+        };
+        self.ingest.publish(form, Publisher::Page).await?;
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn refuse(&mut self, error: &PublishError) {
+        let reason = if matches!(error, PublishError::Reserved { .. }) {
+            "what the other hub said of its subscriptions".to_owned()
+        } else {
+            error.to_string()
+        };
+        let reason = if self.refused.len() < REASONS_MAX {
+            reason
+        } else {
+            "other reasons".to_owned()
+        };
+        match self.refused.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.refused.push((reason, 1)),
+        }
+    }
+}
+
+/// Writes an update as a publisher would send it. One that had targets is private: whom they name
+/// cannot be known here, and nobody else may see it.
+fn form_of(update: &StoredUpdate) -> String {
+    let mut form = String::new();
+    let mut append = |name: &str, value: &str| form::append_pair(&mut form, name, value);
+    for topic in &update.topics {
+        append("topic", topic);
+    }
+    append("data", &update.data);
+    append("id", &update.id);
+    if update.private || update.targets().next().is_some() {
+        append("private", "on");
+    }
+    if !update.event_type.is_empty() {
+        append("type", &update.event_type);
+    }
+    if update.retry_ms > 0 {
+        append("retry", &update.retry_ms.to_string());
+    }
+    form
+}
+
+fn bar(count: u64) -> ProgressBar {
+    let bar = ProgressBar::new(count).with_message("taking over");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}");
+    // The template is a constant; if it were wrong, the plain bar would do.
+    style
+        .map(|style| bar.clone().with_style(style))
+        .unwrap_or(bar)
+}
+
+/// Updates that are written as one group.
+const WINDOW: usize = 512;
+
+/// Reasons that are told apart.
+const REASONS_MAX: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings history import /data/caddy/mercure.db
+  tidings history import updates.db --config /etc/tidings/tidings.toml
+
+Exit codes: 0 taken over, 1 refused or failed, 2 wrong configuration.";

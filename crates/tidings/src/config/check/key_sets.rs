@@ -1,0 +1,74 @@
+//! Key sets of issuers: where they are, and which of their keys count.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::file::IssuerTable;
+use super::{Checks, is_loopback};
+use crate::auth::jwk;
+use crate::auth::key::Algorithm;
+use crate::auth::key_set::{self, KeySet, Source};
+
+impl Checks {
+    /// Says which algorithm of a key set counts, if only one does.
+    pub(super) fn key_set_algorithm(
+        &mut self,
+        path: &str,
+        table: &IssuerTable,
+    ) -> Option<Option<Algorithm>> {
+        let Some(name) = &table.algorithm else {
+            return Some(None);
+        };
+        match Algorithm::from_name(name) {
+            Some(algorithm) if !algorithm.is_shared() => Some(Some(algorithm)),
+            _ => {
+                let advice = "is not for public keys, and a key set has no others: remove it, or write \
+                              one such as RS256, ES256 or EdDSA";
+                self.contradiction(&format!("{path}.algorithm"), advice);
+                None
+            }
+        }
+    }
+
+    pub(super) fn key_set_url(&mut self, place: &str, text: &str) -> Option<Source> {
+        let reason = match url::Url::parse(text) {
+            Err(error) => format!("{error} ({text:?})"),
+            Ok(url) if url.host_str().is_none() => format!("{text:?} has no host"),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "credentials do not belong into the address of a key set".to_owned()
+            }
+            Ok(url) if url.scheme() == "https" => return Some(Source::Url(url)),
+            Ok(url) if url.scheme() == "http" && is_loopback(&url) => {
+                return Some(Source::Url(url));
+            }
+            Ok(_) => {
+                format!("{text:?} is not https, and whoever changes it on the way signs tokens")
+            }
+        };
+        let example = "write it like \"https://example.com/.well-known/jwks.json\"";
+        self.invalid(place, format!("{reason}: {example}"));
+        None
+    }
+
+    pub(super) fn key_set_file(&mut self, place: &str, text: &str) -> Option<Source> {
+        let path = PathBuf::from(text);
+        let usable = key_set::read_file(&path).and_then(|document| Ok(jwk::parse(&document)?));
+        match usable {
+            Ok(_) => Some(Source::File(path)),
+            Err(error) => {
+                self.invalid(place, error);
+                None
+            }
+        }
+    }
+
+    /// Returns the set of this source; issuers with the same source share one.
+    pub(super) fn key_set(&mut self, source: Source) -> Arc<KeySet> {
+        if let Some(known) = self.key_sets.iter().find(|set| *set.source() == source) {
+            return Arc::clone(known);
+        }
+        let set = Arc::new(KeySet::new(source, self.key_set_refresh));
+        self.key_sets.push(Arc::clone(&set));
+        set
+    }
+}

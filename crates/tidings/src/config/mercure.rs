@@ -1,0 +1,210 @@
+//! Settings that were written for another Mercure hub: which of ours each of them means.
+//!
+//! Three sources speak of them: the environment of that hub since 0.8 ([`variables`]), its environment
+//! of 2019 ([`variables_2019`]), and the directives of a `mercure` block ([`directives`]), which stand
+//! in a Caddyfile ([`caddyfile`]) or in `MERCURE_EXTRA_DIRECTIVES`. Each makes a [`Translation`].
+//! What it says counts only where no setting of our own is written; `settings.rs` sees to that.
+
+use std::sync::Arc;
+
+use toml::Value;
+
+use super::env::Variable;
+use super::error::ConfigError;
+
+pub mod caddyfile;
+pub mod directives;
+pub mod import;
+pub mod site;
+pub mod units;
+pub mod variables;
+pub mod variables_2019;
+
+/// What settings of another hub say in terms of ours.
+#[derive(Debug, Default)]
+pub struct Translation {
+    /// The values, each path once.
+    pub values: Vec<Translated>,
+    /// What was written but says nothing to this hub.
+    pub unread: Vec<Unread>,
+    /// What cannot be understood.
+    pub errors: Vec<ConfigError>,
+    issuers: usize,
+    listens: usize,
+}
+
+/// One value in terms of our keys.
+pub struct Translated {
+    /// The key, with numbers for entries of arrays.
+    pub path: String,
+    /// The value, in the form that the key asks for.
+    pub value: Value,
+    /// The variable or directive that says it.
+    pub source: Arc<str>,
+}
+
+/// Something that was written for the other hub and has no counterpart here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The variable or directive.
+    pub name: String,
+    /// Why it is not needed, or what to do instead.
+    pub why: &'static str,
+}
+
+/// One key of the tokens' issuer, as the other hub has it.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenKey<'a> {
+    /// The `iss` of the tokens.
+    pub issuer: &'a str,
+    /// Which of our keys says where the token key is, such as `key` or `jwks_url`.
+    pub field: &'static str,
+    /// What that key says.
+    pub text: &'a str,
+    /// The algorithm; `None` leaves it to our default.
+    pub algorithm: Option<&'a str>,
+    /// Whether it is for tokens that publish.
+    pub publish: bool,
+    /// Whether it is for tokens that subscribe.
+    pub subscribe: bool,
+    /// Dialects before 1.0 whose tokens it is for. It is for those of 1.0 too if it is strong enough.
+    pub old_dialects: &'static [&'static str],
+}
+
+/// The value may be a secret.
+impl std::fmt::Debug for Translated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Translated")
+            .field("path", &self.path)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Translation {
+    /// Sets a key; a later value of the same key replaces an earlier one.
+    pub fn set(&mut self, path: &str, value: impl Into<Value>, source: &str) {
+        let (value, source) = (value.into(), source.into());
+        match self.values.iter_mut().find(|known| known.path == path) {
+            Some(known) => (known.value, known.source) = (value, source),
+            None => self.values.push(Translated {
+                path: path.to_owned(),
+                value,
+                source,
+            }),
+        }
+    }
+
+    /// Says whether a key is set.
+    pub fn sets(&self, path: &str) -> bool {
+        self.values.iter().any(|known| known.path == path)
+    }
+
+    /// Adds an address to listen on.
+    pub fn add_listen(&mut self, address: &str, tls: bool, source: &str) {
+        let index = self.listens;
+        self.listens += 1;
+        self.set(&format!("listen.{index}.address"), address, source);
+        self.set(&format!("listen.{index}.tls"), tls, source);
+    }
+
+    /// Adds a key that tokens are verified with.
+    pub fn add_key(&mut self, key: &TokenKey<'_>, source: &str) {
+        let index = self.issuers;
+        self.issuers += 1;
+        let mut set = |name: &str, value: Value| {
+            self.set(&format!("auth.issuers.{index}.{name}"), value, source);
+        };
+        set("issuer", key.issuer.into());
+        set(key.field, key.text.into());
+        if let Some(algorithm) = key.algorithm {
+            set("algorithm", algorithm.into());
+        }
+        set("publish", key.publish.into());
+        set("subscribe", key.subscribe.into());
+        let modern = key.is_strong().then_some("1.0");
+        let dialects = modern.into_iter().chain(key.old_dialects.iter().copied());
+        set("dialects", list(dialects));
+        for (name, flag) in [("0.x", "dialects.v0"), ("2019", "dialects.v2019")] {
+            if key.old_dialects.contains(&name) {
+                self.set(flag, true, source);
+            }
+        }
+    }
+
+    /// Notes something that is not read.
+    pub fn leave(&mut self, name: &str, why: &'static str) {
+        self.unread.push(Unread {
+            name: name.to_owned(),
+            why,
+        });
+    }
+
+    /// Notes something that cannot be understood.
+    pub fn refuse(&mut self, name: &str, expected: impl Into<String>) {
+        self.errors.push(ConfigError::WrongForm {
+            name: name.to_owned(),
+            expected: expected.into(),
+        });
+    }
+}
+
+impl TokenKey<'_> {
+    /// Says whether 1.0 allows the key. Those hubs took secrets of any length.
+    fn is_strong(&self) -> bool {
+        let bytes_min = match self.algorithm.unwrap_or("HS256") {
+            "HS256" => 32,
+            "HS384" => 48,
+            "HS512" => 64,
+            _ => 0,
+        };
+        self.field != "key" || self.text.len() >= bytes_min || self.old_dialects.is_empty()
+    }
+}
+
+/// Reads the environment of another hub, if this is one: the one of 2019 says where to find its key in
+/// names without a prefix, so that those count only together.
+pub fn of_environment(variables: &[Variable]) -> Translation {
+    let environment = Environment(variables);
+    if variables::applies(&environment) {
+        return variables::read(&environment);
+    }
+    if variables_2019::applies(&environment) {
+        return variables_2019::read(&environment);
+    }
+    Translation::default()
+}
+
+/// All variables of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment<'a>(pub &'a [Variable]);
+
+impl<'a> Environment<'a> {
+    /// Returns a variable's text. One that is empty counts as absent, as the other hub takes it.
+    pub fn find(&self, name: &str) -> Option<&'a str> {
+        let variable = self.0.iter().find(|variable| variable.name == name)?;
+        variable.value.as_deref().filter(|value| !value.is_empty())
+    }
+
+    /// Returns the names of all variables that begin with `prefix`.
+    pub fn beginning(&self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let names = self.0.iter().map(|variable| variable.name.as_str());
+        names.filter(move |name| name.starts_with(prefix))
+    }
+}
+
+/// The issuer of the other hub's tokens where nothing names one: what its image has.
+pub const DEFAULT_ISSUER: &str = "https://localhost";
+
+/// Returns texts as a list value.
+fn list<'a>(entries: impl IntoIterator<Item = &'a str>) -> Value {
+    Value::Array(entries.into_iter().map(Value::from).collect())
+}
+
+/// Returns a number of seconds or updates as a value.
+fn number(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Turns a Caddyfile with a `mercure` block into the text of a `tidings.toml`.
+
+use std::fmt::Write as _;
+
+use toml::Value;
+
+use super::super::docs::header;
+use super::super::error::ConfigError;
+use super::super::keys::KEYS;
+use super::caddyfile::{self, CaddyfileError, Line, Lookup};
+use super::variables::PATH;
+use super::{Translation, directives, site};
+
+/// Why a Caddyfile cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It is not one.
+    #[error(transparent)]
+    Syntax(#[from] CaddyfileError),
+    /// It configures no hub.
+    #[error("there is no mercure block in it")]
+    NoHub,
+    /// It configures several hubs.
+    #[error("there are {count} mercure blocks in it; take over one at a time (lines {lines})")]
+    SeveralHubs {
+        /// How many.
+        count: usize,
+        /// Where they begin, joined by commas.
+        lines: Box<str>,
+    },
+    /// Values in it cannot be understood.
+    #[error("{}", joined(.0))]
+    Values(Vec<ConfigError>),
+}
+
+/// What came of a Caddyfile.
+#[derive(Debug)]
+pub struct Import {
+    /// The configuration.
+    pub toml: String,
+    /// What has no counterpart, with the reason.
+    pub translation: Translation,
+}
+
+/// Reads a Caddyfile.
+///
+/// # Errors
+///
+/// If it is not one, configures no hub or several, or has values that cannot be understood.
+pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> {
+    let lines = caddyfile::parse(text, lookup)?;
+    let mut hubs = Vec::new();
+    for site in &lines {
+        collect(site, site, &mut hubs);
+    }
+    let (site, hub) = match hubs[..] {
+        [] => return Err(ImportError::NoHub),
+        [(site, hub)] => (site, hub),
+        [..] => {
+            let lines: Vec<String> = hubs.iter().map(|(_, hub)| hub.number.to_string()).collect();
+            return Err(ImportError::SeveralHubs {
+                count: hubs.len(),
+                lines: lines.join(", ").into(),
+            });
+        }
+    };
+    let mut into = Translation::default();
+    site::translate(
+        &site.words.join(" "),
+        PATH,
+        &origin(site, "site"),
+        &mut into,
+    );
+    for line in &hub.block {
+        directives::translate(line, lookup, &origin(line, ""), &mut into);
+    }
+    for line in lines.iter().filter(|line| line.number != site.number) {
+        let name = line.words.first().map_or("global options", String::as_str);
+        into.leave(&origin(line, name), OTHER_SITE);
+    }
+    leave_rest(site, hub, &mut into);
+    if into.errors.is_empty() {
+        Ok(Import {
+            toml: toml(&into),
+            translation: into,
+        })
+    } else {
+        Err(ImportError::Values(into.errors))
+    }
+}
+
+/// Finds the hubs' blocks, wherever in a site they stand, with their sites.
+fn collect<'a>(site: &'a Line, line: &'a Line, found: &mut Vec<(&'a Line, &'a Line)>) {
+    for inner in &line.block {
+        if inner.words.first().is_some_and(|word| word == "mercure") {
+            found.push((site, inner));
+        } else {
+            collect(site, inner, found);
+        }
+    }
+}
+
+/// Lists the lines of a site beside its hub.
+fn leave_rest(line: &Line, hub: &Line, into: &mut Translation) {
+    for inner in &line.block {
+        if inner.number == hub.number {
+            continue;
+        }
+        let name = inner.words.first().map(String::as_str).unwrap_or_default();
+        match (name, &inner.words[..]) {
+            ("tls", [_, certificate, key]) => {
+                let source = origin(inner, name);
+                into.set("tls.certificate", certificate.as_str(), &source);
+                into.set("tls.key", key.as_str(), &source);
+            }
+            _ if holds(inner, hub) => leave_rest(inner, hub, into),
+            _ => into.leave(&origin(inner, name), OTHER_DIRECTIVE),
+        }
+    }
+}
+
+fn holds(line: &Line, hub: &Line) -> bool {
+    line.block
+        .iter()
+        .any(|inner| inner.number == hub.number || holds(inner, hub))
+}
+
+fn origin(line: &Line, name: &str) -> String {
+    let gap = if name.is_empty() { "" } else { " " };
+    format!("line {}{gap}{name}", line.number)
+}
+
+/// Writes the values as a configuration file, in the order of the manual, each with its origin.
+fn toml(translation: &Translation) -> String {
+    let mut text = String::from("# Made by `tidings config import`.\n");
+    for table in KEYS.chunk_by(|a, b| header(a) == header(b)) {
+        for index in 0.. {
+            let place = |path: &str| path.replace(".N.", &format!(".{index}."));
+            let entries: Vec<(&str, &Value, &str)> = table
+                .iter()
+                .filter_map(|key| {
+                    let path = place(key.path);
+                    let found = translation.values.iter().find(|value| value.path == path)?;
+                    let name = key.path.rsplit('.').next().unwrap_or(key.path);
+                    Some((name, &found.value, &*found.source))
+                })
+                .collect();
+            let (Some(first), false) = (table.first(), entries.is_empty()) else {
+                break;
+            };
+            // Writing to a String cannot fail.
+            write!(text, "\n{}\n", header(first)).ok();
+            for (name, value, source) in entries {
+                writeln!(text, "{name} = {value} # {source}").ok();
+            }
+            if !first.path.contains(".N.") {
+                break;
+            }
+        }
+    }
+    text
+}
+
+fn joined(errors: &[ConfigError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n  ")
+}
+
+const OTHER_SITE: &str = "it is not part of the hub; keep Caddy in front if you need it";
+
+const OTHER_DIRECTIVE: &str = "it is Caddy's; keep Caddy in front of the hub if you need it";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Feeds [`bodies::stored_update`] with what libFuzzer makes up.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::stored_update(input));
