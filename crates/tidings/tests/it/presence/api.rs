@@ -76,7 +76,11 @@ fn the_path_is_asked_of_the_token_as_a_topic() {
     let some = format!("{ALL}/exact/a");
     let none = hub.request(Request::get(ALL));
     assert_eq!(none.status, 401);
-    assert_eq!(none.header("www-authenticate"), Some("Bearer"));
+    let challenge = none.header("www-authenticate").unwrap();
+    assert!(
+        challenge.starts_with("Bearer resource_metadata="),
+        "{challenge}"
+    );
     let may = |topic: &str, kind: &str, action: &str| {
         let grant = json!([{"type": DETAIL_TYPE, "actions": [action],
             "topics": [{"match": topic, "match_type": kind}]}]);
