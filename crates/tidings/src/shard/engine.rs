@@ -468,7 +468,9 @@ impl Sweep {
             }
             // hyper has not had its turn since the last piece; whether the peer is slow is seen by
             // the session's own task, which waits for the place.
-            Ok(sent) if sent.taken == 0 && session.is_body() => session.read_after(self.base),
+            Ok(sent) if sent.taken == 0 && session.is_body() => {
+                session.read_after(self.unsent_after(self.base));
+            }
             Ok(sent) => {
                 swept.lagging += 1;
                 self.cut(session, runs, sent.taken, swept);
@@ -526,13 +528,16 @@ impl Sweep {
             }
             rest -= bytes.len();
         }
-        if skips(Rule::ReadAgainAfterLag) {
-            through = self
-                .posts
-                .last()
-                .map_or(through, |posted| posted.update.position);
+        session.fall_behind(self.unsent_after(through), tail);
+    }
+
+    /// Returns where a session reads on whose socket took everything up to `through`: there, unless
+    /// the simulator skips the rule.
+    fn unsent_after(&self, through: Position) -> Position {
+        match self.posts.last() {
+            Some(last) if skips(Rule::ReadAgainAfterLag) => last.update.position,
+            _ => through,
         }
-        session.fall_behind(through, tail);
     }
 }
 
