@@ -113,7 +113,8 @@ class Requests:
 
 
 ACCEPTED = (200, None)
-INVALID = (401, 'Bearer error="invalid_token"')
+METADATA = "https://hub.example.com/.well-known/oauth-protected-resource/.well-known/mercure"
+INVALID = (401, f'Bearer error="invalid_token", resource_metadata="{METADATA}"')
 
 
 def main():

@@ -10,7 +10,7 @@ import { openChromium, waitForTexts } from "../support/chromium.mjs";
 import { until } from "../support/hub.mjs";
 
 const BINARY = process.env.TIDINGS_BIN ?? fileURLToPath(new URL("../../../target/debug/tidings", import.meta.url));
-const PAGES = "http://pages.example";
+const PAGES = "http://localhost:8000";
 
 test("the Ratchet tutorial's page chats in two browsers on a listener of its own", async (t) => {
   const port = await startWithRoom(t);
@@ -39,7 +39,7 @@ async function tutorialPage(browser, port) {
   const page = await (await browser.newContext()).newPage();
   const html = await readFile(new URL("../fixtures/ratchet.html", import.meta.url), "utf8");
   await page.route(`${PAGES}/**`, (route) =>
-    route.fulfill({ contentType: "text/html; charset=utf-8", body: html.replace("PORT", String(port)) }),
+    route.fulfill({ contentType: "text/html; charset=utf-8", body: html.replaceAll("PORT", String(port)) }),
   );
   await page.goto(PAGES);
   return page;
@@ -74,7 +74,7 @@ level = "info"
 format = "json"
 `,
   );
-  const child = spawn(BINARY, ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(BINARY, ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"], env: {} });
   t.after(async () => {
     const exited = once(child, "exit");
     if (child.exitCode === null) {

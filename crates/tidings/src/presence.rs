@@ -92,7 +92,7 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Makes the queue; [`run`] serves it.
+    /// Makes the queue; [`start`] serves it.
     pub(crate) fn queue() -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         (Self { commands }, receiver)

@@ -233,8 +233,8 @@ pub struct Match {
     #[arg(long)]
     urlpattern: bool,
 
-    /// Text of the matchers; # stands for a number [default: https://bench.example/books/#, with
-    /// --urlpattern https://bench.example/books#/:id]
+    /// Text of the matchers; # stands for a number. Default: `https://bench.example/books/#`, with
+    /// --urlpattern `https://bench.example/books#/:id`
     #[arg(long, value_name = "TEXT")]
     shape: Option<String>,
 

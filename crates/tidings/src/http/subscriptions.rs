@@ -15,7 +15,7 @@ use tidings_core::matcher::MatcherType;
 use tidings_core::subject::Subject;
 use tidings_wire::form;
 
-use super::authorize::identify;
+use super::authorize::{Asking, identify_in};
 use super::problem::{self, Problem};
 use super::{Body, respond, respond_empty};
 use crate::auth::Role;
@@ -64,7 +64,17 @@ pub(crate) async fn answer<B>(
 /// Asks the token whether it allows to read the path, as if it were a topic. Returns which Mercure it
 /// speaks, and is answered in.
 async fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Problem> {
-    let identity = identify(shard, request.headers(), Role::Subscribe).await?;
+    let asking = Asking {
+        headers: request.headers(),
+        query: request.uri().query().unwrap_or_default(),
+        // A token of 0.x may stand where its hubs looked for it, if they are served.
+        dialect: if shard.config().dialects.v0 {
+            Dialect::V0
+        } else {
+            Dialect::V1
+        },
+    };
+    let identity = identify_in(shard, asking, Role::Subscribe).await?;
     let identity = identity.ok_or_else(|| {
         Problem::token_missing(
             "subscriptions are shown to holders of a token that may subscribe to this path",
@@ -154,9 +164,9 @@ async fn about(shard: &Shard, dialect: Dialect, path: &str) -> Result<Option<Abo
         (_, []) => return Ok(Some(About::All)),
         (Dialect::V1, [kind, pattern]) => (of_name(kind), *pattern, None),
         (Dialect::V1, [kind, pattern, subscriber]) => (of_name(kind), *pattern, Some(*subscriber)),
-        (Dialect::V0 | Dialect::V2019, [pattern]) => (MatcherType::ALL.to_vec(), *pattern, None),
+        (Dialect::V0 | Dialect::V2019, [pattern]) => (every_type().collect(), *pattern, None),
         (Dialect::V0 | Dialect::V2019, [pattern, subscriber]) => {
-            (MatcherType::ALL.to_vec(), *pattern, Some(*subscriber))
+            (every_type().collect(), *pattern, Some(*subscriber))
         }
         (_, _) => return Ok(None),
     };
@@ -177,7 +187,14 @@ async fn about(shard: &Shard, dialect: Dialect, path: &str) -> Result<Option<Abo
 
 /// Returns the type of this name alone, or none.
 fn of_name(name: &str) -> Vec<MatcherType> {
-    MatcherType::from_name(name).into_iter().collect()
+    every_type().filter(|kind| kind.name() == name).collect()
+}
+
+/// Returns the types of 1.0 and that of 0.x, which subscriptions are listed by, too.
+fn every_type() -> impl Iterator<Item = MatcherType> {
+    MatcherType::ALL
+        .into_iter()
+        .chain([MatcherType::UriTemplate])
 }
 
 fn decode(part: &str) -> Result<String, Problem> {

@@ -3,6 +3,7 @@
 //! Mercure, "Active Subscriptions".
 
 mod api;
+mod old;
 
 use serde_json::{Value, json};
 use tidings_wire::sse_decoder::Event;

@@ -1,0 +1,102 @@
+//! Subscriptions in the words of 0.x: events without a name, documents of JSON-LD, and tokens where
+//! its hubs looked for them.
+
+use super::*;
+use crate::harness::dialects::{all_dialects, old_token, subscribe_at};
+
+const SUBSCRIPTIONS: &str = "topic=/.well-known/mercure/subscriptions{/topic}{/subscriber}";
+
+fn old_hub() -> TestHub {
+    TestHub::serve(&all_dialects(
+        "[subscribe]\nanonymous = true\n[presence]\nenabled = true\ngrace_secs = 0\n",
+    ))
+}
+
+fn reader() -> String {
+    let selector = SUBSCRIPTIONS.strip_prefix("topic=").unwrap();
+    old_token(json!({"subscribe": [selector, ALL], "payload": {"name": "x"}}))
+}
+
+#[test]
+fn an_event_has_no_name_and_the_old_document() {
+    let hub = old_hub();
+    let token = reader();
+    let mut watcher = subscribe_at(&hub, HUB_PATH, SUBSCRIPTIONS, Some(&token));
+    let own = document(&watcher.event());
+    assert_eq!(own["payload"], json!({"name": "x"}));
+    let subscriber = hub.subscribe("topic=https://example.com/books/1");
+    let event = watcher.event();
+    assert_eq!(event.event_type, "message");
+    let begun = document(&event);
+    let named = begun["subscriber"].as_str().unwrap().replace(':', "%3A");
+    assert_eq!(
+        begun,
+        json!({
+            "@context": "https://mercure.rocks/",
+            "id": format!("{ALL}/https%3A%2F%2Fexample.com%2Fbooks%2F1/{named}"),
+            "type": "Subscription", "subscriber": begun["subscriber"],
+            "topic": "https://example.com/books/1", "active": true
+        })
+    );
+    drop(subscriber);
+    let ended = document(&watcher.event());
+    assert_eq!(
+        (&ended["id"], &ended["active"]),
+        (&begun["id"], &json!(false))
+    );
+}
+
+#[test]
+fn the_api_answers_in_json_ld_to_a_token_in_any_of_the_old_places() {
+    let hub = old_hub();
+    let token = reader();
+    let _subscriber = hub.subscribe("topic=a");
+    let ways = [
+        Request::get(ALL).bearer(&token),
+        Request::get(&format!("{ALL}?authorization={token}")),
+        Request::get(ALL).header("Cookie", &format!("mercureAuthorization={token}")),
+    ];
+    for request in ways {
+        let answer = wait_until("the subscription", || {
+            let answer = hub.request(request.clone());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let found = answer.json()["subscriptions"] != json!([]);
+            found.then_some(answer)
+        });
+        assert_eq!(answer.header("content-type"), Some("application/ld+json"));
+        let all = answer.json();
+        assert_eq!(all["@context"], "https://mercure.rocks/");
+        assert_eq!(all["type"], "Subscriptions");
+        assert!(all["lastEventID"].is_string(), "{all}");
+        let one = &all["subscriptions"][0];
+        assert_eq!(
+            (&one["type"], &one["topic"]),
+            (&json!("Subscription"), &json!("a"))
+        );
+        let path = one["id"].as_str().unwrap();
+        let alone = hub.request(Request::get(path).bearer(&token));
+        assert_eq!(alone.status, 200, "{}", alone.text());
+        assert_eq!(alone.json()["id"], one["id"]);
+        let by_topic = hub.request(Request::get(&format!("{ALL}/a")).bearer(&token));
+        assert_eq!(by_topic.json()["subscriptions"][0]["id"], one["id"]);
+    }
+    assert_eq!(hub.request(Request::get(ALL)).status, 401);
+    let other = old_token(json!({"subscribe": ["https://example.com/other"]}));
+    // Those hubs said 401 where 1.0 says 403.
+    let refused = hub.request(Request::get(ALL).bearer(&other));
+    assert!([401, 403].contains(&refused.status), "{}", refused.status);
+}
+
+#[test]
+fn a_token_of_1_0_in_the_old_places_opens_nothing() {
+    let hub = old_hub();
+    let token = token_for_all();
+    assert_eq!(hub.request(Request::get(ALL).bearer(&token)).status, 200);
+    let ways = [
+        Request::get(&format!("{ALL}?authorization={token}")),
+        Request::get(ALL).header("Cookie", &format!("mercureAuthorization={token}")),
+    ];
+    for request in ways {
+        assert_eq!(hub.request(request).status, 401);
+    }
+}
