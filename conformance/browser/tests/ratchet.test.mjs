@@ -36,7 +36,9 @@ test("a page whose origin is not listed is refused", async (t) => {
 });
 
 async function tutorialPage(browser, port) {
-  const page = await (await browser.newContext()).newPage();
+  // Chromium asks its user before a page from elsewhere may reach this machine.
+  const context = await browser.newContext({ permissions: ["local-network-access"] });
+  const page = await context.newPage();
   const html = await readFile(new URL("../fixtures/ratchet.html", import.meta.url), "utf8");
   await page.route(`${PAGES}/**`, (route) =>
     route.fulfill({ contentType: "text/html; charset=utf-8", body: html.replaceAll("PORT", String(port)) }),
