@@ -283,20 +283,27 @@ fn hub_link(shard: &Shard, dialect: Dialect, cursor: &str) -> String {
 
 /// Returns the same question, from the next page on.
 fn next_page(uri: &Uri, after: u64) -> String {
-    let mut next = uri.path().to_owned();
-    let query = uri.query().unwrap_or_default();
-    let others = query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
-    let mut separator = '?';
-    for pair in others {
-        next.push(separator);
-        next.push_str(pair);
-        separator = '&';
-    }
+    let mut next = without(uri, &["after", "authorization"]);
+    let separator = if next.contains('?') { '&' } else { '?' };
     // Writing to a text cannot fail.
     write!(next, "{separator}after={after}").ok();
     next
+}
+
+/// Returns path and query without these parameters. A token in particular is not said again: what is
+/// answered may be kept and shown to others.
+fn without(uri: &Uri, names: &[&str]) -> String {
+    let mut kept = uri.path().to_owned();
+    let query = uri.query().unwrap_or_default();
+    let others = query.split('&').filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !pair.is_empty() && !names.contains(&name)
+    });
+    for (index, pair) in others.enumerate() {
+        kept.push(if index == 0 { '?' } else { '&' });
+        kept.push_str(pair);
+    }
+    kept
 }
 
 fn collection(
@@ -306,14 +313,12 @@ fn collection(
     next: Option<&str>,
     cursor: &str,
 ) -> String {
-    let id = uri
-        .path_and_query()
-        .map_or_else(|| uri.path(), |whole| whole.as_str());
+    let id = without(uri, &["authorization"]);
     let mut document = match dialect {
-        Dialect::V1 => format!("{{\"id\":{},\"type\":\"subscriptions\"", json(id)),
+        Dialect::V1 => format!("{{\"id\":{},\"type\":\"subscriptions\"", json(&id)),
         Dialect::V0 | Dialect::V2019 => format!(
             "{{\"@context\":\"{CONTEXT}\",\"id\":{},\"type\":\"Subscriptions\",\"lastEventID\":{}",
-            json(id),
+            json(&id),
             json(cursor)
         ),
     };

@@ -64,6 +64,10 @@ fn the_api_answers_in_json_ld_to_a_token_in_any_of_the_old_places() {
             found.then_some(answer)
         });
         assert_eq!(answer.header("content-type"), Some("application/ld+json"));
+        // A token in the address is not said again.
+        assert!(!answer.text().contains(&token), "{}", answer.text());
+        let links = answer.header("link").unwrap();
+        assert!(!links.contains(&token), "{links}");
         let all = answer.json();
         assert_eq!(all["@context"], "https://mercure.rocks/");
         assert_eq!(all["type"], "Subscriptions");
@@ -85,6 +89,21 @@ fn the_api_answers_in_json_ld_to_a_token_in_any_of_the_old_places() {
     // Those hubs said 401 where 1.0 says 403.
     let refused = hub.request(Request::get(ALL).bearer(&other));
     assert!([401, 403].contains(&refused.status), "{}", refused.status);
+}
+
+#[test]
+fn the_link_to_the_next_page_does_not_carry_the_token() {
+    let hub = old_hub();
+    let token = reader();
+    let _subscribers = [hub.subscribe("topic=a"), hub.subscribe("topic=b")];
+    let asked = format!("{ALL}?authorization={token}&limit=1");
+    let next = wait_until("a second page", || {
+        let document = hub.request(Request::get(&asked)).json();
+        document["next"].as_str().map(str::to_owned)
+    });
+    assert!(next.starts_with(&format!("{ALL}?limit=1&after=")), "{next}");
+    let second = hub.request(Request::get(&next).bearer(&token));
+    assert_eq!(second.json()["subscriptions"].as_array().unwrap().len(), 1);
 }
 
 #[test]
