@@ -4,7 +4,6 @@ Each algorithm and each form of the claim `mercure`, at the hub's path and at th
 their leniency is given to a token of 1.0. Prints `N passed, N failed`.
 """
 
-import http.client
 import json
 import pathlib
 import sys
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import DEADLINE_SECS, PATH, Checks, Hub  # noqa: E402
+from support.hub import PATH, Checks, Hub, Requests  # noqa: E402
 
 PUBLIC_URL = "https://hub.example.com" + PATH
 PATH_2019 = "/hub"
@@ -44,27 +43,14 @@ def settings(keys):
     return toml + '[[listen]]\naddress = "127.0.0.1:0"\n'
 
 
-class Requests:
-    """Publishes and asks to subscribe, and returns the status."""
+def publish(requests, path, token, **more):
+    status, _ = requests.send("POST", path, token, {"topic": BOOK, "data": "hello", **more})
+    return status
 
-    def __init__(self, hub):
-        self.connection = http.client.HTTPConnection("127.0.0.1", hub.port(), DEADLINE_SECS)
 
-    def send(self, method, path, token, body=None):
-        headers = {"Authorization": "Bearer " + token, "Host": "hub.example.com"}
-        if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        self.connection.request(method, path, body, headers)
-        answer = self.connection.getresponse()
-        answer.read()
-        return answer.status
-
-    def publish(self, path, token, **more):
-        form = urllib.parse.urlencode({"topic": BOOK, "data": "hello", **more})
-        return self.send("POST", path, token, form)
-
-    def subscribe(self, path, token):
-        return self.send("HEAD", path + "?topic=" + urllib.parse.quote(BOOK), token)
+def subscribe(requests, path, token):
+    status, _ = requests.send("HEAD", path + "?topic=" + urllib.parse.quote(BOOK), token)
+    return status
 
 
 def main():
@@ -87,14 +73,14 @@ def main():
     for name, (key, _) in signers.items():
         token = jwt.encode(everything, key, name)
         for path in (PATH, PATH_2019):
-            checks.equal(f"{name} publishes at {path}", requests.publish(path, token), 200)
-            checks.equal(f"{name} subscribes at {path}", requests.subscribe(path, token), 200)
-        checks.equal(f"{name} as a token of 1.0", requests.publish(PATH, jwt.encode(everything, key, name, {"typ": "at+jwt"})), 401)
+            checks.equal(f"{name} publishes at {path}", publish(requests, path, token), 200)
+            checks.equal(f"{name} subscribes at {path}", subscribe(requests, path, token), 200)
+        checks.equal(f"{name} as a token of 1.0", publish(requests, PATH, jwt.encode(everything, key, name, {"typ": "at+jwt"})), 401)
         broken = token[:-6] + ("AAAAAA" if token[-6:] != "AAAAAA" else "BBBBBB")
-        checks.equal(f"{name}, signature changed", requests.publish(PATH, broken), 401)
-    checks.equal("alg none", requests.publish(PATH, jwt.encode(everything, None, "none")), 401)
+        checks.equal(f"{name}, signature changed", publish(requests, PATH, broken), 401)
+    checks.equal("alg none", publish(requests, PATH, jwt.encode(everything, None, "none")), 401)
     # A public key is nobody's secret. PyJWT refuses to sign with one, so a short text stands for any.
-    checks.equal("another secret", requests.publish(PATH, jwt.encode(everything, "other", "HS256")), 401)
+    checks.equal("another secret", publish(requests, PATH, jwt.encode(everything, "other", "HS256")), 401)
 
     def claim(**members):
         return jwt.encode({"mercure": members}, SHORT_SECRET, "HS256")
@@ -115,11 +101,11 @@ def main():
         ("an end that is a fraction", jwt.encode({**everything, "exp": now + 600.5}, SHORT_SECRET, "HS256"), 200, 200),
         ("no typ", jwt.encode(everything, SHORT_SECRET, "HS256", {"typ": None}), 200, 200),
     ):
-        checks.equal(f"{what}, at the hub's path", requests.publish(PATH, token), at_hub)
-        checks.equal(f"{what}, at the path of 2019", requests.publish(PATH_2019, token), at_2019)
+        checks.equal(f"{what}, at the hub's path", publish(requests, PATH, token), at_hub)
+        checks.equal(f"{what}, at the path of 2019", publish(requests, PATH_2019, token), at_2019)
 
     for targets, asked, status in ((["foo"], "foo", 200), (["foo"], "bar", 401), ([], "foo", 401), (["*"], "foo", 200)):
-        found = requests.publish(PATH_2019, claim(publish=targets), target=asked)
+        found = publish(requests, PATH_2019, claim(publish=targets), target=asked)
         checks.equal(f"target {asked} with {targets}", found, status)
 
     # A key of both: its tokens of 1.0 keep to all rules of 1.0.
@@ -143,16 +129,16 @@ def main():
         return jwt.encode(claims, long_secret, "HS256", {"typ": typ})
 
     both = jwt.encode(everything, long_secret, "HS256")
-    checks.equal("a key of both, an old token", requests.publish(PATH, both), 200)
-    checks.equal("a key of both, an old token of 2019", requests.publish(PATH_2019, both), 401)
-    checks.equal("a key of both, a token of 1.0", requests.publish(PATH, of_1_0()), 200)
-    checks.equal("a token of 1.0 at the path of 2019", requests.publish(PATH_2019, of_1_0()), 401)
+    checks.equal("a key of both, an old token", publish(requests, PATH, both), 200)
+    checks.equal("a key of both, an old token of 2019", publish(requests, PATH_2019, both), 401)
+    checks.equal("a key of both, a token of 1.0", publish(requests, PATH, of_1_0()), 200)
+    checks.equal("a token of 1.0 at the path of 2019", publish(requests, PATH_2019, of_1_0()), 401)
     for name in ("iss", "aud", "exp"):
-        checks.equal(f"1.0 without {name}", requests.publish(PATH, of_1_0([name])), 401)
-        checks.equal(f"1.0 without {name}, with the old claim", requests.publish(PATH, of_1_0([name], **everything)), 401)
-    checks.equal("1.0 as typ JWT", requests.publish(PATH, of_1_0(typ="JWT")), 401)
-    checks.equal("1.0 as typ JWT, with the old claim", requests.publish(PATH, of_1_0(typ="JWT", **everything)), 401)
-    checks.equal("the old claim as typ at+jwt", requests.publish(PATH, jwt.encode(everything, long_secret, "HS256", {"typ": "at+jwt"})), 401)
+        checks.equal(f"1.0 without {name}", publish(requests, PATH, of_1_0([name])), 401)
+        checks.equal(f"1.0 without {name}, with the old claim", publish(requests, PATH, of_1_0([name], **everything)), 401)
+    checks.equal("1.0 as typ JWT", publish(requests, PATH, of_1_0(typ="JWT")), 401)
+    checks.equal("1.0 as typ JWT, with the old claim", publish(requests, PATH, of_1_0(typ="JWT", **everything)), 401)
+    checks.equal("the old claim as typ at+jwt", publish(requests, PATH, jwt.encode(everything, long_secret, "HS256", {"typ": "at+jwt"})), 401)
     checks.equal("the log warns of the short secret", "needs at least 32" in "".join(hub.log), True)
     checks.equal("the hub ends well", hub.stop(), 0)
     checks.finish()

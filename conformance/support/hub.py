@@ -1,5 +1,6 @@
 """Starts the real binary and counts checks; shared by the scripts one folder up."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TIDINGS_BIN", str(ROOT / "target/debug/tidings"))
@@ -90,6 +92,25 @@ class Hub:
         code = self.process.wait(DEADLINE_SECS)
         self.folder.cleanup()
         return code
+
+
+class Requests:
+    """Asks the hub one thing after another on one connection, each with a token."""
+
+    def __init__(self, hub):
+        self.connection = http.client.HTTPConnection("127.0.0.1", hub.port(), DEADLINE_SECS)
+
+    def send(self, method, path, token, form=None):
+        """Returns the status and the challenge."""
+        headers = {"Authorization": "Bearer " + token, "Host": "hub.example.com"}
+        body = None
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urllib.parse.urlencode(form)
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers.get("WWW-Authenticate")
 
 
 class Checks:

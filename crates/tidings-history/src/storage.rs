@@ -21,7 +21,8 @@ pub use sqlite::{OpenError, SqliteStorage};
 /// Keeps updates in order of position. Blocks on the disk: only the writer calls it.
 ///
 /// Between [`begin`](Self::begin) and [`commit`](Self::commit) or [`rollback`](Self::rollback)
-/// come [`insert`](Self::insert) only.
+/// come [`insert`](Self::insert) only. What a method does if it is not written is right for a
+/// storage without files.
 pub trait Storage: Send {
     /// Returns the 32 secret bytes that were made when this history was created.
     fn epoch(&self) -> [u8; 32];
@@ -85,43 +86,56 @@ pub trait Storage: Send {
     /// [`StorageError`]; nothing was removed.
     fn trim_presence(&mut self, through: Position) -> Result<(), StorageError>;
 
-    /// Returns the subscriptions that were said to have begun and not to have ended.
+    /// Returns the subscriptions that were said to have begun and not to have ended. None, where
+    /// they ended with the process that kept them.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if they cannot be read.
-    fn announced(&mut self) -> Result<Vec<Announced>, StorageError>;
+    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
+        Ok(Vec::new())
+    }
 
     /// Finds out whether a write would succeed, by making a small one.
     ///
     /// # Errors
     ///
     /// [`StorageError`]: the fault lasts.
-    fn probe(&mut self) -> Result<(), StorageError>;
+    fn probe(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Looks about once a second whether all is well: that the file was not replaced, say.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if not.
-    fn check(&mut self) -> Result<(), StorageError>;
+    fn check(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Returns whether [`maintain`](Self::maintain) has something to do. Cheap.
-    fn upkeep(&self) -> Upkeep;
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::None
+    }
 
     /// Does one bounded slice of upkeep: moves the log into the file, gives space back.
     ///
     /// # Errors
     ///
     /// [`StorageError`]; no update is lost unless it leaves doubt.
-    fn maintain(&mut self) -> Result<(), StorageError>;
+    fn maintain(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Tidies up before the end of the process.
     ///
     /// # Errors
     ///
     /// [`StorageError`]; what was committed stays committed.
-    fn close(&mut self) -> Result<(), StorageError>;
+    fn close(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Opens the reading side, for another thread.
     ///

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::position::Position;
 use tidings_core::update::{IdSource, Presence, Update};
-use tidings_history::storage::{
-    Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep,
-};
+use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
 
 /// How the next write ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,22 +224,6 @@ impl Storage for SimStorage {
 
     fn probe(&mut self) -> Result<(), StorageError> {
         fault_of(self.disk.fault())
-    }
-
-    fn check(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn upkeep(&self) -> Upkeep {
-        Upkeep::None
-    }
-
-    fn maintain(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), StorageError> {
-        Ok(())
     }
 
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {

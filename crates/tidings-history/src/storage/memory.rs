@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 use tidings_core::{IdSource, Position, Update};
 
-use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep, update_bytes};
+use super::{Extent, Mark, Storage, StorageError, StorageReader, update_bytes};
 
 /// Keeps updates in memory.
 ///
@@ -149,31 +149,6 @@ impl Storage for MemoryStorage {
             .is_some()
         {}
         kept.extent.presence_trimmed_through = through;
-        Ok(())
-    }
-
-    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
-        // What was announced ended with the process that kept it.
-        Ok(Vec::new())
-    }
-
-    fn probe(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn check(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn upkeep(&self) -> Upkeep {
-        Upkeep::None
-    }
-
-    fn maintain(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
 

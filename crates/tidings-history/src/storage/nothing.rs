@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Update};
 
-use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use super::{Extent, Mark, Storage, StorageError, StorageReader};
 
 /// Keeps nothing. What was committed counts as removed at once.
 pub struct NoStorage {
@@ -73,30 +73,6 @@ impl Storage for NoStorage {
     }
 
     fn trim_presence(&mut self, _through: Position) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
-        Ok(Vec::new())
-    }
-
-    fn probe(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn check(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn upkeep(&self) -> Upkeep {
-        Upkeep::None
-    }
-
-    fn maintain(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
 
