@@ -36,16 +36,23 @@ pub enum Size {
 /// Seconds of the small forms of the long runs.
 const SMALL_SECS: u64 = 8;
 
-/// Runs everything. Returns what went wrong; missed targets are only printed.
+/// Returns the names that `only` may have.
+pub fn run_names() -> Vec<&'static str> {
+    RUNS.iter().map(|run| run.name).collect()
+}
+
+/// Runs everything, or `only` what is named. Returns what went wrong; missed targets are only
+/// printed.
 ///
 /// # Errors
 ///
 /// If the hub cannot be built or started, or the results cannot be written.
-pub fn run(root: &Path, size: Size) -> anyhow::Result<Vec<String>> {
+pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<String>> {
     let binary = build(root, size)?;
     let mut problems = Vec::new();
     let mut reports: Vec<(&str, Value)> = Vec::new();
-    for run in RUNS {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    for run in RUNS.iter().filter(|run| wanted(run.name)) {
         let hub = Hub::start(&binary, run.settings)?;
         let arguments = match size {
             Size::Full => run.full,
@@ -56,8 +63,10 @@ pub fn run(root: &Path, size: Size) -> anyhow::Result<Vec<String>> {
             Err(error) => problems.push(format!("{}: {error:#}", run.name)),
         }
     }
-    let measured: Vec<(&Row, Option<f64>)> =
-        ROWS.iter().map(|row| (row, row.value(&reports))).collect();
+    let measured: Vec<(&Row, Option<f64>)> = (ROWS.iter())
+        .filter(|row| row.runs().all(wanted))
+        .map(|row| (row, row.value(&reports)))
+        .collect();
     println!("{}", table(&measured, size));
     for (row, value) in &measured {
         if value.is_none() {
@@ -71,6 +80,7 @@ pub fn run(root: &Path, size: Size) -> anyhow::Result<Vec<String>> {
                 .collect();
             record(root, &figures)?;
         }
+        Size::Small if !only.is_empty() => {}
         Size::Small => {
             problems.extend(long::soak(root, size, SMALL_SECS, 1)?);
             problems.extend(long::crash(root, size, SMALL_SECS, 1)?);

@@ -86,6 +86,9 @@ enum Command {
         /// Tiny sizes and no times: only that everything arrives and every figure is there.
         #[arg(long)]
         small: bool,
+        /// Only these runs, by name.
+        #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = bench::run_names())]
+        only: Vec<String>,
         #[command(subcommand)]
         long: Option<LongRun>,
     },
@@ -166,13 +169,17 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let step = Step::cargo(&["run", "--release", "-p", "tidings-sim", "--"]);
             stages.run("simulation", &step.args(options));
         }
-        Command::Bench { small, long: None } => {
+        Command::Bench {
+            small,
+            only,
+            long: None,
+        } => {
             let size = if small {
                 bench::Size::Small
             } else {
                 bench::Size::Full
             };
-            stages.check("benches", || bench::run(&root, size));
+            stages.check("benches", || bench::run(&root, size, &only));
         }
         Command::Bench {
             long: Some(run), ..
@@ -234,7 +241,9 @@ fn everything(stages: &mut Stages, root: &Path) {
     );
     rust_tests(stages, None);
     skipped_rules(stages);
-    stages.check("small benches", || bench::run(root, bench::Size::Small));
+    stages.check("small benches", || {
+        bench::run(root, bench::Size::Small, &[])
+    });
     stages.run(
         "documentation examples",
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),

@@ -1,6 +1,6 @@
-//! Broadcast over HTTP/2 and over HTTP/1.1 in turn: the same updates to as many subscribers of one
-//! hub, first over connections of one kind, then of the other, several times, so that the price of
-//! one can be said as a multiple of the price of the other.
+//! Broadcast to event streams over HTTP/1.1 and by another transport in turn: the same updates to as
+//! many subscribers of one hub, first of one kind, then of the other, several times, so that the
+//! price of one can be said as a multiple of the price of the other.
 
 use std::time::Duration;
 
@@ -14,25 +14,28 @@ use crate::process::{Process, allow_connections, own_thread_cpu_ns};
 use crate::progress;
 use crate::report::Report;
 use crate::sse::{BUSY_MAX, Lockstep, lockstep};
-use crate::target;
+use crate::target::{self, Transport};
 
 /// Updates per topic before the count begins, published one by one.
 const WARM_UP_UPDATES: u32 = 20;
 /// Times that each side has its turn.
 const ROUNDS: u32 = 4;
 /// The numbers of the topics, and with them of the sides.
-const HTTP1: usize = 0;
-const HTTP2: usize = 1;
-const SIDES: [(usize, &str); 2] = [(HTTP1, "http1"), (HTTP2, "http2")];
+const EVENT_STREAMS: usize = 0;
+const OTHER: usize = 1;
+const SSE: &str = "sse";
+const SIDES: [usize; 2] = [EVENT_STREAMS, OTHER];
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hub. If its URL is `https`, both sides speak TLS.
+    /// The hub, and the transport that is compared with event streams over HTTP/1.1. If the hub's
+    /// URL is `https`, both sides speak TLS.
     pub target: target::Options,
-    /// HTTP/2 connections.
+    /// Connections of that transport.
     pub connections: usize,
-    /// Event streams on each of them. There are as many HTTP/1.1 connections as streams in all.
+    /// Event streams on each of them, for HTTP/2; otherwise 1. There are as many HTTP/1.1
+    /// connections as streams in all.
     pub streams: usize,
     /// Updates published at the same time, a series of runs for each.
     pub bursts: Vec<u32>,
@@ -48,7 +51,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// Also when the generator was the limit: [`BenchError::Saturated`], [`BenchError::OpenFiles`].
+/// Also when there are too few open files for the connections: [`BenchError::OpenFiles`].
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let mut options = options.clone();
     // One at a time comes first: only then is the order known beforehand.
@@ -65,14 +68,15 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     allow_connections(connections + subscribers + publishers)?;
     let server = options.target.pid.map(Process::new);
     let mut load = Load::new(&options.target, SIDES.len(), options.data_bytes)?;
+    let other = options.target.transport.name();
     let scheme = if load.is_tls() { "TLS" } else { "plain" };
     let mut report = Report::new(format!(
-        "http2: {connections} HTTP/2 connections with {streams} streams each, {subscribers} \
-         HTTP/1.1 connections, {scheme}"
+        "compare: {connections} connections of {other} with {streams} streams each, {subscribers} \
+         event streams, {scheme}"
     ));
     open(&mut load, &options, server, &mut report)?;
     load.open_publishers(publishers)?;
-    for (topic, _) in SIDES {
+    for topic in SIDES {
         one_by_one(&mut load, topic, WARM_UP_UPDATES, options.settle)?;
     }
     let mut descents = 0;
@@ -81,7 +85,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         if *burst == 1 {
             descents = load.counts.ledger.descents();
         }
-        tell(&mut report, *burst, &sides)?;
+        tell(&mut report, *burst, other, &sides);
     }
     let flaws = load
         .counts
@@ -103,6 +107,15 @@ fn check(options: &Options, subscribers: usize) -> Result<(), BenchError> {
             "none of them may be 0",
         );
     }
+    match options.target.transport {
+        Transport::EventStream => {
+            return wrong("--transport", "event streams are the other side already");
+        }
+        Transport::WebSocket if options.streams != 1 => {
+            return wrong("--streams", "only HTTP/2 has more than one on a connection");
+        }
+        Transport::Http2 | Transport::WebSocket => {}
+    }
     if options.bursts.is_empty() || options.bursts.contains(&0) {
         return wrong("--bursts", "there must be one, and none may be 0");
     }
@@ -123,7 +136,7 @@ fn open(
     let resident = || server.map(Process::resident_bytes).transpose();
     let before = resident()?;
     for _ in 0..subscribers {
-        load.open_subscriber(HTTP1, None)?;
+        load.open_subscriber_by(Transport::EventStream, EVENT_STREAMS, None)?;
         let enough = load.subscribers().saturating_sub(OPENING_MAX);
         wait_opened(load, enough)?;
     }
@@ -131,7 +144,13 @@ fn open(
     let between = resident()?;
     let bar = progress::bar("connecting", options.connections as u64);
     for _ in 0..options.connections {
-        load.open_multiplex(HTTP2, options.streams)?;
+        if options.target.transport == Transport::Http2 {
+            load.open_multiplex(OTHER, options.streams)?;
+        } else {
+            load.open_subscriber(OTHER, None)?;
+            let enough = load.subscribers().saturating_sub(OPENING_MAX);
+            wait_opened(load, enough)?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -140,8 +159,11 @@ fn open(
     if let (Some(before), Some(between), Some(after)) = (before, between, after) {
         let each = |grown: u64| as_f64(grown) / as_f64(subscribers as u64);
         for (name, grown) in [
-            ("http1", between.saturating_sub(before)),
-            ("http2", after.saturating_sub(between)),
+            (SSE, between.saturating_sub(before)),
+            (
+                options.target.transport.name(),
+                after.saturating_sub(between),
+            ),
         ] {
             report.add(format!("{name}_memory_per_stream"), each(grown), "bytes");
         }
@@ -191,7 +213,7 @@ fn measure(
     for round in 0..ROUNDS {
         // What is left over when the bursts do not divide goes to the first rounds.
         let repeats = (options.repeats + ROUNDS - 1 - round) / ROUNDS;
-        for ((topic, _), side) in SIDES.into_iter().zip(&mut sides) {
+        for (topic, side) in SIDES.into_iter().zip(&mut sides) {
             let run = Lockstep {
                 topics: topic..topic + 1,
                 updates: repeats * burst,
@@ -216,17 +238,16 @@ fn measure(
 }
 
 impl Side {
-    /// Says whether the figures are about the hub. Both take turns, so the generator is the limit
-    /// only if it worked nearly all the time and more than the hub.
-    fn verdict(&self) -> Result<(), BenchError> {
-        let busy = as_f64(self.own_cpu_ns) / as_f64(self.wall_ns.max(1));
-        let limit = (self.server_cpu_ns).is_none_or(|server| server < self.own_cpu_ns);
-        if busy > BUSY_MAX && limit {
-            return Err(BenchError::Saturated {
-                busy_percent: 100.0 * busy,
-            });
-        }
-        Ok(())
+    /// Returns the share of the time that the generator worked.
+    fn busy(&self) -> f64 {
+        as_f64(self.own_cpu_ns) / as_f64(self.wall_ns.max(1))
+    }
+
+    /// Whether the generator was the limit, so that times and rates would be about itself. Both
+    /// take turns, so it is only if it worked nearly all the time and more than the hub.
+    fn is_saturated(&self) -> bool {
+        let more = (self.server_cpu_ns).is_none_or(|server| server < self.own_cpu_ns);
+        self.busy() > BUSY_MAX && more
     }
 
     fn cpu_per_delivery(&self) -> Option<f64> {
@@ -235,29 +256,28 @@ impl Side {
     }
 }
 
-fn tell(report: &mut Report, burst: u32, sides: &[Side; 2]) -> Result<(), BenchError> {
-    for ((_, name), side) in SIDES.iter().zip(sides) {
-        side.verdict()?;
+/// Adds the figures of one burst. Rates and times are left out where the generator was the limit;
+/// what a delivery costs the hub does not depend on how fast it is taken, while all of a burst fits
+/// into the sockets.
+fn tell(report: &mut Report, burst: u32, other: &str, sides: &[Side; 2]) {
+    for (name, side) in [SSE, other].into_iter().zip(sides) {
         let figure = |what: &str| format!("burst_{burst}_{name}_{what}");
-        let wall = as_f64(side.wall_ns.max(1));
-        report.add(
-            figure("deliveries_per_second"),
-            as_f64(side.deliveries) * 1e9 / wall,
-            "/s",
-        );
+        report.add(figure("generator_busy"), 100.0 * side.busy(), "%");
         if let Some(cpu) = side.cpu_per_delivery() {
             report.add(figure("cpu_per_delivery"), cpu / 1e3, "µs");
         }
+        if side.is_saturated() {
+            continue;
+        }
+        let rate = as_f64(side.deliveries) * 1e9 / as_f64(side.wall_ns.max(1));
+        report.add(figure("deliveries_per_second"), rate, "/s");
         for (percentile, share) in [("p50", 0.5), ("p99", 0.99)] {
             let ms = as_ms(side.latency.quantile(share));
             report.add(figure(&format!("latency_{percentile}")), ms, "ms");
         }
-        let busy = 100.0 * as_f64(side.own_cpu_ns) / wall;
-        report.add(figure("generator_busy"), busy, "%");
     }
-    let [http1, http2] = sides;
-    if let (Some(one), Some(two)) = (http1.cpu_per_delivery(), http2.cpu_per_delivery()) {
-        report.add(format!("burst_{burst}_cpu_ratio_to_http1"), two / one, "");
+    let [event_streams, other] = sides;
+    if let (Some(one), Some(two)) = (event_streams.cpu_per_delivery(), other.cpu_per_delivery()) {
+        report.add(format!("burst_{burst}_cpu_ratio_to_sse"), two / one, "");
     }
-    Ok(())
 }

@@ -29,8 +29,8 @@ mod publisher;
 mod scrape;
 mod subscriber;
 
+pub mod compare;
 pub mod floor;
-pub mod http2;
 pub mod idle;
 pub mod matching;
 pub mod publish;

@@ -14,7 +14,7 @@ use crate::poller::Poller;
 use crate::progress;
 use crate::publisher::{Answer, Publisher};
 use crate::subscriber::{Subscriber, Turn};
-use crate::target::{self, Target, escaped, exact};
+use crate::target::{self, Target, Transport, escaped, exact};
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -180,9 +180,23 @@ impl Load {
         topic: usize,
         after: Option<&str>,
     ) -> Result<(), BenchError> {
+        self.open_subscriber_by(self.target.transport, topic, after)
+    }
+
+    /// The same by another transport than that of the run.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Connect`].
+    pub(crate) fn open_subscriber_by(
+        &mut self,
+        transport: Transport,
+        topic: usize,
+        after: Option<&str>,
+    ) -> Result<(), BenchError> {
         let query = exact(self.topics.get(topic).map_or("", String::as_str));
         let account = self.add_account(topic);
-        self.ask(&query, after, account)
+        self.ask(transport, &query, after, account)
     }
 
     /// Opens one more subscriber, of whatever `query` asks for, without waiting for the answer.
@@ -193,18 +207,29 @@ impl Load {
     /// [`BenchError::Connect`].
     pub(crate) fn open_by_query(&mut self, query: &str) -> Result<usize, BenchError> {
         let account = self.add_account(usize::MAX);
-        self.ask(query, None, account)?;
+        self.ask(self.target.transport, query, None, account)?;
         Ok(account)
     }
 
-    fn ask(&mut self, query: &str, after: Option<&str>, account: usize) -> Result<(), BenchError> {
+    fn ask(
+        &mut self,
+        transport: Transport,
+        query: &str,
+        after: Option<&str>,
+        account: usize,
+    ) -> Result<(), BenchError> {
+        if transport == Transport::Http2 {
+            return Err(BenchError::Option {
+                option: "--transport",
+                reason: "http2 is for `compare`",
+            });
+        }
         let number = self.subscribers.len();
         let wrong = |source| BenchError::Connect { number, source };
         let mut link = Link::open(&self.target, number, Protocol::Http1).map_err(wrong)?;
-        link.send(&self.target.subscription(query, after))
+        link.send(&self.target.subscription(transport, query, after))
             .map_err(wrong)?;
         self.poller.add(&link, number as u64)?;
-        let transport = self.target.transport;
         self.subscribers
             .push(Subscriber::new(link, account, transport));
         Ok(())

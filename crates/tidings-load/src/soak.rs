@@ -25,7 +25,7 @@ use crate::report::Report;
 use crate::soak::account::Progress;
 use crate::soak::engine::Engine;
 use crate::soak::samples::Sources;
-use crate::target;
+use crate::target::{self, Transport};
 
 /// Share of one core from which the generator is taken to be the limit.
 const BUSY_MAX: f64 = 0.9;
@@ -136,6 +136,9 @@ fn check(options: &Options) -> Result<(), BenchError> {
     let wrong = |option, reason| Err(BenchError::Option { option, reason });
     if options.topics == 0 || options.topics > options.subscribers.min(TOPICS_MAX) {
         return wrong("--topics", "there must be one, and a subscriber for each");
+    }
+    if options.target.transport != Transport::EventStream {
+        return wrong("--transport", "a soak has event streams alone");
     }
     if options.publishers == 0 {
         return wrong("--publishers", "there must be one");

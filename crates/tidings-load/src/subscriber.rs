@@ -118,7 +118,7 @@ impl Subscriber {
             };
         };
         let opened = match self.transport {
-            Transport::EventStream => 200,
+            Transport::EventStream | Transport::Http2 => 200,
             Transport::WebSocket => 101,
         };
         if status(head) != Some(opened) {

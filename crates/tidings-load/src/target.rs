@@ -19,6 +19,9 @@ use crate::BenchError;
 pub enum Transport {
     /// An event stream over HTTP/1.1.
     EventStream,
+    /// Event streams over HTTP/2, several on one connection. Only where two transports are
+    /// compared.
+    Http2,
     /// A WebSocket over HTTP/1.1, not compressed.
     WebSocket,
 }
@@ -28,6 +31,7 @@ impl Transport {
     pub fn name(self) -> &'static str {
         match self {
             Self::EventStream => "sse",
+            Self::Http2 => "http2",
             Self::WebSocket => "websocket",
         }
     }
@@ -149,8 +153,13 @@ impl Target {
         }
     }
 
-    /// Returns the request that subscribes to what `query` asks for.
-    pub(crate) fn subscription(&self, query: &str, after: Option<&str>) -> Vec<u8> {
+    /// Returns the HTTP/1.1 request that subscribes by `transport` to what `query` asks for.
+    pub(crate) fn subscription(
+        &self,
+        transport: Transport,
+        query: &str,
+        after: Option<&str>,
+    ) -> Vec<u8> {
         let Self {
             host,
             path,
@@ -160,8 +169,8 @@ impl Target {
         let cursor = after
             .map(|id| format!("Last-Event-ID: {id}\r\n"))
             .unwrap_or_default();
-        let fields = match self.transport {
-            Transport::EventStream => "Accept: text/event-stream\r\n",
+        let fields = match transport {
+            Transport::EventStream | Transport::Http2 => "Accept: text/event-stream\r\n",
             Transport::WebSocket => UPGRADE_FIELDS,
         };
         format!(

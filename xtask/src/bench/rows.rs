@@ -89,20 +89,33 @@ pub const ROWS: &[Row] = &[
     row("", "match_urlpattern_bystander_quiet_p99", "ms", Figure("match_urlpattern", "bystander_quiet_p99"), Nothing),
     row("", "match_urlpattern_bystander_joining_p99", "ms", Figure("match_urlpattern", "bystander_joining_p99"), Nothing),
     row("5", "match_urlpattern_free_extra_p50", "µs", Figure("match_urlpattern_free", "publish_extra_p50"), AtMost(1000.0)),
-    row("7", "http2_ratio_to_http1", "", Figure("http2", "burst_1_cpu_ratio_to_http1"), AtMost(2.0)),
-    row("7", "http2_burst_8_ratio_to_http1", "", Figure("http2", "burst_8_cpu_ratio_to_http1"), AtMost(2.0)),
-    row("7", "http2_burst_200_ratio_to_http1", "", Figure("http2", "burst_200_cpu_ratio_to_http1"), AtMost(2.0)),
+    row("7", "http2_ratio_to_http1", "", Figure("http2", "burst_1_cpu_ratio_to_sse"), AtMost(2.0)),
+    row("7", "http2_burst_8_ratio_to_http1", "", Figure("http2", "burst_8_cpu_ratio_to_sse"), AtMost(2.0)),
+    row("7", "http2_burst_200_ratio_to_http1", "", Figure("http2", "burst_200_cpu_ratio_to_sse"), AtMost(2.0)),
     row("", "http2_cpu_per_delivery", "µs", Figure("http2", "burst_1_http2_cpu_per_delivery"), Nothing),
-    row("7", "http2_one_ratio_to_http1", "", Figure("http2_one", "burst_1_cpu_ratio_to_http1"), AtMost(2.0)),
-    row("7", "http2_tls_ratio_to_http1", "", Figure("http2_tls", "burst_1_cpu_ratio_to_http1"), AtMost(2.0)),
-    row("7", "http2_tls_burst_8_ratio_to_http1", "", Figure("http2_tls", "burst_8_cpu_ratio_to_http1"), AtMost(2.0)),
-    row("7", "http2_tls_burst_200_ratio_to_http1", "", Figure("http2_tls", "burst_200_cpu_ratio_to_http1"), AtMost(2.0)),
+    row("7", "http2_one_ratio_to_http1", "", Figure("http2_one", "burst_1_cpu_ratio_to_sse"), AtMost(2.0)),
+    row("7", "http2_tls_ratio_to_http1", "", Figure("http2_tls", "burst_1_cpu_ratio_to_sse"), AtMost(2.0)),
+    row("7", "http2_tls_burst_8_ratio_to_http1", "", Figure("http2_tls", "burst_8_cpu_ratio_to_sse"), AtMost(2.0)),
+    row("7", "http2_tls_burst_200_ratio_to_http1", "", Figure("http2_tls", "burst_200_cpu_ratio_to_sse"), AtMost(2.0)),
     row("", "http2_tls_cpu_per_delivery", "µs", Figure("http2_tls", "burst_1_http2_cpu_per_delivery"), Nothing),
-    row("7", "http2_tls_one_ratio_to_http1", "", Figure("http2_tls_one", "burst_1_cpu_ratio_to_http1"), AtMost(2.0)),
+    row("7", "http2_tls_one_ratio_to_http1", "", Figure("http2_tls_one", "burst_1_cpu_ratio_to_sse"), AtMost(2.0)),
     row("", "http2_memory_per_stream", "bytes", Figure("http2", "http2_memory_per_stream"), Nothing),
+    row("10", "websocket_ratio_to_sse", "", Figure("websocket", "burst_1_cpu_ratio_to_sse"), AtMost(1.1)),
+    row("10", "websocket_burst_8_ratio_to_sse", "", Figure("websocket", "burst_8_cpu_ratio_to_sse"), AtMost(1.1)),
+    row("10", "websocket_burst_200_ratio_to_sse", "", Figure("websocket", "burst_200_cpu_ratio_to_sse"), AtMost(1.1)),
+    row("10", "idle_websocket_memory_per_subscriber", "bytes", Figure("idle_websocket", "memory_per_subscriber"), AtMost(3000.0)),
 ];
 
 impl Row {
+    /// Returns the names of the runs that the row is made of.
+    pub fn runs(&self) -> impl Iterator<Item = &'static str> {
+        let (one, other) = match self.from {
+            Figure(run, _) => (run, None),
+            Ratio(_, one, other) => (one, Some(other)),
+        };
+        std::iter::once(one).chain(other)
+    }
+
     /// Returns the row's value from the reports of all runs, if they have it.
     pub fn value(&self, reports: &[(&str, Value)]) -> Option<f64> {
         let figure = |run: &str, name: &str| {

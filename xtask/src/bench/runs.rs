@@ -124,6 +124,39 @@ pub const RUNS: &[Run] = &[
         small: HTTP2_ONE_SMALL,
     },
     Run {
+        name: "websocket",
+        settings: Settings::Usual,
+        full: &[
+            "compare",
+            "--transport=websocket",
+            "--connections=2000",
+            "--repeats=60",
+        ],
+        small: &[
+            "compare",
+            "--transport=websocket",
+            "--connections=5",
+            "--repeats=2",
+        ],
+    },
+    Run {
+        name: "idle_websocket",
+        settings: Settings::Usual,
+        full: &[
+            "idle",
+            "--transport=websocket",
+            "--subscribers=10000",
+            "--window=5",
+        ],
+        small: &[
+            "idle",
+            "--transport=websocket",
+            "--subscribers=20",
+            "--settle=1",
+            "--window=1",
+        ],
+    },
+    Run {
         name: "match_exact",
         settings: Settings::Usual,
         full: &["match", "--connections=1000", "--matchers=100"],
@@ -178,16 +211,29 @@ pub const RUNS: &[Run] = &[
     },
 ];
 
-const HTTP2_MANY: &[&str] = &["http2", "--connections=1000", "--repeats=60"];
-const HTTP2_ONE: &[&str] = &["http2", "--connections=1", "--streams=100", "--repeats=400"];
+const HTTP2_MANY: &[&str] = &[
+    "compare",
+    "--transport=http2",
+    "--connections=1000",
+    "--repeats=60",
+];
+const HTTP2_ONE: &[&str] = &[
+    "compare",
+    "--transport=http2",
+    "--connections=1",
+    "--streams=100",
+    "--repeats=400",
+];
 const HTTP2_SMALL: &[&str] = &[
-    "http2",
+    "compare",
+    "--transport=http2",
     "--connections=5",
     "--repeats=2",
     "--bursts=1,8,200",
 ];
 const HTTP2_ONE_SMALL: &[&str] = &[
-    "http2",
+    "compare",
+    "--transport=http2",
     "--connections=1",
     "--streams=5",
     "--repeats=2",

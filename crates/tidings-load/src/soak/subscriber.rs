@@ -13,7 +13,7 @@ use crate::soak::account::{Account, Next, Progress};
 use crate::soak::cursors::{Cursor, Cursors};
 use crate::soak::role::{Doing, Role};
 use crate::soak::stream::{Brought, Standing, Stream};
-use crate::target::{Target, exact};
+use crate::target::{Target, Transport, exact};
 
 /// Asks for everything that is kept. Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
 const EARLIEST: &str = "earliest";
@@ -165,7 +165,11 @@ impl Subscriber {
             Link::open_with(target, number, Protocol::Http1, receive_bytes).map_err(wrong)?;
         let names = (self.topics.iter()).filter_map(|topic| names.get(*topic as usize));
         let query: Vec<String> = names.map(|name| exact(name)).collect();
-        let request = target.subscription(&query.join("&"), self.cursor.as_deref());
+        let request = target.subscription(
+            Transport::EventStream,
+            &query.join("&"),
+            self.cursor.as_deref(),
+        );
         link.send(&request).map_err(wrong)?;
         poller.add(&link, number as u64)?;
         self.stream = Some(Stream::new(link));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidings_load::report::Report;
-use tidings_load::{floor, http2, idle, matching, publish, resume, sse, target};
+use tidings_load::{compare, floor, idle, matching, publish, resume, sse, target};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
@@ -23,7 +23,7 @@ use crate::config::check::without_line_break;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Sse(Sse),
-    Http2(Http2),
+    Compare(Compare),
     Publish(Publish),
     Idle(Idle),
     Resume(Resume),
@@ -82,20 +82,20 @@ pub struct Sse {
     no_floor: bool,
 }
 
-/// Publish to subscribers over HTTP/2 and over HTTP/1.1 in turn, and compare
+/// Publish to event streams and to subscribers by another transport in turn, and compare
 #[derive(Debug, clap::Args)]
-pub struct Http2 {
+pub struct Compare {
     #[command(flatten)]
     target: Target,
 
     #[command(flatten)]
     output: Output,
 
-    /// HTTP/2 connections
+    /// Connections of the transport that is compared
     #[arg(long, value_name = "N", default_value_t = 1000)]
     connections: usize,
 
-    /// Event streams on each; beside them, as many HTTP/1.1 connections as streams in all
+    /// Streams on each, for http2; beside them, as many HTTP/1.1 connections as streams in all
     #[arg(long, value_name = "N", default_value_t = 1)]
     streams: usize,
 
@@ -361,7 +361,7 @@ impl std::fmt::Debug for Target {
 pub fn run(command: &Command) -> anyhow::Result<()> {
     let (report, output) = match command {
         Command::Sse(arguments) => (sse::run(&arguments.options()?)?, &arguments.output),
-        Command::Http2(arguments) => (http2::run(&arguments.options()?)?, &arguments.output),
+        Command::Compare(arguments) => (compare::run(&arguments.options()?)?, &arguments.output),
         Command::Publish(arguments) => (publish::run(&arguments.options()?)?, &arguments.output),
         Command::Idle(arguments) => (idle::run(&arguments.options()?)?, &arguments.output),
         Command::Resume(arguments) => (resume::run(&arguments.options()?)?, &arguments.output),
@@ -417,9 +417,9 @@ impl Sse {
     }
 }
 
-impl Http2 {
-    fn options(&self) -> anyhow::Result<http2::Options> {
-        Ok(http2::Options {
+impl Compare {
+    fn options(&self) -> anyhow::Result<compare::Options> {
+        Ok(compare::Options {
             target: self.target.options()?,
             connections: self.connections,
             streams: self.streams,
@@ -511,8 +511,10 @@ impl Floor {
 /// How subscribers connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Transport {
-    /// Event streams
+    /// Event streams over HTTP/1.1
     Sse,
+    /// Event streams over HTTP/2; for `compare`
+    Http2,
     /// WebSockets
     Websocket,
 }
@@ -552,6 +554,7 @@ impl Target {
             source_addresses: self.source_addresses,
             transport: match self.transport {
                 Transport::Sse => target::Transport::EventStream,
+                Transport::Http2 => target::Transport::Http2,
                 Transport::Websocket => target::Transport::WebSocket,
             },
         })
