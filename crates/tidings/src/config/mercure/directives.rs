@@ -18,6 +18,7 @@ pub fn translate(line: &Line, lookup: Lookup<'_>, context: &str, into: &mut Tran
     let argument = rest.first().copied();
     match (name, argument) {
         ("anonymous", _) => into.set("subscribe.anonymous", true, source),
+        ("subscriptions", _) => into.set("presence.enabled", true, source),
         ("heartbeat", Some(text)) => seconds("subscribe.keep_alive_secs", text, source, into),
         ("write_timeout", Some(text)) => {
             seconds("subscribe.connection_secs_max", text, source, into);

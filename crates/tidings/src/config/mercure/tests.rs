@@ -14,7 +14,7 @@ fn the_names_since_0_11_are_read_together() {
             ("MERCURE_SUBSCRIBER_JWT_ALG", "HS512"),
             (
                 "MERCURE_EXTRA_DIRECTIVES",
-                "anonymous\ncors_origins https://a.example *\nheartbeat 1500ms\nui\nbogus 1\n",
+                "anonymous\nsubscriptions\ncors_origins https://a.example *\nheartbeat 1500ms\nui\nbogus 1\n",
             ),
             ("MERCURE_LICENSE", "x"),
             ("MERCURE_URL", "http://hub/"),
@@ -37,6 +37,7 @@ fn the_names_since_0_11_are_read_together() {
             auth.issuers.1.subscribe = true (MERCURE_SUBSCRIBER_JWT_KEY)
             auth.issuers.1.dialects = ["0.x"] (MERCURE_SUBSCRIBER_JWT_KEY)
             subscribe.anonymous = true (MERCURE_EXTRA_DIRECTIVES: anonymous)
+            presence.enabled = true (MERCURE_EXTRA_DIRECTIVES: subscriptions)
             cors.origins = ["https://a.example", "*"] (MERCURE_EXTRA_DIRECTIVES: cors_origins)
             subscribe.keep_alive_secs = 2 (MERCURE_EXTRA_DIRECTIVES: heartbeat)
             pages.debugger = true (MERCURE_EXTRA_DIRECTIVES: ui)

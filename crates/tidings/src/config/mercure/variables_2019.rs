@@ -46,7 +46,8 @@ pub fn read(environment: &Environment<'_>) -> Translation {
                 "the log is JSON with the hub's own names of fields",
             );
         }
-        Some(_) | None => {}
+        Some(_) => into.set("log.format", "logfmt", "LOG_FORMAT"),
+        None => into.set("log.format", "logfmt", "LOG_FORMAT, not set"),
     }
     for (name, why) in WITHOUT_COUNTERPART {
         if environment.find(name).is_some() {
@@ -131,6 +132,11 @@ fn read_switches(environment: &Environment<'_>, into: &mut Translation) {
     let on = |name: &str| matches!(environment.find(name), Some("1" | "true"));
     if on("ALLOW_ANONYMOUS") {
         into.set("subscribe.anonymous", true, "ALLOW_ANONYMOUS");
+    }
+    for name in ["DISPATCH_SUBSCRIPTIONS", "SUBSCRIPTIONS"] {
+        if on(name) {
+            into.set("presence.enabled", true, name);
+        }
     }
     if on("DEBUG") {
         into.set("log.level", "info,tidings=debug", "DEBUG");
