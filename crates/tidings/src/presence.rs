@@ -23,6 +23,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_cluster::Relay;
 use tidings_core::hub_url::HubUrl;
 use tidings_history::Refused;
@@ -44,6 +47,10 @@ const COMMANDS_PER_TURN: usize = 256;
 const SAYING_MAX: usize = 512;
 /// Questions that are being answered at once; further ones are told to come again.
 const QUESTIONS_MAX: usize = 256;
+/// Bytes of unfinished answers from which on one is finished after the other.
+const SCANNED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of a validator: enough that two are never the same by chance.
+const VALIDATOR_BYTES: usize = 12;
 /// How long to wait before the history is given an event again that it did not take.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long the end of the hub waits for the last events.
@@ -153,17 +160,12 @@ pub(crate) fn start(
     surroundings: Surroundings,
     commands: mpsc::Receiver<Command>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut seed = [0; 8];
-    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let keeper = Keeper::new(
-        options,
-        surroundings,
-        Box::new(random),
-        u64::from_le_bytes(seed),
-    );
+    let keeper = Keeper::new(options, surroundings, Box::new(random), secret);
     std::thread::Builder::new()
         .name("presence".into())
         .spawn(move || runtime.block_on(keeper.run(commands)))
@@ -184,9 +186,11 @@ pub(crate) struct Keeper {
     table: Table,
     surroundings: Surroundings,
     page_max: usize,
-    /// Tells this process's versions of the table from those of others.
-    salt: u64,
+    /// Makes validators of versions, which nobody can read them from.
+    validator: hmac::Key,
     scans: VecDeque<Scan>,
+    /// Bytes of the answers in them.
+    scanned_bytes: usize,
     said: mpsc::Receiver<(Number, bool)>,
     says: mpsc::Sender<(Number, bool)>,
     saying: usize,
@@ -202,7 +206,7 @@ impl Keeper {
         options: Options,
         mut surroundings: Surroundings,
         random: table::Random,
-        salt: u64,
+        secret: [u8; 16],
     ) -> Self {
         let (says, said) = mpsc::channel(SAYING_MAX);
         let ghosts = std::mem::take(&mut surroundings.ghosts);
@@ -216,8 +220,9 @@ impl Keeper {
             table: Table::new(options, hub, random, ghosts),
             surroundings,
             page_max,
-            salt,
+            validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             scans: VecDeque::new(),
+            scanned_bytes: 0,
             said,
             says,
             saying: 0,
@@ -288,17 +293,39 @@ impl Keeper {
         }
         // Read before the table is: whatever was said up to here is in it, or no longer is.
         let cursor = self.surroundings.history.last_id();
-        let version = format!("{:x}-{:x}", self.salt, self.table.version());
+        let version = self.version(&question);
         let hub = self.surroundings.hub.path().to_owned();
         let scan = Scan::new(question, reply, cursor, version, hub, self.page_max);
         self.scans.push_back(scan);
     }
 
-    /// Goes on with the question that waits for longest.
+    /// Returns the validator of an answer: other than that of another answer to the question, but
+    /// without saying how much has changed. The words of an answer depend on the dialect, too.
+    fn version(&self, question: &Question) -> String {
+        let mut context = hmac::Context::with_key(&self.validator);
+        context.update(question.dialect.name().as_bytes());
+        for version in question.versions(&self.table) {
+            context.update(&version.to_le_bytes());
+        }
+        let tag = context.sign();
+        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..VALIDATOR_BYTES).unwrap_or_default())
+    }
+
+    /// Goes on with the question that waits for longest; if much is waiting to be sent, with the same
+    /// one until it is answered.
     fn scan(&mut self) {
-        if let Some(scan) = self.scans.pop_front()
-            && let Some(unfinished) = scan.go_on(&self.table, &self.surroundings.hub)
-        {
+        let Some(scan) = self.scans.pop_front() else {
+            return;
+        };
+        let before = scan.bytes();
+        let Some(unfinished) = scan.go_on(&self.table, &self.surroundings.hub) else {
+            self.scanned_bytes -= before;
+            return;
+        };
+        self.scanned_bytes += unfinished.bytes() - before;
+        if self.scanned_bytes > SCANNED_BYTES_MAX {
+            self.scans.push_front(unfinished);
+        } else {
             self.scans.push_back(unfinished);
         }
     }
@@ -306,6 +333,7 @@ impl Keeper {
     fn on_stop(&mut self) {
         self.table.on_stop();
         self.scans.clear();
+        self.scanned_bytes = 0;
         self.ending = Some(Instant::now() + FAREWELL);
         self.pause = None;
     }

@@ -75,7 +75,14 @@ pub(crate) async fn identify_in(
         false => Ok(()),
     };
     let verified = match checked {
-        Ok(()) => verify(shard, asking, &token, role).await,
+        Ok(()) => {
+            let door = match asking.dialect {
+                Dialect::V1 | Dialect::V0 => Door::Hub,
+                Dialect::V2019 => Door::Hub2019,
+            };
+            let verified = verify(shard, &token, door, role).await;
+            verified.map_err(|error| not_accepted(shard, &error, role))
+        }
         Err(problem) => Err(problem),
     };
     verified.map(Some).map_err(|problem| {
@@ -87,16 +94,17 @@ pub(crate) async fn identify_in(
     })
 }
 
-async fn verify(
+/// Verifies a token, with keys that are fetched again if it names one that is not there.
+///
+/// # Errors
+///
+/// Why it is not accepted.
+pub(crate) async fn verify(
     shard: &Shard,
-    asking: Asking<'_>,
     token: &str,
+    door: Door,
     role: Role,
-) -> Result<Arc<Identity>, Problem> {
-    let door = match asking.dialect {
-        Dialect::V1 | Dialect::V0 => Door::Hub,
-        Dialect::V2019 => Door::Hub2019,
-    };
+) -> Result<Arc<Identity>, TokenError> {
     let look = || {
         let mut tokens = shard.tokens().borrow_mut();
         tokens.verify(token, door, role, unix_secs())
@@ -107,7 +115,7 @@ async fn verify(
     {
         verified = look();
     }
-    verified.map_err(|error| not_accepted(shard, &error, role))
+    verified
 }
 
 /// Says that a token is not accepted, and to developers why.

@@ -296,8 +296,10 @@ fn without(uri: &Uri, names: &[&str]) -> String {
     let mut kept = uri.path().to_owned();
     let query = uri.query().unwrap_or_default();
     let others = query.split('&').filter(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        !pair.is_empty() && !names.contains(&name)
+        let named = form::pairs(pair.as_bytes()).next();
+        let is_named =
+            |name: &&str| named.is_some_and(|pair| *pair.name_bytes() == *name.as_bytes());
+        !pair.is_empty() && !names.iter().any(is_named)
     });
     for (index, pair) in others.enumerate() {
         kept.push(if index == 0 { '?' } else { '&' });

@@ -49,7 +49,7 @@ pub(super) fn keep(
     // The seed of a run decides what happens; identifiers only have to differ, also between the
     // hubs of one run.
     let bytes = || fastrand::u128(..).to_le_bytes();
-    let keeper = Keeper::new(options, surroundings, Box::new(bytes), 0);
+    let keeper = Keeper::new(options, surroundings, Box::new(bytes), [0; 16]);
     crate::tasks::spawn(keeper.run(commands));
 }
 

@@ -20,6 +20,10 @@ use super::table::{Number, Subscription, Table};
 
 /// Subscriptions looked at before others get their turn.
 const SLICE: usize = 1000;
+/// Bytes of a page after which it ends, however few subscriptions it has.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Matchers of which a question remembers what the filters said.
+const MEMORY_MAX: usize = 1024;
 
 /// A question.
 #[derive(Debug)]
@@ -41,6 +45,28 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// Returns numbers that change whenever what the question is about does, and otherwise do not:
+    /// who may ask about a part learns nothing of the rest.
+    pub(crate) fn versions(&self, table: &Table) -> Vec<u64> {
+        let of_matchers = |matchers: &[Matcher]| {
+            let changed = |matcher| table.of_matcher(matcher).map_or(0, |listed| listed.changed);
+            matchers.iter().map(changed).collect()
+        };
+        let of_subscriber = |subscriber: &str, among: Option<&[Matcher]>| {
+            let all = table.of_subscriber(subscriber).iter();
+            let live = all.filter_map(|number| table.get(*number));
+            live.filter(|live| among.is_none_or(|among| among.contains(&live.matcher)))
+                .map(|live| live.changed)
+                .collect()
+        };
+        match &self.about {
+            About::All => vec![table.version()],
+            About::Matchers(matchers) => of_matchers(matchers),
+            About::Subscriber(subscriber) => of_subscriber(subscriber, None),
+            About::One(matchers, subscriber) => of_subscriber(subscriber, Some(matchers)),
+        }
+    }
+
     /// Returns the question for everything, in the words of 1.0.
     pub(crate) fn all() -> Self {
         Self {
@@ -145,7 +171,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Begins to answer.
+    /// Begins to answer. `version` is that of what the question is about.
     pub(crate) fn new(
         question: Question,
         reply: oneshot::Sender<Answer>,
@@ -155,11 +181,6 @@ impl Scan {
         page_max: usize,
     ) -> Self {
         let limit = question.limit.unwrap_or(page_max).min(page_max);
-        // The words of an answer depend on the dialect, and so does its validator.
-        let version = match question.dialect {
-            Dialect::V1 => version,
-            Dialect::V0 | Dialect::V2019 => format!("{version}-old"),
-        };
         Self {
             through: question.after,
             question,
@@ -173,6 +194,11 @@ impl Scan {
             items: String::new(),
             memory: HashMap::default(),
         }
+    }
+
+    /// Returns how many bytes the answer has so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.items.len()
     }
 
     /// Looks at a slice. Returns itself if there is more to look at.
@@ -231,7 +257,8 @@ impl Scan {
                 continue;
             };
             if self.passes(subscription, hub) {
-                if self.listed >= self.limit && !self.question.count_only {
+                let full = self.listed >= self.limit || self.items.len() >= PAGE_BYTES_MAX;
+                if full && !self.question.count_only {
                     return ControlFlow::Break(Some(self.through));
                 }
                 self.take(subscription);
@@ -263,7 +290,10 @@ impl Scan {
                 let sets = matchers
                     .iter()
                     .filter_map(|matcher| table.of_matcher(matcher));
-                let rest = sets.flat_map(|set| set.range(through.saturating_add(1)..).take(SLICE));
+                let rest = sets.flat_map(|set| {
+                    let rest = set.numbers.range(through.saturating_add(1)..);
+                    rest.take(SLICE)
+                });
                 let mut rest: Vec<Number> = rest.copied().collect();
                 rest.sort_unstable();
                 rest.truncate(SLICE);
@@ -285,6 +315,9 @@ impl Scan {
         let is_like =
             |pattern: &Matcher| pattern.matches(&Subject::from_text(matcher.pattern(), hub));
         let passes = topic.as_ref().is_none_or(gets) && pattern.as_ref().is_none_or(is_like);
+        if self.memory.len() >= MEMORY_MAX {
+            self.memory.clear();
+        }
         self.memory.insert(matcher.clone(), passes);
         passes
     }
@@ -338,7 +371,7 @@ impl Scan {
                 let sets = matchers
                     .iter()
                     .filter_map(|matcher| table.of_matcher(matcher));
-                Some(sets.map(std::collections::BTreeSet::len).sum())
+                Some(sets.map(|set| set.numbers.len()).sum())
             }
         }
     }

@@ -58,6 +58,16 @@ pub(crate) struct Subscription {
     pub(crate) matcher: Matcher,
     /// The text of a JSON object.
     pub(crate) payload: Option<Arc<str>>,
+    /// The version of the table at which it became what it is.
+    pub(crate) changed: u64,
+}
+
+/// The live subscriptions of one matcher.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) numbers: BTreeSet<Number>,
+    /// The version of the table at which they became what they are.
+    pub(crate) changed: u64,
 }
 
 /// What is to be said of one subscription.
@@ -94,6 +104,9 @@ struct Member {
 /// Who came back, by the token: issuer and subject.
 type Who = (Arc<str>, Arc<str>);
 
+/// Those who left last that are looked at, for each matcher of one that may be one of them.
+const CANDIDATES_MAX: usize = 16;
+
 /// Returns random bytes for the next subscriber's identifier.
 pub(crate) type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
 
@@ -106,9 +119,10 @@ pub(crate) struct Table {
     members: HashMap<Key, Member, RandomState>,
     /// Those who left and may come back, by their number, with the end of the grace period.
     parked: BTreeMap<Number, (Instant, Member)>,
-    parked_by_who: HashMap<Who, Vec<Number>, RandomState>,
+    /// The same by whom they are and by each of their matchers. Thousands may have one token.
+    parked_by_matcher: HashMap<(Who, Matcher), BTreeSet<Number>, RandomState>,
     entries: BTreeMap<Number, Entry>,
-    by_matcher: HashMap<Matcher, BTreeSet<Number>, RandomState>,
+    by_matcher: HashMap<Matcher, Listed, RandomState>,
     by_subscriber: HashMap<Arc<str>, SmallVec<[Number; 1]>, RandomState>,
     /// Entries about which something may be to be said, oldest first.
     unsaid: VecDeque<Number>,
@@ -142,7 +156,7 @@ impl Table {
             next: 1,
             members: HashMap::default(),
             parked: BTreeMap::new(),
-            parked_by_who: HashMap::default(),
+            parked_by_matcher: HashMap::default(),
             entries: BTreeMap::new(),
             by_matcher: HashMap::default(),
             by_subscriber: HashMap::default(),
@@ -211,6 +225,7 @@ impl Table {
                     subscriber: Arc::clone(&member.subscriber),
                     matcher: matcher.clone(),
                     payload,
+                    changed: 0,
                 });
                 member.entries.push(number);
             } else {
@@ -230,14 +245,18 @@ impl Table {
             return;
         };
         let grace = self.options.grace;
-        match member.who.clone().filter(|_| !grace.is_zero()) {
-            Some(who) => {
-                let number = self.take_number();
-                self.parked.insert(number, (now + grace, member));
-                self.parked_by_who.entry(who).or_default().push(number);
-            }
-            None => self.end_all(member),
+        // One that has nothing would be recognised by nothing.
+        if member.who.is_none() || member.entries.is_empty() || grace.is_zero() {
+            return self.end_all(member);
         }
+        let number = self.take_number();
+        for key in self.recognised_by(&member) {
+            self.parked_by_matcher
+                .entry(key)
+                .or_default()
+                .insert(number);
+        }
+        self.parked.insert(number, (now + grace, member));
     }
 
     /// Returns when [`on_timeout`](Self::on_timeout) is to be called.
@@ -261,7 +280,7 @@ impl Table {
     pub(crate) fn on_stop(&mut self) {
         let members: Vec<Member> = self.members.drain().map(|(_, member)| member).collect();
         let parked = std::mem::take(&mut self.parked);
-        self.parked_by_who.clear();
+        self.parked_by_matcher.clear();
         for member in members
             .into_iter()
             .chain(parked.into_values().map(|(_, member)| member))
@@ -334,7 +353,7 @@ impl Table {
     }
 
     /// Returns the live subscriptions of exactly this matcher.
-    pub(crate) fn of_matcher(&self, matcher: &Matcher) -> Option<&BTreeSet<Number>> {
+    pub(crate) fn of_matcher(&self, matcher: &Matcher) -> Option<&Listed> {
         self.by_matcher.get(matcher)
     }
 
@@ -355,34 +374,46 @@ impl Table {
 
     /// Returns, of those who left lately and are `who`, the one with most of these matchers.
     fn returning(&mut self, who: Option<&Who>, matchers: &[Matcher]) -> Option<Member> {
-        let candidates = self.parked_by_who.get(who?)?;
-        let fit = |number: &Number| {
-            let (_, member) = self.parked.get(number)?;
-            let known = |matcher: &&Matcher| {
-                let mut entries = member.entries.iter();
-                entries.any(|number| self.is_of(*number, matcher))
-            };
-            let count = matchers.iter().filter(known).count();
-            let others = member.entries.len() - count;
-            (count > 0).then_some(((count, std::cmp::Reverse(others)), *number))
+        let who = who.filter(|_| !self.parked.is_empty())?;
+        let mut counts: HashMap<Number, usize, RandomState> = HashMap::default();
+        for matcher in matchers {
+            let key = (who.clone(), matcher.clone());
+            let parked = self.parked_by_matcher.get(&key).into_iter().flatten();
+            for number in parked.rev().take(CANDIDATES_MAX) {
+                *counts.entry(*number).or_default() += 1;
+            }
+        }
+        let fit = |(number, count): (Number, usize)| {
+            let (_, member) = self.parked.get(&number)?;
+            let others = member.entries.len().saturating_sub(count);
+            Some((count, std::cmp::Reverse(others), number))
         };
-        let (_, best) = candidates
-            .iter()
-            .filter_map(fit)
-            .max_by_key(|(fit, _)| *fit)?;
+        let (_, _, best) = counts.into_iter().filter_map(fit).max()?;
         let (_, member) = self.parked.remove(&best)?;
         self.unpark(best, &member);
         Some(member)
     }
 
     fn unpark(&mut self, number: Number, member: &Member) {
-        let Some(who) = &member.who else { return };
-        if let Some(numbers) = self.parked_by_who.get_mut(who) {
-            numbers.retain(|parked| *parked != number);
-            if numbers.is_empty() {
-                self.parked_by_who.remove(who);
+        for key in self.recognised_by(member) {
+            if let Some(numbers) = self.parked_by_matcher.get_mut(&key) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.parked_by_matcher.remove(&key);
+                }
             }
         }
+    }
+
+    /// Returns by what one that left is found when it comes back.
+    fn recognised_by(&self, member: &Member) -> Vec<(Who, Matcher)> {
+        let Some(who) = &member.who else {
+            return Vec::new();
+        };
+        let found = member.entries.iter().filter_map(|number| self.get(*number));
+        found
+            .map(|subscription| (who.clone(), subscription.matcher.clone()))
+            .collect()
     }
 
     fn is_of(&self, number: Number, matcher: &Matcher) -> bool {
@@ -398,17 +429,20 @@ impl Table {
         identity?.grants.payload_for(&subject).map(Arc::from)
     }
 
-    fn begin(&mut self, subscription: Subscription) -> Number {
+    fn begin(&mut self, mut subscription: Subscription) -> Number {
+        self.version += 1;
+        subscription.changed = self.version;
         let matcher = subscription.matcher.clone();
         let subscriber = Arc::clone(&subscription.subscriber);
         let number = self.add(About::Subscription(subscription), true, false);
-        self.by_matcher.entry(matcher).or_default().insert(number);
+        let listed = self.by_matcher.entry(matcher).or_default();
+        listed.numbers.insert(number);
+        listed.changed = self.version;
         self.by_subscriber
             .entry(subscriber)
             .or_default()
             .push(number);
         self.live += 1;
-        self.version += 1;
         self.queue(number);
         number
     }
@@ -435,9 +469,13 @@ impl Table {
         if let About::Subscription(subscription) = &mut entry.about
             && subscription.payload != payload
         {
-            subscription.payload = payload;
-            entry.stale = true;
             self.version += 1;
+            subscription.payload = payload;
+            subscription.changed = self.version;
+            if let Some(listed) = self.by_matcher.get_mut(&subscription.matcher) {
+                listed.changed = self.version;
+            }
+            entry.stale = true;
             self.queue(number);
         }
     }
@@ -456,9 +494,11 @@ impl Table {
         let About::Subscription(subscription) = &entry.about else {
             return;
         };
-        if let Some(numbers) = self.by_matcher.get_mut(&subscription.matcher) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
+        self.version += 1;
+        if let Some(listed) = self.by_matcher.get_mut(&subscription.matcher) {
+            listed.numbers.remove(&number);
+            listed.changed = self.version;
+            if listed.numbers.is_empty() {
                 self.by_matcher.remove(&subscription.matcher);
             }
         }
@@ -469,7 +509,6 @@ impl Table {
             }
         }
         self.live -= 1;
-        self.version += 1;
         self.queue(number);
     }
 

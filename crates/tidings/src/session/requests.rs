@@ -18,7 +18,7 @@ use tidings_wire::websocket::encoder;
 use super::duplex::{Duplex, Joining};
 use super::{Ending, Session};
 use crate::auth::{Door, Role};
-use crate::http::authorize::{self, unix_secs};
+use crate::http::authorize;
 use crate::http::problem::{self, Problem};
 use crate::http::subscribe;
 use crate::ingest::Publisher;
@@ -46,7 +46,8 @@ pub(crate) async fn on_request(
         }
         Ask::Pong => Ok(()),
         Ask::Authenticate(asked) => {
-            authenticate(shard, session, duplex, &asked).map(|expires_at| {
+            let result = authenticate(shard, session, duplex, &asked).await;
+            result.map(|expires_at| {
                 let expires_at = Some(expires_at);
                 ack(
                     shard,
@@ -131,17 +132,14 @@ fn of_request(error: &RequestError) -> Problem {
 }
 
 /// Takes a token, and returns when it expires.
-fn authenticate(
+async fn authenticate(
     shard: &Shard,
     session: &Session,
     duplex: &Duplex,
     asked: &Authenticate,
 ) -> Result<u64, Problem> {
-    let verify = |role| {
-        let mut tokens = shard.tokens().borrow_mut();
-        tokens.verify(&asked.token, Door::Hub, role, unix_secs())
-    };
-    let (subscriber, publisher) = (verify(Role::Subscribe), verify(Role::Publish));
+    let verify = |role| authorize::verify(shard, &asked.token, Door::Hub, role);
+    let (subscriber, publisher) = (verify(Role::Subscribe).await, verify(Role::Publish).await);
     let reads = !session.matchers.borrow().is_empty();
     let (identity, subscriber, publisher) = match (subscriber, publisher) {
         (Ok(subscriber), publisher) => (subscriber.clone(), Some(subscriber), publisher.ok()),
@@ -158,6 +156,8 @@ fn authenticate(
         .chain(expiry)
         .min_by_key(|(end, _)| *end);
     shard.set_deadline(session, deadline);
+    // Its subscriptions have the payloads of this token from now on.
+    shard.tell_changed(session).await;
     Ok(identity.expires_at)
 }
 

@@ -10,6 +10,7 @@ pub mod process;
 pub mod served;
 pub mod serving;
 pub mod tokens;
+pub mod tunnel;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

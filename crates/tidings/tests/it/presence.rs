@@ -4,6 +4,7 @@
 
 mod api;
 mod old;
+mod websocket;
 
 use serde_json::{Value, json};
 use tidings_wire::sse_decoder::Event;

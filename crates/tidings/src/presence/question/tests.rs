@@ -59,6 +59,53 @@ fn a_long_look_takes_several_turns() {
     assert_eq!(count("none"), (Some(0), 5));
 }
 
+#[test]
+fn a_page_of_long_matchers_ends_before_it_is_long() {
+    let long: Vec<String> = (0..40)
+        .map(|number| format!("{number}{}", "é/".repeat(1000)))
+        .collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let table = table(30, &long);
+    let (mut after, mut listed, mut pages) = (0, 0, 0);
+    loop {
+        let question = Question {
+            after,
+            ..Question::all()
+        };
+        let Found::Page(page) = ask(question, &table).0 else {
+            unreachable!("a collection");
+        };
+        assert!(
+            page.items.len() < PAGE_BYTES_MAX + 100_000,
+            "{}",
+            page.items.len()
+        );
+        listed += page.items.matches("\"active\":true").count();
+        pages += 1;
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    assert_eq!((listed, pages), (1200, 2));
+}
+
+#[test]
+fn what_one_question_is_about_does_not_change_with_the_rest() {
+    let table_of = |patterns: &[&str]| table(1, patterns);
+    let versions = |about: About, table: &Table| {
+        Question {
+            about,
+            ..Question::all()
+        }
+        .versions(table)
+    };
+    let (small, large) = (table_of(&["a"]), table_of(&["a", "b"]));
+    let about = || About::Matchers(vec![matcher("a")]);
+    assert_eq!(versions(about(), &small), versions(about(), &large));
+    assert_ne!(versions(About::All, &small), versions(About::All, &large));
+    let both = || About::Matchers(vec![matcher("a"), matcher("b")]);
+    assert_ne!(versions(both(), &small), versions(both(), &large));
+}
+
 /// Returns what is found, and in how many turns.
 fn ask(question: Question, table: &Table) -> (Found, usize) {
     let (reply, mut answer) = oneshot::channel();

@@ -72,6 +72,55 @@ fn what_is_beyond_the_limit_is_counted_and_not_shown() {
 }
 
 #[test]
+fn each_of_thousands_with_one_token_gets_its_own_back() {
+    let options = Options {
+        grace: std::time::Duration::from_secs(60),
+        ..Options::DEFAULT
+    };
+    let mut table = Table::new(options, hub(), random(), Vec::new());
+    let service = Arc::new(Identity {
+        grants: Arc::default(),
+        expires_at: u64::MAX,
+        dialect: Dialect::V1,
+        issuer: "issuer".into(),
+        subject: Some("service".into()),
+    });
+    let come = |table: &mut Table, number: u32, patterns: &[&str]| {
+        table.on_joined(Joined {
+            key: key(number),
+            matchers: patterns.iter().map(|pattern| matcher(pattern)).collect(),
+            identity: Some(Arc::clone(&service)),
+        });
+    };
+    let count = 3000;
+    for number in 0..count {
+        come(&mut table, number, &["all", &number.to_string()]);
+    }
+    // One that asks for nothing is nobody that could come back.
+    come(&mut table, count, &[]);
+    said(&mut table);
+    for number in 0..=count {
+        table.on_left(key(number), Instant::now());
+    }
+    assert_eq!(table.parked.len(), count as usize);
+    for number in (0..count).rev() {
+        come(&mut table, number + count, &["all", &number.to_string()]);
+    }
+    assert_eq!(
+        (said(&mut table), table.len()),
+        (Vec::new(), 2 * count as usize)
+    );
+    assert!(table.parked.is_empty() && table.parked_by_matcher.is_empty());
+    for number in 0..count {
+        table.on_left(key(number + count), Instant::now());
+    }
+    table.on_timeout(Instant::now() + std::time::Duration::from_secs(61));
+    assert!(table.parked.is_empty() && table.parked_by_matcher.is_empty());
+    assert_eq!(said(&mut table).len(), 2 * count as usize);
+    assert!(table.entries.is_empty());
+}
+
+#[test]
 fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
     let options = Options {
         old_paths: true,
@@ -104,12 +153,15 @@ fn said(table: &mut Table) -> Vec<String> {
 }
 
 fn join(table: &mut Table, number: u32, patterns: &[&str]) -> usize {
-    let matcher = |pattern: &&str| Matcher::parse(MatcherType::Exact, pattern, &hub()).unwrap();
     table.on_joined(Joined {
         key: key(number),
-        matchers: patterns.iter().map(matcher).collect(),
+        matchers: patterns.iter().map(|pattern| matcher(pattern)).collect(),
         identity: None,
     })
+}
+
+fn matcher(pattern: &str) -> Matcher {
+    Matcher::parse(MatcherType::Exact, pattern, &hub()).unwrap()
 }
 
 fn key(slot: u32) -> Key {

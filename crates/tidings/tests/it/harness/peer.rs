@@ -80,6 +80,16 @@ impl Peer {
         }
     }
 
+    /// Takes over a stream through which frames go already.
+    pub fn opened(stream: impl ReadWrite + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
+            decoder: Decoder::new(Role::Peer, LIMITS, None),
+            unread: Vec::new(),
+            head: String::new(),
+        }
+    }
+
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("written");

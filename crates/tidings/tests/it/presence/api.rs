@@ -188,7 +188,8 @@ fn a_known_answer_is_not_sent_again() {
     let hub = hub("");
     let _stream = hub.subscribe("match=a");
     let document = live(&hub, 1).remove(0);
-    for path in [ALL, document["id"].as_str().unwrap()] {
+    let of_matcher = format!("{ALL}/exact/a");
+    for path in [ALL, &of_matcher, document["id"].as_str().unwrap()] {
         let first = get(&hub, path, &token_for_all());
         let tag = first.header("etag").unwrap();
         assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
@@ -213,13 +214,24 @@ fn a_known_answer_is_not_sent_again() {
         // An update changes the cursor, and not the answer.
         hub.publish_as(&token_for_all(), &[("topic", "t")]);
         assert_eq!(ask(tag).status, 304);
+        // What begins and ends beside changes the answer about all, and tells the others nothing.
+        let changed = if path == ALL { 200 } else { 304 };
         let other = hub.subscribe("match=b");
         live(&hub, 2);
-        assert_eq!(ask(tag).status, 200);
+        assert_eq!(ask(tag).status, changed, "{path}");
         drop(other);
         live(&hub, 1);
-        assert_eq!(ask(tag).status, 200);
+        assert_eq!(ask(tag).status, changed, "{path}");
     }
+    let first = get(&hub, &of_matcher, &token_for_all());
+    let second = hub.subscribe("match=a");
+    live(&hub, 2);
+    let with_two = get(&hub, &of_matcher, &token_for_all());
+    assert_ne!(with_two.header("etag"), first.header("etag"));
+    drop(second);
+    live(&hub, 1);
+    let tags = [with_two, get(&hub, &of_matcher, &token_for_all())];
+    assert_ne!(tags[0].header("etag"), tags[1].header("etag"));
     let gone = Request::get(&format!("{ALL}/exact/a/x")).bearer(&token_for_all());
     assert_eq!(hub.request(gone.header("If-None-Match", "*")).status, 404);
 }

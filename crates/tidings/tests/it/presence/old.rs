@@ -54,6 +54,7 @@ fn the_api_answers_in_json_ld_to_a_token_in_any_of_the_old_places() {
     let ways = [
         Request::get(ALL).bearer(&token),
         Request::get(&format!("{ALL}?authorization={token}")),
+        Request::get(&format!("{ALL}?%61uthorization={token}")),
         Request::get(ALL).header("Cookie", &format!("mercureAuthorization={token}")),
     ];
     for request in ways {
