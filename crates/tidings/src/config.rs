@@ -272,6 +272,8 @@ pub struct LogOptions {
     pub level: String,
     /// The form of a line.
     pub format: LogFormat,
+    /// Whether each request gets a line in the combined format of Apache.
+    pub access: bool,
 }
 
 /// The form of a log line.

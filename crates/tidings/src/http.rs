@@ -1,6 +1,7 @@
 //! What requests are answered: routing, and the parts every answer shares. One file for each door
 //! and each kind of page; the rules about updates are in `ingest` and `tidings-core`.
 
+pub(crate) mod access;
 pub(crate) mod authorize;
 pub(crate) mod chat;
 pub(crate) mod cors;
@@ -28,6 +29,7 @@ use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
+use self::access::Access;
 use self::problem::Problem;
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
@@ -99,6 +101,19 @@ pub(crate) enum Route {
 
 /// Answers one request.
 pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> Answer {
+    let logged = shard.config().log.access && !visit.admin;
+    let access = logged.then(|| Access::of(visit, &request));
+    let mut answer = decide(shard, visit, request).await;
+    match (&mut answer, access) {
+        (_, None) => {}
+        (Answer::Response(response), Some(access)) => access.on_response(response),
+        (Answer::Stream(stream), Some(access)) => stream.log_at_end(access),
+        (Answer::Upgrade(_), Some(access)) => access.on_upgrade(),
+    }
+    answer
+}
+
+async fn decide(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> Answer {
     let route = route(shard, visit, request.uri().path());
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let outcome = match check_host(shard, visit, &request) {

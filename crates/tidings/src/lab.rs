@@ -423,6 +423,7 @@ fn config(options: &Options) -> Config {
         log: LogOptions {
             level: "off".to_owned(),
             format: LogFormat::Text,
+            access: false,
         },
         explain_refusals: true,
         warnings: Vec::new(),

@@ -11,6 +11,7 @@
 //! catching up after a full socket are the same thing.
 
 pub(crate) mod duplex;
+pub(crate) mod noted;
 pub(crate) mod pipe;
 pub(crate) mod replay;
 pub(crate) mod requests;
@@ -41,6 +42,7 @@ use tidings_wire::websocket::deflate::Window;
 use tokio::sync::oneshot;
 
 use self::duplex::{Duplex, Scope};
+use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
 use crate::auth::Identity;
 use crate::posted::Posted;
@@ -194,8 +196,8 @@ pub(crate) struct Session {
     pub(crate) encoding: Encoding,
     /// Which Mercure it speaks.
     pub(crate) dialect: Dialect,
-    /// Where it comes from, if it is to be noted in the log what happens to it.
-    pub(crate) noted: Option<Box<str>>,
+    /// What the log says of it, if it mentions it.
+    pub(crate) noted: Option<Box<Noted>>,
     socket: Socket,
     /// What it asks for.
     pub(crate) matchers: RefCell<Box<[Matcher]>>,
@@ -232,7 +234,7 @@ pub(crate) struct Parts {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
     pub(crate) dialect: Dialect,
-    pub(crate) noted: Option<Box<str>>,
+    pub(crate) noted: Option<Box<Noted>>,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
     pub(crate) identity: Option<Arc<Identity>>,
@@ -272,9 +274,8 @@ impl Session {
 
     /// Writes into the log that an update was sent, if that is to be noted.
     pub(crate) fn note_sent(&self, posted: &Posted) {
-        if let Some(peer) = self.noted.as_deref() {
-            let id = posted.update.id.as_str();
-            tracing::info!(event_id = id, remote_addr = peer, "Event sent");
+        if let Some(noted) = &self.noted {
+            noted.on_sent(posted, self.dialect);
         }
     }
 

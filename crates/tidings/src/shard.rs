@@ -55,6 +55,7 @@ use crate::posted::Batch;
 use crate::presence::Presence;
 use crate::router::{Router, Ticket};
 use crate::session::duplex::{self, Duplex};
+use crate::session::noted::Noted;
 use crate::session::socket::Socket;
 use crate::session::{self, Encoding, Ending, Opening, Parts, Phase, Session, Start};
 use crate::tasks;
@@ -103,8 +104,8 @@ pub(crate) struct Adoption {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) dialect: Dialect,
-    /// Where a subscriber of 2019 comes from: its hub wrote it into the log.
-    pub(crate) noted: Option<Box<str>>,
+    /// What the log says of it, if it mentions it.
+    pub(crate) noted: Option<Box<Noted>>,
     pub(crate) matchers: Box<[Matcher]>,
     /// Who subscribes, by its token; none for an anonymous subscriber.
     pub(crate) identity: Option<Arc<Identity>>,
@@ -529,8 +530,8 @@ impl Shard {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(peer) = session.noted.as_deref() {
-            tracing::info!(remote_addr = peer, "Subscriber disconnected");
+        if let Some(noted) = &session.noted {
+            noted.on_end();
         }
         let dialect = session.dialect.name();
         tracing::debug!(reason = ending.name(), dialect, "event stream ended");

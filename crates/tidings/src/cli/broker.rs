@@ -103,6 +103,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     log::start(&LogOptions {
         level: arguments.log.clone(),
         format: LogFormat::Text,
+        access: false,
     })?;
     server::raise_open_files();
     let mut registry = Registry::with_prefix("tidings");

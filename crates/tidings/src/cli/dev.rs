@@ -174,6 +174,7 @@ fn log_options() -> LogOptions {
     LogOptions {
         level: "warn".to_owned(),
         format: LogFormat::Text,
+        access: false,
     }
 }
 

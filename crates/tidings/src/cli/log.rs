@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{LogFormat, LogOptions};
+use crate::http::access;
 
 /// Starts the log of the process.
 ///
@@ -51,6 +52,10 @@ where
     ) -> fmt::Result {
         let mut pairs = Pairs::default();
         event.record(&mut pairs);
+        if event.metadata().target() == access::TARGET {
+            // A line of another format, which stood between the others there too.
+            return writeln!(writer, "{}", pairs.said);
+        }
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         let time = now.format(&Rfc3339).unwrap_or_default();

@@ -532,6 +532,7 @@ impl Checks {
         LogOptions {
             level: table.level.clone(),
             format,
+            access: table.access,
         }
     }
 

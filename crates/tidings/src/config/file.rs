@@ -339,6 +339,8 @@ pub struct LogTable {
     /// The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub of
     /// 2019 wrote it.
     pub format: String,
+    /// Whether each request gets a line in the combined format of Apache, as the hub of 2019 wrote it.
+    pub access: bool,
 }
 
 /// The `[zeromq]` table.

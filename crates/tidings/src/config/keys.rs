@@ -822,4 +822,12 @@ pub const KEYS: &[Key] = &[
         "The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub \
          of 2019 wrote it.",
     ),
+    key(
+        "log.access",
+        Flag,
+        Toml("false"),
+        "Whether each request gets a line in the combined format of Apache, as the hub of 2019 \
+         wrote it. An event stream gets its line when it ends, a WebSocket when it is opened; tokens \
+         in an address are hidden.",
+    ),
 ];

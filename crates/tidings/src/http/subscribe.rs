@@ -26,11 +26,13 @@ use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::access::Access;
 use super::authorize::{Asking, identify, identify_in};
 use super::problem::{self, Problem};
 use super::{Answer, Body, QUERY, chat, request_body, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
+use crate::session::noted::Noted;
 use crate::session::socket::{BodySink, Socket};
 use crate::session::{Encoding, Ending, Opening, Start, watches_presence};
 use crate::shard::{Shard, Subscription};
@@ -59,7 +61,15 @@ pub(crate) struct EventStream {
     version: Version,
     headers: HeaderMap,
     /// Goes out right after the head.
-    prelude: Bytes,
+    prelude: Prelude,
+}
+
+/// What a stream begins with.
+#[derive(Debug, Default)]
+struct Prelude {
+    bytes: Bytes,
+    /// The content in it, without the framing of chunks.
+    content_bytes: usize,
 }
 
 /// Subscribes to the hub.
@@ -134,11 +144,8 @@ async fn subscribe_old(
         method: &asked.method,
         version: asked.version,
         dialect,
-        noted: peer.map(|peer| peer.to_string().into()),
+        noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
     };
-    if let Some(peer) = asked.noted.as_deref() {
-        tracing::info!(remote_addr = peer, "New subscriber");
-    }
     begin(shard, asked, matchers.into(), identity, cursor).await
 }
 
@@ -210,7 +217,7 @@ struct Asked<'a> {
     version: Version,
     dialect: Dialect,
     /// For a subscriber of 2019.
-    noted: Option<Box<str>>,
+    noted: Option<Box<Noted>>,
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
@@ -345,14 +352,18 @@ fn set_dialect_headers(dialect: Dialect, begins: HeaderValue, headers: &mut Head
 
 /// Returns what goes out right after the head: how long to wait before connecting again, and before
 /// 1.0 a comment, by which some subscribers know that the stream is open.
-fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Bytes {
+fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Prelude {
     let retry = shard.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let frame = Frame::retry(ms);
-        match encoding {
+        let bytes = match encoding {
             Encoding::Chunked => frame.chunk().clone(),
             Encoding::Plain => frame.event(),
-            Encoding::WebSocket(..) => Bytes::new(),
+            Encoding::WebSocket(..) => return Prelude::default(),
+        };
+        Prelude {
+            bytes,
+            content_bytes: frame.event_len(),
         }
     });
     let retry = retry.unwrap_or_default();
@@ -361,7 +372,10 @@ fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Bytes {
         (Dialect::V0 | Dialect::V2019, Encoding::Chunked) => KEEP_ALIVE_CHUNK,
         (Dialect::V0 | Dialect::V2019, Encoding::Plain) => KEEP_ALIVE,
     };
-    [comment, &retry].concat().into()
+    Prelude {
+        bytes: [comment, &retry.bytes].concat().into(),
+        content_bytes: KEEP_ALIVE.len() + retry.content_bytes,
+    }
 }
 
 /// Answers HEAD: the fields of a stream, but no stream (RFC 9110, 9.3.2).
@@ -500,6 +514,12 @@ impl EventStream {
         &mut self.headers
     }
 
+    /// Lets the access log have its line when the stream ends.
+    pub(crate) fn log_at_end(&mut self, access: Access) {
+        let noted = self.subscription.noted.get_or_insert_default();
+        noted.log_at_end(access, self.prelude.content_bytes as u64);
+    }
+
     /// Returns the subscription and the bytes that open its HTTP/1 response.
     pub(crate) fn into_http1(self) -> (Subscription, Bytes) {
         let version = if self.version == Version::HTTP_11 {
@@ -519,7 +539,7 @@ impl EventStream {
         let head = http_head::event_stream_head(version, &date, &extra);
         debug_assert!(head.is_ok(), "{head:?}");
         let mut head = head.unwrap_or_default();
-        head.extend_from_slice(&self.prelude);
+        head.extend_from_slice(&self.prelude.bytes);
         (self.subscription, head.into())
     }
 
@@ -529,7 +549,7 @@ impl EventStream {
         let (ready, joined) = oneshot::channel();
         let opening = Opening::Response {
             ready,
-            prelude: self.prelude,
+            prelude: self.prelude.bytes,
         };
         shard.hold(Socket::Body(sink), self.subscription, opening, None);
         // The response means that nothing published from now on is missed. If the session ended

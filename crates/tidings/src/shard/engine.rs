@@ -367,6 +367,9 @@ impl Engine {
             Encoding::Chunked => KEEP_ALIVE_CHUNK,
             Encoding::Plain | Encoding::WebSocket(..) => KEEP_ALIVE,
         });
+        if let Some(noted) = &session.noted {
+            noted.on_keep_alive();
+        }
         self.write_between(session, &comment);
         1
     }

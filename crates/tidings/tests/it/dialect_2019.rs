@@ -1,6 +1,8 @@
 //! Mercure 2019 at its own path, as the hub of the article answered; docs/reference/dialects.md lists
 //! the rows.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::harness::dialects::{
@@ -10,6 +12,9 @@ use crate::harness::tokens::{now_secs, settings, sign, token_for_all};
 use crate::harness::{Answer, Connection, HUB_PATH, Request, TestHub, run};
 
 const SCORE: &str = "http://localhost/score/1";
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 /// The article's own key: 28 bytes, less than what 1.0 takes.
 const ARTICLES_KEY: &str = "clef-privee-2-romaric-net1nf";
 
@@ -426,6 +431,77 @@ fn the_log_has_the_lines_of_that_hub() {
     }
     assert_eq!(log.matches("Event sent").count(), 2, "{log}");
     assert!(log.contains("level=info msg=ready "), "{log}");
+}
+
+#[test]
+fn the_log_has_a_line_for_each_request_as_apache_writes_it() {
+    let environment = [
+        ("JWT_KEY", ARTICLES_KEY),
+        ("ALLOW_ANONYMOUS", "1"),
+        ("DEMO", "1"),
+    ];
+    // What is written here leaves the environment's word on everything that is looked at.
+    let text = "[log]\nlevel = \"info\"\n[admin]\naddress = \"127.0.0.1:0\"\n";
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut hub = TestHub::serve_in(folder, text, &environment);
+    let token = hmac_token("HS256", ARTICLES_KEY, &json!({"mercure": {"publish": []}}));
+    let asked = Request::get(&format!("{PATH_2019}?topic={SCORE}&Last-Event-ID=earliest"));
+    let asked = asked.header("User-Agent", "Mozilla/5.0 \"x\"");
+    let mut stream = hub.subscribe_by(asked.header("Referer", "http://localhost/"));
+    let form = [("topic", SCORE), ("data", "two\nlines"), ("id", "2c7d")];
+    assert_eq!(publish_at(&hub, PATH_2019, &token, &form).status, 200);
+    assert_eq!(stream.event().data, "two\nlines");
+    let before = hub.log();
+    assert!(!before.contains("\"GET /hub"), "{before}");
+    drop(stream);
+    hub.wait_for_metric("tidings_subscribers", |count| count == 0.0);
+    let refused = Request::post(&format!("{PATH_2019}?authorization={token}")).bearer("a.b.c");
+    assert_eq!(hub.request(refused.form(&[("topic", SCORE)])).status, 401);
+    let demo = Request::new("HEAD", &format!("/demo/x.html?jwt={token}&body=abc"));
+    assert_eq!(hub.request(demo).status, 200);
+    assert!(hub.stop());
+    let log = hub.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.starts_with("127.0.0.1"))
+        .collect();
+    // Time by time the same but for the moment, which is held against what it looks like.
+    let shown: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let (before, rest) = line.split_once('[').unwrap();
+            let (moment, after) = rest.split_once(']').unwrap();
+            let shape: String = moment
+                .chars()
+                .map(|c| if c.is_ascii_digit() { '0' } else { c })
+                .collect();
+            let parts: Vec<&str> = shape.split('/').collect();
+            assert!(MONTHS.contains(&parts[1]), "{line}");
+            assert_eq!(
+                (parts[0], parts[2]),
+                ("00", "0000:00:00:00 +0000"),
+                "{line}"
+            );
+            format!("{before}[]{after}")
+        })
+        .collect();
+    // The content of the stream: a comment, then the event.
+    let content = ":\nid: 2c7d\ndata: two\ndata: lines\n\n".len();
+    assert_eq!(
+        shown,
+        [
+            "127.0.0.1 - - [] \"POST /hub HTTP/1.1\" 200 4 \"\" \"\"".to_owned(),
+            format!(
+                "127.0.0.1 - - [] \"GET /hub?topic=http://localhost/score/1&Last-Event-ID=earliest \
+                 HTTP/1.1\" 200 {content} \"http://localhost/\" \"Mozilla/5.0 \\\"x\\\"\""
+            ),
+            "127.0.0.1 - - [] \"POST /hub?authorization=hidden HTTP/1.1\" 401 13 \"\" \"\""
+                .to_owned(),
+            "127.0.0.1 - - [] \"HEAD /demo/x.html?jwt=hidden&body=abc HTTP/1.1\" 200 0 \"\" \"\""
+                .to_owned(),
+        ]
+    );
+    assert!(!log.contains(&token), "{log}");
 }
 
 #[test]

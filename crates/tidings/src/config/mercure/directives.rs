@@ -66,19 +66,21 @@ pub fn translate(line: &Line, lookup: Lookup<'_>, context: &str, into: &mut Tran
                 "older tokens and parameters are served where a key is for them",
             );
         }
-        ("demo" | "playground", _) => {
-            if name == "demo" {
-                into.set("dialects.demo", true, source);
-            }
-            for page in ["pages.chat", "pages.scores", "pages.debugger"] {
-                into.set(page, true, source);
-            }
-        }
+        ("demo" | "playground", _) => pages(name, source, into),
         ("ui" | "debugger", _) => into.set("pages.debugger", true, source),
         _ => {
             let why = WITHOUT_COUNTERPART.iter().find(|(known, _)| *known == name);
             into.leave(source, why.map_or(UNKNOWN, |(_, why)| why));
         }
+    }
+}
+
+fn pages(name: &str, source: &str, into: &mut Translation) {
+    if name == "demo" {
+        into.set("dialects.demo", true, source);
+    }
+    for page in ["pages.chat", "pages.scores", "pages.debugger"] {
+        into.set(page, true, source);
     }
 }
 

@@ -102,6 +102,7 @@ fn the_names_of_2019_are_read_together() {
             data.dir = "/data" (DB_PATH)
             history.retain_updates = 100 (HISTORY_SIZE)
             log.format = "json" (LOG_FORMAT)
+            log.access = true (LOG_FORMAT)
             unread: DB_PATH: updates are kept in an own file; `tidings history import` takes over what is in the old one
             unread: COMPRESS: answers are not compressed; a proxy may do it for pages
         "#]],

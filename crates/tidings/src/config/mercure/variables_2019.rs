@@ -37,18 +37,7 @@ pub fn read(environment: &Environment<'_>) -> Translation {
         }
     }
     read_history(environment, &mut into);
-    match environment.find("LOG_FORMAT") {
-        Some("JSON") => into.set("log.format", "json", "LOG_FORMAT"),
-        Some("FLUENTD") => {
-            into.set("log.format", "json", "LOG_FORMAT");
-            into.leave(
-                "LOG_FORMAT=FLUENTD",
-                "the log is JSON with the hub's own names of fields",
-            );
-        }
-        Some(_) => into.set("log.format", "logfmt", "LOG_FORMAT"),
-        None => into.set("log.format", "logfmt", "LOG_FORMAT, not set"),
-    }
+    read_log(environment, &mut into);
     for (name, why) in WITHOUT_COUNTERPART {
         if environment.find(name).is_some() {
             into.leave(name, why);
@@ -172,6 +161,24 @@ fn read_history(environment: &Environment<'_>, into: &mut Translation) {
     if let Some(url) = environment.find("TRANSPORT_URL") {
         directives::transport_url(url, "TRANSPORT_URL", into);
     }
+}
+
+/// How it logged: a line for each request too, whatever the form of the others.
+fn read_log(environment: &Environment<'_>, into: &mut Translation) {
+    let (source, format) = match environment.find("LOG_FORMAT") {
+        Some("JSON") => ("LOG_FORMAT", "json"),
+        Some("FLUENTD") => {
+            into.leave(
+                "LOG_FORMAT=FLUENTD",
+                "the log is JSON with the hub's own names of fields",
+            );
+            ("LOG_FORMAT", "json")
+        }
+        Some(_) => ("LOG_FORMAT", "logfmt"),
+        None => ("LOG_FORMAT, not set", "logfmt"),
+    };
+    into.set("log.format", format, source);
+    into.set("log.access", true, source);
 }
 
 const KEYS: [&str; 3] = ["JWT_KEY", "PUBLISHER_JWT_KEY", "SUBSCRIBER_JWT_KEY"];

@@ -48,6 +48,7 @@ fn values_have_their_origins_and_secrets_are_hidden() {
         [log]
         level = "debug" # environment
         format = "text" # default
+        access = false # default
     "#]]
     .assert_eq(&shown.join("\n\n"));
     assert!(text.parse::<toml::Table>().is_ok());

@@ -1,0 +1,61 @@
+//! Lines whose every part a peer chose.
+
+use time::{Date, Month, Time};
+
+use super::*;
+
+#[test]
+fn a_line_is_that_of_2019() {
+    let request = Request::post("/hub").body(()).unwrap();
+    check(
+        &request,
+        r#"172.17.0.1 - - [17/May/2019:08:00:01 +0000] "POST /hub HTTP/1.1" 200 36 "" """#,
+    );
+}
+
+#[test]
+fn nothing_of_a_peer_ends_the_quotes_or_the_line() {
+    let request = Request::get("/a?b={|}\\")
+        .header("Referer", "http://x/\\\"")
+        .header("User-Agent", &b"a\tb\xff"[..])
+        .body(())
+        .unwrap();
+    check(
+        &request,
+        r#"172.17.0.1 - - [17/May/2019:08:00:01 +0000] "GET /a?b={|}\\ HTTP/1.1" 200 36 "http://x/\\\"" "a\x09b\xff""#,
+    );
+}
+
+#[test]
+fn tokens_are_hidden_however_their_name_is_written() {
+    for (query, expected) in [
+        (
+            "topic=a&authorization=s.e.c&b",
+            "topic=a&authorization=hidden&b",
+        ),
+        ("%61uthorization=s.e.c", "%61uthorization=hidden"),
+        (
+            "jwt=s.e.c&jwt=t&access_token=u",
+            "jwt=hidden&jwt=hidden&access_token=hidden",
+        ),
+        ("authorization", "authorization=hidden"),
+        ("authorizations=1", "authorizations=1"),
+    ] {
+        assert_eq!(without_tokens(query), expected);
+    }
+}
+
+#[track_caller]
+fn check(request: &Request<()>, expected: &str) {
+    let visit = Visit {
+        peer: ([172, 17, 0, 1], 40_000).into(),
+        admin: false,
+        listener: None,
+    };
+    let mut access = Access::of(visit, request);
+    let date = Date::from_calendar_date(2019, Month::May, 17).unwrap();
+    access.received = date
+        .with_time(Time::from_hms(8, 0, 1).unwrap())
+        .assume_utc();
+    assert_eq!(access.line(200, 36), expected);
+}
