@@ -115,10 +115,16 @@ impl Grants {
     /// Mercure, "Subscribers".
     #[must_use]
     pub fn allows_read(&self, subjects: &[Subject]) -> bool {
-        self.targets.subscribe == Some(TargetGrant::All)
+        self.reads_all_targets()
             || subjects
                 .iter()
                 .any(|subject| any_matches(&self.subscribe, subject))
+    }
+
+    /// Returns whether it is a token of Mercure before 0.8 that may read everything.
+    #[must_use]
+    pub fn reads_all_targets(&self) -> bool {
+        self.targets.subscribe == Some(TargetGrant::All)
     }
 
     /// Returns whether an update with these topics may be read: of a private one, one granted topic

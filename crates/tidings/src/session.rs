@@ -562,7 +562,7 @@ pub(crate) fn watches_presence(
             .iter()
             .any(|matcher| matcher.may_match_below(&below, hub))
     };
-    any(matchers) && any(grants.subscribe())
+    any(matchers) && (grants.reads_all_targets() || any(grants.subscribe()))
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.

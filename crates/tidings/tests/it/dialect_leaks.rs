@@ -3,8 +3,10 @@
 
 use serde_json::json;
 
-use crate::harness::dialects::{PATH_2019, hub, old_token, publish_at, subscribe_at};
+use crate::harness::dialects::{PATH_2019, all_dialects, hub, old_token, publish_at, subscribe_at};
+use crate::harness::peer::{Peer, handshake};
 use crate::harness::tokens::{detail, token_with};
+use crate::harness::tunnel::tunnels;
 use crate::harness::{EventStream, HUB_PATH, TestHub};
 
 const TOPIC: &str = "https://example.com/a";
@@ -161,5 +163,86 @@ fn publish_all(hub: &TestHub) {
         let form = [&[("topic", TOPIC), ("data", name)], fields].concat();
         let answer = publish_at(hub, path, &token, &form);
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+    }
+}
+
+#[test]
+fn a_websocket_reads_what_its_token_of_the_moment_allows_live_and_by_replay() {
+    let hub = hub();
+    let broad = token_with(json!([detail(&["subscribe"], &["*"])]));
+    let narrow = token_with(json!([detail(&["subscribe"], &["urn:other", "foo"])]));
+    let old_narrow = old_token(json!({"subscribe": ["urn:other", "foo"]}));
+    let presented = [None, Some(&narrow), Some(&old_narrow)];
+    let open_all = |query: &str| -> Vec<Peer> {
+        let target = format!("{HUB_PATH}?{query}");
+        let mut peers: Vec<Peer> = presented
+            .iter()
+            .map(|token| {
+                let asked = handshake(&target);
+                hub.websocket_by(&match token {
+                    Some(token) => asked.bearer(token),
+                    None => asked,
+                })
+            })
+            .collect();
+        let mut tunnelled = tunnels(hub.address, std::slice::from_ref(&target), &narrow).remove(0);
+        assert!(tunnelled.json()["open"].is_object());
+        peers.push(tunnelled);
+        for renewed in [&narrow, &old_narrow] {
+            let mut peer = hub.websocket_by(&handshake(&target).bearer(&broad));
+            let answer = peer.answered(json!({"authenticate": {"token": renewed}}));
+            assert!(answer["ack"].is_object(), "{answer}");
+            peers.push(peer);
+        }
+        peers
+    };
+    // One that may read everything, until its token is renewed.
+    let mut was_broad = hub.websocket_by(&handshake(&format!("{HUB_PATH}?match=*")).bearer(&broad));
+    let mut live = open_all("match=*");
+    publish_all(&hub);
+    let read: Vec<String> = ways().iter().map(|_| was_broad.data()).collect();
+    assert_eq!(read, ways().iter().map(|way| way.0).collect::<Vec<_>>());
+    was_broad.answered(json!({"authenticate": {"token": narrow}}));
+    live.push(was_broad);
+    publish_all(&hub);
+    let (_, path, token, _) = &ways()[0];
+    let form = [("topic", TOPIC), ("data", "open")];
+    assert_eq!(publish_at(&hub, path, token, &form).status, 200);
+    for (index, peer) in live.iter_mut().enumerate() {
+        assert_eq!(peer.data(), "open", "{index}");
+    }
+    for (index, mut peer) in open_all("match=urn:none").into_iter().enumerate() {
+        let asked = json!({"subscribe": {"match": "*", "last_event_id": "earliest"}, "ref": 1});
+        peer.ask(&asked);
+        assert_eq!(peer.json()["ref"], 1);
+        assert_eq!(peer.data(), "open", "{index}");
+        assert!(peer.json()["caught_up"].is_object(), "{index}");
+    }
+}
+
+#[test]
+fn events_about_subscriptions_reach_no_outsider_of_any_dialect() {
+    let text = "[subscribe]\nanonymous = true\n[presence]\nenabled = true\n";
+    let hub = TestHub::serve(&all_dialects(text));
+    let open_all = || -> Vec<(String, EventStream)> {
+        let open = |(name, path, query, token): (&str, &str, String, Option<String>)| {
+            let stream = subscribe_at(&hub, path, &query, token.as_deref());
+            (format!("{name}, {query}"), stream)
+        };
+        outsiders().into_iter().map(open).collect()
+    };
+    // Who may read everything gets the events of all that come now, which shows that there are any.
+    let star = old_token(json!({"subscribe": ["*"]}));
+    let mut insider = subscribe_at(&hub, PATH_2019, "topic=*", Some(&star));
+    let mut live = open_all();
+    for _ in 0..=live.len() {
+        assert!(insider.event().data.contains("\"active\":true"));
+    }
+    let mut later = open_all();
+    let (_, path, token, _) = &ways()[0];
+    let form = [("topic", TOPIC), ("data", "open")];
+    assert_eq!(publish_at(&hub, path, token, &form).status, 200);
+    for (name, stream) in live.iter_mut().chain(&mut later) {
+        assert_eq!(stream.event().data, "open", "{name}");
     }
 }
