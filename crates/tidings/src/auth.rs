@@ -35,6 +35,7 @@ pub mod jwk;
 pub mod key;
 pub mod key_fetch;
 pub mod key_set;
+pub mod key_store;
 pub mod old;
 pub mod presented;
 pub mod token_error;

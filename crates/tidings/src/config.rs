@@ -51,6 +51,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Folder of everything that the hub writes.
     pub data_dir: PathBuf,
+    /// How long the last good key sets of issuers count at a start; zero keeps none.
+    pub key_sets_keep: Duration,
     /// Number of shards, each with its own thread. At least 1.
     pub shards: usize,
     /// How and how long updates are kept.

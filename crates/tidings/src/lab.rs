@@ -372,6 +372,7 @@ fn config(options: &Options) -> Config {
         hub: hub(),
         hosts: Vec::new(),
         data_dir: PathBuf::new(),
+        key_sets_keep: Duration::ZERO,
         shards: options.shards,
         history: tidings_history::Options {
             kind: Kind::Memory,

@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use crate::answers::Answers;
 use crate::auth::Authority;
 use crate::auth::key_fetch::Fetcher;
+use crate::auth::key_set::Source;
+use crate::auth::key_store::KeyStore;
 use crate::broker::{self, Bound, HubParts};
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -31,6 +33,8 @@ use crate::tls::Certificate;
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
+/// Where the last good key sets are kept, in the data folder.
+const KEY_SETS_FOLDER: &str = "key-sets";
 /// How often the control thread looks at the history's health and at a drain's progress.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -71,6 +75,7 @@ struct Hub {
     shared: Arc<Shared>,
     certificate: Option<Arc<Certificate>>,
     fetcher: Fetcher,
+    key_store: Option<KeyStore>,
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
@@ -91,10 +96,8 @@ impl Hub {
 
         let (router, commands) = Router::queue();
         let answers: Box<[Arc<Answers>]> = (0..config.shards).map(|_| Arc::default()).collect();
-        let history = {
-            let outlet = outlet(router.clone(), answers.clone());
-            tidings_history::start(config.history.clone(), outlet, Box::new(unix_ms))?
-        };
+        let outlet = outlet(router.clone(), answers.clone());
+        let history = tidings_history::start(config.history.clone(), outlet, Box::new(unix_ms))?;
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
         let last = history.bounds().last;
@@ -128,6 +131,7 @@ impl Hub {
             presence: presence.as_ref().and_then(Service::asked),
             tls,
         });
+        let key_store = restore_key_sets(&shared);
         let mut shards = Vec::with_capacity(receivers.len());
         for (index, receiver) in receivers.into_iter().enumerate() {
             let doors = doors.get_mut(index).map(std::mem::take).unwrap_or_default();
@@ -146,6 +150,7 @@ impl Hub {
             shared,
             certificate,
             fetcher: Fetcher::new()?,
+            key_store,
             shards,
             router: router_thread,
             broker,
@@ -178,7 +183,7 @@ impl Hub {
         let sets = self.shared.authority.key_sets();
         let watches = sets
             .iter()
-            .map(|set| set.watch(&self.fetcher, &self.shared.metrics));
+            .map(|set| set.watch(&self.fetcher, self.key_store.as_ref(), &self.shared.metrics));
         tasks::side_by_side(watches).await
     }
 
@@ -234,6 +239,30 @@ impl Hub {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Lets the key sets that were kept count until their issuers answer: before the first request asks for
+/// a key. Returns where they are kept, if they are to be.
+fn restore_key_sets(shared: &Shared) -> Option<KeyStore> {
+    let sets = shared.authority.key_sets();
+    let urls = sets.iter().filter_map(|set| match set.source() {
+        Source::Url(url) => Some(url.clone()),
+        Source::File(_) => None,
+    });
+    let folder = shared.config.data_dir.join(KEY_SETS_FOLDER);
+    let store = KeyStore::new(folder, shared.config.key_sets_keep);
+    let kept = !shared.config.key_sets_keep.is_zero();
+    let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
+    if let Err(error) = store.forget_others(&wanted) {
+        tracing::warn!(%error, "key sets that are not to be kept could not be removed");
+    }
+    if wanted.is_empty() {
+        return None;
+    }
+    for set in sets {
+        set.restore(&store, &shared.metrics);
+    }
+    Some(store)
 }
 
 /// Makes what takes each committed group from the history's writer: updates go to the router, answers

@@ -23,6 +23,8 @@ use tokio::time::{Instant, timeout};
 
 use super::jwk::{self, JwkSetError, SetKey};
 use super::key_fetch::{FetchError, Fetcher};
+use super::key_store::KeyStore;
+use crate::http::authorize::unix_secs;
 use crate::metrics::{Metrics, count};
 
 /// Where a key set is.
@@ -68,6 +70,15 @@ struct State {
     read: bool,
     /// Why the last one failed.
     failure: Option<Arc<str>>,
+}
+
+/// What was written into the store, and when.
+#[derive(Debug, Default)]
+struct Saved {
+    document: Option<Arc<Current>>,
+    at: Option<Instant>,
+    /// Whether it was said that nothing can be written.
+    complained: bool,
 }
 
 /// Why a set could not be read.
@@ -162,20 +173,81 @@ impl KeySet {
         matches!(timeout(WAIT_MAX, fetched).await, Ok(Ok(_)))
     }
 
-    /// Keeps the set up to date for as long as the hub runs.
-    pub async fn watch(&self, fetcher: &Fetcher, metrics: &Metrics) {
+    /// Takes over what an earlier process kept, until the issuer answers.
+    pub fn restore(&self, store: &KeyStore, metrics: &Metrics) {
+        let Source::Url(url) = &self.source else {
+            return;
+        };
+        let document = match store.load(url, unix_secs()) {
+            Ok(Some(document)) => document,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(source = %url, %error, "the key set that was kept does not count");
+                return;
+            }
+        };
+        match jwk::parse(&document) {
+            Ok(set) => {
+                tracing::info!(source = %url, "the key set that was kept counts until the issuer answers");
+                self.take(set, document);
+                self.state.send_modify(|state| state.read = true);
+                count(&metrics.key_sets_read, "kept");
+            }
+            Err(error) => {
+                tracing::warn!(source = %url, %error, "the key set that was kept does not count");
+            }
+        }
+    }
+
+    /// Keeps the set up to date for as long as the hub runs, and in the store, if there is one.
+    pub async fn watch(&self, fetcher: &Fetcher, store: Option<&KeyStore>, metrics: &Metrics) {
         let mut failures = 0;
         let mut read = None;
+        let mut saved = Saved::default();
         loop {
             let seen = self.stamp();
             if read != Some(seen) || self.is_url() {
                 match self.read(fetcher, metrics).await {
-                    Ok(()) => failures = 0,
+                    Ok(()) => {
+                        failures = 0;
+                        if let Some(store) = store {
+                            self.save(store, &mut saved);
+                        }
+                    }
                     Err(_logged) => failures += 1,
                 }
                 read = Some(seen);
             }
             self.wait(failures).await;
+        }
+    }
+
+    /// Writes the set into the store if it changed, or was written long ago.
+    fn save(&self, store: &KeyStore, saved: &mut Saved) {
+        let Source::Url(url) = &self.source else {
+            return;
+        };
+        let current = self.current();
+        let same = saved
+            .document
+            .as_ref()
+            .is_some_and(|before| Arc::ptr_eq(before, &current));
+        let fresh = saved
+            .at
+            .is_some_and(|at| at.elapsed() < store.confirm_every());
+        if same && fresh {
+            return;
+        }
+        match store.save(url, &current.document, unix_secs()) {
+            Ok(()) => {
+                saved.document = Some(current);
+                saved.at = Some(Instant::now());
+            }
+            Err(error) if !saved.complained => {
+                saved.complained = true;
+                tracing::warn!(source = %url, %error, "the key set cannot be kept for the next start");
+            }
+            Err(_said) => {}
         }
     }
 

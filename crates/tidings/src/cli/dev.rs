@@ -131,6 +131,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             .map(|name| authority(name, port))
             .collect(),
         data_dir: data.to_owned(),
+        key_sets_keep: Duration::ZERO,
         shards: cores(),
         history: history_options(kind, RETENTION).context("no random bytes from the system")?,
         ring_bytes: 32 * 1024 * 1024,

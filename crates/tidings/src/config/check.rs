@@ -115,6 +115,7 @@ impl Checks {
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
             data_dir,
+            key_sets_keep: self.seconds("auth.jwks_keep_secs", file.auth.jwks_keep_secs, 0)?,
             shards: shards?,
             history: history?,
             ring_bytes: ring_bytes?,

@@ -125,6 +125,8 @@ pub struct AuthTable {
     pub cookie_names: Vec<String>,
     /// Seconds between two fetches of a key set, at least 10.
     pub jwks_refresh_secs: u64,
+    /// Seconds for which a key set that was fetched counts at a start while its issuer does not answer.
+    pub jwks_keep_secs: u64,
     /// The `[[auth.issuers]]` tables.
     #[serde(default)]
     pub issuers: Vec<IssuerTable>,

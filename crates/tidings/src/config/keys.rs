@@ -245,6 +245,14 @@ pub const KEYS: &[Key] = &[
          longer than this and 10 seconds, as long as the set can be fetched.",
     ),
     key(
+        "auth.jwks_keep_secs",
+        Number,
+        Toml("86400"),
+        "Seconds for which a key set that was fetched counts at a start while its issuer does not \
+         answer. It is kept in `key-sets` in `data.dir`; 0 keeps none. A key that the issuer removed \
+         meanwhile counts until it answers.",
+    ),
+    key(
         "auth.issuers.N.issuer",
         Text,
         Required,
@@ -279,7 +287,7 @@ pub const KEYS: &[Key] = &[
         "Address of the key set that the issuer publishes, with `https://`; `http://` only on this \
          machine. It is fetched when the hub starts, every `auth.jwks_refresh_secs`, and for a token \
          with an unknown key at most every 5 seconds. Redirects are refused. While the set cannot be \
-         had, the last one counts.",
+         had, the last one counts, at a start that of `auth.jwks_keep_secs`.",
     ),
     key(
         "auth.issuers.N.jwks_file",

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,12 +95,85 @@ fn a_hub_starts_without_its_issuer_says_so_and_recovers() {
     assert_eq!(ready.status, 503);
     let reason = ready.json()["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains(&url), "{reason}");
-    assert!(hub.log().contains("key set not read"), "{}", hub.log());
+    wait_until_said(&hub, "key set not read");
     // What needs no key of the issuer works meanwhile.
     assert_eq!(hub.request_admin("/health/live").status, 200);
     server.publish(&[&key]);
     wait_until_ready(&hub);
     assert_eq!(publish(&hub, &key.token(ISSUER, HUB)), 200);
+}
+
+#[test]
+fn the_last_good_set_outlives_a_crash_while_the_issuer_is_down() {
+    let (old, new) = (IssuerKey::new("old"), IssuerKey::new("new"));
+    let (mut hub, server) = hub_with(document(&[&old]));
+    wait_until_ready(&hub);
+    let file = wait_until_kept(&hub);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    hub.kill();
+    server.behave(Behaviour::Close);
+    hub.restart();
+    // Before anything was fetched, and after that has failed.
+    assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 200);
+    wait_until("the issuer was asked", || {
+        (hub.metric_for("tidings_key_sets_read_total", "tls") > 0.0).then_some(())
+    });
+    assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 200);
+    assert_eq!(hub.request_admin("/health/ready").status, 200);
+    assert_eq!(hub.metric_for("tidings_key_sets_read_total", "kept"), 1.0);
+    wait_until_said(&hub, "counts until the issuer answers");
+    // What the issuer says then counts, and is what the next start begins with.
+    server.publish(&[&new]);
+    wait_until("the new key is known", || {
+        (publish(&hub, &new.token(ISSUER, HUB)) == 200).then_some(())
+    });
+    assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 401);
+    wait_until("the new key is kept", || {
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .contains("new")
+            .then_some(())
+    });
+    hub.kill();
+    server.behave(Behaviour::Close);
+    hub.restart();
+    assert_eq!(publish(&hub, &new.token(ISSUER, HUB)), 200);
+    assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 401);
+}
+
+#[test]
+fn a_kept_set_counts_only_if_nobody_else_could_have_written_it_and_if_it_is_wanted() {
+    let key = IssuerKey::new("a");
+    let (mut hub, server) = hub_with(document(&[&key]));
+    wait_until_ready(&hub);
+    let file = wait_until_kept(&hub);
+    server.behave(Behaviour::Close);
+    let check_without = |hub: &mut TestHub, said: &str| {
+        hub.kill();
+        hub.restart();
+        assert_eq!(publish(hub, &key.token(ISSUER, HUB)), 401, "{said}");
+        assert_eq!(hub.request_admin("/health/ready").status, 503, "{said}");
+        wait_until_said(hub, said);
+    };
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+    check_without(&mut hub, "others than the hub's own user may write it");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    let kept = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, kept.trim_end_matches('}')).unwrap();
+    check_without(&mut hub, "it is damaged");
+    std::fs::write(
+        &file,
+        kept.replace("\"fetched_secs\":1", "\"fetched_secs\":"),
+    )
+    .unwrap();
+    check_without(&mut hub, "more than auth.jwks_keep_secs");
+    let path = hub.folder().join("tidings.toml");
+    let toml = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("[auth]\njwks_keep_secs = 0\n{toml}")).unwrap();
+    std::fs::write(&file, kept).unwrap();
+    check_without(&mut hub, "key set not read");
+    assert!(!file.exists());
 }
 
 #[test]
@@ -281,6 +355,24 @@ fn check_unusable(behaviour: Behaviour, reason: &str) {
     let key = IssuerKey::new("a");
     server.publish(&[&key]);
     wait_until_ready(&hub);
+}
+
+/// Waits for a line of the log, which comes by another way than the metrics.
+#[track_caller]
+fn wait_until_said(hub: &TestHub, words: &str) {
+    wait_until(words, || hub.log().contains(words).then_some(()));
+}
+
+/// Waits for the file that the hub keeps its issuer's keys in.
+fn wait_until_kept(hub: &TestHub) -> std::path::PathBuf {
+    wait_until("the set is kept", || {
+        let files = std::fs::read_dir(hub.data().join("key-sets")).ok()?;
+        let mut paths = files.map(|file| file.unwrap().path());
+        paths.find(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+    })
 }
 
 /// Starts an issuer's server and a hub that trusts it.

@@ -1,0 +1,196 @@
+//! The last good key sets in files, so that a hub that starts while an issuer is down still knows its
+//! keys.
+//!
+//! A set counts again only if it was fetched from the very address that is configured, not too long
+//! ago, and nobody but the hub's own user could write the file. What is read is judged like what is
+//! fetched. Whatever is wrong with a file, the hub starts as if it were not there and says so.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::key_set::DOCUMENT_BYTES_MAX;
+
+/// A folder of key sets.
+#[derive(Debug)]
+pub struct KeyStore {
+    folder: PathBuf,
+    keep: Duration,
+}
+
+/// What a file holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    format: u32,
+    url: String,
+    /// When the issuer said it last, in seconds of Unix time.
+    fetched_secs: u64,
+    document: String,
+}
+
+/// Why a file does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    File(#[from] io::Error),
+    /// Others may have written it.
+    #[error("others than the hub's own user may write it")]
+    Writable,
+    /// It is longer than any set.
+    #[error("it has more than {FILE_BYTES_MAX} bytes")]
+    TooLong,
+    /// It is not of this program, or damaged.
+    #[error("it is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// A later version wrote it.
+    #[error("it has format {found}, and this version knows {FORMAT}")]
+    Format {
+        /// The format.
+        found: u32,
+    },
+    /// It is of another address.
+    #[error("it is of another address")]
+    OtherAddress,
+    /// The issuer may have changed its keys long since.
+    #[error("it is {age_secs} s old, more than auth.jwks_keep_secs")]
+    Old {
+        /// Its age.
+        age_secs: u64,
+    },
+}
+
+impl KeyStore {
+    /// Makes a store in a folder, which is made when something is kept. Sets count for `keep`.
+    pub fn new(folder: PathBuf, keep: Duration) -> Self {
+        Self { folder, keep }
+    }
+
+    /// Returns how soon a set that has not changed is to be written again, so that its file does not
+    /// grow old while the issuer answers.
+    pub fn confirm_every(&self) -> Duration {
+        (self.keep / 4).min(CONFIRM_EVERY)
+    }
+
+    /// Returns the document that was kept for an address, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Why the file that is there does not count.
+    pub fn load(&self, url: &Url, now_secs: u64) -> Result<Option<Vec<u8>>, KeptError> {
+        let file = match File::open(self.path(url)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if metadata.mode() & OTHERS_WRITE != 0 {
+            return Err(KeptError::Writable);
+        }
+        let mut text = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(KeptError::TooLong);
+        }
+        let kept: Kept = serde_json::from_slice(&text)?;
+        if kept.format != FORMAT {
+            return Err(KeptError::Format { found: kept.format });
+        }
+        if kept.url != url.as_str() {
+            return Err(KeptError::OtherAddress);
+        }
+        let age_secs = now_secs.saturating_sub(kept.fetched_secs);
+        if age_secs > self.keep.as_secs() {
+            return Err(KeptError::Old { age_secs });
+        }
+        Ok(Some(kept.document.into_bytes()))
+    }
+
+    /// Keeps the document of an address, in place of an earlier one: whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written.
+    pub fn save(&self, url: &Url, document: &[u8], now_secs: u64) -> io::Result<()> {
+        let kept = Kept {
+            format: FORMAT,
+            url: url.as_str().to_owned(),
+            fetched_secs: now_secs,
+            document: String::from_utf8(document.to_vec()).map_err(io::Error::other)?,
+        };
+        let text = serde_json::to_vec(&kept)?;
+        let mut folder = DirBuilder::new();
+        folder.recursive(true).mode(0o700).create(&self.folder)?;
+        let path = self.path(url);
+        let next = path.with_extension("new");
+        // One that a crash left may have been made by anybody.
+        remove(&next)?;
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&next)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&next, &path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Removes the files of addresses that are not configured any more.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read or changed.
+    pub fn forget_others(&self, urls: &[Url]) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let known: Vec<PathBuf> = urls.iter().map(|url| self.path(url)).collect();
+        for entry in entries {
+            let path = entry?.path();
+            if !known.contains(&path) {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, url: &Url) -> PathBuf {
+        let name = digest::digest(&digest::SHA256, url.as_str().as_bytes());
+        let name: String = (name.as_ref().iter().take(NAME_BYTES))
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.folder.join(format!("{name}.json"))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The format of the files.
+const FORMAT: u32 = 1;
+/// Bytes of a file: a document in which every character needed an escape, and the rest.
+const FILE_BYTES_MAX: u64 = 2 * DOCUMENT_BYTES_MAX as u64 + 8192;
+/// Permissions by which others could write.
+const OTHERS_WRITE: u32 = 0o022;
+/// Bytes of the address's hash in the name of its file.
+const NAME_BYTES: usize = 16;
+/// How often at most an unchanged set is written again.
+const CONFIRM_EVERY: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;
