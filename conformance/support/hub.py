@@ -1,5 +1,6 @@
 """Starts the real binary and counts checks; shared by the scripts one folder up."""
 
+import atexit
 import http.client
 import json
 import os
@@ -34,6 +35,8 @@ class Hub:
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True, env={}
         )
+        # A script that breaks leaves no hub behind, which would keep the script's output open.
+        atexit.register(self.process.kill)
         self.addresses = {}
         self.log = []
         ready = threading.Event()
@@ -90,6 +93,7 @@ class Hub:
     def wait(self):
         """Waits for the end and returns the exit code."""
         code = self.process.wait(DEADLINE_SECS)
+        atexit.unregister(self.process.kill)
         self.folder.cleanup()
         return code
 

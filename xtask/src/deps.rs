@@ -13,10 +13,13 @@ const REQUIREMENTS: &str = "conformance/requirements.txt";
 
 /// A program that the tests start, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("caddy", "caddy"),
     ("cc", "gcc"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("firefox-esr", "firefox-esr"),
+    ("haproxy", "haproxy"),
+    ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
@@ -33,7 +36,7 @@ pub fn install(stages: &mut Stages, root: &Path) {
 
 /// Says whether a program is in the path.
 pub fn is_installed(program: &str) -> bool {
-    succeeds(Command::new("sh").args(["-c", "command -v \"$0\"", program]))
+    succeeds(Command::new("sh").args(["-c", "PATH=\"$PATH:/usr/sbin\"; command -v \"$0\"", program]))
 }
 
 /// Returns the Python with the wheels.
@@ -70,7 +73,10 @@ fn debian(stages: &mut Stages) {
     );
     if succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"])) {
         stages.run("apt-get update", &Step::new("apt-get", &["update", "-q"]));
-        let step = Step::new("sh", &["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive");
+        // In the first runlevel no service starts: the proxies are for tests alone.
+        let step = Step::new("sh", &["-c", &install])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1");
         stages.run("debian packages", &step);
     } else {
         stages.check("debian packages", || {

@@ -1,0 +1,277 @@
+"""The settings for proxies in docs/guide/operating.md, as they stand there, under the real proxies.
+
+Each proxy stands before a real hub: what is published comes through at once, by event streams and by
+WebSockets, resuming works, and the hub notices who left. Prints `N passed, N failed`.
+"""
+
+import contextlib
+import http.client
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+import jwt
+from websockets.sync.client import connect
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from support.hub import DEADLINE_SECS, PATH, ROOT, Checks, Hub  # noqa: E402
+
+GUIDE = ROOT / "docs/guide/operating.md"
+ISSUER = "https://issuer.example.com"
+SECRET = "0123456789abcdef0123456789abcdef"
+TOPIC = "https://example.com/books/1"
+LARGE = "x" * 300_000
+
+
+def fences(language):
+    """Returns the examples of the guide in a language."""
+    found = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    if not found:
+        sys.exit(f"{GUIDE} has no example in {language}")
+    return found
+
+
+def nginx(folder, port, hub):
+    """Returns the command of nginx before the hub's address."""
+    in_http, in_server = fences("nginx")
+    text = f"""
+daemon off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    {in_http}
+    server {{ listen 127.0.0.1:{port}; {in_server} }}
+}}
+"""
+    return ["nginx", "-c", write(folder, "nginx.conf", pointed(text, hub))]
+
+
+def caddy(folder, port, hub):
+    """Returns the command of Caddy before the hub's address."""
+    (site,) = fences("caddy")
+    text = "{\n admin off\n}\n" + site.replace("hub.example.com", f"http://localhost:{port}")
+    config = write(folder, "Caddyfile", pointed(text, hub))
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", config]
+
+
+def haproxy(folder, port, hub):
+    """Returns the command of HAProxy before the hub's address."""
+    (backend,) = fences("haproxy")
+    text = f"""
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 30s
+frontend web
+    bind 127.0.0.1:{port}
+    default_backend tidings
+{backend}
+"""
+    return ["haproxy", "-db", "-f", write(folder, "haproxy.cfg", pointed(text, hub))]
+
+
+PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
+
+
+def pointed(text, hub):
+    """Returns a configuration with the hub's address in place of the guide's."""
+    if "127.0.0.1:4400" not in text:
+        sys.exit("an example of the guide does not name 127.0.0.1:4400")
+    return text.replace("127.0.0.1:4400", f"127.0.0.1:{hub}")
+
+
+def write(folder, name, text):
+    path = pathlib.Path(folder, name)
+    path.write_text(text)
+    return str(path)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def proxy(name, port, hub):
+    """Runs a proxy, and waits until it listens."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = PROXIES[name](folder, port, hub.port())
+        log = open(pathlib.Path(folder, "output"), "w+")
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": folder, "PATH": PATHS})
+        try:
+            wait_for(port, process, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_SECS)
+            log.close()
+
+
+PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def wait_for(port, process, log):
+    """Waits until the hub answers through the proxy."""
+    end = time.monotonic() + DEADLINE_SECS
+    while True:
+        try:
+            connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
+            connection.request("OPTIONS", PATH)
+            # A proxy that does not know yet that the hub is there says so with 503.
+            if connection.getresponse().status < 500:
+                return
+        except OSError:
+            pass
+        if process.poll() is not None or time.monotonic() > end:
+            log.seek(0)
+            sys.exit(f"{process.args[0]} did not start:\n{log.read()}")
+        time.sleep(0.05)
+
+
+class Stream:
+    """An event stream through the proxy."""
+
+    def __init__(self, port, token, cursor=None):
+        self.connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
+        headers = {"Authorization": "Bearer " + token, "Accept": "text/event-stream"}
+        if cursor is not None:
+            headers["Last-Event-ID"] = cursor
+        self.connection.request("GET", f"{PATH}?match={urllib.parse.quote(TOPIC)}", headers=headers)
+        self.answer = self.connection.getresponse()
+
+    def lines(self):
+        """Returns the next lines up to an empty one, without their ends."""
+        lines = []
+        while line := self.answer.readline().decode().rstrip("\n"):
+            lines.append(line)
+        return lines
+
+    def event(self):
+        """Returns the id and the data of the next event."""
+        while True:
+            fields = dict(line.split(": ", 1) for line in self.lines() if not line.startswith(":") and ": " in line)
+            if "data" in fields:
+                return fields["id"], fields["data"]
+
+    def comment(self):
+        """Waits for a comment: one line."""
+        while not self.answer.readline().startswith(b":"):
+            pass
+
+    def close(self):
+        self.answer.close()
+        self.connection.close()
+
+
+def publish(port, token, data):
+    connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
+    form = urllib.parse.urlencode({"topic": TOPIC, "data": data, "private": "on"})
+    headers = {"Authorization": "Bearer " + token, "Content-Type": "application/x-www-form-urlencoded"}
+    connection.request("POST", PATH, form, headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def token(port):
+    detail = {"type": "https://mercure.rocks/authorization-detail", "actions": ["publish", "subscribe"], "topics": [{"match": "*"}]}
+    claims = {"iss": ISSUER, "aud": url(port), "exp": int(time.time()) + 600, "authorization_details": [detail]}
+    return jwt.encode(claims, SECRET, "HS256", {"typ": "at+jwt"})
+
+
+def url(port):
+    return f"http://localhost:{port}{PATH}"
+
+
+def hub_for(port):
+    """Starts a hub that knows the proxy's address as its own."""
+    return Hub(
+        f'''
+[hub]
+public_url = "{url(port)}"
+[[listen]]
+address = "127.0.0.1:0"
+[[auth.issuers]]
+issuer = "{ISSUER}"
+algorithm = "HS256"
+key = "{SECRET}"
+[subscribe]
+keep_alive_secs = 1
+[rooms]
+access = "anonymous"
+topics = ["chat"]
+'''
+    )
+
+
+def event_streams(checks, name, hub, port, bearer):
+    stream = Stream(port, bearer)
+    checks.equal(f"{name}: status", stream.answer.status, 200)
+    stream.comment()
+    sent = []
+    # Each is read before the next is published: a proxy that holds events back stops here.
+    for number in range(5):
+        status, event_id = publish(port, bearer, str(number))
+        checks.equal(f"{name}: publish", status, 200)
+        sent.append(event_id)
+        checks.equal(f"{name}: event", stream.event(), (event_id, str(number)))
+    checks.equal(f"{name}: a large one", publish(port, bearer, LARGE)[0], 200)
+    checks.equal(f"{name}: the large one comes", len(stream.event()[1]), len(LARGE))
+    again = Stream(port, bearer, sent[2])
+    checks.equal(f"{name}: after a cursor", [again.event()[0] for _ in range(2)], sent[3:])
+    for each in (stream, again):
+        each.close()
+    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+
+
+def web_sockets(checks, name, hub, port, bearer):
+    headers = {"Authorization": "Bearer " + bearer}
+    origin = f"http://localhost:{port}"
+    address = f"ws://localhost:{port}"
+    query = urllib.parse.urlencode({"match": TOPIC})
+    with connect(f"{address}{PATH}?{query}", additional_headers=headers, origin=origin) as one:
+        checks.equal(f"{name}: the first frame", list(json.loads(one.recv(DEADLINE_SECS))), ["open"])
+        status, event_id = publish(port, bearer, "by POST")
+        checks.equal(f"{name}: publish", status, 200)
+        checks.equal(f"{name}: update", update(one), (event_id, "by POST"))
+        one.send(json.dumps({"publish": {"topic": TOPIC, "data": "by frame"}, "ref": 1}))
+        said = sorted((json.loads(one.recv(DEADLINE_SECS)) for _ in range(2)), key=str)
+        checks.equal(f"{name}: the answer and the update", sorted(key for frame in said for key in frame), ["ack", "ref", "update"])
+    with connect(f"{address}/ws/chat", origin=origin) as one, connect(f"{address}/ws/chat", origin=origin) as other:
+        checks.equal(f"{name}: both are there", hub.wait_for_metric("tidings_subscribers", 2), True)
+        one.send("hello")
+        checks.equal(f"{name}: the room", other.recv(DEADLINE_SECS), "hello")
+    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+
+
+def update(web_socket):
+    fields = json.loads(web_socket.recv(DEADLINE_SECS))["update"]
+    return fields["id"], fields["data"]
+
+
+def main():
+    checks = Checks()
+    for name in PROXIES:
+        port = free_port()
+        hub = hub_for(port)
+        with proxy(name, port, hub):
+            bearer = token(port)
+            event_streams(checks, name, hub, port, bearer)
+            web_sockets(checks, name, hub, port, bearer)
+        checks.equal(f"{name}: the hub's end", hub.stop(), 0)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
