@@ -165,6 +165,7 @@ async def check_applications(checks, hub, kind, context):
     checks.equal(name + "resumed", events, expected[1:])
     answer, events = await app.events(2, joined, last_event_id="urn:unknown")
     checks.equal(name + "unknown cursor", answer.headers["mercure-last-event-id"], "earliest")
+    await check_polls(checks, name, app, ids)
     refused = await app.http.post(app.url, data={"topic": TOPIC})
     challenge = refused.headers["www-authenticate"]
     checks.equal(name + "no token", (refused.status_code, challenge.split("=")[0]),
@@ -175,6 +176,24 @@ async def check_applications(checks, hub, kind, context):
     await app.streams.aclose()
     checks.equal(name + "gone", hub.wait_for_metric("tidings_subscribers", 0), True)
     checks.equal(name + "closed", hub.wait_for_metric("tidings_connections", 1), True)
+
+
+async def check_polls(checks, name, app, ids):
+    """Long polling: many that wait on one connection, and one that is given up, which is seen at once."""
+    def poll(wait, **query):
+        headers = {"Prefer": f"wait={wait}"}
+        return app.streams.get(app.url, params={"match": TOPIC, **query}, headers=headers)
+
+    kept = (await poll(0, last_event_id=ids[0])).json()
+    checks.equal(name + "polled", [update["data"] for update in kept["updates"]], ["second"])
+    waiting = [asyncio.create_task(poll(50)) for _ in range(20)]
+    joined = await asyncio.to_thread(app.hub.wait_for_metric, "tidings_subscribers", 20)
+    waiting.pop().cancel()
+    left = await asyncio.to_thread(app.hub.wait_for_metric, "tidings_subscribers", 19)
+    checks.equal(name + "polls wait, and one is given up", (joined, left), (True, True))
+    third = (await app.publish("third")).text
+    for answer in await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_SECS):
+        checks.equal(name + "poll", (answer.http_version, answer.json()["last_event_id"]), ("HTTP/2", third))
 
 
 class Frames:

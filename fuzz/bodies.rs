@@ -18,6 +18,7 @@ use tidings_wire::http_head::{Version, event_stream_head};
 use tidings_wire::hub_frames::Request;
 use tidings_wire::old_publish_form::OldPublishForm;
 use tidings_wire::origin::{OriginList, origin_of};
+use tidings_wire::prefer;
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::selector_query::{self, SelectorError, SelectorQuery};
 use tidings_wire::sockjs::{self, Framing, InboundError, Place, Transport, inbound, text_frame};
@@ -48,6 +49,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("old_publish_form", old_publish_form),
     ("old_token", old_token),
     ("origin", origin),
+    ("prefer", prefer),
     ("publish_form", publish_form),
     ("sockjs_inbound", sockjs_inbound),
     ("sockjs_outbound", sockjs_outbound),
@@ -253,6 +255,14 @@ pub fn origin(input: &[u8]) {
     let only = OriginList::parse([&*origin]).expect("an origin is an entry");
     assert!(only.allows(&origin));
     assert!(!only.is_any());
+}
+
+/// Input: the value of a `Prefer` field.
+pub fn prefer(input: &[u8]) {
+    if let Some(secs) = prefer::wait([input]) {
+        assert_eq!(prefer::wait([input, b"wait=77"]), Some(secs));
+    }
+    assert_eq!(prefer::wait([b"wait=5", input]), Some(5));
 }
 
 /// Input: the body of a publication.

@@ -330,5 +330,12 @@ pub fn encode(saying: &Saying<'_>, reference: Option<&Reference>) -> String {
     written.unwrap_or_default()
 }
 
+/// Returns the text of an update without a frame around it: one line.
+pub fn encode_update(fields: &UpdateFields<'_>) -> String {
+    let written = serde_json::to_string(fields);
+    debug_assert!(written.is_ok(), "texts, numbers and lists are always JSON");
+    written.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ pub mod http_head;
 pub mod hub_frames;
 pub mod old_publish_form;
 pub mod origin;
+pub mod prefer;
 pub mod publish_form;
 pub mod selector_query;
 pub mod sockjs;

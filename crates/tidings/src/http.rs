@@ -11,6 +11,7 @@ pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod hub_2019;
 pub(crate) mod pages;
+pub(crate) mod poll;
 pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;

@@ -156,7 +156,7 @@ impl Metrics {
             keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
             subscribers: gauge(r, "subscribers", "Subscribers connected now"),
             subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
-            sessions_closed: by_reason(r, "sessions_closed", "Event streams that ended"),
+            sessions_closed: by_reason(r, "sessions_closed", "Subscribers' sessions that ended"),
             lagging: counter(
                 r,
                 "lagging",

@@ -47,6 +47,8 @@ pub(crate) struct Posted {
 struct TextFrames {
     json: OnceLock<Bytes>,
     bare: OnceLock<Bytes>,
+    /// The JSON of the update alone, and a line end.
+    line: OnceLock<Bytes>,
     /// Compressed: one for each window, of the JSON and of the bare data.
     packed: [[OnceLock<Bytes>; 3]; 2],
 }
@@ -131,12 +133,28 @@ impl Posted {
         packed.get_or_init(pack).clone()
     }
 
+    /// Returns one line of JSON, encoded by the first caller and shared from then on.
+    pub(crate) fn line(&self) -> Bytes {
+        let frames = self.texts.get_or_init(Box::default);
+        let encode = || {
+            let mut line = self.with_fields(|fields| hub_frames::encode_update(&fields));
+            line.push('\n');
+            line.into()
+        };
+        frames.line.get_or_init(encode).clone()
+    }
+
     /// Returns what a text says about this update.
     fn text(&self, texts: Texts) -> Cow<'_, str> {
-        let update = &self.update;
         if texts == Texts::Bare {
-            return Cow::Borrowed(&update.data);
+            return Cow::Borrowed(&self.update.data);
         }
+        Cow::Owned(self.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
+    }
+
+    /// Returns what `encode` makes of the update's fields.
+    fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
+        let update = &self.update;
         let private = !update.visibility.is_public();
         // The other names of a private update may be those of people who may read it.
         let named = if private { 1 } else { usize::MAX };
@@ -146,15 +164,14 @@ impl Posted {
             .take(named)
             .map(|topic| topic.as_str())
             .collect();
-        let saying = Saying::Update(UpdateFields {
+        encode(UpdateFields {
             id: update.id.as_str(),
             topics: &topics,
             event_type: update.event_type.as_ref().map(|name| name.as_str()),
             retry: update.retry_ms,
             private,
             data: &update.data,
-        });
-        Cow::Owned(hub_frames::encode(&saying, None))
+        })
     }
 
     /// Returns the bytes of memory that keeping this update costs, its wire form included.

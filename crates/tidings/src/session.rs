@@ -66,6 +66,8 @@ pub(crate) enum Encoding {
     Plain,
     /// Texts of a WebSocket, compressed if a window was agreed on.
     WebSocket(Texts, Option<Window>),
+    /// One line of JSON for each update, of which the answer to a poll is made.
+    Lines,
 }
 
 /// What a text of a WebSocket says about an update.
@@ -81,11 +83,11 @@ impl Encoding {
     /// Returns the bytes of `posted` in this framing, shared with every other subscriber of the
     /// dialect.
     pub(crate) fn bytes(self, posted: &Posted, dialect: Dialect) -> Bytes {
-        let frame = posted.frame(dialect);
         match self {
-            Self::Chunked => frame.chunk().clone(),
-            Self::Plain => frame.event(),
+            Self::Chunked => posted.frame(dialect).chunk().clone(),
+            Self::Plain => posted.frame(dialect).event(),
             Self::WebSocket(texts, window) => posted.websocket_frame(texts, window),
+            Self::Lines => posted.line(),
         }
     }
 }
@@ -109,6 +111,8 @@ pub(crate) enum Ending {
     HistoryUnreadable,
     /// The peer sent more than it may: after the request of an event stream, or frames in a second.
     Flooding,
+    /// The poll that it was for has its answer.
+    Answered,
     /// The peer said that it ends, by a close frame.
     Closed,
     /// The peer broke a rule of WebSocket.
@@ -135,6 +139,7 @@ impl Ending {
             Self::Overtaken => "overtaken",
             Self::HistoryUnreadable => "history_unreadable",
             Self::Flooding => "flooding",
+            Self::Answered => "answered",
             Self::Closed => "closed",
             Self::Violation => "violation",
             Self::Refused => "refused",
@@ -156,6 +161,7 @@ impl Ending {
             | Self::Broken
             | Self::Stalled
             | Self::Flooding
+            | Self::Answered
             | Self::Closed
             | Self::Violation
             | Self::Refused

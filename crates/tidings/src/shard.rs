@@ -464,7 +464,7 @@ impl Shard {
         subscription: Subscription,
         opening: Opening,
         permit: Option<Permit>,
-    ) {
+    ) -> Rc<Session> {
         let deadline = subscription
             .deadline
             .map(|(instant, ending)| (self.tick_before(instant), ending));
@@ -504,10 +504,11 @@ impl Shard {
         }
         tasks::spawn(session::run(
             Rc::clone(self),
-            session,
+            Rc::clone(&session),
             opening,
             subscription.start,
         ));
+        session
     }
 
     /// Returns the bucket before the one of `instant`: a bucket is looked at after it has begun, and

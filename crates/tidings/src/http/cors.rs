@@ -15,8 +15,7 @@ use super::{Body, HUB_METHODS, respond_empty, set_allow};
 /// What the body of a QUERY request may be; RFC 10008, 3.
 const ACCEPT_QUERY: HeaderName = HeaderName::from_static("accept-query");
 /// Response fields that pages of other origins may read.
-const EXPOSED: &str =
-    "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After";
+const EXPOSED: &str = "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After, Preference-Applied";
 /// Request fields that pages of other origins may set.
 const ALLOWED_FIELDS: &str =
     "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";

@@ -72,6 +72,12 @@ impl Problem {
         }
     }
 
+    /// The history cannot be read.
+    pub(crate) fn history_unreadable() -> Self {
+        let detail = "the history cannot be read now".to_owned();
+        Self::unavailable("history-unreadable", "History not readable", detail)
+    }
+
     /// Returns the short name, which is also the word in metrics.
     pub(crate) fn name(&self) -> &'static str {
         self.name

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::authorize::{Asking, identify, identify_in};
 use super::problem::{self, Problem};
-use super::{Answer, Body, QUERY, chat, request_body, respond_empty};
+use super::{Answer, Body, QUERY, chat, poll, request_body, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::noted::Noted;
@@ -42,11 +42,12 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// Bytes of the body of a QUERY request: all matchers that one subscriber may have, and some.
 const QUERY_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Personal, never stored, never served again.
-const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
+pub(crate) const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Where the subscriber stands; Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
-const MERCURE_LAST_EVENT_ID: HeaderName = HeaderName::from_static("mercure-last-event-id");
+pub(crate) const MERCURE_LAST_EVENT_ID: HeaderName =
+    HeaderName::from_static("mercure-last-event-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The answer for a cursor that nothing precedes.
 const EARLIEST: HeaderValue = HeaderValue::from_static("earliest");
@@ -145,6 +146,7 @@ async fn subscribe_old(
         version: asked.version,
         dialect,
         noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
+        wait: None,
     };
     begin(shard, asked, matchers.into(), identity, cursor).await
 }
@@ -197,6 +199,7 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
         version: asked.version,
         dialect: Dialect::V1,
         noted: None,
+        wait: poll::wait(&asked.headers),
     };
     begin(shard, asked, matchers, identity, cursor).await
 }
@@ -218,6 +221,8 @@ struct Asked<'a> {
     dialect: Dialect,
     /// For a subscriber of 2019.
     noted: Option<Box<Noted>>,
+    /// How long a poll waits for an answer; none for an event stream.
+    wait: Option<Duration>,
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
@@ -250,6 +255,7 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         version: asked.version,
         dialect: Dialect::V1,
         noted: None,
+        wait: None,
     };
     begin(shard, asked, Box::new([matcher]), None, cursor).await
 }
@@ -309,7 +315,10 @@ async fn begin(
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, answer, &mut headers);
     if *asked.method == Method::HEAD {
-        return Ok(Answer::Response(head_only(headers)));
+        return Ok(Answer::Response(match asked.wait {
+            Some(wait) => poll::head_only(headers, wait),
+            None => head_only(headers),
+        }));
     }
     let deadline = deadline(lifetime(shard), identity.as_deref());
     let subscription = Subscription {
@@ -318,7 +327,9 @@ async fn begin(
         matchers,
         identity,
         start,
-        encoding: if asked.version == Version::HTTP_11 {
+        encoding: if asked.wait.is_some() {
+            Encoding::Lines
+        } else if asked.version == Version::HTTP_11 {
             Encoding::Chunked
         } else {
             Encoding::Plain
@@ -326,7 +337,11 @@ async fn begin(
         deadline,
         duplex: None,
     };
-    let prelude = prelude(shard, asked.dialect, subscription.encoding);
+    if let Some(wait) = asked.wait {
+        let response = poll::answer(shard, subscription, headers, wait).await?;
+        return Ok(Answer::Response(response));
+    }
+    let prelude = prelude(shard, subscription.encoding);
     Ok(Answer::Stream(Box::new(EventStream {
         subscription,
         version: asked.version,
@@ -350,16 +365,16 @@ fn set_dialect_headers(dialect: Dialect, begins: HeaderValue, headers: &mut Head
     headers.insert(MERCURE_LAST_EVENT_ID, begins);
 }
 
-/// Returns what goes out right after the head: how long to wait before connecting again, and before
-/// 1.0 a comment, by which some subscribers know that the stream is open.
-fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Prelude {
+/// Returns what goes out right after the head: a comment, by which a subscriber knows that the stream
+/// is open and that nothing on the way holds it back, and how long to wait before connecting again.
+fn prelude(shard: &Shard, encoding: Encoding) -> Prelude {
     let retry = shard.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let frame = Frame::retry(ms);
         let bytes = match encoding {
             Encoding::Chunked => frame.chunk().clone(),
             Encoding::Plain => frame.event(),
-            Encoding::WebSocket(..) => return Prelude::default(),
+            Encoding::WebSocket(..) | Encoding::Lines => return Prelude::default(),
         };
         Prelude {
             bytes,
@@ -367,10 +382,10 @@ fn prelude(shard: &Shard, dialect: Dialect, encoding: Encoding) -> Prelude {
         }
     });
     let retry = retry.unwrap_or_default();
-    let comment = match (dialect, encoding) {
-        (Dialect::V1, _) | (_, Encoding::WebSocket(..)) => return retry,
-        (Dialect::V0 | Dialect::V2019, Encoding::Chunked) => KEEP_ALIVE_CHUNK,
-        (Dialect::V0 | Dialect::V2019, Encoding::Plain) => KEEP_ALIVE,
+    let comment = match encoding {
+        Encoding::WebSocket(..) | Encoding::Lines => return retry,
+        Encoding::Chunked => KEEP_ALIVE_CHUNK,
+        Encoding::Plain => KEEP_ALIVE,
     };
     Prelude {
         bytes: [comment, &retry.bytes].concat().into(),
@@ -459,12 +474,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "a cursor could not be looked up");
-            let detail = "the history cannot be read now".to_owned();
-            Err(Problem::unavailable(
-                "history-unreadable",
-                "History not readable",
-                detail,
-            ))
+            Err(Problem::history_unreadable())
         }
         Err(_) => {
             let detail = "the hub is being stopped".to_owned();

@@ -77,7 +77,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
             }
             Reading::Trimmed => {
                 shard.metrics().gaps.inc();
-                if session.duplex.is_none() {
+                if session.duplex.is_none() && session.encoding != Encoding::Lines {
                     let comment = note_bytes(session.encoding, OVERTAKEN_NOTE);
                     session.send_all(comment, shard.stall()).await?;
                 }
@@ -99,7 +99,7 @@ async fn send_note(
     let bytes = match session.encoding {
         Encoding::Chunked | Encoding::Plain => note_bytes(session.encoding, note),
         Encoding::WebSocket(Texts::Json, _) => encoder::text(&hub_frames::encode(saying, None)),
-        Encoding::WebSocket(Texts::Bare, _) => return Ok(()),
+        Encoding::WebSocket(Texts::Bare, _) | Encoding::Lines => return Ok(()),
     };
     session.send_all(bytes, shard.stall()).await
 }

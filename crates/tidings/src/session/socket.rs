@@ -138,6 +138,13 @@ impl Socket {
         }
     }
 
+    /// Lets whoever takes from a body see that the session has caught up.
+    pub(crate) fn on_caught_up(&self) {
+        if let Self::Body(sink) = self {
+            wake(&mut sink.0.borrow_mut().body);
+        }
+    }
+
     /// Says goodbye: `close_notify` under TLS, then the end of the TCP stream; best effort.
     pub(crate) fn finish(&self) {
         match self {
@@ -378,7 +385,7 @@ fn wake(waker: &mut Option<Waker>) {
     }
 }
 
-/// The body of an HTTP/2 event stream.
+/// The body of an HTTP/2 event stream, or what the answer to a poll is made of.
 #[derive(Debug)]
 pub(crate) struct StreamBody(Rc<BodySink>);
 

@@ -347,7 +347,7 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
 fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
     let application = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY);
     let (code, reason) = match ending {
-        Ending::PeerClosed | Ending::Broken | Ending::Stalled => return None,
+        Ending::PeerClosed | Ending::Broken | Ending::Stalled | Ending::Answered => return None,
         Ending::Closed | Ending::Violation | Ending::Refused | Ending::Flooding => {
             return duplex
                 .take_farewell()

@@ -366,6 +366,8 @@ impl Engine {
         let comment = Bytes::from_static(match session.encoding {
             Encoding::Chunked => KEEP_ALIVE_CHUNK,
             Encoding::Plain | Encoding::WebSocket(..) => KEEP_ALIVE,
+            // The one that waits for the answer keeps its own time.
+            Encoding::Lines => return 0,
         });
         if let Some(noted) = &session.noted {
             noted.on_keep_alive();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tidings_core::hub::SubscriberId;
 
 use super::Shard;
+use crate::auth::Identity;
 use crate::presence::Presence;
 use crate::presence::table::{Joined, Key};
-use crate::session::{Session, watches_presence};
+use crate::session::{Encoding, Session, watches_presence};
 
 /// How long to wait before a change is told again that the queue had no room for.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -26,7 +27,12 @@ impl Shard {
         let Some(presence) = self.presence() else {
             return;
         };
-        presence.join(self.joined(session)).await;
+        let joined = self.joined(session);
+        // A poll lasts for one answer: who polls is there only if the next one is known for the same.
+        if session.encoding == Encoding::Lines && !self.comes_back(joined.identity.as_deref()) {
+            return;
+        }
+        presence.join(joined).await;
     }
 
     /// Says that a session asks for other matchers than before, or is somebody else.
@@ -45,6 +51,13 @@ impl Shard {
         let identity = session.identity();
         let grants = identity.as_ref().map(|identity| &*identity.grants);
         watches_presence(&session.matchers.borrow(), grants, self.hub())
+    }
+
+    /// Returns whether presence knows somebody who comes back.
+    fn comes_back(&self, identity: Option<&Identity>) -> bool {
+        let options = self.config().presence.as_ref();
+        let graceful = options.is_some_and(|options| !options.grace.is_zero());
+        graceful && identity.is_some_and(|identity| identity.subject.is_some())
     }
 
     fn joined(&self, session: &Session) -> Joined {

@@ -58,6 +58,7 @@ impl Shard {
 
     /// Tells a session that it is live what it is to know then.
     pub(crate) fn on_caught_up(&self, session: &Session) {
+        session.socket().on_caught_up();
         let Some(duplex) = &session.duplex else {
             return;
         };

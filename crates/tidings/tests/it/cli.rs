@@ -157,6 +157,7 @@ fn the_curl_lines_of_the_banner_work_when_pasted() {
         String::from_utf8_lossy(&output.stderr)
     );
     let id = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(reader.line(), ":");
     assert_eq!(reader.line(), format!("id: {id}"));
     assert_eq!(reader.line(), "data: Hello, world");
 }

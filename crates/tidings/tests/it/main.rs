@@ -48,6 +48,7 @@ mod leaks;
 mod lifecycle;
 mod limits;
 mod matchers;
+mod poll;
 mod presence;
 mod problems;
 mod publish;

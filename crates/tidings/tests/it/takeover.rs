@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use rustls::{ClientConnection, StreamOwned};
-use tidings_wire::sse_decoder::Decoded;
 
 use crate::harness::process::{connect_with_buffer, wait_until_read};
 use crate::harness::serving::{self, Certificate, serve_tls};
@@ -345,10 +344,7 @@ fn all_receive(hub: &TestHub, streams: &mut [EventStream]) {
     hub.published(&[("topic", TOPIC), ("data", "two")]);
     for (number, stream) in streams.iter_mut().enumerate() {
         for expected in ["one", "two"] {
-            match stream.next_decoded() {
-                Some(Decoded::Event(event)) => assert_eq!(event.data, expected, "stream {number}"),
-                other => panic!("stream {number}: {other:?} instead of {expected}"),
-            }
+            assert_eq!(stream.event().data, expected, "stream {number}");
         }
     }
 }
