@@ -11,6 +11,9 @@ use crate::stages::{Stages, Step};
 /// Pinned wheels, with hashes.
 const REQUIREMENTS: &str = "conformance/requirements.txt";
 
+/// Folders with npm packages and a test script, in the order of their tests.
+pub const NPM_FOLDERS: &[&str] = &["clients/typescript", "conformance/browser"];
+
 /// A program that the tests start, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("caddy", "caddy"),
@@ -86,13 +89,15 @@ fn debian(stages: &mut Stages) {
 }
 
 fn npm(stages: &mut Stages, root: &Path) {
-    let folder = root.join("conformance/browser");
-    let lock = folder.join("package-lock.json");
-    if lock.exists() && !is_newer(&folder.join("node_modules/.package-lock.json"), &lock) {
-        stages.run(
-            "npm packages",
-            &Step::new("npm", &["ci", "--no-audit", "--no-fund"]).within(&folder),
-        );
+    for name in NPM_FOLDERS {
+        let folder = root.join(name);
+        let lock = folder.join("package-lock.json");
+        if !is_newer(&folder.join("node_modules/.package-lock.json"), &lock) {
+            stages.run(
+                &format!("npm packages of {name}"),
+                &Step::new("npm", &["ci", "--no-audit", "--no-fund"]).within(&folder),
+            );
+        }
     }
 }
 

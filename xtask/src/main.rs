@@ -249,7 +249,7 @@ fn everything(stages: &mut Stages, root: &Path) {
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
     );
     stages.check("generated files", || codegen::check(root));
-    browser_tests(stages, root);
+    npm_tests(stages, root);
     conformance_scripts(stages, root);
     zeromq_bench(stages, root, &["--small"]);
 }
@@ -290,11 +290,14 @@ fn skipped_rules(stages: &mut Stages) {
     }
 }
 
-fn browser_tests(stages: &mut Stages, root: &Path) {
-    let folder = root.join("conformance/browser");
-    if folder.join("package.json").exists() {
-        let step = Step::new("npm", &["test"]).within(&folder).must_count();
-        stages.run("browser tests", &step.env("TIDINGS_BIN", binary(root)));
+/// The browser client's own tests, then everything that needs a browser.
+fn npm_tests(stages: &mut Stages, root: &Path) {
+    for name in deps::NPM_FOLDERS {
+        let step = Step::new("npm", &["test"])
+            .within(&root.join(name))
+            .must_count();
+        let name = format!("npm test in {name}");
+        stages.run(&name, &step.env("TIDINGS_BIN", binary(root)));
     }
 }
 

@@ -1,0 +1,246 @@
+// One connection as an application sees it: it goes on from where it was, whatever happens below.
+
+import { Backoff } from "./backoff.js";
+import { Choice } from "./choice.js";
+import { eventStream } from "./event-stream.js";
+import { longPoll } from "./long-poll.js";
+import { isPassing } from "./problem.js";
+import type { Attempt, Ending, Transport } from "./transport.js";
+import { HubError, type Environment, type Gap, type Opening, type Options, type State, type TransportName, type Update } from "./types.js";
+import { webSocket } from "./websocket.js";
+
+const TRANSPORTS: Record<TransportName, Transport> = {
+  "event-stream": eventStream,
+  websocket: webSocket,
+  "long-poll": longPoll,
+};
+const ORDER: readonly TransportName[] = ["event-stream", "websocket", "long-poll"];
+
+/** How long a transport may take to open before the next one is tried. */
+const OPEN_MS_MAX = 8_000;
+/** How long a connection must last to count as working. */
+const STEADY_MS = 10_000;
+const SILENCE_SECS = 45;
+/** Ids of recent updates, to leave out those that come again after a gap. */
+const RECENT_MAX = 1024;
+const EARLIEST = "earliest";
+
+/** What a {@link Link} tells. */
+export interface Listener {
+  onUpdate(update: Update): void;
+  onOpen(opening: Opening): void;
+  onGap(gap: Gap): void;
+  onState(state: State, transport: TransportName | null): void;
+  onError(error: HubError): void;
+  /** The place to resume from moved without an update. */
+  onCursor(cursor: string): void;
+}
+
+/** Keeps one subscription alive. */
+export class Link {
+  cursor: string | null;
+  state: State = "connecting";
+  readonly #url: URL;
+  readonly #options: Options;
+  readonly #listener: Listener;
+  readonly #environment: Environment;
+  readonly #backoff: Backoff;
+  readonly #choice: Choice;
+  #close: (() => void) | null = null;
+  #timer: unknown;
+  #steady: unknown;
+  /** Counts connections: what belongs to an earlier one is not heard any more. */
+  #number = 0;
+  /** Whether the token was fetched anew since the hub last took one. */
+  #renewed = false;
+  #recent = new Set<string>();
+  /** Whether what the hub sends may hold updates that came before. */
+  #repeats = false;
+
+  constructor(url: URL, options: Options, listener: Listener, environment: Environment) {
+    this.#url = url;
+    this.#options = options;
+    this.#listener = listener;
+    this.#environment = environment;
+    this.cursor = options.lastEventId ?? null;
+    this.#backoff = new Backoff(environment.random);
+    const names = options.transports?.length ? options.transports : ORDER;
+    this.#choice = new Choice(names, url.origin, environment);
+    environment.events?.addEventListener("online", this.#hurry);
+    environment.events?.addEventListener("pageshow", this.#hurry);
+  }
+
+  get transport(): TransportName | null {
+    return this.state === "open" ? this.#choice.current : null;
+  }
+
+  /** Connects; once. */
+  start(): void {
+    this.#enter("connecting");
+    void this.#connect();
+  }
+
+  /** Ends it for good. */
+  close(): void {
+    this.#drop();
+    this.#environment.events?.removeEventListener("online", this.#hurry);
+    this.#environment.events?.removeEventListener("pageshow", this.#hurry);
+    this.#enter("closed");
+  }
+
+  /** A page that is back, or a network: no reason to wait any longer. */
+  #hurry = () => {
+    if (this.state !== "waiting") return;
+    this.#environment.clearTimeout(this.#timer);
+    this.#enter("connecting");
+    void this.#connect();
+  };
+
+  #drop(): void {
+    this.#number += 1;
+    this.#environment.clearTimeout(this.#timer);
+    this.#environment.clearTimeout(this.#steady);
+    this.#close?.();
+    this.#close = null;
+  }
+
+  #enter(state: State): void {
+    if (this.state === state && state !== "connecting") return;
+    this.state = state;
+    this.#listener.onState(state, this.transport);
+  }
+
+  async #connect(): Promise<void> {
+    const number = ++this.#number;
+    let token: string | null;
+    try {
+      const { token: source } = this.#options;
+      token = (typeof source === "function" ? await source() : source) ?? null;
+    } catch (error) {
+      if (number !== this.#number) return;
+      this.#listener.onError(new HubError(0, "", "No token", `no token: ${error instanceof Error ? error.message : error}`));
+      return this.#wait(0);
+    }
+    if (number !== this.#number) return;
+    this.#open(number, token);
+  }
+
+  #open(number: number, token: string | null): void {
+    const attempt = this.#attempt(token);
+    const isCurrent = () => number === this.#number;
+    let opened = false;
+    this.#timer = this.#environment.setTimeout(() => {
+      if (isCurrent() && !opened) this.#onEnd({ kind: "unfit" }, false);
+    }, OPEN_MS_MAX);
+    this.#close = TRANSPORTS[this.#choice.current](attempt, {
+      opened: (answered) => {
+        if (!isCurrent()) return;
+        opened = true;
+        this.#onOpened(answered);
+      },
+      update: (update) => {
+        if (isCurrent()) this.#onUpdate(update);
+      },
+      cursor: (id) => {
+        if (!isCurrent()) return;
+        this.cursor = id;
+        this.#listener.onCursor(id);
+      },
+      retry: (ms) => this.#backoff.asked(ms),
+      ended: (ending) => {
+        if (isCurrent()) this.#onEnd(ending, opened);
+      },
+    });
+    // A transport may have ended while it was opened, and another one been opened since.
+    if (!isCurrent()) this.#close = null;
+  }
+
+  #attempt(token: string | null): Attempt {
+    const { topics, patterns, withCredentials, silenceSecs, wire } = this.#options;
+    return {
+      url: this.#url,
+      topics: list(topics),
+      patterns: list(patterns),
+      cursor: this.cursor,
+      token,
+      credentials: withCredentials ? "include" : "same-origin",
+      wire: wire ?? false,
+      silenceMs: (silenceSecs ?? SILENCE_SECS) * 1000,
+      environment: this.#environment,
+    };
+  }
+
+  #onOpened(answered: string | null): void {
+    this.#environment.clearTimeout(this.#timer);
+    this.#environment.clearTimeout(this.#steady);
+    this.#steady = this.#environment.setTimeout(() => this.#backoff.reset(), STEADY_MS);
+    this.#choice.keep();
+    this.#renewed = false;
+    const asked = this.cursor;
+    this.#repeats = asked !== null && asked !== EARLIEST && answered !== asked;
+    this.#listener.onOpen({ asked, answered, transport: this.#choice.current });
+    if (this.#repeats) this.#listener.onGap({ asked: asked as string });
+    // Where the hub stands is where one that is cut off before its first update resumes.
+    if (asked === null) this.cursor = answered;
+    if (this.cursor !== null) this.#listener.onCursor(this.cursor);
+    this.#enter("open");
+  }
+
+  #onUpdate(update: Update): void {
+    this.cursor = update.id;
+    this.#backoff.reset();
+    if (this.#repeats && this.#recent.has(update.id)) return;
+    this.#recent.delete(update.id);
+    this.#recent.add(update.id);
+    if (this.#recent.size > RECENT_MAX) {
+      for (const oldest of this.#recent) {
+        this.#recent.delete(oldest);
+        break;
+      }
+    }
+    this.#listener.onUpdate(update);
+  }
+
+  #onEnd(ending: Ending, opened: boolean): void {
+    this.#drop();
+    if (ending.kind === "refused") return this.#onRefusal(ending.error);
+    if (opened && ending.kind === "lost") {
+      this.#choice.restart();
+      return this.#wait(0);
+    }
+    if (this.#choice.next(ending.kind)) return this.#wait(0);
+    this.#enter("connecting");
+    void this.#connect();
+  }
+
+  #onRefusal(error: HubError): void {
+    this.#listener.onError(error);
+    if (isPassing(error.status)) return this.#wait(error.retryAfterMs ?? 0);
+    const renewable = typeof this.#options.token === "function";
+    if (error.status === 401 && renewable && !this.#renewed) {
+      this.#renewed = true;
+      this.#enter("connecting");
+      return void this.#connect();
+    }
+    if (error.status === 401 && renewable) return this.#wait(0);
+    // 404 and 405 may mean that only this way is not served.
+    const otherWay = error.status === 404 || error.status === 405 || error.status === 406;
+    if (otherWay && !this.#choice.next("unfit")) {
+      this.#enter("connecting");
+      return void this.#connect();
+    }
+    this.#enter("failed");
+  }
+
+  #wait(atLeastMs: number): void {
+    const number = this.#number;
+    this.#enter("waiting");
+    if (number !== this.#number || this.state !== "waiting") return;
+    this.#timer = this.#environment.setTimeout(this.#hurry, this.#backoff.next(atLeastMs));
+  }
+}
+
+/** Returns one or many as many. */
+export function list(texts: string | readonly string[] | undefined): readonly string[] {
+  return typeof texts === "string" ? [texts] : (texts ?? []);
+}

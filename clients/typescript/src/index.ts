@@ -1,0 +1,82 @@
+// The client: subscribes by whatever passes, resumes without loss, says so where it cannot.
+
+import { Link, list, type Listener } from "./connection.js";
+import { publish as post } from "./publish.js";
+import { SharedLink, canShare } from "./tabs.js";
+import { browser, HubError, type Draft, type Options, type State, type TransportName } from "./types.js";
+
+export { HubError };
+export type { Draft, Environment, Gap, Opening, Options, State, TokenSource, TransportName, Update } from "./types.js";
+
+/** A subscription that is kept alive until it is closed. */
+export interface Connection {
+  readonly state: State;
+  /** The place to resume from: keep it to begin there on the next visit. */
+  readonly lastEventId: string | null;
+  /** What carries it now. */
+  readonly transport: TransportName | null;
+  /** Publishes by the same token; returns the event id. Rejects with a {@link HubError}. */
+  publish(draft: Draft): Promise<string>;
+  /** Ends it. */
+  close(): void;
+}
+
+/**
+ * Subscribes to the hub at `url`. Each update that matches comes once and in order; what was missed
+ * while the connection was lost comes first when it is back.
+ */
+export function connect(url: string | URL, options: Options): Connection {
+  const hub = resolved(url);
+  if (list(options.topics).length + list(options.patterns).length === 0) {
+    throw new TypeError("connect needs topics or patterns to subscribe to; `*` is everything");
+  }
+  const environment = { ...browser(), ...options.environment };
+  const listener: Listener = {
+    onUpdate: options.onUpdate,
+    onOpen: (opening) => options.onOpen?.(opening),
+    onGap: (gap) => options.onGap?.(gap),
+    onState: (state, transport) => options.onState?.(state, transport),
+    onError: (error) => options.onError?.(error),
+    onCursor: () => {},
+  };
+  // A tab with a cursor of its own needs its own past.
+  const shares = options.share !== undefined && options.lastEventId === undefined && canShare(environment);
+  const link = shares
+    ? new SharedLink(hub, options, listener, environment)
+    : new Link(hub, options, listener, environment);
+  // Later, so that the caller has what this returns before anything is told.
+  void Promise.resolve().then(() => {
+    if (link.state !== "closed") link.start();
+  });
+  return {
+    get state() {
+      return link.state;
+    },
+    get lastEventId() {
+      return link.cursor;
+    },
+    get transport() {
+      return link.transport;
+    },
+    publish: (draft) => publish(hub, draft, options),
+    close: () => link.close(),
+  };
+}
+
+/**
+ * Publishes to the hub at `url` without a connection; returns the event id. Rejects with a
+ * {@link HubError}, whose status is 0 if the hub could not be reached.
+ */
+export async function publish(
+  url: string | URL,
+  draft: Draft,
+  options: Pick<Options, "token" | "withCredentials" | "environment"> = {},
+): Promise<string> {
+  const { token, withCredentials, environment } = options;
+  const presented = (typeof token === "function" ? await token() : token) ?? null;
+  return post(resolved(url), draft, presented, withCredentials ?? false, { ...browser(), ...environment });
+}
+
+function resolved(url: string | URL): URL {
+  return new URL(url, typeof location === "undefined" ? undefined : location.href);
+}

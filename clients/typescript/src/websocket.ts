@@ -1,0 +1,89 @@
+// The hub's WebSocket: JSON frames, as docs/reference/websocket.md describes them.
+
+import { problem } from "./problem.js";
+import { silence, type Attempt, type Receiver } from "./transport.js";
+import type { Update } from "./types.js";
+
+/** Names the request whose answer says that the subscription stands. */
+const SUBSCRIBE = "subscribe";
+
+interface Frame {
+  open?: { last_event_id: string };
+  update?: Update & { type?: string };
+  ack?: { last_event_id?: string };
+  error?: { status?: number };
+  caught_up?: { last_event_id: string };
+  ref?: string;
+}
+
+/** Opens a WebSocket. */
+export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
+  const { environment } = attempt;
+  if (!environment.WebSocket) {
+    const timer = environment.setTimeout(() => receiver.ended({ kind: "unfit" }), 0);
+    return () => environment.clearTimeout(timer);
+  }
+  const url = new URL(attempt.url);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new environment.WebSocket(url);
+  let done = false;
+  let asked = false;
+  const stop = () => {
+    done = true;
+    watch.stop();
+    socket.close();
+  };
+  const end: Receiver["ended"] = (ending) => {
+    if (done) return;
+    stop();
+    receiver.ended(ending);
+  };
+  const send = (frame: object) => socket.send(JSON.stringify(frame));
+  // The browser does not show the hub's pings: half of the silence is ours to break.
+  let pinged = false;
+  const half = { ...attempt, silenceMs: attempt.silenceMs / 2 };
+  const watch = silence(half, () => {
+    if (pinged || !asked) return end({ kind: "lost" });
+    pinged = true;
+    send({ ping: {} });
+    watch.heard();
+  });
+
+  const onFrame = (frame: Frame, wire: string) => {
+    if (frame.open) {
+      if (attempt.token !== null) send({ authenticate: { token: attempt.token } });
+      const subscribe: Record<string, unknown> = {};
+      if (attempt.topics.length > 0) subscribe["match"] = attempt.topics;
+      if (attempt.patterns.length > 0) subscribe["match_urlpattern"] = attempt.patterns;
+      if (attempt.cursor !== null) subscribe["last_event_id"] = attempt.cursor;
+      send({ subscribe, ref: SUBSCRIBE });
+      asked = true;
+    } else if (frame.update) {
+      const { id, type, data, topics } = frame.update;
+      receiver.update({ id, type: type ?? "message", data, ...(topics && { topics }), ...(attempt.wire && { wire }) });
+    } else if (frame.ack && frame.ref === SUBSCRIBE) {
+      receiver.opened(frame.ack.last_event_id ?? null);
+    } else if (frame.caught_up) {
+      receiver.cursor(frame.caught_up.last_event_id);
+    } else if (frame.error) {
+      end({ kind: "refused", error: problem(frame.error.status ?? 500, frame.error, null) });
+    }
+  };
+
+  socket.onmessage = ({ data }) => {
+    if (done) return;
+    pinged = false;
+    watch.heard();
+    let frame: Frame;
+    try {
+      frame = JSON.parse(data);
+    } catch {
+      // Something else than a hub speaks here.
+      return end({ kind: "unfit" });
+    }
+    onFrame(frame, data);
+  };
+  socket.onerror = () => end({ kind: "lost" });
+  socket.onclose = () => end({ kind: "lost" });
+  return stop;
+}

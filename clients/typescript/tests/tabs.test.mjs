@@ -1,0 +1,102 @@
+// Tabs that share: one connects, all hear, the next takes over without loss.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World } from "./support/world.mjs";
+
+/** Locks and channels of one browser, shared by its tabs. */
+class Browser {
+  #queues = new Map();
+  #channels = new Set();
+
+  parts() {
+    const browser = this;
+    return {
+      locks: {
+        request: (name, { signal }, hold) =>
+          new Promise((resolve, reject) => {
+            const queue = browser.#queues.get(name) ?? [];
+            browser.#queues.set(name, queue);
+            const turn = async () => {
+              await hold();
+              queue.shift();
+              resolve();
+              queue[0]?.();
+            };
+            queue.push(turn);
+            signal.addEventListener("abort", () => {
+              if (queue[0] === turn) return;
+              queue.splice(queue.indexOf(turn), 1);
+              reject(new DOMException("aborted", "AbortError"));
+            });
+            if (queue.length === 1) turn();
+          }),
+      },
+      BroadcastChannel: class {
+        constructor(name) {
+          this.name = name;
+          browser.#channels.add(this);
+        }
+        postMessage(data) {
+          const copy = structuredClone(data);
+          for (const other of browser.#channels) {
+            if (other !== this && other.name === this.name) setImmediate(() => browser.#channels.has(other) && other.onmessage({ data: copy }));
+          }
+        }
+        close() {
+          browser.#channels.delete(this);
+        }
+      },
+    };
+  }
+}
+
+test("two tabs have one connection, and the second takes over after the last update", async () => {
+  const browser = new Browser();
+  const [first, second] = [new World(), new World()];
+  first.connect({ share: "me" }, browser.parts());
+  const stream = await first.stream("urn:0");
+  second.connect({ share: "me" }, browser.parts());
+  await second.settle();
+  assert.equal(second.requests.length, 0);
+  assert.equal(second.connection.state, "open");
+  assert.equal(second.connection.lastEventId, "urn:0");
+  stream.event("urn:1", "a");
+  await first.settle();
+  assert.deepEqual([first.data, second.data], [["a"], ["a"]]);
+  first.connection.close();
+  const taken = await second.request();
+  assert.equal(taken.headers["Last-Event-ID"], "urn:1");
+  taken.stream("urn:1").event("urn:2", "b");
+  await second.settle();
+  assert.deepEqual([first.data, second.data], [["a"], ["a", "b"]]);
+});
+
+test("tabs with other names, topics or cursors do not share", async () => {
+  const browser = new Browser();
+  const worlds = [new World(), new World(), new World(), new World()];
+  const options = [{ share: "me" }, { share: "you" }, { share: "me", topics: "urn:b" }, { share: "me", lastEventId: "urn:1" }];
+  for (const [index, world] of worlds.entries()) world.connect(options[index], browser.parts());
+  for (const world of worlds) assert.equal((await world.request()).method, "GET");
+});
+
+test("a tab that is closed while it waits does not take over", async () => {
+  const browser = new Browser();
+  const [first, second] = [new World(), new World()];
+  first.connect({ share: "me" }, browser.parts());
+  await first.stream("urn:0");
+  second.connect({ share: "me" }, browser.parts());
+  await second.settle();
+  second.connection.close();
+  first.connection.close();
+  await second.settle();
+  assert.equal(second.requests.length, 0);
+  assert.equal(second.connection.state, "closed");
+});
+
+test("where nothing can be shared each tab connects", async () => {
+  const [first, second] = [new World(), new World()];
+  first.connect({ share: "me" });
+  second.connect({ share: "me" });
+  for (const world of [first, second]) assert.equal((await world.request()).method, "GET");
+});
