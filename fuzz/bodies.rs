@@ -29,6 +29,7 @@ use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::deflate::{Agreement, Context, Deflating, Inflating, Window};
 use tidings_wire::websocket::frames::{self, Limits, Role as End};
 use tidings_wire::websocket::handshake::{RequestFields, choose_protocol, response_head};
+use tidings_wire::websocket::hixie76;
 use tidings_wire::zmtp;
 use tidings_wire::zmtp::handshake::{Handshake, Role, Security};
 
@@ -63,6 +64,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("topic", topic),
     ("websocket_frames", websocket_frames),
     ("websocket_handshake", websocket_handshake),
+    ("websocket_hixie76", websocket_hixie76),
     ("zmtp_decoder", zmtp_decoder),
     ("zmtp_handshake", zmtp_handshake),
 ];
@@ -740,4 +742,42 @@ pub fn stored_update(input: &[u8]) {
     );
     let targets = json["Targets"].as_object().map_or(0, serde_json::Map::len);
     assert_eq!(update.targets().count(), targets);
+}
+
+/// Input: how many bytes come at once, then bytes of a peer of 2010. However they are cut, the same
+/// events come; a text is written back as it was read; and keys never panic.
+pub fn websocket_hixie76(input: &[u8]) {
+    let (cut, bytes) = input.split_first().unwrap_or((&1, &[]));
+    let read = |at_once: usize| {
+        let mut decoder = hixie76::Decoder::new(64);
+        let mut events = Vec::new();
+        for mut part in bytes.chunks(at_once.max(1)) {
+            loop {
+                match decoder.decode(&mut part) {
+                    Ok(Some(event)) => events.push(Ok(event)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        events.push(Err(error));
+                        return events;
+                    }
+                }
+            }
+        }
+        events
+    };
+    let events = read(usize::from(*cut));
+    assert_eq!(events, read(usize::MAX));
+    for event in events {
+        if let Ok(hixie76::Event::Text(text)) = event {
+            let frame = hixie76::text(text.as_bytes());
+            let again = hixie76::Decoder::new(64).decode(&mut &frame[..]);
+            assert_eq!(again, Ok(Some(hixie76::Event::Text(text))));
+        }
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let (first, second) = text.split_once('\n').unwrap_or((&text, ""));
+    if let Some(keys) = hixie76::Keys::parse(first, second) {
+        let nonce = [0; hixie76::NONCE_BYTES];
+        assert_eq!(keys.answer(nonce), keys.answer(nonce));
+    }
 }

@@ -39,7 +39,11 @@ pub fn install(stages: &mut Stages, root: &Path) {
 
 /// Says whether a program is in the path.
 pub fn is_installed(program: &str) -> bool {
-    succeeds(Command::new("sh").args(["-c", "PATH=\"$PATH:/usr/sbin\"; command -v \"$0\"", program]))
+    succeeds(Command::new("sh").args([
+        "-c",
+        "PATH=\"$PATH:/usr/sbin\"; command -v \"$0\"",
+        program,
+    ]))
 }
 
 /// Returns the Python with the wheels.

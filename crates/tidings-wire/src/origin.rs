@@ -101,6 +101,19 @@ impl OriginList {
         self.any
     }
 
+    /// Returns the entries that name origins, as a `frame-ancestors` directive has them.
+    ///
+    /// CSP3, 2.3.1: its `*.` stands for any number of labels.
+    pub fn named(&self) -> impl Iterator<Item = String> {
+        self.allowed.iter().map(|Allowed { hosts, origin }| {
+            let text = origin.to_string();
+            match hosts {
+                Hosts::This => text,
+                Hosts::Subdomains => text.replacen("://", "://*.", 1),
+            }
+        })
+    }
+
     /// Says whether the list allows nothing.
     pub fn is_empty(&self) -> bool {
         !self.any && !self.null && self.allowed.is_empty()

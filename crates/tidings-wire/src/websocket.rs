@@ -4,6 +4,7 @@
 //! handshake   request fields ─▶ checked offer ─▶ 101
 //! frames      bytes of a peer ─▶ texts, binaries, pings, pongs, closes, or the rule that was broken
 //! encoder     payload ─▶ frame; a server's frame is not masked, so one serves all its peers
+//! hixie76     the same of 2010, for browsers of old
 //! deflate     what was agreed on compression, and the two directions of it
 //! ```
 //!
@@ -14,6 +15,7 @@ pub mod deflate;
 pub mod encoder;
 pub mod frames;
 pub mod handshake;
+pub mod hixie76;
 mod utf8;
 
 /// The longest payload of a ping, a pong or a close; RFC 6455, 5.5.

@@ -75,6 +75,8 @@ pub struct Config {
     pub websocket: WebSocketOptions,
     /// Conversations: WebSockets whose texts go to everybody with the same topic.
     pub rooms: RoomOptions,
+    /// SockJS.
+    pub sockjs: SockJsOptions,
     /// The policy that Flash asks for.
     pub flash: FlashOptions,
     /// Bounds on connections and requests.
@@ -202,6 +204,51 @@ pub enum RoomAccess {
     Anonymous,
     /// Those whose token allows publishing to the topic; others may read as they may elsewhere.
     Token,
+}
+
+/// SockJS: the hub and its conversations for browsers without WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SockJsOptions {
+    /// Whether it is served at `/sockjs`.
+    pub enabled: bool,
+    /// Whether WebSockets are among its transports.
+    pub websocket: bool,
+    /// Whether the cookie `JSESSIONID` is set, by which load balancers keep a session on one server.
+    pub cookie: bool,
+    /// Where the page for transports across origins loads the SockJS library from. `None`: there is
+    /// no such page.
+    pub library_url: Option<String>,
+    /// Bytes after which a streaming answer ends, so that a browser can let go of them.
+    pub response_bytes_max: usize,
+    /// Longest body of a request that says something, in bytes.
+    pub body_bytes_max: usize,
+    /// Time between two heartbeats. Zero: never.
+    pub heartbeat: Duration,
+    /// How long a session may be without a receiver.
+    pub disconnect: Duration,
+    /// Sessions without a connection of their own, of the whole process.
+    pub sessions_max: usize,
+    /// The same from one address. 0: no limit of its own.
+    pub sessions_per_address_max: usize,
+    /// Bytes that may wait in all of them together.
+    pub queue_bytes_max: usize,
+}
+
+impl SockJsOptions {
+    /// What the protocol suggests, switched off.
+    pub const OFF: Self = Self {
+        enabled: false,
+        websocket: true,
+        cookie: false,
+        library_url: None,
+        response_bytes_max: 128 * 1024,
+        body_bytes_max: 128 * 1024,
+        heartbeat: Duration::from_secs(25),
+        disconnect: Duration::from_secs(5),
+        sessions_max: 10_000,
+        sessions_per_address_max: 1000,
+        queue_bytes_max: 64 * 1024 * 1024,
+    };
 }
 
 /// The policy that Flash asks for.

@@ -9,12 +9,15 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod discovery;
 pub(crate) mod health;
+pub(crate) mod hixie;
 pub(crate) mod hub_2019;
 pub(crate) mod pages;
 pub(crate) mod poll;
 pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;
+pub(crate) mod sockjs;
+pub(crate) mod speaking;
 pub(crate) mod subscribe;
 pub(crate) mod subscriptions;
 pub(crate) mod upgrade;
@@ -31,13 +34,16 @@ use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
 use self::access::Access;
+use self::hixie::OldUpgrade;
 use self::problem::Problem;
+use self::sockjs::CarriedBody;
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
 use crate::session::socket::StreamBody;
 use crate::shard::Shard;
+use crate::shard::stream::Signs;
 
 /// The safe method whose request has a body; RFC 10008.
 const QUERY: &str = "QUERY";
@@ -46,8 +52,8 @@ const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 /// What the subscriptions below it answer to.
 const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// The body of an answer: whole, or an HTTP/2 event stream.
-pub(crate) type Body = Either<Full<Bytes>, StreamBody>;
+/// The body of an answer: whole, an HTTP/2 event stream, or a stream of SockJS.
+pub(crate) type Body = Either<Full<Bytes>, Either<StreamBody, CarriedBody>>;
 
 /// What is known of the connection that a request came by.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +80,8 @@ pub(crate) enum Answer {
     Stream(Box<EventStream>),
     /// A WebSocket, likewise.
     Upgrade(Box<Upgrade>),
+    /// A WebSocket of 2010, likewise.
+    OldUpgrade(Box<OldUpgrade>),
 }
 
 /// Where a request goes.
@@ -96,28 +104,44 @@ pub(crate) enum Route {
     DevToken,
     Conversation,
     Echo,
+    SockJs,
     Page,
     Nothing,
 }
 
 /// Answers one request.
-pub(crate) async fn answer(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    signs: &Rc<Signs>,
+    request: Request<Incoming>,
+) -> Answer {
     let logged = shard.config().log.access && !visit.admin;
     let access = logged.then(|| Access::of(visit, &request));
-    let mut answer = decide(shard, visit, request).await;
+    let mut answer = decide(shard, visit, signs, request).await;
     match (&mut answer, access) {
         (_, None) => {}
         (Answer::Response(response), Some(access)) => access.on_response(response),
         (Answer::Stream(stream), Some(access)) => stream.log_at_end(access),
-        (Answer::Upgrade(_), Some(access)) => access.on_upgrade(),
+        (Answer::Upgrade(_) | Answer::OldUpgrade(_), Some(access)) => access.on_upgrade(),
     }
     answer
 }
 
-async fn decide(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> Answer {
-    let route = route(shard, visit, request.uri().path());
+async fn decide(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    signs: &Rc<Signs>,
+    request: Request<Incoming>,
+) -> Answer {
+    let asks = upgrade::asks(&request);
+    let route = route(shard, visit, request.uri().path(), asks);
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let outcome = match check_host(shard, visit, &request) {
+        Ok(()) if route == Route::SockJs => {
+            // Boxed, since its state would make every request's larger.
+            Box::pin(sockjs::answer(shard, visit, signs, request)).await
+        }
         Ok(()) => dispatch(shard, visit, route, request).await,
         Err(problem) => Err(problem),
     };
@@ -134,7 +158,7 @@ async fn decide(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> 
         }
         Answer::Stream(stream) => stream.headers_mut(),
         // Its head has what the protocol asks for and nothing else.
-        Answer::Upgrade(_) => return answer,
+        Answer::Upgrade(_) | Answer::OldUpgrade(_) => return answer,
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     discovery::complete_challenge(&shard.config().hub, headers);
@@ -149,7 +173,7 @@ async fn decide(shard: &Rc<Shard>, visit: Visit, request: Request<Incoming>) -> 
     answer
 }
 
-fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
+fn route(shard: &Shard, visit: Visit, path: &str, asks: bool) -> Route {
     let config = shard.config();
     let metrics_here = visit.admin || config.dev.is_some();
     match path {
@@ -168,7 +192,8 @@ fn route(shard: &Shard, visit: Visit, path: &str) -> Route {
         "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
         "/settings.json" if config.pages.any() => Route::Settings,
         "/dev/token" if config.dev.is_some() => Route::DevToken,
-        "/echo" if config.test_services => Route::Echo,
+        "/echo" if config.test_services && asks => Route::Echo,
+        _ if sockjs::Base::find(config, path).is_some() => Route::SockJs,
         _ if path.starts_with(upgrade::CONVERSATIONS) && config.rooms.access.is_some() => {
             Route::Conversation
         }
@@ -220,7 +245,7 @@ async fn dispatch(
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));
         }
-        Route::ChatEvents | Route::Nothing => return Err(Problem::not_found()),
+        Route::ChatEvents | Route::SockJs | Route::Nothing => return Err(Problem::not_found()),
     };
     tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
     Ok(Answer::Response(response))

@@ -39,7 +39,7 @@ use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
 use crate::config::addresses::AddressList;
 use crate::config::{
     Config, CorsOptions, DialectOptions, FlashOptions, LimitOptions, LogFormat, LogOptions,
-    PageOptions, PublishOptions, RoomOptions, SubscribeOptions, WebSocketOptions,
+    PageOptions, PublishOptions, RoomOptions, SockJsOptions, SubscribeOptions, WebSocketOptions,
 };
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
@@ -49,7 +49,7 @@ use crate::router::{Command, Router, Routing};
 use crate::session::socket::{BodySink, Socket, StreamBody};
 use crate::session::{Encoding, Opening, Start, watches_presence};
 use crate::shard::admission::Admission;
-use crate::shard::{self, Inbox, Shard, Shared, Subscription};
+use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 
 /// How a hub in the lab differs from one that was installed.
 #[derive(Clone, Debug)]
@@ -146,6 +146,7 @@ impl Lab {
             answers,
             authority: Arc::new(authority(&config)),
             admission: Admission::new(usize::MAX, 0),
+            sockjs: sockjs::Bounds::new(&config.sockjs),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
             config,
@@ -402,6 +403,7 @@ fn config(options: &Options) -> Config {
         },
         websocket: WEBSOCKET,
         rooms: no_conversations(),
+        sockjs: SockJsOptions::OFF,
         flash: FlashOptions::off(),
         limits: LimitOptions {
             connections_max: usize::MAX,

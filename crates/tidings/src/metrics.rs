@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) cursors_unknown: Counter,
     pub(crate) websockets: Gauge,
     pub(crate) websocket_frames: Counter,
+    pub(crate) sockjs: SockJsCounters,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: ByReason,
     pub(crate) connections_failed: ByReason,
@@ -134,6 +135,43 @@ impl PresenceCounters {
     }
 }
 
+/// What is counted about sessions of SockJS without a WebSocket.
+#[derive(Debug)]
+pub(crate) struct SockJsCounters {
+    pub(crate) sessions: Gauge,
+    pub(crate) receivers: Gauge,
+    pub(crate) waiting_bytes: Gauge,
+    pub(crate) refused: ByReason,
+}
+
+impl SockJsCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            sessions: gauge(
+                r,
+                "sockjs_sessions",
+                "SockJS sessions without WebSocket now, those included that were just closed",
+            ),
+            receivers: gauge(
+                r,
+                "sockjs_receivers",
+                "Requests that receive what such a session says now",
+            ),
+            waiting_bytes: gauge(
+                r,
+                "sockjs_waiting_bytes",
+                "Bytes that wait in such sessions: texts not dealt with, answers not received",
+            ),
+            refused: by_reason(
+                r,
+                "sockjs_refused",
+                "SockJS requests refused, and sessions ended because a receiver broke off",
+            ),
+        }
+    }
+}
+
 impl Metrics {
     /// Makes every counter, at zero.
     pub(crate) fn new() -> Self {
@@ -178,6 +216,7 @@ impl Metrics {
                 "websocket_frames",
                 "Texts, binaries, pings, pongs and closes received from WebSockets",
             ),
+            sockjs: SockJsCounters::new(r),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
             connections_failed: by_reason(

@@ -12,6 +12,7 @@ use tidings_core::index::MatcherId;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
 use tidings_wire::hub_frames::{self, Saying, UpdateFields};
+use tidings_wire::sockjs::outbound::unicode_frame;
 use tidings_wire::sse::EventFields;
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::deflate::{Context, Deflating, Window};
@@ -45,12 +46,19 @@ pub(crate) struct Posted {
 /// The frames of WebSockets, each made when the first session needs it.
 #[derive(Debug, Default)]
 struct TextFrames {
-    json: OnceLock<Bytes>,
-    bare: OnceLock<Bytes>,
+    json: TextFrame,
+    bare: TextFrame,
+    sockjs_json: TextFrame,
+    sockjs_bare: TextFrame,
     /// The JSON of the update alone, and a line end.
     line: OnceLock<Bytes>,
-    /// Compressed: one for each window, of the JSON and of the bare data.
-    packed: [[OnceLock<Bytes>; 3]; 2],
+}
+
+/// One of them, plain and compressed: one for each window.
+#[derive(Debug, Default)]
+struct TextFrame {
+    plain: OnceLock<Bytes>,
+    packed: [OnceLock<Bytes>; 3],
 }
 
 impl Posted {
@@ -107,11 +115,14 @@ impl Posted {
     /// Returns the frame of a WebSocket, encoded by the first caller and shared from then on.
     pub(crate) fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
         let frames = self.texts.get_or_init(Box::default);
-        let (plain, [small, middle, large]) = match (texts, &frames.packed) {
-            (Texts::Json, [packed, _]) => (&frames.json, packed),
-            (Texts::Bare, [_, packed]) => (&frames.bare, packed),
+        let frame = match texts {
+            Texts::Json => &frames.json,
+            Texts::Bare => &frames.bare,
+            Texts::SockJsJson => &frames.sockjs_json,
+            Texts::SockJsBare => &frames.sockjs_bare,
         };
-        let plain = || plain.get_or_init(|| encoder::text(&self.text(texts)));
+        let [small, middle, large] = &frame.packed;
+        let plain = || frame.plain.get_or_init(|| encoder::text(&self.text(texts)));
         let Some(window) = window.filter(|_| self.update.data.len() >= PACKED_BYTES_MIN) else {
             return plain().clone();
         };
@@ -146,8 +157,11 @@ impl Posted {
 
     /// Returns what a text says about this update.
     fn text(&self, texts: Texts) -> Cow<'_, str> {
-        if texts == Texts::Bare {
-            return Cow::Borrowed(&self.update.data);
+        match texts {
+            Texts::Json => {}
+            Texts::Bare => return Cow::Borrowed(&self.update.data),
+            Texts::SockJsJson => return unicode_frame(&self.text(Texts::Json)).into(),
+            Texts::SockJsBare => return unicode_frame(&self.update.data).into(),
         }
         Cow::Owned(self.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
     }

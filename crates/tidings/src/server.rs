@@ -27,7 +27,7 @@ use crate::presence::service::Service;
 use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::admission::Admission;
-use crate::shard::{self, Delivery, Inbox, Shared};
+use crate::shard::{self, Delivery, Inbox, Shared, sockjs};
 use crate::tasks;
 use crate::tls::Certificate;
 
@@ -122,6 +122,7 @@ impl Hub {
             answers,
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
             admission: Admission::new(limits.connections_max, limits.connections_per_address_max),
+            sockjs: sockjs::Bounds::new(&config.sockjs),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
             config,

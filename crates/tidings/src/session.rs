@@ -10,6 +10,7 @@
 //! the ring or the history and writes when the socket takes more: resuming after a reconnect and
 //! catching up after a full socket are the same thing.
 
+pub(crate) mod carrier;
 pub(crate) mod duplex;
 pub(crate) mod noted;
 pub(crate) mod pipe;
@@ -77,6 +78,30 @@ pub(crate) enum Texts {
     Json,
     /// Its data and nothing else.
     Bare,
+    /// The first in a frame of SockJS.
+    SockJsJson,
+    /// The second in a frame of SockJS.
+    SockJsBare,
+}
+
+impl Texts {
+    /// Returns the same in frames of SockJS.
+    pub(crate) fn in_sockjs(self) -> Self {
+        match self {
+            Self::Json | Self::SockJsJson => Self::SockJsJson,
+            Self::Bare | Self::SockJsBare => Self::SockJsBare,
+        }
+    }
+
+    /// Returns whether these are frames of SockJS.
+    pub(crate) fn are_sockjs(self) -> bool {
+        matches!(self, Self::SockJsJson | Self::SockJsBare)
+    }
+
+    /// Returns whether these are the hub's frames.
+    pub(crate) fn are_json(self) -> bool {
+        matches!(self, Self::Json | Self::SockJsJson)
+    }
 }
 
 impl Encoding {
@@ -300,6 +325,9 @@ impl Session {
         // What is closing stays so: the first reason counts.
         if !matches!(self.phase.get(), Phase::Closing(_)) {
             self.phase.set(phase);
+            if let Socket::Carrier(carrier) = &self.socket {
+                carrier.settle(phase == Phase::Live);
+            }
         }
         self.wake();
     }
@@ -317,13 +345,28 @@ impl Session {
         // What a sweep still had for it is read again, so the sweep must not send it too.
         self.runs.borrow_mut().clear();
         *self.tail.borrow_mut() = tail;
-        self.lagging.set(true);
+        // Without a receiver a session of SockJS is always behind; that is not lagging.
+        self.lagging.set(!self.is_carried());
         self.enter(Phase::Behind);
     }
 
-    /// Returns whether hyper writes the stream, into a stream of HTTP/2.
+    /// Returns whether somebody else writes the stream: hyper into a stream of HTTP/2, or receivers of
+    /// SockJS. Such a socket takes all or nothing.
     pub(crate) fn is_body(&self) -> bool {
-        matches!(self.socket, Socket::Body(_) | Socket::Pipe(_))
+        matches!(
+            self.socket,
+            Socket::Body(_) | Socket::Pipe(_) | Socket::Carrier(_)
+        )
+    }
+
+    /// Returns whether its peer speaks by a WebSocket of its own.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.duplex.is_some() && !self.is_carried()
+    }
+
+    /// Returns whether it has no connection of its own.
+    pub(crate) fn is_carried(&self) -> bool {
+        matches!(self.socket, Socket::Carrier(_))
     }
 
     /// Notes that the peer was found slow, so that it is told.
@@ -420,6 +463,10 @@ impl Session {
                 .poll_writable(cx)
                 .map_err(|_broken| Ending::Broken)
         });
+        if self.is_carried() {
+            // How long it may be without a receiver is looked after elsewhere.
+            return ready.await;
+        }
         match tokio::time::timeout(stall, ready).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Ending::Stalled),
@@ -540,7 +587,7 @@ async fn begin(
             session.from_oldest.set(true);
         }
     }
-    if let Some(duplex) = session.duplex.as_ref().filter(|duplex| duplex.is_hub()) {
+    if let Some(duplex) = &session.duplex {
         requests::greet(shard, session, duplex, start);
     }
     match opening {

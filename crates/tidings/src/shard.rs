@@ -9,12 +9,14 @@ pub(crate) mod accept;
 pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod engine;
+pub(crate) mod hixie;
 pub(crate) mod patterns;
 pub(crate) mod placing;
 pub(crate) mod policy;
 pub(crate) mod presence;
 pub(crate) mod reading;
 pub(crate) mod ring;
+pub(crate) mod sockjs;
 pub(crate) mod speaking;
 pub(crate) mod stream;
 pub(crate) mod timers;
@@ -84,6 +86,8 @@ pub(crate) enum Delivery {
     },
     /// An event stream moved here from a fuller shard.
     Adopt(Box<Adoption>),
+    /// A request for a session of SockJS that belongs here.
+    SockJs(sockjs::Errand),
     /// End all streams, spread over this time, and accept no more.
     Drain(Duration),
     /// End the thread.
@@ -143,9 +147,11 @@ impl Inbox {
         };
         refused.into_iter().find_map(|delivery| match delivery {
             Delivery::Adopt(adoption) => Some(adoption),
-            Delivery::Batch(_) | Delivery::Joined { .. } | Delivery::Drain(_) | Delivery::Stop => {
-                None
-            }
+            Delivery::Batch(_)
+            | Delivery::Joined { .. }
+            | Delivery::SockJs(_)
+            | Delivery::Drain(_)
+            | Delivery::Stop => None,
         })
     }
 }
@@ -170,6 +176,8 @@ pub(crate) struct Shared {
     pub(crate) answers: Box<[Arc<Answers>]>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) admission: Arc<Admission>,
+    /// What sessions of SockJS there may be.
+    pub(crate) sockjs: sockjs::Bounds,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Sessions on each shard.
     pub(crate) loads: Box<[AtomicUsize]>,
@@ -188,6 +196,8 @@ pub(crate) struct Shard {
     started: Instant,
     /// Sessions that ended and of which presence has not been told, since its queue was full.
     departed: RefCell<Vec<SubscriberId>>,
+    /// Sessions that have no connection of their own.
+    sockjs: sockjs::Sessions,
     draining: watch::Sender<bool>,
 }
 
@@ -246,13 +256,11 @@ impl Shard {
     /// Makes a shard of the calling thread; nothing runs yet.
     pub(crate) fn new(index: usize, shared: Arc<Shared>, last: Position) -> Rc<Self> {
         let keep_alive = shared.config.subscribe.keep_alive;
-        let ping = shared.config.websocket.ping;
         let ring = Ring::new(last, shared.config.ring_bytes);
         let engine = Engine::new(
             shared.config.hub.clone(),
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
-            (!ping.is_zero()).then_some(ping),
         );
         let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_BYTES_MAX);
         Rc::new(Self {
@@ -266,6 +274,7 @@ impl Shard {
             patterns: Patterns::new(),
             started: Instant::now(),
             departed: RefCell::default(),
+            sockjs: sockjs::Sessions::default(),
             draining: watch::Sender::new(false),
         })
     }
@@ -376,6 +385,7 @@ impl Shard {
                     self.engine.borrow_mut().on_joined(ticket.0, ids, at);
                 }
                 Delivery::Adopt(adoption) => self.settle(*adoption),
+                Delivery::SockJs(errand) => self.on_errand(errand),
                 Delivery::Drain(within) => self.on_drain(within),
                 Delivery::Stop => stop = true,
             }
@@ -421,6 +431,7 @@ impl Shard {
                 // One bucket may hold thousands of sessions.
                 tokio::task::yield_now().await;
             }
+            self.forget_sockjs();
             self.give_back_matchers(1);
             self.tell_departed();
         }
@@ -489,7 +500,7 @@ impl Shard {
             })
         });
         self.metrics().subscribers.inc();
-        if session.duplex.is_some() {
+        if session.is_websocket() {
             self.metrics().websockets.inc();
         }
         if let Some(load) = self.shared.loads.get(self.index) {
@@ -525,7 +536,7 @@ impl Shard {
         // First, so that whoever sees one subscriber less sees the reason too.
         count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();
-        if session.duplex.is_some() {
+        if session.is_websocket() {
             self.metrics().websockets.dec();
         }
         if let Some(load) = self.shared.loads.get(self.index) {

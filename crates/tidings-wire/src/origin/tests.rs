@@ -244,3 +244,16 @@ fn check(list: &OriginList, origins: &[&str], expected: bool) {
         assert_eq!(list.allows(origin), expected, "{origin}");
     }
 }
+
+#[test]
+fn named_entries_are_written_as_a_policy_has_them() {
+    let entries = [
+        "*",
+        "https://a.example:8443",
+        "https://*.example.com",
+        "null",
+    ];
+    let list = OriginList::parse(entries).unwrap();
+    let named: Vec<_> = list.named().collect();
+    assert_eq!(named, ["https://a.example:8443", "https://*.example.com"]);
+}

@@ -34,6 +34,29 @@ pub fn unicode_frame(text: &str) -> String {
     frame
 }
 
+/// Joins frames into one, for a transport that takes one at a time: the texts of all of them, or a
+/// heartbeat if there are none. `None` if there is no frame at all.
+pub fn joined_frame<'a>(frames: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let mut joined = None;
+    for frame in frames {
+        let texts = frame
+            .strip_prefix("a[")
+            .and_then(|rest| rest.strip_suffix(']'));
+        match (&mut joined, texts) {
+            (None, _) => joined = Some(frame.to_owned()),
+            (Some(_), None | Some("")) => {}
+            (Some(before), Some(_)) if !before.starts_with("a[") => frame.clone_into(before),
+            (Some(before), Some(texts)) => {
+                before.pop();
+                before.push(',');
+                before.push_str(texts);
+                before.push(']');
+            }
+        }
+    }
+    joined
+}
+
 /// Returns the frame that ends a session.
 pub fn close_frame(code: u16, reason: &str) -> String {
     let mut frame = format!("c[{code},");

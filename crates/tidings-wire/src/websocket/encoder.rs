@@ -27,6 +27,24 @@ pub fn text(text: &str) -> Bytes {
     frame(Opcode::Text, Packing::Plain, text.as_bytes())
 }
 
+/// Returns the payloads of whole frames of a server, which [`frame`] wrote and nothing compressed. They
+/// share the bytes.
+pub fn payloads(mut frames: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let (head, len) = match *frames.get(1)? {
+            126 => (
+                4,
+                u64::from(u16::from_be_bytes(*frames.get(2..)?.first_chunk()?)),
+            ),
+            127 => (10, u64::from_be_bytes(*frames.get(2..)?.first_chunk()?)),
+            len => (2, u64::from(len)),
+        };
+        let end = usize::try_from(len).ok()?.checked_add(head)?;
+        let whole = frames.len() >= end;
+        whole.then(|| frames.split_to(end).slice(head..))
+    })
+}
+
 /// Returns the close frame of a server.
 pub fn close(code: CloseCode, reason: &str) -> Bytes {
     let payload = close::payload(code, reason);
@@ -63,5 +81,22 @@ fn append_head(out: &mut Vec<u8>, opcode: Opcode, packing: Packing, len: usize, 
             out.push(masked | 127);
             out.extend_from_slice(&(len as u64).to_be_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_of_every_length_come_back() {
+        let wanted: Vec<String> = [0, 1, 125, 126, 65_535, 65_536]
+            .map(|len| "x".repeat(len))
+            .to_vec();
+        let frames: Vec<u8> = wanted.iter().flat_map(|payload| text(payload)).collect();
+        let found: Vec<Bytes> = payloads(frames.clone().into()).collect();
+        assert_eq!(found, wanted);
+        let cut = payloads(Bytes::from(frames).slice(..300));
+        assert_eq!(cut.count(), 4, "what is not whole does not count");
     }
 }

@@ -84,7 +84,7 @@ pub(crate) async fn run(
                         }
                     }
                 }
-                Delivery::Adopt(_) | Delivery::Drain(_) => {}
+                Delivery::Adopt(_) | Delivery::SockJs(_) | Delivery::Drain(_) => {}
                 Delivery::Stop => return,
             }
         }

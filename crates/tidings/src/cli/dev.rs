@@ -24,8 +24,8 @@ use crate::config::addresses::AddressList;
 use crate::config::check::{HISTORY_FILE, cores, history_options};
 use crate::config::{
     Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
-    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SubscribeOptions,
-    WebSocketOptions,
+    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions,
+    SubscribeOptions, WebSocketOptions,
 };
 use crate::presence;
 use crate::server;
@@ -158,6 +158,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
         },
         websocket: WEBSOCKET,
         rooms: open_to_all(),
+        sockjs: SOCKJS,
         flash: FlashOptions::off(),
         limits: limits(),
         drain: Duration::from_secs(1),
@@ -316,6 +317,11 @@ pub const WEBSOCKET: WebSocketOptions = WebSocketOptions {
     bytes_max: 1024 * 1024,
     frames_per_second_max: 1000,
     ping: Duration::from_secs(30),
+};
+
+const SOCKJS: SockJsOptions = SockJsOptions {
+    enabled: true,
+    ..SockJsOptions::OFF
 };
 
 fn listen_on(address: SocketAddr) -> Listen {

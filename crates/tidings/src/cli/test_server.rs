@@ -10,13 +10,17 @@ use crate::server;
 /// Longest text that is echoed: the suites send up to 16 MiB.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Serve what conformance suites test: a WebSocket echo at /echo
+/// Serve what conformance suites test: a WebSocket echo at /echo, and the services of SockJS
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Address to listen on; must be a loopback address
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
+
+    /// Where the page for SockJS across origins loads the library from
+    #[arg(long, value_name = "URL", default_value = "/sockjs.js")]
+    sockjs_library_url: String,
 }
 
 /// Runs the command until the server ends.
@@ -30,9 +34,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config.websocket.bytes_max = BYTES_MAX;
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;
+    config.sockjs.library_url = Some(arguments.sockjs_library_url.clone());
     log::start(&config.log)?;
     let result = server::run(config, |_config| {
-        let line = format!("test services at http://{address}: /echo\n");
+        let line = format!(
+            "test services at http://{address}: /echo /disabled_websocket_echo \
+             /cookie_needed_echo /close\n"
+        );
         // It serves whether or not somebody reads this.
         let _printed = print::output(&line);
     });

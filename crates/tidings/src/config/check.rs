@@ -18,7 +18,7 @@ use tidings_wire::origin::OriginList;
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{
     File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable, PagesTable,
-    PresenceTable,
+    PresenceTable, PublishTable,
 };
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
@@ -87,11 +87,11 @@ impl Checks {
         let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
         let dialects = self.dialects(file, hub.as_ref());
         let auth = self.auth(file, hub.as_ref());
-        let origins = self.origins("publish.origins", &file.publish.origins);
+        let publish = self.publish(&file.publish);
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
-        let body_bytes_max = self.number("publish.body_bytes_max", file.publish.body_bytes_max, 1);
         let websocket = self.websocket(&file.websocket);
         let rooms = self.rooms(&file.rooms, &file.listen);
+        let sockjs = self.sockjs(&file.sockjs);
         let flash = self.flash(&file.flash);
         let limits = self.limits(&file.limits);
         let presence = self.presence(file);
@@ -127,16 +127,14 @@ impl Checks {
                 connection_max: connection_max.filter(|longest| !longest.is_zero()),
                 retry: file.subscribe.retry_ms.map(Duration::from_millis),
             },
-            publish: PublishOptions {
-                origins: origins?,
-                body_bytes_max: body_bytes_max?,
-            },
+            publish: publish?,
             presence: Some(presence?).filter(|_| file.presence.enabled),
             cors: CorsOptions {
                 origins: cors_origins?,
             },
             websocket: websocket?,
             rooms: rooms?,
+            sockjs: sockjs?,
             flash: flash?,
             limits: limits?,
             drain: drain?,
@@ -147,6 +145,15 @@ impl Checks {
             warnings: std::mem::take(&mut self.warnings),
             dev: None,
             test_services: false,
+        })
+    }
+
+    fn publish(&mut self, table: &PublishTable) -> Option<PublishOptions> {
+        let origins = self.origins("publish.origins", &table.origins);
+        let body_bytes_max = self.number("publish.body_bytes_max", table.body_bytes_max, 1);
+        Some(PublishOptions {
+            origins: origins?,
+            body_bytes_max: body_bytes_max?,
         })
     }
 

@@ -38,6 +38,8 @@ pub struct File {
     pub websocket: WebSocketTable,
     /// The `[rooms]` table.
     pub rooms: RoomsTable,
+    /// The `[sockjs]` table.
+    pub sockjs: SockJsTable,
     /// The `[flash]` table.
     pub flash: FlashTable,
     /// The `[history]` table.
@@ -243,6 +245,35 @@ pub struct RoomsTable {
     pub subprotocols: Vec<String>,
     /// Whether what is said is a private update, which only those with a grant may read.
     pub private: bool,
+}
+
+/// The `[sockjs]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SockJsTable {
+    /// Whether SockJS is served at `/sockjs`, for browsers that have no WebSocket.
+    pub enabled: bool,
+    /// Whether WebSockets are among the transports of SockJS.
+    pub websocket: bool,
+    /// Whether answers set the cookie `JSESSIONID`, by which some load balancers keep a session on
+    /// one server.
+    pub cookie: bool,
+    /// Where the page for transports across origins loads the SockJS library from.
+    pub library_url: Option<String>,
+    /// Bytes after which a streaming answer ends and the browser asks anew.
+    pub response_bytes_max: u64,
+    /// Longest body of a request that says something, in bytes.
+    pub body_bytes_max: u64,
+    /// Seconds between two heartbeats.
+    pub heartbeat_secs: u64,
+    /// Seconds that a session may be without a request that receives.
+    pub disconnect_secs: u64,
+    /// Sessions without a WebSocket.
+    pub sessions_max: u64,
+    /// Sessions without a WebSocket from one IP address.
+    pub sessions_per_address_max: u64,
+    /// Bytes that may wait in all sessions without a WebSocket together.
+    pub queue_bytes_max: u64,
 }
 
 /// The `[flash]` table.

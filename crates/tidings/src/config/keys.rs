@@ -454,6 +454,79 @@ pub const KEYS: &[Key] = &[
          `rooms.access = \"token\"`.",
     ),
     key(
+        "sockjs.enabled",
+        Flag,
+        Toml("false"),
+        "Whether SockJS is served at `/sockjs`, for browsers that have no WebSocket. Conversations \
+         are then also at `/sockjs/room/{topic}`, under the rules of `[rooms]`.",
+    ),
+    key(
+        "sockjs.websocket",
+        Flag,
+        Toml("true"),
+        "Whether WebSockets are among the transports of SockJS.",
+    ),
+    key(
+        "sockjs.cookie",
+        Flag,
+        Toml("false"),
+        "Whether answers set the cookie `JSESSIONID`, by which some load balancers keep a session on \
+         one server. All requests of a session must reach the same hub.",
+    ),
+    key(
+        "sockjs.library_url",
+        Text,
+        Said("there is no such page"),
+        "Where the page for transports across origins loads the SockJS library from. It must be the \
+         same version as your own pages load; serve both from your own site.",
+    ),
+    key(
+        "sockjs.response_bytes_max",
+        Number,
+        Toml("131072"),
+        "Bytes after which a streaming answer ends and the browser asks anew. Browsers keep all of an \
+         answer in memory.",
+    ),
+    key(
+        "sockjs.body_bytes_max",
+        Number,
+        Toml("131072"),
+        "Longest body of a request that says something, in bytes. Further ones get 413.",
+    ),
+    key(
+        "sockjs.heartbeat_secs",
+        Number,
+        Toml("25"),
+        "Seconds between two heartbeats. 0 sends none.",
+    ),
+    key(
+        "sockjs.disconnect_secs",
+        Number,
+        Toml("5"),
+        "Seconds that a session may be without a request that receives. Then it is closed and \
+         forgotten.",
+    ),
+    key(
+        "sockjs.sessions_max",
+        Number,
+        Toml("10000"),
+        "Sessions without a WebSocket. Further ones get 503.",
+    ),
+    key(
+        "sockjs.sessions_per_address_max",
+        Number,
+        Toml("1000"),
+        "Sessions without a WebSocket from one IP address. Further ones get 429. Behind a proxy all \
+         come from its address: write the same as in `sockjs.sessions_max`.",
+    ),
+    key(
+        "sockjs.queue_bytes_max",
+        Number,
+        Toml("67108864"),
+        "Bytes that may wait in all sessions without a WebSocket together. Requests that say \
+         something get 503 beyond it. Updates do not wait: they are read from the history.",
+    ),
+    key(
         "flash.address",
         Address,
         Said("none"),

@@ -156,17 +156,28 @@ pub(crate) fn check_page(
     list: &OriginList,
     key: &str,
 ) -> Result<(), Problem> {
+    let page = headers.get(ORIGIN);
+    let page = page.map(|origin| origin.to_str().unwrap_or_default());
+    check_page_of(shard, page, credentials(shard, headers), list, key)
+}
+
+/// The same for a page of this origin, if it is known.
+pub(crate) fn check_page_of(
+    shard: &Shard,
+    origin: Option<&str>,
+    credentials: Credentials,
+    list: &OriginList,
+    key: &str,
+) -> Result<(), Problem> {
     let config = shard.config();
-    let credentials = credentials(shard, headers);
-    let Some(origin) = headers.get(ORIGIN) else {
+    let Some(origin) = origin else {
         return match credentials {
             Credentials::Other => Ok(()),
             Credentials::Cookie => Err(Problem::page_refused(
-                "a WebSocket that is authorized by a cookie needs an Origin field",
+                "a connection that is authorized by a cookie needs an Origin field",
             )),
         };
     };
-    let origin = origin.to_str().unwrap_or_default();
     let own = origin == config.hub.origin() || config.publish.origins.names(origin);
     let listed = match credentials {
         // `*` and `null` stand for pages of anybody, which must not use a visitor's cookie.

@@ -49,6 +49,10 @@ pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
         .connections
         .set(gauge(shard.admission().open() as u64));
     metrics
+        .sockjs
+        .waiting_bytes
+        .set(gauge(shard.sockjs_budget().used() as u64));
+    metrics
         .history_ready
         .set(i64::from(history.health() == Health::Ok));
     metrics.history_oldest.set(gauge(bounds.oldest.get()));

@@ -83,6 +83,11 @@ impl Problem {
         self.name
     }
 
+    /// Returns the methods that would have been allowed, if that is what is wrong.
+    pub(crate) fn allowed(&self) -> Option<&'static str> {
+        self.allow
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self

@@ -565,7 +565,7 @@ impl EventStream {
         // The response means that nothing published from now on is missed. If the session ended
         // before, its body says so.
         drop(joined.await);
-        let mut response = Response::new(Either::Right(body));
+        let mut response = Response::new(Either::Right(Either::Left(body)));
         set_stream_headers(response.headers_mut());
         response.headers_mut().extend(self.headers);
         response

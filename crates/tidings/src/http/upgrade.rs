@@ -1,8 +1,8 @@
 //! The door for WebSockets: over HTTP/1.1 by an upgrade (RFC 6455), over HTTP/2 by an extended
-//! CONNECT (RFC 8441). Who may, what for, and the answer that opens it.
+//! CONNECT (RFC 8441). The handshake and the answer that opens it; who may, and what for, is said by
+//! `speaking` and, of SockJS, by `sockjs`.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -14,28 +14,19 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
-use tidings_core::dialect::Dialect;
-use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
-use tidings_core::matcher::{Matcher, MatcherType};
-use tidings_core::topic::Topic;
-use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tidings_wire::websocket::deflate::{Agreement, Context};
-use tidings_wire::websocket::frames::Limits;
 use tidings_wire::websocket::handshake::{
     self, HandshakeError, RequestFields, check_version, response_head,
 };
 
-use super::authorize::{check_page, identify};
-use super::problem::{self, Problem};
-use super::subscribe;
-use super::{Answer, Body, Route, Visit, respond_empty};
-use crate::auth::{Identity, Role};
-use crate::config::{Config, RoomAccess};
+use super::authorize::check_page;
+use super::problem::Problem;
+use super::speaking::{self, Cover, Speaker, Way};
+use super::{Answer, Body, Route, Visit, hixie, respond_empty, sockjs};
 use crate::metrics::count;
-use crate::session::duplex::{self, Conversation, Purpose};
+use crate::session::Opening;
 use crate::session::pipe::{self, Pipe};
 use crate::session::socket::Socket;
-use crate::session::{Encoding, Ending, Opening, Start, Texts};
 use crate::shard::{Shard, Subscription};
 use crate::tasks;
 
@@ -45,12 +36,6 @@ pub(crate) const CONVERSATIONS: &str = "/ws/";
 const HUB_PROTOCOL: &str = "tidings";
 /// The name of the protocol in an extended CONNECT; RFC 8441, 5.
 const WEBSOCKET: &str = "websocket";
-/// Bytes that the fragments of the longest text have at least, on average: shorter ones only serve to
-/// keep a hub busy.
-const FRAGMENT_BYTES_MIN: usize = 64;
-/// Fragments that every text may have.
-const FRAGMENTS: u32 = 1024;
-
 /// A WebSocket that is about to be opened.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
@@ -87,14 +72,54 @@ pub(crate) async fn open(
 ) -> Result<Answer, Problem> {
     let tunnel = hyper::upgrade::on(&mut request);
     let (asked, _body) = request.into_parts();
-    let result = prepare(shard, visit, route, &asked, tunnel).await;
-    match result {
-        Ok(upgrade) => Ok(Answer::Upgrade(Box::new(upgrade))),
-        Err(problem) => {
-            count(&shard.metrics().subscribe_refused, problem.name());
-            Err(problem)
-        }
+    if let Some(keys) = hixie::keys(&asked) {
+        let way = Way::carried(shard, Cover::Bare);
+        let admitted = admit(shard, visit, route, &asked, way).await;
+        let (subscription, _protocols) = refusal_counted(shard, admitted)?;
+        return Ok(hixie::open(
+            shard,
+            visit,
+            &asked,
+            keys,
+            Cover::Bare,
+            subscription,
+        ));
     }
+    let result = prepare(shard, visit, route, &asked, tunnel).await;
+    let upgrade = refusal_counted(shard, result)?;
+    Ok(Answer::Upgrade(Box::new(upgrade)))
+}
+
+/// Opens a WebSocket of SockJS.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn open_sockjs(
+    shard: &Rc<Shard>,
+    base: &sockjs::Base<'_>,
+    cover: Cover,
+    asked: &Parts,
+    tunnel: OnUpgrade,
+) -> Result<Answer, Problem> {
+    let result = async {
+        let accept = shake(asked).map_err(|error| of_handshake(&error))?;
+        let way = Way::by_websocket(shard.config(), cover, agree(shard, &asked.headers));
+        Ok(Upgrade {
+            agreement: way.agreement,
+            subscription: base.subscription(shard, asked, way).await?,
+            accept,
+            protocol: None,
+            tunnel,
+        })
+    };
+    let result = result.await;
+    let upgrade = refusal_counted(shard, result)?;
+    Ok(Answer::Upgrade(Box::new(upgrade)))
+}
+
+fn refusal_counted<T>(shard: &Shard, result: Result<T, Problem>) -> Result<T, Problem> {
+    result.inspect_err(|problem| count(&shard.metrics().subscribe_refused, problem.name()))
 }
 
 async fn prepare(
@@ -105,30 +130,9 @@ async fn prepare(
     tunnel: OnUpgrade,
 ) -> Result<Upgrade, Problem> {
     let accept = shake(asked).map_err(|error| of_handshake(&error))?;
-    let config = shard.config();
-    let offered = asked.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
-    let agreement = Agreement::choose(
-        texts(offered.iter()),
-        Context::Forgotten,
-        Context::Forgotten,
-    )
-    .filter(|_| config.websocket.compression);
-    let (subscription, protocols): (Subscription, &[String]) = match (route, visit.topic(config)) {
-        (Route::Hub, _) => (hub(shard, asked, agreement).await?, &[]),
-        (Route::Echo, _) => (echo(shard, asked, agreement), &[]),
-        (Route::Conversation, _) => {
-            let topic = topic_of(config, asked.uri.path())?;
-            (
-                conversation(shard, asked, &topic, agreement).await?,
-                &config.rooms.subprotocols,
-            )
-        }
-        (_, Some(topic)) => (
-            conversation(shard, asked, topic, agreement).await?,
-            &config.rooms.subprotocols,
-        ),
-        (_, None) => return Err(Problem::not_found()),
-    };
+    let agreement = agree(shard, &asked.headers);
+    let way = Way::by_websocket(shard.config(), Cover::Bare, agreement);
+    let (subscription, protocols) = admit(shard, visit, route, asked, way).await?;
     let offered = asked.headers.get_all(SEC_WEBSOCKET_PROTOCOL);
     let protocol = if route == Route::Hub {
         handshake::choose_protocol(texts(offered.iter()), &[HUB_PROTOCOL])
@@ -144,6 +148,54 @@ async fn prepare(
     })
 }
 
+/// Returns what a peer is let in to, and the sub-protocols of it.
+async fn admit<'a>(
+    shard: &'a Rc<Shard>,
+    visit: Visit,
+    route: Route,
+    asked: &Parts,
+    way: Way,
+) -> Result<(Subscription, &'a [String]), Problem> {
+    let config = shard.config();
+    let speaker = Speaker {
+        headers: &asked.headers,
+        query: asked.uri.query().unwrap_or_default(),
+    };
+    match (route, visit.topic(config)) {
+        (Route::Hub, _) => {
+            check_page(shard, &asked.headers, &config.cors.origins, "cors.origins")?;
+            Ok((speaking::hub(shard, speaker, way).await?, &[]))
+        }
+        (Route::Echo, _) => Ok((speaking::plain_echo(shard, speaker, way), &[])),
+        (Route::Conversation, named) | (_, named @ Some(_)) => {
+            let topic = match (route, named) {
+                (Route::Conversation, _) | (_, None) => {
+                    let path = asked.uri.path();
+                    let written = path.strip_prefix(CONVERSATIONS).unwrap_or_default();
+                    speaking::topic_of(config, written)?
+                }
+                (_, Some(topic)) => topic.clone(),
+            };
+            let origins = &config.rooms.origins;
+            check_page(shard, &asked.headers, origins, "rooms.origins")?;
+            let subscription = speaking::conversation(shard, speaker, &topic, way).await?;
+            Ok((subscription, &config.rooms.subprotocols))
+        }
+        (_, None) => Err(Problem::not_found()),
+    }
+}
+
+/// Returns what is agreed on compression. Contexts are not kept between two texts.
+fn agree(shard: &Shard, headers: &HeaderMap) -> Option<Agreement> {
+    let offered = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+    Agreement::choose(
+        texts(offered.iter()),
+        Context::Forgotten,
+        Context::Forgotten,
+    )
+    .filter(|_| shard.config().websocket.compression)
+}
+
 /// Checks what the protocol asks of a request; returns the proof, which HTTP/2 does not need.
 fn shake(asked: &Parts) -> Result<Option<String>, HandshakeError> {
     let fields = fields(&asked.headers);
@@ -153,7 +205,7 @@ fn shake(asked: &Parts) -> Result<Option<String>, HandshakeError> {
     fields.accept().map(Some)
 }
 
-fn fields(headers: &HeaderMap) -> RequestFields<'_> {
+pub(super) fn fields(headers: &HeaderMap) -> RequestFields<'_> {
     let all = |name: HeaderName| texts(headers.get_all(name).iter()).collect();
     RequestFields {
         upgrade: all(UPGRADE),
@@ -164,7 +216,9 @@ fn fields(headers: &HeaderMap) -> RequestFields<'_> {
 }
 
 /// Returns field values as text; one that is not ASCII says nothing that is known here.
-fn texts<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a str> {
+pub(super) fn texts<'a>(
+    values: impl Iterator<Item = &'a HeaderValue>,
+) -> impl Iterator<Item = &'a str> {
     values.map(|value| value.to_str().unwrap_or_default())
 }
 
@@ -175,200 +229,6 @@ fn of_handshake(error: &HandshakeError) -> Problem {
         HandshakeError::NoConnectionUpgrade | HandshakeError::Key => {
             Problem::bad_request("handshake", "WebSocket handshake malformed", detail)
         }
-    }
-}
-
-/// The hub itself: by the parameters of its URL, or by frames later.
-async fn hub(
-    shard: &Rc<Shard>,
-    asked: &Parts,
-    agreement: Option<Agreement>,
-) -> Result<Subscription, Problem> {
-    let config = shard.config();
-    check_page(shard, &asked.headers, &config.cors.origins, "cors.origins")?;
-    let (subscriber, publisher) = identities(shard, &asked.headers).await?;
-    let query = asked.uri.query().unwrap_or_default().as_bytes();
-    let query = match SubscribeQuery::decode(query, None, MATCHERS_PER_SUBSCRIBER_MAX) {
-        Ok(query) => Some(query),
-        // What it wants comes in frames.
-        Err(QueryError::NoMatcher) => None,
-        Err(error) => return Err(problem::of_query(&error)),
-    };
-    let lifetime = subscribe::lifetime(shard);
-    let mut deadline =
-        subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref()));
-    if subscriber.is_none() && !config.subscribe.anonymous {
-        if query.is_some() {
-            return Err(Problem::token_missing(
-                "this hub does not take anonymous subscribers (subscribe.anonymous): present a \
-                 token by header or cookie, or connect without matchers and send it in a frame",
-            ));
-        }
-        if publisher.is_none() {
-            let patience = tokio::time::Instant::now() + config.limits.head;
-            deadline = Some((patience, Ending::Anonymous));
-        }
-    }
-    let (matchers, start) = match &query {
-        None => (Box::default(), Start::Now),
-        Some(query) => {
-            let matchers = subscribe::matchers(shard, query).await?;
-            let cursor = subscribe::cursor(&asked.headers, query.last_event_id.as_deref());
-            let watches =
-                cursor.is_some() && subscribe::watches(shard, &matchers, subscriber.as_deref());
-            (matchers, subscribe::start(shard, cursor, watches).await?.0)
-        }
-    };
-    let parts = parts(config, Purpose::Hub, publisher, lifetime, agreement);
-    Ok(Subscription {
-        dialect: Dialect::V1,
-        noted: None,
-        matchers,
-        identity: subscriber,
-        start,
-        encoding: Encoding::WebSocket(Texts::Json, agreement.map(|agreed| agreed.window)),
-        deadline,
-        duplex: Some(Box::new(parts)),
-    })
-}
-
-/// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
-type Identities = (Option<Arc<Identity>>, Option<Arc<Identity>>);
-
-async fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Problem> {
-    match (
-        identify(shard, headers, Role::Subscribe).await,
-        identify(shard, headers, Role::Publish).await,
-    ) {
-        (Ok(subscriber), publisher) => Ok((subscriber, publisher.ok().flatten())),
-        (Err(_), Ok(publisher)) if publisher.is_some() => Ok((None, publisher)),
-        (Err(problem), _) => Err(problem),
-    }
-}
-
-/// The topic in the path of a conversation, if the configuration has it open.
-fn topic_of(config: &Config, path: &str) -> Result<Topic, Problem> {
-    let written = path.strip_prefix(CONVERSATIONS).unwrap_or_default();
-    let text = percent_encoding::percent_decode_str(written).decode_utf8();
-    let refuse = |detail: String| Problem::bad_request("topic", "Topic not allowed", detail);
-    let text = text.map_err(|_not_utf8| refuse("the topic in the path is not UTF-8".to_owned()))?;
-    let topic = Topic::parse(&text).map_err(|error| refuse(error.to_string()))?;
-    if config.hub.reserves(&topic) {
-        return Err(refuse(format!("\"{topic}\" is reserved for the hub")));
-    }
-    let open = config
-        .rooms
-        .topics
-        .iter()
-        .any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => topic.as_str().starts_with(beginning),
-            None => topic.as_str() == pattern,
-        });
-    if open {
-        Ok(topic)
-    } else {
-        Err(Problem::not_found())
-    }
-}
-
-/// Everybody with the same topic in one conversation.
-async fn conversation(
-    shard: &Rc<Shard>,
-    asked: &Parts,
-    topic: &Topic,
-    agreement: Option<Agreement>,
-) -> Result<Subscription, Problem> {
-    let config = shard.config();
-    check_page(
-        shard,
-        &asked.headers,
-        &config.rooms.origins,
-        "rooms.origins",
-    )?;
-    let (subscriber, publisher) = match config.rooms.access {
-        Some(RoomAccess::Token) => identities(shard, &asked.headers).await?,
-        Some(RoomAccess::Anonymous) | None => (None, None),
-    };
-    let open = config.rooms.access == Some(RoomAccess::Anonymous);
-    if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
-        return Err(Problem::token_missing(
-            "taking part here needs an access token",
-        ));
-    }
-    let matcher = Matcher::parse(MatcherType::Exact, topic.as_str(), shard.hub())
-        .map_err(|error| problem::of_matcher("exact", &error))?;
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|_no_random| {
-        let detail = "the system gives no random bytes".to_owned();
-        Problem::unavailable("no-random", "The hub cannot identify a peer", detail)
-    })?;
-    let purpose = Purpose::Conversation(Conversation {
-        topic: topic.clone(),
-        private: config.rooms.private,
-        open,
-        signature: duplex::signature(u64::from_ne_bytes(random)),
-    });
-    let lifetime = subscribe::lifetime(shard);
-    Ok(Subscription {
-        dialect: Dialect::V1,
-        noted: None,
-        matchers: Box::new([matcher]),
-        deadline: subscribe::deadline(lifetime, subscriber.as_deref()),
-        identity: subscriber,
-        start: Start::Now,
-        encoding: Encoding::WebSocket(Texts::Bare, agreement.map(|agreed| agreed.window)),
-        duplex: Some(Box::new(parts(
-            config, purpose, publisher, lifetime, agreement,
-        ))),
-    })
-}
-
-/// Sends back what comes: the service that the conformance suite tests the codec by.
-fn echo(shard: &Shard, asked: &Parts, agreement: Option<Agreement>) -> Subscription {
-    // Unlike the others it keeps contexts where the peer wants them, so that these are tested too.
-    let offered = asked.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
-    let agreement = agreement
-        .and_then(|_| Agreement::choose(texts(offered.iter()), Context::Kept, Context::Kept));
-    let config = shard.config();
-    Subscription {
-        dialect: Dialect::V1,
-        noted: None,
-        matchers: Box::default(),
-        identity: None,
-        start: Start::Now,
-        encoding: Encoding::WebSocket(Texts::Bare, None),
-        deadline: None,
-        duplex: Some(Box::new(parts(
-            config,
-            Purpose::Echo,
-            None,
-            None,
-            agreement,
-        ))),
-    }
-}
-
-fn parts(
-    config: &Config,
-    purpose: Purpose,
-    publisher: Option<Arc<Identity>>,
-    lifetime: Option<tokio::time::Instant>,
-    agreement: Option<Agreement>,
-) -> duplex::Parts {
-    let bytes_max = config.websocket.bytes_max;
-    let fragments = u32::try_from(bytes_max / FRAGMENT_BYTES_MIN).unwrap_or(u32::MAX);
-    let limits = Limits {
-        bytes_max,
-        fragments_max: fragments.max(FRAGMENTS),
-    };
-    duplex::Parts {
-        purpose,
-        limits,
-        frames_per_second_max: config.websocket.frames_per_second_max,
-        agreement,
-        publisher,
-        lifetime,
-        unread: Bytes::new(),
     }
 }
 

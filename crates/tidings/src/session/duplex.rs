@@ -7,24 +7,31 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::topic::Topic;
 use tidings_core::update::{IdSource, Update};
+use tidings_wire::sockjs::{self, Text};
 use tidings_wire::websocket::close::CloseCode;
 use tidings_wire::websocket::deflate::{Agreement, Deflating, Inflating};
+use tidings_wire::websocket::encoder;
 use tidings_wire::websocket::frames::{DecodeError, Decoder, Event, Limits, Role};
+use tokio::sync::oneshot;
 
+use super::carrier::Budget;
 use super::socket::Socket;
-use super::{Ending, Phase, Session, Start};
+use super::{Encoding, Ending, Phase, Session, Start};
 use crate::auth::Identity;
 use crate::posted::Posted;
 use crate::shard::timers::Tick;
 
 /// Bytes of answers that may wait for a peer. One that does not take them is not read from.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a text costs beside its own while it waits to be dealt with.
+const SPOKEN_OVERHEAD_BYTES: usize = 48;
 /// Updates that one peer may have on their way to the history.
 const PUBLISHING_MAX: usize = 64;
 
@@ -37,6 +44,27 @@ pub(crate) enum Purpose {
     Conversation(Conversation),
     /// Sends back what comes, for tests of the codec.
     Echo,
+    /// Is closed at once, for tests too.
+    GoAway,
+}
+
+/// How a peer is shown that its connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// By pings, which it must answer.
+    Pings,
+    /// By frames of SockJS beside pings.
+    Framed,
+    /// By frames of SockJS alone, to whoever receives them.
+    Carried,
+}
+
+/// A text that a peer said together with others.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    pub(crate) text: Text,
+    /// Behind the last of them: where to say that all were dealt with.
+    pub(crate) last: Option<oneshot::Sender<()>>,
 }
 
 /// One peer of a conversation.
@@ -58,6 +86,11 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// Frames in a second; 0 for any number.
     pub(crate) frames_per_second_max: u32,
+    pub(crate) beat: Beat,
+    /// Time between two beats; none for no beats.
+    pub(crate) beats_every: Option<Duration>,
+    /// What bytes that wait are counted by, if those of several sessions are counted together.
+    pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) agreement: Option<Agreement>,
     /// Who publishes, if it may.
     pub(crate) publisher: Option<Arc<Identity>>,
@@ -73,8 +106,14 @@ pub(crate) struct Duplex {
     pub(crate) purpose: Purpose,
     pub(crate) publisher: RefCell<Option<Arc<Identity>>>,
     pub(crate) lifetime: Option<Tick>,
+    pub(crate) beat: Beat,
+    pub(crate) beats_every: Option<Duration>,
+    budget: Option<Arc<Budget>>,
     decoder: RefCell<Decoder>,
     unread: RefCell<Bytes>,
+    /// What was said and not dealt with.
+    spoken: RefCell<VecDeque<Spoken>>,
+    spoken_bytes: Cell<usize>,
     waiting: RefCell<VecDeque<Bytes>>,
     waiting_bytes: Cell<usize>,
     /// Updates on their way to the history.
@@ -140,6 +179,11 @@ impl Duplex {
             purpose: parts.purpose,
             publisher: RefCell::new(parts.publisher),
             lifetime,
+            beat: parts.beat,
+            beats_every: parts.beats_every,
+            budget: parts.budget,
+            spoken: RefCell::default(),
+            spoken_bytes: Cell::new(0),
             decoder: RefCell::new(Decoder::new(Role::Server, parts.limits, inflating)),
             unread: RefCell::new(parts.unread),
             waiting: RefCell::default(),
@@ -191,10 +235,62 @@ impl Duplex {
         *self.unread.borrow_mut() = Bytes::copy_from_slice(bytes);
     }
 
+    /// Takes texts that were said together; `dealt_with` hears when all were dealt with.
+    pub(crate) fn hear(&self, texts: Vec<Text>, dealt_with: Option<oneshot::Sender<()>>) {
+        let mut spoken = self.spoken.borrow_mut();
+        let bytes = cost(&texts);
+        self.spoken_bytes.set(self.spoken_bytes.get() + bytes);
+        self.count_waiting(bytes);
+        for text in texts {
+            spoken.push_back(Spoken { text, last: None });
+        }
+        match (spoken.back_mut(), dealt_with) {
+            (Some(spoken), dealt_with) => spoken.last = dealt_with,
+            // Nothing was said, and nothing is to be waited for.
+            (None, Some(dealt_with)) => drop(dealt_with.send(())),
+            (None, None) => {}
+        }
+    }
+
+    /// Returns the next text that was said.
+    pub(crate) fn next_spoken(&self) -> Option<Spoken> {
+        let mut waiting = self.spoken.borrow_mut();
+        let spoken = waiting.pop_front()?;
+        if waiting.is_empty() {
+            *waiting = VecDeque::new();
+        }
+        let bytes = cost(std::slice::from_ref(&spoken.text));
+        self.spoken_bytes.set(self.spoken_bytes.get() - bytes);
+        self.give_back(bytes);
+        Some(spoken)
+    }
+
+    /// Returns whether something was said that was not dealt with.
+    pub(crate) fn has_spoken(&self) -> bool {
+        !self.spoken.borrow().is_empty()
+    }
+
+    /// Returns the bytes of what was said and not dealt with.
+    pub(crate) fn spoken_bytes(&self) -> usize {
+        self.spoken_bytes.get()
+    }
+
+    fn count_waiting(&self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.take(bytes);
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(bytes);
+        }
+    }
+
     /// Counts a frame; returns whether there were too many in this second.
     pub(crate) fn is_flooding(&self, now: Tick) -> bool {
         let (since, count) = self.second.get();
-        let (since, count) = if since.after(std::time::Duration::from_secs(1)) <= now {
+        let (since, count) = if since.after(Duration::from_secs(1)) <= now {
             (now, 1)
         } else {
             (since, count.saturating_add(1))
@@ -205,13 +301,19 @@ impl Duplex {
 
     /// Returns whether nothing more is to be read for now.
     pub(crate) fn is_clogged(&self) -> bool {
-        self.waiting_bytes.get() > WAITING_BYTES_MAX || self.publishing.get() >= PUBLISHING_MAX
+        let waiting = self.waiting_bytes.get();
+        // Where all together hold too much, each goes on when its own answers were taken.
+        let spent = self.budget.as_ref().is_some_and(|budget| !budget.has(0));
+        waiting > WAITING_BYTES_MAX
+            || (waiting > 0 && spent)
+            || self.publishing.get() >= PUBLISHING_MAX
     }
 
     /// Keeps an answer until the session can write it.
     pub(crate) fn keep(&self, bytes: Bytes) {
         self.waiting_bytes
             .set(self.waiting_bytes.get() + bytes.len());
+        self.count_waiting(bytes.len());
         self.waiting.borrow_mut().push_back(bytes);
     }
 
@@ -224,6 +326,7 @@ impl Duplex {
         }
         self.waiting_bytes
             .set(self.waiting_bytes.get() - bytes.len());
+        self.give_back(bytes.len());
         Some(bytes)
     }
 
@@ -254,7 +357,7 @@ impl Duplex {
                 update.id_source == IdSource::Publisher
                     && update.id.as_str().starts_with(&*conversation.signature)
             }
-            Purpose::Hub | Purpose::Echo => false,
+            Purpose::Hub | Purpose::Echo | Purpose::GoAway => false,
         }
     }
 
@@ -353,6 +456,18 @@ impl Duplex {
     }
 }
 
+/// Returns the bytes that texts cost while they wait to be dealt with.
+pub(crate) fn cost(texts: &[Text]) -> usize {
+    let bytes: usize = texts.iter().map(Text::len).sum();
+    bytes + SPOKEN_OVERHEAD_BYTES * texts.len()
+}
+
+impl Drop for Duplex {
+    fn drop(&mut self) {
+        self.give_back(self.waiting_bytes.get() + self.spoken_bytes.get());
+    }
+}
+
 /// Returns what the ids of one peer of a conversation begin with: a version 8 UUID up to the
 /// variant (RFC 9562, 5.8) with sixty random bits.
 pub(crate) fn signature(random: u64) -> Box<str> {
@@ -362,6 +477,25 @@ pub(crate) fn signature(random: u64) -> Box<str> {
 
 /// What only a session with a duplex does.
 impl Session {
+    /// Returns the frame that says `text` to its peer.
+    pub(crate) fn text(&self, text: &str) -> Bytes {
+        if self.speaks_sockjs() {
+            encoder::text(&sockjs::outbound::unicode_frame(text))
+        } else {
+            encoder::text(text)
+        }
+    }
+
+    /// Returns whether somebody takes what it writes now, if it has no connection of its own.
+    pub(crate) fn is_received(&self) -> bool {
+        matches!(&self.socket, Socket::Carrier(carrier) if carrier.is_open())
+    }
+
+    /// Returns whether its texts travel in frames of SockJS, in both directions.
+    pub(crate) fn speaks_sockjs(&self) -> bool {
+        matches!(self.encoding, Encoding::WebSocket(texts, _) if texts.are_sockjs())
+    }
+
     /// Makes it read by another token from now on.
     pub(crate) fn identify(&self, identity: Option<Arc<Identity>>) {
         *self.identity.borrow_mut() = identity;

@@ -9,10 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidings_core::position::Position;
 use tidings_wire::hub_frames::{self, Saying};
-use tidings_wire::websocket::encoder;
 use tokio::time::Instant;
 
-use super::{Encoding, Ending, Phase, Session, Texts, concerns};
+use super::{Encoding, Ending, Phase, Session, concerns};
 use crate::posted::Posted;
 use crate::shard::Shard;
 use crate::shard::reading::Reading;
@@ -42,7 +41,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         unpromised = shard.history().presence_trimmed();
     }
     session.writable(shard.stall()).await?;
-    if session.is_body() && since.elapsed() >= LAGGING_AFTER {
+    if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
         session.set_lagging();
         shard.metrics().lagging.inc();
     }
@@ -98,8 +97,10 @@ async fn send_note(
 ) -> Result<(), Ending> {
     let bytes = match session.encoding {
         Encoding::Chunked | Encoding::Plain => note_bytes(session.encoding, note),
-        Encoding::WebSocket(Texts::Json, _) => encoder::text(&hub_frames::encode(saying, None)),
-        Encoding::WebSocket(Texts::Bare, _) | Encoding::Lines => return Ok(()),
+        Encoding::WebSocket(texts, _) if texts.are_json() => {
+            session.text(&hub_frames::encode(saying, None))
+        }
+        Encoding::WebSocket(..) | Encoding::Lines => return Ok(()),
     };
     session.send_all(bytes, shard.stall()).await
 }

@@ -12,10 +12,11 @@ use tidings_wire::hub_frames::{
     self, AckFields, Ask, Authenticate, Publish, Reference, Request, RequestError, Saying,
     Selection,
 };
+use tidings_wire::sockjs;
 use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::encoder;
 
-use super::duplex::{Duplex, Joining};
+use super::duplex::{Beat, Duplex, Joining};
 use super::{Ending, Session};
 use crate::auth::{Door, Role};
 use crate::http::authorize;
@@ -92,25 +93,31 @@ pub(crate) async fn on_request(
     }
 }
 
-/// Tells a new peer that its connection is open, and where it may resume.
+/// Tells a new peer that its connection is open, and of the hub, where it may resume.
 pub(crate) fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: super::Start) {
+    if duplex.beat == Beat::Framed {
+        duplex.keep(encoder::text(sockjs::OPEN));
+    }
+    if !duplex.is_hub() {
+        return;
+    }
     duplex.tells_caught_up.set(start != super::Start::Now);
     let last_event_id = match start {
         super::Start::Oldest => shard.cursor_at(Position::ZERO),
         super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()),
     };
-    let ping_secs = shard.config().websocket.ping.as_secs();
+    let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
     let saying = Saying::Open {
         last_event_id: &last_event_id,
         ping_secs,
     };
-    duplex.keep(encoder::text(&hub_frames::encode(&saying, None)));
+    duplex.keep(session.text(&hub_frames::encode(&saying, None)));
 }
 
 fn say(shard: &Shard, session: &Session, saying: &Saying<'_>, reference: Option<&Reference>) {
     shard.tell(
         session,
-        encoder::text(&hub_frames::encode(saying, reference)),
+        session.text(&hub_frames::encode(saying, reference)),
     );
 }
 

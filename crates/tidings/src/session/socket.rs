@@ -12,6 +12,7 @@ use http_body::Frame;
 use rustls::ServerConnection;
 use tokio::net::TcpStream;
 
+use super::carrier::Carrier;
 use super::pipe::Pipe;
 
 /// Bytes read at once from a subscriber that has nothing to say.
@@ -30,6 +31,8 @@ pub(crate) enum Socket {
     Body(Rc<BodySink>),
     /// A tunnel through an HTTP/2 stream (RFC 8441).
     Pipe(Rc<Pipe>),
+    /// Nothing of its own: requests come and take (SockJS).
+    Carrier(Rc<Carrier>),
 }
 
 /// A TLS connection taken over from hyper.
@@ -87,6 +90,7 @@ impl Socket {
             Self::Tls(socket) => socket.try_send(bytes),
             Self::Body(sink) => sink.try_send(bytes),
             Self::Pipe(pipe) => pipe.try_send(bytes),
+            Self::Carrier(carrier) => Ok(carrier.try_send(bytes)),
         }
     }
 
@@ -97,6 +101,7 @@ impl Socket {
             Self::Tls(socket) => socket.poll_flush(cx),
             Self::Body(sink) => sink.poll_empty(cx),
             Self::Pipe(pipe) => pipe.poll_empty(cx),
+            Self::Carrier(carrier) => carrier.poll_space(cx).map(Ok),
         }
     }
 
@@ -107,6 +112,8 @@ impl Socket {
             Self::Tls(socket) => socket.stream.poll_read_ready(cx),
             Self::Body(sink) => sink.poll_gone(cx),
             Self::Pipe(pipe) => pipe.poll_readable(cx),
+            // What its peer says comes by requests.
+            Self::Carrier(_) => Poll::Pending,
         }
     }
 
@@ -121,6 +128,7 @@ impl Socket {
             Self::Tls(socket) => socket.discard_input(),
             Self::Body(sink) => Ok(sink.input()),
             Self::Pipe(pipe) => discard(STRAY_BYTES_PER_TURN, |buffer| pipe.try_read(buffer)),
+            Self::Carrier(_) => Ok(Input::Stray(0)),
         }
     }
 
@@ -133,7 +141,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => stream.try_read(buffer),
             Self::Tls(socket) => socket.try_read(buffer),
-            Self::Body(_) => Err(ErrorKind::WouldBlock.into()),
+            Self::Body(_) | Self::Carrier(_) => Err(ErrorKind::WouldBlock.into()),
             Self::Pipe(pipe) => pipe.try_read(buffer),
         }
     }
@@ -158,6 +166,7 @@ impl Socket {
             }
             Self::Body(sink) => sink.end(),
             Self::Pipe(pipe) => pipe.end(),
+            Self::Carrier(_) => {}
         }
     }
 }

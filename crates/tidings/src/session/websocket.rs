@@ -16,13 +16,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_wire::publish_form::PublishForm;
+use tidings_wire::sockjs::{self, inbound};
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::close::CloseCode;
 use tidings_wire::websocket::encoder::{self, Packing};
 use tidings_wire::websocket::frames::Event;
 use tokio::time::timeout;
 
-use super::duplex::{Conversation, Duplex, Purpose};
+use super::duplex::{Beat, Conversation, Duplex, Purpose};
+use super::socket::Socket;
 use super::{Ending, Opening, Phase, Session, Start, live, requests};
 use crate::ingest::{PublishError, Publisher};
 use crate::metrics::count;
@@ -33,6 +35,8 @@ use crate::tasks;
 const READ_BYTES: usize = 4096;
 /// Events and reads of one peer that are dealt with before the shard looks after its other work.
 const TURNS: usize = 32;
+/// Texts that one frame of SockJS, or one request, may hold.
+pub(crate) const SOCKJS_TEXTS_MAX: usize = 4096;
 /// How long the last frames may take, and how long the peer may then take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -76,11 +80,22 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
     if let Err(ending) = joined.await {
         return ending;
     }
+    if matches!(duplex.purpose, Purpose::GoAway) {
+        let go_away = CloseCode::new(sockjs::CLOSE_GO_AWAY).unwrap_or(CloseCode::NORMAL);
+        duplex.part(go_away, "Go away!");
+        return Ending::Refused;
+    }
     let mut turns = 0;
     loop {
         turns += 1;
         if turns % TURNS == 0 {
             tokio::task::yield_now().await;
+        }
+        if duplex.has_spoken() {
+            if let Err(ending) = on_spoken(shard, session, duplex).await {
+                return ending;
+            }
+            continue;
         }
         match duplex.next_event() {
             Ok(Some(event)) => {
@@ -106,6 +121,9 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
 async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
     loop {
         if !duplex.is_clogged() {
+            if duplex.has_spoken() {
+                return Ok(());
+            }
             let mut buffer = [0; READ_BYTES];
             match session.socket().try_read(&mut buffer) {
                 Ok(0) => return Err(Ending::PeerClosed),
@@ -122,11 +140,67 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
             if duplex.is_clogged() {
                 return Poll::Pending;
             }
+            if duplex.has_spoken() {
+                return Poll::Ready(Ok(()));
+            }
             session.socket().poll_readable(cx)
         })
         .await
         .map_err(|_broken| Ending::Broken)?;
     }
+}
+
+/// Deals with the next of the texts that came together.
+async fn on_spoken(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+) -> Result<(), Ending> {
+    if duplex.is_clogged() {
+        return receive(session, duplex).await;
+    }
+    let Some(spoken) = duplex.next_spoken() else {
+        return Ok(());
+    };
+    check_pace(shard, duplex)?;
+    let answered = match &duplex.purpose {
+        Purpose::Echo => {
+            let frame = sockjs::text_frame([&spoken.text]);
+            shard.tell(session, encoder::text(&frame));
+            Ok(())
+        }
+        Purpose::Hub | Purpose::Conversation(_) | Purpose::GoAway => {
+            Box::pin(on_text(shard, session, duplex, spoken.text.to_unicode())).await
+        }
+    };
+    if let Some(last) = spoken.last {
+        // Whoever sent it may be gone.
+        last.send(()).ok();
+    }
+    answered
+}
+
+/// Counts a frame.
+fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
+    if duplex.is_flooding(shard.now()) {
+        duplex.part(CloseCode::POLICY, "too many frames in a second");
+        return Err(Ending::Flooding);
+    }
+    Ok(())
+}
+
+/// Takes a text that holds texts.
+fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
+    let texts = inbound::decode_websocket(frame, SOCKJS_TEXTS_MAX).map_err(|error| {
+        duplex.part(CloseCode::INVALID_PAYLOAD, &error.to_string());
+        Ending::Violation
+    })?;
+    if texts.is_empty() {
+        // The others are counted one by one.
+        check_pace(shard, duplex)?;
+    }
+    duplex.hear(texts, None);
+    Ok(())
 }
 
 async fn on_event(
@@ -137,10 +211,12 @@ async fn on_event(
 ) -> Result<(), Ending> {
     duplex.heard.set(true);
     shard.metrics().websocket_frames.inc();
-    if duplex.is_flooding(shard.now()) {
-        duplex.part(CloseCode::POLICY, "too many frames in a second");
-        return Err(Ending::Flooding);
+    if let Event::Text(frame) = &event
+        && session.speaks_sockjs()
+    {
+        return on_frame(shard, duplex, frame);
     }
+    check_pace(shard, duplex)?;
     match event {
         Event::Ping(payload) => {
             shard.tell(
@@ -176,6 +252,7 @@ async fn on_text(
             echo(shard, session, duplex, Opcode::Text, text.as_bytes());
             Ok(())
         }
+        Purpose::GoAway => Ok(()),
     }
 }
 
@@ -186,6 +263,11 @@ fn on_binary(
     bytes: Vec<u8>,
 ) -> Result<(), Ending> {
     match &duplex.purpose {
+        _ if session.speaks_sockjs() => {
+            duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
+            Err(Ending::Violation)
+        }
+        Purpose::GoAway => Ok(()),
         Purpose::Hub => {
             duplex.part(CloseCode::UNSUPPORTED, "the hub's frames are texts");
             Err(Ending::Violation)
@@ -280,13 +362,27 @@ fn say(
 
 /// Closes in good form: the rest of a frame, what waits, the close frame; then the peer's turn.
 async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
-    let Some((code, reason)) = farewell(duplex, ending) else {
+    let words = farewell(duplex, ending);
+    if let Socket::Carrier(carrier) = session.socket() {
+        let waiting = std::iter::from_fn(|| duplex.take_waiting());
+        let last = Some(session.take_tail()).into_iter().chain(waiting);
+        let last = last.filter(|bytes| !bytes.is_empty());
+        return match words {
+            Some((code, reason)) => carrier.close(last, code.get(), &reason),
+            None => carrier.close(last, sockjs::CLOSE_INTERRUPTED, "Connection interrupted"),
+        };
+    }
+    let Some((code, reason)) = words else {
         return session.socket().finish();
     };
     let last = async {
         send_last(session, session.take_tail()).await?;
         while let Some(bytes) = duplex.take_waiting() {
             send_last(session, bytes).await?;
+        }
+        if duplex.beat == Beat::Framed && !matches!(ending, Ending::Closed | Ending::Violation) {
+            let frame = sockjs::close_frame(code.get(), &reason);
+            send_last(session, encoder::text(&frame)).await?;
         }
         send_last(session, encoder::close(code, &reason)).await
     };

@@ -31,8 +31,10 @@ use tokio_rustls::TlsAcceptor;
 use super::accept::DoorKind;
 use super::admission::Permit;
 use super::policy;
-use super::stream::{Prefix, Stream, Transport};
-use super::{Shard, Subscription};
+use super::stream::{Prefix, Signs, Stream, Transport};
+use super::{Shard, Subscription, hixie};
+use crate::http::hixie::OldUpgrade;
+use crate::http::problem::Problem;
 use crate::http::{self, Answer, Body, Visit};
 use crate::metrics::count;
 use crate::tasks::LocalExecutor;
@@ -192,9 +194,14 @@ async fn first_bytes(
 }
 
 /// What a request turned the connection into.
-struct TakeOver {
-    subscription: Subscription,
-    head: Bytes,
+enum TakeOver {
+    /// A session on this or another shard.
+    Session {
+        subscription: Subscription,
+        head: Bytes,
+    },
+    /// A WebSocket of 2010.
+    Old(Box<OldUpgrade>),
 }
 
 async fn serve_http1(
@@ -203,27 +210,30 @@ async fn serve_http1(
     visit: Visit,
     permit: Permit,
 ) -> Result<(), Failure> {
-    let held_up = stream.held_up();
+    let signs = stream.signs();
     let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
     let service = {
         let (shard, wanted) = (Rc::clone(shard), Rc::clone(&wanted));
+        let signs = Rc::clone(&signs);
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
             let (shard, wanted) = (Rc::clone(&shard), Rc::clone(&wanted));
+            let signs = Rc::clone(&signs);
             Box::pin(async move {
-                match http::answer(&shard, visit, request).await {
-                    Answer::Response(response) => Ok(response),
+                let take_over = match http::answer(&shard, visit, &signs, request).await {
+                    Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();
-                        *wanted.borrow_mut() = Some(TakeOver { subscription, head });
-                        // This future is dropped together with hyper's connection.
-                        pending().await
+                        TakeOver::Session { subscription, head }
                     }
                     Answer::Upgrade(upgrade) => {
                         let (subscription, head) = upgrade.into_http1();
-                        *wanted.borrow_mut() = Some(TakeOver { subscription, head });
-                        pending().await
+                        TakeOver::Session { subscription, head }
                     }
-                }
+                    Answer::OldUpgrade(upgrade) => TakeOver::Old(upgrade),
+                };
+                *wanted.borrow_mut() = Some(take_over);
+                // This future is dropped together with hyper's connection.
+                pending().await
             })
         })
     };
@@ -237,7 +247,7 @@ async fn serve_http1(
         // make room to read, and try to, each time that an answer is waited for.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let ended = drive(shard, &mut connection, &wanted, &held_up).await;
+    let ended = drive(shard, &mut connection, &wanted, &signs).await;
     if let Some(result) = ended {
         if !*shard.draining().borrow() {
             // Boxed, since its buffer would make every connection larger.
@@ -245,21 +255,33 @@ async fn serve_http1(
         }
         return result.map_err(Failure::Http);
     }
-    let Some(TakeOver {
-        mut subscription,
-        head,
-    }) = wanted.borrow_mut().take()
-    else {
+    let Some(take_over) = wanted.borrow_mut().take() else {
         return Ok(());
     };
     let parts = connection.into_parts();
-    // What hyper has read beyond the request belongs to a WebSocket. Before an event stream it is
-    // not answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
-    if let Some(duplex) = &mut subscription.duplex {
-        duplex.unread = parts.read_buf;
+    let mut stream = parts.io.into_inner();
+    let ahead = stream.take_ahead();
+    // What was read beyond the request belongs to a WebSocket. Before an event stream it is not
+    // answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
+    let unread = match ahead.as_slice() {
+        [] => parts.read_buf,
+        ahead => [&parts.read_buf, ahead].concat().into(),
+    };
+    match take_over {
+        TakeOver::Session {
+            mut subscription,
+            head,
+        } => {
+            if let Some(duplex) = &mut subscription.duplex {
+                duplex.unread = unread;
+            }
+            let (socket, tls) = stream.into_socket();
+            shard.place(socket, tls, (subscription, head, permit));
+        }
+        TakeOver::Old(upgrade) => {
+            Box::pin(hixie::run(shard, stream, *upgrade, unread, permit)).await;
+        }
     }
-    let (socket, tls) = parts.io.into_inner().into_socket();
-    shard.place(socket, tls, (subscription, head, permit));
     Ok(())
 }
 
@@ -269,7 +291,7 @@ async fn drive<S>(
     shard: &Rc<Shard>,
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
     wanted: &RefCell<Option<TakeOver>>,
-    held_up: &Cell<bool>,
+    signs: &Signs,
 ) -> Option<hyper::Result<()>>
 where
     S: hyper::service::HttpService<Incoming, ResBody = Body> + Unpin,
@@ -281,7 +303,7 @@ where
         let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             // hyper has written all it can: `held_up` tells whether that was everything.
-            Poll::Pending if wanted.borrow().is_some() && !held_up.get() => Poll::Ready(None),
+            Poll::Pending if wanted.borrow().is_some() && !signs.held_up() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         tokio::select! {
@@ -320,8 +342,11 @@ async fn serve_http2(
             let shard = Rc::clone(&shard);
             asked.set(true);
             async move {
-                let response = match http::answer(&shard, visit, request).await {
+                // A stream that is reset takes its answer with it, so that nobody needs signs.
+                let signs = Rc::<Signs>::default();
+                let response = match http::answer(&shard, visit, &signs, request).await {
                     Answer::Response(response) => response,
+                    Answer::OldUpgrade(_) => Problem::not_found().into_response(),
                     Answer::Stream(stream) => stream.into_http2(&shard).await,
                     Answer::Upgrade(upgrade) => upgrade.into_http2(&shard),
                 };

@@ -49,8 +49,6 @@ pub(crate) struct Engine {
     pub(crate) ring: Ring,
     pub(crate) timers: Timers,
     keep_alive: Option<Duration>,
-    /// Time between two pings of a WebSocket.
-    ping: Option<Duration>,
     /// Matchers of sessions that left, on their way back to the router.
     pub(crate) released: Vec<MatcherId>,
     sweep: Sweep,
@@ -87,12 +85,7 @@ pub(crate) struct Swept {
 
 impl Engine {
     /// Makes an engine whose ring continues after `last`.
-    pub(crate) fn new(
-        hub_url: HubUrl,
-        ring: Ring,
-        keep_alive: Option<Duration>,
-        ping: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
         Self {
             hub_url,
             sessions: Slab::new(),
@@ -101,7 +94,6 @@ impl Engine {
             ring,
             timers: Timers::default(),
             keep_alive,
-            ping,
             released: Vec::new(),
             sweep: Sweep::default(),
         }
@@ -159,8 +151,8 @@ impl Engine {
     /// Returns when a session is next to be looked at: for a keep-alive or for its end.
     fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
         let silent = match &session.duplex {
-            Some(duplex) => self
-                .ping
+            Some(duplex) => duplex
+                .beats_every
                 .map(|interval| duplex.last_ping.get().after(interval)),
             None => self
                 .keep_alive
@@ -343,7 +335,7 @@ impl Engine {
                 continue;
             }
             keep_alives += match &session.duplex {
-                Some(duplex) => self.ping(&session, duplex, now),
+                Some(duplex) => self.beat(&session, duplex, now),
                 None => self.keep_alive(&session, now),
             };
             self.look_later(&session, now);

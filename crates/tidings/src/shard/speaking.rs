@@ -4,7 +4,6 @@ use bytes::Bytes;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_wire::hub_frames::{self, Saying};
-use tidings_wire::websocket::encoder;
 
 use super::{RELEASE_AT, Shard};
 use crate::session::{Ending, Session, Start};
@@ -67,7 +66,7 @@ impl Shard {
             let saying = Saying::CaughtUp {
                 last_event_id: &last_event_id,
             };
-            duplex.keep(encoder::text(&hub_frames::encode(&saying, None)));
+            duplex.keep(session.text(&hub_frames::encode(&saying, None)));
         }
         self.engine.borrow().tell_waiting(session);
     }

@@ -1,16 +1,67 @@
 //! The byte stream that hyper reads and writes: a plain or TLS socket, with the bytes that were read
-//! to tell the protocols apart put back in front, and a note of whether the last write was held up.
+//! to tell the protocols apart put back in front, and signs for those who cannot ask it while hyper has
+//! it: whether the last write was held up, and whether the peer has ended.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+/// Bytes that are read ahead of hyper to learn whether the peer has ended. One that sends more before
+/// its answer has come is not watched on.
+const AHEAD_BYTES_MAX: usize = 4096;
+
+/// What a stream tells while hyper has it.
+#[derive(Debug, Default)]
+pub(crate) struct Signs {
+    held_up: Cell<bool>,
+    /// How many answers want to know whether the peer has ended.
+    watches: Cell<usize>,
+    ended: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Signs {
+    /// Returns whether the last write found the socket full. Once hyper has nothing more to do, `false`
+    /// there means that everything it wrote is in the kernel's hands.
+    pub(crate) fn held_up(&self) -> bool {
+        self.held_up.get()
+    }
+
+    /// Lets the stream look whether the peer has ended, for as long as the watch is kept: hyper does
+    /// not look while an answer is on its way.
+    pub(crate) fn watch(self: &Rc<Self>) -> Watch {
+        self.watches.set(self.watches.get() + 1);
+        Watch(Rc::clone(self))
+    }
+}
+
+/// See [`Signs::watch`].
+#[derive(Debug)]
+pub(crate) struct Watch(Rc<Signs>);
+
+impl Watch {
+    /// Waits for the peer's end.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.0.ended.get() {
+            return Poll::Ready(());
+        }
+        *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.watches.set(self.0.watches.get() - 1);
+    }
+}
 
 /// A connection's bytes as hyper sees them.
 #[derive(Debug)]
@@ -18,7 +69,9 @@ pub(crate) struct Stream {
     transport: Transport,
     /// Read before hyper was chosen; given to it first.
     prefix: Prefix,
-    held_up: Rc<Cell<bool>>,
+    /// Read while hyper did not; given to it next.
+    ahead: Vec<u8>,
+    signs: Rc<Signs>,
 }
 
 /// What carries the bytes.
@@ -58,14 +111,19 @@ impl Stream {
         Self {
             transport,
             prefix,
-            held_up: Rc::default(),
+            ahead: Vec::new(),
+            signs: Rc::default(),
         }
     }
 
-    /// Returns the note of whether the last write found the socket full. Once hyper has nothing
-    /// more to do, `false` there means that everything it wrote is in the kernel's hands.
-    pub(crate) fn held_up(&self) -> Rc<Cell<bool>> {
-        Rc::clone(&self.held_up)
+    /// Returns what it tells while hyper has it.
+    pub(crate) fn signs(&self) -> Rc<Signs> {
+        Rc::clone(&self.signs)
+    }
+
+    /// Takes what was read ahead.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ahead)
     }
 
     /// Gives the socket back, with the TLS state if it has one.
@@ -80,8 +138,42 @@ impl Stream {
     }
 
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.held_up.set(result.is_pending());
+        self.signs.held_up.set(result.is_pending());
         result
+    }
+
+    fn poll_transport(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
+        }
+    }
+
+    /// Reads ahead if somebody wants to know whether the peer has ended.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        while self.signs.watches.get() > 0
+            && !self.signs.ended.get()
+            && self.ahead.len() < AHEAD_BYTES_MAX
+        {
+            let mut bytes = [0; 512];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let ended = match self.poll_transport(cx, &mut buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => buffer.filled().is_empty(),
+                Poll::Ready(Err(_)) => true,
+            };
+            self.ahead.extend_from_slice(buffer.filled());
+            if ended {
+                self.signs.ended.set(true);
+                if let Some(waker) = self.signs.waker.borrow_mut().take() {
+                    waker.wake();
+                }
+            }
+        }
     }
 }
 
@@ -103,10 +195,14 @@ impl AsyncRead for Stream {
             later.iter().for_each(|&byte| self.prefix.push(byte));
             return Poll::Ready(Ok(()));
         }
-        match &mut self.transport {
-            Transport::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            self.ahead
+                .drain(..count)
+                .for_each(|byte| buffer.put_slice(&[byte]));
+            return Poll::Ready(Ok(()));
         }
+        self.poll_transport(cx, buffer)
     }
 }
 
@@ -143,6 +239,8 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper comes by here whenever it has done what it can.
+        self.look_ahead(cx);
         let result = match &mut self.transport {
             Transport::Plain(_) => return Poll::Ready(Ok(())),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),

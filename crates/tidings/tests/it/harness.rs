@@ -9,6 +9,7 @@ pub mod peer;
 pub mod process;
 pub mod served;
 pub mod serving;
+pub mod sockjs;
 pub mod tokens;
 pub mod tunnel;
 
@@ -62,6 +63,13 @@ impl TestHub {
         all.extend(["--data".into(), data.display().to_string()]);
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
         Self::start(folder, all, Vec::new())
+    }
+
+    /// Starts `tidings test-server` on a free port.
+    pub fn test_server() -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+        let arguments = ["test-server", "--listen", "127.0.0.1:0"].map(str::to_owned);
+        Self::start(folder, arguments.to_vec(), Vec::new())
     }
 
     /// Starts `tidings serve` with this configuration, which may say `FOLDER` for the test's own
@@ -483,6 +491,9 @@ fn find_address(text: &str) -> Option<SocketAddr> {
         let (_, rest) = text.split_once("http://localhost:")?;
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)));
+    }
+    if let Some((_, rest)) = text.split_once("test services at http://") {
+        return rest.split_once(": ")?.0.parse().ok();
     }
     text.lines()
         .filter_map(json_line)

@@ -82,3 +82,16 @@ fn only_plain_names_are_functions() {
         assert!(Framing::new(transport, Some("_sockjs.cb-1.A")).is_ok());
     }
 }
+
+#[test]
+fn frames_are_joined_to_one() {
+    let join = |frames: &[&str]| joined_frame(frames.iter().copied());
+    assert_eq!(join(&[]), None);
+    assert_eq!(join(&["h"]).as_deref(), Some("h"));
+    assert_eq!(join(&["h", "h"]).as_deref(), Some("h"));
+    assert_eq!(join(&["h", "a[\"1\"]", "h"]).as_deref(), Some("a[\"1\"]"));
+    assert_eq!(
+        join(&["a[\"1\",\"2\"]", "h", "a[\"]\"]"]).as_deref(),
+        Some("a[\"1\",\"2\",\"]\"]")
+    );
+}

@@ -1,12 +1,12 @@
-//! Checks of what concerns WebSockets: `[websocket]`, `[rooms]`, `[flash]`, and addresses.
+//! Checks of what concerns WebSockets: `[websocket]`, `[rooms]`, `[sockjs]`, `[flash]`, and addresses.
 
 use tidings_core::topic::Topic;
 use tidings_wire::flash_policy::{self, Access, SiteControl};
 
 use super::Checks;
 use crate::config::addresses::AddressList;
-use crate::config::file::{FlashTable, ListenTable, RoomsTable, WebSocketTable};
-use crate::config::{FlashOptions, RoomAccess, RoomOptions, WebSocketOptions};
+use crate::config::file::{FlashTable, ListenTable, RoomsTable, SockJsTable, WebSocketTable};
+use crate::config::{FlashOptions, RoomAccess, RoomOptions, SockJsOptions, WebSocketOptions};
 
 impl Checks {
     pub(super) fn websocket(&mut self, table: &WebSocketTable) -> Option<WebSocketOptions> {
@@ -65,6 +65,39 @@ impl Checks {
             origins: self.origins("rooms.origins", &table.origins)?,
             subprotocols: table.subprotocols.clone(),
             private: table.private,
+        })
+    }
+
+    pub(super) fn sockjs(&mut self, table: &SockJsTable) -> Option<SockJsOptions> {
+        if let Some(url) = &table.library_url
+            && !["/", "https://", "http://"]
+                .iter()
+                .any(|start| url.starts_with(start))
+        {
+            let reason = format!("{url:?} is not a URL: write https://… or a path");
+            self.invalid("sockjs.library_url", reason);
+        }
+        let response_bytes_max =
+            self.number("sockjs.response_bytes_max", table.response_bytes_max, 1);
+        let body_bytes_max = self.number("sockjs.body_bytes_max", table.body_bytes_max, 1);
+        let heartbeat = self.seconds("sockjs.heartbeat_secs", table.heartbeat_secs, 0);
+        let disconnect = self.seconds("sockjs.disconnect_secs", table.disconnect_secs, 1);
+        let sessions_max = self.number("sockjs.sessions_max", table.sessions_max, 1);
+        let name = "sockjs.sessions_per_address_max";
+        let sessions_per_address_max = self.number(name, table.sessions_per_address_max, 1);
+        let queue_bytes_max = self.number("sockjs.queue_bytes_max", table.queue_bytes_max, 1);
+        Some(SockJsOptions {
+            enabled: table.enabled,
+            websocket: table.websocket,
+            cookie: table.cookie,
+            library_url: table.library_url.clone(),
+            response_bytes_max: response_bytes_max?,
+            body_bytes_max: body_bytes_max?,
+            heartbeat: heartbeat?,
+            disconnect: disconnect?,
+            sessions_max: sessions_max?,
+            sessions_per_address_max: sessions_per_address_max?,
+            queue_bytes_max: queue_bytes_max?,
         })
     }
 

@@ -7,12 +7,16 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 
 use super::Engine;
-use crate::session::duplex::{Duplex, Joining};
+use crate::session::duplex::{Beat, Duplex, Joining};
 use crate::session::{Ending, Phase, Session, Start};
 use crate::shard::timers::Tick;
 
 /// A ping without payload, as a server sends it; RFC 6455, 5.5.2.
 const PING: &[u8] = b"\x89\x00";
+/// A heartbeat of SockJS in a text.
+const HEARTBEAT: &[u8] = b"\x81\x01h";
+/// Both.
+const HEARTBEAT_AND_PING: &[u8] = b"\x81\x01h\x89\x00";
 
 impl Engine {
     /// Gives a session that runs the matchers that it asked for meanwhile.
@@ -91,16 +95,27 @@ impl Engine {
         }
     }
 
-    /// Pings a WebSocket when it is time; closes it if it did not answer the last one. Returns how
-    /// many pings were written.
-    pub(super) fn ping(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
-        let time = self
-            .ping
+    /// Shows a peer that its connection lives when it is time; closes a WebSocket that did not answer
+    /// the last ping. Returns how many beats were written.
+    pub(super) fn beat(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
+        let time = duplex
+            .beats_every
             .is_some_and(|interval| duplex.last_ping.get().after(interval) <= now);
         if !time {
             return 0;
         }
         duplex.last_ping.set(now);
+        let beat = match duplex.beat {
+            Beat::Pings => PING,
+            Beat::Framed => HEARTBEAT_AND_PING,
+            Beat::Carried => {
+                let received = session.phase.get() == Phase::Live && session.is_received();
+                if received {
+                    self.write_between(session, &Bytes::from_static(HEARTBEAT));
+                }
+                return received.into();
+            }
+        };
         // Of one that is not live, and of one that is not read from, nothing can be heard.
         if session.phase.get() != Phase::Live || duplex.is_clogged() {
             duplex.heard.set(true);
@@ -110,7 +125,7 @@ impl Engine {
             session.enter(Phase::Closing(Ending::Silent));
             return 0;
         }
-        self.write_between(session, &Bytes::from_static(PING));
+        self.write_between(session, &Bytes::from_static(beat));
         1
     }
 }

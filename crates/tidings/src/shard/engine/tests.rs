@@ -65,7 +65,7 @@ fn a_session_that_ended_long_before_its_time_leaves_no_note_behind() {
 }
 
 fn engine() -> Engine {
-    Engine::new(hub(), Ring::new(Position::ZERO, 1024), None, None)
+    Engine::new(hub(), Ring::new(Position::ZERO, 1024), None)
 }
 
 fn insert(engine: &mut Engine, deadline: Option<(Tick, Ending)>) -> Rc<Session> {

@@ -1,0 +1,477 @@
+//! The door for SockJS 0.3.3: what its URLs answer, and the requests that carry sessions. The sessions
+//! themselves are in `shard/sockjs` and are like those of every WebSocket.
+
+mod answers;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use http::header::{HeaderName, HeaderValue, ORIGIN, REFERER};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use tidings_wire::form;
+use tidings_wire::origin::{self, OriginList};
+use tidings_wire::sockjs::{Framing, InboundError, Place, Text, Transport, inbound, pages};
+
+pub(crate) use self::answers::CarriedBody;
+use super::authorize::{Credentials, check_page_of, credentials};
+use super::problem::Problem;
+use super::speaking::{self, Cover, Speaker, Way};
+use super::{Answer, Body, Visit, hixie, request_body, respond, upgrade};
+use crate::config::{Config, SockJsOptions};
+use crate::metrics::count;
+use crate::session::duplex::Purpose;
+use crate::session::websocket::SOCKJS_TEXTS_MAX;
+use crate::shard::admission::Refusal;
+use crate::shard::sockjs::{Newcomer, Reception, SendError};
+use crate::shard::stream::Signs;
+use crate::shard::{Shard, Subscription};
+
+/// Where the hub is reached by SockJS.
+const HUB: &str = "/sockjs";
+/// What the paths of its conversations begin with; the topic comes next.
+const CONVERSATIONS: &str = "/sockjs/room/";
+/// Which pages a browser says that a request comes from; Fetch Metadata Request Headers, 2.3.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Bytes of a base and a session id together.
+const KEY_BYTES_MAX: usize = 2048;
+/// Bytes after which answers of the services for tests end, as the protocol's own tests ask.
+const TEST_RESPONSE_BYTES_MAX: usize = 4096;
+
+/// What a base is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service<'a> {
+    Hub,
+    /// The topic as it is written in the path.
+    Conversation(&'a str),
+    /// Those that the protocol's own tests ask for.
+    Echo,
+    EchoWithoutWebSocket,
+    EchoWithCookie,
+    Close,
+}
+
+/// A base of SockJS and what follows it in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base<'a> {
+    service: Service<'a>,
+    path: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Base<'a> {
+    /// Returns the base that a path is below of.
+    pub(crate) fn find(config: &Config, path: &'a str) -> Option<Self> {
+        if config.test_services {
+            let services = [
+                ("/echo", Service::Echo),
+                ("/disabled_websocket_echo", Service::EchoWithoutWebSocket),
+                ("/cookie_needed_echo", Service::EchoWithCookie),
+                ("/close", Service::Close),
+            ];
+            for (base, service) in services {
+                if let Some(found) = Self::below(path, base.len(), service, path.starts_with(base))
+                {
+                    return Some(found);
+                }
+            }
+        }
+        if !config.sockjs.enabled {
+            return None;
+        }
+        if let Some(topic) = path.strip_prefix(CONVERSATIONS) {
+            let topic = topic.split('/').next().unwrap_or_default();
+            let len = CONVERSATIONS.len() + topic.len();
+            let open = config.rooms.access.is_some() && !topic.is_empty();
+            return Self::below(path, len, Service::Conversation(topic), open);
+        }
+        Self::below(path, HUB.len(), Service::Hub, path.starts_with(HUB))
+    }
+
+    fn below(path: &'a str, len: usize, service: Service<'a>, begins: bool) -> Option<Self> {
+        let (base, rest) = path.split_at_checked(len).filter(|_| begins)?;
+        let whole = rest.is_empty() || rest.starts_with('/');
+        whole.then_some(Self {
+            service,
+            path: base,
+            rest,
+        })
+    }
+
+    /// Returns which pages may use it beside the hub's own, and the setting that says so. Services for
+    /// tests are for every page.
+    fn origins<'c>(&self, config: &'c Config) -> Option<(&'c OriginList, &'static str)> {
+        match self.service {
+            Service::Hub => Some((&config.cors.origins, "cors.origins")),
+            Service::Conversation(_) => Some((&config.rooms.origins, "rooms.origins")),
+            Service::Echo
+            | Service::EchoWithoutWebSocket
+            | Service::EchoWithCookie
+            | Service::Close => None,
+        }
+    }
+
+    fn has_websocket(&self, options: &SockJsOptions) -> bool {
+        self.service != Service::EchoWithoutWebSocket && options.websocket
+    }
+
+    fn has_cookie(&self, options: &SockJsOptions) -> bool {
+        self.service == Service::EchoWithCookie || options.cookie
+    }
+
+    /// Returns what a newcomer is let in to.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub(crate) async fn subscription(
+        &self,
+        shard: &Rc<Shard>,
+        asked: &Parts,
+        way: Way,
+    ) -> Result<Subscription, Problem> {
+        let speaker = Speaker {
+            headers: &asked.headers,
+            query: asked.uri.query().unwrap_or_default(),
+        };
+        match self.service {
+            Service::Hub => speaking::hub(shard, speaker, way).await,
+            Service::Conversation(written) => {
+                let topic = speaking::topic_of(shard.config(), written)?;
+                speaking::conversation(shard, speaker, &topic, way).await
+            }
+            Service::Close => Ok(speaking::service(shard, Purpose::GoAway, way)),
+            Service::Echo | Service::EchoWithoutWebSocket | Service::EchoWithCookie => {
+                Ok(speaking::service(shard, Purpose::Echo, way))
+            }
+        }
+    }
+
+    /// Refuses pages of origins that may not.
+    fn check_page(
+        &self,
+        shard: &Shard,
+        place: Place<'_>,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let config = shard.config();
+        let Some((list, key)) = self.origins(config) else {
+            return Ok(());
+        };
+        let credentials = match place {
+            Place::Greeting | Place::Iframe => return Ok(()),
+            // It uses no cookie, but a page learns early that it may not.
+            Place::Info => Credentials::Other,
+            Place::RawWebSocket | Place::Session { .. } => credentials(shard, headers),
+        };
+        // Scripts and pages in frames come without an Origin, but mostly with a Referer.
+        let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        let page = match text(ORIGIN) {
+            Some(origin) => Some(origin.to_owned()),
+            None if text(SEC_FETCH_SITE) == Some("same-origin") => Some(config.hub.origin()),
+            None => text(REFERER).and_then(origin::origin_of),
+        };
+        check_page_of(shard, page.as_deref(), credentials, list, key)
+    }
+}
+
+/// Answers a request below a base.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    signs: &Rc<Signs>,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let path = request.uri().path().to_owned();
+    let base = Base::find(shard.config(), &path).ok_or_else(Problem::not_found)?;
+    let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
+    if let Service::Conversation(written) = base.service {
+        speaking::topic_of(shard.config(), written)?;
+    }
+    let headers = request.headers().clone();
+    base.check_page(shard, place, &headers)
+        .inspect_err(|problem| {
+            count(&shard.metrics().sockjs.refused, problem.name());
+        })?;
+    let mut result = reply(shard, visit, signs, base, place, request).await;
+    if let Err(problem) = result {
+        let allowed = problem.allowed();
+        result = Ok(Answer::Response(match allowed {
+            // Without a body: browsers of old show it, and the protocol's tests look.
+            Some(methods) => answers::method_not_allowed(methods),
+            None => {
+                count(&shard.metrics().sockjs.refused, problem.name());
+                problem.into_response()
+            }
+        }));
+    }
+    if let Ok(Answer::Response(response)) = &mut result {
+        answers::allow(&headers, response.headers_mut());
+        if matches!(place, Place::Session { .. }) && base.has_cookie(&shard.config().sockjs) {
+            answers::set_cookie(&headers, response.headers_mut());
+        }
+    }
+    result
+}
+
+async fn reply(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    signs: &Rc<Signs>,
+    base: Base<'_>,
+    place: Place<'_>,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let options = &shard.config().sockjs;
+    let (id, transport) = match place {
+        Place::Greeting | Place::Info | Place::Iframe => {
+            return page(shard, base, place, &request).map(Answer::Response);
+        }
+        Place::RawWebSocket => return websocket(shard, visit, base, Cover::Bare, request).await,
+        Place::Session {
+            transport: Transport::WebSocket,
+            ..
+        } => return websocket(shard, visit, base, Cover::SockJs, request).await,
+        Place::Session { id, transport } => (id, transport),
+    };
+    let methods = transport.methods();
+    if request.method() == Method::OPTIONS && methods.contains("OPTIONS") {
+        return Ok(Answer::Response(answers::preflight(
+            methods,
+            request.headers(),
+        )));
+    }
+    let known = methods
+        .split(", ")
+        .any(|known| known == request.method().as_str());
+    if !known {
+        return Err(Problem::method_not_allowed(methods));
+    }
+    let key = format!("{}/{id}", base.path);
+    if key.len() > KEY_BYTES_MAX {
+        let detail = format!("the path up to the session is longer than {KEY_BYTES_MAX} bytes");
+        let title = "Session id too long";
+        return Err(Problem::bad_request("session-id", title, detail));
+    }
+    if !transport.receives() {
+        let response = send(shard, options, &key, transport, request).await?;
+        return Ok(Answer::Response(response));
+    }
+    let (asked, body) = request.into_parts();
+    // Some browsers send an empty form along.
+    request_body::discard(shard, &asked.headers, body, options.body_bytes_max).await;
+    let query = asked.uri.query().unwrap_or_default();
+    let callback = form::pairs(query.as_bytes())
+        .find(|pair| *pair.name_bytes() == *b"c")
+        .and_then(|pair| pair.value().ok().map(|value| value.into_owned()));
+    let framing = match Framing::new(transport, callback.as_deref()) {
+        Ok(framing) => framing,
+        Err(error) => return Ok(Answer::Response(answers::failure(error.to_string()))),
+    };
+    let receiving = Receiving {
+        key: &key,
+        framing,
+        bytes_max: match base.origins(shard.config()) {
+            None => TEST_RESPONSE_BYTES_MAX,
+            Some(_) => options.response_bytes_max,
+        },
+        peer: visit.peer.ip(),
+    };
+    let response = receiving.receive(shard, signs, base, &asked).await?;
+    Ok(Answer::Response(response))
+}
+
+/// The pages that belong to no session.
+fn page(
+    shard: &Shard,
+    base: Base<'_>,
+    place: Place<'_>,
+    request: &Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let options = &shard.config().sockjs;
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    match place {
+        Place::Info if request.method() == Method::OPTIONS => {
+            Ok(answers::preflight("OPTIONS, GET", request.headers()))
+        }
+        Place::Info if !reading => Err(Problem::method_not_allowed("OPTIONS, GET")),
+        _ if !reading => Err(Problem::method_not_allowed("GET")),
+        Place::Info => {
+            let (websocket, cookie) = (base.has_websocket(options), base.has_cookie(options));
+            let info = pages::info(websocket, cookie, fastrand::u32(..));
+            let media_type = "application/json; charset=UTF-8";
+            Ok(answers::not_cached(respond(
+                StatusCode::OK,
+                media_type,
+                info,
+            )))
+        }
+        Place::Iframe => {
+            let Some(url) = &options.library_url else {
+                return Err(Problem::not_found());
+            };
+            let framers = base.origins(shard.config()).map(|(list, _)| list);
+            Ok(answers::iframe(url, framers, request.headers()))
+        }
+        Place::Greeting | Place::RawWebSocket | Place::Session { .. } => {
+            Ok(respond(StatusCode::OK, pages::PLAIN, pages::GREETING))
+        }
+    }
+}
+
+/// A WebSocket, with or without frames of SockJS.
+async fn websocket(
+    shard: &Rc<Shard>,
+    visit: Visit,
+    base: Base<'_>,
+    cover: Cover,
+    mut request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    if !base.has_websocket(&shard.config().sockjs) {
+        return Err(Problem::not_found());
+    }
+    if !matches!(*request.method(), Method::GET | Method::CONNECT) {
+        return Err(Problem::method_not_allowed("GET"));
+    }
+    if !upgrade::asks(&request) {
+        return Ok(Answer::Response(answers::not_an_upgrade()));
+    }
+    let tunnel = hyper::upgrade::on(&mut request);
+    let (asked, _body) = request.into_parts();
+    if let Some(keys) = hixie::keys(&asked) {
+        let way = Way::carried(shard, cover);
+        let subscription = base.subscription(shard, &asked, way).await?;
+        return Ok(hixie::open(shard, visit, &asked, keys, cover, subscription));
+    }
+    upgrade::open_sockjs(shard, &base, cover, &asked, tunnel).await
+}
+
+/// Takes what a peer says.
+async fn send(
+    shard: &Rc<Shard>,
+    options: &SockJsOptions,
+    key: &str,
+    transport: Transport,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let (asked, body) = request.into_parts();
+    let body = request_body::read(shard, body, options.body_bytes_max).await?;
+    let texts = if transport == Transport::JsonpSend {
+        let is_form = request_body::media_type(&asked.headers)
+            .is_some_and(|found| found.eq_ignore_ascii_case(request_body::FORM));
+        inbound::decode_jsonp(&body, is_form, SOCKJS_TEXTS_MAX)
+    } else {
+        inbound::decode(&body, SOCKJS_TEXTS_MAX)
+    };
+    let texts: Vec<Text> = match texts {
+        Ok(texts) => texts,
+        Err(error @ (InboundError::Empty | InboundError::Broken)) => {
+            return Ok(answers::failure(error.to_string()));
+        }
+        Err(error @ InboundError::TooMany { .. }) => {
+            let title = "Too many texts in one request";
+            return Err(Problem::too_large(
+                "too-many-texts",
+                title,
+                error.to_string(),
+            ));
+        }
+    };
+    match shard.send_sockjs(key, texts).await {
+        Ok(()) => Ok(answers::taken(transport)),
+        Err(SendError::Unknown) => Err(Problem::not_found()),
+        Err(SendError::Clogged) => Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "session-clogged",
+            "Too much said at once",
+            "what this session said before has not been dealt with: wait for the answer to a request \
+             before you send the next",
+        )),
+        Err(SendError::Full) => Err(Problem::unavailable(
+            "queue-full",
+            "Too much waits",
+            "the sessions of this hub hold as much as sockjs.queue_bytes_max allows".to_owned(),
+        )),
+        Err(SendError::Busy) => Err(busy()),
+    }
+}
+
+fn busy() -> Problem {
+    let detail = "the shard that this session belongs to has too much to do".to_owned();
+    Problem::unavailable("busy", "The hub is busy", detail)
+}
+
+/// A request that takes what a session says.
+struct Receiving<'a> {
+    key: &'a str,
+    framing: Framing,
+    bytes_max: usize,
+    peer: IpAddr,
+}
+
+impl Receiving<'_> {
+    async fn receive(
+        self,
+        shard: &Rc<Shard>,
+        signs: &Rc<Signs>,
+        base: Base<'_>,
+        asked: &Parts,
+    ) -> Result<Response<Body>, Problem> {
+        let watch = signs.watch();
+        let ask = |newcomer| {
+            shard.receive_sockjs(self.key, self.framing.clone(), self.bytes_max, newcomer)
+        };
+        let (mut reception, mut pieces) = ask(None).await;
+        if reception == Reception::Unknown {
+            let way = Way::carried(shard, Cover::SockJs);
+            let subscription = base.subscription(shard, asked, way).await?;
+            let peer = self.peer;
+            (reception, pieces) = ask(Some(Newcomer { subscription, peer })).await;
+        }
+        match reception {
+            Reception::Begun => {}
+            Reception::Refused(refusal) => return Err(too_many_sessions(refusal)),
+            Reception::Unknown | Reception::Busy => return Err(busy()),
+        }
+        let media_type = self.framing.media_type();
+        let body = CarriedBody::new(pieces, watch);
+        if self.framing.streams() {
+            let mut response = Response::new(Either::Right(Either::Right(body)));
+            let value = HeaderValue::from_static(media_type);
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, value);
+            return Ok(answers::not_cached(response));
+        }
+        // One frame, whose length is known when it comes.
+        let piece = body.only_piece().await;
+        Ok(answers::not_cached(respond(
+            StatusCode::OK,
+            media_type,
+            piece,
+        )))
+    }
+}
+
+fn too_many_sessions(refusal: Refusal) -> Problem {
+    let title = "Too many sessions";
+    match refusal {
+        Refusal::Total => Problem::unavailable(
+            "sessions-max",
+            title,
+            "this hub has reached sockjs.sessions_max".to_owned(),
+        ),
+        Refusal::Address => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "sessions-per-address-max",
+            title,
+            "too many sessions from this address (sockjs.sessions_per_address_max)",
+        ),
+    }
+}

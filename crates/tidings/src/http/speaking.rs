@@ -1,0 +1,298 @@
+//! What a peer that may speak is let in to: the hub itself, a conversation, or a service for tests.
+//! However it travels, by a WebSocket or by SockJS, its session is the same.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
+use tidings_core::dialect::Dialect;
+use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::topic::Topic;
+use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
+use tidings_wire::websocket::deflate::{Agreement, Context};
+use tidings_wire::websocket::frames::Limits;
+
+use super::authorize::identify;
+use super::problem::{self, Problem};
+use super::{subscribe, upgrade};
+use crate::auth::{Identity, Role};
+use crate::config::{Config, RoomAccess};
+use crate::session::carrier::Budget;
+use crate::session::duplex::{self, Beat, Conversation, Purpose};
+use crate::session::{Encoding, Ending, Start, Texts};
+use crate::shard::{Shard, Subscription};
+
+/// Bytes that the fragments of the longest text have at least, on average: shorter ones only serve to
+/// keep a hub busy.
+const FRAGMENT_BYTES_MIN: usize = 64;
+/// Fragments that every text may have.
+const FRAGMENTS: u32 = 1024;
+
+/// What a peer presents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speaker<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// The query of its URL.
+    pub(crate) query: &'a str,
+}
+
+/// Whether texts travel in frames of SockJS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cover {
+    Bare,
+    SockJs,
+}
+
+/// How a peer's texts travel.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) agreement: Option<Agreement>,
+    cover: Cover,
+    beat: Beat,
+    beats_every: Option<Duration>,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Way {
+    /// By a WebSocket of its own.
+    pub(crate) fn by_websocket(
+        config: &Config,
+        cover: Cover,
+        agreement: Option<Agreement>,
+    ) -> Self {
+        let (beat, every) = match cover {
+            Cover::Bare => (Beat::Pings, config.websocket.ping),
+            Cover::SockJs => (Beat::Framed, config.sockjs.heartbeat),
+        };
+        Self {
+            agreement,
+            cover,
+            beat,
+            beats_every: (!every.is_zero()).then_some(every),
+            budget: None,
+        }
+    }
+
+    /// Without a connection of its own. Only frames of SockJS have heartbeats.
+    pub(crate) fn carried(shard: &Shard, cover: Cover) -> Self {
+        let every = shard.config().sockjs.heartbeat;
+        Self {
+            agreement: None,
+            cover,
+            beat: Beat::Carried,
+            beats_every: (cover == Cover::SockJs && !every.is_zero()).then_some(every),
+            budget: Some(shard.sockjs_budget()),
+        }
+    }
+
+    fn encoding(&self, texts: Texts) -> Encoding {
+        let texts = match self.cover {
+            Cover::Bare => texts,
+            Cover::SockJs => texts.in_sockjs(),
+        };
+        Encoding::WebSocket(texts, self.agreement.map(|agreed| agreed.window))
+    }
+
+    fn parts(
+        self,
+        config: &Config,
+        purpose: Purpose,
+        publisher: Option<Arc<Identity>>,
+        lifetime: Option<tokio::time::Instant>,
+    ) -> Box<duplex::Parts> {
+        let bytes_max = config.websocket.bytes_max;
+        let fragments = u32::try_from(bytes_max / FRAGMENT_BYTES_MIN).unwrap_or(u32::MAX);
+        let limits = Limits {
+            bytes_max,
+            fragments_max: fragments.max(FRAGMENTS),
+        };
+        Box::new(duplex::Parts {
+            purpose,
+            limits,
+            frames_per_second_max: config.websocket.frames_per_second_max,
+            beat: self.beat,
+            beats_every: self.beats_every,
+            budget: self.budget,
+            agreement: self.agreement,
+            publisher,
+            lifetime,
+            unread: Bytes::new(),
+        })
+    }
+}
+
+/// The hub itself: by the parameters of its URL, or by frames later. Which pages may was checked.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn hub(
+    shard: &Rc<Shard>,
+    speaker: Speaker<'_>,
+    way: Way,
+) -> Result<Subscription, Problem> {
+    let config = shard.config();
+    let (subscriber, publisher) = identities(shard, speaker.headers).await?;
+    let query = speaker.query.as_bytes();
+    let query = match SubscribeQuery::decode(query, None, MATCHERS_PER_SUBSCRIBER_MAX) {
+        Ok(query) => Some(query),
+        // What it wants comes in frames.
+        Err(QueryError::NoMatcher) => None,
+        Err(error) => return Err(problem::of_query(&error)),
+    };
+    let lifetime = subscribe::lifetime(shard);
+    let mut deadline =
+        subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref()));
+    if subscriber.is_none() && !config.subscribe.anonymous {
+        if query.is_some() {
+            return Err(Problem::token_missing(
+                "this hub does not take anonymous subscribers (subscribe.anonymous): present a \
+                 token by header or cookie, or connect without matchers and send it in a frame",
+            ));
+        }
+        if publisher.is_none() {
+            let patience = tokio::time::Instant::now() + config.limits.head;
+            deadline = Some((patience, Ending::Anonymous));
+        }
+    }
+    let (matchers, start) = match &query {
+        None => (Box::default(), Start::Now),
+        Some(query) => {
+            let matchers = subscribe::matchers(shard, query).await?;
+            let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
+            let watches =
+                cursor.is_some() && subscribe::watches(shard, &matchers, subscriber.as_deref());
+            (matchers, subscribe::start(shard, cursor, watches).await?.0)
+        }
+    };
+    Ok(Subscription {
+        dialect: Dialect::V1,
+        noted: None,
+        matchers,
+        identity: subscriber,
+        start,
+        encoding: way.encoding(Texts::Json),
+        deadline,
+        duplex: Some(way.parts(config, Purpose::Hub, publisher, lifetime)),
+    })
+}
+
+/// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
+type Identities = (Option<Arc<Identity>>, Option<Arc<Identity>>);
+
+async fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Problem> {
+    match (
+        identify(shard, headers, Role::Subscribe).await,
+        identify(shard, headers, Role::Publish).await,
+    ) {
+        (Ok(subscriber), publisher) => Ok((subscriber, publisher.ok().flatten())),
+        (Err(_), Ok(publisher)) if publisher.is_some() => Ok((None, publisher)),
+        (Err(problem), _) => Err(problem),
+    }
+}
+
+/// The topic that a path names, as it is `written` there, if the configuration has it open.
+///
+/// # Errors
+///
+/// 404, or 400 for what is no topic.
+pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem> {
+    let text = percent_encoding::percent_decode_str(written).decode_utf8();
+    let refuse = |detail: String| Problem::bad_request("topic", "Topic not allowed", detail);
+    let text = text.map_err(|_not_utf8| refuse("the topic in the path is not UTF-8".to_owned()))?;
+    let topic = Topic::parse(&text).map_err(|error| refuse(error.to_string()))?;
+    if config.hub.reserves(&topic) {
+        return Err(refuse(format!("\"{topic}\" is reserved for the hub")));
+    }
+    let open = config
+        .rooms
+        .topics
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => topic.as_str().starts_with(beginning),
+            None => topic.as_str() == pattern,
+        });
+    if open {
+        Ok(topic)
+    } else {
+        Err(Problem::not_found())
+    }
+}
+
+/// Everybody with the same topic in one conversation. Which pages may was checked.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn conversation(
+    shard: &Rc<Shard>,
+    speaker: Speaker<'_>,
+    topic: &Topic,
+    way: Way,
+) -> Result<Subscription, Problem> {
+    let config = shard.config();
+    let (subscriber, publisher) = match config.rooms.access {
+        Some(RoomAccess::Token) => identities(shard, speaker.headers).await?,
+        Some(RoomAccess::Anonymous) | None => (None, None),
+    };
+    let open = config.rooms.access == Some(RoomAccess::Anonymous);
+    if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
+        return Err(Problem::token_missing(
+            "taking part here needs an access token",
+        ));
+    }
+    let matcher = Matcher::parse(MatcherType::Exact, topic.as_str(), shard.hub())
+        .map_err(|error| problem::of_matcher("exact", &error))?;
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|_no_random| {
+        let detail = "the system gives no random bytes".to_owned();
+        Problem::unavailable("no-random", "The hub cannot identify a peer", detail)
+    })?;
+    let purpose = Purpose::Conversation(Conversation {
+        topic: topic.clone(),
+        private: config.rooms.private,
+        open,
+        signature: duplex::signature(u64::from_ne_bytes(random)),
+    });
+    let lifetime = subscribe::lifetime(shard);
+    Ok(Subscription {
+        dialect: Dialect::V1,
+        noted: None,
+        matchers: Box::new([matcher]),
+        deadline: subscribe::deadline(lifetime, subscriber.as_deref()),
+        identity: subscriber,
+        start: Start::Now,
+        encoding: way.encoding(Texts::Bare),
+        duplex: Some(way.parts(config, purpose, publisher, lifetime)),
+    })
+}
+
+/// Sends back what comes over a WebSocket: the service that the conformance suite tests the codec by.
+pub(crate) fn plain_echo(shard: &Shard, speaker: Speaker<'_>, way: Way) -> Subscription {
+    // Unlike the others it keeps contexts where the peer wants them, so that these are tested too.
+    let offered = speaker.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+    let agreement = way.agreement.and_then(|_| {
+        Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)
+    });
+    let mut subscription = service(shard, Purpose::Echo, Way { agreement, ..way });
+    subscription.encoding = Encoding::WebSocket(Texts::Bare, None);
+    subscription
+}
+
+/// A service for tests, which publishes nothing and reads nothing.
+pub(crate) fn service(shard: &Shard, purpose: Purpose, way: Way) -> Subscription {
+    Subscription {
+        dialect: Dialect::V1,
+        noted: None,
+        matchers: Box::default(),
+        identity: None,
+        start: Start::Now,
+        encoding: way.encoding(Texts::Bare),
+        deadline: None,
+        duplex: Some(way.parts(shard.config(), purpose, None, None)),
+    }
+}
