@@ -1,0 +1,295 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { openChromium } from "../support/chromium.mjs";
+import { BINARY, Hub, until } from "../support/hub.mjs";
+import { ServedHub } from "../support/served.mjs";
+
+// Those that work in a browser of today, from a page of another origin.
+const TRANSPORTS = [
+  "websocket",
+  "xhr-streaming",
+  "eventsource",
+  "iframe-eventsource",
+  "iframe-htmlfile",
+  "xhr-polling",
+  "iframe-xhr-polling",
+  "jsonp-polling",
+];
+// Those of other browsers, which the library does not try here.
+const OTHERS = ["xdr-streaming", "htmlfile", "xdr-polling"];
+const ODD = ["", "plain", "é€😀", "\u2028\u0000\ufffe\"\\</script>", "\ud83d", "x".repeat(5000)];
+
+test("sockjs-client echoes through every transport that works in Chromium", async (t) => {
+  const pages = await servePages(t);
+  const server = await startTestServer(t, `${pages}/sockjs.js`);
+  const browser = await openChromium(t);
+  for (const transport of TRANSPORTS) {
+    await t.test(transport, async () => {
+      const page = await openLibrary(browser, pages);
+      const numbers = Array.from({ length: 100 }, (_, number) => `number ${number}`);
+      const sent = [...ODD, ...numbers];
+      const result = await page.evaluate(echo, { url: `${server}/echo`, transport, sent });
+      assert.equal(result.transport, transport);
+      assert.deepEqual(result.received, sent);
+      assert.deepEqual(result.closed, { code: 1000, wasClean: true });
+      await page.context().close();
+    });
+  }
+  await t.test("what the server closes is closed with its words", async () => {
+    const page = await openLibrary(browser, pages);
+    for (const transport of TRANSPORTS) {
+      const closed = await page.evaluate(closing, { url: `${server}/close`, transport });
+      assert.deepEqual(closed, { code: 3000, reason: "Go away!" }, transport);
+    }
+    for (const transport of OTHERS) {
+      const closed = await page.evaluate(closing, { url: `${server}/echo`, transport });
+      assert.deepEqual(closed, { code: 2000, reason: "All transports failed" }, transport);
+    }
+    await page.context().close();
+  });
+  await t.test("without WebSocket the library takes the next transport by itself", async () => {
+    const page = await openLibrary(browser, pages);
+    const result = await page.evaluate(echo, { url: `${server}/disabled_websocket_echo`, sent: ["a"] });
+    assert.equal(result.transport, "xhr-streaming");
+    assert.deepEqual(result.received, ["a"]);
+    await page.context().close();
+  });
+});
+
+test("eight visitors chat, one by each transport, and all see one order", async (t) => {
+  const pages = await servePages(t);
+  const hub = await startServed(t, pages);
+  const browser = await openChromium(t);
+  const visitors = [];
+  for (const transport of TRANSPORTS) {
+    const page = await openLibrary(browser, pages);
+    await page.evaluate(join, { url: `${hub.origin}/sockjs/room/chat`, transport });
+    visitors.push({ transport, page });
+  }
+  const lines = 5;
+  await Promise.all(visitors.map(({ transport, page }) => page.evaluate(speak, { name: transport, lines })));
+  const heard = [];
+  for (const { transport, page } of visitors) {
+    await page.waitForFunction((count) => window.heard.length >= count, (TRANSPORTS.length - 1) * lines);
+    heard.push({ transport, lines: await page.evaluate(() => window.heard) });
+  }
+  // Nobody hears itself, so the order of all is compared among what two have both heard.
+  for (const one of heard) {
+    const others = TRANSPORTS.filter((name) => name !== one.transport);
+    const wanted = others.flatMap((name) => Array.from({ length: lines }, (_, number) => `${name} ${number}`));
+    assert.deepEqual([...one.lines].sort(), wanted.sort(), one.transport);
+    for (const other of heard) {
+      const common = (lines) => lines.filter((line) => !line.startsWith(`${one.transport} `) && !line.startsWith(`${other.transport} `));
+      assert.deepEqual(common(one.lines), common(other.lines), `${one.transport}, ${other.transport}`);
+    }
+  }
+});
+
+test("the hub's frames come through every transport, and a new session resumes", async (t) => {
+  const hub = await Hub.start(t);
+  const browser = await openChromium(t);
+  // The hub's own origin, so that it needs no list; its pages take no script from elsewhere.
+  const context = await browser.newContext({ bypassCSP: true });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20000);
+  await page.goto(`${hub.origin}/`);
+  await page.addScriptTag({ content: await library("sockjs.js") });
+  let cursor = "earliest";
+  for (const transport of TRANSPORTS.filter((name) => !name.startsWith("iframe"))) {
+    const topic = `https://example.com/${transport}`;
+    await hub.publish(topic, "missed");
+    const url = `${hub.origin}/sockjs?match=${encodeURIComponent(topic)}&last_event_id=${cursor}`;
+    await page.evaluate(subscribe, { url, transport });
+    await page.waitForFunction(() => window.frames_.some((frame) => frame.caught_up));
+    const id = await hub.publish(topic, "live");
+    await page.waitForFunction((id) => window.frames_.some((frame) => frame.update?.id === id), id);
+    const data = await page.evaluate(() => window.frames_.flatMap((frame) => frame.update?.data ?? []));
+    assert.deepEqual(data, ["missed", "live"], transport);
+    cursor = id;
+    await page.evaluate(() => window.socket.close());
+  }
+});
+
+test("stompjs speaks over SockJS, with a broker that is another peer of the conversation", async (t) => {
+  const pages = await servePages(t);
+  const hub = await startServed(t, pages);
+  const browser = await openChromium(t);
+  const broker = await browser.newPage();
+  await broker.goto(`${pages}/blank.html`);
+  await broker.evaluate(serveStomp, `ws://localhost:${hub.port}/ws/stomp`);
+  for (const transport of ["websocket", "xhr-streaming", "xhr-polling"]) {
+    const page = await openLibrary(browser, pages);
+    await page.addScriptTag({ content: await library("stomp.umd.js") });
+    const received = await page.evaluate(stomp, { url: `${hub.origin}/sockjs/room/stomp`, transport });
+    assert.deepEqual(received, ["one é", "two\nlines", "three"], transport);
+    await page.context().close();
+  }
+});
+
+// Opens a page of another origin with the library in it.
+async function openLibrary(browser, pages) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(20000);
+  await page.goto(`${pages}/sockjs.html`);
+  return page;
+}
+
+async function library(name) {
+  const folder = name.startsWith("stomp") ? "@stomp/stompjs/bundles" : "sockjs-client/dist";
+  return readFile(new URL(`../node_modules/${folder}/${name}`, import.meta.url), "utf8");
+}
+
+// Serves the page and the library, as an application's own site does.
+async function servePages(t) {
+  const script = await library("sockjs.js");
+  const site = createServer((request, response) => {
+    const isScript = request.url === "/sockjs.js";
+    response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html; charset=utf-8");
+    response.end(isScript ? script : '<!doctype html><title>SockJS</title><script src="/sockjs.js"></script>');
+  });
+  site.listen(0, "127.0.0.1");
+  await once(site, "listening");
+  t.after(() => {
+    site.closeAllConnections();
+    site.close();
+  });
+  return `http://localhost:${site.address().port}`;
+}
+
+async function startTestServer(t, libraryUrl) {
+  const child = spawn(BINARY, ["test-server", "--listen", "127.0.0.1:0", "--sockjs-library-url", libraryUrl], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: {},
+  });
+  t.after(async () => {
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
+  const address = () => /http:\/\/127\.0\.0\.1:(\d+)/.exec(output);
+  await until(address, "the test server's address");
+  return `http://localhost:${address()[1]}`;
+}
+
+// The page in a frame is of the origin that the hub has here, which is not the one of its public URL: `*` lets it in. Only
+// the named origin may put it in a frame.
+function startServed(t, pages) {
+  return ServedHub.start(
+    t,
+    `[hub]
+public_url = "https://hub.example.com/.well-known/mercure"
+[subscribe]
+anonymous = true
+[[auth.issuers]]
+issuer = "https://issuer.example.com"
+key = "0123456789abcdef0123456789abcdef"
+[rooms]
+access = "anonymous"
+topics = ["chat", "stomp"]
+origins = ["*", "${pages}"]
+[sockjs]
+enabled = true
+library_url = "${pages}/sockjs.js"`,
+  );
+}
+
+// What follows runs in pages.
+
+async function echo({ url, transport, sent }) {
+  const socket = new SockJS(url, null, transport ? { transports: [transport] } : {});
+  const received = [];
+  const closed = new Promise((resolve) => (socket.onclose = resolve));
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    closed.then((event) => reject(new Error(`${event.code} ${event.reason}`)));
+  });
+  const name = socket.transport;
+  const all = new Promise((resolve, reject) => {
+    socket.onmessage = ({ data }) => {
+      received.push(data);
+      if (received.length === sent.length) resolve();
+    };
+    setTimeout(() => reject(new Error(`only ${received.length} came`)), 15000);
+  });
+  for (const text of sent) socket.send(text);
+  await all;
+  socket.close();
+  const { code, wasClean } = await closed;
+  return { transport: name, received, closed: { code, wasClean } };
+}
+
+async function closing({ url, transport }) {
+  const socket = new SockJS(url, null, { transports: [transport] });
+  const { code, reason } = await new Promise((resolve) => (socket.onclose = resolve));
+  return { code, reason };
+}
+
+async function join({ url, transport }) {
+  window.heard = [];
+  window.socket = new SockJS(url, null, { transports: [transport] });
+  window.socket.onmessage = ({ data }) => window.heard.push(data);
+  await new Promise((resolve, reject) => {
+    window.socket.onopen = resolve;
+    window.socket.onclose = ({ code, reason }) => reject(new Error(`${code} ${reason}`));
+  });
+}
+
+async function speak({ name, lines }) {
+  for (let number = 0; number < lines; number += 1) {
+    window.socket.send(`${name} ${number}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function subscribe({ url, transport }) {
+  window.frames_ = [];
+  window.socket = new SockJS(url, null, { transports: [transport] });
+  window.socket.onmessage = ({ data }) => window.frames_.push(JSON.parse(data));
+}
+
+// A broker of STOMP 1.2 for one subscription at a time.
+async function serveStomp(url) {
+  const socket = new WebSocket(url);
+  let subscription = "";
+  socket.onmessage = ({ data }) => {
+    const [head, body = ""] = data.replace(/\0\n*$/, "").split("\n\n");
+    const [command, ...fields] = head.trim().split("\n");
+    const field = (name) => fields.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1);
+    if (command === "CONNECT" || command === "STOMP") socket.send("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0");
+    if (command === "SUBSCRIBE") subscription = field("id");
+    if (command === "SEND") {
+      const destination = field("destination");
+      socket.send(`MESSAGE\nsubscription:${subscription}\nmessage-id:${Math.random()}\ndestination:${destination}\n\n${body}\0`);
+    }
+    if (field("receipt")) socket.send(`RECEIPT\nreceipt-id:${field("receipt")}\n\n\0`);
+  };
+  await new Promise((resolve) => (socket.onopen = resolve));
+}
+
+async function stomp({ url, transport }) {
+  const peer = new StompJs.Client({ webSocketFactory: () => new SockJS(url, null, { transports: [transport] }) });
+  const connected = new Promise((resolve, reject) => {
+    peer.onConnect = resolve;
+    peer.onStompError = (frame) => reject(new Error(frame.body));
+  });
+  peer.activate();
+  await connected;
+  const received = [];
+  const all = new Promise((resolve) => {
+    peer.subscribe("/topic/books", ({ body }) => {
+      received.push(body);
+      if (received.length === 3) resolve();
+    });
+  });
+  for (const body of ["one é", "two\nlines", "three"]) peer.publish({ destination: "/topic/books", body });
+  await all;
+  await peer.deactivate();
+  return received;
+}
