@@ -1,7 +1,7 @@
 """The settings for proxies in docs/guide/operating.md, as they stand there, under the real proxies.
 
-Each proxy stands before a real hub: what is published comes through at once, by event streams and by
-WebSockets, resuming works, and the hub notices who left. Prints `N passed, N failed`.
+Each proxy stands before a real hub: what is published comes through at once, by event streams, polls
+and WebSockets, resuming works, and the hub notices who left. Prints `N passed, N failed`.
 """
 
 import contextlib
@@ -235,6 +235,28 @@ def event_streams(checks, name, hub, port, bearer):
     checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
 
 
+def polls(checks, name, hub, port, bearer):
+    before = poll(port, bearer, "wait=0")
+    checks.equal(f"{name}: a poll of what is new", before["updates"], [])
+    status, event_id = publish(port, bearer, "for a poll")
+    checks.equal(f"{name}: publish", status, 200)
+    after = poll(port, bearer, f"wait={DEADLINE_SECS}", before["last_event_id"])
+    checks.equal(f"{name}: the next poll", [(update["id"], update["data"]) for update in after["updates"]], [(event_id, "for a poll")])
+    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+
+
+def poll(port, token, prefer, cursor=None):
+    """Returns the answer to a poll."""
+    connection = http.client.HTTPConnection("localhost", port, timeout=2 * DEADLINE_SECS)
+    headers = {"Authorization": "Bearer " + token, "Prefer": prefer}
+    if cursor is not None:
+        headers["Last-Event-ID"] = cursor
+    connection.request("GET", f"{PATH}?match={urllib.parse.quote(TOPIC)}", headers=headers)
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer
+
+
 def web_sockets(checks, name, hub, port, bearer):
     headers = {"Authorization": "Bearer " + bearer}
     origin = f"http://localhost:{port}"
@@ -268,6 +290,7 @@ def main():
         with proxy(name, port, hub):
             bearer = token(port)
             event_streams(checks, name, hub, port, bearer)
+            polls(checks, name, hub, port, bearer)
             web_sockets(checks, name, hub, port, bearer)
         checks.equal(f"{name}: the hub's end", hub.stop(), 0)
     checks.finish()
