@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertNoFaults, openChromium, openPage, waitForTexts } from "../support/chromium.mjs";
 import { Hub, matchState } from "../support/hub.mjs";
 
-const PAGES = ["/", "/chat/", "/scores/", "/scores/reporter.html", "/debugger/"];
+const PAGES = ["/", "/chat/", "/chat/old/", "/scores/", "/scores/reporter.html", "/debugger/"];
 
 test("the front page leads to all pages, and back", async (t) => {
   const hub = await Hub.start(t);

@@ -8,7 +8,7 @@ import { Hub } from "../support/hub.mjs";
 
 const FOLDER = fileURLToPath(new URL("../../../artifacts/screenshots/", import.meta.url));
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } };
-const SCENES = { front, chat, scores, reporter, debugger: debuggerPage };
+const SCENES = { front, chat, old, scores, reporter, debugger: debuggerPage };
 
 test("pictures of all pages", async (t) => {
   const hub = await Hub.start(t);
@@ -53,6 +53,12 @@ async function fill(hub, browser) {
 
 async function front(page) {
   await page.getByRole("heading", { level: 1 }).waitFor();
+}
+
+async function old(page, hub) {
+  await page.goto(`${hub.origin}/chat/old/`);
+  await page.locator("#state.open").waitFor();
+  await page.getByText("Goodbye then").waitFor();
 }
 
 async function chat(page, hub) {

@@ -40,6 +40,8 @@ pub(crate) fn page(
         .next()
         .unwrap_or_default();
     let allowed = match folder {
+        // It speaks SockJS and nothing else.
+        "chat" if path.starts_with("/chat/old") => options.chat && config.sockjs.enabled,
         "chat" => options.chat,
         "scores" => options.scores,
         "debugger" => options.debugger,
