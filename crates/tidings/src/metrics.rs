@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     pub(crate) websockets: Gauge,
     pub(crate) websocket_frames: Counter,
     pub(crate) sockjs: SockJsCounters,
+    pub(crate) requests_refused: ByReason,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: ByReason,
     pub(crate) connections_failed: ByReason,
@@ -217,6 +218,11 @@ impl Metrics {
                 "Texts, binaries, pings, pongs and closes received from WebSockets",
             ),
             sockjs: SockJsCounters::new(r),
+            requests_refused: by_reason(
+                r,
+                "requests_refused",
+                "Frames of the hub over WebSocket that were answered by an error",
+            ),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
             connections_failed: by_reason(

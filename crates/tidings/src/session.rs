@@ -575,8 +575,6 @@ async fn begin(
         .join(shard.index(), Ticket(session.id), matchers)
         .await;
     session.leave(Phase::Joining).await?;
-    // After joining, so that it receives its own event, if that is for it.
-    shard.tell_joined(session).await;
     match start {
         Start::Now => {}
         Start::After(position) => session.next.set(position),
@@ -590,6 +588,9 @@ async fn begin(
     if let Some(duplex) = &session.duplex {
         requests::greet(shard, session, duplex, start);
     }
+    // After joining, so that it receives its own event, if that is for it; and after the greeting, which
+    // comes before all answers.
+    shard.tell_joined(session).await;
     match opening {
         Opening::Head(head) => session.send_all(head, shard.stall()).await?,
         Opening::Response { ready, prelude } => {

@@ -150,15 +150,17 @@ pub(crate) fn credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
 
 /// Refuses a WebSocket that a page of an origin opens which may not: browsers ask nobody before
 /// they let any page open one (RFC 6455, 10.2), as they do before a page reads an event stream.
+/// `credentials` are those that count for what it wants.
 pub(crate) fn check_page(
     shard: &Shard,
     headers: &HeaderMap,
+    credentials: Credentials,
     list: &OriginList,
     key: &str,
 ) -> Result<(), Problem> {
     let page = headers.get(ORIGIN);
     let page = page.map(|origin| origin.to_str().unwrap_or_default());
-    check_page_of(shard, page, credentials(shard, headers), list, key)
+    check_page_of(shard, page, credentials, list, key)
 }
 
 /// The same for a page of this origin, if it is known.

@@ -164,7 +164,10 @@ impl<'a> Base<'a> {
             Place::Greeting | Place::Iframe => return Ok(()),
             // It uses no cookie, but a page learns early that it may not.
             Place::Info => Credentials::Other,
-            Place::RawWebSocket | Place::Session { .. } => credentials(shard, headers),
+            Place::RawWebSocket | Place::Session { .. } => match self.service {
+                Service::Conversation(_) => speaking::room_credentials(shard, headers),
+                _ => credentials(shard, headers),
+            },
         };
         // Scripts and pages in frames come without an Origin, but mostly with a Referer.
         let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));

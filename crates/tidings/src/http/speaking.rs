@@ -16,7 +16,7 @@ use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tidings_wire::websocket::deflate::{Agreement, Context};
 use tidings_wire::websocket::frames::Limits;
 
-use super::authorize::identify;
+use super::authorize::{Credentials, credentials, identify};
 use super::problem::{self, Problem};
 use super::{subscribe, upgrade};
 use crate::auth::{Identity, Role};
@@ -223,6 +223,15 @@ pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem>
     }
 }
 
+/// Returns how a peer of a conversation presents its token, where tokens count: a cookie that a browser
+/// has for another part of the site says nothing where anybody may speak.
+pub(crate) fn room_credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
+    match shard.config().rooms.access {
+        Some(RoomAccess::Token) => credentials(shard, headers),
+        Some(RoomAccess::Anonymous) | None => Credentials::Other,
+    }
+}
+
 /// Everybody with the same topic in one conversation. Which pages may was checked.
 ///
 /// # Errors
@@ -263,7 +272,7 @@ pub(crate) async fn conversation(
         dialect: Dialect::V1,
         noted: None,
         matchers: Box::new([matcher]),
-        deadline: subscribe::deadline(lifetime, subscriber.as_deref()),
+        deadline: subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref())),
         identity: subscriber,
         start: Start::Now,
         encoding: way.encoding(Texts::Bare),

@@ -19,7 +19,7 @@ use tidings_wire::websocket::handshake::{
     self, HandshakeError, RequestFields, check_version, response_head,
 };
 
-use super::authorize::check_page;
+use super::authorize::{check_page, credentials};
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Route, Visit, hixie, respond_empty, sockjs};
@@ -163,7 +163,9 @@ async fn admit<'a>(
     };
     match (route, visit.topic(config)) {
         (Route::Hub, _) => {
-            check_page(shard, &asked.headers, &config.cors.origins, "cors.origins")?;
+            let by = credentials(shard, &asked.headers);
+            let origins = &config.cors.origins;
+            check_page(shard, &asked.headers, by, origins, "cors.origins")?;
             Ok((speaking::hub(shard, speaker, way).await?, &[]))
         }
         (Route::Echo, _) => Ok((speaking::plain_echo(shard, speaker, way), &[])),
@@ -177,7 +179,8 @@ async fn admit<'a>(
                 (_, Some(topic)) => topic.clone(),
             };
             let origins = &config.rooms.origins;
-            check_page(shard, &asked.headers, origins, "rooms.origins")?;
+            let by = speaking::room_credentials(shard, &asked.headers);
+            check_page(shard, &asked.headers, by, origins, "rooms.origins")?;
             let subscription = speaking::conversation(shard, speaker, &topic, way).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }

@@ -34,12 +34,7 @@ const OVERTAKEN_NOTE: &str =
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     let since = Instant::now();
-    // Events about subscriptions that are gone by now are nothing that this subscriber was promised,
-    // if it asked for what is kept. Those that go while it reads are.
     let mut unpromised = Position::ZERO;
-    if session.from_oldest.get() {
-        unpromised = shard.history().presence_trimmed();
-    }
     session.writable(shard.stall()).await?;
     if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
         session.set_lagging();
@@ -63,7 +58,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
             continue;
         }
         shard.begin_catch_up(session);
-        match shard.read_on(session, unpromised).await? {
+        match shard.read_on(session, &mut unpromised).await? {
             Reading::CaughtUp => {
                 shard.on_caught_up(session);
                 return Ok(());

@@ -28,6 +28,9 @@ use crate::router::Ticket;
 use crate::shard::Shard;
 use crate::tasks;
 
+/// Characters that are said about a frame that is not understood.
+const DETAIL_CHARACTERS_MAX: usize = 256;
+
 /// Answers one frame of a peer.
 pub(crate) async fn on_request(
     shard: &Rc<Shard>,
@@ -37,7 +40,11 @@ pub(crate) async fn on_request(
 ) {
     let Request { ask, reference } = match Request::decode(frame) {
         Ok(request) => request,
-        Err(error) => return refuse(shard, session, &of_request(&error), None),
+        Err(error) => {
+            let problem = of_request(&error);
+            count(&shard.metrics().requests_refused, problem.name());
+            return refuse(shard, session, &problem, None);
+        }
     };
     let reference = reference.as_ref();
     let result = match ask {
@@ -85,6 +92,7 @@ pub(crate) async fn on_request(
         Ask::Publish(asked) => publish(shard, session, duplex, *asked, reference),
     };
     if let Err(problem) = result {
+        count(&shard.metrics().requests_refused, problem.name());
         refuse(shard, session, &problem, reference);
     }
     if duplex.is_unannounced() {
@@ -135,7 +143,13 @@ fn refuse(shard: &Shard, session: &Session, problem: &Problem, reference: Option
 }
 
 fn of_request(error: &RequestError) -> Problem {
-    Problem::bad_request("frame", "Frame not understood", error.to_string())
+    // It may repeat what the peer wrote, which may be a megabyte.
+    let detail: String = error
+        .to_string()
+        .chars()
+        .take(DETAIL_CHARACTERS_MAX)
+        .collect();
+    Problem::bad_request("frame", "Frame not understood", detail)
 }
 
 /// Takes a token, and returns when it expires.

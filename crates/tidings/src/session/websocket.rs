@@ -110,6 +110,7 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
                 }
             }
             Err(error) => {
+                tracing::debug!(%error, "a WebSocket breaks a rule");
                 duplex.part(error.close_code(), &error.to_string());
                 return Ending::Violation;
             }

@@ -37,7 +37,8 @@ pub(crate) enum Reading {
 
 impl Shard {
     /// Returns what `session` is to read next, or makes it live if there is nothing. It misses
-    /// nothing if events about subscriptions up to `unpromised` are gone.
+    /// nothing if events about subscriptions up to `unpromised` are gone: those that were gone when
+    /// it asked for what is kept. Those that go while it reads were promised.
     ///
     /// # Errors
     ///
@@ -45,11 +46,14 @@ impl Shard {
     pub(crate) async fn read_on(
         &self,
         session: &Rc<Session>,
-        unpromised: Position,
+        unpromised: &mut Position,
     ) -> Result<Reading, Ending> {
         loop {
             let next = session.next.get();
-            let reading = self.read_after(session, next, unpromised).await?;
+            if session.from_oldest.get() {
+                *unpromised = self.history().presence_trimmed();
+            }
+            let reading = self.read_after(session, next, *unpromised).await?;
             if !matches!(reading, Reading::Trimmed) || !session.from_oldest.get() {
                 session.from_oldest.set(false);
                 return Ok(reading);

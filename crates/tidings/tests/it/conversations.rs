@@ -9,7 +9,7 @@ use serde_json::json;
 use tidings_wire::websocket::Opcode;
 
 use crate::harness::peer::{Peer, handshake};
-use crate::harness::tokens::{detail, settings, token_for_all, token_with};
+use crate::harness::tokens::{detail, now_secs, settings, token, token_for_all, token_with, with};
 use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub};
 
 const ARTICLE: &str = "[subscribe]\nanonymous = true\n\
@@ -217,6 +217,36 @@ fn with_tokens_speaking_needs_a_grant() {
     let public = [("topic", "chat"), ("data", "public")];
     assert_eq!(hub.publish_as(&token_for_all(), &public).status, 200);
     assert_eq!(outsider.event().data, "public");
+}
+
+#[test]
+fn whoever_may_only_speak_is_heard_no_longer_than_its_token_lasts() {
+    let hub = TestHub::serve(&settings(
+        "[rooms]\naccess = \"token\"\ntopics = [\"chat\"]\n[subscribe]\nanonymous = true\n",
+    ));
+    let speaks = json!([detail(&["publish"], &["chat"])]);
+    let mut claims = with("authorization_details", speaks);
+    claims["exp"] = json!(now_secs() + 4);
+    let mut speaker = Peer::open(hub.address, &handshake("/ws/chat").bearer(&token(&claims)));
+    let mut listener = hub.conversation("chat");
+    speaker.send("in time");
+    assert_eq!(listener.text(), "in time");
+    assert_eq!(speaker.closed(), (4401, "the token has expired".to_owned()));
+}
+
+/// Browsers send cookies to every port of a host, wanted or not.
+#[test]
+fn where_anybody_may_speak_a_cookie_says_nothing() {
+    let hub = TestHub::serve(&settings(ARTICLE));
+    let cookie = format!("__Secure-mercure_access_token={}", token_for_all());
+    let asked = handshake("/").header("Cookie", &cookie);
+    let mut page = Peer::open(
+        hub.address,
+        &asked.clone().header("Origin", "http://elsewhere.example"),
+    );
+    let mut program = Peer::open(hub.address, &asked);
+    page.send("hello");
+    assert_eq!(program.text(), "hello");
 }
 
 /// F1 and F2: by its own listener, and inline on the port of the WebSocket, where all else works.

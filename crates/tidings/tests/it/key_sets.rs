@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::key_server::{Behaviour, IssuerKey, KeyServer, document};
+use crate::harness::peer::handshake;
 use crate::harness::tokens::{self, HUB};
 use crate::harness::{HUB_PATH, Request, TestHub, run, wait_until};
 
@@ -46,6 +47,20 @@ fn a_new_key_is_found_and_a_removed_one_counts_no_longer() {
     });
     // The old token was verified and remembered before; its key is gone, and so is it.
     assert_eq!(publish(&hub, &with_old), 401);
+}
+
+#[test]
+fn a_websocket_renews_its_token_by_a_new_key() {
+    let (old, new) = (IssuerKey::new("old"), IssuerKey::new("new"));
+    let (hub, server) = hub_with(document(&[&old]));
+    wait_until_ready(&hub);
+    let mut peer = hub.websocket_by(&handshake(HUB_PATH).bearer(&old.token(ISSUER, HUB)));
+    server.publish(&[&new]);
+    let renewal = json!({"authenticate": {"token": new.token(ISSUER, HUB)}});
+    wait_until("the new key is known", || {
+        let answer = peer.answered(renewal.clone());
+        answer["ack"]["expires_at"].is_number().then_some(())
+    });
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod websocket;
 use serde_json::{Value, json};
 use tidings_wire::sse_decoder::Event;
 
+use crate::harness::peer::handshake;
 use crate::harness::tokens::{
     DETAIL_TYPE, claims, detail, settings, token, token_for_all, token_with, with,
 };
@@ -248,6 +249,50 @@ fn events_never_evict_updates_and_their_loss_is_told() {
         hub.subscribe("match=kept&last_event_id=earliest").data(3),
         ["one", "two", "three"]
     );
+}
+
+/// The history that such a subscriber reads has places where events were.
+#[test]
+fn a_watcher_by_websocket_gets_what_is_kept_of_the_events() {
+    let hub = hub_with("retain_events = 5\n", "[history]\nring_bytes = 1\n");
+    let mut watcher = watch(&hub, "");
+    let first = watcher.event();
+    for _ in 0..20 {
+        let churning = hub.subscribe("match=churn");
+        watcher.event();
+        drop(churning);
+        watcher.event();
+    }
+    wait_until("events are gone", || {
+        let again = watch(&hub, &first.last_event_id);
+        (again.head.header("mercure-last-event-id") == Some("earliest")).then_some(())
+    });
+    let mut peer = hub.websocket_by(&handshake(HUB_PATH).bearer(&token_for_all()));
+    let (name, pattern) = WATCHED.split_once('=').unwrap();
+    let ack = peer.answered(json!({"subscribe": {name: pattern, "last_event_id": "earliest"}}));
+    assert_eq!(ack["ack"]["last_event_id"], "earliest");
+    let mut events = 0;
+    while peer.json()["caught_up"].is_null() {
+        events += 1;
+    }
+    assert!(events >= 5, "{events}");
+}
+
+#[test]
+fn a_token_that_comes_later_says_who_listens() {
+    let hub = hub("");
+    let mut peer = hub.websocket("match=a");
+    wait_until("it is listed", || {
+        collection(&hub, "").first().map(|listed| {
+            assert_eq!(listed["payload"], Value::Null);
+        })
+    });
+    let grant = json!([{"type": DETAIL_TYPE, "actions": ["subscribe"],
+        "topics": [{"match": "*"}], "payload": {"name": "Ann"}}]);
+    peer.answered(json!({"authenticate": {"token": token_with(grant)}}));
+    wait_until("its payload is listed", || {
+        (collection(&hub, "")[0]["payload"] == json!({"name": "Ann"})).then_some(())
+    });
 }
 
 #[test]

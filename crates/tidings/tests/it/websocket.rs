@@ -292,9 +292,17 @@ fn pages_of_other_origins_are_refused_unless_they_are_listed() {
 fn frames_that_are_no_requests_are_answered_and_cost_nothing_else() {
     let hub = TestHub::dev();
     let mut peer = hub.websocket("");
-    for frame in ["", "null", "{}", "{\"subscribe\":{}}", "{\"x\":1}"] {
+    let long = format!("{{\"{}\":1}}", "x".repeat(100_000));
+    for frame in ["", "null", "{}", "{\"subscribe\":{}}", "{\"x\":1}", &long] {
         peer.send(frame);
-        assert_eq!(peer.json()["error"]["status"], 400, "{frame}");
+        let error = &peer.json()["error"];
+        assert_eq!(error["status"], 400, "{frame}");
+        // What a peer writes is not sent back to it at length.
+        assert!(error["detail"].as_str().unwrap().len() < 1000);
+    }
+    for (reason, refused) in [("frame", 5.0), ("matcher-missing", 1.0)] {
+        let counted = hub.metric_for("tidings_requests_refused_total", reason);
+        assert_eq!(counted, refused, "{reason}");
     }
     assert_eq!(peer.answered(json!({"ping": {}}))["pong"], json!({}));
     peer.send_frame(Opcode::Ping, b"abc");
