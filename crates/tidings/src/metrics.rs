@@ -218,11 +218,7 @@ impl Metrics {
                 "Texts, binaries, pings, pongs and closes received from WebSockets",
             ),
             sockjs: SockJsCounters::new(r),
-            requests_refused: by_reason(
-                r,
-                "requests_refused",
-                "Frames of the hub over WebSocket that were answered by an error",
-            ),
+            requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
             connections_failed: by_reason(

@@ -150,6 +150,8 @@ pub struct Decoder {
     whole: Option<Box<Whole>>,
     /// The payload of the control frame that is coming.
     control: Vec<u8>,
+    /// Bytes that inflating has made since somebody asked.
+    inflated: usize,
     closed: bool,
 }
 
@@ -164,6 +166,7 @@ impl Decoder {
             frame: None,
             whole: None,
             control: Vec::new(),
+            inflated: 0,
             closed: false,
         }
     }
@@ -202,6 +205,12 @@ impl Decoder {
             .as_ref()
             .map_or(0, |whole| whole.payload.capacity());
         whole + self.control.capacity()
+    }
+
+    /// Returns how many bytes inflating has made since this was last asked: a peer may make much work
+    /// by sending little.
+    pub fn take_inflated(&mut self) -> usize {
+        std::mem::take(&mut self.inflated)
     }
 
     /// Checks what the first two bytes say, as soon as they are there.
@@ -351,12 +360,13 @@ impl Decoder {
         let payload = match &mut self.inflating {
             Some(inflating) if whole.compressed => {
                 let max = self.limits.bytes_max;
-                inflating
-                    .inflate(&whole.payload, max)
-                    .map_err(|error| match error {
-                        InflateError::TooBig => DecodeError::TooBig { max },
-                        InflateError::Malformed => DecodeError::Deflate,
-                    })?
+                let inflated = inflating.inflate(&whole.payload, max);
+                let inflated = inflated.map_err(|error| match error {
+                    InflateError::TooBig => DecodeError::TooBig { max },
+                    InflateError::Malformed => DecodeError::Deflate,
+                })?;
+                self.inflated = self.inflated.saturating_add(inflated.len());
+                inflated
             }
             _ => {
                 whole.utf8.finish()?;

@@ -34,6 +34,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 const SPOKEN_OVERHEAD_BYTES: usize = 48;
 /// Updates that one peer may have on their way to the history.
 const PUBLISHING_MAX: usize = 64;
+/// Bytes that a peer's compressed texts may become in a second; one that is faster is not read from
+/// until the second is over. A few bytes may be a megabyte of work.
+const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
 
 /// What a WebSocket is for.
 #[derive(Debug)]
@@ -130,6 +133,8 @@ pub(crate) struct Duplex {
     pub(crate) last_ping: Cell<Tick>,
     frames_per_second_max: u32,
     second: Cell<(Tick, u32)>,
+    /// Bytes that were inflated since then.
+    inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
     /// Only for [`Purpose::Echo`].
     pub(crate) deflating: RefCell<Option<Deflating>>,
@@ -198,6 +203,7 @@ impl Duplex {
             last_ping: Cell::new(now),
             frames_per_second_max: parts.frames_per_second_max,
             second: Cell::new((now, 0)),
+            inflated: Cell::new((now, 0)),
             farewell: RefCell::default(),
             deflating: RefCell::new(deflating),
         }
@@ -297,6 +303,19 @@ impl Duplex {
         };
         self.second.set((since, count));
         self.frames_per_second_max > 0 && count > self.frames_per_second_max
+    }
+
+    /// Returns whether the peer's texts became so many bytes in this second that it is to wait.
+    pub(crate) fn is_inflating_much(&self, now: Tick) -> bool {
+        let fresh = self.decoder.borrow_mut().take_inflated();
+        let (since, sum) = self.inflated.get();
+        let (since, sum) = if since.after(std::time::Duration::from_secs(1)) <= now {
+            (now, fresh)
+        } else {
+            (since, sum.saturating_add(fresh))
+        };
+        self.inflated.set((since, sum));
+        sum > INFLATED_BYTES_PER_SECOND_MAX && !matches!(self.purpose, Purpose::Echo)
     }
 
     /// Returns whether nothing more is to be read for now.

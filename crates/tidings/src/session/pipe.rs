@@ -6,17 +6,24 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
 use super::socket::Sent;
 
 /// Bytes read from the tunnel at once.
 const READ_BYTES: usize = 4096;
+/// Bytes written to the tunnel at once: a frame of HTTP/2. hyper copies each piece and holds a few of
+/// them for a peer that takes nothing.
+const WRITE_BYTES: usize = 16 * 1024;
+/// How long the tunnel may take for what a session wrote last.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -116,36 +123,40 @@ impl Pipe {
 /// Moves bytes between a pipe and the tunnel that hyper makes of the request, to the end of both.
 pub(crate) async fn pump(tunnel: OnUpgrade, pipe: Rc<Pipe>) {
     if let Ok(upgraded) = tunnel.await {
-        let mut io = TokioIo::new(upgraded);
-        // An error ends the tunnel like its end does; the session finds it gone.
-        drop(poll_fn(|cx| pipe.poll_pump(&mut io, cx)).await);
+        carry(&pipe, &mut TokioIo::new(upgraded)).await;
     }
     let mut state = pipe.0.borrow_mut();
     state.gone = true;
+    state.out = Bytes::new();
     wake(&mut state.session);
 }
 
+/// Carries both ways until the session or the tunnel ends, then what the session wrote last.
+async fn carry(pipe: &Pipe, io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    // An error ends the tunnel like its end does; the session finds it gone.
+    if poll_fn(|cx| pipe.poll_carry(io, cx)).await.is_ok() {
+        let rest = poll_fn(|cx| pipe.poll_rest(io, cx));
+        // A peer that takes nothing must not keep what was for it.
+        drop(timeout(FAREWELL, rest).await);
+    }
+}
+
 impl Pipe {
-    fn poll_pump(&self, io: &mut TokioIo<Upgraded>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Moves bytes both ways until the session ends.
+    fn poll_carry(
+        &self,
+        io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
         state.pump = Some(cx.waker().clone());
-        while !state.out.is_empty() {
-            match Pin::new(&mut *io).poll_write(cx, &state.out) {
-                Poll::Ready(written) => state.out.advance(written?),
-                Poll::Pending => break,
-            }
-            if state.out.is_empty() {
-                state.out = Bytes::new();
-                wake(&mut state.session);
-            }
+        if state.ended {
+            return Poll::Ready(Ok(()));
         }
-        if state.out.is_empty() {
-            if state.ended {
-                return Pin::new(&mut *io).poll_shutdown(cx);
-            }
-            if let Poll::Ready(Err(error)) = Pin::new(&mut *io).poll_flush(cx) {
-                return Poll::Ready(Err(error));
-            }
+        if state.poll_write(io, cx)?.is_ready()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut *io).poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
         }
         while state.read.is_empty() && !state.eof {
             let mut bytes = [0; READ_BYTES];
@@ -160,10 +171,63 @@ impl Pipe {
         }
         Poll::Pending
     }
+
+    /// Writes what is left, and ends the tunnel.
+    fn poll_rest(
+        &self,
+        io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.0.borrow_mut().poll_write(io, cx))?;
+        Pin::new(io).poll_shutdown(cx)
+    }
+}
+
+impl State {
+    /// Writes until nothing is left.
+    fn poll_write(
+        &mut self,
+        io: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let piece = self.out.slice(..self.out.len().min(WRITE_BYTES));
+            let written = ready!(Pin::new(&mut *io).poll_write(cx, &piece))?;
+            if written == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(written);
+            if self.out.is_empty() {
+                self.out = Bytes::new();
+                wake(&mut self.session);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_takes_nothing_does_not_keep_what_was_for_it() {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let pipe = Pipe::new();
+            let (mut tunnel, _peer) = tokio::io::duplex(16);
+            pipe.try_send(&Bytes::from(vec![b'x'; 100_000])).unwrap();
+            pipe.end();
+            let carried = timeout(Duration::from_secs(30), carry(&pipe, &mut tunnel));
+            assert!(carried.await.is_ok(), "it is carried without end");
+        });
     }
 }

@@ -153,22 +153,39 @@ impl Iterator for Slices<'_> {
     type Item = Slice;
 
     fn next(&mut self) -> Option<Slice> {
+        let mut slice = Bytes::new();
         let mut joined = Vec::new();
         let mut updates = 0;
         let mut through = None;
-        for posted in self.posts.by_ref() {
-            through = Some(posted.update.position);
+        while let Some(posted) = self.posts.as_slice().first() {
             if concerns(self.session, posted, self.shard.hub()) {
-                joined.extend_from_slice(&self.session.bytes(posted));
+                let bytes = self.session.bytes(posted);
+                if updates > 0 && bytes.len() >= SLICE_BYTES {
+                    // A long one comes alone, and all who are behind share it.
+                    break;
+                }
                 self.session.note_sent(posted);
                 updates += 1;
+                if updates == 1 {
+                    slice = bytes;
+                } else {
+                    if joined.is_empty() {
+                        joined.extend_from_slice(&slice);
+                    }
+                    joined.extend_from_slice(&bytes);
+                }
             }
-            if joined.len() >= SLICE_BYTES {
+            through = Some(posted.update.position);
+            self.posts.next();
+            if slice.len().max(joined.len()) >= SLICE_BYTES {
                 break;
             }
         }
+        if !joined.is_empty() {
+            slice = joined.into();
+        }
         Some(Slice {
-            bytes: joined.into(),
+            bytes: slice,
             updates,
             through: through?,
         })

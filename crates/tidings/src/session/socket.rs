@@ -239,15 +239,22 @@ impl TlsSocket {
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut tls = self.tls.borrow_mut();
+        let mut stray = 0;
         loop {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // Also 0 after close_notify (RFC 8446, 6.1).
                 result => return result,
             }
-            if tls.read_tls(&mut TryIo(&self.stream))? == 0 {
+            if stray >= STRAY_BYTES_PER_TURN {
+                // Records that hold nothing could go on without end: others come first.
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let count = tls.read_tls(&mut TryIo(&self.stream))?;
+            if count == 0 {
                 return Ok(0);
             }
+            stray += count;
             tls.process_new_packets()
                 .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             // Answers to key updates; what the socket does not take goes with the next write.

@@ -29,6 +29,7 @@ use super::{Ending, Opening, Phase, Session, Start, live, requests};
 use crate::ingest::{PublishError, Publisher};
 use crate::metrics::count;
 use crate::shard::Shard;
+use crate::shard::timers::TICK;
 use crate::tasks;
 
 /// Bytes read from a peer at once.
@@ -37,6 +38,8 @@ const READ_BYTES: usize = 4096;
 const TURNS: usize = 32;
 /// Texts that one frame of SockJS, or one request, may hold.
 pub(crate) const SOCKJS_TEXTS_MAX: usize = 4096;
+/// Bytes of a text after which the shard looks after its other work at once.
+const LONG_BYTES: usize = 64 * 1024;
 /// How long the last frames may take, and how long the peer may then take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -99,9 +102,16 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
         }
         match duplex.next_event() {
             Ok(Some(event)) => {
+                let long = is_long(&event);
                 let answered = Box::pin(on_event(shard, session, duplex, event)).await;
                 if let Err(ending) = answered {
                     return ending;
+                }
+                if long {
+                    tokio::task::yield_now().await;
+                }
+                while duplex.is_inflating_much(shard.now()) {
+                    tokio::time::sleep(TICK).await;
                 }
             }
             Ok(None) => {
@@ -115,6 +125,15 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
                 return Ending::Violation;
             }
         }
+    }
+}
+
+/// Returns whether an event is as much work as many short ones.
+fn is_long(event: &Event) -> bool {
+    match event {
+        Event::Text(text) => text.len() >= LONG_BYTES,
+        Event::Binary(bytes) => bytes.len() >= LONG_BYTES,
+        Event::Ping(_) | Event::Pong(_) | Event::Close(_) => false,
     }
 }
 

@@ -372,7 +372,14 @@ impl Engine {
     fn write_between(&self, session: &Session, bytes: &Bytes) {
         match session.try_send(bytes) {
             Ok(sent) if sent.taken == bytes.len() && sent.flushed => {}
-            Ok(sent) => session.fall_behind(self.through(session), bytes.slice(sent.taken..)),
+            Ok(sent) => {
+                session.fall_behind(self.through(session), bytes.slice(sent.taken..));
+                if sent.taken == 0 && session.is_body() {
+                    // hyper has not had its turn since the last piece. Whether the peer is slow is
+                    // seen by the session's own task.
+                    session.take_lagging();
+                }
+            }
             Err(_) => session.enter(Phase::Closing(Ending::Broken)),
         }
     }

@@ -279,23 +279,6 @@ fn a_watcher_by_websocket_gets_what_is_kept_of_the_events() {
 }
 
 #[test]
-fn a_token_that_comes_later_says_who_listens() {
-    let hub = hub("");
-    let mut peer = hub.websocket("match=a");
-    wait_until("it is listed", || {
-        collection(&hub, "").first().map(|listed| {
-            assert_eq!(listed["payload"], Value::Null);
-        })
-    });
-    let grant = json!([{"type": DETAIL_TYPE, "actions": ["subscribe"],
-        "topics": [{"match": "*"}], "payload": {"name": "Ann"}}]);
-    peer.answered(json!({"authenticate": {"token": token_with(grant)}}));
-    wait_until("its payload is listed", || {
-        (collection(&hub, "")[0]["payload"] == json!({"name": "Ann"})).then_some(())
-    });
-}
-
-#[test]
 fn a_page_that_reloads_within_the_grace_period_is_not_noticed() {
     let hub = hub_with("grace_secs = 3600\n", "[server]\nshards = 1\n");
     let mut watcher = watch(&hub, "");

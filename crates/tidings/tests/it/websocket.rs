@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use tidings_wire::websocket::Opcode;
+use tidings_wire::websocket::encoder::{Packing, masked_frame};
 use tidings_wire::websocket::frames::Event;
 
 use crate::harness::peer::{Peer, handshake};
 use crate::harness::serving::serve_tls;
 use crate::harness::tokens::{detail, now_secs, settings, token, token_for_all, token_with, with};
+use crate::harness::tunnel::compressing;
 use crate::harness::{HUB_PATH, Request, TestHub};
 
 const BOOK: &str = "https://example.com/books/1";
@@ -405,6 +407,19 @@ fn it_works_over_tls() {
     peer.send_frame(Opcode::Close, b"\x03\xe8");
     assert_eq!(peer.closed().0, 1000);
     peer.ended();
+}
+
+/// Answers that come faster than hyper has its turns are no sign of a slow peer.
+#[test]
+fn one_over_http2_that_asks_twice_at_once_does_not_lag() {
+    let hub = TestHub::dev();
+    let mut peer = compressing(hub.address, None, HUB_PATH);
+    assert!(peer.json()["open"].is_object());
+    let ping = masked_frame(Opcode::Text, Packing::Plain, b"{\"ping\":{}}", [0; 4]);
+    peer.send_bytes(&ping.repeat(50));
+    for _ in 0..50 {
+        assert_eq!(peer.json(), json!({"pong": {}}));
+    }
 }
 
 #[test]

@@ -82,9 +82,14 @@ impl Peer {
 
     /// Takes over a stream through which frames go already.
     pub fn opened(stream: impl ReadWrite + 'static) -> Self {
+        Self::opened_with(stream, None)
+    }
+
+    /// The same where this compression was agreed on.
+    pub fn opened_with(stream: impl ReadWrite + 'static, agreed: Option<&Agreement>) -> Self {
         Self {
             stream: Box::new(stream),
-            decoder: Decoder::new(Role::Peer, LIMITS, None),
+            decoder: Decoder::new(Role::Peer, LIMITS, agreed.map(Inflating::new)),
             unread: Vec::new(),
             head: String::new(),
         }

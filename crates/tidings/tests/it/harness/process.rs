@@ -18,12 +18,21 @@ impl TestHub {
 
     /// Returns the bytes of memory that the process occupies.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Returns the most that it has ever occupied.
+    pub fn resident_bytes_at_most(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(status).expect("the process runs");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
+            .find_map(|line| line.strip_prefix(name))
+            .expect("a line of it");
         let kilobytes: u64 = line
             .trim()
             .trim_end_matches(" kB")

@@ -51,6 +51,12 @@ impl Certificate {
 
     /// The same, offering these protocols by ALPN.
     pub fn peer_with(&self, protocols: &[&[u8]]) -> ClientConnection {
+        let name = ServerName::try_from("localhost").expect("a name");
+        ClientConnection::new(Arc::new(self.config(protocols)), name).expect("a configuration")
+    }
+
+    /// Returns what such a peer is made of.
+    pub fn config(&self, protocols: &[&[u8]]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -60,8 +66,7 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-        let name = ServerName::try_from("localhost").expect("a name");
-        ClientConnection::new(Arc::new(config), name).expect("a configuration")
+        config
     }
 
     /// Speaks TLS over a stream.

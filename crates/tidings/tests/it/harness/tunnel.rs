@@ -3,18 +3,23 @@
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::ServerName;
+use tidings_wire::websocket::deflate::{Agreement, Context};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use super::DEADLINE;
 use super::peer::Peer;
+use super::serving::Certificate;
 
 /// Opens one connection with a WebSocket for each target. A peer that is dropped resets its stream;
 /// the connection goes on until all are dropped.
@@ -25,28 +30,68 @@ pub fn tunnels(address: SocketAddr, targets: &[String], token: &str) -> Vec<Peer
         .map(|target| {
             let (near, far) = StdUnixStream::pair().expect("a pair of sockets");
             near.set_read_timeout(Some(DEADLINE)).expect("an option");
-            far_ends.push((target.clone(), far));
+            far_ends.push((format!("http://{address}{target}"), far));
             near
         })
         .collect();
-    let token = token.to_owned();
+    let field = ("authorization", format!("Bearer {token}"));
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().expect("a runtime");
-        runtime.block_on(carry_all(address, far_ends, token));
+        runtime.block_on(async {
+            let tcp = TcpStream::connect(address).await.expect("connected");
+            carry_all(tcp, far_ends, field).await;
+        });
     });
     near_ends.into_iter().map(Peer::opened).collect()
 }
 
-async fn carry_all(address: SocketAddr, ends: Vec<(String, StdUnixStream)>, token: String) {
-    let tcp = TcpStream::connect(address).await.expect("connected");
-    let (sender, connection) = h2::client::handshake(tcp).await.expect("HTTP/2");
+/// Opens one WebSocket that compresses, through an HTTP/2 connection of its own: under TLS if there is
+/// a certificate.
+pub fn compressing(address: SocketAddr, certificate: Option<&Certificate>, target: &str) -> Peer {
+    let (near, far) = StdUnixStream::pair().expect("a pair of sockets");
+    near.set_read_timeout(Some(DEADLINE)).expect("an option");
+    near.set_write_timeout(Some(DEADLINE)).expect("an option");
+    let tls = certificate.map(|certificate| Arc::new(certificate.config(&[b"h2"])));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let uri = format!("{scheme}://localhost:{}{target}", address.port());
+    thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let tcp = TcpStream::connect(address).await.expect("connected");
+            let ends = vec![(uri, far)];
+            let field = ("sec-websocket-extensions", OFFER.to_owned());
+            match tls {
+                None => carry_all(tcp, ends, field).await,
+                Some(config) => {
+                    let name = ServerName::try_from("localhost").expect("a name");
+                    let tls = TlsConnector::from(config).connect(name, tcp).await;
+                    carry_all(tls.expect("TLS"), ends, field).await;
+                }
+            }
+        });
+    });
+    let agreed = Agreement::choose([OFFER], Context::Forgotten, Context::Forgotten);
+    Peer::opened_with(near, agreed.as_ref())
+}
+
+/// What a peer that compresses offers.
+const OFFER: &str = "permessage-deflate";
+/// A field of all requests of a connection.
+type Field = (&'static str, String);
+
+async fn carry_all(
+    connected: impl AsyncRead + AsyncWrite + Unpin,
+    ends: Vec<(String, StdUnixStream)>,
+    field: Field,
+) {
+    let (sender, connection) = h2::client::handshake(connected).await.expect("HTTP/2");
     let mut streams = JoinSet::new();
-    for (target, end) in ends {
+    for (uri, end) in ends {
         end.set_nonblocking(true).expect("an option");
         let end = UnixStream::from_std(end).expect("a socket");
-        let uri = format!("http://{address}{target}");
-        streams.spawn(carry(sender.clone(), uri, token.clone(), end));
+        streams.spawn(carry(sender.clone(), uri, field.clone(), end));
     }
     tokio::select! {
         _ = connection => {}
@@ -54,7 +99,7 @@ async fn carry_all(address: SocketAddr, ends: Vec<(String, StdUnixStream)>, toke
     }
 }
 
-async fn carry(mut sender: SendRequest<Bytes>, uri: String, token: String, mut end: UnixStream) {
+async fn carry(mut sender: SendRequest<Bytes>, uri: String, field: Field, mut end: UnixStream) {
     while !sender.is_extended_connect_protocol_enabled() {
         // The hub's settings are on their way.
         tokio::task::yield_now().await;
@@ -62,7 +107,7 @@ async fn carry(mut sender: SendRequest<Bytes>, uri: String, token: String, mut e
     let request = http::Request::connect(uri)
         .extension(Protocol::from_static("websocket"))
         .header("sec-websocket-version", "13")
-        .header("authorization", format!("Bearer {token}"))
+        .header(field.0, field.1)
         .body(())
         .expect("a request");
     sender = sender.ready().await.expect("a stream");
@@ -82,12 +127,14 @@ async fn copy(
     from_hub: &mut RecvStream,
 ) -> Option<()> {
     let mut buffer = [0; 4096];
+    let mut sending = true;
     loop {
         tokio::select! {
-            read = end.read(&mut buffer) => {
+            read = end.read(&mut buffer), if sending => {
                 let count = read.ok().filter(|count| *count > 0)?;
                 let bytes = Bytes::copy_from_slice(buffer.get(..count)?);
-                to_hub.send_data(bytes, false).ok()?;
+                // What the hub said last is still to come.
+                sending = to_hub.send_data(bytes, false).is_ok();
             }
             data = from_hub.data() => {
                 let Some(Ok(data)) = data else { return Some(()) };
