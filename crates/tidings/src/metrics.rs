@@ -212,11 +212,7 @@ impl Metrics {
                 "Cursors answered as unknown or expired",
             ),
             websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
-            websocket_frames: counter(
-                r,
-                "websocket_frames",
-                "Texts, binaries, pings, pongs and closes received from WebSockets",
-            ),
+            websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
             sockjs: SockJsCounters::new(r),
             requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
             connections: gauge(r, "connections", "Connections open now"),

@@ -166,7 +166,11 @@ impl<'a> Base<'a> {
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
                 Service::Conversation(_) => speaking::room_credentials(shard, headers),
-                _ => credentials(shard, headers),
+                Service::Hub
+                | Service::Echo
+                | Service::EchoWithoutWebSocket
+                | Service::EchoWithCookie
+                | Service::Close => credentials(shard, headers),
             },
         };
         // Scripts and pages in frames come without an Origin, but mostly with a Referer.

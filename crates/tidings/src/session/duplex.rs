@@ -37,6 +37,8 @@ const PUBLISHING_MAX: usize = 64;
 /// Bytes that a peer's compressed texts may become in a second; one that is faster is not read from
 /// until the second is over. A few bytes may be a megabyte of work.
 const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
+/// What compiling a URL pattern counts as: a peer may ask for a hundred others in each frame.
+const PATTERN_BYTES: usize = 64 * 1024;
 
 /// What a WebSocket is for.
 #[derive(Debug)]
@@ -133,7 +135,7 @@ pub(crate) struct Duplex {
     pub(crate) last_ping: Cell<Tick>,
     frames_per_second_max: u32,
     second: Cell<(Tick, u32)>,
-    /// Bytes that were inflated since then.
+    /// Bytes that were inflated since then, and what counts like that.
     inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
     /// Only for [`Purpose::Echo`].
@@ -305,11 +307,18 @@ impl Duplex {
         self.frames_per_second_max > 0 && count > self.frames_per_second_max
     }
 
-    /// Returns whether the peer's texts became so many bytes in this second that it is to wait.
-    pub(crate) fn is_inflating_much(&self, now: Tick) -> bool {
+    /// Counts URL patterns that the peer asked for.
+    pub(crate) fn on_patterns(&self, count: usize) {
+        let (since, sum) = self.inflated.get();
+        let cost = count.saturating_mul(PATTERN_BYTES);
+        self.inflated.set((since, sum.saturating_add(cost)));
+    }
+
+    /// Returns whether the peer made so much work in this second that it is to wait.
+    pub(crate) fn is_too_busy(&self, now: Tick) -> bool {
         let fresh = self.decoder.borrow_mut().take_inflated();
         let (since, sum) = self.inflated.get();
-        let (since, sum) = if since.after(std::time::Duration::from_secs(1)) <= now {
+        let (since, sum) = if since.after(Duration::from_secs(1)) <= now {
             (now, fresh)
         } else {
             (since, sum.saturating_add(fresh))

@@ -193,7 +193,7 @@ async fn add(
         let detail = "subscribing needs a token: send {\"authenticate\":{\"token\":\"…\"}} first";
         return Err(Problem::token_missing(detail));
     }
-    let query = query_of(selection)?;
+    let query = query_of(duplex, selection)?;
     let matchers = subscribe::matchers(shard, &query).await?;
     // One at a time: what a later one has had is known only when the earlier one has ended.
     caught_up(session, duplex).await;
@@ -246,7 +246,7 @@ async fn remove(
     duplex: &Duplex,
     selection: Selection,
 ) -> Result<(), Problem> {
-    let matchers = subscribe::matchers(shard, &query_of(selection)?).await?;
+    let matchers = subscribe::matchers(shard, &query_of(duplex, selection)?).await?;
     caught_up(session, duplex).await;
     shard.leave(session, &matchers);
     shard.tell_changed(session).await;
@@ -266,7 +266,8 @@ async fn caught_up(session: &Session, duplex: &Duplex) {
 }
 
 /// Returns the selection of a frame as the parameters of a URL.
-fn query_of(selection: Selection) -> Result<SubscribeQuery, Problem> {
+fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Problem> {
+    duplex.on_patterns(selection.url_pattern.0.len());
     let query = selection.into_query(MATCHERS_PER_SUBSCRIBER_MAX);
     query.map_err(|error| problem::of_query(&error))
 }

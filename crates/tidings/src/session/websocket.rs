@@ -94,6 +94,9 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
         if turns % TURNS == 0 {
             tokio::task::yield_now().await;
         }
+        while duplex.is_too_busy(shard.now()) {
+            tokio::time::sleep(TICK).await;
+        }
         if duplex.has_spoken() {
             if let Err(ending) = on_spoken(shard, session, duplex).await {
                 return ending;
@@ -109,9 +112,6 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
                 }
                 if long {
                     tokio::task::yield_now().await;
-                }
-                while duplex.is_inflating_much(shard.now()) {
-                    tokio::time::sleep(TICK).await;
                 }
             }
             Ok(None) => {

@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::deflate::{Context, Deflating, Window};
 use tidings_wire::websocket::encoder::{Packing, masked_frame};
@@ -149,6 +149,26 @@ fn requests_whose_answers_nobody_reads_do_not_gather() {
     }
     assert!(hub.resident_bytes() < before + GROWTH_BYTES_MAX);
     assert!(hub.metric_for("tidings_sessions_closed_total", "stalled") >= 1.0);
+}
+
+/// A frame may name a hundred patterns that nobody has asked for before.
+#[test]
+fn patterns_that_come_and_go_are_compiled_no_faster_than_they_may() {
+    let field = Field::new("");
+    let mut peer = field.peer(Way::Plain, "");
+    let (begun, counted) = (Instant::now(), field.frames());
+    for round in 0..8 {
+        let patterns: Vec<_> = (0..100)
+            .map(|number| format!("https://example.com/{round}/{number}/:id"))
+            .collect();
+        peer.ask(&json!({"subscribe": {"match_urlpattern": patterns}}));
+        peer.ask(&json!({"unsubscribe": {"match_urlpattern": patterns}}));
+    }
+    wait_until("the frames are read", || {
+        (field.frames() - counted >= 12.0).then_some(())
+    });
+    // Two in a second, of which the second is too much.
+    assert!(begun.elapsed() >= Duration::from_secs(2));
 }
 
 /// What hyper copies for a stream whose window is shut must not grow with what is published.
