@@ -165,7 +165,7 @@ impl<'a> Base<'a> {
             // It uses no cookie, but a page learns early that it may not.
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
-                Service::Conversation(_) => speaking::room_credentials(shard, headers),
+                Service::Conversation(_) => speaking::credentials_in_conversation(shard, headers),
                 Service::Hub
                 | Service::Echo
                 | Service::EchoWithoutWebSocket

@@ -225,7 +225,7 @@ pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem>
 
 /// Returns how a peer of a conversation presents its token, where tokens count: a cookie that a browser
 /// has for another part of the site says nothing where anybody may speak.
-pub(crate) fn room_credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
+pub(crate) fn credentials_in_conversation(shard: &Shard, headers: &HeaderMap) -> Credentials {
     match shard.config().rooms.access {
         Some(RoomAccess::Token) => credentials(shard, headers),
         Some(RoomAccess::Anonymous) | None => Credentials::Other,

@@ -179,7 +179,7 @@ async fn admit<'a>(
                 (_, Some(topic)) => topic.clone(),
             };
             let origins = &config.rooms.origins;
-            let by = speaking::room_credentials(shard, &asked.headers);
+            let by = speaking::credentials_in_conversation(shard, &asked.headers);
             check_page(shard, &asked.headers, by, origins, "rooms.origins")?;
             let subscription = speaking::conversation(shard, speaker, &topic, way).await?;
             Ok((subscription, &config.rooms.subprotocols))
