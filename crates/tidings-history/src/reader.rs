@@ -144,6 +144,19 @@ impl Reader {
         self.read(None, wanted, last, wanted)
     }
 
+    /// Returns the last position after `last` up to which nothing is kept either: thousands of events
+    /// about subscriptions may have been removed one after the other.
+    fn before_next(&mut self, last: Position) -> Result<Position, ReadError> {
+        let end = self.published.bounds().last;
+        let mut next = Vec::new();
+        if last < end {
+            let read = self.storage.read(last.next(), end, 1, &mut next);
+            read.map_err(in_storage)?;
+        }
+        let before = |update: &Arc<Update>| Position::new(update.position.get().saturating_sub(1));
+        Ok(next.first().map_or(last, before))
+    }
+
     fn find(&mut self, id: &str) -> Result<Resolved, ReadError> {
         self.published.on_cursor_read();
         let found = self.storage.find(id).map_err(in_storage)?;
@@ -182,7 +195,8 @@ impl Reader {
         let whole = fresh.iter().map(|update| update_bytes(update)).sum::<u64>() < bytes_max;
         let through = match fresh.last() {
             Some(update) if !whole => update.position,
-            Some(_) | None => last,
+            Some(_) => last,
+            None => self.before_next(last)?,
         };
         let begun = begun.filter(|_| oldest <= from);
         let fresh_from = from.max(oldest);

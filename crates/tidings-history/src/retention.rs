@@ -53,7 +53,12 @@ pub(crate) fn goal(
         if let Some(published_max_ms) = now_ms.checked_sub(age_max_ms) {
             let old = |mark: Mark| mark.published_ms <= published_max_ms;
             let first_young = first_not(storage, extent, old)?;
-            goal = goal.max(Position::new(first_young.get().saturating_sub(1)));
+            let last_old = Position::new(first_young.get().saturating_sub(1));
+            // Where only removed events about subscriptions were nothing is old: whoever reads there
+            // has lost nothing, and must not be told so.
+            if storage.mark(last_old)?.is_some() {
+                goal = goal.max(last_old);
+            }
         }
     }
     Ok(goal)

@@ -89,6 +89,37 @@ fn a_page_says_where_events_were_removed() {
 }
 
 #[test]
+fn whoever_reads_where_only_events_were_removed_has_lost_nothing_and_reads_on_at_once() {
+    let retention = Retention {
+        age_max: Some(Duration::from_secs(3600)),
+        presence: FEW,
+        ..KEEP_ALL
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let on_file = Desk::on_file(&folder.path().join("history.db"), retention);
+    for mut desk in [on_file, Desk::in_memory(retention)] {
+        let now_ms = 10_000_000;
+        let event = |number: u32| presence_draft(&number.to_string(), Presence::Begins);
+        desk.append((0..2000).map(event).collect(), now_ms);
+        desk.tick(now_ms);
+        assert_eq!(desk.published.bounds().oldest, Position::new(1));
+        assert_eq!(texts(&mut desk), ["1997", "1998", "1999"]);
+        let read_before = desk.published.stats().pages_read;
+        let page = desk.reader.page(Position::new(700)).unwrap();
+        let hole = Position::new(1997);
+        assert_eq!(
+            (page.next, page.last_hole, page.updates.len()),
+            (hole, hole, 0)
+        );
+        assert_eq!(desk.published.stats().pages_read, read_before + 1);
+        // What is old goes, and what comes after it stays to be read.
+        desk.publish("kept", now_ms + 3_000_000);
+        desk.tick(now_ms + 4_000_000);
+        assert_eq!(texts(&mut desk), ["kept"]);
+    }
+}
+
+#[test]
 fn a_file_of_format_1_is_read_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
