@@ -40,12 +40,14 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("bearer", bearer),
     ("bolt", bolt),
+    ("caddyfile", caddyfile),
     ("cookie", cookie),
     ("event_id", event_id),
     ("flash_policy", flash_policy),
     ("form", form),
     ("http_head", http_head),
     ("hub_frames", hub_frames),
+    ("key_set", key_set),
     ("matcher", matcher),
     ("old_publish_form", old_publish_form),
     ("old_token", old_token),
@@ -215,6 +217,24 @@ pub fn old_publish_form(input: &[u8]) {
     ) {
         let retry = modern.retry.filter(|ms| *ms > 0);
         assert_eq!(PublishForm { retry, ..modern }, old.fields);
+    }
+}
+
+/// Input: a Caddyfile.
+pub fn caddyfile(input: &[u8]) {
+    // However strange the names and values in it are, what is written is a configuration.
+    assert!(lab::documents::import_caddyfile(&text(input)).unwrap_or(true));
+}
+
+/// Input: a key set as an issuer publishes it.
+pub fn key_set(input: &[u8]) {
+    let Ok(keys) = lab::documents::read_key_set(input) else {
+        return;
+    };
+    assert!(keys.len() <= 64);
+    for algorithms in keys {
+        // A published key never verifies what a shared secret signs.
+        assert!(!algorithms.is_empty() && algorithms.iter().all(|name| !name.starts_with("HS")));
     }
 }
 

@@ -3,6 +3,7 @@
 //! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
 //! of sockets. Made for `tidings-sim` and the fuzzers; nothing here is part of the running server.
 
+pub mod documents;
 mod subscriptions;
 
 use std::io;

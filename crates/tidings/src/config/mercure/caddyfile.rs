@@ -13,6 +13,8 @@ pub struct Line {
     pub words: Vec<String>,
     /// The lines of its block.
     pub block: Vec<Self>,
+    /// Whether it opens one, even an empty one.
+    pub opens: bool,
     /// Where it stands, from 1.
     pub number: usize,
 }
@@ -166,8 +168,12 @@ fn blocks(words: &[Word]) -> Result<Vec<Line>, CaddyfileError> {
                     lines.push(Line {
                         words: Vec::new(),
                         block: Vec::new(),
+                        opens: true,
                         number: word.line,
                     });
+                }
+                if let Some(head) = lines.last_mut() {
+                    head.opens = true;
                 }
                 open.push((Vec::new(), word.line));
             }
@@ -183,6 +189,7 @@ fn blocks(words: &[Word]) -> Result<Vec<Line>, CaddyfileError> {
             _ if word.first || lines.is_empty() => lines.push(Line {
                 words: vec![word.text.clone()],
                 block: Vec::new(),
+                opens: false,
                 number: word.line,
             }),
             _ => {

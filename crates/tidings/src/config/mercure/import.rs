@@ -48,7 +48,7 @@ pub struct Import {
 ///
 /// If it is not one, configures no hub or several, or has values that cannot be understood.
 pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> {
-    let lines = caddyfile::parse(text, lookup)?;
+    let lines = with_braces(caddyfile::parse(text, lookup)?);
     let mut hubs = Vec::new();
     for site in &lines {
         collect(site, site, &mut hubs);
@@ -87,6 +87,29 @@ pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> 
     } else {
         Err(ImportError::Values(into.errors))
     }
+}
+
+/// Puts what follows the address of an only site into its block: Caddy lets the braces be left out.
+fn with_braces(lines: Vec<Line>) -> Vec<Line> {
+    let mut sites = Vec::new();
+    let mut rest = lines.into_iter();
+    while let Some(mut line) = rest.next() {
+        // Addresses may go on in the next line after a comma.
+        while !line.opens
+            && line.words.last().is_some_and(|word| word.ends_with(','))
+            && let Some(next) = rest.next()
+        {
+            line.words.extend(next.words);
+            line.block.extend(next.block);
+            line.opens = next.opens;
+        }
+        // Snippets and named routes have braces; what is imported is not read.
+        if !line.opens && line.words.first().is_some_and(|word| word != "import") {
+            line.block.extend(rest.by_ref());
+        }
+        sites.push(line);
+    }
+    sites
 }
 
 /// Finds the hubs' blocks, wherever in a site they stand, with their sites.

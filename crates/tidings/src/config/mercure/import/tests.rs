@@ -39,6 +39,29 @@ const USUAL: &str = r#"
 "#;
 
 #[test]
+fn an_only_site_needs_no_braces() {
+    let hub =
+        "mercure {\n publisher_jwt 0123456789abcdef0123456789abcdef\n}\nrespond /healthz 200\n";
+    for (head, url) in [
+        ("hub.example.com\n", "https://hub.example.com/"),
+        ("{\n debug\n}\n:8080\nlog {\n}\n", "http://localhost:8080/"),
+        ("http://a.example,\nhttp://b.example\n", "http://a.example/"),
+        (
+            "import common\nhub.example.com\nroute {\n}\n",
+            "https://hub.example.com/",
+        ),
+        (
+            "a.example {\n}\nb.example,\nc.example {\n}\nhub.example.com\n",
+            "https://hub.example.com/",
+        ),
+    ] {
+        let import = caddyfile(&format!("{head}{hub}"), &|_| None).unwrap();
+        let wanted = format!("public_url = \"{url}.well-known/mercure\"");
+        assert!(import.toml.contains(&wanted), "{head}{}", import.toml);
+    }
+}
+
+#[test]
 fn the_usual_block_becomes_a_configuration() {
     let lookup = |name: &str| match name {
         "SERVER_NAME" => Some("hub.example.com".to_owned()),
