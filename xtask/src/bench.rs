@@ -5,6 +5,7 @@
 //! something is measured is in `tidings-load`. A missed target is printed, not an error: machines
 //! differ, and what counts is what the table says over time. A run that breaks is an error.
 
+mod ghosts;
 mod hub;
 pub mod long;
 mod plot;
@@ -36,6 +37,10 @@ pub enum Size {
 /// Seconds of the small forms of the long runs.
 const SMALL_SECS: u64 = 8;
 
+/// The run with presence, and that with a crash, which goes with it.
+const PRESENCE: &str = "presence";
+const GHOSTS: &str = "presence_crash";
+
 /// Returns the names that `only` may have.
 pub fn run_names() -> Vec<&'static str> {
     RUNS.iter().map(|run| run.name).collect()
@@ -63,6 +68,13 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
             Err(error) => problems.push(format!("{}: {error:#}", run.name)),
         }
     }
+    if wanted(PRESENCE) {
+        match ghosts::run(&binary, size) {
+            Ok(report) => reports.push((GHOSTS, report)),
+            Err(error) => problems.push(format!("{GHOSTS}: {error:#}")),
+        }
+    }
+    let wanted = |name: &str| wanted(if name == GHOSTS { PRESENCE } else { name });
     let measured: Vec<(&Row, Option<f64>)> = (ROWS.iter())
         .filter(|row| row.runs().all(wanted))
         .map(|row| (row, row.value(&reports)))

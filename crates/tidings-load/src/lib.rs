@@ -33,6 +33,7 @@ pub mod compare;
 pub mod floor;
 pub mod idle;
 pub mod matching;
+pub mod presence;
 pub mod publish;
 pub mod report;
 pub mod resume;

@@ -202,6 +202,25 @@ impl Target {
         request.body(())
     }
 
+    /// Returns the request that asks for what is below the path of all subscriptions, unless the
+    /// answer is the one that is `known`.
+    pub(crate) fn question(&self, below: &str, known: Option<&str>) -> Vec<u8> {
+        let Self {
+            host,
+            path,
+            subscriber_fields,
+            ..
+        } = self;
+        let known = known
+            .map(|tag| format!("If-None-Match: {tag}\r\n"))
+            .unwrap_or_default();
+        format!(
+            "GET {path}/subscriptions{below} HTTP/1.1\r\nHost: {host}\r\n\
+             {subscriber_fields}{known}\r\n"
+        )
+        .into_bytes()
+    }
+
     /// Returns the request that publishes `body`, a form.
     pub(crate) fn publication(&self, body: &[u8]) -> Vec<u8> {
         let Self {

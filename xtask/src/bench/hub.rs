@@ -40,6 +40,8 @@ pub enum Settings {
     Soak,
     /// For a hub that is killed again and again: nothing is forgotten.
     Crash,
+    /// With presence switched on.
+    Presence,
 }
 
 /// A running hub. Killed, and its folder removed, when dropped.
@@ -68,9 +70,11 @@ impl Hub {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let (scheme, certificate) = match settings {
-            Settings::Usual | Settings::SmallRing | Settings::Soak | Settings::Crash => {
-                ("http", None)
-            }
+            Settings::Usual
+            | Settings::SmallRing
+            | Settings::Soak
+            | Settings::Crash
+            | Settings::Presence => ("http", None),
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
         let url = format!("{scheme}://{address}/.well-known/mercure");
@@ -82,7 +86,9 @@ impl Hub {
         .with_context(|| format!("cannot write {}", file.display()))?;
         // A long run is not measured, and two threads are more of what it is for.
         let core = match settings {
-            Settings::Usual | Settings::SmallRing | Settings::Tls => Some(CORES.0),
+            Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => {
+                Some(CORES.0)
+            }
             Settings::Soak | Settings::Crash => None,
         };
         let mut hub = Self {
@@ -125,9 +131,12 @@ impl Hub {
         command.args(["--pid", &self.child.id().to_string()]);
         if arguments
             .first()
-            .is_some_and(|run| ["publish", "resume", "match"].contains(run))
+            .is_some_and(|run| ["publish", "resume", "match", "presence"].contains(run))
         {
             command.args(["--metrics", &self.metrics()]);
+        }
+        if arguments.first() == Some(&"presence") {
+            command.args(["--subscriber-token", &self.subscriber]);
         }
         if let Some(certificate) = &self.certificate {
             command.arg("--ca").arg(certificate);
@@ -148,6 +157,22 @@ impl Hub {
         command.args(["--subscriber-token", &self.subscriber]);
         command.stdout(Stdio::piped());
         command
+    }
+
+    /// Lets subscribers join that stay until it ends.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be started.
+    pub fn crowd(&self, connections: usize, matchers: usize) -> anyhow::Result<Child> {
+        let mut command = pinned(Some(CORES.1), &self.binary);
+        command.args(["bench", "presence", "--stay", "--json"]);
+        command.arg(format!("--connections={connections}"));
+        command.arg(format!("--matchers={matchers}"));
+        command.args(["--hub", &self.url, "--metrics", &self.metrics()]);
+        command.args(["--subscriber-token", &self.subscriber]);
+        let child = command.stdout(Stdio::null()).spawn();
+        child.context("cannot run tidings bench")
     }
 
     /// Returns its process.
@@ -267,13 +292,14 @@ fn configuration(
 ) -> String {
     let data = folder.join("data");
     let (stall_secs, connection_secs_max) = match settings {
-        Settings::Usual | Settings::SmallRing | Settings::Tls => (60, 3600),
+        Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
     let ring = "ring_bytes = 4194304";
     let (listen, more) = match settings {
         Settings::Usual => ("", String::new()),
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
+        Settings::Presence => ("", "[presence]\nenabled = true\n".to_owned()),
         Settings::Soak => {
             let history = format!("[history]\nretain_updates = 60000\n{ring}\n");
             ("", format!("{history}[server]\nshards = 2\n"))

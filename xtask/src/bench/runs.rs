@@ -170,6 +170,31 @@ pub const RUNS: &[Run] = &[
         ],
     },
     Run {
+        name: "match_presence",
+        settings: Settings::Presence,
+        full: &["match", "--connections=1000", "--matchers=100"],
+        small: &[
+            "match",
+            "--connections=4",
+            "--matchers=50",
+            "--updates=20",
+            "--quiet=200",
+            "--waves=2",
+        ],
+    },
+    Run {
+        name: "presence",
+        settings: Settings::Presence,
+        full: &["presence", "--connections=1000", "--matchers=100"],
+        small: &[
+            "presence",
+            "--connections=4",
+            "--matchers=20",
+            "--topics=40",
+            "--asks=3",
+        ],
+    },
+    Run {
         name: "match_urlpattern",
         settings: Settings::Usual,
         full: &[

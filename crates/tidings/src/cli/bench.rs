@@ -2,6 +2,7 @@
 //!
 //! What is measured and how is in the crate `tidings-load`.
 
+mod presence;
 mod soak;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub enum Command {
     Idle(Idle),
     Resume(Resume),
     Match(Match),
+    Presence(presence::Presence),
     Soak(soak::Soak),
     Floor(Floor),
 }
@@ -366,6 +368,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Idle(arguments) => (idle::run(&arguments.options()?)?, &arguments.output),
         Command::Resume(arguments) => (resume::run(&arguments.options()?)?, &arguments.output),
         Command::Match(arguments) => (matching::run(&arguments.options()?)?, &arguments.output),
+        Command::Presence(arguments) => (arguments.run()?, &arguments.output),
         Command::Soak(arguments) => (arguments.run()?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };

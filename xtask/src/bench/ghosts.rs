@@ -1,0 +1,111 @@
+//! What a crash costs a hub with presence: all subscriptions are live when it is killed, and its next
+//! start tells that all of them ended.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+
+use super::Size;
+use super::hub::{Hub, Settings};
+
+/// How long each step may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the hub is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+const SAID: &str = "tidings_presence_events_total";
+
+/// Lets all join, kills the hub, starts it again, and waits until it told of every end. Returns
+/// figures as `tidings bench` does.
+///
+/// # Errors
+///
+/// If something does not start, or does not get as far as it should.
+pub fn run(binary: &Path, size: Size) -> anyhow::Result<Value> {
+    let (connections, matchers) = match size {
+        Size::Full => (1000, 100),
+        Size::Small => (4, 20),
+    };
+    let count = connections * matchers;
+    let mut hub = Hub::start(binary, Settings::Presence)?;
+    let mut crowd = hub.crowd(connections, matchers)?;
+    let killed = kill(&mut hub, &mut crowd, count);
+    // It ends with the hub; if it did not, nobody needs it any more.
+    let _killed = crowd.kill();
+    let _status = crowd.wait();
+    killed
+}
+
+fn kill(hub: &mut Hub, crowd: &mut Child, count: usize) -> anyhow::Result<Value> {
+    wait_until_said(hub, count, || match crowd.try_wait()? {
+        Some(status) => bail!("the subscribers ended with {status}"),
+        None => Ok(()),
+    })?;
+    let begin = Instant::now();
+    hub.crash()?;
+    let ready = begin.elapsed();
+    wait_until_said(hub, count, || Ok(()))?;
+    let told = begin.elapsed();
+    let peak = status_bytes(hub.pid(), "VmHWM:")?;
+    let ms = |time: Duration| json!({"value": 1e3 * time.as_secs_f64(), "unit": "ms"});
+    Ok(json!({"figures": {
+        "subscriptions": {"value": count, "unit": ""},
+        "restart_ready": ms(ready),
+        "restart_told": ms(told),
+        "restart_memory_max": {"value": peak, "unit": "bytes"},
+    }}))
+}
+
+/// Waits until the hub has said so many events.
+fn wait_until_said(
+    hub: &Hub,
+    count: usize,
+    mut look: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = metric(hub, SAID)?;
+        if said == count {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{said} events about subscriptions instead of {count}"
+        );
+        look()?;
+        std::thread::sleep(ASK_EVERY);
+    }
+}
+
+fn metric(hub: &Hub, name: &str) -> anyhow::Result<usize> {
+    let url = hub.metrics();
+    let address = url
+        .trim_start_matches("http://")
+        .trim_end_matches("/metrics");
+    let mut stream = TcpStream::connect(address).context("the hub's metrics")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = line.with_context(|| format!("the hub has no metric {name}"))?;
+    value
+        .trim()
+        .parse()
+        .with_context(|| format!("{name} is {value}"))
+}
+
+/// Returns a figure of a process's memory; `/proc/PID/status`.
+fn status_bytes(pid: u32, name: &str) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Ok(1024 * kib.with_context(|| format!("no {name} of the hub"))?)
+}
