@@ -137,6 +137,9 @@ struct Slices<'a> {
     shard: &'a Shard,
     session: &'a Session,
     posts: std::slice::Iter<'a, Arc<Posted>>,
+    /// Whether events about subscriptions may be for it. When thousands join at once, each reads past
+    /// those of the others.
+    watches: bool,
 }
 
 impl<'a> Slices<'a> {
@@ -145,6 +148,7 @@ impl<'a> Slices<'a> {
             shard,
             session,
             posts: posts.iter(),
+            watches: shard.watches(session),
         }
     }
 }
@@ -158,7 +162,8 @@ impl Iterator for Slices<'_> {
         let mut updates = 0;
         let mut through = None;
         while let Some(posted) = self.posts.as_slice().first() {
-            if concerns(self.session, posted, self.shard.hub()) {
+            let possible = self.watches || posted.update.presence.is_none();
+            if possible && concerns(self.session, posted, self.shard.hub()) {
                 let bytes = self.session.bytes(posted);
                 if updates > 0 && bytes.len() >= SLICE_BYTES {
                     // A long one comes alone, and all who are behind share it.
