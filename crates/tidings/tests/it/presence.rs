@@ -255,6 +255,9 @@ fn events_never_evict_updates_and_their_loss_is_told() {
 #[test]
 fn a_watcher_by_websocket_gets_what_is_kept_of_the_events() {
     let hub = hub_with("retain_events = 5\n", "[history]\nring_bytes = 1\n");
+    // It stays, so that there is something before the events that go.
+    let kept = [("topic", "kept"), ("data", "kept")];
+    assert_eq!(hub.publish_as(&token_for_all(), &kept).status, 200);
     let mut watcher = watch(&hub, "");
     let first = watcher.event();
     for _ in 0..20 {
