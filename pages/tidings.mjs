@@ -723,6 +723,7 @@ function list(texts) {
 }
 
 // src/publish.ts
+var UNREACHED = "The hub cannot be reached";
 async function publish(url, draft, token, withCredentials, environment) {
   const form = new URLSearchParams();
   for (const topic of list(draft.topic)) form.append("topic", topic);
@@ -736,7 +737,7 @@ async function publish(url, draft, token, withCredentials, environment) {
   const credentials = withCredentials ? "include" : "same-origin";
   const request = { method: "POST", headers, body: form.toString(), credentials };
   const answer = await environment.fetch(url, request).catch(() => {
-    throw new HubError(0, "", "Not reached", "the hub cannot be reached");
+    throw new HubError(0, "", UNREACHED, UNREACHED);
   });
   if (!answer.ok) throw await readProblem(answer);
   return answer.text();

@@ -3,7 +3,8 @@
 // Nothing is shown before it came through the hub, so all windows show the same list in the same order. The events carry
 // no time, so none is shown.
 
-import { follow, oncePerFrame, showState } from "/shared/source.js";
+import { oncePerFrame, showState } from "/shared/source.js";
+import { connect } from "/tidings.mjs";
 
 const KEPT_MAX = 5000; // messages kept in memory
 const SHOWN_STEP = 200; // list items shown, and added by "Show earlier"
@@ -23,10 +24,12 @@ let waiting = 0; // how many of `said`, at its end, are not in the list yet
 let shownMax = SHOWN_STEP;
 let quiet;
 
-follow("/event/fetch?last_event_id=earliest", "msg", { onEvent, onState });
+// The chat has an address of its own, which needs no token and is no WebSocket.
+const CHAT = { topics: "/chat", transports: ["event-stream", "long-poll"], lastEventId: "earliest" };
+connect("/event/fetch", { ...CHAT, onUpdate, onState });
 
-function onEvent(event) {
-  const message = parse(event.data);
+function onUpdate({ type, data }) {
+  const message = type === "msg" && parse(data);
   if (!message) return;
   said.push(message);
   waiting += 1;

@@ -3,9 +3,9 @@
 
 import { prepareDropTest } from "./drop.js";
 import { describeToken, makeToken, readToken } from "./token.js";
-import { EventReader } from "/shared/events.js";
-import { describe, devSettings, publish } from "/shared/publish.js";
-import { follow, oncePerFrame, showState } from "/shared/source.js";
+import { describe, devSettings } from "/shared/hub.js";
+import { oncePerFrame, showState } from "/shared/source.js";
+import { connect, publish } from "/tidings.mjs";
 
 const SHOWN_MAX = 200; // events in the list; older ones leave it
 const OWN_MAX = 1000; // own publishes whose time is remembered
@@ -13,7 +13,7 @@ const OWN_MAX = 1000; // own publishes whose time is remembered
 const element = (id) => document.querySelector(`#${id}`);
 const [subscribing, publishing, making, token] = ["subscribe", "publish", "make-form", "token"].map(element);
 let hub = "/.well-known/mercure";
-let reading = null; // what to close: an EventReader or a followed EventSource
+let reading = null; // what to close: a connection of the client or an EventSource
 
 function say(id, tone, text) {
   element(id).className = `said-by-hub ${tone}`;
@@ -67,31 +67,41 @@ function subscribe() {
   element("gap").textContent = "–";
   say("subscribe-said", "", "");
   element("unsubscribe").disabled = false;
-  reading = subscribing.reader.value === "fetch" ? readByFetch(url, cursor) : readByEventSource(url);
+  const reader = subscribing.reader.value;
+  reading = reader === "eventsource" ? readByEventSource(url) : readByClient(reader, cursor);
 }
 
-function readByFetch(url, cursor) {
-  const reader = new EventReader(url, {
-    token: token.value.trim(),
-    on: {
-      state: (state) => showState(element("state"), state),
-      opened: ({ asked, answered }) => showAnswer(asked || cursor, answered),
-      event: onArrival,
-      refused: (problem) => say("subscribe-said", "bad", describe(problem)),
-    },
+function readByClient(transport, cursor) {
+  const rows = [...element("matchers").children];
+  const written = (kind) =>
+    rows.filter((row) => row.querySelector("select").value === kind).map((row) => row.querySelector("input").value);
+  const presented = token.value.trim();
+  return connect(hub, {
+    topics: written("match"),
+    patterns: written("match_urlpattern"),
+    transports: [transport],
+    wire: true,
+    ...(presented && { token: presented }),
+    ...(cursor && { lastEventId: cursor }),
+    onState: (state) => showState(element("state"), state),
+    onOpen: ({ asked, answered }) => showAnswer(asked, answered),
+    onUpdate: onArrival,
+    onError: (error) => say("subscribe-said", "bad", describe(error)),
   });
-  reader.open();
-  return reader;
 }
 
 // An EventSource hands on only event names it was told to listen to, and shows no fields of the answer.
 function readByEventSource(url) {
   element("answered").textContent = "EventSource does not show it";
   element("gap").textContent = "EventSource cannot tell";
-  return follow(url, "message", {
-    onState: (state) => showState(element("state"), state),
-    onEvent: (event) => onArrival({ id: event.lastEventId, type: event.type, data: event.data, raw: "" }),
+  const source = new EventSource(url);
+  showState(element("state"), "connecting");
+  source.addEventListener("open", () => showState(element("state"), "open"));
+  source.addEventListener("error", () => {
+    showState(element("state"), source.readyState === EventSource.CLOSED ? "failed" : "waiting");
   });
+  source.addEventListener("message", (event) => onArrival({ id: event.lastEventId, type: event.type, data: event.data }));
+  return source;
 }
 
 function showAnswer(asked, answered) {
@@ -132,7 +142,7 @@ function eventItem(event) {
   part(".type").textContent = event.type;
   part(".id code").textContent = event.id || "no id";
   part(".data").textContent = event.data;
-  part(".wire").textContent = event.raw || "EventSource does not show what was sent";
+  part(".wire").textContent = event.wire || "EventSource does not show what was sent";
   item.dataset.id = event.id;
   item.arrivedAt = event.at;
   showLatency(item);
@@ -166,19 +176,19 @@ publishing.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(publishing);
   const topics = form.get("topics").split("\n").map((topic) => topic.trim()).filter(Boolean);
-  const fields = [...topics.map((topic) => ["topic", topic]), ["data", form.get("data")]];
-  if (form.has("private")) fields.push(["private", "on"]);
+  const draft = { topic: topics, data: form.get("data"), private: form.has("private") };
   for (const name of ["id", "type", "retry"]) {
-    if (form.get(name)) fields.push([name, form.get(name)]);
+    if (form.get(name)) draft[name] = form.get(name);
   }
+  const presented = token.value.trim();
   const began = performance.now();
   try {
-    const id = await publish(hub, token.value.trim(), fields);
+    const id = await publish(hub, draft, presented ? { token: presented } : {});
     const took = performance.now() - began;
     remember(id, began);
     say("publish-said", "good", `Published in ${took.toFixed(1)} ms as ${id}`);
   } catch (error) {
-    say("publish-said", "bad", error.message);
+    say("publish-said", "bad", describe(error));
   }
 });
 

@@ -3,9 +3,9 @@
 //   sent      1 2 3 … 15 16 17 … 30 31 32 … 60
 //   received  live     │  cut: nothing │ replayed, then live again
 
-import { EventReader } from "/shared/events.js";
-import { describe, publish } from "/shared/publish.js";
+import { describe } from "/shared/hub.js";
 import { oncePerFrame, showState } from "/shared/source.js";
+import { connect, publish } from "/tidings.mjs";
 
 const TOTAL = 60;
 const EVERY_MS = 40; // between two events
@@ -54,33 +54,41 @@ class DropTest {
 
   async run() {
     this.#say("", "Connecting…");
-    const reader = new EventReader(`${this.#hub}?match=${encodeURIComponent(this.#topic)}`, {
-      token: this.#token,
-      on: {
-        state: (state) => this.#onState(state),
-        opened: () => this.#wake(),
-        event: (event) => this.#onArrival(event),
-        refused: (problem) => this.#fail(`The hub refused the subscription: ${describe(problem)}`),
-      },
-    });
-    reader.open();
+    this.#connect();
     await this.#until(() => this.#isOpen);
     this.#say("", "Publishing…");
     const publishing = this.#publishAll();
 
     await this.#until(() => this.#received >= CUT_AFTER);
-    if (!this.#trouble) await this.#cutAndReturn(reader);
+    if (!this.#trouble) await this.#cutAndReturn();
     await publishing;
     await this.#until(() => this.#received >= this.#sent, PATIENCE_MS);
-    reader.close();
+    this.#connection.close();
     this.#judge();
   }
 
-  async #cutAndReturn(reader) {
+  #connection = null;
+
+  #connect(lastEventId) {
+    this.#connection = connect(this.#hub, {
+      topics: this.#topic,
+      transports: ["event-stream"],
+      ...(this.#token && { token: this.#token }),
+      ...(lastEventId && { lastEventId }),
+      onState: (state) => this.#onState(state),
+      onUpdate: (update) => this.#onArrival(update),
+      onError: (error) => this.#fail(`The hub refused the subscription: ${describe(error)}`),
+    });
+  }
+
+  async #cutAndReturn() {
     const sentBefore = this.#sent;
     this.#cut = true;
     this.#say("", "The connection is cut. Publishing goes on…");
-    await reader.drop(this.#until(() => this.#sent >= sentBefore + AWAY_EVENTS));
+    const { lastEventId } = this.#connection;
+    this.#connection.close();
+    await this.#until(() => this.#sent >= sentBefore + AWAY_EVENTS);
+    this.#connect(lastEventId);
     await this.#until(() => this.#isOpen);
     this.#say("", "Connected again, after the last event id.");
   }
@@ -88,9 +96,10 @@ class DropTest {
   async #publishAll() {
     for (let number = 1; number <= TOTAL && !this.#trouble; number += 1) {
       try {
-        await publish(this.#hub, this.#token, [["topic", this.#topic], ["data", String(number)]]);
+        const draft = { topic: this.#topic, data: String(number) };
+        await publish(this.#hub, draft, this.#token ? { token: this.#token } : {});
       } catch (error) {
-        this.#fail(`Publishing failed: ${error.message}`);
+        this.#fail(`Publishing failed: ${describe(error)}`);
         return;
       }
       this.#sent = number;

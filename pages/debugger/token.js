@@ -1,7 +1,6 @@
 // Reads what a JSON Web Token says, without checking it, and asks a hub in development mode to make one.
 
-import { PublishError } from "/shared/publish.js";
-import { readProblem } from "/shared/events.js";
+import { describe } from "/shared/hub.js";
 
 // Returns { header, claims }, or null if the text is no token that can be read.
 export function readToken(text) {
@@ -46,7 +45,10 @@ export async function makeToken(wish) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(wish),
   });
-  if (!answer.ok) throw new PublishError(await readProblem(answer));
+  if (!answer.ok) {
+    const { title, detail } = await answer.json().catch(() => ({}));
+    throw new Error(describe({ status: answer.status, title, message: detail }));
+  }
   const { token } = await answer.json();
   return token;
 }

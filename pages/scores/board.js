@@ -3,14 +3,17 @@
 // Each update holds the complete state of one match, so a later one replaces an earlier one. On load the hub sends its
 // whole history: the board waits for the first quiet moment and draws once, so nobody sees old scores run by.
 
-import { follow, oncePerFrame, showState } from "/shared/source.js";
+import { oncePerFrame, showState } from "/shared/source.js";
+import { connect } from "/tidings.mjs";
 
-const SCORES = "/.well-known/mercure?match_urlpattern=/scores/:match&last_event_id=earliest";
+const HUB = "/.well-known/mercure";
+const SCORES = "/scores/:match";
 
 const QUIET_MS = 120; // so long without an event: the history has been sent
 const QUIET_MS_MAX = 1500; // a board does not stay empty longer than this while events keep coming
 const FRESH_MS = 5000; // so long a goal stands out
 const MATCHES_MAX = 200;
+const IDS_KEPT_MAX = 20000;
 
 // Draws into the elements #board, #empty, #updates, #doubled, #spoken and #state of the page.
 // `onMatches` gets the Map of match id to state whenever it changed.
@@ -19,15 +22,23 @@ export function openBoard({ onMatches = () => {} } = {}) {
   const matches = new Map();
   const cards = new Map();
   const changed = new Set();
+  const ids = new Set(); // of updates that came
+  let doubled = 0;
   let updates = 0;
   let settled = false;
   let quiet;
   let latest;
 
-  const source = follow(SCORES, "message", {
-    onEvent(event) {
+  connect(HUB, {
+    patterns: SCORES,
+    lastEventId: "earliest",
+    onUpdate({ id, data }) {
+      if (ids.has(id)) doubled += 1;
+      ids.add(id);
+      // A Set remembers the order of insertion: the first is the oldest.
+      if (ids.size > IDS_KEPT_MAX) ids.delete(ids.values().next().value);
       updates += 1;
-      const state = parse(event.data);
+      const state = parse(data);
       if (state && (matches.has(state.id) || matches.size < MATCHES_MAX)) {
         matches.set(state.id, state);
         changed.add(state.id);
@@ -70,7 +81,7 @@ export function openBoard({ onMatches = () => {} } = {}) {
     changed.clear();
     element("empty").hidden = matches.size > 0;
     element("updates").textContent = String(updates);
-    element("doubled").textContent = String(source.doubled);
+    element("doubled").textContent = String(doubled);
     if (goals.length > 0) element("spoken").textContent = goals.join(" ");
     onMatches(matches);
   });
@@ -84,7 +95,7 @@ export function openBoard({ onMatches = () => {} } = {}) {
     return card;
   }
 
-  return { matches, has: (eventId) => source.has(eventId) };
+  return { matches, has: (eventId) => ids.has(eventId) };
 }
 
 class Card {

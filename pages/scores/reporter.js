@@ -4,7 +4,8 @@
 
 import { openBoard } from "./board.js";
 import { pause, planMatchDay, playMatchDay } from "./matchday.js";
-import { devSettings, publish } from "/shared/publish.js";
+import { describe, devSettings } from "/shared/hub.js";
+import { publish } from "/tidings.mjs";
 
 const HUB = "/.well-known/mercure";
 const BACK_MS_MAX = 5000; // how long a report may take through the hub before the next one is published all the same
@@ -30,10 +31,7 @@ function showToken() {
 
 function publishState(state) {
   showLine(state);
-  return publish(HUB, token.value.trim(), [
-    ["topic", `/scores/${state.id}`],
-    ["data", JSON.stringify(state)],
-  ]);
+  return publish(HUB, { topic: `/scores/${state.id}`, data: state }, { token: token.value.trim() || undefined });
 }
 
 // The token stays out of the line: it would end up in the shell's history.
@@ -135,7 +133,7 @@ async function tell(place, makeState) {
     say(place, "good", `Published as ${id}`);
     await cameBack(id);
   } catch (error) {
-    say(place, "bad", error.message);
+    say(place, "bad", describe(error));
   }
 }
 
@@ -188,7 +186,7 @@ day.addEventListener("submit", async (event) => {
     if (signal.aborted) say("day-said", "", "Stopped.");
     else say("day-said", "good", `Full time everywhere: ${progress.max} updates published.`);
   } catch (error) {
-    say("day-said", "bad", error.message);
+    say("day-said", "bad", describe(error));
   }
   element("play").disabled = false;
   element("stop").disabled = true;
@@ -202,9 +200,9 @@ async function publishPatiently(state, signal) {
       if (tries > 1) say("day-said", "", "The hub is back, the match day goes on.");
       return id;
     } catch (error) {
-      const passing = error.code === 0 || error.code === 429 || error.code === 503;
+      const passing = error.status === 0 || error.status === 429 || error.status === 503;
       if (!passing || tries > RETRIES_MAX || signal.aborted) throw error;
-      say("day-said", "bad", `${error.message}. Trying again…`);
+      say("day-said", "bad", `${describe(error)}. Trying again…`);
       await pause(RETRY_MS, signal);
     }
   }

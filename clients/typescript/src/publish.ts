@@ -4,6 +4,8 @@ import { readProblem } from "./problem.js";
 import { HubError, type Draft, type Environment } from "./types.js";
 import { list } from "./connection.js";
 
+const UNREACHED = "The hub cannot be reached";
+
 /** Publishes an update and returns its event id. Throws a {@link HubError} if the hub refuses. */
 export async function publish(
   url: URL,
@@ -24,7 +26,7 @@ export async function publish(
   const credentials = withCredentials ? "include" : "same-origin";
   const request = { method: "POST", headers, body: form.toString(), credentials } as const;
   const answer = await environment.fetch(url, request).catch(() => {
-    throw new HubError(0, "", "Not reached", "the hub cannot be reached");
+    throw new HubError(0, "", UNREACHED, UNREACHED);
   });
   if (!answer.ok) throw await readProblem(answer);
   return answer.text();

@@ -78,6 +78,24 @@ test("EventSource serves for a subscription without a token", async (t) => {
   assertNoFaults(page);
 });
 
+for (const [label, wire] of [["WebSocket", /^\{"update":\{"id":/], ["long polling", /^\{"id":/]]) {
+  test(`${label} serves for a subscription with a token, and is answered about cursors`, async (t) => {
+    const { hub, page } = await openDebugger(t);
+    const first = await hub.publish("/demo", "first");
+    await hub.publish("/demo", "second", { private: "on", type: "secret" });
+    await page.getByLabel(label, { exact: true }).check();
+    await page.getByLabel("After this event id").fill(first);
+    await press(page, "Subscribe");
+    await waitForConnection(page);
+    await hub.publish("/demo", "third");
+    await waitForTexts(page, "#events .data", ["third", "second"]);
+    await waitForTexts(page, "#events .type", ["message", "secret"]);
+    await waitForTexts(page, "#answered", [first]);
+    assert.match((await texts(page, "#events .wire"))[0], wire);
+    assertNoFaults(page);
+  });
+}
+
 test("a token is made and read; what it does not allow is refused with the hub's own words", async (t) => {
   const { page } = await openDebugger(t);
   await page.locator("#token-said").filter({ hasText: "Valid for 60 minutes" }).waitFor();

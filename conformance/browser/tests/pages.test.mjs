@@ -3,12 +3,12 @@ import { test } from "node:test";
 import { assertNoFaults, openChromium, openPage, waitForTexts } from "../support/chromium.mjs";
 import { Hub, matchState } from "../support/hub.mjs";
 
-const PAGES = ["/", "/chat/", "/chat/old/", "/scores/", "/scores/reporter.html", "/debugger/"];
+const PAGES = ["/", "/chat/", "/chat/old/", "/scores/", "/scores/reporter.html", "/debugger/", "/diagnose/"];
 
 test("the front page leads to all pages, and back", async (t) => {
   const hub = await Hub.start(t);
   const page = await openPage(await openChromium(t), `${hub.origin}/`);
-  for (const [name, heading] of [["Chat", "Chat"], ["Live scores", "Live scores"], ["Debugger", "Debugger"]]) {
+  for (const [name, heading] of [["Chat", "Chat"], ["Live scores", "Live scores"], ["Debugger", "Debugger"], ["Diagnose", "What your network lets through"]]) {
     await page.locator("main").getByRole("link", { name, exact: true }).click();
     await page.getByRole("heading", { level: 1, name: heading }).waitFor();
     await page.getByRole("link", { name: "Tidings" }).click();
@@ -19,11 +19,25 @@ test("the front page leads to all pages, and back", async (t) => {
 
 test("the short addresses of the pages work", async (t) => {
   const hub = await Hub.start(t);
-  for (const path of ["/chat", "/scores", "/debugger"]) {
+  for (const path of ["/chat", "/scores", "/debugger", "/diagnose"]) {
     const answer = await fetch(`${hub.origin}${path}`);
     assert.deepEqual([answer.status, new URL(answer.url).pathname], [200, `${path}/`]);
     assert.match(answer.headers.get("content-security-policy"), /default-src 'self'/);
   }
+});
+
+test("an application loads the client from the hub, as a script and as a module", async (t) => {
+  const hub = await Hub.start(t);
+  const script = await fetch(`${hub.origin}/tidings.js`);
+  assert.match(script.headers.get("content-type"), /^text\/javascript/);
+  assert.equal(script.headers.get("access-control-allow-origin"), "*");
+  const known = await fetch(`${hub.origin}/tidings.js`, { headers: { "If-None-Match": script.headers.get("etag") } });
+  assert.equal(known.status, 304);
+  const page = await openPage(await openChromium(t), `${hub.origin}/`);
+  await page.addScriptTag({ url: "/tidings.js" });
+  const names = (await page.evaluate(async () => [Object.keys(window.tidings), Object.keys(await import("/tidings.mjs"))])).map((list) => list.sort());
+  assert.deepEqual(names, [["HubError", "connect", "publish"], ["HubError", "connect", "publish"]]);
+  assertNoFaults(page);
 });
 
 for (const path of PAGES) {
@@ -35,6 +49,7 @@ for (const path of PAGES) {
       const page = await openPage(browser, `${hub.origin}${path}`, { colorScheme, viewport: { width: 360, height: 740 } });
       if (path.startsWith("/chat")) await page.locator("#said li").first().waitFor();
       if (path.startsWith("/scores")) await page.locator(".match").first().waitFor();
+      if (path === "/diagnose/") await page.locator("[data-ready]").waitFor();
       if (path === "/debugger/") await page.locator("[data-ready]").waitFor();
       await page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
       assert.deepEqual(await page.evaluate(findBarriers), [], colorScheme);

@@ -8,7 +8,7 @@ import { Hub } from "../support/hub.mjs";
 
 const FOLDER = fileURLToPath(new URL("../../../artifacts/screenshots/", import.meta.url));
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 360, height: 740 } };
-const SCENES = { front, chat, old, scores, reporter, debugger: debuggerPage };
+const SCENES = { front, chat, old, scores, reporter, debugger: debuggerPage, diagnose, "diagnose-filtered": diagnoseFiltered };
 
 test("pictures of all pages", async (t) => {
   const hub = await Hub.start(t);
@@ -109,4 +109,23 @@ async function debuggerPage(page, hub) {
   await page.locator("#events .latency").filter({ hasText: "ms" }).first().waitFor();
   await page.getByRole("button", { name: "Drop the connection" }).click();
   await page.locator("#drop-said.good").filter({ hasText: "All 60" }).waitFor();
+}
+
+async function diagnose(page, hub) {
+  await page.goto(`${hub.origin}/diagnose/`);
+  await page.locator("[data-ready]").waitFor();
+}
+
+// As behind a proxy that holds streams back and knows no WebSocket.
+async function diagnoseFiltered(page, hub) {
+  await page.route("**/diagnose/events", async (route) => route.fulfill({ response: await route.fetch() }));
+  await page.addInitScript(() => {
+    window.WebSocket = class {
+      constructor() {
+        setTimeout(() => this.onclose({ code: 1006 }), 12);
+      }
+      close() {}
+    };
+  });
+  await diagnose(page, hub);
 }

@@ -305,12 +305,16 @@ pub struct PageOptions {
     pub scores: bool,
     /// The debugger, at `/debugger`.
     pub debugger: bool,
+    /// What a visitor's network lets through, at `/diagnose`.
+    pub diagnose: bool,
+    /// The browser client, at `/tidings.js` and `/tidings.mjs`.
+    pub library: bool,
 }
 
 impl PageOptions {
     /// Returns whether any page is served.
     pub fn any(self) -> bool {
-        self.chat || self.scores || self.debugger
+        self.chat || self.scores || self.debugger || self.diagnose
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod cors;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod diagnosis;
 pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod hixie;
@@ -105,6 +106,8 @@ pub(crate) enum Route {
     Conversation,
     Echo,
     SockJs,
+    /// What the page that tests the network asks for.
+    Diagnosis,
     Page,
     Nothing,
 }
@@ -183,6 +186,7 @@ fn route(shard: &Shard, visit: Visit, path: &str, asks: bool) -> Route {
         _ if visit.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
+        _ if config.pages.diagnose && diagnosis::below(config, path).is_some() => Route::Diagnosis,
         _ if path == discovery::metadata_path(&config.hub) => Route::Metadata,
         PATH_2019 => Route::Hub2019,
         "/healthz" if config.dialects.v0 => Route::OldHealth,
@@ -234,6 +238,10 @@ async fn dispatch(
         }
         _ if !reading => return Err(Problem::method_not_allowed("GET, HEAD")),
         Route::Live | Route::OldHealth => health::live(),
+        Route::Diagnosis => {
+            let below = diagnosis::below(shard.config(), request.uri().path());
+            diagnosis::answer(shard, below.unwrap_or_default(), &request).await?
+        }
         Route::Demo => demo::page(shard, &request),
         Route::OldPage => pages::debugger(&shard.config().pages)?,
         Route::Ready => health::ready(shard),

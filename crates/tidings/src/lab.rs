@@ -422,6 +422,8 @@ fn config(options: &Options) -> Config {
             chat: false,
             scores: false,
             debugger: false,
+            diagnose: false,
+            library: false,
         },
         zeromq: None,
         log: LogOptions {

@@ -204,6 +204,7 @@ Tidings is ready. This hub is for trying things on this machine; `tidings serve`
   Chat       {origin}/chat
   Scores     {origin}/scores
   Debugger   {origin}/debugger
+  Diagnose   {origin}/diagnose
   Hub        {hub}
   History    {history}
   Tokens     {tokens}
@@ -309,6 +310,8 @@ const PAGES: PageOptions = PageOptions {
     chat: true,
     scores: true,
     debugger: true,
+    diagnose: true,
+    library: true,
 };
 
 /// As `tidings serve` has them by default.

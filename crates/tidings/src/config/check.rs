@@ -624,6 +624,8 @@ fn pages(table: &PagesTable) -> PageOptions {
         chat: table.chat,
         scores: table.scores,
         debugger: table.debugger,
+        diagnose: table.diagnose,
+        library: table.library,
     }
 }
 

@@ -360,6 +360,10 @@ pub struct PagesTable {
     pub scores: bool,
     /// Whether the debugger is served at `/debugger`.
     pub debugger: bool,
+    /// Whether `/diagnose` tells visitors what their network lets through: event streams, WebSockets, long polling.
+    pub diagnose: bool,
+    /// Whether the browser client is served: as a plain script at `/tidings.js`, as a module at `/tidings.mjs`.
+    pub library: bool,
 }
 
 /// The `[log]` table.

@@ -699,6 +699,21 @@ pub const KEYS: &[Key] = &[
         "Whether the debugger is served at `/debugger`.",
     ),
     key(
+        "pages.diagnose",
+        Flag,
+        Toml("false"),
+        "Whether `/diagnose` tells visitors what their network lets through: event streams, \
+         WebSockets, long polling. It asks below the hub's path, without a token, for answers of a \
+         few seconds that tell nothing about topics.",
+    ),
+    key(
+        "pages.library",
+        Flag,
+        Toml("true"),
+        "Whether the browser client is served: as a plain script at `/tidings.js`, as a module at \
+         `/tidings.mjs`. It is always served with any of the pages.",
+    ),
+    key(
         "zeromq.allow_plaintext",
         Flag,
         Toml("false"),

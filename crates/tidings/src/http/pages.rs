@@ -1,8 +1,8 @@
 //! The built-in pages: files that were embedded when the binary was built.
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION,
-    REFERRER_POLICY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName,
+    HeaderValue, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
 };
 use http::{HeaderMap, Response, StatusCode};
 use rust_embed::Embed;
@@ -45,6 +45,8 @@ pub(crate) fn page(
         "chat" => options.chat,
         "scores" => options.scores,
         "debugger" => options.debugger,
+        "diagnose" => options.diagnose,
+        "tidings.js" | "tidings.mjs" => options.library || options.any(),
         _ => options.any(),
     };
     if !allowed {
@@ -85,6 +87,12 @@ pub(crate) fn page(
     if name.ends_with(".html") {
         discovery::add_links(&config.hub, &name, response.headers_mut());
     }
+    if name.starts_with("tidings.") {
+        // The same for everybody: applications of other origins may import it.
+        let anybody = HeaderValue::from_static("*");
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+    }
     Ok(response)
 }
 
@@ -115,6 +123,7 @@ pub(crate) fn settings(config: &Config) -> Response<Body> {
         ("chat", config.pages.chat),
         ("scores", config.pages.scores),
         ("debugger", config.pages.debugger),
+        ("diagnose", config.pages.diagnose),
     ];
     let pages: Vec<&str> = pages
         .into_iter()

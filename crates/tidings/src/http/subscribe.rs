@@ -255,7 +255,7 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         version: asked.version,
         dialect: Dialect::V1,
         noted: None,
-        wait: None,
+        wait: poll::wait(&asked.headers),
     };
     begin(shard, asked, Box::new([matcher]), None, cursor).await
 }
@@ -401,7 +401,7 @@ fn head_only(headers: HeaderMap) -> Response<Body> {
     response
 }
 
-fn set_stream_headers(headers: &mut HeaderMap) {
+pub(crate) fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));

@@ -22,11 +22,11 @@ use tidings_wire::websocket::handshake::{
 use super::authorize::{check_page, credentials};
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
-use super::{Answer, Body, Route, Visit, hixie, respond_empty, sockjs};
+use super::{Answer, Body, Route, Visit, diagnosis, hixie, respond_empty, sockjs};
 use crate::metrics::count;
-use crate::session::Opening;
 use crate::session::pipe::{self, Pipe};
 use crate::session::socket::Socket;
+use crate::session::{Ending, Opening};
 use crate::shard::{Shard, Subscription};
 use crate::tasks;
 
@@ -169,6 +169,13 @@ async fn admit<'a>(
             Ok((speaking::hub(shard, speaker, way).await?, &[]))
         }
         (Route::Echo, _) => Ok((speaking::plain_echo(shard, speaker, way), &[])),
+        (Route::Diagnosis, _) => {
+            diagnosis::check_echo(config, asked.uri.path())?;
+            let mut echo = speaking::plain_echo(shard, speaker, way);
+            let end = tokio::time::Instant::now() + diagnosis::ECHO_LIFETIME;
+            echo.deadline = Some((end, Ending::Lifetime));
+            Ok((echo, &[]))
+        }
         (Route::Conversation, named) | (_, named @ Some(_)) => {
             let topic = match (route, named) {
                 (Route::Conversation, _) | (_, None) => {

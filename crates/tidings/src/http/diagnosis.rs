@@ -1,0 +1,140 @@
+//! What the page `/diagnose` asks for. It is below the hub's own path, so that whatever is on the way
+//! treats it as it treats the hub. Nobody needs a token, no topic is told, and nothing lasts longer
+//! than a few seconds.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::Either;
+use serde_json::json;
+use tidings_wire::form;
+
+use super::problem::Problem;
+use super::subscribe::{NOT_CACHED, set_stream_headers};
+use super::{Body, respond};
+use crate::config::Config;
+use crate::session::socket::{BodySink, Socket};
+use crate::shard::Shard;
+use crate::tasks;
+
+/// What the paths begin with, below the hub's own.
+const BELOW_HUB: &str = "/diagnose/";
+/// The one that is a WebSocket.
+const ECHO: &str = "echo";
+/// How long an echo may last.
+pub(crate) const ECHO_LIFETIME: Duration = Duration::from_secs(30);
+/// Events of the stream, and the time between two of them; `pages/diagnose/checks.js` knows both.
+const EVENTS: usize = 5;
+const EVENTS_EVERY: Duration = Duration::from_millis(250);
+/// The longest that an answer may be put off.
+const PAUSE_SECS_MAX: u64 = 10;
+/// What proxies add to a request.
+const PROXIED: [&str; 6] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "cf-ray",
+];
+
+/// Returns what a path names below that of the diagnosis, if it is there.
+pub(crate) fn below<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(config.hub.path())?
+        .strip_prefix(BELOW_HUB)
+}
+
+/// Lets through what asks for a WebSocket where there is one.
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn check_echo(config: &Config, path: &str) -> Result<(), Problem> {
+    let echo = below(config, path).filter(|below| *below == ECHO);
+    echo.map(|_| ()).ok_or_else(Problem::not_found)
+}
+
+/// Answers one of the tests; `below` is the rest of the path.
+///
+/// # Errors
+///
+/// There is no such test.
+pub(crate) async fn answer<B>(
+    shard: &Rc<Shard>,
+    below: &str,
+    request: &Request<B>,
+) -> Result<Response<Body>, Problem> {
+    let mut response = match below {
+        "events" => return Ok(events(shard)),
+        "request" => about(request),
+        "poll" => later(shard, request.uri().query().unwrap_or_default()).await,
+        ECHO => {
+            let detail = "this is reached by a WebSocket: the page /diagnose opens one";
+            return Err(Problem::upgrade_required(detail));
+        }
+        _ => return Err(Problem::not_found()),
+    };
+    let not_cached = HeaderValue::from_static(NOT_CACHED);
+    response.headers_mut().insert(CACHE_CONTROL, not_cached);
+    Ok(response)
+}
+
+/// A stream whose events come one by one: whether they arrive so is the question.
+fn events(shard: &Rc<Shard>) -> Response<Body> {
+    let (sink, body) = BodySink::new();
+    tasks::spawn(send_events(Socket::Body(sink), shard.stall()));
+    let mut response = Response::new(Either::Right(Either::Left(body)));
+    set_stream_headers(response.headers_mut());
+    response
+}
+
+async fn send_events(socket: Socket, stall: Duration) {
+    for number in 0..EVENTS {
+        let event = Bytes::from(format!("data: {number}\n\n"));
+        let ready = tokio::time::timeout(stall, poll_fn(|cx| socket.poll_writable(cx)));
+        // A visitor who is gone, or takes nothing, needs no more of them.
+        let Ok(Ok(())) = ready.await else { return };
+        if socket.try_send(&event).is_err() {
+            return;
+        }
+        tokio::time::sleep(EVENTS_EVERY).await;
+    }
+    socket.finish();
+}
+
+/// What a request looks like when it is here.
+fn about<B>(request: &Request<B>) -> Response<Body> {
+    let version = match request.version() {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        _ => "HTTP/2",
+    };
+    let mut proxied = PROXIED.to_vec();
+    proxied.retain(|name| request.headers().contains_key(*name));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time_ms = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    let said = json!({"http": version, "proxied": proxied, "time_ms": time_ms});
+    respond(StatusCode::OK, "application/json", said.to_string())
+}
+
+/// An answer that takes its time, unless the hub is being stopped.
+async fn later(shard: &Shard, query: &str) -> Response<Body> {
+    let secs = form::pairs(query.as_bytes())
+        .filter(|pair| *pair.name_bytes() == *b"secs")
+        .find_map(|pair| pair.value().ok()?.parse::<u64>().ok())
+        .unwrap_or_default();
+    let secs = secs.min(PAUSE_SECS_MAX);
+    let mut draining = shard.draining();
+    let stopping = draining.wait_for(|stopping| *stopping);
+    // Both ends of it are as good.
+    drop(tokio::time::timeout(Duration::from_secs(secs), stopping).await);
+    respond(
+        StatusCode::OK,
+        "application/json",
+        json!({"secs": secs}).to_string(),
+    )
+}
