@@ -23,6 +23,7 @@ mod load;
 mod mark;
 mod multiplex;
 mod poller;
+mod polling;
 mod process;
 mod progress;
 mod publisher;

@@ -230,8 +230,9 @@ impl Load {
         link.send(&self.target.subscription(transport, query, after))
             .map_err(wrong)?;
         self.poller.add(&link, number as u64)?;
+        let polls = (transport == Transport::LongPoll).then(|| self.target.poll(query));
         self.subscribers
-            .push(Subscriber::new(link, account, transport));
+            .push(Subscriber::new(link, account, transport, polls));
         Ok(())
     }
 

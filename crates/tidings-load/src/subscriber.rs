@@ -5,6 +5,7 @@ use std::io;
 use crate::BenchError;
 use crate::link::{Arrived, Link};
 use crate::mark::{Mark, Scanner};
+use crate::polling::Polling;
 use crate::target::Transport;
 
 /// Bytes of an answer's head, or of a refusal, that are kept.
@@ -14,8 +15,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const PING: &[u8] = b"\x89\x00";
 const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
 
-/// One event stream or WebSocket. The marks stand in the bytes of both as they were published, so
-/// that frames need not be taken apart.
+/// One event stream, WebSocket or chain of polls. The marks stand in the bytes of all as they were
+/// published, so that frames need not be taken apart.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     link: Link,
@@ -31,6 +32,11 @@ enum Phase {
     /// The head is not complete; what there is of it.
     Head(Vec<u8>),
     Open,
+    /// Answers that come one by one; the first one counts as the head.
+    Polling {
+        polling: Polling,
+        opened: bool,
+    },
 }
 
 /// What happened when a subscriber's socket was read.
@@ -44,9 +50,20 @@ pub(crate) enum Turn {
 
 impl Subscriber {
     /// Wraps a connection on which a subscription was just sent; `account` is its number in the
-    /// ledger.
-    pub(crate) fn new(link: Link, account: usize, transport: Transport) -> Self {
-        let phase = Phase::Head(Vec::new());
+    /// ledger, `polls` the request that follows an answer, up to its cursor.
+    pub(crate) fn new(
+        link: Link,
+        account: usize,
+        transport: Transport,
+        polls: Option<Vec<u8>>,
+    ) -> Self {
+        let phase = match polls.map(Polling::new) {
+            Some(polling) => Phase::Polling {
+                polling,
+                opened: false,
+            },
+            None => Phase::Head(Vec::new()),
+        };
         Self {
             link,
             account,
@@ -100,6 +117,9 @@ impl Subscriber {
         piece: &[u8],
         on_mark: &mut impl FnMut(Mark),
     ) -> Result<Turn, BenchError> {
+        if let Phase::Polling { .. } = self.phase {
+            return self.on_answer(piece, on_mark);
+        }
         let Phase::Head(head) = &mut self.phase else {
             self.bytes += piece.len() as u64;
             self.scanner.scan(piece, on_mark);
@@ -118,7 +138,7 @@ impl Subscriber {
             };
         };
         let opened = match self.transport {
-            Transport::EventStream | Transport::Http2 => 200,
+            Transport::EventStream | Transport::Http2 | Transport::LongPoll => 200,
             Transport::WebSocket => 101,
         };
         if status(head) != Some(opened) {
@@ -129,6 +149,32 @@ impl Subscriber {
         self.bytes += body.len() as u64;
         self.scanner.scan(&body, on_mark);
         Ok(Turn::Opened)
+    }
+
+    fn on_answer(
+        &mut self,
+        piece: &[u8],
+        on_mark: &mut impl FnMut(Mark),
+    ) -> Result<Turn, BenchError> {
+        let Phase::Polling { polling, opened } = &mut self.phase else {
+            return Ok(Turn::Same);
+        };
+        let Some(answer) = polling.on_bytes(piece)? else {
+            return Ok(Turn::Same);
+        };
+        let first = !std::mem::replace(opened, true);
+        self.link
+            .send(&answer.next)
+            .map_err(BenchError::Connection)?;
+        let mut marks = 0;
+        self.scanner.scan(&answer.body, |mark| {
+            marks += 1;
+            on_mark(mark);
+        });
+        if marks > 0 {
+            self.bytes += answer.body.len() as u64;
+        }
+        Ok(if first { Turn::Opened } else { Turn::Same })
     }
 }
 

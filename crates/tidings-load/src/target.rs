@@ -24,6 +24,8 @@ pub enum Transport {
     Http2,
     /// A WebSocket over HTTP/1.1, not compressed.
     WebSocket,
+    /// One request after the other over HTTP/1.1, each answered when there is something.
+    LongPoll,
 }
 
 impl Transport {
@@ -33,6 +35,7 @@ impl Transport {
             Self::EventStream => "sse",
             Self::Http2 => "http2",
             Self::WebSocket => "websocket",
+            Self::LongPoll => "longpoll",
         }
     }
 }
@@ -172,10 +175,27 @@ impl Target {
         let fields = match transport {
             Transport::EventStream | Transport::Http2 => "Accept: text/event-stream\r\n",
             Transport::WebSocket => UPGRADE_FIELDS,
+            // The first answer comes at once, with the cursor of the next request.
+            Transport::LongPoll => "Prefer: wait=0\r\n",
         };
         format!(
             "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\n{fields}\
              {subscriber_fields}{cursor}\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Returns the request of a poll that waits, up to its cursor.
+    pub(crate) fn poll(&self, query: &str) -> Vec<u8> {
+        let Self {
+            host,
+            path,
+            subscriber_fields,
+            ..
+        } = self;
+        format!(
+            "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\nPrefer: wait={POLL_SECS}\r\n\
+             {subscriber_fields}"
         )
         .into_bytes()
     }
@@ -239,6 +259,9 @@ impl Target {
         request
     }
 }
+
+/// How long a poll waits for something to come: the most that a hub lets it.
+const POLL_SECS: u32 = 60;
 
 /// Returns the query that asks for one topic.
 pub(crate) fn exact(topic: &str) -> String {

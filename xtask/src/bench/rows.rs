@@ -118,6 +118,9 @@ pub const ROWS: &[Row] = &[
     row("", "presence_bystander_joining_p99", "ms", Figure("match_presence", "bystander_joining_p99"), Nothing),
     row("", "presence_bystander_leaving_p99", "ms", Figure("match_presence", "bystander_leaving_p99"), Nothing),
     row("10", "idle_websocket_memory_per_subscriber", "bytes", Figure("idle_websocket", "memory_per_subscriber"), AtMost(3000.0)),
+    row("", "longpoll_ratio_to_sse", "", Figure("longpoll", "burst_1_cpu_ratio_to_sse"), Nothing),
+    row("", "longpoll_burst_200_ratio_to_sse", "", Figure("longpoll", "burst_200_cpu_ratio_to_sse"), Nothing),
+    row("", "idle_longpoll_memory_per_subscriber", "bytes", Figure("idle_longpoll", "memory_per_subscriber"), Nothing),
 ];
 
 impl Row {

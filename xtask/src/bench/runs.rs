@@ -157,6 +157,39 @@ pub const RUNS: &[Run] = &[
         ],
     },
     Run {
+        name: "longpoll",
+        settings: Settings::Usual,
+        full: &[
+            "compare",
+            "--transport=longpoll",
+            "--connections=1000",
+            "--repeats=20",
+        ],
+        small: &[
+            "compare",
+            "--transport=longpoll",
+            "--connections=5",
+            "--repeats=2",
+        ],
+    },
+    Run {
+        name: "idle_longpoll",
+        settings: Settings::Usual,
+        full: &[
+            "idle",
+            "--transport=longpoll",
+            "--subscribers=5000",
+            "--window=5",
+        ],
+        small: &[
+            "idle",
+            "--transport=longpoll",
+            "--subscribers=20",
+            "--settle=1",
+            "--window=1",
+        ],
+    },
+    Run {
         name: "match_exact",
         settings: Settings::Usual,
         full: &["match", "--connections=1000", "--matchers=100"],

@@ -520,6 +520,8 @@ enum Transport {
     Http2,
     /// WebSockets
     Websocket,
+    /// Long polls
+    Longpoll,
 }
 
 impl Target {
@@ -559,6 +561,7 @@ impl Target {
                 Transport::Sse => target::Transport::EventStream,
                 Transport::Http2 => target::Transport::Http2,
                 Transport::Websocket => target::Transport::WebSocket,
+                Transport::Longpoll => target::Transport::LongPoll,
             },
         })
     }
