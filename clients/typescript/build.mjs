@@ -1,5 +1,5 @@
 // Builds the client: types by the TypeScript compiler, one ES module and one plain script by esbuild.
-// `--embed` writes both to where the hub takes them from when it is compiled (docs/decisions/0012).
+// `--embed` writes both to where the hub takes them from when it is compiled (docs/decisions/0013).
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
