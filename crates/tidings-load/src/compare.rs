@@ -111,10 +111,10 @@ fn check(options: &Options, subscribers: usize) -> Result<(), BenchError> {
         Transport::EventStream => {
             return wrong("--transport", "event streams are the other side already");
         }
-        Transport::WebSocket | Transport::LongPoll if options.streams != 1 => {
+        Transport::WebSocket | Transport::LongPoll | Transport::SockJs if options.streams != 1 => {
             return wrong("--streams", "only HTTP/2 has more than one on a connection");
         }
-        Transport::Http2 | Transport::WebSocket | Transport::LongPoll => {}
+        Transport::Http2 | Transport::WebSocket | Transport::LongPoll | Transport::SockJs => {}
     }
     if options.bursts.is_empty() || options.bursts.contains(&0) {
         return wrong("--bursts", "there must be one, and none may be 0");

@@ -14,6 +14,7 @@
 //! floor: bare send() to as many sockets, the yardstick of the same run
 //! ```
 
+mod carried;
 mod clock;
 mod error;
 mod histogram;

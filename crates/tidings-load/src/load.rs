@@ -227,12 +227,16 @@ impl Load {
         let number = self.subscribers.len();
         let wrong = |source| BenchError::Connect { number, source };
         let mut link = Link::open(&self.target, number, Protocol::Http1).map_err(wrong)?;
-        link.send(&self.target.subscription(transport, query, after))
-            .map_err(wrong)?;
+        let request = self.target.subscription(transport, query, after);
+        link.send(&request).map_err(wrong)?;
         self.poller.add(&link, number as u64)?;
-        let polls = (transport == Transport::LongPoll).then(|| self.target.poll(query));
+        let again = match transport {
+            Transport::LongPoll => Some(self.target.poll(query)),
+            Transport::SockJs => Some(request),
+            Transport::EventStream | Transport::Http2 | Transport::WebSocket => None,
+        };
         self.subscribers
-            .push(Subscriber::new(link, account, transport, polls));
+            .push(Subscriber::new(link, account, transport, again));
         Ok(())
     }
 

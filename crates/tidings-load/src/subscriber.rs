@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::BenchError;
+use crate::carried::Carried;
 use crate::link::{Arrived, Link};
 use crate::mark::{Mark, Scanner};
 use crate::polling::Polling;
@@ -15,7 +16,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const PING: &[u8] = b"\x89\x00";
 const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
 
-/// One event stream, WebSocket or chain of polls. The marks stand in the bytes of all as they were
+/// One event stream, WebSocket, or chain of requests. The marks stand in the bytes of all as they were
 /// published, so that frames need not be taken apart.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
@@ -37,6 +38,8 @@ enum Phase {
         polling: Polling,
         opened: bool,
     },
+    /// Answers that stream one by one.
+    Carried(Carried),
 }
 
 /// What happened when a subscriber's socket was read.
@@ -50,16 +53,19 @@ pub(crate) enum Turn {
 
 impl Subscriber {
     /// Wraps a connection on which a subscription was just sent; `account` is its number in the
-    /// ledger, `polls` the request that follows an answer, up to its cursor.
+    /// ledger, `again` the request that follows an answer, for a poll up to its cursor.
     pub(crate) fn new(
         link: Link,
         account: usize,
         transport: Transport,
-        polls: Option<Vec<u8>>,
+        again: Option<Vec<u8>>,
     ) -> Self {
-        let phase = match polls.map(Polling::new) {
-            Some(polling) => Phase::Polling {
-                polling,
+        let phase = match again {
+            Some(request) if transport == Transport::SockJs => {
+                Phase::Carried(Carried::new(request))
+            }
+            Some(request) => Phase::Polling {
+                polling: Polling::new(request),
                 opened: false,
             },
             None => Phase::Head(Vec::new()),
@@ -120,6 +126,18 @@ impl Subscriber {
         if let Phase::Polling { .. } = self.phase {
             return self.on_answer(piece, on_mark);
         }
+        if let Phase::Carried(carried) = &mut self.phase {
+            let brought = carried.on_bytes(piece)?;
+            self.bytes += brought.body.len() as u64;
+            self.scanner.scan(brought.body, on_mark);
+            if let Some(next) = brought.next {
+                self.link.send(&next).map_err(BenchError::Connection)?;
+            }
+            return Ok(match brought.opened {
+                true => Turn::Opened,
+                false => Turn::Same,
+            });
+        }
         let Phase::Head(head) = &mut self.phase else {
             self.bytes += piece.len() as u64;
             self.scanner.scan(piece, on_mark);
@@ -138,8 +156,10 @@ impl Subscriber {
             };
         };
         let opened = match self.transport {
-            Transport::EventStream | Transport::Http2 | Transport::LongPoll => 200,
             Transport::WebSocket => 101,
+            Transport::EventStream | Transport::Http2 | Transport::LongPoll | Transport::SockJs => {
+                200
+            }
         };
         if status(head) != Some(opened) {
             return Err(refused("subscription", head));

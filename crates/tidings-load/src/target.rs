@@ -13,6 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use url::{Position, Url};
 
 use crate::BenchError;
+use crate::clock::now_ns;
 
 /// How subscribers connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Transport {
     WebSocket,
     /// One request after the other over HTTP/1.1, each answered when there is something.
     LongPoll,
+    /// SockJS over HTTP/1.1 by `xhr_streaming`: what a browser has where no WebSocket passes.
+    SockJs,
 }
 
 impl Transport {
@@ -36,6 +39,7 @@ impl Transport {
             Self::Http2 => "http2",
             Self::WebSocket => "websocket",
             Self::LongPoll => "longpoll",
+            Self::SockJs => "sockjs",
         }
     }
 }
@@ -177,10 +181,29 @@ impl Target {
             Transport::WebSocket => UPGRADE_FIELDS,
             // The first answer comes at once, with the cursor of the next request.
             Transport::LongPoll => "Prefer: wait=0\r\n",
+            Transport::SockJs => return self.sockjs(query, after),
         };
         format!(
             "GET {path}?{query} HTTP/1.1\r\nHost: {host}\r\n{fields}\
              {subscriber_fields}{cursor}\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// Returns the request that begins a session of SockJS, and goes on with it.
+    fn sockjs(&self, query: &str, after: Option<&str>) -> Vec<u8> {
+        let Self {
+            host,
+            subscriber_fields,
+            ..
+        } = self;
+        let session = now_ns();
+        let cursor = after
+            .map(|id| format!("&last_event_id={}", escaped(id)))
+            .unwrap_or_default();
+        format!(
+            "POST /sockjs/bench/{session:x}/xhr_streaming?{query}{cursor} HTTP/1.1\r\nHost: {host}\r\n\
+             {subscriber_fields}Content-Length: 0\r\n\r\n"
         )
         .into_bytes()
     }

@@ -321,6 +321,7 @@ fn configuration(
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n\
          [subscribe]\nanonymous = true\nconnection_secs_max = {connection_secs_max}\n\
          [limits]\nstall_secs = {stall_secs}\nconnections_per_address_max = 100000\naccepts_per_second = 100000\n\
+         [sockjs]\nenabled = true\nsessions_per_address_max = 100000\nsessions_max = 100000\n\
          [log]\nlevel = \"warn\"\n{more}",
         data.display(),
     )

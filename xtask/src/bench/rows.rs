@@ -121,6 +121,9 @@ pub const ROWS: &[Row] = &[
     row("", "longpoll_ratio_to_sse", "", Figure("longpoll", "burst_1_cpu_ratio_to_sse"), Nothing),
     row("", "longpoll_burst_200_ratio_to_sse", "", Figure("longpoll", "burst_200_cpu_ratio_to_sse"), Nothing),
     row("", "idle_longpoll_memory_per_subscriber", "bytes", Figure("idle_longpoll", "memory_per_subscriber"), Nothing),
+    row("", "sockjs_ratio_to_sse", "", Figure("sockjs", "burst_1_cpu_ratio_to_sse"), Nothing),
+    row("", "sockjs_burst_200_ratio_to_sse", "", Figure("sockjs", "burst_200_cpu_ratio_to_sse"), Nothing),
+    row("", "idle_sockjs_memory_per_subscriber", "bytes", Figure("idle_sockjs", "memory_per_subscriber"), Nothing),
 ];
 
 impl Row {

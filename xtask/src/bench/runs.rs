@@ -190,6 +190,39 @@ pub const RUNS: &[Run] = &[
         ],
     },
     Run {
+        name: "sockjs",
+        settings: Settings::Usual,
+        full: &[
+            "compare",
+            "--transport=sockjs",
+            "--connections=1000",
+            "--repeats=20",
+        ],
+        small: &[
+            "compare",
+            "--transport=sockjs",
+            "--connections=5",
+            "--repeats=2",
+        ],
+    },
+    Run {
+        name: "idle_sockjs",
+        settings: Settings::Usual,
+        full: &[
+            "idle",
+            "--transport=sockjs",
+            "--subscribers=5000",
+            "--window=5",
+        ],
+        small: &[
+            "idle",
+            "--transport=sockjs",
+            "--subscribers=20",
+            "--settle=1",
+            "--window=1",
+        ],
+    },
+    Run {
         name: "match_exact",
         settings: Settings::Usual,
         full: &["match", "--connections=1000", "--matchers=100"],

@@ -522,6 +522,8 @@ enum Transport {
     Websocket,
     /// Long polls
     Longpoll,
+    /// SockJS by `xhr_streaming`; the hub needs `sockjs.enabled`
+    Sockjs,
 }
 
 impl Target {
@@ -562,6 +564,7 @@ impl Target {
                 Transport::Http2 => target::Transport::Http2,
                 Transport::Websocket => target::Transport::WebSocket,
                 Transport::Longpoll => target::Transport::LongPoll,
+                Transport::Sockjs => target::Transport::SockJs,
             },
         })
     }
