@@ -98,7 +98,8 @@ class Stream:
             if not line and "data" in fields:
                 return fields
             name, _, value = line.partition(": ")
-            if name:
+            # A line that begins with a colon is a comment.
+            if name.strip(":"):
                 fields[name] = value
 
     def close(self):

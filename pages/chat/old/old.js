@@ -88,5 +88,6 @@
     return false;
   };
 
-  connect();
+  // A script that is waited for before the page is complete would keep it loading for ever.
+  window.onload = function () { setTimeout(connect, 0); };
 })();
