@@ -138,8 +138,8 @@ pub(crate) struct Duplex {
     /// Bytes that were inflated since then, and what counts like that.
     inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
-    /// Only for [`Purpose::Echo`].
-    pub(crate) deflating: RefCell<Option<Deflating>>,
+    /// Only for [`Purpose::Echo`]; boxed, since everybody else is without.
+    pub(crate) deflating: RefCell<Option<Box<Deflating>>>,
 }
 
 /// Matchers on their way to becoming part of a subscription.
@@ -181,7 +181,7 @@ impl Duplex {
         let deflating = parts
             .agreement
             .filter(|_| matches!(parts.purpose, Purpose::Echo))
-            .map(|agreed| Deflating::new(agreed.window, agreed.server));
+            .map(|agreed| Box::new(Deflating::new(agreed.window, agreed.server)));
         Self {
             purpose: parts.purpose,
             publisher: RefCell::new(parts.publisher),

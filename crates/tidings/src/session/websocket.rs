@@ -95,10 +95,11 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
             tokio::task::yield_now().await;
         }
         while duplex.is_too_busy(shard.now()) {
-            tokio::time::sleep(TICK).await;
+            // Boxed, as below: what is seldom waited for takes no room in those who are idle.
+            Box::pin(tokio::time::sleep(TICK)).await;
         }
         if duplex.has_spoken() {
-            if let Err(ending) = on_spoken(shard, session, duplex).await {
+            if let Err(ending) = Box::pin(on_spoken(shard, session, duplex)).await {
                 return ending;
             }
             continue;
