@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use tidings_cluster::{Loopback, Relay};
 use tidings_history::{Health, Outlet, Step};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::answers::Answers;
@@ -49,10 +49,14 @@ pub fn run(config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()>
     refuse_huge_pages();
     raise_open_files();
     let control = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _inside = control.enter();
+        StopSignals::listen()?
+    };
     let hub = Hub::start(config)?;
     on_ready(&hub.shared.config);
-    let ending = control.block_on(hub.watch());
-    hub.stop(&control)?;
+    let ending = control.block_on(hub.watch(&mut signals));
+    hub.stop(&control, &mut signals)?;
     match ending {
         Ending::Asked => Ok(()),
         Ending::HistoryPoisoned(reason) => bail!(
@@ -160,7 +164,7 @@ impl Hub {
     }
 
     /// Waits for the end, looking after the certificate and the history meanwhile.
-    async fn watch(&self) -> Ending {
+    async fn watch(&self, signals: &mut StopSignals) -> Ending {
         let certificate = async {
             match &self.certificate {
                 Some(certificate) => {
@@ -172,7 +176,7 @@ impl Hub {
             }
         };
         tokio::select! {
-            () = asked_to_stop() => Ending::Asked,
+            () = signals.next() => Ending::Asked,
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
@@ -198,7 +202,11 @@ impl Hub {
     }
 
     /// Ends the streams, then the threads, then the history.
-    fn stop(self, control: &tokio::runtime::Runtime) -> anyhow::Result<()> {
+    fn stop(
+        self,
+        control: &tokio::runtime::Runtime,
+        signals: &mut StopSignals,
+    ) -> anyhow::Result<()> {
         let within = self.shared.config.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
         for inbox in &self.shared.inboxes {
@@ -208,7 +216,7 @@ impl Hub {
             // A second signal means now.
             tokio::select! {
                 () = self.drained(Instant::now() + within + DRAIN_SLACK) => {}
-                () = asked_to_stop() => {}
+                () = signals.next() => {}
             }
         });
         for inbox in &self.shared.inboxes {
@@ -293,19 +301,35 @@ fn start_broker(
     zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
 }
 
-/// Waits for a signal that asks for the end.
-pub(crate) async fn asked_to_stop() {
-    let terminate = signal(SignalKind::terminate());
-    let interrupt = signal(SignalKind::interrupt());
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+/// The signals that ask for the end. Made before anybody is told that the process is there: one that
+/// came earlier would end it without a drain.
+#[derive(Debug)]
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Begins to take signals; to be called inside a runtime. One that comes now is kept for the first
+    /// [`next`](Self::next).
+    ///
+    /// # Errors
+    ///
+    /// The operating system refused a handler.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let handler = |kind| signal(kind).context("cannot take signals");
+        Ok(Self {
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        // Without handlers the default action of the signals ends the process.
-        _ => std::future::pending().await,
     }
 }
 

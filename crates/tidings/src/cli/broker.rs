@@ -118,6 +118,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Some(listener.with_context(|| format!("cannot listen on {address}"))?)
         }
     };
+    let mut signals = {
+        let _inside = control.enter();
+        server::StopSignals::listen()?
+    };
     let bound = broker::bind(options)?;
     let banner = banner(&bound, metrics.as_ref());
     let handle = bound.start(counters, None)?;
@@ -127,7 +131,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if let Some(listener) = metrics {
             tasks::spawn(serve_metrics(listener, Arc::new(registry)));
         }
-        server::asked_to_stop().await;
+        signals.next().await;
     });
     handle.stop()
 }

@@ -85,7 +85,8 @@ fn a_drain_ends_once_everybody_has_left() {
         TcpStream::connect(hub.address).err()
     });
     drop(streams);
-    assert!(hub.wait_for_exit().success());
+    let status = hub.wait_for_exit();
+    assert!(status.success(), "{status}: {}", hub.log());
 }
 
 #[test]
