@@ -253,7 +253,7 @@ impl Handle {
     }
 
     /// Returns an id of the newest update, the cursor of who has everything; nothing before the
-    /// first.
+    /// first. The history made it: it is never the one that a publisher gave.
     #[must_use]
     pub fn last_id(&self) -> Option<EventId> {
         self.shared.published.last_id()

@@ -43,7 +43,7 @@ pub struct Published {
     oldest: AtomicU64,
     last: AtomicU64,
     presence_trimmed: AtomicU64,
-    /// The id of the newest update; nothing before the first.
+    /// An id of the newest update that the history made; nothing before the first.
     last_id: Mutex<Option<EventId>>,
     health: Mutex<Health>,
     counters: Counters,
@@ -116,7 +116,7 @@ impl Published {
         }
     }
 
-    /// Returns the id of the newest update; nothing before the first.
+    /// Returns an id of the newest update that the history made; nothing before the first.
     #[must_use]
     pub fn last_id(&self) -> Option<EventId> {
         self.last_id

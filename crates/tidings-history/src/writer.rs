@@ -71,9 +71,7 @@ impl Writer {
             storage,
         };
         if extent.last > Position::ZERO {
-            // Whatever its publisher named it, this is an id of the newest update, too.
-            let id = writer.seal.seal(extent.last);
-            writer.published.on_last_id(id);
+            writer.publish_last_id(extent.last);
         }
         // A hub that starts on a full disk serves what it has and refuses new updates, as it
         // would if the disk had filled a moment later.
@@ -267,9 +265,15 @@ impl Writer {
             .on_committed(self.extent.last, group.len(), bytes);
         self.published.on_oldest(self.extent.trimmed_through.next());
         if let Some(newest) = group.last() {
-            self.published.on_last_id(newest.id.clone());
+            self.publish_last_id(newest.position);
         }
         Ok(group)
+    }
+
+    /// Shows an id of the newest update to all who ask where the history stands. It is made here,
+    /// whatever its publisher named the update: not everybody who asks may see that name.
+    fn publish_last_id(&self, newest: Position) {
+        self.published.on_last_id(self.seal.seal(newest));
     }
 
     /// Makes updates of `drafts` and inserts them. Returns them with the mark of the last.
