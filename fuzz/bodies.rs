@@ -9,6 +9,7 @@ use tidings::lab;
 use tidings_core::{
     EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Subject, Topic,
 };
+use tidings_wire::authority::Authority;
 use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::bolt::{Bolt, Source, Stop};
 use tidings_wire::flash_policy::{Access, Asked, REQUEST, Recognizer, SiteControl, policy};
@@ -51,6 +52,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("matcher", matcher),
     ("old_publish_form", old_publish_form),
     ("old_token", old_token),
+    ("authority", authority),
     ("origin", origin),
     ("prefer", prefer),
     ("publish_form", publish_form),
@@ -257,6 +259,18 @@ pub fn old_token(input: &[u8]) {
         let (signed, _) = token.rsplit_once('.').unwrap_or_default();
         assert!(lab::verify_old_token(&format!("{signed}."), NOW).is_err());
     }
+}
+
+/// Input: what a `Host` field says.
+pub fn authority(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let Ok(authority) = Authority::parse(&text) else {
+        return;
+    };
+    let normal = authority.to_string();
+    assert_eq!(Authority::parse(&normal).as_ref(), Ok(&authority));
+    assert!(authority.is_same(&authority, &[80]));
+    assert!(normal.is_ascii());
 }
 
 /// Input: the entries of a list in the first line, with spaces between them; a URL in the rest.

@@ -8,6 +8,7 @@
 //! Every decoder takes bytes that a peer chose. None of them panics, and what each of them keeps
 //! is bounded by the length of its input or by an argument.
 
+pub mod authority;
 pub mod bearer;
 pub mod bolt;
 pub mod cookie;

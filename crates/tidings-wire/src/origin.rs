@@ -3,8 +3,8 @@
 //! Which list applies, and what is answered, is not decided here.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 
+use crate::authority::{Authority, AuthorityError, usual_port};
 use crate::form::shown;
 
 /// The origins that an operator allows.
@@ -216,7 +216,7 @@ impl Origin {
         }
         let scheme = scheme.to_ascii_lowercase();
         let (host, port) = parse_authority(authority)?;
-        let port = port.filter(|port| Some(*port) != default_port(&scheme));
+        let port = port.filter(|port| Some(*port) != usual_port(&scheme));
         Ok(Self {
             scheme: scheme.into(),
             host: host.into(),
@@ -235,49 +235,26 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Reads `host[:port]`; the host in normal form.
+/// Reads `host[:port]`, which is stricter in an origin: a name has labels, and a colon a port.
 fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Part> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (address, after) = rest.split_once(']').ok_or(Part::Host)?;
-        let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return Err(Part::Host);
-        };
-        let port = match after.strip_prefix(':') {
-            Some(port) => Some(parse_port(port)?),
-            None if after.is_empty() => None,
-            None => return Err(Part::Host),
-        };
-        return Ok((format!("[{address}]"), port));
+    if authority.ends_with(':') {
+        return Err(Part::Port);
     }
-    let (host, port) = match authority.split_once(':') {
-        Some((host, port)) => (host, Some(parse_port(port)?)),
-        None => (authority, None),
-    };
+    let parsed = Authority::parse(authority).map_err(|error| match error {
+        AuthorityError::Host { .. } => Part::Host,
+        AuthorityError::Port { .. } => Part::Port,
+    })?;
+    let host = parsed.host();
     let labels_valid = host.split('.').all(|label| {
         !label.is_empty()
             && label
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     });
-    if !labels_valid {
+    if !labels_valid && !host.starts_with('[') {
         return Err(Part::Host);
     }
-    Ok((host.to_ascii_lowercase(), port))
-}
-
-/// Reads digits; `u16::from_str` alone would also take a `+`.
-fn parse_port(text: &str) -> Result<u16, Part> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or(Part::Port)
-}
-
-/// WHATWG URL, "special scheme".
-fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
-        _ => None,
-    }
+    Ok((host.to_owned(), parsed.port()))
 }
 
 /// Says whether `host` is an IP address, which has no subdomains.

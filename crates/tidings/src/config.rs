@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidings_core::topic::Topic;
 use tidings_core::{Dialect, HubUrl};
+use tidings_wire::authority::Authority;
 use tidings_wire::origin::OriginList;
 
 use self::addresses::AddressList;
@@ -44,11 +45,11 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The hub's public URL. Its path is the path that the hub answers on.
     pub hub: HubUrl,
-    /// Values of the `Host` field that are answered (authority, lower case). Empty: any value.
+    /// Hosts that requests may name. Empty: any host.
     ///
     /// In dev a page of another site must not reach the hub by DNS rebinding, so only the
     /// loopback names with the port are listed.
-    pub hosts: Vec<String>,
+    pub hosts: Vec<Authority>,
     /// Folder of everything that the hub writes.
     pub data_dir: PathBuf,
     /// How long the last good key sets of issuers count at a start; zero keeps none.

@@ -11,6 +11,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod hixie;
+pub(crate) mod host;
 pub(crate) mod hub_2019;
 pub(crate) mod pages;
 pub(crate) mod poll;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -140,7 +141,7 @@ async fn decide(
     let asks = upgrade::asks(&request);
     let route = route(shard, visit, request.uri().path(), asks);
     let origin = request.headers().get(http::header::ORIGIN).cloned();
-    let outcome = match check_host(shard, visit, &request) {
+    let outcome = match host::check(shard, visit, route, &request) {
         Ok(()) if route == Route::SockJs => {
             // Boxed, since its state would make every request's larger.
             Box::pin(sockjs::answer(shard, visit, signs, request)).await
@@ -263,28 +264,6 @@ async fn dispatch(
 fn is_below(path: &str, hub: &str, folder: &str) -> bool {
     path.strip_prefix(hub)
         .is_some_and(|rest| rest.starts_with(folder))
-}
-
-/// Refuses names that this hub is not called by, if it was told its names.
-fn check_host<B>(shard: &Shard, visit: Visit, request: &Request<B>) -> Result<(), Problem> {
-    let hosts = &shard.config().hosts;
-    if hosts.is_empty() || visit.admin {
-        return Ok(());
-    }
-    let named = match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok()),
-    };
-    let known =
-        named.is_some_and(|named| hosts.iter().any(|host| host.eq_ignore_ascii_case(named)));
-    if known {
-        Ok(())
-    } else {
-        Err(Problem::misdirected(named.unwrap_or_default(), hosts))
-    }
 }
 
 /// Makes a whole response.

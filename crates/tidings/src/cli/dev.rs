@@ -12,6 +12,7 @@ use anyhow::Context;
 use tidings_core::HubUrl;
 use tidings_core::limits::PUBLISH_BODY_BYTES_MAX;
 use tidings_history::{Kind, PresenceRetention, Retention};
+use tidings_wire::authority::Authority;
 use tidings_wire::origin::OriginList;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
@@ -128,8 +129,8 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
         hub,
         hosts: LOOPBACK_NAMES
             .iter()
-            .map(|name| authority(name, port))
-            .collect(),
+            .map(|name| Authority::parse(&authority(name, port)))
+            .collect::<Result<_, _>>()?,
         data_dir: data.to_owned(),
         key_sets_keep: Duration::ZERO,
         shards: cores(),

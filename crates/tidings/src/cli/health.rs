@@ -43,11 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         )
         .build()
         .new_agent();
-    let mut request = agent.get(&url);
-    if let Some(host) = config.hosts.first() {
-        request = request.header("Host", host);
-    }
-    let answer = request.call().with_context(|| url.clone())?;
+    let answer = agent.get(&url).call().with_context(|| url.clone())?;
     let status = answer.status();
     let body = answer.into_body().read_to_string().unwrap_or_default();
     if status != http::StatusCode::OK {

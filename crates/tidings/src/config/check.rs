@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tidings_core::{Dialect, HubUrl};
 use tidings_history::{Kind, PresenceRetention, Retention};
+use tidings_wire::authority::Authority;
 use tidings_wire::origin::OriginList;
 
 use super::error::{ConfigError, ConfigErrors};
@@ -82,6 +83,7 @@ impl Checks {
         let tls = self.tls(file);
         let admin = self.admin(file.admin.address.as_deref());
         let hub = self.hub(&file.hub);
+        let hosts = self.hosts(&file.hub.hosts);
         let data_dir = PathBuf::from(&file.data.dir);
         let history = self.history(&file.history, &file.presence, &data_dir);
         let ring_bytes = self.number("history.ring_bytes", file.history.ring_bytes, 0);
@@ -108,12 +110,7 @@ impl Checks {
             tls,
             admin,
             hub: hub?,
-            hosts: file
-                .hub
-                .hosts
-                .iter()
-                .map(|host| host.to_ascii_lowercase())
-                .collect(),
+            hosts: hosts?,
             data_dir,
             key_sets_keep: self.seconds("auth.jwks_keep_secs", file.auth.jwks_keep_secs, 0)?,
             shards: shards?,
@@ -263,6 +260,21 @@ impl Checks {
                 None
             }
         }
+    }
+
+    fn hosts(&mut self, entries: &[String]) -> Option<Vec<Authority>> {
+        let mut hosts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match Authority::parse(entry) {
+                Ok(host) => hosts.push(host),
+                Err(error) => {
+                    let advice = "write it like \"hub.example.com\" or \"hub.example.com:8443\"";
+                    self.invalid("hub.hosts", format!("{error}: {advice}"));
+                    return None;
+                }
+            }
+        }
+        Some(hosts)
     }
 
     fn history(

@@ -85,7 +85,8 @@ pub struct TlsTable {
 pub struct HubTable {
     /// The URL under which publishers and subscribers reach the hub, without query and fragment.
     pub public_url: Option<String>,
-    /// Values of the `Host` field that are answered, with the port unless it is the usual one.
+    /// Hosts that requests may name, such as `hub.example.com` or `hub.example.com:8443`; a port that
+    /// is usual for the scheme, case and a dot at the end make no difference.
     pub hosts: Vec<String>,
     /// Whether `hub.public_url` may begin with `http://` although its host is another machine's.
     pub allow_plaintext: bool,

@@ -188,8 +188,11 @@ pub const KEYS: &[Key] = &[
         "hub.hosts",
         List,
         Toml("[]"),
-        "Values of the `Host` field that are answered, with the port unless it is the usual one. \
-         Requests for other hosts get 421. An empty list answers every host.",
+        "Hosts that requests may name, such as `hub.example.com` or `hub.example.com:8443`; a port \
+         that is usual for the scheme, case and a dot at the end make no difference. Requests for other \
+         hosts get 421, except those for health. An empty list answers every host: name the hosts \
+         wherever being inside a network is enough to use the hub, or a page of another site can reach \
+         it through the browser of a visitor inside (DNS rebinding).",
     ),
     key(
         "hub.allow_plaintext",

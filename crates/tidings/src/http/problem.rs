@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use serde_json::json;
 use tidings_core::dialect::Dialect;
 use tidings_core::matcher::MatcherError;
+use tidings_wire::authority::Authority;
 use tidings_wire::old_publish_form::OldFormError;
 use tidings_wire::publish_form::FormError;
 use tidings_wire::selector_query::SelectorError;
@@ -117,7 +118,8 @@ impl Problem {
     }
 
     /// A host name that the hub was not told to answer to; RFC 9110, 15.5.20.
-    pub(crate) fn misdirected(named: &str, hosts: &[String]) -> Self {
+    pub(crate) fn misdirected(named: &str, hosts: &[Authority]) -> Self {
+        let hosts: Vec<String> = hosts.iter().map(Authority::to_string).collect();
         let detail = format!(
             "this hub answers as {}, not as {named:?} (hub.hosts)",
             hosts.join(", ")

@@ -136,6 +136,12 @@ fn wrong_values_are_named_with_what_to_write() {
     ] {
         check_refused(&format!("{}{table}\n", good()), &[name, advice]);
     }
+    for host in ["https://hub.example.com", "hub.example.com/", "a b", ""] {
+        check_refused(
+            &good().replace("[hub]", &format!("[hub]\nhosts = [{host:?}]")),
+            &["hub.hosts", host, "hub.example.com:8443"],
+        );
+    }
     check_refused(
         &good().replace(SECRET, "short"),
         &["auth.issuers.0.key", "openssl rand"],

@@ -41,6 +41,7 @@ mod discovery;
 mod full_disk;
 mod history_import;
 mod hostile;
+mod hosts;
 mod ids_shown;
 mod image;
 mod inherited;

@@ -258,6 +258,12 @@ fn others() -> Vec<Row> {
             421,
             "evil.test",
         ),
+        row(
+            Request::get(HUB_PATH).header("Host", "a b"),
+            "host",
+            400,
+            "a b",
+        ),
         row(broadcast.body("--b"), "multipart", 400, "multipart"),
     ]
 }

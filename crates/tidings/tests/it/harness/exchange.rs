@@ -271,7 +271,8 @@ impl Connection {
         }
     }
 
-    fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+    /// Reads this many bytes; an end before fails the test.
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.fill(), "the hub closed within a body");
         }

@@ -1,0 +1,113 @@
+//! Which host a request names, and whether the hub answers as that one.
+//!
+//! RFC 9112, 3.2 and 3.3; RFC 9110, 7.4; RFC 9113, 8.3.1.
+
+use http::header::{HOST, HeaderValue};
+use http::{Request, Version};
+use tidings_wire::authority::{Authority, usual_port};
+
+use super::problem::Problem;
+use super::{Route, Visit};
+use crate::config::Config;
+use crate::shard::Shard;
+
+/// Refuses a request that does not name one host, and one that names a host that the hub was not told
+/// to answer as, if it was told any.
+///
+/// Health is answered whatever the name: probes ask by address, those of HTTP/1.0 without a name.
+///
+/// # Errors
+///
+/// 400 and 421.
+pub(crate) fn check<B>(
+    shard: &Shard,
+    visit: Visit,
+    route: Route,
+    request: &Request<B>,
+) -> Result<(), Problem> {
+    let config = shard.config();
+    let usual = usual_ports(config, visit);
+    let named = named(request, &usual)?;
+    let probe = matches!(route, Route::Live | Route::Ready | Route::OldHealth);
+    if config.hosts.is_empty() || visit.admin || probe {
+        return Ok(());
+    }
+    let is_ours = |named: &Authority| {
+        let mut hosts = config.hosts.iter();
+        hosts.any(|host| host.is_same(named, &usual))
+    };
+    if named.as_ref().is_some_and(is_ours) {
+        return Ok(());
+    }
+    let named = named.map(|named| named.to_string());
+    Err(Problem::misdirected(
+        &named.unwrap_or_default(),
+        &config.hosts,
+    ))
+}
+
+/// Returns the ports that URLs of the hub leave out: that of the scheme by which the public reaches it,
+/// and that of the listener, which differ behind a proxy that ends TLS.
+fn usual_ports(config: &Config, visit: Visit) -> Vec<u16> {
+    let listener = visit.listener.and_then(|index| config.listens.get(index));
+    let here = if listener.is_some_and(|listen| listen.tls) {
+        "https"
+    } else {
+        "http"
+    };
+    let origin = config.hub.origin();
+    let public = origin.split(':').next().unwrap_or_default();
+    [public, here].into_iter().filter_map(usual_port).collect()
+}
+
+/// Returns the host that a request names: by its target, else by its field.
+fn named<B>(request: &Request<B>, usual: &[u16]) -> Result<Option<Authority>, Problem> {
+    let mut fields = request.headers().get_all(HOST).iter();
+    let field = match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => return Err(malformed("this request has more than one Host field")),
+        (Some(field), None) => of_field(field)?,
+        (None, _) => None,
+    };
+    let target = match request.uri().authority() {
+        Some(authority) => Some(parse(authority.as_str())?),
+        None => None,
+    };
+    let version = request.version();
+    if version == Version::HTTP_2
+        && let (Some(target), Some(field)) = (&target, &field)
+        && !target.is_same(field, usual)
+    {
+        let detail = format!("this request names {target} in :authority and {field} in host");
+        return Err(malformed(detail));
+    }
+    // An absolute target needs the field beside it, of which it takes the place.
+    if version == Version::HTTP_11 && field.is_none() {
+        let detail = "a request of HTTP/1.1 names its host in one Host field, such as \
+                      Host: example.com";
+        return Err(malformed(detail));
+    }
+    let named = target.or(field);
+    if version == Version::HTTP_2 && named.is_none() {
+        return Err(malformed(
+            "a request of HTTP/2 names its host in :authority",
+        ));
+    }
+    Ok(named)
+}
+
+/// Reads a field; an empty one names nothing.
+fn of_field(field: &HeaderValue) -> Result<Option<Authority>, Problem> {
+    if field.is_empty() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(field.as_bytes());
+    parse(&text).map(Some)
+}
+
+fn parse(text: &str) -> Result<Authority, Problem> {
+    Authority::parse(text).map_err(|error| malformed(error.to_string()))
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::bad_request("host", "Host not understood", detail.into())
+}
