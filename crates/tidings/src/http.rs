@@ -13,6 +13,7 @@ pub(crate) mod health;
 pub(crate) mod hixie;
 pub(crate) mod host;
 pub(crate) mod hub_2019;
+pub(crate) mod page;
 pub(crate) mod pages;
 pub(crate) mod poll;
 pub(crate) mod problem;
@@ -248,7 +249,12 @@ async fn dispatch(
         Route::Ready => health::ready(shard),
         Route::Metrics => health::metrics(shard),
         Route::Metadata => discovery::metadata(shard.config()),
-        Route::Settings => pages::settings(shard.config()),
+        Route::Settings => {
+            if shard.config().dev.is_some() {
+                page::check_own(shard, request.headers())?;
+            }
+            pages::settings(shard.config())
+        }
         Route::Page => pages::page(shard.config(), request.uri().path(), request.headers())?,
         Route::Conversation | Route::Echo => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";

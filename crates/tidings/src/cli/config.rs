@@ -66,7 +66,9 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
             {
                 reading.errors.push(not_usable(error));
             }
-            reading.into_config()?;
+            for warning in &reading.into_config()?.warnings {
+                print::error(&format!("warning: {warning}"));
+            }
             print::output("ok\n")
         }
         Command::Show(arguments) => {

@@ -22,7 +22,7 @@ use crate::auth;
 use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::config::addresses::AddressList;
-use crate::config::check::{HISTORY_FILE, cores, history_options};
+use crate::config::check::{ANYBODY, HISTORY_FILE, cores, history_options};
 use crate::config::{
     Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
     LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions,
@@ -54,7 +54,8 @@ pub struct Arguments {
     #[arg(long)]
     presence: bool,
 
-    /// Origin of your own pages that use this hub, such as http://localhost:3000; may be repeated
+    /// Origin of your own pages that use this hub, such as http://localhost:3000: they may read and, with
+    /// the cookie, publish; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
 }
@@ -62,10 +63,16 @@ pub struct Arguments {
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let address = free_address(arguments.listen)?;
-    let origins = OriginList::parse(arguments.origins.iter().map(String::as_str))?;
     let mut config = config(address, &arguments.data, arguments.memory)?;
-    config.rooms.origins = origins.clone();
-    config.cors.origins = origins;
+    let pages = arguments.origins.iter().map(String::as_str);
+    let own = own_origins(address.port());
+    let own = own.iter().map(String::as_str);
+    // What stands for pages of anybody may read, but not publish with a visitor's cookie.
+    let publishing = pages.clone().filter(|page| !ANYBODY.contains(page));
+    config.publish.origins = OriginList::parse(own.chain(publishing))?;
+    let pages = OriginList::parse(pages)?;
+    config.rooms.origins = pages.clone();
+    config.cors.origins = pages;
     config.presence = arguments.presence.then_some(presence::Options {
         old_paths: true,
         ..presence::Options::DEFAULT
@@ -103,10 +110,7 @@ fn tell_commands(config: &Config) -> anyhow::Result<()> {
 pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<Config> {
     let folder = DevFolder::new(data);
     let port = listen.port();
-    let origins: Vec<String> = LOOPBACK_NAMES
-        .iter()
-        .map(|name| format!("http://{}", authority(name, port)))
-        .collect();
+    let origins = own_origins(port);
     let audiences: Vec<String> = origins
         .iter()
         .map(|origin| format!("{origin}{HUB_PATH}"))
@@ -272,6 +276,11 @@ fn tokens(folder: &DevFolder, audiences: &[String]) -> anyhow::Result<DevTokens>
         subscriber: token("subscribe", "subscriber")?,
         issuing,
     })
+}
+
+/// Returns the origins of the hub's own pages.
+fn own_origins(port: u16) -> [String; 3] {
+    LOOPBACK_NAMES.map(|name| format!("http://{}", authority(name, port)))
 }
 
 /// Joins a host name and a port as a `Host` field has them.

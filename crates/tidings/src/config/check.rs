@@ -147,6 +147,16 @@ impl Checks {
 
     fn publish(&mut self, table: &PublishTable) -> Option<PublishOptions> {
         let origins = self.origins("publish.origins", &table.origins);
+        for entry in table
+            .origins
+            .iter()
+            .filter(|entry| ANYBODY.contains(&entry.as_str()))
+        {
+            self.warnings.push(format!(
+                "publish.origins: {entry:?} lets pages of any site publish with the cookie of a \
+                 visitor: name the origins of your pages instead"
+            ));
+        }
         let body_bytes_max = self.number("publish.body_bytes_max", table.body_bytes_max, 1);
         Some(PublishOptions {
             origins: origins?,
@@ -644,6 +654,9 @@ fn pages(table: &PagesTable) -> PageOptions {
 fn nonzero(number: u64) -> Option<u64> {
     (number != 0).then_some(number)
 }
+
+/// Entries of a list of origins that pages of any site have, or can give themselves.
+pub const ANYBODY: [&str; 2] = ["*", "null"];
 
 /// What a key is for if nothing says it.
 const DEFAULT_ALGORITHM: &str = "HS256";

@@ -376,7 +376,8 @@ pub const KEYS: &[Key] = &[
         List,
         Toml("[]"),
         "Origins of pages that may publish with the cookie, such as `https://example.com` or \
-         `https://*.example.com`. The hub's own origin always may.",
+         `https://*.example.com`. The hub's own origin always may. `*` and `null` let pages of any site \
+         publish with the cookie of whoever visits them, which a warning says.",
     ),
     key(
         "publish.body_bytes_max",
@@ -687,7 +688,9 @@ pub const KEYS: &[Key] = &[
         "pages.chat",
         Flag,
         Toml("false"),
-        "Whether the chat is served at `/chat`.",
+        "Whether the chat is served at `/chat`. Whoever reaches the hub may then read and publish \
+         messages of the topic `/chat` without a token. Pages may that are the hub's own or named in \
+         `publish.origins`; programs may always.",
     ),
     key(
         "pages.scores",

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use crate::auth::old::is_old_text;
 use crate::auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
 use crate::auth::{Door, Identity, Role, TokenError};
+use crate::config::Config;
 use crate::shard::Shard;
 
 /// A request, as far as it shows who is asking.
@@ -180,19 +181,24 @@ pub(crate) fn check_page_of(
             )),
         };
     };
-    let own = origin == config.hub.origin() || config.publish.origins.names(origin);
-    let listed = match credentials {
+    let allowed = match credentials {
         // `*` and `null` stand for pages of anybody, which must not use a visitor's cookie.
-        Credentials::Cookie => list.names(origin),
-        Credentials::Other => list.allows(origin),
+        Credentials::Cookie => is_named(config, origin, list),
+        Credentials::Other => is_named(config, origin, list) || list.allows(origin),
     };
-    if own || listed {
+    if allowed {
         Ok(())
     } else {
         Err(Problem::page_refused(format!(
             "{origin} is neither the hub's own origin nor listed in {key}"
         )))
     }
+}
+
+/// Says whether pages of an origin may use a visitor's credentials: those of the hub itself, and those
+/// that an operator named, in `list` or as publishers.
+pub(crate) fn is_named(config: &Config, origin: &str, list: &OriginList) -> bool {
+    origin == config.hub.origin() || config.publish.origins.names(origin) || list.names(origin)
 }
 
 /// Refuses a cookie that a page of another site made the browser send (Mercure, "Cookie").

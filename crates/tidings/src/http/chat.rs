@@ -12,7 +12,7 @@ use tidings_wire::form;
 use tidings_wire::publish_form::PublishForm;
 
 use super::problem::{self, Problem};
-use super::{Body, request_body, respond};
+use super::{Body, page, request_body, respond};
 use crate::ingest::Publisher;
 use crate::shard::Shard;
 
@@ -34,6 +34,8 @@ pub(crate) async fn broadcast(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
+    // Nobody needs a token here, so that every page on the web could speak through its visitors.
+    page::check_own(shard, &asked.headers)?;
     let boundary = asked
         .headers
         .get(CONTENT_TYPE)

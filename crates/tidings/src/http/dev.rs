@@ -1,5 +1,5 @@
-//! For the built-in pages in `tidings dev`: tokens on request. Not served otherwise; and the host
-//! check keeps pages of other sites from reading them.
+//! For the built-in pages in `tidings dev`: tokens on request. Not served otherwise; and neither pages
+//! of other sites nor those that reach this machine by another name get any.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::authorize::unix_secs;
 use super::problem::Problem;
-use super::{Body, request_body, respond};
+use super::{Body, page, request_body, respond};
 use crate::auth::issue::Detail;
 use crate::shard::Shard;
 
@@ -53,6 +53,7 @@ pub(crate) async fn token(
     shard: &Rc<Shard>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
+    page::check_own(shard, request.headers())?;
     let malformed =
         |detail: String| Problem::bad_request("token-wish", "No token can be made of this", detail);
     // A form of another site can post text, but not JSON without a preflight.

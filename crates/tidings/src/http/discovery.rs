@@ -32,8 +32,8 @@ pub(crate) fn metadata(config: &Config) -> Response<Body> {
         "mercure_matcher_types_supported": types,
     });
     if let Some(document) = document.as_object_mut() {
-        if let Some(cookie) = config.auth.cookie_names.first() {
-            document.insert("mercure_cookie".to_owned(), cookie.clone().into());
+        if let Some(cookie) = cookie(config) {
+            document.insert("mercure_cookie".to_owned(), cookie.into());
         }
         if config.presence.is_some() {
             document.insert("mercure_subscriptions".to_owned(), true.into());
@@ -48,6 +48,18 @@ pub(crate) fn metadata(config: &Config) -> Response<Body> {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
     response
+}
+
+/// Returns the cookie that applications should set: the first that a browser takes from the hub's URL.
+/// One with a prefix it takes over TLS alone.
+///
+/// RFC 6265bis, 4.1.3.
+fn cookie(config: &Config) -> Option<&str> {
+    let names = || config.auth.cookie_names.iter().map(String::as_str);
+    let secure = config.hub.origin().starts_with("https://");
+    let prefixed = |name: &str| name.starts_with("__Secure-") || name.starts_with("__Host-");
+    let taken = names().find(|name| secure || !prefixed(name));
+    taken.or_else(|| names().next())
 }
 
 /// Returns the `aud` that tokens should have: the hub's URL, unless it is not among the audiences.

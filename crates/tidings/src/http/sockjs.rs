@@ -6,17 +6,18 @@ mod answers;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::header::{HeaderName, HeaderValue, ORIGIN, REFERER};
+use http::header::{HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use tidings_wire::form;
-use tidings_wire::origin::{self, OriginList};
+use tidings_wire::origin::OriginList;
 use tidings_wire::sockjs::{Framing, InboundError, Place, Text, Transport, inbound, pages};
 
 pub(crate) use self::answers::CarriedBody;
-use super::authorize::{Credentials, check_page_of, credentials};
+use super::authorize::{Credentials, check_page_of, credentials, is_named};
+use super::page::asking;
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Visit, hixie, request_body, respond, upgrade};
@@ -33,8 +34,6 @@ use crate::shard::{Shard, Subscription};
 const HUB: &str = "/sockjs";
 /// What the paths of its conversations begin with; the topic comes next.
 const CONVERSATIONS: &str = "/sockjs/room/";
-/// Which pages a browser says that a request comes from; Fetch Metadata Request Headers, 2.3.
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Bytes of a base and a session id together.
 const KEY_BYTES_MAX: usize = 2048;
 /// Bytes after which answers of the services for tests end, as the protocol's own tests ask.
@@ -149,6 +148,15 @@ impl<'a> Base<'a> {
         }
     }
 
+    /// Says whether the page that asks may send a visitor's cookies along.
+    fn may_use_credentials(&self, config: &Config, headers: &HeaderMap) -> bool {
+        let Some((list, _key)) = self.origins(config) else {
+            return true;
+        };
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        origin.is_some_and(|origin| is_named(config, origin, list))
+    }
+
     /// Refuses pages of origins that may not.
     fn check_page(
         &self,
@@ -173,13 +181,7 @@ impl<'a> Base<'a> {
                 | Service::Close => credentials(shard, headers),
             },
         };
-        // Scripts and pages in frames come without an Origin, but mostly with a Referer.
-        let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-        let page = match text(ORIGIN) {
-            Some(origin) => Some(origin.to_owned()),
-            None if text(SEC_FETCH_SITE) == Some("same-origin") => Some(config.hub.origin()),
-            None => text(REFERER).and_then(origin::origin_of),
-        };
+        let page = asking(headers, &config.hub.origin());
         check_page_of(shard, page.as_deref(), credentials, list, key)
     }
 }
@@ -219,7 +221,8 @@ pub(crate) async fn answer(
         }));
     }
     if let Ok(Answer::Response(response)) = &mut result {
-        answers::allow(&headers, response.headers_mut());
+        let credentials = base.may_use_credentials(shard.config(), &headers);
+        answers::allow(&headers, credentials, response.headers_mut());
         if matches!(place, Place::Session { .. }) && base.has_cookie(&shard.config().sockjs) {
             answers::set_cookie(&headers, response.headers_mut());
         }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use serde_json::{Value, json};
 
 use crate::harness::tokens::{self, claims, header, now_secs, settings, sign, token_for_all, with};
-use crate::harness::{DEADLINE, Request, TestHub, command, run};
+use crate::harness::{DEADLINE, HUB_PATH, Request, TestHub, command, run};
 
 const TOPIC: &str = "https://example.com/books/1";
 /// Lines of a program that may wait for the test.
@@ -140,6 +140,36 @@ fn dev_lets_the_origins_it_is_told_read_the_hub_and_nothing_else() {
     assert_eq!(allowed(path, mine).as_deref(), Some(mine));
     assert_eq!(allowed(path, "http://localhost:3001"), None);
     assert_eq!(allowed("/settings.json", mine), None);
+}
+
+#[test]
+fn dev_lets_the_pages_it_is_told_publish_with_the_cookie_that_its_metadata_names() {
+    let hub = TestHub::dev_with(&["--origin", "http://localhost:3000"]);
+    let metadata = format!("/.well-known/oauth-protected-resource{HUB_PATH}");
+    let metadata = hub.request(Request::get(&metadata)).json();
+    // Over plain HTTP a browser does not take the other one.
+    assert_eq!(metadata["mercure_cookie"], "mercure_access_token");
+    let cookie = format!("mercure_access_token={}", hub.publisher_token());
+    let status = |hub: &TestHub, origin: &str| {
+        let request = Request::post(HUB_PATH)
+            .header("Cookie", &cookie)
+            .header("Origin", origin);
+        hub.request(request.form(&[("topic", "a")])).status
+    };
+    assert_eq!(status(&hub, "http://localhost:3000"), 200);
+    let own = format!("http://127.0.0.1:{}", hub.address.port());
+    assert_eq!(status(&hub, &own), 200);
+    assert_eq!(status(&hub, "http://localhost:3001"), 403);
+    // Pages of anybody may read, if the developer says so.
+    let hub = TestHub::dev_with(&["--origin", "*", "--origin", "null"]);
+    let cookie = format!("mercure_access_token={}", hub.publisher_token());
+    for origin in ["https://evil.example", "null"] {
+        let request = Request::post(HUB_PATH)
+            .header("Cookie", &cookie)
+            .header("Origin", origin);
+        let answer = hub.request(request.form(&[("topic", "a")]));
+        assert_eq!(answer.status, 403, "{origin}");
+    }
 }
 
 #[test]

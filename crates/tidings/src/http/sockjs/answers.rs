@@ -26,16 +26,19 @@ use crate::shard::stream::Watch;
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Adds what lets a page of the request's origin read the answer; whether it may was checked.
-pub(super) fn allow(asked: &HeaderMap, headers: &mut HeaderMap) {
+/// Adds what lets a page of the request's origin read the answer; whether it may was checked. Only
+/// with `credentials` may the browser have sent cookies along.
+pub(super) fn allow(asked: &HeaderMap, credentials: bool, headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = asked.get(ORIGIN) else {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return;
     };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    let credentials = HeaderValue::from_static("true");
-    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials);
+    if credentials {
+        let yes = HeaderValue::from_static("true");
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+    }
 }
 
 /// Adds the cookie that load balancers keep a session on one server by: the one that came, or a new
