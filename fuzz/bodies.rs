@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use tidings::lab;
 use tidings_core::{
-    EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Subject, Topic,
+    EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Print, Subject, Topic,
 };
 use tidings_wire::authority::Authority;
 use tidings_wire::bearer::{self, Authorization};
@@ -101,17 +101,26 @@ pub fn event_id(input: &[u8]) {
         assert!(!id.as_str().starts_with('#') && id.as_str() != "earliest");
     }
     let seal = IdSeal::new([7; 32]);
-    if let Some(position) = seal.open(&text) {
-        assert_eq!(seal.seal(position).as_str(), text);
+    if let Some(claim) = seal.open(&text) {
+        // Only what the seal itself writes fits, and then it is that text.
+        for print in [None, Some(Print::new([7; 16]))] {
+            let sealed = seal.seal(claim.position(), print);
+            assert_eq!(seal.vouches(claim, print), sealed.as_str() == &*text);
+        }
     }
     let mut number = [0; 8];
     for (byte, input) in number.iter_mut().zip(input) {
         *byte = *input;
     }
     let position = Position::new(u64::from_le_bytes(number));
-    let id = seal.seal(position);
-    assert_eq!(seal.open(id.as_str()), Some(position));
-    assert_eq!(IdSeal::new([8; 32]).open(id.as_str()), None);
+    let print = Some(Print::new([7; 16]));
+    let id = seal.seal(position, print);
+    let claim = seal.open(id.as_str()).expect("an id of this seal opens");
+    assert_eq!(claim.position(), position);
+    assert!(seal.vouches(claim, print) && !seal.vouches(claim, None));
+    let other = IdSeal::new([8; 32]);
+    let claim = other.open(id.as_str());
+    assert!(!claim.is_some_and(|claim| other.vouches(claim, print)));
 }
 
 /// Input: an encoded form.

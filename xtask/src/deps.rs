@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("php", "php-cli"),
     ("python3", "python3"),
+    ("sqlite3", "sqlite3"),
 ];
 
 /// Installs everything that is missing, as stages.

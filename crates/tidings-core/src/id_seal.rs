@@ -1,16 +1,22 @@
-//! The ids that the hub makes: a position under a seal. No table of ids is needed to find the
-//! position again, and an id tells a subscriber nothing about how much was published.
+//! The ids that the hub makes: a position under a seal that vouches for the update there. No table
+//! of ids is needed to find the position again, and an id tells a subscriber nothing about how much
+//! was published.
 //!
 //! ```text
-//! tag    = the low 58 bits of SipHash-2-4(key 1, position)
+//! tag    = the low 58 bits of SipHash-2-4(key 1, position ‖ print of the update there)
 //! masked = position XOR SipHash-2-4(key 2, tag)
 //!
 //! urn:uuid:tttttttt-tttt-8ttm-vmmm-mmmmmmmmmmmm      t: tag, m: masked, v: variant and masked
 //! ```
 //!
 //! The tag is at once the check and the nonce of the mask (the shape of a synthetic initialization
-//! vector, RFC 5297), so equal positions give equal ids and a made-up id opens with probability
-//! 2⁻⁵⁸. UUID version 8 is the one whose bits are ours: RFC 9562, 5.8.
+//! vector, RFC 5297), so equal updates at equal positions give equal ids, and no two positions give
+//! the same. Whoever opens an id knows a position, and has to look up the print there to know
+//! whether the id is of this line of history: an id of another line fits with probability 2⁻⁵⁸. One
+//! that was made up opens to a position of 64 random bits, which no history has reached.
+//!
+//! Updates from before there were prints have a tag of the position alone. UUID version 8 is the one
+//! whose bits are ours: RFC 9562, 5.8.
 
 use std::hash::Hasher;
 
@@ -19,12 +25,29 @@ use uuid::Uuid;
 
 use crate::event_id::EventId;
 use crate::position::Position;
+use crate::print::Print;
 
-/// Turns positions into event ids and back. Made once for each epoch of a history.
+/// Turns positions and prints into event ids, and ids into what they claim. Made once for each
+/// epoch of a history.
 #[derive(Clone)]
 pub struct IdSeal {
     tag_key: [u8; 16],
     mask_key: [u8; 16],
+}
+
+/// What an id says of itself, to be believed when [`IdSeal::vouches`] says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    position: Position,
+    tag: u64,
+}
+
+impl Claim {
+    /// Returns where the update is that the id names.
+    #[must_use]
+    pub fn position(self) -> Position {
+        self.position
+    }
 }
 
 impl IdSeal {
@@ -39,28 +62,53 @@ impl IdSeal {
         Self { tag_key, mask_key }
     }
 
-    /// Returns the id of the update at `position`.
+    /// Returns the id of the update at `position`, whose print is `print`: nothing if it is from
+    /// before there were prints.
     ///
     /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing": ids should be opaque.
     #[must_use]
-    pub fn seal(&self, position: Position) -> EventId {
-        let tag = prf(&self.tag_key, position.get()) & TAG_MASK;
-        let masked = position.get() ^ prf(&self.mask_key, tag);
+    pub fn seal(&self, position: Position, print: Option<Print>) -> EventId {
+        let tag = self.tag(position, print);
+        let masked = position.get() ^ prf(&self.mask_key, &tag.to_le_bytes());
         EventId::from_hub(&text(tag, masked))
     }
 
-    /// Returns the position that `id` stands for, or nothing if this seal did not make it.
+    /// Returns what `id` claims, or nothing if no seal made it.
     ///
     /// Only the one spelling that [`seal`](Self::seal) writes is accepted.
     #[must_use]
-    pub fn open(&self, id: &str) -> Option<Position> {
+    pub fn open(&self, id: &str) -> Option<Claim> {
         let bits = Uuid::try_parse(id.strip_prefix(PREFIX)?).ok()?.as_u128();
         let (tag, masked) = unpack(bits);
         if text(tag, masked) != id {
             return None;
         }
-        let position = masked ^ prf(&self.mask_key, tag);
-        (prf(&self.tag_key, position) & TAG_MASK == tag).then_some(Position::new(position))
+        let position = masked ^ prf(&self.mask_key, &tag.to_le_bytes());
+        Some(Claim {
+            position: Position::new(position),
+            tag,
+        })
+    }
+
+    /// Returns whether the id that claims `claim` is the one of an update with this print.
+    #[must_use]
+    pub fn vouches(&self, claim: Claim, print: Option<Print>) -> bool {
+        self.tag(claim.position, print) == claim.tag
+    }
+
+    fn tag(&self, position: Position, print: Option<Print>) -> u64 {
+        let number = position.get().to_le_bytes();
+        let hash = match print {
+            None => prf(&self.tag_key, &number),
+            Some(print) => {
+                let mut sealed = [0; 24];
+                let (before, after) = sealed.split_at_mut(number.len());
+                before.copy_from_slice(&number);
+                after.copy_from_slice(&print.bytes());
+                prf(&self.tag_key, &sealed)
+            }
+        };
+        hash & TAG_MASK
     }
 }
 
@@ -91,9 +139,9 @@ fn unpack(bits: u128) -> (u64, u64) {
     (tag, masked)
 }
 
-fn prf(key: &[u8; 16], input: u64) -> u64 {
+fn prf(key: &[u8; 16], input: &[u8]) -> u64 {
     let mut hasher = SipHasher24::new_with_key(key);
-    hasher.write(&input.to_le_bytes());
+    hasher.write(input);
     hasher.finish()
 }
 

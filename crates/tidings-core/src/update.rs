@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::event_id::EventId;
 use crate::limits::{EVENT_TYPE_BYTES_MAX, TOPICS_PER_UPDATE_MAX};
 use crate::position::Position;
+use crate::print::Print;
 use crate::target::Targets;
 use crate::text::forbidden_character;
 use crate::topic::Topic;
@@ -20,7 +21,7 @@ pub struct Draft {
     pub data: Arc<str>,
     /// Who may receive it.
     pub visibility: Visibility,
-    /// The publisher's own id. Without one the history gives a sealed position.
+    /// The publisher's own id. Without one the history seals its position and its print.
     pub id: Option<EventId>,
     /// The name of the event that the subscriber sees.
     pub event_type: Option<EventType>,
@@ -35,6 +36,8 @@ pub struct Draft {
 pub struct Update {
     /// Its place. Later updates have greater ones.
     pub position: Position,
+    /// Vouches for it and for what came before it; nothing if it is from before there were prints.
+    pub print: Option<Print>,
     /// Cursor that a subscriber may resume from.
     pub id: EventId,
     /// Who made the id.
@@ -88,7 +91,7 @@ pub enum Presence {
 /// Who made the id of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IdSource {
-    /// The history, from the position.
+    /// The history, from the position and the print.
     Hub,
     /// Whoever published it.
     Publisher,

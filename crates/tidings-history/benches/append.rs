@@ -157,10 +157,13 @@ fn read_back() {
     let mut times: Vec<Duration> = (0..1000)
         .map(|step: u64| {
             let after = Position::new(step * 7919 * 131 % count);
-            let cursor = Arc::clone(history.seal().seal(after).text());
+            let (tx, rx) = sync_channel(1);
+            history.cursor(after, Box::new(move |cursor| tx.send(cursor).unwrap()));
+            let cursor = Arc::clone(rx.recv().unwrap().unwrap().unwrap().text());
             let begun = Instant::now();
             let (tx, rx) = sync_channel(1);
-            history.resolve(cursor, Box::new(move |resolved| tx.send(resolved).unwrap()));
+            let reply = Box::new(move |resolved| tx.send(resolved).unwrap());
+            history.resolve(cursor, |_| None, reply);
             let Ok(Resolved::After(after)) = rx.recv().unwrap() else {
                 panic!("unknown cursor")
             };

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tidings_core::{Draft, EventId, IdSeal, Position};
+use tidings_core::{Claim, Draft, EventId, IdSeal, Position, Print};
 
 use crate::append::{Append, Clock, Done, Outlet, Refused};
 use crate::health::Health;
 use crate::options::{Kind, Options};
-use crate::published::{Bounds, Published, Stats};
+use crate::published::{Bounds, Published, Stats, Tip};
 use crate::queue::{Queue, Rejected, Taken};
-use crate::reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+use crate::reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+use crate::sabotage::{Rule, skips};
 use crate::storage::{
     self, Announced, MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError,
 };
@@ -111,6 +112,7 @@ pub fn detached(
     let reader = Reader::new(
         reader_storage,
         Arc::clone(&published),
+        writer.seal().clone(),
         options.cache_bytes_max,
     );
     let appends = Arc::new(Queue::new(options.queue_max));
@@ -210,28 +212,103 @@ impl Handle {
 
     /// Finds out after which position a subscriber reads on that sends the cursor `cursor`.
     ///
-    /// An id that the hub made is answered at once, on this thread, before this returns; one of
-    /// a publisher is looked up on the reader thread. An id that was used more than once stands
-    /// for its earliest update that is kept.
-    pub fn resolve(&self, cursor: Arc<str>, reply: ResolveReply) {
+    /// An id that the hub made names the update that is found there only if it fits that update's
+    /// print. `recent` returns those prints that the caller has at hand: then the answer comes at
+    /// once, on this thread, before this returns. Other ids are looked up on the reader thread. An
+    /// id of a publisher that was used more than once stands for its earliest update that is kept.
+    pub fn resolve(
+        &self,
+        cursor: Arc<str>,
+        recent: impl FnOnce(Position) -> Option<Print>,
+        reply: ResolveReply,
+    ) {
         let bounds = self.bounds();
-        let unknown = Resolved::Unknown {
-            oldest: bounds.oldest,
-        };
         if self.shared.kind == Kind::None {
-            return reply(Ok(unknown));
+            return reply(Ok(Resolved::Unknown {
+                oldest: bounds.oldest,
+            }));
+        }
+        let claim = self.shared.seal.open(&cursor);
+        let claim = match claim.map(|claim| self.judge(claim, bounds, recent)) {
+            Some(Judgement::Fits(position)) => return reply(Ok(Resolved::After(position))),
+            Some(Judgement::Open(claim)) => Some(claim),
+            Some(Judgement::Lost) => {
+                self.shared.published.on_cursor_lost();
+                None
+            }
+            Some(Judgement::Foreign) | None => None,
+        };
+        let request = Request::Find {
+            id: cursor,
+            claim,
+            reply,
+        };
+        if let Err(rejected) = self.shared.reads.push(request) {
+            reject(rejected);
+        }
+    }
+
+    /// Says what can be said about a claim without the disk.
+    fn judge(
+        &self,
+        claim: Claim,
+        bounds: Bounds,
+        recent: impl FnOnce(Position) -> Option<Print>,
+    ) -> Judgement {
+        let position = claim.position();
+        if position > bounds.last {
+            // One that was made up claims any of 2⁶⁴ positions.
+            return match position.get() - bounds.last.get() {
+                ..=LOST_MAX => Judgement::Lost,
+                _ => Judgement::Foreign,
+            };
         }
         // Nothing is missing if the update after the cursor is kept, even if the cursor's own
         // is not.
-        if let Some(position) = self.shared.seal.open(&cursor)
-            && position.next() >= bounds.oldest
-            && position <= bounds.last
-        {
-            return reply(Ok(Resolved::After(position)));
+        if position.next() < bounds.oldest {
+            return Judgement::Foreign;
         }
-        if let Err(rejected) = self.shared.reads.push(Request::Find { id: cursor, reply }) {
+        if skips(Rule::VouchForIds) {
+            return Judgement::Fits(position);
+        }
+        let print = if position <= self.shared.published.unprinted_through() {
+            None
+        } else {
+            let print = recent(position).or_else(|| self.tip_print(position));
+            if print.is_none() {
+                return Judgement::Open(claim);
+            }
+            print
+        };
+        match self.shared.seal.vouches(claim, print) {
+            true => Judgement::Fits(position),
+            false => Judgement::Lost,
+        }
+    }
+
+    /// Returns the print at `position` if that is the newest.
+    fn tip_print(&self, position: Position) -> Option<Print> {
+        let tip = self.tip();
+        tip.print.filter(|_| tip.position == position)
+    }
+
+    /// Finds the hub's id of the update at `position`, whatever its publisher named it: nothing if
+    /// that was removed so long ago that no cursor there is known any more.
+    pub fn cursor(&self, position: Position, reply: CursorReply) {
+        let unprinted = position <= self.shared.published.unprinted_through();
+        let print = self.tip_print(position);
+        if unprinted || print.is_some() {
+            return reply(Ok(Some(self.shared.seal.seal(position, print))));
+        }
+        if let Err(rejected) = self.shared.reads.push(Request::Cursor { position, reply }) {
             reject(rejected);
         }
+    }
+
+    /// Returns the newest update's place and print.
+    #[must_use]
+    pub fn tip(&self) -> Tip {
+        self.shared.published.tip()
     }
 
     /// Returns what seals positions of this history into event ids.
@@ -252,11 +329,13 @@ impl Handle {
         std::mem::take(&mut announced)
     }
 
-    /// Returns an id of the newest update, the cursor of who has everything; nothing before the
-    /// first. The history made it: it is never the one that a publisher gave.
+    /// Returns the hub's id of the newest update, whatever its publisher named it: the cursor of
+    /// who has everything. Nothing before the first.
     #[must_use]
     pub fn last_id(&self) -> Option<EventId> {
-        self.shared.published.last_id()
+        let tip = self.tip();
+        let sealed = || self.shared.seal.seal(tip.position, tip.print);
+        (tip.position > Position::ZERO).then(sealed)
     }
 
     /// Returns the position up to which events about subscriptions may have been removed.
@@ -304,6 +383,22 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// What a claim is worth, as far as can be told at once.
+enum Judgement {
+    /// It names the update at this position.
+    Fits(Position),
+    /// The print at its position has to be looked up.
+    Open(Claim),
+    /// This history made it, or a copy of it, for an update that is not here.
+    Lost,
+    /// It is none of this history, or of an update that retention removed.
+    Foreign,
+}
+
+/// How far beyond the newest position an id is taken for one of a lost update. One that was made up
+/// claims such a position with probability 2⁻³².
+const LOST_MAX: u64 = 1 << 32;
+
 struct Shared {
     seal: IdSeal,
     kind: Kind,
@@ -341,6 +436,7 @@ fn reject(rejected: Rejected<Request>) {
     match request {
         Request::Page { reply, .. } => reply(Err(error)),
         Request::Find { reply, .. } => reply(Err(error)),
+        Request::Cursor { reply, .. } => reply(Err(error)),
     }
 }
 

@@ -31,6 +31,6 @@ pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
 pub use options::{Kind, Options, PresenceRetention, Retention};
 pub use page::{PAGE_POSITIONS, Page};
-pub use published::{Bounds, Published, Stats};
-pub use reader::{PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+pub use published::{Bounds, Published, Stats, Tip};
+pub use reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
 pub use writer::Writer;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidings_core::Position;
+use tidings_core::{Position, Update};
 
 use crate::page::Page;
 
@@ -44,6 +44,14 @@ impl PageCache {
         self.uses += 1;
         entry.used = self.uses;
         Some(Arc::clone(&entry.page))
+    }
+
+    /// Returns the update at `position`, if a page has it.
+    pub(crate) fn update(&self, position: Position) -> Option<&Update> {
+        let (_, entry) = self.pages.range(..=position).next_back()?;
+        let updates = &entry.page.updates;
+        let index = updates.binary_search_by_key(&position, |update| update.position);
+        updates.get(index.ok()?).map(|update| &**update)
     }
 
     /// Returns the last page that begins at or after `first` and ends before `position`.

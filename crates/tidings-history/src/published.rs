@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tidings_core::{EventId, Position};
+use tidings_core::{Position, Print};
 
 use crate::health::Health;
+use crate::storage::Extent;
 
 /// The positions that are kept: `oldest..=last`, none if `oldest` is after `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub struct Bounds {
     pub oldest: Position,
     /// The position of the newest committed update; [`Position::ZERO`] before the first.
     pub last: Position,
+}
+
+/// The newest update: who knows it has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Its position; [`Position::ZERO`] before the first.
+    pub position: Position,
+    /// Its print, if it has one.
+    pub print: Option<Print>,
 }
 
 /// Counters since the start, each only growing.
@@ -35,6 +45,8 @@ pub struct Stats {
     pub pages_cached: u64,
     /// Cursors of publishers looked up in the storage.
     pub cursors_read: u64,
+    /// Cursors that name an update that this history does not have and never removed.
+    pub cursors_lost: u64,
 }
 
 /// Shared between the writer, the reader and every [`Handle`](crate::Handle).
@@ -43,8 +55,9 @@ pub struct Published {
     oldest: AtomicU64,
     last: AtomicU64,
     presence_trimmed: AtomicU64,
-    /// An id of the newest update that the history made; nothing before the first.
-    last_id: Mutex<Option<EventId>>,
+    tip: Mutex<Tip>,
+    /// Updates up to here have no print.
+    unprinted_through: Position,
     health: Mutex<Health>,
     counters: Counters,
 }
@@ -59,17 +72,23 @@ struct Counters {
     pages_read: AtomicU64,
     pages_cached: AtomicU64,
     cursors_read: AtomicU64,
+    cursors_lost: AtomicU64,
 }
 
 impl Published {
-    /// Returns the state of a history in which nothing happened since it was opened at `bounds`.
+    /// Returns the state of a history in which nothing happened since it was opened.
     #[must_use]
-    pub fn new(bounds: Bounds, presence_trimmed: Position) -> Self {
+    pub fn new(extent: &Extent) -> Self {
+        let tip = Tip {
+            position: extent.last,
+            print: extent.last_print,
+        };
         Self {
-            oldest: AtomicU64::new(bounds.oldest.get()),
-            last: AtomicU64::new(bounds.last.get()),
-            presence_trimmed: AtomicU64::new(presence_trimmed.get()),
-            last_id: Mutex::new(None),
+            oldest: AtomicU64::new(extent.trimmed_through.next().get()),
+            last: AtomicU64::new(extent.last.get()),
+            presence_trimmed: AtomicU64::new(extent.presence_trimmed_through.get()),
+            tip: Mutex::new(tip),
+            unprinted_through: extent.unprinted_through,
             health: Mutex::new(Health::Ok),
             counters: Counters::default(),
         }
@@ -113,24 +132,25 @@ impl Published {
             pages_read: read(&self.counters.pages_read),
             pages_cached: read(&self.counters.pages_cached),
             cursors_read: read(&self.counters.cursors_read),
+            cursors_lost: read(&self.counters.cursors_lost),
         }
     }
 
-    /// Returns an id of the newest update that the history made; nothing before the first.
+    /// Returns the newest update's place and print.
     #[must_use]
-    pub fn last_id(&self) -> Option<EventId> {
-        self.last_id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn tip(&self) -> Tip {
+        *self.tip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn on_last_id(&self, id: EventId) {
-        *self.last_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+    /// Returns the last position that has no print, because an earlier version of the hub wrote it.
+    #[must_use]
+    pub fn unprinted_through(&self) -> Position {
+        self.unprinted_through
     }
 
-    pub(crate) fn on_committed(&self, last: Position, updates: usize, bytes: u64) {
-        self.last.store(last.get(), Ordering::Release);
+    pub(crate) fn on_committed(&self, tip: Tip, updates: usize, bytes: u64) {
+        self.last.store(tip.position.get(), Ordering::Release);
+        *self.tip.lock().unwrap_or_else(PoisonError::into_inner) = tip;
         add(&self.counters.updates, updates as u64);
         add(&self.counters.groups, 1);
         add(&self.counters.bytes, bytes);
@@ -165,6 +185,18 @@ impl Published {
 
     pub(crate) fn on_cursor_read(&self) {
         add(&self.counters.cursors_read, 1);
+    }
+
+    /// Counts a cursor of an update that is not in this history, and says so the first time.
+    pub(crate) fn on_cursor_lost(&self) {
+        if self.counters.cursors_lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "a subscriber came with the id of an update that this history does not have: the \
+                 history went back (an older copy was put in place, or its log was lost), or \
+                 another hub runs on a copy of it; such subscribers are answered `earliest` and \
+                 get everything that is kept"
+            );
+        }
     }
 
     pub(crate) fn on_health(&self, health: Health) {

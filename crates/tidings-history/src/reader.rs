@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Position, Update};
+use tidings_core::{Claim, EventId, IdSeal, Position, Print, Update};
 
 use crate::page::{PAGE_BYTES_MAX, PAGE_POSITIONS, Page};
 use crate::page_cache::PageCache;
-use crate::published::Published;
+use crate::published::{Bounds, Published};
 use crate::storage::{StorageError, StorageReader, update_bytes};
 
 /// Takes a page, on the reader thread or on the asking one. Must not block.
@@ -14,6 +14,10 @@ pub type PageReply = Box<dyn FnOnce(Result<Arc<Page>, ReadError>) + Send>;
 
 /// Takes a resolved cursor, on the reader thread or on the asking one. Must not block.
 pub type ResolveReply = Box<dyn FnOnce(Result<Resolved, ReadError>) + Send>;
+
+/// Takes the id of a position, on the reader thread or on the asking one: nothing if it is not known
+/// what was there. Must not block.
+pub type CursorReply = Box<dyn FnOnce(Result<Option<EventId>, ReadError>) + Send>;
 
 /// What a cursor stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +66,21 @@ pub enum Request {
         /// Takes the page.
         reply: PageReply,
     },
-    /// The earliest update with an id of a publisher.
+    /// The update that an id of the hub claims to name, or the earliest with an id of a publisher.
     Find {
         /// The id.
         id: Arc<str>,
+        /// What it claims if it looks like one of the hub's, of a position that is kept.
+        claim: Option<Claim>,
         /// Takes the position.
         reply: ResolveReply,
+    },
+    /// The hub's id of the update at a position.
+    Cursor {
+        /// The position.
+        position: Position,
+        /// Takes the id.
+        reply: CursorReply,
     },
 }
 
@@ -75,6 +88,7 @@ pub enum Request {
 pub struct Reader {
     storage: Box<dyn StorageReader>,
     published: Arc<Published>,
+    seal: IdSeal,
     cache: PageCache,
 }
 
@@ -84,11 +98,13 @@ impl Reader {
     pub fn new(
         storage: Box<dyn StorageReader>,
         published: Arc<Published>,
+        seal: IdSeal,
         cache_bytes_max: usize,
     ) -> Self {
         Self {
             storage,
             published,
+            seal,
             cache: PageCache::new(cache_bytes_max),
         }
     }
@@ -101,7 +117,8 @@ impl Reader {
         for request in requests.drain(..) {
             match request {
                 Request::Page { after, reply } => reply(self.page(after)),
-                Request::Find { id, reply } => reply(self.find(&id)),
+                Request::Find { id, claim, reply } => reply(self.find(&id, claim)),
+                Request::Cursor { position, reply } => reply(self.cursor(position)),
             }
         }
     }
@@ -157,18 +174,49 @@ impl Reader {
         Ok(next.first().map_or(last, before))
     }
 
-    fn find(&mut self, id: &str) -> Result<Resolved, ReadError> {
+    /// Returns the print at `position`, if it is kept.
+    fn print(&mut self, position: Position) -> Result<Option<Print>, ReadError> {
+        let cached = self.cache.update(position);
+        match cached.and_then(|update| update.print) {
+            Some(print) => Ok(Some(print)),
+            None => self.storage.print(position).map_err(in_storage),
+        }
+    }
+
+    /// Returns the hub's id of the update at `position`.
+    fn cursor(&mut self, position: Position) -> Result<Option<EventId>, ReadError> {
+        let print = self.print(position)?;
+        Ok(print.map(|print| self.seal.seal(position, Some(print))))
+    }
+
+    fn find(&mut self, id: &str, claim: Option<Claim>) -> Result<Resolved, ReadError> {
         self.published.on_cursor_read();
-        let found = self.storage.find(id).map_err(in_storage)?;
-        let bounds = self.published.bounds();
-        Ok(match found {
-            Some(position) if position.next() >= bounds.oldest && position <= bounds.last => {
-                Resolved::After(position)
+        if let Some(claim) = claim {
+            let print = self.print(claim.position())?;
+            if print.is_some() && self.seal.vouches(claim, print) {
+                return Ok(self.after(claim.position()));
             }
-            Some(_) | None => Resolved::Unknown {
-                oldest: bounds.oldest,
+            if print.is_some() {
+                self.published.on_cursor_lost();
+            }
+        }
+        let found = self.storage.find(id).map_err(in_storage)?;
+        Ok(match found {
+            Some(position) => self.after(position),
+            None => Resolved::Unknown {
+                oldest: self.published.bounds().oldest,
             },
         })
+    }
+
+    /// Returns what a cursor at `position` stands for: retention may have been there by now.
+    fn after(&self, position: Position) -> Resolved {
+        let Bounds { oldest, last } = self.published.bounds();
+        if position.next() >= oldest && position <= last {
+            Resolved::After(position)
+        } else {
+            Resolved::Unknown { oldest }
+        }
     }
 
     /// Reads `from..=last`, appends it to the updates of `begun`, and keeps the page.
@@ -228,7 +276,7 @@ impl Request {
     fn position(&self) -> Position {
         match self {
             Self::Page { after, .. } => *after,
-            Self::Find { .. } => Position::ZERO,
+            Self::Find { .. } | Self::Cursor { .. } => Position::ZERO,
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Rule {
     GiveMatchersBack,
     /// The end of a subscription is told to presence (invariant 8).
     TellOfLeaving,
+    /// An id is believed only where it fits the update that is found (invariant 4).
+    VouchForIds,
     /// What a process that died said of subscriptions is taken back (invariant 8).
     EndGhosts,
 }

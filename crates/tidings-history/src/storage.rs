@@ -12,7 +12,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_core::{Position, Topics, Update, Visibility};
+use tidings_core::{Position, Print, Topics, Update, Visibility};
 
 pub use memory::MemoryStorage;
 pub use nothing::NoStorage;
@@ -69,7 +69,8 @@ pub trait Storage: Send {
     /// [`StorageError`] if it cannot be read.
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError>;
 
-    /// Removes every update up to and including `through`, whose mark is `mark`.
+    /// Removes every update up to and including `through`, whose mark is `mark`, and their prints
+    /// but for the one at `through`.
     ///
     /// A crash may undo it; it is then done again.
     ///
@@ -79,7 +80,8 @@ pub trait Storage: Send {
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
 
     /// Removes the events about subscriptions up to and including `through`, and no update else.
-    /// The newest position is never among them.
+    /// The newest position is never among them. Their prints stay, those of the last
+    /// [`PRINTS_KEPT`] positions at least.
     ///
     /// # Errors
     ///
@@ -170,7 +172,19 @@ pub trait StorageReader: Send {
     ///
     /// [`StorageError`] if it cannot be read.
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
+
+    /// Returns the print at `position`, also that of an event about a subscription that was
+    /// removed, and that of the last update that was. Nothing if none is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError>;
 }
+
+/// Positions, back from the newest, whose prints are kept although their events about
+/// subscriptions were removed: who resumes at such an event is told the truth.
+pub const PRINTS_KEPT: u64 = 1_000_000;
 
 /// Which positions are kept: those after `trimmed_through`, up to `last`, but for the events about
 /// subscriptions up to `presence_trimmed_through`.
@@ -184,6 +198,10 @@ pub struct Extent {
     pub last: Position,
     /// The mark of the newest update, even if it was removed.
     pub last_mark: Mark,
+    /// The print of the newest update, even if it was removed.
+    pub last_print: Option<Print>,
+    /// Updates up to this position have no print: an earlier version of the hub wrote them.
+    pub unprinted_through: Position,
     /// Every event about a subscription up to this position was removed.
     pub presence_trimmed_through: Position,
 }
@@ -195,6 +213,8 @@ impl Extent {
         trimmed_mark: Mark::ZERO,
         last: Position::ZERO,
         last_mark: Mark::ZERO,
+        last_print: None,
+        unprinted_through: Position::ZERO,
         presence_trimmed_through: Position::ZERO,
     };
 }
@@ -276,10 +296,13 @@ pub enum StorageError {
     /// A group that failed could not be dropped, so it might be committed with a later one.
     #[error("a group of updates that failed could not be dropped from the history")]
     NotRolledBack(#[source] Cause),
-    /// The file was removed or replaced while the hub wrote to it.
-    #[error("the history file {path} was removed or replaced while the hub ran")]
+    /// A file was removed or replaced while the hub wrote to it.
+    #[error(
+        "the history's file {path} was removed or replaced while the hub ran: stop the hub before \
+         its files are touched"
+    )]
     Replaced {
-        /// Where the file was.
+        /// Which file.
         path: PathBuf,
     },
 }

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Draft, IdSeal, IdSource, Position, Update};
+use tidings_core::{Draft, IdSeal, IdSource, Position, Print, PrintKey, Update};
 
 use crate::append::{Append, AppendError, Done, Outlet, Step};
 use crate::health::Health;
 use crate::options::Retention;
-use crate::published::{Bounds, Published};
+use crate::published::{Published, Tip};
 use crate::retention;
 use crate::sabotage::{Rule, skips};
 use crate::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
@@ -28,6 +28,7 @@ pub struct Writer {
     outlet: Outlet,
     retention: Retention,
     seal: IdSeal,
+    print_key: PrintKey,
     extent: Extent,
     phase: Phase,
     /// The last position that retention removes; what lies up to it is removed in slices.
@@ -54,14 +55,10 @@ impl Writer {
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
         let extent = storage.extent();
-        let bounds = Bounds {
-            oldest: extent.trimmed_through.next(),
-            last: extent.last,
-        };
-        let presence_trimmed = extent.presence_trimmed_through;
         let mut writer = Self {
             seal: IdSeal::new(storage.epoch()),
-            published: Arc::new(Published::new(bounds, presence_trimmed)),
+            print_key: PrintKey::new(storage.epoch()),
+            published: Arc::new(Published::new(&extent)),
             outlet,
             retention,
             extent,
@@ -70,9 +67,6 @@ impl Writer {
             presence_goal: extent.presence_trimmed_through,
             storage,
         };
-        if extent.last > Position::ZERO {
-            writer.publish_last_id(extent.last);
-        }
         // A hub that starts on a full disk serves what it has and refuses new updates, as it
         // would if the disk had filled a moment later.
         if let Err(error) = writer.storage.probe() {
@@ -261,19 +255,13 @@ impl Writer {
             .bytes_through
             .saturating_sub(self.extent.last_mark.bytes_through);
         self.extent = self.storage.extent();
-        self.published
-            .on_committed(self.extent.last, group.len(), bytes);
+        let tip = Tip {
+            position: self.extent.last,
+            print: self.extent.last_print,
+        };
+        self.published.on_committed(tip, group.len(), bytes);
         self.published.on_oldest(self.extent.trimmed_through.next());
-        if let Some(newest) = group.last() {
-            self.publish_last_id(newest.position);
-        }
         Ok(group)
-    }
-
-    /// Shows an id of the newest update to all who ask where the history stands. It is made here,
-    /// whatever its publisher named the update: not everybody who asks may see that name.
-    fn publish_last_id(&self, newest: Position) {
-        self.published.on_last_id(self.seal.seal(newest));
     }
 
     /// Makes updates of `drafts` and inserts them. Returns them with the mark of the last.
@@ -285,11 +273,15 @@ impl Writer {
         let mut group = Vec::with_capacity(drafts.len());
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
+        let mut print = self.extent.last_print;
         // A clock that was set back must not make later updates older: retention searches.
         let published_ms = mark.published_ms.max(now_ms);
         for draft in drafts {
             position = position.next();
-            let update = Arc::new(self.update(draft, position, published_ms));
+            let key = &self.print_key;
+            let printed = key.print(print, position, published_ms, &draft);
+            print = Some(printed);
+            let update = Arc::new(self.update(draft, position, printed, published_ms));
             mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
             group.push(update);
@@ -297,13 +289,14 @@ impl Writer {
         Ok((group, mark))
     }
 
-    fn update(&self, draft: Draft, position: Position, published_ms: u64) -> Update {
+    fn update(&self, draft: Draft, position: Position, print: Print, published_ms: u64) -> Update {
         let (id, id_source) = match draft.id {
-            None => (self.seal.seal(position), IdSource::Hub),
+            None => (self.seal.seal(position, Some(print)), IdSource::Hub),
             Some(id) => (id, IdSource::Publisher),
         };
         Update {
             position,
+            print: Some(print),
             id,
             id_source,
             published_ms,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::position::Position;
+use tidings_core::print::Print;
 use tidings_core::update::{IdSource, Presence, Update};
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
 
@@ -40,6 +41,8 @@ struct State {
 #[derive(Clone, Debug)]
 struct Kept {
     updates: BTreeMap<u64, (Arc<Update>, Mark)>,
+    /// The print at each position from the last that retention removed.
+    prints: BTreeMap<u64, Print>,
     extent: Extent,
     /// Subscriptions that were said to have begun and not to have ended, by their topic.
     announced: BTreeMap<String, Announced>,
@@ -50,6 +53,7 @@ impl Disk {
     pub fn new(epoch: [u8; 32]) -> Self {
         let kept = Kept {
             updates: BTreeMap::new(),
+            prints: BTreeMap::new(),
             extent: Extent::EMPTY,
             announced: BTreeMap::new(),
         };
@@ -162,6 +166,10 @@ impl Storage for SimStorage {
             group.note(update);
             group.extent.last = update.position;
             group.extent.last_mark = mark;
+            group.extent.last_print = update.print;
+            group
+                .prints
+                .extend(update.print.map(|print| (update.position.get(), print)));
         }
         Ok(())
     }
@@ -201,6 +209,7 @@ impl Storage for SimStorage {
         let mut state = self.disk.lock();
         fault_of(state.fault)?;
         state.kept.updates = state.kept.updates.split_off(&through.next().get());
+        state.kept.prints = state.kept.prints.split_off(&through.get());
         state.kept.extent.trimmed_through = through;
         state.kept.extent.trimmed_mark = mark;
         Ok(())
@@ -264,6 +273,10 @@ impl StorageReader for SimReader {
 
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
         Ok(first_of(&self.disk.lock().kept, id))
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        Ok(self.disk.lock().kept.prints.get(&position.get()).copied())
     }
 }
 

@@ -8,6 +8,7 @@ use tidings::lab::{Lab, Options, Published};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
 use tidings_history::{Health, PresenceRetention, Retention};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::Builder;
@@ -257,10 +258,12 @@ impl<'a> World<'a> {
             subscriber.cursor(),
             grants,
         );
-        let line = format!(
-            "subscriber {index} connects after {:?}",
-            subscriber.cursor()
-        );
+        // Not by the id: it vouches for events of presence too, which name sessions at random.
+        let after = subscriber.cursor().map(|cursor| {
+            let update = self.truth.update(cursor);
+            update.map_or(Position::ZERO, |update| update.position)
+        });
+        let line = format!("subscriber {index} connects after {after:?}");
         subscriber.connect(stream, lab.bounds().last);
         self.note(line);
     }

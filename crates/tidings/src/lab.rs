@@ -131,14 +131,14 @@ impl Lab {
             })
         };
         let (handle, history) = tidings_history::detached(storage, config.history.clone(), outlet)?;
-        let last = handle.bounds().last;
+        let tip = handle.tip();
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
         let relay: Arc<dyn Relay> = Arc::new(Loopback::new(handle.clone()));
         let (presence, presence_commands) = Presence::queue();
         let routing = Routing::new(
             config.hub.clone(),
-            last,
+            tip.position,
             config.shards,
             Arc::clone(&metrics),
         );
@@ -160,7 +160,7 @@ impl Lab {
         let shards = runtime.block_on(async {
             subscriptions::keep(&shared, relay, presence_commands);
             let start = |(index, inbox)| {
-                let shard = Shard::new(index, Arc::clone(&shared), last);
+                let shard = Shard::new(index, Arc::clone(&shared), tip);
                 shard.spawn_own_tasks();
                 crate::tasks::spawn(Rc::clone(&shard).serve_inbox(inbox));
                 shard

@@ -68,6 +68,7 @@ pub(crate) struct HistoryCounters {
     pages_read: Counter,
     pages_cached: Counter,
     cursors_read: Counter,
+    cursors_lost: Counter,
 }
 
 impl HistoryCounters {
@@ -86,6 +87,11 @@ impl HistoryCounters {
                 "history_cursors_read",
                 "Cursors looked up in the storage",
             ),
+            cursors_lost: counter(
+                r,
+                "history_cursors_lost",
+                "Cursors of updates that the history lost: it went back, or is a copy",
+            ),
         }
     }
 
@@ -100,6 +106,7 @@ impl HistoryCounters {
         set(&self.pages_read, stats.pages_read);
         set(&self.pages_cached, stats.pages_cached);
         set(&self.cursors_read, stats.cursors_read);
+        set(&self.cursors_lost, stats.cursors_lost);
     }
 }
 

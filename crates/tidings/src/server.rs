@@ -104,7 +104,7 @@ impl Hub {
         let history = tidings_history::start(config.history.clone(), outlet, Box::new(unix_ms))?;
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
-        let last = history.bounds().last;
+        let tip = history.tip();
         // To the router the broker is one more shard.
         let (broker_inbox, broker_receiver) = shard::inbox();
         let mut spread_to = inboxes.clone();
@@ -114,7 +114,7 @@ impl Hub {
         let router_thread = router::start(
             commands,
             config.hub.clone(),
-            last,
+            tip.position,
             spread_to,
             Arc::clone(&metrics),
         )?;
@@ -143,7 +143,7 @@ impl Hub {
             shards.push(shard::start(
                 index,
                 Arc::clone(&shared),
-                last,
+                tip,
                 doors,
                 receiver,
             )?);

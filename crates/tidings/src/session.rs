@@ -586,7 +586,7 @@ async fn begin(
         }
     }
     if let Some(duplex) = &session.duplex {
-        requests::greet(shard, session, duplex, start);
+        requests::greet(shard, session, duplex, start).await;
     }
     // After joining, so that it receives its own event, if that is for it; and after the greeting, which
     // comes before all answers.

@@ -37,6 +37,7 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
+use tidings_history::Tip;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -210,7 +211,7 @@ pub(crate) struct Shard {
 pub(crate) fn start(
     index: usize,
     shared: Arc<Shared>,
-    last: Position,
+    tip: Tip,
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) -> io::Result<JoinHandle<()>> {
@@ -229,7 +230,7 @@ pub(crate) fn start(
             // The caller waits for it below.
             drop(report.send(result));
             if let Some(runtime) = runtime {
-                runtime.block_on(run(index, shared, last, doors, inbox));
+                runtime.block_on(run(index, shared, tip, doors, inbox));
             }
         })?;
     let gone = |_| io::Error::other("the thread of a shard ended before it began");
@@ -240,11 +241,11 @@ pub(crate) fn start(
 async fn run(
     index: usize,
     shared: Arc<Shared>,
-    last: Position,
+    tip: Tip,
     doors: Vec<Door>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) {
-    let shard = Shard::new(index, shared, last);
+    let shard = Shard::new(index, shared, tip);
     for door in doors {
         tasks::spawn(accept::serve(Rc::clone(&shard), door));
     }
@@ -254,9 +255,9 @@ async fn run(
 
 impl Shard {
     /// Makes a shard of the calling thread; nothing runs yet.
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, last: Position) -> Rc<Self> {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, tip: Tip) -> Rc<Self> {
         let keep_alive = shared.config.subscribe.keep_alive;
-        let ring = Ring::new(last, shared.config.ring_bytes);
+        let ring = Ring::new(tip, shared.config.ring_bytes);
         let engine = Engine::new(
             shared.config.hub.clone(),
             ring,

@@ -1,18 +1,20 @@
-//! Ids open to what was sealed, and to nothing else.
+//! Ids open to what was sealed, and vouch for that update and no other.
 
 use expect_test::expect;
 use proptest::prelude::*;
 use uuid::{Uuid, Variant};
 
-use super::IdSeal;
+use super::{Claim, IdSeal};
 use crate::position::Position;
+use crate::print::Print;
 
 #[test]
 fn an_id_of_fixed_keys_never_changes() {
-    // Ids are stored by subscribers: another spelling of the same position would lose them.
-    let ids: Vec<String> = [1, 2, u64::MAX]
-        .map(|n| seal().seal(Position::new(n)).to_string())
-        .to_vec();
+    // Ids are stored by subscribers: another spelling of the same update would lose them.
+    let ids = |print| {
+        let id = |number| seal().seal(Position::new(number), print).to_string();
+        [1, 2, u64::MAX].map(id).to_vec()
+    };
     expect![[r#"
         [
             "urn:uuid:e46cac21-79b4-87d9-af15-df5085cad1e9",
@@ -20,13 +22,21 @@ fn an_id_of_fixed_keys_never_changes() {
             "urn:uuid:9a3fcc28-f676-88d1-b8e3-6066620d76e9",
         ]
     "#]]
-    .assert_debug_eq(&ids);
+    .assert_debug_eq(&ids(None));
+    expect![[r#"
+        [
+            "urn:uuid:51ae0b6c-3038-80ea-8511-42a8d538cbe7",
+            "urn:uuid:fc2aa367-94e7-87ae-9dbb-a0a395063742",
+            "urn:uuid:3f7bdd89-584d-861b-a818-d954049152e4",
+        ]
+    "#]]
+    .assert_debug_eq(&ids(Some(PRINT)));
 }
 
 #[test]
 fn an_id_is_a_uuid_of_version_8() {
     for number in 0..1000 {
-        let id = seal().seal(Position::new(number));
+        let id = seal().seal(Position::new(number), Some(PRINT));
         let uuid = Uuid::parse_str(id.as_str()).unwrap();
         assert_eq!(uuid.get_version_num(), 8);
         assert_eq!(uuid.get_variant(), Variant::RFC4122);
@@ -36,7 +46,7 @@ fn an_id_is_a_uuid_of_version_8() {
 
 #[test]
 fn another_spelling_of_an_id_is_refused() {
-    let id = seal().seal(Position::new(7)).to_string();
+    let id = seal().seal(Position::new(7), Some(PRINT)).to_string();
     let uuid = Uuid::parse_str(&id).unwrap();
     let others = [
         id.to_uppercase(),
@@ -51,56 +61,72 @@ fn another_spelling_of_an_id_is_refused() {
     for other in others {
         assert_eq!(seal().open(&other), None, "{other}");
     }
-    assert_eq!(seal().open(&id), Some(Position::new(7)));
+    assert_eq!(open(&seal(), &id, Some(PRINT)), Some(Position::new(7)));
 }
 
 #[test]
 fn every_changed_bit_is_noticed() {
-    let id = Uuid::parse_str(seal().seal(Position::new(7)).as_str())
-        .unwrap()
-        .as_u128();
+    let id = seal().seal(Position::new(7), Some(PRINT));
+    let id = Uuid::parse_str(id.as_str()).unwrap().as_u128();
     for bit in 0..128 {
         let forged = Uuid::from_u128(id ^ (1 << bit)).urn().to_string();
-        assert_eq!(seal().open(&forged), None, "bit {bit}");
+        assert_eq!(open(&seal(), &forged, Some(PRINT)), None, "bit {bit}");
     }
 }
 
 #[test]
-fn an_id_of_another_epoch_is_unknown() {
+fn an_id_of_another_epoch_opens_to_a_position_that_no_history_reaches() {
     let other = IdSeal::new([9; 32]);
     for number in 0..1000 {
-        assert_eq!(
-            other.open(seal().seal(Position::new(number)).as_str()),
-            None
-        );
+        let id = seal().seal(Position::new(number), Some(PRINT));
+        let claim = other.open(id.as_str()).unwrap();
+        assert!(claim.position().get() > 1 << 48, "{claim:?}");
+        assert!(!other.vouches(claim, Some(PRINT)));
+    }
+}
+
+#[test]
+fn an_id_vouches_for_one_update_at_its_position() {
+    let other = Print::new([4; 16]);
+    for number in 0..1000 {
+        let position = Position::new(number);
+        let id = |print| seal().seal(position, print);
+        assert_eq!(id(Some(PRINT)), id(Some(PRINT)));
+        for (one, another) in [(Some(PRINT), Some(other)), (Some(PRINT), None)] {
+            assert_ne!(id(one), id(another));
+            assert_eq!(open(&seal(), id(one).as_str(), one), Some(position));
+            assert_eq!(open(&seal(), id(one).as_str(), another), None);
+            assert_eq!(open(&seal(), id(another).as_str(), one), None);
+        }
     }
 }
 
 #[test]
 fn neighbours_do_not_look_alike() {
-    let one = Uuid::parse_str(seal().seal(Position::new(1)).as_str())
-        .unwrap()
-        .as_u128();
-    let two = Uuid::parse_str(seal().seal(Position::new(2)).as_str())
-        .unwrap()
-        .as_u128();
-    assert!((one ^ two).count_ones() > 30);
+    let bits = |number| {
+        let id = seal().seal(Position::new(number), Some(PRINT));
+        Uuid::parse_str(id.as_str()).unwrap().as_u128()
+    };
+    assert!((bits(1) ^ bits(2)).count_ones() > 30);
 }
 
 proptest! {
     #[test]
-    fn what_was_sealed_opens(number: u64, secret: [u8; 32]) {
-        let seal = IdSeal::new(secret);
+    fn what_was_sealed_opens(number: u64, secret: [u8; 32], print: Option<[u8; 16]>) {
+        let (seal, print) = (IdSeal::new(secret), print.map(Print::new));
         let position = Position::new(number);
-        prop_assert_eq!(seal.open(seal.seal(position).as_str()), Some(position));
+        let id = seal.seal(position, print);
+        prop_assert_eq!(open(&seal, id.as_str(), print), Some(position));
     }
 
     #[test]
-    fn a_random_uuid_never_opens(bits: u128) {
+    fn a_random_uuid_never_fits(bits: u128, print: Option<[u8; 16]>) {
         // Half of them with the right version and variant, so that the tag is what refuses.
         let ours = bits & !(0xf << 76) & !(0b11 << 62) | (8 << 76) | (0b10 << 62);
-        prop_assert_eq!(seal().open(&Uuid::from_u128(bits).urn().to_string()), None);
-        prop_assert_eq!(seal().open(&Uuid::from_u128(ours).urn().to_string()), None);
+        let print = print.map(Print::new);
+        for bits in [bits, ours] {
+            prop_assert_eq!(open(&seal(), &Uuid::from_u128(bits).urn().to_string(), print), None);
+        }
     }
 
     #[test]
@@ -109,6 +135,14 @@ proptest! {
     }
 }
 
+/// Returns where an id leads where the update that it claims to name has this print.
+fn open(seal: &IdSeal, id: &str, print: Option<Print>) -> Option<Position> {
+    let claim = seal.open(id)?;
+    seal.vouches(claim, print).then(|| Claim::position(claim))
+}
+
 fn seal() -> IdSeal {
     IdSeal::new(std::array::from_fn(|index| u8::try_from(index).unwrap()))
 }
+
+const PRINT: Print = Print::new([3; 16]);

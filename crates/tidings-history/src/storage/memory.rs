@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
-use tidings_core::{IdSource, Position, Update};
+use tidings_core::{IdSource, Position, Print, Update};
 
-use super::{Extent, Mark, Storage, StorageError, StorageReader, update_bytes};
+use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, update_bytes};
 
 /// Keeps updates in memory.
 ///
@@ -23,6 +23,8 @@ struct Kept {
     entries: VecDeque<Entry>,
     /// The events about subscriptions, apart, since they are removed apart.
     presence: VecDeque<Entry>,
+    /// The prints of events about subscriptions that were removed, and of the last update that was.
+    prints: VecDeque<(Position, Print)>,
     /// The positions at which a publisher used an id, oldest first.
     positions: HashMap<Arc<str>, VecDeque<Position>, foldhash::fast::RandomState>,
 }
@@ -44,6 +46,7 @@ impl MemoryStorage {
             extent: Extent::EMPTY,
             entries: VecDeque::new(),
             presence: VecDeque::new(),
+            prints: VecDeque::new(),
             positions: HashMap::default(),
         };
         Self {
@@ -85,6 +88,7 @@ impl Storage for MemoryStorage {
         for entry in self.group.drain(..) {
             kept.extent.last = entry.update.position;
             kept.extent.last_mark = entry.mark;
+            kept.extent.last_print = entry.update.print;
             if let Some(id) = publisher_id(&entry.update) {
                 let id = Arc::clone(id);
                 kept.positions
@@ -122,6 +126,7 @@ impl Storage for MemoryStorage {
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
         let mut kept = self.lock();
+        let print = kept.print(through);
         while let Some(entry) = kept
             .entries
             .pop_front_if(|entry| entry.update.position <= through)
@@ -133,6 +138,14 @@ impl Storage for MemoryStorage {
             .pop_front_if(|entry| entry.update.position <= through)
             .is_some()
         {}
+        while kept
+            .prints
+            .pop_front_if(|(position, _)| *position <= through)
+            .is_some()
+        {}
+        if let Some(print) = print {
+            kept.prints.push_front((through, print));
+        }
         kept.extent.trimmed_through = through;
         kept.extent.trimmed_mark = mark;
         if kept.entries.is_empty() {
@@ -143,9 +156,18 @@ impl Storage for MemoryStorage {
 
     fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
         let mut kept = self.lock();
-        while kept
+        while let Some(entry) = kept
             .presence
             .pop_front_if(|entry| entry.update.position <= through)
+        {
+            let position = entry.update.position;
+            kept.prints
+                .extend(entry.update.print.map(|print| (position, print)));
+        }
+        let kept_after = kept.extent.last.get().saturating_sub(PRINTS_KEPT);
+        while kept
+            .prints
+            .pop_front_if(|(position, _)| position.get() <= kept_after)
             .is_some()
         {}
         kept.extent.presence_trimmed_through = through;
@@ -196,9 +218,34 @@ impl StorageReader for MemoryReader {
             .unwrap_or_else(PoisonError::into_inner)
             .first_of(id))
     }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        Ok(self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .print(position))
+    }
 }
 
 impl Kept {
+    fn print(&self, position: Position) -> Option<Print> {
+        let before = Position::new(position.get().saturating_sub(1));
+        let kept = [&self.entries, &self.presence]
+            .into_iter()
+            .find_map(|entries| {
+                let entry = entries.get(first_after(entries, before))?;
+                (entry.update.position == position).then_some(entry.update.print)
+            });
+        kept.flatten().or_else(|| {
+            let index = self
+                .prints
+                .binary_search_by_key(&position, |(at, _)| *at)
+                .ok()?;
+            self.prints.get(index).map(|(_, print)| *print)
+        })
+    }
+
     fn first_of(&self, id: &str) -> Option<Position> {
         self.positions.get(id)?.front().copied()
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Position, Update};
+use tidings_core::{Position, Print, Update};
 
 use super::{Extent, Mark, Storage, StorageError, StorageReader};
 
 /// Keeps nothing. What was committed counts as removed at once.
 pub struct NoStorage {
     epoch: [u8; 32],
-    group_end: Option<(Position, Mark)>,
+    group_end: Option<(Position, Mark, Option<Print>)>,
     extent: Extent,
 }
 
@@ -42,17 +42,19 @@ impl Storage for NoStorage {
     }
 
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
-        self.group_end = Some((update.position, mark));
+        self.group_end = Some((update.position, mark, update.print));
         Ok(())
     }
 
     fn commit(&mut self) -> Result<(), StorageError> {
-        if let Some((last, last_mark)) = self.group_end.take() {
+        if let Some((last, last_mark, last_print)) = self.group_end.take() {
             self.extent = Extent {
                 trimmed_through: last,
                 trimmed_mark: last_mark,
                 last,
                 last_mark,
+                last_print,
+                unprinted_through: Position::ZERO,
                 presence_trimmed_through: last,
             };
         }
@@ -93,6 +95,10 @@ impl StorageReader for NoReader {
     }
 
     fn find(&mut self, _id: &str) -> Result<Option<Position>, StorageError> {
+        Ok(None)
+    }
+
+    fn print(&mut self, _position: Position) -> Result<Option<Print>, StorageError> {
         Ok(None)
     }
 }

@@ -4,22 +4,22 @@
 //! failed sync of the file, after which the log must not be overwritten.
 
 mod failure;
+mod files;
 mod open;
 mod reader;
 mod row;
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
-use tidings_core::{IdSource, Position, Presence, Update};
+use tidings_core::{IdSource, Position, Presence, Print, Update};
 
-use super::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
+use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
 use failure::{read_failure, write_failure};
+use files::Files;
 use reader::SqliteReader;
 
 pub use open::OpenError;
@@ -29,23 +29,16 @@ pub struct SqliteStorage {
     // Fields are dropped in this order: the connection is closed under the lock.
     connection: Connection,
     path: PathBuf,
-    identity: Identity,
+    files: Files,
     epoch: [u8; 32],
     extent: Extent,
     /// What the extent becomes with the commit of the group.
-    group_end: Option<(Position, Mark)>,
+    group_end: Option<(Position, Mark, Option<Print>)>,
     durability: Durability,
     /// About how many pages the log grew by since it was last moved into the file.
     log_pages: u64,
     free_space: Upkeep,
     _lock: File,
-}
-
-/// What tells a file from another at the same path.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
 }
 
 /// Whether a commit waits for the disk.
@@ -88,15 +81,19 @@ impl SqliteStorage {
         Ok(())
     }
 
+    /// Executes a statement whose parameter is a position. Returns how many rows it changed.
+    fn execute_at(&self, sql: &str, position: Position) -> Result<usize, StorageError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(write_failure)?;
+        statement
+            .execute(params![position.get().cast_signed()])
+            .map_err(write_failure)
+    }
+
     fn remove(&self, through: Position, mark: Mark) -> Result<(), StorageError> {
         self.execute("BEGIN IMMEDIATE")?;
-        let mut delete = self
-            .connection
-            .prepare_cached(DELETE_UPDATES)
-            .map_err(write_failure)?;
-        delete
-            .execute(params![through.get().cast_signed()])
-            .map_err(write_failure)?;
+        for sql in [KEEP_PRINT, DELETE_UPDATES, FORGET_PRINTS] {
+            self.execute_at(sql, through)?;
+        }
         for (name, value) in [
             ("trimmed_through", through.get()),
             ("trimmed_bytes", mark.bytes_through),
@@ -110,13 +107,10 @@ impl SqliteStorage {
 
     fn remove_presence(&self, through: Position) -> Result<usize, StorageError> {
         self.execute("BEGIN IMMEDIATE")?;
-        let mut delete = self
-            .connection
-            .prepare_cached(DELETE_PRESENCE)
-            .map_err(write_failure)?;
-        let removed = delete
-            .execute(params![through.get().cast_signed()])
-            .map_err(write_failure)?;
+        self.execute_at(KEEP_PRESENCE_PRINTS, through)?;
+        let removed = self.execute_at(DELETE_PRESENCE, through)?;
+        let prints_from = self.extent.last.get().saturating_sub(PRINTS_KEPT);
+        self.execute_at(FORGET_PRINTS, Position::new(prints_from))?;
         self.set_meta("presence_trimmed_through", through.get())?;
         self.execute("COMMIT")?;
         Ok(removed)
@@ -218,23 +212,26 @@ impl Storage for SqliteStorage {
         }
         let before = self
             .group_end
-            .map_or(self.extent.last_mark, |(_, mark)| mark);
+            .map_or(self.extent.last_mark, |(_, mark, _)| mark);
         let bytes = mark.bytes_through.saturating_sub(before.bytes_through);
         self.log_pages += bytes / PAGE_BYTES;
         if update.id_source == IdSource::Publisher {
             // The index of publishers' ids is written all over.
             self.log_pages += 1;
         }
-        self.group_end = Some((update.position, mark));
+        self.group_end = Some((update.position, mark, update.print));
         Ok(())
     }
 
     fn commit(&mut self) -> Result<(), StorageError> {
         self.execute("COMMIT")?;
         self.log_pages += 2;
-        if let Some((last, last_mark)) = self.group_end.take() {
+        // After the sync: what happened to the files before it would otherwise be acknowledged.
+        self.files.check()?;
+        if let Some((last, last_mark, last_print)) = self.group_end.take() {
             self.extent.last = last;
             self.extent.last_mark = last_mark;
+            self.extent.last_print = last_print;
         }
         Ok(())
     }
@@ -331,17 +328,8 @@ impl Storage for SqliteStorage {
     }
 
     fn check(&mut self) -> Result<(), StorageError> {
-        match fs::metadata(&self.path) {
-            Ok(metadata) if Identity::of(&metadata) == self.identity => self.look_at_free_space(),
-            // Writes to a file without a name would be acknowledged and lost.
-            Ok(_) => Err(StorageError::Replaced {
-                path: self.path.clone(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StorageError::Replaced {
-                path: self.path.clone(),
-            }),
-            Err(error) => Err(StorageError::Unreadable(Box::new(error))),
-        }
+        self.files.check()?;
+        self.look_at_free_space()
     }
 
     fn upkeep(&self) -> Upkeep {
@@ -379,15 +367,6 @@ impl Storage for SqliteStorage {
     }
 }
 
-impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
-}
-
 /// Bytes of a page of the file.
 const PAGE_BYTES: u64 = 4096;
 
@@ -405,6 +384,12 @@ const SPARE_BYTES_MIN: u64 = 1024 * 1024;
 
 const MARK: &str = "SELECT published_ms, bytes_through, position - presence_through FROM updates \
     WHERE position <= ?1 ORDER BY position DESC LIMIT 1";
+const KEEP_PRINT: &str = "INSERT OR REPLACE INTO prints (position, print) \
+    SELECT position, print FROM updates WHERE position = ?1 AND print IS NOT NULL";
+const KEEP_PRESENCE_PRINTS: &str = "INSERT OR REPLACE INTO prints (position, print) \
+    SELECT position, print FROM updates \
+    WHERE presence IS NOT NULL AND print IS NOT NULL AND position <= ?1";
+const FORGET_PRINTS: &str = "DELETE FROM prints WHERE position < ?1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
 const DELETE_PRESENCE: &str = "DELETE FROM updates WHERE presence IS NOT NULL AND position <= ?1";
 const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";

@@ -1,10 +1,10 @@
 //! What cursors stand for: known, unknown, expired, used twice, forged, of another epoch.
 
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
 
-use tidings_core::{IdSeal, Position};
-use tidings_history::{Handle, Kind, Request, Resolved, Retention};
+use tidings_core::{IdSeal, Position, Print};
+use tidings_history::{Handle, Kind, Resolved, Retention};
 
 use crate::desk::{Desk, KEEP_ALL, draft, draft_with_id, quick_folder};
 use crate::threads::{append, open, options};
@@ -26,7 +26,7 @@ fn every_cursor_is_answered_as_what_it_is() {
                 _ => append(&history, draft("")),
             };
         }
-        let sealed = |number| history.seal().seal(Position::new(number)).text().clone();
+        let sealed = |number| cursor(&history, number).unwrap();
         let unknown = Resolved::Unknown {
             oldest: Position::new(1),
         };
@@ -48,16 +48,25 @@ fn every_cursor_is_answered_as_what_it_is() {
             Resolved::After(Position::new(300)),
         );
         check(&history, "urn:example:never", unknown);
-        check(&history, &sealed(1001), unknown);
+        assert_eq!(cursor(&history, 1001), None);
+        let print = Some(Print::new([1; 16]));
+        for number in [7, 1000, 1001, u64::MAX] {
+            // Made with the right keys for other updates: those of a line that is not this one.
+            let sealed = |print| history.seal().seal(Position::new(number), print);
+            check(&history, sealed(print).as_str(), unknown);
+            check(&history, sealed(None).as_str(), unknown);
+        }
+        assert_eq!(history.stats().cursors_lost, 6);
         check(
             &history,
             "urn:uuid:00000000-0000-8000-8000-000000000000",
             unknown,
         );
-        let foreign = IdSeal::new([8; 32]).seal(Position::new(5));
+        let foreign = IdSeal::new([8; 32]).seal(Position::new(5), print);
         check(&history, foreign.as_str(), unknown);
         check(&history, "", unknown);
         check(&history, "' OR 1=1 --", unknown);
+        assert_eq!(history.stats().cursors_lost, 6);
         history.close();
     }
 }
@@ -77,7 +86,14 @@ fn an_expired_cursor_is_unknown_and_the_last_before_what_is_kept_is_not() {
         ],
         1,
     );
-    for _ in 0..28 {
+    for _ in 0..17 {
+        desk.publish("", 1);
+    }
+    let (before, last) = (
+        desk.publish("", 1).id.clone(),
+        desk.publish("", 1).id.clone(),
+    );
+    for _ in 0..9 {
         desk.publish("", 1);
     }
     desk.append(vec![draft_with_id("", "urn:example:old")], 1);
@@ -91,15 +107,15 @@ fn an_expired_cursor_is_unknown_and_the_last_before_what_is_kept_is_not() {
 
     let path = folder.path().join("history.db");
     let history = open(options(Kind::File { path }, retention));
-    let sealed = |number| history.seal().seal(Position::new(number)).text().clone();
-    check(
-        &history,
-        &sealed(20),
-        Resolved::Unknown {
-            oldest: Position::new(22),
-        },
-    );
-    check(&history, &sealed(21), Resolved::After(Position::new(21)));
+    let unknown = Resolved::Unknown {
+        oldest: Position::new(22),
+    };
+    check(&history, before.as_str(), unknown);
+    // Its row is gone, its print is not.
+    check(&history, last.as_str(), Resolved::After(Position::new(21)));
+    assert_eq!(cursor(&history, 21).as_deref(), Some(last.as_str()));
+    assert_eq!(cursor(&history, 20), None);
+    assert_eq!(history.stats().cursors_lost, 0);
     history.close();
 }
 
@@ -120,25 +136,26 @@ fn a_history_that_keeps_nothing_knows_no_cursor() {
 
 /// Looks a publisher's id up on the desk's reader.
 pub(crate) fn find(desk: &mut Desk, cursor: &str) -> Option<Position> {
-    let found = Arc::new(Mutex::new(None));
-    let answer = Arc::clone(&found);
-    let reply = Box::new(move |resolved| *answer.lock().unwrap() = Some(resolved));
-    desk.reader.on_requests(&mut vec![Request::Find {
-        id: cursor.into(),
-        reply,
-    }]);
-    let found = found.lock().unwrap().take();
-    match found.expect("an answer").expect("a readable history") {
+    match desk.resolve(cursor) {
         Resolved::After(position) => Some(position),
         Resolved::Unknown { .. } => None,
     }
 }
 
+/// Returns the hub's id of the update at a position.
+pub(crate) fn cursor(history: &Handle, number: u64) -> Option<Arc<str>> {
+    let (tx, rx) = sync_channel(1);
+    let reply = Box::new(move |cursor| tx.send(cursor).unwrap());
+    history.cursor(Position::new(number), reply);
+    rx.recv().unwrap().unwrap().map(|id| Arc::clone(id.text()))
+}
+
 #[track_caller]
-fn check(history: &Handle, cursor: &str, expected: Resolved) {
+pub(crate) fn check(history: &Handle, cursor: &str, expected: Resolved) {
     let (tx, rx) = sync_channel(1);
     history.resolve(
         cursor.into(),
+        |_| None,
         Box::new(move |resolved| tx.send(resolved).unwrap()),
     );
     assert_eq!(rx.recv().unwrap().unwrap(), expected, "{cursor}");

@@ -1,6 +1,7 @@
 //! A writer and a reader on one thread, so that tests say when what happens.
 
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -9,8 +10,8 @@ use tidings_core::{
 };
 use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
 use tidings_history::{
-    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Retention, Step,
-    Writer,
+    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Request, Resolved,
+    Retention, Step, Writer,
 };
 
 /// A history whose threads are the test's.
@@ -44,7 +45,8 @@ impl Desk {
         let writer = Writer::new(storage, retention, outlet);
         let published = writer.published();
         let storage = writer.open_reader().expect("a readable storage");
-        let reader = Reader::new(storage, Arc::clone(&published), 1 << 20);
+        let seal = writer.seal().clone();
+        let reader = Reader::new(storage, Arc::clone(&published), seal, 1 << 20);
         Self {
             writer,
             reader,
@@ -86,6 +88,20 @@ impl Desk {
         self.append(vec![draft(data)], now_ms)
             .remove(0)
             .expect("a history that takes updates")
+    }
+
+    /// Finds out what a cursor stands for, without knowing any print beforehand.
+    pub(crate) fn resolve(&mut self, cursor: &str) -> Resolved {
+        let bounds = self.published.bounds();
+        let claim = self.writer.seal().open(cursor).filter(|claim| {
+            claim.position().next() >= bounds.oldest && claim.position() <= bounds.last
+        });
+        let (tx, rx) = sync_channel(1);
+        let reply = Box::new(move |resolved| tx.send(resolved).unwrap());
+        let id = cursor.into();
+        self.reader
+            .on_requests(&mut vec![Request::Find { id, claim, reply }]);
+        rx.recv().unwrap().expect("a readable history")
     }
 
     /// Ticks and does all the upkeep that follows.

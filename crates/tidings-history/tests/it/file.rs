@@ -179,12 +179,12 @@ fn a_newer_format_is_refused() {
     drop(Desk::on_file(&path, KEEP_ALL));
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection
-        .execute("UPDATE meta SET value = 3 WHERE name = 'format'", [])
+        .execute("UPDATE meta SET value = 4 WHERE name = 'format'", [])
         .unwrap();
     drop(connection);
     assert!(matches!(
         open_error(&path),
-        OpenError::Newer { found: 3, .. }
+        OpenError::Newer { found: 4, .. }
     ));
 }
 

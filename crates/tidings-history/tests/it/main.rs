@@ -14,6 +14,8 @@ mod desk;
 mod faults;
 mod file;
 mod full_disk;
+mod lines;
 mod model;
+mod old_formats;
 mod presence;
 mod threads;

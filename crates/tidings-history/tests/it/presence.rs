@@ -119,38 +119,6 @@ fn whoever_reads_where_only_events_were_removed_has_lost_nothing_and_reads_on_at
     }
 }
 
-#[test]
-fn a_file_of_format_1_is_read_and_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("history.db");
-    let mut desk = Desk::on_file(&path, KEEP_ALL);
-    let old = desk.publish("old", 1);
-    desk.writer.close();
-    drop(desk);
-    let file = rusqlite::Connection::open(&path).unwrap();
-    // Takes away what format 2 added (docs/formats/history.md).
-    file.execute_batch(
-        "DROP INDEX updates_presence;
-        ALTER TABLE updates DROP COLUMN presence;
-        ALTER TABLE updates DROP COLUMN presence_through;
-        DROP TABLE subscriptions;
-        DELETE FROM meta WHERE name IN ('presence_trimmed_through', 'trimmed_updates');
-        UPDATE meta SET value = 1 WHERE name = 'format';",
-    )
-    .unwrap();
-    drop(file);
-    let retention = Retention {
-        updates_max: Some(2),
-        ..KEEP_ALL
-    };
-    let mut desk = Desk::on_file(&path, retention);
-    assert_eq!(desk.read_all(Position::ZERO).unwrap(), [old]);
-    desk.append(vec![presence_draft("event", Presence::Begins)], 2);
-    desk.publish("new", 2);
-    desk.tick(3);
-    assert_eq!(texts(&mut desk), ["old", "event", "new"]);
-}
-
 fn texts(desk: &mut Desk) -> Vec<String> {
     let oldest = desk.published.bounds().oldest.get();
     let read = desk.read_all(Position::new(oldest - 1)).unwrap();

@@ -77,7 +77,7 @@ pub(crate) async fn answer(
     }
     let cursor = match last_id(&lines) {
         Some(id) => id,
-        None if began => reached(shard, &session),
+        None if began => reached(shard, &session).await,
         None => asked(&headers),
     };
     session.enter(Phase::Closing(Ending::Answered));
@@ -154,8 +154,9 @@ fn is_settled(session: &Session) -> bool {
 }
 
 /// Returns the cursor up to which nothing was for the subscriber: it need not be asked about again,
-/// nor kept for it. Valid while no piece of the session waits to be taken.
-fn reached(shard: &Shard, session: &Session) -> String {
+/// nor kept for it. Valid while no piece of the session waits to be taken; one that comes meanwhile
+/// comes after the cursor.
+async fn reached(shard: &Shard, session: &Session) -> String {
     if session.from_oldest.get() {
         return "earliest".to_owned();
     }
@@ -166,7 +167,7 @@ fn reached(shard: &Shard, session: &Session) -> String {
     } else {
         next
     };
-    shard.cursor_at(position)
+    shard.cursor_at(position).await
 }
 
 /// Returns the cursor where the request began.

@@ -16,7 +16,6 @@ use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, SELECTORS_PER_SUBSCRIBER_MAX};
 use tidings_core::matcher::{Matcher, MatcherType};
-use tidings_core::position::Position;
 use tidings_history::Resolved;
 use tidings_wire::frame::{Frame, KEEP_ALIVE_CHUNK};
 use tidings_wire::http_head;
@@ -441,12 +440,7 @@ pub(crate) async fn start(
 /// Returns the id of the last event that this shard has seen. A stream that joins afterwards begins
 /// with a later one.
 fn standing(shard: &Shard) -> HeaderValue {
-    let last = shard.last_seen();
-    if last == Position::ZERO {
-        return EARLIEST;
-    }
-    let id = shard.history().seal().seal(last);
-    HeaderValue::from_str(id.as_str()).unwrap_or(EARLIEST)
+    HeaderValue::try_from(shard.cursor_at_last()).unwrap_or(EARLIEST)
 }
 
 /// Finds where a cursor points to, and what is said about it.
@@ -461,6 +455,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
     let (reply, resolved) = oneshot::channel();
     shard.history().resolve(
         Arc::clone(&id),
+        |position| shard.recent_print(position),
         Box::new(move |result| drop(reply.send(result))),
     );
     match resolved.await {

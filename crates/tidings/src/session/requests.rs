@@ -4,10 +4,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use tidings_core::event_id::Cursor;
+use tidings_core::event_id::{Cursor, EARLIEST};
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
 use tidings_core::matcher::Matcher;
-use tidings_core::position::Position;
 use tidings_wire::hub_frames::{
     self, AckFields, Ask, Authenticate, Publish, Reference, Request, RequestError, Saying,
     Selection,
@@ -102,7 +101,7 @@ pub(crate) async fn on_request(
 }
 
 /// Tells a new peer that its connection is open, and of the hub, where it may resume.
-pub(crate) fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: super::Start) {
+pub(crate) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: super::Start) {
     if duplex.beat == Beat::Framed {
         duplex.keep(encoder::text(sockjs::OPEN));
     }
@@ -111,8 +110,8 @@ pub(crate) fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: su
     }
     duplex.tells_caught_up.set(start != super::Start::Now);
     let last_event_id = match start {
-        super::Start::Oldest => shard.cursor_at(Position::ZERO),
-        super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()),
+        super::Start::Oldest => EARLIEST.to_owned(),
+        super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()).await,
     };
     let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
     let saying = Saying::Open {

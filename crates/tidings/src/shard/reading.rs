@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_core::event_id::EventId;
 use tidings_core::position::Position;
 use tidings_core::update::Update;
 use tidings_history::sabotage::{Rule, skips};
@@ -118,21 +119,45 @@ impl Shard {
         }
     }
 
+    /// Asks the history for the cursor of a position, trying again for a while if too many others
+    /// read.
+    pub(super) async fn found_cursor(&self, position: Position) -> Option<EventId> {
+        let ask = |reply: oneshot::Sender<_>| {
+            let reply = Box::new(move |cursor| drop(reply.send(cursor)));
+            self.history().cursor(position, reply);
+        };
+        match patiently(ask).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "a cursor could not be made");
+                None
+            }
+        }
+    }
+
     /// Reads a page, trying again for a while if too many others read.
     async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
-        let mut tries = BUSY_TRIES_MAX;
-        loop {
-            let (reply, page) = oneshot::channel();
+        patiently(|reply: oneshot::Sender<_>| {
             // A session that is gone does not need its page.
             let reply = Box::new(move |page| drop(reply.send(page)));
             self.history().read_page(position, reply);
-            match page.await.unwrap_or(Err(ReadError::Closed)) {
-                Err(ReadError::Busy) if tries > 0 => {
-                    tries -= 1;
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                }
-                result => return result,
+        })
+        .await
+    }
+}
+
+/// Asks the history for something, and again while it is busy.
+async fn patiently<T>(ask: impl Fn(oneshot::Sender<Result<T, ReadError>>)) -> Result<T, ReadError> {
+    let mut tries = BUSY_TRIES_MAX;
+    loop {
+        let (reply, answer) = oneshot::channel();
+        ask(reply);
+        match answer.await.unwrap_or(Err(ReadError::Closed)) {
+            Err(ReadError::Busy) if tries > 0 => {
+                tries -= 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
             }
+            result => return result,
         }
     }
 }

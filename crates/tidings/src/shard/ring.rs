@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidings_core::position::Position;
+use tidings_core::print::Print;
+use tidings_history::Tip;
 use tidings_history::sabotage::{Rule, skips};
 
 use crate::posted::Posted;
@@ -14,17 +16,17 @@ use crate::posted::Posted;
 #[derive(Debug)]
 pub(crate) struct Ring {
     posts: VecDeque<Arc<Posted>>,
-    last: Position,
+    tip: Tip,
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Ring {
-    /// Makes an empty ring that continues after `last`.
-    pub(crate) fn new(last: Position, bytes_max: usize) -> Self {
+    /// Makes an empty ring that continues after `tip`.
+    pub(crate) fn new(tip: Tip, bytes_max: usize) -> Self {
         Self {
             posts: VecDeque::new(),
-            last,
+            tip,
             bytes: 0,
             bytes_max,
         }
@@ -32,7 +34,23 @@ impl Ring {
 
     /// Returns the last position seen.
     pub(crate) fn last(&self) -> Position {
-        self.last
+        self.tip.position
+    }
+
+    /// Returns the last update's place and print.
+    pub(crate) fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// Returns the print of the update at `position`, if it is here and has one.
+    pub(crate) fn print(&self, position: Position) -> Option<Print> {
+        if position == self.tip.position {
+            return self.tip.print;
+        }
+        let first = self.posts.front()?.update.position;
+        let index = position.get().checked_sub(first.get())?;
+        let posted = self.posts.get(usize::try_from(index).ok()?)?;
+        posted.update.print
     }
 
     /// Returns the bytes that are kept.
@@ -43,10 +61,13 @@ impl Ring {
     /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
     pub(crate) fn push(&mut self, posted: Arc<Posted>) {
         assert!(
-            posted.update.position == self.last.next(),
+            posted.update.position == self.tip.position.next(),
             "the ring's positions are dense"
         );
-        self.last = posted.update.position;
+        self.tip = Tip {
+            position: posted.update.position,
+            print: posted.update.print,
+        };
         self.bytes += posted.kept_bytes();
         self.posts.push_back(posted);
         while self.bytes > self.bytes_max && self.posts.len() > 1 && !skips(Rule::BoundTheRing) {

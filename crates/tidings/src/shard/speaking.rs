@@ -1,8 +1,11 @@
 //! What a shard does for sessions whose peers speak: answers, other deadlines, other matchers.
 
 use bytes::Bytes;
+use tidings_core::event_id::EARLIEST;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
+use tidings_core::print::Print;
+use tidings_history::Tip;
 use tidings_wire::hub_frames::{self, Saying};
 
 use super::{RELEASE_AT, Shard};
@@ -30,11 +33,38 @@ impl Shard {
     }
 
     /// Returns the cursor of a position, also of the one before everything.
-    pub(crate) fn cursor_at(&self, position: Position) -> String {
+    ///
+    /// It is `earliest` too where nobody knows any more what was at the position: who resumes there
+    /// is told that something may be missing.
+    pub(crate) async fn cursor_at(&self, position: Position) -> String {
         if position == Position::ZERO {
-            return "earliest".to_owned();
+            return EARLIEST.to_owned();
         }
-        self.history().seal().seal(position).as_str().to_owned()
+        let print = self.recent_print(position);
+        if print.is_some() {
+            return self.sealed(position, print);
+        }
+        let found = self.found_cursor(position).await;
+        found.map_or_else(|| EARLIEST.to_owned(), |id| id.as_str().to_owned())
+    }
+
+    /// Returns the cursor of the last update that this shard has seen.
+    pub(crate) fn cursor_at_last(&self) -> String {
+        let Tip { position, print } = self.engine.borrow().ring.tip();
+        if position == Position::ZERO {
+            return EARLIEST.to_owned();
+        }
+        self.sealed(position, print)
+    }
+
+    /// Returns the print of an update that this shard has in memory.
+    pub(crate) fn recent_print(&self, position: Position) -> Option<Print> {
+        self.engine.borrow().ring.print(position)
+    }
+
+    fn sealed(&self, position: Position, print: Option<Print>) -> String {
+        let id = self.history().seal().seal(position, print);
+        id.as_str().to_owned()
     }
 
     /// Lets matchers that a session added begin where they are to, once what it reads is out.
@@ -62,7 +92,7 @@ impl Shard {
             return;
         };
         if duplex.is_hub() && duplex.tells_caught_up.take() {
-            let last_event_id = self.cursor_at(self.last_seen());
+            let last_event_id = self.cursor_at_last();
             let saying = Saying::CaughtUp {
                 last_event_id: &last_event_id,
             };

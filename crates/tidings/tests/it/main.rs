@@ -50,6 +50,7 @@ mod key_sets;
 mod leaks;
 mod lifecycle;
 mod limits;
+mod lost_lines;
 mod matchers;
 mod poll;
 mod presence;

@@ -13,7 +13,9 @@ use tidings_core::Position;
 use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
 
 use super::failure::{read_failure, write_failure};
-use super::{Durability, Identity, SqliteStorage};
+use super::files::{Files, lock_path, real_path};
+use super::reader::print_at;
+use super::{Durability, SqliteStorage};
 
 /// Why a history could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -80,11 +82,13 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
             source,
         })?;
     }
-    let lock = lock(path)?;
     let in_file = |source| OpenError::File {
         path: path.into(),
         source,
     };
+    // Two names of one file have one lock.
+    let path = &*real_path(path).map_err(in_file)?;
+    let lock = lock(path)?;
     // Private updates and the key of the event ids are in there: nobody else may read it.
     // SQLite gives the files beside it the same permissions.
     let file = OpenOptions::new()
@@ -95,7 +99,6 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         .mode(0o600)
         .open(path)
         .map_err(in_file)?;
-    let identity = Identity::of(&file.metadata().map_err(in_file)?);
     let mut header = Vec::new();
     (&file)
         .take(HEADER.len() as u64)
@@ -114,7 +117,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     let mut storage = SqliteStorage {
         connection,
         path: path.into(),
-        identity,
+        files: Files::new(path).map_err(in_storage)?,
         epoch,
         extent,
         group_end: None,
@@ -136,9 +139,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
 
 /// Takes the lock of the history, which ends with the process, however it ends.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
+    let lock_path = lock_path(path);
     let in_lock = |source| OpenError::File {
         path: lock_path.clone(),
         source,
@@ -210,11 +211,16 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
 /// Makes a new file a history, and brings an older one to this version's format.
 fn prepare(connection: &Connection, path: &Path, new_epoch: [u8; 32]) -> Result<(), OpenError> {
     let prepared = match format(connection) {
-        Ok(Format::None) => create(connection, new_epoch).and_then(|()| add_presence(connection)),
+        Ok(Format::None) => create(connection, new_epoch)
+            .and_then(|()| add_presence(connection))
+            .and_then(|()| add_prints(connection)),
         Ok(Format::Foreign) => return Err(OpenError::NotAHistory { path: path.into() }),
         Ok(Format::Version(FORMAT)) => Ok(()),
         // What a crash during the creation of a file leaves has this format, too.
-        Ok(Format::Version(FORMAT_WITHOUT_PRESENCE)) => add_presence(connection),
+        Ok(Format::Version(FORMAT_WITHOUT_PRESENCE)) => {
+            add_presence(connection).and_then(|()| add_prints(connection))
+        }
+        Ok(Format::Version(FORMAT_WITHOUT_PRINTS)) => add_prints(connection),
         Ok(Format::Version(found)) => {
             return Err(OpenError::Newer {
                 path: path.into(),
@@ -309,6 +315,23 @@ fn add_presence(connection: &Connection) -> Result<(), StorageError> {
         INSERT INTO meta (name, value) VALUES ('presence_trimmed_through', 0);
         INSERT INTO meta (name, value)
             SELECT 'trimmed_updates', value FROM meta WHERE name = 'trimmed_through';
+        UPDATE meta SET value = {FORMAT_WITHOUT_PRINTS} WHERE name = 'format';
+        COMMIT"
+    );
+    connection.execute_batch(&changes).map_err(write_failure)
+}
+
+/// Brings a file of format 2 to format 3. Cheap: no row is written anew. What is there has no print.
+fn add_prints(connection: &Connection) -> Result<(), StorageError> {
+    let changes = format!(
+        "BEGIN IMMEDIATE;
+        ALTER TABLE updates ADD COLUMN print BLOB;
+        CREATE TABLE prints (position INTEGER PRIMARY KEY, print BLOB NOT NULL) STRICT;
+        INSERT INTO meta (name, value)
+            SELECT 'unprinted_through', coalesce(
+                (SELECT max(position) FROM updates),
+                (SELECT value FROM meta WHERE name = 'trimmed_through')
+            );
         UPDATE meta SET value = {FORMAT} WHERE name = 'format';
         COMMIT"
     );
@@ -338,11 +361,14 @@ fn extent(connection: &Connection) -> Result<Extent, StorageError> {
     });
     let newest = newest.optional().map_err(read_failure)?;
     let (last, last_mark) = newest.unwrap_or((trimmed_through, trimmed_mark));
+    let last_print = print_at(connection, last)?;
     Ok(Extent {
         trimmed_through,
         trimmed_mark,
         last,
         last_mark,
+        last_print,
+        unprinted_through: Position::new(meta(connection, "unprinted_through")?),
         presence_trimmed_through: Position::new(meta(connection, "presence_trimmed_through")?),
     })
 }
@@ -359,7 +385,10 @@ fn meta_epoch(connection: &Connection) -> Result<[u8; 32], StorageError> {
 }
 
 /// The format that this version writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
+
+/// The format before prints.
+const FORMAT_WITHOUT_PRINTS: u32 = 2;
 
 /// The format before events about subscriptions.
 const FORMAT_WITHOUT_PRESENCE: u32 = 1;

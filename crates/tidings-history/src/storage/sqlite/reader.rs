@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use tidings_core::{Position, Update};
+use tidings_core::{Position, Print, Update};
 
 use crate::storage::{StorageError, StorageReader, update_bytes};
 
@@ -55,6 +55,10 @@ impl StorageReader for SqliteReader {
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError> {
         first_of(&self.connection, id)
     }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        print_at(&self.connection, position)
+    }
 }
 
 /// Returns the position of the earliest row to which its publisher gave the id `id`.
@@ -71,5 +75,19 @@ pub(super) fn first_of(
         .map(|position| Position::new(position.cast_unsigned())))
 }
 
+/// Returns the print at `position`, if it is kept.
+pub(super) fn print_at(
+    connection: &Connection,
+    position: Position,
+) -> Result<Option<Print>, StorageError> {
+    let mut statement = connection.prepare_cached(PRINT_AT).map_err(read_failure)?;
+    let print = statement
+        .query_row([position.get().cast_signed()], |row| row.get(0))
+        .optional();
+    Ok(print.map_err(read_failure)?.map(Print::new))
+}
+
+const PRINT_AT: &str = "SELECT print FROM updates WHERE position = ?1 AND print IS NOT NULL \
+    UNION ALL SELECT print FROM prints WHERE position = ?1";
 const FIRST_OF: &str =
     "SELECT position FROM updates WHERE own_id = 1 AND id = ?1 ORDER BY position LIMIT 1";

@@ -3,8 +3,8 @@
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Row, Statement, params};
 use tidings_core::{
-    EventId, EventType, IdSource, Position, Presence, Target, Targets, Topic, TopicError, Topics,
-    Update, Visibility,
+    EventId, EventType, IdSource, Position, Presence, Print, Target, Targets, Topic, TopicError,
+    Topics, Update, Visibility,
 };
 
 use crate::storage::{Announced, Mark, StorageError};
@@ -14,12 +14,14 @@ use super::failure::read_failure;
 /// Inserts a row. The order of its parameters is that of [`insert`].
 pub(super) const INSERT: &str = "INSERT INTO updates \
     (position, published_ms, id, own_id, topics, type, retry_ms, private, data, bytes_through, \
-    presence, presence_through) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    presence, presence_through, print) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 /// Selects rows for [`read`]. Whether an id is the first is asked here and not stored, since
 /// retention may remove the row that was first.
 pub(super) const SELECT: &str = "SELECT position, published_ms, id, own_id, topics, type, \
-    retry_ms, private, data, presence FROM updates WHERE position >= ?1 AND position <= ?2 ORDER BY position";
+    retry_ms, private, data, presence, print FROM updates \
+    WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 
 pub(super) fn insert(
     statement: &mut Statement<'_>,
@@ -41,6 +43,7 @@ pub(super) fn insert(
         mark.bytes_through.cast_signed(),
         update.presence.map(|presence| presence == Presence::Begins),
         position.saturating_sub(mark.updates_through).cast_signed(),
+        update.print.map(Print::bytes),
     ])?;
     Ok(())
 }
@@ -51,6 +54,10 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
     let (topics, visibility) = topics_and_visibility(text(row, 4)?, number(row, 7)?)?;
     Ok(Update {
         position: Position::new(number(row, 0)?),
+        print: row
+            .get::<_, Option<[u8; 16]>>(10)
+            .map_err(read_failure)?
+            .map(Print::new),
         id,
         id_source: if flag(row, 3)? {
             IdSource::Publisher

@@ -146,6 +146,7 @@ fn update() -> Update {
     let topic = |text| Topic::parse(text).unwrap();
     Update {
         position: Position::new(1),
+        print: None,
         id: EventId::parse("i").unwrap(),
         id_source: IdSource::Publisher,
         published_ms: 0,

@@ -6,6 +6,7 @@ use tidings_core::index::MatcherIndex;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::topic::Topic;
 use tidings_core::update::{IdSource, Topics, Update, Visibility};
+use tidings_history::Tip;
 
 use super::*;
 use crate::session::Parts;
@@ -65,7 +66,17 @@ fn a_session_that_ended_long_before_its_time_leaves_no_note_behind() {
 }
 
 fn engine() -> Engine {
-    Engine::new(hub(), Ring::new(Position::ZERO, 1024), None)
+    Engine::new(
+        hub(),
+        Ring::new(
+            Tip {
+                position: Position::ZERO,
+                print: None,
+            },
+            1024,
+        ),
+        None,
+    )
 }
 
 fn insert(engine: &mut Engine, deadline: Option<(Tick, Ending)>) -> Rc<Session> {
@@ -99,7 +110,8 @@ fn update(number: u64) -> Arc<Update> {
     let position = Position::new(number);
     Arc::new(Update {
         position,
-        id: IdSeal::new([0; 32]).seal(position),
+        print: None,
+        id: IdSeal::new([0; 32]).seal(position, None),
         id_source: IdSource::Hub,
         published_ms: 0,
         topics: Topics::one(Topic::parse("a").unwrap()),

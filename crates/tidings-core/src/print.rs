@@ -1,0 +1,147 @@
+//! Prints: each update's vouches for the update and for the whole line of history before it.
+//!
+//! ```text
+//! digest = SipHash-2-4-128(digest key, the update's fields)
+//! print  = SipHash-2-4-128(print key, the print of the update before ‖ digest)
+//! ```
+//!
+//! Two lines that part have other prints from there on, however equal what follows is: a history
+//! that was restored, a copy of it, a log that was lost. Both keys come from the secret of the
+//! epoch, so that nobody who publishes can aim at a print. The order of the fields stands in
+//! `docs/formats/history.md`.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::position::Position;
+use crate::update::{Draft, Presence, Visibility};
+
+/// Vouches for an update and for all that came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Print([u8; 16]);
+
+impl Print {
+    /// Makes a print from its bytes, for whoever stores it.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// Makes the prints of one epoch.
+#[derive(Clone)]
+pub struct PrintKey {
+    digest: [u8; 16],
+    chain: [u8; 16],
+}
+
+impl PrintKey {
+    /// Takes the 32 secret bytes of the epoch.
+    #[must_use]
+    pub fn new(secret: [u8; 32]) -> Self {
+        let (first, _) = secret.split_at(16);
+        let mut key = [0; 16];
+        key.copy_from_slice(first);
+        Self {
+            digest: hash(&key, b"tidings digest"),
+            chain: hash(&key, b"tidings print"),
+        }
+    }
+
+    /// Returns the print of `draft` once it is kept at `position`, where `previous` is the print of
+    /// the position before: nothing at the first position, and where that has none.
+    ///
+    /// An id that the hub makes is no part of it, since it is made of the print.
+    #[must_use]
+    pub fn print(
+        &self,
+        previous: Option<Print>,
+        position: Position,
+        published_ms: u64,
+        draft: &Draft,
+    ) -> Print {
+        let mut fields = Fields(SipHasher24::new_with_key(&self.digest));
+        fields.number(position.get());
+        fields.number(published_ms);
+        fields.optional_text(draft.id.as_ref().map(|id| id.as_str()));
+        fields.texts(draft.topics.iter().map(|topic| topic.as_str()));
+        match &draft.visibility {
+            Visibility::Public => fields.number(0),
+            Visibility::Private => fields.number(1),
+            Visibility::Targeted(targets) => {
+                fields.number(2);
+                fields.texts(targets.iter().map(|target| target.as_str()));
+            }
+        }
+        fields.optional_text(draft.event_type.as_ref().map(|name| name.as_str()));
+        fields.number(u64::from(draft.retry_ms.is_some()));
+        if let Some(retry_ms) = draft.retry_ms {
+            fields.number(retry_ms);
+        }
+        fields.number(match draft.presence {
+            None => 0,
+            Some(Presence::Begins) => 1,
+            Some(Presence::Ends) => 2,
+        });
+        fields.text(&draft.data);
+        let digest = fields.0.finish128().as_bytes();
+        let previous = previous.map_or([0; 16], Print::bytes);
+        let mut linked = [0; 32];
+        let (before, after) = linked.split_at_mut(16);
+        before.copy_from_slice(&previous);
+        after.copy_from_slice(&digest);
+        Print(hash(&self.chain, &linked))
+    }
+}
+
+impl std::fmt::Debug for PrintKey {
+    /// Says nothing: the keys are secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrintKey")
+    }
+}
+
+/// The fields of an update on their way into its digest. Each says where it ends, so that no two
+/// updates have the same bytes.
+struct Fields(SipHasher24);
+
+impl Fields {
+    fn number(&mut self, number: u64) {
+        self.0.write(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.write(text.as_bytes());
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) {
+        self.number(u64::from(text.is_some()));
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    fn texts<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) {
+        self.number(texts.len() as u64);
+        for text in texts {
+            self.text(text);
+        }
+    }
+}
+
+fn hash(key: &[u8; 16], bytes: &[u8]) -> [u8; 16] {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(bytes);
+    hasher.finish128().as_bytes()
+}
+
+#[cfg(test)]
+mod tests;
