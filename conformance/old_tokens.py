@@ -19,7 +19,7 @@ from support.hub import PATH, Checks, Hub, Requests  # noqa: E402
 
 PUBLIC_URL = "https://hub.example.com" + PATH
 PATH_2019 = "/hub"
-SHORT_SECRET = "!UnsecureChangeMe!"
+SHORT_SECRET = "a short secret"
 BOOK = "https://example.com/books/1"
 
 

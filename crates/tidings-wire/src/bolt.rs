@@ -138,18 +138,11 @@ impl<S: Source> Bolt<S> {
     /// If there is none of this name, or the file is damaged.
     pub fn bucket(&self, name: &[u8]) -> Result<Bucket, BoltError<S::Error>> {
         let mut found = None;
-        let mut visit = |flags: u32, key: &[u8], value: &[u8]| {
-            if flags & BUCKET != 0 && key == name {
+        self.walk_buckets(&mut |key, value| {
+            if key == name {
                 found = Some(value.to_vec());
             }
-            Ok::<(), std::convert::Infallible>(())
-        };
-        let walked = Walk::new(self).page(self.root, 0, &mut visit);
-        match walked {
-            Ok(()) => {}
-            Err(Stop::Bolt(error)) => return Err(error),
-            Err(Stop::Visitor(never)) => match never {},
-        }
+        })?;
         let value = found.ok_or(BoltError::NoBucket)?;
         let damaged = BoltError::Page {
             page: self.root,
@@ -166,6 +159,37 @@ impl<S: Source> Bolt<S> {
             _ => None,
         };
         Ok(Bucket { root, inline })
+    }
+
+    /// Returns the names of the buckets of the top level, at most `names_max`. A file that was only
+    /// opened has none.
+    ///
+    /// # Errors
+    ///
+    /// If the file is damaged.
+    pub fn bucket_names(&self, names_max: usize) -> Result<Vec<String>, BoltError<S::Error>> {
+        let mut names = Vec::new();
+        self.walk_buckets(&mut |key, _value| {
+            if names.len() < names_max {
+                names.push(String::from_utf8_lossy(key).into_owned());
+            }
+        })?;
+        Ok(names)
+    }
+
+    /// Calls `visit` with the name and the head of each bucket of the top level.
+    fn walk_buckets(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BoltError<S::Error>> {
+        let mut visit = |flags: u32, key: &[u8], value: &[u8]| {
+            if flags & BUCKET != 0 {
+                visit(key, value);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        };
+        match Walk::new(self).page(self.root, 0, &mut visit) {
+            Ok(()) => Ok(()),
+            Err(Stop::Bolt(error)) => Err(error),
+            Err(Stop::Visitor(never)) => match never {},
+        }
     }
 
     /// Calls `visit` with each key and value of a bucket, in the order of the keys. Nested buckets are

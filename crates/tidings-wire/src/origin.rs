@@ -45,8 +45,11 @@ pub enum OriginError {
         /// The entry.
         entry: Box<str>,
     },
-    /// A `*` stands elsewhere than as the whole entry or as the first label of a host.
-    #[error("origin {entry:?} has a wildcard that is not the whole first label of a host")]
+    /// A `*` stands elsewhere than as the whole entry, in a label of a host, or as the port.
+    #[error(
+        "origin {entry:?} has a wildcard that is neither in a label before the last of a host nor \
+         the port"
+    )]
     Wildcard {
         /// The entry.
         entry: Box<str>,
@@ -56,8 +59,10 @@ pub enum OriginError {
 impl OriginList {
     /// Reads the entries of a list.
     ///
-    /// An entry is `*` for every origin, `null` for pages without one, `scheme://host[:port]`, or
-    /// `scheme://*.host[:port]`, where `*` stands for exactly one label.
+    /// An entry is `*` for every origin, `null` for pages without one, `file://` for pages that some
+    /// devices load from a file, or `scheme://host[:port]`. One label of the host but the last may have
+    /// a `*`, which stands for one or more characters of that label (`*.host`, `pr-*.host`); the port
+    /// may be `*` for every port.
     ///
     /// # Errors
     ///
@@ -101,17 +106,12 @@ impl OriginList {
         self.any
     }
 
-    /// Returns the entries that name origins, as a `frame-ancestors` directive has them.
+    /// Returns the entries that name origins, as a `frame-ancestors` directive has them. Those are left
+    /// out that it has no form for: files, and hosts with a `*` that is not the whole first label.
     ///
     /// CSP3, 2.3.1: its `*.` stands for any number of labels.
     pub fn named(&self) -> impl Iterator<Item = String> {
-        self.allowed.iter().map(|Allowed { hosts, origin }| {
-            let text = origin.to_string();
-            match hosts {
-                Hosts::This => text,
-                Hosts::Subdomains => text.replacen("://", "://*.", 1),
-            }
-        })
+        self.allowed.iter().filter_map(Allowed::source)
     }
 
     /// Says whether the list allows nothing.
@@ -148,16 +148,24 @@ struct Origin {
 /// An entry that names origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Allowed {
+    scheme: Box<str>,
     hosts: Hosts,
-    origin: Origin,
+    ports: Ports,
 }
 
 /// Which hosts an entry stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
-    This,
-    /// Those with one label more.
-    Subdomains,
+    This(Box<str>),
+    /// Those with one or more characters, but no dot, between two texts.
+    Between(Box<str>, Box<str>),
+}
+
+/// Which ports an entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ports {
+    This(Option<u16>),
+    Any,
 }
 
 /// Which part of an origin is wrong.
@@ -170,34 +178,72 @@ enum Part {
 
 impl Allowed {
     fn parse(entry: &str) -> Result<Self, OriginError> {
-        let (hosts, text) = match entry.split_once("://*.") {
-            Some((scheme, host)) => (Hosts::Subdomains, format!("{scheme}://{host}")),
-            None => (Hosts::This, entry.to_owned()),
+        let name = || shown(entry);
+        let (text, any_port) = match entry.strip_suffix(":*") {
+            // The scheme's own colon is no port's.
+            Some(text) if !text.ends_with('/') => (text, true),
+            Some(_) | None => (entry, false),
         };
-        let name = shown(entry);
+        let wildcard = || OriginError::Wildcard { entry: name() };
+        // A letter stands for the `*` while the rest is read as usual.
+        let star = text.find('*');
+        let text = text.replacen('*', STAND_IN, 1);
         if text.contains('*') {
-            return Err(OriginError::Wildcard { entry: name });
+            return Err(wildcard());
         }
-        match Origin::parse(&text) {
-            Ok(origin) if hosts == Hosts::Subdomains && is_address(&origin.host) => {
-                Err(OriginError::Wildcard { entry: name })
-            }
-            Ok(origin) => Ok(Self { hosts, origin }),
-            Err(Part::Scheme) => Err(OriginError::Scheme { entry: name }),
-            Err(Part::Host) => Err(OriginError::Host { entry: name }),
-            Err(Part::Port) => Err(OriginError::Port { entry: name }),
-            Err(Part::NotOnlyOrigin) => Err(OriginError::NotOnlyOrigin { entry: name }),
-        }
+        let origin = Origin::parse(&text).map_err(|part| match part {
+            _ if star.is_some() => wildcard(),
+            Part::Scheme => OriginError::Scheme { entry: name() },
+            Part::Host => OriginError::Host { entry: name() },
+            Part::Port => OriginError::Port { entry: name() },
+            Part::NotOnlyOrigin => OriginError::NotOnlyOrigin { entry: name() },
+        })?;
+        let hosts = match star {
+            None => Hosts::This(origin.host.clone()),
+            Some(star) => origin.hosts_around(star).ok_or_else(wildcard)?,
+        };
+        Ok(Self {
+            scheme: origin.scheme,
+            hosts,
+            ports: match any_port {
+                true => Ports::Any,
+                false => Ports::This(origin.port),
+            },
+        })
     }
 
     fn matches(&self, origin: &Origin) -> bool {
-        let host = match self.hosts {
-            Hosts::This => Some(origin.host.as_ref()),
-            Hosts::Subdomains => origin.host.split_once('.').map(|(_, parent)| parent),
+        let host = match &self.hosts {
+            Hosts::This(host) => *host == origin.host,
+            Hosts::Between(before, after) => {
+                let rest = origin.host.strip_prefix(&**before);
+                let middle = rest.and_then(|rest| rest.strip_suffix(&**after));
+                middle.is_some_and(|middle| !middle.is_empty() && !middle.contains('.'))
+            }
         };
-        host == Some(self.origin.host.as_ref())
-            && origin.scheme == self.origin.scheme
-            && origin.port == self.origin.port
+        let port = match self.ports {
+            Ports::This(port) => port == origin.port,
+            Ports::Any => true,
+        };
+        host && port && origin.scheme == self.scheme
+    }
+
+    /// Returns the entry as a source of CSP, if that has a form for it.
+    fn source(&self) -> Option<String> {
+        let host = match &self.hosts {
+            Hosts::This(host) if host.is_empty() => return None,
+            Hosts::This(host) => host.to_string(),
+            Hosts::Between(before, after) if before.is_empty() && after.starts_with('.') => {
+                format!("*{after}")
+            }
+            Hosts::Between(..) => return None,
+        };
+        let port = match self.ports {
+            Ports::This(None) => String::new(),
+            Ports::This(Some(port)) => format!(":{port}"),
+            Ports::Any => ":*".to_owned(),
+        };
+        Some(format!("{}://{host}{port}", self.scheme))
     }
 }
 
@@ -215,6 +261,14 @@ impl Origin {
             return Err(Part::NotOnlyOrigin);
         }
         let scheme = scheme.to_ascii_lowercase();
+        // Some devices say so of a page that they loaded from a file; browsers say `null`.
+        if scheme == "file" && authority.is_empty() {
+            return Ok(Self {
+                scheme: scheme.into(),
+                host: "".into(),
+                port: None,
+            });
+        }
         let (host, port) = parse_authority(authority)?;
         let port = port.filter(|port| Some(*port) != usual_port(&scheme));
         Ok(Self {
@@ -222,6 +276,18 @@ impl Origin {
             host: host.into(),
             port,
         })
+    }
+}
+
+impl Origin {
+    /// Returns the hosts that an entry stands for whose `*` is at this byte of it.
+    fn hosts_around(&self, star: usize) -> Option<Hosts> {
+        let index = star.checked_sub(self.scheme.len() + "://".len())?;
+        let (before, rest) = self.host.split_at_checked(index)?;
+        let after = rest.strip_prefix(STAND_IN)?;
+        // In the last label it would be any domain, and an address has no subdomains.
+        let fits = after.contains('.') && !is_numeric(before, after);
+        fits.then(|| Hosts::Between(before.into(), after.into()))
     }
 }
 
@@ -257,13 +323,14 @@ fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Part> {
     Ok((host.to_owned(), parsed.port()))
 }
 
-/// Says whether `host` is an IP address, which has no subdomains.
-fn is_address(host: &str) -> bool {
-    host.starts_with('[')
-        || host
-            .split('.')
-            .all(|label| label.bytes().all(|byte| byte.is_ascii_digit()))
+/// Says whether the labels around a `*` are those of an IP address.
+fn is_numeric(before: &str, after: &str) -> bool {
+    let numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    before.bytes().chain(after.bytes()).all(numeric)
 }
+
+/// What is read in the place of a `*`.
+const STAND_IN: &str = "x";
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ pub use token_error::{Part, TokenError};
 
 pub mod cache;
 pub mod claims;
+pub mod der;
 pub mod details;
 pub mod issue;
 pub mod json;
@@ -37,6 +38,7 @@ pub mod key_fetch;
 pub mod key_set;
 pub mod key_store;
 pub mod old;
+pub mod pem;
 pub mod presented;
 pub mod token_error;
 
@@ -316,7 +318,7 @@ impl Authority {
                 kid: kid.map(Into::into),
             });
         }
-        if offered.keys().all(|key| key.algorithm().name() != alg) {
+        if offered.keys().all(|key| !key.algorithm().is_named(alg)) {
             return Err(TokenError::AlgNotAllowed {
                 found: alg.into(),
                 accepted: offered.algorithms().into(),
@@ -367,7 +369,7 @@ impl<'a> Offered<'a> {
     fn verifies(&self, parts: &Parts<'_>, alg: &str) -> bool {
         let signed = parts.signed.as_bytes();
         self.keys()
-            .filter(|key| key.algorithm().name() == alg)
+            .filter(|key| key.algorithm().is_named(alg))
             .any(|key| key.verifies(signed, &parts.signature))
     }
 

@@ -32,6 +32,7 @@ pub mod keys;
 pub mod mercure;
 pub mod settings;
 pub mod show;
+pub mod text_file;
 
 /// Everything the server needs to know, checked. Made by [`check::check`] or by `cli/dev.rs`.
 #[derive(Debug)]
@@ -418,7 +419,11 @@ pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
         Ok(config) => Some(config),
         Err(error::ConfigErrors(further)) => {
             let known = |error: &error::ConfigError| errors.iter().any(|said| said.covers(error));
-            let further: Vec<_> = further.into_iter().filter(|error| !known(error)).collect();
+            let further: Vec<_> = further
+                .into_iter()
+                .filter(|error| !known(error))
+                .map(|error| error.with_source(|key| settings.inherited_from(key)))
+                .collect();
             errors.extend(further);
             None
         }
@@ -456,7 +461,7 @@ fn read_settings(
     let usual = || USUAL_FILES.iter().map(Path::new).find(|path| path.exists());
     let path = path.or_else(usual);
     let mut errors = Vec::new();
-    let text = path.and_then(|path| match std::fs::read_to_string(path) {
+    let text = path.and_then(|path| match text_file::read(path) {
         Ok(text) => Some((path, text)),
         Err(source) => {
             errors.push(error::ConfigError::Unreadable {

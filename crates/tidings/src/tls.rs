@@ -15,6 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::TlsFiles;
+use crate::config::text_file::without_mark;
 use crate::metrics::{Metrics, count};
 
 /// How often the files are looked at.
@@ -109,21 +110,34 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
+/// Reads a PEM file, without a byte order mark before its first line.
+fn pem_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(without_mark(&bytes).to_vec()),
+        Err(source) => Err(CertificateError::Read {
+            path: path.display().to_string(),
+            source: rustls_pki_types::pem::Error::Io(source),
+        }),
+    }
+}
+
 fn load(files: &TlsFiles) -> Result<CertifiedKey, CertificateError> {
     let shown = |path: &Path| path.display().to_string();
     let read = |path: &Path| {
         let path = shown(path);
         move |source| CertificateError::Read { path, source }
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
+    let pem = pem_of(&files.certificate)?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
         .map_err(read(&files.certificate))?;
     if chain.is_empty() {
         return Err(CertificateError::Empty {
             path: shown(&files.certificate),
         });
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(read(&files.key))?;
+    let pem = pem_of(&files.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(read(&files.key))?;
     let key =
         aws_lc_rs::sign::any_supported_type(&key).map_err(|source| CertificateError::Key {
             path: shown(&files.key),

@@ -52,8 +52,12 @@ fn targets_of_2019_are_read() {
 #[test]
 fn a_file_without_the_bucket_says_so() {
     assert_eq!(read(EMPTY), Err(BoltError::NoBucket));
+    let names = |file| Bolt::open(Bytes(file)).unwrap().bucket_names(8).unwrap();
+    assert!(names(EMPTY).is_empty());
     let bolt = Bolt::open(Bytes(SMALL)).unwrap();
     assert_eq!(bolt.bucket(b"other").unwrap_err(), BoltError::NoBucket);
+    assert_eq!(names(SMALL), ["updates"]);
+    assert!(bolt.bucket_names(0).unwrap().is_empty());
 }
 
 #[test]

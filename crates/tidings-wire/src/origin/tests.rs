@@ -73,6 +73,71 @@ fn a_wildcard_stands_for_one_label() {
 }
 
 #[test]
+fn a_wildcard_may_be_a_part_of_a_label_or_the_port() {
+    let entries = [
+        "https://pr-*.Example.com",
+        "https://*-x.example.org:8443",
+        "https://app.*.example.net",
+        "http://localhost:*",
+    ];
+    check(
+        &list(&entries),
+        &[
+            "https://pr-1.example.com",
+            "https://PR-ab-c.example.com:443",
+            "https://a-x.example.org:8443",
+            "https://app.b.example.net",
+            "http://localhost",
+            "http://localhost:3000",
+        ],
+        true,
+    );
+    check(
+        &list(&entries),
+        &[
+            "https://pr-.example.com",
+            "https://pr.example.com",
+            "https://pr-1.2.example.com",
+            "https://xpr-1.example.com",
+            "https://pr-1.example.com.evil.test",
+            "https://pr-1.example.com:8443",
+            "http://pr-1.example.com",
+            "https://-x.example.org:8443",
+            "https://app.b.c.example.net",
+            "https://localhost:3000",
+            "http://a.localhost:3000",
+            "http://localhost.evil.test:3000",
+        ],
+        false,
+    );
+    // A policy of CSP has no form for a part of a label, and must not allow more instead.
+    let named: Vec<String> = list(&[
+        "https://pr-*.example.com",
+        "https://*.example.com",
+        "http://localhost:*",
+        "file://",
+    ])
+    .named()
+    .collect();
+    assert_eq!(named, ["https://*.example.com", "http://localhost:*"]);
+}
+
+#[test]
+fn pages_from_files_have_an_origin_of_their_own() {
+    check(&list(&["file://"]), &["file://", "FILE://"], true);
+    check(
+        &list(&["file://"]),
+        &["null", "https://", "file:///", "file://host"],
+        false,
+    );
+    check(&list(&["https://example.com", "null"]), &["file://"], false);
+    assert_eq!(
+        origin_of("file:///android_asset/a.html"),
+        Some("file://".to_owned())
+    );
+}
+
+#[test]
 fn null_is_an_entry_of_its_own() {
     check(&list(&["null"]), &["null"], true);
     check(&list(&["null"]), &["https://example.com", "NULL"], false);
@@ -178,16 +243,20 @@ fn a_host_has_only_labels_or_an_address() {
 }
 
 #[test]
-fn a_wildcard_is_the_whole_first_label_of_a_name() {
+fn a_wildcard_is_in_one_label_of_a_name_and_not_in_the_last() {
     for entry in [
         "**",
         "https://*",
-        "https://a.*.b",
-        "https://*a.b",
+        "https://a.*",
+        "https://pr-*",
         "https://*.*.b",
         "*://a",
-        "https://a:*",
+        "http*://a.b",
+        "https://a.b:80*",
+        "https://a.b/*",
+        "https://[::*]",
         "https://*.0.0.1",
+        "https://10.0.*.1",
     ] {
         let error = OriginList::parse([entry]).expect_err(entry);
         assert!(

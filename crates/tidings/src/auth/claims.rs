@@ -1,7 +1,8 @@
 //! The claims that say when and for whom a token counts: `exp`, `nbf`, `aud`, `sub`.
 //!
-//! There is no leeway: a hub and its issuers keep their clocks right, and a token that ended has
-//! ended. Numeric dates may have fractions.
+//! The clocks of a hub and of its issuers differ a little, so that a token may begin up to
+//! [`CLOCK_LEEWAY_SECS`] in the future. Its end has no leeway: a connection ends no later than its
+//! token, and a token that ended has ended. Numeric dates may have fractions.
 //!
 //! RFC 7519, 4.1; Mercure, "Token Validation".
 
@@ -42,7 +43,7 @@ pub fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, TokenError> 
     }
     if let Some(nbf) = claims.find("nbf") {
         let nbf = seconds("nbf", nbf, Rounding::Up)?;
-        if now < nbf {
+        if now.saturating_add(CLOCK_LEEWAY_SECS) < nbf {
             return Err(TokenError::NotYet { nbf, now });
         }
     }
@@ -59,7 +60,7 @@ pub fn check_issued_at(claims: &Object, now: u64) -> Result<(), TokenError> {
         return Ok(());
     };
     let iat = seconds("iat", iat, Rounding::Down)?;
-    if now < iat {
+    if now.saturating_add(CLOCK_LEEWAY_SECS) < iat {
         return Err(TokenError::NotYet { nbf: iat, now });
     }
     Ok(())
@@ -110,6 +111,10 @@ pub fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
         }),
     }
 }
+
+/// How far in the future a token's `nbf` and `iat` may lie, in seconds. RFC 7519, 4.1.5: "some small
+/// leeway, usually no more than a few minutes, to account for clock skew".
+pub const CLOCK_LEEWAY_SECS: u64 = 30;
 
 const AUD_TYPE: TokenError = TokenError::ClaimType {
     claim: "aud",

@@ -8,10 +8,12 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::json::{Json, Object};
 use super::key::{Algorithm, PublicKey, VerifyKey};
+use crate::config::text_file::without_mark;
 
 /// One entry of a set: a public key, once for each algorithm that it may be used with.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ pub enum Ignored {
 /// If the document is no set. Single entries of no use are left out and counted; that none is left is
 /// no error, since an issuer may withdraw all its keys.
 pub fn parse(document: &[u8]) -> Result<Read, JwkSetError> {
-    let Json::Object(set) = Json::parse(document)? else {
+    let Json::Object(set) = Json::parse(without_mark(document))? else {
         return Err(JwkSetError::NotSet);
     };
     let entries = set.find("keys").and_then(Json::as_array);
@@ -135,7 +137,7 @@ fn key(entry: &Object) -> Result<SetKey, Ignored> {
     let algorithms: Vec<Algorithm> = match text(entry, "alg")? {
         None => fitting.to_vec(),
         Some(name) => {
-            let named = fitting.iter().copied().find(|fits| fits.name() == name);
+            let named = fitting.iter().copied().find(|fits| fits.is_named(name));
             vec![named.ok_or(Ignored::Unknown)?]
         }
     };
@@ -189,7 +191,7 @@ fn text<'a>(entry: &'a Object, name: &str) -> Result<Option<&'a str>, Ignored> {
 
 fn bytes(entry: &Object, name: &str) -> Result<Vec<u8>, Ignored> {
     let text = text(entry, name)?.ok_or(Ignored::Malformed)?;
-    URL_SAFE_NO_PAD
+    BASE64URL
         .decode(text)
         .map_err(|_position| Ignored::Malformed)
 }
@@ -203,6 +205,13 @@ const RSA: [Algorithm; 6] = [
     Algorithm::Ps384,
     Algorithm::Ps512,
 ];
+
+/// Base64url. Sets have no padding (RFC 7515, 2), but some issuers write it, and it says nothing that
+/// the length does not.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Entries of a set; issuers have two to ten.
 pub const KEYS_MAX: usize = 64;

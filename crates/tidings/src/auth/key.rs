@@ -7,8 +7,10 @@ use std::fmt;
 use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{self as verification, ParsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{constant_time, hmac};
-use rustls_pki_types::SubjectPublicKeyInfoDer;
-use rustls_pki_types::pem::PemObject;
+
+use super::json::Json;
+use super::{der, pem};
+use crate::placeholder;
 
 /// A signature algorithm that the hub knows. There is no `none`. RFC 7518, 3.1; RFC 8037, 3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,28 @@ pub enum KeyError {
         /// The configured algorithm.
         algorithm: Algorithm,
     },
+    /// There is no key, only white space perhaps.
+    #[error(
+        "the key is empty: make one with `openssl rand -hex 32`, or see why the variable that \
+         should hold it does not"
+    )]
+    Empty,
+    /// The text asks another system for the key, so that everybody who knows that system's
+    /// configuration knows it.
+    #[error(
+        "this is a placeholder such as {{env.NAME}}, ${{NAME}}, %NAME% or file://PATH, and nothing \
+         fills it in: write the key itself, or the path of its file in key_file"
+    )]
+    Placeholder,
+    /// The quotation marks would be part of the key.
+    #[error("the key stands in quotation marks, which would be part of it: remove them")]
+    Quoted,
+    /// A JSON Web Key, or other JSON, is not the secret but a description of it.
+    #[error(
+        "this is JSON, such as a JSON Web Key: write the secret that its k encodes, or public keys \
+         as a set in jwks_file"
+    )]
+    Json,
     /// The shared secret is too short. RFC 7518, 3.2.
     #[error(
         "the secret has {bytes} bytes, but {algorithm} needs at least {bytes_min}: make one with \
@@ -97,7 +121,10 @@ pub enum KeyError {
     )]
     Published,
     /// The text is not PEM.
-    #[error("{algorithm} needs a public key in PEM, with a line -----BEGIN PUBLIC KEY-----")]
+    #[error(
+        "{algorithm} needs a public key or a certificate in PEM, with a line -----BEGIN PUBLIC \
+         KEY----- and one -----END PUBLIC KEY-----"
+    )]
     NotPem {
         /// The configured algorithm.
         algorithm: Algorithm,
@@ -134,7 +161,13 @@ impl Algorithm {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+            .find(|algorithm| algorithm.is_named(name))
+    }
+
+    /// Says whether a token or a key of a set means this algorithm by `name`. EdDSA with Ed25519 has
+    /// two names since RFC 9864, 2.2.
+    pub fn is_named(self, name: &str) -> bool {
+        self.name() == name || (self == Self::EdDsa && name == ED25519)
     }
 
     /// Returns the name as tokens have it in `alg`.
@@ -197,6 +230,7 @@ impl VerifyKey {
     ///
     /// RFC 7518, 3.2 (length of secrets); RFC 8725, 3.1 (algorithm confusion) and 3.5 (weak keys).
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
+        check_text(text)?;
         let material = match algorithm.scheme() {
             Scheme::Shared(hash) => Material::Secret(Box::new(secret(algorithm, hash, text)?)),
             Scheme::Public(scheme) => {
@@ -222,7 +256,7 @@ impl VerifyKey {
     /// As [`parse`](Self::parse), but for the length.
     pub fn parse_old(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
         match (Self::parse(algorithm, text), algorithm.scheme()) {
-            (Err(KeyError::SecretTooShort { .. }), Scheme::Shared(hash)) if !text.is_empty() => {
+            (Err(KeyError::SecretTooShort { .. }), Scheme::Shared(hash)) => {
                 let key = hmac::Key::new(hash, text.as_bytes());
                 Ok(Self {
                     algorithm,
@@ -247,7 +281,7 @@ impl VerifyKey {
         };
         let bytes = match key {
             PublicKey::Rsa { modulus, exponent } if algorithm.is_rsa() => {
-                let der = rsa_spki(modulus, exponent);
+                let der = der::rsa_spki(modulus, exponent);
                 if PublicEncryptingKey::from_der(&der).is_err() {
                     return Err(wrong);
                 }
@@ -304,7 +338,7 @@ fn secret(algorithm: Algorithm, hash: hmac::Algorithm, text: &str) -> Result<hma
     if is_pem(text) {
         return Err(KeyError::PemAsSecret { algorithm });
     }
-    if text == PUBLISHED_KEY {
+    if PUBLISHED_KEYS.contains(&text) {
         return Err(KeyError::Published);
     }
     let bytes_min = hash.digest_algorithm().output_len();
@@ -318,68 +352,50 @@ fn secret(algorithm: Algorithm, hash: hmac::Algorithm, text: &str) -> Result<hma
     Ok(hmac::Key::new(hash, text.as_bytes()))
 }
 
-/// Returns the key of the only PEM section in DER.
+/// Returns the key of a PEM text in DER.
 fn public_key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, KeyError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(KeyError::Private);
     }
-    match SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()) {
-        Ok(key) => Ok(key.to_vec()),
-        Err(_not_pem) => Err(KeyError::NotPem { algorithm }),
+    pem::public_key(text).ok_or(KeyError::NotPem { algorithm })
+}
+
+/// Refuses a text that is no key of any kind: nothing, or what another system should have replaced.
+///
+/// # Errors
+///
+/// What the text is instead.
+pub fn check_text(text: &str) -> Result<(), KeyError> {
+    if text.trim().is_empty() {
+        return Err(KeyError::Empty);
     }
-}
-
-/// Writes an RSA key as a SubjectPublicKeyInfo in DER; RFC 3279, 2.3.1; RFC 8017, A.1.1.
-fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-    let key = der(0x30, &[der_number(modulus), der_number(exponent)].concat());
-    let algorithm = der(0x30, &[RSA_ENCRYPTION, &[0x05, 0x00]].concat());
-    der(
-        0x30,
-        &[algorithm, der(0x03, &[&[0], key.as_slice()].concat())].concat(),
-    )
-}
-
-fn der_number(bytes: &[u8]) -> Vec<u8> {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let bytes = bytes.get(zeros..).unwrap_or_default();
-    // A number whose first bit is set would count as negative.
-    let sign: &[u8] = match bytes.first() {
-        Some(first) if *first < 0x80 => &[],
-        Some(_) | None => &[0],
-    };
-    der(0x02, &[sign, bytes].concat())
-}
-
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let zeros = length.iter().take_while(|byte| **byte == 0).count();
-    let length = length.get(zeros..).unwrap_or_default();
-    let mut encoded = vec![tag];
-    match length {
-        [] => encoded.push(0),
-        [short] if *short < 0x80 => encoded.push(*short),
-        long => {
-            // At most eight bytes, so that the count fits.
-            encoded.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
-            encoded.extend_from_slice(long);
-        }
+    if placeholder::is_quoted(text) {
+        return Err(KeyError::Quoted);
     }
-    encoded.extend_from_slice(content);
-    encoded
+    if Json::parse(text.as_bytes()).is_ok_and(|json| json.as_object().is_some()) {
+        return Err(KeyError::Json);
+    }
+    if placeholder::is_unfilled_secret(text) {
+        return Err(KeyError::Placeholder);
+    }
+    Ok(())
 }
 
-/// The object identifier of RSA keys, 1.2.840.113549.1.1.1.
-const RSA_ENCRYPTION: &[u8] = &[
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
-];
+/// The fully specified name of EdDSA with Ed25519. RFC 9864, 2.2.
+const ED25519: &str = "Ed25519";
 
 /// Says whether a text looks like a PEM file.
 pub fn is_pem(text: &str) -> bool {
     text.contains("-----BEGIN ")
 }
 
-/// The key of the Mercure project's documentation, which many a deployment forgot to change.
-const PUBLISHED_KEY: &str = "!ChangeThisMercureHubJWTSecretKey!";
+/// Keys of the Mercure project's documentation, images and tools, which many a deployment forgot to
+/// change.
+const PUBLISHED_KEYS: [&str; 3] = [
+    "!ChangeThisMercureHubJWTSecretKey!",
+    "!ChangeMe!",
+    "!UnsecureChangeMe!",
+];
 
 #[cfg(test)]
 mod tests;

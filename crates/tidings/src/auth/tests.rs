@@ -263,17 +263,19 @@ fn the_token_ends_at_exp_without_leeway() {
 }
 
 #[test]
-fn the_token_begins_at_nbf_without_leeway() {
+fn the_token_begins_at_nbf_give_or_take_what_clocks_differ() {
     check_claims(
-        with("nbf", NOW + 1),
-        "the token is valid from 1767225401, in 1 s (Unix time)",
+        with("nbf", NOW + claims::CLOCK_LEEWAY_SECS + 1),
+        "the token is valid from 1767225431, in 31 s (Unix time)",
     );
     check_claims(
-        with("nbf", 1_767_225_400.25),
-        "the token is valid from 1767225401, in 1 s (Unix time)",
+        with("nbf", 1_767_225_430.25),
+        "the token is valid from 1767225431, in 31 s (Unix time)",
     );
     check_claims(with("nbf", json!(null)), "nbf is not a number");
-    assert!(verify(&hs256(header(), with("nbf", NOW))).is_ok());
+    for nbf in [NOW, NOW + 1, NOW + claims::CLOCK_LEEWAY_SECS] {
+        assert!(verify(&hs256(header(), with("nbf", nbf))).is_ok());
+    }
 }
 
 #[test]

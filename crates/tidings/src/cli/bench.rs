@@ -14,7 +14,7 @@ use tidings_load::{compare, floor, idle, matching, publish, resume, sse, target}
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
-use crate::config::check::without_line_break;
+use crate::config::text_file::{self, without_line_break};
 
 /// Measure a hub: speed, delay, CPU time and memory
 ///
@@ -531,7 +531,7 @@ impl Target {
         let mut publisher_token = match (&self.token, &self.token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(file)
+                let text = text_file::read(file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
                 Some(without_line_break(&text).trim().to_owned())
             }

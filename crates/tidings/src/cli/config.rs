@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::print;
 use crate::config::error::ConfigError;
-use crate::config::{TlsFiles, docs, env, load, mercure, read, show};
+use crate::config::{TlsFiles, docs, env, load, mercure, read, show, text_file};
 use crate::tls::{Certificate, CertificateError};
 
 /// Check, show or explain the configuration
@@ -82,10 +82,10 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 
 fn import(arguments: &Import) -> anyhow::Result<()> {
     let path = &arguments.caddyfile;
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = text_file::read(path).with_context(|| path.display().to_string())?;
     let variables = env::variables();
     let environment = mercure::Environment(&variables);
-    let lookup = |name: &str| environment.find(name).map(str::to_owned);
+    let lookup = |name: &str| environment.look_up(name);
     let import =
         mercure::import::caddyfile(&text, &lookup).with_context(|| path.display().to_string())?;
     for unread in &import.translation.unread {

@@ -12,7 +12,7 @@ use tidings_core::Dialect;
 
 use crate::auth::Issuer;
 use crate::auth::key::{Algorithm, VerifyKey};
-use crate::config::check::without_line_break;
+use crate::config::text_file::{self, without_line_break};
 
 /// The data folder of a developer's hub.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ impl DevFolder {
     /// Returns the key's text.
     pub fn key(&self) -> anyhow::Result<String> {
         let path = self.key_path();
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            text_file::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(without_line_break(&text).to_owned())
     }
 
@@ -83,8 +83,8 @@ impl DevFolder {
     /// Returns what the hub that was started last said about itself.
     pub fn hub(&self) -> anyhow::Result<DevHub> {
         let path = self.hub_path();
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            text_file::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
     }
 

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tidings_cluster::Loopback;
 use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
 use tidings_history::{Kind, Retention};
-use tidings_wire::bolt::{Bolt, Source, Stop};
+use tidings_wire::bolt::{Bolt, BoltError, Source, Stop};
 use tidings_wire::form;
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::stored_update::{StoredError, StoredUpdate};
@@ -93,7 +93,8 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 /// The other hub's file, locked.
 struct Stored {
     bolt: Bolt<Locked>,
-    bucket: tidings_wire::bolt::Bucket,
+    /// `None`: that hub never published, and so made none.
+    bucket: Option<tidings_wire::bolt::Bucket>,
 }
 
 /// A file that its hub cannot open meanwhile.
@@ -122,15 +123,25 @@ impl Stored {
         flock(&file, FlockOperation::NonBlockingLockShared)
             .context("the file is in use; stop its hub first")?;
         let bolt = Bolt::open(Locked { file, bytes })?;
-        let bucket = bolt
-            .bucket(bucket.as_bytes())
-            .with_context(|| format!("bucket {bucket:?}"))?;
+        let bucket = match bolt.bucket(bucket.as_bytes()) {
+            Ok(bucket) => Some(bucket),
+            Err(BoltError::NoBucket) => match bolt.bucket_names(NAMES_MAX)?.as_slice() {
+                [] => None,
+                names => bail!(
+                    "the file has no bucket {bucket:?}; it has {names:?}: name one with --bucket"
+                ),
+            },
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self { bolt, bucket })
     }
 
     /// Calls `take` with each update in its order.
     fn walk(&self, mut take: impl FnMut(StoredUpdate) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let walked = self.bolt.walk(&self.bucket, &mut |key, value| {
+        let Some(bucket) = &self.bucket else {
+            return Ok(());
+        };
+        let walked = self.bolt.walk(bucket, &mut |key, value| {
             let update = StoredUpdate::decode(key, value).map_err(Failure::Stored)?;
             take(update).map_err(Failure::Taking)
         });
@@ -317,6 +328,9 @@ const WINDOW: usize = 512;
 
 /// Reasons that are told apart.
 const REASONS_MAX: usize = 20;
+
+/// Buckets that are named where the wanted one is not there.
+const NAMES_MAX: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:

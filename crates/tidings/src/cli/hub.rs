@@ -14,6 +14,7 @@ use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
 use crate::auth::Role;
 use crate::config::check::is_loopback;
+use crate::config::text_file;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]
@@ -80,7 +81,7 @@ impl Hub {
     pub fn find(arguments: &Arguments, role: Role) -> anyhow::Result<Self> {
         let mut token = match &arguments.token_file {
             Some(file) => {
-                let text = std::fs::read_to_string(file)
+                let text = text_file::read(file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
                 Some(text.trim().to_owned())
             }
@@ -240,7 +241,7 @@ fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
     if let Some(file) = &arguments.ca {
         let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let before = roots.len();
-        for item in parse_pem(&pem) {
+        for item in parse_pem(text_file::without_mark(&pem)) {
             if let PemItem::Certificate(root) = item.with_context(|| file.display().to_string())? {
                 roots.push(root);
             }

@@ -12,8 +12,8 @@ use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
 use crate::auth::issue::{Claims, Detail, SignKey, new_id};
 use crate::auth::key::{Algorithm, VerifyKey};
-use crate::config::check::without_line_break;
 use crate::config::keys::ALGORITHMS;
+use crate::config::text_file::{self, without_line_break};
 
 mod inspect;
 
@@ -136,8 +136,8 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
     }
     let key = match &arguments.key_file {
         Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
+            let text =
+                text_file::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             Some(without_line_break(&text).to_owned())
         }
         None => arguments.key.clone(),

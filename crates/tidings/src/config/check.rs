@@ -23,7 +23,7 @@ use super::file::{
 };
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
-    PublishOptions, SubscribeOptions, TlsFiles,
+    PublishOptions, SubscribeOptions, TlsFiles, text_file,
 };
 use crate::auth::key::{Algorithm, KeyError};
 use crate::auth::key_set::KeySet;
@@ -482,7 +482,11 @@ impl Checks {
                     KeyError::PemAsSecret { .. } | KeyError::UnknownAlgorithm { .. } => {
                         format!("{path}.algorithm")
                     }
-                    KeyError::SecretTooShort { .. }
+                    KeyError::Empty
+                    | KeyError::Placeholder
+                    | KeyError::Quoted
+                    | KeyError::Json
+                    | KeyError::SecretTooShort { .. }
                     | KeyError::Published
                     | KeyError::NotPem { .. }
                     | KeyError::Private
@@ -495,8 +499,8 @@ impl Checks {
     }
 
     fn key_file(&mut self, name: &str, file: &str) -> Option<String> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Some(without_line_break(&text).to_owned()),
+        match text_file::read(file) {
+            Ok(text) => Some(text_file::without_line_break(&text).to_owned()),
             Err(error) => {
                 self.invalid(name, format!("{file}: {error}"));
                 None
@@ -633,12 +637,6 @@ pub fn is_loopback(url: &url::Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-/// Returns a key file's text without the line break that editors put at the end.
-pub fn without_line_break(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
 }
 
 fn pages(table: &PagesTable) -> PageOptions {

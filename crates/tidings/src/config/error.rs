@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration. Every variant names the key and says what to write.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::keys::variable_of;
 
@@ -92,6 +93,17 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Names beside the key the setting of another hub that a wrong value comes from: whoever wrote
+    /// that one may never have seen the key.
+    pub fn with_source(mut self, source: impl Fn(&str) -> Option<Arc<str>>) -> Self {
+        if let Self::Invalid { key, .. } | Self::Contradiction { key, .. } = &mut self
+            && let Some(source) = source(key)
+        {
+            *key = format!("{source} ({key})");
+        }
+        self
+    }
+
     /// Says whether this one has told already what `other` tells: a value that has the wrong form, or
     /// whose key is misspelt, is not missing besides.
     pub fn covers(&self, other: &Self) -> bool {

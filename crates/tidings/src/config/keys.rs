@@ -133,7 +133,7 @@ const fn key(path: &'static str, form: Form, fallback: Fallback, text: &'static 
 /// The signature algorithms, as they are written in the file and in tokens.
 pub const ALGORITHMS: &[&str] = &[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "EdDSA",
+    "ES384", "EdDSA", "Ed25519",
 ];
 
 use Fallback::{Required, Said, Toml};
@@ -376,8 +376,10 @@ pub const KEYS: &[Key] = &[
         List,
         Toml("[]"),
         "Origins of pages that may publish with the cookie, such as `https://example.com` or \
-         `https://*.example.com`. The hub's own origin always may. `*` and `null` let pages of any site \
-         publish with the cookie of whoever visits them, which a warning says.",
+         `https://*.example.com`. A `*` stands for one or more characters of one label of the host but \
+         the last, or for the port. `file://` is what some devices say of pages that they load from a \
+         file. The hub's own origin always may. `*` and `null` let pages of any site publish with the \
+         cookie of whoever visits them, which a warning says.",
     ),
     key(
         "publish.body_bytes_max",
@@ -390,7 +392,10 @@ pub const KEYS: &[Key] = &[
         List,
         Toml("[]"),
         "Origins of pages that may read the hub's answers, such as `https://example.com` or \
-         `https://*.example.com`. `*` lets every page read what needs no cookie.",
+         `https://*.example.com`. A `*` stands for one or more characters of one label of the host but \
+         the last (`https://pr-*.example.com`), or for the port (`http://localhost:*`). `file://` is \
+         what some devices say of pages that they load from a file, `null` what browsers say. `*` lets \
+         every page read what needs no cookie.",
     ),
     key(
         "websocket.compression",

@@ -15,6 +15,7 @@ use super::error::ConfigError;
 pub mod caddyfile;
 pub mod directives;
 pub mod import;
+pub mod placeholders;
 pub mod site;
 pub mod units;
 pub mod variables;
@@ -30,6 +31,8 @@ pub struct Translation {
     /// What cannot be understood.
     pub errors: Vec<ConfigError>,
     issuers: usize,
+    /// Which of the issuers has the only key of publishers, and which that of subscribers.
+    role_keys: [Option<usize>; 2],
     listens: usize,
 }
 
@@ -112,6 +115,31 @@ impl Translation {
     pub fn add_key(&mut self, key: &TokenKey<'_>, source: &str) {
         let index = self.issuers;
         self.issuers += 1;
+        self.set_key(index, key, source);
+    }
+
+    /// Sets the only key that the tokens of a role are verified with. A later one replaces an earlier
+    /// one, as there, so that an old key is not good for ever; but a key set counts before a key.
+    pub fn set_role_key(&mut self, key: &TokenKey<'_>, source: &str) {
+        let role = usize::from(key.subscribe);
+        let earlier = self.role_keys.get(role).copied().flatten();
+        let Some(index) = earlier else {
+            if let Some(known) = self.role_keys.get_mut(role) {
+                *known = Some(self.issuers);
+            }
+            self.add_key(key, source);
+            return;
+        };
+        let path = format!("auth.issuers.{index}.");
+        if key.field == "key" && !self.sets(&format!("{path}key")) {
+            self.leave(source, "the key set for the same tokens counts before it");
+            return;
+        }
+        self.values.retain(|value| !value.path.starts_with(&path));
+        self.set_key(index, key, source);
+    }
+
+    fn set_key(&mut self, index: usize, key: &TokenKey<'_>, source: &str) {
         let mut set = |name: &str, value: Value| {
             self.set(&format!("auth.issuers.{index}.{name}"), value, source);
         };
@@ -167,7 +195,9 @@ impl TokenKey<'_> {
 pub fn of_environment(variables: &[Variable]) -> Translation {
     let environment = Environment(variables);
     if variables::applies(&environment) {
-        return variables::read(&environment);
+        let mut into = variables::read(&environment);
+        variables_2019::leave(&environment, &mut into);
+        return into;
     }
     if variables_2019::applies(&environment) {
         return variables_2019::read(&environment);
@@ -180,6 +210,12 @@ pub fn of_environment(variables: &[Variable]) -> Translation {
 pub struct Environment<'a>(pub &'a [Variable]);
 
 impl<'a> Environment<'a> {
+    /// Returns a variable's text, be it empty.
+    pub fn look_up(&self, name: &str) -> Option<String> {
+        let variable = self.0.iter().find(|variable| variable.name == name)?;
+        variable.value.clone()
+    }
+
     /// Returns a variable's text. One that is empty counts as absent, as the other hub takes it.
     pub fn find(&self, name: &str) -> Option<&'a str> {
         let variable = self.0.iter().find(|variable| variable.name == name)?;

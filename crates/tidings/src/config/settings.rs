@@ -15,6 +15,7 @@ use super::error::ConfigError;
 use super::file::File;
 use super::keys::{self, Fallback, Form, KEYS, Key};
 use super::mercure::{self, Translation, Unread};
+use crate::placeholder;
 
 /// The effective values.
 #[derive(Debug, Default)]
@@ -105,6 +106,14 @@ impl Settings {
         &self.unread
     }
 
+    /// Returns the setting of another hub that the value at `path` comes from.
+    pub fn inherited_from(&self, path: &str) -> Option<Arc<str>> {
+        match &self.find(path)?.origin {
+            Origin::Mercure(name) => Some(Arc::clone(name)),
+            Origin::Default | Origin::File | Origin::Environment => None,
+        }
+    }
+
     /// Returns the names of another hub's settings that values come from, sorted.
     pub fn inherited(&self) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = self
@@ -167,6 +176,11 @@ impl Settings {
             errors.push(ConfigError::WrongForm { name, expected });
             return;
         }
+        if let Some(expected) = unfilled(key.form, value) {
+            let name = place.to_string();
+            errors.push(ConfigError::WrongForm { name, expected });
+            return;
+        }
         self.entries.insert(
             place,
             Entry {
@@ -197,19 +211,21 @@ impl Settings {
             });
             return;
         };
-        match from_text(key.form, value) {
-            Some(value) => {
-                self.entries.insert(
-                    place,
-                    Entry {
-                        value,
-                        origin: Origin::Environment,
-                    },
-                );
+        let read = match from_text(key.form, value) {
+            Some(value) => match unfilled(key.form, &value) {
+                None => Ok(value),
+                Some(expected) => Err(expected),
+            },
+            None => Err(key.form.expected()),
+        };
+        match read {
+            Ok(value) => {
+                let origin = Origin::Environment;
+                self.entries.insert(place, Entry { value, origin });
             }
-            None => errors.push(ConfigError::WrongForm {
+            Err(expected) => errors.push(ConfigError::WrongForm {
                 name: name.clone(),
-                expected: key.form.expected(),
+                expected,
             }),
         }
     }
@@ -219,27 +235,37 @@ impl Settings {
     fn add_translation(&mut self, translation: Translation, errors: &mut Vec<ConfigError>) {
         errors.extend(translation.errors);
         self.unread = translation.unread;
-        let ours = ARRAYS.map(|array| !self.indexes(array).is_empty());
+        let ours: Vec<String> = self.entries.keys().map(Place::to_string).collect();
+        let is_ours = |path: &str| {
+            let below = format!("{path}.");
+            ours.iter()
+                .any(|own| own == path || own.starts_with(&below))
+        };
         for translated in translation.values {
             let place = Place::parse(&translated.path);
-            let in_array = |array: &&str| translated.path.starts_with(&format!("{array}."));
-            let taken = match ARRAYS.iter().position(in_array) {
-                Some(array) => ours.get(array).copied().unwrap_or_default(),
-                None => self.entries.contains_key(&place),
-            };
-            if taken {
+            let in_array = |array: &&&str| translated.path.starts_with(&format!("{array}."));
+            let array = ARRAYS.iter().find(in_array).copied();
+            let companion = companion(&translated.path).filter(|path| is_ours(path));
+            if is_ours(array.unwrap_or(&translated.path)) || companion.is_some() {
                 self.unread.push(Unread {
                     name: format!("{} ({})", translated.source, translated.path),
-                    why: "a setting of our own says it",
+                    why: match companion {
+                        Some(_) => "it goes with a setting that our own replace",
+                        None => "a setting of our own says it",
+                    },
                 });
                 continue;
             }
             let key = keys::find(&place.general());
-            if let Some(key) = key.filter(|key| !has_form(key.form, &translated.value)) {
-                errors.push(ConfigError::WrongForm {
-                    name: translated.source.to_string(),
-                    expected: key.form.expected(),
-                });
+            let expected = key.and_then(|key| match has_form(key.form, &translated.value) {
+                // What is wrong with a key says the one who reads it.
+                true if key.form == Form::Secret => None,
+                true => unfilled(key.form, &translated.value),
+                false => Some(key.form.expected()),
+            });
+            if let Some(expected) = expected {
+                let name = translated.source.to_string();
+                errors.push(ConfigError::WrongForm { name, expected });
                 continue;
             }
             self.entries.insert(
@@ -359,6 +385,18 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Returns the setting that an inherited one only makes sense with: where ours replaces that one, the
+/// other hub's word on it counts no longer. An old dialect that is on without a key, host names of
+/// another public URL, or a certificate without a listener would keep the hub from starting.
+fn companion(path: &str) -> Option<&'static str> {
+    match path {
+        "dialects.v0" | "dialects.v2019" | "dialects.demo" => Some("auth.issuers"),
+        "hub.hosts" | "hub.allow_plaintext" => Some("hub.public_url"),
+        "tls.certificate" | "tls.key" => Some("listen"),
+        _ => None,
+    }
+}
+
 /// The arrays of tables.
 pub const ARRAYS: [&str; 5] = [
     "listen",
@@ -367,6 +405,11 @@ pub const ARRAYS: [&str; 5] = [
     "zeromq.inputs",
     "zeromq.outputs",
 ];
+
+/// Finds the key of a path that has numbers for entries of arrays.
+pub fn key_at(path: &str) -> Option<&'static Key> {
+    keys::find(&Place::parse(path).general())
+}
 
 /// Returns a key's default, if it has a fixed one.
 pub fn default_value(key: &Key) -> Option<Value> {
@@ -394,6 +437,26 @@ fn has_form(form: Form, value: &Value) -> bool {
             .is_some_and(|entries| entries.iter().all(Value::is_str)),
         Form::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
     }
+}
+
+/// Returns what to write instead of a value that asks another system for itself: nothing looks it up
+/// here, and as it stands it would be used, as a folder's name or, worse, as a key.
+pub fn unfilled(form: Form, value: &Value) -> Option<String> {
+    let is_place = matches!(form, Form::Path | Form::Address | Form::Url);
+    let found = |text: &str| {
+        if form == Form::Secret {
+            return placeholder::is_unfilled_secret(text).then(|| "this one".to_owned());
+        }
+        if is_place && placeholder::begins_with_variable(text) {
+            return Some(format!("{text:?}"));
+        }
+        placeholder::find(text).map(str::to_owned)
+    };
+    let mut texts = value.as_array().into_iter().flatten().chain([value]);
+    let placeholder = texts.find_map(|text| found(text.as_str()?))?;
+    Some(format!(
+        "the value itself: a placeholder such as {placeholder} is not filled in here"
+    ))
 }
 
 /// Reads a variable's text. A list is separated by commas; spaces around its texts do not count.

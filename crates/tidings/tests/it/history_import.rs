@@ -108,10 +108,26 @@ fn a_file_in_use_or_a_history_with_updates_is_refused() {
     let (code, _, error) = import(&folder, &path);
     assert_eq!(code, 1);
     assert!(error.contains("has updates already"), "{error}");
-    // One without updates has no bucket.
-    let (code, _, error) = import(&Arc::new(tempfile::tempdir().unwrap()), &file("empty.db"));
+}
+
+#[test]
+fn the_file_of_a_hub_that_never_published_has_nothing_to_take_over() {
+    // Such a file has no bucket at all; one that has others was read with a wrong name.
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (code, output, error) = import(&folder, &file("empty.db"));
+    assert_eq!(
+        (code, output.as_str()),
+        (0, "0 updates taken over\n"),
+        "{error}"
+    );
+    assert_eq!(import(&folder, &file("small.db")).0, 0);
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (code, _, error) = import_with(&folder, &file("small.db"), &["--bucket", "other"]);
     assert_eq!(code, 1);
-    assert!(error.contains("no such bucket"), "{error}");
+    assert!(
+        error.contains("\"other\"") && error.contains("\"updates\""),
+        "{error}"
+    );
 }
 
 fn file(name: &str) -> PathBuf {
@@ -122,10 +138,15 @@ fn file(name: &str) -> PathBuf {
 
 /// Imports into the history of the hub that is served in `folder`.
 fn import(folder: &Arc<TempDir>, file: &Path) -> (i32, String, String) {
+    import_with(folder, file, &[])
+}
+
+fn import_with(folder: &Arc<TempDir>, file: &Path, more: &[&str]) -> (i32, String, String) {
     let toml = folder.path().join("import.toml");
     let data = folder.path().join("data").display().to_string();
     let text = format!("{SERVED}[[listen]]\naddress = \"127.0.0.1:1\"\n[data]\ndir = {data:?}\n");
     fs::write(&toml, text).unwrap();
     let (file, toml) = (file.to_str().unwrap(), toml.to_str().unwrap());
-    run(&["history", "import", file, "--config", toml], &[])
+    let arguments = ["history", "import", file, "--config", toml];
+    run(&[&arguments[..], more].concat(), &[])
 }

@@ -6,6 +6,7 @@ use tidings_core::{Subject, Target, Targets, Visibility};
 use super::super::key::{Algorithm, VerifyKey};
 use super::super::tests::{HUB, NOW, SECRET, hs256};
 use super::super::{Door, Options};
+use super::claims::CLOCK_LEEWAY_SECS;
 use super::*;
 
 #[test]
@@ -121,8 +122,10 @@ fn times_count_where_they_are_said() {
         ("exp", NOW + 1, true, true),
         ("exp", NOW, false, false),
         ("nbf", NOW, true, true),
-        ("nbf", NOW + 1, false, false),
-        ("iat", NOW + 1, true, false),
+        ("nbf", NOW + CLOCK_LEEWAY_SECS, true, true),
+        ("nbf", NOW + CLOCK_LEEWAY_SECS + 1, false, false),
+        ("iat", NOW + CLOCK_LEEWAY_SECS, true, true),
+        ("iat", NOW + CLOCK_LEEWAY_SECS + 1, true, false),
     ] {
         let mut claims = json!({"mercure": {}});
         claims[name] = value.into();

@@ -207,7 +207,8 @@ fn blocks(words: &[Word]) -> Result<Vec<Line>, CaddyfileError> {
     }
 }
 
-/// Replaces `{$NAME}` and `{$NAME:default}`.
+/// Replaces `{$NAME}` and `{$NAME:default}`. The default counts where the variable is not set; one
+/// that is set to nothing is nothing.
 fn with_variables(text: &str, lookup: Lookup<'_>) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
@@ -218,6 +219,10 @@ fn with_variables(text: &str, lookup: Lookup<'_>) -> String {
             rest = after;
             continue;
         };
+        // One without a name is no variable there either.
+        if inner.is_empty() {
+            replaced.push_str("{$}");
+        }
         let (name, default) = inner.split_once(':').unwrap_or((inner, ""));
         replaced.push_str(&lookup(name).unwrap_or_else(|| default.to_owned()));
         rest = after;

@@ -4,83 +4,262 @@
 //! left unread, whatever it is: a setting that nobody understood must be seen, not stop the hub.
 
 use super::caddyfile::{Line, Lookup};
+use super::placeholders::fill;
 use super::units::{bytes, duration, whole_secs};
 use super::{DEFAULT_ISSUER, TokenKey, Translation, list, number};
 
-/// Translates one directive. `context` says where it stands, for the origins of values.
-pub fn translate(line: &Line, lookup: Lookup<'_>, context: &str, into: &mut Translation) {
-    let words: Vec<String> = line.words.iter().map(|word| filled(word, lookup)).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let Some((&name, rest)) = words.split_first() else {
-        return;
+/// Translates the directives of a block. `context` says where one stands, for the origins of values.
+pub fn translate(
+    lines: &[Line],
+    lookup: Lookup<'_>,
+    context: &dyn Fn(&Line) -> String,
+    into: &mut Translation,
+) {
+    let named = |line: &&Line, name: &str| line.words.first().is_some_and(|word| word == name);
+    let playground = lines.iter().find(|line| named(line, "playground"));
+    let anonymous = lines.iter().any(|line| named(&line, "anonymous"));
+    let reader = Reader {
+        lookup,
+        anonymous: anonymous || playground.is_some(),
     };
-    let source = &format!("{context}: {name}");
-    let argument = rest.first().copied();
-    match (name, argument) {
+    for line in lines {
+        reader.directive(line, &context(line), into);
+    }
+    // The defaults of the playground give way to directives before and after it.
+    if let Some(line) = playground {
+        play(&format!("{}: playground", context(line)), into);
+    }
+}
+
+/// What counts for all directives of a block.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    lookup: Lookup<'a>,
+    /// Whether subscribers need no key.
+    anonymous: bool,
+}
+
+impl Reader<'_> {
+    fn directive(self, line: &Line, context: &str, into: &mut Translation) {
+        let Some((name, rest)) = line.words.split_first() else {
+            return;
+        };
+        let source = &format!("{context}: {name}");
+        if !READ.contains(&name.as_str()) {
+            let why = WITHOUT_COUNTERPART.iter().find(|(known, _)| known == name);
+            into.leave(source, why.map_or(UNKNOWN, |(_, why)| why));
+            return;
+        }
+        let Some(words) = self.arguments(name, rest, source, into) else {
+            return;
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match name.as_str() {
+            "publisher_jwt"
+            | "subscriber_jwt"
+            | "publisher_jwks_url"
+            | "subscriber_jwks_url"
+            | "issuer" => self.keys(line, name, &words, source, into),
+            "transport" => self.transport(line, &words, source, into),
+            name => setting(name, &words, source, into),
+        }
+    }
+
+    /// Fills in the arguments of a directive; nothing if one of them asks for what nobody knows here.
+    fn arguments(
+        self,
+        name: &str,
+        words: &[String],
+        source: &str,
+        into: &mut Translation,
+    ) -> Option<Vec<String>> {
+        let mut filled = Vec::with_capacity(words.len());
+        for word in words {
+            let text = fill(word, self.lookup);
+            // A key may hold braces; whether it is one is judged where it is checked.
+            let is_key =
+                filled.is_empty() && matches!(name, "publisher_jwt" | "subscriber_jwt" | "jwt");
+            if !is_key && word.contains('{') && text.contains('{') {
+                into.refuse(
+                    source,
+                    format!("the value itself: the placeholder in {word} is not filled in here"),
+                );
+                return None;
+            }
+            filled.push(text);
+        }
+        Some(filled)
+    }
+
+    fn keys(self, line: &Line, name: &str, words: &[&str], source: &str, into: &mut Translation) {
+        let Some(&text) = words.first() else {
+            into.leave(source, INCOMPLETE);
+            return;
+        };
+        let (field, text) = match name {
+            "issuer" => {
+                self.issuer_block(line, text, source, into);
+                return;
+            }
+            "publisher_jwt" | "subscriber_jwt" => ("key", text),
+            _ => key_set(text),
+        };
+        let publish = name.starts_with("publisher");
+        if text.is_empty() && (field != "key" || (!publish && self.anonymous)) {
+            into.leave(source, EMPTY);
+            return;
+        }
+        let key = TokenKey {
+            issuer: DEFAULT_ISSUER,
+            field,
+            text,
+            algorithm: algorithm(words).filter(|_| field == "key"),
+            publish,
+            subscribe: !publish,
+            old_dialects: &["0.x"],
+        };
+        into.set_role_key(&key, source);
+    }
+
+    /// Reads `issuer ID { publisher { jwt … } subscriber { jwks_uri … } }`.
+    fn issuer_block(self, line: &Line, issuer: &str, source: &str, into: &mut Translation) {
+        for role in &line.block {
+            let name = role.words.first().map(String::as_str).unwrap_or_default();
+            if name != "publisher" && name != "subscriber" {
+                let why = "the metadata names the issuers of tokens by themselves";
+                into.leave(&format!("{source} {name}"), why);
+                continue;
+            }
+            for option in &role.block {
+                let Some((kind, rest)) = option.words.split_first() else {
+                    continue;
+                };
+                let Some(words) = self.arguments(kind, rest, source, into) else {
+                    continue;
+                };
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let (field, text) = match (kind.as_str(), words.first()) {
+                    ("jwt", Some(text)) => ("key", *text),
+                    ("jwks_uri", Some(text)) => key_set(text),
+                    _ => {
+                        into.leave(&format!("{source} {name}"), UNKNOWN);
+                        continue;
+                    }
+                };
+                let key = TokenKey {
+                    issuer,
+                    field,
+                    text,
+                    algorithm: algorithm(&words),
+                    publish: name == "publisher",
+                    subscribe: name == "subscriber",
+                    // The block is one of 1.0.
+                    old_dialects: &[],
+                };
+                into.add_key(&key, source);
+            }
+        }
+    }
+
+    fn transport(self, line: &Line, words: &[&str], source: &str, into: &mut Translation) {
+        match words.first() {
+            Some(&"local") => into.set("history.kind", "none", source),
+            Some(&"bolt") => {
+                into.set("history.kind", "file", source);
+                for option in &line.block {
+                    let Some((name, rest)) = option.words.split_first() else {
+                        continue;
+                    };
+                    let named = format!("{source} {name}");
+                    match (name.as_str(), rest.first()) {
+                        ("size", Some(word)) => size(&fill(word, self.lookup), source, into),
+                        ("path", _) => into.leave(&named, OTHER_FILE),
+                        ("cleanup_frequency", _) => into.leave(&named, "retention runs by itself"),
+                        _ => into.leave(&named, "a history has one table of its own"),
+                    }
+                }
+            }
+            _ => into.leave(source, OTHER_TRANSPORT),
+        }
+    }
+}
+
+/// Returns the algorithm of a key. One that is empty is that hub's default, as is a variable that is
+/// not set. A set may be for several; each of its keys says which.
+fn algorithm<'a>(words: &[&'a str]) -> Option<&'a str> {
+    match words {
+        [_, algorithm] if !algorithm.is_empty() => Some(algorithm),
+        _ => None,
+    }
+}
+
+/// Translates a directive that is not about keys.
+fn setting(name: &str, words: &[&str], source: &str, into: &mut Translation) {
+    match (name, words.first().copied()) {
         ("anonymous", _) => into.set("subscribe.anonymous", true, source),
         ("subscriptions", _) => into.set("presence.enabled", true, source),
+        ("protocol_version_compatibility", _) => {
+            let why = "older tokens and parameters are served where a key is for them";
+            into.leave(source, why);
+        }
+        // What it means gives way to other directives; see `translate`.
+        ("playground", _) => {}
+        ("demo", _) => demo(source, into),
+        ("ui" | "debugger", _) => into.set("pages.debugger", true, source),
+        ("publish_origins", Some(_)) => into.set("publish.origins", list(words_of(words)), source),
+        ("cors_origins", Some(_)) => into.set("cors.origins", list(words_of(words)), source),
+        (_, None) => into.leave(source, INCOMPLETE),
+        (_, Some("")) => into.leave(source, EMPTY),
         ("heartbeat", Some(text)) => seconds("subscribe.keep_alive_secs", text, source, into),
         ("write_timeout", Some(text)) => {
             seconds("subscribe.connection_secs_max", text, source, into);
         }
         ("dispatch_timeout", Some("0" | "0s")) => {
-            into.leave(
-                source,
-                "a subscriber that takes nothing is always closed at last",
-            );
+            let why = "a subscriber that takes nothing is always closed at last";
+            into.leave(source, why);
         }
         ("dispatch_timeout", Some(text)) => seconds("limits.stall_secs", text, source, into),
-        ("publisher_jwt" | "subscriber_jwt", Some(text)) => {
-            key(name, "key", text, rest.get(1).copied(), source, into);
-        }
-        ("publisher_jwks_url" | "subscriber_jwks_url", Some(text)) => {
-            let (field, text) = key_set(text);
-            key(name, field, text, None, source, into);
-        }
-        ("issuer", Some(issuer)) => issuer_block(line, issuer, lookup, source, into),
         ("resource_identifier", Some(url)) => {
             into.set("auth.audiences", list([url]), source);
             if url.ends_with(super::variables::PATH) {
                 into.set("hub.public_url", url, source);
             }
         }
-        ("public_urls", Some(_)) => public_urls(rest, source, into),
+        ("public_urls", Some(_)) => public_urls(words, source, into),
         ("max_request_body_size", Some("0")) => {
-            into.leave(
-                source,
-                "the length of a body is always bounded (publish.body_bytes_max)",
-            );
+            let why = "the length of a body is always bounded (publish.body_bytes_max)";
+            into.leave(source, why);
         }
         ("max_request_body_size", Some(text)) => match bytes(text) {
             Some(size) => into.set("publish.body_bytes_max", number(size), source),
             None => into.refuse(source, "a size such as 1MiB"),
         },
-        ("publish_origins", Some(_)) => into.set("publish.origins", list(words_of(rest)), source),
-        ("cors_origins", Some(_)) => into.set("cors.origins", list(words_of(rest)), source),
         ("cookie_name", Some(cookie)) => into.set("auth.cookie_names", list([cookie]), source),
-        ("transport", Some(kind)) => transport(line, kind, lookup, source, into),
         ("transport_url", Some(url)) => transport_url(url, source, into),
-        ("protocol_version_compatibility", _) => {
-            into.leave(
-                source,
-                "older tokens and parameters are served where a key is for them",
-            );
-        }
-        ("demo" | "playground", _) => pages(name, source, into),
-        ("ui" | "debugger", _) => into.set("pages.debugger", true, source),
-        _ => {
-            let why = WITHOUT_COUNTERPART.iter().find(|(known, _)| *known == name);
-            into.leave(source, why.map_or(UNKNOWN, |(_, why)| why));
-        }
+        (_, Some(_)) => into.leave(source, UNKNOWN),
     }
 }
 
-fn pages(name: &str, source: &str, into: &mut Translation) {
-    if name == "demo" {
-        into.set("dialects.demo", true, source);
-    }
-    for page in ["pages.chat", "pages.scores", "pages.debugger"] {
-        into.set(page, true, source);
+/// The demonstration of 0.x: its echo and its debugger, for the dialects that it is part of.
+pub fn demo(source: &str, into: &mut Translation) {
+    into.set("dialects.demo", true, source);
+    into.set("pages.debugger", true, source);
+}
+
+/// The playground of 1.0: everybody may subscribe, see the subscriptions, and try things out from any
+/// page, unless other directives say something else.
+fn play(source: &str, into: &mut Translation) {
+    into.set("subscribe.anonymous", true, source);
+    into.set("presence.enabled", true, source);
+    into.set("pages.debugger", true, source);
+    for (key, entry) in [
+        ("cors.origins", "*"),
+        ("publish.origins", "*"),
+        ("auth.cookie_names", "mercure_access_token"),
+    ] {
+        if !into.sets(key) {
+            into.set(key, list([entry]), source);
+        }
     }
 }
 
@@ -104,110 +283,12 @@ pub fn transport_url(text: &str, source: &str, into: &mut Translation) {
     }
 }
 
-fn transport(line: &Line, kind: &str, lookup: Lookup<'_>, source: &str, into: &mut Translation) {
-    match kind {
-        "local" => into.set("history.kind", "none", source),
-        "bolt" => {
-            into.set("history.kind", "file", source);
-            for option in &line.block {
-                let value = option.words.get(1).map(|word| filled(word, lookup));
-                match (option.words.first().map(String::as_str), value) {
-                    (Some("size"), Some(text)) => size(&text, source, into),
-                    (Some("path"), _) => into.leave(&format!("{source} path"), OTHER_FILE),
-                    (Some("cleanup_frequency"), _) => {
-                        let why = "retention runs by itself";
-                        into.leave(&format!("{source} cleanup_frequency"), why);
-                    }
-                    (Some(name), _) => {
-                        into.leave(
-                            &format!("{source} {name}"),
-                            "a history has one table of its own",
-                        );
-                    }
-                    (None, _) => {}
-                }
-            }
-        }
-        _ => into.leave(source, OTHER_TRANSPORT),
-    }
-}
-
 /// Reads how many updates are kept; there 0 means all.
 fn size(text: &str, source: &str, into: &mut Translation) {
     match text.parse() {
         Ok(size) => into.set("history.retain_updates", number(size), source),
         Err(_) => into.refuse(source, "a size that is a whole number, not negative"),
     }
-}
-
-/// Reads `issuer ID { publisher { jwt … } subscriber { jwks_uri … } }`.
-fn issuer_block(
-    line: &Line,
-    issuer: &str,
-    lookup: Lookup<'_>,
-    source: &str,
-    into: &mut Translation,
-) {
-    for role in &line.block {
-        let name = role.words.first().map(String::as_str).unwrap_or_default();
-        if name != "publisher" && name != "subscriber" {
-            let source = format!("{source} {name}");
-            into.leave(
-                &source,
-                "the metadata names the issuers of tokens by themselves",
-            );
-            continue;
-        }
-        for option in &role.block {
-            let words: Vec<String> = option
-                .words
-                .iter()
-                .map(|word| filled(word, lookup))
-                .collect();
-            let (field, text) = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["jwt", text, ..] => ("key", text),
-                ["jwks_uri", text, ..] => key_set(text),
-                _ => {
-                    into.leave(&format!("{source} {name}"), UNKNOWN);
-                    continue;
-                }
-            };
-            // A set may be for several algorithms; each of its keys says which.
-            let algorithm = words.get(2).filter(|_| words.len() == 3);
-            let key = TokenKey {
-                issuer,
-                field,
-                text,
-                algorithm: algorithm.map(String::as_str),
-                publish: name == "publisher",
-                subscribe: name == "subscriber",
-                // The block is one of 1.0.
-                old_dialects: &[],
-            };
-            into.add_key(&key, source);
-        }
-    }
-}
-
-fn key(
-    name: &str,
-    field: &'static str,
-    text: &str,
-    algorithm: Option<&str>,
-    source: &str,
-    into: &mut Translation,
-) {
-    let publish = name.starts_with("publisher");
-    let key = TokenKey {
-        issuer: DEFAULT_ISSUER,
-        field,
-        text,
-        algorithm,
-        publish,
-        subscribe: !publish,
-        old_dialects: &["0.x"],
-    };
-    into.add_key(&key, source);
 }
 
 /// Says whether a set of keys is a file or an address.
@@ -258,29 +339,44 @@ fn words_of<'a>(words: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-/// Fills in `{env.NAME}` and, for texts that are files, `{file.PATH}`. One that cannot be filled in
-/// stays as it is, and the check of the value says so.
-fn filled(word: &str, lookup: Lookup<'_>) -> String {
-    let inner = word
-        .strip_prefix('{')
-        .and_then(|word| word.strip_suffix('}'));
-    let text = match inner.map(|inner| inner.split_once('.')) {
-        Some(Some(("env", name))) => lookup(name),
-        Some(Some(("file", path))) => std::fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim_end().to_owned()),
-        _ => None,
-    };
-    text.unwrap_or_else(|| word.to_owned())
-}
-
 /// What is said of the other hub's history.
 pub const OTHER_FILE: &str =
     "updates are kept in an own file; `tidings history import` takes over what is in the old one";
 
 const OTHER_TRANSPORT: &str = "this transport does not exist here; one hub keeps its own history";
 
+const INCOMPLETE: &str = "it says nothing: an argument is missing";
+
+const EMPTY: &str = "it is empty, as a variable that is not set";
+
 const UNKNOWN: &str = "no such setting of that hub is known";
+
+/// The directives that are read.
+const READ: [&str; 23] = [
+    "anonymous",
+    "cookie_name",
+    "cors_origins",
+    "debugger",
+    "demo",
+    "dispatch_timeout",
+    "heartbeat",
+    "issuer",
+    "max_request_body_size",
+    "playground",
+    "protocol_version_compatibility",
+    "public_urls",
+    "publish_origins",
+    "publisher_jwks_url",
+    "publisher_jwt",
+    "resource_identifier",
+    "subscriber_jwks_url",
+    "subscriber_jwt",
+    "subscriptions",
+    "transport",
+    "transport_url",
+    "ui",
+    "write_timeout",
+];
 
 const WITHOUT_COUNTERPART: [(&str, &str); 6] = [
     ("name", "one process is one hub"),

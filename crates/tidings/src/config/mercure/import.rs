@@ -6,10 +6,13 @@ use toml::Value;
 
 use super::super::docs::header;
 use super::super::error::ConfigError;
-use super::super::keys::KEYS;
+use super::super::keys::{Form, KEYS};
+use super::super::settings;
 use super::caddyfile::{self, CaddyfileError, Line, Lookup};
+use super::placeholders::fill;
 use super::variables::PATH;
 use super::{Translation, directives, site};
+use crate::auth::key::check_text;
 
 /// Why a Caddyfile cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -68,17 +71,17 @@ pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> 
     site::translate(
         &site.words.join(" "),
         PATH,
+        tls_of(site),
         &origin(site, "site"),
         &mut into,
     );
-    for line in &hub.block {
-        directives::translate(line, lookup, &origin(line, ""), &mut into);
-    }
+    directives::translate(&hub.block, lookup, &|line| origin(line, ""), &mut into);
     for line in lines.iter().filter(|line| line.number != site.number) {
         let name = line.words.first().map_or("global options", String::as_str);
         into.leave(&origin(line, name), OTHER_SITE);
     }
-    leave_rest(site, hub, &mut into);
+    leave_rest(site, hub, lookup, &mut into);
+    check_values(&mut into);
     if into.errors.is_empty() {
         Ok(Import {
             toml: toml(&into),
@@ -123,8 +126,35 @@ fn collect<'a>(site: &'a Line, line: &'a Line, found: &mut Vec<(&'a Line, &'a Li
     }
 }
 
+/// Says whether a site is served over TLS whatever its port.
+fn tls_of(site: &Line) -> site::Tls {
+    let is_tls = |line: &Line| line.words.first().is_some_and(|word| word == "tls");
+    match site.block.iter().any(is_tls) {
+        true => site::Tls::Asked,
+        false => site::Tls::ByAddress,
+    }
+}
+
+/// Refuses values that nothing filled in, and keys that are none: what is written to the file counts
+/// as what the operator wants.
+fn check_values(into: &mut Translation) {
+    let wrong = into.values.iter().filter_map(|value| {
+        let key = settings::key_at(&value.path)?;
+        let name = value.source.to_string();
+        let text = value.value.as_str().unwrap_or_default();
+        if key.form == Form::Secret {
+            let reason = check_text(text).err()?.into();
+            return Some(ConfigError::Invalid { key: name, reason });
+        }
+        let expected = settings::unfilled(key.form, &value.value)?;
+        Some(ConfigError::WrongForm { name, expected })
+    });
+    let wrong: Vec<ConfigError> = wrong.collect();
+    into.errors.extend(wrong);
+}
+
 /// Lists the lines of a site beside its hub.
-fn leave_rest(line: &Line, hub: &Line, into: &mut Translation) {
+fn leave_rest(line: &Line, hub: &Line, lookup: Lookup<'_>, into: &mut Translation) {
     for inner in &line.block {
         if inner.number == hub.number {
             continue;
@@ -133,10 +163,12 @@ fn leave_rest(line: &Line, hub: &Line, into: &mut Translation) {
         match (name, &inner.words[..]) {
             ("tls", [_, certificate, key]) => {
                 let source = origin(inner, name);
-                into.set("tls.certificate", certificate.as_str(), &source);
-                into.set("tls.key", key.as_str(), &source);
+                into.set("tls.certificate", fill(certificate, lookup), &source);
+                into.set("tls.key", fill(key, lookup), &source);
             }
-            _ if holds(inner, hub) => leave_rest(inner, hub, into),
+            // The hub answers there itself where older publishers and subscribers are served.
+            ("respond", [_, path, ..]) if path == "/healthz" && into.sets("dialects.v0") => {}
+            _ if holds(inner, hub) => leave_rest(inner, hub, lookup, into),
             _ => into.leave(&origin(inner, name), OTHER_DIRECTIVE),
         }
     }

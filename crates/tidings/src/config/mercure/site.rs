@@ -15,16 +15,25 @@ struct Site {
     tls: bool,
 }
 
+/// Whether a site is served over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// If its address says so.
+    ByAddress,
+    /// Also on a port without a name: it has a `tls` directive.
+    Asked,
+}
+
 /// Turns addresses, separated by commas or spaces, into listeners, the hub's URL and its hosts.
 ///
 /// `path` is the hub's path below them.
-pub fn translate(text: &str, path: &str, source: &str, into: &mut Translation) {
+pub fn translate(text: &str, path: &str, tls: Tls, source: &str, into: &mut Translation) {
     let mut sites = Vec::new();
     for address in text
         .split([',', ' ', '\t', '\n'])
         .filter(|part| !part.is_empty())
     {
-        match parse(address) {
+        match parse(address, tls) {
             Some(site) => sites.push(site),
             None => into.refuse(
                 source,
@@ -55,7 +64,7 @@ pub fn translate(text: &str, path: &str, source: &str, into: &mut Translation) {
     }
 }
 
-fn parse(address: &str) -> Option<Site> {
+fn parse(address: &str, asked: Tls) -> Option<Site> {
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
         Some(_) => return None,
@@ -73,7 +82,8 @@ fn parse(address: &str) -> Option<Site> {
         (Some(scheme), _) => scheme == "https",
         (None, Some(443)) => true,
         // Caddy serves a name over HTTPS whatever its port, except port 80.
-        (None, Some(port)) => !host.is_empty() && port != 80,
+        (None, Some(80)) => false,
+        (None, Some(_)) => !host.is_empty() || asked == Tls::Asked,
         (None, None) => true,
     };
     Some(Site {

@@ -93,8 +93,6 @@ fn the_names_of_2019_are_read_together() {
             hub.public_url = "http://localhost:3000/.well-known/mercure" (ADDR)
             subscribe.anonymous = true (ALLOW_ANONYMOUS)
             dialects.demo = true (DEMO)
-            pages.chat = true (DEMO)
-            pages.scores = true (DEMO)
             pages.debugger = true (DEMO)
             cors.origins = ["*", "http://a.example"] (CORS_ALLOWED_ORIGINS)
             publish.origins = ["http://a.example", "http://b.example"] (PUBLISH_ALLOWED_ORIGINS)
@@ -113,7 +111,7 @@ fn the_names_of_2019_are_read_together() {
 fn sites_say_where_to_listen_and_by_what_name() {
     let urls = |name: &str| {
         let mut into = Translation::default();
-        site::translate(name, "/h", "SERVER_NAME", &mut into);
+        site::translate(name, "/h", site::Tls::ByAddress, "SERVER_NAME", &mut into);
         let values = into.values.iter().filter(|value| {
             value.path.ends_with("address")
                 || value.path.ends_with("url")
@@ -288,9 +286,9 @@ fn check(variables: &[(&str, &str)], expected: Expect) {
 /// Translates directives alone.
 fn directives_of(text: &str) -> Translation {
     let mut into = Translation::default();
-    for line in caddyfile::parse(text, &|_| None).unwrap() {
-        directives::translate(&line, &|_| None, "MERCURE_EXTRA_DIRECTIVES", &mut into);
-    }
+    let lines = caddyfile::parse(text, &|_| None).unwrap();
+    let context = |_: &caddyfile::Line| "MERCURE_EXTRA_DIRECTIVES".to_owned();
+    directives::translate(&lines, &|_| None, &context, &mut into);
     into
 }
 

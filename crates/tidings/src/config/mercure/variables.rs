@@ -19,7 +19,7 @@ pub fn read(environment: &Environment<'_>) -> Translation {
         Some(sites) => (SERVER_NAME, sites),
         None => (UNSET_SERVER_NAME, "localhost"),
     };
-    site::translate(sites, PATH, name, &mut into);
+    site::translate(sites, PATH, site::Tls::ByAddress, name, &mut into);
     read_keys(environment, &mut into);
     if let Some(url) = environment.find(TRANSPORT_URL) {
         directives::transport_url(url, TRANSPORT_URL, &mut into);
@@ -69,18 +69,15 @@ fn read_keys(environment: &Environment<'_>, into: &mut Translation) {
             subscribe: !publish,
             old_dialects,
         };
-        into.add_key(&key, name);
+        into.set_role_key(&key, name);
     }
 }
 
 fn read_directives(environment: &Environment<'_>, text: &str, into: &mut Translation) {
-    let lookup: Lookup<'_> = &|name| environment.find(name).map(str::to_owned);
+    let lookup: Lookup<'_> = &|name| environment.look_up(name);
+    let context = |_: &caddyfile::Line| EXTRA_DIRECTIVES.to_owned();
     match caddyfile::parse(text, lookup) {
-        Ok(lines) => {
-            for line in &lines {
-                directives::translate(line, lookup, EXTRA_DIRECTIVES, into);
-            }
-        }
+        Ok(lines) => directives::translate(&lines, lookup, &context, into),
         Err(error) => into.refuse(EXTRA_DIRECTIVES, format!("one directive a line: {error}")),
     }
 }

@@ -46,6 +46,22 @@ pub fn read(environment: &Environment<'_>) -> Translation {
     into
 }
 
+/// Lists what is not read beside newer names. Without a key of that time, names that anybody's
+/// programs have are somebody else's.
+pub fn leave(environment: &Environment<'_>, into: &mut Translation) {
+    let lists = LISTS.iter().map(|(name, _)| *name);
+    let own = KEYS.iter().chain(&ALGORITHMS).chain(&OWN).copied();
+    let others = TIMES.iter().map(|(name, _)| *name);
+    let others = others.chain(WITHOUT_COUNTERPART.iter().map(|(name, _)| *name));
+    let shared = SHARED.iter().copied().chain(others);
+    let with_key = applies(environment);
+    for name in own.chain(lists).chain(shared.filter(|_| with_key)) {
+        if environment.find(name).is_some() {
+            into.leave(name, BESIDE_NEWER);
+        }
+    }
+}
+
 fn read_keys(environment: &Environment<'_>, into: &mut Translation) {
     let both = environment.find("JWT_KEY");
     let roles = [
@@ -133,14 +149,7 @@ fn read_switches(environment: &Environment<'_>, into: &mut Translation) {
     // Debugging switched the demonstration on as well.
     let demo = ["DEMO", "DEBUG"].into_iter().find(|name| on(name));
     if let Some(source) = demo {
-        for page in [
-            "dialects.demo",
-            "pages.chat",
-            "pages.scores",
-            "pages.debugger",
-        ] {
-            into.set(page, true, source);
-        }
+        directives::demo(source, into);
     }
 }
 
@@ -182,6 +191,31 @@ fn read_log(environment: &Environment<'_>, into: &mut Translation) {
 }
 
 const KEYS: [&str; 3] = ["JWT_KEY", "PUBLISHER_JWT_KEY", "SUBSCRIBER_JWT_KEY"];
+
+const ALGORITHMS: [&str; 3] = [
+    "JWT_ALGORITHM",
+    "PUBLISHER_JWT_ALGORITHM",
+    "SUBSCRIBER_JWT_ALGORITHM",
+];
+
+/// Further names that are that hub's alone.
+const OWN: [&str; 3] = ["ALLOW_ANONYMOUS", "DISPATCH_SUBSCRIPTIONS", "HISTORY_SIZE"];
+
+/// Those that others have too.
+const SHARED: [&str; 9] = [
+    "ADDR",
+    "CERT_FILE",
+    "DB_PATH",
+    "DEBUG",
+    "DEMO",
+    "KEY_FILE",
+    "LOG_FORMAT",
+    "SUBSCRIPTIONS",
+    "TRANSPORT_URL",
+];
+
+const BESIDE_NEWER: &str = "a name of 2019, which counts only where none of MERCURE_… is set; write \
+                            the newer name, or a setting of our own";
 
 const LISTS: [(&str, &str); 3] = [
     ("CORS_ALLOWED_ORIGINS", "cors.origins"),

@@ -1,0 +1,48 @@
+//! Fills in the placeholders of Caddy that a Caddyfile may hold: `{env.NAME}` and `{file.PATH}`.
+//!
+//! As there, a variable that is not set is an empty text, a placeholder may stand anywhere in a word,
+//! and what is filled in is not looked at again. `{$NAME}` is replaced earlier, by
+//! [`caddyfile`](super::caddyfile).
+//!
+//! Caddy's documentation, "Conventions", "Placeholders".
+
+use super::caddyfile::Lookup;
+use crate::config::text_file;
+
+/// Fills in what is known. Other placeholders stay as they are, those of files that cannot be read
+/// too, so that the value is refused where it is checked. `{env.NAME:default}` stays as well: Caddy
+/// knows no default there.
+pub fn fill(word: &str, lookup: Lookup<'_>) -> String {
+    let mut filled = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let Some((inner, after)) = after.split_once('}') else {
+            filled.push('{');
+            rest = after;
+            continue;
+        };
+        match value(inner, lookup) {
+            Some(value) => filled.push_str(&value),
+            None => {
+                filled.push('{');
+                filled.push_str(inner);
+                filled.push('}');
+            }
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn value(inner: &str, lookup: Lookup<'_>) -> Option<String> {
+    match inner.split_once('.')? {
+        ("env", name) if !name.contains(':') => Some(lookup(name).unwrap_or_default()),
+        ("file", path) => {
+            let text = text_file::read(path).ok()?;
+            Some(text_file::without_line_break(&text).to_owned())
+        }
+        _ => None,
+    }
+}
