@@ -33,6 +33,8 @@ struct State {
     kept: Kept,
     /// What is on the disk for certain; differs from `kept` after a removal that was not synced.
     synced: Kept,
+    /// The copy that was made last.
+    backup: Option<Kept>,
     /// The group whose sync failed.
     doubtful: Option<Kept>,
     fault: Fault,
@@ -61,6 +63,7 @@ impl Disk {
             epoch,
             synced: kept.clone(),
             kept,
+            backup: None,
             doubtful: None,
             fault: Fault::None,
         };
@@ -90,6 +93,24 @@ impl Disk {
         if state.fault == Fault::Sync {
             state.fault = Fault::None;
         }
+    }
+
+    /// Makes a copy of what is kept.
+    pub fn back_up(&self) {
+        let mut state = self.lock();
+        state.backup = Some(state.kept.clone());
+    }
+
+    /// Puts the copy that was made last in the place of what is kept. Returns whether there was one.
+    pub fn restore(&self) -> bool {
+        let mut state = self.lock();
+        let Some(backup) = state.backup.clone() else {
+            return false;
+        };
+        state.synced = backup.clone();
+        state.kept = backup;
+        state.doubtful = None;
+        true
     }
 
     /// Returns what is kept, in order.

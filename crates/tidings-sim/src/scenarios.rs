@@ -3,6 +3,7 @@
 mod calm;
 mod crashes;
 mod full_disk;
+mod going_back;
 mod lagging;
 mod reconnects;
 mod retention;
@@ -37,6 +38,10 @@ pub enum Action {
     Tick,
     /// The process dies, and the next one starts.
     Crash,
+    /// The history is copied.
+    BackUp,
+    /// The process dies, and the next one starts on the copy that was made last.
+    Restore,
     /// The disk's state changes.
     Fault(Fault),
 }
@@ -83,6 +88,7 @@ pub const SCENARIOS: &[Scenario] = &[
     full_disk::FULL_DISK,
     sync_faults::SYNC_FAULTS,
     retention::RETENTION,
+    going_back::GOING_BACK,
 ];
 
 impl Scenario {

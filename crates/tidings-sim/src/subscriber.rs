@@ -22,6 +22,10 @@ pub struct Subscriber {
     last_event_id: Option<String>,
     /// Whether that is no event's id but the hub's answer of where it stood.
     standing: bool,
+    /// The position that the id stands for.
+    cursor_at: Position,
+    /// Whether the history went back to before that since.
+    lost: bool,
     /// Everything up to here it has, or need not have.
     through: Position,
     /// After a start without a cursor, until something came: what came after this may come too,
@@ -66,6 +70,8 @@ impl Subscriber {
             connection: Connection::Away,
             last_event_id: None,
             standing: false,
+            cursor_at: Position::ZERO,
+            lost: false,
             through: Position::ZERO,
             may_come_after: None,
             received: 0,
@@ -97,6 +103,11 @@ impl Subscriber {
             asked,
             from: last,
         };
+    }
+
+    /// Takes note that the history went back, and ends with `last` now.
+    pub fn on_restore(&mut self, last: Position) {
+        self.lost |= self.cursor_at > last;
     }
 
     /// Loses the connection.
@@ -134,11 +145,18 @@ impl Subscriber {
                 self.through = last;
                 self.last_event_id = Some(answered.to_owned());
                 self.standing = true;
+                self.cursor_at = stream.after;
+                self.lost = false;
             }
             (Some("earliest"), "earliest") => {
                 self.after_gap = true;
                 self.may_come_after = None;
                 self.through = Position::ZERO;
+            }
+            (Some(asked), answered) if asked == answered && self.lost => {
+                return Err(format!(
+                    "{asked} resumed in another line than the one it is of (invariant 4: no hole)"
+                ));
             }
             (Some(asked), answered) if asked == answered => {
                 self.may_come_after = None;
@@ -240,6 +258,8 @@ impl Subscriber {
         self.through = position;
         self.last_event_id = Some(id.to_owned());
         self.standing = false;
+        self.cursor_at = position;
+        self.lost = false;
         self.received += 1;
         Ok(())
     }

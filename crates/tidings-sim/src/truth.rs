@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use tidings_core::position::Position;
-use tidings_core::update::{Update, Visibility};
+use tidings_core::update::{IdSource, Update, Visibility};
 
 /// What a simulated subscriber asks for and may read.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub struct Truth {
     by_id: HashMap<String, Arc<Update>>,
     by_position: BTreeMap<u64, Arc<Update>>,
     acknowledged: Vec<(String, u64)>,
+    /// What was committed and is gone, because the history went back.
+    lost: Vec<Arc<Update>>,
 }
 
 impl Truth {
@@ -82,6 +84,32 @@ impl Truth {
         self.by_id.retain(|_, update| update.position <= last);
         self.by_position
             .retain(|position, _| *position <= last.get());
+    }
+
+    /// Takes note that the history went back: what it does not have any more is lost in the open.
+    pub fn on_restore(&mut self, updates: &[Arc<Update>], trimmed: Position) {
+        let last = updates.last().map_or(trimmed, |update| update.position);
+        let lost = self.by_id.values().filter(|update| update.position > last);
+        self.lost.extend(lost.cloned());
+        self.on_crash(updates, trimmed);
+        self.acknowledged
+            .retain(|(id, _)| self.by_id.contains_key(id));
+    }
+
+    /// Checks that no id of the hub was given to two updates (invariant 4).
+    ///
+    /// # Errors
+    ///
+    /// The id.
+    pub fn check_ids(&self) -> Result<(), String> {
+        let again = self.lost.iter().find(|lost| {
+            let now = self.by_id.get(lost.id.as_str());
+            now.is_some_and(|now| now.id_source == IdSource::Hub && now != *lost)
+        });
+        match again {
+            None => Ok(()),
+            Some(lost) => Err(format!("{} was given twice (invariant 4)", lost.id)),
+        }
     }
 
     /// Takes note of an acknowledgement: the id, and the number in the update's data.

@@ -157,6 +157,8 @@ impl<'a> World<'a> {
                 self.lab().tick(now_ms);
             }
             Action::Crash => return self.crash(),
+            Action::BackUp => self.disk.back_up(),
+            Action::Restore => return self.restore(),
             Action::Fault(fault) => {
                 self.note(format!("disk {fault:?}"));
                 self.disk.set_fault(fault);
@@ -337,6 +339,26 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Puts an older copy of the history in its place while no hub runs.
+    fn restore(&mut self) -> Result<(), String> {
+        self.on_disk();
+        if !self.disk.restore() {
+            return Ok(());
+        }
+        self.lab = None;
+        let (updates, trimmed) = (self.disk.updates(), self.disk.trimmed_through());
+        let last = updates.last().map_or(trimmed, |update| update.position);
+        self.note(format!("the history goes back to {last:?}"));
+        self.truth.on_restore(&updates, trimmed);
+        self.waiting.clear();
+        for subscriber in &mut self.subscribers {
+            subscriber.disconnect();
+            subscriber.on_restore(last);
+        }
+        self.start();
+        Ok(())
+    }
+
     /// Mends everything, lets all come right, and checks that it did.
     fn heal(&mut self) -> Result<(), String> {
         self.disk.set_fault(Fault::None);
@@ -360,6 +382,7 @@ impl<'a> World<'a> {
         self.truth
             .check_acknowledged(&updates, self.disk.trimmed_through())?;
         Truth::check_dense(&updates)?;
+        self.truth.check_ids()?;
         for (index, subscriber) in self.subscribers.iter().enumerate() {
             subscriber
                 .check_complete(&self.truth, &self.disk)

@@ -67,6 +67,11 @@ fn retention() {
 }
 
 #[test]
+fn going_back() {
+    check("going-back");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_log() {
     for scenario in SCENARIOS {
         let (one, other) = (run(scenario, 7), run(scenario, 7));

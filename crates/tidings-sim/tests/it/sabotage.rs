@@ -46,6 +46,11 @@ fn an_untold_gap_is_noticed() {
 }
 
 #[test]
+fn an_id_that_is_believed_in_another_line_is_noticed() {
+    check(Rule::VouchForIds, "going-back", "in another line");
+}
+
+#[test]
 fn a_replay_that_does_not_ask_the_grants_is_noticed() {
     check(Rule::AskGrantsOnReplay, "reconnects", "invariant 5");
 }
