@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use tidings_core::topic::Topic;
 use tidings_core::{Dialect, HubUrl};
 use tidings_wire::authority::Authority;
@@ -169,6 +170,8 @@ pub struct PublishOptions {
 pub struct CorsOptions {
     /// Origins that are answered with CORS headers.
     pub origins: OriginList,
+    /// Request fields that their pages may set beside those that the hub reads. `None`: any.
+    pub headers: Option<Vec<HeaderName>>,
 }
 
 /// Rules for WebSockets.

@@ -227,10 +227,16 @@ async fn dispatch(
             publish::hub(shard, Dialect::V1, None, request).await?
         }
         Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
-        Route::Hub if method == Method::OPTIONS => cors::preflight(HUB_METHODS),
+        Route::Hub if method == Method::OPTIONS => {
+            cors::preflight(&shard.config().cors, HUB_METHODS, request.headers())
+        }
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
         Route::Subscriptions if reading => Box::pin(subscriptions::answer(shard, &request)).await?,
-        Route::Subscriptions if method == Method::OPTIONS => cors::preflight(SUBSCRIPTION_METHODS),
+        Route::Subscriptions if method == Method::OPTIONS => cors::preflight(
+            &shard.config().cors,
+            SUBSCRIPTION_METHODS,
+            request.headers(),
+        ),
         Route::Subscriptions => return Err(Problem::method_not_allowed(SUBSCRIPTION_METHODS)),
         Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
         Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,

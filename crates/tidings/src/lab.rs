@@ -401,6 +401,7 @@ fn config(options: &Options) -> Config {
         presence: options.presence.then_some(presence::Options::DEFAULT),
         cors: CorsOptions {
             origins: OriginList::default(),
+            headers: None,
         },
         websocket: WEBSOCKET,
         rooms: no_conversations(),

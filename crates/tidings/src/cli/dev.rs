@@ -160,6 +160,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
         presence: None,
         cors: CorsOptions {
             origins: OriginList::default(),
+            headers: None,
         },
         websocket: WEBSOCKET,
         rooms: open_to_all(),

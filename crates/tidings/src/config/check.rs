@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use tidings_core::{Dialect, HubUrl};
 use tidings_history::{Kind, PresenceRetention, Retention};
 use tidings_wire::authority::Authority;
@@ -91,6 +92,7 @@ impl Checks {
         let auth = self.auth(file, hub.as_ref());
         let publish = self.publish(&file.publish);
         let cors_origins = self.origins("cors.origins", &file.cors.origins);
+        let cors_headers = self.cors_headers(file.cors.headers.as_deref());
         let websocket = self.websocket(&file.websocket);
         let rooms = self.rooms(&file.rooms, &file.listen);
         let sockjs = self.sockjs(&file.sockjs);
@@ -128,6 +130,7 @@ impl Checks {
             presence: Some(presence?).filter(|_| file.presence.enabled),
             cors: CorsOptions {
                 origins: cors_origins?,
+                headers: cors_headers?,
             },
             websocket: websocket?,
             rooms: rooms?,
@@ -579,6 +582,23 @@ impl Checks {
                 None
             }
         }
+    }
+
+    fn cors_headers(&mut self, entries: Option<&[String]>) -> Option<Option<Vec<HeaderName>>> {
+        let mut names = Vec::new();
+        for entry in entries.unwrap_or_default() {
+            match HeaderName::from_bytes(entry.as_bytes()) {
+                Ok(name) => names.push(name),
+                Err(_no_name) => {
+                    let reason = format!(
+                        "{entry:?} is no name of a field: write it like \"X-Requested-With\""
+                    );
+                    self.invalid("cors.headers", reason);
+                    return None;
+                }
+            }
+        }
+        Some(entries.map(|_| names))
     }
 
     fn number<N: TryFrom<u64>>(&mut self, key: &str, number: u64, min: u64) -> Option<N> {

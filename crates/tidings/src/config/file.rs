@@ -216,6 +216,9 @@ pub struct CorsTable {
     /// Origins of pages that may read the hub's answers, such as `https://example.com` or
     /// `https://*.example.com`.
     pub origins: Vec<String>,
+    /// Request fields that pages of these origins may set beside those that the hub reads, such as
+    /// `X-Requested-With`.
+    pub headers: Option<Vec<String>>,
 }
 
 /// The `[websocket]` table.

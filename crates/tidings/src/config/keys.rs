@@ -398,6 +398,14 @@ pub const KEYS: &[Key] = &[
          every page read what needs no cookie.",
     ),
     key(
+        "cors.headers",
+        List,
+        Said("whatever a page of these origins asks for"),
+        "Request fields that pages of these origins may set beside those that the hub reads, such as \
+         `X-Requested-With`. Libraries add fields of their own to every request, which the hub ignores: \
+         `HX-Request` (htmx), `Datastar-Request`, `traceparent`. Names without regard to case.",
+    ),
+    key(
         "websocket.compression",
         Flag,
         Toml("true"),

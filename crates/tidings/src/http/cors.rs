@@ -11,12 +11,13 @@ use tidings_wire::origin::OriginList;
 
 use super::request_body::FORM;
 use super::{Body, HUB_METHODS, respond_empty, set_allow};
+use crate::config::CorsOptions;
 
 /// What the body of a QUERY request may be; RFC 10008, 3.
 const ACCEPT_QUERY: HeaderName = HeaderName::from_static("accept-query");
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str = "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After, Preference-Applied";
-/// Request fields that pages of other origins may set.
+/// Request fields that the hub reads, which pages of other origins may set.
 const ALLOWED_FIELDS: &str =
     "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";
 /// Methods that pages of other origins may use.
@@ -120,7 +121,11 @@ pub(crate) fn preflight_2019(list: &OriginList, asked: &HeaderMap) -> Response<B
 }
 
 /// Answers a preflight. Whether the origin is allowed is said by [`allow`], as on every answer.
-pub(crate) fn preflight(methods: &'static str) -> Response<Body> {
+pub(crate) fn preflight(
+    options: &CorsOptions,
+    methods: &'static str,
+    asked: &HeaderMap,
+) -> Response<Body> {
     let mut response = respond_empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     set_allow(headers, methods);
@@ -131,13 +136,42 @@ pub(crate) fn preflight(methods: &'static str) -> Response<Body> {
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(ALLOWED_METHODS),
     );
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(ALLOWED_FIELDS),
-    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_fields(options, asked));
+    if options.headers.is_none() && !options.origins.is_empty() {
+        // A cache must not give one page's answer to another that asks for other fields.
+        let asked = HeaderValue::from_static("Access-Control-Request-Headers");
+        headers.append(VARY, asked);
+    }
     headers.insert(
         ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static(PREFLIGHT_SECS),
     );
     response
+}
+
+/// Returns the request fields that a page may set: those that the hub reads, and those of the
+/// configuration or else, if its origin is allowed, those that it asks for.
+fn allowed_fields(options: &CorsOptions, asked: &HeaderMap) -> HeaderValue {
+    let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
+    let is_allowed = text(ORIGIN).is_some_and(|origin| options.origins.allows(origin));
+    let further: Vec<HeaderName> = match &options.headers {
+        Some(configured) => configured.clone(),
+        None if is_allowed => {
+            let wanted = text(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
+            let names = wanted.split(',').map(|name| name.trim().as_bytes());
+            names
+                .filter_map(|name| HeaderName::from_bytes(name).ok())
+                .collect()
+        }
+        None => Vec::new(),
+    };
+    let mut fields = ALLOWED_FIELDS.to_owned();
+    for name in further {
+        let mut known = ALLOWED_FIELDS.split(", ");
+        if !known.any(|known| known.eq_ignore_ascii_case(name.as_str())) {
+            fields.push_str(", ");
+            fields.push_str(name.as_str());
+        }
+    }
+    HeaderValue::from_str(&fields).unwrap_or(HeaderValue::from_static(ALLOWED_FIELDS))
 }

@@ -129,6 +129,11 @@ fn wrong_values_are_named_with_what_to_write() {
             "https://example.com",
         ),
         (
+            "[cors]\nheaders = [\"X Y\"]",
+            "cors.headers",
+            "X-Requested-With",
+        ),
+        (
             "[admin]\naddress = \"localhost\"",
             "admin.address",
             "127.0.0.1:4400",

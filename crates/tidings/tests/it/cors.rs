@@ -125,6 +125,58 @@ fn a_preflight_allows_what_publishers_and_subscribers_send() {
 }
 
 #[test]
+fn a_page_may_set_the_fields_of_its_libraries() {
+    let wanted = "hx-request,hx-current-url, Datastar-Request,traceparent, authorization";
+    let preflight = |hub: &TestHub, path: &str, origin: &str| {
+        let request = Request::new("OPTIONS", path)
+            .header("Origin", origin)
+            .header("Access-Control-Request-Method", "GET")
+            .header("Access-Control-Request-Headers", wanted);
+        hub.request(request)
+    };
+    let fields = |answer: &Answer| list(answer, "access-control-allow-headers");
+    let has = |answer: &Answer, name: &str| fields(answer).contains(&name.to_owned());
+    let further = [
+        "hx-request",
+        "hx-current-url",
+        "datastar-request",
+        "traceparent",
+    ];
+    let below = format!("{HUB_PATH}/subscriptions");
+    for path in [HUB_PATH, &below] {
+        let hub = hub("\"https://app.example.com\"");
+        let answer = preflight(&hub, path, LISTED);
+        assert!(further.iter().all(|name| has(&answer, name)), "{answer:?}");
+        assert!(has(&answer, "last-event-id") && has(&answer, "authorization"));
+        let once = fields(&answer)
+            .into_iter()
+            .filter(|name| name == "authorization");
+        assert_eq!(once.count(), 1);
+        assert_eq!(answer.header("access-control-max-age"), Some("7200"));
+        let varies = answer.headers("vary").join(", ").to_ascii_lowercase();
+        assert!(varies.contains("origin") && varies.contains("access-control-request-headers"));
+        // What is no name of a field is left out, and nobody else is told anything.
+        let foreign = preflight(&hub, path, FOREIGN);
+        assert!(
+            !further.iter().any(|name| has(&foreign, name)),
+            "{foreign:?}"
+        );
+        let odd = Request::new("OPTIONS", path)
+            .header("Origin", LISTED)
+            .header("Access-Control-Request-Headers", "a b, , x-fine, (");
+        let odd = hub.request(odd);
+        assert!(has(&odd, "x-fine") && !fields(&odd).iter().any(|name| name.contains('(')));
+    }
+    let any = preflight(&hub("\"*\""), HUB_PATH, FOREIGN);
+    assert!(further.iter().all(|name| has(&any, name)), "{any:?}");
+    let listed = "[cors]\norigins = [\"https://app.example.com\"]\n\
+                  headers = [\"X-Mine\", \"HX-Request\"]\n";
+    let answer = preflight(&TestHub::serve(&settings(listed)), HUB_PATH, LISTED);
+    assert!(has(&answer, "x-mine") && has(&answer, "hx-request") && has(&answer, "prefer"));
+    assert!(!has(&answer, "traceparent"), "{answer:?}");
+}
+
+#[test]
 fn errors_can_be_read_by_the_page_that_made_them() {
     let hub = TestHub::serve(&settings(
         "[cors]\norigins = [\"https://app.example.com\"]\n[publish]\nbody_bytes_max = 100\n",
