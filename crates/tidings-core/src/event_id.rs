@@ -26,6 +26,18 @@ impl EventId {
     ///
     /// The rule that `text` breaks. Mercure, "Publication", field `id`.
     pub fn parse(text: &str) -> Result<Self, EventIdError> {
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return Err(EventIdError::OuterSpace);
+        }
+        Self::parse_stored(text)
+    }
+
+    /// Reads an id that was stored. Files from before the rule about spaces have such ids.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `text` breaks.
+    pub fn parse_stored(text: &str) -> Result<Self, EventIdError> {
         if text.is_empty() {
             return Err(EventIdError::Empty);
         }
@@ -83,6 +95,9 @@ pub enum EventIdError {
     /// Fragments are left to the hub.
     #[error("an event id begins with '#', which is reserved for the hub")]
     Fragment,
+    /// HTTP drops spaces around a field's value, so that a subscriber would resume at another id.
+    #[error("an event id begins or ends with a space, which Last-Event-ID cannot carry")]
+    OuterSpace,
     /// The id contains an invisible character.
     #[error("an event id contains {character:?}, a control or format character")]
     ForbiddenCharacter {

@@ -59,6 +59,7 @@ pub fn event_stream_head(
         .sum();
     let mut head = Vec::with_capacity(STATIC_LEN_MAX + date.len() + extra_len);
     head.extend_from_slice(FIRST_LINES);
+    append_field(&mut head, "cache-control", CACHE_CONTROL)?;
     head.extend_from_slice(match version {
         Version::Http10 => b"connection: close\r\n".as_slice(),
         Version::Http11 => b"transfer-encoding: chunked\r\n",
@@ -74,15 +75,21 @@ pub fn event_stream_head(
     Ok(head)
 }
 
+/// How an event stream is kept out of caches, and out of what compresses: that would hold events back
+/// until a block is full.
+///
+/// RFC 9111, 5.2.2.6.
+pub const CACHE_CONTROL: &str =
+    "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
+
 /// The status line and the fields of every event stream. An HTTP/1.1 server answers an HTTP/1.0
 /// request with its own version too. RFC 9110, 6.2.
 const FIRST_LINES: &[u8] = b"HTTP/1.1 200 OK\r\n\
     content-type: text/event-stream\r\n\
-    cache-control: private, no-cache, no-store, must-revalidate, max-age=0\r\n\
     x-accel-buffering: no\r\n";
 
 /// At least the length of everything that does not depend on the arguments.
-const STATIC_LEN_MAX: usize = FIRST_LINES.len() + 64;
+const STATIC_LEN_MAX: usize = FIRST_LINES.len() + CACHE_CONTROL.len() + 96;
 
 /// The fields that `extra` must not have.
 const FIXED: [&str; 7] = [

@@ -14,8 +14,8 @@ fn an_http_1_1_stream_is_chunked() {
         expect![[r#"
             HTTP/1.1 200 OK
             content-type: text/event-stream
-            cache-control: private, no-cache, no-store, must-revalidate, max-age=0
             x-accel-buffering: no
+            cache-control: private, no-cache, no-store, no-transform, must-revalidate, max-age=0
             transfer-encoding: chunked
             date: Sun, 06 Nov 1994 08:49:37 GMT
 
@@ -31,8 +31,8 @@ fn an_http_1_0_stream_ends_with_its_connection() {
         expect![[r#"
             HTTP/1.1 200 OK
             content-type: text/event-stream
-            cache-control: private, no-cache, no-store, must-revalidate, max-age=0
             x-accel-buffering: no
+            cache-control: private, no-cache, no-store, no-transform, must-revalidate, max-age=0
             connection: close
             date: Sun, 06 Nov 1994 08:49:37 GMT
             mercure-last-event-id: é	1

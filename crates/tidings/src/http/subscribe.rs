@@ -1,6 +1,7 @@
 //! The door for subscribers: query to matchers, the subscriber's token, the cursor, and the answer
 //! that an event stream begins with.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ use crate::shard::{Shard, Subscription};
 const EVENT_STREAM: &str = "text/event-stream";
 /// Bytes of the body of a QUERY request: all matchers that one subscriber may have, and some.
 const QUERY_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Personal, never stored, never served again.
+/// Personal, never stored, never served again; of answers that are whole and may be compressed.
 pub(crate) const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -295,9 +296,16 @@ pub(crate) async fn matchers(
 /// Returns the cursor: of the header, else of the query.
 pub(crate) fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
     match headers.get(LAST_EVENT_ID) {
-        // Bytes that are not UTF-8 name no event of ours; the look-up finds that out.
-        Some(value) => Some(Cursor::parse(&String::from_utf8_lossy(value.as_bytes()))),
+        Some(value) => Some(Cursor::parse(&field_text(value.as_bytes()))),
         None => query.map(Cursor::parse),
+    }
+}
+
+/// Reads a field as browsers write them: `EventSource` in UTF-8, `fetch` in Latin-1 (RFC 9110, 5.5).
+fn field_text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_not_utf8) => bytes.iter().copied().map(char::from).collect(),
     }
 }
 
@@ -402,7 +410,8 @@ fn head_only(headers: HeaderMap) -> Response<Body> {
 
 pub(crate) fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(NOT_CACHED));
+    let cache_control = HeaderValue::from_static(http_head::CACHE_CONTROL);
+    headers.insert(CACHE_CONTROL, cache_control);
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
 

@@ -70,6 +70,35 @@ fn an_answer_comes_with_the_first_update_and_names_the_next_cursor() {
 }
 
 #[test]
+fn every_form_of_the_preference_is_read() {
+    let hub = TestHub::dev();
+    for (preference, applied) in [
+        ("wait=99999999999999999999", "wait=60"),
+        ("wait=\"99999999999999999999\"", "wait=60"),
+        ("wait=\"5\"", "wait=5"),
+        ("wait=5;x", "wait=5"),
+        ("wait=5; x=\"a,wait=9\"", "wait=5"),
+        ("x=\"a, wait=9\", WAIT = 5", "wait=5"),
+        ("wait=5, wait=9", "wait=5"),
+    ] {
+        let asked = Request::new("HEAD", &format!("{HUB_PATH}?match=urn:a"));
+        let answer = hub.request(asked.header("Prefer", preference));
+        assert_eq!(
+            answer.header("preference-applied"),
+            Some(applied),
+            "{preference}"
+        );
+    }
+    // What is no number of seconds asks for nothing: RFC 7240, 2.
+    for preference in ["wait=-1", "wait=1.5", "wait=\"5", "wait=", "wait"] {
+        let asked = Request::new("HEAD", &format!("{HUB_PATH}?match=urn:a"));
+        let answer = hub.request(asked.header("Prefer", preference));
+        assert_eq!(answer.header("preference-applied"), None, "{preference}");
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+    }
+}
+
+#[test]
 fn a_chain_of_requests_misses_nothing_and_gets_nothing_twice() {
     let hub = TestHub::dev();
     // One connection is enough, as a browser would do it.

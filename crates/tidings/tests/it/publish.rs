@@ -271,12 +271,15 @@ fn a_publishers_id_follows_the_rules() {
         "%C2%85",
         "%E2%80%8B",
         "%EF%BB%BFurn:a",
+        "earliest+",
+        "+a",
+        "+",
     ] {
         check(&post(&hub, &format!("topic=urn:a&id={id}")), 400, "id");
     }
     for (id, answered) in [
         ("Earliest", "Earliest"),
-        ("earliest+", "earliest "),
+        ("earliest+1", "earliest 1"),
         ("a%23b", "a#b"),
         ("7", "7"),
         ("%C3%BC", "ü"),

@@ -1,7 +1,9 @@
 //! Cursors: what they are answered, and what comes after them, for every kind of history.
 
+use serde_json::json;
+
 use crate::harness::served::served_token;
-use crate::harness::{EventStream, HUB_PATH, Request, TestHub, wait_until};
+use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub, wait_until};
 
 const ANONYMOUS: &str = "[subscribe]\nanonymous = true\n";
 
@@ -151,6 +153,63 @@ fn in_an_empty_history_every_cursor_is_answered_earliest() {
         assert_eq!(answer(stream), "earliest");
         assert_eq!(stream.event().data, "0");
     }
+}
+
+#[test]
+fn an_id_of_a_publisher_is_a_cursor_by_every_road_or_is_refused() {
+    let hub = TestHub::dev();
+    for id in [" a", "a ", " ", "  a  "] {
+        let answer = hub.publish(&[("topic", "urn:a"), ("id", id)]);
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "id"),
+            "{id:?}"
+        );
+        let mut peer = hub.websocket("");
+        peer.answered(json!({"authenticate": {"token": hub.publisher_token()}}));
+        let answer = peer.answered(json!({"publish": {"topic": "urn:a", "id": id}}));
+        assert!(answer["error"].is_object(), "{answer}");
+    }
+    for (number, id) in [
+        "a b",
+        "\"a\"",
+        "a:b",
+        "é",
+        "\u{a0}a\u{a0}",
+        "日本",
+        "%20a",
+        "a,b;c",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let topic = format!("urn:odd:{number}");
+        hub.published(&[("topic", &topic), ("id", id)]);
+        hub.published(&[("topic", &topic), ("data", "next")]);
+        let mut query = format!("match={topic}");
+        // What the stream says, the header says back.
+        let mut first = hub.subscribe(&format!("{query}&last_event_id=earliest"));
+        assert_eq!(first.event().last_event_id, id);
+        let asked = Request::get(&format!("{HUB_PATH}?{query}")).header("Last-Event-ID", id);
+        assert_eq!(hub.subscribe_by(asked).event().data, "next", "{id}");
+        tidings_wire::form::append_pair(&mut query, "last_event_id", id);
+        assert_eq!(hub.subscribe(&query).event().data, "next", "{id}");
+        assert_eq!(hub.websocket(&query).data(), "next", "{id}");
+    }
+    // fetch() writes characters up to U+00FF as one byte each.
+    let mut connection = Connection::open(hub.address);
+    let head = format!(
+        "GET {HUB_PATH}?match=urn:odd:3 HTTP/1.1\r\nHost: localhost:{}\r\n",
+        hub.address.port()
+    );
+    let fields = b"Last-Event-ID: \xe9\r\nPrefer: wait=0\r\n\r\n";
+    connection.send(&[head.as_bytes(), fields].concat());
+    let answer = connection.read_answer(false).json();
+    assert_eq!(
+        answer["updates"].as_array().map(Vec::len),
+        Some(1),
+        "{answer}"
+    );
 }
 
 #[test]

@@ -6,9 +6,41 @@ use std::time::{Duration, Instant};
 use tidings_wire::sse_decoder::Decoded;
 
 use crate::harness::served::served_token;
+use crate::harness::sockjs::new_session;
 use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub};
 
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What compresses on the way would hold events back: RFC 9111, 5.2.2.6.
+#[test]
+fn nothing_on_the_way_may_transform_a_stream() {
+    let hub = TestHub::dev();
+    let path = format!("{HUB_PATH}?match=a");
+    for request in [
+        Request::get(&path),
+        Request::get(&path).http10(),
+        Request::get(&format!("{HUB_PATH}?topic=a")),
+        Request::get("/hub?topic=a"),
+        Request::get("/event/fetch"),
+        Request::get(&format!("{HUB_PATH}/diagnose/events")),
+        Request::new("HEAD", &path),
+        Request::get(&format!("{}/eventsource", new_session("/sockjs"))),
+        Request::post(&format!("{}/xhr_streaming", new_session("/sockjs"))),
+        Request::get(&format!("{}/htmlfile?c=f", new_session("/sockjs"))),
+    ] {
+        let mut connection = Connection::open(hub.address);
+        connection.send_request(&request);
+        let head = connection.read_head();
+        assert_eq!(head.status, 200, "{request:?}");
+        let control = head.header("cache-control").unwrap();
+        assert!(control.contains("no-transform"), "{request:?}: {control}");
+        assert!(control.contains("no-store"), "{request:?}: {control}");
+        if !request.target.starts_with("/sockjs") || request.target.contains("/eventsource") {
+            let media_type = head.header("content-type").unwrap();
+            assert!(media_type.starts_with("text/event-stream"), "{media_type}");
+        }
+    }
+}
 
 #[test]
 fn the_hubs_url_answers_get_with_an_event_stream() {
@@ -65,7 +97,7 @@ fn events_are_read_as_they_were_meant() {
     let mut stream = hub.subscribe("match=urn:a");
     let form = [
         ("topic", "urn:a"),
-        ("id", " ü 7"),
+        ("id", "ü 7"),
         ("type", "tor ⚽"),
         ("retry", "2500"),
         ("data", " x"),
@@ -75,7 +107,7 @@ fn events_are_read_as_they_were_meant() {
     assert_eq!(stream.next_decoded(), Some(Decoded::Retry(2500)));
     let event = stream.event();
     assert_eq!(event.event_type, "tor ⚽");
-    assert_eq!(event.last_event_id, " ü 7");
+    assert_eq!(event.last_event_id, "ü 7");
     assert_eq!(event.data, " x");
     hub.published(&[("topic", "urn:a"), ("type", ""), ("data", "")]);
     let event = stream.event();

@@ -50,7 +50,7 @@ pub(super) fn insert(
 
 /// Reads a row of [`SELECT`].
 pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
-    let id = EventId::parse(text(row, 2)?).map_err(damaged)?;
+    let id = EventId::parse_stored(text(row, 2)?).map_err(damaged)?;
     let (topics, visibility) = topics_and_visibility(text(row, 4)?, number(row, 7)?)?;
     Ok(Update {
         position: Position::new(number(row, 0)?),
