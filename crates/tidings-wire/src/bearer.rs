@@ -7,8 +7,6 @@
 pub enum Authorization<'a> {
     /// The scheme is `Bearer`, and this is the token.
     Bearer(&'a str),
-    /// Well formed so far, but with another scheme.
-    OtherScheme,
     /// Not what RFC 6750 and RFC 9110 allow.
     Malformed(Malformed),
 }
@@ -22,6 +20,12 @@ pub enum Malformed {
     /// The field does not begin with the name of a scheme.
     #[error("no authentication scheme in the Authorization field")]
     Scheme,
+    /// The scheme is another than `Bearer`.
+    #[error(
+        "the Authorization field has another scheme than Bearer, and no cookie counts beside the \
+         field: keep the credentials of a proxy (Basic) from the hub"
+    )]
+    OtherScheme,
     /// The scheme is `Bearer`, but no token follows.
     #[error("no token in the Authorization field")]
     NoToken,
@@ -58,7 +62,7 @@ pub fn parse(value: &[u8]) -> Authorization<'_> {
         return Authorization::Malformed(Malformed::Scheme);
     }
     if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Authorization::OtherScheme;
+        return Authorization::Malformed(Malformed::OtherScheme);
     }
     let token = credentials.trim_start_matches(' ');
     match token.trim_end_matches('=') {

@@ -38,7 +38,7 @@ pub enum FormError {
         /// How many topics the hub takes.
         max: usize,
     },
-    /// `retry` is not a number of milliseconds in ASCII digits that fits 64 bits.
+    /// `retry` is neither empty nor a number of milliseconds in ASCII digits that fits 64 bits.
     #[error("invalid \"retry\" parameter {value:?}")]
     Retry {
         /// The value, shortened to [`SHOWN_CHARACTERS_MAX`](crate::form::SHOWN_CHARACTERS_MAX).
@@ -79,7 +79,11 @@ impl PublishForm {
             "type" if self.event_type.is_none() => {
                 self.event_type = Some(pair.value()?.into_owned());
             }
-            "retry" if self.retry.is_none() => self.retry = Some(parse_retry(&pair.value()?)?),
+            "retry" if self.retry.is_none() => match &*pair.value()? {
+                // Forms of pages send the fields that nobody filled in.
+                "" => {}
+                value => self.retry = Some(parse_retry(value)?),
+            },
             _ => {}
         }
         Ok(())

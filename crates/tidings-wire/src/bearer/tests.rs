@@ -73,7 +73,7 @@ fn other_schemes_are_told_apart() {
         "Bearer2 a",
         "Digest a=\"b\", c=d",
     ] {
-        check(value, Authorization::OtherScheme);
+        check(value, Authorization::Malformed(Malformed::OtherScheme));
     }
 }
 
@@ -95,7 +95,7 @@ fn every_truncation_has_an_answer() {
     for end in 0..value.len() {
         let expected = match end {
             0 => Authorization::Malformed(Malformed::Scheme),
-            1..=5 => Authorization::OtherScheme,
+            1..=5 => Authorization::Malformed(Malformed::OtherScheme),
             6 | 7 => Authorization::Malformed(Malformed::NoToken),
             _ => Authorization::Bearer(std::str::from_utf8(&value[7..end]).expect("ASCII")),
         };

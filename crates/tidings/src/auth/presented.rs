@@ -33,7 +33,8 @@ pub struct PresentationError(#[from] bearer::Malformed);
 
 /// Finds the token. An `Authorization` field with a bearer token wins over every cookie.
 ///
-/// Another scheme carries no token (many a staging site asks for Basic), so that the cookie counts.
+/// A field of another scheme is malformed, and the cookie does not count beside it either: whoever
+/// sends the field chose how to authorize the request (Mercure, "Presenting the Access Token").
 /// Of several cookies the first of `cookie_names` that is there and not empty counts.
 ///
 /// # Errors
@@ -50,7 +51,7 @@ pub fn presented(
     match bearer::parse_all(fields) {
         Some(Authorization::Bearer(token)) => return Ok(Presented::Header(token.to_owned())),
         Some(Authorization::Malformed(rule)) => return Err(PresentationError(rule)),
-        Some(Authorization::OtherScheme) | None => {}
+        None => {}
     }
     let tokens = cookie_names
         .iter()

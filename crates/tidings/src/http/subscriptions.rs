@@ -118,6 +118,8 @@ async fn question(
             return Err(Problem::bad_request("not-utf8", "Not UTF-8", detail));
         };
         match name.as_str() {
+            // A filter that is empty is one that nobody filled in.
+            "topic" | "pattern" | "subscriber" | "after" | "limit" if value.is_empty() => {}
             "topic" => question.topic = Some(value.into_owned()),
             "pattern" => {
                 let pattern = shard

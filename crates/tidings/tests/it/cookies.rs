@@ -121,21 +121,32 @@ fn the_header_wins_over_the_cookie() {
 }
 
 #[test]
-fn basic_authentication_of_a_staging_site_leaves_the_cookie_in_force() {
+fn another_scheme_than_bearer_is_an_invalid_request_and_no_cookie_counts_beside_it() {
     let hub = hub();
-    let request = Request::post(HUB_PATH)
-        .header("Authorization", "Basic c3RhZ2luZzpzZWNyZXQ=")
-        .header("Cookie", &cookie(&token_for_all()))
-        .header("Origin", OWN);
-    assert_eq!(hub.request(request.form(FORM)).status, 200);
-    let asked = Request::new("HEAD", &format!("{HUB_PATH}?match=*"))
-        .header("Authorization", "Basic c3RhZ2luZzpzZWNyZXQ=");
-    assert_eq!(hub.request(asked.clone()).status, 401);
-    assert_eq!(
-        hub.request(asked.header("Cookie", &cookie(&token_for_all())))
-            .status,
-        200
-    );
+    for scheme in [
+        "Basic c3RhZ2luZzpzZWNyZXQ=",
+        "Digest username=\"a\"",
+        "basic",
+    ] {
+        for with_cookie in [true, false] {
+            let publishing = Request::post(HUB_PATH).header("Origin", OWN);
+            let asking = Request::get(&format!("{HUB_PATH}?match=*"));
+            for request in [publishing.form(FORM), asking] {
+                let request = request.header("Authorization", scheme);
+                let answer = hub.request(match with_cookie {
+                    true => request.header("Cookie", &cookie(&token_for_all())),
+                    false => request,
+                });
+                assert_eq!(answer.status, 400, "{scheme}: {}", answer.text());
+                let challenge = answer.header("WWW-Authenticate").unwrap_or_default();
+                assert!(
+                    challenge.contains("error=\"invalid_request\""),
+                    "{challenge}"
+                );
+                assert!(answer.text().contains("Bearer"), "{}", answer.text());
+            }
+        }
+    }
 }
 
 #[test]

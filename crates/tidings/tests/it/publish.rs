@@ -355,8 +355,6 @@ fn a_type_is_visible_text_and_not_the_hubs_own() {
 fn retry_is_digits() {
     let hub = TestHub::dev();
     for retry in [
-        "",
-        "=",
         "=+1",
         "=%2B1",
         "=-1",
@@ -373,7 +371,7 @@ fn retry_is_digits() {
             "retry",
         );
     }
-    for retry in ["0", "00", "1", "18446744073709551615"] {
+    for retry in ["", "0", "00", "1", "18446744073709551615"] {
         assert_eq!(
             post(&hub, &format!("topic=urn:a&retry={retry}")).status,
             200,

@@ -16,13 +16,12 @@ fn the_field_wins_over_the_cookie() {
 }
 
 #[test]
-fn another_scheme_leaves_the_cookie() {
+fn another_scheme_is_an_error_even_with_a_cookie() {
     let basic = ("authorization", "Basic dXNlcjpwYXNz");
-    check(&[basic], Ok(Presented::None));
-    check(
-        &[basic, ("cookie", "mercure=t")],
-        Ok(Presented::Cookie("t".to_owned())),
-    );
+    for fields in [vec![basic], vec![basic, ("cookie", "mercure=t")]] {
+        assert!(presented(&headers(&fields), &names()).is_err());
+        assert!(presented_in_v0(&headers(&fields), "", &names()).is_err());
+    }
 }
 
 #[test]

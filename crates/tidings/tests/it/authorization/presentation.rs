@@ -48,13 +48,13 @@ fn the_scheme_is_bearer_in_any_case() {
             "{scheme}"
         );
     }
-    // Another scheme brings no token.
+    // Another scheme is a malformed presentation.
     for scheme in ["Token", "JWT", "Basic"] {
         let request = Request::post(HUB_PATH).header("Authorization", &format!("{scheme} {token}"));
         let answer = hub.request(request.form(&[("topic", TOPIC)]));
         assert_eq!(
             (answer.status, challenge(&answer)),
-            (401, "Bearer"),
+            (400, "Bearer error=\"invalid_request\""),
             "{scheme}"
         );
     }
