@@ -50,7 +50,10 @@ impl Text {
     }
 
     fn units(&self) -> Units<'_> {
-        Units(&self.0)
+        Units {
+            sound: "".chars(),
+            rest: &self.0,
+        }
     }
 
     /// Appends it to `out` as a JSON string, with all that browsers mishandle escaped.
@@ -81,28 +84,34 @@ impl std::fmt::Debug for Text {
 }
 
 /// Reads WTF-8 piece by piece.
-struct Units<'a>(&'a [u8]);
+struct Units<'a> {
+    /// What is known to be sound and comes next, so that each byte is looked at twice at most.
+    sound: std::str::Chars<'a>,
+    rest: &'a [u8],
+}
 
 impl Iterator for Units<'_> {
     type Item = Unit;
 
     fn next(&mut self) -> Option<Unit> {
-        if let [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, rest @ ..] = self.0 {
-            self.0 = rest;
+        if let Some(character) = self.sound.next() {
+            return Some(Unit::Scalar(character));
+        }
+        if let [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, rest @ ..] = self.rest {
+            self.rest = rest;
             let code = 0xd000 | (u16::from(*second & 0x3f) << 6) | u16::from(*third & 0x3f);
             return Some(Unit::Surrogate(code));
         }
-        // The first character of what is sound, else what stands for the first piece that is not.
-        let chunk = self.0.utf8_chunks().next()?;
-        let (character, length) = match chunk.valid().chars().next() {
-            Some(character) => (character, character.len_utf8()),
-            None => (char::REPLACEMENT_CHARACTER, chunk.invalid().len()),
+        let chunk = self.rest.utf8_chunks().next()?;
+        self.sound = chunk.valid().chars();
+        let first = self.sound.next();
+        // Without a sound character it begins with a piece that is not, which one character stands for.
+        let read = match first {
+            Some(_) => chunk.valid().len(),
+            None => chunk.invalid().len(),
         };
-        self.0 = self
-            .0
-            .split_at_checked(length)
-            .map_or(&[][..], |(_, rest)| rest);
-        Some(Unit::Scalar(character))
+        self.rest = self.rest.get(read..).unwrap_or_default();
+        Some(Unit::Scalar(first.unwrap_or(char::REPLACEMENT_CHARACTER)))
     }
 }
 

@@ -39,6 +39,17 @@ fn bytes_that_are_no_text_are_replaced() {
     );
 }
 
+/// In the time of a test; in time that grows by the square of the length it would be hours.
+#[test]
+fn a_long_text_is_read_in_one_go() {
+    let long = "é%".repeat(4 << 20);
+    assert_eq!(json(&Text::from(long.as_str())).len(), long.len() + 2);
+    assert!(Text::from(long.as_str()).to_unicode() == long);
+    let halves = b"\xed\xa0\x80a".repeat(1 << 20);
+    let text = Text::from_wtf8(&halves).to_unicode();
+    assert!(text == "\u{fffd}a".repeat(1 << 20));
+}
+
 proptest! {
     #[test]
     fn unicode_comes_back_from_its_json(text in any::<String>()) {
