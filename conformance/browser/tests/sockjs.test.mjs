@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { openChromium } from "../support/chromium.mjs";
+import { firefoxPath, openFirefox } from "../support/firefox.mjs";
 import { BINARY, Hub, until } from "../support/hub.mjs";
 import { ServedHub } from "../support/served.mjs";
 
@@ -21,44 +22,119 @@ const TRANSPORTS = [
 ];
 // Those of other browsers, which the library does not try here.
 const OTHERS = ["xdr-streaming", "htmlfile", "xdr-polling"];
-const ODD = ["", "plain", "é€😀", "\u2028\u0000\ufffe\"\\</script>", "\ud83d", "x".repeat(5000)];
+// Each unit of JavaScript's strings once, half surrogates included.
+const EVERY_UNIT = Array.from({ length: 0x10000 }, (_, unit) => String.fromCharCode(unit)).join("");
+// Texts of Unicode: what becomes an update keeps them.
+const ODD_UNICODE = [
+  "plain",
+  " with spaces ",
+  "100%",
+  "%",
+  "%%25 %20 %2520 %u0041 %zz %e9%",
+  "50% off%",
+  "\n",
+  "\r\n\t\b\f\v",
+  "\u0000",
+  "a\u0000b\u001f\u007f\u0085",
+  "\u2028\u2029",
+  "\\u2028 \\n \\\\",
+  "\"'\\/",
+  "</script><!--<script>]]>",
+  "\ufffd",
+  "a\ufeff\ufffe\uffff",
+  "é€😀",
+  'a["x"]',
+  "x".repeat(0x10000),
+];
+// Those that only what echoes keeps: an update is Unicode, and stompjs drops a mark at the head of a body.
+const ODD = ["", "\ufeff", "\ud83d", "\ude00\ud83d", "a\udfff", EVERY_UNIT, ...ODD_UNICODE];
 
-test("sockjs-client echoes through every transport that works in Chromium", async (t) => {
-  const pages = await servePages(t);
-  const server = await startTestServer(t, `${pages}/sockjs.js`);
-  const browser = await openChromium(t);
-  for (const transport of TRANSPORTS) {
-    await t.test(transport, async () => {
-      const page = await openLibrary(browser, pages);
-      const numbers = Array.from({ length: 100 }, (_, number) => `number ${number}`);
-      const sent = [...ODD, ...numbers];
-      const result = await page.evaluate(echo, { url: `${server}/echo`, transport, sent });
-      assert.equal(result.transport, transport);
-      assert.deepEqual(result.received, sent);
-      assert.deepEqual(result.closed, { code: 1000, wasClean: true });
-      await page.context().close();
-    });
-  }
-  await t.test("what the server closes is closed with its words", async () => {
-    const page = await openLibrary(browser, pages);
+const BROWSERS = [
+  {
+    name: "Chromium",
+    options: {},
+    open: async (t) => {
+      const browser = await openChromium(t);
+      return { newContext: () => browser.newContext() };
+    },
+  },
+  {
+    name: "Firefox",
+    options: firefoxPath ? {} : { skip: "Firefox is not installed (Debian: apt-get install firefox-esr)" },
+    open: async (t) => {
+      const browser = await openFirefox(t);
+      return { newContext: () => browser.createBrowserContext() };
+    },
+  },
+];
+
+for (const { name, options, open } of BROWSERS) {
+  test(`sockjs-client echoes every text through every transport that works in ${name}`, options, async (t) => {
+    const pages = await servePages(t);
+    const server = await startTestServer(t, `${pages}/sockjs.js`);
+    const browser = await open(t);
     for (const transport of TRANSPORTS) {
-      const closed = await page.evaluate(closing, { url: `${server}/close`, transport });
-      assert.deepEqual(closed, { code: 3000, reason: "Go away!" }, transport);
+      await t.test(transport, async () => {
+        const { page, context } = await openLibrary(browser, pages);
+        const numbers = Array.from({ length: 100 }, (_, number) => `number ${number}`);
+        const sent = [...ODD, ...numbers];
+        const result = await page.evaluate(echo, { url: `${server}/echo`, transport, json: JSON.stringify(sent) });
+        assert.equal(result.transport, transport);
+        assertSame(JSON.parse(result.json), sent);
+        assert.deepEqual(result.closed, { code: 1000, wasClean: true });
+        await context.close();
+      });
     }
-    for (const transport of OTHERS) {
-      const closed = await page.evaluate(closing, { url: `${server}/echo`, transport });
-      assert.deepEqual(closed, { code: 2000, reason: "All transports failed" }, transport);
+    await t.test("texts up to 256 KiB come whole", async () => {
+      const { page, context } = await openLibrary(browser, pages);
+      const powers = [1, 2, 4, 8, 13, 15, 15, 18];
+      for (const transport of TRANSPORTS) {
+        const json = JSON.stringify(powers.map(String));
+        const result = await page.evaluate(echo, { url: `${server}/amplify`, transport, json });
+        const wanted = powers.map((power) => "x".repeat(2 ** power));
+        assertSame(JSON.parse(result.json), wanted);
+      }
+      await context.close();
+    });
+    await t.test("what the server closes is closed with its words", async () => {
+      const { page, context } = await openLibrary(browser, pages);
+      for (const transport of TRANSPORTS) {
+        const closed = await page.evaluate(closing, { url: `${server}/close`, transport });
+        assert.deepEqual(closed, { code: 3000, reason: "Go away!" }, transport);
+      }
+      for (const transport of OTHERS) {
+        const closed = await page.evaluate(closing, { url: `${server}/echo`, transport });
+        assert.deepEqual(closed, { code: 2000, reason: "All transports failed" }, transport);
+      }
+      await context.close();
+    });
+    await t.test("without WebSocket the library takes the next transport by itself", async () => {
+      const { page, context } = await openLibrary(browser, pages);
+      const result = await page.evaluate(echo, { url: `${server}/disabled_websocket_echo`, json: '["a"]' });
+      assert.equal(result.transport, "xhr-streaming");
+      assert.equal(result.json, '["a"]');
+      await context.close();
+    });
+  });
+
+  test(`stompjs speaks over SockJS in ${name}, with a broker that is another peer of the conversation`, options, async (t) => {
+    const pages = await servePages(t);
+    const hub = await startServed(t, pages);
+    const browser = await open(t);
+    const broker = await (await browser.newContext()).newPage();
+    await broker.goto(`${pages}/blank.html`);
+    await broker.evaluate(serveStomp, `ws://localhost:${hub.port}/ws/stomp`);
+    const bodies = ["one é", "two\nlines", ...ODD_UNICODE];
+    for (const transport of TRANSPORTS) {
+      const { page, context } = await openLibrary(browser, pages);
+      await page.addScriptTag({ content: await library("stomp.umd.js") });
+      const url = `${hub.origin}/sockjs/room/stomp`;
+      const received = await page.evaluate(stomp, { url, transport, json: JSON.stringify(bodies) });
+      assertSame(JSON.parse(received), bodies);
+      await context.close();
     }
-    await page.context().close();
   });
-  await t.test("without WebSocket the library takes the next transport by itself", async () => {
-    const page = await openLibrary(browser, pages);
-    const result = await page.evaluate(echo, { url: `${server}/disabled_websocket_echo`, sent: ["a"] });
-    assert.equal(result.transport, "xhr-streaming");
-    assert.deepEqual(result.received, ["a"]);
-    await page.context().close();
-  });
-});
+}
 
 test("eight visitors chat, one by each transport, and all see one order", async (t) => {
   const pages = await servePages(t);
@@ -66,7 +142,7 @@ test("eight visitors chat, one by each transport, and all see one order", async 
   const browser = await openChromium(t);
   const visitors = [];
   for (const transport of TRANSPORTS) {
-    const page = await openLibrary(browser, pages);
+    const { page } = await openLibrary(browser, pages);
     await page.evaluate(join, { url: `${hub.origin}/sockjs/room/chat`, transport });
     visitors.push({ transport, page });
   }
@@ -114,29 +190,25 @@ test("the hub's frames come through every transport, and a new session resumes",
   }
 });
 
-test("stompjs speaks over SockJS, with a broker that is another peer of the conversation", async (t) => {
-  const pages = await servePages(t);
-  const hub = await startServed(t, pages);
-  const browser = await openChromium(t);
-  const broker = await browser.newPage();
-  await broker.goto(`${pages}/blank.html`);
-  await broker.evaluate(serveStomp, `ws://localhost:${hub.port}/ws/stomp`);
-  for (const transport of ["websocket", "xhr-streaming", "xhr-polling"]) {
-    const page = await openLibrary(browser, pages);
-    await page.addScriptTag({ content: await library("stomp.umd.js") });
-    const received = await page.evaluate(stomp, { url: `${hub.origin}/sockjs/room/stomp`, transport });
-    assert.deepEqual(received, ["one é", "two\nlines", "three"], transport);
-    await page.context().close();
-  }
-});
-
 // Opens a page of another origin with the library in it.
 async function openLibrary(browser, pages) {
   const context = await browser.newContext();
   const page = await context.newPage();
   page.setDefaultTimeout(20000);
   await page.goto(`${pages}/sockjs.html`);
-  return page;
+  return { page, context };
+}
+
+// Compares one by one: a difference in a long text is told by its place.
+function assertSame(received, wanted) {
+  for (const [number, text] of wanted.entries()) {
+    const found = received[number];
+    if (found === text) continue;
+    const at = text.split("").findIndex((unit, place) => unit !== found?.[place]);
+    const part = (whole) => JSON.stringify(whole?.slice(Math.max(0, at - 10), at + 20));
+    assert.fail(`text ${number} of ${text.length} units differs at ${at}: ${part(found)}, not ${part(text)}`);
+  }
+  assert.equal(received.length, wanted.length);
 }
 
 async function library(name) {
@@ -202,7 +274,9 @@ library_url = "${pages}/sockjs.js"`,
 
 // What follows runs in pages.
 
-async function echo({ url, transport, sent }) {
+// Texts go to and fro as JSON: the ways of browsers' drivers are not made for half surrogates.
+async function echo({ url, transport, json }) {
+  const sent = JSON.parse(json);
   const socket = new SockJS(url, null, transport ? { transports: [transport] } : {});
   const received = [];
   const closed = new Promise((resolve) => (socket.onclose = resolve));
@@ -222,7 +296,7 @@ async function echo({ url, transport, sent }) {
   await all;
   socket.close();
   const { code, wasClean } = await closed;
-  return { transport: name, received, closed: { code, wasClean } };
+  return { transport: name, json: JSON.stringify(received), closed: { code, wasClean } };
 }
 
 async function closing({ url, transport }) {
@@ -259,21 +333,24 @@ async function serveStomp(url) {
   const socket = new WebSocket(url);
   let subscription = "";
   socket.onmessage = ({ data }) => {
-    const [head, body = ""] = data.replace(/\0\n*$/, "").split("\n\n");
-    const [command, ...fields] = head.trim().split("\n");
+    const end = data.indexOf("\n\n");
+    const [command, ...fields] = data.slice(0, end).trim().split("\n");
+    // The NUL at the end is no part of it, but one within may be.
+    const body = data.slice(end + 2).replace(/\0\n*$/, "");
     const field = (name) => fields.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1);
     if (command === "CONNECT" || command === "STOMP") socket.send("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0");
     if (command === "SUBSCRIBE") subscription = field("id");
     if (command === "SEND") {
-      const destination = field("destination");
-      socket.send(`MESSAGE\nsubscription:${subscription}\nmessage-id:${Math.random()}\ndestination:${destination}\n\n${body}\0`);
+      const id = `message-id:${Math.random()}\ndestination:${field("destination")}`;
+      socket.send(`MESSAGE\nsubscription:${subscription}\n${id}\ncontent-length:${field("content-length")}\n\n${body}\0`);
     }
     if (field("receipt")) socket.send(`RECEIPT\nreceipt-id:${field("receipt")}\n\n\0`);
   };
   await new Promise((resolve) => (socket.onopen = resolve));
 }
 
-async function stomp({ url, transport }) {
+async function stomp({ url, transport, json }) {
+  const bodies = JSON.parse(json);
   const peer = new StompJs.Client({ webSocketFactory: () => new SockJS(url, null, { transports: [transport] }) });
   const connected = new Promise((resolve, reject) => {
     peer.onConnect = resolve;
@@ -282,14 +359,15 @@ async function stomp({ url, transport }) {
   peer.activate();
   await connected;
   const received = [];
-  const all = new Promise((resolve) => {
+  const all = new Promise((resolve, reject) => {
     peer.subscribe("/topic/books", ({ body }) => {
       received.push(body);
-      if (received.length === 3) resolve();
+      if (received.length === bodies.length) resolve();
     });
+    setTimeout(() => reject(new Error(`only ${received.length} came: ${JSON.stringify(received).slice(0, 300)}`)), 15000);
   });
-  for (const body of ["one é", "two\nlines", "three"]) peer.publish({ destination: "/topic/books", body });
+  for (const body of bodies) peer.publish({ destination: "/topic/books", body });
   await all;
   await peer.deactivate();
-  return received;
+  return JSON.stringify(received);
 }

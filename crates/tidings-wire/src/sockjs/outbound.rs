@@ -172,8 +172,9 @@ impl Framing {
         match self {
             Self::WebSocket => Bytes::copy_from_slice(frame.as_bytes()),
             Self::Lines { .. } => format!("{frame}\n").into(),
-            // A frame holds no line breaks: they are escaped.
-            Self::Events => format!("data: {frame}\r\n\r\n").into(),
+            // A frame holds no line breaks: they are escaped. Every sockjs-client applies `decodeURI` or
+            // `unescape` to what an event stream brings, and no other transport does.
+            Self::Events => format!("data: {}\r\n\r\n", frame.replace('%', "%25")).into(),
             Self::Scripts(_) => {
                 format!("<script>\np({});\n</script>\r\n", script_text(frame)).into()
             }

@@ -56,7 +56,7 @@ impl Text {
         }
     }
 
-    /// Appends it to `out` as a JSON string, with all that browsers mishandle escaped.
+    /// Appends it to `out` as a JSON string, written like those of [`write_json`].
     pub(crate) fn write_json(&self, out: &mut String) {
         out.push('"');
         for unit in self.units() {
@@ -115,7 +115,8 @@ impl Iterator for Units<'_> {
     }
 }
 
-/// Appends `text` to `out` as a JSON string, with all that browsers mishandle escaped.
+/// Appends `text` to `out` as a JSON string: what `JSON.stringify` writes, and the characters that the
+/// protocol asks a server to escape.
 pub(crate) fn write_json(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -124,20 +125,22 @@ pub(crate) fn write_json(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The escapes that the protocol's tests compare literally: `\u` and four lower-case digits.
+/// The escapes are those that the protocol's tests compare literally.
 ///
-/// SockJS protocol 0.3.3, "Transport-specific json encoding".
+/// ECMA-262, "QuoteJSONString"; SockJS protocol 0.3.3, "JSON Unicode Encoding".
 fn write_escaped(character: char, out: &mut String) {
     match character {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\u{c}' => out.push_str("\\f"),
+        '\r' => out.push_str("\\r"),
         '\u{0}'..='\u{1f}'
-        | '\u{7f}'..='\u{9f}'
-        | '\u{ad}'
         | '\u{200c}'..='\u{200f}'
         | '\u{2028}'..='\u{202f}'
         | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
         | '\u{fff0}'..='\u{ffff}' => write_code(u32::from(character), out),
         _ => out.push(character),
     }

@@ -9,6 +9,8 @@ use crate::server;
 
 /// Longest text that is echoed: the suites send up to 16 MiB.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest body of a request of SockJS: a text of 64 Ki units, each by an escape of six bytes, fits.
+const SOCKJS_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Serve what conformance suites test: a WebSocket echo at /echo, and the services of SockJS
 #[derive(Debug, clap::Args)]
@@ -34,12 +36,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config.websocket.bytes_max = BYTES_MAX;
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;
+    config.sockjs.body_bytes_max = SOCKJS_BODY_BYTES_MAX;
     config.sockjs.library_url = Some(arguments.sockjs_library_url.clone());
     log::start(&config.log)?;
     let result = server::run(config, |_config| {
         let line = format!(
             "test services at http://{address}: /echo /disabled_websocket_echo \
-             /cookie_needed_echo /close\n"
+             /cookie_needed_echo /close /amplify\n"
         );
         // It serves whether or not somebody reads this.
         let _printed = print::output(&line);

@@ -50,6 +50,7 @@ enum Service<'a> {
     EchoWithoutWebSocket,
     EchoWithCookie,
     Close,
+    Amplify,
 }
 
 /// A base of SockJS and what follows it in a path.
@@ -69,6 +70,7 @@ impl<'a> Base<'a> {
                 ("/disabled_websocket_echo", Service::EchoWithoutWebSocket),
                 ("/cookie_needed_echo", Service::EchoWithCookie),
                 ("/close", Service::Close),
+                ("/amplify", Service::Amplify),
             ];
             for (base, service) in services {
                 if let Some(found) = Self::below(path, base.len(), service, path.starts_with(base))
@@ -108,7 +110,8 @@ impl<'a> Base<'a> {
             Service::Echo
             | Service::EchoWithoutWebSocket
             | Service::EchoWithCookie
-            | Service::Close => None,
+            | Service::Close
+            | Service::Amplify => None,
         }
     }
 
@@ -142,6 +145,7 @@ impl<'a> Base<'a> {
                 speaking::conversation(shard, speaker, &topic, way).await
             }
             Service::Close => Ok(speaking::service(shard, Purpose::GoAway, way)),
+            Service::Amplify => Ok(speaking::service(shard, Purpose::Amplify, way)),
             Service::Echo | Service::EchoWithoutWebSocket | Service::EchoWithCookie => {
                 Ok(speaking::service(shard, Purpose::Echo, way))
             }
@@ -178,7 +182,8 @@ impl<'a> Base<'a> {
                 | Service::Echo
                 | Service::EchoWithoutWebSocket
                 | Service::EchoWithCookie
-                | Service::Close => credentials(shard, headers),
+                | Service::Close
+                | Service::Amplify => credentials(shard, headers),
             },
         };
         let page = asking(headers, &config.hub.origin());

@@ -49,6 +49,8 @@ pub(crate) enum Purpose {
     Conversation(Conversation),
     /// Sends back what comes, for tests of the codec.
     Echo,
+    /// Answers a number by a text of that power of two, for tests of long texts.
+    Amplify,
     /// Is closed at once, for tests too.
     GoAway,
 }
@@ -385,7 +387,7 @@ impl Duplex {
                 update.id_source == IdSource::Publisher
                     && update.id.as_str().starts_with(&*conversation.signature)
             }
-            Purpose::Hub | Purpose::Echo | Purpose::GoAway => false,
+            Purpose::Hub | Purpose::Echo | Purpose::Amplify | Purpose::GoAway => false,
         }
     }
 

@@ -40,6 +40,8 @@ const TURNS: usize = 32;
 pub(crate) const SOCKJS_TEXTS_MAX: usize = 4096;
 /// Bytes of a text after which the shard looks after its other work at once.
 const LONG_BYTES: usize = 64 * 1024;
+/// The longest text that the service for tests of long ones answers, as a power of two.
+const AMPLIFIED_POWER_MAX: u32 = 18;
 /// How long the last frames may take, and how long the peer may then take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -190,7 +192,7 @@ async fn on_spoken(
             shard.tell(session, encoder::text(&frame));
             Ok(())
         }
-        Purpose::Hub | Purpose::Conversation(_) | Purpose::GoAway => {
+        Purpose::Hub | Purpose::Conversation(_) | Purpose::Amplify | Purpose::GoAway => {
             Box::pin(on_text(shard, session, duplex, spoken.text.to_unicode())).await
         }
     };
@@ -273,6 +275,10 @@ async fn on_text(
             echo(shard, session, duplex, Opcode::Text, text.as_bytes());
             Ok(())
         }
+        Purpose::Amplify => {
+            shard.tell(session, session.text(&amplified(&text)));
+            Ok(())
+        }
         Purpose::GoAway => Ok(()),
     }
 }
@@ -288,7 +294,7 @@ fn on_binary(
             duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
             Err(Ending::Violation)
         }
-        Purpose::GoAway => Ok(()),
+        Purpose::Amplify | Purpose::GoAway => Ok(()),
         Purpose::Hub => {
             duplex.part(CloseCode::UNSUPPORTED, "the hub's frames are texts");
             Err(Ending::Violation)
@@ -314,6 +320,13 @@ fn echo(shard: &Shard, session: &Session, duplex: &Duplex, opcode: Opcode, paylo
         None => encoder::frame(opcode, Packing::Plain, payload),
     };
     shard.tell(session, frame);
+}
+
+/// Returns two to the power of `asked` times `x`; twice unless that is a whole number from 1 to 18.
+fn amplified(asked: &str) -> String {
+    let power = asked.trim().parse().ok();
+    let power = power.filter(|power| (1..=AMPLIFIED_POWER_MAX).contains(power));
+    "x".repeat(1 << power.unwrap_or(1_u32))
 }
 
 /// Publishes what a peer of a conversation says.

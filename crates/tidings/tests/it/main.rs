@@ -65,6 +65,7 @@ mod smoke;
 mod sockjs;
 mod sockjs_attacks;
 mod sockjs_protocol;
+mod sockjs_texts;
 mod stalled;
 mod subscribe;
 mod synced;

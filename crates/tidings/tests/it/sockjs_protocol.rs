@@ -1,8 +1,9 @@
 //! The cases that the SockJS protocol's own test suite has (0.3.3, 68 of them), written anew from the
 //! protocol's description, against `tidings test-server`.
 //!
-//! They run by the names of that suite against one server, like there. `conformance/sockjs.md` says
-//! how to run the suite itself.
+//! They run by the names of that suite against one server, like there. Each compares bytes: whole bodies,
+//! whole chunks and whole fields, never what they mean. `conformance/sockjs/README.md` says how to run
+//! the suite itself.
 
 mod closing;
 mod pages;
@@ -173,34 +174,32 @@ impl Stream {
 #[track_caller]
 fn check_not_cached(answer: &Answer) {
     let exactly = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
-    assert_eq!(answer.header("cache-control"), Some(exactly));
+    assert_eq!(answer.headers("cache-control"), [exactly]);
     assert_eq!(answer.header("expires"), None);
     assert_eq!(answer.header("last-modified"), None);
 }
 
 #[track_caller]
 fn check_cached(answer: &Answer) {
-    let cached = Some("public, max-age=31536000");
-    assert_eq!(answer.header("cache-control"), cached);
+    assert_eq!(
+        answer.headers("cache-control"),
+        ["public, max-age=31536000"]
+    );
     assert!(answer.header("expires").is_some());
     assert_eq!(answer.header("last-modified"), None);
 }
 
 #[track_caller]
 fn check_cors(answer: &Answer, origin: Option<&str>) {
-    let allowed = answer.header("access-control-allow-origin");
-    assert_eq!(allowed, Some(origin.unwrap_or("*")));
-    let credentials = answer.header("access-control-allow-credentials");
-    assert_eq!(credentials, origin.map(|_| "true"));
+    let allowed = answer.headers("access-control-allow-origin");
+    assert_eq!(allowed, [origin.unwrap_or("*")]);
+    let credentials = answer.headers("access-control-allow-credentials");
+    assert_eq!(credentials, Vec::from_iter(origin.map(|_| "true")));
 }
 
 #[track_caller]
 fn check_type(answer: &Answer, wanted: &str) {
-    let found = answer
-        .header("content-type")
-        .expect("a type")
-        .replace(' ', "");
-    assert_eq!(found, wanted);
+    assert_eq!(answer.headers("content-type"), [wanted]);
 }
 
 #[track_caller]
@@ -210,15 +209,15 @@ fn check_no_cookie(answer: &Answer) {
 
 #[track_caller]
 fn check_cookie(answer: &Answer, value: &str) {
-    let cookie = answer.header("set-cookie").expect("a cookie");
-    assert_eq!(cookie, format!("JSESSIONID={value}; path=/"));
+    let cookie = format!("JSESSIONID={value}; path=/");
+    assert_eq!(answer.headers("set-cookie"), [cookie]);
 }
 
 #[track_caller]
-fn check_405(answer: &Answer) {
+fn check_405(answer: &Answer, allowed: &str) {
     assert_eq!(answer.status, 405);
     assert_eq!(answer.header("content-type"), None);
-    assert!(answer.header("allow").is_some());
+    assert_eq!(answer.headers("allow"), [allowed]);
     assert!(answer.body.is_empty());
 }
 
@@ -231,14 +230,10 @@ fn check_preflights(server: &Server, target: &str, methods: &str) {
                 .header("Origin", origin)
                 .header("Access-Control-Request-Method", methods),
         );
-        assert!(matches!(answer.status, 200 | 204));
+        assert_eq!(answer.status, 204);
         check_cached(&answer);
-        let secs = answer.header("access-control-max-age").expect("an age");
-        assert!(secs.parse::<u64>().expect("seconds") > 1_000_000);
-        let allowed = answer.header("access-control-allow-methods");
-        for method in methods.split(", ") {
-            assert!(allowed.expect("methods").contains(method));
-        }
+        assert_eq!(answer.headers("access-control-max-age"), ["31536000"]);
+        assert_eq!(answer.headers("access-control-allow-methods"), [methods]);
         assert!(answer.body.is_empty());
         check_cors(&answer, Some(origin));
     }

@@ -32,6 +32,35 @@ fn covers() {
     );
 }
 
+/// sockjs-client applies `decodeURI` to the data of each event, and to nothing else.
+#[test]
+fn only_event_streams_escape_percent_signs() {
+    let frame = text_frame(&[Text::from("100%"), Text::from("%25\n"), Text::from("é%20")]);
+    assert_eq!(frame, r#"a["100%","%25\n","é%20"]"#);
+    let cover = |transport| framing(transport).cover(&frame);
+    assert_eq!(
+        cover(Transport::EventSource),
+        "data: a[\"100%25\",\"%2525\\n\",\"é%2520\"]\r\n\r\n"
+    );
+    assert_eq!(
+        framing(Transport::EventSource).cover(&close_frame(4000, "5% left")),
+        "data: c[4000,\"5%25 left\"]\r\n\r\n"
+    );
+    assert_eq!(cover(Transport::WebSocket), frame);
+    for transport in [Transport::Xhr, Transport::XhrStreaming] {
+        assert_eq!(cover(transport), format!("{frame}\n"));
+    }
+    let script = r#""a[\"100%\",\"%25\\n\",\"é%20\"]""#;
+    assert_eq!(
+        cover(Transport::HtmlFile),
+        format!("<script>\np({script});\n</script>\r\n")
+    );
+    assert_eq!(
+        cover(Transport::Jsonp),
+        format!("/**/callback({script});\r\n")
+    );
+}
+
 #[test]
 fn preludes() {
     let prelude = framing(Transport::XhrStreaming).prelude();

@@ -20,11 +20,18 @@ fn half_of_a_pair_stays_what_it_is() {
 
 #[test]
 fn what_browsers_mishandle_is_escaped() {
-    let text = Text::from("\u{0}\n\u{1f}\"\\/\u{200c}\u{2028}\u{206f}\u{fff0}\u{ffff}é😀");
+    let text = Text::from("\u{0}\u{1f}\"\\/\u{200c}\u{2028}\u{206f}\u{fff0}\u{ffff}é😀");
     assert_eq!(
         json(&text),
-        "\"\\u0000\\u000a\\u001f\\\"\\\\/\\u200c\\u2028\\u206f\\ufff0\\uffffé😀\""
+        "\"\\u0000\\u001f\\\"\\\\/\\u200c\\u2028\\u206f\\ufff0\\uffffé😀\""
     );
+}
+
+#[test]
+fn control_characters_with_a_short_escape_are_written_by_it() {
+    let text = Text::from("\u{7}\u{8}\t\n\u{b}\u{c}\r\u{7f}\u{9f}\u{ad}\u{feff}");
+    let written = "\\u0007\\b\\t\\n\\u000b\\f\\r\u{7f}\u{9f}\u{ad}\u{feff}";
+    assert_eq!(json(&text), format!("\"{written}\""));
 }
 
 #[test]

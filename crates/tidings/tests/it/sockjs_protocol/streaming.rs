@@ -30,7 +30,7 @@ fn xhr_transport(server: &Server) {
     let session = server.session(ECHO);
     let request = Request::post(&format!("{session}/xhr_streaming"));
     let mut stream = server.stream(&request.header("Origin", "test"));
-    check_type(&stream.head, "application/javascript;charset=UTF-8");
+    check_type(&stream.head, "application/javascript; charset=UTF-8");
     check_cors(&stream.head, Some("test"));
     check_not_cached(&stream.head);
     assert_eq!(stream.chunk(), format!("{}\n", "h".repeat(2048)));
@@ -61,13 +61,7 @@ fn events_transport(server: &Server) {
     server.send(&session, "[\"x\"]");
     assert_eq!(stream.chunk(), "data: a[\"x\"]\r\n\r\n");
     server.send(&session, "[\"  \\u0000\\n\\r \"]");
-    let escaped = stream.chunk();
-    let text = escaped
-        .strip_prefix("data: a")
-        .expect("an event")
-        .trim_end();
-    let texts: Vec<String> = serde_json::from_str(text).expect("JSON in one line");
-    assert_eq!(texts, ["  \0\n\r "]);
+    assert_eq!(stream.chunk(), "data: a[\"  \\u0000\\n\\r \"]\r\n\r\n");
 }
 
 fn events_response_limit(server: &Server) {
@@ -92,7 +86,7 @@ const HTML_HEAD: &str = "<!doctype html>\n<html><head>\n  \
 fn html_transport(server: &Server) {
     let session = server.session(ECHO);
     let mut stream = server.stream(&Request::get(&format!("{session}/htmlfile?c=%63allback")));
-    check_type(&stream.head, "text/html;charset=UTF-8");
+    check_type(&stream.head, "text/html; charset=UTF-8");
     check_not_cached(&stream.head);
     let head = stream.chunk();
     assert_eq!(head.trim(), HTML_HEAD);
