@@ -175,6 +175,27 @@ impl Matcher {
         }
     }
 
+    /// Returns whether `subject` may match, or a topic that differs from it only after its last slash.
+    /// Never wrongly `false`: the text after the pattern's own last slash is tried in that place. A text
+    /// with a regular expression or an escape does not match itself; there only the beginning counts.
+    #[must_use]
+    pub fn may_match_beside(&self, subject: &Subject) -> bool {
+        if self.matches(subject) {
+            return true;
+        }
+        let Some((parent, _)) = subject.text().rsplit_once('/') else {
+            return false;
+        };
+        let Some((_, own)) = self.pattern().rsplit_once('/') else {
+            return false;
+        };
+        if own.contains(['(', '\\']) {
+            return self.may_match_below(&format!("{parent}/"), subject.hub());
+        }
+        let beside = format!("{parent}/{own}");
+        self.matches(&Subject::from_text(&beside, subject.hub()))
+    }
+
     pub(crate) fn test(&self) -> &Test {
         &self.0.test
     }

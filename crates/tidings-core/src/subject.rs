@@ -45,6 +45,11 @@ impl Subject {
         &self.text
     }
 
+    /// Returns the hub from which it is seen.
+    pub(crate) fn hub(&self) -> &HubUrl {
+        &self.hub
+    }
+
     /// Returns the pieces of the topic's URL, or nothing if the topic is none.
     pub(crate) fn url(&self) -> Option<&Parts> {
         let resolve = || self.hub.resolve(&self.text).map(|url| Parts::new(&url));

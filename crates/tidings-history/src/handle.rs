@@ -14,6 +14,7 @@ use crate::options::{Kind, Options};
 use crate::published::{Bounds, Published, Stats, Tip};
 use crate::queue::{Queue, Rejected, Taken};
 use crate::reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
+use crate::removed::Removed;
 use crate::sabotage::{Rule, skips};
 use crate::storage::{
     self, Announced, MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError,
@@ -342,6 +343,12 @@ impl Handle {
     #[must_use]
     pub fn presence_trimmed(&self) -> Position {
         self.shared.published.presence_trimmed()
+    }
+
+    /// Returns what stays known of events about subscriptions that were removed.
+    #[must_use]
+    pub fn removed(&self) -> Arc<Removed> {
+        self.shared.published.removed()
     }
 
     /// Returns the positions that are kept.

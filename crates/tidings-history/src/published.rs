@@ -1,11 +1,12 @@
 //! What the history's threads show to all others: bounds, health, counters. No decisions here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_core::{Position, Print};
 
 use crate::health::Health;
+use crate::removed::Removed;
 use crate::storage::Extent;
 
 /// The positions that are kept: `oldest..=last`, none if `oldest` is after `last`.
@@ -55,6 +56,8 @@ pub struct Published {
     oldest: AtomicU64,
     last: AtomicU64,
     presence_trimmed: AtomicU64,
+    /// What stays known of these events.
+    removed: Mutex<Arc<Removed>>,
     tip: Mutex<Tip>,
     /// Updates up to here have no print.
     unprinted_through: Position,
@@ -78,7 +81,7 @@ struct Counters {
 impl Published {
     /// Returns the state of a history in which nothing happened since it was opened.
     #[must_use]
-    pub fn new(extent: &Extent) -> Self {
+    pub fn new(extent: &Extent, removed: Removed) -> Self {
         let tip = Tip {
             position: extent.last,
             print: extent.last_print,
@@ -86,7 +89,8 @@ impl Published {
         Self {
             oldest: AtomicU64::new(extent.trimmed_through.next().get()),
             last: AtomicU64::new(extent.last.get()),
-            presence_trimmed: AtomicU64::new(extent.presence_trimmed_through.get()),
+            presence_trimmed: AtomicU64::new(removed.through().get()),
+            removed: Mutex::new(Arc::new(removed)),
             tip: Mutex::new(tip),
             unprinted_through: extent.unprinted_through,
             health: Mutex::new(Health::Ok),
@@ -108,6 +112,12 @@ impl Published {
     #[must_use]
     pub fn presence_trimmed(&self) -> Position {
         Position::new(self.presence_trimmed.load(Ordering::Acquire))
+    }
+
+    /// Returns what stays known of events about subscriptions that were removed.
+    #[must_use]
+    pub fn removed(&self) -> Arc<Removed> {
+        Arc::clone(&self.removed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns whether updates are taken.
@@ -161,8 +171,11 @@ impl Published {
         self.oldest.store(oldest.get(), Ordering::Release);
     }
 
-    /// Shows that events about subscriptions up to `through` may be missing.
-    pub(crate) fn on_presence_trimmed(&self, through: Position) {
+    /// Shows that events about subscriptions may be missing: those of `removed`.
+    pub(crate) fn on_removed(&self, removed: Arc<Removed>) {
+        let through = removed.through();
+        // What is known comes first, so that nobody looks for it in vain.
+        *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = removed;
         self.presence_trimmed
             .fetch_max(through.get(), Ordering::AcqRel);
     }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Print, Topics, Update, Visibility};
 
+use crate::removed::Removed;
+
 pub use memory::MemoryStorage;
 pub use nothing::NoStorage;
 pub use sqlite::{OpenError, SqliteStorage};
@@ -79,14 +81,28 @@ pub trait Storage: Send {
     /// [`StorageError`]; nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
 
-    /// Removes the events about subscriptions up to and including `through`, and no update else.
-    /// The newest position is never among them. Their prints stay, those of the last
-    /// [`PRINTS_KEPT`] positions at least.
+    /// Returns the kept events about subscriptions up to and including `through`, oldest first: where
+    /// they are, and their topics.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError>;
+
+    /// Removes the events about subscriptions up to and including
+    /// [`removed.through()`](Removed::through), and no update else, and keeps what stays known of them.
+    /// The newest position is never among them. Their prints stay, those of the
+    /// last [`PRINTS_KEPT`] positions at least.
     ///
     /// # Errors
     ///
     /// [`StorageError`]; nothing was removed.
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError>;
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError>;
+
+    /// Returns what stays known of the events about subscriptions that were removed.
+    fn removed(&self) -> Removed {
+        Removed::unknown(self.extent().presence_trimmed_through)
+    }
 
     /// Returns the subscriptions that were said to have begun and not to have ended. None, where
     /// they ended with the process that kept them.

@@ -13,6 +13,7 @@ use crate::append::{Append, AppendError, Done, Outlet, Step};
 use crate::health::Health;
 use crate::options::Retention;
 use crate::published::{Published, Tip};
+use crate::removed::Removed;
 use crate::retention;
 use crate::sabotage::{Rule, skips};
 use crate::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
@@ -58,7 +59,7 @@ impl Writer {
         let mut writer = Self {
             seal: IdSeal::new(storage.epoch()),
             print_key: PrintKey::new(storage.epoch()),
-            published: Arc::new(Published::new(&extent)),
+            published: Arc::new(Published::new(&extent, storage.removed())),
             outlet,
             retention,
             extent,
@@ -340,10 +341,14 @@ impl Writer {
     fn trim_presence_slice(&mut self) -> Result<(), StorageError> {
         let storage = &mut *self.storage;
         let through = retention::presence_slice(storage, &self.extent, self.presence_goal)?;
+        let events = storage.presence(through)?;
+        let mut removed = Removed::clone(&self.published.removed());
+        removed.note(events, through);
+        let removed = Arc::new(removed);
         // Shown first, so that no reader misses what it does not know to be removed. If it is then
         // not removed, it is next time.
-        self.published.on_presence_trimmed(through);
-        self.storage.trim_presence(through)?;
+        self.published.on_removed(Arc::clone(&removed));
+        self.storage.trim_presence(&removed)?;
         self.extent = self.storage.extent();
         Ok(())
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::position::Position;
 use tidings_core::print::Print;
-use tidings_core::update::{IdSource, Presence, Update};
+use tidings_core::update::{IdSource, Presence, Topics, Update};
+use tidings_history::Removed;
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
 
 /// How the next write ends.
@@ -46,6 +47,7 @@ struct Kept {
     /// The print at each position from the last that retention removed.
     prints: BTreeMap<u64, Print>,
     extent: Extent,
+    removed: Removed,
     /// Subscriptions that were said to have begun and not to have ended, by their topic.
     announced: BTreeMap<String, Announced>,
 }
@@ -57,6 +59,7 @@ impl Disk {
             updates: BTreeMap::new(),
             prints: BTreeMap::new(),
             extent: Extent::EMPTY,
+            removed: Removed::unknown(Position::ZERO),
             announced: BTreeMap::new(),
         };
         let state = State {
@@ -236,7 +239,18 @@ impl Storage for SimStorage {
         Ok(())
     }
 
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        let state = self.disk.lock();
+        let updates = state.kept.updates.range(..=through.get());
+        Ok(updates
+            .map(|(_, (update, _))| update)
+            .filter(|update| update.presence.is_some())
+            .map(|update| (update.position, update.topics.clone()))
+            .collect())
+    }
+
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
+        let through = removed.through();
         let mut state = self.disk.lock();
         fault_of(state.fault)?;
         let kept = |(update, _): &(Arc<Update>, Mark)| {
@@ -244,7 +258,12 @@ impl Storage for SimStorage {
         };
         state.kept.updates.retain(|_, entry| kept(entry));
         state.kept.extent.presence_trimmed_through = through;
+        state.kept.removed = removed.clone();
         Ok(())
+    }
+
+    fn removed(&self) -> Removed {
+        self.disk.lock().kept.removed.clone()
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {

@@ -48,7 +48,7 @@ use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
 use crate::router::{Command, Router, Routing};
 use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Encoding, Opening, Start, watches_presence};
+use crate::session::{Encoding, Opening, Start};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 
@@ -534,11 +534,12 @@ async fn open(
     cursor: Option<Cursor>,
     grants: Option<Arc<Grants>>,
 ) -> Option<Stream> {
-    let watches = watches_presence(&matchers, grants.as_deref(), shard.hub());
-    let begin = subscribe::start(shard, cursor, watches).await.ok()?;
+    let identity = grants.map(identity);
+    let begin = subscribe::start(shard, cursor, &matchers, identity.as_deref());
+    let begin = begin.await.ok()?;
     let after = match begin.0 {
         Start::Now => shard.last_seen(),
-        Start::After(position) => position,
+        Start::After(position) | Start::AfterGap(position) => position,
         Start::Oldest => Position::ZERO,
     };
     let (sink, body) = BodySink::new();
@@ -547,7 +548,7 @@ async fn open(
         dialect: Dialect::V1,
         noted: None,
         matchers,
-        identity: grants.map(identity),
+        identity,
         start: begin.0,
         encoding: Encoding::Plain,
         deadline: None,

@@ -216,7 +216,7 @@ impl Metrics {
             cursors_unknown: counter(
                 r,
                 "cursors_unknown",
-                "Cursors answered as unknown or expired",
+                "Cursors answered as unknown, expired, or before removed events about subscriptions",
             ),
             websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
             websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),

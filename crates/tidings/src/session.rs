@@ -17,6 +17,7 @@ pub(crate) mod pipe;
 pub(crate) mod replay;
 pub(crate) mod requests;
 pub(crate) mod socket;
+pub(crate) mod watcher;
 pub(crate) mod websocket;
 
 use std::cell::{Cell, RefCell};
@@ -30,7 +31,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tidings_core::dialect::Dialect;
-use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
@@ -47,7 +47,6 @@ use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
 use crate::auth::Identity;
 use crate::posted::Posted;
-use crate::presence::document::BELOW_HUB;
 use crate::router::Ticket;
 use crate::shard::Shard;
 use crate::shard::admission::Permit;
@@ -216,6 +215,9 @@ pub(crate) enum Start {
     Now,
     /// After a position of the history.
     After(Position),
+    /// After a position, and the subscriber is told that events about subscriptions that it may see are
+    /// gone.
+    AfterGap(Position),
     /// With the oldest update that is kept once reading begins.
     Oldest,
 }
@@ -242,6 +244,9 @@ pub(crate) struct Session {
     /// While behind: whether it asked for all that is kept and has read nothing yet, so that
     /// retention takes nothing from it.
     pub(crate) from_oldest: Cell<bool>,
+    /// Events about subscriptions up to here may be gone without being missed: it was told so, or asked
+    /// for what is kept.
+    pub(crate) excused: Cell<Position>,
     /// The rest of an event that the socket took only in part.
     tail: RefCell<Bytes>,
     /// Whether it fell behind while live and has not been told yet.
@@ -290,6 +295,7 @@ impl Session {
             phase: Cell::new(Phase::Joining),
             next: Cell::new(Position::ZERO),
             from_oldest: Cell::new(false),
+            excused: Cell::new(Position::ZERO),
             tail: RefCell::default(),
             lagging: Cell::new(false),
             runs: RefCell::default(),
@@ -578,6 +584,10 @@ async fn begin(
     match start {
         Start::Now => {}
         Start::After(position) => session.next.set(position),
+        Start::AfterGap(position) => {
+            session.next.set(position);
+            session.excused.set(shard.history().presence_trimmed());
+        }
         Start::Oldest => {
             // What comes after joining is its own, even where nothing is kept.
             let joined = session.next.get();
@@ -600,23 +610,6 @@ async fn begin(
         }
     }
     Ok(())
-}
-
-/// Returns whether events about subscriptions may be for a subscriber: asked for and granted. Never
-/// wrongly `false`.
-pub(crate) fn watches_presence(
-    matchers: &[Matcher],
-    grants: Option<&Grants>,
-    hub: &HubUrl,
-) -> bool {
-    let Some(grants) = grants else { return false };
-    let below = format!("{}{BELOW_HUB}", hub.path());
-    let any = |matchers: &[Matcher]| {
-        matchers
-            .iter()
-            .any(|matcher| matcher.may_match_below(&below, hub))
-    };
-    any(matchers) && (grants.reads_all_targets() || any(grants.subscribe()))
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.

@@ -382,6 +382,40 @@ fn a_topic() -> impl Strategy<Value = String> {
         .prop_map(|(origin, pieces)| format!("{origin}{}", pieces.concat()))
 }
 
+#[test]
+fn what_may_match_beside_a_topic_is_found() {
+    const SEEN: &str = "/.well-known/mercure/subscriptions/exact/room/urn%3Auuid%3A1";
+    let above = "/.well-known/mercure/subscriptions";
+    let beside = |text: &str, expected: bool| {
+        let subject = Subject::from_text(SEEN, &hub());
+        assert_eq!(pattern(text).may_match_beside(&subject), expected, "{text}");
+    };
+    for text in [
+        "*",
+        SEEN,
+        &format!("{above}/:type/:match/:subscriber"),
+        &format!("{above}/exact/room{{/:subscriber}}?"),
+        &format!("{above}/:type/room/urn%3Auuid%3A2"),
+        &format!("{above}/:type/room/urn%3Auuid%3A2*"),
+        &format!("{above}/exact/room/:it(urn%3Auuid%3A2.*)"),
+    ] {
+        beside(text, true);
+    }
+    for text in [
+        &format!("{above}/:type/other/:subscriber"),
+        &format!("{above}/urlpattern/room/:subscriber"),
+        &format!("{above}/:type/other/urn%3Auuid%3A1"),
+        &format!("{above}/exact/other/:it(urn.*)"),
+        "https://example.com/:a/:b",
+    ] {
+        beside(text, false);
+    }
+    let subject = Subject::from_text(SEEN, &hub());
+    assert!(exact(&format!("{above}/exact/room/2")).may_match_beside(&subject));
+    assert!(!exact(&format!("{above}/exact/other/2")).may_match_beside(&subject));
+    assert!(!exact("room").may_match_beside(&subject));
+}
+
 fn reference(text: &str) -> Option<urlpattern::UrlPattern> {
     let parse = UrlPatternInit::parse_constructor_string::<regex::Regex>;
     let init = match parse(text, None) {

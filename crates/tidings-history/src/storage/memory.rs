@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
-use tidings_core::{IdSource, Position, Print, Update};
+use tidings_core::{IdSource, Position, Print, Topics, Update};
 
 use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, update_bytes};
+use crate::removed::Removed;
 
 /// Keeps updates in memory.
 ///
@@ -20,6 +21,7 @@ pub struct MemoryStorage {
 
 struct Kept {
     extent: Extent,
+    removed: Removed,
     entries: VecDeque<Entry>,
     /// The events about subscriptions, apart, since they are removed apart.
     presence: VecDeque<Entry>,
@@ -44,6 +46,7 @@ impl MemoryStorage {
     pub fn new(epoch: [u8; 32]) -> Self {
         let kept = Kept {
             extent: Extent::EMPTY,
+            removed: Removed::unknown(Position::ZERO),
             entries: VecDeque::new(),
             presence: VecDeque::new(),
             prints: VecDeque::new(),
@@ -154,7 +157,17 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        let kept = self.lock();
+        let updates = kept.presence.iter().map(|entry| &entry.update);
+        Ok(updates
+            .take_while(|update| update.position <= through)
+            .map(|update| (update.position, update.topics.clone()))
+            .collect())
+    }
+
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
+        let through = removed.through();
         let mut kept = self.lock();
         while let Some(entry) = kept
             .presence
@@ -171,7 +184,12 @@ impl Storage for MemoryStorage {
             .is_some()
         {}
         kept.extent.presence_trimmed_through = through;
+        kept.removed = removed.clone();
         Ok(())
+    }
+
+    fn removed(&self) -> Removed {
+        self.lock().removed.clone()
     }
 
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Position, Print, Update};
+use tidings_core::{Position, Print, Topics, Update};
 
 use super::{Extent, Mark, Storage, StorageError, StorageReader};
+use crate::removed::Removed;
 
 /// Keeps nothing. What was committed counts as removed at once.
 pub struct NoStorage {
@@ -74,7 +75,11 @@ impl Storage for NoStorage {
         Ok(())
     }
 
-    fn trim_presence(&mut self, _through: Position) -> Result<(), StorageError> {
+    fn presence(&mut self, _through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn trim_presence(&mut self, _removed: &Removed) -> Result<(), StorageError> {
         Ok(())
     }
 

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
-use tidings_core::{IdSource, Position, Presence, Print, Update};
+use tidings_core::{IdSource, Position, Presence, Print, Topics, Update};
 
 use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
+use crate::removed::Removed;
 use failure::{read_failure, write_failure};
 use files::Files;
 use reader::SqliteReader;
@@ -32,6 +33,7 @@ pub struct SqliteStorage {
     files: Files,
     epoch: [u8; 32],
     extent: Extent,
+    removed: Removed,
     /// What the extent becomes with the commit of the group.
     group_end: Option<(Position, Mark, Option<Print>)>,
     durability: Durability,
@@ -105,13 +107,18 @@ impl SqliteStorage {
         self.execute("COMMIT")
     }
 
-    fn remove_presence(&self, through: Position) -> Result<usize, StorageError> {
+    fn remove_presence(&self, through: Position, known: &str) -> Result<usize, StorageError> {
         self.execute("BEGIN IMMEDIATE")?;
         self.execute_at(KEEP_PRESENCE_PRINTS, through)?;
         let removed = self.execute_at(DELETE_PRESENCE, through)?;
         let prints_from = self.extent.last.get().saturating_sub(PRINTS_KEPT);
         self.execute_at(FORGET_PRINTS, Position::new(prints_from))?;
         self.set_meta("presence_trimmed_through", through.get())?;
+        let mut set = self
+            .connection
+            .prepare_cached(SET_REMOVED)
+            .map_err(write_failure)?;
+        set.execute([known]).map_err(write_failure)?;
         self.execute("COMMIT")?;
         Ok(removed)
     }
@@ -271,12 +278,29 @@ impl Storage for SqliteStorage {
         Ok(())
     }
 
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(PRESENCE)
+            .map_err(read_failure)?;
+        let mut rows = statement
+            .query([through.get().cast_signed()])
+            .map_err(read_failure)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next().map_err(read_failure)? {
+            events.push(row::read_place(row)?);
+        }
+        Ok(events)
+    }
+
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
         self.set_durability(Durability::Deferred)?;
-        match self.remove_presence(through) {
-            Ok(removed) => {
-                self.log_pages += 4 + removed as u64;
-                self.extent.presence_trimmed_through = through;
+        let known = removed.encode();
+        match self.remove_presence(removed.through(), &known) {
+            Ok(count) => {
+                self.log_pages += 4 + count as u64 + known.len() as u64 / PAGE_BYTES;
+                self.extent.presence_trimmed_through = removed.through();
+                self.removed = removed.clone();
                 Ok(())
             }
             Err(fault) => {
@@ -284,6 +308,10 @@ impl Storage for SqliteStorage {
                 Err(fault)
             }
         }
+    }
+
+    fn removed(&self) -> Removed {
+        self.removed.clone()
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
@@ -392,6 +420,10 @@ const KEEP_PRESENCE_PRINTS: &str = "INSERT OR REPLACE INTO prints (position, pri
 const FORGET_PRINTS: &str = "DELETE FROM prints WHERE position < ?1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
 const DELETE_PRESENCE: &str = "DELETE FROM updates WHERE presence IS NOT NULL AND position <= ?1";
+const PRESENCE: &str = "SELECT position, topics FROM updates \
+    WHERE presence IS NOT NULL AND position <= ?1 ORDER BY position";
+const SET_REMOVED: &str =
+    "INSERT OR REPLACE INTO meta (name, value) VALUES ('presence_removed', ?1)";
 const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
 const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data) VALUES (?1, ?2)";
 const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tidings_core::{Position, Update};
+use tidings_core::{Position, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
     update_bytes,
 };
-use tidings_history::{Done, Handle, Kind, Options, Step, detached};
+use tidings_history::{Done, Handle, Kind, Options, Removed, Step, detached};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -215,8 +215,16 @@ impl Storage for ReportingStorage {
         self.inner.trim(through, mark)
     }
 
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
-        self.inner.trim_presence(through)
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        self.inner.presence(through)
+    }
+
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
+        self.inner.trim_presence(removed)
+    }
+
+    fn removed(&self) -> Removed {
+        self.inner.removed()
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {

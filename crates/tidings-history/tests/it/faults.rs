@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tidings_core::{Position, Update};
+use tidings_core::{Position, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader,
     Upkeep,
 };
-use tidings_history::{Append, AppendError, Health, Retention, Step, Writer};
+use tidings_history::{Append, AppendError, Health, Removed, Retention, Step, Writer};
 
 use crate::desk::{Desk, EPOCH, KEEP_ALL, draft, draft_with_id, quick_folder};
 
@@ -353,8 +353,16 @@ impl Storage for FaultyStorage {
         self.inner.trim(through, mark)
     }
 
-    fn trim_presence(&mut self, through: Position) -> Result<(), StorageError> {
-        self.inner.trim_presence(through)
+    fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
+        self.inner.presence(through)
+    }
+
+    fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
+        self.inner.trim_presence(removed)
+    }
+
+    fn removed(&self) -> Removed {
+        self.inner.removed()
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {

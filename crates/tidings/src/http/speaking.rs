@@ -164,9 +164,9 @@ pub(crate) async fn hub(
         Some(query) => {
             let matchers = subscribe::matchers(shard, query).await?;
             let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
-            let watches =
-                cursor.is_some() && subscribe::watches(shard, &matchers, subscriber.as_deref());
-            (matchers, subscribe::start(shard, cursor, watches).await?.0)
+            let start = subscribe::start(shard, cursor, &matchers, subscriber.as_deref());
+            let (start, _) = start.await?;
+            (matchers, start)
         }
     };
     Ok(Subscription {

@@ -34,7 +34,8 @@ use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::noted::Noted;
 use crate::session::socket::{BodySink, Socket};
-use crate::session::{Encoding, Ending, Opening, Start, watches_presence};
+use crate::session::watcher::Watcher;
+use crate::session::{Encoding, Ending, Opening, Start};
 use crate::shard::{Shard, Subscription};
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
@@ -317,8 +318,7 @@ async fn begin(
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let watches = cursor.is_some() && watches(shard, &matchers, identity.as_deref());
-    let (start, answer) = start(shard, cursor, watches).await?;
+    let (start, answer) = start(shard, cursor, &matchers, identity.as_deref()).await?;
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, answer, &mut headers);
     if *asked.method == Method::HEAD {
@@ -415,16 +415,10 @@ pub(crate) fn set_stream_headers(headers: &mut HeaderMap) {
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
 }
 
-/// Returns whether events about subscriptions may be for a subscriber.
-pub(crate) fn watches(shard: &Shard, matchers: &[Matcher], identity: Option<&Identity>) -> bool {
-    let grants = identity.map(|identity| &*identity.grants);
-    watches_presence(matchers, grants, shard.hub())
-}
-
 /// Returns where a stream begins, and what its head says about it: the id of an event that comes
 /// before all that the stream sends, so that a subscriber that never got one can resume too.
-/// `watches` says whether events about subscriptions may be for the subscriber: one whose cursor
-/// lies before removed ones has lost something.
+/// A known cursor that lies before events about subscriptions that are gone and that the subscriber may
+/// see is answered `earliest`, too, and what follows it comes (docs/decisions/0015).
 ///
 /// # Errors
 ///
@@ -432,15 +426,23 @@ pub(crate) fn watches(shard: &Shard, matchers: &[Matcher], identity: Option<&Ide
 pub(crate) async fn start(
     shard: &Shard,
     cursor: Option<Cursor>,
-    watches: bool,
+    matchers: &[Matcher],
+    identity: Option<&Identity>,
 ) -> Result<(Start, HeaderValue), Problem> {
     let Some(cursor) = cursor else {
         return Ok((Start::Now, standing(shard)));
     };
     match resolve(shard, cursor).await? {
-        (Start::After(position), _) if watches && position < shard.history().presence_trimmed() => {
+        (Start::After(position), answer) => {
+            let watcher = Watcher {
+                matchers,
+                grants: identity.map(|identity| &*identity.grants),
+            };
+            if !watcher.misses(shard, position) {
+                return Ok((Start::After(position), answer));
+            }
             shard.metrics().cursors_unknown.inc();
-            Ok((Start::Oldest, EARLIEST))
+            Ok((Start::AfterGap(position), EARLIEST))
         }
         begin => Ok(begin),
     }

@@ -451,6 +451,16 @@ impl Duplex {
         }
     }
 
+    /// Returns how many of its matchers have had everything up to which position, while later ones
+    /// catch up.
+    pub(crate) fn had(&self) -> Option<(usize, Position)> {
+        let CatchUp { earlier, reach } = self.catching_up.get()?;
+        match reach {
+            Reach::Through(through) => Some((earlier, through)),
+            Reach::From(_) => None,
+        }
+    }
+
     /// Says which of its matchers count for the update at `position`.
     pub(crate) fn scope(&self, position: Position, matchers: usize) -> Scope {
         match self.catching_up.get() {

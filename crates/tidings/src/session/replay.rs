@@ -34,7 +34,6 @@ const OVERTAKEN_NOTE: &str =
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     let since = Instant::now();
-    let mut unpromised = Position::ZERO;
     session.writable(shard.stall()).await?;
     if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
         session.set_lagging();
@@ -58,7 +57,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
             continue;
         }
         shard.begin_catch_up(session);
-        match shard.read_on(session, &mut unpromised).await? {
+        match shard.read_on(session).await? {
             Reading::CaughtUp => {
                 shard.on_caught_up(session);
                 return Ok(());

@@ -110,7 +110,7 @@ pub(crate) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
     }
     duplex.tells_caught_up.set(start != super::Start::Now);
     let last_event_id = match start {
-        super::Start::Oldest => EARLIEST.to_owned(),
+        super::Start::Oldest | super::Start::AfterGap(_) => EARLIEST.to_owned(),
         super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()).await,
     };
     let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
@@ -211,9 +211,8 @@ async fn add(
         ));
     }
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
-    let watches =
-        cursor.is_some() && subscribe::watches(shard, &new, session.identity().as_deref());
-    let (start, answer) = subscribe::start(shard, cursor, watches).await?;
+    let identity = session.identity();
+    let (start, answer) = subscribe::start(shard, cursor, &new, identity.as_deref()).await?;
     let answer = String::from_utf8_lossy(answer.as_bytes()).into_owned();
     if new.is_empty() {
         return Ok(answer);

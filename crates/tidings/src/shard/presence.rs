@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use tidings_core::hub::SubscriberId;
+use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
 
 use super::Shard;
 use crate::auth::Identity;
 use crate::presence::Presence;
 use crate::presence::table::{Joined, Key};
-use crate::session::{Encoding, Session, watches_presence};
+use crate::session::watcher::Watcher;
+use crate::session::{Encoding, Session};
 
 /// How long to wait before a change is told again that the queue had no room for.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -49,8 +52,29 @@ impl Shard {
     /// Returns whether events about subscriptions may be for a session.
     pub(crate) fn watches(&self, session: &Session) -> bool {
         let identity = session.identity();
+        let watcher = Watcher {
+            matchers: &session.matchers.borrow(),
+            grants: identity.as_ref().map(|identity| &*identity.grants),
+        };
+        watcher.watches(self.hub())
+    }
+
+    /// Returns whether an event about a subscription after `after` is gone that a session may see and has
+    /// not had.
+    pub(crate) fn misses(&self, session: &Session, after: Position) -> bool {
+        let identity = session.identity();
         let grants = identity.as_ref().map(|identity| &*identity.grants);
-        watches_presence(&session.matchers.borrow(), grants, self.hub())
+        let matchers = session.matchers.borrow();
+        let misses = |matchers: &[Matcher], after| Watcher { matchers, grants }.misses(self, after);
+        let duplex = session.duplex.as_ref();
+        // While it catches up for matchers that it added, the others have had what comes next.
+        match duplex.and_then(|duplex| duplex.had()) {
+            Some((earlier, through)) => {
+                let (old, new) = matchers.split_at(earlier.min(matchers.len()));
+                misses(new, after) || misses(old, after.max(through))
+            }
+            None => misses(&matchers, after),
+        }
     }
 
     /// Returns whether presence knows somebody who comes back.

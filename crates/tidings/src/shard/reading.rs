@@ -37,24 +37,20 @@ pub(crate) enum Reading {
 }
 
 impl Shard {
-    /// Returns what `session` is to read next, or makes it live if there is nothing. It misses
-    /// nothing if events about subscriptions up to `unpromised` are gone: those that were gone when
-    /// it asked for what is kept. Those that go while it reads were promised.
+    /// Returns what `session` is to read next, or makes it live if there is nothing. Events about
+    /// subscriptions that were gone when it asked for what is kept are not missed; those that go while it
+    /// reads were promised.
     ///
     /// # Errors
     ///
     /// The history cannot be read; the stream then ends and the subscriber tries again.
-    pub(crate) async fn read_on(
-        &self,
-        session: &Rc<Session>,
-        unpromised: &mut Position,
-    ) -> Result<Reading, Ending> {
+    pub(crate) async fn read_on(&self, session: &Rc<Session>) -> Result<Reading, Ending> {
         loop {
             let next = session.next.get();
             if session.from_oldest.get() {
-                *unpromised = self.history().presence_trimmed();
+                session.excused.set(self.history().presence_trimmed());
             }
-            let reading = self.read_after(session, next, *unpromised).await?;
+            let reading = self.read_after(session, next).await?;
             if !matches!(reading, Reading::Trimmed) || !session.from_oldest.get() {
                 session.from_oldest.set(false);
                 return Ok(reading);
@@ -69,12 +65,7 @@ impl Shard {
         Position::new(self.history().bounds().oldest.get().saturating_sub(1))
     }
 
-    async fn read_after(
-        &self,
-        session: &Rc<Session>,
-        next: Position,
-        unpromised: Position,
-    ) -> Result<Reading, Ending> {
+    async fn read_after(&self, session: &Rc<Session>, next: Position) -> Result<Reading, Ending> {
         if skips(Rule::LiveInOneStep) && next >= self.engine.borrow().ring.last() {
             tokio::task::yield_now().await;
             session.enter(Phase::Live);
@@ -96,7 +87,8 @@ impl Shard {
             Ok(page) => {
                 let fresh = |update: &Arc<Update>| Arc::new(Posted::replayed(Arc::clone(update)));
                 let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
-                let misses = page.last_hole > next.max(unpromised) && self.watches(session);
+                let had = next.max(session.excused.get());
+                let misses = page.last_hole > had && self.misses(session, had);
                 let through = page.next;
                 // The history never has less than what this shard has seen.
                 if misses || through <= next {

@@ -75,6 +75,10 @@ impl Shard {
         match start {
             None | Some(Start::Now) => {}
             Some(Start::After(position)) => session.next.set(position.min(next)),
+            Some(Start::AfterGap(position)) => {
+                session.next.set(position.min(next));
+                session.excused.set(self.history().presence_trimmed());
+            }
             Some(Start::Oldest) => {
                 session.next.set(self.before_oldest().min(next));
                 session.from_oldest.set(true);

@@ -4,6 +4,7 @@
 
 mod api;
 mod old;
+mod resuming;
 mod websocket;
 
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tidings_core::Position;
 
+use crate::removed::Removed;
 use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
 
 use super::failure::{read_failure, write_failure};
@@ -114,12 +115,14 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     prepare(&connection, path, new_epoch)?;
     let epoch = meta_epoch(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
+    let removed = removed(&connection, &extent).map_err(in_storage)?;
     let mut storage = SqliteStorage {
         connection,
         path: path.into(),
         files: Files::new(path).map_err(in_storage)?,
         epoch,
         extent,
+        removed,
         group_end: None,
         durability: Durability::Synced,
         // What a crash left in the log is moved into the file soon.
@@ -371,6 +374,20 @@ fn extent(connection: &Connection) -> Result<Extent, StorageError> {
         unprinted_through: Position::new(meta(connection, "unprinted_through")?),
         presence_trimmed_through: Position::new(meta(connection, "presence_trimmed_through")?),
     })
+}
+
+/// Returns what stays known of removed events about subscriptions. An older hub removes without noting:
+/// then nothing is known.
+fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageError> {
+    let through = extent.presence_trimmed_through;
+    let text = connection
+        .query_row(META, ["presence_removed"], |row| row.get::<_, String>(0))
+        .optional()
+        .map_err(read_failure)?;
+    let removed = text.and_then(|text| Removed::decode(&text));
+    Ok(removed
+        .filter(|removed| removed.through() == through)
+        .unwrap_or_else(|| Removed::unknown(through)))
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {

@@ -133,6 +133,11 @@ pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
     })
 }
 
+/// Reads a row of position and topics: an event about a subscription.
+pub(super) fn read_place(row: &Row<'_>) -> Result<(Position, Topics), StorageError> {
+    Ok((Position::new(number(row, 0)?), topics(text(row, 1)?)?))
+}
+
 /// Returns the topics as one text, which [`topics`] reads.
 pub(super) fn joined(topics: &Topics) -> String {
     let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();

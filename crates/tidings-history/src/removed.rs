@@ -1,0 +1,157 @@
+//! What stays known of the events about subscriptions that retention removed: about which matchers
+//! the last ones were, and where. So a watcher that resumes before them is told of a gap only if
+//! there is one for it (decision 0015). Bounded, in memory and in the file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidings_core::{Position, Topic, Topics};
+
+/// A summary of the events about subscriptions that were removed.
+///
+/// Events are grouped by what their topics say before the last slash: the subscriptions of one matcher.
+/// Of each group the last removed event is known. The groups whose last event is longest ago are given
+/// up beyond a bound; from then on nothing is known of what was removed up to there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    through: Position,
+    unknown_through: Position,
+    groups: BTreeMap<Arc<str>, Last>,
+}
+
+/// The last removed event of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Last {
+    position: Position,
+    topics: Topics,
+}
+
+impl Removed {
+    /// Returns a summary of a history whose events up to `through` are gone, whatever they were about.
+    #[must_use]
+    pub fn unknown(through: Position) -> Self {
+        Self {
+            through,
+            unknown_through: through,
+            groups: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the position up to which events are gone.
+    #[must_use]
+    pub fn through(&self) -> Position {
+        self.through
+    }
+
+    /// Returns the position up to which any event may have been removed, about whatever subscription.
+    #[must_use]
+    pub fn unknown_through(&self) -> Position {
+        self.unknown_through
+    }
+
+    /// Returns, of each group of which an event after `position` is gone, the last of them: its position
+    /// and its topics. The newest come first.
+    #[must_use]
+    pub fn after(&self, position: Position) -> Vec<(Position, &Topics)> {
+        let groups = self.groups.values();
+        let mut after: Vec<_> = groups
+            .filter(|last| last.position > position)
+            .map(|last| (last.position, &last.topics))
+            .collect();
+        after.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
+        after
+    }
+
+    /// Takes note that the events up to `through` are removed: `events`, oldest first.
+    pub(crate) fn note(&mut self, events: Vec<(Position, Topics)>, through: Position) {
+        for (position, topics) in events {
+            let group = group_of(&topics);
+            self.groups.insert(group, Last { position, topics });
+        }
+        self.through = self.through.max(through);
+        self.bound();
+    }
+
+    /// Gives up the groups whose last event is longest ago, beyond [`GROUPS_MAX`] and [`BYTES_MAX`].
+    fn bound(&mut self) {
+        let mut newest: Vec<(Position, usize)> = self
+            .groups
+            .values()
+            .map(|last| (last.position, last.bytes()))
+            .collect();
+        newest.sort_unstable_by_key(|(position, _)| std::cmp::Reverse(*position));
+        let mut bytes = 0;
+        let beyond = newest.iter().enumerate().find(|(index, (_, more))| {
+            bytes += more;
+            *index >= GROUPS_MAX || bytes > BYTES_MAX
+        });
+        if let Some((_, (position, _))) = beyond {
+            let unknown_through = *position;
+            self.unknown_through = self.unknown_through.max(unknown_through);
+            self.groups
+                .retain(|_, last| last.position > unknown_through);
+        }
+    }
+
+    /// Returns it as text: a line with both positions, and one for each group with the position and the
+    /// topics of its last event, parted by tabs. A topic has no control characters.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = format!("{}\t{}\n", self.through, self.unknown_through);
+        for last in self.groups.values() {
+            text.push_str(&last.position.to_string());
+            for topic in last.topics.iter() {
+                text.push('\t');
+                text.push_str(topic.as_str());
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. Nothing if it is something else.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (through, unknown_through) = lines.next()?.split_once('\t')?;
+        let mut removed = Self::unknown(position(unknown_through)?);
+        removed.through = position(through)?;
+        for line in lines {
+            let mut fields = line.split('\t');
+            let position = position(fields.next()?)?;
+            let topics = Topics::new(fields.map(Topic::of_hub).collect()).ok()?;
+            removed
+                .groups
+                .insert(group_of(&topics), Last { position, topics });
+        }
+        Some(removed)
+    }
+}
+
+impl Last {
+    fn bytes(&self) -> usize {
+        self.topics.iter().map(|topic| topic.as_str().len()).sum()
+    }
+}
+
+fn position(text: &str) -> Option<Position> {
+    text.parse().ok().map(Position::new)
+}
+
+/// Returns what the topics say before their last slash, where the subscriber is named.
+fn group_of(topics: &Topics) -> Arc<str> {
+    let parents = topics.iter().map(|topic| {
+        let text = topic.as_str();
+        text.rsplit_once('/').map_or(text, |(parent, _)| parent)
+    });
+    parents.collect::<Vec<_>>().join("\t").into()
+}
+
+/// Most groups of which the last removed event is known.
+const GROUPS_MAX: usize = 512;
+
+/// Most bytes of topics of these events.
+const BYTES_MAX: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests;
