@@ -5,6 +5,7 @@
 
 mod failure;
 mod files;
+mod log_index;
 mod open;
 mod reader;
 mod row;
@@ -17,10 +18,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use tidings_core::{IdSource, Position, Presence, Print, Topics, Update};
 
-use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
+use super::{
+    Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep,
+    update_bytes,
+};
 use crate::removed::Removed;
 use failure::{read_failure, write_failure};
 use files::Files;
+use log_index::LogIndex;
 use reader::SqliteReader;
 
 pub use open::OpenError;
@@ -29,6 +34,7 @@ pub use open::OpenError;
 pub struct SqliteStorage {
     // Fields are dropped in this order: the connection is closed under the lock.
     connection: Connection,
+    index: LogIndex,
     path: PathBuf,
     files: Files,
     epoch: [u8; 32],
@@ -37,6 +43,9 @@ pub struct SqliteStorage {
     /// What the extent becomes with the commit of the group.
     group_end: Option<(Position, Mark, Option<Print>)>,
     durability: Durability,
+    /// Pages of the log that the index has room for in this transaction, and about how many it wrote.
+    reserved_pages: u64,
+    written_pages: u64,
     /// About how many pages the log grew by since it was last moved into the file.
     log_pages: u64,
     free_space: Upkeep,
@@ -62,7 +71,11 @@ impl SqliteStorage {
         open::open(path, new_epoch)
     }
 
-    fn set_durability(&mut self, durability: Durability) -> Result<(), StorageError> {
+    /// Makes ready for a transaction: room for the index of the log, and how it is committed.
+    fn prepare(&mut self, durability: Durability) -> Result<(), StorageError> {
+        self.reserved_pages = TRANSACTION_PAGES;
+        self.written_pages = 0;
+        self.index.reserve(&self.path, self.reserved_pages)?;
         if self.durability == durability {
             return Ok(());
         }
@@ -160,7 +173,7 @@ impl SqliteStorage {
 
     /// Moves a slice of pages from the end of the file into free ones and cuts the end off.
     fn vacuum_slice(&mut self) -> Result<(), StorageError> {
-        self.set_durability(Durability::Deferred)?;
+        self.prepare(Durability::Deferred)?;
         let pragma = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
         let mut statement = self
             .connection
@@ -203,11 +216,16 @@ impl Storage for SqliteStorage {
 
     fn begin(&mut self) -> Result<(), StorageError> {
         self.group_end = None;
-        self.set_durability(Durability::Synced)?;
+        self.prepare(Durability::Synced)?;
         self.execute("BEGIN IMMEDIATE")
     }
 
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
+        self.written_pages += PAGES_PER_UPDATE + update_bytes(update) / PAGE_BYTES;
+        if self.written_pages > self.reserved_pages {
+            self.reserved_pages = self.written_pages * 2;
+            self.index.reserve(&self.path, self.reserved_pages)?;
+        }
         let mut statement = self
             .connection
             .prepare_cached(row::INSERT)
@@ -265,7 +283,7 @@ impl Storage for SqliteStorage {
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
-        self.set_durability(Durability::Deferred)?;
+        self.prepare(Durability::Deferred)?;
         if let Err(fault) = self.remove(through, mark) {
             self.rollback()?;
             return Err(fault);
@@ -294,7 +312,7 @@ impl Storage for SqliteStorage {
     }
 
     fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError> {
-        self.set_durability(Durability::Deferred)?;
+        self.prepare(Durability::Deferred)?;
         let known = removed.encode();
         match self.remove_presence(removed.through(), &known) {
             Ok(count) => {
@@ -337,7 +355,7 @@ impl Storage for SqliteStorage {
         {
             return Err(StorageError::Full);
         }
-        self.set_durability(Durability::Synced)?;
+        self.prepare(Durability::Synced)?;
         self.execute("BEGIN IMMEDIATE")?;
         let written = self
             .connection
@@ -381,7 +399,7 @@ impl Storage for SqliteStorage {
     }
 
     fn close(&mut self) -> Result<(), StorageError> {
-        self.set_durability(Durability::Synced)?;
+        self.prepare(Durability::Synced)?;
         self.checkpoint("TRUNCATE")?;
         // Lets the end of the connection remove the log, which is empty.
         self.connection
@@ -391,7 +409,7 @@ impl Storage for SqliteStorage {
     }
 
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
-        Ok(Box::new(SqliteReader::open(&self.path)?))
+        Ok(Box::new(SqliteReader::open(&self.path, &self.index)?))
     }
 }
 
@@ -400,6 +418,13 @@ const PAGE_BYTES: u64 = 4096;
 
 /// The log is moved into the file when it has grown by about this many pages (4 MiB).
 const CHECKPOINT_PAGES: u64 = 1000;
+
+/// Pages that a transaction may write before it asks for more room in the index of the log: those of
+/// upkeep, and of many small updates.
+const TRANSACTION_PAGES: u64 = 4096;
+
+/// Pages that an update changes beside those of its data: of the tables and their indexes.
+const PAGES_PER_UPDATE: u64 = 8;
 
 /// Pages that one slice of upkeep moves.
 const VACUUM_PAGES: u64 = 256;

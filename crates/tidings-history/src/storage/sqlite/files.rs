@@ -100,7 +100,8 @@ pub(super) fn real_path(path: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(path.file_name().unwrap_or_default()))
 }
 
-fn beside(path: &Path, suffix: impl AsRef<OsStr>) -> PathBuf {
+/// Returns the file that SQLite or the hub keeps beside the one at `path`.
+pub(super) fn beside(path: &Path, suffix: impl AsRef<OsStr>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

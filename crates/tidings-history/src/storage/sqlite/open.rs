@@ -1,5 +1,6 @@
 //! Opens or creates the file: lock, header, pragmas, tables, version.
 
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,6 +16,7 @@ use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
 
 use super::failure::{read_failure, write_failure};
 use super::files::{Files, lock_path, real_path};
+use super::log_index::LogIndex;
 use super::reader::print_at;
 use super::{Durability, SqliteStorage};
 
@@ -111,13 +113,14 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     // Closing any handle of a file drops the locks that SQLite holds on it in this process, so
     // this one is closed before SQLite opens the file.
     drop(file);
-    let connection = connect(path).map_err(in_storage)?;
+    let (connection, index) = connect(path, header.is_empty()).map_err(in_storage)?;
     prepare(&connection, path, new_epoch)?;
     let epoch = meta_epoch(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
     let removed = removed(&connection, &extent).map_err(in_storage)?;
     let mut storage = SqliteStorage {
         connection,
+        index,
         path: path.into(),
         files: Files::new(path).map_err(in_storage)?,
         epoch,
@@ -125,6 +128,8 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         removed,
         group_end: None,
         durability: Durability::Synced,
+        reserved_pages: 0,
+        written_pages: 0,
         // What a crash left in the log is moved into the file soon.
         log_pages: super::CHECKPOINT_PAGES,
         free_space: Upkeep::None,
@@ -178,20 +183,39 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-fn connect(path: &Path) -> Result<Connection, StorageError> {
+/// Opens the file by SQLite. On a full disk there may be no room for what it shares with other programs
+/// beside the file: then it is opened for this process alone.
+fn connect(path: &Path, new: bool) -> Result<(Connection, LogIndex), StorageError> {
+    if LogIndex::fits(path) {
+        let connection = connect_by(SHARED_VFS, path, new)?;
+        match LogIndex::shared(path) {
+            Ok(index) => return Ok((connection, index)),
+            // Somebody else was faster.
+            Err(StorageError::Full) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    tracing::warn!(
+        path = %path.display(),
+        "the disk of the history is full: until the next start no other program can read it"
+    );
+    Ok((connect_by(PRIVATE_VFS, path, new)?, LogIndex::Private))
+}
+
+fn connect_by(vfs: &CStr, path: &Path, new: bool) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(write_failure)?;
+    let connection =
+        Connection::open_with_flags_and_vfs(path, flags, vfs).map_err(write_failure)?;
     connection.busy_timeout(BUSY_WAIT).map_err(write_failure)?;
     connection.set_prepared_statement_cache_capacity(32);
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(write_failure)?;
-    // The page size and the vacuum can only be chosen while the file is empty, before the log.
-    for pragma in [
-        "PRAGMA page_size = 4096",
-        "PRAGMA auto_vacuum = INCREMENTAL",
-    ] {
-        connection.execute_batch(pragma).map_err(write_failure)?;
+    // The page size and the vacuum can only be chosen while the file is empty, before the log. Choosing
+    // the vacuum again writes, for which there may be no room.
+    if new {
+        let pragmas = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL";
+        connection.execute_batch(pragmas).map_err(write_failure)?;
     }
     let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
     let mode: String = mode.map_err(write_failure)?;
@@ -412,6 +436,11 @@ const FORMAT_WITHOUT_PRESENCE: u32 = 1;
 
 /// `TDGS` in the header of the file, which `file` and SQLite's tools show.
 const APPLICATION_ID: i64 = 0x5444_4753;
+
+/// SQLite's ways to the file: the usual one, and one that keeps the index of the log in memory and
+/// locks other processes out.
+pub(super) const SHARED_VFS: &CStr = c"unix";
+pub(super) const PRIVATE_VFS: &CStr = c"unix-excl";
 
 /// How long to wait for another program that writes to the file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! The reading side of the SQLite file, on a connection of its own that cannot write.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,20 +10,31 @@ use tidings_core::{Position, Print, Update};
 use crate::storage::{StorageError, StorageReader, update_bytes};
 
 use super::failure::read_failure;
-use super::open::BUSY_WAIT;
+use super::log_index::LogIndex;
+use super::open::{BUSY_WAIT, PRIVATE_VFS, SHARED_VFS};
 use super::row;
 
 /// Reads committed updates beside the writer.
 pub(super) struct SqliteReader {
     connection: Connection,
+    /// Held until the connection is closed, which needs the locks of this process on it.
+    _index: Option<Arc<File>>,
 }
 
 impl SqliteReader {
-    pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(super) fn open(path: &Path, index: &LogIndex) -> Result<Self, StorageError> {
+        let vfs = match index {
+            LogIndex::Shared { .. } => SHARED_VFS,
+            LogIndex::Private => PRIVATE_VFS,
+        };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(read_failure)?;
+        let connection =
+            Connection::open_with_flags_and_vfs(path, flags, vfs).map_err(read_failure)?;
         connection.busy_timeout(BUSY_WAIT).map_err(read_failure)?;
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            _index: index.file(),
+        })
     }
 }
 
