@@ -45,10 +45,12 @@ pub enum AppendError {
         #[source]
         cause: Arc<StorageError>,
     },
-    /// A sync failed. The history takes no update any more: the process must end.
-    #[error("the history takes no updates any more, because a write is in doubt")]
+    /// A sync failed, or the storage is damaged. The history takes no update any more in this process.
+    #[error(
+        "the history takes no updates any more, because a write is in doubt or the file damaged"
+    )]
     Poisoned {
-        /// The failed sync.
+        /// The failed sync, or the damage.
         #[source]
         cause: Arc<StorageError>,
     },

@@ -176,6 +176,7 @@ impl Detached {
     pub fn tick(&mut self, now_ms: u64) {
         self.writer.on_tick(now_ms);
         self.writer.on_slack();
+        self.reader.on_tick();
     }
 }
 
@@ -357,7 +358,7 @@ impl Handle {
         self.shared.published.bounds()
     }
 
-    /// Returns whether updates are taken. At most a second old if the fault lies in the disk.
+    /// Returns whether updates are taken, and what is kept can be read. At most a second old if the fault lies in the disk.
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.published.health()
@@ -485,11 +486,17 @@ fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_ma
 
 fn read_loop(mut reader: Reader, queue: &Queue<Request>) {
     let mut requests = Vec::new();
+    let mut tick_at = Instant::now() + TICK;
     loop {
         match queue.take(&mut requests, REQUESTS_MAX, TICK) {
             Taken::Items => reader.on_requests(&mut requests),
             Taken::TimedOut => {}
             Taken::Closed => return,
+        }
+        let now = Instant::now();
+        if now >= tick_at {
+            reader.on_tick();
+            tick_at = now + TICK;
         }
     }
 }

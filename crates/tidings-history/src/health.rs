@@ -7,8 +7,20 @@ use std::sync::Arc;
 pub enum Health {
     /// Appends are taken.
     Ok,
+    /// Appends are taken, and something that is kept cannot be read. What failed is read again about
+    /// once a second, until it succeeds.
+    Unreadable {
+        /// The fault as one line of text.
+        reason: Arc<str>,
+    },
     /// Appends are refused until a probe, made about once a second, succeeds. Reads go on.
     Refusing {
+        /// The fault as one line of text.
+        reason: Arc<str>,
+    },
+    /// The writer found damage: appends are refused, and nothing is removed any more. Reads of what is
+    /// whole go on. It never heals in this process.
+    Damaged {
         /// The fault as one line of text.
         reason: Arc<str>,
     },

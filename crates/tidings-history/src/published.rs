@@ -48,6 +48,8 @@ pub struct Stats {
     pub cursors_read: u64,
     /// Cursors that name an update that this history does not have and never removed.
     pub cursors_lost: u64,
+    /// Reads that failed, because the storage has a fault or is damaged.
+    pub read_faults: u64,
 }
 
 /// Shared between the writer, the reader and every [`Handle`](crate::Handle).
@@ -62,7 +64,16 @@ pub struct Published {
     /// Updates up to here have no print.
     unprinted_through: Position,
     health: Mutex<Health>,
+    /// Why something that is kept cannot be read: as the reader found, and as the writer did.
+    unreadable: Mutex<[Option<Arc<str>>; 2]>,
     counters: Counters,
+}
+
+/// Who reads the storage.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side {
+    Reader,
+    Writer,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +87,7 @@ struct Counters {
     pages_cached: AtomicU64,
     cursors_read: AtomicU64,
     cursors_lost: AtomicU64,
+    read_faults: AtomicU64,
 }
 
 impl Published {
@@ -94,6 +106,7 @@ impl Published {
             tip: Mutex::new(tip),
             unprinted_through: extent.unprinted_through,
             health: Mutex::new(Health::Ok),
+            unreadable: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -120,13 +133,19 @@ impl Published {
         Arc::clone(&self.removed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns whether updates are taken.
+    /// Returns whether updates are taken, and whether what is kept can be read.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.health
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *health != Health::Ok {
+            return health.clone();
+        }
+        let unreadable = self
+            .unreadable
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .unwrap_or_else(PoisonError::into_inner);
+        let reason = unreadable.iter().flatten().next().cloned();
+        reason.map_or(Health::Ok, |reason| Health::Unreadable { reason })
     }
 
     /// Returns the counters.
@@ -143,6 +162,7 @@ impl Published {
             pages_cached: read(&self.counters.pages_cached),
             cursors_read: read(&self.counters.cursors_read),
             cursors_lost: read(&self.counters.cursors_lost),
+            read_faults: read(&self.counters.read_faults),
         }
     }
 
@@ -210,6 +230,23 @@ impl Published {
                  get everything that is kept"
             );
         }
+    }
+
+    pub(crate) fn on_read_fault(&self) {
+        add(&self.counters.read_faults, 1);
+    }
+
+    /// Shows why something that is kept cannot be read, or that it can again.
+    pub(crate) fn on_unreadable(&self, side: Side, reason: Option<Arc<str>>) {
+        let mut unreadable = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let [by_reader, by_writer] = &mut *unreadable;
+        *match side {
+            Side::Reader => by_reader,
+            Side::Writer => by_writer,
+        } = reason;
     }
 
     pub(crate) fn on_health(&self, health: Health) {

@@ -6,7 +6,7 @@ use tidings_core::{Claim, EventId, IdSeal, Position, Print, Update};
 
 use crate::page::{PAGE_BYTES_MAX, PAGE_POSITIONS, Page};
 use crate::page_cache::PageCache;
-use crate::published::{Bounds, Published};
+use crate::published::{Bounds, Published, Side};
 use crate::storage::{StorageError, StorageReader, update_bytes};
 
 /// Takes a page, on the reader thread or on the asking one. Must not block.
@@ -90,6 +90,18 @@ pub struct Reader {
     published: Arc<Published>,
     seal: IdSeal,
     cache: PageCache,
+    /// What could not be read, until it can be.
+    unread: Option<Unread>,
+}
+
+/// What is asked of the storage again after it failed.
+enum Unread {
+    /// The page after this position.
+    After(Position),
+    /// The place of this id.
+    Id(Arc<str>, Option<Claim>),
+    /// The cursor of this position.
+    Cursor(Position),
 }
 
 impl Reader {
@@ -106,6 +118,7 @@ impl Reader {
             published,
             seal,
             cache: PageCache::new(cache_bytes_max),
+            unread: None,
         }
     }
 
@@ -116,10 +129,54 @@ impl Reader {
         requests.sort_by_key(Request::position);
         for request in requests.drain(..) {
             match request {
-                Request::Page { after, reply } => reply(self.page(after)),
-                Request::Find { id, claim, reply } => reply(self.find(&id, claim)),
-                Request::Cursor { position, reply } => reply(self.cursor(position)),
+                Request::Page { after, reply } => {
+                    let page = self.page(after);
+                    self.on_result(&page, || Unread::After(after));
+                    reply(page);
+                }
+                Request::Find { id, claim, reply } => {
+                    let found = self.find(&id, claim);
+                    self.on_result(&found, || Unread::Id(id, claim));
+                    reply(found);
+                }
+                Request::Cursor { position, reply } => {
+                    let cursor = self.cursor(position);
+                    self.on_result(&cursor, || Unread::Cursor(position));
+                    reply(cursor);
+                }
             }
+        }
+    }
+
+    /// Reads again what could not be read. To be called about once a second.
+    pub fn on_tick(&mut self) {
+        let Some(unread) = self.unread.take() else {
+            return;
+        };
+        let fault = match &unread {
+            Unread::After(after) => fault_of(&self.page(*after)),
+            Unread::Id(id, claim) => fault_of(&self.find(id, *claim)),
+            Unread::Cursor(position) => fault_of(&self.cursor(*position)),
+        };
+        if fault.is_some() {
+            self.unread = Some(unread);
+            return;
+        }
+        tracing::info!("the history can be read again");
+        self.published.on_unreadable(Side::Reader, None);
+    }
+
+    /// Says once that something cannot be read, and why.
+    fn on_result<T>(&mut self, result: &Result<T, ReadError>, asked: impl FnOnce() -> Unread) {
+        let Some(line) = fault_of(result) else {
+            return;
+        };
+        self.published.on_read_fault();
+        if self.unread.is_none() {
+            tracing::error!(error = line, "the history cannot be read");
+            self.unread = Some(asked());
+            self.published
+                .on_unreadable(Side::Reader, Some(line.into()));
         }
     }
 
@@ -307,6 +364,15 @@ fn last_hole(updates: &[Arc<Update>], first: Position, through: Position) -> Pos
 /// Returns about how much memory an update of a page takes.
 fn cached_bytes(update: &Update) -> u64 {
     update_bytes(update) + 192
+}
+
+/// Returns what is wrong with the storage if that is why a read failed.
+fn fault_of<T>(result: &Result<T, ReadError>) -> Option<String> {
+    match result {
+        Err(ReadError::Storage(fault)) => Some(fault.line()),
+        Err(error @ ReadError::Missing { .. }) => Some(error.to_string()),
+        Ok(_) | Err(ReadError::Trimmed { .. } | ReadError::Busy | ReadError::Closed) => None,
+    }
 }
 
 fn in_storage(error: StorageError) -> ReadError {

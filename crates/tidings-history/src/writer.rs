@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Ok ──fault──▶ Refusing ──probe succeeds──▶ Ok
-//!  └─────────── a sync fails ──▶ Poisoned    (for good)
+//!  └── a sync fails, or damage ──▶ Poisoned    (for good)
 //! ```
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tidings_core::{Draft, IdSeal, IdSource, Position, Print, PrintKey, Update};
 use crate::append::{Append, AppendError, Done, Outlet, Step};
 use crate::health::Health;
 use crate::options::Retention;
-use crate::published::{Published, Tip};
+use crate::published::{Published, Side, Tip};
 use crate::removed::Removed;
 use crate::retention;
 use crate::sabotage::{Rule, skips};
@@ -36,6 +36,8 @@ pub struct Writer {
     goal: Position,
     /// The last position up to which retention removes events about subscriptions.
     presence_goal: Position,
+    /// Whether retention and upkeep came upon something that cannot be read.
+    hindered: bool,
 }
 
 enum Phase {
@@ -66,6 +68,7 @@ impl Writer {
             phase: Phase::Ok,
             goal: extent.trimmed_through,
             presence_goal: extent.presence_trimmed_through,
+            hindered: false,
             storage,
         };
         // A hub that starts on a full disk serves what it has and refuses new updates, as it
@@ -160,9 +163,11 @@ impl Writer {
             },
             Phase::Poisoned(_) => return,
         }
-        if let Err(fault) = self.set_goals(now_ms) {
-            self.on_fault(fault);
+        let mut upkeep = self.set_goals(now_ms);
+        if self.hindered && upkeep.is_ok() {
+            upkeep = self.try_work();
         }
+        self.on_upkeep(upkeep);
     }
 
     fn set_goals(&mut self, now_ms: u64) -> Result<(), StorageError> {
@@ -177,12 +182,13 @@ impl Writer {
     #[must_use]
     pub fn has_work(&self) -> bool {
         match self.phase {
+            // One attempt for each tick is enough.
+            Phase::Ok if self.hindered => false,
             Phase::Ok => {
                 self.goal > self.extent.trimmed_through
                     || self.has_presence_to_trim()
                     || self.storage.upkeep() == Upkeep::Due
             }
-            // One attempt for each tick is enough.
             Phase::Refusing(_) | Phase::Poisoned(_) => false,
         }
     }
@@ -213,17 +219,44 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let worked = if self.goal > self.extent.trimmed_through {
+        let worked = self.try_work();
+        self.on_upkeep(worked);
+    }
+
+    fn try_work(&mut self) -> Result<(), StorageError> {
+        if self.goal > self.extent.trimmed_through {
             self.trim_slice()
         } else if self.has_presence_to_trim() {
             self.trim_presence_slice()
         } else {
             self.storage.maintain()
+        }
+    }
+
+    /// Retention and upkeep that come upon damage wait for it to be mended. Updates are taken all the
+    /// same: whether that is possible shows when they are written.
+    fn on_upkeep(&mut self, worked: Result<(), StorageError>) {
+        let Err(fault) = worked else {
+            if std::mem::take(&mut self.hindered) {
+                tracing::info!("retention goes on");
+                self.published.on_unreadable(Side::Writer, None);
+            }
+            return;
         };
-        if let Err(fault) = worked {
-            self.goal = self.extent.trimmed_through;
-            self.presence_goal = self.extent.presence_trimmed_through;
-            self.on_fault(fault);
+        self.goal = self.extent.trimmed_through;
+        self.presence_goal = self.extent.presence_trimmed_through;
+        if !matches!(
+            fault,
+            StorageError::Damaged(_) | StorageError::Unreadable(_)
+        ) {
+            return self.on_fault(fault);
+        }
+        self.published.on_read_fault();
+        if !std::mem::replace(&mut self.hindered, true) {
+            let line = fault.line();
+            tracing::error!(error = line, "retention stops: the history cannot be read");
+            self.published
+                .on_unreadable(Side::Writer, Some(line.into()));
         }
     }
 
@@ -368,8 +401,13 @@ impl Writer {
             (Phase::Poisoned(_), _) => {}
             (Phase::Ok | Phase::Refusing(_), true) => {
                 tracing::error!(error = line, "the history takes no updates any more");
+                // Damage does not put in doubt what was synced: what is whole can be served.
+                let damaged = matches!(fault, StorageError::Damaged(_));
+                self.published.on_health(match damaged {
+                    true => Health::Damaged { reason },
+                    false => Health::Poisoned { reason },
+                });
                 self.phase = Phase::Poisoned(Arc::new(fault));
-                self.published.on_health(Health::Poisoned { reason });
             }
             (Phase::Ok, false) => {
                 tracing::warn!(

@@ -69,6 +69,7 @@ pub(crate) struct HistoryCounters {
     pages_cached: Counter,
     cursors_read: Counter,
     cursors_lost: Counter,
+    read_faults: Counter,
 }
 
 impl HistoryCounters {
@@ -92,6 +93,11 @@ impl HistoryCounters {
                 "history_cursors_lost",
                 "Cursors of updates that the history lost: it went back, or is a copy",
             ),
+            read_faults: counter(
+                r,
+                "history_read_faults",
+                "Reads that failed: the storage has a fault or is damaged",
+            ),
         }
     }
 
@@ -107,6 +113,7 @@ impl HistoryCounters {
         set(&self.pages_cached, stats.pages_cached);
         set(&self.cursors_read, stats.cursors_read);
         set(&self.cursors_lost, stats.cursors_lost);
+        set(&self.read_faults, stats.read_faults);
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn live() -> Response<Body> {
     respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}")
 }
 
-/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates, a key
+/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or cannot be read, a key
 /// set was not read even once, or the hub is being stopped.
 pub(crate) fn ready(shard: &Shard) -> Response<Body> {
     let reason = match shard.history().health() {
@@ -25,7 +25,8 @@ pub(crate) fn ready(shard: &Shard) -> Response<Body> {
             Some(reason) => reason,
             None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
         },
-        Health::Refusing { reason } | Health::Poisoned { reason } => {
+        Health::Unreadable { reason } => format!("the history cannot be read: {reason}"),
+        Health::Refusing { reason } | Health::Damaged { reason } | Health::Poisoned { reason } => {
             format!("the history takes no updates: {reason}")
         }
     };

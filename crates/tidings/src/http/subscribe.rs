@@ -479,7 +479,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), 
             Ok((Start::Oldest, EARLIEST))
         }
         Ok(Err(error)) => {
-            tracing::error!(%error, "a cursor could not be looked up");
+            tracing::debug!(%error, "a cursor could not be looked up");
             Err(Problem::history_unreadable())
         }
         Err(_) => {

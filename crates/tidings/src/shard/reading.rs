@@ -105,7 +105,8 @@ impl Shard {
             Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
             Err(ReadError::Closed) => Err(Ending::Drained),
             Err(error) => {
-                tracing::error!(%error, "the history cannot be read");
+                // The history has said why, once for all.
+                tracing::debug!(%error, "a stream ends, since it cannot read on");
                 Err(Ending::HistoryUnreadable)
             }
         }

@@ -1,6 +1,7 @@
 //! A disk without room, a folder that cannot be written, a file that is damaged or in use.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -122,6 +123,102 @@ fn check(hub: &TestHub, make_space: impl FnOnce(&TestHub)) -> Vec<(String, Strin
     acknowledged
 }
 
+/// Nothing that a start writes stands in its way, and nothing that SQLite maps ends the process.
+#[test]
+fn a_hub_starts_on_a_full_disk_and_serves_what_there_is() {
+    for kind in [DiskKind::Memory, DiskKind::SmallBlocks] {
+        for ending in [Ended::Politely, Ended::Killed] {
+            println!("{kind:?}, {ending:?}");
+            starts_on_a_full_disk(kind, ending);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum DiskKind {
+    /// A tmpfs.
+    Memory,
+    /// An ext4 whose blocks are smaller than the pages of memory: a page of a mapped file may have room
+    /// for its end only.
+    SmallBlocks,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Politely,
+    Killed,
+}
+
+fn starts_on_a_full_disk(kind: DiskKind, ending: Ended) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounted = match kind {
+        DiskKind::Memory => Mounted::tmpfs(&disk, "size=8m"),
+        DiskKind::SmallBlocks => Mounted::small_blocks(&disk, &folder.path().join("image")),
+    };
+    let Some(_mounted) = mounted else {
+        note("not shown here: mounting is refused");
+        return;
+    };
+    let toml = serving::toml(&format!(
+        "{QUIET}[history]\npath = \"FOLDER/disk/history.db\"\n"
+    ));
+    let token = serving::token();
+    let mut hub = TestHub::serve_in(Arc::clone(&folder), &toml, &[]);
+    let mut acknowledged = Vec::new();
+    let publish_one = |hub: &TestHub, acknowledged: &mut Vec<(String, String)>| {
+        let data = format!("{} {}", acknowledged.len(), "x".repeat(20_000));
+        let answer = publish(hub, &token, &data);
+        if answer.status == 200 {
+            acknowledged.push((answer.text(), data));
+        }
+        answer.status
+    };
+    for _ in 0..10 {
+        assert_eq!(publish_one(&hub, &mut acknowledged), 200);
+    }
+    fill(&disk.join("first"));
+    while publish_one(&hub, &mut acknowledged) == 200 {}
+    match ending {
+        Ended::Politely => assert!(hub.stop()),
+        Ended::Killed => hub.kill(),
+    }
+    // Whatever the end gave back is taken by others.
+    fill(&disk.join("second"));
+    hub.restart();
+    let count = acknowledged.len();
+    assert_eq!(read(&mut from(&hub, "earliest"), count), acknowledged);
+    assert!(hub.log().contains("the disk of the history is full"));
+    assert_eq!(publish_one(&hub, &mut acknowledged), 503);
+    assert_eq!(ready(&hub).status, 503);
+    // As it is after a second look, too.
+    hub.kill();
+    hub.restart();
+    assert_eq!(read(&mut from(&hub, "earliest"), count), acknowledged);
+
+    fs::remove_file(disk.join("first")).unwrap();
+    wait_until("publishing works again", || {
+        (publish_one(&hub, &mut acknowledged) == 200).then_some(())
+    });
+    wait_until("readiness is on", || {
+        (ready(&hub).status == 200).then_some(())
+    });
+    assert!(hub.stop());
+    hub.restart();
+    let count = acknowledged.len();
+    assert_eq!(read(&mut from(&hub, "earliest"), count), acknowledged);
+}
+
+/// Takes all the room of a disk, to the last byte.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for size in [64 * 1024, 1024, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+    drop(file.sync_all());
+}
+
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -180,6 +277,156 @@ fn a_damaged_history_is_refused_and_left_as_it_is() {
         );
         println!("{what}: {}", said.lines().last().unwrap_or_default());
     }
+}
+
+/// What is damaged cannot be sent again, but all the rest goes on, and operators know.
+#[test]
+fn a_damaged_page_is_told_and_the_rest_goes_on() {
+    let mut hub = damaged_hub("", Place::Table, b"number 100 ");
+    let token = serving::token();
+    assert_eq!(ready(&hub).status, 200, "nobody has looked yet");
+    let poll = |cursor: &str| {
+        let asked = Request::get(&format!("{HUB_PATH}?match={TOPIC}"));
+        hub.request(
+            asked
+                .header("Prefer", "wait=0")
+                .header("Last-Event-ID", cursor),
+        )
+    };
+    for _ in 0..3 {
+        let refused = poll("earliest");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(refused.problem(), "history-unreadable");
+    }
+    let unready = ready(&hub);
+    assert_eq!(unready.status, 503);
+    let reason = unready.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the history cannot be read"), "{reason}");
+    assert!(
+        reason.contains("malformed") || reason.contains("damaged"),
+        "{reason}"
+    );
+    assert!(hub.metric("tidings_history_read_faults_total") >= 3.0);
+
+    // Who needs nothing of it is served, and so are publishers.
+    let mut live = hub.subscribe(&format!("match={TOPIC}"));
+    let answer = publish(&hub, &token, "live");
+    assert_eq!(answer.status, 200);
+    assert_eq!(live.event().data, "live");
+    publish(&hub, &token, "next");
+    let next = poll(&answer.text());
+    assert_eq!(next.json()["updates"][0]["data"], "next");
+
+    let said = |hub: &TestHub| hub.log().matches("the history cannot be read").count();
+    assert_eq!(said(&hub), 1, "{}", hub.log());
+    assert!(hub.log().contains("malformed") || hub.log().contains("damaged"));
+    // The next start says it again when somebody looks again.
+    hub.kill();
+    hub.restart();
+    assert_eq!(ready(&hub).status, 200);
+    let mut stream = from(&hub, "earliest");
+    assert!(
+        stream
+            .next_decoded()
+            .is_none_or(|it| matches!(it, Decoded::Comment(_)))
+    );
+    wait_until("readiness is off", || {
+        (ready(&hub).status == 503).then_some(())
+    });
+    assert_eq!(said(&hub), 1, "{}", hub.log());
+}
+
+#[test]
+fn damage_that_retention_finds_is_told_and_publishing_goes_on() {
+    let hub = damaged_hub(
+        "[history]\nretain_updates = 10\n",
+        Place::Table,
+        b"number 150 ",
+    );
+    let unready = wait_until("readiness is off", || {
+        Some(ready(&hub)).filter(|answer| answer.status == 503)
+    });
+    let reason = unready.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the history cannot be read"), "{reason}");
+    let mut live = hub.subscribe(&format!("match={TOPIC}"));
+    let token = serving::token();
+    for number in 0..3 {
+        // Each at a later look of retention.
+        let faults = hub.metric("tidings_history_read_faults_total");
+        hub.wait_for_metric("tidings_history_read_faults_total", |it| it > faults);
+        let data = number.to_string();
+        assert_eq!(publish(&hub, &token, &data).status, 200);
+        assert_eq!(live.event().data, data);
+    }
+    let said = hub.log().matches("retention stops").count();
+    assert_eq!(said, 1, "{}", hub.log());
+}
+
+#[test]
+fn damage_that_a_write_finds_stops_publishing_and_not_the_hub() {
+    // In the index of publishers' ids, which only updates with such ids are written to.
+    let mut hub = damaged_hub("", Place::Index, b"urn:own:150");
+    let token = serving::token();
+    assert_eq!(publish(&hub, &token, "no own id").status, 200);
+    let with_id = |number: usize| {
+        let id = format!("urn:own:{number}5");
+        hub.publish_as(&token, &[("topic", TOPIC), ("data", "x"), ("id", &id)])
+    };
+    let refused = (140..160)
+        .map(with_id)
+        .find(|answer| answer.status != 200)
+        .expect("an id that belongs on the damaged page");
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (503, "history-unavailable")
+    );
+    assert_eq!(publish(&hub, &token, "no own id").status, 503);
+    let unready = ready(&hub);
+    assert_eq!(unready.status, 503);
+    let reason = unready.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the history takes no updates"), "{reason}");
+    let said = hub
+        .log()
+        .matches("the history takes no updates any more")
+        .count();
+    assert_eq!(said, 1, "{}", hub.log());
+    // What is whole is still served.
+    let served = read(&mut from(&hub, "earliest"), 300);
+    assert!(served[299].1.starts_with("number 299"));
+    assert!(hub.stop());
+}
+
+/// Where a page is damaged.
+#[derive(PartialEq, Eq)]
+enum Place {
+    Table,
+    Index,
+}
+
+/// Starts a hub on a history of three hundred updates of which the page with this text is damaged.
+fn damaged_hub(more: &str, place: Place, text: &[u8]) -> TestHub {
+    let token = serving::token();
+    let mut hub = TestHub::serve(&serving::toml(QUIET));
+    for number in 0..300 {
+        let data = format!("number {number} {}", "x".repeat(1000));
+        let id = format!("urn:own:{number}");
+        let fields = [("topic", TOPIC), ("data", data.as_str()), ("id", &id)];
+        assert_eq!(hub.publish_as(&token, &fields).status, 200);
+    }
+    assert!(hub.stop());
+    let path = hub.data().join("history.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let has = |page: &[u8], text: &[u8]| page.windows(text.len()).any(|it| it == text);
+    let damaged = bytes
+        .chunks_mut(4096)
+        .find(|page| has(page, text) && has(page, b"xxxxxxxx") == (place == Place::Table));
+    damaged.expect("such a page").fill(0xa5);
+    fs::write(&path, &bytes).unwrap();
+    let settings = hub.folder().join("tidings.toml");
+    let toml = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("{toml}{more}")).unwrap();
+    hub.restart();
+    hub
 }
 
 /// The first page of a database of nobody: valid, with another application's id.
@@ -249,10 +496,26 @@ fn read(stream: &mut EventStream, count: usize) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A file system of memory, gone when dropped.
+/// A file system of its own, gone when dropped.
 struct Mounted(PathBuf);
 
 impl Mounted {
+    /// An ext4 with blocks of a kilobyte, in the file `image`.
+    fn small_blocks(folder: &Path, image: &Path) -> Option<Self> {
+        fs::File::create(image)
+            .and_then(|file| file.set_len(16 * 1024 * 1024))
+            .unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-m", "0", "-b", "1024"]).arg(image);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(image).arg(folder);
+        let done = |command: &mut Command| {
+            let output = command.output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        (done(&mut make) && done(&mut mount)).then(|| Self(folder.to_owned()))
+    }
+
     fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount
