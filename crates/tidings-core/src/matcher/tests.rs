@@ -235,6 +235,14 @@ fn brackets_belong_to_addresses_and_expressions() {
         "https://[]]",
         "x://a{b}]/",
         "https://[@]",
+        // Found by `no_text_makes_it_panic`: a brace that stays open counts when the host is read.
+        "https://[}]{",
+        "https://{[}]{",
+        "https://a}]{",
+        "https:\n//]",
+        "https:/\t/]",
+        ":$x://a@]",
+        "a:\u{2118}://]",
     ] {
         assert!(
             Matcher::parse(MatcherType::UrlPattern, text, &hub()).is_err(),
@@ -296,7 +304,8 @@ proptest! {
             Just("["), Just("]"), Just("("), Just(")"), Just("{"), Just("}"), Just("?"),
             Just("*"), Just("+"), Just(":"), Just("\\"), Just("/"), Just("//"), Just("#"),
             Just("@"), Just("http"), Just("a"), Just("é"), Just("(?:"), Just("1"), Just("x:"),
-            Just("https://"), Just("%"), Just("."), Just("^"), Just("|"), Just("-"),
+            Just("https://"), Just("%"), Just("."), Just("^"), Just("|"), Just("-"), Just("$"),
+            Just("\n"), Just("\t"),
         ], 0..24))
     {
         for text in [text, pieces.concat()] {

@@ -38,7 +38,10 @@ impl UrlPattern {
         if count > PATTERN_GROUPS_MAX {
             return Err(PatternError::TooManyGroups { count });
         }
-        if closes_unopened_bracket(pattern) {
+        let Some(plain) = plain_characters(pattern) else {
+            return Err(PatternError::Syntax);
+        };
+        if closes_unopened_bracket(&plain) {
             return Err(PatternError::Url(url::ParseError::InvalidIpv6Address));
         }
         // The base is for relative patterns only. With one, the standard would put the directory
@@ -433,8 +436,7 @@ fn groups(pattern: &str) -> usize {
 /// `urlpattern` 0.6.0 counts such brackets down below zero, which panics where overflow is
 /// checked. So the host is found here as its constructor-string parser finds it; where that would
 /// need the whole parser, both readings are tried and an odd pattern is refused too often.
-fn closes_unopened_bracket(pattern: &str) -> bool {
-    let plain = plain_characters(pattern);
+fn closes_unopened_bracket(plain: &str) -> bool {
     let Some((_, after)) = plain.split_once(':') else {
         return false;
     };
@@ -462,14 +464,25 @@ fn closes_before_it_opens(text: &str) -> bool {
 }
 
 /// Returns `pattern` without its `{…}`, `(…)` and names: what may delimit the parts of a URL.
-fn plain_characters(pattern: &str) -> String {
+/// `None` if no component could be read from it: its braces are not in pairs, or it has a `]` beside
+/// a name that begins outside ASCII, of which only the crate knows whether it is one.
+///
+/// A brace that stays open counts still when the crate's parser steps back to read the host: so
+/// a `[` after it would not count there, and the `]` that belongs to it would.
+fn plain_characters(pattern: &str) -> Option<String> {
+    let names_known = pattern
+        .split(':')
+        .skip(1)
+        .all(|after| !after.starts_with(|next: char| !next.is_ascii()));
     let mut plain = String::new();
     let mut depth = 0_usize;
     let mut rest = pattern.chars();
     while let Some(character) = rest.next() {
         match character {
             '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
+            '}' => depth = depth.checked_sub(1)?,
+            // The crate skips these.
+            '\n' | '\r' | '\t' => {}
             '(' => match after_expression(rest.as_str()) {
                 Some(after) => rest = after.chars(),
                 None if depth == 0 => plain.push(character),
@@ -477,13 +490,14 @@ fn plain_characters(pattern: &str) -> String {
             },
             ':' if rest
                 .as_str()
-                .starts_with(|next: char| next.is_alphabetic() || next == '_') => {}
+                .starts_with(|next: char| next.is_alphabetic() || matches!(next, '$' | '_')) => {}
             '\\' => plain.extend(rest.next().filter(|_| depth == 0)),
             _ if depth == 0 => plain.push(character),
             _ => {}
         }
     }
-    plain
+    let readable = depth == 0 && (names_known || !plain.contains(']'));
+    readable.then_some(plain)
 }
 
 /// Returns what follows the `)` that ends an expression, if `text` begins with a sound one.
