@@ -215,8 +215,9 @@ dispatch_fn = function() {
 
 // src/types.ts
 var HubError = class extends Error {
-  constructor(status, type, title, detail, retryAfterMs = null) {
+  constructor(code, status, type, title, detail, retryAfterMs = null) {
     super(detail);
+    this.code = code;
     this.status = status;
     this.type = type;
     this.title = title;
@@ -236,7 +237,9 @@ function browser() {
     now: Date.now,
     setTimeout: (run, ms) => scope.setTimeout(run, ms),
     clearTimeout: (timer) => scope.clearTimeout(timer),
-    events: typeof scope.addEventListener === "function" ? scope : void 0
+    events: typeof scope.addEventListener === "function" ? scope : void 0,
+    isOnline: () => scope.navigator?.onLine !== false,
+    isVisible: () => scope.document?.visibilityState !== "hidden"
   };
 }
 function storage() {
@@ -260,7 +263,7 @@ function problem(status, document, retryAfterMs) {
   const { type, title, detail } = document ?? {};
   const texts = [detail, title].filter((text2) => typeof text2 === "string" && text2 !== "");
   const text = texts[0] ?? `the hub answered ${status}`;
-  return new HubError(status, typeof type === "string" ? type : "", typeof title === "string" ? title : "", text, retryAfterMs);
+  return new HubError("refused", status, typeof type === "string" ? type : "", typeof title === "string" ? title : "", text, retryAfterMs);
 }
 function isPassing(status) {
   return status === 408 || status === 429 || status >= 500;
@@ -436,17 +439,78 @@ function longPoll(attempt, receiver) {
   };
 }
 
+// src/publish.ts
+var TIMEOUT_SECS = 30;
+async function publish(url, draft, { token, withCredentials, signal, timeoutSecs = TIMEOUT_SECS }, environment) {
+  const abort = new AbortController();
+  let timer;
+  let onAbort = () => {
+  };
+  const given = new Promise((_, reject) => {
+    onAbort = () => reject(failure("aborted", "Aborted", "publishing was aborted"));
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    const late = () => reject(failure("timeout", "No answer in time", `the hub did not answer within ${timeoutSecs} s`));
+    if (timeoutSecs > 0) timer = environment.setTimeout(late, timeoutSecs * 1e3);
+  });
+  const credentials = withCredentials ? "include" : "same-origin";
+  const send = async () => {
+    const presented = await fetchToken(token);
+    const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+    if (presented !== null) headers["Authorization"] = `Bearer ${presented}`;
+    if (abort.signal.aborted) return "";
+    const request = { method: "POST", headers, body: form(draft), credentials, signal: abort.signal };
+    try {
+      const answer = await environment.fetch(url, request);
+      if (answer.ok) return await answer.text();
+      throw await readProblem(answer);
+    } catch (error) {
+      throw error instanceof HubError ? error : failure("unreachable", UNREACHED, UNREACHED);
+    }
+  };
+  try {
+    return await Promise.race(signal?.aborted ? [given] : [given, send()]);
+  } finally {
+    abort.abort();
+    environment.clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+var UNREACHED = "The hub cannot be reached";
+async function fetchToken(source) {
+  try {
+    return (typeof source === "function" ? await source() : source) ?? null;
+  } catch (error) {
+    throw failure("token", "No token", `no token: ${error instanceof Error ? error.message : error}`);
+  }
+}
+function failure(code, title, detail) {
+  return new HubError(code, 0, "", title, detail);
+}
+function form(draft) {
+  const form2 = new URLSearchParams();
+  for (const topic of list(draft.topic)) form2.append("topic", topic);
+  if (draft.data !== void 0) form2.append("data", typeof draft.data === "string" ? draft.data : JSON.stringify(draft.data));
+  if (draft.private) form2.append("private", "on");
+  if (draft.id !== void 0) form2.append("id", draft.id);
+  if (draft.type !== void 0) form2.append("type", draft.type);
+  if (draft.retry !== void 0) form2.append("retry", String(draft.retry));
+  return form2.toString();
+}
+
 // src/websocket.ts
 var SUBSCRIBE = "subscribe";
 function webSocket(attempt, receiver) {
   const { environment } = attempt;
-  if (!environment.WebSocket) {
+  const url = new URL(attempt.url);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  let socket;
+  try {
+    socket = new environment.WebSocket(url);
+  } catch {
     const timer = environment.setTimeout(() => receiver.ended({ kind: "unfit" }), 0);
     return () => environment.clearTimeout(timer);
   }
-  const url = new URL(attempt.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new environment.WebSocket(url);
   let done = false;
   let asked = false;
   const stop = () => {
@@ -517,7 +581,8 @@ var STEADY_MS = 1e4;
 var SILENCE_SECS = 45;
 var RECENT_MAX = 1024;
 var EARLIEST = "earliest";
-var _url, _options, _listener, _environment2, _backoff, _choice, _close, _timer, _steady, _number, _renewed, _recent, _repeats, _hurry, _Link_instances, drop_fn, enter_fn, connect_fn, open_fn, attempt_fn, onOpened_fn, onUpdate_fn, onEnd_fn, onRefusal_fn, wait_fn;
+var EVENTS = ["online", "offline", "visibilitychange", "pageshow", "pagehide"];
+var _url, _options, _listener, _environment2, _backoff, _choice, _close, _timer, _steady, _number, _renewed, _recent, _repeats, _onEvent2, _again, _Link_instances, drop_fn, enter_fn, connect_fn, open_fn, attempt_fn, onOpened_fn, onUpdate_fn, onEnd_fn, onRefusal_fn, wait_fn;
 var Link = class {
   constructor(url, options, listener, environment) {
     __privateAdd(this, _Link_instances);
@@ -538,10 +603,22 @@ var Link = class {
     __privateAdd(this, _recent, /* @__PURE__ */ new Set());
     /** Whether what the hub sends may hold updates that came before. */
     __privateAdd(this, _repeats, false);
-    /** A page that is back, or a network: no reason to wait any longer. */
-    __privateAdd(this, _hurry, () => {
-      if (this.state !== "waiting") return;
-      __privateGet(this, _environment2).clearTimeout(__privateGet(this, _timer));
+    /** A page or a network that comes back is no reason to wait any longer, one that goes is one to let go. */
+    __privateAdd(this, _onEvent2, (event) => {
+      const { type } = event;
+      const state = this.state;
+      if (state === "closed" || state === "failed") return;
+      if (type === "offline" || type === "pagehide") {
+        __privateMethod(this, _Link_instances, drop_fn).call(this);
+        return __privateMethod(this, _Link_instances, wait_fn).call(this, 0);
+      }
+      if (type === "visibilitychange" && !__privateGet(this, _environment2).isVisible()) return;
+      const back = type === "pageshow" && event.persisted;
+      const idle = state === "waiting" || state === "offline";
+      if (back || idle || type === "online" && state === "connecting") __privateGet(this, _again).call(this);
+    });
+    __privateAdd(this, _again, () => {
+      __privateMethod(this, _Link_instances, drop_fn).call(this);
       __privateMethod(this, _Link_instances, enter_fn).call(this, "connecting");
       void __privateMethod(this, _Link_instances, connect_fn).call(this);
     });
@@ -553,8 +630,7 @@ var Link = class {
     __privateSet(this, _backoff, new Backoff(environment.random));
     const names = options.transports?.length ? options.transports : ORDER;
     __privateSet(this, _choice, new Choice(names, url.origin, environment));
-    environment.events?.addEventListener("online", __privateGet(this, _hurry));
-    environment.events?.addEventListener("pageshow", __privateGet(this, _hurry));
+    for (const name of EVENTS) environment.events?.addEventListener(name, __privateGet(this, _onEvent2));
   }
   get transport() {
     return this.state === "open" ? __privateGet(this, _choice).current : null;
@@ -567,8 +643,7 @@ var Link = class {
   /** Ends it for good. */
   close() {
     __privateMethod(this, _Link_instances, drop_fn).call(this);
-    __privateGet(this, _environment2).events?.removeEventListener("online", __privateGet(this, _hurry));
-    __privateGet(this, _environment2).events?.removeEventListener("pageshow", __privateGet(this, _hurry));
+    for (const name of EVENTS) __privateGet(this, _environment2).events?.removeEventListener(name, __privateGet(this, _onEvent2));
     __privateMethod(this, _Link_instances, enter_fn).call(this, "closed");
   }
 };
@@ -585,7 +660,8 @@ _number = new WeakMap();
 _renewed = new WeakMap();
 _recent = new WeakMap();
 _repeats = new WeakMap();
-_hurry = new WeakMap();
+_onEvent2 = new WeakMap();
+_again = new WeakMap();
 _Link_instances = new WeakSet();
 drop_fn = function() {
   var _a;
@@ -595,7 +671,9 @@ drop_fn = function() {
   (_a = __privateGet(this, _close)) == null ? void 0 : _a.call(this);
   __privateSet(this, _close, null);
 };
-enter_fn = function(state) {
+enter_fn = function(wanted) {
+  const passing = wanted === "connecting" || wanted === "waiting";
+  const state = passing && !__privateGet(this, _environment2).isOnline() ? "offline" : wanted;
   if (this.state === state && state !== "connecting") return;
   this.state = state;
   __privateGet(this, _listener).onState(state, this.transport);
@@ -604,11 +682,10 @@ connect_fn = async function() {
   const number = ++__privateWrapper(this, _number)._;
   let token;
   try {
-    const { token: source } = __privateGet(this, _options);
-    token = (typeof source === "function" ? await source() : source) ?? null;
+    token = await fetchToken(__privateGet(this, _options).token);
   } catch (error) {
     if (number !== __privateGet(this, _number)) return;
-    __privateGet(this, _listener).onError(new HubError(0, "", "No token", `no token: ${error instanceof Error ? error.message : error}`));
+    __privateGet(this, _listener).onError(error);
     return __privateMethod(this, _Link_instances, wait_fn).call(this, 0);
   }
   if (number !== __privateGet(this, _number)) return;
@@ -692,8 +769,7 @@ onEnd_fn = function(ending, opened) {
     return __privateMethod(this, _Link_instances, wait_fn).call(this, 0);
   }
   if (__privateGet(this, _choice).next(ending.kind)) return __privateMethod(this, _Link_instances, wait_fn).call(this, 0);
-  __privateMethod(this, _Link_instances, enter_fn).call(this, "connecting");
-  void __privateMethod(this, _Link_instances, connect_fn).call(this);
+  __privateGet(this, _again).call(this);
 };
 onRefusal_fn = function(error) {
   __privateGet(this, _listener).onError(error);
@@ -701,53 +777,25 @@ onRefusal_fn = function(error) {
   const renewable = typeof __privateGet(this, _options).token === "function";
   if (error.status === 401 && renewable && !__privateGet(this, _renewed)) {
     __privateSet(this, _renewed, true);
-    __privateMethod(this, _Link_instances, enter_fn).call(this, "connecting");
-    return void __privateMethod(this, _Link_instances, connect_fn).call(this);
+    return __privateGet(this, _again).call(this);
   }
   if (error.status === 401 && renewable) return __privateMethod(this, _Link_instances, wait_fn).call(this, 0);
   const otherWay = error.status === 404 || error.status === 405 || error.status === 406;
-  if (otherWay && !__privateGet(this, _choice).next("unfit")) {
-    __privateMethod(this, _Link_instances, enter_fn).call(this, "connecting");
-    return void __privateMethod(this, _Link_instances, connect_fn).call(this);
-  }
+  if (otherWay && !__privateGet(this, _choice).next("unfit")) return __privateGet(this, _again).call(this);
   __privateMethod(this, _Link_instances, enter_fn).call(this, "failed");
 };
 wait_fn = function(atLeastMs) {
   const number = __privateGet(this, _number);
   __privateMethod(this, _Link_instances, enter_fn).call(this, "waiting");
-  if (number !== __privateGet(this, _number) || this.state !== "waiting") return;
-  __privateSet(this, _timer, __privateGet(this, _environment2).setTimeout(__privateGet(this, _hurry), __privateGet(this, _backoff).next(atLeastMs)));
+  if (number !== __privateGet(this, _number)) return;
+  __privateSet(this, _timer, __privateGet(this, _environment2).setTimeout(__privateGet(this, _again), __privateGet(this, _backoff).next(atLeastMs)));
 };
 function list(texts) {
   return typeof texts === "string" ? [texts] : texts ?? [];
 }
 
-// src/publish.ts
-var UNREACHED = "The hub cannot be reached";
-async function publish(url, draft, token, withCredentials, environment) {
-  const form = new URLSearchParams();
-  for (const topic of list(draft.topic)) form.append("topic", topic);
-  if (draft.data !== void 0) form.append("data", typeof draft.data === "string" ? draft.data : JSON.stringify(draft.data));
-  if (draft.private) form.append("private", "on");
-  if (draft.id !== void 0) form.append("id", draft.id);
-  if (draft.type !== void 0) form.append("type", draft.type);
-  if (draft.retry !== void 0) form.append("retry", String(draft.retry));
-  const headers = { "Content-Type": "application/x-www-form-urlencoded" };
-  if (token !== null) headers["Authorization"] = `Bearer ${token}`;
-  const credentials = withCredentials ? "include" : "same-origin";
-  const request = { method: "POST", headers, body: form.toString(), credentials };
-  const answer = await environment.fetch(url, request).catch(() => {
-    throw new HubError(0, "", UNREACHED, UNREACHED);
-  });
-  if (!answer.ok) throw await readProblem(answer);
-  return answer.text();
-}
-
 // src/tabs.ts
-function canShare(environment) {
-  return environment.locks !== void 0 && environment.BroadcastChannel !== void 0;
-}
-var _url2, _options2, _listener2, _environment3, _name, _channel, _abort, _link, _release, _SharedLink_instances, lead_fn, leading_fn, post_fn, onNote_fn, onState_fn;
+var _url2, _options2, _listener2, _environment3, _name, _channel, _abort, _link, _release, _SharedLink_instances, alone_fn, lead_fn, leading_fn, post_fn, onNote_fn, onState_fn;
 var SharedLink = class {
   constructor(url, options, listener, environment) {
     __privateAdd(this, _SharedLink_instances);
@@ -758,7 +806,7 @@ var SharedLink = class {
     __privateAdd(this, _listener2);
     __privateAdd(this, _environment3);
     __privateAdd(this, _name);
-    __privateAdd(this, _channel);
+    __privateAdd(this, _channel, null);
     __privateAdd(this, _abort, new AbortController());
     __privateAdd(this, _link, null);
     __privateAdd(this, _release, null);
@@ -769,12 +817,16 @@ var SharedLink = class {
     this.cursor = options.lastEventId ?? null;
     const selection = [url.href, options.share, list(options.topics), list(options.patterns)];
     __privateSet(this, _name, `tidings ${JSON.stringify(selection)}`);
-    const Channel = environment.BroadcastChannel;
-    __privateSet(this, _channel, new Channel(__privateGet(this, _name)));
-    __privateGet(this, _channel).onmessage = ({ data }) => __privateMethod(this, _SharedLink_instances, onNote_fn).call(this, data);
+    try {
+      __privateSet(this, _channel, new environment.BroadcastChannel(__privateGet(this, _name)));
+      __privateGet(this, _channel).onmessage = ({ data }) => __privateMethod(this, _SharedLink_instances, onNote_fn).call(this, data);
+    } catch {
+    }
   }
   /** Takes part; the first tab, or the next one after it is gone, connects. */
   start() {
+    const { locks } = __privateGet(this, _environment3);
+    if (!locks || !__privateGet(this, _channel)) return __privateMethod(this, _SharedLink_instances, alone_fn).call(this);
     __privateGet(this, _listener2).onState("connecting", null);
     __privateMethod(this, _SharedLink_instances, post_fn).call(this, { hello: true });
     const { signal } = __privateGet(this, _abort);
@@ -783,14 +835,15 @@ var SharedLink = class {
       __privateMethod(this, _SharedLink_instances, lead_fn).call(this);
       return new Promise((resolve) => __privateSet(this, _release, resolve));
     };
-    __privateGet(this, _environment3).locks.request(__privateGet(this, _name), { signal }, hold).catch(() => {
+    locks.request(__privateGet(this, _name), { signal }, hold).catch(() => {
+      if (!signal.aborted) __privateMethod(this, _SharedLink_instances, alone_fn).call(this);
     });
   }
   close() {
     var _a;
     __privateGet(this, _abort).abort();
     __privateGet(this, _link)?.close();
-    __privateGet(this, _channel).close();
+    __privateGet(this, _channel)?.close();
     (_a = __privateGet(this, _release)) == null ? void 0 : _a.call(this);
     if (!__privateGet(this, _link)) __privateMethod(this, _SharedLink_instances, onState_fn).call(this, "closed", null);
   }
@@ -805,6 +858,11 @@ _abort = new WeakMap();
 _link = new WeakMap();
 _release = new WeakMap();
 _SharedLink_instances = new WeakSet();
+alone_fn = function() {
+  __privateGet(this, _channel)?.close();
+  __privateSet(this, _channel, null);
+  __privateMethod(this, _SharedLink_instances, lead_fn).call(this);
+};
 lead_fn = function() {
   const options = { ...__privateGet(this, _options2) };
   if (this.cursor !== null) options.lastEventId = this.cursor;
@@ -841,7 +899,7 @@ leading_fn = function() {
   };
 };
 post_fn = function(note) {
-  if (!__privateGet(this, _abort).signal.aborted) __privateGet(this, _channel).postMessage(note);
+  if (!__privateGet(this, _abort).signal.aborted) __privateGet(this, _channel)?.postMessage(note);
 };
 onNote_fn = function(note) {
   if ("hello" in note) {
@@ -884,7 +942,7 @@ function connect(url, options) {
     onCursor: () => {
     }
   };
-  const shares = options.share !== void 0 && options.lastEventId === void 0 && canShare(environment);
+  const shares = options.share !== void 0 && options.lastEventId === void 0;
   const link = shares ? new SharedLink(hub, options, listener, environment) : new Link(hub, options, listener, environment);
   void Promise.resolve().then(() => {
     if (link.state !== "closed") link.start();
@@ -899,14 +957,12 @@ function connect(url, options) {
     get transport() {
       return link.transport;
     },
-    publish: (draft) => publish2(hub, draft, options),
+    publish: (draft, more) => publish(hub, draft, { ...options, ...more }, environment),
     close: () => link.close()
   };
 }
 async function publish2(url, draft, options = {}) {
-  const { token, withCredentials, environment } = options;
-  const presented = (typeof token === "function" ? await token() : token) ?? null;
-  return publish(resolved(url), draft, presented, withCredentials ?? false, { ...browser(), ...environment });
+  return publish(resolved(url), draft, options, { ...browser(), ...options.environment });
 }
 function resolved(url) {
   return new URL(url, typeof location === "undefined" ? void 0 : location.href);

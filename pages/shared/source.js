@@ -6,6 +6,7 @@ export function showState(element, state) {
     connecting: "Connecting…",
     open: "Connected",
     waiting: "Connection lost, trying again…",
+    offline: "Offline, trying again…",
     closed: "Not connected",
     failed: "Refused",
   };

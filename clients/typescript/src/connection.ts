@@ -5,8 +5,9 @@ import { Choice } from "./choice.js";
 import { eventStream } from "./event-stream.js";
 import { longPoll } from "./long-poll.js";
 import { isPassing } from "./problem.js";
+import { fetchToken } from "./publish.js";
 import type { Attempt, Ending, Transport } from "./transport.js";
-import { HubError, type Environment, type Gap, type Opening, type Options, type State, type TransportName, type Update } from "./types.js";
+import { type HubError, type Environment, type Gap, type Opening, type Options, type State, type TransportName, type Update } from "./types.js";
 import { webSocket } from "./websocket.js";
 
 const TRANSPORTS: Record<TransportName, Transport> = {
@@ -24,6 +25,8 @@ const SILENCE_SECS = 45;
 /** Ids of recent updates, to leave out those that come again after a gap. */
 const RECENT_MAX = 1024;
 const EARLIEST = "earliest";
+/** What a browser tells of the page and the network. */
+const EVENTS = ["online", "offline", "visibilitychange", "pageshow", "pagehide"];
 
 /** What a {@link Link} tells. */
 export interface Listener {
@@ -66,8 +69,7 @@ export class Link {
     this.#backoff = new Backoff(environment.random);
     const names = options.transports?.length ? options.transports : ORDER;
     this.#choice = new Choice(names, url.origin, environment);
-    environment.events?.addEventListener("online", this.#hurry);
-    environment.events?.addEventListener("pageshow", this.#hurry);
+    for (const name of EVENTS) environment.events?.addEventListener(name, this.#onEvent);
   }
 
   get transport(): TransportName | null {
@@ -83,15 +85,29 @@ export class Link {
   /** Ends it for good. */
   close(): void {
     this.#drop();
-    this.#environment.events?.removeEventListener("online", this.#hurry);
-    this.#environment.events?.removeEventListener("pageshow", this.#hurry);
+    for (const name of EVENTS) this.#environment.events?.removeEventListener(name, this.#onEvent);
     this.#enter("closed");
   }
 
-  /** A page that is back, or a network: no reason to wait any longer. */
-  #hurry = () => {
-    if (this.state !== "waiting") return;
-    this.#environment.clearTimeout(this.#timer);
+  /** A page or a network that comes back is no reason to wait any longer, one that goes is one to let go. */
+  #onEvent = (event: Event) => {
+    const { type } = event;
+    const state = this.state;
+    if (state === "closed" || state === "failed") return;
+    if (type === "offline" || type === "pagehide") {
+      // Nobody would notice the end of a connection without a network, nor of one that a browser puts
+      // aside with its page.
+      this.#drop();
+      return this.#wait(0);
+    }
+    if (type === "visibilitychange" && !this.#environment.isVisible()) return;
+    const back = type === "pageshow" && (event as PageTransitionEvent).persisted;
+    const idle = state === "waiting" || state === "offline";
+    if (back || idle || (type === "online" && state === "connecting")) this.#again();
+  };
+
+  #again = () => {
+    this.#drop();
     this.#enter("connecting");
     void this.#connect();
   };
@@ -104,7 +120,9 @@ export class Link {
     this.#close = null;
   }
 
-  #enter(state: State): void {
+  #enter(wanted: State): void {
+    const passing = wanted === "connecting" || wanted === "waiting";
+    const state = passing && !this.#environment.isOnline() ? "offline" : wanted;
     if (this.state === state && state !== "connecting") return;
     this.state = state;
     this.#listener.onState(state, this.transport);
@@ -114,11 +132,10 @@ export class Link {
     const number = ++this.#number;
     let token: string | null;
     try {
-      const { token: source } = this.#options;
-      token = (typeof source === "function" ? await source() : source) ?? null;
+      token = await fetchToken(this.#options.token);
     } catch (error) {
       if (number !== this.#number) return;
-      this.#listener.onError(new HubError(0, "", "No token", `no token: ${error instanceof Error ? error.message : error}`));
+      this.#listener.onError(error as HubError);
       return this.#wait(0);
     }
     if (number !== this.#number) return;
@@ -209,8 +226,7 @@ export class Link {
       return this.#wait(0);
     }
     if (this.#choice.next(ending.kind)) return this.#wait(0);
-    this.#enter("connecting");
-    void this.#connect();
+    this.#again();
   }
 
   #onRefusal(error: HubError): void {
@@ -219,24 +235,21 @@ export class Link {
     const renewable = typeof this.#options.token === "function";
     if (error.status === 401 && renewable && !this.#renewed) {
       this.#renewed = true;
-      this.#enter("connecting");
-      return void this.#connect();
+      return this.#again();
     }
     if (error.status === 401 && renewable) return this.#wait(0);
     // 404 and 405 may mean that only this way is not served.
     const otherWay = error.status === 404 || error.status === 405 || error.status === 406;
-    if (otherWay && !this.#choice.next("unfit")) {
-      this.#enter("connecting");
-      return void this.#connect();
-    }
+    if (otherWay && !this.#choice.next("unfit")) return this.#again();
     this.#enter("failed");
   }
 
   #wait(atLeastMs: number): void {
     const number = this.#number;
     this.#enter("waiting");
-    if (number !== this.#number || this.state !== "waiting") return;
-    this.#timer = this.#environment.setTimeout(this.#hurry, this.#backoff.next(atLeastMs));
+    // Who was told may have closed it.
+    if (number !== this.#number) return;
+    this.#timer = this.#environment.setTimeout(this.#again, this.#backoff.next(atLeastMs));
   }
 }
 

@@ -2,11 +2,23 @@
 
 import { Link, list, type Listener } from "./connection.js";
 import { publish as post } from "./publish.js";
-import { SharedLink, canShare } from "./tabs.js";
-import { browser, HubError, type Draft, type Options, type State, type TransportName } from "./types.js";
+import { SharedLink } from "./tabs.js";
+import { browser, HubError, type Draft, type Options, type PublishOptions, type State, type TransportName } from "./types.js";
 
 export { HubError };
-export type { Draft, Environment, Gap, Opening, Options, State, TokenSource, TransportName, Update } from "./types.js";
+export type {
+  Draft,
+  Environment,
+  ErrorCode,
+  Gap,
+  Opening,
+  Options,
+  PublishOptions,
+  State,
+  TokenSource,
+  TransportName,
+  Update,
+} from "./types.js";
 
 /** A subscription that is kept alive until it is closed. */
 export interface Connection {
@@ -16,7 +28,7 @@ export interface Connection {
   /** What carries it now. */
   readonly transport: TransportName | null;
   /** Publishes by the same token; returns the event id. Rejects with a {@link HubError}. */
-  publish(draft: Draft): Promise<string>;
+  publish(draft: Draft, options?: PublishOptions): Promise<string>;
   /** Ends it. */
   close(): void;
 }
@@ -40,7 +52,7 @@ export function connect(url: string | URL, options: Options): Connection {
     onCursor: () => {},
   };
   // A tab with a cursor of its own needs its own past.
-  const shares = options.share !== undefined && options.lastEventId === undefined && canShare(environment);
+  const shares = options.share !== undefined && options.lastEventId === undefined;
   const link = shares
     ? new SharedLink(hub, options, listener, environment)
     : new Link(hub, options, listener, environment);
@@ -58,23 +70,21 @@ export function connect(url: string | URL, options: Options): Connection {
     get transport() {
       return link.transport;
     },
-    publish: (draft) => publish(hub, draft, options),
+    publish: (draft, more) => post(hub, draft, { ...options, ...more }, environment),
     close: () => link.close(),
   };
 }
 
 /**
  * Publishes to the hub at `url` without a connection; returns the event id. Rejects with a
- * {@link HubError}, whose status is 0 if the hub could not be reached.
+ * {@link HubError}, whose `code` names the cause.
  */
 export async function publish(
   url: string | URL,
   draft: Draft,
-  options: Pick<Options, "token" | "withCredentials" | "environment"> = {},
+  options: PublishOptions & Pick<Options, "token" | "withCredentials" | "environment"> = {},
 ): Promise<string> {
-  const { token, withCredentials, environment } = options;
-  const presented = (typeof token === "function" ? await token() : token) ?? null;
-  return post(resolved(url), draft, presented, withCredentials ?? false, { ...browser(), ...environment });
+  return post(resolved(url), draft, options, { ...browser(), ...options.environment });
 }
 
 function resolved(url: string | URL): URL {

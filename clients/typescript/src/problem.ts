@@ -18,7 +18,7 @@ export function problem(status: number, document: object | null, retryAfterMs: n
   const { type, title, detail } = (document ?? {}) as Record<string, unknown>;
   const texts = [detail, title].filter((text): text is string => typeof text === "string" && text !== "");
   const text = texts[0] ?? `the hub answered ${status}`;
-  return new HubError(status, typeof type === "string" ? type : "", typeof title === "string" ? title : "", text, retryAfterMs);
+  return new HubError("refused", status, typeof type === "string" ? type : "", typeof title === "string" ? title : "", text, retryAfterMs);
 }
 
 /** Returns whether asking again in the same way can help: the hub or its proxy is busy or away. */

@@ -1,19 +1,70 @@
-// Publishing: one POST.
+// Publishing: one POST, which ends in time.
 
-import { readProblem } from "./problem.js";
-import { HubError, type Draft, type Environment } from "./types.js";
 import { list } from "./connection.js";
+import { readProblem } from "./problem.js";
+import { HubError, type Draft, type Environment, type ErrorCode, type Options, type PublishOptions } from "./types.js";
 
-const UNREACHED = "The hub cannot be reached";
+/** How long the token and the hub's answer may take together. */
+const TIMEOUT_SECS = 30;
 
-/** Publishes an update and returns its event id. Throws a {@link HubError} if the hub refuses. */
+/** Publishes an update and returns its event id. Rejects with a {@link HubError} in all other cases. */
 export async function publish(
   url: URL,
   draft: Draft,
-  token: string | null,
-  withCredentials: boolean,
+  { token, withCredentials, signal, timeoutSecs = TIMEOUT_SECS }: PublishOptions & Pick<Options, "token" | "withCredentials">,
   environment: Environment,
 ): Promise<string> {
+  const abort = new AbortController();
+  let timer: unknown;
+  let onAbort = () => {};
+  // What is waited for need not heed the signal: a token's source knows none.
+  const given = new Promise<never>((_, reject) => {
+    onAbort = () => reject(failure("aborted", "Aborted", "publishing was aborted"));
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    const late = () => reject(failure("timeout", "No answer in time", `the hub did not answer within ${timeoutSecs} s`));
+    if (timeoutSecs > 0) timer = environment.setTimeout(late, timeoutSecs * 1000);
+  });
+  const credentials = withCredentials ? "include" : "same-origin";
+  const send = async () => {
+    const presented = await fetchToken(token);
+    const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
+    if (presented !== null) headers["Authorization"] = `Bearer ${presented}`;
+    if (abort.signal.aborted) return "";
+    const request = { method: "POST", headers, body: form(draft), credentials, signal: abort.signal } as const;
+    try {
+      const answer = await environment.fetch(url, request);
+      if (answer.ok) return await answer.text();
+      throw await readProblem(answer);
+    } catch (error) {
+      throw error instanceof HubError ? error : failure("unreachable", UNREACHED, UNREACHED);
+    }
+  };
+  try {
+    return await Promise.race(signal?.aborted ? [given] : [given, send()]);
+  } finally {
+    abort.abort();
+    environment.clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+const UNREACHED = "The hub cannot be reached";
+
+/** Returns the token that a source gives. Rejects with a {@link HubError} if it has none. */
+export async function fetchToken(source: Options["token"]): Promise<string | null> {
+  try {
+    return (typeof source === "function" ? await source() : source) ?? null;
+  } catch (error) {
+    throw failure("token", "No token", `no token: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function failure(code: ErrorCode, title: string, detail: string): HubError {
+  return new HubError(code, 0, "", title, detail);
+}
+
+function form(draft: Draft): string {
   const form = new URLSearchParams();
   for (const topic of list(draft.topic)) form.append("topic", topic);
   if (draft.data !== undefined) form.append("data", typeof draft.data === "string" ? draft.data : JSON.stringify(draft.data));
@@ -21,13 +72,5 @@ export async function publish(
   if (draft.id !== undefined) form.append("id", draft.id);
   if (draft.type !== undefined) form.append("type", draft.type);
   if (draft.retry !== undefined) form.append("retry", String(draft.retry));
-  const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
-  if (token !== null) headers["Authorization"] = `Bearer ${token}`;
-  const credentials = withCredentials ? "include" : "same-origin";
-  const request = { method: "POST", headers, body: form.toString(), credentials } as const;
-  const answer = await environment.fetch(url, request).catch(() => {
-    throw new HubError(0, "", UNREACHED, UNREACHED);
-  });
-  if (!answer.ok) throw await readProblem(answer);
-  return answer.text();
+  return form.toString();
 }

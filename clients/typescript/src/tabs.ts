@@ -11,12 +11,7 @@ type Note =
   /** A tab that is new asks where the others stand. */
   | { hello: true };
 
-/** Returns whether this browser lets tabs share. */
-export function canShare(environment: Environment): boolean {
-  return environment.locks !== undefined && environment.BroadcastChannel !== undefined;
-}
-
-/** A subscription that one of several tabs keeps. */
+/** A subscription that one of several tabs keeps; each its own where a browser lets none share. */
 export class SharedLink {
   cursor: string | null;
   state: State = "connecting";
@@ -26,7 +21,7 @@ export class SharedLink {
   readonly #listener: Listener;
   readonly #environment: Environment;
   readonly #name: string;
-  readonly #channel: BroadcastChannel;
+  #channel: BroadcastChannel | null = null;
   readonly #abort = new AbortController();
   #link: Link | null = null;
   #release: (() => void) | null = null;
@@ -39,13 +34,20 @@ export class SharedLink {
     this.cursor = options.lastEventId ?? null;
     const selection = [url.href, options.share, list(options.topics), list(options.patterns)];
     this.#name = `tidings ${JSON.stringify(selection)}`;
-    const Channel = environment.BroadcastChannel as typeof BroadcastChannel;
-    this.#channel = new Channel(this.#name);
-    this.#channel.onmessage = ({ data }: MessageEvent<Note>) => this.#onNote(data);
+    try {
+      // Without channels, or where a page may have none, this throws: in a frame without an origin, or
+      // where a visitor forbids all storage.
+      this.#channel = new (environment.BroadcastChannel as typeof BroadcastChannel)(this.#name);
+      this.#channel.onmessage = ({ data }: MessageEvent<Note>) => this.#onNote(data);
+    } catch {
+      // Alone then; see `start`.
+    }
   }
 
   /** Takes part; the first tab, or the next one after it is gone, connects. */
   start(): void {
+    const { locks } = this.#environment;
+    if (!locks || !this.#channel) return this.#alone();
     this.#listener.onState("connecting", null);
     this.#post({ hello: true });
     const { signal } = this.#abort;
@@ -55,15 +57,22 @@ export class SharedLink {
       // Held until this tab closes the connection, or is closed itself.
       return new Promise<void>((resolve) => (this.#release = resolve));
     };
-    (this.#environment.locks as LockManager).request(this.#name, { signal }, hold).catch(() => {
-      // Closed before it was this tab's turn.
+    locks.request(this.#name, { signal }, hold).catch(() => {
+      // Closed before it was this tab's turn, or no page like this one may have locks.
+      if (!signal.aborted) this.#alone();
     });
+  }
+
+  #alone(): void {
+    this.#channel?.close();
+    this.#channel = null;
+    this.#lead();
   }
 
   close(): void {
     this.#abort.abort();
     this.#link?.close();
-    this.#channel.close();
+    this.#channel?.close();
     this.#release?.();
     if (!this.#link) this.#onState("closed", null);
   }
@@ -106,7 +115,7 @@ export class SharedLink {
   }
 
   #post(note: Note): void {
-    if (!this.#abort.signal.aborted) this.#channel.postMessage(note);
+    if (!this.#abort.signal.aborted) this.#channel?.postMessage(note);
   }
 
   #onNote(note: Note): void {

@@ -34,10 +34,11 @@ export interface Draft {
 }
 
 /**
- * Where a connection stands. `waiting`: it was lost and is tried again after a pause. `failed`: the
- * hub refuses it for good, and nothing is tried any more.
+ * Where a connection stands. `waiting`: it was lost and is tried again after a pause. `offline`: the
+ * browser says that there is no network; it is tried all the same, since a hub on this machine needs
+ * none. `failed`: the hub refuses it for good, and nothing is tried any more.
  */
-export type State = "connecting" | "open" | "waiting" | "failed" | "closed";
+export type State = "connecting" | "open" | "waiting" | "offline" | "failed" | "closed";
 
 /** A connection was opened. */
 export interface Opening {
@@ -94,10 +95,27 @@ export interface Options {
   environment?: Partial<Environment>;
 }
 
-/** A refusal by the hub: its problem document (RFC 9457). */
+/** How a publication is sent. */
+export interface PublishOptions {
+  /** Gives up when it is aborted. */
+  signal?: AbortSignal;
+  /** Gives up after so many seconds; 0 for never. Default: 30. */
+  timeoutSecs?: number;
+}
+
+/**
+ * Why something did not come about. `refused`: the hub answered so. `unreachable`: no answer came.
+ * `timeout`: none came in time. `aborted`: a signal said so. `token`: the token could not be fetched.
+ * After all but `refused` and `token`, what was published may have reached the hub nevertheless.
+ */
+export type ErrorCode = "refused" | "unreachable" | "timeout" | "aborted" | "token";
+
+/** A refusal by the hub, with its problem document (RFC 9457), or what kept it from answering. */
 export class HubError extends Error {
   constructor(
-    /** The HTTP status. */
+    /** Names the cause, for programs. */
+    readonly code: ErrorCode,
+    /** The HTTP status; 0 if the hub did not answer. */
     readonly status: number,
     /** Names the problem, for programs; empty if the answer held no problem document. */
     readonly type: string,
@@ -125,8 +143,12 @@ export interface Environment {
   now: () => number;
   setTimeout: (run: () => void, ms: number) => unknown;
   clearTimeout: (timer: unknown) => void;
-  /** Where `online` and `pageshow` are told. */
+  /** Where `online`, `offline`, `visibilitychange`, `pageshow` and `pagehide` are told. */
   events: EventTarget | undefined;
+  /** Whether there may be a network. */
+  isOnline: () => boolean;
+  /** Whether somebody may see the page. */
+  isVisible: () => boolean;
 }
 
 /** Returns what this browser offers; a part that it forbids is missing. */
@@ -143,6 +165,8 @@ export function browser(): Environment {
     setTimeout: (run, ms) => scope.setTimeout(run, ms),
     clearTimeout: (timer) => scope.clearTimeout(timer as number),
     events: typeof scope.addEventListener === "function" ? (scope as unknown as EventTarget) : undefined,
+    isOnline: () => scope.navigator?.onLine !== false,
+    isVisible: () => scope.document?.visibilityState !== "hidden",
   };
 }
 

@@ -19,13 +19,16 @@ interface Frame {
 /** Opens a WebSocket. */
 export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
   const { environment } = attempt;
-  if (!environment.WebSocket) {
+  const url = new URL(attempt.url);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  let socket: WebSocket;
+  try {
+    // Without WebSockets, or where a page may open none, this throws.
+    socket = new (environment.WebSocket as typeof WebSocket)(url);
+  } catch {
     const timer = environment.setTimeout(() => receiver.ended({ kind: "unfit" }), 0);
     return () => environment.clearTimeout(timer);
   }
-  const url = new URL(attempt.url);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new environment.WebSocket(url);
   let done = false;
   let asked = false;
   const stop = () => {

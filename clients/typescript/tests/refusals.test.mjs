@@ -86,29 +86,3 @@ test("a hub's own pause is taken", async () => {
   await world.pass(1);
   assert.equal(world.requests.length, 2);
 });
-
-test("a network that is back ends the pause", async () => {
-  const world = new World();
-  const { events } = world.connect({ transports: ["event-stream"] });
-  (await world.request()).refuse(503, { "Retry-After": "200" });
-  await world.settle();
-  events.dispatchEvent(new Event("online"));
-  await world.settle();
-  assert.equal(world.requests.length, 2);
-});
-
-test("publishing returns the id or throws the problem", async () => {
-  const world = new World();
-  world.connect({ token: "T" });
-  await world.stream("urn:0");
-  const published = world.connection.publish({ topic: ["urn:a", "urn:b"], data: { x: 1 }, private: true });
-  const post = await world.request();
-  assert.equal(post.method, "POST");
-  assert.equal(post.body, "topic=urn%3Aa&topic=urn%3Ab&data=%7B%22x%22%3A1%7D&private=on");
-  assert.equal(post.headers.Authorization, "Bearer T");
-  post.answer(200, {}, "urn:uuid:1");
-  assert.equal(await published, "urn:uuid:1");
-  const refused = world.connection.publish({ topic: "urn:a", data: "x" });
-  (await world.request()).refuse(403);
-  await assert.rejects(refused, { name: "HubError", status: 403, message: "refused with 403" });
-});

@@ -94,6 +94,63 @@ test("a tab that is closed while it waits does not take over", async () => {
   assert.equal(second.connection.state, "closed");
 });
 
+/** What a page finds that may share nothing: a frame without an origin, or a visitor who forbids all storage. */
+const refusal = () => new DOMException("denied in this context", "SecurityError");
+const FORBIDDEN = {
+  locks: { locks: { request: () => Promise.reject(refusal()) } },
+  "locks, at once": {
+    locks: {
+      request: async () => {
+        throw refusal();
+      },
+    },
+  },
+  channels: {
+    BroadcastChannel: class {
+      constructor() {
+        throw refusal();
+      }
+    },
+  },
+};
+
+for (const [name, forbidden] of Object.entries(FORBIDDEN)) {
+  test(`where ${name} are forbidden a tab connects by itself, and tells no other`, async () => {
+    const browser = new Browser();
+    const [alone, other] = [new World(), new World()];
+    other.connect({ share: "me" }, browser.parts());
+    const its = await other.stream("urn:0");
+    alone.connect({ share: "me" }, { ...browser.parts(), ...forbidden });
+    const stream = await alone.stream("urn:0");
+    stream.event("urn:1", "a");
+    await alone.settle();
+    assert.equal(alone.connection.state, "open");
+    assert.deepEqual([alone.data, other.data], [["a"], []]);
+    its.event("urn:1", "a");
+    await other.settle();
+    assert.deepEqual([alone.data, other.data], [["a"], ["a"]]);
+    stream.cut();
+    await alone.pass(500);
+    assert.equal((await alone.request()).headers["Last-Event-ID"], "urn:1");
+    alone.connection.close();
+    assert.equal(alone.connection.state, "closed");
+    assert.equal(other.connection.state, "open");
+  });
+}
+
+test("one that is closed before its locks are refused stays closed", async () => {
+  const world = new World();
+  let refuse;
+  const locks = { request: () => new Promise((_, reject) => (refuse = reject)) };
+  world.connect({ share: "me" }, { ...new Browser().parts(), locks });
+  await world.settle();
+  world.connection.close();
+  refuse(refusal());
+  await world.settle();
+  assert.equal(world.requests.length, 0);
+  assert.equal(world.connection.state, "closed");
+});
+
 test("where nothing can be shared each tab connects", async () => {
   const [first, second] = [new World(), new World()];
   first.connect({ share: "me" });

@@ -130,6 +130,18 @@ test("what is no hub is left", async () => {
   assert.equal((await world.request()).headers.Accept, "application/json");
 });
 
+test("a page that may open no WebSocket goes on", async () => {
+  const world = new World();
+  const forbidding = class {
+    constructor() {
+      throw new DOMException("denied", "SecurityError");
+    }
+  };
+  world.connect({ transports: ["websocket", "long-poll"] }, { WebSocket: forbidding });
+  await world.pass(0);
+  assert.equal((await world.request()).headers.Accept, "application/json");
+});
+
 test("a browser without WebSocket goes on", async () => {
   const world = new World();
   world.connect({ transports: ["websocket", "long-poll"] }, { WebSocket: undefined });

@@ -13,6 +13,9 @@ export class World {
   gaps = [];
   errors = [];
   storage = new Map();
+  /** What the browser says of the network and of the page. */
+  online = true;
+  visible = true;
   #timers = new Map();
   #now = 0;
   #next = 1;
@@ -49,6 +52,8 @@ export class World {
       locks: undefined,
       storage: { getItem: (key) => world.storage.get(key) ?? null, setItem: (key, value) => world.storage.set(key, value) },
       events: new EventTarget(),
+      isOnline: () => world.online,
+      isVisible: () => world.visible,
       ...overrides,
     };
   }
