@@ -9,6 +9,7 @@ use serde_json::json;
 use tidings_wire::websocket::Opcode;
 
 use crate::harness::peer::{Peer, handshake};
+use crate::harness::process::connect_with_buffer;
 use crate::harness::tokens::{detail, now_secs, settings, token, token_for_all, token_with, with};
 use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub};
 
@@ -104,7 +105,9 @@ fn all_see_one_order_and_nobody_hears_itself_however_fast_they_speak() {
 #[test]
 fn one_that_does_not_read_gets_all_but_its_own_later() {
     let hub = TestHub::dev();
-    let mut slow = hub.conversation("chat");
+    // The system may hold 32 MiB for a peer that does not read, unless its buffer has a size.
+    let stream = connect_with_buffer(hub.address, 64 * 1024);
+    let mut slow = Peer::over(hub.address, stream, &handshake("/ws/chat"));
     let mut other = hub.conversation("chat");
     let data = "x".repeat(100_000);
     for number in 0..150 {
