@@ -4,7 +4,6 @@ The other ends are pyzmq, php-zmq, and event streams read by http.client. Prints
 """
 
 import faulthandler
-import http.client
 import json
 import pathlib
 import re
@@ -14,41 +13,24 @@ import tempfile
 import threading
 import time
 import urllib.parse
-import urllib.request
 
-import jwt
 import zmq
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import BINARY, DEADLINE_SECS, PATH, Checks, Hub  # noqa: E402
+from support import mercure  # noqa: E402
+from support.hub import BINARY, DEADLINE_SECS, Checks  # noqa: E402
+from support.mercure import ISSUER, PUBLIC_URL, SECRET, Stream, publish  # noqa: E402
 from zeromq import (  # noqa: E402
     SOCKETS, Broker, free_port, next_line_of, php, pyzmq, until,
 )
 
 WHOLE_SECS_MAX = 240
-ISSUER = "https://issuer.example.com"
-SECRET = "0123456789abcdef0123456789abcdef"
-PUBLIC_URL = "https://localhost" + PATH
 CHAT = "https://example.com/chat"
 FLOOD = 30_000
 
 
 def start(zeromq):
-    toml = f"""
-[hub]
-public_url = "{PUBLIC_URL}"
-[[listen]]
-address = "127.0.0.1:0"
-[[auth.issuers]]
-issuer = "{ISSUER}"
-key = "{SECRET}"
-[subscribe]
-anonymous = true
-[server]
-drain_secs = 0
-{zeromq}
-"""
-    hub = Hub(toml)
+    hub = mercure.start(zeromq)
     hub.sockets = {"in": [], "out": []}
     for line in hub.log:
         entry = json.loads(line)
@@ -56,54 +38,6 @@ drain_secs = 0
             port = int(entry["socket"].rsplit(":", 1)[1])
             hub.sockets[entry["direction"]].append(port)
     return hub
-
-
-def token():
-    detail = {
-        "type": "https://mercure.rocks/authorization-detail",
-        "actions": ["publish", "subscribe"],
-        "topics": [{"match": "*"}],
-    }
-    claims = {
-        "iss": ISSUER, "aud": PUBLIC_URL, "sub": "test", "client_id": "test", "iat": int(time.time()),
-        "exp": int(time.time()) + 3600, "jti": "1", "authorization_details": [detail],
-    }
-    return jwt.encode(claims, SECRET, "HS256", headers={"typ": "at+jwt"})
-
-
-def publish(hub, **fields):
-    """Publishes as an application does; returns the event id."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{hub.port()}{PATH}",
-        urllib.parse.urlencode(fields).encode(),
-        {"Authorization": f"Bearer {token()}"},
-    )
-    with urllib.request.urlopen(request, timeout=DEADLINE_SECS) as answer:
-        return answer.read().decode()
-
-
-class Stream:
-    """An event stream, as a browser reads it."""
-
-    def __init__(self, hub, query="match=*", headers=()):
-        self.connection = http.client.HTTPConnection("127.0.0.1", hub.port(), DEADLINE_SECS)
-        self.connection.request("GET", f"{PATH}?{query}", headers=dict(headers))
-        self.answer = self.connection.getresponse()
-
-    def next(self):
-        """Returns the fields of the next event."""
-        fields = {}
-        while True:
-            line = self.answer.readline().decode().rstrip("\n")
-            if not line and "data" in fields:
-                return fields
-            name, _, value = line.partition(": ")
-            # A line that begins with a colon is a comment.
-            if name.strip(":"):
-                fields[name] = value
-
-    def close(self):
-        self.connection.close()
 
 
 def check_chat(checks):

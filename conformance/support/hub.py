@@ -30,22 +30,26 @@ class Hub:
             '\n[admin]\naddress = "127.0.0.1:0"\n[data]\ndir = "FOLDER/data"\n'
             '[log]\nlevel = "info"\nformat = "json"\n'
         )
-        config = pathlib.Path(self.folder.name, "tidings.toml")
-        config.write_text(toml.replace("FOLDER", self.folder.name))
+        self.config = pathlib.Path(self.folder.name, "tidings.toml")
+        self.config.write_text(toml.replace("FOLDER", self.folder.name))
+        self._start()
+
+    def _start(self):
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True, env={}
+            [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True, env={}
         )
         # A script that breaks leaves no hub behind, which would keep the script's output open.
         atexit.register(self.process.kill)
         self.addresses = {}
         self.log = []
         ready = threading.Event()
-        threading.Thread(target=self._follow, args=(ready,), daemon=True).start()
+        follower = threading.Thread(target=self._follow, args=(self.process, ready), daemon=True)
+        follower.start()
         if not ready.wait(DEADLINE_SECS) or self.process.poll() is not None:
             sys.exit("the hub did not start:\n" + "".join(self.log))
 
-    def _follow(self, ready):
-        for line in self.process.stderr:
+    def _follow(self, process, ready):
+        for line in process.stderr:
             self.log.append(line)
             try:
                 entry = json.loads(line)
@@ -80,6 +84,13 @@ class Hub:
                 return False
             time.sleep(0.02)
         return True
+
+    def crash(self):
+        """Kills it as a power cut would, and starts it again on the same files; its ports change."""
+        self.process.kill()
+        self.process.wait(DEADLINE_SECS)
+        atexit.unregister(self.process.kill)
+        self._start()
 
     def stop(self):
         """Asks it to end and returns the exit code."""

@@ -1,0 +1,16 @@
+"""A polyfill took a silent connection for dead after 45 seconds and reconnected all the time: the server sent
+nothing between events.
+
+https://github.com/Yaffle/EventSource/issues/164
+"""
+
+from support.mercure import Stream, start
+
+
+def run(checks):
+    hub = start("keep_alive_secs = 1\n")
+    # Longer than two intervals without a byte would be the fault.
+    stream = Stream(hub, timeout=15)
+    checks.true("a comment comes", stream.comment() and stream.comment())
+    stream.close()
+    hub.stop()

@@ -1,0 +1,20 @@
+"""The hub named its newest id as the place of a new stream though nothing was replayed; the id could be that
+of a private update.
+
+https://github.com/dunglas/mercure/pull/1321
+"""
+
+from support.mercure import Stream, publish, start
+
+
+def run(checks):
+    hub = start()
+    publish(hub, topic="a", data="seen", id="urn:example:public")
+    publish(hub, topic="a", data="hidden", id="urn:example:secret", private="on")
+    stream = Stream(hub, "match=*")
+    checks.true("no id of a private update", "secret" not in str(stream.answer.headers))
+    stream.close()
+    unknown = Stream(hub, "match=*", {"Last-Event-ID": "urn:example:unknown"})
+    checks.equal("an unknown cursor", unknown.answer.headers["Mercure-Last-Event-ID"], "earliest")
+    checks.equal("what may be seen follows", unknown.data(1), ["seen"])
+    hub.stop()

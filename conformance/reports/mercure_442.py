@@ -1,0 +1,23 @@
+"""A page only saw "No 'Access-Control-Allow-Origin' header": the answer was an error, and errors had none.
+
+https://github.com/dunglas/mercure/issues/442
+"""
+
+from support.hub import PATH
+from support.mercure import ask, bearer, start
+
+PAGE = "https://app.example.com"
+
+
+def run(checks):
+    hub = start(f'[cors]\norigins = ["{PAGE}"]\n', anonymous=False)
+    for name, method, path, fields, status in (
+        ("no token", "GET", PATH + "?match=*", {}, 401),
+        ("a bad token", "GET", PATH + "?match=*", {"Authorization": "Bearer x"}, 401),
+        ("no matcher", "GET", PATH, bearer(), 400),
+        ("a method", "DELETE", PATH, {}, 405),
+    ):
+        answer = ask(hub, method, path, {"Origin": PAGE, **dict(fields)})
+        checks.equal(f"{name}: status", answer.status, status)
+        checks.equal(f"{name}: the page may read it", answer.headers["Access-Control-Allow-Origin"], PAGE)
+    hub.stop()

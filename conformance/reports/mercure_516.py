@@ -1,0 +1,22 @@
+"""An update with alternate topics reached some subscribers of them and not others.
+
+https://github.com/dunglas/mercure/issues/516
+"""
+
+from urllib.parse import urlencode
+
+from support.mercure import Stream, publish, start
+
+TOPICS = ["https://example.com/books/1", "https://example.com/authors/2", "https://example.com/shelves/3"]
+
+
+def run(checks):
+    hub = start()
+    each = [Stream(hub, urlencode({"match": topic})) for topic in TOPICS]
+    both = Stream(hub, urlencode([("match", topic) for topic in TOPICS]))
+    publish(hub, topic=TOPICS, data="one")
+    publish(hub, topic=TOPICS[0], data="two")
+    for topic, stream in zip(TOPICS, each):
+        checks.equal(topic, stream.data(1), ["one"])
+    checks.equal("who asks for all gets it once", both.data(2), ["one", "two"])
+    hub.stop()

@@ -1,0 +1,15 @@
+"""Two applications on one domain needed cookies of different names, and the hub knew one.
+
+https://github.com/dunglas/mercure/pull/562
+"""
+
+from support.mercure import Stream, publish, start, token
+
+
+def run(checks):
+    hub = start('[auth]\ncookie_names = ["one", "two"]\n', anonymous=False)
+    streams = [Stream(hub, "match=*", {"Cookie": f"{name}={token()}"}) for name in ("one", "two", "three")]
+    checks.equal("statuses", [stream.answer.status for stream in streams], [200, 200, 401])
+    publish(hub, topic="a", data="x", private="on")
+    checks.equal("both receive", [stream.data(1) for stream in streams[:2]], [["x"], ["x"]])
+    hub.stop()

@@ -1,0 +1,19 @@
+"""The log told too much, and with it tokens: everyone who reads logs could publish.
+
+https://github.com/dunglas/mercure/issues/594
+"""
+
+from support.hub import PATH
+from support.mercure import ask, bearer, post, start, token
+
+
+def run(checks):
+    hub = start()
+    value = token()
+    post(hub, bearer(value), topic="a", data="x")
+    post(hub, bearer(value + "x"), topic="a", data="x")
+    ask(hub, "GET", f"{PATH}?match=*&authorization={value}", {"Prefer": "wait=0"})
+    signature = value.rsplit(".", 1)[1]
+    hub.stop()
+    checks.true("something was logged", hub.log)
+    checks.true("no token in the log", signature not in "".join(hub.log))

@@ -1,0 +1,15 @@
+"""A library wrote `exp` with a fraction, and every token was answered 401.
+
+https://github.com/symfony/mercure-bundle/issues/56
+"""
+
+import time
+
+from support.mercure import bearer, post, start, token
+
+
+def run(checks):
+    hub = start()
+    value = token(exp=time.time() + 600.5, iat=time.time() - 0.5)
+    checks.equal("status", post(hub, bearer(value), topic="a", data="x").status, 200)
+    hub.stop()

@@ -1,0 +1,30 @@
+"""After a deploy people were present who had left long ago, since nobody said that they had gone.
+
+https://github.com/phoenixframework/phoenix/issues/2306
+"""
+
+import json
+
+from support.hub import PATH
+from support.mercure import Stream, ask, bearer, start
+
+
+def run(checks):
+    hub = start("[presence]\nenabled = true\ngrace_secs = 0\n")
+    streams = [Stream(hub, "match=a", bearer()) for _ in range(3)]
+    # Said, and so in the history, not only known.
+    checks.true("they are present", hub.wait_for_metric("tidings_presence_events_total", 3))
+    hub.crash()
+    path = PATH + "/subscriptions"
+    checks.equal("nobody is there", ask(hub, "GET", path, bearer()).json()["subscriptions"], [])
+    watcher = Stream(hub, "match=*&last_event_id=earliest", bearer())
+    ended = set()
+    while len(ended) < 3:
+        event = json.loads(watcher.next()["data"])
+        if not event["active"]:
+            ended.add(event["id"])
+    checks.equal("the end of each is said", len(ended), 3)
+    for stream in streams:
+        stream.close()
+    watcher.close()
+    hub.stop()

@@ -1,0 +1,30 @@
+"""An event that was published while a subscriber was being caught up was lost: history was read before the
+subscriber was registered for live events.
+
+https://github.com/upstash/realtime/issues/23
+"""
+
+import threading
+
+from support.mercure import Stream, publish, start
+
+UPDATES = 400
+
+
+def run(checks):
+    hub = start()
+    first = publish(hub, topic="a", data="first")
+
+    def publish_all():
+        for number in range(UPDATES):
+            publish(hub, topic="a", data=number)
+
+    publisher = threading.Thread(target=publish_all)
+    publisher.start()
+    expected = [str(number) for number in range(UPDATES)]
+    for number in range(8):
+        stream = Stream(hub, "match=*", {"Last-Event-ID": first})
+        checks.equal(f"visitor {number} gets each once", stream.data(UPDATES), expected)
+        stream.close()
+    publisher.join()
+    hub.stop()
