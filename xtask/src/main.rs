@@ -98,6 +98,12 @@ enum Command {
         #[arg(long)]
         small: bool,
     },
+    /// Attacks a hub as strangers could: its memory stays bounded, and a bystander is served.
+    Attack {
+        /// Options of `bench/attack.py`: --minutes N, --small, --only KIND, --seed N.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Starts the hub with its demo pages.
     Dev {
         /// Options of `tidings dev`.
@@ -191,6 +197,13 @@ fn run(command: Command) -> anyhow::Result<bool> {
             stages.run("build", &build);
             zeromq_bench(&mut stages, &root, &[]);
         }
+        Command::Attack { options } => {
+            deps::install(&mut stages, &root);
+            let build = Step::cargo(&["build", "--release", "-p", "tidings"]);
+            stages.run("build", &build);
+            let binary = root.join("target/release/tidings");
+            attack(&mut stages, &root, &binary, &options);
+        }
         Command::Dev { options } => {
             stages.run(
                 "dev",
@@ -260,6 +273,14 @@ fn zeromq_bench(stages: &mut Stages, root: &Path, options: &[&str]) {
         .args([script])
         .args(options);
     stages.run("ZeroMQ bench", &step.must_count());
+}
+
+fn attack(stages: &mut Stages, root: &Path, binary: &Path, options: &[String]) {
+    let step = Step::new(deps::python(root), &[])
+        .args([root.join("bench/attack.py")])
+        .args(options)
+        .env("TIDINGS_BIN", binary);
+    stages.run("attack", &step.must_count());
 }
 
 fn rust_tests(stages: &mut Stages, filter: Option<&str>) {
