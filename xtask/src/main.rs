@@ -52,7 +52,8 @@ enum Command {
         #[arg(long, conflicts_with = "filter")]
         all: bool,
     },
-    /// What continuous integration runs: test --all, the documentation and the licences.
+    /// What continuous integration runs: test --all, the documentation, the fuzz targets and the
+    /// licences.
     Ci,
     /// Installs what the tests need: Debian, npm and Python packages.
     Deps,
@@ -66,10 +67,14 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Fuzzes one decoder. Needs a nightly toolchain and cargo-fuzz.
+    /// Fuzzes one decoder, which needs cargo-fuzz, or only builds all targets.
     Fuzz {
         /// A file in fuzz/fuzz_targets, without its ending.
-        target: String,
+        #[arg(required_unless_present = "build")]
+        target: Option<String>,
+        /// Builds every target and runs none.
+        #[arg(long, conflicts_with = "target")]
+        build: bool,
         /// How long.
         #[arg(long, default_value_t = 60)]
         secs: u64,
@@ -161,6 +166,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Ci => {
             everything(&mut stages, &root);
             stages.run("documentation", &documentation());
+            stages.run("fuzz targets", &fuzz_targets());
             stages.check("licences", || licences::check(&root));
         }
         Command::Deps => deps::install(&mut stages, &root),
@@ -170,7 +176,12 @@ fn run(command: Command) -> anyhow::Result<bool> {
             stages.check("generated files", || codegen::check(&root))
         }
         Command::Codegen { check: false } => return codegen::write(&root).map(|()| true),
-        Command::Fuzz { target, secs } => stages.run("fuzz", &fuzz(&target, secs)),
+        Command::Fuzz {
+            target: Some(target),
+            secs,
+            build: _,
+        } => stages.run("fuzz", &fuzz(&target, secs)),
+        Command::Fuzz { target: None, .. } => stages.run("fuzz targets", &fuzz_targets()),
         Command::Sim { options } => {
             let step = Step::cargo(&["run", "--release", "-p", "tidings-sim", "--"]);
             stages.run("simulation", &step.args(options));
@@ -372,6 +383,14 @@ fn documentation() -> Step {
 
 fn fuzz(target: &str, secs: u64) -> Step {
     let limit = format!("-max_total_time={secs}");
-    // rustup's `cargo` picks the toolchain from `+nightly`; the one that runs us would not.
-    Step::new("cargo", &["+nightly", "fuzz", "run", target, "--"]).args([limit])
+    // The sanitizers need options of the compiler that only this opens in a stable toolchain.
+    Step::cargo(&["fuzz", "run", target, "--"])
+        .args([limit])
+        .env("RUSTC_BOOTSTRAP", "1")
+}
+
+/// Without coverage and sanitizers, which says whether the targets still fit the code and needs
+/// neither cargo-fuzz nor options that a stable compiler lacks.
+fn fuzz_targets() -> Step {
+    Step::cargo(&["build", "--manifest-path", "fuzz/Cargo.toml", "--locked"])
 }

@@ -205,6 +205,12 @@ pub enum ProtocolError {
         /// The limit.
         max: usize,
     },
+    /// A peer's subscriptions together have more bytes than its share of what is free.
+    #[error("subscriptions of more than {max} bytes, which are this peer's share of what is free")]
+    SubscriptionsTooLong {
+        /// The limit.
+        max: usize,
+    },
 }
 
 impl ProtocolError {
@@ -228,6 +234,7 @@ impl ProtocolError {
             Self::UnexpectedMessage(_) => "unexpected_message",
             Self::SubscriptionTooLong { .. } => "subscription_bytes",
             Self::TooManySubscriptions { .. } => "subscriptions",
+            Self::SubscriptionsTooLong { .. } => "subscriptions_bytes",
         }
     }
 }

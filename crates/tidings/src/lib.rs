@@ -13,6 +13,7 @@ mod http;
 mod ingest;
 pub mod lab;
 mod metrics;
+mod open_files;
 mod placeholder;
 mod posted;
 mod presence;

@@ -23,6 +23,7 @@ use crate::broker::{self, Bound, HubParts};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::open_files;
 use crate::presence::service::Service;
 use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
@@ -47,7 +48,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What keeps the hub from starting, or what made it end before it was told to.
 pub fn run(config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()> {
     refuse_huge_pages();
-    raise_open_files();
+    open_files::raise();
+    let mut config = config;
+    open_files::fit(&mut config);
     let control = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = control.enter();
@@ -389,17 +392,5 @@ pub(crate) fn unix_ms() -> u64 {
 fn refuse_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "huge pages could not be refused");
-    }
-}
-
-/// Asks for as many open files as the system allows: every connection is one.
-pub(crate) fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-        }
     }
 }

@@ -17,8 +17,11 @@ use super::outbox::Chunk;
 use super::session::Session;
 use crate::metrics::count_many;
 
-/// Nodes of the tree of subscriptions; a peer that needs more is refused.
+/// Nodes of the tree of subscriptions.
 const NODES_MAX: usize = 1024 * 1024;
+/// One peer may have this part of the nodes that are free. So however many a few take, the next one
+/// has room; the first may take a fifth of all.
+const SHARE_OF_FREE: usize = 4;
 
 /// A publishing socket.
 pub(crate) struct Publisher {
@@ -26,9 +29,17 @@ pub(crate) struct Publisher {
     sessions: RefCell<Slab<Rc<Session>>>,
     prefixes: RefCell<Prefixes>,
     /// What each peer subscribed to, by its number.
-    subscriptions: RefCell<HashMap<usize, HashSet<Box<[u8]>>>>,
+    subscriptions: RefCell<HashMap<usize, Own>>,
     socket_type: SocketType,
     dropped: Cell<u64>,
+}
+
+/// What one peer subscribed to.
+#[derive(Default)]
+struct Own {
+    prefixes: HashSet<Box<[u8]>>,
+    /// Their bytes: as many nodes as they need at most.
+    bytes: usize,
 }
 
 impl Publisher {
@@ -58,7 +69,7 @@ impl Publisher {
     pub(crate) fn leave(&self, session: &Session) {
         let own = self.subscriptions.borrow_mut().remove(&session.key);
         let mut prefixes = self.prefixes.borrow_mut();
-        for prefix in own.into_iter().flatten() {
+        for prefix in own.into_iter().flat_map(|own| own.prefixes) {
             prefixes.remove(&prefix, number(session.key));
             self.shared.counters.subscriptions.dec();
         }
@@ -78,14 +89,20 @@ impl Publisher {
         let mut subscriptions = self.subscriptions.borrow_mut();
         let own = subscriptions.entry(session.key).or_default();
         let mut prefixes = self.prefixes.borrow_mut();
-        if own.contains(prefix) {
+        if own.prefixes.contains(prefix) {
             return Ok(());
         }
         let max = self.shared.limits.subscriptions_max;
-        if own.len() >= max || prefixes.len() + prefix.len() > NODES_MAX {
+        if own.prefixes.len() >= max {
             return Err(ProtocolError::TooManySubscriptions { max });
         }
-        own.insert(prefix.into());
+        let bytes = own.bytes + prefix.len();
+        let bytes_max = NODES_MAX.saturating_sub(prefixes.len()) / SHARE_OF_FREE;
+        if bytes > bytes_max {
+            return Err(ProtocolError::SubscriptionsTooLong { max: bytes_max });
+        }
+        own.bytes = bytes;
+        own.prefixes.insert(prefix.into());
         prefixes.insert(prefix, number(session.key));
         self.shared.counters.subscriptions.inc();
         Ok(())
@@ -95,7 +112,10 @@ impl Publisher {
     pub(crate) fn cancel(&self, session: &Session, prefix: &[u8]) {
         let mut subscriptions = self.subscriptions.borrow_mut();
         let own = subscriptions.get_mut(&session.key);
-        if own.is_some_and(|own| own.remove(prefix)) {
+        if let Some(own) = own
+            && own.prefixes.remove(prefix)
+        {
+            own.bytes -= prefix.len();
             let mut prefixes = self.prefixes.borrow_mut();
             prefixes.remove(prefix, number(session.key));
             self.shared.counters.subscriptions.dec();

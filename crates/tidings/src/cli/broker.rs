@@ -26,7 +26,7 @@ use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
 use crate::config::check::zeromq::{node, source};
 use crate::config::{LogFormat, LogOptions};
-use crate::{server, tasks};
+use crate::{open_files, server, tasks};
 
 /// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
 ///
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         format: LogFormat::Text,
         access: false,
     })?;
-    server::raise_open_files();
+    open_files::raise();
     let mut registry = Registry::with_prefix("tidings");
     let counters = Arc::new(Counters::new(&mut registry));
     let control = Builder::new_current_thread()

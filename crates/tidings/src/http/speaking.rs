@@ -114,6 +114,12 @@ impl Way {
             purpose,
             limits,
             frames_per_second_max: config.websocket.frames_per_second_max,
+            // What tests the codec sends as much as it can.
+            inflated_per_second_max: if config.test_services {
+                usize::MAX
+            } else {
+                duplex::INFLATED_BYTES_PER_SECOND_MAX
+            },
             beat: self.beat,
             beats_every: self.beats_every,
             budget: self.budget,
@@ -280,7 +286,8 @@ pub(crate) async fn conversation(
     })
 }
 
-/// Sends back what comes over a WebSocket: the service that the conformance suite tests the codec by.
+/// Sends back what comes over a WebSocket: the service that the conformance suite tests the codec by,
+/// and that the page `/diagnose` asks.
 pub(crate) fn plain_echo(shard: &Shard, speaker: Speaker<'_>, way: Way) -> Subscription {
     // Unlike the others it keeps contexts where the peer wants them, so that these are tested too.
     let offered = speaker.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);

@@ -36,7 +36,7 @@ const SPOKEN_OVERHEAD_BYTES: usize = 48;
 const PUBLISHING_MAX: usize = 64;
 /// Bytes that a peer's compressed texts may become in a second; one that is faster is not read from
 /// until the second is over. A few bytes may be a megabyte of work.
-const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
 /// What compiling a URL pattern counts as: a peer may ask for a hundred others in each frame.
 const PATTERN_BYTES: usize = 64 * 1024;
 
@@ -93,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// Frames in a second; 0 for any number.
     pub(crate) frames_per_second_max: u32,
+    /// Bytes that its compressed texts may become in a second.
+    pub(crate) inflated_per_second_max: usize,
     pub(crate) beat: Beat,
     /// Time between two beats; none for no beats.
     pub(crate) beats_every: Option<Duration>,
@@ -136,6 +138,7 @@ pub(crate) struct Duplex {
     pub(crate) heard: Cell<bool>,
     pub(crate) last_ping: Cell<Tick>,
     frames_per_second_max: u32,
+    inflated_per_second_max: usize,
     second: Cell<(Tick, u32)>,
     /// Bytes that were inflated since then, and what counts like that.
     inflated: Cell<(Tick, usize)>,
@@ -206,6 +209,7 @@ impl Duplex {
             heard: Cell::new(true),
             last_ping: Cell::new(now),
             frames_per_second_max: parts.frames_per_second_max,
+            inflated_per_second_max: parts.inflated_per_second_max,
             second: Cell::new((now, 0)),
             inflated: Cell::new((now, 0)),
             farewell: RefCell::default(),
@@ -326,7 +330,7 @@ impl Duplex {
             (since, sum.saturating_add(fresh))
         };
         self.inflated.set((since, sum));
-        sum > INFLATED_BYTES_PER_SECOND_MAX && !matches!(self.purpose, Purpose::Echo)
+        sum > self.inflated_per_second_max
     }
 
     /// Returns whether nothing more is to be read for now.

@@ -4,11 +4,13 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::Shard;
 use super::admission::Refusal;
@@ -22,6 +24,13 @@ const BACKLOG: i32 = 4096;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after the process ran out of file descriptors or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two complaints of a listener that cannot accept.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// Refused peers that one listening socket tells why at a time; further ones are closed without a
+/// word, since each needs a file descriptor until it has read the answer.
+pub(crate) const REFUSALS_MAX: usize = 16;
+/// Keep-alives that a peer may leave unacknowledged.
+const KEEP_ALIVES_UNACKNOWLEDGED: u32 = 3;
 /// Silence after which the kernel asks whether a peer is still there.
 const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// Unsent bytes beyond which a socket counts as full. Small, so that a peer that does not read is
@@ -108,6 +117,8 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
         shard.config().limits.accepts_per_second,
         shard.config().shards,
     );
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let mut complaints = Complaints::default();
     let mut turn = 0;
     loop {
         let accepted = tokio::select! {
@@ -116,8 +127,16 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
             _ = draining.changed(), if !admin => return,
         };
         match accepted {
-            Ok((socket, peer)) => on_accepted(&shard, socket, peer, tls, kind),
-            Err(error) => on_accept_error(&shard, &error).await,
+            Ok((socket, peer)) => {
+                let arrival = Arrival {
+                    socket,
+                    peer,
+                    tls,
+                    kind,
+                };
+                on_accepted(&shard, arrival, &refusals);
+            }
+            Err(error) => on_accept_error(&shard, &error, &mut complaints).await,
         }
         pace.wait().await;
         turn += 1;
@@ -127,7 +146,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     }
 }
 
-async fn on_accept_error(shard: &Shard, error: &io::Error) {
+async fn on_accept_error(shard: &Shard, error: &io::Error, complaints: &mut Complaints) {
     count(&shard.metrics().connections_failed, "accept");
     // The peer gave up between its SYN and our accept: its own matter.
     if matches!(
@@ -136,17 +155,55 @@ async fn on_accept_error(shard: &Shard, error: &io::Error) {
     ) {
         return;
     }
-    tracing::error!(%error, "a connection could not be accepted; is the limit of open files too low?");
+    if let Some(unsaid) = complaints.next(Instant::now()) {
+        tracing::error!(
+            %error, unsaid,
+            "a connection could not be accepted; is the limit of open files too low?"
+        );
+    }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool, kind: DoorKind) {
+/// When a listener may say again what it said before.
+#[derive(Debug, Default)]
+struct Complaints {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaints {
+    /// Returns how many were left unsaid since the last one, if one more may be said.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now < said + COMPLAIN_EVERY) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+/// A connection that was accepted and not looked at.
+struct Arrival {
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: bool,
+    kind: DoorKind,
+}
+
+fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
+    let Arrival {
+        socket,
+        peer,
+        tls,
+        kind,
+    } = arrival;
     let admin = kind == DoorKind::Admin;
     if !admin && shard.config().limits.blocked.contains(peer.ip()) {
         // Not a word: that is what a block is for.
         return count(&shard.metrics().connections_refused, "blocked");
     }
-    if let Err(error) = set_options(&socket) {
+    if let Err(error) = set_options(&socket, unacknowledged_max(shard)) {
         return tracing::debug!(%error, "a connection ended before it began");
     }
     let admission = shard.admission();
@@ -170,8 +227,11 @@ fn on_accepted(shard: &Rc<Shard>, socket: TcpStream, peer: SocketAddr, tls: bool
         Err(refusal) => {
             count(&shard.metrics().connections_refused, refusal_name(refusal));
             // Under TLS there is no way to say it before a handshake, which is what a flood wants.
-            if !tls {
-                tasks::spawn(refuse(socket, refusal));
+            if !tls && let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
+                tasks::spawn(async move {
+                    refuse(socket, refusal).await;
+                    drop(permit);
+                });
             }
         }
     }
@@ -184,9 +244,18 @@ fn refusal_name(refusal: Refusal) -> &'static str {
     }
 }
 
-fn set_options(socket: &TcpStream) -> io::Result<()> {
+/// Returns how long a peer may leave bytes unacknowledged: some keep-alives, and no less than it may
+/// take nothing, which the kernel counts alike once the peer's window is shut.
+fn unacknowledged_max(shard: &Shard) -> Duration {
+    let config = shard.config();
+    let keep_alives = config.subscribe.keep_alive * KEEP_ALIVES_UNACKNOWLEDGED;
+    keep_alives.max(config.limits.stall)
+}
+
+fn set_options(socket: &TcpStream, unacknowledged_max: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
+    socket.set_tcp_user_timeout(Some(unacknowledged_max))?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_TIME))?;
     socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
 }

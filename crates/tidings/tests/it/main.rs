@@ -38,6 +38,7 @@ mod dialect_0x;
 mod dialect_2019;
 mod dialect_leaks;
 mod discovery;
+mod exhausted;
 mod foreign_pages;
 mod full_disk;
 mod history_import;

@@ -107,6 +107,22 @@ fn texts_that_inflate_to_much_are_read_no_faster_than_they_may() {
 }
 
 #[test]
+fn the_echo_of_the_diagnosis_is_read_no_faster_either() {
+    let field = Field::new("[pages]\ndiagnose = true\n");
+    let path = format!("{HUB_PATH}/diagnose/echo");
+    let asked = handshake(&path).header("Sec-WebSocket-Extensions", "permessage-deflate");
+    let mut peer = Peer::open(field.hub.address, &asked);
+    let text = masked_frame(Opcode::Text, Packing::Deflated, &packed(1024 * 1024), KEY);
+    let (begun, counted) = (Instant::now(), field.frames());
+    peer.send_bytes(&text.repeat(60));
+    wait_until("forty texts are read", || {
+        (field.frames() - counted >= 40.0).then_some(())
+    });
+    // Nine in each second, of which the first may have begun before.
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+}
+
+#[test]
 fn what_breaks_the_protocol_is_closed_with_its_code() {
     for (code, bytes) in [
         (1002, &b"\x81\x05Hello"[..]),

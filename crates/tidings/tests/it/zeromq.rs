@@ -55,6 +55,34 @@ fn what_cannot_be_an_update_is_counted_and_the_next_is_taken() {
 }
 
 #[test]
+fn one_subscriber_cannot_take_what_is_for_all() {
+    let hub = TestHub::serve(&tokens::settings(SOCKETS));
+    let subscribe = |count: u16| {
+        let mut peer = Peer::open(socket(&hub, "PUB"), SocketType::Sub);
+        for number in 0..count {
+            // None shares a beginning with another: each needs as many nodes as bytes.
+            let mut prefix = number.to_be_bytes().to_vec();
+            prefix.reverse();
+            prefix.resize(1000, b'x');
+            if peer.try_subscribe(&prefix).is_err() {
+                break;
+            }
+        }
+        peer
+    };
+    let first = subscribe(150);
+    hub.wait_for_metric("tidings_zeromq_subscriptions", |count| count == 150.0);
+    let greedy = subscribe(850);
+    hub.wait_for_metric("tidings_zeromq_peers_closed_total", |count| count == 1.0);
+    let reason = "subscriptions_bytes";
+    let closed = hub.metric_for("tidings_zeromq_peers_closed_total", reason);
+    assert_eq!(closed, 1.0);
+    let other = subscribe(100);
+    hub.wait_for_metric("tidings_zeromq_subscriptions", |count| count == 250.0);
+    drop((first, greedy, other));
+}
+
+#[test]
 fn a_broker_needs_a_way_in_and_a_way_out() {
     let (code, _, errors) = run(&["broker", "--pull", "zmq-bind://PULL@127.0.0.1:0"], &[]);
     assert_eq!(code, 2, "{errors}");
@@ -102,9 +130,13 @@ impl Peer {
     }
 
     fn subscribe(&mut self, prefix: &[u8]) {
+        self.try_subscribe(prefix).expect("sent");
+    }
+
+    fn try_subscribe(&mut self, prefix: &[u8]) -> std::io::Result<()> {
         let mut wire = Vec::new();
         command::encode_subscribe(&mut wire, prefix, 1);
-        self.stream.write_all(&wire).expect("sent");
+        self.stream.write_all(&wire)
     }
 
     fn send(&mut self, parts: &[&[u8]]) {

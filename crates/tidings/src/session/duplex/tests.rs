@@ -68,6 +68,7 @@ fn duplex(purpose: Purpose) -> Duplex {
             bytes_max: 100,
             fragments_max: 10,
         },
+        inflated_per_second_max: usize::MAX,
         frames_per_second_max: 2,
         beat: Beat::Pings,
         beats_every: None,

@@ -1,0 +1,70 @@
+//! File descriptors: as many as the system allows, and no more connections than they allow. What is
+//! left is for the hub itself and for its operators, who must get their answers from a full hub.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::config::Config;
+use crate::shard::accept::REFUSALS_MAX;
+
+/// What one process has open beside connections: its history, logs and wake-ups, and connections of
+/// operators and to the servers of keys.
+const OWN_MAX: usize = 64;
+/// What one shard has open beside its listeners and connections.
+const SHARD_MAX: usize = 8;
+
+/// Asks for as many open files as the system allows: every connection is one.
+pub(crate) fn raise() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+        }
+    }
+}
+
+/// Lowers the limits of connections to what the limit of open files allows, and says so. Otherwise
+/// strangers could take the last descriptor, which operators and the history need.
+pub(crate) fn fit(config: &mut Config) {
+    let Some(limit) = getrlimit(Resource::Nofile).current else {
+        return;
+    };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let own = own(config);
+    let connections = config.limits.connections_max;
+    let peers = config
+        .zeromq
+        .as_ref()
+        .map_or(0, |zeromq| zeromq.limits.peers_max);
+    let wanted = connections.saturating_add(peers);
+    let free = limit.saturating_sub(own);
+    if wanted <= free {
+        return;
+    }
+    let fit = |count| share(count, wanted, free);
+    config.limits.connections_max = fit(connections);
+    if let Some(zeromq) = &mut config.zeromq {
+        zeromq.limits.peers_max = fit(peers);
+    }
+    tracing::warn!(
+        nofile = limit,
+        needed = wanted.saturating_add(own),
+        connections_max = config.limits.connections_max,
+        zeromq_peers_max = config.zeromq.as_ref().map(|zeromq| zeromq.limits.peers_max),
+        "the limit of open files (nofile) is too low for limits.connections_max and \
+         zeromq.peers_max, which are lowered to what it allows; raise it, for systemd by LimitNOFILE"
+    );
+}
+
+/// Returns how many files the hub may have open beside the connections that its limits allow.
+fn own(config: &Config) -> usize {
+    let listeners = config.listens.len() + 2;
+    let shard = SHARD_MAX + listeners * (1 + REFUSALS_MAX);
+    OWN_MAX + config.shards * shard
+}
+
+/// Returns the part of `free` that `count` of `wanted` may have; one at least.
+fn share(count: usize, wanted: usize, free: usize) -> usize {
+    let share = count as u128 * free as u128 / wanted.max(1) as u128;
+    usize::try_from(share).unwrap_or(count).max(1)
+}
