@@ -42,6 +42,35 @@ pub struct NotUtf8 {
     pub field: Box<str>,
 }
 
+/// A list is written as PHP writes arrays: `topic[0]=A`, `topic[]=A`.
+///
+/// Mercure repeats the field. Passed over like any unknown field, the list would be lost, and an
+/// update without its targets would be public.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no field; write a list by repeating {field}: {field}=A&{field}=B")]
+pub struct ListName {
+    name: Box<str>,
+    field: &'static str,
+}
+
+impl ListName {
+    /// Refuses a pair whose name is `field` with an index.
+    ///
+    /// # Errors
+    ///
+    /// The name, shortened to [`SHOWN_CHARACTERS_MAX`].
+    pub fn refuse(pair: Pair<'_>, field: &'static str) -> Result<(), Self> {
+        let name = pair.name_bytes();
+        match name.strip_prefix(field.as_bytes()) {
+            Some([b'[', ..]) => Err(Self {
+                name: shown(&String::from_utf8_lossy(&name)),
+                field,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// How much of a peer's text an error of this crate repeats, in characters.
 pub const SHOWN_CHARACTERS_MAX: usize = 64;
 

@@ -2,7 +2,7 @@
 //!
 //! It has what that of 1.0 has, a laxer `retry`, and before 0.8 the targets.
 
-use crate::form::pairs;
+use crate::form::{ListName, pairs};
 use crate::publish_form::{FormError, PublishForm, parse_retry};
 
 /// What a publisher of before 1.0 sent, read but not checked.
@@ -46,6 +46,8 @@ impl OldPublishForm {
         let mut fields = PublishForm::default();
         let mut retry = None;
         for pair in pairs(body) {
+            // Without its targets the update would be public.
+            ListName::refuse(pair, "target").map_err(FormError::from)?;
             match pair.name().map_err(FormError::from)?.as_ref() {
                 "target" if targets.len() >= targets_max => {
                     return Err(OldFormError::TooManyTargets { max: targets_max });

@@ -2,7 +2,7 @@
 //!
 //! Whether a topic, an id or a type has an allowed value is not decided here.
 
-use crate::form::{NotUtf8, Pair, append_pair, pairs, shown};
+use crate::form::{ListName, NotUtf8, Pair, append_pair, pairs, shown};
 
 /// What a publisher sent, read but not checked.
 ///
@@ -38,6 +38,9 @@ pub enum FormError {
         /// How many topics the hub takes.
         max: usize,
     },
+    /// A list is written as PHP writes arrays, which would be lost silently.
+    #[error(transparent)]
+    List(#[from] ListName),
     /// `retry` is neither empty nor a number of milliseconds in ASCII digits that fits 64 bits.
     #[error("invalid \"retry\" parameter {value:?}")]
     Retry {
@@ -68,6 +71,7 @@ impl PublishForm {
 
     /// Takes one field in.
     pub(crate) fn take(&mut self, pair: Pair<'_>, topics_max: usize) -> Result<(), FormError> {
+        ListName::refuse(pair, "topic")?;
         match pair.name()?.as_ref() {
             "topic" if self.topics.len() >= topics_max => {
                 return Err(FormError::TooManyTopics { max: topics_max });

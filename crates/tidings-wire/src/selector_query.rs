@@ -2,7 +2,7 @@
 //!
 //! What a selector means, and whether such a subscription is served at all, is not decided here.
 
-use crate::form::{NotUtf8, pairs};
+use crate::form::{ListName, NotUtf8, pairs};
 use crate::subscribe_query::starts_with_match;
 
 /// What a subscriber of before 1.0 asked for, read but not checked.
@@ -20,6 +20,9 @@ pub enum SelectorError {
     /// The value of a selector or of the cursor is not UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
+    /// A list is written as PHP writes arrays, which would be lost silently.
+    #[error(transparent)]
+    List(#[from] ListName),
     /// There is no selector.
     #[error("missing \"topic\" parameter")]
     NoSelector,
@@ -41,7 +44,7 @@ impl SelectorQuery {
             if starts_with_match(&name) {
                 return false;
             }
-            topic |= *name == *b"topic";
+            topic |= *name == *b"topic" || ListName::refuse(pair, "topic").is_err();
         }
         topic
     }
@@ -57,6 +60,7 @@ impl SelectorQuery {
     pub fn decode(query: &[u8], selectors_max: usize) -> Result<Self, SelectorError> {
         let mut decoded = Self::default();
         for pair in pairs(query) {
+            ListName::refuse(pair, "topic")?;
             match &*pair.name_bytes() {
                 b"topic" if decoded.selectors.len() >= selectors_max => {
                     return Err(SelectorError::TooMany { max: selectors_max });

@@ -151,6 +151,7 @@ fn every_truncation_has_an_answer() {
         .map(|end| match PublishForm::decode(&body[..end], 3) {
             Ok(_) => '+',
             Err(FormError::NoTopic) => '-',
+            Err(FormError::List(_)) => '[',
             Err(FormError::NotUtf8(_)) => '8',
             Err(FormError::Retry { .. }) => 'r',
             Err(FormError::TooManyTopics { .. }) => 'm',

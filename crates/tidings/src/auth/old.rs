@@ -21,15 +21,18 @@ use super::{Authority, Identity, Issuer, Offered, Parts, Role, TYPES, claims};
 /// The end of a token that has none.
 pub const NEVER: u64 = u64::MAX;
 
-/// Says whether a token is one of before 1.0: it has their claim, and nothing that only tokens of 1.0
-/// have. What is neither is judged as 1.0.
+/// Says whether a token is one of before 1.0: it has nothing that only tokens of 1.0 have.
 pub fn is_old(parts: &Parts<'_>) -> bool {
     let typ = parts.header.find("typ").and_then(Json::as_str);
     let modern_typ =
         typ.is_some_and(|typ| TYPES.iter().any(|modern| modern.eq_ignore_ascii_case(typ)));
-    !modern_typ
-        && parts.claims.find("authorization_details").is_none()
-        && CLAIMS.iter().any(|name| parts.claims.find(name).is_some())
+    !modern_typ && parts.claims.find("authorization_details").is_none()
+}
+
+/// Says whether a token has the claim that only tokens of before 1.0 have. Their hubs took one
+/// without it as one that grants nothing.
+pub(super) fn has_claim(parts: &Parts<'_>) -> bool {
+    CLAIMS.iter().any(|name| parts.claims.find(name).is_some())
 }
 
 /// Says whether a text is a token of before 1.0. Nothing in it is verified.
@@ -97,7 +100,7 @@ impl Authority {
     }
 
     /// Reads the claim of 0.x.
-    fn selectors(&self, claim: &Object) -> Result<Grants, TokenError> {
+    fn selectors(&self, claim: Option<&Object>) -> Result<Grants, TokenError> {
         let matchers = |role| {
             let texts = texts(claim, role)?.unwrap_or_default();
             let parse = |text: &&str| Matcher::parse(MatcherType::UriTemplate, text, &self.hub);
@@ -105,7 +108,8 @@ impl Authority {
             Ok::<_, TokenError>(texts.iter().filter_map(|text| parse(text).ok()).collect())
         };
         let subscribe: Vec<Matcher> = matchers(Role::Subscribe)?;
-        let payload = claim.find("payload").map(|payload| PayloadRule {
+        let payload = claim.and_then(|claim| claim.find("payload"));
+        let payload = payload.map(|payload| PayloadRule {
             topics: Matcher::parse(MatcherType::Exact, "*", &self.hub)
                 .into_iter()
                 .collect(),
@@ -120,19 +124,23 @@ impl Authority {
     }
 }
 
-/// Returns the claim; the one under its URL counts before the other.
-fn claim(claims: &Object) -> Result<&Object, TokenError> {
+/// Returns the claim, if there is one; the one under its URL counts before the other.
+fn claim(claims: &Object) -> Result<Option<&Object>, TokenError> {
     let found = CLAIMS.iter().rev().find_map(|name| claims.find(name));
-    found
-        .and_then(Json::as_object)
-        .ok_or(TokenError::ClaimType {
-            claim: "mercure",
-            expected: "an object",
-        })
+    match found {
+        None | Some(Json::Null) => Ok(None),
+        Some(claim) => {
+            let claim = claim.as_object().ok_or(TokenError::ClaimType {
+                claim: "mercure",
+                expected: "an object",
+            })?;
+            Ok(Some(claim))
+        }
+    }
 }
 
 /// Returns the strings for one role; `None` without any, which is not the same as an empty list.
-fn texts(claim: &Object, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
+fn texts(claim: Option<&Object>, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
     let (name, claim_name) = match role {
         Role::Publish => ("publish", "mercure.publish"),
         Role::Subscribe => ("subscribe", "mercure.subscribe"),
@@ -141,7 +149,7 @@ fn texts(claim: &Object, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
         claim: claim_name,
         expected: "an array of strings",
     };
-    let entries = match claim.find(name) {
+    let entries = match claim.and_then(|claim| claim.find(name)) {
         None | Some(Json::Null) => return Ok(None),
         Some(entries) => entries.as_array().ok_or_else(wrong)?,
     };
@@ -156,7 +164,7 @@ fn texts(claim: &Object, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
 }
 
 /// Reads the targets for one role.
-fn targets(claim: &Object, role: Role) -> Result<Option<TargetGrant>, TokenError> {
+fn targets(claim: Option<&Object>, role: Role) -> Result<Option<TargetGrant>, TokenError> {
     let Some(texts) = texts(claim, role)? else {
         return Ok(None);
     };

@@ -14,7 +14,7 @@ use super::details::DetailError;
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The text is too long to be looked at.
-    #[error("the token has {bytes} bytes, more than {max}")]
+    #[error("the token has {bytes} bytes; the hub reads at most {max}")]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -182,7 +182,10 @@ impl TokenError {
     /// Returns whether the text may be shown to whoever presented the token: it says nothing but
     /// what the token's shape and the hub's switches are.
     pub fn is_plain(&self) -> bool {
-        matches!(self, Self::DialectOff { .. } | Self::NotOf2019)
+        matches!(
+            self,
+            Self::DialectOff { .. } | Self::NotOf2019 | Self::TooLong { .. }
+        )
     }
 }
 

@@ -122,7 +122,10 @@ pub(crate) async fn verify(
 /// Says that a token is not accepted, and to developers why.
 pub(crate) fn not_accepted(shard: &Shard, error: &TokenError, role: Role) -> Problem {
     tracing::debug!(%error, %role, "token not accepted");
-    let detail = if shard.config().explain_refusals || error.is_plain() {
+    if error.is_plain() {
+        return Problem::token_invalid(error.to_string()).plainly();
+    }
+    let detail = if shard.config().explain_refusals {
         error.to_string()
     } else {
         "the access token is not accepted; `tidings token inspect` says why".to_owned()

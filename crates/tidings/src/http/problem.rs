@@ -34,6 +34,8 @@ pub(crate) struct Problem {
     allow: Option<&'static str>,
     /// The dialect that it is said in, and whether the reason is said too.
     old: Option<Old>,
+    /// Whether everybody may read the reason, also where dialects of before 1.0 say none.
+    is_plain: bool,
 }
 
 /// How a refusal is said to a peer of before 1.0.
@@ -59,6 +61,15 @@ impl Problem {
             headers: Vec::new(),
             allow: None,
             old: None,
+            is_plain: false,
+        }
+    }
+
+    /// Has the reason said to peers of any dialect: it tells nothing but what they sent.
+    pub(crate) fn plainly(self) -> Self {
+        Self {
+            is_plain: true,
+            ..self
         }
     }
 
@@ -265,7 +276,7 @@ impl Problem {
             (status, _) => (status, self.title),
         };
         let mut body = format!("{text}\n");
-        if old.explain && text != self.detail {
+        if (old.explain || self.is_plain) && text != self.detail {
             body.push_str(&format!("{}\n", self.detail));
         }
         let mut response = respond(status, "text/plain; charset=utf-8", body);
@@ -334,11 +345,15 @@ pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
     }
 }
 
+/// The title of a list that is written in another way than by repeating the field.
+const LIST: &str = "List not understood";
+
 /// Says what is wrong with a publisher's form.
 pub(crate) fn of_form(error: &FormError) -> Problem {
     let detail = error.to_string();
     match error {
         FormError::NotUtf8(_) => Problem::bad_request("not-utf8", "Not UTF-8", detail),
+        FormError::List(_) => Problem::bad_request("list", LIST, detail),
         FormError::NoTopic => Problem::bad_request("topic-missing", "Topic missing", detail),
         FormError::TooManyTopics { .. } => {
             Problem::too_large("too-many-topics", "Too many topics", detail)
@@ -361,6 +376,7 @@ pub(crate) fn of_old_form(error: &OldFormError) -> Problem {
 pub(crate) fn of_selectors(error: &SelectorError) -> Problem {
     let (name, title) = match error {
         SelectorError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
+        SelectorError::List(_) => ("list", LIST),
         SelectorError::NoSelector => ("selector-missing", "Topic selector missing"),
         SelectorError::TooMany { .. } => ("too-many-matchers", "Too many matchers"),
     };
@@ -380,7 +396,9 @@ pub(crate) fn of_query(error: &QueryError) -> Problem {
         error,
         QueryError::NoMatcher | QueryError::UnknownMatcherType { .. }
     ) {
-        detail.push_str("; ask for topics with match=TOPIC or match_urlpattern=PATTERN");
+        detail.push_str(
+            "; ask for topics with match=TOPIC or match_urlpattern=PATTERN, once for each",
+        );
     }
     Problem::bad_request(name, title, detail)
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK, VARY};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
@@ -18,7 +19,8 @@ use tidings_wire::form;
 use super::authorize::{Asking, identify_in};
 use super::problem::{self, Problem};
 use super::{Body, respond, respond_empty};
-use crate::auth::Role;
+use crate::auth::{Identity, Role};
+use crate::presence::Presence;
 use crate::presence::document::{BELOW_HUB, CONTEXT};
 use crate::presence::question::{About, Answer, Found, Known, Page, Question};
 use crate::shard::Shard;
@@ -49,7 +51,20 @@ pub(crate) async fn answer<B>(
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
     let presence = shard.presence().ok_or_else(Problem::no_presence)?;
-    let dialect = authorize(shard, request).await?;
+    let identity = identify_asker(shard, request).await?;
+    let dialect = identity.dialect;
+    let answered = answer_to(shard, presence, &identity, request).await;
+    answered.map_err(|problem| problem.said_in(dialect, shard.config().explain_refusals))
+}
+
+async fn answer_to<B>(
+    shard: &Rc<Shard>,
+    presence: &Presence,
+    identity: &Identity,
+    request: &Request<B>,
+) -> Result<Response<Body>, Problem> {
+    let dialect = identity.dialect;
+    check_grant(shard, identity, request.uri().path())?;
     let question = question(shard, dialect, request.uri(), request.headers()).await?;
     let Some(about) = question else {
         return Err(Problem::not_found());
@@ -61,9 +76,8 @@ pub(crate) async fn answer<B>(
     Ok(respond_with(shard, dialect, request.uri(), answer))
 }
 
-/// Asks the token whether it allows to read the path, as if it were a topic. Returns which Mercure it
-/// speaks, and is answered in.
-async fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Problem> {
+/// Says who asks: only the token tells which Mercure it speaks, and is answered in.
+async fn identify_asker<B>(shard: &Shard, request: &Request<B>) -> Result<Arc<Identity>, Problem> {
     let asking = Asking {
         headers: request.headers(),
         query: request.uri().query().unwrap_or_default(),
@@ -75,17 +89,20 @@ async fn authorize<B>(shard: &Shard, request: &Request<B>) -> Result<Dialect, Pr
         },
     };
     let identity = identify_in(shard, asking, Role::Subscribe).await?;
-    let identity = identity.ok_or_else(|| {
+    identity.ok_or_else(|| {
         Problem::token_missing(
             "subscriptions are shown to holders of a token that may subscribe to this path",
         )
-    })?;
-    let path = request.uri().path();
+    })
+}
+
+/// Asks the token whether it allows to read the path, as if it were a topic.
+fn check_grant(shard: &Shard, identity: &Identity, path: &str) -> Result<(), Problem> {
     if identity
         .grants
         .allows_read(&[Subject::from_text(path, shard.hub())])
     {
-        return Ok(identity.dialect);
+        return Ok(());
     }
     let detail = if shard.config().explain_refusals {
         format!("the token has no subscribe grant for \"{path}\"")

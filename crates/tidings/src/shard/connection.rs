@@ -39,8 +39,9 @@ use crate::http::{self, Answer, Body, Visit};
 use crate::metrics::count;
 use crate::tasks::LocalExecutor;
 
-/// Bytes of a request head, or of one HTTP/2 header list.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
+/// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Fields of a request head.
 const HEAD_FIELDS_MAX: usize = 100;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.

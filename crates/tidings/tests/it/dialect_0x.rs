@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::harness::dialects::{
-    all_dialects, hub, old_token, old_token_with, publish_at, subscribe_at,
+    PATH_2019, all_dialects, hub, old_token, old_token_with, publish_at, subscribe_at,
 };
 use crate::harness::tokens::{detail, now_secs, settings, token_with};
 use crate::harness::{Answer, HUB_PATH, Request, TestHub};
@@ -55,6 +55,116 @@ fn a_thousand_topics_may_be_asked_for() {
     };
     assert_eq!(of(1000).status, 200);
     assert_eq!(of(1001).status, 400);
+}
+
+#[test]
+fn the_topics_may_be_as_long_as_topics_are() {
+    let hub = hub();
+    for count in [600, 1000] {
+        let topics: Vec<String> = (0..count)
+            .map(|number| format!("topic=https%3A%2F%2Fexample.com%2Fbooks%2Fand-so-{number:08}"))
+            .collect();
+        let target = format!("{HUB_PATH}?{}", topics.join("&"));
+        let request = Request::new("HEAD", &target).bearer(&old_token(json!({"subscribe": ["*"]})));
+        assert_eq!(hub.request(request).status, 200, "{count}");
+    }
+}
+
+#[test]
+fn a_token_without_the_claim_receives_what_is_public() {
+    let hub = TestHub::serve(&all_dialects(""));
+    let publish = |form: &[(&str, &str)]| publish_at(&hub, HUB_PATH, &publisher(), form).status;
+    for claims in [json!({}), json!({"sub": "x"}), json!({"mercure": null})] {
+        let token = old_token_with(&claims);
+        let get = |more: &str| Request::get(&format!("{HUB_PATH}?topic={BOOK}{more}"));
+        let ways = [
+            get("").bearer(&token),
+            get(&format!("&authorization={token}")),
+            get("").header("Cookie", &format!("mercureAuthorization={token}")),
+        ];
+        for request in ways {
+            let mut stream = hub.subscribe_by(request);
+            let private = [("topic", BOOK), ("data", "secret"), ("private", "on")];
+            assert_eq!(publish(&private), 200);
+            assert_eq!(publish(&[("topic", BOOK), ("data", "open")]), 200);
+            assert_eq!(stream.data(1), ["open"], "{claims}");
+        }
+        let refused = publish_at(&hub, HUB_PATH, &token, &[("topic", BOOK)]);
+        check_text(&refused, 401, "Unauthorized\n");
+    }
+    // What makes it a token of before 1.0 is still asked for.
+    let ended = old_token_with(&json!({"exp": now_secs() - 1}));
+    let forged = format!("{}x", old_token_with(&json!({})));
+    for token in [ended, forged] {
+        let request = Request::get(&format!("{HUB_PATH}?topic={BOOK}")).bearer(&token);
+        check_text(&hub.request(request), 401, "Unauthorized\n");
+    }
+    let modern = TestHub::serve(&settings(""));
+    let request = Request::get(&format!("{HUB_PATH}?match={BOOK}"));
+    let answer = modern.request(request.bearer(&old_token_with(&json!({}))));
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (401, "token-invalid")
+    );
+}
+
+#[test]
+fn lists_as_php_writes_them_are_told_how_lists_are_written() {
+    let hub = hub();
+    let modern = crate::harness::tokens::token_for_all();
+    for name in ["topic[0]", "topic[]", "topic[a][b]"] {
+        let told =
+            format!("{name:?} is no field; write a list by repeating topic: topic=A&topic=B");
+        let form = [(name, "a"), ("data", "x")];
+        let mixed = [("topic", "a"), (name, "b"), ("data", "x")];
+        for form in [&form[..], &mixed[..]] {
+            for path in [HUB_PATH, PATH_2019] {
+                let answer = publish_at(&hub, path, &publisher(), form);
+                check_text(&answer, 400, &format!("{told}\n"));
+            }
+            let answer = publish_at(&hub, HUB_PATH, &modern, form);
+            assert_eq!((answer.status, answer.problem().as_str()), (400, "list"));
+            assert_eq!(answer.json()["detail"], json!(told));
+        }
+        let name = name.replace('[', "%5B").replace(']', "%5D");
+        for target in [HUB_PATH, PATH_2019] {
+            for query in [format!("{name}=a"), format!("topic=a&{name}=b")] {
+                let answer = hub.request(Request::get(&format!("{target}?{query}")));
+                check_text(&answer, 400, &format!("{told}\n"));
+            }
+        }
+        let name = name.replace("topic", "match");
+        let answer = hub.request(Request::get(&format!("{HUB_PATH}?{name}=a")));
+        assert_eq!(answer.problem(), "matcher-type");
+        let detail = answer.json()["detail"].to_string();
+        assert!(
+            detail.contains("match=TOPIC") && detail.contains("once for each"),
+            "{detail}"
+        );
+    }
+    // Without its targets it would be public.
+    let form = [("topic", "a"), ("data", "x"), ("target[]", "b")];
+    let answer = publish_at(&hub, PATH_2019, &publisher(), &form);
+    check_text(
+        &answer,
+        400,
+        "\"target[]\" is no field; write a list by repeating target: target=A&target=B\n",
+    );
+}
+
+#[test]
+fn a_token_that_is_too_long_is_told_so() {
+    let hub = hub();
+    let claims = json!({"mercure": {"subscribe": ["*"]}, "x": "x".repeat(16 * 1024)});
+    let token = old_token_with(&claims);
+    let told = format!(
+        "the token has {} bytes; the hub reads at most 16384",
+        token.len()
+    );
+    let old = hub.request(Request::get(&format!("{HUB_PATH}?topic=a")).bearer(&token));
+    check_text(&old, 401, &format!("Unauthorized\n{told}\n"));
+    let new = hub.request(Request::get(&format!("{HUB_PATH}?match=a")).bearer(&token));
+    assert_eq!((new.status, &new.json()["detail"]), (401, &json!(told)));
 }
 
 #[test]

@@ -101,6 +101,39 @@ fn without_anonymous_subscribers_a_token_is_needed_and_a_wrong_one_never_passes(
 }
 
 #[test]
+fn a_token_without_the_claim_receives_what_is_public() {
+    let hub = TestHub::serve(&all_dialects(""));
+    let publisher = old_token(json!({"publish": ["*"]}));
+    for claims in [json!({}), json!({"mercure": null})] {
+        let token = old_token_with(&claims);
+        let mut stream = subscribe_at(&hub, PATH_2019, &format!("topic={SCORE}"), Some(&token));
+        let targeted = [("topic", SCORE), ("data", "secret"), ("target", "foo")];
+        let public = [("topic", SCORE), ("data", "open")];
+        for form in [&targeted[..], &public[..]] {
+            assert_eq!(publish_at(&hub, PATH_2019, &publisher, form).status, 200);
+        }
+        assert_eq!(stream.data(1), ["open"], "{claims}");
+        let refused = publish_at(&hub, PATH_2019, &token, &public);
+        check_text(&refused, 401, "Unauthorized\n");
+    }
+}
+
+#[test]
+fn another_scheme_is_refused_and_the_cookie_beside_it() {
+    let hub = hub();
+    let token = old_token(json!({"publish": ["*"], "subscribe": ["*"]}));
+    let cookie = format!("mercureAuthorization={token}");
+    let get = Request::get(&format!("{PATH_2019}?topic=a"));
+    let post = Request::post(PATH_2019).header("Origin", "https://hub.example.com");
+    let form = [("topic", SCORE), ("data", "x")];
+    for request in [get, post.form(&form)] {
+        let request = request.header("Cookie", &cookie);
+        let basic = request.header("Authorization", "Basic eDp5");
+        check_text(&hub.request(basic), 401, "Unauthorized\n");
+    }
+}
+
+#[test]
 fn a_targeted_update_reaches_those_who_are_among_its_targets() {
     let hub = hub();
     let reader = |targets: &[&str]| old_token(json!({"subscribe": targets}));

@@ -109,6 +109,7 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
     };
     vec![
         bytes("data=x", "topic-missing", 400, "topic"),
+        bytes("topic[0]=a", "list", 400, "topic=A&topic=B"),
         bytes("topic=urn:a&data=%FF", "not-utf8", 400, "\"data\""),
         bytes(
             &vec!["topic=a"; 1001].join("&"),

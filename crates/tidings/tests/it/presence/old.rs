@@ -92,9 +92,24 @@ fn the_api_answers_in_json_ld_to_a_token_in_any_of_the_old_places() {
     }
     assert_eq!(hub.request(Request::get(ALL)).status, 401);
     let other = old_token(json!({"subscribe": ["https://example.com/other"]}));
-    // Those hubs said 401 where 1.0 says 403.
-    let refused = hub.request(Request::get(ALL).bearer(&other));
-    assert!([401, 403].contains(&refused.status), "{}", refused.status);
+    let none = old_token(json!({}));
+    for token in [other, none] {
+        for path in [ALL.to_owned(), format!("{ALL}/a"), format!("{ALL}/a/b")] {
+            let refused = hub.request(Request::get(&path).bearer(&token));
+            let said = (refused.status, refused.text());
+            assert_eq!(said, (401, "Unauthorized\n".to_owned()), "{path}");
+        }
+    }
+    // 1.0 says why, and that another token is needed.
+    let modern = token_with(json!([detail(
+        &["subscribe"],
+        &["https://example.com/other"]
+    )]));
+    let refused = hub.request(Request::get(ALL).bearer(&modern));
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (403, "scope-insufficient")
+    );
 }
 
 #[test]
