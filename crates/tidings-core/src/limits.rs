@@ -20,11 +20,19 @@ pub const PATTERN_GROUPS_MAX: usize = 64;
 /// Bytes that the compiled regular expression of one component of a URL pattern may take.
 ///
 /// Testing costs at worst (states of the expression) × (bytes of the topic), so this bounds time
-/// as much as memory: with twice this limit the worst pattern tried took a millisecond for the
+/// as much as memory: with five times this limit the worst pattern tried took a millisecond for the
 /// longest topic.
 ///
 /// Mercure, "URL-Pattern Denial of Service".
-pub const PATTERN_REGEX_BYTES_MAX: usize = 16 * 1024;
+pub const PATTERN_REGEX_BYTES_MAX: usize = 6 * 1024;
+
+/// Bytes that the compiled regular expression of one URI template may take: more than one of a
+/// URL pattern, since a template says for each of its names how often each character may stand there.
+pub const TEMPLATE_REGEX_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that a compiled regular expression may use to remember what it worked out for topics. With
+/// less it works slower; without a limit it takes megabytes.
+pub const PATTERN_CACHE_BYTES_MAX: usize = 16 * 1024;
 
 /// Matchers of one subscriber.
 ///

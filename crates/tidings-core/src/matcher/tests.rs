@@ -252,6 +252,31 @@ fn brackets_belong_to_addresses_and_expressions() {
 }
 
 #[test]
+fn what_takes_much_memory_is_refused() {
+    for text in [
+        "*://*/:a1(\\w{0,110})2*",
+        "/:a(\\w{0,110})",
+        "/:a([a-z]{0,60}[0-9]{0,60})",
+        "https://:sub(\\w{0,110}).e.com/",
+        "/x?q=:q(\\w{0,110})",
+        "/x#:h(\\w{0,110})",
+    ] {
+        let refused = Matcher::parse(MatcherType::UrlPattern, text, &hub());
+        let error = refused.expect_err(text).to_string();
+        assert!(error.contains("needs more than 6144 bytes"), "{error}");
+    }
+    for text in [
+        "*://*/:a/:b(\\d+)/*?",
+        "https://:sub.e.com/:a/:b/:c/:d(\\w{1,20})?q=:q&p=:p#:h",
+        "/:id([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
+        "/:date(\\d{4}-\\d{2}-\\d{2})/:kind(books|films|songs)",
+        "/:a/:b/:c/:d/:e/:f/:g/:h",
+    ] {
+        pattern(text);
+    }
+}
+
+#[test]
 fn anchors_are_segments_that_every_match_contains() {
     for (text, expected) in [
         ("https://e.com/:kind/x17", &["x17"][..]),

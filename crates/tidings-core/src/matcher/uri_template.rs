@@ -9,7 +9,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
+use crate::limits::{PATTERN_CACHE_BYTES_MAX, PATTERN_GROUPS_MAX, TEMPLATE_REGEX_BYTES_MAX};
 use crate::matcher::PatternError;
 
 /// A URI template with at least one expression, compiled.
@@ -62,10 +62,11 @@ impl UriTemplate {
         source.push_str(")$");
         let regex = RegexBuilder::new(&source)
             .unicode(false)
-            .size_limit(PATTERN_REGEX_BYTES_MAX)
+            .size_limit(TEMPLATE_REGEX_BYTES_MAX)
+            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
             .build();
         let middle = regex.map_err(|_too_big| PatternError::TooComplex {
-            max: PATTERN_REGEX_BYTES_MAX,
+            max: TEMPLATE_REGEX_BYTES_MAX,
         })?;
         Ok(Some(Self {
             prefix: prefix.into(),

@@ -15,7 +15,7 @@ use urlpattern::regexp::RegExp;
 use urlpattern::{RegexSyntax, UrlPatternInit, UrlPatternOptions};
 
 use crate::hub_url::HubUrl;
-use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
+use crate::limits::{PATTERN_CACHE_BYTES_MAX, PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
 use crate::matcher::PatternError;
 use crate::subject::{Component, Parts};
 
@@ -342,6 +342,7 @@ fn compile(source: &str) -> Result<Regex, PatternError> {
         RegexBuilder::new(source)
             .unicode(false)
             .size_limit(PATTERN_REGEX_BYTES_MAX)
+            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
             .build()
     };
     let mut built = build(source);
