@@ -55,6 +55,21 @@ pub struct Options {
     pub old_dialects: Vec<Dialect>,
 }
 
+impl Options {
+    /// Returns the key sets, each once.
+    pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
+        let mut sets: Vec<Arc<KeySet>> = Vec::new();
+        for issuer in &self.issuers {
+            if let Keys::Set { set, .. } = &issuer.keys
+                && !sets.iter().any(|known| Arc::ptr_eq(known, set))
+            {
+                sets.push(Arc::clone(set));
+            }
+        }
+        sets
+    }
+}
+
 /// One key, or one set of keys, of one issuer.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -233,15 +248,7 @@ impl Authority {
 
     /// Returns the key sets, each once.
     pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
-        let mut sets: Vec<Arc<KeySet>> = Vec::new();
-        for issuer in &self.options.issuers {
-            if let Keys::Set { set, .. } = &issuer.keys
-                && !sets.iter().any(|known| Arc::ptr_eq(known, set))
-            {
-                sets.push(Arc::clone(set));
-            }
-        }
-        sets
+        self.options.key_sets()
     }
 
     /// Returns a number that changes whenever a key set does.

@@ -11,6 +11,8 @@ use clap::{Parser, Subcommand};
 
 use print::OutputClosed;
 
+use crate::output;
+
 mod bench;
 mod broker;
 mod config;
@@ -61,9 +63,14 @@ pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version come this way too, with code 0. A closed output changes nothing.
+        Err(answer) if answer.use_stderr() => {
+            // A word that is too much may be the token of `token inspect`.
+            print::error(answer.render().to_string().trim_end());
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(WRONG_ARGUMENTS));
+        }
         Err(answer) => {
             let _printed = answer.print();
-            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(WRONG_ARGUMENTS));
+            return ExitCode::SUCCESS;
         }
     };
     let result = match arguments.command {
@@ -79,7 +86,7 @@ pub fn run() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::TestServer(arguments) => test_server::run(&arguments),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads the output has seen enough, as in `tidings subscribe … | head -1`.
         Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
@@ -87,7 +94,9 @@ pub fn run() -> ExitCode {
             print::error(&format!("tidings: {}", with_causes(&error)));
             ExitCode::from(exit_code(&error))
         }
-    }
+    };
+    output::flush();
+    code
 }
 
 /// Wrong arguments that clap cannot see, such as a token that is missing where one is needed.

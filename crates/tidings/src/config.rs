@@ -18,6 +18,7 @@ use tidings_wire::authority::Authority;
 use tidings_wire::origin::OriginList;
 
 use self::addresses::AddressList;
+use self::log_filter::LogFilter;
 use crate::auth;
 use crate::auth::issue::{Detail, IssueError, Issuing};
 use crate::broker;
@@ -30,7 +31,10 @@ pub mod env;
 pub mod error;
 pub mod file;
 pub mod keys;
+pub mod kubernetes;
+pub mod log_filter;
 pub mod mercure;
+pub mod places;
 pub mod settings;
 pub mod show;
 pub mod text_file;
@@ -100,6 +104,17 @@ pub struct Config {
     pub dev: Option<DevTokens>,
     /// Whether the services that conformance suites need are served. Only by `tidings test-server`.
     pub test_services: bool,
+}
+
+impl Config {
+    /// Checks that the hub can write where it has to.
+    ///
+    /// # Errors
+    ///
+    /// What it cannot write, and whose that is.
+    pub fn check_writable(&self) -> Result<(), error::ConfigErrors> {
+        places::check_writable(self).map_err(|error| error::ConfigErrors(vec![error]))
+    }
 }
 
 /// One address to listen on.
@@ -324,10 +339,10 @@ impl PageOptions {
 }
 
 /// How much is logged, and in which form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogOptions {
-    /// A filter as `tracing-subscriber` reads it, such as `info` or `info,tidings=debug`.
-    pub level: String,
+    /// What is logged.
+    pub filter: LogFilter,
     /// The form of a line.
     pub format: LogFormat,
     /// Whether each request gets a line in the combined format of Apache.
@@ -405,7 +420,7 @@ impl Reading {
 /// Reads and checks a configuration, and says everything that is wrong at once: what a value with
 /// the wrong form should be, and what is missing besides.
 pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
-    let (settings, mut errors) = read_settings(path, variables);
+    let (file, settings, mut errors) = read_settings(path, variables);
     // Of a file that cannot be read nothing is known to be missing.
     let unread = |error: &error::ConfigError| {
         use error::ConfigError::{Syntax, Unreadable};
@@ -414,12 +429,17 @@ pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
     let checked = if errors.iter().any(unread) {
         Err(error::ConfigErrors(Vec::new()))
     } else {
-        let file = settings.to_file();
-        file.map_err(|error| error::ConfigErrors(vec![error]))
+        let written = settings.to_file();
+        written
+            .map_err(|error| error::ConfigErrors(vec![error]))
             .and_then(|file| check::check(&file))
     };
     let config = match checked {
-        Ok(config) => Some(config),
+        Ok(mut config) => {
+            let readable = places::readable_secrets(&settings, file.as_deref());
+            config.warnings.extend(readable);
+            Some(config)
+        }
         Err(error::ConfigErrors(further)) => {
             let known = |error: &error::ConfigError| errors.iter().any(|said| said.covers(error));
             let further: Vec<_> = further
@@ -449,7 +469,7 @@ pub fn load(
     path: Option<&Path>,
     variables: &[env::Variable],
 ) -> Result<settings::Settings, error::ConfigErrors> {
-    let (settings, errors) = read_settings(path, variables);
+    let (_file, settings, errors) = read_settings(path, variables);
     if errors.is_empty() {
         Ok(settings)
     } else {
@@ -457,10 +477,11 @@ pub fn load(
     }
 }
 
+/// Returns the file that was taken, too.
 fn read_settings(
     path: Option<&Path>,
     variables: &[env::Variable],
-) -> (settings::Settings, Vec<error::ConfigError>) {
+) -> (Option<PathBuf>, settings::Settings, Vec<error::ConfigError>) {
     let usual = || USUAL_FILES.iter().map(Path::new).find(|path| path.exists());
     let path = path.or_else(usual);
     let mut errors = Vec::new();
@@ -476,7 +497,7 @@ fn read_settings(
     });
     let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));
     let settings = settings::Settings::read(file, variables, &mut errors);
-    (settings, errors)
+    (path.map(Path::to_owned), settings, errors)
 }
 
 /// Where the configuration is looked for when no file is named.

@@ -33,11 +33,13 @@ use tidings_wire::origin::OriginList;
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::answers::Answers;
 use crate::auth::key::{Algorithm, VerifyKey};
 use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
 use crate::config::addresses::AddressList;
+use crate::config::log_filter::LogFilter;
 use crate::config::{
     Config, CorsOptions, DialectOptions, FlashOptions, LimitOptions, LogFormat, LogOptions,
     PageOptions, PublishOptions, RoomOptions, SockJsOptions, SubscribeOptions, WebSocketOptions,
@@ -428,7 +430,7 @@ fn config(options: &Options) -> Config {
         },
         zeromq: None,
         log: LogOptions {
-            level: "off".to_owned(),
+            filter: LogFilter::level(LevelFilter::OFF),
             format: LogFormat::Text,
             access: false,
         },

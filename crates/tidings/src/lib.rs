@@ -6,6 +6,7 @@
 
 mod answers;
 mod auth;
+mod binding;
 mod broker;
 mod cli;
 mod config;
@@ -14,13 +15,16 @@ mod ingest;
 pub mod lab;
 mod metrics;
 mod open_files;
+mod output;
 mod placeholder;
 mod posted;
 mod presence;
+mod redact;
 mod router;
 mod server;
 mod session;
 mod shard;
+mod signals;
 mod tasks;
 mod tls;
 

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::broker::counters::Counters;
+use crate::output;
 
 /// Why something was refused, dropped or ended: a closed set of short words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -192,6 +193,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tidings");
         let r = &mut registry;
+        output::register(r);
         Self {
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),

@@ -1,7 +1,6 @@
 //! Puts the server together, runs it, and takes it apart again. The only place that wires the
 //! pieces; what each piece does is in its own file.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -10,8 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use tidings_cluster::{Loopback, Relay};
 use tidings_history::{Health, Outlet, Step};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::answers::Answers;
@@ -29,8 +27,9 @@ use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::admission::Admission;
 use crate::shard::{self, Delivery, Inbox, Shared, sockjs};
-use crate::tasks;
+use crate::signals::{Hangup, Signals, Wish};
 use crate::tls::Certificate;
+use crate::{binding, output, tasks};
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
@@ -39,6 +38,31 @@ const KEY_SETS_FOLDER: &str = "key-sets";
 /// How often the control thread looks at the history's health and at a drain's progress.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// The control thread's own: what listens for signals and looks after the hub.
+#[derive(Debug)]
+pub struct Control {
+    runtime: Runtime,
+    signals: Signals,
+}
+
+impl Control {
+    /// Begins to take signals, and to write without waiting for a reader: the first thing that a
+    /// command does whose hub runs.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread or a handler.
+    pub fn start(hangup: Hangup) -> anyhow::Result<Self> {
+        output::start().context("cannot start a thread")?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen(hangup)?
+        };
+        Ok(Self { runtime, signals })
+    }
+}
+
 /// Runs a hub until it is told to stop, then ends it in good form.
 ///
 /// Calls `on_ready` once all listeners are open.
@@ -46,20 +70,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// What keeps the hub from starting, or what made it end before it was told to.
-pub fn run(config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()> {
+pub fn run(control: Control, config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()> {
+    let Control {
+        runtime,
+        mut signals,
+    } = control;
     refuse_huge_pages();
     open_files::raise();
     let mut config = config;
     open_files::fit(&mut config);
-    let control = Builder::new_current_thread().enable_all().build()?;
-    let mut signals = {
-        let _inside = control.enter();
-        StopSignals::listen()?
-    };
     let hub = Hub::start(config)?;
     on_ready(&hub.shared.config);
-    let ending = control.block_on(hub.watch(&mut signals));
-    hub.stop(&control, &mut signals)?;
+    let ending = runtime.block_on(hub.watch(&mut signals));
+    hub.stop(&runtime, &mut signals)?;
     match ending {
         Ending::Asked => Ok(()),
         Ending::HistoryPoisoned(reason) => bail!(
@@ -167,7 +190,7 @@ impl Hub {
     }
 
     /// Waits for the end, looking after the certificate and the history meanwhile.
-    async fn watch(&self, signals: &mut StopSignals) -> Ending {
+    async fn watch(&self, signals: &mut Signals) -> Ending {
         let certificate = async {
             match &self.certificate {
                 Some(certificate) => {
@@ -178,11 +201,38 @@ impl Hub {
                 None => std::future::pending().await,
             }
         };
+        let asked = async {
+            while signals.next().await == Wish::Reload {
+                self.reload();
+            }
+        };
         tokio::select! {
-            () = signals.next() => Ending::Asked,
+            () = asked => Ending::Asked,
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
+        }
+    }
+
+    /// Has everything read again that can be read again while the hub runs.
+    fn reload(&self) {
+        let certificate = self.certificate.as_ref();
+        let key_sets = self.shared.authority.key_sets();
+        if let Some(certificate) = certificate {
+            certificate.want();
+        }
+        for set in &key_sets {
+            set.want();
+        }
+        let (certificate, key_sets) = (certificate.is_some(), key_sets.len());
+        if certificate || key_sets > 0 {
+            tracing::info!(
+                certificate,
+                key_sets,
+                "SIGHUP: files and key sets are read again; the configuration needs a restart"
+            );
+        } else {
+            tracing::info!("SIGHUP: nothing to read again; the configuration needs a restart");
         }
     }
 
@@ -205,11 +255,7 @@ impl Hub {
     }
 
     /// Ends the streams, then the threads, then the history.
-    fn stop(
-        self,
-        control: &tokio::runtime::Runtime,
-        signals: &mut StopSignals,
-    ) -> anyhow::Result<()> {
+    fn stop(self, control: &Runtime, signals: &mut Signals) -> anyhow::Result<()> {
         let within = self.shared.config.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
         for inbox in &self.shared.inboxes {
@@ -219,7 +265,7 @@ impl Hub {
             // A second signal means now.
             tokio::select! {
                 () = self.drained(Instant::now() + within + DRAIN_SLACK) => {}
-                () = signals.next() => {}
+                () = signals.stop() => {}
             }
         });
         for inbox in &self.shared.inboxes {
@@ -304,38 +350,6 @@ fn start_broker(
     zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
 }
 
-/// The signals that ask for the end. Made before anybody is told that the process is there: one that
-/// came earlier would end it without a drain.
-#[derive(Debug)]
-pub(crate) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    /// Begins to take signals; to be called inside a runtime. One that comes now is kept for the first
-    /// [`next`](Self::next).
-    ///
-    /// # Errors
-    ///
-    /// The operating system refused a handler.
-    pub(crate) fn listen() -> anyhow::Result<Self> {
-        let handler = |kind| signal(kind).context("cannot take signals");
-        Ok(Self {
-            terminate: handler(SignalKind::terminate())?,
-            interrupt: handler(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for one.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 /// Opens every listener, once for each shard; the operators' one only on the first.
 fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
     let mut doors: Vec<Vec<Door>> = (0..config.shards).map(|_| Vec::new()).collect();
@@ -352,7 +366,7 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
             DoorKind::Main(_) => config.shards,
             DoorKind::Admin | DoorKind::Policy => 1,
         };
-        let (listeners, bound) = open(address, shards)?;
+        let (listeners, bound) = binding::open(address, |address| accept::bind(address, shards))?;
         match kind {
             DoorKind::Policy => tracing::info!(address = %bound, "listening for Flash"),
             DoorKind::Main(_) | DoorKind::Admin => {
@@ -369,14 +383,6 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
         }
     }
     Ok(doors)
-}
-
-fn open(
-    address: SocketAddr,
-    shards: usize,
-) -> anyhow::Result<(Vec<std::net::TcpListener>, SocketAddr)> {
-    accept::bind(address, shards)
-        .with_context(|| format!("cannot listen on {address}; is another program using this port?"))
 }
 
 /// Returns the time in milliseconds since the Unix epoch.

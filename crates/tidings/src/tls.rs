@@ -13,6 +13,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::config::TlsFiles;
 use crate::config::text_file::without_mark;
@@ -42,6 +44,7 @@ pub(crate) enum CertificateError {
 pub(crate) struct Certificate {
     files: TlsFiles,
     current: ArcSwap<CertifiedKey>,
+    wanted: Notify,
 }
 
 impl Certificate {
@@ -52,7 +55,11 @@ impl Certificate {
     /// A file cannot be read, or key and certificate do not fit.
     pub(crate) fn read(files: TlsFiles) -> Result<Arc<Self>, CertificateError> {
         let current = ArcSwap::from_pointee(load(&files)?);
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self {
+            files,
+            current,
+            wanted: Notify::new(),
+        }))
     }
 
     /// Makes what listeners need: this certificate, HTTP/2 and HTTP/1.1.
@@ -70,14 +77,19 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
+    /// Asks [`watch`](Self::watch) to read the files now, changed or not.
+    pub(crate) fn want(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Looks at the files every [`LOOK_EVERY`] and reads them when they changed; a pair that cannot
     /// be used is reported and the one in use stays. Never ends.
     pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) -> Infallible {
         let mut seen = self.stamps();
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            let wanted = timeout(LOOK_EVERY, self.wanted.notified()).await.is_ok();
             let now = self.stamps();
-            if now == seen {
+            if now == seen && !wanted {
                 continue;
             }
             match load(&self.files) {

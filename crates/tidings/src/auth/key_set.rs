@@ -26,9 +26,10 @@ use super::key_fetch::{FetchError, Fetcher};
 use super::key_store::KeyStore;
 use crate::http::authorize::unix_secs;
 use crate::metrics::{Metrics, count};
+use crate::redact;
 
-/// Where a key set is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a key set is. Shown without what may be secret in its address: a user, a password, the query.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// An address, with `https` or on this machine.
     Url(url::Url),
@@ -79,6 +80,15 @@ struct Saved {
     at: Option<Instant>,
     /// Whether it was said that nothing can be written.
     complained: bool,
+}
+
+/// Why a set is read again.
+#[derive(Debug, PartialEq, Eq)]
+enum Reason {
+    /// It is time, or time to see whether the file changed.
+    Due,
+    /// Somebody asked.
+    Asked,
 }
 
 /// Why a set could not be read.
@@ -173,6 +183,12 @@ impl KeySet {
         matches!(timeout(WAIT_MAX, fetched).await, Ok(Ok(_)))
     }
 
+    /// Asks [`watch`](Self::watch) to read the set now, changed or not, as far as
+    /// [`UNKNOWN_KID_EVERY`] allows.
+    pub fn want(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Takes over what an earlier process kept, until the issuer answers.
     pub fn restore(&self, store: &KeyStore, metrics: &Metrics) {
         let Source::Url(url) = &self.source else {
@@ -182,19 +198,19 @@ impl KeySet {
             Ok(Some(document)) => document,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(source = %url, %error, "the key set that was kept does not count");
+                tracing::warn!(source = %self.source, %error, "the key set that was kept does not count");
                 return;
             }
         };
         match jwk::parse(&document) {
             Ok(set) => {
-                tracing::info!(source = %url, "the key set that was kept counts until the issuer answers");
+                tracing::info!(source = %self.source, "the key set that was kept counts until the issuer answers");
                 self.take(set, document);
                 self.state.send_modify(|state| state.read = true);
                 count(&metrics.key_sets_read, "kept");
             }
             Err(error) => {
-                tracing::warn!(source = %url, %error, "the key set that was kept does not count");
+                tracing::warn!(source = %self.source, %error, "the key set that was kept does not count");
             }
         }
     }
@@ -218,7 +234,9 @@ impl KeySet {
                 }
                 read = Some(seen);
             }
-            self.wait(failures).await;
+            if self.wait(failures).await == Reason::Asked {
+                read = None;
+            }
         }
     }
 
@@ -245,14 +263,14 @@ impl KeySet {
             }
             Err(error) if !saved.complained => {
                 saved.complained = true;
-                tracing::warn!(source = %url, %error, "the key set cannot be kept for the next start");
+                tracing::warn!(source = %self.source, %error, "the key set cannot be kept for the next start");
             }
             Err(_said) => {}
         }
     }
 
     /// Waits for the next reason to read the set.
-    async fn wait(&self, failures: u32) {
+    async fn wait(&self, failures: u32) -> Reason {
         let patience = match &self.source {
             Source::File(_) => FILE_EVERY,
             // After a failure sooner, and each time a little later.
@@ -262,15 +280,15 @@ impl KeySet {
             }
             Source::Url(_) => self.refresh,
         };
-        if timeout(patience, self.wanted.notified()).await.is_ok() {
-            // Several asked at once, or one asked who did not see the fetch before.
-            let began = self.state.borrow().began;
-            if let Some(left) =
-                began.and_then(|began| UNKNOWN_KID_EVERY.checked_sub(began.elapsed()))
-            {
-                tokio::time::sleep(left).await;
-            }
+        if timeout(patience, self.wanted.notified()).await.is_err() {
+            return Reason::Due;
         }
+        // Several asked at once, or one asked who did not see the fetch before.
+        let began = self.state.borrow().began;
+        if let Some(left) = began.and_then(|began| UNKNOWN_KID_EVERY.checked_sub(began.elapsed())) {
+            tokio::time::sleep(left).await;
+        }
+        Reason::Asked
     }
 
     fn is_url(&self) -> bool {
@@ -358,9 +376,15 @@ impl KeySetError {
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url(url) => url.fmt(f),
+            Self::Url(url) => f.write_str(&redact::url(url.as_str())),
             Self::File(path) => path.display().fmt(f),
         }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

@@ -14,6 +14,7 @@ use super::Shared;
 use super::data_source::{ANY, Attach, DataSource, Endpoint};
 use super::link::{Failure, Link, role};
 use super::session::{self, Socket};
+use crate::binding;
 use crate::metrics::count;
 use crate::tasks;
 
@@ -45,9 +46,7 @@ pub(crate) fn bind(source: &mut DataSource) -> anyhow::Result<Vec<StdListener>> 
     for endpoint in &mut source.endpoints {
         let address = resolve_here(endpoint)
             .with_context(|| format!("{text}: {endpoint} is no address of this machine"))?;
-        let listener = listen(address).with_context(|| {
-            format!("{text}: cannot listen on {address}; is another program using this port?")
-        })?;
+        let listener = binding::open(address, listen).with_context(|| text.clone())?;
         endpoint.port = listener.local_addr()?.port();
         listeners.push(listener);
     }

@@ -302,7 +302,7 @@ pub struct Floor {
 #[group(skip)]
 pub struct Target {
     /// The hub's URL. Without it, the hub that `tidings dev` started last
-    #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
+    #[arg(long, value_name = "URL", env = "TIDINGS_HUB", hide_env_values = true)]
     hub: Option<String>,
 
     /// Access token of the publishers

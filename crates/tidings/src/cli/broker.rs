@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -19,20 +18,22 @@ use tidings_wire::zmtp::SocketType;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 
-use super::{Usage, log, print};
+use super::{Usage, log};
 use crate::broker::counters::Counters;
 use crate::broker::data_source::DataSource;
 use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
 use crate::config::check::zeromq::{node, source};
+use crate::config::log_filter::LogFilter;
 use crate::config::{LogFormat, LogOptions};
-use crate::{open_files, server, tasks};
+use crate::signals::{Hangup, Signals};
+use crate::{binding, open_files, output, tasks};
 
 /// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
 ///
 /// A data source binds (zmq-bind://PULL@127.0.0.1:5000) or connects (zmq://SUB@host:6000); several
 /// addresses of one socket are separated by ;. Each option may be repeated.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Data source of type PULL that messages come in by
@@ -92,46 +93,53 @@ pub struct Arguments {
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
 
-    /// What is logged: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    log: String,
+    /// What is logged: error, warn, info, debug, trace or off
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = LogFilter::parse)]
+    log: LogFilter,
+}
+
+/// The password is not shown.
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arguments").finish_non_exhaustive()
+    }
 }
 
 /// Runs the command until it is told to stop.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = options(arguments)?;
     log::start(&LogOptions {
-        level: arguments.log.clone(),
+        filter: arguments.log.clone(),
         format: LogFormat::Text,
         access: false,
     })?;
     open_files::raise();
     let mut registry = Registry::with_prefix("tidings");
     let counters = Arc::new(Counters::new(&mut registry));
+    output::register(&mut registry);
     let control = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     let metrics = match arguments.metrics {
         None => None,
         Some(address) => {
-            let listener = control.block_on(TcpListener::bind(address));
-            Some(listener.with_context(|| format!("cannot listen on {address}"))?)
+            let bind = |address| control.block_on(TcpListener::bind(address));
+            Some(binding::open(address, bind)?)
         }
     };
     let mut signals = {
         let _inside = control.enter();
-        server::StopSignals::listen()?
+        Signals::listen(Hangup::Stops)?
     };
     let bound = broker::bind(options)?;
     let banner = banner(&bound, metrics.as_ref());
     let handle = bound.start(counters, None)?;
-    // It serves whether or not somebody reads what it says here.
-    let _printed = print::output(&banner);
+    output::announce(&banner);
     control.block_on(async {
         if let Some(listener) = metrics {
             tasks::spawn(serve_metrics(listener, Arc::new(registry)));
         }
-        signals.next().await;
+        signals.stop().await;
     });
     handle.stop()
 }

@@ -66,7 +66,9 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
             {
                 reading.errors.push(not_usable(error));
             }
-            for warning in &reading.into_config()?.warnings {
+            let config = reading.into_config()?;
+            config.check_writable()?;
+            for warning in &config.warnings {
                 print::error(&format!("warning: {warning}"));
             }
             print::output("ok\n")

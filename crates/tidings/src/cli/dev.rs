@@ -3,7 +3,6 @@
 //! It listens on loopback only, makes its own key and tokens, lets subscribers in without a token,
 //! serves the pages, and says why it refuses something. None of this is for production.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tidings_core::limits::PUBLISH_BODY_BYTES_MAX;
 use tidings_history::{Kind, PresenceRetention, Retention};
 use tidings_wire::authority::Authority;
 use tidings_wire::origin::OriginList;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
 use super::token::now_secs;
@@ -21,15 +21,19 @@ use super::{log, print};
 use crate::auth;
 use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
+use crate::binding;
 use crate::config::addresses::AddressList;
 use crate::config::check::{ANYBODY, HISTORY_FILE, cores, history_options};
+use crate::config::log_filter::LogFilter;
 use crate::config::{
     Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
     LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions,
     SubscribeOptions, WebSocketOptions,
 };
+use crate::output;
 use crate::presence;
-use crate::server;
+use crate::server::{self, Control};
+use crate::signals::Hangup;
 
 /// Start a hub to try things on, without configuration
 ///
@@ -62,6 +66,7 @@ pub struct Arguments {
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let control = Control::start(Hangup::Stops)?;
     let address = free_address(arguments.listen)?;
     let mut config = config(address, &arguments.data, arguments.memory)?;
     let pages = arguments.origins.iter().map(String::as_str);
@@ -78,13 +83,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..presence::Options::DEFAULT
     });
     log::start(&config.log)?;
-    server::run(config, |config| {
+    server::run(control, config, |config| {
         // Only now: a start that fails must not hide a hub that runs on the same folder.
         if let Err(error) = tell_commands(config) {
             print::error(&format!("tidings: {error:#}"));
         }
-        // The hub serves whether or not somebody reads what it says here.
-        let _printed = print::output(&banner(config));
+        output::announce(&banner(config));
     })
 }
 
@@ -180,7 +184,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
 
 fn log_options() -> LogOptions {
     LogOptions {
-        level: "warn".to_owned(),
+        filter: LogFilter::level(LevelFilter::WARN),
         format: LogFormat::Text,
         access: false,
     }
@@ -240,15 +244,15 @@ pub fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     }
     // The server listens with one socket per shard on the same port. That would also join the
     // sockets of another hub of the same user; this socket does not, so it tells.
-    match TcpListener::bind(listen) {
+    match binding::open(listen, TcpListener::bind) {
         Ok(listener) => Ok(listener.local_addr()?),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => anyhow::bail!(
+        Err(error) if error.is_taken() => anyhow::bail!(
             "port {} is taken, perhaps by another `tidings dev`: stop that one, or start this one \
              beside it with --listen {} --data FOLDER",
             listen.port(),
             SocketAddr::new(listen.ip(), 0),
         ),
-        Err(error) => Err(error).with_context(|| format!("cannot listen on {listen}")),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Usage, print};
 use crate::auth::Role;
 use crate::config::check::is_loopback;
 use crate::config::text_file;
+use crate::redact;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]
@@ -22,7 +23,7 @@ use crate::config::text_file;
 #[group(skip)]
 pub struct Arguments {
     /// The hub's URL with its path. Without it, the hub that `tidings dev` started last
-    #[arg(long, value_name = "URL", env = "TIDINGS_HUB")]
+    #[arg(long, value_name = "URL", env = "TIDINGS_HUB", hide_env_values = true)]
     hub: Option<String>,
 
     /// The access token
@@ -50,7 +51,7 @@ pub struct Arguments {
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arguments")
-            .field("hub", &self.hub)
+            .field("hub", &self.hub.as_deref().map(redact::url))
             .finish_non_exhaustive()
     }
 }
@@ -101,7 +102,7 @@ impl Hub {
                 let path = folder.hub_path();
                 print::error(&format!(
                     "using the hub {} (from {})",
-                    hub.hub,
+                    redact::url(&hub.hub),
                     path.display()
                 ));
                 token = token.or(Some(match role {
@@ -111,9 +112,14 @@ impl Hub {
                 hub.hub
             }
         };
-        let url = url::Url::parse(&url).with_context(|| format!("--hub {url}"))?;
+        let url = url::Url::parse(&url).with_context(|| format!("--hub {}", redact::url(&url)))?;
         let agent = agent(arguments, &url)?;
         Ok(Self { agent, url, token })
+    }
+
+    /// Returns the hub's URL without what may be secret in it.
+    fn shown(&self) -> String {
+        redact::url(self.url.as_str())
     }
 
     /// Says whether there is a token to present.
@@ -134,7 +140,7 @@ impl Hub {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let answer = request.send(form).with_context(|| self.url.to_string())?;
+        let answer = request.send(form).with_context(|| self.shown())?;
         let status = answer.status();
         let body = read_text(answer);
         match status {
@@ -156,7 +162,7 @@ impl Hub {
             let gap = if refusal.detail.is_empty() { "" } else { "; " };
             refusal.detail.push_str(&format!(
                 "{gap}the hub's path is missing in {}: by custom it is /.well-known/mercure",
-                self.url
+                self.shown()
             ));
         }
         refusal

@@ -1,38 +1,75 @@
 //! Starts the log: lines on the standard error, as text, JSON or logfmt.
 
-use std::fmt::{self, Debug, Write as _};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::{Debug, Result as Formatted, Write as _};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
-use anyhow::anyhow;
+use anyhow::Context;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogFormat, LogOptions};
 use crate::http::access;
+use crate::output;
 
-/// Starts the log of the process.
+/// Starts the log of the process, and has panics written into it.
 ///
 /// # Errors
 ///
-/// If the filter cannot be read, or a log was started before.
+/// The system has no thread for the writer, or a log was started before.
 pub fn start(options: &LogOptions) -> anyhow::Result<()> {
-    let filter: EnvFilter = options.level.parse()?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    output::start().context("cannot start a thread")?;
+    let lines = output::log().context("the standard error has no writer")?;
+    let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match options.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-        LogFormat::Logfmt => log.event_format(Logfmt).try_init(),
+        .with_writer(lines)
+        // It would write to the standard error itself, and panic if that is closed.
+        .log_internal_errors(false);
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match options.format {
+        LogFormat::Text => Box::new(layer),
+        LogFormat::Json => Box::new(layer.json().flatten_event(true)),
+        LogFormat::Logfmt => Box::new(layer.event_format(Logfmt)),
     };
-    started.map_err(|error| anyhow!("cannot start the log: {error}"))
+    let layer = layer.with_filter(options.filter.clone().into_targets());
+    tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .context("cannot start the log")?;
+    std::panic::set_hook(Box::new(on_panic));
+    Ok(())
+}
+
+/// Writes why a thread panics, before the process may abort.
+fn on_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    let text = panic.payload_as_str().unwrap_or("not a text");
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_default();
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(
+            thread,
+            place,
+            panic = text,
+            "a thread panicked: this is a bug"
+        );
+    } else {
+        output::complain(&format!("thread {thread} panicked at {place}: {text}"));
+    }
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        output::complain(&backtrace.to_string());
+    }
+    output::flush();
 }
 
 /// Writes `time="…" level=info msg="…" field=value`, as the hub of 2019 did: a value is quoted unless
@@ -49,7 +86,7 @@ where
         _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
-    ) -> fmt::Result {
+    ) -> Formatted {
         let mut pairs = Pairs::default();
         event.record(&mut pairs);
         if event.metadata().target() == access::TARGET {

@@ -1,8 +1,11 @@
-//! The only place that writes to the standard output and the standard error.
+//! What commands say on the standard output and the standard error. They wait for their reader, and
+//! end quietly when there is none any more. What a running hub says goes through [`crate::output`].
 
 use std::io::{self, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{output, redact};
 
 /// Nobody reads the output any more. It ends the command quietly.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +53,13 @@ pub fn check_open() -> Result<(), OutputClosed> {
     }
 }
 
-/// Writes a line to the standard error. There is nobody to tell if that fails.
+/// Writes a line to the standard error without what is secret in it, in a running hub behind what is
+/// logged already. There is nobody to tell if that fails.
 pub fn error(line: &str) {
+    let line = redact::text(line);
+    if output::complain(&line) {
+        return;
+    }
     let mut stderr = io::stderr().lock();
     let _written = stderr.write_all(format!("{line}\n").as_bytes());
 }

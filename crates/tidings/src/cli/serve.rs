@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::log;
 use crate::config::{env, read};
-use crate::server;
+use crate::server::{self, Control};
+use crate::signals::Hangup;
 
 /// Run a hub for production
 ///
@@ -20,10 +21,13 @@ pub struct Arguments {
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let control = Control::start(Hangup::Reloads)?;
     let reading = read(arguments.config.as_deref(), &env::variables());
     let inherited = reading.settings.inherited();
     let unread = reading.settings.unread().to_vec();
+    let services = reading.settings.service_variables().join(", ");
     let config = reading.into_config()?;
+    config.check_writable()?;
     log::start(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -32,10 +36,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let names = inherited.join(", ");
         tracing::info!(names, "settings of another Mercure hub are in use");
     }
+    if !services.is_empty() {
+        tracing::info!(
+            names = services,
+            "variables of Kubernetes Services are not read"
+        );
+    }
     for unread in unread {
         tracing::warn!(name = unread.name, why = unread.why, "setting not read");
     }
-    server::run(config, |config| {
+    server::run(control, config, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")
     })
 }

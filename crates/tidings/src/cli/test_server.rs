@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{dev, log, print};
-use crate::server;
+use super::{dev, log};
+use crate::output;
+use crate::server::{self, Control};
+use crate::signals::Hangup;
 
 /// Longest text that is echoed: the suites send up to 16 MiB.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -27,6 +29,7 @@ pub struct Arguments {
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let control = Control::start(Hangup::Stops)?;
     let address = dev::free_address(arguments.listen)?;
     let folder = std::env::temp_dir().join(format!("tidings-test-server-{}", std::process::id()));
     let mut config = dev::config(address, &folder, true)?;
@@ -39,13 +42,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config.sockjs.body_bytes_max = SOCKJS_BODY_BYTES_MAX;
     config.sockjs.library_url = Some(arguments.sockjs_library_url.clone());
     log::start(&config.log)?;
-    let result = server::run(config, |_config| {
+    let result = server::run(control, config, |_config| {
         let line = format!(
             "test services at http://{address}: /echo /disabled_websocket_echo \
              /cookie_needed_echo /close /amplify\n"
         );
-        // It serves whether or not somebody reads this.
-        let _printed = print::output(&line);
+        output::announce(&line);
     });
     std::fs::remove_dir_all(&folder).ok();
     result

@@ -2,12 +2,12 @@
 
 pub mod dialects;
 mod key_sets;
+mod listening;
 pub mod zeromq;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::file::{
     File, HistoryTable, HubTable, IssuerTable, LimitsTable, ListenTable, LogTable, PagesTable,
     PresenceTable, PublishTable,
 };
+use super::log_filter::LogFilter;
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions, TlsFiles, text_file,
@@ -30,6 +31,7 @@ use crate::auth::key::{Algorithm, KeyError};
 use crate::auth::key_set::KeySet;
 use crate::auth::{self, Keys};
 use crate::presence;
+use crate::redact;
 
 mod websocket;
 
@@ -73,6 +75,8 @@ pub fn history_options(
 #[derive(Default)]
 struct Checks {
     errors: Vec<ConfigError>,
+    /// Addresses to listen on, with their keys.
+    addresses: Vec<(String, SocketAddr)>,
     warnings: Vec<String>,
     key_sets: Vec<Arc<KeySet>>,
     key_set_refresh: Duration,
@@ -140,7 +144,7 @@ impl Checks {
             drain: drain?,
             pages: pages(&file.pages),
             zeromq: zeromq?,
-            log,
+            log: log?,
             explain_refusals: false,
             warnings: std::mem::take(&mut self.warnings),
             dev: None,
@@ -186,10 +190,6 @@ impl Checks {
             let Some(address) = self.address(&key, address) else {
                 continue;
             };
-            let again = |listen: &Listen| listen.address == address && address.port() != 0;
-            if listens.iter().any(again) {
-                self.contradiction(&key, "another [[listen]] has the same address: remove one");
-            }
             listens.push(Listen {
                 address,
                 tls: table.tls,
@@ -234,18 +234,6 @@ impl Checks {
         self.address("admin.address", address?)
     }
 
-    fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
-        if let Ok(address) = SocketAddr::from_str(text) {
-            return Some(address);
-        }
-        let reason = format!(
-            "{text:?} is not an IP address with a port: write it like \"127.0.0.1:4400\" or \
-             \"[::]:443\""
-        );
-        self.invalid(key, reason);
-        None
-    }
-
     fn hub(&mut self, table: &HubTable) -> Option<HubUrl> {
         let key = "hub.public_url";
         let Some(text) = table.public_url.as_deref() else {
@@ -266,8 +254,9 @@ impl Checks {
                 Some(hub)
             }
             Err(error) => {
+                let shown = redact::url(text);
                 let reason = format!(
-                    "{error} ({text:?}): write it like \"https://example.com/.well-known/mercure\""
+                    "{error} ({shown:?}): write it like \"https://example.com/.well-known/mercure\""
                 );
                 self.invalid(key, reason);
                 None
@@ -557,20 +546,24 @@ impl Checks {
         Some(shards)
     }
 
-    fn log(&mut self, table: &LogTable) -> LogOptions {
-        if let Err(error) = table.level.parse::<tracing_subscriber::EnvFilter>() {
-            self.invalid("log.level", error);
-        }
+    fn log(&mut self, table: &LogTable) -> Option<LogOptions> {
+        let filter = match LogFilter::parse(&table.level) {
+            Ok(filter) => filter,
+            Err(error) => {
+                self.invalid("log.level", error);
+                return None;
+            }
+        };
         let format = match table.format.as_str() {
             "json" => LogFormat::Json,
             "logfmt" => LogFormat::Logfmt,
             _ => LogFormat::Text,
         };
-        LogOptions {
-            level: table.level.clone(),
+        Some(LogOptions {
+            filter,
             format,
             access: table.access,
-        }
+        })
     }
 
     fn origins(&mut self, key: &str, entries: &[String]) -> Option<OriginList> {

@@ -16,13 +16,17 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The file is not TOML.
-    #[error("{}: {}", path.display(), source.to_string().trim_end())]
+    /// The file is not TOML. The line is not shown: it may be the one with the key.
+    #[error("{}: line {line}, column {column}: {reason}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// The character of the line, from 1.
+        column: usize,
+        /// The rule that it breaks.
+        reason: String,
     },
     /// The file has a key that does not exist.
     #[error("{key}: there is no such key; the nearest one is {nearest}")]

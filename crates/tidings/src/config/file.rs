@@ -374,7 +374,7 @@ pub struct PagesTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogTable {
-    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also per target as in
     /// `info,tidings=debug`.
     pub level: String,
     /// The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the hub of

@@ -927,8 +927,8 @@ pub const KEYS: &[Key] = &[
         "log.level",
         Text,
         Toml("\"info\""),
-        "What is logged: `error`, `warn`, `info`, `debug` or `trace`, also per target as in \
-         `info,tidings=debug`.",
+        "What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also per target as in \
+         `info,tidings=debug`. Why the hub ends is written whatever the level.",
     ),
     key(
         "log.format",

@@ -11,6 +11,7 @@ use toml::Value;
 
 use super::env::Variable;
 use super::error::ConfigError;
+use super::kubernetes;
 
 pub mod caddyfile;
 pub mod directives;
@@ -220,6 +221,13 @@ impl<'a> Environment<'a> {
     pub fn find(&self, name: &str) -> Option<&'a str> {
         let variable = self.0.iter().find(|variable| variable.name == name)?;
         variable.value.as_deref().filter(|value| !value.is_empty())
+    }
+
+    /// Says whether Kubernetes sets a variable for a Service.
+    pub fn is_of_service(&self, name: &str) -> bool {
+        let mut variables = self.0.iter();
+        let variable = variables.find(|variable| variable.name == name);
+        variable.is_some_and(kubernetes::is_of_service)
     }
 
     /// Returns the names of all variables that begin with `prefix`.

@@ -14,6 +14,7 @@ use super::env::{self, Variable};
 use super::error::ConfigError;
 use super::file::File;
 use super::keys::{self, Fallback, Form, KEYS, Key};
+use super::kubernetes;
 use super::mercure::{self, Translation, Unread};
 use crate::placeholder;
 
@@ -22,6 +23,7 @@ use crate::placeholder;
 pub struct Settings {
     entries: BTreeMap<Place, Entry>,
     unread: Vec<Unread>,
+    service_variables: Vec<String>,
 }
 
 /// One effective value.
@@ -69,10 +71,7 @@ impl Settings {
         if let Some((path, text)) = file {
             match text.parse::<Table>() {
                 Ok(table) => settings.add_table(&Place(Vec::new()), &table, errors),
-                Err(source) => errors.push(ConfigError::Syntax {
-                    path: path.to_owned(),
-                    source: source.into(),
-                }),
+                Err(error) => errors.push(syntax_error(path, text, &error)),
             }
         }
         for variable in variables.iter().filter(|own| env::is_own(&own.name)) {
@@ -87,6 +86,11 @@ impl Settings {
     /// Returns the value at `path` (with numbers for entries of arrays).
     pub fn find(&self, path: &str) -> Option<&Entry> {
         self.entries.get(&Place::parse(path))
+    }
+
+    /// Returns all values, sorted by place.
+    pub fn entries(&self) -> impl Iterator<Item = (&Place, &Entry)> {
+        self.entries.iter()
     }
 
     /// Returns the numbers of an array's entries, such as of `listen`.
@@ -112,6 +116,11 @@ impl Settings {
             Origin::Mercure(name) => Some(Arc::clone(name)),
             Origin::Default | Origin::File | Origin::Environment => None,
         }
+    }
+
+    /// Returns the variables that Kubernetes sets for Services and that mean nothing to the hub.
+    pub fn service_variables(&self) -> &[String] {
+        &self.service_variables
     }
 
     /// Returns the names of another hub's settings that values come from, sorted.
@@ -150,7 +159,11 @@ impl Settings {
         for (name, value) in table {
             let place = place.with(Part::Name(name.clone()));
             match value {
+                Value::Table(_) if is_array(&place) => errors.push(unknown_key(&place)),
                 Value::Table(table) => self.add_table(&place, table, errors),
+                Value::Array(entries) if is_array_of_tables(entries) && is_table(&place) => {
+                    errors.push(unknown_key(&place));
+                }
                 Value::Array(entries) if is_array_of_tables(entries) => {
                     for (index, table) in entries.iter().filter_map(Value::as_table).enumerate() {
                         self.add_table(&place.with(Part::Index(index)), table, errors);
@@ -197,6 +210,10 @@ impl Settings {
             .to_lowercase();
         let place = Place::parse(&path.replace("__", "."));
         let Some(key) = keys::find(&place.general()) else {
+            if kubernetes::is_of_service(variable) {
+                self.service_variables.push(name.clone());
+                return;
+            }
             let names = KEYS.iter().map(|key| numbered(&key.variable(), &place));
             let nearest = keys::nearest(name, names);
             errors.push(ConfigError::UnknownVariable {
@@ -337,7 +354,7 @@ impl Place {
     }
 
     /// Returns the path as the table of keys has it, with `N` for numbers.
-    fn general(&self) -> String {
+    pub fn general(&self) -> String {
         let part = |part: &Part| match part {
             Part::Name(name) => name.clone(),
             Part::Index(_) => "N".to_owned(),
@@ -482,20 +499,41 @@ fn from_text(form: Form, text: &str) -> Option<Value> {
     has_form(form, &value).then_some(value)
 }
 
+/// Says whether a place is that of an array of tables.
+fn is_array(place: &Place) -> bool {
+    ARRAYS.contains(&place.general().as_str())
+}
+
+/// Says whether a place is that of a single table.
+fn is_table(place: &Place) -> bool {
+    let table = format!("{}.", place.general());
+    !is_array(place) && KEYS.iter().any(|key| key.path.starts_with(&table))
+}
+
+/// Says where a file is not TOML and why, without the text around it.
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    ConfigError::Syntax {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+        reason: error.message().to_owned(),
+    }
+}
+
 fn unknown_key(place: &Place) -> ConfigError {
     let general = place.general();
-    if let Some(array) = ARRAYS.iter().find(|array| **array == general) {
-        let expected = format!("its entries as [[{array}]] tables");
+    if is_array(place) {
+        let expected = format!("its entries as [[{general}]] tables, in double brackets");
         return ConfigError::WrongForm {
             name: general,
             expected,
         };
     }
-    let tables = KEYS
-        .iter()
-        .any(|key| key.path.starts_with(&format!("{general}.")));
-    if tables {
-        let expected = format!("its keys in a table [{general}]");
+    if is_table(place) {
+        let expected = format!("its keys in one table [{general}]");
         return ConfigError::WrongForm {
             name: general,
             expected,

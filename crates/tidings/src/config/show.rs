@@ -1,9 +1,12 @@
 //! The effective configuration as TOML, with the origin of each value. Secrets are not shown.
 //! At the end stands what was written for another Mercure hub and is not read.
 
+use toml::Value;
+
 use super::docs::header;
 use super::keys::{Fallback, Form, KEYS, Key};
 use super::settings::Settings;
+use crate::redact;
 
 /// Returns the effective values as TOML. A key without a value is a comment that says what counts.
 pub fn toml(settings: &Settings) -> String {
@@ -32,6 +35,11 @@ pub fn toml(settings: &Settings) -> String {
     for unread in settings.unread() {
         text.push_str(&format!("# {}: {}\n", unread.name, unread.why));
     }
+    for name in settings.service_variables() {
+        text.push_str(&format!(
+            "# {name}: not read, it is of a Kubernetes Service\n"
+        ));
+    }
     text
 }
 
@@ -45,9 +53,23 @@ fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
         (Some(entry), _) if key.form == Form::Secret => {
             format!("{name} = \"(hidden)\" # {}\n", entry.origin)
         }
-        (Some(entry), _) => format!("{name} = {} # {}\n", entry.value, entry.origin),
+        (Some(entry), _) => format!("{name} = {} # {}\n", shown(&entry.value), entry.origin),
         (None, Fallback::Said(text)) => format!("# {name}: {text}\n"),
         (None, Fallback::Toml(_) | Fallback::Required) => format!("# {name}: not set\n"),
+    }
+}
+
+/// Returns a value without what is secret in it, such as a key in the query of an address.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.contains("://") => Value::String(redact::url(text)),
+        Value::String(text) => Value::String(redact::text(text).into_owned()),
+        Value::Array(entries) => Value::Array(entries.iter().map(shown).collect()),
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Table(_) => value.clone(),
     }
 }
 

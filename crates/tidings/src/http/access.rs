@@ -4,19 +4,16 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use http::header::{AsHeaderName, REFERER, USER_AGENT};
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::header::{REFERER, USER_AGENT};
+use http::{Method, Request, Response, Version};
 use http_body::Body as _;
-use tidings_wire::form;
 use time::OffsetDateTime;
 
 use super::{Body, Visit};
+use crate::redact;
 
 /// By which the lines are told from the others.
 pub(crate) const TARGET: &str = "tidings::access";
-
-/// Parameters that carry a token, which must not stand in a log.
-const SECRET: [&[u8]; 3] = [b"authorization", b"access_token", b"jwt"];
 
 /// A request of which a line will be written.
 #[derive(Debug)]
@@ -32,24 +29,27 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Takes note of a request, without the tokens in its address.
+    /// Takes note of a request, without what is secret in its address and its fields.
     pub(crate) fn of<B>(visit: Visit, request: &Request<B>) -> Self {
         let method = request.method();
         let target = request.uri();
         let mut line = format!("{method} ");
-        quote(&mut line, target.path().as_bytes());
+        quote(&mut line, &redact::bytes(target.path().as_bytes()));
         if let Some(query) = target.query() {
             line.push('?');
-            quote(&mut line, without_tokens(query).as_bytes());
+            quote(&mut line, &redact::query(query.as_bytes()));
         }
         // Writing to a text cannot fail.
         write!(line, " {:?}", request.version()).ok();
-        let headers = request.headers();
+        let field = |name| request.headers().get(name).map(http::HeaderValue::as_bytes);
+        // Another page's address may say anything behind its path.
+        let referer = redact::url_bytes(field(REFERER).unwrap_or_default());
+        let agent = redact::bytes(field(USER_AGENT).unwrap_or_default());
         Self {
             peer: visit.peer.ip().to_canonical(),
             received: OffsetDateTime::now_utc(),
             request: line.into(),
-            about: format!("{} {}", field(headers, REFERER), field(headers, USER_AGENT)).into(),
+            about: format!("{} {}", quoted(&referer), quoted(&agent)).into(),
             method: method.clone(),
             version: request.version(),
         }
@@ -98,12 +98,10 @@ fn apache_time(time: OffsetDateTime) -> String {
     )
 }
 
-/// Returns a field of the request in quotes; empty if it is not there.
-fn field(headers: &HeaderMap, name: impl AsHeaderName) -> String {
+/// Returns what a peer wrote in quotes.
+fn quoted(bytes: &[u8]) -> String {
     let mut quoted = String::from('"');
-    if let Some(value) = headers.get(name) {
-        quote(&mut quoted, value.as_bytes());
-    }
+    quote(&mut quoted, bytes);
     quoted.push('"');
     quoted
 }
@@ -122,20 +120,6 @@ fn quote(out: &mut String, bytes: &[u8]) {
             }
         }
     }
-}
-
-/// Returns a query in which `hidden` stands for each token.
-fn without_tokens(query: &str) -> String {
-    let pairs = query.split('&').map(|pair| {
-        let mut named = form::pairs(pair.as_bytes());
-        let name = named.next().map(|pair| pair.name_bytes().to_vec());
-        if name.is_some_and(|name| SECRET.contains(&name.as_slice())) {
-            let name = pair.split('=').next().unwrap_or_default();
-            return format!("{name}=hidden");
-        }
-        pair.to_owned()
-    });
-    pairs.collect::<Vec<_>>().join("&")
 }
 
 #[cfg(test)]

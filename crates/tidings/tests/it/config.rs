@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use crate::harness::tokens::{SECRET, settings};
@@ -105,6 +107,235 @@ fn what_contradicts_is_named_with_what_to_write() {
     check_refused(
         &format!("{}[history]\nkind = \"none\"\npath = \"x\"\n", good()),
         &["history.path", "remove one"],
+    );
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_named_with_the_valid_and_the_nearest_ones() {
+    for (level, nearest) in [
+        ("verbose", "such as debug"),
+        ("warning", "such as warn"),
+        ("loud", "such as"),
+        ("inf0", "such as info"),
+        ("info,tidings=loud", "such as"),
+        ("tidings", "such as"),
+        ("info,", "empty entry"),
+        ("info,warn", "two levels"),
+        ("=debug", "no target"),
+    ] {
+        let valid = "error, warn, info, debug, trace, off";
+        let found = level.rsplit(['=', ',']).next().unwrap_or_default();
+        let (_folder, file) = write(&format!("[log]\nlevel = \"{level}\"\n{}", good()));
+        let (_other, by_variable) = write(&good());
+        for (file, variables) in [
+            (&file, &[][..]),
+            (&by_variable, &[("TIDINGS_LOG__LEVEL", level)][..]),
+        ] {
+            for words in [&["config", "check"][..], &["serve"]] {
+                let (code, _, error) = run(&[words, &["--config", file]].concat(), variables);
+                assert_eq!(code, 2, "{level}: {error}");
+                assert!(error.contains("log.level: "), "{level}: {error}");
+                assert!(error.contains(nearest), "{level}: {error}");
+                if nearest.starts_with("such as") {
+                    assert!(error.contains(&format!("{found:?}")), "{level}: {error}");
+                    assert!(error.contains(valid), "{level}: {error}");
+                }
+            }
+        }
+    }
+    let (code, _, error) = run(&["broker", "--log", "verbose"], &[]);
+    assert_eq!(code, 2);
+    assert!(error.contains("such as debug"), "{error}");
+    for level in ["INFO", "off", "info,tidings=debug", " warn , hyper=off "] {
+        let (code, _, error) = check(&format!("[log]\nlevel = \"{level}\"\n{}", good()));
+        assert_eq!(code, 0, "{level}: {error}");
+    }
+}
+
+#[test]
+fn two_listeners_that_need_the_same_port_are_named() {
+    let admin = |address: &str| format!("[admin]\naddress = \"{address}\"\n{}", good());
+    for address in [
+        "127.0.0.1:4400",
+        "0.0.0.0:4400",
+        "[::]:4400",
+        "[::ffff:127.0.0.1]:4400",
+    ] {
+        check_refused(
+            &admin(address),
+            &[
+                "admin.address",
+                "is taken by listen.0.address (127.0.0.1:4400)",
+            ],
+        );
+    }
+    let flash = format!("[flash]\naddress = \"127.0.0.1:4400\"\n{}", good());
+    check_refused(&flash, &["flash.address", "listen.0.address"]);
+    for address in [
+        "127.0.0.1:4401",
+        "127.0.0.2:4400",
+        "[::1]:4400",
+        "127.0.0.1:0",
+    ] {
+        assert_eq!(check(&admin(address)).0, 0, "{address}");
+    }
+    let any = admin("127.0.0.1:0").replace("127.0.0.1:4400", "127.0.0.1:0");
+    assert_eq!(check(&any).0, 0, "the system chooses two ports");
+}
+
+#[test]
+fn a_host_with_a_scheme_or_a_path_is_refused() {
+    for host in ["https://hub.example.com", "hub.example.com/x", "a b", ""] {
+        let hosts = good().replace("[hub]\n", &format!("[hub]\nhosts = [{host:?}]\n"));
+        check_refused(&hosts, &["hub.hosts"]);
+    }
+}
+
+#[test]
+fn single_and_double_brackets_are_not_mixed_up() {
+    let single = good().replace("[[listen]]", "[listen]");
+    check_refused(&single, &["listen: write its entries as [[listen]] tables"]);
+    let single = good().replace("[[auth.issuers]]", "[auth.issuers]");
+    check_refused(
+        &single,
+        &["auth.issuers: write its entries as [[auth.issuers]]"],
+    );
+    let double = good().replace("[hub]", "[[hub]]");
+    check_refused(&double, &["hub: write its keys in one table [hub]"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for dir in [file.clone(), file.join("below")] {
+        let text = format!("{}[data]\ndir = {:?}\n", good(), dir.to_str().unwrap());
+        check_refused(&text, &["data.dir", "is not a folder"]);
+    }
+    let text = format!(
+        "{}[history]\npath = {:?}\n",
+        good(),
+        folder.path().to_str().unwrap()
+    );
+    check_refused(&text, &["history.path", "is a folder"]);
+    let memory = format!(
+        "{}[data]\ndir = {:?}\n[history]\nkind = \"memory\"\n",
+        good(),
+        file.to_str().unwrap()
+    );
+    assert_eq!(check(&memory).0, 0, "nothing is written there");
+}
+
+#[test]
+fn a_folder_that_belongs_to_others_is_named_with_who_may_write_there() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let dir = folder.path().join("data");
+    let text = format!("{}[data]\ndir = {:?}\n", good(), dir.to_str().unwrap());
+    let (_configuration, path) = write(&text);
+    // Root may write everywhere, unless it gives up its capabilities.
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let dropped = if is_root { &words[..] } else { &["env"] };
+    let output = Command::new(dropped[0])
+        .args(&dropped[1..])
+        .args([env!("CARGO_BIN_EXE_tidings"), "config", "check", "--config"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    for part in [
+        "data.dir",
+        "cannot be written by this process (uid ",
+        "mode 0555",
+    ] {
+        assert!(error.contains(part), "{part:?} is not in\n{error}");
+    }
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_warned_of() {
+    let (folder, path) = write(&good());
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let key = folder.path().join("secret");
+    fs::write(&key, SECRET).unwrap();
+    let warned = |mode: u32, file: &Path| {
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, output, error) = run(&["config", "check", "--config", &path], &[]);
+        assert_eq!((code, output.as_str()), (0, "ok\n"), "{error}");
+        error
+    };
+    for (mode, wanted) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+        let error = warned(mode, Path::new(&path));
+        let said = format!(
+            "warning: auth.issuers.0.key: every user of this machine may read {path} (mode {mode:04o})"
+        );
+        assert_eq!(error.contains(&said), wanted, "{mode:o}: {error}");
+    }
+    let by_file = good().replace(
+        &format!("key = \"{SECRET}\""),
+        &format!("key_file = {key:?}"),
+    );
+    fs::write(&path, by_file).unwrap();
+    assert!(warned(0o644, &key).contains("warning: auth.issuers.0.key_file: "));
+    assert_eq!(warned(0o400, &key), "");
+    // Whoever cannot enter the folder cannot read what is in it.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(warned(0o644, &key), "");
+}
+
+#[test]
+fn variables_of_kubernetes_services_are_not_read_and_misspelt_ones_are_errors() {
+    let (_folder, path) = write(&good());
+    let arguments = ["config", "check", "--config", path.as_str()];
+    for (name, value) in [
+        ("TIDINGS_PORT", "tcp://10.96.0.7:80"),
+        ("TIDINGS_SERVICE_HOST", "10.96.0.7"),
+        ("TIDINGS_SERVICE_HOST", "fd00::7"),
+        ("TIDINGS_SERVICE_PORT", "80"),
+        ("TIDINGS_SERVICE_PORT_HTTP", "80"),
+        ("TIDINGS_PORT_80_TCP", "tcp://10.96.0.7:80"),
+        ("TIDINGS_PORT_80_TCP_PROTO", "tcp"),
+        ("TIDINGS_PORT_80_TCP_PORT", "80"),
+        ("TIDINGS_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("TIDINGS_HUB_SERVICE_HOST", "10.96.0.7"),
+        ("TIDINGS_HUB_PORT_5353_UDP", "udp://10.96.0.7:5353"),
+        ("TIDINGS_HUB_PORT_80_TCP_ADDR", "10.96.0.7"),
+    ] {
+        let (code, _, error) = run(&arguments, &[(name, value)]);
+        assert_eq!(code, 0, "{name}={value}: {error}");
+    }
+    for (name, value) in [
+        ("TIDINGS_PORT", "8080"),
+        ("TIDINGS_SERVICE_HOST", "hub.example.com"),
+        ("TIDINGS_SERVICE_PORT", "tcp"),
+        ("TIDINGS_PORT_80_TCP_PROTO", "udp"),
+        ("TIDINGS_LISTEN__0__PORT", "80"),
+        ("TIDINGS_HUBS", "10.96.0.7"),
+    ] {
+        let (code, _, error) = run(&arguments, &[(name, value)]);
+        assert_eq!(code, 2, "{name}={value}");
+        assert!(error.contains(name), "{error}");
+    }
+    let hub = TestHub::serve_in(
+        Arc::new(tempfile::tempdir().unwrap()),
+        &settings(""),
+        &[
+            ("TIDINGS_PORT", "tcp://10.96.0.7:80"),
+            ("TIDINGS_SERVICE_HOST", "10.96.0.7"),
+        ],
+    );
+    let log = hub.log();
+    let said: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("TIDINGS_PORT"))
+        .collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(
+        said[0].contains("INFO") && said[0].contains("TIDINGS_SERVICE_HOST"),
+        "{log}"
     );
 }
 
@@ -350,6 +581,8 @@ fn write(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tidings.toml");
     fs::write(&path, text).unwrap();
+    // Nobody else may read the secret in it, or there is a warning.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let path = path.to_str().unwrap().to_owned();
     (folder, path)
 }

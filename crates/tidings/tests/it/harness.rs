@@ -57,12 +57,22 @@ impl TestHub {
 
     /// Starts `tidings dev` with further arguments.
     pub fn dev_with(arguments: &[&str]) -> Self {
+        Self::dev_by(&[], arguments)
+    }
+
+    /// Starts `tidings dev` by a command that ends with what to run, such as `nohup`.
+    pub fn dev_under(runner: &[&str]) -> Self {
+        Self::dev_by(runner, &[])
+    }
+
+    fn dev_by(runner: &[&str], arguments: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         let data = folder.path().join("data");
         let mut all = vec!["dev".to_owned(), "--listen".into(), "127.0.0.1:0".into()];
         all.extend(["--data".into(), data.display().to_string()]);
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        Self::start(folder, all, Vec::new())
+        let runner = runner.iter().map(|&word| word.to_owned()).collect();
+        Self::start_under(runner, folder, all, Vec::new())
     }
 
     /// Starts `tidings test-server` on a free port.
@@ -181,9 +191,14 @@ impl TestHub {
 
     /// Asks the process to stop (SIGTERM).
     pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.pid()).expect("a process id");
         let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        rustix::process::kill_process(pid, signal).expect("signalled");
     }
 
     /// Lets later lives of this hub listen where it listens now.

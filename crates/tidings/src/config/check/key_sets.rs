@@ -8,6 +8,7 @@ use super::{Checks, is_loopback};
 use crate::auth::jwk;
 use crate::auth::key::Algorithm;
 use crate::auth::key_set::{self, KeySet, Source};
+use crate::redact;
 
 impl Checks {
     /// Says which algorithm of a key set counts, if only one does.
@@ -31,9 +32,10 @@ impl Checks {
     }
 
     pub(super) fn key_set_url(&mut self, place: &str, text: &str) -> Option<Source> {
+        let shown = redact::url(text);
         let reason = match url::Url::parse(text) {
-            Err(error) => format!("{error} ({text:?})"),
-            Ok(url) if url.host_str().is_none() => format!("{text:?} has no host"),
+            Err(error) => format!("{error} ({shown:?})"),
+            Ok(url) if url.host_str().is_none() => format!("{shown:?} has no host"),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 "credentials do not belong into the address of a key set".to_owned()
             }
@@ -42,7 +44,7 @@ impl Checks {
                 return Some(Source::Url(url));
             }
             Ok(_) => {
-                format!("{text:?} is not https, and whoever changes it on the way signs tokens")
+                format!("{shown:?} is not https, and whoever changes it on the way signs tokens")
             }
         };
         let example = "write it like \"https://example.com/.well-known/jwks.json\"";

@@ -78,13 +78,13 @@ fn addresses_and_urls_are_checked() {
             .replace(".well-known/mercure", "?a"),
         expect![[r#"
             listen.0.address: "localhost:4400" is not an IP address with a port: write it like "127.0.0.1:4400" or "[::]:443"
-            hub.public_url: the hub's URL contains a query or a fragment ("https://hub.example.com/?a"): write it like "https://example.com/.well-known/mercure"
+            hub.public_url: the hub's URL contains a query or a fragment ("https://hub.example.com/?hidden"): write it like "https://example.com/.well-known/mercure"
         "#]],
     );
     check(
         &format!("{GOOD}[[listen]]\naddress = \"127.0.0.1:4400\"\n[admin]\naddress = \":80\"\n"),
         expect![[r#"
-            listen.1.address: another [[listen]] has the same address: remove one
+            listen.1.address: 127.0.0.1:4400 is taken by listen.0.address (127.0.0.1:4400): write another port
             admin.address: ":80" is not an IP address with a port: write it like "127.0.0.1:4400" or "[::]:443"
         "#]],
     );
@@ -238,7 +238,7 @@ fn other_values_are_checked() {
             limits.accepts_per_second: 5000000000 is too large
             server.drain_secs: 9000000000 is more than ten years: write at most 315360000
             server.shards: 0 is too small: write at least 1
-            log.level: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+            log.level: "b=c" is no level: write one of error, warn, info, debug, trace, off, such as off, or a level for one target as in info,tidings=debug
         "#]],
     );
 }

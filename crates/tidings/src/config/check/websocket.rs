@@ -7,6 +7,7 @@ use super::Checks;
 use crate::config::addresses::AddressList;
 use crate::config::file::{FlashTable, ListenTable, RoomsTable, SockJsTable, WebSocketTable};
 use crate::config::{FlashOptions, RoomAccess, RoomOptions, SockJsOptions, WebSocketOptions};
+use crate::redact;
 
 impl Checks {
     pub(super) fn websocket(&mut self, table: &WebSocketTable) -> Option<WebSocketOptions> {
@@ -74,7 +75,8 @@ impl Checks {
                 .iter()
                 .any(|start| url.starts_with(start))
         {
-            let reason = format!("{url:?} is not a URL: write https://… or a path");
+            let shown = redact::url(url);
+            let reason = format!("{shown:?} is not a URL: write https://… or a path");
             self.invalid("sockjs.library_url", reason);
         }
         let response_bytes_max =

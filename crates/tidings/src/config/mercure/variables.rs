@@ -34,10 +34,8 @@ pub fn read(environment: &Environment<'_>) -> Translation {
     }
     let known =
         |name: &str| READ.contains(&name) || WITHOUT_COUNTERPART.iter().any(|(n, _)| *n == name);
-    for name in environment
-        .beginning("MERCURE_")
-        .filter(|name| !known(name))
-    {
+    let ours = environment.beginning("MERCURE_");
+    for name in ours.filter(|name| !known(name) && !environment.is_of_service(name)) {
         let why = "not a setting of the hub; applications have settings with such names";
         into.leave(name, why);
     }

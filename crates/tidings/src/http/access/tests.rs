@@ -27,22 +27,17 @@ fn nothing_of_a_peer_ends_the_quotes_or_the_line() {
 }
 
 #[test]
-fn tokens_are_hidden_however_their_name_is_written() {
-    for (query, expected) in [
-        (
-            "topic=a&authorization=s.e.c&b",
-            "topic=a&authorization=hidden&b",
-        ),
-        ("%61uthorization=s.e.c", "%61uthorization=hidden"),
-        (
-            "jwt=s.e.c&jwt=t&access_token=u",
-            "jwt=hidden&jwt=hidden&access_token=hidden",
-        ),
-        ("authorization", "authorization=hidden"),
-        ("authorizations=1", "authorizations=1"),
-    ] {
-        assert_eq!(without_tokens(query), expected);
-    }
+fn nothing_secret_stands_in_a_line() {
+    let token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2ln";
+    let request = Request::get(format!("/ws/{token}?Token=a&b={token}&topic=c"))
+        .header("Referer", "https://u:p@a.test/page?code=s")
+        .header("User-Agent", format!("Tool/1 {token}"))
+        .body(())
+        .unwrap();
+    check(
+        &request,
+        r#"172.17.0.1 - - [17/May/2019:08:00:01 +0000] "GET /ws/hidden?Token=hidden&b=hidden&topic=c HTTP/1.1" 200 36 "https://hidden@a.test/page?hidden" "Tool/1 hidden""#,
+    );
 }
 
 #[track_caller]

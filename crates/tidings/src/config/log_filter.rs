@@ -1,0 +1,150 @@
+//! How much is logged: a level, also per target, as `info` or `info,tidings=debug`.
+//!
+//! The filter of the logging library would take any word for a target, so that a level that does not
+//! exist switches the log off without a word.
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::keys;
+
+/// A checked filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogFilter(Targets);
+
+/// Why a filter is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LogFilterError {
+    /// A word that should be a level is none.
+    #[error(
+        "{found:?} is no level: write one of {}, such as {nearest}, or a level for one target as in \
+         info,tidings=debug",
+        LEVELS.join(", ")
+    )]
+    UnknownLevel {
+        /// The word.
+        found: String,
+        /// A level that may be meant.
+        nearest: String,
+    },
+    /// There is nothing between two commas, or nothing at all.
+    #[error("{text:?} has an empty entry: write a level such as info, or info,tidings=debug")]
+    Empty {
+        /// The whole filter.
+        text: String,
+    },
+    /// The name of a target has characters that no target has.
+    #[error("{found:?} is no target: write one such as tidings or tidings::access before the =")]
+    Target {
+        /// The name.
+        found: String,
+    },
+    /// A filter has two levels for the same.
+    #[error("{text:?} has two levels for {what}: remove one")]
+    Twice {
+        /// The whole filter.
+        text: String,
+        /// A target, or everything.
+        what: String,
+    },
+}
+
+impl LogFilter {
+    /// Lets everything of this level and above pass.
+    pub fn level(level: LevelFilter) -> Self {
+        Self(Targets::new().with_default(level))
+    }
+
+    /// Reads a filter: entries with commas between them, each `LEVEL` or `TARGET=LEVEL`. What no entry
+    /// is about is logged if it is an error.
+    ///
+    /// # Errors
+    ///
+    /// The first entry that is neither.
+    pub fn parse(text: &str) -> Result<Self, LogFilterError> {
+        let mut targets = Targets::new().with_default(LevelFilter::ERROR);
+        let mut known: Vec<&str> = Vec::new();
+        for entry in text.split(',').map(str::trim) {
+            if entry.is_empty() {
+                let text = text.to_owned();
+                return Err(LogFilterError::Empty { text });
+            }
+            let (target, word) = match entry.split_once('=') {
+                Some((target, word)) => (target.trim(), word.trim()),
+                None => ("", entry),
+            };
+            let level = level(word)?;
+            if target.is_empty() && entry.contains('=') || !target.chars().all(is_of_target) {
+                let found = target.to_owned();
+                return Err(LogFilterError::Target { found });
+            }
+            if known.contains(&target) {
+                let what = if target.is_empty() {
+                    "everything"
+                } else {
+                    target
+                };
+                return Err(LogFilterError::Twice {
+                    text: text.to_owned(),
+                    what: what.to_owned(),
+                });
+            }
+            known.push(target);
+            targets = match target {
+                "" => targets.with_default(level),
+                target => targets.with_target(target, level),
+            };
+        }
+        Ok(Self(targets))
+    }
+
+    /// Returns what the log is started with.
+    pub fn into_targets(self) -> Targets {
+        self.0
+    }
+}
+
+fn level(word: &str) -> Result<LevelFilter, LogFilterError> {
+    let lower = word.to_ascii_lowercase();
+    let level = match lower.as_str() {
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        "off" => LevelFilter::OFF,
+        other => {
+            let named = ELSEWHERE.iter().find(|(name, _)| *name == other);
+            let levels = || LEVELS.iter().map(ToString::to_string);
+            let nearest = named.map_or_else(
+                || keys::nearest(other, levels()),
+                |(_, level)| (*level).to_owned(),
+            );
+            return Err(LogFilterError::UnknownLevel {
+                found: word.to_owned(),
+                nearest,
+            });
+        }
+    };
+    Ok(level)
+}
+
+fn is_of_target(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | ':' | '-' | '.')
+}
+
+/// All levels.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// What other loggers call them.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("critical", "error"),
+    ("fatal", "error"),
+    ("warning", "warn"),
+    ("notice", "info"),
+    ("verbose", "debug"),
+    ("none", "off"),
+    ("silent", "off"),
+];
+
+#[cfg(test)]
+mod tests;
