@@ -2,7 +2,7 @@
 //!
 //! [`text`] hides what can be told by its form wherever it stands: access tokens, credentials after
 //! `Bearer` or `Basic`, user and password in a URL. Every line of the log and every error goes through
-//! it, as the last wall. [`query`] and [`url`] know more, because they know what they look at.
+//! it, as the last wall. [`query`] and [`url()`] know more, because they know what they look at.
 
 use std::borrow::Cow;
 
@@ -85,7 +85,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Returns a query in which `hidden` stands for the values of secret names, however those are
-/// written, and for what [`bytes`] hides.
+/// written, and for what [`bytes()`] hides.
 pub(crate) fn query(query: &[u8]) -> Vec<u8> {
     let pairs = query.split(|&byte| byte == b'&').map(|pair| {
         let name = form::pairs(pair).next().map(form::Pair::name_bytes);
@@ -104,7 +104,7 @@ pub(crate) fn url(url: &str) -> String {
     String::from_utf8_lossy(&url_bytes(url.as_bytes())).into_owned()
 }
 
-/// Does what [`url`] does with bytes that may not be UTF-8.
+/// Does what [`url()`] does with bytes that may not be UTF-8.
 pub(crate) fn url_bytes(url: &[u8]) -> Vec<u8> {
     let end = url.iter().position(|byte| matches!(byte, b'?' | b'#'));
     let Some(end) = end else {
