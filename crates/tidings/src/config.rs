@@ -300,6 +300,12 @@ pub struct LimitOptions {
     pub connections_max: usize,
     /// Connections from one address; the next one is answered 429.
     pub connections_per_address_max: usize,
+    /// Bytes that may be held for all peers; beyond it requests are answered 503.
+    pub held_bytes_max: usize,
+    /// Bytes that may be held for one address; beyond it requests are answered 429.
+    pub held_bytes_per_address_max: usize,
+    /// Bytes that may be held for one connection; beyond it requests are answered 429.
+    pub held_bytes_per_connection_max: usize,
     /// New connections per second of the whole process.
     pub accepts_per_second: u32,
     /// Time for a whole request head to arrive.

@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod authorize;
+pub(crate) mod body;
 pub(crate) mod chat;
 pub(crate) mod cors;
 pub(crate) mod demo;
@@ -27,21 +28,24 @@ pub(crate) mod upgrade;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
 use self::access::Access;
+use self::body::Whole;
 use self::hixie::OldUpgrade;
 use self::problem::Problem;
 use self::sockjs::CarriedBody;
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
+use crate::account::Holder;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
 use crate::session::socket::StreamBody;
@@ -56,12 +60,14 @@ const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The body of an answer: whole, an HTTP/2 event stream, or a stream of SockJS.
-pub(crate) type Body = Either<Full<Bytes>, Either<StreamBody, CarriedBody>>;
+pub(crate) type Body = Either<Whole, Either<StreamBody, CarriedBody>>;
 
 /// What is known of the connection that a request came by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Visit {
     pub(crate) peer: SocketAddr,
+    /// Whose memory it is that its requests and answers take.
+    pub(crate) holder: Arc<Holder>,
     /// Whether it came by the operators' listener.
     pub(crate) admin: bool,
     /// Which of the listeners of the configuration it came by.
@@ -70,7 +76,7 @@ pub(crate) struct Visit {
 
 impl Visit {
     /// Returns the topic that every WebSocket of this listener is about, if it has one.
-    pub(crate) fn topic(self, config: &Config) -> Option<&Topic> {
+    pub(crate) fn topic<'a>(&self, config: &'a Config) -> Option<&'a Topic> {
         config.listens.get(self.listener?)?.topic.as_ref()
     }
 }
@@ -117,13 +123,16 @@ pub(crate) enum Route {
 /// Answers one request.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Answer {
     let logged = shard.config().log.access && !visit.admin;
-    let access = logged.then(|| Access::of(visit, &request));
+    let access = logged.then(|| Access::of(visit.peer, &request));
     let mut answer = decide(shard, visit, signs, request).await;
+    if let Answer::Response(response) = &mut answer {
+        book(visit, response);
+    }
     match (&mut answer, access) {
         (_, None) => {}
         (Answer::Response(response), Some(access)) => access.on_response(response),
@@ -133,9 +142,18 @@ pub(crate) async fn answer(
     answer
 }
 
+/// Books an answer until its peer has taken it; one that there is no room for becomes a refusal.
+fn book(visit: &Visit, response: &mut Response<Body>) {
+    if let Either::Left(whole) = response.body_mut()
+        && let Err(refusal) = whole.book(&visit.holder)
+    {
+        *response = Problem::held_bytes(&refusal).into_response();
+    }
+}
+
 async fn decide(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Answer {
@@ -178,7 +196,7 @@ async fn decide(
     answer
 }
 
-fn route(shard: &Shard, visit: Visit, path: &str, asks: bool) -> Route {
+fn route(shard: &Shard, visit: &Visit, path: &str, asks: bool) -> Route {
     let config = shard.config();
     let metrics_here = visit.admin || config.dev.is_some();
     match path {
@@ -209,7 +227,7 @@ fn route(shard: &Shard, visit: Visit, path: &str, asks: bool) -> Route {
 
 async fn dispatch(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     route: Route,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
@@ -221,10 +239,10 @@ async fn dispatch(
     let response = match route {
         Route::Hub if reading || method.as_str() == QUERY => {
             // Boxed, since its state would make every request's larger.
-            return Box::pin(subscribe::hub(shard, request)).await;
+            return Box::pin(subscribe::hub(shard, visit, request)).await;
         }
         Route::Hub if method == Method::POST => {
-            publish::hub(shard, Dialect::V1, None, request).await?
+            publish::hub(shard, visit, Dialect::V1, None, request).await?
         }
         Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
         Route::Hub if method == Method::OPTIONS => {
@@ -238,9 +256,13 @@ async fn dispatch(
             request.headers(),
         ),
         Route::Subscriptions => return Err(Problem::method_not_allowed(SUBSCRIPTION_METHODS)),
-        Route::ChatEvents if reading => return Box::pin(subscribe::chat(shard, request)).await,
-        Route::ChatBroadcast if method == Method::POST => chat::broadcast(shard, request).await?,
-        Route::DevToken if method == Method::POST => dev::token(shard, request).await?,
+        Route::ChatEvents if reading => {
+            return Box::pin(subscribe::chat(shard, visit, request)).await;
+        }
+        Route::ChatBroadcast if method == Method::POST => {
+            chat::broadcast(shard, visit, request).await?
+        }
+        Route::DevToken if method == Method::POST => dev::token(shard, visit, request).await?,
         Route::ChatBroadcast | Route::DevToken => {
             return Err(Problem::method_not_allowed("POST"));
         }
@@ -284,7 +306,7 @@ pub(crate) fn respond(
     media_type: &'static str,
     body: impl Into<Bytes>,
 ) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(body.into())));
+    let mut response = Response::new(Either::Left(Whole::new(body.into())));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -292,9 +314,20 @@ pub(crate) fn respond(
     response
 }
 
+/// Makes a whole response of what is part of the program, and takes no memory.
+pub(crate) fn respond_embedded(
+    status: StatusCode,
+    media_type: &'static str,
+    body: &'static [u8],
+) -> Response<Body> {
+    let mut response = respond(status, media_type, Bytes::new());
+    *response.body_mut() = Either::Left(Whole::new(Bytes::from_static(body)).booked());
+    response
+}
+
 /// Makes a response without a body.
 pub(crate) fn respond_empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(Bytes::new())));
+    let mut response = Response::new(Either::Left(Whole::default()));
     *response.status_mut() = status;
     response
 }

@@ -7,6 +7,7 @@ pub mod documents;
 mod subscriptions;
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -49,9 +50,9 @@ use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
 use crate::router::{Command, Router, Routing};
+use crate::server::account_of;
 use crate::session::socket::{BodySink, Socket, StreamBody};
 use crate::session::{Encoding, Opening, Start};
-use crate::shard::admission::Admission;
 use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 
 /// How a hub in the lab differs from one that was installed.
@@ -148,8 +149,8 @@ impl Lab {
             ingest: Ingest::new(config.hub.clone(), Arc::clone(&relay)),
             answers,
             authority: Arc::new(authority(&config)),
-            admission: Admission::new(usize::MAX, 0),
-            sockjs: sockjs::Bounds::new(&config.sockjs),
+            account: account_of(&config),
+            sockjs: sockjs::Seed::default(),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
             config,
@@ -409,17 +410,7 @@ fn config(options: &Options) -> Config {
         rooms: no_conversations(),
         sockjs: SockJsOptions::OFF,
         flash: FlashOptions::off(),
-        limits: LimitOptions {
-            connections_max: usize::MAX,
-            connections_per_address_max: usize::MAX,
-            accepts_per_second: u32::MAX,
-            head: Duration::MAX,
-            body: Duration::MAX,
-            handshake: Duration::MAX,
-            stall: options.stall,
-            streams_per_connection_max: u32::MAX,
-            blocked: AddressList::default(),
-        },
+        limits: limits(options),
         drain: Duration::ZERO,
         pages: PageOptions {
             chat: false,
@@ -438,6 +429,23 @@ fn config(options: &Options) -> Config {
         warnings: Vec::new(),
         dev: None,
         test_services: false,
+    }
+}
+
+fn limits(options: &Options) -> LimitOptions {
+    LimitOptions {
+        connections_max: usize::MAX,
+        connections_per_address_max: usize::MAX,
+        held_bytes_max: usize::MAX,
+        held_bytes_per_address_max: usize::MAX,
+        held_bytes_per_connection_max: usize::MAX,
+        accepts_per_second: u32::MAX,
+        head: Duration::MAX,
+        body: Duration::MAX,
+        handshake: Duration::MAX,
+        stall: options.stall,
+        streams_per_connection_max: u32::MAX,
+        blocked: AddressList::default(),
     }
 }
 
@@ -560,7 +568,8 @@ async fn open(
         ready,
         prelude: Bytes::new(),
     };
-    shard.hold(Socket::Body(sink), subscription, opening, None);
+    let holder = shard.account().admit_always(Ipv4Addr::LOCALHOST.into());
+    shard.hold(Socket::Body(sink), subscription, opening, holder);
     joined.await.ok()?;
     let answered = String::from_utf8_lossy(begin.1.as_bytes()).into_owned();
     Some(Stream {

@@ -4,6 +4,7 @@
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
+mod account;
 mod answers;
 mod auth;
 mod binding;

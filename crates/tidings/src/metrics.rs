@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::account::{Account, Kind, Limit};
 use crate::broker::counters::Counters;
 use crate::output;
 
@@ -41,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) websockets: Gauge,
     pub(crate) websocket_frames: Counter,
     pub(crate) sockjs: SockJsCounters,
+    pub(crate) held: HeldCounters,
     pub(crate) requests_refused: ByReason,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: ByReason,
@@ -188,6 +190,69 @@ impl SockJsCounters {
     }
 }
 
+/// What is held for peers, copied from the account when somebody asks.
+#[derive(Debug)]
+pub(crate) struct HeldCounters {
+    bytes: Family<OfKind, Gauge>,
+    refused: Family<ByLimit, Counter<u64, AtomicU64>>,
+    streams: Gauge,
+    pub(crate) answers_stalled: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+    kind: &'static str,
+}
+
+impl HeldCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let bytes = Family::<OfKind, Gauge>::default();
+        let help = "Bytes of memory held for peers now, by what they are held for";
+        registry.register("held_bytes", help, bytes.clone());
+        let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
+        let help = "Times bytes were not held for a peer because a limit was reached";
+        registry.register("held_bytes_refused", help, refused.clone());
+        let streams = gauge(registry, "streams", "Streams of HTTP/2 open now");
+        let help = "Answers that ended because their peer took nothing for limits.stall_secs";
+        let answers_stalled = counter(registry, "answers_stalled", help);
+        Self {
+            bytes,
+            refused,
+            streams,
+            answers_stalled,
+        }
+    }
+
+    /// Takes over what the account counts.
+    pub(crate) fn observe(&self, account: &Account) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.streams.set(number(account.streams()));
+        for kind in Kind::ALL {
+            let of_kind = OfKind { kind: kind.name() };
+            let gauge = self.bytes.get_or_create(&of_kind);
+            gauge.set(number(account.held_of(kind)));
+            for limit in Limit::ALL {
+                if limit == Limit::SockJs && kind != Kind::SockJs {
+                    continue;
+                }
+                let by_limit = ByLimit {
+                    limit: limit.name(),
+                    kind: kind.name(),
+                };
+                let counter = self.refused.get_or_create(&by_limit);
+                let count = account.refused(limit, kind);
+                counter.inner().store(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 impl Metrics {
     /// Makes every counter, at zero.
     pub(crate) fn new() -> Self {
@@ -230,6 +295,7 @@ impl Metrics {
             websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
             websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
             sockjs: SockJsCounters::new(r),
+            held: HeldCounters::new(r),
             requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),

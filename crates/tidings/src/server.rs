@@ -12,6 +12,7 @@ use tidings_history::{Health, Outlet, Step};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
+use crate::account::{Account, Bounds, PlaceBounds};
 use crate::answers::Answers;
 use crate::auth::Authority;
 use crate::auth::key_fetch::Fetcher;
@@ -25,7 +26,6 @@ use crate::open_files;
 use crate::presence::service::Service;
 use crate::router::{self, Router};
 use crate::shard::accept::{self, Door, DoorKind};
-use crate::shard::admission::Admission;
 use crate::shard::{self, Delivery, Inbox, Shared, sockjs};
 use crate::signals::{Hangup, Signals, Wish};
 use crate::tls::Certificate;
@@ -146,13 +146,12 @@ impl Hub {
         )?;
         let relay: Arc<dyn Relay> = Arc::new(Loopback::new(history.clone()));
         let presence = Service::start(&config, &relay, &history, &metrics)?;
-        let limits = &config.limits;
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
             answers,
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
-            admission: Admission::new(limits.connections_max, limits.connections_per_address_max),
-            sockjs: sockjs::Bounds::new(&config.sockjs),
+            account: account_of(&config),
+            sockjs: sockjs::Seed::default(),
             loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
             config,
@@ -293,10 +292,30 @@ impl Hub {
     }
 
     async fn drained(&self, deadline: Instant) {
-        while self.shared.admission.open() > 0 && Instant::now() < deadline {
+        while self.shared.account.connections() > 0 && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Makes the account that the limits of a configuration ask for.
+pub(crate) fn account_of(config: &Config) -> Arc<Account> {
+    let (limits, sockjs) = (&config.limits, &config.sockjs);
+    let bounds = Bounds {
+        holder_max: limits.held_bytes_per_connection_max,
+        address_max: limits.held_bytes_per_address_max,
+        total_max: limits.held_bytes_max,
+        sockjs_max: sockjs.queue_bytes_max,
+    };
+    let connections = PlaceBounds {
+        total_max: limits.connections_max,
+        per_address_max: limits.connections_per_address_max,
+    };
+    let sockjs_sessions = PlaceBounds {
+        total_max: sockjs.sessions_max,
+        per_address_max: sockjs.sessions_per_address_max,
+    };
+    Account::new(bounds, connections, sockjs_sessions)
 }
 
 /// Lets the key sets that were kept count until their issuers answer: before the first request asks for

@@ -45,11 +45,11 @@ use tokio::sync::oneshot;
 use self::duplex::{Duplex, Scope};
 use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
+use crate::account::{COVERED_BYTES_MAX, Charge, Holder, Kind};
 use crate::auth::Identity;
 use crate::posted::Posted;
 use crate::router::Ticket;
 use crate::shard::Shard;
-use crate::shard::admission::Permit;
 use crate::shard::timers::Tick;
 
 /// Bytes that a subscriber may send after its request before it is taken for hostile.
@@ -147,6 +147,8 @@ pub(crate) enum Ending {
     Silent,
     /// No token came in time.
     Anonymous,
+    /// There was no room for what the hub would have had to hold for the peer.
+    HeldBytes,
     /// The hub is being stopped.
     Drained,
 }
@@ -169,6 +171,7 @@ impl Ending {
             Self::Refused => "refused",
             Self::Silent => "silent",
             Self::Anonymous => "anonymous",
+            Self::HeldBytes => "held_bytes",
             Self::Drained => "drained",
         }
     }
@@ -190,7 +193,8 @@ impl Ending {
             | Self::Violation
             | Self::Refused
             | Self::Silent
-            | Self::Anonymous => false,
+            | Self::Anonymous
+            | Self::HeldBytes => false,
         }
     }
 }
@@ -261,7 +265,8 @@ pub(crate) struct Session {
     /// What it has beside if its peer may say something: a WebSocket.
     pub(crate) duplex: Option<Box<Duplex>>,
     waker: RefCell<Option<Waker>>,
-    _permit: Option<Permit>,
+    /// Whose memory it is that it holds.
+    holder: Arc<Holder>,
 }
 
 /// What a session is made of.
@@ -277,7 +282,7 @@ pub(crate) struct Parts {
     pub(crate) now: Tick,
     pub(crate) deadline: Option<(Tick, Ending)>,
     pub(crate) duplex: Option<Box<Duplex>>,
-    pub(crate) permit: Option<Permit>,
+    pub(crate) holder: Arc<Holder>,
 }
 
 impl Session {
@@ -305,7 +310,7 @@ impl Session {
             stray: Cell::new(0),
             duplex: parts.duplex,
             waker: RefCell::default(),
-            _permit: parts.permit,
+            holder: parts.holder,
         }
     }
 
@@ -319,6 +324,11 @@ impl Session {
     /// Returns who it is, by its token; nothing for an anonymous subscriber.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.borrow().clone()
+    }
+
+    /// Returns whose memory it is that the session holds.
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        &self.holder
     }
 
     /// Returns the bytes of `posted` for this peer.
@@ -453,21 +463,29 @@ impl Session {
         }
     }
 
-    /// Waits until everything handed over so far is out and the socket may take more.
+    /// Waits until everything handed over so far is out and the socket may take more. What is held
+    /// meanwhile is booked: that, and the `rest` of what is to be sent.
     ///
     /// # Errors
     ///
-    /// How the stream ends: the connection broke, the peer took nothing for `stall`, or the
-    /// session was told to close meanwhile.
-    pub(crate) async fn writable(&self, stall: Duration) -> Result<(), Ending> {
+    /// How the stream ends: the connection broke, the peer took nothing for `stall`, there is no room
+    /// for what is held, or the session was told to close meanwhile.
+    pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
+        let mut charge = None;
         let ready = poll_fn(|cx| {
             if let Phase::Closing(ending) = self.phase.get() {
                 return Poll::Ready(Err(ending));
             }
             self.keep_waker(cx);
-            self.socket
-                .poll_writable(cx)
-                .map_err(|_broken| Ending::Broken)
+            let ready = self.socket.poll_writable(cx);
+            if ready.is_pending() && charge.is_none() {
+                let held = rest + self.socket.held_bytes();
+                charge = match self.book_waiting(held) {
+                    Ok(charge) => Some(charge),
+                    Err(ending) => return Poll::Ready(Err(ending)),
+                };
+            }
+            ready.map_err(|_broken| Ending::Broken)
         });
         if self.is_carried() {
             // How long it may be without a receiver is looked after elsewhere.
@@ -477,6 +495,17 @@ impl Session {
             Ok(result) => result,
             Err(_elapsed) => Err(Ending::Stalled),
         }
+    }
+
+    /// Books what waits for the peer; a kilobyte is covered by what the connection or stream costs.
+    fn book_waiting(&self, bytes: usize) -> Result<Option<Charge>, Ending> {
+        // A poll takes at once what it is sent, and books it itself: booked twice, polls that come
+        // together would refuse each other.
+        if bytes <= COVERED_BYTES_MAX || self.encoding == Encoding::Lines {
+            return Ok(None);
+        }
+        let charge = self.holder.take(Kind::Events, bytes);
+        charge.map(Some).map_err(|_refusal| Ending::HeldBytes)
     }
 
     /// Sends all of `bytes`, waiting for the peer as long as it takes something every `stall`.
@@ -493,7 +522,7 @@ impl Session {
                     return Ok(());
                 }
             }
-            if let Err(ending) = self.writable(stall).await {
+            if let Err(ending) = self.writable(bytes.len(), stall).await {
                 // The peer may have a part of it: nothing may follow on this connection.
                 *self.tail.borrow_mut() = bytes;
                 return Err(ending);
@@ -502,6 +531,11 @@ impl Session {
                 return Ok(());
             }
         }
+    }
+
+    /// Returns how much is left of a partly sent event.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.tail.borrow().len()
     }
 
     /// Takes the rest of a partly sent event.

@@ -6,10 +6,10 @@
 //! ```
 
 pub(crate) mod accept;
-pub(crate) mod admission;
 pub(crate) mod connection;
 pub(crate) mod engine;
 pub(crate) mod hixie;
+pub(crate) mod http2;
 pub(crate) mod patterns;
 pub(crate) mod placing;
 pub(crate) mod policy;
@@ -19,6 +19,7 @@ pub(crate) mod ring;
 pub(crate) mod sockjs;
 pub(crate) mod speaking;
 pub(crate) mod stream;
+pub(crate) mod timed_socket;
 pub(crate) mod timers;
 
 use std::cell::RefCell;
@@ -43,11 +44,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::accept::Door;
-use self::admission::{Admission, Permit};
 use self::engine::Engine;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
+use crate::account::{Account, Holder};
 use crate::answers::Answers;
 use crate::auth::cache::TokenCache;
 use crate::auth::{Authority, Identity};
@@ -63,6 +64,8 @@ use crate::session::socket::Socket;
 use crate::session::{self, Encoding, Ending, Opening, Parts, Phase, Session, Start};
 use crate::tasks;
 
+/// How much sooner than its connection a session ends that its peer takes nothing of.
+const SESSION_AHEAD: Duration = Duration::from_secs(1);
 /// Deliveries that may wait for a shard, each a group of what gathered at the router.
 const INBOX_MAX: usize = 1024;
 /// Deliveries taken into one sweep.
@@ -102,7 +105,7 @@ pub(crate) struct Adoption {
     pub(crate) tls: Option<Box<rustls::ServerConnection>>,
     pub(crate) subscription: Subscription,
     pub(crate) head: Bytes,
-    pub(crate) permit: Permit,
+    pub(crate) holder: Arc<Holder>,
 }
 
 /// A checked request to subscribe.
@@ -176,9 +179,10 @@ pub(crate) struct Shared {
     /// What the history answers the publishers of each shard.
     pub(crate) answers: Box<[Arc<Answers>]>,
     pub(crate) authority: Arc<Authority>,
-    pub(crate) admission: Arc<Admission>,
-    /// What sessions of SockJS there may be.
-    pub(crate) sockjs: sockjs::Bounds,
+    /// What is held for peers.
+    pub(crate) account: Arc<Account>,
+    /// Where sessions of SockJS are.
+    pub(crate) sockjs: sockjs::Seed,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Sessions on each shard.
     pub(crate) loads: Box<[AtomicUsize]>,
@@ -331,8 +335,8 @@ impl Shard {
         &self.tokens
     }
 
-    pub(crate) fn admission(&self) -> &Arc<Admission> {
-        &self.shared.admission
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.shared.account
     }
 
     pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
@@ -347,6 +351,12 @@ impl Shard {
     /// Returns how long a peer may take nothing before it is closed.
     pub(crate) fn stall(&self) -> Duration {
         self.config().limits.stall
+    }
+
+    /// Returns how long a peer may take nothing before its connection or stream ends, whatever is sent on
+    /// it. Longer than a session waits, so that one that ends itself can say why.
+    pub(crate) fn transport_stall(&self) -> Duration {
+        self.stall().saturating_add(SESSION_AHEAD)
     }
 
     /// Returns the current bucket of coarse time.
@@ -475,7 +485,7 @@ impl Shard {
         socket: Socket,
         subscription: Subscription,
         opening: Opening,
-        permit: Option<Permit>,
+        holder: Arc<Holder>,
     ) -> Rc<Session> {
         let deadline = subscription
             .deadline
@@ -483,7 +493,7 @@ impl Shard {
         let now = self.now();
         let duplex = subscription.duplex.map(|parts| {
             let lifetime = parts.lifetime.map(|instant| self.tick_before(instant));
-            Box::new(Duplex::new(*parts, now, lifetime))
+            Box::new(Duplex::new(*parts, &holder, now, lifetime))
         });
         let session = self.engine.borrow_mut().insert(|id| {
             Session::new(Parts {
@@ -497,7 +507,7 @@ impl Shard {
                 now,
                 deadline,
                 duplex,
-                permit,
+                holder,
             })
         });
         self.metrics().subscribers.inc();

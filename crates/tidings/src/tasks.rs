@@ -23,16 +23,3 @@ pub(crate) async fn side_by_side(
     })
     .await
 }
-
-/// Lets hyper start the tasks of an HTTP/2 connection on the shard's own thread.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, future: F) {
-        spawn(future);
-    }
-}

@@ -207,6 +207,14 @@ impl Decoder {
         whole + self.control.capacity()
     }
 
+    /// Lets go of what is half received. What comes from now on is read and ignored.
+    pub fn discard(&mut self) {
+        self.frame = None;
+        self.whole = None;
+        self.control = Vec::new();
+        self.closed = true;
+    }
+
     /// Returns how many bytes inflating has made since this was last asked: a peer may make much work
     /// by sending little.
     pub fn take_inflated(&mut self) -> usize {

@@ -116,6 +116,11 @@ impl Decoder {
         }
     }
 
+    /// Returns the bytes of memory that a text takes whose end has not come.
+    pub fn held_bytes(&self) -> usize {
+        self.text.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// Returns the next event, or nothing until more bytes are there; takes what it reads from
     /// `input`.
     ///

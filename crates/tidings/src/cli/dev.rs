@@ -23,7 +23,7 @@ use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::binding;
 use crate::config::addresses::AddressList;
-use crate::config::check::{ANYBODY, HISTORY_FILE, cores, history_options};
+use crate::config::check::{ANYBODY, HISTORY_FILE, cores, held_bytes, history_options};
 use crate::config::log_filter::LogFilter;
 use crate::config::{
     Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
@@ -362,9 +362,14 @@ fn open_to_all() -> RoomOptions {
 }
 
 fn limits() -> LimitOptions {
+    let held = usize::try_from(held_bytes()).unwrap_or(usize::MAX);
     LimitOptions {
         connections_max: 10_000,
         connections_per_address_max: 10_000,
+        // Everybody is at one address.
+        held_bytes_max: held,
+        held_bytes_per_address_max: held,
+        held_bytes_per_connection_max: 16 * 1024 * 1024,
         accepts_per_second: 5000,
         head: Duration::from_secs(10),
         body: Duration::from_secs(30),

@@ -7,6 +7,7 @@ pub mod zeromq;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
     PublishOptions, SubscribeOptions, TlsFiles, text_file,
 };
+use crate::account::machine_bytes;
 use crate::auth::key::{Algorithm, KeyError};
 use crate::auth::key_set::KeySet;
 use crate::auth::{self, Keys};
@@ -507,9 +509,14 @@ impl Checks {
         let accepts = self.number("limits.accepts_per_second", table.accepts_per_second, 1);
         let name = "limits.streams_per_connection_max";
         let streams = self.number(name, table.streams_per_connection_max, 1);
+        let held = self.held(table);
+        let [total, address, connection] = held?;
         Some(LimitOptions {
             connections_max: connections?,
             connections_per_address_max: per_address?,
+            held_bytes_max: total,
+            held_bytes_per_address_max: address,
+            held_bytes_per_connection_max: connection,
             accepts_per_second: accepts?,
             head: self.seconds("limits.head_secs", table.head_secs, 1)?,
             body: self.seconds("limits.body_secs", table.body_secs, 1)?,
@@ -518,6 +525,21 @@ impl Checks {
             streams_per_connection_max: streams?,
             blocked: self.addresses("limits.blocked_addresses", &table.blocked_addresses)?,
         })
+    }
+
+    /// Returns the bytes that may be held: in total, for an address, for a connection.
+    fn held(&mut self, table: &LimitsTable) -> Option<[usize; 3]> {
+        let min = HELD_BYTES_MIN;
+        let total = table.held_bytes_max.unwrap_or_else(held_bytes);
+        let total = self.number("limits.held_bytes_max", total, min)?;
+        let name = "limits.held_bytes_per_address_max";
+        let address = match table.held_bytes_per_address_max {
+            Some(address) => self.number(name, address, min)?,
+            None => total / 2,
+        };
+        let name = "limits.held_bytes_per_connection_max";
+        let connection = self.number(name, table.held_bytes_per_connection_max, min)?;
+        Some([total, address, connection])
     }
 
     fn seconds(&mut self, key: &str, seconds: u64, min: u64) -> Option<Duration> {
@@ -635,6 +657,12 @@ pub fn cores() -> usize {
         .min(SHARDS_MAX)
 }
 
+/// Returns the bytes that may be held in total where nothing is written: a quarter of the memory.
+pub fn held_bytes() -> u64 {
+    let (min, max) = HELD_BYTES_UNWRITTEN.into_inner();
+    (machine_bytes() / 4).clamp(min, max)
+}
+
 /// Says whether what is sent to a URL can be read on the way: plain HTTP to another machine.
 ///
 /// Mercure, "Presenting the Access Token".
@@ -689,6 +717,11 @@ const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Ten years: longer than any wait, and no clock overflows.
 const SECONDS_MAX: u64 = 10 * 365 * 24 * 3600;
+
+/// Fewest bytes that may be held: one body of a megabyte at a time.
+const HELD_BYTES_MIN: u64 = 1024 * 1024;
+/// Bounds of the bytes that may be held in total, where none is written.
+const HELD_BYTES_UNWRITTEN: RangeInclusive<u64> = 16 * 1024 * 1024..=1024 * 1024 * 1024;
 
 /// Most shards, far beyond what any machine has cores.
 const SHARDS_MAX: usize = 1024;

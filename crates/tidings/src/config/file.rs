@@ -333,10 +333,18 @@ pub struct PresenceTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
-    /// Connections of the whole server.
+    /// Connections of the whole server, and streams of HTTP/2: each counts as a connection does.
     pub connections_max: u64,
-    /// Connections from one IP address.
+    /// Connections from one IP address, and their streams of HTTP/2.
     pub connections_per_address_max: u64,
+    /// Bytes of memory that peers may cause the hub to hold: answers that they do not take,
+    /// bodies and messages that they do not finish, and what their connections and streams
+    /// themselves need.
+    pub held_bytes_max: Option<u64>,
+    /// The same for the peers at one IP address.
+    pub held_bytes_per_address_max: Option<u64>,
+    /// The same for one connection with all its streams, and for one session of SockJS.
+    pub held_bytes_per_connection_max: u64,
     /// New connections per second of the whole server.
     pub accepts_per_second: u64,
     /// Seconds within which a whole request head must arrive.

@@ -644,14 +644,39 @@ pub const KEYS: &[Key] = &[
         "limits.connections_max",
         Number,
         Toml("100000"),
-        "Connections of the whole server. Further ones get 503.",
+        "Connections of the whole server, and streams of HTTP/2: each counts as a connection does. \
+         Further ones get 503.",
     ),
     key(
         "limits.connections_per_address_max",
         Number,
         Toml("10000"),
-        "Connections from one IP address. Further ones get 429. Behind a proxy all connections \
-         come from its address: write the same as in `limits.connections_max`.",
+        "Connections from one IP address, and their streams of HTTP/2. Further ones get 429. \
+         Behind a proxy all connections come from its address: write the same as in \
+         `limits.connections_max`.",
+    ),
+    key(
+        "limits.held_bytes_max",
+        Number,
+        Said("a quarter of the memory that the machine or its control group has, at most 1 GiB"),
+        "Bytes of memory that peers may cause the hub to hold: answers that they do not take, \
+         bodies and messages that they do not finish, and what their connections and streams \
+         themselves need. Beyond it requests get 503 and sessions are closed. An idle subscriber \
+         counts nothing here.",
+    ),
+    key(
+        "limits.held_bytes_per_address_max",
+        Number,
+        Said("half of `limits.held_bytes_max`"),
+        "The same for the peers at one IP address. Beyond it requests get 429. Behind a proxy \
+         write the same as in `limits.held_bytes_max`.",
+    ),
+    key(
+        "limits.held_bytes_per_connection_max",
+        Number,
+        Toml("16777216"),
+        "The same for one connection with all its streams, and for one session of SockJS. Beyond \
+         it requests get 429.",
     ),
     key(
         "limits.accepts_per_second",

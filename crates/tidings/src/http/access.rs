@@ -2,14 +2,14 @@
 //! wrote too. Of an event stream it is written at its end, of a WebSocket when it is opened.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{REFERER, USER_AGENT};
 use http::{Method, Request, Response, Version};
 use http_body::Body as _;
 use time::OffsetDateTime;
 
-use super::{Body, Visit};
+use super::Body;
 use crate::redact;
 
 /// By which the lines are told from the others.
@@ -30,7 +30,7 @@ pub(crate) struct Access {
 
 impl Access {
     /// Takes note of a request, without what is secret in its address and its fields.
-    pub(crate) fn of<B>(visit: Visit, request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(peer: SocketAddr, request: &Request<B>) -> Self {
         let method = request.method();
         let target = request.uri();
         let mut line = format!("{method} ");
@@ -46,7 +46,7 @@ impl Access {
         let referer = redact::url_bytes(field(REFERER).unwrap_or_default());
         let agent = redact::bytes(field(USER_AGENT).unwrap_or_default());
         Self {
-            peer: visit.peer.ip().to_canonical(),
+            peer: peer.ip().to_canonical(),
             received: OffsetDateTime::now_utc(),
             request: line.into(),
             about: format!("{} {}", quoted(&referer), quoted(&agent)).into(),

@@ -12,7 +12,7 @@ use tidings_wire::form;
 use tidings_wire::publish_form::PublishForm;
 
 use super::problem::{self, Problem};
-use super::{Body, page, request_body, respond};
+use super::{Body, Visit, page, request_body, respond};
 use crate::ingest::Publisher;
 use crate::shard::Shard;
 
@@ -31,6 +31,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// The refusal.
 pub(crate) async fn broadcast(
     shard: &Rc<Shard>,
+    visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
@@ -44,7 +45,7 @@ pub(crate) async fn broadcast(
     if boundary.is_none() {
         request_body::require_form(&asked.headers)?;
     }
-    let body = request_body::read(shard, body, BODY_BYTES_MAX).await?;
+    let (body, _charge) = request_body::read(shard, visit, body, BODY_BYTES_MAX).await?;
     let said = match boundary {
         Some(boundary) => from_multipart(body, boundary).await?,
         None => from_form(&body)?,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::authorize::unix_secs;
 use super::problem::Problem;
-use super::{Body, page, request_body, respond};
+use super::{Body, Visit, page, request_body, respond};
 use crate::auth::issue::Detail;
 use crate::shard::Shard;
 
@@ -51,6 +51,7 @@ fn default_ttl_secs() -> u64 {
 /// 400 for a wish that no token can hold.
 pub(crate) async fn token(
     shard: &Rc<Shard>,
+    visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     page::check_own(shard, request.headers())?;
@@ -62,7 +63,8 @@ pub(crate) async fn token(
     {
         return Err(malformed("send JSON as application/json".to_owned()));
     }
-    let body = request_body::read(shard, request.into_body(), BODY_BYTES_MAX).await?;
+    let (body, _charge) =
+        request_body::read(shard, visit, request.into_body(), BODY_BYTES_MAX).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
     if wish.ttl_secs > TTL_SECS_MAX {
         return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));

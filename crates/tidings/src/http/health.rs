@@ -5,6 +5,7 @@ use serde_json::json;
 use tidings_history::Health;
 
 use super::{Body, respond};
+use crate::account::Kind;
 use crate::shard::Shard;
 
 const JSON: &str = "application/json";
@@ -48,11 +49,12 @@ pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
     let bounds = history.bounds();
     metrics
         .connections
-        .set(gauge(shard.admission().open() as u64));
+        .set(gauge(shard.account().connections() as u64));
     metrics
         .sockjs
         .waiting_bytes
-        .set(gauge(shard.sockjs_budget().used() as u64));
+        .set(gauge(shard.account().held_of(Kind::SockJs) as u64));
+    metrics.held.observe(shard.account());
     metrics
         .history_ready
         .set(i64::from(history.health() == Health::Ok));

@@ -34,7 +34,7 @@ pub(crate) fn keys(asked: &Parts) -> Option<Keys> {
 /// Returns the answer that opens one.
 pub(crate) fn open(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     asked: &Parts,
     keys: Keys,
     cover: Cover,

@@ -21,7 +21,7 @@ use crate::shard::Shard;
 /// 400 and 421.
 pub(crate) fn check<B>(
     shard: &Shard,
-    visit: Visit,
+    visit: &Visit,
     route: Route,
     request: &Request<B>,
 ) -> Result<(), Problem> {
@@ -48,7 +48,7 @@ pub(crate) fn check<B>(
 
 /// Returns the ports that URLs of the hub leave out: that of the scheme by which the public reaches it,
 /// and that of the listener, which differ behind a proxy that ends TLS.
-fn usual_ports(config: &Config, visit: Visit) -> Vec<u16> {
+fn usual_ports(config: &Config, visit: &Visit) -> Vec<u16> {
     let listener = visit.listener.and_then(|index| config.listens.get(index));
     let here = if listener.is_some_and(|listen| listen.tls) {
         "https"

@@ -21,7 +21,7 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// The refusal; of a hub that does not serve that dialect, which setting it needs.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let dialect = Dialect::V2019;
@@ -37,10 +37,10 @@ pub(crate) async fn answer(
     }
     match *request.method() {
         Method::GET | Method::HEAD => {
-            subscribe::old(shard, dialect, Some(visit.peer), request).await
+            subscribe::old(shard, visit, dialect, Some(visit.peer), request).await
         }
         Method::POST => {
-            let response = publish::hub(shard, dialect, Some(visit.peer), request).await?;
+            let response = publish::hub(shard, visit, dialect, Some(visit.peer), request).await?;
             Ok(Answer::Response(response))
         }
         Method::OPTIONS => {

@@ -1,5 +1,7 @@
 //! The built-in pages: files that were embedded when the binary was built.
 
+use std::borrow::Cow;
+
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName,
     HeaderValue, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
@@ -9,7 +11,7 @@ use rust_embed::Embed;
 use serde_json::json;
 
 use super::problem::Problem;
-use super::{Body, discovery, respond, respond_empty};
+use super::{Body, discovery, respond, respond_embedded, respond_empty};
 use crate::config::{Config, PageOptions};
 
 /// Everything under `pages/`.
@@ -83,7 +85,7 @@ pub(crate) fn page(
     let Some(content) = Files::get(&name) else {
         return Err(Problem::not_found());
     };
-    let mut response = with_validator(&name, &content, headers);
+    let mut response = with_validator(&name, content, headers);
     if name.ends_with(".html") {
         discovery::add_links(&config.hub, &name, response.headers_mut());
     }
@@ -153,7 +155,7 @@ fn bare_page() -> Response<Body> {
 
 fn with_validator(
     name: &str,
-    file: &rust_embed::EmbeddedFile,
+    file: rust_embed::EmbeddedFile,
     headers: &HeaderMap,
 ) -> Response<Body> {
     let etag = etag(&file.metadata.sha256_hash());
@@ -163,11 +165,10 @@ fn with_validator(
     let mut response = if known.is_some_and(|known| matches_etag(known, &etag)) {
         respond_empty(StatusCode::NOT_MODIFIED)
     } else {
-        respond(
-            StatusCode::OK,
-            media_type(name),
-            file.data.clone().into_owned(),
-        )
+        match file.data {
+            Cow::Borrowed(data) => respond_embedded(StatusCode::OK, media_type(name), data),
+            Cow::Owned(data) => respond(StatusCode::OK, media_type(name), data),
+        }
     };
     let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::from_str(&etag) {

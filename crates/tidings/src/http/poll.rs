@@ -4,23 +4,25 @@
 //! A poll is a session like that of an event stream, whose body is gathered instead of sent.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Body as _;
+use http_body_util::Either;
 use serde::Deserialize;
 use tidings_wire::prefer;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::body::Whole;
 use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
-use super::{Body, respond};
+use super::{Body, Visit, respond};
+use crate::account::{Charge, Kind, Refusal};
 use crate::session::socket::{BodySink, Socket, StreamBody};
 use crate::session::{Ending, Opening, Phase, Session};
 use crate::shard::{Shard, Subscription};
@@ -35,6 +37,9 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const JSON: &str = "application/json";
+/// What an answer begins with, and what stands between two updates.
+const HEAD: &[u8] = b"{\"updates\":[";
+const BETWEEN: &[u8] = b",\n";
 
 /// Returns how long a request prefers to wait for an answer: that makes it a poll. More than the
 /// hub allows counts as that.
@@ -53,6 +58,7 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
 /// The history cannot be read.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
+    visit: &Visit,
     subscription: Subscription,
     headers: HeaderMap,
     wait: Duration,
@@ -64,24 +70,37 @@ pub(crate) async fn answer(
         ready,
         prelude: Bytes::new(),
     };
-    let session = shard.hold(Socket::Body(sink), subscription, opening, None);
+    let session = shard.hold(
+        Socket::Body(sink),
+        subscription,
+        opening,
+        Arc::clone(&visit.holder),
+    );
     // A session that has ended instead stands nowhere.
     let began = joined.await.is_ok();
-    let lines = gather(&session, &mut body, end).await;
+    let mut gathered = Gathered::new(visit);
+    let refusal = gathered.gather(&session, &mut body, end).await.err();
     let ending = match session.phase.get() {
         Phase::Closing(ending) => Some(ending),
         Phase::Joining | Phase::Behind | Phase::Live => None,
     };
-    if lines.is_empty() && ending == Some(Ending::HistoryUnreadable) {
-        return Err(Problem::history_unreadable());
+    if gathered.pieces.is_empty() {
+        if let Some(refusal) = refusal {
+            session.enter(Phase::Closing(Ending::HeldBytes));
+            return Err(Problem::held_bytes(&refusal));
+        }
+        if ending == Some(Ending::HistoryUnreadable) {
+            return Err(Problem::history_unreadable());
+        }
     }
-    let cursor = match last_id(&lines) {
+    let cursor = match gathered.last_id() {
         Some(id) => id,
         None if began => reached(shard, &session).await,
         None => asked(&headers),
     };
     session.enter(Phase::Closing(Ending::Answered));
-    let mut response = respond(StatusCode::OK, JSON, text(&lines, &cursor));
+    let mut response = respond(StatusCode::OK, JSON, Bytes::new());
+    *response.body_mut() = Either::Left(gathered.into_body(&cursor));
     set_headers(headers, wait, response.headers_mut());
     Ok(response)
 }
@@ -109,43 +128,105 @@ enum Step {
     Ended,
 }
 
-/// Collects what a session sends, until something came and nothing more is at hand, or until `end`.
-///
-/// What is kept after the cursor counts however short the wait is: reading it may go on beyond.
-async fn gather(session: &Session, body: &mut StreamBody, end: Instant) -> Vec<u8> {
-    let mut lines = Vec::new();
-    loop {
-        let step = poll_fn(|cx| poll_step(session, body, cx));
-        let piece = match timeout_at(end + READING, step).await {
-            Ok(Step::Piece(piece)) => piece,
-            Ok(Step::Settled) if lines.is_empty() => {
-                let next = poll_fn(|cx| poll_piece(body, cx));
-                let Ok(Some(piece)) = timeout_at(end, next).await else {
-                    return lines;
-                };
-                piece
-            }
-            Ok(Step::Settled | Step::Ended) | Err(_) => return lines,
-        };
-        lines.extend_from_slice(&piece);
-        if lines.len() >= ANSWER_BYTES_MAX {
-            return lines;
+/// What a session sent for one answer: lines of JSON, each piece whole lines. They are shared with
+/// whoever else was sent them, or booked, and not copied together.
+struct Gathered {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    charge: Charge,
+}
+
+impl Gathered {
+    fn new(visit: &Visit) -> Self {
+        Self {
+            pieces: Vec::new(),
+            bytes: 0,
+            charge: visit.holder.book(Kind::Poll, 0),
         }
+    }
+
+    /// Collects until something came and nothing more is at hand, or until `end`.
+    ///
+    /// What is kept after the cursor counts however short the wait is: reading it may go on beyond.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for more. The piece that was taken last is not part of the answer, so that the
+    /// cursor is that of the one before.
+    async fn gather(
+        &mut self,
+        session: &Session,
+        body: &mut StreamBody,
+        end: Instant,
+    ) -> Result<(), Refusal> {
+        loop {
+            let step = poll_fn(|cx| poll_step(session, body, cx));
+            let piece = match timeout_at(end + READING, step).await {
+                Ok(Step::Piece(piece)) => piece,
+                Ok(Step::Settled) if self.pieces.is_empty() => {
+                    let next = poll_fn(|cx| body.poll_whole(cx));
+                    let Ok(Some(piece)) = timeout_at(end, next).await else {
+                        return Ok(());
+                    };
+                    piece
+                }
+                Ok(Step::Settled | Step::Ended) | Err(_) => return Ok(()),
+            };
+            self.charge.grow(piece.len())?;
+            self.bytes += piece.len();
+            self.pieces.push(piece);
+            if self.bytes >= ANSWER_BYTES_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    fn last_id(&self) -> Option<String> {
+        last_id(self.pieces.last()?)
+    }
+
+    /// Returns the answer, whose bytes stay booked until the peer has them.
+    fn into_body(mut self, cursor: &str) -> Whole {
+        let cursor = serde_json::Value::from(cursor);
+        let tail = Bytes::from(format!("],\"last_event_id\":{cursor}}}\n"));
+        let mut body = vec![Bytes::from_static(HEAD)];
+        for (number, piece) in self.pieces.drain(..).enumerate() {
+            if number > 0 {
+                body.push(Bytes::from_static(BETWEEN));
+            }
+            let charge = self.charge.split(piece.len());
+            body.push(charge.wrap(joined_by_commas(&piece)));
+        }
+        body.push(tail);
+        Whole::of_pieces(body).booked()
     }
 }
 
+/// Makes lines of JSON members of an array. A line of JSON holds no line end inside; a single one is
+/// not copied.
+fn joined_by_commas(lines: &Bytes) -> Bytes {
+    let end = lines.len() - usize::from(lines.ends_with(b"\n"));
+    let lines = lines.slice(..end);
+    if !lines.contains(&b'\n') {
+        return lines;
+    }
+    let mut joined = Vec::with_capacity(lines.len() + 64);
+    for (number, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+        if number > 0 {
+            joined.extend_from_slice(BETWEEN);
+        }
+        joined.extend_from_slice(line);
+    }
+    joined.into()
+}
+
 fn poll_step(session: &Session, body: &mut StreamBody, cx: &mut Context<'_>) -> Poll<Step> {
-    match poll_piece(body, cx) {
+    match body.poll_whole(cx) {
         Poll::Ready(Some(piece)) => Poll::Ready(Step::Piece(piece)),
         Poll::Ready(None) => Poll::Ready(Step::Ended),
         Poll::Pending if is_settled(session) => Poll::Ready(Step::Settled),
         Poll::Pending => Poll::Pending,
     }
-}
-
-fn poll_piece(body: &mut StreamBody, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-    let frame = Pin::new(body).poll_frame(cx);
-    frame.map(|frame| frame?.ok()?.into_data().ok())
 }
 
 /// Returns whether all that its shard has seen was handed over to a session, or was not for it.
@@ -187,12 +268,4 @@ fn last_id(lines: &[u8]) -> Option<String> {
         .rfind(|line| !line.is_empty())?;
     let named: Named = serde_json::from_slice(last).ok()?;
     Some(named.id)
-}
-
-/// Returns the answer's text. A line of JSON holds no line end inside.
-fn text(lines: &[u8], cursor: &str) -> String {
-    let lines = String::from_utf8_lossy(lines);
-    let updates = lines.trim_end().replace('\n', ",\n");
-    let cursor = serde_json::Value::from(cursor);
-    format!("{{\"updates\":[{updates}],\"last_event_id\":{cursor}}}\n")
 }

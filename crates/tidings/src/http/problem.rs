@@ -18,10 +18,14 @@ use tidings_wire::subscribe_query::QueryError;
 use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
+use crate::account::{Crowded, Limit, Refusal};
 use crate::ingest::PublishError;
 
 /// Seconds after which a refused publisher is asked to try again.
 const RETRY_AFTER_SECS: &str = "1";
+
+/// Seconds after which a refused connection is asked to try again.
+const RETRY_CONNECTING_AFTER_SECS: &str = "5";
 
 /// A refusal.
 #[derive(Debug)]
@@ -220,6 +224,57 @@ impl Problem {
     pub(crate) fn unavailable(name: &'static str, title: &'static str, detail: String) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, name, title, detail)
             .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
+    }
+
+    /// Bytes that the hub does not hold for a peer, since a limit is reached.
+    pub(crate) fn held_bytes(refusal: &Refusal) -> Self {
+        let (name, title) = match refusal.limit {
+            Limit::SockJs => ("queue-full", "Too much waits"),
+            Limit::Connection | Limit::Address | Limit::Total => {
+                ("held-bytes", "Too much memory held")
+            }
+        };
+        if !refusal.limit.is_of_peer() {
+            return Self::unavailable(name, title, refusal.to_string());
+        }
+        let detail = format!("{refusal}; take the answers that wait, then try again");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, name, title, detail)
+            .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
+    }
+
+    /// A connection, or a stream of one, for which there is no place.
+    pub(crate) fn too_many_connections(crowded: Crowded) -> Self {
+        let (status, detail) = match crowded {
+            Crowded::Total => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this hub has reached its limit of connections (limits.connections_max)",
+            ),
+            Crowded::Address => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many connections from this address (limits.connections_per_address_max)",
+            ),
+        };
+        let title = "Too many connections";
+        let retry_after = HeaderValue::from_static(RETRY_CONNECTING_AFTER_SECS);
+        Self::new(status, "too-many-connections", title, detail).with(RETRY_AFTER, retry_after)
+    }
+
+    /// Returns the bytes of an answer to a connection that is closed without reading its request.
+    pub(crate) fn raw(&self) -> String {
+        let body = self.document().to_string();
+        let mut answer = format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+             connection: close\r\n",
+            self.status,
+            body.len()
+        );
+        for (name, value) in &self.headers {
+            answer.push_str(&format!(
+                "{name}: {}\r\n",
+                value.to_str().unwrap_or_default()
+            ));
+        }
+        answer + "\r\n" + &body
     }
 
     /// Returns the document that says all this; RFC 9457, 3.

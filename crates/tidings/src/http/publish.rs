@@ -15,7 +15,8 @@ use tidings_wire::publish_form::{FormError, PublishForm};
 
 use super::authorize::{Asking, identify_in};
 use super::problem::{self, Problem};
-use super::{Body, request_body, respond};
+use super::{Body, Visit, request_body, respond};
+use crate::account::Charge;
 use crate::auth::{Identity, Role};
 use crate::ingest::Publisher;
 use crate::metrics::count;
@@ -32,11 +33,12 @@ use crate::shard::Shard;
 /// Mercure, "Publication".
 pub(crate) async fn hub(
     shard: &Rc<Shard>,
+    visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let result = publish(shard, dialect, peer, request).await;
+    let result = publish(shard, visit, dialect, peer, request).await;
     match &result {
         Ok(_) => {
             shard.metrics().updates.inc();
@@ -48,12 +50,13 @@ pub(crate) async fn hub(
 
 async fn publish(
     shard: &Rc<Shard>,
+    visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let explain = shard.config().explain_refusals;
-    let read = read(shard, dialect, request).await?;
+    let read = read(shard, visit, dialect, request).await?;
     let grants = &read.identity.grants;
     let publisher = match read.identity.dialect {
         Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
@@ -77,10 +80,13 @@ struct Read {
     /// Whom it is for, in 2019.
     targets: Vec<String>,
     identity: Arc<Identity>,
+    /// For what became of the body, until the update is kept.
+    _charge: Charge,
 }
 
 async fn read(
     shard: &Shard,
+    visit: &Visit,
     dialect: Dialect,
     request: Request<Incoming>,
 ) -> Result<Read, Problem> {
@@ -93,7 +99,7 @@ async fn read(
             return Err(problem);
         }
     };
-    let body = request_body::read(shard, body, bytes_max).await?;
+    let (body, charge) = request_body::read(shard, visit, body, bytes_max).await?;
     let read = decode(identity.dialect, &body);
     let (form, targets) =
         read.map_err(|problem| problem.said_in(identity.dialect, shard.config().explain_refusals))?;
@@ -101,6 +107,7 @@ async fn read(
         form,
         targets,
         identity,
+        _charge: charge,
     })
 }
 

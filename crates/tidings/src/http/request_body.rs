@@ -7,31 +7,38 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
+use super::Visit;
 use super::problem::Problem;
+use crate::account::{COVERED_BYTES_MAX, Charge, Kind, Refusal};
 use crate::shard::Shard;
 
 /// The encoding of publications; Mercure, "Publication".
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Reads all of a body of at most `bytes_max` bytes.
+/// Reads all of a body of at most `bytes_max` bytes. The charge is for whatever is made of it until the
+/// request has its answer.
 ///
 /// # Errors
 ///
-/// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off.
+/// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off, 429 or
+/// 503 if there is no room for it.
 pub(crate) async fn read(
     shard: &Shard,
+    visit: &Visit,
     body: Incoming,
     bytes_max: usize,
-) -> Result<Bytes, Problem> {
+) -> Result<(Bytes, Charge), Problem> {
     // Said at once where the length is known, instead of after reading up to the limit.
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(shard, bytes_max));
     }
     let patience = shard.config().limits.body;
-    match timeout(patience, gather(body, bytes_max)).await {
-        Ok(Ok(Some(gathered))) => Ok(gathered),
-        Ok(Ok(None)) => Err(too_large(shard, bytes_max)),
-        Ok(Err(error)) => {
+    let mut charge = visit.holder.book(Kind::RequestBody, 0);
+    match timeout(patience, gather(body, bytes_max, &mut charge)).await {
+        Ok(Ok(gathered)) => Ok((gathered, charge)),
+        Ok(Err(GatherError::TooLong)) => Err(too_large(shard, bytes_max)),
+        Ok(Err(GatherError::Refused(refusal))) => Err(Problem::held_bytes(&refusal)),
+        Ok(Err(GatherError::Broken(error))) => {
             let detail = format!("the request body broke off: {error}");
             Err(Problem::bad_request(
                 "body-broken",
@@ -51,26 +58,44 @@ pub(crate) async fn read(
     }
 }
 
-/// Returns a whole body, or nothing if it is longer than `bytes_max`.
+/// Why a body is not gathered.
+enum GatherError {
+    TooLong,
+    Refused(Refusal),
+    Broken(hyper::Error),
+}
+
+/// Returns a whole body of at most `bytes_max` bytes, and books what it takes.
 ///
-/// Copies it together, unless it comes in one piece: of a peer that sends each byte as a chunk, as many pieces of hyper's buffers
-/// would take many times the memory.
-async fn gather(mut body: Incoming, bytes_max: usize) -> Result<Option<Bytes>, hyper::Error> {
+/// Copies it together, unless it comes in one piece: of a peer that sends each byte as a chunk, as many
+/// pieces of hyper's buffers would take many times the memory. A short one is covered by what its
+/// connection or stream costs, so that short updates pass while others hold all they may.
+async fn gather(
+    mut body: Incoming,
+    bytes_max: usize,
+    charge: &mut Charge,
+) -> Result<Bytes, GatherError> {
     let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame?;
+        let frame = frame.map_err(GatherError::Broken)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
         if gathered.len() + data.len() > bytes_max {
-            return Ok(None);
+            return Err(GatherError::TooLong);
         }
         if gathered.is_empty() && body.is_end_stream() {
-            return Ok(Some(data));
+            if data.len() > COVERED_BYTES_MAX {
+                charge.resize(data.len()).map_err(GatherError::Refused)?;
+            }
+            return Ok(data);
         }
+        // Twice as much as there is, since the room for it doubles.
+        let bytes = 2 * (gathered.len() + data.len());
+        charge.resize(bytes).map_err(GatherError::Refused)?;
         gathered.extend_from_slice(&data);
     }
-    Ok(Some(gathered.freeze()))
+    Ok(gathered.freeze())
 }
 
 /// Takes in a body that nobody will read, so that the refusal of its request arrives.

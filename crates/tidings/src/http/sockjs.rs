@@ -21,11 +21,11 @@ use super::page::asking;
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Visit, hixie, request_body, respond, upgrade};
+use crate::account::Crowded;
 use crate::config::{Config, SockJsOptions};
 use crate::metrics::count;
 use crate::session::duplex::Purpose;
 use crate::session::websocket::SOCKJS_TEXTS_MAX;
-use crate::shard::admission::Refusal;
 use crate::shard::sockjs::{Newcomer, Reception, SendError};
 use crate::shard::stream::Signs;
 use crate::shard::{Shard, Subscription};
@@ -198,7 +198,7 @@ impl<'a> Base<'a> {
 /// The refusal.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
@@ -237,7 +237,7 @@ pub(crate) async fn answer(
 
 async fn reply(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     signs: &Rc<Signs>,
     base: Base<'_>,
     place: Place<'_>,
@@ -275,7 +275,7 @@ async fn reply(
         return Err(Problem::bad_request("session-id", title, detail));
     }
     if !transport.receives() {
-        let response = send(shard, options, &key, transport, request).await?;
+        let response = send(shard, visit, options, &key, transport, request).await?;
         return Ok(Answer::Response(response));
     }
     let (asked, body) = request.into_parts();
@@ -343,7 +343,7 @@ fn page(
 /// A WebSocket, with or without frames of SockJS.
 async fn websocket(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     base: Base<'_>,
     cover: Cover,
     mut request: Request<Incoming>,
@@ -370,13 +370,14 @@ async fn websocket(
 /// Takes what a peer says.
 async fn send(
     shard: &Rc<Shard>,
+    visit: &Visit,
     options: &SockJsOptions,
     key: &str,
     transport: Transport,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
-    let body = request_body::read(shard, body, options.body_bytes_max).await?;
+    let (body, _charge) = request_body::read(shard, visit, body, options.body_bytes_max).await?;
     let texts = if transport == Transport::JsonpSend {
         let is_form = request_body::media_type(&asked.headers)
             .is_some_and(|found| found.eq_ignore_ascii_case(request_body::FORM));
@@ -408,11 +409,7 @@ async fn send(
             "what this session said before has not been dealt with: wait for the answer to a request \
              before you send the next",
         )),
-        Err(SendError::Full) => Err(Problem::unavailable(
-            "queue-full",
-            "Too much waits",
-            "the sessions of this hub hold as much as sockjs.queue_bytes_max allows".to_owned(),
-        )),
+        Err(SendError::Full(refusal)) => Err(Problem::held_bytes(&refusal)),
         Err(SendError::Busy) => Err(busy()),
     }
 }
@@ -474,15 +471,15 @@ impl Receiving<'_> {
     }
 }
 
-fn too_many_sessions(refusal: Refusal) -> Problem {
+fn too_many_sessions(refusal: Crowded) -> Problem {
     let title = "Too many sessions";
     match refusal {
-        Refusal::Total => Problem::unavailable(
+        Crowded::Total => Problem::unavailable(
             "sessions-max",
             title,
             "this hub has reached sockjs.sessions_max".to_owned(),
         ),
-        Refusal::Address => Problem::new(
+        Crowded::Address => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "sessions-per-address-max",
             title,

@@ -21,7 +21,6 @@ use super::problem::{self, Problem};
 use super::{subscribe, upgrade};
 use crate::auth::{Identity, Role};
 use crate::config::{Config, RoomAccess};
-use crate::session::carrier::Budget;
 use crate::session::duplex::{self, Beat, Conversation, Purpose};
 use crate::session::{Encoding, Ending, Start, Texts};
 use crate::shard::{Shard, Subscription};
@@ -54,7 +53,6 @@ pub(crate) struct Way {
     cover: Cover,
     beat: Beat,
     beats_every: Option<Duration>,
-    budget: Option<Arc<Budget>>,
 }
 
 impl Way {
@@ -73,7 +71,6 @@ impl Way {
             cover,
             beat,
             beats_every: (!every.is_zero()).then_some(every),
-            budget: None,
         }
     }
 
@@ -85,7 +82,6 @@ impl Way {
             cover,
             beat: Beat::Carried,
             beats_every: (cover == Cover::SockJs && !every.is_zero()).then_some(every),
-            budget: Some(shard.sockjs_budget()),
         }
     }
 
@@ -122,7 +118,6 @@ impl Way {
             },
             beat: self.beat,
             beats_every: self.beats_every,
-            budget: self.budget,
             agreement: self.agreement,
             publisher,
             lifetime,

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::authorize::{Asking, identify, identify_in};
 use super::problem::{self, Problem};
-use super::{Answer, Body, QUERY, chat, poll, request_body, respond_empty};
+use super::{Answer, Body, QUERY, Visit, chat, poll, request_body, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::noted::Noted;
@@ -81,13 +81,17 @@ struct Prelude {
 /// The refusal.
 ///
 /// Mercure, "Subscription".
-pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
+pub(crate) async fn hub(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if reading && shard.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
-        return old(shard, Dialect::V0, None, request).await;
+        return old(shard, visit, Dialect::V0, None, request).await;
     }
-    let result = subscribe(shard, request).await;
+    let result = subscribe(shard, visit, request).await;
     if let Err(problem) = &result {
         count(&shard.metrics().subscribe_refused, problem.name());
     }
@@ -101,11 +105,12 @@ pub(crate) async fn hub(shard: &Rc<Shard>, request: Request<Incoming>) -> Result
 /// The refusal, as the hubs of that dialect said it.
 pub(crate) async fn old(
     shard: &Rc<Shard>,
+    visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let result = subscribe_old(shard, dialect, peer, request).await;
+    let result = subscribe_old(shard, visit, dialect, peer, request).await;
     result.map_err(|problem| {
         count(&shard.metrics().subscribe_refused, problem.name());
         problem.said_in(dialect, shard.config().explain_refusals)
@@ -114,6 +119,7 @@ pub(crate) async fn old(
 
 async fn subscribe_old(
     shard: &Rc<Shard>,
+    visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
@@ -149,7 +155,7 @@ async fn subscribe_old(
         noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
         wait: None,
     };
-    begin(shard, asked, matchers.into(), identity, cursor).await
+    begin(shard, visit, asked, matchers.into(), identity, cursor).await
 }
 
 /// Refuses a subscriber without a token, unless such are let in.
@@ -162,7 +168,11 @@ fn check_anonymous(shard: &Shard, identity: Option<&Arc<Identity>>) -> Result<()
     Ok(())
 }
 
-async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
+async fn subscribe(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let (asked, body) = request.into_parts();
     let is_query = asked.method.as_str() == QUERY;
     let identity = match subscriber(shard, &asked).await {
@@ -175,10 +185,12 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
             return Err(problem);
         }
     };
-    let body = if is_query {
-        Some(request_body::read(shard, body, QUERY_BODY_BYTES_MAX).await?)
+    // The charge is kept until the stream begins, or the poll is answered.
+    let (body, _charge) = if is_query {
+        let (body, charge) = request_body::read(shard, visit, body, QUERY_BODY_BYTES_MAX).await?;
+        (Some(body), Some(charge))
     } else {
-        None
+        (None, None)
     };
     let text = asked.uri.query().unwrap_or_default().as_bytes();
     let query = SubscribeQuery::decode(text, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
@@ -202,7 +214,7 @@ async fn subscribe(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answ
         noted: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(shard, asked, matchers, identity, cursor).await
+    begin(shard, visit, asked, matchers, identity, cursor).await
 }
 
 /// Says what is wrong with a query; one of 0.x is told how to be served.
@@ -241,7 +253,11 @@ async fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>
 /// # Errors
 ///
 /// The refusal.
-pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Result<Answer, Problem> {
+pub(crate) async fn chat(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
     let matcher = Matcher::parse(MatcherType::Exact, chat::TOPIC, shard.hub())
         .map_err(|error| problem::of_matcher("exact", &error))?;
@@ -258,7 +274,7 @@ pub(crate) async fn chat(shard: &Rc<Shard>, request: Request<Incoming>) -> Resul
         noted: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(shard, asked, Box::new([matcher]), None, cursor).await
+    begin(shard, visit, asked, Box::new([matcher]), None, cursor).await
 }
 
 /// Compiles what a subscriber asked for; each identical pair once.
@@ -313,6 +329,7 @@ fn field_text(bytes: &[u8]) -> Cow<'_, str> {
 /// Prepares the stream of a subscriber that may have one.
 async fn begin(
     shard: &Rc<Shard>,
+    visit: &Visit,
     asked: Asked<'_>,
     matchers: Box<[Matcher]>,
     identity: Option<Arc<Identity>>,
@@ -345,7 +362,7 @@ async fn begin(
         duplex: None,
     };
     if let Some(wait) = asked.wait {
-        let response = poll::answer(shard, subscription, headers, wait).await?;
+        let response = poll::answer(shard, visit, subscription, headers, wait).await?;
         return Ok(Answer::Response(response));
     }
     let prelude = prelude(shard, subscription.encoding);
@@ -560,14 +577,19 @@ impl EventStream {
     }
 
     /// Makes the subscriber join and returns its HTTP/2 response.
-    pub(crate) async fn into_http2(self, shard: &Rc<Shard>) -> Response<Body> {
+    pub(crate) async fn into_http2(self, shard: &Rc<Shard>, visit: &Visit) -> Response<Body> {
         let (sink, body) = BodySink::new();
         let (ready, joined) = oneshot::channel();
         let opening = Opening::Response {
             ready,
             prelude: self.prelude.bytes,
         };
-        shard.hold(Socket::Body(sink), self.subscription, opening, None);
+        shard.hold(
+            Socket::Body(sink),
+            self.subscription,
+            opening,
+            Arc::clone(&visit.holder),
+        );
         // The response means that nothing published from now on is missed. If the session ended
         // before, its body says so.
         drop(joined.await);

@@ -3,6 +3,7 @@
 //! `speaking` and, of SockJS, by `sockjs`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -27,6 +28,7 @@ use crate::metrics::count;
 use crate::session::pipe::{self, Pipe};
 use crate::session::socket::Socket;
 use crate::session::{Ending, Opening};
+use crate::shard::http2::Progress;
 use crate::shard::{Shard, Subscription};
 use crate::tasks;
 
@@ -66,7 +68,7 @@ pub(crate) fn asks<B>(request: &Request<B>) -> bool {
 /// The refusal.
 pub(crate) async fn open(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     route: Route,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
@@ -124,7 +126,7 @@ fn refusal_counted<T>(shard: &Shard, result: Result<T, Problem>) -> Result<T, Pr
 
 async fn prepare(
     shard: &Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     route: Route,
     asked: &Parts,
     tunnel: OnUpgrade,
@@ -151,7 +153,7 @@ async fn prepare(
 /// Returns what a peer is let in to, and the sub-protocols of it.
 async fn admit<'a>(
     shard: &'a Rc<Shard>,
-    visit: Visit,
+    visit: &Visit,
     route: Route,
     asked: &Parts,
     way: Way,
@@ -252,12 +254,22 @@ impl Upgrade {
     }
 
     /// Begins the session and returns the response that opens it over HTTP/2.
-    pub(crate) fn into_http2(mut self, shard: &Rc<Shard>) -> Response<Body> {
+    pub(crate) fn into_http2(
+        mut self,
+        shard: &Rc<Shard>,
+        visit: &Visit,
+        progress: Rc<Progress>,
+    ) -> Response<Body> {
         self.settle();
         let pipe = Pipe::new();
-        tasks::spawn(pipe::pump(self.tunnel, Rc::clone(&pipe)));
+        tasks::spawn(pipe::pump(self.tunnel, Rc::clone(&pipe), progress));
         let opening = Opening::Head(Bytes::new());
-        shard.hold(Socket::Pipe(pipe), self.subscription, opening, None);
+        shard.hold(
+            Socket::Pipe(pipe),
+            self.subscription,
+            opening,
+            Arc::clone(&visit.holder),
+        );
         let mut response = respond_empty(StatusCode::OK);
         let headers = response.headers_mut();
         let agreed = self.agreement.map(|agreed| agreed.answer());

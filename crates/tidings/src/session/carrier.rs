@@ -5,8 +5,6 @@
 //! comes: nothing is queued for it but what the last receiver left.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -103,6 +101,11 @@ impl Carrier {
         }
     }
 
+    /// Returns the bytes that wait for a receiver.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.borrow().bytes
+    }
+
     /// Waits for room.
     pub(crate) fn poll_space(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.borrow_mut();
@@ -166,43 +169,6 @@ impl State {
 fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
-    }
-}
-
-/// Bytes that may wait in all such sessions of the process together.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    used: AtomicUsize,
-    bytes_max: usize,
-}
-
-impl Budget {
-    /// Starts with nothing used.
-    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            used: AtomicUsize::new(0),
-            bytes_max,
-        })
-    }
-
-    /// Returns whether so many bytes more may wait.
-    pub(crate) fn has(&self, bytes: usize) -> bool {
-        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max
-    }
-
-    /// Counts bytes that wait.
-    pub(crate) fn take(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts bytes that wait no more.
-    pub(crate) fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Returns the bytes that wait.
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
     }
 }
 

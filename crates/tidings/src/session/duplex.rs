@@ -21,9 +21,9 @@ use tidings_wire::websocket::encoder;
 use tidings_wire::websocket::frames::{DecodeError, Decoder, Event, Limits, Role};
 use tokio::sync::oneshot;
 
-use super::carrier::Budget;
 use super::socket::Socket;
 use super::{Encoding, Ending, Phase, Session, Start};
+use crate::account::{Charge, Holder, Kind, Refusal};
 use crate::auth::Identity;
 use crate::posted::Posted;
 use crate::shard::timers::Tick;
@@ -98,8 +98,6 @@ pub(crate) struct Parts {
     pub(crate) beat: Beat,
     /// Time between two beats; none for no beats.
     pub(crate) beats_every: Option<Duration>,
-    /// What bytes that wait are counted by, if those of several sessions are counted together.
-    pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) agreement: Option<Agreement>,
     /// Who publishes, if it may.
     pub(crate) publisher: Option<Arc<Identity>>,
@@ -117,7 +115,10 @@ pub(crate) struct Duplex {
     pub(crate) lifetime: Option<Tick>,
     pub(crate) beat: Beat,
     pub(crate) beats_every: Option<Duration>,
-    budget: Option<Arc<Budget>>,
+    /// What was said and is not dealt with, a message in part included, and answers that wait.
+    charge: RefCell<Charge>,
+    /// Bytes of it that a message in part takes.
+    part_bytes: Cell<usize>,
     decoder: RefCell<Decoder>,
     unread: RefCell<Bytes>,
     /// What was said and not dealt with.
@@ -181,7 +182,16 @@ pub(crate) struct Scope {
 
 impl Duplex {
     /// Makes the duplex of a connection that has just been opened.
-    pub(crate) fn new(parts: Parts, now: Tick, lifetime: Option<Tick>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        holder: &Arc<Holder>,
+        now: Tick,
+        lifetime: Option<Tick>,
+    ) -> Self {
+        let kind = match parts.beat {
+            Beat::Pings | Beat::Framed => Kind::WebSocket,
+            Beat::Carried => Kind::SockJs,
+        };
         let inflating = parts.agreement.as_ref().map(Inflating::new);
         let deflating = parts
             .agreement
@@ -193,7 +203,8 @@ impl Duplex {
             lifetime,
             beat: parts.beat,
             beats_every: parts.beats_every,
-            budget: parts.budget,
+            charge: RefCell::new(holder.book(kind, 0)),
+            part_bytes: Cell::new(0),
             spoken: RefCell::default(),
             spoken_bytes: Cell::new(0),
             decoder: RefCell::new(Decoder::new(Role::Server, parts.limits, inflating)),
@@ -249,12 +260,44 @@ impl Duplex {
         *self.unread.borrow_mut() = Bytes::copy_from_slice(bytes);
     }
 
+    /// Books what the decoder keeps of a message whose end has not come.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for it.
+    pub(crate) fn book_part(&self) -> Result<(), Refusal> {
+        let (held, booked) = (self.decoder.borrow().held_bytes(), self.part_bytes.get());
+        let mut charge = self.charge.borrow_mut();
+        match held.checked_sub(booked) {
+            Some(more) => charge.grow(more)?,
+            None => charge.give_back(booked - held),
+        }
+        self.part_bytes.set(held);
+        Ok(())
+    }
+
+    /// Lets go of a message whose end has not come, and of whatever the peer sends from now on.
+    pub(crate) fn discard_part(&self) {
+        self.decoder.borrow_mut().discard();
+        self.charge
+            .borrow_mut()
+            .give_back(self.part_bytes.replace(0));
+    }
+
     /// Takes texts that were said together; `dealt_with` hears when all were dealt with.
-    pub(crate) fn hear(&self, texts: Vec<Text>, dealt_with: Option<oneshot::Sender<()>>) {
+    ///
+    /// # Errors
+    ///
+    /// There is no room for them.
+    pub(crate) fn hear(
+        &self,
+        texts: Vec<Text>,
+        dealt_with: Option<oneshot::Sender<()>>,
+    ) -> Result<(), Refusal> {
         let mut spoken = self.spoken.borrow_mut();
         let bytes = cost(&texts);
+        self.charge.borrow_mut().grow(bytes)?;
         self.spoken_bytes.set(self.spoken_bytes.get() + bytes);
-        self.count_waiting(bytes);
         for text in texts {
             spoken.push_back(Spoken { text, last: None });
         }
@@ -264,6 +307,7 @@ impl Duplex {
             (None, Some(dealt_with)) => drop(dealt_with.send(())),
             (None, None) => {}
         }
+        Ok(())
     }
 
     /// Returns the next text that was said.
@@ -275,7 +319,7 @@ impl Duplex {
         }
         let bytes = cost(std::slice::from_ref(&spoken.text));
         self.spoken_bytes.set(self.spoken_bytes.get() - bytes);
-        self.give_back(bytes);
+        self.charge.borrow_mut().give_back(bytes);
         Some(spoken)
     }
 
@@ -287,18 +331,6 @@ impl Duplex {
     /// Returns the bytes of what was said and not dealt with.
     pub(crate) fn spoken_bytes(&self) -> usize {
         self.spoken_bytes.get()
-    }
-
-    fn count_waiting(&self, bytes: usize) {
-        if let Some(budget) = &self.budget {
-            budget.take(bytes);
-        }
-    }
-
-    fn give_back(&self, bytes: usize) {
-        if let Some(budget) = &self.budget {
-            budget.give_back(bytes);
-        }
     }
 
     /// Counts a frame; returns whether there were too many in this second.
@@ -337,17 +369,16 @@ impl Duplex {
     pub(crate) fn is_clogged(&self) -> bool {
         let waiting = self.waiting_bytes.get();
         // Where all together hold too much, each goes on when its own answers were taken.
-        let spent = self.budget.as_ref().is_some_and(|budget| !budget.has(0));
-        waiting > WAITING_BYTES_MAX
-            || (waiting > 0 && spent)
-            || self.publishing.get() >= PUBLISHING_MAX
+        let spent = || waiting > 0 && !self.charge.borrow().may_hold();
+        waiting > WAITING_BYTES_MAX || spent() || self.publishing.get() >= PUBLISHING_MAX
     }
 
     /// Keeps an answer until the session can write it.
     pub(crate) fn keep(&self, bytes: Bytes) {
         self.waiting_bytes
             .set(self.waiting_bytes.get() + bytes.len());
-        self.count_waiting(bytes.len());
+        // Whatever the limits say: one that is over them is not read from.
+        self.charge.borrow_mut().add(bytes.len());
         self.waiting.borrow_mut().push_back(bytes);
     }
 
@@ -360,7 +391,7 @@ impl Duplex {
         }
         self.waiting_bytes
             .set(self.waiting_bytes.get() - bytes.len());
-        self.give_back(bytes.len());
+        self.charge.borrow_mut().give_back(bytes.len());
         Some(bytes)
     }
 
@@ -504,12 +535,6 @@ impl Duplex {
 pub(crate) fn cost(texts: &[Text]) -> usize {
     let bytes: usize = texts.iter().map(Text::len).sum();
     bytes + SPOKEN_OVERHEAD_BYTES * texts.len()
-}
-
-impl Drop for Duplex {
-    fn drop(&mut self) {
-        self.give_back(self.waiting_bytes.get() + self.spoken_bytes.get());
-    }
 }
 
 /// Returns what the ids of one peer of a conversation begin with: a version 8 UUID up to the

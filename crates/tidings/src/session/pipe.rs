@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::socket::Sent;
+use crate::shard::http2::Progress;
 
 /// Bytes read from the tunnel at once.
 const READ_BYTES: usize = 4096;
@@ -71,6 +72,11 @@ impl Pipe {
         })
     }
 
+    /// Returns the bytes that wait for hyper.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.borrow().out.len()
+    }
+
     /// Waits for room.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
@@ -121,10 +127,14 @@ impl Pipe {
 }
 
 /// Moves bytes between a pipe and the tunnel that hyper makes of the request, to the end of both.
-pub(crate) async fn pump(tunnel: OnUpgrade, pipe: Rc<Pipe>) {
+///
+/// `progress` is that of the stream: what hyper still has for it must not be kept by a peer that takes
+/// nothing.
+pub(crate) async fn pump(tunnel: OnUpgrade, pipe: Rc<Pipe>, progress: Rc<Progress>) {
     if let Ok(upgraded) = tunnel.await {
         carry(&pipe, &mut TokioIo::new(upgraded)).await;
     }
+    progress.end_within(FAREWELL);
     let mut state = pipe.0.borrow_mut();
     state.gone = true;
     state.out = Bytes::new();

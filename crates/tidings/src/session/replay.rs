@@ -34,7 +34,9 @@ const OVERTAKEN_NOTE: &str =
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     let since = Instant::now();
-    session.writable(shard.stall()).await?;
+    session
+        .writable(session.tail_bytes(), shard.stall())
+        .await?;
     if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
         session.set_lagging();
         shard.metrics().lagging.inc();
@@ -63,7 +65,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
                 return Ok(());
             }
             Reading::Posts { posts, through } => {
-                for slice in Slices::new(shard, session, &posts) {
+                for slice in Slices::new(shard, session, posts) {
                     send_slice(shard, session, slice).await?;
                 }
                 session.next.set(through.max(session.next.get()));
@@ -135,18 +137,19 @@ struct Slice {
 struct Slices<'a> {
     shard: &'a Shard,
     session: &'a Session,
-    posts: std::slice::Iter<'a, Arc<Posted>>,
+    /// Given up one by one, with what was encoded of them.
+    posts: std::vec::IntoIter<Arc<Posted>>,
     /// Whether events about subscriptions may be for it. When thousands join at once, each reads past
     /// those of the others.
     watches: bool,
 }
 
 impl<'a> Slices<'a> {
-    fn new(shard: &'a Shard, session: &'a Session, posts: &'a [Arc<Posted>]) -> Self {
+    fn new(shard: &'a Shard, session: &'a Session, posts: Vec<Arc<Posted>>) -> Self {
         Self {
             shard,
             session,
-            posts: posts.iter(),
+            posts: posts.into_iter(),
             watches: shard.watches(session),
         }
     }

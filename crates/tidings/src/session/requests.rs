@@ -17,6 +17,7 @@ use tidings_wire::websocket::encoder;
 
 use super::duplex::{Beat, Duplex, Joining};
 use super::{Ending, Session};
+use crate::account::Kind;
 use crate::auth::{Door, Role};
 use crate::http::authorize;
 use crate::http::problem::{self, Problem};
@@ -289,6 +290,12 @@ fn publish(
         .into_form(TOPICS_PER_UPDATE_MAX)
         .map_err(|error| problem::of_form(&error))
         .inspect_err(|problem| count(&shard.metrics().publish_refused, problem.name()))?;
+    let bytes = form.data.as_deref().map_or(0, str::len);
+    let charge = session
+        .holder()
+        .take(Kind::Publication, bytes)
+        .map_err(|refusal| Problem::held_bytes(&refusal))
+        .inspect_err(|problem| count(&shard.metrics().publish_refused, problem.name()))?;
     duplex.on_publishing();
     let (shard, session) = (Rc::clone(shard), Rc::clone(session));
     let reference = reference.cloned();
@@ -298,6 +305,7 @@ fn publish(
         if let Some(duplex) = &session.duplex {
             duplex.on_published();
         }
+        drop(charge);
         let reference = reference.as_ref();
         match result {
             Ok(update) => {

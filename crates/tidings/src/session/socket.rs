@@ -1,7 +1,7 @@
 //! The write side of one event stream: a plain socket, a TLS socket, or the body of an HTTP/2
 //! response. Every write here is tried once and never waits; waiting is the session's task's part.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,6 +19,9 @@ use super::pipe::Pipe;
 const STRAY_READ_BYTES: usize = 512;
 /// Bytes read from it before the caller counts: a flood must not keep the shard busy.
 const STRAY_BYTES_PER_TURN: usize = 16 * STRAY_READ_BYTES;
+
+/// Bytes that hyper takes of a piece at once.
+pub(crate) const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// Where a subscriber's bytes go.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) enum Socket {
 pub(crate) struct TlsSocket {
     stream: TcpStream,
     tls: RefCell<ServerConnection>,
+    /// Bytes that rustls has and the socket does not, but for what encryption adds.
+    pending: Cell<usize>,
 }
 
 /// What became of a write.
@@ -66,6 +71,7 @@ impl Socket {
         Self::Tls(Box::new(TlsSocket {
             stream,
             tls: RefCell::new(tls),
+            pending: Cell::new(0),
         }))
     }
 
@@ -102,6 +108,17 @@ impl Socket {
             Self::Body(sink) => sink.poll_empty(cx),
             Self::Pipe(pipe) => pipe.poll_empty(cx),
             Self::Carrier(carrier) => carrier.poll_space(cx).map(Ok),
+        }
+    }
+
+    /// Returns the bytes that are held here and wait for the peer.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(socket) => socket.pending.get(),
+            Self::Body(sink) => sink.0.borrow().chunk.as_ref().map_or(0, Bytes::len),
+            Self::Pipe(pipe) => pipe.held_bytes(),
+            Self::Carrier(carrier) => carrier.held_bytes(),
         }
     }
 
@@ -203,6 +220,7 @@ impl TlsSocket {
         loop {
             // rustls takes up to its buffer limit, so a stalled peer costs a bounded amount.
             let taken = tls.writer().write(rest)?;
+            self.pending.set(self.pending.get() + taken);
             rest = rest
                 .split_at_checked(taken)
                 .map_or(&[][..], |(_, rest)| rest);
@@ -220,11 +238,12 @@ impl TlsSocket {
     fn write_records(&self, tls: &mut ServerConnection) -> io::Result<bool> {
         while tls.wants_write() {
             match tls.write_tls(&mut TryIo(&self.stream)) {
-                Ok(_) => {}
+                Ok(count) => self.pending.set(self.pending.get().saturating_sub(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
+        self.pending.set(0);
         Ok(true)
     }
 
@@ -322,6 +341,8 @@ pub(crate) struct BodySink(RefCell<BodyState>);
 #[derive(Debug, Default)]
 struct BodyState {
     chunk: Option<Bytes>,
+    /// Whether a part of it was taken already.
+    is_cut: bool,
     ended: bool,
     /// Whether hyper dropped the body: the stream was reset or the connection ended.
     gone: bool,
@@ -405,6 +426,22 @@ fn wake(waker: &mut Option<Waker>) {
 #[derive(Debug)]
 pub(crate) struct StreamBody(Rc<BodySink>);
 
+impl StreamBody {
+    /// Takes the next whole piece, for whoever holds it himself; nothing at the end.
+    pub(crate) fn poll_whole(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.0.0.borrow_mut();
+        if let Some(chunk) = state.chunk.take() {
+            wake(&mut state.writing);
+            return Poll::Ready(Some(chunk));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.body = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
 impl http_body::Body for StreamBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
@@ -413,16 +450,25 @@ impl http_body::Body for StreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut state = self.0.0.borrow_mut();
-        if let Some(chunk) = state.chunk.take() {
-            wake(&mut state.writing);
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        let this = self.get_mut();
+        {
+            // What is left of a long piece stays here, where it is booked for the session that waits.
+            let state = &mut *this.0.0.borrow_mut();
+            if let Some(chunk) = &mut state.chunk {
+                if chunk.len() > PIECE_BYTES_MAX {
+                    let part = chunk.split_to(PIECE_BYTES_MAX);
+                    state.is_cut = true;
+                    return Poll::Ready(Some(Ok(Frame::data(part))));
+                }
+                if state.is_cut {
+                    // Whoever takes the last part must not keep the memory of the whole by it.
+                    *chunk = Bytes::copy_from_slice(chunk);
+                    state.is_cut = false;
+                }
+            }
         }
-        if state.ended {
-            return Poll::Ready(None);
-        }
-        state.body = Some(cx.waker().clone());
-        Poll::Pending
+        this.poll_whole(cx)
+            .map(|chunk| chunk.map(Frame::data).map(Ok))
     }
 }
 

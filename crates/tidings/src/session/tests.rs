@@ -64,7 +64,7 @@ async fn connected() -> (Session, std::net::TcpStream) {
         now: Tick::at(Duration::ZERO),
         deadline: None,
         duplex: None,
-        permit: None,
+        holder: crate::account::tests::holder(),
     });
     (session, peer)
 }

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use super::duplex::{Beat, Conversation, Duplex, Purpose};
 use super::socket::Socket;
 use super::{Ending, Opening, Phase, Session, Start, live, requests};
+use crate::account::{Kind, Refusal};
 use crate::ingest::{PublishError, Publisher};
 use crate::metrics::count;
 use crate::shard::Shard;
@@ -118,6 +119,9 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
                 }
             }
             Ok(None) => {
+                if let Err(refusal) = duplex.book_part() {
+                    return overdrawn(duplex, refusal);
+                }
                 if let Err(ending) = receive(session, duplex).await {
                     return ending;
                 }
@@ -222,8 +226,16 @@ fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
         // The others are counted one by one.
         check_pace(shard, duplex)?;
     }
-    duplex.hear(texts, None);
-    Ok(())
+    duplex
+        .hear(texts, None)
+        .map_err(|refusal| overdrawn(duplex, refusal))
+}
+
+/// Notes why there is no room for what the peer says, and lets go of it.
+fn overdrawn(duplex: &Duplex, refusal: Refusal) -> Ending {
+    duplex.discard_part();
+    duplex.part(CloseCode::TRY_LATER, &refusal.to_string());
+    Ending::HeldBytes
 }
 
 async fn on_event(
@@ -353,6 +365,11 @@ fn say(
         event_type: None,
         retry: None,
     };
+    let bytes = form.data.as_deref().map_or(0, str::len);
+    let charge = session
+        .holder()
+        .take(Kind::Publication, bytes)
+        .map_err(|refusal| overdrawn(duplex, refusal))?;
     duplex.on_publishing();
     let (shard, session, open) = (Rc::clone(shard), Rc::clone(session), conversation.open);
     tasks::spawn(async move {
@@ -365,6 +382,7 @@ fn say(
             return;
         };
         duplex.on_published();
+        drop(charge);
         match result {
             Ok(_) => {
                 shard.metrics().updates.inc();
@@ -452,7 +470,12 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
             match duplex.next_event() {
                 Ok(Some(Event::Close(_))) => return Ok(()),
                 Ok(Some(_)) => {}
-                Ok(None) => break,
+                Ok(None) => {
+                    if duplex.book_part().is_err() {
+                        duplex.discard_part();
+                    }
+                    break;
+                }
                 Err(_) => readable = false,
             }
         }
@@ -478,7 +501,11 @@ fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
     let application = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY);
     let (code, reason) = match ending {
         Ending::PeerClosed | Ending::Broken | Ending::Stalled | Ending::Answered => return None,
-        Ending::Closed | Ending::Violation | Ending::Refused | Ending::Flooding => {
+        Ending::Closed
+        | Ending::Violation
+        | Ending::Refused
+        | Ending::Flooding
+        | Ending::HeldBytes => {
             return duplex
                 .take_farewell()
                 .or_else(|| Some((CloseCode::POLICY, "".into())));

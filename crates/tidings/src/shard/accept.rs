@@ -13,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::Shard;
-use super::admission::Refusal;
 use super::connection;
+use crate::account::{Crowded, Kind, Place};
+use crate::http::problem::Problem;
 use crate::metrics::count;
 use crate::tasks;
 
@@ -36,11 +37,10 @@ const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// Unsent bytes beyond which a socket counts as full. Small, so that a peer that does not read is
 /// noticed here and not after megabytes in the kernel.
 const UNSENT_LOW_WATER: u32 = 64 * 1024;
+/// What a connection costs while HTTP reads and writes it: its task, and hyper's buffers.
+const CONNECTION_BYTES: usize = 16 * 1024;
 /// How long a refused peer may take to read why.
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
-/// Seconds after which a refused peer is asked to try again.
-const RETRY_AFTER_SECS: u32 = 5;
-
 /// One listening socket of a shard.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -206,41 +206,45 @@ fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
     if let Err(error) = set_options(&socket, unacknowledged_max(shard)) {
         return tracing::debug!(%error, "a connection ended before it began");
     }
-    let admission = shard.admission();
+    let account = shard.account();
     // A full hub must still tell its operators that it is full.
     let admitted = if admin {
-        Ok(admission.admit_always(peer.ip()))
+        Ok(account.admit_always(peer.ip()))
     } else {
-        admission.admit(peer.ip())
+        account.admit(peer.ip(), Place::Connection)
     };
     match admitted {
-        Ok(permit) => {
+        Ok(holder) => {
+            let cost = match holder.take(Kind::Connection, CONNECTION_BYTES) {
+                Ok(cost) => cost,
+                Err(refusal) => {
+                    count(&shard.metrics().connections_refused, "held_bytes");
+                    let problem = Problem::held_bytes(&refusal);
+                    return refuse_unless_tls(socket, tls, refusals, &problem);
+                }
+            };
             let entrance = connection::Entrance {
                 socket,
                 peer,
                 tls,
                 kind,
-                permit,
+                holder,
+                cost,
             };
             tasks::spawn(connection::serve(Rc::clone(shard), entrance));
         }
         Err(refusal) => {
             count(&shard.metrics().connections_refused, refusal_name(refusal));
-            // Under TLS there is no way to say it before a handshake, which is what a flood wants.
-            if !tls && let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
-                tasks::spawn(async move {
-                    refuse(socket, refusal).await;
-                    drop(permit);
-                });
-            }
+            let problem = Problem::too_many_connections(refusal);
+            refuse_unless_tls(socket, tls, refusals, &problem);
         }
     }
 }
 
-fn refusal_name(refusal: Refusal) -> &'static str {
+fn refusal_name(refusal: Crowded) -> &'static str {
     match refusal {
-        Refusal::Total => "total",
-        Refusal::Address => "address",
+        Crowded::Total => "total",
+        Crowded::Address => "address",
     }
 }
 
@@ -260,28 +264,20 @@ fn set_options(socket: &TcpStream, unacknowledged_max: Duration) -> io::Result<(
     socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
 }
 
+/// Tells a refused peer why. Under TLS there is no way to say it before a handshake, which is what a
+/// flood wants.
+fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, problem: &Problem) {
+    if !tls && let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
+        let answer = problem.raw();
+        tasks::spawn(async move {
+            refuse(socket, answer).await;
+            drop(permit);
+        });
+    }
+}
+
 /// Tells a refused peer why, without reading its request.
-async fn refuse(mut socket: TcpStream, refusal: Refusal) {
-    let (status, detail) = match refusal {
-        Refusal::Total => (
-            "503 Service Unavailable",
-            "this hub has reached its limit of connections",
-        ),
-        Refusal::Address => (
-            "429 Too Many Requests",
-            "too many connections from this address",
-        ),
-    };
-    let body = format!(
-        "{{\"type\":\"urn:tidings:problem:too-many-connections\",\"title\":\"Too many connections\",\
-         \"status\":{},\"detail\":\"{detail}\"}}",
-        status.split(' ').next().unwrap_or_default(),
-    );
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         retry-after: {RETRY_AFTER_SECS}\r\nconnection: close\r\n\r\n{body}",
-        body.len(),
-    );
+async fn refuse(mut socket: TcpStream, answer: String) {
     let farewell = async {
         socket.write_all(answer.as_bytes()).await?;
         socket.shutdown().await?;

@@ -6,12 +6,12 @@
 //!                                         └─▶ HTTP/1: hyper ─(event stream)─▶ take over ─▶ session
 //! ```
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,33 +19,30 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::DoorKind;
-use super::admission::Permit;
 use super::policy;
 use super::stream::{Prefix, Signs, Stream, Transport};
-use super::{Shard, Subscription, hixie};
+use super::timed_socket::TimedSocket;
+use super::{Shard, Subscription, hixie, http2};
+use crate::account::{Charge, Holder, Refusal};
 use crate::http::hixie::OldUpgrade;
-use crate::http::problem::Problem;
 use crate::http::{self, Answer, Body, Visit};
 use crate::metrics::count;
-use crate::tasks::LocalExecutor;
 
 /// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
 /// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Fields of a request head.
 const HEAD_FIELDS_MAX: usize = 100;
-/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to answer.
-const HTTP2_PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// How long a peer that still sends is read from after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// What no HTTP/1 method begins with; RFC 9113, 3.4.
@@ -62,7 +59,9 @@ pub(crate) struct Entrance {
     pub(crate) peer: SocketAddr,
     pub(crate) tls: bool,
     pub(crate) kind: DoorKind,
-    pub(crate) permit: Permit,
+    pub(crate) holder: Arc<Holder>,
+    /// What it costs while HTTP reads and writes it.
+    pub(crate) cost: Charge,
 }
 
 type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
@@ -74,10 +73,12 @@ pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
         peer,
         tls,
         kind,
-        permit,
+        holder,
+        cost,
     } = entrance;
     let visit = Visit {
         peer,
+        holder,
         admin: kind == DoorKind::Admin,
         listener: match kind {
             DoorKind::Main(number) => Some(number),
@@ -88,8 +89,12 @@ pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
         return policy::serve(&shard, socket, &[]).await;
     }
     let outcome = match open(&shard, socket, tls).await {
-        Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, permit).await,
-        Ok((stream, Protocol::Http2)) => serve_http2(&shard, stream, visit, permit).await,
+        Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, cost).await,
+        Ok((stream, Protocol::Http2)) => {
+            let served = http2::serve(&shard, stream, visit).await;
+            drop(cost);
+            served
+        }
         Ok((stream, Protocol::FlashPolicy)) => {
             let (socket, _plain) = stream.into_socket();
             policy::serve(&shard, socket, POLICY_START).await;
@@ -105,7 +110,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("the TLS handshake took too long")]
     HandshakeTimeout,
     #[error("TLS handshake: {0}")]
@@ -114,6 +119,10 @@ enum Failure {
     HeadTimeout,
     #[error("the connection broke: {0}")]
     Io(#[source] io::Error),
+    #[error("the peer took nothing of its answer for too long")]
+    Stalled,
+    #[error("{0}")]
+    Refused(#[source] Refusal),
     #[error("HTTP: {0}")]
     Http(#[source] hyper::Error),
 }
@@ -125,11 +134,21 @@ impl Failure {
             Self::Handshake(_) => "handshake",
             Self::HeadTimeout => "head_timeout",
             Self::Io(_) => "io",
+            Self::Stalled => "stalled",
+            Self::Refused(_) => "held_bytes",
             Self::Http(error) if error.is_timeout() => "head_timeout",
             Self::Http(error) if error.is_parse() => "malformed",
             Self::Http(_) => "http",
         }
     }
+}
+
+/// Returns whether an error of hyper's is the end that a [`TimedSocket`] makes.
+fn is_stall(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == ErrorKind::TimedOut)
 }
 
 enum Protocol {
@@ -141,6 +160,7 @@ enum Protocol {
 
 async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
     let limits = &shard.config().limits;
+    let socket = TimedSocket::new(socket, shard.transport_stall());
     let acceptor = shard.tls().filter(|_| tls);
     let transport = match acceptor {
         None => Transport::Plain(socket),
@@ -209,18 +229,20 @@ async fn serve_http1(
     shard: &Rc<Shard>,
     stream: Stream,
     visit: Visit,
-    permit: Permit,
+    cost: Charge,
 ) -> Result<(), Failure> {
     let signs = stream.signs();
     let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
     let service = {
         let (shard, wanted) = (Rc::clone(shard), Rc::clone(&wanted));
+        let visit = visit.clone();
         let signs = Rc::clone(&signs);
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
             let (shard, wanted) = (Rc::clone(&shard), Rc::clone(&wanted));
+            let visit = visit.clone();
             let signs = Rc::clone(&signs);
             Box::pin(async move {
-                let take_over = match http::answer(&shard, visit, &signs, request).await {
+                let take_over = match http::answer(&shard, &visit, &signs, request).await {
                     Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();
@@ -250,6 +272,10 @@ async fn serve_http1(
         .serve_connection(TokioIo::new(stream), service);
     let ended = drive(shard, &mut connection, &wanted, &signs).await;
     if let Some(result) = ended {
+        if result.as_ref().is_err_and(is_stall) {
+            shard.metrics().held.answers_stalled.inc();
+            return Err(Failure::Stalled);
+        }
         if !*shard.draining().borrow() {
             // Boxed, since its buffer would make every connection larger.
             Box::pin(linger(connection.into_parts().io.into_inner())).await;
@@ -260,13 +286,28 @@ async fn serve_http1(
         return Ok(());
     };
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
+    // hyper's buffers are gone.
+    drop(cost);
+    continue_with(shard, (parts.io, parts.read_buf), take_over, visit.holder).await;
+    Ok(())
+}
+
+/// Makes of a connection what a request wants it to be. `rest` is its socket, and what hyper read beyond
+/// the request.
+async fn continue_with(
+    shard: &Rc<Shard>,
+    rest: (TokioIo<Stream>, Bytes),
+    take_over: TakeOver,
+    holder: Arc<Holder>,
+) {
+    let (io, read_buf) = rest;
+    let mut stream = io.into_inner();
     let ahead = stream.take_ahead();
     // What was read beyond the request belongs to a WebSocket. Before an event stream it is not
     // answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
     let unread = match ahead.as_slice() {
-        [] => parts.read_buf,
-        ahead => [&parts.read_buf, ahead].concat().into(),
+        [] => read_buf,
+        ahead => [&read_buf, ahead].concat().into(),
     };
     match take_over {
         TakeOver::Session {
@@ -277,13 +318,12 @@ async fn serve_http1(
                 duplex.unread = unread;
             }
             let (socket, tls) = stream.into_socket();
-            shard.place(socket, tls, (subscription, head, permit));
+            shard.place(socket, tls, (subscription, head, holder));
         }
         TakeOver::Old(upgrade) => {
-            Box::pin(hixie::run(shard, stream, *upgrade, unread, permit)).await;
+            Box::pin(hixie::run(shard, stream, *upgrade, unread, holder)).await;
         }
     }
-    Ok(())
 }
 
 /// Lets hyper work until the connection ends (`Some`) or its socket can be taken over (`None`):
@@ -328,59 +368,4 @@ async fn linger(mut stream: Stream) {
     };
     // However it ends, the connection is over.
     drop(timeout(LINGER, farewell).await);
-}
-
-async fn serve_http2(
-    shard: &Rc<Shard>,
-    stream: Stream,
-    visit: Visit,
-    permit: Permit,
-) -> Result<(), Failure> {
-    let asked = Rc::new(Cell::new(false));
-    let service = {
-        let (shard, asked) = (Rc::clone(shard), Rc::clone(&asked));
-        service_fn(move |request: Request<Incoming>| {
-            let shard = Rc::clone(&shard);
-            asked.set(true);
-            async move {
-                // A stream that is reset takes its answer with it, so that nobody needs signs.
-                let signs = Rc::<Signs>::default();
-                let response = match http::answer(&shard, visit, &signs, request).await {
-                    Answer::Response(response) => response,
-                    Answer::OldUpgrade(_) => Problem::not_found().into_response(),
-                    Answer::Stream(stream) => stream.into_http2(&shard).await,
-                    Answer::Upgrade(upgrade) => upgrade.into_http2(&shard),
-                };
-                Ok::<_, Infallible>(response)
-            }
-        })
-    };
-    let limits = &shard.config().limits;
-    let mut connection = Box::pin(
-        http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .enable_connect_protocol()
-            .keep_alive_interval(HTTP2_PING.0)
-            .keep_alive_timeout(HTTP2_PING.1)
-            .max_concurrent_streams(limits.streams_per_connection_max)
-            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-            .serve_connection(TokioIo::new(stream), service),
-    );
-    let mut draining = shard.draining();
-    // hyper waits for the preface and the first request without end.
-    let mut patience = pin!(sleep(limits.head));
-    let result = loop {
-        tokio::select! {
-            result = connection.as_mut() => break result.map_err(Failure::Http),
-            () = patience.as_mut(), if !patience.is_elapsed() => {
-                if !asked.get() {
-                    break Err(Failure::HeadTimeout);
-                }
-            }
-            Ok(()) = draining.changed() => connection.as_mut().graceful_shutdown(),
-        }
-    };
-    // The connection's place is free only now that all its streams are gone.
-    drop(permit);
-    result
 }

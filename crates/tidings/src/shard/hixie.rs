@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Shard;
-use super::admission::Permit;
 use super::stream::Stream;
+use crate::account::{Charge, Holder, Kind};
 use crate::http::hixie::OldUpgrade;
 use crate::http::speaking::Cover;
 use crate::session::carrier::{Carrier, Close, Take, Taken};
@@ -32,7 +33,7 @@ pub(crate) async fn run(
     mut stream: Stream,
     upgrade: OldUpgrade,
     unread: Bytes,
-    permit: Permit,
+    holder: Arc<Holder>,
 ) {
     let OldUpgrade {
         subscription,
@@ -46,12 +47,8 @@ pub(crate) async fn run(
     };
     let carrier = Rc::<Carrier>::default();
     let socket = Socket::Carrier(Rc::clone(&carrier));
-    let session = shard.hold(
-        socket,
-        subscription,
-        Opening::Head(Bytes::new()),
-        Some(permit),
-    );
+    let part = holder.book(Kind::WebSocket, 0);
+    let session = shard.hold(socket, subscription, Opening::Head(Bytes::new()), holder);
     let connection = Connection {
         stream,
         carrier,
@@ -59,6 +56,7 @@ pub(crate) async fn run(
         cover,
         decoder: Decoder::new(shard.config().websocket.bytes_max),
         unread,
+        part,
         stall: shard.stall(),
     };
     connection.serve().await;
@@ -97,6 +95,8 @@ struct Connection {
     cover: Cover,
     decoder: Decoder,
     unread: Bytes,
+    /// What the decoder keeps of a text whose end has not come.
+    part: Charge,
     stall: Duration,
 }
 
@@ -130,16 +130,14 @@ impl Connection {
                     Some(Ok(texts)) => {
                         let (dealt_with, result) = oneshot::channel();
                         saying = Some(result);
-                        if let Some(duplex) = &self.session.duplex {
-                            duplex.hear(texts, Some(dealt_with));
+                        if let Some(duplex) = &self.session.duplex
+                            && duplex.hear(texts, Some(dealt_with)).is_err()
+                        {
+                            return self.close(Ending::HeldBytes).await;
                         }
                         self.session.wake();
                     }
-                    Some(Err(ending)) => {
-                        self.write(&Bytes::from_static(hixie76::CLOSE)).await?;
-                        self.stream.shutdown().await?;
-                        return Ok(ending);
-                    }
+                    Some(Err(ending)) => return self.close(ending).await,
                     None => {}
                 }
             }
@@ -185,9 +183,19 @@ impl Connection {
             }
             Ok(Some(Event::Text(text))) => Some(Ok(vec![Text::from(text.as_str())])),
             Ok(Some(Event::Close)) => Some(Err(Ending::Closed)),
-            Ok(None) => None,
+            Ok(None) => match self.part.resize(self.decoder.held_bytes()) {
+                Ok(()) => None,
+                Err(_refusal) => Some(Err(Ending::HeldBytes)),
+            },
             Err(_broken_rule) => Some(Err(Ending::Violation)),
         }
+    }
+
+    /// Closes; such a connection has no words for the reason.
+    async fn close(&mut self, ending: Ending) -> io::Result<Ending> {
+        self.write(&Bytes::from_static(hixie76::CLOSE)).await?;
+        self.stream.shutdown().await?;
+        Ok(ending)
     }
 
     async fn say_goodbye(&mut self, close: &Close) -> io::Result<()> {

@@ -2,13 +2,14 @@
 //! difference is large.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::admission::Permit;
 use super::{Adoption, Inbox, Shard, Subscription};
+use crate::account::Holder;
 use crate::metrics::count;
 use crate::session::Opening;
 use crate::session::socket::Socket;
@@ -22,16 +23,16 @@ impl Shard {
         self: &Rc<Self>,
         socket: TcpStream,
         tls: Option<Box<rustls::ServerConnection>>,
-        rest: (Subscription, Bytes, Permit),
+        rest: (Subscription, Bytes, Arc<Holder>),
     ) {
-        let (subscription, head, permit) = rest;
+        let (subscription, head, holder) = rest;
         let (index, inbox) = self.least_loaded();
         if index == self.index {
             self.hold(
                 to_socket(socket, tls),
                 subscription,
                 Opening::Head(head),
-                Some(permit),
+                holder,
             );
             return;
         }
@@ -43,7 +44,7 @@ impl Shard {
             tls,
             subscription,
             head,
-            permit,
+            holder,
         });
         match inbox.try_adopt(adoption) {
             None => {
@@ -85,7 +86,7 @@ impl Shard {
             tls,
             subscription,
             head,
-            permit,
+            holder,
         } = adoption;
         match TcpStream::from_std(socket) {
             Ok(socket) => {
@@ -93,7 +94,7 @@ impl Shard {
                     to_socket(socket, tls),
                     subscription,
                     Opening::Head(head),
-                    Some(permit),
+                    holder,
                 );
             }
             Err(error) => {

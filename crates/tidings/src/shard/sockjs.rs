@@ -21,15 +21,15 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use tidings_wire::sockjs::outbound::joined_frame;
 use tidings_wire::sockjs::{self, Framing, Text, close_frame};
+use tidings_wire::websocket::close::CloseCode;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::admission::{Admission, Permit, Refusal};
 use super::timers::Tick;
 use super::{Delivery, Shard, Subscription};
-use crate::config::SockJsOptions;
+use crate::account::{Crowded, Holder, Kind, Place, Refusal};
 use crate::metrics::count;
-use crate::session::carrier::{Budget, Carrier, Close, Take, Taken};
+use crate::session::carrier::{Carrier, Close, Take, Taken};
 use crate::session::duplex;
 use crate::session::socket::Socket;
 use crate::session::{Ending, Opening, Phase, Session};
@@ -41,23 +41,13 @@ const PIECES_MAX: usize = 1;
 /// shard.
 const RIVAL_PATIENCE: Duration = Duration::from_millis(100);
 
-/// What the shards share about these sessions.
+/// Decides which id leads to which shard; not to be foreseen by peers.
 #[derive(Debug)]
-pub(crate) struct Bounds {
-    admission: Arc<Admission>,
-    budget: Arc<Budget>,
-    /// Decides which id leads to which shard; not to be foreseen by peers.
-    seed: u64,
-}
+pub(crate) struct Seed(u64);
 
-impl Bounds {
-    /// Starts without any session.
-    pub(crate) fn new(options: &SockJsOptions) -> Self {
-        Self {
-            admission: Admission::new(options.sessions_max, options.sessions_per_address_max),
-            budget: Budget::new(options.queue_bytes_max),
-            seed: fastrand::u64(..),
-        }
+impl Default for Seed {
+    fn default() -> Self {
+        Self(fastrand::u64(..))
     }
 }
 
@@ -112,7 +102,7 @@ pub(crate) enum Reception {
     /// There is no such session.
     Unknown,
     /// There are too many sessions.
-    Refused(Refusal),
+    Refused(Crowded),
     /// The shard that it leads to has too much to do.
     Busy,
 }
@@ -124,8 +114,8 @@ pub(crate) enum SendError {
     Unknown,
     /// What was said before has not been dealt with.
     Clogged,
-    /// Too much waits in all sessions together.
-    Full,
+    /// Too much is held already.
+    Full(Refusal),
     /// The shard that it leads to has too much to do.
     Busy,
 }
@@ -144,7 +134,8 @@ struct Entry {
     left_at: Cell<Tick>,
     /// Whether a look at it is noted.
     noted: Cell<bool>,
-    _permit: Permit,
+    /// Whose memory it is that the session holds.
+    holder: Arc<Holder>,
 }
 
 /// The sessions of one shard.
@@ -157,11 +148,6 @@ pub(crate) struct Sessions {
 
 /// What a connection needs: asking the shard that holds a session, wherever that is.
 impl Shard {
-    /// Returns what counts the bytes that wait in these sessions.
-    pub(crate) fn sockjs_budget(&self) -> Arc<Budget> {
-        Arc::clone(&self.shared.sockjs.budget)
-    }
-
     /// Asks for what a session says.
     pub(crate) async fn receive_sockjs(
         &self,
@@ -207,7 +193,7 @@ impl Shard {
     }
 
     fn run_errand(&self, key: &str, errand: Errand) {
-        let hasher = foldhash::fast::FixedState::with_seed(self.shared.sockjs.seed);
+        let hasher = foldhash::fast::FixedState::with_seed(self.shared.sockjs.0);
         let shards = self.shared.inboxes.len().max(1);
         let hash = usize::try_from(hasher.hash_one(key) >> 32).unwrap_or_default();
         if let Some(inbox) = self.shared.inboxes.get(hash % shards) {
@@ -261,12 +247,12 @@ impl Shard {
         self: &Rc<Self>,
         key: Box<str>,
         newcomer: Newcomer,
-    ) -> Result<Rc<Entry>, Refusal> {
-        let permit = self.shared.sockjs.admission.admit(newcomer.peer)?;
+    ) -> Result<Rc<Entry>, Crowded> {
+        let holder = self.account().admit(newcomer.peer, Place::SockJsSession)?;
         let carrier = Rc::<Carrier>::default();
         let socket = Socket::Carrier(Rc::clone(&carrier));
         let opening = Opening::Head(Bytes::new());
-        let session = self.hold(socket, newcomer.subscription, opening, None);
+        let session = self.hold(socket, newcomer.subscription, opening, Arc::clone(&holder));
         let entry = Rc::new(Entry {
             key: key.clone(),
             carrier,
@@ -275,7 +261,7 @@ impl Shard {
             left: Notify::new(),
             left_at: Cell::new(self.now()),
             noted: Cell::new(false),
-            _permit: permit,
+            holder,
         });
         self.sockjs
             .entries
@@ -302,10 +288,9 @@ impl Shard {
         if spoken > 0 && spoken + bytes > self.config().sockjs.body_bytes_max {
             return Err(SendError::Clogged);
         }
-        if !self.shared.sockjs.budget.has(bytes) {
-            return Err(SendError::Full);
-        }
-        duplex.hear(texts, Some(dealt_with));
+        duplex
+            .hear(texts, Some(dealt_with))
+            .map_err(SendError::Full)?;
         if let Some(session) = session {
             session.wake();
         }
@@ -369,6 +354,8 @@ enum Stop {
     Gone,
     /// Its connection took nothing for too long.
     Stalled,
+    /// There is no room for what it is to be sent.
+    Refused(Refusal),
 }
 
 /// Gives a receiver what its session says, until either ends.
@@ -393,7 +380,7 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
     }
     entry.receiving.set(true);
     shard.metrics().sockjs.receivers.inc();
-    let Err(stop) = receiver.run(&entry.carrier, stage, stall).await;
+    let Err(stop) = receiver.run(&entry, stage, stall).await;
     entry.carrier.shut();
     entry.receiving.set(false);
     shard.metrics().sockjs.receivers.dec();
@@ -404,6 +391,11 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
         Stop::Done => return,
         Stop::Gone => Ending::PeerClosed,
         Stop::Stalled => Ending::Stalled,
+        Stop::Refused(refusal) => {
+            let code = CloseCode::TRY_LATER.get();
+            entry.carrier.close(None, code, &refusal.to_string());
+            Ending::HeldBytes
+        }
     };
     // What was on its way is lost, and only the peer could tell: so the session ends, and its next
     // one resumes by a cursor.
@@ -435,10 +427,11 @@ impl Receiver {
 
     async fn run(
         &self,
-        carrier: &Carrier,
+        entry: &Entry,
         stage: Stage,
         stall: Duration,
     ) -> Result<std::convert::Infallible, Stop> {
+        let carrier = &entry.carrier;
         self.begin(stall).await?;
         let mut sent = 0;
         if stage == Stage::New {
@@ -473,7 +466,8 @@ impl Receiver {
             if let Some(frame) = frame {
                 let piece = self.framing.cover(&frame);
                 sent += piece.len();
-                self.send(piece, stall).await?;
+                let piece = entry.holder.wrap(Kind::SockJs, piece);
+                self.send(piece.map_err(Stop::Refused)?, stall).await?;
             }
             if last || sent >= self.bytes_max {
                 return Err(Stop::Done);

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::timed_socket::TimedSocket;
+
 /// Bytes that are read ahead of hyper to learn whether the peer has ended. One that sends more before
 /// its answer has come is not watched on.
 const AHEAD_BYTES_MAX: usize = 4096;
@@ -78,9 +80,9 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// Cleartext.
-    Plain(TcpStream),
+    Plain(TimedSocket),
     /// TLS; boxed, since its state is a kilobyte.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TimedSocket>>),
 }
 
 /// Up to three bytes, enough to tell an HTTP/2 preface from every HTTP/1 method.
@@ -129,10 +131,10 @@ impl Stream {
     /// Gives the socket back, with the TLS state if it has one.
     pub(crate) fn into_socket(self) -> (TcpStream, Option<Box<ServerConnection>>) {
         match self.transport {
-            Transport::Plain(socket) => (socket, None),
+            Transport::Plain(socket) => (socket.into_inner(), None),
             Transport::Tls(stream) => {
                 let (socket, tls) = stream.into_inner();
-                (socket, Some(Box::new(tls)))
+                (socket.into_inner(), Some(Box::new(tls)))
             }
         }
     }

@@ -4,6 +4,7 @@
 pub mod dialects;
 pub mod events;
 pub mod exchange;
+pub mod flood;
 pub mod key_server;
 pub mod peer;
 pub mod process;

@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod account;
 mod authorization;
 #[expect(
     clippy::duplicate_mod,

@@ -42,12 +42,7 @@ fn nothing_secret_stands_in_a_line() {
 
 #[track_caller]
 fn check(request: &Request<()>, expected: &str) {
-    let visit = Visit {
-        peer: ([172, 17, 0, 1], 40_000).into(),
-        admin: false,
-        listener: None,
-    };
-    let mut access = Access::of(visit, request);
+    let mut access = Access::of(([172, 17, 0, 1], 40_000).into(), request);
     let date = Date::from_calendar_date(2019, Month::May, 17).unwrap();
     access.received = date
         .with_time(Time::from_hms(8, 0, 1).unwrap())

@@ -67,15 +67,6 @@ fn the_last_texts_come_before_the_close_and_the_close_to_everyone() {
     }
 }
 
-#[test]
-fn the_budget_counts_both_ways() {
-    let budget = Budget::new(10);
-    budget.take(8);
-    assert!(budget.has(2) && !budget.has(3));
-    budget.give_back(8);
-    assert_eq!(budget.used(), 0);
-}
-
 fn texts(texts: &[&str]) -> Taken {
     let owned = texts.iter().map(|text| Bytes::from((*text).to_owned()));
     Taken::Texts(owned.collect())

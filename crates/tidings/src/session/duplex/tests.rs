@@ -72,11 +72,15 @@ fn duplex(purpose: Purpose) -> Duplex {
         frames_per_second_max: 2,
         beat: Beat::Pings,
         beats_every: None,
-        budget: None,
         agreement: None,
         publisher: None,
         lifetime: None,
         unread: Bytes::new(),
     };
-    Duplex::new(parts, Tick::at(Duration::ZERO), None)
+    Duplex::new(
+        parts,
+        &crate::account::tests::holder(),
+        Tick::at(Duration::ZERO),
+        None,
+    )
 }

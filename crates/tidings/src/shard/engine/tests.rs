@@ -101,7 +101,7 @@ fn insert_on(
             now: start(),
             deadline,
             duplex: None,
-            permit: None,
+            holder: crate::account::tests::holder(),
         })
     })
 }

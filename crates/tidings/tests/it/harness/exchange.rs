@@ -1,7 +1,7 @@
 //! One HTTP/1 connection, spoken by hand so that a test decides about every byte.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::DEADLINE;
@@ -179,6 +179,17 @@ impl Connection {
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the hub reads");
         self.stream.flush().expect("the hub reads");
+    }
+
+    /// Sends a request to a hub that may have refused the connection already.
+    ///
+    /// # Errors
+    ///
+    /// The hub closed it.
+    pub fn try_send_request(&mut self, request: &Request) -> io::Result<()> {
+        let bytes = self.wire(request);
+        self.stream.write_all(&bytes)?;
+        self.stream.flush()
     }
 
     /// Sends a request.

@@ -1,0 +1,53 @@
+//! How much memory the machine gives the process: the smaller one of what it has and of what its
+//! control group allows. The default of `limits.held_bytes_max` follows from it.
+
+use std::path::Path;
+
+/// What is assumed where the system does not say.
+const ASSUMED_BYTES: u64 = 1024 * 1024 * 1024;
+/// Where version 2 of control groups puts the limits of the process's own group, and version 1 those of
+/// memory. A container sees its own group at the root of either.
+const GROUP_LIMITS: [&str; 2] = [
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+];
+const MACHINE: &str = "/proc/meminfo";
+
+/// Returns the bytes of memory that there are for the process.
+pub fn machine_bytes() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
+    let groups = GROUP_LIMITS
+        .into_iter()
+        .filter_map(|path| of_group(&read(path)?));
+    let machine = read(MACHINE).and_then(|text| of_machine(&text));
+    groups.chain(machine).min().unwrap_or(ASSUMED_BYTES)
+}
+
+/// Reads a group's limit; the word `max` sets none.
+fn of_group(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// Reads the line `MemTotal:  16384 kB`.
+fn of_machine(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_read() {
+        assert_eq!(of_group("268435456\n"), Some(268_435_456));
+        assert_eq!(of_group("max\n"), None);
+        let text = "MemTotal:       16384256 kB\nMemFree:         1 kB\n";
+        assert_eq!(of_machine(text), Some(16_384_256 * 1024));
+        assert_eq!(of_machine("MemFree: 1 kB"), None);
+        assert!(machine_bytes() > 0);
+    }
+}
