@@ -118,6 +118,35 @@ test("fetch-event-source and the polyfill read private updates in a browser", as
   await resumed;
 });
 
+test("fetch-event-source comes back after each abrupt end and misses nothing", async (t) => {
+  const app = await application(t);
+  const table = '[subscribe]\nanonymous = true\nretry_ms = 10\nconnection_secs_max = 1\nend = "abrupt"';
+  const hub = await ServedHub.start(t, settings(`[cors]\norigins = ["${app.origin}"]\n${table}`));
+  const page = await open(t, app);
+  await page.evaluate(
+    async (url) => {
+      const { fetchEventSource } = await import("/modules/@microsoft/fetch-event-source/lib/esm/index.js");
+      const onmessage = (event) => event.data && show(event.data);
+      window.opened = 0;
+      await new Promise((resolve) => {
+        const onopen = () => resolve((window.opened += 1));
+        fetchEventSource(url, { onmessage, onopen });
+      });
+    },
+    address(hub, [TEMPLATE]),
+  );
+  const sent = [];
+  const begun = Date.now();
+  while ((await page.evaluate(() => window.opened)) < 4) {
+    assert.ok(Date.now() - begun < 20000, "it came back in time");
+    sent.push(`${sent.length}`.padStart(6, "0"));
+    await hub.publish(HUB, publisher, { topic: BOOK, data: sent.at(-1) });
+  }
+  sent.push("last");
+  await hub.publish(HUB, publisher, { topic: BOOK, data: "last" });
+  await shown(page, sent);
+});
+
 test("a browser's EventSource reads private updates with a cookie across origins", async (t) => {
   const app = await application(t);
   const stranger = await application(t);

@@ -169,6 +169,17 @@ pub struct SubscribeOptions {
     pub connection_max: Option<Duration>,
     /// What subscribers are told to wait before they connect again. `None`: their own default.
     pub retry: Option<Duration>,
+    /// How the hub ends an event stream.
+    pub end: StreamEnd,
+}
+
+/// How the hub ends an event stream whose subscriber may still listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// As a complete response.
+    Clean,
+    /// As one that broke off: without the last chunk, or by RST_STREAM over HTTP/2.
+    Abrupt,
 }
 
 /// Rules for publishers.

@@ -43,7 +43,8 @@ use crate::config::addresses::AddressList;
 use crate::config::log_filter::LogFilter;
 use crate::config::{
     Config, CorsOptions, DialectOptions, FlashOptions, LimitOptions, LogFormat, LogOptions,
-    PageOptions, PublishOptions, RoomOptions, SockJsOptions, SubscribeOptions, WebSocketOptions,
+    PageOptions, PublishOptions, RoomOptions, SockJsOptions, StreamEnd, SubscribeOptions,
+    WebSocketOptions,
 };
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
@@ -369,6 +370,15 @@ fn auth_options() -> auth::Options {
     }
 }
 
+/// None of the hub's own pages.
+const NO_PAGES: PageOptions = PageOptions {
+    chat: false,
+    scores: false,
+    debugger: false,
+    diagnose: false,
+    library: false,
+};
+
 fn config(options: &Options) -> Config {
     Config {
         listens: Vec::new(),
@@ -396,6 +406,7 @@ fn config(options: &Options) -> Config {
             keep_alive: options.keep_alive,
             connection_max: None,
             retry: None,
+            end: StreamEnd::Clean,
         },
         publish: PublishOptions {
             origins: OriginList::default(),
@@ -412,13 +423,7 @@ fn config(options: &Options) -> Config {
         flash: FlashOptions::off(),
         limits: limits(options),
         drain: Duration::ZERO,
-        pages: PageOptions {
-            chat: false,
-            scores: false,
-            debugger: false,
-            diagnose: false,
-            library: false,
-        },
+        pages: NO_PAGES,
         zeromq: None,
         log: LogOptions {
             filter: LogFilter::level(LevelFilter::OFF),
@@ -587,7 +592,7 @@ impl Stream {
             Poll::Pending => Read::Nothing,
             Poll::Ready(None) => Read::End,
             Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Read::Nothing, Read::Bytes),
-            Poll::Ready(Some(Err(never))) => match never {},
+            Poll::Ready(Some(Err(_broken_off))) => Read::End,
         }
     }
 }

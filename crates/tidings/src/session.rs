@@ -47,6 +47,7 @@ use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
 use crate::account::{COVERED_BYTES_MAX, Charge, Holder, Kind};
 use crate::auth::Identity;
+use crate::config::StreamEnd;
 use crate::posted::Posted;
 use crate::router::Ticket;
 use crate::shard::Shard;
@@ -543,8 +544,11 @@ impl Session {
         std::mem::take(&mut self.tail.borrow_mut())
     }
 
-    /// Ends the stream: in good form if the peer may still listen.
-    async fn finish(&self, ending: Ending) {
+    /// Ends the stream: if the peer may still listen, in the form that the configuration asks for.
+    async fn finish(&self, ending: Ending, end: StreamEnd) {
+        if ending.has_farewell() && end == StreamEnd::Abrupt {
+            return self.socket.break_off();
+        }
         let tail = self.take_tail();
         if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
             // The phase is Closing, so a full socket ends this at once instead of waiting.
@@ -577,7 +581,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         Err(ending) => ending,
     };
     session.enter(Phase::Closing(ending));
-    Box::pin(session.finish(ending)).await;
+    Box::pin(session.finish(ending, shard.config().subscribe.end)).await;
     shard.on_session_end(&session, ending);
 }
 

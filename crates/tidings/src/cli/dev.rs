@@ -27,7 +27,7 @@ use crate::config::check::{ANYBODY, HISTORY_FILE, cores, held_bytes, history_opt
 use crate::config::log_filter::LogFilter;
 use crate::config::{
     Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
-    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions,
+    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions, StreamEnd,
     SubscribeOptions, WebSocketOptions,
 };
 use crate::output;
@@ -156,6 +156,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             keep_alive: Duration::from_secs(15),
             connection_max: Some(Duration::from_secs(3600)),
             retry: None,
+            end: StreamEnd::Clean,
         },
         publish: PublishOptions {
             origins: OriginList::parse(origins.iter().map(String::as_str))?,

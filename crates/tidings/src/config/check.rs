@@ -26,7 +26,7 @@ use super::file::{
 use super::log_filter::LogFilter;
 use super::{
     Config, CorsOptions, DialectOptions, LimitOptions, Listen, LogFormat, LogOptions, PageOptions,
-    PublishOptions, SubscribeOptions, TlsFiles, text_file,
+    PublishOptions, StreamEnd, SubscribeOptions, TlsFiles, text_file,
 };
 use crate::account::machine_bytes;
 use crate::auth::key::{Algorithm, KeyError};
@@ -131,6 +131,10 @@ impl Checks {
                 keep_alive: keep_alive?,
                 connection_max: connection_max.filter(|longest| !longest.is_zero()),
                 retry: file.subscribe.retry_ms.map(Duration::from_millis),
+                end: match file.subscribe.end.as_str() {
+                    "abrupt" => StreamEnd::Abrupt,
+                    _ => StreamEnd::Clean,
+                },
             },
             publish: publish?,
             presence: Some(presence?).filter(|_| file.presence.enabled),

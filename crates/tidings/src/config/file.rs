@@ -196,6 +196,8 @@ pub struct SubscribeTable {
     pub connection_secs_max: u64,
     /// Milliseconds that subscribers are told to wait before they connect again.
     pub retry_ms: Option<u64>,
+    /// How the hub ends an event stream.
+    pub end: String,
 }
 
 /// The `[publish]` table.

@@ -372,6 +372,17 @@ pub const KEYS: &[Key] = &[
         "Milliseconds that subscribers are told to wait before they connect again.",
     ),
     key(
+        "subscribe.end",
+        Choice(&["clean", "abrupt"]),
+        Toml("\"clean\""),
+        "How the hub ends an event stream: when it has lived `subscribe.connection_secs_max`, when its \
+         token ends, when the hub stops, and when the history cannot be read on. `clean` completes the \
+         response. `abrupt` leaves out the last chunk (HTTP/1.1) or resets the stream (HTTP/2), for \
+         libraries that take a complete response for the last one and do not connect again: Datastar, \
+         `@microsoft/fetch-event-source`. `EventSource` connects again after both. Over HTTP/1.0 both \
+         are the same.",
+    ),
+    key(
         "publish.origins",
         List,
         Toml("[]"),

@@ -181,9 +181,18 @@ impl Socket {
                 drop(socket.write_records(&mut tls));
                 shutdown(&socket.stream);
             }
-            Self::Body(sink) => sink.end(),
+            Self::Body(sink) => sink.end(BodyEnd::Complete),
             Self::Pipe(pipe) => pipe.end(),
             Self::Carrier(_) => {}
+        }
+    }
+
+    /// Ends as if the connection broke off: resets a stream of HTTP/2. A socket ends as by
+    /// [`finish`](Self::finish), with FIN: a reset could take from the peer what it has not read yet.
+    pub(crate) fn break_off(&self) {
+        match self {
+            Self::Body(sink) => sink.end(BodyEnd::BrokenOff),
+            Self::Plain(_) | Self::Tls(_) | Self::Pipe(_) | Self::Carrier(_) => self.finish(),
         }
     }
 }
@@ -343,7 +352,9 @@ struct BodyState {
     chunk: Option<Bytes>,
     /// Whether a part of it was taken already.
     is_cut: bool,
-    ended: bool,
+    end: Option<BodyEnd>,
+    /// Whether hyper has just taken a piece and may not have written it yet.
+    handed_over: bool,
     /// Whether hyper dropped the body: the stream was reset or the connection ended.
     gone: bool,
     body: Option<Waker>,
@@ -351,6 +362,13 @@ struct BodyState {
     writing: Option<Waker>,
     /// The session, waiting for the end of the body: not to be woken by every delivery.
     watching: Option<Waker>,
+}
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyEnd {
+    Complete,
+    BrokenOff,
 }
 
 impl BodySink {
@@ -409,9 +427,9 @@ impl BodySink {
         }
     }
 
-    fn end(&self) {
+    fn end(&self, end: BodyEnd) {
         let mut state = self.0.borrow_mut();
-        state.ended = true;
+        state.end = Some(end);
         wake(&mut state.body);
     }
 }
@@ -421,6 +439,11 @@ fn wake(waker: &mut Option<Waker>) {
         waker.wake();
     }
 }
+
+/// The end of a stream that is to look broken. hyper resets the stream of HTTP/2 for it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the event stream was broken off")]
+pub(crate) struct BrokenOff;
 
 /// The body of an HTTP/2 event stream, or what the answer to a poll is made of.
 #[derive(Debug)]
@@ -434,7 +457,7 @@ impl StreamBody {
             wake(&mut state.writing);
             return Poll::Ready(Some(chunk));
         }
-        if state.ended {
+        if state.end.is_some() {
             return Poll::Ready(None);
         }
         state.body = Some(cx.waker().clone());
@@ -444,7 +467,7 @@ impl StreamBody {
 
 impl http_body::Body for StreamBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BrokenOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -455,6 +478,7 @@ impl http_body::Body for StreamBody {
             // What is left of a long piece stays here, where it is booked for the session that waits.
             let state = &mut *this.0.0.borrow_mut();
             if let Some(chunk) = &mut state.chunk {
+                state.handed_over = true;
                 if chunk.len() > PIECE_BYTES_MAX {
                     let part = chunk.split_to(PIECE_BYTES_MAX);
                     state.is_cut = true;
@@ -465,6 +489,15 @@ impl http_body::Body for StreamBody {
                     *chunk = Bytes::copy_from_slice(chunk);
                     state.is_cut = false;
                 }
+            } else if state.end == Some(BodyEnd::BrokenOff) {
+                if !state.handed_over {
+                    return Poll::Ready(Some(Err(BrokenOff)));
+                }
+                // A reset removes what waits to be written. The piece woke the connection's task, so that
+                // one writes before this one is asked again.
+                state.handed_over = false;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
         this.poll_whole(cx)

@@ -72,6 +72,7 @@ mod sockjs_attacks;
 mod sockjs_protocol;
 mod sockjs_texts;
 mod stalled;
+mod stream_ends;
 mod subscribe;
 mod synced;
 mod takeover;
