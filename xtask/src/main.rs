@@ -276,6 +276,7 @@ fn everything(stages: &mut Stages, root: &Path) {
     npm_tests(stages, root);
     conformance_scripts(stages, root);
     zeromq_bench(stages, root, &["--small"]);
+    attack(stages, root, &binary(root), &["--small".to_owned()]);
 }
 
 fn zeromq_bench(stages: &mut Stages, root: &Path, options: &[&str]) {
