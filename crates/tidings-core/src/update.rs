@@ -42,7 +42,7 @@ pub struct Update {
     pub id: EventId,
     /// Who made the id.
     pub id_source: IdSource,
-    /// When the history took it, in Unix milliseconds.
+    /// When the history took it, in Unix milliseconds by its own time (decision 0016).
     pub published_ms: u64,
     /// What it is about.
     pub topics: Topics,

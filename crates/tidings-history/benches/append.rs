@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidings_core::{Draft, EventId, Position, Topic, Topics, Visibility};
 use tidings_history::storage::SqliteStorage;
 use tidings_history::{
-    Append, Clock, Handle, Kind, Options, PresenceRetention, Resolved, Retention, Writer, start,
+    Append, Clock, Handle, Kind, Options, PresenceRetention, Reading, Resolved, Retention, Writer,
+    start,
 };
 
 fn main() {
@@ -84,7 +85,7 @@ fn append_groups(group: usize, ids: Ids) {
             });
         }
         let begun = Instant::now();
-        writer.on_batch(&mut batch, 1);
+        writer.on_batch(&mut batch, Reading::default());
         writer.on_slack();
         times.push(begun.elapsed());
     }
@@ -198,9 +199,13 @@ fn open(folder: &tempfile::TempDir, retention: Retention) -> Handle {
         cache_bytes_max: 16 * 1024 * 1024,
         new_epoch: [7; 32],
     };
-    let clock: Clock = Box::new(|| {
+    let begun = Instant::now();
+    let clock: Clock = Box::new(move || {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        u64::try_from(since.as_millis()).unwrap()
+        Reading {
+            wall_ms: u64::try_from(since.as_millis()).unwrap(),
+            steady: begun.elapsed(),
+        }
     });
     start(options, Box::new(|_| {}), clock).unwrap()
 }

@@ -24,9 +24,6 @@ pub enum Step {
     Answered,
 }
 
-/// Returns the time in milliseconds since the Unix epoch.
-pub type Clock = Box<dyn Fn() -> u64 + Send>;
-
 /// One draft on its way to the writer.
 pub struct Append {
     /// What to keep.

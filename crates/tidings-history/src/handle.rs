@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tidings_core::{Claim, Draft, EventId, IdSeal, Position, Print};
 
-use crate::append::{Append, Clock, Done, Outlet, Refused};
+use crate::append::{Append, Done, Outlet, Refused};
+use crate::clock::{Clock, Reading};
 use crate::health::Health;
 use crate::options::{Kind, Options};
 use crate::published::{Bounds, Published, Stats, Tip};
@@ -46,7 +47,7 @@ pub enum OpenError {
 
 /// Opens the history that `options` describe, and starts its threads.
 ///
-/// `outlet` gets each committed group; `clock` is asked once for each.
+/// `outlet` gets each committed group; `clock` is asked once for each, and once a second.
 ///
 /// # Errors
 ///
@@ -152,13 +153,13 @@ pub struct Detached {
 
 impl Detached {
     /// Commits what is queued as one group of at most `updates_max`. Returns whether there was any.
-    pub fn write(&mut self, updates_max: usize, now_ms: u64) -> bool {
+    pub fn write(&mut self, updates_max: usize, now: Reading) -> bool {
         let mut batch = Vec::new();
         let updates_max = updates_max.clamp(1, self.group_max);
         if self.appends.take(&mut batch, updates_max, Duration::ZERO) != Taken::Items {
             return false;
         }
-        self.writer.on_batch(&mut batch, now_ms);
+        self.writer.on_batch(&mut batch, now);
         true
     }
 
@@ -173,8 +174,8 @@ impl Detached {
     }
 
     /// Does what is due each second, and one slice of upkeep.
-    pub fn tick(&mut self, now_ms: u64) {
-        self.writer.on_tick(now_ms);
+    pub fn tick(&mut self, now: Reading) {
+        self.writer.on_tick(now);
         self.writer.on_slack();
         self.reader.on_tick();
     }

@@ -13,6 +13,7 @@
 //! The file is described in `docs/formats/history.md`.
 
 mod append;
+mod clock;
 mod handle;
 mod health;
 mod options;
@@ -27,7 +28,8 @@ pub mod sabotage;
 pub mod storage;
 mod writer;
 
-pub use append::{Append, AppendError, Clock, Done, Outlet, Refused, Step};
+pub use append::{Append, AppendError, Done, Outlet, Refused, Step};
+pub use clock::{Clock, ClockNote, Reading};
 pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
 pub use options::{Kind, Options, PresenceRetention, Retention};

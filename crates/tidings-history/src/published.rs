@@ -50,6 +50,8 @@ pub struct Stats {
     pub cursors_lost: u64,
     /// Reads that failed, because the storage has a fault or is damaged.
     pub read_faults: u64,
+    /// Times the machine's clock was set, or went further over a stop of the hub than is believed.
+    pub clock_steps: u64,
 }
 
 /// Shared between the writer, the reader and every [`Handle`](crate::Handle).
@@ -88,6 +90,7 @@ struct Counters {
     cursors_read: AtomicU64,
     cursors_lost: AtomicU64,
     read_faults: AtomicU64,
+    clock_steps: AtomicU64,
 }
 
 impl Published {
@@ -163,6 +166,7 @@ impl Published {
             cursors_read: read(&self.counters.cursors_read),
             cursors_lost: read(&self.counters.cursors_lost),
             read_faults: read(&self.counters.read_faults),
+            clock_steps: read(&self.counters.clock_steps),
         }
     }
 
@@ -234,6 +238,10 @@ impl Published {
 
     pub(crate) fn on_read_fault(&self) {
         add(&self.counters.read_faults, 1);
+    }
+
+    pub(crate) fn on_clock_steps(&self, steps: u64) {
+        self.counters.clock_steps.store(steps, Ordering::Relaxed);
     }
 
     /// Shows why something that is kept cannot be read, or that it can again.

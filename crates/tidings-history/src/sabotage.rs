@@ -24,6 +24,8 @@ pub enum Rule {
     TellOfLeaving,
     /// An id is believed only where it fits the update that is found (invariant 4).
     VouchForIds,
+    /// Updates grow old by the time that passes, whatever the machine's clock shows (invariant 3).
+    OwnClock,
     /// What a process that died said of subscriptions is taken back (invariant 8).
     EndGhosts,
 }

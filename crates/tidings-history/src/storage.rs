@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Print, Topics, Update, Visibility};
 
+use crate::clock::ClockNote;
 use crate::removed::Removed;
 
 pub use memory::MemoryStorage;
@@ -112,6 +113,20 @@ pub trait Storage: Send {
     /// [`StorageError`] if they cannot be read.
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
         Ok(Vec::new())
+    }
+
+    /// Returns where the history's time stood beside the machine's clock, as it was noted last.
+    fn clock(&self) -> Option<ClockNote> {
+        None
+    }
+
+    /// Notes where the history's time stands. A crash may undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; the earlier note stays.
+    fn note_clock(&mut self, _note: ClockNote) -> Result<(), StorageError> {
+        Ok(())
     }
 
     /// Finds out whether a write would succeed, by making a small one.
@@ -238,7 +253,7 @@ impl Extent {
 /// What retention needs to know of an update. Neither field decreases along the positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// When it was committed, in milliseconds since the Unix epoch.
+    /// When it was committed by the history's own time, in milliseconds since the Unix epoch.
     pub published_ms: u64,
     /// Bytes of all updates from the first of the history through this one, without events about
     /// subscriptions.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tidings_core::{Draft, IdSeal, IdSource, Position, Print, PrintKey, Update};
 
 use crate::append::{Append, AppendError, Done, Outlet, Step};
+use crate::clock::{ClockNote, OwnClock, Reading};
 use crate::health::Health;
 use crate::options::Retention;
 use crate::published::{Published, Side, Tip};
@@ -28,6 +29,7 @@ pub struct Writer {
     published: Arc<Published>,
     outlet: Outlet,
     retention: Retention,
+    clock: OwnClock,
     seal: IdSeal,
     print_key: PrintKey,
     extent: Extent,
@@ -63,6 +65,7 @@ impl Writer {
             print_key: PrintKey::new(storage.epoch()),
             published: Arc::new(Published::new(&extent, storage.removed())),
             outlet,
+            clock: OwnClock::new(&extent, storage.clock(), retention.age_max),
             retention,
             extent,
             phase: Phase::Ok,
@@ -111,8 +114,8 @@ impl Writer {
 
     /// Empties `batch`: commits its drafts as one group, delivers the group, answers each.
     ///
-    /// Either all drafts are taken or none is. `now_ms` is in milliseconds since the Unix epoch.
-    pub fn on_batch(&mut self, batch: &mut Vec<Append>, now_ms: u64) {
+    /// Either all drafts are taken or none is. `now` is what the machine's clocks show.
+    pub fn on_batch(&mut self, batch: &mut Vec<Append>, now: Reading) {
         let mut drafts = Vec::with_capacity(batch.len());
         let mut dones = Vec::with_capacity(batch.len());
         for Append { draft, done } in batch.drain(..) {
@@ -124,7 +127,10 @@ impl Writer {
         }
         match self.phase.append_error() {
             Some(error) => self.refuse(dones, &error),
-            None => self.take(drafts, dones, now_ms),
+            None => {
+                let now_ms = self.read_clock(now);
+                self.take(drafts, dones, now_ms);
+            }
         }
         (self.outlet)(Step::Answered);
     }
@@ -146,7 +152,8 @@ impl Writer {
     }
 
     /// Probes a storage that refused, looks whether all is well, and sets retention's goal.
-    pub fn on_tick(&mut self, now_ms: u64) {
+    pub fn on_tick(&mut self, now: Reading) {
+        let now_ms = self.read_clock(now);
         match self.phase {
             Phase::Ok => {
                 if let Err(fault) = self.storage.check() {
@@ -167,7 +174,22 @@ impl Writer {
         if self.hindered && upkeep.is_ok() {
             upkeep = self.try_work();
         }
+        if let (Phase::Ok, Ok(()), Some(note)) = (&self.phase, &upkeep, self.clock.due()) {
+            upkeep = self.note_clock(note);
+        }
         self.on_upkeep(upkeep);
+    }
+
+    fn read_clock(&mut self, now: Reading) -> u64 {
+        let now_ms = self.clock.read(now);
+        self.published.on_clock_steps(self.clock.steps());
+        now_ms
+    }
+
+    fn note_clock(&mut self, note: ClockNote) -> Result<(), StorageError> {
+        self.storage.note_clock(note)?;
+        self.clock.on_noted(note);
+        Ok(())
     }
 
     fn set_goals(&mut self, now_ms: u64) -> Result<(), StorageError> {
@@ -206,7 +228,11 @@ impl Writer {
         if matches!(self.phase, Phase::Poisoned(_)) {
             return;
         }
-        if let Err(fault) = self.storage.close() {
+        let noted = match (&self.phase, self.clock.last()) {
+            (Phase::Ok, Some(note)) => self.note_clock(note),
+            _ => Ok(()),
+        };
+        if let Err(fault) = noted.and_then(|()| self.storage.close()) {
             tracing::warn!(
                 error = fault.line(),
                 "the history was not tidied up at its end"
@@ -308,14 +334,12 @@ impl Writer {
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
         let mut print = self.extent.last_print;
-        // A clock that was set back must not make later updates older: retention searches.
-        let published_ms = mark.published_ms.max(now_ms);
         for draft in drafts {
             position = position.next();
             let key = &self.print_key;
-            let printed = key.print(print, position, published_ms, &draft);
+            let printed = key.print(print, position, now_ms, &draft);
             print = Some(printed);
-            let update = Arc::new(self.update(draft, position, printed, published_ms));
+            let update = Arc::new(self.update(draft, position, printed, now_ms));
             mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
             group.push(update);

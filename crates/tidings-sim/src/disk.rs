@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_core::position::Position;
 use tidings_core::print::Print;
 use tidings_core::update::{IdSource, Presence, Topics, Update};
-use tidings_history::Removed;
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
+use tidings_history::{ClockNote, Removed};
 
 /// How the next write ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,7 @@ struct Kept {
     prints: BTreeMap<u64, Print>,
     extent: Extent,
     removed: Removed,
+    clock: Option<ClockNote>,
     /// Subscriptions that were said to have begun and not to have ended, by their topic.
     announced: BTreeMap<String, Announced>,
 }
@@ -60,6 +61,7 @@ impl Disk {
             prints: BTreeMap::new(),
             extent: Extent::EMPTY,
             removed: Removed::unknown(Position::ZERO),
+            clock: None,
             announced: BTreeMap::new(),
         };
         let state = State {
@@ -269,6 +271,17 @@ impl Storage for SimStorage {
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
         let state = self.disk.lock();
         Ok(state.kept.announced.values().cloned().collect())
+    }
+
+    fn clock(&self) -> Option<ClockNote> {
+        self.disk.lock().kept.clock
+    }
+
+    fn note_clock(&mut self, note: ClockNote) -> Result<(), StorageError> {
+        let mut state = self.disk.lock();
+        fault_of(state.fault)?;
+        state.kept.clock = Some(note);
+        Ok(())
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

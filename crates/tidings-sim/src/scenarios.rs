@@ -1,6 +1,7 @@
 //! The scenarios, one file each, and what they are made of: how often which action happens.
 
 mod calm;
+mod clock;
 mod crashes;
 mod full_disk;
 mod going_back;
@@ -8,6 +9,8 @@ mod lagging;
 mod reconnects;
 mod retention;
 mod sync_faults;
+
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -42,6 +45,8 @@ pub enum Action {
     BackUp,
     /// The process dies, and the next one starts on the copy that was made last.
     Restore,
+    /// The machine's clock is set to a time far away, or to the right one.
+    SetClock,
     /// The disk's state changes.
     Fault(Fault),
 }
@@ -61,6 +66,8 @@ pub struct Scenario {
     pub ring_bytes: usize,
     /// Updates that retention leaves.
     pub updates_max: Option<u64>,
+    /// How old updates become.
+    pub age_max: Option<Duration>,
     /// Bytes of the longest data.
     pub data_bytes_max: usize,
     /// What happens beside the usual, and how often in relation to all.
@@ -89,6 +96,7 @@ pub const SCENARIOS: &[Scenario] = &[
     sync_faults::SYNC_FAULTS,
     retention::RETENTION,
     going_back::GOING_BACK,
+    clock::CLOCK,
 ];
 
 impl Scenario {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings_core::position::Position;
 use tidings_core::update::{IdSource, Update, Visibility};
@@ -60,6 +61,8 @@ pub struct Truth {
     by_id: HashMap<String, Arc<Update>>,
     by_position: BTreeMap<u64, Arc<Update>>,
     acknowledged: Vec<(String, u64)>,
+    /// When each position was first seen on the disk: the time that had passed, and the crashes.
+    seen: BTreeMap<u64, (Duration, u32)>,
     /// What was committed and is gone, because the history went back.
     lost: Vec<Arc<Update>>,
 }
@@ -78,12 +81,51 @@ impl Truth {
         }
     }
 
+    /// Takes note of when what is on the disk came there.
+    pub fn on_age(&mut self, elapsed: Duration, crashes: u32) {
+        for position in self.by_position.keys().rev() {
+            if self.seen.contains_key(position) {
+                break;
+            }
+            self.seen.insert(*position, (elapsed, crashes));
+        }
+    }
+
+    /// Checks that what was removed up to `trimmed` was `age_max` old. A hub that starts may believe
+    /// that it was stopped for a quarter of that.
+    ///
+    /// # Errors
+    ///
+    /// What was removed too early.
+    pub fn check_ages(
+        &self,
+        trimmed: Position,
+        age_max: Duration,
+        elapsed: Duration,
+        crashes: u32,
+    ) -> Result<(), String> {
+        let mut seen = self.seen.range(..=trimmed.get());
+        let Some((position, (since, crashes_then))) = seen.next_back() else {
+            return Ok(());
+        };
+        let age = elapsed.saturating_sub(*since);
+        let believed = (crashes - crashes_then) * age_max / 4;
+        if age + believed < age_max {
+            return Err(format!(
+                "position {position} was removed {age:?} after it came, with {believed:?} of stops \
+                 (invariant 3)"
+            ));
+        }
+        Ok(())
+    }
+
     /// Forgets what a crash undid, so that its place can be given to another update.
     pub fn on_crash(&mut self, updates: &[Arc<Update>], trimmed: Position) {
         let last = updates.last().map_or(trimmed, |update| update.position);
         self.by_id.retain(|_, update| update.position <= last);
         self.by_position
             .retain(|position, _| *position <= last.get());
+        self.seen.retain(|position, _| *position <= last.get());
     }
 
     /// Takes note that the history went back: what it does not have any more is lost in the open.

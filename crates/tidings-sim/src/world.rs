@@ -9,7 +9,7 @@ use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
-use tidings_history::{Health, PresenceRetention, Retention};
+use tidings_history::{Health, PresenceRetention, Reading, Retention};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::Builder;
 
@@ -23,8 +23,11 @@ const FOLDERS: [&str; 3] = ["/news/", "/chat/", "/secret/"];
 const TOPICS_PER_FOLDER: usize = 3;
 /// When the simulated world begins, in milliseconds of Unix time.
 const EPOCH_MS: u64 = 1_800_000_000_000;
+/// How far the machine's clock is set, at most: about four hundred days.
+const CLOCK_STEP_MAX_MS: i64 = 35_000_000_000;
 /// Rounds after the last fault in which everything must come right.
-const HEALING_ROUNDS: usize = 400;
+const HEALING_ROUNDS: u32 = 400;
+const HEALING_ROUND: Duration = Duration::from_millis(100);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ struct World<'a> {
     waiting: Vec<(u64, Published)>,
     number: u64,
     elapsed: Duration,
+    /// How far the machine's clock is from the right time.
+    clock_off_ms: i64,
+    /// How often the process died.
+    crashes: u32,
     log: Vec<String>,
 }
 
@@ -78,6 +85,8 @@ impl<'a> World<'a> {
             waiting: Vec::new(),
             number: 0,
             elapsed: Duration::ZERO,
+            clock_off_ms: 0,
+            crashes: 0,
             log: Vec::new(),
         };
         world.start();
@@ -89,8 +98,20 @@ impl<'a> World<'a> {
             .push(format!("{:>8} {line}", self.elapsed.as_millis()));
     }
 
-    fn now_ms(&self) -> u64 {
-        EPOCH_MS + u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX)
+    fn now(&self) -> Reading {
+        let passed_ms = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        Reading {
+            wall_ms: (EPOCH_MS + passed_ms).saturating_add_signed(self.clock_off_ms),
+            steady: self.elapsed,
+        }
+    }
+
+    fn set_clock(&mut self) {
+        self.clock_off_ms = match self.dice.bool() {
+            true => self.dice.i64(-CLOCK_STEP_MAX_MS..CLOCK_STEP_MAX_MS),
+            false => 0,
+        };
+        self.note(format!("the clock is {} ms off", self.clock_off_ms));
     }
 
     fn start(&mut self) {
@@ -102,7 +123,7 @@ impl<'a> World<'a> {
             shards: self.scenario.shards,
             ring_bytes: self.scenario.ring_bytes,
             retention: Retention {
-                age_max: None,
+                age_max: self.scenario.age_max,
                 updates_max: self.scenario.updates_max,
                 bytes_max: None,
                 presence: PresenceRetention::DEFAULT,
@@ -153,9 +174,11 @@ impl<'a> World<'a> {
                 self.advance(by);
             }
             Action::Tick => {
-                let now_ms = self.now_ms();
-                self.lab().tick(now_ms);
+                let now = self.now();
+                self.lab().tick(now);
+                return self.check_ages();
             }
+            Action::SetClock => self.set_clock(),
             Action::Crash => return self.crash(),
             Action::BackUp => self.disk.back_up(),
             Action::Restore => return self.restore(),
@@ -194,8 +217,8 @@ impl<'a> World<'a> {
     }
 
     fn write(&mut self, updates_max: usize) -> Result<(), String> {
-        let now_ms = self.now_ms();
-        if self.lab().write(updates_max, now_ms) {
+        let now = self.now();
+        if self.lab().write(updates_max, now) {
             let last = self.lab().bounds().last;
             self.note(format!("committed through {last:?}"));
         }
@@ -211,6 +234,7 @@ impl<'a> World<'a> {
     fn on_disk(&mut self) {
         let updates = self.disk.updates();
         self.truth.on_disk(&updates);
+        self.truth.on_age(self.elapsed, self.crashes);
         let mut acknowledged = Vec::new();
         self.waiting
             .retain_mut(|(number, answer)| match answer.try_recv() {
@@ -323,6 +347,7 @@ impl<'a> World<'a> {
     fn crash(&mut self) -> Result<(), String> {
         self.on_disk();
         self.lab = None;
+        self.crashes += 1;
         let keep = self.dice.bool();
         self.disk.crash(keep);
         let (updates, trimmed) = (self.disk.updates(), self.disk.trimmed_through());
@@ -376,7 +401,7 @@ impl<'a> World<'a> {
                 }
                 self.read_one(index, 1000)?;
             }
-            self.advance(Duration::from_millis(100));
+            self.advance(HEALING_ROUND);
         }
         let updates = self.disk.updates();
         self.truth
@@ -390,9 +415,35 @@ impl<'a> World<'a> {
                     format!("subscriber {index} ({:?}): {broken}", subscriber.interest)
                 })?;
         }
+        self.check_old()?;
         self.check_presence()?;
         self.check_bounds()?;
         self.leave()
+    }
+
+    /// Checks that age ended nothing too early, whatever the machine's clock showed (invariant 3).
+    fn check_ages(&self) -> Result<(), String> {
+        let Some(age_max) = self.scenario.age_max else {
+            return Ok(());
+        };
+        let trimmed = self.disk.trimmed_through();
+        self.truth
+            .check_ages(trimmed, age_max, self.elapsed, self.crashes)
+    }
+
+    /// Checks that age ends what is old: nobody published while all was healed.
+    fn check_old(&self) -> Result<(), String> {
+        let old = self.disk.updates();
+        let old = old.iter().find(|update| update.presence.is_none());
+        match (self.scenario.age_max, old) {
+            (Some(age_max), Some(update)) if HEALING_ROUND * HEALING_ROUNDS > age_max => {
+                Err(format!(
+                    "{:?} is kept and older than {age_max:?} (invariant 7)",
+                    update.position
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that memory stays within what was configured (invariants 6 and 7).

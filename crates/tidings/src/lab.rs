@@ -29,7 +29,7 @@ use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_core::update::Update;
 use tidings_history::storage::Storage;
-use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Retention, Step};
+use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Reading, Retention, Step};
 use tidings_wire::origin::OriginList;
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
@@ -264,8 +264,8 @@ impl Lab {
     }
 
     /// Lets the history's writer commit one group. Returns whether there was one.
-    pub fn write(&mut self, updates_max: usize, now_ms: u64) -> bool {
-        self.history.write(updates_max, now_ms)
+    pub fn write(&mut self, updates_max: usize, now: Reading) -> bool {
+        self.history.write(updates_max, now)
     }
 
     /// Lets the history's reader answer what was asked. Returns whether anything was.
@@ -274,8 +274,8 @@ impl Lab {
     }
 
     /// Lets the history do what is due each second.
-    pub fn tick(&mut self, now_ms: u64) {
-        self.history.tick(now_ms);
+    pub fn tick(&mut self, now: Reading) {
+        self.history.tick(now);
     }
 
     /// Lets the router do everything that waits for it, in the order of its queue: first what was

@@ -73,6 +73,7 @@ pub(crate) struct HistoryCounters {
     cursors_read: Counter,
     cursors_lost: Counter,
     read_faults: Counter,
+    clock_steps: Counter,
 }
 
 impl HistoryCounters {
@@ -101,6 +102,11 @@ impl HistoryCounters {
                 "history_read_faults",
                 "Reads that failed: the storage has a fault or is damaged",
             ),
+            clock_steps: counter(
+                r,
+                "history_clock_steps",
+                "Times the machine's clock was set, or went on too far over a stop to be believed",
+            ),
         }
     }
 
@@ -117,6 +123,7 @@ impl HistoryCounters {
         set(&self.cursors_read, stats.cursors_read);
         set(&self.cursors_lost, stats.cursors_lost);
         set(&self.read_faults, stats.read_faults);
+        set(&self.clock_steps, stats.clock_steps);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use tidings_cluster::{Loopback, Relay};
-use tidings_history::{Health, Outlet, Step};
+use tidings_history::{Clock, Health, Outlet, Reading, Step};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -127,7 +127,7 @@ impl Hub {
         let (router, commands) = Router::queue();
         let answers: Box<[Arc<Answers>]> = (0..config.shards).map(|_| Arc::default()).collect();
         let outlet = outlet(router.clone(), answers.clone());
-        let history = tidings_history::start(config.history.clone(), outlet, Box::new(unix_ms))?;
+        let history = tidings_history::start(config.history.clone(), outlet, clock())?;
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.shards).map(|_| shard::inbox()).unzip();
         let tip = history.tip();
@@ -404,8 +404,17 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
     Ok(doors)
 }
 
+/// Returns the machine's clocks for the history.
+pub(crate) fn clock() -> Clock {
+    let begun = Instant::now();
+    Box::new(move || Reading {
+        wall_ms: unix_ms(),
+        steady: begun.elapsed(),
+    })
+}
+
 /// Returns the time in milliseconds since the Unix epoch.
-pub(crate) fn unix_ms() -> u64 {
+fn unix_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

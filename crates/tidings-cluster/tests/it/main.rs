@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 
 use tidings_cluster::{Loopback, Relay};
 use tidings_core::{Draft, Position, Topic, Topics, Visibility};
-use tidings_history::{Kind, Options, PresenceRetention, Refused, Retention, start};
+use tidings_history::{Kind, Options, PresenceRetention, Reading, Refused, Retention, start};
 
 #[test]
 fn loopback_gives_updates_the_order_of_their_publishing() {
@@ -24,7 +24,7 @@ fn loopback_gives_updates_the_order_of_their_publishing() {
         cache_bytes_max: 0,
         new_epoch: [1; 32],
     };
-    let history = start(options, Box::new(|_| {}), Box::new(|| 1)).unwrap();
+    let history = start(options, Box::new(|_| {}), Box::new(Reading::default)).unwrap();
     let relay: Box<dyn Relay> = Box::new(Loopback::new(history.clone()));
     let (tx, rx) = sync_channel(2);
     for _ in 0..2 {

@@ -22,6 +22,7 @@ use super::{
     Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep,
     update_bytes,
 };
+use crate::clock::ClockNote;
 use crate::removed::Removed;
 use failure::{read_failure, write_failure};
 use files::Files;
@@ -40,6 +41,7 @@ pub struct SqliteStorage {
     epoch: [u8; 32],
     extent: Extent,
     removed: Removed,
+    clock: Option<ClockNote>,
     /// What the extent becomes with the commit of the group.
     group_end: Option<(Position, Mark, Option<Print>)>,
     durability: Durability,
@@ -134,6 +136,13 @@ impl SqliteStorage {
         set.execute([known]).map_err(write_failure)?;
         self.execute("COMMIT")?;
         Ok(removed)
+    }
+
+    fn write_clock(&self, note: ClockNote) -> Result<(), StorageError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        self.set_meta(CLOCK_OWN, note.own_ms)?;
+        self.set_meta(CLOCK_WALL, note.wall_ms)?;
+        self.execute("COMMIT")
     }
 
     fn set_meta(&self, name: &str, value: u64) -> Result<(), StorageError> {
@@ -342,6 +351,21 @@ impl Storage for SqliteStorage {
         Ok(announced)
     }
 
+    fn clock(&self) -> Option<ClockNote> {
+        self.clock
+    }
+
+    fn note_clock(&mut self, note: ClockNote) -> Result<(), StorageError> {
+        self.prepare(Durability::Deferred)?;
+        if let Err(fault) = self.write_clock(note) {
+            self.rollback()?;
+            return Err(fault);
+        }
+        self.log_pages += 1;
+        self.clock = Some(note);
+        Ok(())
+    }
+
     fn probe(&mut self) -> Result<(), StorageError> {
         // Without some room in reserve, the next large update would fail at once, and health
         // would change every second.
@@ -449,7 +473,9 @@ const PRESENCE: &str = "SELECT position, topics FROM updates \
     WHERE presence IS NOT NULL AND position <= ?1 ORDER BY position";
 const SET_REMOVED: &str =
     "INSERT OR REPLACE INTO meta (name, value) VALUES ('presence_removed', ?1)";
-const SET_META: &str = "UPDATE meta SET value = ?2 WHERE name = ?1";
+const SET_META: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
+const CLOCK_OWN: &str = "clock_ms";
+const CLOCK_WALL: &str = "clock_wall_ms";
 const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data) VALUES (?1, ?2)";
 const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";
 const NOTED: &str = "SELECT topics, data FROM subscriptions";

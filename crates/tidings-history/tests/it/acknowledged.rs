@@ -10,7 +10,7 @@ use tidings_history::storage::{
     Announced, Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
     update_bytes,
 };
-use tidings_history::{Done, Handle, Kind, Options, Removed, Step, detached};
+use tidings_history::{ClockNote, Done, Handle, Kind, Options, Reading, Removed, Step, detached};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -76,7 +76,7 @@ fn run_with(prepare: impl FnOnce() + Send) -> Arc<Report> {
         let writer = scope.spawn(|| {
             prepare();
             // What came before the end is written: nobody appends after it.
-            while detached.write(64, 1) || !ended.load(Ordering::Acquire) {
+            while detached.write(64, Reading::default()) || !ended.load(Ordering::Acquire) {
                 thread::yield_now();
             }
         });
@@ -229,6 +229,14 @@ impl Storage for ReportingStorage {
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
         self.inner.announced()
+    }
+
+    fn clock(&self) -> Option<ClockNote> {
+        self.inner.clock()
+    }
+
+    fn note_clock(&mut self, note: ClockNote) -> Result<(), StorageError> {
+        self.inner.note_clock(note)
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

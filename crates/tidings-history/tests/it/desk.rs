@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidings_core::{
@@ -10,8 +11,8 @@ use tidings_core::{
 };
 use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
 use tidings_history::{
-    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Request, Resolved,
-    Retention, Step, Writer,
+    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Reading, Request,
+    Resolved, Retention, Step, Writer,
 };
 
 /// A history whose threads are the test's.
@@ -61,6 +62,15 @@ impl Desk {
         drafts: Vec<Draft>,
         now_ms: u64,
     ) -> Vec<Result<Arc<Update>, AppendError>> {
+        self.append_at(drafts, at(now_ms))
+    }
+
+    /// Appends `drafts` when the machine's clocks show `now`.
+    pub(crate) fn append_at(
+        &mut self,
+        drafts: Vec<Draft>,
+        now: Reading,
+    ) -> Vec<Result<Arc<Update>, AppendError>> {
         let answers = Arc::new(Mutex::new(Vec::new()));
         let mut batch = drafts
             .into_iter()
@@ -79,7 +89,7 @@ impl Desk {
                 Append { draft, done }
             })
             .collect();
-        self.writer.on_batch(&mut batch, now_ms);
+        self.writer.on_batch(&mut batch, now);
         answers.lock().unwrap().clone()
     }
 
@@ -106,7 +116,12 @@ impl Desk {
 
     /// Ticks and does all the upkeep that follows.
     pub(crate) fn tick(&mut self, now_ms: u64) {
-        self.writer.on_tick(now_ms);
+        self.tick_at(at(now_ms));
+    }
+
+    /// Ticks when the machine's clocks show `now`.
+    pub(crate) fn tick_at(&mut self, now: Reading) {
+        self.writer.on_tick(now);
         while self.writer.has_work() {
             self.writer.on_slack();
         }
@@ -125,6 +140,14 @@ impl Desk {
             updates.extend_from_slice(page.after(position));
             position = page.next;
         }
+    }
+}
+
+/// Returns what two clocks show that agree.
+pub(crate) fn at(now_ms: u64) -> Reading {
+    Reading {
+        wall_ms: now_ms,
+        steady: Duration::from_millis(now_ms),
     }
 }
 

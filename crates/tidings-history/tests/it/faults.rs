@@ -9,9 +9,9 @@ use tidings_history::storage::{
     Announced, Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader,
     Upkeep,
 };
-use tidings_history::{Append, AppendError, Health, Removed, Retention, Step, Writer};
+use tidings_history::{Append, AppendError, ClockNote, Health, Removed, Retention, Step, Writer};
 
-use crate::desk::{Desk, EPOCH, KEEP_ALL, draft, draft_with_id, quick_folder};
+use crate::desk::{Desk, EPOCH, KEEP_ALL, at, draft, draft_with_id, quick_folder};
 
 #[test]
 fn a_storage_that_is_full_refuses_everybody_and_takes_updates_again_after_a_probe() {
@@ -72,12 +72,12 @@ fn those_who_wait_for_a_group_are_woken_once_after_its_last_answer() {
         };
         vec![append("a"), append("b")]
     };
-    writer.on_batch(&mut Vec::new(), 1);
-    writer.on_batch(&mut group(), 1);
+    writer.on_batch(&mut Vec::new(), at(1));
+    writer.on_batch(&mut group(), at(1));
     plan.fail_from_now(|| StorageError::Full);
     // The first finds the fault, the second is refused without being tried.
-    writer.on_batch(&mut group(), 2);
-    writer.on_batch(&mut group(), 3);
+    writer.on_batch(&mut group(), at(2));
+    writer.on_batch(&mut group(), at(3));
     let expected = "committed done done answered refused refused answered refused refused answered";
     assert_eq!(log.lock().unwrap().join(" "), expected);
 }
@@ -367,6 +367,15 @@ impl Storage for FaultyStorage {
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
         self.inner.announced()
+    }
+
+    fn clock(&self) -> Option<ClockNote> {
+        self.inner.clock()
+    }
+
+    fn note_clock(&mut self, note: ClockNote) -> Result<(), StorageError> {
+        self.plan.on_operation()?;
+        self.inner.note_clock(note)
     }
 
     fn probe(&mut self) -> Result<(), StorageError> {

@@ -9,6 +9,7 @@
 )]
 
 mod acknowledged;
+mod clock;
 mod cursors;
 mod desk;
 mod faults;

@@ -24,6 +24,8 @@ proptest! {
                 drop(desk);
                 desk = Desk::on_file(&path, retention);
                 model.check_all(&mut desk);
+                // The history's time goes on from here, and not from the next step.
+                model.on_step(&mut desk, &Step::Tick(0));
             } else {
                 model.on_step(&mut desk, &step);
             }

@@ -4,7 +4,9 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 use tidings_core::{Draft, Position, Update};
-use tidings_history::{Handle, Health, Kind, Options, ReadError, Refused, Retention, Step, start};
+use tidings_history::{
+    Handle, Health, Kind, Options, ReadError, Reading, Refused, Retention, Step, start,
+};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -111,7 +113,7 @@ fn a_full_queue_refuses_and_gives_the_answer_back() {
         queue_max: 2,
         ..options(Kind::Memory, KEEP_ALL)
     };
-    let history = start(options, outlet, Box::new(|| 1)).unwrap();
+    let history = start(options, outlet, Box::new(Reading::default)).unwrap();
     history.append(draft("1"), Box::new(|_| {})).unwrap();
     entered.recv().unwrap();
     history.append(draft("2"), Box::new(|_| {})).unwrap();
@@ -133,7 +135,12 @@ fn groups_are_delivered_in_order_while_many_publish() {
             router.lock().unwrap().extend(positions);
         }
     });
-    let history = start(options(Kind::Memory, KEEP_ALL), outlet, Box::new(|| 1)).unwrap();
+    let history = start(
+        options(Kind::Memory, KEEP_ALL),
+        outlet,
+        Box::new(Reading::default),
+    )
+    .unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| (0..250).for_each(|_| drop(append(&history, draft("")))));
@@ -153,7 +160,7 @@ pub(crate) fn append(history: &Handle, draft: Draft) -> Arc<Update> {
 }
 
 pub(crate) fn open(options: Options) -> Handle {
-    start(options, Box::new(|_| {}), Box::new(|| 1)).unwrap()
+    start(options, Box::new(|_| {}), Box::new(Reading::default)).unwrap()
 }
 
 pub(crate) fn options(kind: Kind, retention: Retention) -> Options {

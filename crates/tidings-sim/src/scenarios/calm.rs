@@ -10,6 +10,7 @@ pub(super) const CALM: Scenario = Scenario {
     steps: 400,
     ring_bytes: 64 * 1024,
     updates_max: None,
+    age_max: None,
     data_bytes_max: 200,
     also: &[(Action::Connect, 10)],
 };

@@ -10,6 +10,7 @@ pub(super) const CRASHES: Scenario = Scenario {
     steps: 800,
     ring_bytes: 16 * 1024,
     updates_max: None,
+    age_max: None,
     data_bytes_max: 300,
     also: &[
         (Action::Connect, 15),

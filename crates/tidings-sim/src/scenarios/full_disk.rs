@@ -11,6 +11,7 @@ pub(super) const FULL_DISK: Scenario = Scenario {
     steps: 800,
     ring_bytes: 16 * 1024,
     updates_max: None,
+    age_max: None,
     data_bytes_max: 300,
     also: &[
         (Action::Connect, 12),

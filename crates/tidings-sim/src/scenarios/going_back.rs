@@ -9,6 +9,7 @@ pub(super) const GOING_BACK: Scenario = Scenario {
     steps: 3000,
     ring_bytes: 16 * 1024,
     updates_max: None,
+    age_max: None,
     data_bytes_max: 200,
     also: &[
         (Action::Connect, 8),

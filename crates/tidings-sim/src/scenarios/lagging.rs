@@ -10,6 +10,7 @@ pub(super) const LAGGING: Scenario = Scenario {
     steps: 900,
     ring_bytes: 4 * 1024,
     updates_max: None,
+    age_max: None,
     data_bytes_max: 3000,
     also: &[
         (Action::Connect, 10),

@@ -10,6 +10,7 @@ pub(super) const RETENTION: Scenario = Scenario {
     steps: 900,
     ring_bytes: 4 * 1024,
     updates_max: Some(20),
+    age_max: None,
     data_bytes_max: 400,
     also: &[
         (Action::Connect, 12),

@@ -72,6 +72,11 @@ fn going_back() {
 }
 
 #[test]
+fn clock() {
+    check("clock");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_log() {
     for scenario in SCENARIOS {
         let (one, other) = (run(scenario, 7), run(scenario, 7));

@@ -56,6 +56,11 @@ fn a_replay_that_does_not_ask_the_grants_is_noticed() {
 }
 
 #[test]
+fn a_clock_that_is_believed_is_noticed() {
+    check(Rule::OwnClock, "clock", "was removed");
+}
+
+#[test]
 fn an_unbounded_ring_is_noticed() {
     check(Rule::BoundTheRing, "lagging", "invariant 7");
 }

@@ -25,7 +25,7 @@ use tokio::runtime::Builder;
 use super::print;
 use crate::config::{Config, env, read};
 use crate::ingest::{Ingest, PublishError, Publisher};
-use crate::server::unix_ms;
+use crate::server;
 
 /// Take over the history of another hub
 #[derive(Debug, clap::Subcommand)]
@@ -191,14 +191,14 @@ type Publishing<'a> = Pin<Box<dyn Future<Output = Result<(), PublishError>> + 'a
 impl Importing {
     fn start(config: Config) -> anyhow::Result<Self> {
         let mut options = config.history;
-        // What is too old or too much is removed when the hub runs, not before it is seen.
+        // What is too much is removed when the hub runs, not before it is seen. Age counts from the
+        // import on, and its limit bounds what a wrong clock does to updates that are there already.
         options.retention = Retention {
-            age_max: None,
             updates_max: None,
             bytes_max: None,
             ..options.retention
         };
-        let history = tidings_history::start(options, Box::new(|_step| {}), Box::new(unix_ms))?;
+        let history = tidings_history::start(options, Box::new(|_step| {}), server::clock())?;
         let relay = Arc::new(Loopback::new(history.clone()));
         Ok(Self {
             ingest: Ingest::new(config.hub, relay),

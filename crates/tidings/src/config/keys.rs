@@ -591,7 +591,8 @@ pub const KEYS: &[Key] = &[
         "history.retain_hours",
         Number,
         Toml("168"),
-        "Hours that an update is kept. 0 sets no limit.",
+        "Hours that an update is kept, by the time that passes and not by the date; a stop of the \
+         hub counts for a quarter of them at most. 0 sets no limit.",
     ),
     key(
         "history.retain_updates",

@@ -23,6 +23,7 @@ mod authorization;
 mod authorization_with_old_dialects;
 mod chat;
 mod cli;
+mod clock;
 mod config;
 mod conversations;
 mod cookies;

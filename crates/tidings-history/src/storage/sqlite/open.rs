@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tidings_core::Position;
 
+use crate::clock::ClockNote;
 use crate::removed::Removed;
 use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
 
@@ -18,7 +19,7 @@ use super::failure::{read_failure, write_failure};
 use super::files::{Files, lock_path, real_path};
 use super::log_index::LogIndex;
 use super::reader::print_at;
-use super::{Durability, SqliteStorage};
+use super::{CLOCK_OWN, CLOCK_WALL, Durability, SqliteStorage};
 
 /// Why a history could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     let epoch = meta_epoch(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
     let removed = removed(&connection, &extent).map_err(in_storage)?;
+    let clock = clock(&connection).map_err(in_storage)?;
     let mut storage = SqliteStorage {
         connection,
         index,
@@ -126,6 +128,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         epoch,
         extent,
         removed,
+        clock,
         group_end: None,
         durability: Durability::Synced,
         reserved_pages: 0,
@@ -412,6 +415,19 @@ fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageE
     Ok(removed
         .filter(|removed| removed.through() == through)
         .unwrap_or_else(|| Removed::unknown(through)))
+}
+
+/// Returns where the history's time stood, if that was noted: older versions did not.
+fn clock(connection: &Connection) -> Result<Option<ClockNote>, StorageError> {
+    let noted = |name| {
+        let value = connection.query_row(META, [name], |row| row.get::<_, i64>(0));
+        let value = value.optional().map_err(read_failure)?;
+        Ok(value.map(i64::cast_unsigned))
+    };
+    let (own_ms, wall_ms) = (noted(CLOCK_OWN)?, noted(CLOCK_WALL)?);
+    Ok(own_ms
+        .zip(wall_ms)
+        .map(|(own_ms, wall_ms)| ClockNote { own_ms, wall_ms }))
 }
 
 fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
