@@ -3,7 +3,7 @@
 //! It has what that of 1.0 has, a laxer `retry`, and before 0.8 the targets.
 
 use crate::form::{ListName, pairs};
-use crate::publish_form::{FormError, PublishForm, parse_retry};
+use crate::publish_form::{FormError, PublishForm, take_retry};
 
 /// What a publisher of before 1.0 sent, read but not checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum OldFormError {
 
 impl OldPublishForm {
     /// Reads `body`, which is `application/x-www-form-urlencoded`, as [`PublishForm::decode`] does;
-    /// but an empty `retry` and one of zero mean none.
+    /// but a `retry` of zero means none.
     ///
     /// Keeps at most `targets_max` targets.
     ///
@@ -53,18 +53,11 @@ impl OldPublishForm {
                     return Err(OldFormError::TooManyTargets { max: targets_max });
                 }
                 "target" => targets.push(pair.value().map_err(FormError::from)?.into_owned()),
-                "retry" if retry.is_none() => {
-                    let value = pair.value().map_err(FormError::from)?;
-                    retry = Some(match &*value {
-                        "" => 0,
-                        text => parse_retry(text)?,
-                    });
-                }
-                "retry" => {}
+                "retry" => take_retry(pair, &mut retry)?,
                 _ => fields.take(pair, topics_max)?,
             }
         }
-        fields.retry = retry.filter(|ms| *ms > 0);
+        fields.retry = retry.flatten().filter(|ms| *ms > 0);
         fields.check_topics()?;
         Ok(Self { fields, targets })
     }

@@ -62,14 +62,19 @@ impl PublishForm {
     /// Mercure, "Publication".
     pub fn decode(body: &[u8], topics_max: usize) -> Result<Self, FormError> {
         let mut form = Self::default();
+        let mut retry = None;
         for pair in pairs(body) {
-            form.take(pair, topics_max)?;
+            match pair.name()?.as_ref() {
+                "retry" => take_retry(pair, &mut retry)?,
+                _ => form.take(pair, topics_max)?,
+            }
         }
+        form.retry = retry.flatten();
         form.check_topics()?;
         Ok(form)
     }
 
-    /// Takes one field in.
+    /// Takes one field in that is not `retry`.
     pub(crate) fn take(&mut self, pair: Pair<'_>, topics_max: usize) -> Result<(), FormError> {
         ListName::refuse(pair, "topic")?;
         match pair.name()?.as_ref() {
@@ -83,11 +88,6 @@ impl PublishForm {
             "type" if self.event_type.is_none() => {
                 self.event_type = Some(pair.value()?.into_owned());
             }
-            "retry" if self.retry.is_none() => match &*pair.value()? {
-                // Forms of pages send the fields that nobody filled in.
-                "" => {}
-                value => self.retry = Some(parse_retry(value)?),
-            },
             _ => {}
         }
         Ok(())
@@ -123,8 +123,20 @@ impl PublishForm {
     }
 }
 
+/// Takes a field `retry` in: the first one counts, and means none if it is empty.
+pub(crate) fn take_retry(pair: Pair<'_>, retry: &mut Option<Option<u64>>) -> Result<(), FormError> {
+    if retry.is_none() {
+        *retry = Some(match &*pair.value()? {
+            // Forms of pages send the fields that nobody filled in.
+            "" => None,
+            value => Some(parse_retry(value)?),
+        });
+    }
+    Ok(())
+}
+
 /// Reads digits; `u64::from_str` alone would also take a `+`.
-pub(crate) fn parse_retry(value: &str) -> Result<u64, FormError> {
+fn parse_retry(value: &str) -> Result<u64, FormError> {
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.parse() {
         Ok(ms) if digits => Ok(ms),

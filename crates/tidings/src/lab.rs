@@ -496,12 +496,13 @@ pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
     verified.map(drop).map_err(|error| error.to_string())
 }
 
-/// The same for a token of before 1.0, at both doors: Ok if one of them accepts it. For fuzzing.
+/// The same for a token of before 1.0, at both doors: Ok if one of them accepts it, and
+/// whether it grants anything there. For fuzzing.
 ///
 /// # Errors
 ///
 /// The first rule that the token breaks at the hub's path, in words.
-pub fn verify_old_token(token: &str, now_secs: u64) -> Result<(), String> {
+pub fn verify_old_token(token: &str, now_secs: u64) -> Result<bool, String> {
     let mut options = auth_options();
     options.old_dialects = vec![Dialect::V0, Dialect::V2019];
     for issuer in &mut options.issuers {
@@ -515,7 +516,10 @@ pub fn verify_old_token(token: &str, now_secs: u64) -> Result<(), String> {
     let at = |door| authority.verify_at(token, door, Role::Subscribe, now_secs);
     let (hub, hub_2019) = (at(Door::Hub), at(Door::Hub2019));
     let either = hub.or_else(|error| hub_2019.map_err(|_other| error));
-    either.map(drop).map_err(|error| error.to_string())
+    let identity = either.map_err(|error| error.to_string())?;
+    let grants = &identity.grants;
+    let has_matchers = !(grants.publish().is_empty() && grants.subscribe().is_empty());
+    Ok(has_matchers || grants.targets() > 0 || grants.reads_all_targets())
 }
 
 /// Returns a token with this header and these claims, whatever they are, signed with the lab's key:

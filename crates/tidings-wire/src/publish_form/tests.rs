@@ -97,7 +97,9 @@ fn retry_is_ascii_digits_that_fit_64_bits() {
         decode("topic=a&retry=18446744073709551615").map(|form| form.retry),
         Ok(Some(u64::MAX))
     );
-    assert_eq!(decode("topic=a&retry=").map(|form| form.retry), Ok(None));
+    for body in ["topic=a&retry=", "topic=a&retry=&retry=1"] {
+        assert_eq!(decode(body).map(|form| form.retry), Ok(None), "{body}");
+    }
     for value in [
         "-1",
         "%2B1",

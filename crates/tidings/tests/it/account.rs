@@ -91,7 +91,7 @@ fn answers_that_nobody_reads_stay_below_the_bound_over_tls() {
             let socket = connect_with_buffer(field.hub.address, 4096);
             let mut connection = field.over(socket);
             // Once the address holds what it may, a further connection is closed during its handshake.
-            let _ = connection.try_send_request(&field.poll().bearer(&serving::token()));
+            drop(connection.try_send_request(&field.poll().bearer(&serving::token())));
             connection
         })
         .collect();
