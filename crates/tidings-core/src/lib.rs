@@ -10,6 +10,7 @@
 pub mod dialect;
 pub mod event_id;
 pub mod grant;
+pub mod holder;
 pub mod hub;
 pub mod hub_url;
 pub mod id_seal;
@@ -27,6 +28,7 @@ pub mod update;
 pub use dialect::Dialect;
 pub use event_id::{Cursor, EventId, EventIdError};
 pub use grant::{Grants, GrantsError, PayloadRule, RoleTargets};
+pub use holder::{Holder, HolderKey};
 pub use hub::{Hub, SubscriberId};
 pub use hub_url::{HubUrl, HubUrlError};
 pub use id_seal::{Claim, IdSeal};

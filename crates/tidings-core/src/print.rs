@@ -46,12 +46,9 @@ impl PrintKey {
     /// Takes the 32 secret bytes of the epoch.
     #[must_use]
     pub fn new(secret: [u8; 32]) -> Self {
-        let (first, _) = secret.split_at(16);
-        let mut key = [0; 16];
-        key.copy_from_slice(first);
         Self {
-            digest: hash(&key, b"tidings digest"),
-            chain: hash(&key, b"tidings print"),
+            digest: derive(secret, b"tidings digest"),
+            chain: derive(secret, b"tidings print"),
         }
     }
 
@@ -67,7 +64,7 @@ impl PrintKey {
         published_ms: u64,
         draft: &Draft,
     ) -> Print {
-        let mut fields = Fields(SipHasher24::new_with_key(&self.digest));
+        let mut fields = Fields::new(&self.digest);
         fields.number(position.get());
         fields.number(published_ms);
         fields.optional_text(draft.id.as_ref().map(|id| id.as_str()));
@@ -87,11 +84,11 @@ impl PrintKey {
         }
         fields.number(match draft.presence {
             None => 0,
-            Some(Presence::Begins) => 1,
+            Some(Presence::Begins(_)) => 1,
             Some(Presence::Ends) => 2,
         });
         fields.text(&draft.data);
-        let digest = fields.0.finish128().as_bytes();
+        let digest = fields.finish();
         let previous = previous.map_or([0; 16], Print::bytes);
         let mut linked = [0; 32];
         let (before, after) = linked.split_at_mut(16);
@@ -108,16 +105,24 @@ impl std::fmt::Debug for PrintKey {
     }
 }
 
-/// The fields of an update on their way into its digest. Each says where it ends, so that no two
-/// updates have the same bytes.
-struct Fields(SipHasher24);
+/// Fields on their way into a hash, such as those of an update into its digest. Each says where it ends,
+/// so that no two updates have the same bytes.
+pub(crate) struct Fields(SipHasher24);
 
 impl Fields {
+    pub(crate) fn new(key: &[u8; 16]) -> Self {
+        Self(SipHasher24::new_with_key(key))
+    }
+
+    pub(crate) fn finish(self) -> [u8; 16] {
+        self.0.finish128().as_bytes()
+    }
+
     fn number(&mut self, number: u64) {
         self.0.write(&number.to_le_bytes());
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
         self.0.write(text.as_bytes());
     }
@@ -135,6 +140,14 @@ impl Fields {
             self.text(text);
         }
     }
+}
+
+/// Returns the key for one purpose, of the 32 secret bytes of the epoch.
+pub(crate) fn derive(secret: [u8; 32], purpose: &[u8]) -> [u8; 16] {
+    let (first, _) = secret.split_at(16);
+    let mut key = [0; 16];
+    key.copy_from_slice(first);
+    hash(&key, purpose)
 }
 
 fn hash(key: &[u8; 16], bytes: &[u8]) -> [u8; 16] {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::event_id::EventId;
+use crate::holder::Holder;
 use crate::limits::{EVENT_TYPE_BYTES_MAX, TOPICS_PER_UPDATE_MAX};
 use crate::position::Position;
 use crate::print::Print;
@@ -82,8 +83,9 @@ impl Visibility {
 /// Mercure, "Subscription Events".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Presence {
-    /// It began.
-    Begins,
+    /// It began. Who holds it is stored beside the event, not in it: who comes back after a restart is
+    /// recognised by that.
+    Begins(Option<Holder>),
     /// It ended.
     Ends,
 }

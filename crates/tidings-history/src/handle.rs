@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tidings_core::{Claim, Draft, EventId, IdSeal, Position, Print};
+use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print};
 
 use crate::append::{Append, Done, Outlet, Refused};
 use crate::clock::{Clock, Reading};
@@ -109,6 +109,7 @@ pub fn detached(
 ) -> Result<(Handle, Detached), OpenError> {
     let mut writer = Writer::new(storage, options.retention, outlet);
     let announced = writer.announced().map_err(OpenError::Reader)?;
+    let holder_key = writer.holder_key();
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
     let reader = Reader::new(
@@ -126,6 +127,7 @@ pub fn detached(
         appends: Arc::clone(&appends),
         reads: Arc::clone(&reads),
         announced: Mutex::new(announced),
+        holder_key,
         threads: Mutex::new(Threads::default()),
     };
     let handle = Handle {
@@ -320,8 +322,14 @@ impl Handle {
         &self.shared.seal
     }
 
+    /// Returns what makes the holders of subscriptions, the same as long as the history lasts.
+    #[must_use]
+    pub fn holder_key(&self) -> &HolderKey {
+        &self.shared.holder_key
+    }
+
     /// Takes the subscriptions that an earlier process said to have begun and not to have ended.
-    /// Whoever takes them says that they ended.
+    /// Whoever takes them says that they ended, or finds who holds them again.
     #[must_use]
     pub fn take_announced(&self) -> Vec<Announced> {
         let mut announced = self
@@ -415,6 +423,7 @@ struct Shared {
     appends: Arc<Queue<Append>>,
     reads: Arc<Queue<Request>>,
     announced: Mutex<Vec<Announced>>,
+    holder_key: HolderKey,
     threads: Mutex<Threads>,
 }
 

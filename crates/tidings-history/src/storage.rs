@@ -12,7 +12,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_core::{Position, Print, Topics, Update, Visibility};
+use tidings_core::{Holder, Position, Print, Topics, Update, Visibility};
 
 use crate::clock::ClockNote;
 use crate::removed::Removed;
@@ -294,6 +294,8 @@ pub struct Announced {
     pub topics: Topics,
     /// The event's data.
     pub data: Arc<str>,
+    /// Who holds it, if that may be recognised.
+    pub holder: Option<Holder>,
 }
 
 /// Whether there is upkeep to do.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Draft, IdSeal, IdSource, Position, Print, PrintKey, Update};
+use tidings_core::{Draft, HolderKey, IdSeal, IdSource, Position, Print, PrintKey, Update};
 
 use crate::append::{Append, AppendError, Done, Outlet, Step};
 use crate::clock::{ClockNote, OwnClock, Reading};
@@ -92,6 +92,12 @@ impl Writer {
     #[must_use]
     pub fn seal(&self) -> &IdSeal {
         &self.seal
+    }
+
+    /// Returns what makes the holders of subscriptions.
+    #[must_use]
+    pub fn holder_key(&self) -> HolderKey {
+        HolderKey::new(self.storage.epoch())
     }
 
     /// Returns the subscriptions that an earlier process said to have begun and not to have ended.

@@ -338,10 +338,11 @@ impl Kept {
         let topic = update.topics.canonical().as_str();
         match update.presence {
             None => {}
-            Some(Presence::Begins) => {
+            Some(Presence::Begins(holder)) => {
                 let announced = Announced {
                     topics: update.topics.clone(),
                     data: Arc::clone(&update.data),
+                    holder,
                 };
                 self.announced.insert(topic.to_owned(), announced);
             }

@@ -86,9 +86,11 @@ pub(crate) enum Command {
     Joined(Joined),
     /// One ended.
     Left(Key),
+    /// The hub is being stopped: who leaves now cannot come back before the next start.
+    Drain,
     /// Somebody asks for subscriptions.
     Ask(Question, oneshot::Sender<Answer>),
-    /// The hub ends: everything ends.
+    /// The hub ends, and with it all that nobody can come back for.
     Stop,
 }
 
@@ -132,6 +134,11 @@ impl Presence {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command::Ask(question, reply)).ok()?;
         answer.await.ok()
+    }
+
+    /// Says that the hub is being stopped. Blocks: call it from the control thread.
+    pub(crate) fn drain(&self) {
+        drop(self.commands.blocking_send(Command::Drain));
     }
 
     /// Says that the hub ends. Blocks: call it from the control thread.
@@ -201,7 +208,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Makes a keeper. It says at once that what an earlier process left behind has ended.
+    /// Makes a keeper. What an earlier process left behind ends at once, or after the grace period if
+    /// whoever holds it may come back.
     pub(crate) fn new(
         options: Options,
         mut surroundings: Surroundings,
@@ -210,14 +218,27 @@ impl Keeper {
     ) -> Self {
         let (says, said) = mpsc::channel(SAYING_MAX);
         let ghosts = std::mem::take(&mut surroundings.ghosts);
-        if !ghosts.is_empty() {
-            let count = ghosts.len();
-            tracing::info!(count, "ending subscriptions that a crash left behind");
-        }
         let page_max = options.page_max;
         let hub = surroundings.hub.clone();
+        let holders = surroundings.history.holder_key().clone();
+        let mut table = Table::new(options, hub, random, holders);
+        let left = ghosts.len();
+        let ended = table.take_over(ghosts, Instant::now());
+        if ended > 0 {
+            tracing::info!(
+                count = ended,
+                "ending subscriptions that an earlier run left behind"
+            );
+        }
+        if left > ended {
+            let count = left - ended;
+            tracing::info!(
+                count,
+                "subscriptions of an earlier run wait for their subscribers to come back"
+            );
+        }
         Self {
-            table: Table::new(options, hub, random, ghosts),
+            table,
             surroundings,
             page_max,
             validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
@@ -281,6 +302,7 @@ impl Keeper {
                     self.table.on_left(key, Instant::now());
                 }
             }
+            Command::Drain => self.table.on_drain(),
             Command::Ask(question, reply) => self.on_question(question, reply),
             Command::Stop => self.on_stop(),
         }

@@ -257,6 +257,10 @@ impl Hub {
     fn stop(self, control: &Runtime, signals: &mut Signals) -> anyhow::Result<()> {
         let within = self.shared.config.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
+        // Before the first stream ends.
+        if let Some(presence) = &self.presence {
+            presence.drain();
+        }
         for inbox in &self.shared.inboxes {
             inbox.blocking_send(vec![Delivery::Drain(within)]);
         }

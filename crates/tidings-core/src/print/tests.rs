@@ -97,7 +97,7 @@ fn variants() -> Vec<Draft> {
             ..draft()
         },
         Draft {
-            presence: Some(Presence::Begins),
+            presence: Some(Presence::Begins(None)),
             ..draft()
         },
         Draft {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
-use tidings_core::{IdSource, Position, Presence, Print, Topics, Update};
+use tidings_core::{Holder, IdSource, Position, Presence, Print, Topics, Update};
 
 use super::{
     Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep,
@@ -157,15 +157,14 @@ impl SqliteStorage {
 
     /// Notes what an event says of a subscription, in the group of the event.
     fn note(&self, update: &Update, presence: Presence) -> Result<(), StorageError> {
-        let sql = match presence {
-            Presence::Begins => NOTE,
-            Presence::Ends => FORGET,
-        };
-        let mut statement = self.connection.prepare_cached(sql).map_err(write_failure)?;
         let topics = row::joined(&update.topics);
+        let prepared = |sql| self.connection.prepare_cached(sql).map_err(write_failure);
         let written = match presence {
-            Presence::Begins => statement.execute(params![topics, &*update.data]),
-            Presence::Ends => statement.execute([topics]),
+            Presence::Begins(holder) => {
+                let holder = holder.map(Holder::bytes);
+                prepared(NOTE)?.execute(params![topics, &*update.data, holder])
+            }
+            Presence::Ends => prepared(FORGET)?.execute([topics]),
         };
         written.map(drop).map_err(write_failure)
     }
@@ -476,6 +475,7 @@ const SET_REMOVED: &str =
 const SET_META: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
 const CLOCK_OWN: &str = "clock_ms";
 const CLOCK_WALL: &str = "clock_wall_ms";
-const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data) VALUES (?1, ?2)";
+const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder) \
+    VALUES (?1, ?2, ?3)";
 const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";
-const NOTED: &str = "SELECT topics, data FROM subscriptions";
+const NOTED: &str = "SELECT topics, data, holder FROM subscriptions";

@@ -131,7 +131,7 @@ fn events_about_subscriptions_end_by_the_time_that_passes_too() {
     let mut machine = Machine::new();
     let mut desk = Desk::in_memory(retention);
     desk.append_at(
-        vec![presence_draft("event", Presence::Begins)],
+        vec![presence_draft("event", Presence::Begins(None))],
         machine.now(),
     );
     machine.publish("update", &mut desk);

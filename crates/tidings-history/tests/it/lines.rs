@@ -158,7 +158,7 @@ fn a_cursor_at_a_removed_event_of_presence_is_known_for_as_long_as_its_neighbour
         let mut two = desk(&other);
         let first = one.publish("first", 1);
         two.publish("other first", 1);
-        let event = |name| presence_draft(name, Presence::Begins);
+        let event = |name| presence_draft(name, Presence::Begins(None));
         let drafts = || ["a", "b", "c"].map(event).to_vec();
         let answers = one.append(drafts(), 1);
         let events: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
@@ -209,7 +209,7 @@ fn every_update_is_linked_to_the_one_before_across_restarts_and_removals() {
         let drafts = vec![
             draft("plain"),
             draft_with_id("own", &format!("urn:x:{round}")),
-            presence_draft("one", Presence::Begins),
+            presence_draft("one", Presence::Begins(None)),
             presence_draft("one", Presence::Ends),
         ];
         updates.extend(desk.append(drafts, round).into_iter().map(Result::unwrap));

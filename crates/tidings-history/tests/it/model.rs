@@ -213,7 +213,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         option_of_id(),
         prop_oneof![
             4 => Just(None),
-            1 => Just(Some(Presence::Begins)),
+            1 => Just(Some(Presence::Begins(None))),
             1 => Just(Some(Presence::Ends)),
         ],
     );

@@ -98,7 +98,7 @@ fn check_file(format: u32, ids: &[(u64, &str)]) {
     check(&history, new.id.as_str(), after);
     history.close();
     let mut desk = Desk::on_file(&path, KEEP_ALL);
-    desk.append(vec![presence_draft("event", Presence::Begins)], 2);
+    desk.append(vec![presence_draft("event", Presence::Begins(None))], 2);
     assert_eq!(desk.published.tip().position, new.position.next());
     drop(folder);
 }
@@ -118,6 +118,30 @@ fn a_line_that_was_lost_before_the_upgrade_is_unknown_after_it() {
         check(&history, id.as_str(), UNKNOWN);
     }
     history.close();
+}
+
+#[test]
+fn a_file_of_format_3_that_began_without_holders_gets_them() {
+    let folder = quick_folder();
+    let path = folder.path().join("history.db");
+    let mut desk = Desk::on_file(&path, KEEP_ALL);
+    desk.append(vec![presence_draft("old", Presence::Begins(None))], 1);
+    desk.writer.close();
+    drop(desk);
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("ALTER TABLE subscriptions DROP COLUMN holder")
+        .unwrap();
+    drop(file);
+    for _ in 0..2 {
+        let mut desk = Desk::on_file(&path, KEEP_ALL);
+        let holder = Some(desk.writer.holder_key().holder("issuer", "subject"));
+        desk.append(vec![presence_draft("new", Presence::Begins(holder))], 2);
+        let mut found = desk.writer.announced().unwrap();
+        found.sort_by(|a, b| a.data.cmp(&b.data));
+        let found: Vec<_> = found.iter().map(|it| (&*it.data, it.holder)).collect();
+        assert_eq!(found, [("new", holder), ("old", None)]);
+        desk.writer.close();
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn they_never_evict_an_update_nor_count_as_one() {
     let mut desk = Desk::on_file(&folder.path().join("history.db"), retention);
     desk.publish("first", 1);
     for number in 0..2000 {
-        let event = presence_draft(&number.to_string(), Presence::Begins);
+        let event = presence_draft(&number.to_string(), Presence::Begins(None));
         desk.append(vec![event], 1);
     }
     desk.publish("second", 1);
@@ -48,8 +48,10 @@ fn what_began_and_did_not_end_is_known_after_a_crash() {
         ..KEEP_ALL
     };
     let mut desk = Desk::on_file(&path, retention);
+    let holder = desk.writer.holder_key().holder("issuer", "subject");
     for name in ["a", "b", "c", "d", "e", "f"] {
-        desk.append(vec![presence_draft(name, Presence::Begins)], 1);
+        let holder = Some(holder).filter(|_| name > "c");
+        desk.append(vec![presence_draft(name, Presence::Begins(holder))], 1);
     }
     desk.append(vec![presence_draft("b", Presence::Ends), draft("x")], 2);
     // Retention takes the events; what they said stays known.
@@ -60,6 +62,13 @@ fn what_began_and_did_not_end_is_known_after_a_crash() {
     let mut left: Vec<&str> = announced.iter().map(|left| &*left.data).collect();
     left.sort_unstable();
     assert_eq!(left, ["a", "c", "d", "e", "f"]);
+    for left in &announced {
+        let held = Some(holder).filter(|_| &*left.data > "c");
+        assert_eq!(left.holder, held, "{}", left.data);
+    }
+    // The key is the history's, so that the next process finds the same.
+    let key = desk.writer.holder_key();
+    assert_eq!(key.holder("issuer", "subject"), holder);
     for left in &announced {
         desk.append(vec![presence_draft(&left.data, Presence::Ends)], 4);
     }
@@ -77,7 +86,7 @@ fn a_page_says_where_events_were_removed() {
     let mut desk = Desk::in_memory(retention);
     desk.publish("1", 1);
     for name in ["2", "3", "4", "5"] {
-        desk.append(vec![presence_draft(name, Presence::Begins)], 1);
+        desk.append(vec![presence_draft(name, Presence::Begins(None))], 1);
     }
     desk.publish("6", 1);
     // Cached before the removal, and read anew after it.
@@ -99,7 +108,7 @@ fn whoever_reads_where_only_events_were_removed_has_lost_nothing_and_reads_on_at
     let on_file = Desk::on_file(&folder.path().join("history.db"), retention);
     for mut desk in [on_file, Desk::in_memory(retention)] {
         let now_ms = 10_000_000;
-        let event = |number: u32| presence_draft(&number.to_string(), Presence::Begins);
+        let event = |number: u32| presence_draft(&number.to_string(), Presence::Begins(None));
         desk.append((0..2000).map(event).collect(), now_ms);
         desk.tick(now_ms);
         assert_eq!(desk.published.bounds().oldest, Position::new(1));

@@ -624,7 +624,8 @@ pub const KEYS: &[Key] = &[
         Number,
         Toml("0"),
         "Seconds that a subscriber who left may take to come back without an event. It is \
-         recognised by the `iss` and `sub` of its token. 0 tells at once.",
+         recognised by the `iss` and `sub` of its token, also after a restart of the hub. 0 tells at \
+         once.",
     ),
     key(
         "presence.page_max",

@@ -57,6 +57,12 @@ impl Service {
         self.configured.then(|| self.presence.clone())
     }
 
+    /// Lets nobody be ended for not coming back: the hub is being stopped. Blocks: call it from the
+    /// control thread.
+    pub(crate) fn drain(&self) {
+        self.presence.drain();
+    }
+
     /// Ends it, after the last events. Blocks: call it from the control thread.
     ///
     /// # Errors

@@ -18,19 +18,17 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use tidings_core::dialect::Dialect;
+use tidings_core::holder::{Holder, HolderKey};
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::Matcher;
 use tidings_core::subject::Subject;
-use tidings_core::topic::Topic;
-use tidings_core::update::{Draft, EventType, Presence, Topics, Visibility};
-use tidings_history::sabotage::{Rule, skips};
+use tidings_core::update::{Draft, Presence};
 use tidings_history::storage::Announced;
 use tokio::time::Instant;
 
+use self::draft::draft;
 use super::Options;
-use super::document::{self, Document};
 use crate::auth::Identity;
 
 /// A session, within the whole process.
@@ -58,6 +56,8 @@ pub(crate) struct Subscription {
     pub(crate) matcher: Matcher,
     /// The text of a JSON object.
     pub(crate) payload: Option<Arc<str>>,
+    /// Who may come back for it.
+    holder: Option<Holder>,
     /// The version of the table at which it became what it is.
     pub(crate) changed: u64,
 }
@@ -78,7 +78,7 @@ struct Entry {
     wanted: bool,
     /// Whether the world was told that it began.
     said: bool,
-    /// Whether what was said is no longer right: its payload changed.
+    /// Whether what was said is no longer right: its payload or its holder changed.
     stale: bool,
     /// What is being said now.
     saying: Option<Presence>,
@@ -89,7 +89,7 @@ struct Entry {
 #[derive(Debug)]
 enum About {
     Subscription(Subscription),
-    /// What an earlier process said and did not take back.
+    /// What an earlier process said and did not take back, and nobody comes back for.
     Ghost(Announced),
 }
 
@@ -97,12 +97,9 @@ enum About {
 #[derive(Debug)]
 struct Member {
     subscriber: Arc<str>,
-    who: Option<Who>,
+    holder: Option<Holder>,
     entries: SmallVec<[Number; 1]>,
 }
-
-/// Who came back, by the token: issuer and subject.
-type Who = (Arc<str>, Arc<str>);
 
 /// Those who left last that are looked at, for each matcher of one that may be one of them.
 const CANDIDATES_MAX: usize = 16;
@@ -120,7 +117,11 @@ pub(crate) struct Table {
     /// Those who left and may come back, by their number, with the end of the grace period.
     parked: BTreeMap<Number, (Instant, Member)>,
     /// The same by whom they are and by each of their matchers. Thousands may have one token.
-    parked_by_matcher: HashMap<(Who, Matcher), BTreeSet<Number>, RandomState>,
+    parked_by_matcher: HashMap<(Holder, Matcher), BTreeSet<Number>, RandomState>,
+    /// Makes holders of tokens: of issuer and subject.
+    holders: HolderKey,
+    /// Whether the hub is being stopped, so that nobody can come back in time.
+    draining: bool,
     entries: BTreeMap<Number, Entry>,
     by_matcher: HashMap<Matcher, Listed, RandomState>,
     by_subscriber: HashMap<Arc<str>, SmallVec<[Number; 1]>, RandomState>,
@@ -142,14 +143,9 @@ impl fmt::Debug for Table {
 }
 
 impl Table {
-    /// Makes a table without subscriptions, which says of `ghosts` that they ended.
-    pub(crate) fn new(
-        options: Options,
-        hub: HubUrl,
-        random: Random,
-        ghosts: Vec<Announced>,
-    ) -> Self {
-        let mut table = Self {
+    /// Makes a table without subscriptions.
+    pub(crate) fn new(options: Options, hub: HubUrl, random: Random, holders: HolderKey) -> Self {
+        Self {
             options,
             hub,
             random,
@@ -157,6 +153,8 @@ impl Table {
             members: HashMap::default(),
             parked: BTreeMap::new(),
             parked_by_matcher: HashMap::default(),
+            holders,
+            draining: false,
             entries: BTreeMap::new(),
             by_matcher: HashMap::default(),
             by_subscriber: HashMap::default(),
@@ -164,14 +162,7 @@ impl Table {
             saying: 0,
             version: 0,
             live: 0,
-        };
-        if !skips(Rule::EndGhosts) {
-            for ghost in ghosts {
-                let number = table.add(About::Ghost(ghost), false, true);
-                table.queue(number);
-            }
         }
-        table
     }
 
     /// Returns how many subscriptions are live.
@@ -196,19 +187,19 @@ impl Table {
             matchers,
             identity,
         } = joined;
-        let who = identity.as_ref().and_then(|identity| self.who(identity));
+        let holder = identity.as_ref().and_then(|identity| self.holder(identity));
         let known = self.members.remove(&key);
-        let known = known.or_else(|| self.returning(who.as_ref(), &matchers));
+        let known = known.or_else(|| self.returning(holder, &matchers));
         let mut member = known.unwrap_or_else(|| {
             let bytes = (self.random)();
             let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
             Member {
                 subscriber: format!("urn:uuid:{}", uuid.hyphenated()).into(),
-                who: None,
+                holder: None,
                 entries: SmallVec::new(),
             }
         });
-        member.who = who;
+        member.holder = holder;
         let mut before = std::mem::take(&mut member.entries);
         let mut refused = 0;
         for matcher in &matchers {
@@ -218,13 +209,14 @@ impl Table {
                 .position(|number| self.is_of(*number, matcher));
             if let Some(index) = known {
                 let number = before.remove(index);
-                self.renew(number, payload);
+                self.renew(number, payload, holder);
                 member.entries.push(number);
             } else if self.live < self.options.subscriptions_max {
                 let number = self.begin(Subscription {
                     subscriber: Arc::clone(&member.subscriber),
                     matcher: matcher.clone(),
                     payload,
+                    holder,
                     changed: 0,
                 });
                 member.entries.push(number);
@@ -244,11 +236,14 @@ impl Table {
         let Some(member) = self.members.remove(&key) else {
             return;
         };
-        let grace = self.options.grace;
-        // One that has nothing would be recognised by nothing.
-        if member.who.is_none() || member.entries.is_empty() || grace.is_zero() {
-            return self.end_all(member);
+        if member.may_come_back() {
+            self.park(member, now);
+        } else {
+            self.end_all(member);
         }
+    }
+
+    fn park(&mut self, member: Member, now: Instant) {
         let number = self.take_number();
         for key in self.recognised_by(&member) {
             self.parked_by_matcher
@@ -256,11 +251,20 @@ impl Table {
                 .or_default()
                 .insert(number);
         }
-        self.parked.insert(number, (now + grace, member));
+        let until = now + self.options.grace;
+        self.parked.insert(number, (until, member));
+    }
+
+    /// Lets nobody's grace period end any more: the hub is being stopped, and takes nobody in.
+    pub(crate) fn on_drain(&mut self) {
+        self.draining = true;
     }
 
     /// Returns when [`on_timeout`](Self::on_timeout) is to be called.
     pub(crate) fn timeout(&self) -> Option<Instant> {
+        if self.draining {
+            return None;
+        }
         // All wait equally long, so the first that left is the first to go.
         self.parked.first_key_value().map(|(_, (until, _))| *until)
     }
@@ -276,15 +280,12 @@ impl Table {
         }
     }
 
-    /// Ends everything, because the hub ends.
+    /// Ends everything that nobody can come back for after the next start, because the hub ends.
     pub(crate) fn on_stop(&mut self) {
-        let members: Vec<Member> = self.members.drain().map(|(_, member)| member).collect();
-        let parked = std::mem::take(&mut self.parked);
-        self.parked_by_matcher.clear();
-        for member in members
-            .into_iter()
-            .chain(parked.into_values().map(|(_, member)| member))
-        {
+        self.draining = true;
+        let members = self.members.drain().map(|(_, member)| member);
+        let ending: Vec<Member> = members.filter(|member| !member.may_come_back()).collect();
+        for member in ending {
             self.end_all(member);
         }
     }
@@ -301,7 +302,7 @@ impl Table {
                 continue;
             }
             let presence = match (entry.wanted, entry.said) {
-                (true, said) if !said || entry.stale => Presence::Begins,
+                (true, said) if !said || entry.stale => Presence::Begins(entry.about.holder()),
                 (false, true) => Presence::Ends,
                 (true, _) => continue,
                 (false, false) => {
@@ -328,10 +329,10 @@ impl Table {
         };
         self.saying -= 1;
         match (presence, kept) {
-            (Presence::Begins, true) => entry.said = true,
+            (Presence::Begins(_), true) => entry.said = true,
             (Presence::Ends, true) => entry.said = false,
             // Whether it was said or not, it is to be said again.
-            (Presence::Begins, false) => entry.stale = entry.said,
+            (Presence::Begins(_), false) => entry.stale = entry.said,
             (Presence::Ends, false) => {}
         }
         self.queue(number);
@@ -364,20 +365,21 @@ impl Table {
             .map_or(&[], SmallVec::as_slice)
     }
 
-    fn who(&self, identity: &Identity) -> Option<Who> {
+    /// Returns who holds the subscriptions of a token, if it may come back for them.
+    fn holder(&self, identity: &Identity) -> Option<Holder> {
         if self.options.grace.is_zero() {
             return None;
         }
-        let subject = Arc::clone(identity.subject.as_ref()?);
-        Some((Arc::clone(&identity.issuer), subject))
+        let subject = identity.subject.as_ref()?;
+        Some(self.holders.holder(&identity.issuer, subject))
     }
 
-    /// Returns, of those who left lately and are `who`, the one with most of these matchers.
-    fn returning(&mut self, who: Option<&Who>, matchers: &[Matcher]) -> Option<Member> {
-        let who = who.filter(|_| !self.parked.is_empty())?;
+    /// Returns, of those who left lately and are `holder`, the one with most of these matchers.
+    fn returning(&mut self, holder: Option<Holder>, matchers: &[Matcher]) -> Option<Member> {
+        let holder = holder.filter(|_| !self.parked.is_empty())?;
         let mut counts: HashMap<Number, usize, RandomState> = HashMap::default();
         for matcher in matchers {
-            let key = (who.clone(), matcher.clone());
+            let key = (holder, matcher.clone());
             let parked = self.parked_by_matcher.get(&key).into_iter().flatten();
             for number in parked.rev().take(CANDIDATES_MAX) {
                 *counts.entry(*number).or_default() += 1;
@@ -406,13 +408,13 @@ impl Table {
     }
 
     /// Returns by what one that left is found when it comes back.
-    fn recognised_by(&self, member: &Member) -> Vec<(Who, Matcher)> {
-        let Some(who) = &member.who else {
+    fn recognised_by(&self, member: &Member) -> Vec<(Holder, Matcher)> {
+        let Some(holder) = member.holder else {
             return Vec::new();
         };
         let found = member.entries.iter().filter_map(|number| self.get(*number));
         found
-            .map(|subscription| (who.clone(), subscription.matcher.clone()))
+            .map(|subscription| (holder, subscription.matcher.clone()))
             .collect()
     }
 
@@ -429,12 +431,19 @@ impl Table {
         identity?.grants.payload_for(&subject).map(Arc::from)
     }
 
-    fn begin(&mut self, mut subscription: Subscription) -> Number {
+    fn begin(&mut self, subscription: Subscription) -> Number {
+        let number = self.list(subscription, false);
+        self.queue(number);
+        number
+    }
+
+    /// Takes in a live subscription; `said` if the world was told that it began.
+    fn list(&mut self, mut subscription: Subscription, said: bool) -> Number {
         self.version += 1;
         subscription.changed = self.version;
         let matcher = subscription.matcher.clone();
         let subscriber = Arc::clone(&subscription.subscriber);
-        let number = self.add(About::Subscription(subscription), true, false);
+        let number = self.add(About::Subscription(subscription), true, said);
         let listed = self.by_matcher.entry(matcher).or_default();
         listed.numbers.insert(number);
         listed.changed = self.version;
@@ -443,7 +452,6 @@ impl Table {
             .or_default()
             .push(number);
         self.live += 1;
-        self.queue(number);
         number
     }
 
@@ -461,14 +469,20 @@ impl Table {
         number
     }
 
-    /// Keeps a subscription whose subscriber came back, perhaps with another payload.
-    fn renew(&mut self, number: Number, payload: Option<Arc<str>>) {
+    /// Keeps a subscription whose subscriber came back, perhaps with another payload or as somebody else.
+    fn renew(&mut self, number: Number, payload: Option<Arc<str>>, holder: Option<Holder>) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
-        if let About::Subscription(subscription) = &mut entry.about
-            && subscription.payload != payload
-        {
+        let About::Subscription(subscription) = &mut entry.about else {
+            return;
+        };
+        if subscription.holder != holder {
+            // Noted with the event that says of it that it began.
+            subscription.holder = holder;
+            entry.stale = true;
+        }
+        if subscription.payload != payload {
             self.version += 1;
             subscription.payload = payload;
             subscription.changed = self.version;
@@ -476,6 +490,8 @@ impl Table {
                 listed.changed = self.version;
             }
             entry.stale = true;
+        }
+        if entry.stale {
             self.queue(number);
         }
     }
@@ -526,62 +542,24 @@ impl Table {
     }
 }
 
-/// Makes the event that says of a subscription that it began or ended.
-fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: bool) -> Draft {
-    let (topics, data) = match about {
-        About::Ghost(announced) => (announced.topics.clone(), document::ended(&announced.data)),
-        About::Subscription(subscription) => {
-            let data = subscription.document(hub.path(), presence == Presence::Begins);
-            (subscription.topics(hub.path(), old_paths), data)
-        }
-    };
-    Draft {
-        topics,
-        data: data.into(),
-        visibility: Visibility::Private,
-        id: None,
-        event_type: Some(EventType::mercure()),
-        retry_ms: None,
-        presence: Some(presence),
+impl Member {
+    /// Returns whether it would be recognised: by its token, and by one of its matchers.
+    fn may_come_back(&self) -> bool {
+        self.holder.is_some() && !self.entries.is_empty()
     }
 }
 
-impl Subscription {
-    /// Returns the path that names it in `dialect`.
-    pub(crate) fn path(&self, hub: &str, dialect: Dialect) -> String {
-        let pattern = self.matcher.pattern();
-        match dialect {
-            Dialect::V1 => {
-                document::path(hub, self.matcher.kind().name(), pattern, &self.subscriber)
-            }
-            Dialect::V0 | Dialect::V2019 => document::old_path(hub, pattern, &self.subscriber),
+impl About {
+    fn holder(&self) -> Option<Holder> {
+        match self {
+            Self::Subscription(subscription) => subscription.holder,
+            Self::Ghost(_) => None,
         }
-    }
-
-    /// Returns the topics of its events: its path, and beside it that of 0.x if hubs are asked in it.
-    fn topics(&self, hub: &str, old_paths: bool) -> Topics {
-        let topic = |dialect| Topic::of_hub(&self.path(hub, dialect));
-        if old_paths {
-            let topics = vec![topic(Dialect::V1), topic(Dialect::V0)];
-            Topics::new(topics).unwrap_or_else(|_| Topics::one(topic(Dialect::V1)))
-        } else {
-            Topics::one(topic(Dialect::V1))
-        }
-    }
-
-    /// Returns the document of 1.0.
-    pub(crate) fn document(&self, hub: &str, active: bool) -> String {
-        document::text(&Document {
-            id: self.path(hub, Dialect::V1).into(),
-            kind: "subscription".into(),
-            match_type: self.matcher.kind().name().into(),
-            pattern: self.matcher.pattern().into(),
-            subscriber: (&*self.subscriber).into(),
-            active,
-            payload: self.payload.as_deref().and_then(document::raw),
-        })
     }
 }
+
+mod draft;
+mod ghosts;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 mod api;
 mod old;
+mod restart;
 mod resuming;
 mod websocket;
 
@@ -213,7 +214,7 @@ fn a_hub_that_stops_in_good_form_ends_them_itself() {
     assert_eq!(document(&watcher.event())["match"], "a");
     assert!(hub.stop());
     hub.restart();
-    let left = "ending subscriptions that a crash left behind";
+    let left = "ending subscriptions that an earlier run left behind";
     assert!(!hub.log().contains(left));
     let mut watcher = watch(&hub, "earliest");
     while document(&next_ended(&mut watcher))["match"] != "a" {}

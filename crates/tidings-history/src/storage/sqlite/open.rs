@@ -259,6 +259,7 @@ fn prepare(connection: &Connection, path: &Path, new_epoch: [u8; 32]) -> Result<
         }
         Err(fault) => Err(fault),
     };
+    let prepared = prepared.and_then(|()| add_holders(connection));
     prepared.map_err(|source| OpenError::Storage {
         path: path.into(),
         source,
@@ -366,6 +367,20 @@ fn add_prints(connection: &Connection) -> Result<(), StorageError> {
         COMMIT"
     );
     connection.execute_batch(&changes).map_err(write_failure)
+}
+
+/// Adds the holders of subscriptions to a file of format 3 that began without them. Older hubs of this
+/// format write rows without a holder.
+fn add_holders(connection: &Connection) -> Result<(), StorageError> {
+    let count = "SELECT count(*) FROM pragma_table_info('subscriptions') WHERE name = 'holder'";
+    let count: i64 = connection
+        .query_row(count, [], |row| row.get(0))
+        .map_err(read_failure)?;
+    if count > 0 {
+        return Ok(());
+    }
+    let change = "ALTER TABLE subscriptions ADD COLUMN holder BLOB";
+    connection.execute_batch(change).map_err(write_failure)
 }
 
 fn extent(connection: &Connection) -> Result<Extent, StorageError> {

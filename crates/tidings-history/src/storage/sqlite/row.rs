@@ -3,8 +3,8 @@
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Row, Statement, params};
 use tidings_core::{
-    EventId, EventType, IdSource, Position, Presence, Print, Target, Targets, Topic, TopicError,
-    Topics, Update, Visibility,
+    EventId, EventType, Holder, IdSource, Position, Presence, Print, Target, Targets, Topic,
+    TopicError, Topics, Update, Visibility,
 };
 
 use crate::storage::{Announced, Mark, StorageError};
@@ -41,7 +41,9 @@ pub(super) fn insert(
         readers,
         &*update.data,
         mark.bytes_through.cast_signed(),
-        update.presence.map(|presence| presence == Presence::Begins),
+        update
+            .presence
+            .map(|presence| matches!(presence, Presence::Begins(_))),
         position.saturating_sub(mark.updates_through).cast_signed(),
         update.print.map(Print::bytes),
     ])?;
@@ -81,7 +83,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
             .map(i64::cast_unsigned),
         presence: match row.get::<_, Option<bool>>(9).map_err(read_failure)? {
             None => None,
-            Some(true) => Some(Presence::Begins),
+            Some(true) => Some(Presence::Begins(None)),
             Some(false) => Some(Presence::Ends),
         },
     })
@@ -130,6 +132,10 @@ pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
     Ok(Announced {
         topics: topics(text(row, 0)?)?,
         data: text(row, 1)?.into(),
+        holder: row
+            .get::<_, Option<[u8; 16]>>(2)
+            .map_err(read_failure)?
+            .map(Holder::new),
     })
 }
 

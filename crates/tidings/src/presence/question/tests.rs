@@ -1,5 +1,6 @@
 //! Answers in the words of 0.x, and answers to questions that take several turns.
 
+use tidings_core::holder::HolderKey;
 use tidings_core::hub::SubscriberId;
 use tidings_core::matcher::MatcherType;
 
@@ -125,7 +126,7 @@ fn table(subscribers: u32, patterns: &[&str]) -> Table {
         number += 1;
         (number - 1).to_be_bytes()
     });
-    let mut table = Table::new(Options::DEFAULT, hub(), random, Vec::new());
+    let mut table = Table::new(Options::DEFAULT, hub(), random, HolderKey::new([0; 32]));
     for slot in 0..subscribers {
         let id = SubscriberId {
             slot,

@@ -1,8 +1,11 @@
 //! What is said of those who come and go, when the history is slow or takes nothing.
 
+use tidings_core::dialect::Dialect;
 use tidings_core::matcher::MatcherType;
+use tidings_core::topic::Topic;
 
 use super::*;
+use crate::presence::document::Document;
 
 #[test]
 fn who_goes_before_it_was_mentioned_never_is() {
@@ -47,8 +50,10 @@ fn ghosts_are_ended_in_their_own_words() {
     let ghost = Announced {
         topics: draft.topics.clone(),
         data: draft.data,
+        holder: None,
     };
-    let mut table = Table::new(Options::DEFAULT, hub(), random(), vec![ghost]);
+    let mut table = table();
+    assert_eq!(table.take_over(vec![ghost], Instant::now()), 1);
     let (number, ended) = table.next_event().unwrap();
     assert_eq!(ended.topics, draft.topics);
     assert_eq!(ended.presence, Some(Presence::Ends));
@@ -64,7 +69,7 @@ fn what_is_beyond_the_limit_is_counted_and_not_shown() {
         subscriptions_max: 2,
         ..Options::DEFAULT
     };
-    let mut table = Table::new(options, hub(), random(), Vec::new());
+    let mut table = Table::new(options, hub(), random(), holders());
     assert_eq!(join(&mut table, 1, &["a", "b", "c"]), 1);
     assert_eq!((table.len(), said(&mut table).len()), (2, 2));
     table.on_left(key(1), Instant::now());
@@ -77,7 +82,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
         grace: std::time::Duration::from_secs(60),
         ..Options::DEFAULT
     };
-    let mut table = Table::new(options, hub(), random(), Vec::new());
+    let mut table = Table::new(options, hub(), random(), holders());
     let service = Arc::new(Identity {
         grants: Arc::default(),
         expires_at: u64::MAX,
@@ -126,7 +131,7 @@ fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
         old_paths: true,
         ..Options::DEFAULT
     };
-    let mut table = Table::new(options, hub(), random(), Vec::new());
+    let mut table = Table::new(options, hub(), random(), holders());
     join(&mut table, 1, &["a/b"]);
     let (_, draft) = table.next_event().unwrap();
     let id = "urn%3Auuid%3A00000000-0000-4000-8000-000000000000";
@@ -139,6 +144,72 @@ fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
             format!("{base}/a%2Fb/{id}")
         ]
     );
+}
+
+#[test]
+fn a_subscription_that_becomes_somebody_elses_is_said_again_and_that_is_all_that_changes() {
+    let options = Options {
+        grace: std::time::Duration::from_secs(60),
+        ..Options::DEFAULT
+    };
+    let mut table = Table::new(options, hub(), random(), holders());
+    table.on_joined(joined_as("ada"));
+    let (number, begun) = table.next_event().unwrap();
+    table.on_said(number, true);
+    let version = table.version();
+    table.on_joined(joined_as("ada"));
+    assert!(table.next_event().is_none());
+    table.on_joined(joined_as("bob"));
+    let (number, again) = table.next_event().unwrap();
+    table.on_said(number, true);
+    let bob = Some(holders().holder("issuer", "bob"));
+    assert_eq!(again.presence, Some(Presence::Begins(bob)));
+    assert_eq!((again.topics, again.data), (begun.topics, begun.data));
+    assert_eq!(table.version(), version);
+    assert!(table.next_event().is_none());
+}
+
+#[test]
+fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
+    let options = |old_paths| Options {
+        grace: std::time::Duration::from_secs(60),
+        old_paths,
+        ..Options::DEFAULT
+    };
+    let mut first = Table::new(options(true), hub(), random(), holders());
+    let holder = Some(holders().holder("issuer", "ada"));
+    first.on_joined(joined_as("ada"));
+    let (_, draft) = first.next_event().unwrap();
+    assert_eq!(draft.presence, Some(Presence::Begins(holder)));
+    let ghost = Announced {
+        topics: draft.topics,
+        data: draft.data,
+        holder,
+    };
+    let take_over = |old_paths, hub, ghost: &Announced| {
+        let mut table = Table::new(options(old_paths), hub, random(), holders());
+        let ended = table.take_over(vec![ghost.clone()], Instant::now());
+        let said = said(&mut table);
+        assert_eq!((ended, said.len()), (1 - table.len(), 1 - table.len()));
+        table.len()
+    };
+    assert_eq!(take_over(true, hub(), &ghost), 1);
+    assert_eq!(take_over(false, hub(), &ghost), 0);
+    let moved = HubUrl::parse("https://hub.example.com/moved").unwrap();
+    assert_eq!(take_over(true, moved, &ghost), 0);
+    for (word, by) in [
+        ("\"exact\"", "\"inexact\""),
+        ("\"match\":\"a\"", "\"match\":\"\""),
+        ("}", "]"),
+    ] {
+        let damaged = Announced {
+            data: ghost.data.replace(word, by).into(),
+            ..ghost.clone()
+        };
+        assert_ne!(damaged.data, ghost.data);
+        let mut table = Table::new(options(true), hub(), random(), holders());
+        assert_eq!(table.take_over(vec![damaged], Instant::now()), 1, "{by}");
+    }
 }
 
 /// Says all that is to be said, and returns it.
@@ -172,8 +243,27 @@ fn key(slot: u32) -> Key {
     Key { shard: 0, id }
 }
 
+/// A subscriber of one matcher, always the same session.
+fn joined_as(subject: &str) -> Joined {
+    Joined {
+        key: key(1),
+        matchers: [matcher("a")].into(),
+        identity: Some(Arc::new(Identity {
+            grants: Arc::default(),
+            expires_at: u64::MAX,
+            dialect: Dialect::V1,
+            issuer: "issuer".into(),
+            subject: Some(subject.into()),
+        })),
+    }
+}
+
+fn holders() -> HolderKey {
+    HolderKey::new([7; 32])
+}
+
 fn table() -> Table {
-    Table::new(Options::DEFAULT, hub(), random(), Vec::new())
+    Table::new(Options::DEFAULT, hub(), random(), holders())
 }
 
 fn hub() -> HubUrl {

@@ -1,0 +1,66 @@
+//! Who holds a subscription, as a hub notes it for its next start: enough to recognise who comes back,
+//! without saying who it is.
+
+use crate::print::{Fields, derive};
+
+/// Who holds a subscription: a keyed hash of the token's issuer and subject. It stays within the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder([u8; 16]);
+
+impl Holder {
+    /// Makes one from its bytes, for whoever stores it.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// Makes the holders of one epoch: those of another look different.
+#[derive(Clone)]
+pub struct HolderKey([u8; 16]);
+
+impl HolderKey {
+    /// Takes the 32 secret bytes of the epoch.
+    #[must_use]
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(derive(secret, b"tidings holder"))
+    }
+
+    /// Returns who `subject` of `issuer` is.
+    #[must_use]
+    pub fn holder(&self, issuer: &str, subject: &str) -> Holder {
+        let mut fields = Fields::new(&self.0);
+        fields.text(issuer);
+        fields.text(subject);
+        Holder(fields.finish())
+    }
+}
+
+impl std::fmt::Debug for HolderKey {
+    /// Says nothing: the key is secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HolderKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_subject_of_the_same_issuer_is_the_same() {
+        let key = HolderKey::new([1; 32]);
+        let ada = key.holder("issuer", "ada");
+        assert_eq!(ada, key.holder("issuer", "ada"));
+        for (issuer, subject) in [("issuer", "bob"), ("other", "ada"), ("issuera", "da")] {
+            assert_ne!(ada, key.holder(issuer, subject), "{issuer} {subject}");
+        }
+        assert_ne!(ada, HolderKey::new([2; 32]).holder("issuer", "ada"));
+    }
+}
