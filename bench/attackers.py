@@ -377,8 +377,8 @@ def patterns(target):
     form = [("content-type", "application/x-www-form-urlencoded")]
 
     def open_stream(peer, number):
-        size = 100 + number % 20
-        some = "&".join(f"match_urlpattern=*://*/:a{n}(%5Cw%7B0,{size}%7D){n}*" for n in range(100))
+        # Alike, so that each update is compared with all; each of several KiB; none asked for twice.
+        some = "&".join(f"match_urlpattern=*://*/:a(%5Cw%7B0,16%7D){number * 100 + n}*" for n in range(100))
         return peer.request("QUERY", PATH, form, some.encode())
 
     multiplexed(target, open_stream, window=65535, connections=1)

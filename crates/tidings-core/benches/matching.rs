@@ -31,14 +31,14 @@ fn main() {
             "https://e.com/:kind/x#/:id",
             20_000,
         ),
-        (MatcherType::UrlPattern, "https://e.com/x#-:id", 20_000),
-        (MatcherType::UrlPattern, "https://e.com/:a-x#-:b", 20_000),
-        (MatcherType::UrlPattern, "https://e.com/a?x=#", 20_000),
-        (MatcherType::UrlPattern, "https://*.x#.com/", 20_000),
+        (MatcherType::UrlPattern, "https://e.com/x#-:id", 2_000),
+        (MatcherType::UrlPattern, "https://e.com/:a-x#-:b", 2_000),
+        (MatcherType::UrlPattern, "https://e.com/a?x=#", 2_000),
+        (MatcherType::UrlPattern, "https://*.x#.com/", 2_000),
         (
             MatcherType::UrlPattern,
             "https://e.com/:kind(\\w+)-x#",
-            20_000,
+            2_000,
         ),
     ] {
         measure(kind, shape, count);

@@ -13,6 +13,7 @@
 //! does can never change a result. Who holds which matcher is not known here; see [`hub`](crate::hub).
 
 mod buckets;
+mod crowds;
 mod group;
 mod shelf;
 mod templates;
@@ -27,6 +28,8 @@ use crate::index::buckets::{Buckets, Home};
 use crate::index::templates::Templates;
 use crate::matcher::{Matcher, MatcherType, Test};
 use crate::subject::Subject;
+
+pub use crate::index::crowds::Crowds;
 
 /// A matcher in the index. Given away again once everyone has released it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,8 +54,8 @@ impl MatcherId {
 
 /// All matchers in use, each once.
 ///
-/// Taking one in or releasing it costs microseconds on average and at most some milliseconds (see
-/// `index/group.rs`); memory follows the number of matchers, up and down.
+/// Taking one in or releasing it costs microseconds on average; memory follows the number of matchers,
+/// up and down.
 #[derive(Debug, Default)]
 pub struct MatcherIndex {
     entries: Slab<Entry>,
@@ -129,16 +132,10 @@ impl MatcherIndex {
                 self.wildcards.push(id);
                 None
             }
-            Test::UrlPattern(pattern) => Some(Place::Pattern(self.buckets.insert(
-                id,
-                pattern,
-                &self.entries,
-            ))),
-            Test::UriTemplate(template) => Some(Place::Template(self.templates.insert(
-                id,
-                template,
-                &self.entries,
-            ))),
+            Test::UrlPattern(pattern) => Some(Place::Pattern(self.buckets.insert(id, pattern))),
+            Test::UriTemplate(template) => {
+                Some(Place::Template(self.templates.insert(id, template)))
+            }
         };
         if let Some(entry) = self.entries.get_mut(index) {
             entry.home = home;
@@ -170,11 +167,10 @@ impl MatcherIndex {
         match (entry.matcher.test(), &entry.home) {
             (Test::Any, _) => self.wildcards.retain(|&other| other != id),
             (Test::UrlPattern(pattern), Some(Place::Pattern(home))) => {
-                self.buckets.remove(id, pattern, home, &self.entries);
+                self.buckets.remove(id, pattern, home);
             }
             (Test::UriTemplate(template), Some(Place::Template(anchor))) => {
-                self.templates
-                    .remove(id, template, anchor.as_deref(), &self.entries);
+                self.templates.remove(id, template, anchor.as_deref());
             }
             (Test::Exact | Test::UrlPattern(_) | Test::UriTemplate(_), _) => {}
         }

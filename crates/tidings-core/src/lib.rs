@@ -32,7 +32,7 @@ pub use holder::{Holder, HolderKey};
 pub use hub::{Hub, SubscriberId};
 pub use hub_url::{HubUrl, HubUrlError};
 pub use id_seal::{Claim, IdSeal};
-pub use index::{MatcherId, MatcherIndex};
+pub use index::{Crowds, MatcherId, MatcherIndex};
 pub use matcher::{Matcher, MatcherError, MatcherType, PatternError};
 pub use position::Position;
 pub use print::{Print, PrintKey};

@@ -17,22 +17,19 @@ pub const PATTERN_BYTES_MAX: usize = 4096;
 /// Mercure, "URL-Pattern Denial of Service".
 pub const PATTERN_GROUPS_MAX: usize = 64;
 
-/// Bytes that the compiled regular expression of one component of a URL pattern may take.
+/// Bytes that the compiled regular expressions of one URL pattern or URI template may take.
 ///
-/// Testing costs at worst (states of the expression) × (bytes of the topic), so this bounds time
-/// as much as memory: with five times this limit the worst pattern tried took a millisecond for the
-/// longest topic.
+/// Testing costs one look-up for each byte of the topic, whatever the expression is. What is bounded here
+/// is memory, and the time that compiling takes: the worst patterns that were tried are refused after
+/// some milliseconds.
 ///
 /// Mercure, "URL-Pattern Denial of Service".
-pub const PATTERN_REGEX_BYTES_MAX: usize = 6 * 1024;
+pub const PATTERN_REGEX_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes that the compiled regular expression of one URI template may take: more than one of a
-/// URL pattern, since a template says for each of its names how often each character may stand there.
-pub const TEMPLATE_REGEX_BYTES_MAX: usize = 16 * 1024;
-
-/// Bytes that a compiled regular expression may use to remember what it worked out for topics. With
-/// less it works slower; without a limit it takes megabytes.
-pub const PATTERN_CACHE_BYTES_MAX: usize = 16 * 1024;
+/// Classes of characters (`[…]`, `\w`, `\p{L}`) in a regular expression that names one of Unicode.
+///
+/// Reading such a class takes up to half a millisecond if case is ignored.
+pub const PATTERN_CLASSES_MAX: usize = 8;
 
 /// Matchers of one subscriber.
 ///

@@ -2,6 +2,7 @@
 //! in [`index`](crate::index); how a URL pattern or a URI template is read and tested is in
 //! `matcher/url_pattern.rs` and `matcher/uri_template.rs`.
 
+mod expression;
 mod uri_template;
 mod url_pattern;
 
@@ -10,7 +11,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::hub_url::HubUrl;
-use crate::limits::{PATTERN_BYTES_MAX, PATTERN_GROUPS_MAX};
+use crate::limits::{PATTERN_BYTES_MAX, PATTERN_CLASSES_MAX, PATTERN_GROUPS_MAX};
 use crate::subject::{Parts, Subject};
 use crate::text::forbidden_character;
 
@@ -123,6 +124,17 @@ impl Matcher {
         })))
     }
 
+    /// Returns the bytes of memory that it takes, however many share it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let compiled = match &self.0.test {
+            Test::Any | Test::Exact => 0,
+            Test::UrlPattern(pattern) => size_of::<UrlPattern>() + pattern.bytes(),
+            Test::UriTemplate(template) => size_of::<UriTemplate>() + template.bytes(),
+        };
+        size_of::<Inner>() + self.0.pattern.len() + compiled
+    }
+
     /// Returns the type, as it was asked for.
     #[must_use]
     pub fn kind(&self) -> MatcherType {
@@ -133,6 +145,12 @@ impl Matcher {
     #[must_use]
     pub fn pattern(&self) -> &str {
         &self.0.pattern
+    }
+
+    /// Returns whether topics are compared with something compiled.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        matches!(self.0.test, Test::UrlPattern(_) | Test::UriTemplate(_))
     }
 
     /// Returns whether every topic matches because the text is `*`.
@@ -289,11 +307,19 @@ pub enum PatternError {
         "a regular expression in it cannot be read; look-around and back-references are not supported"
     )]
     Regexp,
-    /// Testing it would cost too much.
-    #[error("the regular expression it stands for needs more than {max} bytes")]
+    /// Compiled, it would take too much memory.
+    #[error("the regular expressions it stands for need more than {max} bytes")]
     TooComplex {
         /// The limit.
         max: usize,
+    },
+    /// Reading it would take too long.
+    #[error(
+        "it has {count} classes of characters, some of Unicode: more than {PATTERN_CLASSES_MAX}"
+    )]
+    TooManyClasses {
+        /// How many.
+        count: usize,
     },
     /// Testing it would cost too much.
     #[error("it has {count} groups, wildcards and names, more than {PATTERN_GROUPS_MAX}")]
@@ -304,6 +330,10 @@ pub enum PatternError {
 }
 
 const WILDCARD: &str = "*";
+
+/// Literal path segments that the index may find a pattern by; the longest ones tell patterns apart
+/// best.
+const ANCHORS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -60,12 +60,11 @@ impl Subject {
 /// The components of a URL, as a URL pattern is tested against them: without the characters that
 /// delimit them. WHATWG URL Pattern, "match".
 ///
-/// All stand in one text, each ended by a line feed, which no component can contain: so one regular
-/// expression can be asked about all of them.
+/// All stand in one text, one behind the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     joined: Box<str>,
-    /// Where each component ends, before its line feed.
+    /// Where each component ends.
     ends: [usize; Component::ALL.len()],
 }
 
@@ -83,25 +82,17 @@ impl Parts {
         })
     }
 
-    /// Takes the components one by one; none contains a line feed.
+    /// Takes the components one by one.
     pub(crate) fn join<'a>(text: impl Fn(Component) -> &'a str) -> Self {
         let mut joined = String::new();
         let ends = Component::ALL.map(|component| {
             joined.push_str(text(component));
-            let end = joined.len();
-            joined.push('\n');
-            end
+            joined.len()
         });
         Self {
             joined: joined.into(),
             ends,
         }
-    }
-
-    /// Returns `first` and the components after it, each ended by a line feed, in the order of
-    /// [`Component::ALL`].
-    pub(crate) fn from(&self, first: Component) -> &str {
-        self.joined.get(self.start(first)..).unwrap_or_default()
     }
 
     /// Returns one component.
@@ -134,7 +125,7 @@ impl Parts {
         let before = (component as usize)
             .checked_sub(1)
             .and_then(|before| self.ends.get(before));
-        before.map_or(0, |end| end + 1)
+        before.copied().unwrap_or_default()
     }
 }
 

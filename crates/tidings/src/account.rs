@@ -14,6 +14,7 @@
 //! It knows nothing of HTTP; `http/problem` says a [`Refusal`] to a peer.
 
 mod kind;
+mod matchers;
 mod memory;
 mod place;
 
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 pub(crate) use self::kind::{Kind, Limit, Refusal};
+pub(crate) use self::matchers::Booked;
 pub(crate) use self::memory::machine_bytes;
 pub(crate) use self::place::{Crowded, Place, PlaceBounds, Seat};
 
@@ -44,6 +46,10 @@ pub(crate) struct Bounds {
     pub(crate) total_max: usize,
     /// For all sessions of SockJS together.
     pub(crate) sockjs_max: usize,
+    /// Crowded patterns, not bytes: for one address.
+    pub(crate) crowded_address_max: usize,
+    /// The same in total.
+    pub(crate) crowded_max: usize,
 }
 
 /// What is held in the process, and how much may be.
@@ -52,6 +58,8 @@ pub(crate) struct Account {
     bounds: Bounds,
     places: place::Places,
     held: AtomicUsize,
+    crowded: AtomicUsize,
+    register: Mutex<matchers::Register>,
     by_kind: [AtomicUsize; Kind::ALL.len()],
     refused: [[AtomicU64; Kind::ALL.len()]; Limit::ALL.len()],
     addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
@@ -62,6 +70,7 @@ pub(crate) struct Account {
 struct Address {
     ip: IpAddr,
     held: AtomicUsize,
+    crowded: AtomicUsize,
     /// Holders; changed only with the table locked: the last one takes the address out of it.
     holders: AtomicUsize,
     places: [AtomicUsize; Place::ALL.len()],
@@ -97,6 +106,8 @@ impl Account {
             bounds,
             places: place::Places::new(connections, sockjs_sessions),
             held: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
+            register: Mutex::default(),
             by_kind: Default::default(),
             refused: Default::default(),
             addresses: Mutex::default(),
@@ -195,6 +206,7 @@ impl Address {
         Arc::new(Self {
             ip,
             held: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
             holders: AtomicUsize::new(0),
             places: Default::default(),
         })
@@ -256,13 +268,18 @@ impl Holder {
 
     fn add_within(&self, kind: Kind, bytes: usize) -> Result<(), Refusal> {
         self.add(kind, bytes);
+        self.check(kind, bytes)
+            .inspect_err(|_| self.subtract(kind, bytes))
+    }
+
+    /// Checks the limits after bytes were added.
+    fn check(&self, kind: Kind, added: usize) -> Result<(), Refusal> {
         if self.exempt {
             return Ok(());
         }
-        let Some(limit) = self.exceeded(kind, bytes) else {
+        let Some(limit) = self.exceeded(kind, added) else {
             return Ok(());
         };
-        self.subtract(kind, bytes);
         let refused = self.account.refused.get(limit.index());
         if let Some(count) = refused.and_then(|kinds| kinds.get(kind.index())) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -292,6 +309,11 @@ impl Holder {
                 let sockjs = (kind == Kind::SockJs).then(|| self.account.of_kind(kind))?;
                 over(sockjs, Limit::SockJs)
             })
+            .or_else(|| {
+                let here = (kind == Kind::Matchers).then_some(&self.address.crowded)?;
+                over(here, Limit::AddressCrowd)
+                    .or_else(|| over(&self.account.crowded, Limit::Crowd))
+            })
     }
 
     fn max_of(&self, limit: Limit) -> usize {
@@ -301,6 +323,8 @@ impl Holder {
             Limit::Address => bounds.address_max,
             Limit::Total => bounds.total_max,
             Limit::SockJs => bounds.sockjs_max,
+            Limit::AddressCrowd => bounds.crowded_address_max,
+            Limit::Crowd => bounds.crowded_max,
         }
     }
 

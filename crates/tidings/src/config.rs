@@ -317,6 +317,10 @@ pub struct LimitOptions {
     pub held_bytes_per_address_max: usize,
     /// Bytes that may be held for one connection; beyond it requests are answered 429.
     pub held_bytes_per_connection_max: usize,
+    /// Patterns that nothing literal tells apart from many others; beyond them subscribers get 503.
+    pub crowded_patterns_max: usize,
+    /// The same of one address; beyond them subscribers get 429.
+    pub crowded_patterns_per_address_max: usize,
     /// New connections per second of the whole process.
     pub accepts_per_second: u32,
     /// Time for a whole request head to arrive.

@@ -36,6 +36,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::account::Booked;
 use crate::answers::Answers;
 use crate::auth::key::{Algorithm, VerifyKey};
 use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
@@ -444,6 +445,8 @@ fn limits(options: &Options) -> LimitOptions {
         held_bytes_max: usize::MAX,
         held_bytes_per_address_max: usize::MAX,
         held_bytes_per_connection_max: usize::MAX,
+        crowded_patterns_max: usize::MAX,
+        crowded_patterns_per_address_max: usize::MAX,
         accepts_per_second: u32::MAX,
         head: Duration::MAX,
         body: Duration::MAX,
@@ -563,10 +566,11 @@ async fn open(
     };
     let (sink, body) = BodySink::new();
     let (ready, joined) = oneshot::channel();
-    let subscription = Subscription {
+    let mut subscription = Subscription {
         dialect: Dialect::V1,
         noted: None,
         matchers,
+        booked: Booked::default(),
         identity,
         start: begin.0,
         encoding: Encoding::Plain,
@@ -578,6 +582,8 @@ async fn open(
         prelude: Bytes::new(),
     };
     let holder = shard.account().admit_always(Ipv4Addr::LOCALHOST.into());
+    let booked = subscription.booked.add(&holder, &mut subscription.matchers);
+    booked.ok()?;
     shard.hold(Socket::Body(sink), subscription, opening, holder);
     joined.await.ok()?;
     let answered = String::from_utf8_lossy(begin.1.as_bytes()).into_owned();

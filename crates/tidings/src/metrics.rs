@@ -203,6 +203,7 @@ pub(crate) struct HeldCounters {
     bytes: Family<OfKind, Gauge>,
     refused: Family<ByLimit, Counter<u64, AtomicU64>>,
     streams: Gauge,
+    crowded_patterns: Gauge,
     pub(crate) answers_stalled: Counter,
 }
 
@@ -226,12 +227,15 @@ impl HeldCounters {
         let help = "Times bytes were not held for a peer because a limit was reached";
         registry.register("held_bytes_refused", help, refused.clone());
         let streams = gauge(registry, "streams", "Streams of HTTP/2 open now");
+        let help = "Patterns in use that nothing literal tells apart from many others";
+        let crowded_patterns = gauge(registry, "crowded_patterns", help);
         let help = "Answers that ended because their peer took nothing for limits.stall_secs";
         let answers_stalled = counter(registry, "answers_stalled", help);
         Self {
             bytes,
             refused,
             streams,
+            crowded_patterns,
             answers_stalled,
         }
     }
@@ -240,12 +244,14 @@ impl HeldCounters {
     pub(crate) fn observe(&self, account: &Account) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.streams.set(number(account.streams()));
+        self.crowded_patterns
+            .set(number(account.crowded_patterns()));
         for kind in Kind::ALL {
             let of_kind = OfKind { kind: kind.name() };
             let gauge = self.bytes.get_or_create(&of_kind);
             gauge.set(number(account.held_of(kind)));
             for limit in Limit::ALL {
-                if limit == Limit::SockJs && kind != Kind::SockJs {
+                if limit.only_of().is_some_and(|only| only != kind) {
                     continue;
                 }
                 let by_limit = ByLimit {

@@ -310,6 +310,8 @@ pub(crate) fn account_of(config: &Config) -> Arc<Account> {
         address_max: limits.held_bytes_per_address_max,
         total_max: limits.held_bytes_max,
         sockjs_max: sockjs.queue_bytes_max,
+        crowded_address_max: limits.crowded_patterns_per_address_max,
+        crowded_max: limits.crowded_patterns_max,
     };
     let connections = PlaceBounds {
         total_max: limits.connections_max,

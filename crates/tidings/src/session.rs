@@ -45,7 +45,7 @@ use tokio::sync::oneshot;
 use self::duplex::{Duplex, Scope};
 use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
-use crate::account::{COVERED_BYTES_MAX, Charge, Holder, Kind};
+use crate::account::{Booked, COVERED_BYTES_MAX, Charge, Holder, Kind};
 use crate::auth::Identity;
 use crate::config::StreamEnd;
 use crate::posted::Posted;
@@ -239,6 +239,8 @@ pub(crate) struct Session {
     socket: Socket,
     /// What it asks for.
     pub(crate) matchers: RefCell<Box<[Matcher]>>,
+    /// What is held for it because of them.
+    pub(crate) booked: RefCell<Booked>,
     /// The same in the same order, interned by the router; empty until joined.
     pub(crate) interned: RefCell<Box<[MatcherId]>>,
     /// Who it is and what it may read, by its token; none for an anonymous subscriber.
@@ -279,6 +281,7 @@ pub(crate) struct Parts {
     pub(crate) noted: Option<Box<Noted>>,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) booked: Booked,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) now: Tick,
     pub(crate) deadline: Option<(Tick, Ending)>,
@@ -296,6 +299,7 @@ impl Session {
             noted: parts.noted,
             socket: parts.socket,
             matchers: RefCell::new(parts.matchers),
+            booked: RefCell::new(parts.booked),
             interned: RefCell::default(),
             identity: RefCell::new(parts.identity),
             phase: Cell::new(Phase::Joining),

@@ -48,7 +48,7 @@ use self::engine::Engine;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
-use crate::account::{Account, Holder};
+use crate::account::{Account, Booked, Holder};
 use crate::answers::Answers;
 use crate::auth::cache::TokenCache;
 use crate::auth::{Authority, Identity};
@@ -115,6 +115,8 @@ pub(crate) struct Subscription {
     /// What the log says of it, if it mentions it.
     pub(crate) noted: Option<Box<Noted>>,
     pub(crate) matchers: Box<[Matcher]>,
+    /// What is held because of them. Every door books them.
+    pub(crate) booked: Booked,
     /// Who subscribes, by its token; none for an anonymous subscriber.
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) start: Start,
@@ -503,6 +505,7 @@ impl Shard {
                 noted: subscription.noted,
                 socket,
                 matchers: subscription.matchers,
+                booked: subscription.booked,
                 identity: subscription.identity,
                 now,
                 deadline,

@@ -40,7 +40,7 @@ struct Bucket {
 
 /// What a topic's URL must have for a bucket to be asked.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Key {
+pub(super) struct Key {
     protocol: Box<str>,
     hostname: Box<str>,
     port: Box<str>,
@@ -62,43 +62,27 @@ impl Default for Path {
 }
 
 impl Buckets {
-    pub(super) fn insert(
-        &mut self,
-        id: MatcherId,
-        pattern: &UrlPattern,
-        entries: &Slab<Entry>,
-    ) -> Home {
-        let key = Key::of(pattern);
-        let scope = scope(key.is_some());
-        let place = key.map(|key| self.place(key));
+    pub(super) fn insert(&mut self, id: MatcherId, pattern: &UrlPattern) -> Home {
+        let place = Key::of(pattern).map(|key| self.place(key));
         let bucket = match place {
             Some(place) => self.keyed.get_mut(place).unwrap_or(&mut self.rest),
             None => &mut self.rest,
         };
-        let anchor = bucket.shelf.insert(id, pattern.anchors(), scope, entries);
+        let anchor = bucket.shelf.insert(id, pattern.anchors());
         Home {
             bucket: place,
             anchor,
         }
     }
 
-    /// `entries` does not contain the pattern any more.
-    pub(super) fn remove(
-        &mut self,
-        id: MatcherId,
-        pattern: &UrlPattern,
-        home: &Home,
-        entries: &Slab<Entry>,
-    ) {
+    /// Takes away a pattern that has this `home`.
+    pub(super) fn remove(&mut self, id: MatcherId, pattern: &UrlPattern, home: &Home) {
         let bucket = match home.bucket {
             Some(place) => self.keyed.get_mut(place),
             None => Some(&mut self.rest),
         };
         let Some(bucket) = bucket else { return };
-        let scope = scope(home.bucket.is_some());
-        bucket
-            .shelf
-            .remove(id, home.anchor.as_deref(), scope, entries);
+        bucket.shelf.remove(id, home.anchor.as_deref());
         if let Some(place) = home.bucket
             && bucket.shelf.is_empty()
         {
@@ -114,12 +98,12 @@ impl Buckets {
     /// Appends the patterns that match `url`; one may be appended more than once.
     pub(super) fn matching(&self, url: &Parts, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         let segments = url.segments();
-        let mut ask = |bucket: &Bucket, directory: usize, scope| {
+        let mut ask = |bucket: &Bucket, directory: usize| {
             let after = segments.iter().filter(|(start, _)| *start >= directory);
             let after = after.map(|(_, segment)| *segment);
-            bucket.shelf.matching(url, after, scope, entries, out);
+            bucket.shelf.matching(url, after, entries, out);
         };
-        ask(&self.rest, 0, scope(false));
+        ask(&self.rest, 0);
         if self.keyed.is_empty() {
             return;
         }
@@ -133,7 +117,7 @@ impl Buckets {
                 })
             });
             if let Some(bucket) = place.and_then(|&place| self.keyed.get(place)) {
-                ask(bucket, directory.map_or(path.len(), str::len), scope(true));
+                ask(bucket, directory.map_or(path.len(), str::len));
             }
         };
         found(whole(&hasher, path), None);
@@ -186,7 +170,7 @@ impl Buckets {
 
 impl Key {
     /// Returns the key of a pattern, unless it belongs to the rest.
-    fn of(pattern: &UrlPattern) -> Option<Self> {
+    pub(super) fn of(pattern: &UrlPattern) -> Option<Self> {
         let path = match pattern.literal(Component::Pathname) {
             Some(path) => Path::Whole(path.into()),
             None => Path::Directory(
@@ -213,7 +197,7 @@ impl Key {
         }
     }
 
-    fn hash(&self, hashing: &RandomState) -> u64 {
+    pub(super) fn hash(&self, hashing: &RandomState) -> u64 {
         let mut hasher = self.origin().hasher(hashing);
         match &self.path {
             Path::Whole(path) => whole(&hasher, path),
@@ -298,15 +282,6 @@ fn rehash(keyed: &Slab<Bucket>, hashing: &RandomState, place: usize) -> u64 {
     keyed
         .get(place)
         .map_or(0, |bucket| bucket.key.hash(hashing))
-}
-
-/// Returns the first component that patterns of one bucket can differ in.
-fn scope(keyed: bool) -> Component {
-    if keyed {
-        Component::Pathname
-    } else {
-        Component::Protocol
-    }
 }
 
 /// Slashes in the beginning of a path that buckets are told apart by; a bound on how many a topic

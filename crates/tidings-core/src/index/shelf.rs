@@ -7,7 +7,6 @@ use slab::Slab;
 
 use crate::index::group::{Asked, Group};
 use crate::index::{Entry, MatcherId, SHRINK_FROM};
-use crate::subject::Component;
 
 /// Patterns that a topic asks together.
 #[derive(Debug, Default)]
@@ -21,15 +20,8 @@ impl Shelf {
         self.plain.is_empty() && self.by_segment.is_empty()
     }
 
-    /// Adds a pattern and returns the one of `anchors` that it is found by. `scope` is the first
-    /// component that the shelf's patterns can differ in.
-    pub(super) fn insert(
-        &mut self,
-        id: MatcherId,
-        anchors: &[Box<str>],
-        scope: Component,
-        entries: &Slab<Entry>,
-    ) -> Option<Box<str>> {
+    /// Adds a pattern and returns the one of `anchors` that it is found by.
+    pub(super) fn insert(&mut self, id: MatcherId, anchors: &[Box<str>]) -> Option<Box<str>> {
         // The segment that the fewest others have chosen so far.
         let anchor = anchors
             .iter()
@@ -39,23 +31,17 @@ impl Shelf {
             Some(anchor) => self.by_segment.entry(anchor.clone()).or_default(),
             None => &mut self.plain,
         };
-        group.insert(id, scope, entries);
+        group.insert(id);
         anchor
     }
 
-    /// Takes a pattern away, which `entries` does not contain any more.
-    pub(super) fn remove(
-        &mut self,
-        id: MatcherId,
-        anchor: Option<&str>,
-        scope: Component,
-        entries: &Slab<Entry>,
-    ) {
+    /// Takes away a pattern that is found by `anchor`.
+    pub(super) fn remove(&mut self, id: MatcherId, anchor: Option<&str>) {
         let Some(anchor) = anchor else {
-            return self.plain.remove(id, scope, entries);
+            return self.plain.remove(id);
         };
         if let Some(group) = self.by_segment.get_mut(anchor) {
-            group.remove(id, scope, entries);
+            group.remove(id);
             if group.is_empty() {
                 self.by_segment.remove(anchor);
             }
@@ -72,17 +58,16 @@ impl Shelf {
         &self,
         asked: &A,
         segments: impl Iterator<Item = &'a str>,
-        scope: Component,
         entries: &Slab<Entry>,
         out: &mut Vec<MatcherId>,
     ) {
-        self.plain.matching(asked, scope, entries, out);
+        self.plain.matching(asked, entries, out);
         if self.by_segment.is_empty() {
             return;
         }
         for segment in segments {
             if let Some(group) = self.by_segment.get(segment) {
-                group.matching(asked, scope, entries, out);
+                group.matching(asked, entries, out);
             }
         }
     }

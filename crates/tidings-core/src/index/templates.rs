@@ -9,7 +9,6 @@ use crate::index::buckets::{DIRECTORIES_MAX, directories};
 use crate::index::shelf::Shelf;
 use crate::index::{Entry, MatcherId, SHRINK_FROM};
 use crate::matcher::UriTemplate;
-use crate::subject::Component;
 
 /// All URI templates.
 #[derive(Debug, Default)]
@@ -19,31 +18,18 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Adds a template and returns the segment that it is found by, if it is.
-    pub(super) fn insert(
-        &mut self,
-        id: MatcherId,
-        template: &UriTemplate,
-        entries: &Slab<Entry>,
-    ) -> Option<Box<str>> {
+    pub(super) fn insert(&mut self, id: MatcherId, template: &UriTemplate) -> Option<Box<str>> {
         let shelf = self.by_directory.entry(directory(template).into());
-        shelf
-            .or_default()
-            .insert(id, template.anchors(), SCOPE, entries)
+        shelf.or_default().insert(id, template.anchors())
     }
 
-    /// Takes a template away, which `entries` does not contain any more.
-    pub(super) fn remove(
-        &mut self,
-        id: MatcherId,
-        template: &UriTemplate,
-        anchor: Option<&str>,
-        entries: &Slab<Entry>,
-    ) {
+    /// Takes away a template that is found by `anchor`.
+    pub(super) fn remove(&mut self, id: MatcherId, template: &UriTemplate, anchor: Option<&str>) {
         let directory = directory(template);
         let Some(shelf) = self.by_directory.get_mut(directory) else {
             return;
         };
-        shelf.remove(id, anchor, SCOPE, entries);
+        shelf.remove(id, anchor);
         if shelf.is_empty() {
             self.by_directory.remove(directory);
         }
@@ -68,18 +54,15 @@ impl Templates {
                 continue;
             };
             let after = topic.get(directory.len()..).unwrap_or_default();
-            shelf.matching(topic, after.split('/'), SCOPE, entries, out);
+            shelf.matching(topic, after.split('/'), entries, out);
         }
     }
 }
 
 /// Returns the beginning that a template is found by.
-fn directory(template: &UriTemplate) -> &str {
+pub(super) fn directory(template: &UriTemplate) -> &str {
     directories(template.directory())
         .take(DIRECTORIES_MAX)
         .last()
         .map_or("", |directory| directory.all)
 }
-
-/// Templates have no components.
-const SCOPE: Component = Component::Protocol;

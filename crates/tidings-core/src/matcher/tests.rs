@@ -254,16 +254,17 @@ fn brackets_belong_to_addresses_and_expressions() {
 #[test]
 fn what_takes_much_memory_is_refused() {
     for text in [
-        "*://*/:a1(\\w{0,110})2*",
-        "/:a(\\w{0,110})",
-        "/:a([a-z]{0,60}[0-9]{0,60})",
-        "https://:sub(\\w{0,110}).e.com/",
-        "/x?q=:q(\\w{0,110})",
-        "/x#:h(\\w{0,110})",
+        "*://*/:a1(\\w{0,400})2*",
+        "/:a(.*a.{14})",
+        "/:a([a-z]{0,600}[0-9]{0,600})",
+        "https://:sub(.*a.{14}).e.com/",
+        "/x?q=:q(\\w{0,2000})",
+        "/x#:h(.*a.{14})",
+        "/:a(\\w{0,600})/:b(\\w{0,600})?q=:q(\\w{0,600})",
     ] {
         let refused = Matcher::parse(MatcherType::UrlPattern, text, &hub());
         let error = refused.expect_err(text).to_string();
-        assert!(error.contains("needs more than 6144 bytes"), "{error}");
+        assert!(error.contains("need more than 16384 bytes"), "{error}");
     }
     for text in [
         "*://*/:a/:b(\\d+)/*?",
@@ -271,8 +272,10 @@ fn what_takes_much_memory_is_refused() {
         "/:id([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
         "/:date(\\d{4}-\\d{2}-\\d{2})/:kind(books|films|songs)",
         "/:a/:b/:c/:d/:e/:f/:g/:h",
+        "/:a(\\w{0,110})",
     ] {
-        pattern(text);
+        let bytes = pattern(text).bytes();
+        assert!(bytes < 16_384 + 2048, "{text}: {bytes}");
     }
 }
 

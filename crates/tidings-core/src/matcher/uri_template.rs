@@ -7,10 +7,9 @@
 //! The literal text before the first expression and after the last one is compared as it is; one
 //! regular expression is asked about what stands between.
 
-use regex::bytes::{Regex, RegexBuilder};
-
-use crate::limits::{PATTERN_CACHE_BYTES_MAX, PATTERN_GROUPS_MAX, TEMPLATE_REGEX_BYTES_MAX};
-use crate::matcher::PatternError;
+use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
+use crate::matcher::expression::{self, Expression as Table};
+use crate::matcher::{ANCHORS_MAX, PatternError};
 
 /// A URI template with at least one expression, compiled.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub(crate) struct UriTemplate {
     prefix: Box<str>,
     suffix: Box<str>,
     /// What stands between them.
-    middle: Regex,
+    middle: Box<Table>,
     /// The prefix up to and with its last slash.
     directory_len: usize,
     /// Whole path segments after the directory that any matching topic contains.
@@ -55,23 +54,17 @@ impl UriTemplate {
             Some((Piece::Literal(literal), rest)) if literal.is_ascii() => (*literal, rest),
             _ => ("", rest),
         };
-        let mut source = String::from("^(?-u:");
+        let mut source = String::from("^");
         for piece in middle {
             piece.write_regex(&mut source);
         }
-        source.push_str(")$");
-        let regex = RegexBuilder::new(&source)
-            .unicode(false)
-            .size_limit(TEMPLATE_REGEX_BYTES_MAX)
-            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
-            .build();
-        let middle = regex.map_err(|_too_big| PatternError::TooComplex {
-            max: TEMPLATE_REGEX_BYTES_MAX,
-        })?;
+        source.push('$');
+        let source = expression::parse(&source)?;
+        let middle = Table::compile(&source, PATTERN_REGEX_BYTES_MAX)?;
         Ok(Some(Self {
             prefix: prefix.into(),
             suffix: suffix.into(),
-            middle,
+            middle: Box::new(middle),
             directory_len: prefix.rfind('/').map_or(0, |slash| slash + 1),
             anchors: anchors(&pieces),
         }))
@@ -82,7 +75,7 @@ impl UriTemplate {
         topic
             .strip_prefix(&*self.prefix)
             .and_then(|rest| rest.strip_suffix(&*self.suffix))
-            .is_some_and(|middle| self.middle.is_match(middle.as_bytes()))
+            .is_some_and(|middle| self.middle.matches(middle.as_bytes()))
     }
 
     /// Returns what any matching topic begins with, up to and with its last slash.
@@ -96,13 +89,14 @@ impl UriTemplate {
         &self.anchors
     }
 
-    /// Returns a regular expression for the whole topic.
-    pub(crate) fn filter(&self) -> String {
-        let source = self.middle.as_str();
-        let source = source.strip_prefix('^').unwrap_or(source);
-        let source = source.strip_suffix('$').unwrap_or(source);
-        let (prefix, suffix) = (regex::escape(&self.prefix), regex::escape(&self.suffix));
-        format!("^{prefix}{source}{suffix}$")
+    /// Returns the bytes of memory that it takes beside its own size.
+    pub(crate) fn bytes(&self) -> usize {
+        let anchors = self
+            .anchors
+            .iter()
+            .map(|anchor| size_of_val(anchor) + anchor.len());
+        let literals = self.prefix.len() + self.suffix.len();
+        literals + self.middle.bytes() + anchors.sum::<usize>()
     }
 }
 
@@ -262,7 +256,7 @@ fn write_literal(source: &mut String, character: char) {
     let mut buffer = [0; 4];
     let plain = character.encode_utf8(&mut buffer);
     if character.is_ascii() {
-        source.push_str(&regex::escape(plain));
+        source.push_str(&regex_syntax::escape(plain));
         return;
     }
     let bytes = |format: fn(u8) -> String| plain.bytes().map(format).collect::<String>();
@@ -281,14 +275,16 @@ impl Expression<'_> {
             named,
             reserved,
         } = self.operator;
-        let separator = regex::escape(separator.encode_utf8(&mut [0; 4]));
         let value = value(reserved, named || self.explodes);
+        // Several values with these between them are one: it may contain them.
+        let is_one = reserved || matches!(separator, ',' | '.');
+        let separator = regex_syntax::escape(separator.encode_utf8(&mut [0; 4]));
         source.push_str("(?:");
-        source.push_str(&regex::escape(first));
+        source.push_str(&regex_syntax::escape(first));
         source.push_str(&value);
-        if self.explodes {
+        if self.explodes && !is_one {
             source.push_str(&format!("(?:{separator}{value})*"));
-        } else if self.variables.len() > 1 {
+        } else if self.variables.len() > 1 && !is_one {
             let more = self.variables.len() - 1;
             source.push_str(&format!("(?:{separator}{value}){{0,{more}}}"));
         }
@@ -334,6 +330,7 @@ fn anchors(pieces: &[Piece<'_>]) -> Box<[Box<str>]> {
         );
     }
     anchors.sort_by_key(|anchor| std::cmp::Reverse(anchor.len()));
+    anchors.truncate(ANCHORS_MAX);
     anchors.into()
 }
 

@@ -1,22 +1,20 @@
-//! One compiled URL pattern, kept small. The crate `urlpattern` reads the text; what it compiles
+//! One compiled URL pattern, kept small. The crate `urlpattern` reads the text; what it makes of it
 //! (sixteen regular expressions for each pattern) is thrown away for the few tests that are left
 //! when literals and plain wildcards need no regular expression.
 //!
-//! Every component of a parsed URL is ASCII. So the expressions are compiled without Unicode
-//! classes, and those that name one for its ASCII part alone, which keeps them and the time they
-//! take small.
+//! Every component of a parsed URL is ASCII.
 
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::hir::{
-    Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
-};
+use std::cell::OnceCell;
+
+use regex_syntax::hir::{Hir, HirKind, Look};
 use urlpattern::matcher::InnerMatcher;
 use urlpattern::regexp::RegExp;
 use urlpattern::{RegexSyntax, UrlPatternInit, UrlPatternOptions};
 
 use crate::hub_url::HubUrl;
-use crate::limits::{PATTERN_CACHE_BYTES_MAX, PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
-use crate::matcher::PatternError;
+use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
+use crate::matcher::expression::{self, Expression};
+use crate::matcher::{ANCHORS_MAX, PatternError};
 use crate::subject::{Component, Parts};
 
 /// A URL pattern, compiled. WHATWG URL Pattern; `ignoreCase` is never on.
@@ -61,21 +59,19 @@ impl UrlPattern {
     fn from_init(init: UrlPatternInit) -> Result<Self, PatternError> {
         let parsed = urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
             .map_err(|error| reason(&error))?;
-        let pathname = parsed
-            .pathname
-            .regexp
-            .as_ref()
-            .ok()
-            .map(|source| source.0.clone());
+        let pathname = parsed.pathname.regexp.as_ref().ok();
+        let pathname = pathname.map(|source| source.text.clone());
+        let mut bytes_left = PATTERN_REGEX_BYTES_MAX;
+        let mut compile = |component| ComponentTest::new(component, &mut bytes_left);
         let tests = [
-            ComponentTest::new(parsed.protocol)?,
-            ComponentTest::new(parsed.username)?,
-            ComponentTest::new(parsed.password)?,
-            ComponentTest::new(parsed.hostname)?,
-            ComponentTest::new(parsed.port)?,
-            ComponentTest::new(parsed.pathname)?,
-            ComponentTest::new(parsed.search)?,
-            ComponentTest::new(parsed.hash)?,
+            compile(parsed.protocol)?,
+            compile(parsed.username)?,
+            compile(parsed.password)?,
+            compile(parsed.hostname)?,
+            compile(parsed.port)?,
+            compile(parsed.pathname)?,
+            compile(parsed.search)?,
+            compile(parsed.hash)?,
         ];
         let mut pattern = Self {
             tests,
@@ -158,16 +154,14 @@ impl UrlPattern {
             .all(|component| self.literal(component).is_some())
     }
 
-    /// Returns a regular expression that [`Parts::from`] `first` matches for every matching URL.
-    /// For others it may match too.
-    pub(crate) fn filter(&self, first: Component) -> String {
-        let mut filter = String::from("^");
-        for test in self.tests.iter().skip(first as usize) {
-            test.write_filter(&mut filter);
-            filter.push_str("\\n");
-        }
-        filter.push('$');
-        filter
+    /// Returns the bytes of memory that it takes beside its own size.
+    pub(crate) fn bytes(&self) -> usize {
+        let tests = self.tests.iter().map(ComponentTest::bytes);
+        let anchors = self
+            .anchors
+            .iter()
+            .map(|anchor| size_of_val(anchor) + anchor.len());
+        tests.sum::<usize>() + anchors.sum::<usize>() + self.directory.len()
     }
 
     fn test(&self, component: Component) -> &ComponentTest {
@@ -212,12 +206,16 @@ enum ComponentTest {
     Regex {
         prefix: Box<str>,
         suffix: Box<str>,
-        regex: Regex,
+        regex: Box<Expression>,
     },
 }
 
 impl ComponentTest {
-    fn new(component: urlpattern::component::Component<Source>) -> Result<Self, PatternError> {
+    /// Takes what its expression needs from `bytes_left`.
+    fn new(
+        component: urlpattern::component::Component<Source>,
+        bytes_left: &mut usize,
+    ) -> Result<Self, PatternError> {
         let matcher = component.matcher;
         let (prefix, suffix) = (
             matcher.prefix.into_boxed_str(),
@@ -240,10 +238,12 @@ impl ComponentTest {
             },
             InnerMatcher::RegExp { regexp } => {
                 let source = regexp.map_err(|error| reason(&error))?;
+                let regex = Expression::compile(&expression::parse(&source.text)?, *bytes_left)?;
+                *bytes_left = bytes_left.saturating_sub(regex.bytes());
                 Self::Regex {
                     prefix,
                     suffix,
-                    regex: compile(&source.0)?,
+                    regex: Box::new(regex),
                 }
             }
         })
@@ -266,43 +266,23 @@ impl ComponentTest {
                 prefix,
                 suffix,
                 regex,
-            } => between(text, prefix, suffix)
-                .is_some_and(|middle| regex.is_match(middle.as_bytes())),
+            } => {
+                between(text, prefix, suffix).is_some_and(|middle| regex.matches(middle.as_bytes()))
+            }
         }
     }
 
-    fn write_filter(&self, filter: &mut String) {
+    /// Returns the bytes that it takes beside its own size.
+    fn bytes(&self) -> usize {
         match self {
-            Self::Any => filter.push_str("(?-u:.*)"),
-            Self::Literal(literal) => filter.push_str(&regex::escape(literal)),
-            Self::Capture {
-                prefix,
-                suffix,
-                without,
-                may_be_empty,
-            } => {
-                filter.push_str(&regex::escape(prefix));
-                filter.push_str("(?-u:[^\\n");
-                if let Some(character) = without {
-                    filter.push_str(&regex::escape(character.encode_utf8(&mut [0; 4])));
-                }
-                filter.push_str(if *may_be_empty { "]*)" } else { "]+)" });
-                filter.push_str(&regex::escape(suffix));
-            }
+            Self::Any => 0,
+            Self::Literal(literal) => literal.len(),
+            Self::Capture { prefix, suffix, .. } => prefix.len() + suffix.len(),
             Self::Regex {
                 prefix,
                 suffix,
                 regex,
-            } => {
-                filter.push_str(&regex::escape(prefix));
-                filter.push_str("(?-u:");
-                // Between two components, its anchors would stand in the middle of the text.
-                let source = regex.as_str();
-                let source = source.strip_prefix('^').unwrap_or(source);
-                filter.push_str(source.strip_suffix('$').unwrap_or(source));
-                filter.push(')');
-                filter.push_str(&regex::escape(suffix));
-            }
+            } => prefix.len() + suffix.len() + regex.bytes(),
         }
     }
 }
@@ -315,7 +295,11 @@ fn between<'a>(text: &'a str, prefix: &str, suffix: &str) -> Option<&'a str> {
 /// A regular expression that `urlpattern` made, not compiled unless it is asked to match while the
 /// pattern is still being read, which happens to the protocol only.
 #[derive(Debug)]
-struct Source(String);
+struct Source {
+    text: String,
+    /// Compiled for the schemes that it is asked about; nothing if it cannot be.
+    compiled: OnceCell<Option<Expression>>,
+}
 
 impl RegExp for Source {
     fn syntax() -> RegexSyntax {
@@ -323,79 +307,23 @@ impl RegExp for Source {
     }
 
     fn parse(pattern: &str, _flags: &str, _force_eval: bool) -> Result<Self, ()> {
-        Ok(Self(pattern.to_owned()))
+        Ok(Self {
+            text: pattern.to_owned(),
+            compiled: OnceCell::new(),
+        })
     }
 
     fn matches<'a>(&self, text: &'a str) -> Option<Vec<Option<&'a str>>> {
-        let regex = compile(&self.0).ok()?;
-        regex.is_match(text.as_bytes()).then(Vec::new)
+        let compile = || {
+            let parsed = expression::parse(&self.text).ok()?;
+            Expression::compile(&parsed, PATTERN_REGEX_BYTES_MAX).ok()
+        };
+        let compiled = self.compiled.get_or_init(compile).as_ref()?;
+        compiled.matches(text.as_bytes()).then(Vec::new)
     }
 
     fn pattern_string(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Compiles an expression that will see ASCII only.
-fn compile(source: &str) -> Result<Regex, PatternError> {
-    let build = |source: &str| {
-        RegexBuilder::new(source)
-            .unicode(false)
-            .size_limit(PATTERN_REGEX_BYTES_MAX)
-            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
-            .build()
-    };
-    let mut built = build(source);
-    // `\p{L}` and the like exist with Unicode classes only.
-    if let Err(regex::Error::Syntax(_)) = built
-        && let Some(ascii) = in_ascii(source)
-    {
-        built = build(&ascii);
-    }
-    built.map_err(|error| {
-        if matches!(error, regex::Error::CompiledTooBig(_)) {
-            PatternError::TooComplex {
-                max: PATTERN_REGEX_BYTES_MAX,
-            }
-        } else {
-            PatternError::Regexp
-        }
-    })
-}
-
-/// Writes an expression anew that means the same for ASCII text, without Unicode classes. With them
-/// it would take fifty times the memory and longer to compile.
-fn in_ascii(source: &str) -> Option<String> {
-    let middle = source.strip_prefix('^')?.strip_suffix('$')?;
-    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-    let middle = parser.parse(middle).ok()?;
-    Some(format!("^{}$", ascii_of(&middle)))
-}
-
-fn ascii_of(hir: &Hir) -> Hir {
-    match hir.kind() {
-        HirKind::Class(Class::Unicode(class)) => {
-            let mut class = class.clone();
-            class.intersect(&ClassUnicode::new([ClassUnicodeRange::new('\0', '\x7f')]));
-            Hir::class(Class::Unicode(class))
-        }
-        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
-            min: repetition.min,
-            max: repetition.max,
-            greedy: repetition.greedy,
-            sub: Box::new(ascii_of(&repetition.sub)),
-        }),
-        HirKind::Capture(capture) => Hir::capture(Capture {
-            index: capture.index,
-            name: capture.name.clone(),
-            sub: Box::new(ascii_of(&capture.sub)),
-        }),
-        HirKind::Concat(items) => Hir::concat(items.iter().map(ascii_of).collect()),
-        HirKind::Alternation(items) => Hir::alternation(items.iter().map(ascii_of).collect()),
-        HirKind::Empty
-        | HirKind::Literal(_)
-        | HirKind::Look(_)
-        | HirKind::Class(Class::Bytes(_)) => hir.clone(),
+        &self.text
     }
 }
 
@@ -589,9 +517,6 @@ fn literal(item: &Hir) -> Option<&str> {
 fn is_look(item: &Hir, look: Look) -> bool {
     *item.kind() == HirKind::Look(look)
 }
-
-/// The longest ones tell patterns apart best.
-const ANCHORS_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

@@ -22,11 +22,13 @@ pub(crate) enum Kind {
     SockJs,
     /// Updates of a WebSocket on their way to the history.
     Publication,
+    /// What subscribers ask for: compiled patterns, and texts.
+    Matchers,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Connection,
         Self::Stream,
         Self::RequestBody,
@@ -36,6 +38,7 @@ impl Kind {
         Self::WebSocket,
         Self::SockJs,
         Self::Publication,
+        Self::Matchers,
     ];
 
     /// Returns its word in metrics.
@@ -50,6 +53,7 @@ impl Kind {
             Self::WebSocket => "websocket",
             Self::SockJs => "sockjs",
             Self::Publication => "publication",
+            Self::Matchers => "matchers",
         }
     }
 
@@ -69,11 +73,22 @@ pub(crate) enum Limit {
     Total,
     /// That of all sessions of SockJS.
     SockJs,
+    /// That of the crowded patterns of one address.
+    AddressCrowd,
+    /// That of all crowded patterns.
+    Crowd,
 }
 
 impl Limit {
     /// Every limit, in the order of their numbers.
-    pub(crate) const ALL: [Self; 4] = [Self::Connection, Self::Address, Self::Total, Self::SockJs];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Connection,
+        Self::Address,
+        Self::Total,
+        Self::SockJs,
+        Self::AddressCrowd,
+        Self::Crowd,
+    ];
 
     /// Returns its word in metrics.
     pub(crate) fn name(self) -> &'static str {
@@ -82,6 +97,8 @@ impl Limit {
             Self::Address => "address",
             Self::Total => "total",
             Self::SockJs => "sockjs",
+            Self::AddressCrowd => "address_crowd",
+            Self::Crowd => "crowd",
         }
     }
 
@@ -92,14 +109,25 @@ impl Limit {
             Self::Address => "limits.held_bytes_per_address_max",
             Self::Total => "limits.held_bytes_max",
             Self::SockJs => "sockjs.queue_bytes_max",
+            Self::AddressCrowd => "limits.crowded_patterns_per_address_max",
+            Self::Crowd => "limits.crowded_patterns_max",
         }
     }
 
     /// Returns whether the peer itself can do something about it.
     pub(crate) fn is_of_peer(self) -> bool {
         match self {
-            Self::Connection | Self::Address => true,
-            Self::Total | Self::SockJs => false,
+            Self::Connection | Self::Address | Self::AddressCrowd => true,
+            Self::Total | Self::SockJs | Self::Crowd => false,
+        }
+    }
+
+    /// Returns the kind that it is for, if it is for one only.
+    pub(crate) fn only_of(self) -> Option<Kind> {
+        match self {
+            Self::Connection | Self::Address | Self::Total => None,
+            Self::SockJs => Some(Kind::SockJs),
+            Self::AddressCrowd | Self::Crowd => Some(Kind::Matchers),
         }
     }
 
@@ -113,6 +141,8 @@ impl Limit {
             Self::Address => "your address",
             Self::Total => "all peers together",
             Self::SockJs => "all SockJS sessions together",
+            Self::AddressCrowd => "patterns of your address that are much alike",
+            Self::Crowd => "patterns of all peers that are much alike",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::matcher::Matcher;
 
 use super::{Authority, Door, Identity, Role, TokenError};
 
@@ -131,28 +131,16 @@ impl TokenCache {
 /// Estimates what remembering a token costs.
 fn kept_bytes(token: &str, identity: &Identity) -> usize {
     let matchers = identity.grants.matchers();
-    let granted: usize = matchers.map(matcher_bytes).sum();
+    let granted: usize = matchers.map(Matcher::bytes).sum();
     let targets = identity.grants.targets() * TARGET_BYTES;
     // Beside the token itself, texts of its claims are in the identity.
     ENTRY_BYTES + 2 * token.len() + granted + targets
 }
 
-fn matcher_bytes(matcher: &Matcher) -> usize {
-    match matcher.kind() {
-        MatcherType::Exact => EXACT_BYTES,
-        MatcherType::UriTemplate if !matcher.pattern().contains('{') => EXACT_BYTES,
-        MatcherType::UrlPattern | MatcherType::UriTemplate => PATTERN_BYTES,
-    }
-}
-
 /// What an entry costs beside its texts: its places in the tables, the identity and its grants.
 const ENTRY_BYTES: usize = 512;
-/// What an exact matcher costs beside its text.
-const EXACT_BYTES: usize = 128;
 /// What a target costs beside its text.
 const TARGET_BYTES: usize = 64;
-/// What a compiled URL pattern or URI template costs; few have as much as `limits::PATTERN_REGEX_BYTES_MAX` allows.
-const PATTERN_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -371,6 +371,8 @@ fn limits() -> LimitOptions {
         held_bytes_max: held,
         held_bytes_per_address_max: held,
         held_bytes_per_connection_max: 16 * 1024 * 1024,
+        crowded_patterns_max: 2000,
+        crowded_patterns_per_address_max: 2000,
         accepts_per_second: 5000,
         head: Duration::from_secs(10),
         body: Duration::from_secs(30),

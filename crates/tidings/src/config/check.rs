@@ -515,12 +515,21 @@ impl Checks {
         let streams = self.number(name, table.streams_per_connection_max, 1);
         let held = self.held(table);
         let [total, address, connection] = held?;
+        let crowded: usize =
+            self.number("limits.crowded_patterns_max", table.crowded_patterns_max, 1)?;
+        let name = "limits.crowded_patterns_per_address_max";
+        let crowded_per_address = match table.crowded_patterns_per_address_max {
+            Some(count) => self.number(name, count, 1)?,
+            None => crowded.div_ceil(2),
+        };
         Some(LimitOptions {
             connections_max: connections?,
             connections_per_address_max: per_address?,
             held_bytes_max: total,
             held_bytes_per_address_max: address,
             held_bytes_per_connection_max: connection,
+            crowded_patterns_max: crowded,
+            crowded_patterns_per_address_max: crowded_per_address,
             accepts_per_second: accepts?,
             head: self.seconds("limits.head_secs", table.head_secs, 1)?,
             body: self.seconds("limits.body_secs", table.body_secs, 1)?,

@@ -196,7 +196,8 @@ pub struct SubscribeTable {
     pub connection_secs_max: u64,
     /// Milliseconds that subscribers are told to wait before they connect again.
     pub retry_ms: Option<u64>,
-    /// How the hub ends an event stream.
+    /// How the hub ends an event stream: when it has lived `subscribe.connection_secs_max`, when its
+    /// token ends, when the hub stops, and when the history cannot be read on.
     pub end: String,
 }
 
@@ -303,7 +304,8 @@ pub struct HistoryTable {
     pub kind: String,
     /// The history's file, an SQLite database.
     pub path: Option<String>,
-    /// Hours that an update is kept.
+    /// Hours that an update is kept, by the time that passes and not by the date; a stop of the hub
+    /// counts for a quarter of them at most.
     pub retain_hours: u64,
     /// Number of updates that are kept.
     pub retain_updates: u64,
@@ -347,6 +349,12 @@ pub struct LimitsTable {
     pub held_bytes_per_address_max: Option<u64>,
     /// The same for one connection with all its streams, and for one session of SockJS.
     pub held_bytes_per_connection_max: u64,
+    /// Distinct URL patterns and URI templates that subscribers may have in use although nothing
+    /// literal tells them apart from 16 others: each update that may match one of them is compared
+    /// with all of them, which costs up to a microsecond for each.
+    pub crowded_patterns_max: u64,
+    /// The same for the subscribers at one IP address.
+    pub crowded_patterns_per_address_max: Option<u64>,
     /// New connections per second of the whole server.
     pub accepts_per_second: u64,
     /// Seconds within which a whole request head must arrive.

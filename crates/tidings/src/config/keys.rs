@@ -692,6 +692,22 @@ pub const KEYS: &[Key] = &[
          it requests get 429.",
     ),
     key(
+        "limits.crowded_patterns_max",
+        Number,
+        Toml("2000"),
+        "Distinct URL patterns and URI templates that subscribers may have in use although nothing \
+         literal tells them apart from 16 others: each update that may match one of them is compared \
+         with all of them, which costs up to a microsecond for each. Beyond it subscribing gets 503. \
+         A pattern with a path segment or a literal beginning that few others have does not count.",
+    ),
+    key(
+        "limits.crowded_patterns_per_address_max",
+        Number,
+        Said("half of `limits.crowded_patterns_max`"),
+        "The same for the subscribers at one IP address. Beyond it subscribing gets 429. Behind a \
+         proxy write the same as in `limits.crowded_patterns_max`.",
+    ),
+    key(
         "limits.accepts_per_second",
         Number,
         Toml("5000"),

@@ -18,7 +18,7 @@ use tidings_wire::subscribe_query::QueryError;
 use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
-use crate::account::{Crowded, Limit, Refusal};
+use crate::account::{Crowded, Kind, Limit, Refusal};
 use crate::ingest::PublishError;
 
 /// Seconds after which a refused publisher is asked to try again.
@@ -233,11 +233,26 @@ impl Problem {
             Limit::Connection | Limit::Address | Limit::Total => {
                 ("held-bytes", "Too much memory held")
             }
+            Limit::AddressCrowd | Limit::Crowd => {
+                ("crowded-patterns", "Too many patterns that are alike")
+            }
         };
         if !refusal.limit.is_of_peer() {
             return Self::unavailable(name, title, refusal.to_string());
         }
-        let detail = format!("{refusal}; take the answers that wait, then try again");
+        let remedy = match refusal.kind {
+            Kind::Matchers => "ask for fewer, or by literal texts that few others ask for",
+            Kind::Connection
+            | Kind::Stream
+            | Kind::RequestBody
+            | Kind::Answer
+            | Kind::Poll
+            | Kind::Events
+            | Kind::WebSocket
+            | Kind::SockJs
+            | Kind::Publication => "take the answers that wait, then try again",
+        };
+        let detail = format!("{refusal}; {remedy}");
         Self::new(StatusCode::TOO_MANY_REQUESTS, name, title, detail)
             .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
     }

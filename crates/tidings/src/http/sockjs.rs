@@ -3,7 +3,6 @@
 
 mod answers;
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::header::{HeaderValue, ORIGIN};
@@ -131,10 +130,12 @@ impl<'a> Base<'a> {
     pub(crate) async fn subscription(
         &self,
         shard: &Rc<Shard>,
+        visit: &Visit,
         asked: &Parts,
         way: Way,
     ) -> Result<Subscription, Problem> {
         let speaker = Speaker {
+            holder: &visit.holder,
             headers: &asked.headers,
             query: asked.uri.query().unwrap_or_default(),
         };
@@ -296,7 +297,7 @@ async fn reply(
             None => TEST_RESPONSE_BYTES_MAX,
             Some(_) => options.response_bytes_max,
         },
-        peer: visit.peer.ip(),
+        visit,
     };
     let response = receiving.receive(shard, signs, base, &asked).await?;
     Ok(Answer::Response(response))
@@ -361,10 +362,10 @@ async fn websocket(
     let (asked, _body) = request.into_parts();
     if let Some(keys) = hixie::keys(&asked) {
         let way = Way::carried(shard, cover);
-        let subscription = base.subscription(shard, &asked, way).await?;
+        let subscription = base.subscription(shard, visit, &asked, way).await?;
         return Ok(hixie::open(shard, visit, &asked, keys, cover, subscription));
     }
-    upgrade::open_sockjs(shard, &base, cover, &asked, tunnel).await
+    upgrade::open_sockjs(shard, visit, &base, cover, &asked, tunnel).await
 }
 
 /// Takes what a peer says.
@@ -424,7 +425,7 @@ struct Receiving<'a> {
     key: &'a str,
     framing: Framing,
     bytes_max: usize,
-    peer: IpAddr,
+    visit: &'a Visit,
 }
 
 impl Receiving<'_> {
@@ -442,13 +443,14 @@ impl Receiving<'_> {
         let (mut reception, mut pieces) = ask(None).await;
         if reception == Reception::Unknown {
             let way = Way::carried(shard, Cover::SockJs);
-            let subscription = base.subscription(shard, asked, way).await?;
-            let peer = self.peer;
+            let subscription = base.subscription(shard, self.visit, asked, way).await?;
+            let peer = self.visit.peer.ip();
             (reception, pieces) = ask(Some(Newcomer { subscription, peer })).await;
         }
         match reception {
             Reception::Begun => {}
             Reception::Refused(refusal) => return Err(too_many_sessions(refusal)),
+            Reception::Full(refusal) => return Err(Problem::held_bytes(&refusal)),
             Reception::Unknown | Reception::Busy => return Err(busy()),
         }
         let media_type = self.framing.media_type();

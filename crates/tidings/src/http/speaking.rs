@@ -19,6 +19,7 @@ use tidings_wire::websocket::frames::Limits;
 use super::authorize::{Credentials, credentials, identify};
 use super::problem::{self, Problem};
 use super::{subscribe, upgrade};
+use crate::account::{Booked, Holder};
 use crate::auth::{Identity, Role};
 use crate::config::{Config, RoomAccess};
 use crate::session::duplex::{self, Beat, Conversation, Purpose};
@@ -34,6 +35,8 @@ const FRAGMENTS: u32 = 1024;
 /// What a peer presents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Speaker<'a> {
+    /// Whose memory it is that what it asks for takes.
+    pub(crate) holder: &'a Arc<Holder>,
     pub(crate) headers: &'a HeaderMap,
     /// The query of its URL.
     pub(crate) query: &'a str,
@@ -160,10 +163,12 @@ pub(crate) async fn hub(
             deadline = Some((patience, Ending::Anonymous));
         }
     }
+    let mut booked = Booked::default();
     let (matchers, start) = match &query {
         None => (Box::default(), Start::Now),
         Some(query) => {
-            let matchers = subscribe::matchers(shard, query).await?;
+            let mut matchers = subscribe::matchers(shard, query).await?;
+            subscribe::book(&mut booked, speaker.holder, &mut matchers)?;
             let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
             let start = subscribe::start(shard, cursor, &matchers, subscriber.as_deref());
             let (start, _) = start.await?;
@@ -174,6 +179,7 @@ pub(crate) async fn hub(
         dialect: Dialect::V1,
         noted: None,
         matchers,
+        booked,
         identity: subscriber,
         start,
         encoding: way.encoding(Texts::Json),
@@ -257,6 +263,9 @@ pub(crate) async fn conversation(
     }
     let matcher = Matcher::parse(MatcherType::Exact, topic.as_str(), shard.hub())
         .map_err(|error| problem::of_matcher("exact", &error))?;
+    let mut matchers: Box<[Matcher]> = Box::new([matcher]);
+    let mut booked = Booked::default();
+    subscribe::book(&mut booked, speaker.holder, &mut matchers)?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_no_random| {
         let detail = "the system gives no random bytes".to_owned();
@@ -272,7 +281,8 @@ pub(crate) async fn conversation(
     Ok(Subscription {
         dialect: Dialect::V1,
         noted: None,
-        matchers: Box::new([matcher]),
+        matchers,
+        booked,
         deadline: subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref())),
         identity: subscriber,
         start: Start::Now,
@@ -300,6 +310,7 @@ pub(crate) fn service(shard: &Shard, purpose: Purpose, way: Way) -> Subscription
         dialect: Dialect::V1,
         noted: None,
         matchers: Box::default(),
+        booked: Booked::default(),
         identity: None,
         start: Start::Now,
         encoding: way.encoding(Texts::Bare),

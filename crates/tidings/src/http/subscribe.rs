@@ -30,6 +30,7 @@ use super::access::Access;
 use super::authorize::{Asking, identify, identify_in};
 use super::problem::{self, Problem};
 use super::{Answer, Body, QUERY, Visit, chat, poll, request_body, respond_empty};
+use crate::account::{Booked, Holder};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
 use crate::session::noted::Noted;
@@ -310,6 +311,20 @@ pub(crate) async fn matchers(
     Ok(matchers.into())
 }
 
+/// Books what a peer asks for, before anything is waited for.
+///
+/// # Errors
+///
+/// There is no room for it.
+pub(crate) fn book(
+    booked: &mut Booked,
+    holder: &Arc<Holder>,
+    matchers: &mut [Matcher],
+) -> Result<(), Problem> {
+    let added = booked.add(holder, matchers);
+    added.map_err(|refusal| Problem::held_bytes(&refusal))
+}
+
 /// Returns the cursor: of the header, else of the query.
 pub(crate) fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
     match headers.get(LAST_EVENT_ID) {
@@ -331,10 +346,12 @@ async fn begin(
     shard: &Rc<Shard>,
     visit: &Visit,
     asked: Asked<'_>,
-    matchers: Box<[Matcher]>,
+    mut matchers: Box<[Matcher]>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
+    let mut booked = Booked::default();
+    book(&mut booked, &visit.holder, &mut matchers)?;
     let (start, answer) = start(shard, cursor, &matchers, identity.as_deref()).await?;
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, answer, &mut headers);
@@ -349,6 +366,7 @@ async fn begin(
         dialect: asked.dialect,
         noted: asked.noted,
         matchers,
+        booked,
         identity,
         start,
         encoding: if asked.wait.is_some() {

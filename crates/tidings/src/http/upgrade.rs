@@ -99,6 +99,7 @@ pub(crate) async fn open(
 /// The refusal.
 pub(crate) async fn open_sockjs(
     shard: &Rc<Shard>,
+    visit: &Visit,
     base: &sockjs::Base<'_>,
     cover: Cover,
     asked: &Parts,
@@ -109,7 +110,7 @@ pub(crate) async fn open_sockjs(
         let way = Way::by_websocket(shard.config(), cover, agree(shard, &asked.headers));
         Ok(Upgrade {
             agreement: way.agreement,
-            subscription: base.subscription(shard, asked, way).await?,
+            subscription: base.subscription(shard, visit, asked, way).await?,
             accept,
             protocol: None,
             tunnel,
@@ -160,6 +161,7 @@ async fn admit<'a>(
 ) -> Result<(Subscription, &'a [String]), Problem> {
     let config = shard.config();
     let speaker = Speaker {
+        holder: &visit.holder,
         headers: &asked.headers,
         query: asked.uri.query().unwrap_or_default(),
     };

@@ -213,7 +213,10 @@ async fn add(
     }
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
     let identity = session.identity();
-    let (start, answer) = subscribe::start(shard, cursor, &new, identity.as_deref()).await?;
+    let holder = session.holder();
+    subscribe::book(&mut session.booked.borrow_mut(), holder, &mut new)?;
+    let start = subscribe::start(shard, cursor, &new, identity.as_deref()).await;
+    let (start, answer) = start.inspect_err(|_| session.booked.borrow_mut().remove(&new))?;
     let answer = String::from_utf8_lossy(answer.as_bytes()).into_owned();
     if new.is_empty() {
         return Ok(answer);

@@ -60,6 +60,7 @@ async fn connected() -> (Session, std::net::TcpStream) {
         noted: None,
         socket: Socket::Plain(socket),
         matchers: Box::default(),
+        booked: Booked::default(),
         identity: None,
         now: Tick::at(Duration::ZERO),
         deadline: None,

@@ -13,8 +13,8 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Patterns of one type that one shard remembers; beyond it, it forgets them and starts anew.
-const PATTERNS_MAX: usize = 1024;
+/// Bytes of patterns of one type that one shard remembers; beyond it, it forgets them and starts anew.
+const PATTERNS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A bounded memory of compiled patterns, and the right to compile more.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ pub(crate) struct Patterns {
     turns: Semaphore,
 }
 
-type Known = HashMap<String, Matcher, RandomState>;
+#[derive(Debug, Default)]
+struct Known {
+    matchers: HashMap<String, Matcher, RandomState>,
+    bytes: usize,
+}
 
 /// One request's way to its matchers. Keeps its turn until it is dropped.
 #[derive(Debug)]
@@ -67,10 +71,17 @@ impl Patterns {
 /// Takes note of a matcher.
 fn remember(memory: &RefCell<Known>, pattern: &str, matcher: &Matcher) {
     let mut known = memory.borrow_mut();
-    if known.len() >= PATTERNS_MAX {
-        known.clear();
+    let bytes = matcher.bytes() + pattern.len();
+    if known.bytes + bytes > PATTERNS_BYTES_MAX {
+        *known = Known::default();
     }
-    known.insert(pattern.to_owned(), matcher.clone());
+    if known
+        .matchers
+        .insert(pattern.to_owned(), matcher.clone())
+        .is_none()
+    {
+        known.bytes += bytes;
+    }
 }
 
 impl Compiler<'_> {
@@ -88,7 +99,7 @@ impl Compiler<'_> {
         let Some(memory) = self.patterns.memory(kind) else {
             return Matcher::parse(kind, pattern, self.hub);
         };
-        let known = || memory.borrow().get(pattern).cloned();
+        let known = || memory.borrow().matchers.get(pattern).cloned();
         if let Some(known) = known() {
             return Ok(known);
         }

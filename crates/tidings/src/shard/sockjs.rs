@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::timers::Tick;
 use super::{Delivery, Shard, Subscription};
-use crate::account::{Crowded, Holder, Kind, Place, Refusal};
+use crate::account::{Booked, Crowded, Holder, Kind, Place, Refusal};
 use crate::metrics::count;
 use crate::session::carrier::{Carrier, Close, Take, Taken};
 use crate::session::duplex;
@@ -103,6 +103,8 @@ pub(crate) enum Reception {
     Unknown,
     /// There are too many sessions.
     Refused(Crowded),
+    /// Too much is held already.
+    Full(Refusal),
     /// The shard that it leads to has too much to do.
     Busy,
 }
@@ -233,8 +235,8 @@ impl Shard {
             }
             (None, Some(newcomer)) => match self.open_sockjs(key, newcomer) {
                 Ok(entry) => (entry, Stage::New),
-                Err(refusal) => {
-                    reply.send(Reception::Refused(refusal)).ok();
+                Err(refused) => {
+                    reply.send(refused).ok();
                     return;
                 }
             },
@@ -247,12 +249,18 @@ impl Shard {
         self: &Rc<Self>,
         key: Box<str>,
         newcomer: Newcomer,
-    ) -> Result<Rc<Entry>, Crowded> {
-        let holder = self.account().admit(newcomer.peer, Place::SockJsSession)?;
+    ) -> Result<Rc<Entry>, Reception> {
+        let admitted = self.account().admit(newcomer.peer, Place::SockJsSession);
+        let holder = admitted.map_err(Reception::Refused)?;
+        let mut subscription = newcomer.subscription;
+        // The connection that asked was booked for; it may be gone long before the session.
+        subscription.booked = Booked::default();
+        let booked = subscription.booked.add(&holder, &mut subscription.matchers);
+        booked.map_err(Reception::Full)?;
         let carrier = Rc::<Carrier>::default();
         let socket = Socket::Carrier(Rc::clone(&carrier));
         let opening = Opening::Head(Bytes::new());
-        let session = self.hold(socket, newcomer.subscription, opening, Arc::clone(&holder));
+        let session = self.hold(socket, subscription, opening, Arc::clone(&holder));
         let entry = Rc::new(Entry {
             key: key.clone(),
             carrier,

@@ -28,7 +28,8 @@ impl Shard {
 
     /// Takes matchers away from a session that runs.
     pub(crate) fn leave(&self, session: &Session, unwanted: &[Matcher]) {
-        self.engine.borrow_mut().leave(session, unwanted);
+        let left = self.engine.borrow_mut().leave(session, unwanted);
+        session.booked.borrow_mut().remove(&left);
         self.give_back_matchers(RELEASE_AT);
     }
 

@@ -24,6 +24,10 @@ const BASE: u64 = 40 * MIB;
 /// What a bystander may wait for its own update.
 const DELAY_MAX: Duration = Duration::from_millis(100);
 const TRIES: usize = 40;
+/// Subscribers that ask for patterns, each for so many; and what may be held for all of them.
+const SUBSCRIBERS: usize = 30;
+const PATTERNS: usize = 100;
+const PATTERNS_HELD: u64 = 4 * MIB;
 const BULKY: &str = "https://example.com/bulky";
 const BYSTANDER: &str = "https://example.com/bystander";
 /// Where strangers come from, and where others do.
@@ -136,6 +140,116 @@ fn bodies_that_do_not_end_stay_below_the_bound_of_their_connection() {
     }
 }
 
+#[test]
+fn patterns_stay_below_the_bound_over_http_2() {
+    let field = Field::for_patterns();
+    let queries: Vec<Query> = (0..SUBSCRIBERS)
+        .map(|number| Query::subscription(form(&heavy(number))))
+        .collect();
+    let flood = field.flood(STRANGER, None, &queries);
+    wait_until("all are answered", || {
+        (flood.statuses().len() == SUBSCRIBERS).then_some(())
+    });
+    assert!(flood.count(200) > 0, "{:?}", flood.statuses());
+    assert!(
+        flood.count(429) >= SUBSCRIBERS / 2,
+        "{:?}",
+        flood.statuses()
+    );
+    field.check_patterns(flood);
+}
+
+#[test]
+fn patterns_stay_below_the_bound_over_http_1() {
+    let field = Field::for_patterns();
+    let connections: Vec<Connection> = (0..SUBSCRIBERS)
+        .map(|number| {
+            let socket = connect_from(STRANGER, field.hub.address);
+            let mut connection = Connection::over(field.hub.address, socket);
+            let query = Request::new("QUERY", HUB_PATH)
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(form(&heavy(number)));
+            connection.send_request(&query);
+            connection
+        })
+        .collect();
+    field.check_patterns(connections);
+}
+
+#[test]
+fn patterns_stay_below_the_bound_over_websockets() {
+    let field = Field::for_patterns();
+    let texts: Vec<Query> = (0..SUBSCRIBERS)
+        .map(|number| {
+            let asked = serde_json::json!({"subscribe": {"match_urlpattern": heavy(number)[1..]}});
+            Query::text(&asked.to_string())
+        })
+        .collect();
+    let flood = field.flood(STRANGER, None, &texts);
+    field.check_patterns(flood);
+}
+
+#[test]
+fn patterns_that_are_alike_stay_few_whoever_asks_for_them() {
+    let mut field = Field::plain();
+    let ask = |from: u8| {
+        let queries: Vec<Query> = (0..SUBSCRIBERS)
+            .map(|number| {
+                let number = usize::from(from) * SUBSCRIBERS + number;
+                let alike = |n| format!("*://*/a{}*", number * PATTERNS + n);
+                let patterns: Vec<String> = (0..PATTERNS).map(alike).collect();
+                Query::subscription(form(&patterns))
+            })
+            .collect();
+        let source = Source(Ipv4Addr::new(127, 0, 0, from));
+        let flood = field.flood(source, None, &queries);
+        wait_until("all are answered", || {
+            (flood.statuses().len() == SUBSCRIBERS).then_some(())
+        });
+        flood
+    };
+    let floods = [10, 11, 12].map(ask);
+    // Half of what may be for each address: 10 subscribers with 100.
+    let answered = floods.each_ref().map(|flood| {
+        let count = |status| flood.count(status);
+        (count(200), count(429), count(503))
+    });
+    assert_eq!(answered, [(10, 20, 0), (10, 20, 0), (0, 0, 30)]);
+    let crowded = field.hub.metric("tidings_crowded_patterns");
+    assert!((1900.0..=2000.0).contains(&crowded), "{crowded}");
+    field.check_delays();
+    // Whoever asks for something that others do not is served.
+    let own = (0..50).map(|n| format!("https://example.com/own/{n}/:part"));
+    let request = Request::get(&format!(
+        "{HUB_PATH}?{}",
+        form(&own.collect::<Vec<String>>())
+    ));
+    let own = EventStream::open(
+        Connection::over(field.hub.address, connect_from(STRANGER, field.hub.address)),
+        &request,
+    );
+    drop((floods, own));
+    field.check_given_back();
+}
+
+#[test]
+fn fifty_patterns_of_a_page_are_served_to_each_visitor() {
+    let hub = TestHub::serve(&serving::toml("[subscribe]\nanonymous = true\n"));
+    let streams: Vec<EventStream> = (0..100)
+        .map(|visitor| {
+            let shared = (0..25).map(|n| format!("https://example.com/:kind{n}/news{n}/*"));
+            let own = (0..25).map(|n| format!("/users/{visitor}/part{n}/:id(\\d+)"));
+            let target = format!(
+                "{HUB_PATH}?{}",
+                form(&shared.chain(own).collect::<Vec<_>>())
+            );
+            EventStream::open(Connection::open(hub.address), &Request::get(&target))
+        })
+        .collect();
+    assert_eq!(hub.metric("tidings_crowded_patterns"), 0.0);
+    drop(streams);
+}
+
 /// A hub with four large updates, and a bystander.
 struct Field {
     hub: TestHub,
@@ -156,6 +270,11 @@ impl Field {
     fn tls() -> Self {
         let (hub, certificate) = serving::serve_tls(&settings());
         Self::with(hub, Some(certificate))
+    }
+
+    fn for_patterns() -> Self {
+        let limit = format!("held_bytes_per_address_max = {PATTERNS_HELD}\n");
+        Self::with(TestHub::serve(&serving::toml(&(settings() + &limit))), None)
     }
 
     fn with(hub: TestHub, certificate: Option<Certificate>) -> Self {
@@ -259,6 +378,20 @@ impl Field {
         self.check_given_back();
     }
 
+    /// Checks that most of what asks for heavy patterns is refused.
+    #[track_caller]
+    fn check_patterns<T>(mut self, asking: T) {
+        wait_until("most are refused", || {
+            let refused = self.refused("matchers");
+            (refused >= SUBSCRIBERS as f64 / 2.0).then_some(())
+        });
+        assert!(self.held("matchers") > 0.0);
+        self.check_delays();
+        self.check_growth(PATTERNS_HELD);
+        drop(asking);
+        self.check_given_back();
+    }
+
     #[track_caller]
     fn check_unread(&mut self, count: usize) {
         wait_until("some are refused", || {
@@ -283,17 +416,30 @@ impl Field {
                 "poll",
                 "events",
                 "websocket",
+                "matchers",
             ];
             let held: f64 = kinds.iter().map(|kind| self.held(kind)).sum();
             (held == 0.0).then_some(())
         });
         assert_eq!(self.hub.metric("tidings_streams"), 0.0);
+        assert_eq!(self.hub.metric("tidings_crowded_patterns"), 0.0);
         let now = self.hub.resident_bytes();
         note(&format!(
             "resident {} KiB afterwards, {} KiB before",
             now / 1024,
             self.resident / 1024
         ));
+    }
+
+    /// Returns how often bytes of this kind were refused, whatever the limit.
+    fn refused(&self, kind: &str) -> f64 {
+        let text = self.hub.request_admin("/metrics").text();
+        let wanted = format!("kind=\"{kind}\"");
+        text.lines()
+            .filter(|line| line.starts_with("tidings_held_bytes_refused_total{"))
+            .filter(|line| line.contains(&wanted))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     fn held(&self, kind: &str) -> f64 {
@@ -303,6 +449,23 @@ impl Field {
         let line = text.lines().find_map(|line| line.strip_prefix(&wanted));
         line.expect("a line of this kind").parse().unwrap()
     }
+}
+
+/// The patterns of one subscriber: each takes several KiB, and is found by what only it begins with.
+fn heavy(subscriber: usize) -> Vec<String> {
+    let pattern = |n| {
+        let number = subscriber * PATTERNS + n;
+        format!("https://example.com/d{number}/:a(\\w{{0,250}})")
+    };
+    (0..PATTERNS).map(pattern).collect()
+}
+
+fn form(patterns: &[String]) -> String {
+    let mut form = String::new();
+    for pattern in patterns {
+        tidings_wire::form::append_pair(&mut form, "match_urlpattern", pattern);
+    }
+    form
 }
 
 fn settings() -> String {

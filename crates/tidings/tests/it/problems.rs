@@ -8,13 +8,15 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
-const ELSEWHERE: [(&str, u16); 10] = [
+const ELSEWHERE: [(&str, u16); 12] = [
     ("body-broken", 400),
     ("body-timeout", 408),
     ("too-many-connections", 429),
     ("too-many-connections", 503),
     ("held-bytes", 429),
     ("held-bytes", 503),
+    ("crowded-patterns", 429),
+    ("crowded-patterns", 503),
     ("busy", 503),
     ("history-unavailable", 503),
     ("history-unreadable", 503),

@@ -59,10 +59,11 @@ fn check(vector: &Value) -> Result<(), String> {
     let inputs = vector["inputs"].as_array().cloned().unwrap_or_default();
     let matches = asked(&inputs).is_some_and(|parts| {
         let matches = compiled.matches(&parts);
-        // What the index asks first lets through whatever matches.
-        let filter = regex::bytes::Regex::new(&compiled.filter(Component::Protocol)).unwrap();
-        let text = parts.from(Component::Protocol);
-        assert!(!matches || filter.is_match(text.as_bytes()), "{vector}");
+        // The index finds whatever matches by any of its anchors.
+        let segments = parts.segments();
+        let has = |anchor: &str| segments.iter().any(|(_, segment)| *segment == anchor);
+        let mut anchors = compiled.anchors().iter();
+        assert!(!matches || anchors.all(|anchor| has(anchor)), "{vector}");
         matches
     });
     let expected = vector["expected_match"].is_object();

@@ -44,10 +44,10 @@ impl Engine {
         session.wake();
     }
 
-    /// Takes matchers away from a session that runs.
-    pub(crate) fn leave(&mut self, session: &Session, unwanted: &[Matcher]) {
+    /// Takes matchers away from a session that runs; returns those that it had.
+    pub(crate) fn leave(&mut self, session: &Session, unwanted: &[Matcher]) -> Vec<Matcher> {
         let (mut ids, mut left) = (Vec::new(), Vec::new());
-        let mut matchers = Vec::new();
+        let (mut matchers, mut taken) = (Vec::new(), Vec::new());
         let pairs = session
             .matchers
             .take()
@@ -56,6 +56,7 @@ impl Engine {
         for (matcher, id) in pairs {
             if unwanted.contains(&matcher) {
                 left.push(id);
+                taken.push(matcher);
             } else {
                 matchers.push(matcher);
                 ids.push(id);
@@ -65,6 +66,7 @@ impl Engine {
         *session.interned.borrow_mut() = ids.into();
         self.hub.leave(session.id, &left);
         self.released.extend(left);
+        taken
     }
 
     /// Returns up to where a live session has had everything: what a sweep still has for it counts

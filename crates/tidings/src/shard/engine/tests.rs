@@ -9,6 +9,7 @@ use tidings_core::update::{IdSource, Topics, Update, Visibility};
 use tidings_history::Tip;
 
 use super::*;
+use crate::account::Booked;
 use crate::session::Parts;
 use crate::session::socket::{BodySink, Socket};
 
@@ -97,6 +98,7 @@ fn insert_on(
             noted: None,
             socket: Socket::Body(sink),
             matchers: Box::default(),
+            booked: Booked::default(),
             identity: None,
             now: start(),
             deadline,

@@ -28,8 +28,10 @@ pub struct Query {
     method: &'static str,
     target: String,
     fields: Vec<(&'static str, String)>,
-    /// What of a body is sent that does not end.
+    /// What of a body is sent.
     part: Option<Bytes>,
+    /// Whether that is all of it.
+    is_whole: bool,
     is_websocket: bool,
 }
 
@@ -43,6 +45,7 @@ impl Query {
             target: format!("{HUB_PATH}?match={topic}&last_event_id=earliest"),
             fields,
             part: None,
+            is_whole: false,
             is_websocket: false,
         }
     }
@@ -55,24 +58,61 @@ impl Query {
             target: HUB_PATH.to_owned(),
             fields: vec![("content-type", form)],
             part: Some(Bytes::from(vec![b'x'; bytes])),
+            is_whole: false,
             is_websocket: false,
+        }
+    }
+
+    /// A subscription with this form.
+    pub fn subscription(form: String) -> Self {
+        Self {
+            part: Some(form.into()),
+            is_whole: true,
+            ..Self::unfinished_body(0)
         }
     }
 
     /// A WebSocket with a text that lacks its last byte.
     pub fn unfinished_text(bytes: u32) -> Self {
-        let mut part = vec![0x81, 0xff, 0, 0, 0, 0];
-        part.extend(bytes.to_be_bytes());
-        part.extend([0; 4]);
+        let mut part = text_head(bytes);
         part.resize(part.len() + bytes as usize - 1, b'x');
+        Self::websocket(part)
+    }
+
+    /// A WebSocket with this text.
+    pub fn text(text: &str) -> Self {
+        let mut part = text_head(u32::try_from(text.len()).expect("a short text"));
+        part.extend_from_slice(text.as_bytes());
+        Self::websocket(part)
+    }
+
+    fn websocket(part: Vec<u8>) -> Self {
         Self {
             method: "CONNECT",
             target: format!("{HUB_PATH}?match=https://example.com/a"),
             fields: vec![("sec-websocket-version", "13".to_owned())],
             part: Some(part.into()),
+            is_whole: false,
             is_websocket: true,
         }
     }
+}
+
+/// The head of a text, masked by zeroes; RFC 6455, 5.2.
+fn text_head(bytes: u32) -> Vec<u8> {
+    let mut head = vec![0x81];
+    match u16::try_from(bytes) {
+        Ok(bytes) => {
+            head.push(0xfe);
+            head.extend(bytes.to_be_bytes());
+        }
+        Err(_) => {
+            head.push(0xff);
+            head.extend(u64::from(bytes).to_be_bytes());
+        }
+    }
+    head.extend([0; 4]);
+    head
 }
 
 /// The streams, until it is dropped.
@@ -208,7 +248,8 @@ async fn ask(mut sender: SendRequest<Bytes>, query: Query, seen: Arc<Mutex<Seen>
         return;
     };
     if let Some(part) = query.part {
-        body.send_data(part, false).expect("the stream is open");
+        // One whose answer came already takes no more.
+        body.send_data(part, query.is_whole).ok();
     }
     watch(answer, body, query.is_websocket, &seen).await;
 }

@@ -1,0 +1,87 @@
+//! How many patterns an update may have to be compared with one by one: those that stand in one group
+//! of the index, since nothing literal tells them apart.
+//!
+//! Whoever takes patterns in counts them here first, on any thread. The index puts each into the group
+//! with the fewest others of those that its anchors allow; here it counts for all of these. So a count
+//! here is never less than what stands in the group.
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::index::SHRINK_FROM;
+use crate::index::buckets::Key;
+use crate::index::templates::directory;
+use crate::matcher::{Matcher, Test};
+
+/// The patterns that could stand in each group.
+#[derive(Debug, Default)]
+pub struct Crowds {
+    groups: HashMap<u64, usize, RandomState>,
+    // No order of the table shows.
+    hashing: RandomState,
+}
+
+impl Crowds {
+    /// Counts nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts a matcher in. Returns how many others a topic may have to be compared with because it is
+    /// compared with this one; 0 for one that is found by its text.
+    pub fn enter(&mut self, matcher: &Matcher) -> usize {
+        let groups = self.groups_of(matcher);
+        let count = |group: &u64| self.groups.get(group).copied().unwrap_or_default();
+        let others = groups.iter().map(count).min().unwrap_or_default();
+        for group in groups {
+            *self.groups.entry(group).or_default() += 1;
+        }
+        others
+    }
+
+    /// Counts out a matcher that was counted in.
+    pub fn leave(&mut self, matcher: &Matcher) {
+        for group in self.groups_of(matcher) {
+            if let Some(count) = self.groups.get_mut(&group) {
+                *count -= 1;
+                if *count == 0 {
+                    self.groups.remove(&group);
+                }
+            }
+        }
+        let (len, capacity) = (self.groups.len(), self.groups.capacity());
+        if capacity > SHRINK_FROM && len < capacity / 4 {
+            self.groups.shrink_to(len * 2);
+        }
+    }
+
+    /// Returns the groups that a matcher could stand in.
+    fn groups_of(&self, matcher: &Matcher) -> SmallVec<[u64; 4]> {
+        let (bucket, anchors) = match matcher.test() {
+            Test::Any | Test::Exact => return SmallVec::new(),
+            Test::UrlPattern(pattern) => {
+                let key = Key::of(pattern).map(|key| key.hash(&self.hashing));
+                (self.hashing.hash_one(("pattern", key)), pattern.anchors())
+            }
+            Test::UriTemplate(template) => {
+                let key = directory(template);
+                (self.hashing.hash_one(("template", key)), template.anchors())
+            }
+        };
+        if anchors.is_empty() {
+            return SmallVec::from_slice(&[bucket]);
+        }
+        let mut groups: SmallVec<[u64; 4]> = anchors
+            .iter()
+            .map(|anchor| self.hashing.hash_one((bucket, anchor)))
+            .collect();
+        // A segment may stand in a pattern twice.
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
