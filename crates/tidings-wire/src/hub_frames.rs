@@ -91,7 +91,7 @@ pub struct Publish {
     pub data: Option<String>,
     /// Whether only those with a grant may read it.
     #[serde(default)]
-    pub private: bool,
+    pub private: Option<bool>,
     /// The publisher's own event id.
     #[serde(default)]
     pub id: Option<String>,
@@ -100,24 +100,57 @@ pub struct Publish {
     pub event_type: Option<String>,
     /// Milliseconds until a subscriber reconnects.
     #[serde(default)]
-    pub retry: Option<u64>,
+    pub retry: RetryMember,
 }
 
-/// One text, or a list of them.
+/// One text, or a list of them; `null` is an empty list.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Texts")]
 pub struct OneOrMany(pub Vec<String>);
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text or a list of texts")]
 enum Texts {
+    None(()),
     One(String),
     Many(Vec<String>),
+}
+
+/// The member `retry`: milliseconds. `null` and an empty text mean none, as an empty field of a form does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenRetry")]
+pub struct RetryMember(pub Option<u64>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "retry is milliseconds, a whole number")]
+enum WrittenRetry {
+    None(()),
+    Ms(u64),
+    Text(String),
+}
+
+/// A text where a number belongs.
+#[derive(Debug, thiserror::Error)]
+#[error("retry is a text; write milliseconds as a whole number")]
+struct RetryText;
+
+impl TryFrom<WrittenRetry> for RetryMember {
+    type Error = RetryText;
+
+    fn try_from(written: WrittenRetry) -> Result<Self, RetryText> {
+        match written {
+            WrittenRetry::None(()) => Ok(Self(None)),
+            WrittenRetry::Ms(ms) => Ok(Self(Some(ms))),
+            WrittenRetry::Text(text) if text.is_empty() => Ok(Self(None)),
+            WrittenRetry::Text(_) => Err(RetryText),
+        }
+    }
 }
 
 impl From<Texts> for OneOrMany {
     fn from(texts: Texts) -> Self {
         match texts {
+            Texts::None(()) => Self::default(),
             Texts::One(text) => Self(vec![text]),
             Texts::Many(texts) => Self(texts),
         }
@@ -175,10 +208,10 @@ impl Publish {
         Ok(PublishForm {
             topics,
             data: self.data,
-            private: self.private,
+            private: self.private.unwrap_or_default(),
             id: self.id,
             event_type: self.event_type,
-            retry: self.retry,
+            retry: self.retry.0,
         })
     }
 }

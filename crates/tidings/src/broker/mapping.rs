@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_core::update::Update;
+use tidings_wire::hub_frames::{OneOrMany, RetryMember};
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::zmtp::frame::encode_message;
 
@@ -33,22 +34,17 @@ pub(crate) enum Unreadable {
 /// The fields of an update in JSON.
 #[derive(Deserialize)]
 struct Fields<'a> {
-    topic: Option<Topics>,
+    #[serde(default)]
+    topic: OneOrMany,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     private: Option<bool>,
     id: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
-    retry: Option<u64>,
+    #[serde(default)]
+    retry: RetryMember,
     hub: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Topics {
-    One(String),
-    Several(Vec<String>),
 }
 
 /// The same, as it is written.
@@ -113,9 +109,9 @@ pub(crate) fn as_text(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unre
 
 fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
     let fields: Fields<'_> = serde_json::from_str(object)?;
-    let topics = match (fields.topic, &bridge.topic) {
-        (Some(Topics::One(topic)), _) => vec![topic],
-        (Some(Topics::Several(topics)), _) if !topics.is_empty() => topics,
+    let topics = match (fields.topic.0, &bridge.topic) {
+        // One that is empty is one that nobody filled in; beside others it is a mistake.
+        (topics, _) if !topics.is_empty() && topics != [""] => topics,
         (_, Some(topic)) => vec![topic.clone()],
         (_, None) => return Err(Unreadable::NoTopic),
     };
@@ -127,12 +123,13 @@ fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
     };
     let mut form = form(bridge, topics, data);
     form.private = fields.private.unwrap_or(form.private);
-    form.event_type = fields.event_type.or(form.event_type);
-    form.id = fields.id;
-    form.retry = fields.retry;
+    let filled_in = |text: &String| !text.is_empty();
+    form.event_type = fields.event_type.filter(filled_in).or(form.event_type);
+    form.id = fields.id.filter(filled_in);
+    form.retry = fields.retry.0;
     Ok(Mapped {
         form,
-        hub: fields.hub,
+        hub: fields.hub.filter(filled_in),
     })
 }
 

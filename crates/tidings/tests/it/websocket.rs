@@ -171,6 +171,63 @@ fn where_nothing_came_yet_is_a_cursor_too() {
 }
 
 #[test]
+fn empty_members_of_a_publication_are_absent_as_in_a_form() {
+    let hub = TestHub::serve(&settings("[sockjs]\nenabled = true\n"));
+    let bearer = token_for_all();
+    // A frame that cannot be read is answered without its `ref`.
+    let said = |peer: &mut Peer, frame: &serde_json::Value| {
+        peer.ask(frame);
+        peer.json()
+    };
+    let mut stream =
+        hub.subscribe_by(Request::get(&format!("{HUB_PATH}?match={BOOK}")).bearer(&bearer));
+    for path in [HUB_PATH, "/sockjs/websocket"] {
+        let mut peer = hub.websocket_by(&handshake(path).bearer(&bearer));
+        for empty in [json!(""), json!(null)] {
+            let mut publish = json!({"topic": BOOK, "data": empty});
+            for name in ["id", "type", "retry"] {
+                publish[name] = empty.clone();
+            }
+            let ack = said(&mut peer, &json!({"publish": publish}));
+            let event = stream.event();
+            assert_eq!(
+                ack["ack"]["id"],
+                event.last_event_id.as_str(),
+                "{publish}: {ack}"
+            );
+            assert!(event.last_event_id.starts_with("urn:uuid:"));
+            assert_eq!(
+                (event.event_type.as_str(), event.data.as_str()),
+                ("message", "")
+            );
+        }
+        // In a form any value means that an update is private: an empty text is no way to say that.
+        let refused = |publish: serde_json::Value| {
+            let mut peer = hub.websocket_by(&handshake(path).bearer(&bearer));
+            said(&mut peer, &json!({"publish": publish}))["error"]["status"].clone()
+        };
+        for wrong in [
+            json!({"topic": BOOK, "private": ""}),
+            json!({"topic": BOOK, "retry": "1"}),
+            json!({"topic": BOOK, "retry": " "}),
+            json!({"topic": BOOK, "retry": -1}),
+            json!({"topic": ""}),
+            json!({"topic": null}),
+        ] {
+            assert_eq!(refused(wrong.clone()), 400, "{wrong}");
+        }
+        let nothing = json!({"publish": {"topic": BOOK, "private": null, "retry": 5}});
+        let ack = said(&mut peer, &nothing);
+        assert_eq!(ack["ack"]["id"], stream.event().last_event_id.as_str());
+        let ack = said(
+            &mut peer,
+            &json!({"subscribe": {"match": FILM, "match_urlpattern": null, "last_event_id": null}}),
+        );
+        assert!(ack["ack"].is_object(), "{ack}");
+    }
+}
+
+#[test]
 fn publishing_goes_by_the_grants_of_the_token() {
     let hub = TestHub::serve(&settings("[subscribe]\nanonymous = true\n"));
     let may = token_with(json!([detail(&["publish"], &[BOOK])]));

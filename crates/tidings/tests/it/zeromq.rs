@@ -55,6 +55,42 @@ fn what_cannot_be_an_update_is_counted_and_the_next_is_taken() {
 }
 
 #[test]
+fn empty_members_of_an_object_are_absent() {
+    let hub = TestHub::serve(&tokens::settings(
+        r#"
+[subscribe]
+anonymous = true
+[admin]
+address = "127.0.0.1:0"
+[[zeromq.inputs]]
+socket = "zmq-bind://PULL@127.0.0.1:0"
+topic = "https://example.com/chat"
+mapping = "json"
+event_type = "said"
+"#,
+    ));
+    let mut page = hub.subscribe("match=https://example.com/chat");
+    let mut push = Peer::open(socket(&hub, "PULL"), SocketType::Push);
+    for empty in ["\"\"", "null"] {
+        let names = ["topic", "data", "id", "type", "retry", "hub"];
+        let fields = names.map(|name| format!("\"{name}\":{empty}")).join(",");
+        push.send(&[format!("{{{fields}}}").as_bytes()]);
+        let event = page.event();
+        assert!(event.last_event_id.starts_with("urn:uuid:"), "{event:?}");
+        let said = (event.event_type.as_str(), event.data.as_str());
+        assert_eq!(said, ("said", ""), "{empty}");
+    }
+    // What is not empty is not passed over, nor is what would make an update public.
+    for wrong in [r#"{"retry":"1"}"#, r#"{"retry":" "}"#, r#"{"private":""}"#] {
+        push.send(&[wrong.as_bytes()]);
+    }
+    push.send(&[br#"{"data":"last"}"#]);
+    assert_eq!(page.event().data, "last");
+    let dropped = hub.metric_for("tidings_zeromq_dropped_total", "unparsable");
+    assert_eq!(dropped, 3.0);
+}
+
+#[test]
 fn one_subscriber_cannot_take_what_is_for_all() {
     let hub = TestHub::serve(&tokens::settings(SOCKETS));
     let subscribe = |count: u16| {

@@ -42,6 +42,46 @@ fn the_three_addresses_answer() {
 }
 
 #[test]
+fn empty_parameters_are_those_that_nobody_filled_in() {
+    let hub = hub("");
+    let _streams = [hub.subscribe("match=a&match=b"), hub.subscribe("match=a")];
+    live(&hub, 3);
+    let ask = |target: &str| {
+        let answer = get(&hub, target, &token_for_all());
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        let document = answer.json();
+        (document["subscriptions"].clone(), document["total"].clone())
+    };
+    let all = ask(ALL);
+    assert_eq!(all.1, 3);
+    let of_a = ask(&format!("{ALL}/exact/a"));
+    assert_eq!(of_a.1, 2);
+    // With and without an equals sign, each alone and all together.
+    let names = ["topic", "pattern", "subscriber", "limit", "after"];
+    let together = names.map(|name| format!("{name}=")).join("&");
+    let alone = names
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), format!("{name}=")]);
+    for query in alone.chain([together, "other=&".to_owned(), String::new()]) {
+        assert_eq!(ask(&format!("{ALL}?{query}")), all, "{query}");
+        assert_eq!(ask(&format!("{ALL}/exact/a?{query}")), of_a, "{query}");
+    }
+    // A flag has no value that could be missing.
+    for flag in ["count_only", "count_only="] {
+        assert_eq!(ask(&format!("{ALL}?{flag}&topic=")).1, 3, "{flag}");
+    }
+    // What was filled in still counts.
+    assert_eq!(
+        ask(&format!("{ALL}?topic=b&pattern=&limit=")).0,
+        json!([all.0[1]])
+    );
+    for wrong in ["limit=x", "limit=+", "after=%20", "pattern=%20%00"] {
+        let answer = get(&hub, &format!("{ALL}?{wrong}"), &token_for_all());
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_not_found() {
     let hub = hub("");
     let _stream = hub.subscribe("match=a");
