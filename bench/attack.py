@@ -67,10 +67,11 @@ outputs = ["zmq-bind://PUB@127.0.0.1:0"]
 """
 
 
-def start():
-    """Returns a hub with four bulky public updates in its history, and its ports."""
+def start(held_bytes_max):
+    """Returns a hub of that limit with four bulky public updates in its history, and its ports."""
     certificate, key = make_certificate()
-    hub = mercure.start(SETTINGS, drain_secs=1, files={"hub.pem": certificate, "hub.key": key})
+    settings = f"{SETTINGS}[limits]\nheld_bytes_max = {held_bytes_max}\n"
+    hub = mercure.start(settings, drain_secs=1, files={"hub.pem": certificate, "hub.key": key})
     ports = {"plain": hub.port(), "tls": hub.port("tls")}
     for line in hub.log:
         entry = json.loads(line)
@@ -222,7 +223,7 @@ def run(options):
     chosen = random.Random(options.seed)
     names = options.only or list(ATTACKERS)
     checks = Checks()
-    hub, ports = start()
+    hub, ports = start(options.held_bytes_max)
     samples = Samples(hub.process.pid)
     until, results = multiprocessing.Event(), multiprocessing.Queue()
     watcher = multiprocessing.Process(target=bystander, args=(ports["plain"], until, results))

@@ -32,13 +32,10 @@ impl HubUrl {
     ///
     /// [`HubUrlError`] if it is no URL that could be a hub's.
     pub fn parse(text: &str) -> Result<Self, HubUrlError> {
-        if text.len() > HUB_URL_BYTES_MAX {
-            return Err(HubUrlError::TooLong {
-                bytes: text.len(),
-                max: HUB_URL_BYTES_MAX,
-            });
-        }
+        check_length(text)?;
         let url = Url::parse(text)?;
+        // Written out, with percent-encoding and Punycode, it may be several times as long.
+        check_length(url.as_str())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(HubUrlError::Scheme {
                 scheme: url.scheme().to_owned(),
@@ -129,6 +126,16 @@ impl fmt::Display for HubUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.url.as_str())
     }
+}
+
+fn check_length(text: &str) -> Result<(), HubUrlError> {
+    if text.len() > HUB_URL_BYTES_MAX {
+        return Err(HubUrlError::TooLong {
+            bytes: text.len(),
+            max: HUB_URL_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// Why a text is no hub's URL.

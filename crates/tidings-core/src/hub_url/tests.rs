@@ -46,10 +46,11 @@ fn any_other_url_is_refused() {
             path: "/hub/".into()
         }
     );
-    assert!(matches!(
-        refused(&format!("https://e.com/{}", "a".repeat(3000))),
-        HubUrlError::TooLong { .. }
-    ));
+    for (letter, count) in [("a", 3000), ("é", 500)] {
+        let url = format!("https://e.com/{}", letter.repeat(count));
+        let error = HubUrl::parse(&url).unwrap_err();
+        assert!(matches!(error, HubUrlError::TooLong { .. }), "{letter}");
+    }
 }
 
 #[test]
