@@ -9,7 +9,6 @@
 //! All of it runs in one thread of its own, so that no flood of messages is felt by the shards. The
 //! protocol's bytes are in `tidings_wire::zmtp`; here are sockets, queues and their bounds.
 
-pub(crate) mod counters;
 pub(crate) mod data_source;
 mod endpoint;
 mod hub_in;
@@ -37,7 +36,6 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use self::counters::Counters;
 use self::data_source::{Attach, DataSource};
 use self::hub_in::HubDoor;
 use self::hub_out::Foreign;
@@ -45,6 +43,7 @@ use self::input::{Input, Route};
 use self::options::{Limits, Options, Security};
 use self::session::Socket;
 use crate::ingest::Ingest;
+use crate::metrics::zeromq::Counters;
 use crate::router::Router;
 use crate::shard::Delivery;
 use crate::tasks;

@@ -10,6 +10,7 @@ mod auth;
 mod binding;
 mod broker;
 mod cli;
+mod clock;
 mod config;
 mod http;
 mod ingest;

@@ -1,6 +1,8 @@
 //! What the server counts, by the names that operators see. Every drop has a counter here.
 //! Counting happens where things happen; this file names and renders.
 
+pub(crate) mod zeromq;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,8 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use self::zeromq::Counters;
 use crate::account::{Account, Kind, Limit};
-use crate::broker::counters::Counters;
 use crate::output;
 
 /// Why something was refused, dropped or ended: a closed set of short words.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tidings_cluster::{Loopback, Relay};
@@ -19,6 +19,7 @@ use crate::auth::key_fetch::Fetcher;
 use crate::auth::key_set::Source;
 use crate::auth::key_store::KeyStore;
 use crate::broker::{self, Bound, HubParts};
+use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -417,14 +418,6 @@ pub(crate) fn clock() -> Clock {
         wall_ms: unix_ms(),
         steady: begun.elapsed(),
     })
-}
-
-/// Returns the time in milliseconds since the Unix epoch.
-fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Asks for no huge pages: the memory of thousands of small, long-lived sessions is scattered, and

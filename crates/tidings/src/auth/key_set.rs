@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 use super::jwk::{self, JwkSetError, SetKey};
 use super::key_fetch::{FetchError, Fetcher};
 use super::key_store::KeyStore;
-use crate::http::authorize::unix_secs;
+use crate::clock::unix_secs;
 use crate::metrics::{Metrics, count};
 use crate::redact;
 

@@ -19,13 +19,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 
 use super::{Usage, log};
-use crate::broker::counters::Counters;
 use crate::broker::data_source::DataSource;
 use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
 use crate::config::check::zeromq::{node, source};
 use crate::config::log_filter::LogFilter;
 use crate::config::{LogFormat, LogOptions};
+use crate::metrics::zeromq::Counters;
 use crate::signals::{Hangup, Signals};
 use crate::{binding, open_files, output, tasks};
 

@@ -16,12 +16,12 @@ use tidings_wire::origin::OriginList;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
-use super::token::now_secs;
 use super::{log, print};
 use crate::auth;
 use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::binding;
+use crate::clock::unix_secs;
 use crate::config::addresses::AddressList;
 use crate::config::check::{ANYBODY, HISTORY_FILE, cores, held_bytes, history_options};
 use crate::config::log_filter::LogFilter;
@@ -267,7 +267,7 @@ fn tokens(folder: &DevFolder, audiences: &[String]) -> anyhow::Result<DevTokens>
         issuer: ISSUER.to_owned(),
         audiences: audiences.to_vec(),
     };
-    let now = now_secs();
+    let now = unix_secs();
     let token = |action: &'static str, subject: &str| {
         let matchers = vec![("exact", "*".to_owned())];
         let detail = Detail {

@@ -1,7 +1,6 @@
 //! `tidings token make` and `token inspect`.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -12,6 +11,7 @@ use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
 use crate::auth::issue::{Claims, Detail, SignKey, new_id};
 use crate::auth::key::{Algorithm, VerifyKey};
+use crate::clock::unix_secs;
 use crate::config::keys::ALGORITHMS;
 use crate::config::text_file::{self, without_line_break};
 
@@ -157,7 +157,7 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
         VerifyKey::parse(algorithm, &key)?;
     }
     check_matchers(&details, &audiences)?;
-    let issued_at = now_secs();
+    let issued_at = unix_secs();
     let claims = Claims {
         subject: match &arguments.subject {
             Some(subject) => subject.clone(),
@@ -240,13 +240,6 @@ fn details(arguments: &Make) -> Vec<Detail> {
     .into_iter()
     .filter(|detail| !detail.matchers.is_empty())
     .collect()
-}
-
-/// Returns the time in seconds of Unix time.
-pub fn now_secs() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 fn algorithm() -> clap::builder::PossibleValuesParser {

@@ -2,7 +2,6 @@
 //! does not publish with a visitor's cookie.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{HeaderValue, ORIGIN, REFERER};
@@ -13,6 +12,7 @@ use super::problem::Problem;
 use crate::auth::old::is_old_text;
 use crate::auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
 use crate::auth::{Door, Identity, Role, TokenError};
+use crate::clock::unix_secs;
 use crate::config::Config;
 use crate::shard::Shard;
 
@@ -231,12 +231,4 @@ fn check_origin(shard: &Shard, asking: Asking<'_>) -> Result<(), Problem> {
             "a request that is authorized by a cookie needs an Origin or a Referer field",
         )),
     }
-}
-
-/// Returns the time in whole seconds since the Unix epoch.
-pub(crate) fn unix_secs() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }

@@ -8,10 +8,10 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::authorize::unix_secs;
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
 use crate::auth::issue::Detail;
+use crate::clock::unix_secs;
 use crate::shard::Shard;
 
 /// Bytes of a request for a token.

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -16,6 +16,7 @@ use tidings_wire::form;
 use super::problem::Problem;
 use super::subscribe::{NOT_CACHED, set_stream_headers};
 use super::{Body, respond};
+use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::session::socket::{BodySink, Socket};
 use crate::shard::Shard;
@@ -115,9 +116,7 @@ fn about<B>(request: &Request<B>) -> Response<Body> {
     };
     let mut proxied = PROXIED.to_vec();
     proxied.retain(|name| request.headers().contains_key(*name));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let time_ms = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
-    let said = json!({"http": version, "proxied": proxied, "time_ms": time_ms});
+    let said = json!({"http": version, "proxied": proxied, "time_ms": unix_ms()});
     respond(StatusCode::OK, "application/json", said.to_string())
 }
 

@@ -12,7 +12,7 @@ fn the_tokens_are_accepted_for_their_role() {
     let authority = Authority::new(config.auth.clone(), config.hub.clone()).unwrap();
     let tokens = config.dev.unwrap();
     let publisher = authority
-        .verify(&tokens.publisher, Role::Publish, now_secs())
+        .verify(&tokens.publisher, Role::Publish, unix_secs())
         .unwrap();
     assert_eq!(
         (
@@ -22,7 +22,7 @@ fn the_tokens_are_accepted_for_their_role() {
         (1, 0)
     );
     let subscriber = authority
-        .verify(&tokens.subscriber, Role::Subscribe, now_secs())
+        .verify(&tokens.subscriber, Role::Subscribe, unix_secs())
         .unwrap();
     assert_eq!(
         (
@@ -36,11 +36,11 @@ fn the_tokens_are_accepted_for_their_role() {
         matchers: vec![("exact", "a".into())],
         payload: None,
     };
-    let made = tokens.make(vec![detail], now_secs(), 60).unwrap();
-    assert!(authority.verify(&made, Role::Publish, now_secs()).is_ok());
+    let made = tokens.make(vec![detail], unix_secs(), 60).unwrap();
+    assert!(authority.verify(&made, Role::Publish, unix_secs()).is_ok());
     assert!(
         authority
-            .verify(&made, Role::Publish, now_secs() + 61)
+            .verify(&made, Role::Publish, unix_secs() + 61)
             .is_err()
     );
 }

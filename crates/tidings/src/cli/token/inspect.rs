@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime::Builder;
 
-use super::now_secs;
 use crate::auth::key_fetch::Fetcher;
 use crate::auth::{self, Authority, Identity, Parts, Role};
 use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
 use crate::cli::print;
+use crate::clock::unix_secs;
 use crate::config::{USUAL_FILES, env, read};
 use crate::metrics::Metrics;
 
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
     let (name, authority) = authority(arguments)?;
     read_key_sets(&authority)?;
-    let now = now_secs();
+    let now = unix_secs();
     let mut accepted = false;
     let mut text = format!("by the settings of {name}:\n");
     for role in [Role::Publish, Role::Subscribe] {

@@ -119,5 +119,5 @@ fn accepted(token: &str, role: Role) -> Result<Arc<Identity>, TokenError> {
         old_dialects: Vec::new(),
     };
     let authority = Authority::new(options, HubUrl::parse(HUB).unwrap()).unwrap();
-    authority.verify(token, role, now_secs())
+    authority.verify(token, role, unix_secs())
 }

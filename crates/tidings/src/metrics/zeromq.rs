@@ -1,12 +1,12 @@
-//! What the broker counts. Every loss has a reason here.
+//! What the ZeroMQ broker counts, in the hub and on its own. Every loss has a reason here.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::{ByReason, by_reason, counter, gauge};
+use super::{ByReason, by_reason, counter, gauge};
 
-/// The broker's counters.
+/// The counters of the ZeroMQ broker.
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) peers: Gauge,
