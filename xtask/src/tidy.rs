@@ -3,6 +3,7 @@
 //! Lives here: the list of checks and the tree that they read. Each check is a function from the tree to
 //! problems, about ten lines long, with a two-line test. `tidy/` holds them by what they read.
 
+mod modules;
 mod project;
 mod rust;
 mod text;
@@ -31,6 +32,7 @@ const CHECKS: &[Check] = &[
     text::machine_path,
     text::large_file,
     project::forbidden_edge,
+    modules::forbidden_arrow,
     project::lints_not_inherited,
     project::dependency_without_reason,
     project::unused_dependency,

@@ -146,6 +146,31 @@ fn core_knows_nobody() {
 }
 
 #[test]
+fn modules_use_each_other_along_the_arrows() {
+    let path = "crates/tidings/src/tasks.rs";
+    let forbidden: &[(&str, &[&str])] = &[
+        ("use crate::http::route;", &["http"]),
+        ("use crate::{auth::Identity, http};", &["auth", "http"]),
+        ("fn f() { crate::session::run() }", &["session"]),
+        ("use crate::tasks::spawn; use other_crate::http;", &[]),
+        ("// use crate::http;", &[]),
+    ];
+    for (code, named) in forbidden {
+        let problems: Vec<_> = named
+            .iter()
+            .map(|to| format!("{path}: tasks may not use {to}"))
+            .collect();
+        let problems: Vec<_> = problems.iter().map(String::as_str).collect();
+        check(modules::forbidden_arrow, &[(path, code)], &problems);
+    }
+    check(
+        modules::forbidden_arrow,
+        &[("crates/tidings/src/attic.rs", "")],
+        &["crates/tidings/src/attic.rs: the module attic has no row in the table of arrows"],
+    );
+}
+
+#[test]
 fn lints_are_one_set() {
     let manifest = "[package]\nname = \"xtask\"";
     check(
