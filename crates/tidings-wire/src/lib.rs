@@ -27,6 +27,7 @@ pub mod sse;
 pub mod sse_decoder;
 pub mod stored_update;
 pub mod subscribe_query;
+pub mod subscription_document;
 pub mod websocket;
 pub mod zmtp;
 

@@ -50,11 +50,12 @@ use crate::config::{
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
+use crate::posted::Encoding;
 use crate::presence::{self, Presence};
 use crate::router::{Command, Router, Routing};
 use crate::server::account_of;
 use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Encoding, Opening, Start};
+use crate::session::{Opening, Start};
 use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 
 /// How a hub in the lab differs from one that was installed.

@@ -1,6 +1,8 @@
 //! An update on its way to subscribers: committed, matched once, encoded once.
 //! Matching happens in `router`, writing in `shard`; nothing here decides who receives.
 
+mod encoding;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
@@ -14,12 +16,12 @@ use tidings_wire::frame::Frame;
 use tidings_wire::hub_frames::{self, Saying, UpdateFields};
 use tidings_wire::sockjs::outbound::unicode_frame;
 use tidings_wire::sse::EventFields;
+use tidings_wire::subscription_document as document;
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::deflate::{Context, Deflating, Window};
 use tidings_wire::websocket::encoder::{self, Packing};
 
-use crate::presence::document;
-use crate::session::Texts;
+pub(crate) use self::encoding::{Encoding, Texts};
 
 /// Forms in which the text of one update may be kept: itself, an event, a text of a WebSocket, the
 /// same compressed.

@@ -12,7 +12,6 @@
 //!
 //! Mercure, "Active Subscriptions".
 
-pub(crate) mod document;
 pub(crate) mod question;
 pub(crate) mod service;
 pub(crate) mod table;

@@ -146,7 +146,13 @@ impl Hub {
             Arc::clone(&metrics),
         )?;
         let relay: Arc<dyn Relay> = Arc::new(Loopback::new(history.clone()));
-        let presence = Service::start(&config, &relay, &history, &metrics)?;
+        let presence = Service::start(
+            config.presence.clone(),
+            config.hub.clone(),
+            &relay,
+            &history,
+            &metrics,
+        )?;
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), relay),
             answers,

@@ -56,12 +56,13 @@ use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
 use crate::posted::Batch;
+use crate::posted::Encoding;
 use crate::presence::Presence;
 use crate::router::{Router, Ticket};
 use crate::session::duplex::{self, Duplex};
 use crate::session::noted::Noted;
 use crate::session::socket::Socket;
-use crate::session::{self, Encoding, Ending, Opening, Parts, Phase, Session, Start};
+use crate::session::{self, Ending, Opening, Parts, Phase, Session, Start};
 use crate::tasks;
 
 /// How much sooner than its connection a session ends that its peer takes nothing of.

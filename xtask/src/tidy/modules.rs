@@ -63,24 +63,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "account", "auth", "clock", "config", "ingest", "metrics", "presence", "redact",
-            "session", "shard", "tasks",
+            "account", "auth", "clock", "config", "ingest", "metrics", "posted", "presence",
+            "redact", "session", "shard", "tasks",
         ],
     ),
     ("ingest", &["answers"]),
     (
         "lab",
         &[
-            "answers", "auth", "config", "http", "ingest", "metrics", "presence", "router",
-            "server", "session", "shard", "tasks",
+            "account", "answers", "auth", "config", "http", "ingest", "metrics", "posted",
+            "presence", "router", "server", "session", "shard", "tasks",
         ],
     ),
     ("metrics", &["account", "output"]),
     ("open_files", &["config", "shard"]),
     ("output", &["metrics", "redact"]),
     ("placeholder", &[]),
-    ("posted", &["presence", "session"]),
-    ("presence", &["auth", "config", "metrics"]),
+    ("posted", &[]),
+    ("presence", &["auth", "metrics"]),
     ("redact", &[]),
     ("router", &["metrics", "posted", "shard"]),
     (
@@ -108,8 +108,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "account", "auth", "config", "http", "ingest", "metrics", "posted", "presence",
-            "router", "shard", "tasks",
+            "account", "auth", "config", "http", "ingest", "metrics", "posted", "router", "shard",
+            "tasks",
         ],
     ),
     (

@@ -22,8 +22,9 @@ use super::{subscribe, upgrade};
 use crate::account::{Booked, Holder};
 use crate::auth::{Identity, Role};
 use crate::config::{Config, RoomAccess};
+use crate::posted::{Encoding, Texts};
 use crate::session::duplex::{self, Beat, Conversation, Purpose};
-use crate::session::{Encoding, Ending, Start, Texts};
+use crate::session::{Ending, Start};
 use crate::shard::{Shard, Subscription};
 
 /// Bytes that the fragments of the longest text have at least, on average: shorter ones only serve to

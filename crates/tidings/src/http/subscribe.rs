@@ -33,10 +33,11 @@ use super::{Answer, Body, QUERY, Visit, chat, poll, request_body, respond_empty}
 use crate::account::{Booked, Holder};
 use crate::auth::{Identity, Role};
 use crate::metrics::count;
+use crate::posted::Encoding;
 use crate::session::noted::Noted;
 use crate::session::socket::{BodySink, Socket};
 use crate::session::watcher::Watcher;
-use crate::session::{Encoding, Ending, Opening, Start};
+use crate::session::{Ending, Opening, Start};
 use crate::shard::{Shard, Subscription};
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".

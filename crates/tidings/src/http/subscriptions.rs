@@ -15,13 +15,13 @@ use tidings_core::event_id::{EARLIEST, EventId};
 use tidings_core::matcher::MatcherType;
 use tidings_core::subject::Subject;
 use tidings_wire::form;
+use tidings_wire::subscription_document::{BELOW_HUB, CONTEXT};
 
 use super::authorize::{Asking, identify_in};
 use super::problem::{self, Problem};
 use super::{Body, respond, respond_empty};
 use crate::auth::{Identity, Role};
 use crate::presence::Presence;
-use crate::presence::document::{BELOW_HUB, CONTEXT};
 use crate::presence::question::{About, Answer, Found, Known, Page, Question};
 use crate::shard::Shard;
 

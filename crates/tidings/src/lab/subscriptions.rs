@@ -6,10 +6,10 @@ use tidings_cluster::Relay;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
-use crate::presence::document::Document;
 use crate::presence::question::{Answer, Found, Question};
 use crate::presence::{self, Keeper, Surroundings};
 use crate::shard::Shared;
+use tidings_wire::subscription_document::Document;
 
 impl Lab {
     /// Asks for all subscriptions. The answer comes once presence has worked: the matchers of those

@@ -13,9 +13,9 @@ use tidings_core::event_id::EventId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::Matcher;
 use tidings_core::subject::Subject;
+use tidings_wire::subscription_document::{self as document, CONTEXT, OldDocument};
 use tokio::sync::oneshot;
 
-use super::document::{self, CONTEXT, OldDocument};
 use super::table::{Number, Subscription, Table};
 
 /// Subscriptions looked at before others get their turn.

@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 
 use anyhow::bail;
 use tidings_cluster::Relay;
+use tidings_core::hub_url::HubUrl;
 
 use super::{Options, Presence, Surroundings};
-use crate::config::Config;
 use crate::metrics::Metrics;
 
 /// Who keeps track of subscriptions, or tells what a crash left to tell.
@@ -19,31 +19,33 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts, if presence is configured, or if there is something to tell that a crash left behind.
+    /// Starts for the hub at `hub`, if there are options, which says that presence is on, or if there is
+    /// something to tell that a crash left behind.
     ///
     /// # Errors
     ///
     /// The operating system refused the thread or its resources, or has no random bytes.
     pub(crate) fn start(
-        config: &Config,
+        options: Option<Options>,
+        hub: HubUrl,
         relay: &Arc<dyn Relay>,
         history: &tidings_history::Handle,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Option<Self>> {
         let ghosts = history.take_announced();
-        let configured = config.presence.is_some();
+        let configured = options.is_some();
         if !configured && ghosts.is_empty() {
             return Ok(None);
         }
         let surroundings = Surroundings {
-            hub: config.hub.clone(),
+            hub,
             relay: Arc::clone(relay),
             history: history.clone(),
             metrics: Arc::clone(metrics),
             ghosts,
         };
         let (presence, commands) = Presence::queue();
-        let options = config.presence.clone().unwrap_or(Options::DEFAULT);
+        let options = options.unwrap_or(Options::DEFAULT);
         let thread = super::start(options, surroundings, commands)?;
         Ok(Some(Self {
             presence,

@@ -22,9 +22,10 @@ use tidings_wire::websocket::frames::{DecodeError, Decoder, Event, Limits, Role}
 use tokio::sync::oneshot;
 
 use super::socket::Socket;
-use super::{Encoding, Ending, Phase, Session, Start};
+use super::{Ending, Phase, Session, Start};
 use crate::account::{Charge, Holder, Kind, Refusal};
 use crate::auth::Identity;
+use crate::posted::Encoding;
 use crate::posted::Posted;
 use crate::shard::timers::Tick;
 

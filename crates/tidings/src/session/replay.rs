@@ -11,7 +11,8 @@ use tidings_core::position::Position;
 use tidings_wire::hub_frames::{self, Saying};
 use tokio::time::Instant;
 
-use super::{Encoding, Ending, Phase, Session, concerns};
+use super::{Ending, Phase, Session, concerns};
+use crate::posted::Encoding;
 use crate::posted::Posted;
 use crate::shard::Shard;
 use crate::shard::reading::Reading;

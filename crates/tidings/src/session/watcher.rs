@@ -7,8 +7,8 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::subject::Subject;
 
-use crate::presence::document::BELOW_HUB;
 use crate::shard::Shard;
+use tidings_wire::subscription_document::BELOW_HUB;
 
 /// What decides which events about subscriptions a subscriber sees.
 #[derive(Clone, Copy, Debug)]

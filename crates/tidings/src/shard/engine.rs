@@ -29,8 +29,9 @@ use tidings_wire::sse::KEEP_ALIVE;
 
 use super::ring::Ring;
 use super::timers::{Tick, Timers};
+use crate::posted::Encoding;
 use crate::posted::Posted;
-use crate::session::{Encoding, Ending, Phase, Session, may_read};
+use crate::session::{Ending, Phase, Session, may_read};
 
 /// Bytes joined for one write; a session with more pending reads on in slices instead.
 const SWEEP_BYTES_MAX: usize = 256 * 1024;

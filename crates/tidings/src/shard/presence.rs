@@ -9,10 +9,11 @@ use tidings_core::position::Position;
 
 use super::Shard;
 use crate::auth::Identity;
+use crate::posted::Encoding;
 use crate::presence::Presence;
 use crate::presence::table::{Joined, Key};
+use crate::session::Session;
 use crate::session::watcher::Watcher;
-use crate::session::{Encoding, Session};
 
 /// How long to wait before a change is told again that the queue had no room for.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -6,12 +6,12 @@ use tidings_core::topic::Topic;
 use tidings_core::update::{Draft, EventType, Presence, Topics, Visibility};
 
 use super::{About, Subscription};
-use crate::presence::document::{self, Document};
+use tidings_wire::subscription_document::{self as document, Document};
 
 /// Makes the event that says of a subscription that it began or ended.
 pub(super) fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: bool) -> Draft {
     let (topics, data) = match about {
-        About::Ghost(announced) => (announced.topics.clone(), document::ended(&announced.data)),
+        About::Ghost(announced) => (announced.topics.clone(), ended(&announced.data)),
         About::Subscription(subscription) => {
             let data = subscription.document(hub.path(), presence != Presence::Ends);
             (subscription.topics(hub.path(), old_paths), data)
@@ -26,6 +26,13 @@ pub(super) fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: 
         retry_ms: None,
         presence: Some(presence),
     }
+}
+
+fn ended(data: &str) -> String {
+    document::ended(data).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a presence event in the history is damaged");
+        data.to_owned()
+    })
 }
 
 impl Subscription {

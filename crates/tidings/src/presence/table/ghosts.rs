@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::draft::draft;
 use super::{About, Member, Subscription, Table};
-use crate::presence::document::Document;
+use tidings_wire::subscription_document::Document;
 
 /// Matchers that were read, by type and text: thousands ask for the same.
 type Read = HashMap<(Box<str>, Box<str>), Option<Matcher>, RandomState>;

@@ -5,7 +5,7 @@ use tidings_core::matcher::MatcherType;
 use tidings_core::topic::Topic;
 
 use super::*;
-use crate::presence::document::Document;
+use tidings_wire::subscription_document::Document;
 
 #[test]
 fn who_goes_before_it_was_mentioned_never_is() {

@@ -1,6 +1,5 @@
-//! What the hub says of one subscription, as JSON, and under which path: for 1.0 as the standard
-//! asks, for 0.x as its hubs did. Stored and spread in the words of 1.0; a subscriber of 0.x gets
-//! them translated.
+//! The JSON document and the path of one subscription: those of Mercure 1.0, and those of 0.x.
+//! Presence events are stored and sent in the form of 1.0; subscribers of 0.x get a translation.
 //!
 //! Mercure, "Subscription Events" and "Subscription API".
 
@@ -11,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What stands between the hub's path and the parts of a subscription's path.
-pub(crate) const BELOW_HUB: &str = "/subscriptions";
+pub const BELOW_HUB: &str = "/subscriptions";
 /// The context of a 0.x document.
-pub(crate) const CONTEXT: &str = "https://mercure.rocks/";
+pub const CONTEXT: &str = "https://mercure.rocks/";
 
 /// What is encoded in a part of a path: all but the unreserved characters (RFC 6570, 3.2.1).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -24,47 +23,62 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The document of 1.0.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Document<'a> {
+pub struct Document<'a> {
+    /// The path of the subscription.
     #[serde(borrow)]
-    pub(crate) id: Cow<'a, str>,
+    pub id: Cow<'a, str>,
+    /// Always `subscription`.
     #[serde(rename = "type", borrow)]
-    pub(crate) kind: Cow<'a, str>,
+    pub kind: Cow<'a, str>,
+    /// The type of the matcher, such as `exact`.
     #[serde(borrow)]
-    pub(crate) match_type: Cow<'a, str>,
+    pub match_type: Cow<'a, str>,
+    /// The pattern of the matcher.
     #[serde(rename = "match", borrow)]
-    pub(crate) pattern: Cow<'a, str>,
+    pub pattern: Cow<'a, str>,
+    /// The IRI of the subscriber.
     #[serde(borrow)]
-    pub(crate) subscriber: Cow<'a, str>,
-    pub(crate) active: bool,
+    pub subscriber: Cow<'a, str>,
+    /// Whether the subscription is open.
+    pub active: bool,
+    /// The payload of the token, as it stands there.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub(crate) payload: Option<&'a RawValue>,
+    pub payload: Option<&'a RawValue>,
 }
 
 /// The document of 0.x.
 #[derive(Debug, Serialize)]
-pub(crate) struct OldDocument<'a> {
+pub struct OldDocument<'a> {
+    /// The JSON-LD context, where it stands by itself.
     #[serde(rename = "@context", skip_serializing_if = "Option::is_none")]
-    pub(crate) context: Option<&'static str>,
-    pub(crate) id: String,
+    pub context: Option<&'static str>,
+    /// The path of the subscription.
+    pub id: String,
+    /// Always `Subscription`.
     #[serde(rename = "type")]
-    pub(crate) kind: &'static str,
-    pub(crate) subscriber: &'a str,
-    pub(crate) topic: &'a str,
-    pub(crate) active: bool,
+    pub kind: &'static str,
+    /// The IRI of the subscriber.
+    pub subscriber: &'a str,
+    /// The topic selector.
+    pub topic: &'a str,
+    /// Whether the subscription is open.
+    pub active: bool,
+    /// The id of the last event, where it stands by itself.
     #[serde(rename = "lastEventID", skip_serializing_if = "Option::is_none")]
-    pub(crate) last_event_id: Option<&'a str>,
+    pub last_event_id: Option<&'a str>,
+    /// The payload of the token, as it stands there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) payload: Option<&'a RawValue>,
+    pub payload: Option<&'a RawValue>,
 }
 
 /// Returns the path of a subscription as 1.0 names it. Each part is encoded exactly once.
-pub(crate) fn path(hub: &str, match_type: &str, pattern: &str, subscriber: &str) -> String {
+pub fn path(hub: &str, match_type: &str, pattern: &str, subscriber: &str) -> String {
     let (pattern, subscriber) = (encode(pattern), encode(subscriber));
     format!("{hub}{BELOW_HUB}/{match_type}/{pattern}/{subscriber}")
 }
 
 /// Returns the path of a subscription as 0.x names it.
-pub(crate) fn old_path(hub: &str, pattern: &str, subscriber: &str) -> String {
+pub fn old_path(hub: &str, pattern: &str, subscriber: &str) -> String {
     let (pattern, subscriber) = (encode(pattern), encode(subscriber));
     format!("{hub}{BELOW_HUB}/{pattern}/{subscriber}")
 }
@@ -74,32 +88,31 @@ fn encode(part: &str) -> impl std::fmt::Display {
 }
 
 /// Returns a document as text.
-pub(crate) fn text(document: &impl Serialize) -> String {
+pub fn text(document: &impl Serialize) -> String {
     // Texts and a payload that was read as JSON before cannot fail.
     serde_json::to_string(document).unwrap_or_default()
 }
 
 /// Returns a payload as it stands in a document.
-pub(crate) fn raw(payload: &str) -> Option<&RawValue> {
+pub fn raw(payload: &str) -> Option<&RawValue> {
     serde_json::from_str(payload).ok()
 }
 
 /// Returns the data of the event that ends a subscription, from that of the one that began it.
-pub(crate) fn ended(data: &str) -> String {
-    match serde_json::from_str::<Document<'_>>(data) {
-        Ok(document) => text(&Document {
-            active: false,
-            ..document
-        }),
-        Err(error) => {
-            tracing::warn!(%error, "an event about a subscription in the history is damaged");
-            data.to_owned()
-        }
-    }
+///
+/// # Errors
+///
+/// The data is not a document of this form.
+pub fn ended(data: &str) -> Result<String, serde_json::Error> {
+    let document: Document<'_> = serde_json::from_str(data)?;
+    Ok(text(&Document {
+        active: false,
+        ..document
+    }))
 }
 
 /// Returns the data of an event in the words of 0.x, or nothing if it is not of this hub's making.
-pub(crate) fn translated(data: &str) -> Option<String> {
+pub fn translated(data: &str) -> Option<String> {
     let document: Document<'_> = serde_json::from_str(data).ok()?;
     let below = path(
         "",
@@ -135,7 +148,7 @@ mod tests {
     #[test]
     fn the_end_differs_from_the_beginning_in_one_word() {
         let expected = BEGUN.replacen(r#""active":true"#, r#""active":false"#, 1);
-        assert_eq!(ended(BEGUN), expected);
+        assert_eq!(ended(BEGUN).unwrap(), expected);
     }
 
     #[test]
