@@ -490,6 +490,10 @@ impl Session {
 
     /// Ends the stream: if the peer may still listen, in the form that the configuration asks for.
     async fn finish(&self, ending: Ending, end: StreamEnd) {
+        // What a poll is sent is taken by its answer, which books it.
+        if self.encoding != Encoding::Lines {
+            self.socket.give_up();
+        }
         if ending.has_farewell() && end == StreamEnd::Abrupt {
             return self.socket.break_off();
         }

@@ -187,6 +187,14 @@ impl Socket {
         }
     }
 
+    /// Gives up what waits here for the peer and is too long to be covered by what its stream costs: the
+    /// session that ends books it no longer, and a peer that takes nothing would have it held on.
+    pub(crate) fn give_up(&self) {
+        if let Self::Body(sink) = self {
+            sink.give_up();
+        }
+    }
+
     /// Ends as if the connection broke off: resets a stream of HTTP/2. A socket ends as by
     /// [`finish`](Self::finish), with FIN: a reset could take from the peer what it has not read yet.
     pub(crate) fn break_off(&self) {
@@ -427,9 +435,19 @@ impl BodySink {
         }
     }
 
+    fn give_up(&self) {
+        let mut state = self.0.borrow_mut();
+        let waiting = state.chunk.as_ref().map_or(0, Bytes::len);
+        if waiting > PIECE_BYTES_MAX {
+            state.chunk = None;
+            // The peer may have a part of it, which only a broken end does not pass off as the whole.
+            state.end = Some(BodyEnd::BrokenOff);
+        }
+    }
+
     fn end(&self, end: BodyEnd) {
         let mut state = self.0.borrow_mut();
-        state.end = Some(end);
+        state.end.get_or_insert(end);
         wake(&mut state.body);
     }
 }
@@ -479,13 +497,13 @@ impl http_body::Body for StreamBody {
             let state = &mut *this.0.0.borrow_mut();
             if let Some(chunk) = &mut state.chunk {
                 state.handed_over = true;
+                // Whoever takes a part must not keep the memory of the whole by it.
                 if chunk.len() > PIECE_BYTES_MAX {
-                    let part = chunk.split_to(PIECE_BYTES_MAX);
+                    let part = Bytes::copy_from_slice(&chunk.split_to(PIECE_BYTES_MAX));
                     state.is_cut = true;
                     return Poll::Ready(Some(Ok(Frame::data(part))));
                 }
                 if state.is_cut {
-                    // Whoever takes the last part must not keep the memory of the whole by it.
                     *chunk = Bytes::copy_from_slice(chunk);
                     state.is_cut = false;
                 }

@@ -29,6 +29,7 @@ const SUBSCRIBERS: usize = 30;
 const PATTERNS: usize = 100;
 const PATTERNS_HELD: u64 = 4 * MIB;
 const BULKY: &str = "https://example.com/bulky";
+const FILLER: &str = "https://example.com/filler";
 const BYSTANDER: &str = "https://example.com/bystander";
 /// Where strangers come from, and where others do.
 const STRANGER: Source = Source(Ipv4Addr::new(127, 0, 0, 2));
@@ -53,6 +54,33 @@ fn polls_over_shut_windows_with_a_token_and_tls_stay_below_the_bound() {
         .map(|_| field.flood(STRANGER, Some(0), &polls))
         .collect();
     field.check_polls(&floods);
+}
+
+/// Each reads updates of its own from the history, since they are older than what is shared in memory, and
+/// most end at once, since there is no room for what they do not take.
+#[test]
+fn streams_that_end_over_shut_windows_leave_nothing_behind() {
+    let mut field = Field::plain();
+    let data = "x".repeat(900_000);
+    for _ in 0..30 {
+        publish(&mut field.publisher, &field.token, FILLER, &data);
+    }
+    field.resident = field.hub.resident_bytes_at_most();
+    let streams = vec![Query::stream(BULKY); 250];
+    let floods: Vec<Flood> = (0..2)
+        .map(|_| field.flood(STRANGER, Some(0), &streams))
+        .collect();
+    wait_until("all are answered, and most ended", || {
+        let answered = floods.iter().map(|flood| flood.statuses().len());
+        let ended = field
+            .hub
+            .metric_for("tidings_sessions_closed_total", "held_bytes");
+        (answered.sum::<usize>() == 500 && ended >= 400.0).then_some(())
+    });
+    field.check_delays();
+    field.check_growth(TOTAL / 2);
+    drop(floods);
+    field.check_given_back();
 }
 
 #[test]
@@ -326,6 +354,8 @@ impl Field {
 
     /// Returns how long 95 of 100 updates of the bystander's take at most, from publishing to receiving.
     fn delays(&mut self) -> Duration {
+        // The hub closes a connection on which no request comes for `limits.head_secs`.
+        self.publisher = self.over(connect_from(ELSEWHERE, self.hub.address));
         let mut delays: Vec<Duration> = (0..TRIES)
             .map(|number| {
                 let since = Instant::now();

@@ -50,6 +50,14 @@ impl Query {
         }
     }
 
+    /// A stream with everything of a topic.
+    pub fn stream(topic: &str) -> Self {
+        Self {
+            fields: Vec::new(),
+            ..Self::poll(topic, None)
+        }
+    }
+
     /// A subscription whose body does not end.
     pub fn unfinished_body(bytes: usize) -> Self {
         let form = "application/x-www-form-urlencoded".to_owned();
