@@ -1,6 +1,7 @@
 //! Puts the server together, runs it, and takes it apart again. The only place that wires the
 //! pieces; what each piece does is in its own file.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tidings_cluster::{Loopback, Relay};
-use tidings_history::{Clock, Health, Outlet, Reading, Step};
+use tidings_history::{Clock, Health, Outlet, Reading, Step, Tip};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -122,7 +123,7 @@ impl Hub {
             .map(Certificate::server_config)
             .transpose()?;
         // Ports first: a port that is taken must be said before the history is opened.
-        let mut doors = bind(&config)?;
+        let doors = bind(&config)?;
         let zeromq = config.zeromq.clone().map(broker::bind).transpose()?;
 
         let (router, commands) = Router::queue();
@@ -169,17 +170,7 @@ impl Hub {
             tls,
         });
         let key_store = restore_key_sets(&shared);
-        let mut shards = Vec::with_capacity(receivers.len());
-        for (index, receiver) in receivers.into_iter().enumerate() {
-            let doors = doors.get_mut(index).map(std::mem::take).unwrap_or_default();
-            shards.push(shard::start(
-                index,
-                Arc::clone(&shared),
-                tip,
-                doors,
-                receiver,
-            )?);
-        }
+        let shards = start_shards(&shared, tip, doors, receivers)?;
         let broker = zeromq
             .map(|zeromq| start_broker(zeromq, &shared, broker_receiver))
             .transpose()?;
@@ -307,6 +298,20 @@ impl Hub {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Starts a thread for each of `receivers`, with the doors of its number.
+fn start_shards(
+    shared: &Arc<Shared>,
+    tip: Tip,
+    doors: Vec<Vec<Door>>,
+    receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    // There are as many lists of doors, one for each shard.
+    let parts = doors.into_iter().zip(receivers).enumerate();
+    parts
+        .map(|(index, (doors, inbox))| shard::start(index, Arc::clone(shared), tip, doors, inbox))
+        .collect()
 }
 
 /// Makes the account that the limits of a configuration ask for.
