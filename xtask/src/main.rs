@@ -253,6 +253,9 @@ fn check(stages: &mut Stages, root: &Path) {
     stages.run("formatting", &Step::cargo(&["fmt", "--all", "--check"]));
     stages.run("clippy", &clippy());
     stages.check("tidy", || tidy::check(root));
+    // A workspace of its own: a change of our dependencies leaves its lock file behind.
+    let fuzz = ["fetch", "--manifest-path", "fuzz/Cargo.toml", "--locked"];
+    stages.run("lock file of the fuzz targets", &Step::cargo(&fuzz));
 }
 
 /// Set-up first, then cheap checks before expensive ones. Every stage runs, whatever failed before it.
