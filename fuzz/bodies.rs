@@ -781,8 +781,10 @@ pub fn stored_update(input: &[u8]) {
     let Ok(update) = StoredUpdate::decode(&key, input) else {
         return;
     };
-    // What no field takes may have any bytes in its strings.
-    let json: serde_json::Value = serde_json::from_str(&text(input)).expect("it was read as JSON");
+    // What no field takes may have any bytes in its strings, and numbers of any size.
+    let Ok(json) = serde_json::from_str::<serde_json::Value>(&text(input)) else {
+        return;
+    };
     assert_eq!(json["ID"], update.id.as_str());
     assert_eq!(
         json["Topics"].as_array().map(Vec::len),

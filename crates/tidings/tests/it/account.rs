@@ -24,6 +24,8 @@ const BASE: u64 = 40 * MIB;
 /// What a bystander may wait for its own update.
 const DELAY_MAX: Duration = Duration::from_millis(100);
 const TRIES: usize = 40;
+/// How often a delay over the bound is measured again.
+const ROUNDS: usize = 5;
 /// Subscribers that ask for patterns, each for so many; and what may be held for all of them.
 const SUBSCRIBERS: usize = 30;
 const PATTERNS: usize = 100;
@@ -371,11 +373,23 @@ impl Field {
 
     #[track_caller]
     fn check_delays(&mut self) {
-        let during = self.delays();
-        note(&format!("delay {:?}, before {:?}", during, self.before));
-        // Where this machine is busy with something else, what it took before is the measure.
+        // Where this machine is busy with something else, what it took before is the measure; and the best
+        // of a few rounds, for the same reason. What the hub holds for strangers is there in each.
         let max = DELAY_MAX.max(10 * self.before);
-        assert!(during < max, "{during:?}, before {:?}", self.before);
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            rounds.push(self.delays());
+            if rounds.last().is_some_and(|delay| *delay < max) {
+                break;
+            }
+        }
+        note(&format!("delays {rounds:?}, before {:?}", self.before));
+        let best = rounds.iter().min();
+        assert!(
+            best.is_some_and(|best| *best < max),
+            "{rounds:?}, before {:?}",
+            self.before
+        );
     }
 
     #[track_caller]
