@@ -394,7 +394,10 @@ impl Field {
 
     #[track_caller]
     fn check_growth(&self, bound: u64) {
-        let grown = self.hub.resident_bytes_at_most() - self.resident;
+        let grown = self
+            .hub
+            .resident_bytes_at_most()
+            .saturating_sub(self.resident);
         note(&format!("memory grew by {} KiB at most", grown / 1024));
         assert!(grown < bound + BASE, "{grown} bytes");
     }

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::harness::serving::{self, Certificate, serve_tls, token};
-use crate::harness::{Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, run};
+use crate::harness::{
+    Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, run, wait_until,
+};
 
 /// Asks for every update that is kept.
 const ALL: &str = "/.well-known/mercure?match=a&last_event_id=earliest";
@@ -153,7 +155,15 @@ impl Cause {
         match self {
             Self::Lifetime => {}
             Self::Drain => {
+                let delivered = || {
+                    served.hub.metric("tidings_deliveries_total")
+                        + served.hub.metric("tidings_replayed_total")
+                };
                 UPDATES[1..].iter().for_each(|data| served.publish(data));
+                // Published is not yet spread: a hub that stops leaves the rest to whoever resumes.
+                wait_until("they are handed over", || {
+                    (delivered() >= UPDATES.len() as f64).then_some(())
+                });
                 served.hub.terminate();
             }
         }
