@@ -40,7 +40,7 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_history::Tip;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use self::accept::Door;
@@ -69,6 +69,9 @@ use crate::tasks;
 const SESSION_AHEAD: Duration = Duration::from_secs(1);
 /// Deliveries that may wait for a shard, each a group of what gathered at the router.
 const INBOX_MAX: usize = 1024;
+/// Polls that read what is kept at once. What they read is booked once they have it: until then each
+/// may hold an update in several forms.
+const POLLS_READING_MAX: usize = 8;
 /// Deliveries taken into one sweep.
 const INBOX_PER_SWEEP: usize = 64;
 /// Sessions written to before the shard looks after its other work.
@@ -201,6 +204,8 @@ pub(crate) struct Shard {
     engine: RefCell<Engine>,
     tokens: RefCell<TokenCache>,
     patterns: Patterns,
+    /// Turns of polls that read what is kept.
+    poll_turns: Semaphore,
     started: Instant,
     /// Sessions that ended and of which presence has not been told, since its queue was full.
     departed: RefCell<Vec<SubscriberId>>,
@@ -280,6 +285,7 @@ impl Shard {
             engine: RefCell::new(engine),
             tokens: RefCell::new(tokens),
             patterns: Patterns::new(),
+            poll_turns: Semaphore::new(POLLS_READING_MAX),
             started: Instant::now(),
             departed: RefCell::default(),
             sockjs: sockjs::Sessions::default(),
@@ -332,6 +338,11 @@ impl Shard {
 
     pub(crate) fn authority(&self) -> &Authority {
         &self.shared.authority
+    }
+
+    /// Returns the turns of polls that read what is kept.
+    pub(crate) fn poll_turns(&self) -> &Semaphore {
+        &self.poll_turns
     }
 
     pub(crate) fn tokens(&self) -> &RefCell<TokenCache> {

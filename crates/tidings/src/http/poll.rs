@@ -15,7 +15,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Either;
 use serde::Deserialize;
 use tidings_wire::prefer;
-use tokio::sync::oneshot;
+use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::Whole;
@@ -55,7 +55,7 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// # Errors
 ///
-/// The history cannot be read.
+/// The history cannot be read, there is no room for what it holds, or too many others read it.
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
     visit: &Visit,
@@ -64,6 +64,11 @@ pub(crate) async fn answer(
     wait: Duration,
 ) -> Result<Response<Body>, Problem> {
     let end = Instant::now() + wait;
+    let turn = timeout_at(end + READING, shard.poll_turns().acquire()).await;
+    let Ok(Ok(turn)) = turn else {
+        let detail = "too many polls read the history at once; try again".to_owned();
+        return Err(Problem::unavailable("busy", "The hub is busy", detail));
+    };
     let (sink, mut body) = BodySink::new();
     let (ready, joined) = oneshot::channel();
     let opening = Opening::Response {
@@ -79,7 +84,7 @@ pub(crate) async fn answer(
     // A session that has ended instead stands nowhere.
     let began = joined.await.is_ok();
     let mut gathered = Gathered::new(visit);
-    let refusal = gathered.gather(&session, &mut body, end).await.err();
+    let refusal = gathered.gather(&session, &mut body, end, turn).await.err();
     let ending = match session.phase.get() {
         Phase::Closing(ending) => Some(ending),
         Phase::Joining | Phase::Behind | Phase::Live => None,
@@ -158,12 +163,16 @@ impl Gathered {
         session: &Session,
         body: &mut StreamBody,
         end: Instant,
+        turn: SemaphorePermit<'_>,
     ) -> Result<(), Refusal> {
+        let mut turn = Some(turn);
         loop {
             let step = poll_fn(|cx| poll_step(session, body, cx));
             let piece = match timeout_at(end + READING, step).await {
                 Ok(Step::Piece(piece)) => piece,
                 Ok(Step::Settled) if self.pieces.is_empty() => {
+                    // What comes now is new, and shared with whoever else it is for.
+                    turn.take();
                     let next = poll_fn(|cx| body.poll_whole(cx));
                     let Ok(Some(piece)) = timeout_at(end, next).await else {
                         return Ok(());

@@ -63,11 +63,7 @@ fn polls_over_shut_windows_with_a_token_and_tls_stay_below_the_bound() {
 #[test]
 fn streams_that_end_over_shut_windows_leave_nothing_behind() {
     let mut field = Field::plain();
-    let data = "x".repeat(900_000);
-    for _ in 0..30 {
-        publish(&mut field.publisher, &field.token, FILLER, &data);
-    }
-    field.resident = field.hub.resident_bytes_at_most();
+    field.push_out_of_memory();
     let streams = vec![Query::stream(BULKY); 250];
     let floods: Vec<Flood> = (0..2)
         .map(|_| field.flood(STRANGER, Some(0), &streams))
@@ -83,6 +79,18 @@ fn streams_that_end_over_shut_windows_leave_nothing_behind() {
     field.check_growth(TOTAL / 2);
     drop(floods);
     field.check_given_back();
+}
+
+/// Each reads updates of its own from the history, since they are older than what is shared in memory.
+#[test]
+fn polls_for_what_is_old_stay_below_the_bound() {
+    let mut field = Field::plain();
+    field.push_out_of_memory();
+    let polls = vec![Query::poll(BULKY, None); 250];
+    let floods: Vec<Flood> = (0..4)
+        .map(|_| field.flood(STRANGER, Some(0), &polls))
+        .collect();
+    field.check_polls(&floods);
 }
 
 #[test]
@@ -335,6 +343,15 @@ impl Field {
         field.before = field.delays();
         field.resident = field.hub.resident_bytes_at_most();
         field
+    }
+
+    /// Publishes until the bulky updates are older than what the hub shares in memory.
+    fn push_out_of_memory(&mut self) {
+        let data = "x".repeat(900_000);
+        for _ in 0..30 {
+            publish(&mut self.publisher, &self.token, FILLER, &data);
+        }
+        self.resident = self.hub.resident_bytes_at_most();
     }
 
     fn over(&self, socket: TcpStream) -> Connection {
