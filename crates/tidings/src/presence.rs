@@ -7,8 +7,9 @@
 //! ```
 //!
 //! One thread owns the table and does nothing else, so that neither a large table nor a long answer
-//! delays an update. The rules are in [`table`], the words in [`document`], the answers in
-//! [`question`]; here are the queues and the waiting. A hub without presence has none of it.
+//! delays an update. The rules are in [`table`], the words in [`tidings_wire::subscription_document`],
+//! the answers in [`question`]; here are the queues and the waiting. A hub without presence has none of
+//! it.
 //!
 //! Mercure, "Active Subscriptions".
 

@@ -37,6 +37,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Suites speak to a host of their own naming, as fast as they can, and take minutes.
     config.hosts = Vec::new();
     config.websocket.bytes_max = BYTES_MAX;
+    // A text of that length, its echo, and both on their way.
+    config.limits.held_bytes_per_connection_max = 8 * BYTES_MAX;
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;
     config.sockjs.body_bytes_max = SOCKJS_BODY_BYTES_MAX;
