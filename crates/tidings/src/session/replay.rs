@@ -11,6 +11,7 @@ use tidings_core::position::Position;
 use tidings_wire::hub_frames::{self, Saying};
 use tokio::time::Instant;
 
+use super::socket::PIECE_BYTES_MAX;
 use super::{Ending, Phase, Session, concerns};
 use crate::posted::Encoding;
 use crate::posted::Posted;
@@ -116,7 +117,13 @@ async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<()
         return Err(ending);
     }
     if !slice.bytes.is_empty() {
+        let long = slice.bytes.len() > PIECE_BYTES_MAX;
         session.send_all(slice.bytes, shard.stall()).await?;
+        if long && session.is_body() {
+            // The body has it, and hyper only what the peer has room for: what waits is booked, and the
+            // session is not live before it is taken.
+            session.writable(0, shard.stall()).await?;
+        }
         session.last_sent.set(shard.now());
         shard.metrics().replayed.inc_by(slice.updates);
     }
