@@ -8,11 +8,10 @@ mod subscriptions;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -30,23 +29,15 @@ use tidings_core::position::Position;
 use tidings_core::update::Update;
 use tidings_history::storage::Storage;
 use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Reading, Retention, Step};
-use tidings_wire::origin::OriginList;
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::account::Booked;
 use crate::answers::Answers;
-use crate::auth::key::{Algorithm, VerifyKey};
-use crate::auth::{self, Authority, Door, Identity, Issuer, Role};
-use crate::config::addresses::AddressList;
-use crate::config::log_filter::LogFilter;
-use crate::config::{
-    Config, CorsOptions, DialectOptions, FlashOptions, LimitOptions, LogFormat, LogOptions,
-    PageOptions, PublishOptions, RoomOptions, SockJsOptions, StreamEnd, SubscribeOptions,
-    WebSocketOptions,
-};
+use crate::auth::{self, Authority, Door, Identity, Role};
+use crate::config::Config;
+use crate::config::for_tests::TEST_KEY;
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
@@ -139,13 +130,13 @@ impl Lab {
         let (handle, history) = tidings_history::detached(storage, config.history.clone(), outlet)?;
         let tip = handle.tip();
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
-            (0..config.shards).map(|_| shard::inbox()).unzip();
+            (0..config.server.shards).map(|_| shard::inbox()).unzip();
         let relay: Arc<dyn Relay> = Arc::new(Loopback::new(handle.clone()));
         let (presence, presence_commands) = Presence::queue();
         let routing = Routing::new(
             config.hub.clone(),
             tip.position,
-            config.shards,
+            config.server.shards,
             Arc::clone(&metrics),
         );
         let shared = Arc::new(Shared {
@@ -154,7 +145,9 @@ impl Lab {
             authority: Arc::new(authority(&config)),
             account: account_of(&config),
             sockjs: sockjs::Seed::default(),
-            loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
+            loads: (0..config.server.shards)
+                .map(|_| AtomicUsize::new(0))
+                .collect(),
             inboxes: inboxes.into(),
             config,
             metrics,
@@ -343,136 +336,38 @@ impl Lab {
     }
 }
 
-/// The URL of every hub in the lab.
-const HUB: &str = "https://hub.example/.well-known/mercure";
-/// Its key, for tokens that nobody makes: grants come from the caller.
-const KEY: &str = "a key of the lab, long enough for HS256";
-
-#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
-fn hub() -> HubUrl {
-    HubUrl::parse(HUB).expect("a URL")
-}
-
-#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
-fn auth_options() -> auth::Options {
-    let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
-    let issuer = Issuer {
-        issuer: "lab".into(),
-        keys: key.into(),
-        kid: None,
-        publish: true,
-        subscribe: true,
-        dialects: vec![Dialect::V1],
-    };
-    auth::Options {
-        issuers: vec![issuer],
-        audiences: vec![HUB.to_owned()],
-        cookie_names: Vec::new(),
-        old_dialects: Vec::new(),
-    }
-}
-
-/// None of the hub's own pages.
-const NO_PAGES: PageOptions = PageOptions {
-    chat: false,
-    scores: false,
-    debugger: false,
-    diagnose: false,
-    library: false,
-};
+/// How every hub in the lab is configured, before its options count.
+static CONFIG: LazyLock<(auth::Options, HubUrl)> = LazyLock::new(|| {
+    let config = Config::for_tests();
+    (config.auth, config.hub)
+});
 
 fn config(options: &Options) -> Config {
-    Config {
-        listens: Vec::new(),
-        tls: None,
-        admin: None,
-        hub: hub(),
-        hosts: Vec::new(),
-        data_dir: PathBuf::new(),
-        key_sets_keep: Duration::ZERO,
-        shards: options.shards,
-        history: tidings_history::Options {
-            kind: Kind::Memory,
-            retention: options.retention,
-            queue_max: 4096,
-            group_max: 1024,
-            reads_max: 4096,
-            cache_bytes_max: 1024 * 1024,
-            new_epoch: [0; 32],
-        },
-        ring_bytes: options.ring_bytes,
-        auth: auth_options(),
-        dialects: DialectOptions::default(),
-        subscribe: SubscribeOptions {
-            anonymous: true,
-            keep_alive: options.keep_alive,
-            connection_max: None,
-            retry: None,
-            end: StreamEnd::Clean,
-        },
-        publish: PublishOptions {
-            origins: OriginList::default(),
-            body_bytes_max: 1024 * 1024,
-        },
-        presence: options.presence.then_some(presence::Options::DEFAULT),
-        cors: CorsOptions {
-            origins: OriginList::default(),
-            headers: None,
-        },
-        websocket: WEBSOCKET,
-        rooms: no_conversations(),
-        sockjs: SockJsOptions::OFF,
-        flash: FlashOptions::off(),
-        limits: limits(options),
-        drain: Duration::ZERO,
-        pages: NO_PAGES,
-        zeromq: None,
-        log: LogOptions {
-            filter: LogFilter::level(LevelFilter::OFF),
-            format: LogFormat::Text,
-            access: false,
-        },
-        explain_refusals: true,
-        warnings: Vec::new(),
-        dev: None,
-        test_services: false,
-    }
-}
-
-fn limits(options: &Options) -> LimitOptions {
-    LimitOptions {
-        connections_max: usize::MAX,
-        connections_per_address_max: usize::MAX,
-        held_bytes_max: usize::MAX,
-        held_bytes_per_address_max: usize::MAX,
-        held_bytes_per_connection_max: usize::MAX,
-        crowded_patterns_max: usize::MAX,
-        crowded_patterns_per_address_max: usize::MAX,
-        accepts_per_second: u32::MAX,
-        head: Duration::MAX,
-        body: Duration::MAX,
-        handshake: Duration::MAX,
-        stall: options.stall,
-        streams_per_connection_max: u32::MAX,
-        blocked: AddressList::default(),
-    }
-}
-
-const WEBSOCKET: WebSocketOptions = WebSocketOptions {
-    compression: false,
-    bytes_max: usize::MAX,
-    frames_per_second_max: 0,
-    ping: Duration::ZERO,
-};
-
-fn no_conversations() -> RoomOptions {
-    RoomOptions {
-        access: None,
-        topics: Vec::new(),
-        origins: OriginList::default(),
-        subprotocols: Vec::new(),
-        private: false,
-    }
+    let mut config = Config::for_tests();
+    config.server.shards = options.shards;
+    config.history = tidings_history::Options {
+        kind: Kind::Memory,
+        retention: options.retention,
+        queue_max: 4096,
+        group_max: 1024,
+        reads_max: 4096,
+        cache_bytes_max: 1024 * 1024,
+        new_epoch: [0; 32],
+    };
+    config.ring_bytes = options.ring_bytes;
+    config.subscribe.keep_alive = options.keep_alive;
+    config.presence = options.presence.then_some(presence::Options::DEFAULT);
+    // What a bound refuses is not what the simulator is about, and a machine's memory is not its seed.
+    let limits = &mut config.limits;
+    limits.connections_max = usize::MAX;
+    limits.connections_per_address_max = usize::MAX;
+    limits.held_bytes_max = usize::MAX;
+    limits.held_bytes_per_address_max = Some(usize::MAX);
+    limits.held_bytes_per_connection_max = usize::MAX;
+    limits.crowded_patterns_max = usize::MAX;
+    limits.crowded_patterns_per_address_max = Some(usize::MAX);
+    limits.stall = options.stall;
+    config
 }
 
 #[expect(
@@ -490,12 +385,12 @@ fn authority(config: &Config) -> Authority {
 ///
 /// The first rule that the token breaks, in words.
 pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
-    let options = auth_options();
+    let (options, hub) = CONFIG.clone();
     #[expect(
         clippy::expect_used,
         reason = "the lab's own key; a mistake ends the test"
     )]
-    let authority = Authority::new(options, hub()).expect("an authority");
+    let authority = Authority::new(options, hub).expect("an authority");
     let verified = authority.verify(token, Role::Subscribe, now_secs);
     verified.map(drop).map_err(|error| error.to_string())
 }
@@ -507,7 +402,7 @@ pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
 ///
 /// The first rule that the token breaks at the hub's path, in words.
 pub fn verify_old_token(token: &str, now_secs: u64) -> Result<bool, String> {
-    let mut options = auth_options();
+    let (mut options, hub) = CONFIG.clone();
     options.old_dialects = vec![Dialect::V0, Dialect::V2019];
     for issuer in &mut options.issuers {
         issuer.dialects.clone_from(&options.old_dialects);
@@ -516,7 +411,7 @@ pub fn verify_old_token(token: &str, now_secs: u64) -> Result<bool, String> {
         clippy::expect_used,
         reason = "the lab's own key; a mistake ends the test"
     )]
-    let authority = Authority::new(options, hub()).expect("an authority");
+    let authority = Authority::new(options, hub).expect("an authority");
     let at = |door| authority.verify_at(token, door, Role::Subscribe, now_secs);
     let (hub, hub_2019) = (at(Door::Hub), at(Door::Hub2019));
     let either = hub.or_else(|error| hub_2019.map_err(|_other| error));
@@ -532,7 +427,7 @@ pub fn sign_token(header: &str, claims: &str) -> String {
     let signed = [header, claims]
         .map(|part| URL_SAFE_NO_PAD.encode(part))
         .join(".");
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, KEY.as_bytes());
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, TEST_KEY.as_bytes());
     let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }

@@ -60,7 +60,7 @@ pub(crate) fn fit(config: &mut Config) {
 fn own(config: &Config) -> usize {
     let listeners = config.listens.len() + 2;
     let shard = SHARD_MAX + listeners * (1 + REFUSALS_MAX);
-    OWN_MAX + config.shards * shard
+    OWN_MAX + config.server.shards * shard
 }
 
 /// Returns the part of `free` that `count` of `wanted` may have; one at least.

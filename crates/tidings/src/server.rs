@@ -127,11 +127,12 @@ impl Hub {
         let zeromq = config.zeromq.clone().map(broker::bind).transpose()?;
 
         let (router, commands) = Router::queue();
-        let answers: Box<[Arc<Answers>]> = (0..config.shards).map(|_| Arc::default()).collect();
+        let answers: Box<[Arc<Answers>]> =
+            (0..config.server.shards).map(|_| Arc::default()).collect();
         let outlet = outlet(router.clone(), answers.clone());
         let history = tidings_history::start(config.history.clone(), outlet, clock())?;
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
-            (0..config.shards).map(|_| shard::inbox()).unzip();
+            (0..config.server.shards).map(|_| shard::inbox()).unzip();
         let tip = history.tip();
         // To the router the broker is one more shard.
         let (broker_inbox, broker_receiver) = shard::inbox();
@@ -160,7 +161,9 @@ impl Hub {
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
             account: account_of(&config),
             sockjs: sockjs::Seed::default(),
-            loads: (0..config.shards).map(|_| AtomicUsize::new(0)).collect(),
+            loads: (0..config.server.shards)
+                .map(|_| AtomicUsize::new(0))
+                .collect(),
             inboxes: inboxes.into(),
             config,
             metrics,
@@ -253,7 +256,7 @@ impl Hub {
 
     /// Ends the streams, then the threads, then the history.
     fn stop(self, control: &Runtime, signals: &mut Signals) -> anyhow::Result<()> {
-        let within = self.shared.config.drain;
+        let within = self.shared.config.server.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
         // Before the first stream ends.
         if let Some(presence) = &self.presence {
@@ -319,10 +322,10 @@ pub(crate) fn account_of(config: &Config) -> Arc<Account> {
     let (limits, sockjs) = (&config.limits, &config.sockjs);
     let bounds = Bounds {
         holder_max: limits.held_bytes_per_connection_max,
-        address_max: limits.held_bytes_per_address_max,
+        address_max: limits.held_bytes_per_address(),
         total_max: limits.held_bytes_max,
         sockjs_max: sockjs.queue_bytes_max,
-        crowded_address_max: limits.crowded_patterns_per_address_max,
+        crowded_address_max: limits.crowded_patterns_per_address(),
         crowded_max: limits.crowded_patterns_max,
     };
     let connections = PlaceBounds {
@@ -389,7 +392,7 @@ fn start_broker(
 
 /// Opens every listener, once for each shard; the operators' one only on the first.
 fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
-    let mut doors: Vec<Vec<Door>> = (0..config.shards).map(|_| Vec::new()).collect();
+    let mut doors: Vec<Vec<Door>> = (0..config.server.shards).map(|_| Vec::new()).collect();
     let main = config.listens.iter().enumerate();
     let main = main.map(|(number, listen)| (listen.address, listen.tls, DoorKind::Main(number)));
     let admin = config
@@ -400,7 +403,7 @@ fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
     let policy = policy.map(|&address| (address, false, DoorKind::Policy));
     for (address, tls, kind) in main.chain(admin).chain(policy) {
         let shards = match kind {
-            DoorKind::Main(_) => config.shards,
+            DoorKind::Main(_) => config.server.shards,
             DoorKind::Admin | DoorKind::Policy => 1,
         };
         let (listeners, bound) = binding::open(address, |address| accept::bind(address, shards))?;

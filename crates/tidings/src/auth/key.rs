@@ -65,12 +65,6 @@ pub enum PublicKey {
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The hub does not know the algorithm.
-    #[error("{name:?} is not a signature algorithm that the hub knows")]
-    UnknownAlgorithm {
-        /// The algorithm as written.
-        name: Box<str>,
-    },
     /// A public key would serve as a shared secret, so that everyone who knows it could sign.
     #[error(
         "this is a PEM key, but {algorithm} takes a shared secret: write the algorithm of the key, \
@@ -155,6 +149,12 @@ impl Algorithm {
         Self::Es256,
         Self::Es384,
         Self::EdDsa,
+    ];
+
+    /// Their names, as they are written in a configuration and in tokens. One algorithm has two.
+    pub const NAMES: &[&str] = &[
+        "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+        "ES384", "EdDSA", ED25519,
     ];
 
     /// Finds the algorithm of this name, compared byte for byte.

@@ -1,4 +1,4 @@
-//! The broker's settings, checked. Their manual is in `config/keys.rs`.
+//! The broker's settings, checked. Their manual is in `config/tables/zeromq.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,9 +22,11 @@ use super::{Usage, log};
 use crate::broker::data_source::DataSource;
 use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
-use crate::config::check::zeromq::{node, source};
+use crate::config::LogOptions;
+use crate::config::check::zeromq::{limits, node, source};
 use crate::config::log_filter::LogFilter;
-use crate::config::{LogFormat, LogOptions};
+use crate::config::tables::Table;
+use crate::config::tables::zeromq::ZeroMqTable;
 use crate::metrics::zeromq::Counters;
 use crate::signals::{Hangup, Signals};
 use crate::{binding, open_files, output, tasks};
@@ -57,19 +59,19 @@ pub struct Arguments {
     push: Vec<String>,
 
     /// Messages that may wait for one peer; a subscriber further behind loses the newer ones
-    #[arg(long, value_name = "MESSAGES", default_value_t = 100_000)]
+    #[arg(long, value_name = "MESSAGES", default_value_t = ZeroMqTable::defaults().high_water_mark)]
     high_water_mark: usize,
 
     /// Bytes that may wait for one peer
-    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = ZeroMqTable::defaults().high_water_bytes)]
     high_water_bytes: usize,
 
     /// Longest message in bytes, all parts together
-    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    #[arg(long, value_name = "BYTES", default_value_t = ZeroMqTable::defaults().message_bytes_max)]
     message_bytes_max: usize,
 
     /// Seconds within which a peer must end its handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = ZeroMqTable::defaults().handshake.as_secs())]
     handshake_secs: u64,
 
     /// Let other machines reach what binds; messages travel in the clear
@@ -110,8 +112,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = options(arguments)?;
     log::start(&LogOptions {
         filter: arguments.log.clone(),
-        format: LogFormat::Text,
-        access: false,
+        ..LogOptions::defaults()
     })?;
     open_files::raise();
     let mut registry = Registry::with_prefix("tidings");
@@ -192,12 +193,9 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         limits: Limits {
             queue_messages_max: arguments.high_water_mark.max(1),
             queue_bytes_max: arguments.high_water_bytes.max(1),
-            total_bytes_max: TOTAL_BYTES_MAX,
             message_bytes_max: arguments.message_bytes_max.max(1),
-            peers_max: PEERS_MAX,
-            subscriptions_max: SUBSCRIPTIONS_MAX,
             handshake: Duration::from_secs(arguments.handshake_secs.max(1)),
-            heartbeat: HEARTBEAT,
+            ..limits(&ZeroMqTable::defaults())
         },
         node: node()?,
     })
@@ -251,12 +249,6 @@ pub struct WrongSource {
     option: &'static str,
     error: crate::config::check::zeromq::SourceError,
 }
-
-/// As `zeromq.queue_bytes_max` and the others are by default.
-const TOTAL_BYTES_MAX: usize = 256 * 1024 * 1024;
-const PEERS_MAX: usize = 10_000;
-const SUBSCRIPTIONS_MAX: usize = 10_000;
-const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Pause after a connection for metrics could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

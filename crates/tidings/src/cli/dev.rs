@@ -5,31 +5,20 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::Context;
-use tidings_core::HubUrl;
-use tidings_core::limits::PUBLISH_BODY_BYTES_MAX;
-use tidings_history::{Kind, PresenceRetention, Retention};
-use tidings_wire::authority::Authority;
+use tidings_history::Kind;
 use tidings_wire::origin::OriginList;
-use tracing_subscriber::filter::LevelFilter;
+use toml::Value;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
 use super::{log, print};
-use crate::auth;
 use crate::auth::issue::{Detail, Issuing, SignKey};
 use crate::auth::key::Algorithm;
 use crate::binding;
 use crate::clock::unix_secs;
-use crate::config::addresses::AddressList;
-use crate::config::check::{ANYBODY, HISTORY_FILE, cores, held_bytes, history_options};
-use crate::config::log_filter::LogFilter;
-use crate::config::{
-    Config, CorsOptions, DevTokens, DialectOptions, FlashOptions, LimitOptions, Listen, LogFormat,
-    LogOptions, PageOptions, PublishOptions, RoomAccess, RoomOptions, SockJsOptions, StreamEnd,
-    SubscribeOptions, WebSocketOptions,
-};
+use crate::config::check::history::HISTORY_FILE;
+use crate::config::check::publish::ANYBODY;
+use crate::config::{self, Config, DevTokens};
 use crate::output;
 use crate::presence;
 use crate::server::{self, Control};
@@ -113,82 +102,90 @@ fn tell_commands(config: &Config) -> anyhow::Result<()> {
 /// If the data folder cannot be written, or its key is damaged.
 pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<Config> {
     let folder = DevFolder::new(data);
-    let port = listen.port();
-    let origins = own_origins(port);
-    let audiences: Vec<String> = origins
-        .iter()
-        .map(|origin| format!("{origin}{HUB_PATH}"))
-        .collect();
-    let hub = HubUrl::parse(&format!(
-        "http://{}{HUB_PATH}",
-        authority("localhost", port)
-    ))?;
+    let audiences = own_origins(listen.port()).map(|origin| format!("{origin}{HUB_PATH}"));
     let tokens = tokens(&folder, &audiences)?;
-    let kind = match memory {
+    let mut config = config::of_text("tidings dev", &written(listen, &audiences, &folder.key()?))?;
+    config.data_dir = data.to_owned();
+    config.history.kind = match memory {
         true => Kind::Memory,
         false => Kind::File {
             path: data.join(HISTORY_FILE),
         },
     };
-    Ok(Config {
-        listens: vec![listen_on(listen)],
-        tls: None,
-        admin: None,
-        hub,
-        hosts: LOOPBACK_NAMES
-            .iter()
-            .map(|name| Authority::parse(&authority(name, port)))
-            .collect::<Result<_, _>>()?,
-        data_dir: data.to_owned(),
-        key_sets_keep: Duration::ZERO,
-        shards: cores(),
-        history: history_options(kind, RETENTION).context("no random bytes from the system")?,
-        ring_bytes: 32 * 1024 * 1024,
-        auth: auth::Options {
-            issuers: vec![folder.issuer()?],
-            audiences,
-            cookie_names: COOKIE_NAMES.map(str::to_owned).to_vec(),
-            old_dialects: DIALECTS.old().collect(),
-        },
-        dialects: DIALECTS,
-        subscribe: SubscribeOptions {
-            anonymous: true,
-            keep_alive: Duration::from_secs(15),
-            connection_max: Some(Duration::from_secs(3600)),
-            retry: None,
-            end: StreamEnd::Clean,
-        },
-        publish: PublishOptions {
-            origins: OriginList::parse(origins.iter().map(String::as_str))?,
-            body_bytes_max: PUBLISH_BODY_BYTES_MAX,
-        },
-        presence: None,
-        cors: CorsOptions {
-            origins: OriginList::default(),
-            headers: None,
-        },
-        websocket: WEBSOCKET,
-        rooms: open_to_all(),
-        sockjs: SOCKJS,
-        flash: FlashOptions::off(),
-        limits: limits(),
-        drain: Duration::from_secs(1),
-        pages: PAGES,
-        zeromq: None,
-        log: log_options(),
-        explain_refusals: true,
-        warnings: Vec::new(),
-        dev: Some(tokens),
-        test_services: false,
-    })
+    // Everybody is at one address.
+    config.limits.held_bytes_per_address_max = Some(config.limits.held_bytes_max);
+    config.explain_refusals = true;
+    config.dev = Some(tokens);
+    Ok(config)
 }
 
-fn log_options() -> LogOptions {
-    LogOptions {
-        filter: LogFilter::level(LevelFilter::WARN),
-        format: LogFormat::Text,
-        access: false,
-    }
+/// Returns what a developer's hub has set. All else is as `tidings serve` has it by default.
+fn written(listen: SocketAddr, audiences: &[String], key: &str) -> String {
+    let port = listen.port();
+    let localhost = authority("localhost", port);
+    let list = |texts: &[String]| Value::from(texts.to_vec());
+    let hosts = list(&LOOPBACK_NAMES.map(|name| authority(name, port)));
+    let origins = list(&own_origins(port));
+    let audiences = list(audiences);
+    let key = Value::from(key);
+    format!(
+        r#"
+[[listen]]
+address = "{listen}"
+
+[hub]
+public_url = "http://{localhost}{HUB_PATH}"
+hosts = {hosts}
+
+[server]
+drain_secs = 1
+
+[auth]
+audiences = {audiences}
+# Over plain HTTP a browser does not set the first one, except some for localhost.
+cookie_names = ["__Secure-mercure_access_token", "mercure_access_token"]
+jwks_keep_secs = 0
+
+[[auth.issuers]]
+issuer = "{ISSUER}"
+key = {key}
+dialects = ["1.0", "0.x", "2019"]
+
+# Whatever an application speaks works here.
+[dialects]
+v0 = true
+v2019 = true
+demo = true
+
+[subscribe]
+anonymous = true
+
+[publish]
+origins = {origins}
+
+# Any conversation, for any page of this hub.
+[rooms]
+access = "anonymous"
+topics = ["*"]
+
+[sockjs]
+enabled = true
+
+[limits]
+connections_max = 10000
+# Everybody is at one address.
+crowded_patterns_per_address_max = 2000
+
+[pages]
+chat = true
+scores = true
+debugger = true
+diagnose = true
+
+[log]
+level = "warn"
+"#
+    )
 }
 
 /// Returns what to tell the developer when the hub is up: pages, `curl` lines, history, how to stop.
@@ -302,86 +299,8 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 const HUB_PATH: &str = "/.well-known/mercure";
 
-/// Over plain HTTP a browser does not set the first one, except some for localhost.
-const COOKIE_NAMES: [&str; 2] = ["__Secure-mercure_access_token", "mercure_access_token"];
-
-/// Whatever an application speaks works here.
-const DIALECTS: DialectOptions = DialectOptions {
-    v0: true,
-    v2019: true,
-    demo: true,
-};
-
 /// Ten years.
 const TOKEN_SECS: u64 = 10 * 365 * 24 * 3600;
-
-const RETENTION: Retention = Retention {
-    age_max: Some(Duration::from_secs(168 * 3600)),
-    updates_max: Some(1_000_000),
-    bytes_max: Some(1024 * 1024 * 1024),
-    presence: PresenceRetention::DEFAULT,
-};
-
-const PAGES: PageOptions = PageOptions {
-    chat: true,
-    scores: true,
-    debugger: true,
-    diagnose: true,
-    library: true,
-};
-
-/// As `tidings serve` has them by default.
-pub const WEBSOCKET: WebSocketOptions = WebSocketOptions {
-    compression: true,
-    bytes_max: 1024 * 1024,
-    frames_per_second_max: 1000,
-    ping: Duration::from_secs(30),
-};
-
-const SOCKJS: SockJsOptions = SockJsOptions {
-    enabled: true,
-    ..SockJsOptions::OFF
-};
-
-fn listen_on(address: SocketAddr) -> Listen {
-    Listen {
-        address,
-        tls: false,
-        topic: None,
-    }
-}
-
-/// Any conversation, for any page of this hub.
-fn open_to_all() -> RoomOptions {
-    RoomOptions {
-        access: Some(RoomAccess::Anonymous),
-        topics: vec!["*".to_owned()],
-        origins: OriginList::default(),
-        subprotocols: Vec::new(),
-        private: false,
-    }
-}
-
-fn limits() -> LimitOptions {
-    let held = usize::try_from(held_bytes()).unwrap_or(usize::MAX);
-    LimitOptions {
-        connections_max: 10_000,
-        connections_per_address_max: 10_000,
-        // Everybody is at one address.
-        held_bytes_max: held,
-        held_bytes_per_address_max: held,
-        held_bytes_per_connection_max: 16 * 1024 * 1024,
-        crowded_patterns_max: 2000,
-        crowded_patterns_per_address_max: 2000,
-        accepts_per_second: 5000,
-        head: Duration::from_secs(10),
-        body: Duration::from_secs(30),
-        handshake: Duration::from_secs(10),
-        stall: Duration::from_secs(60),
-        streams_per_connection_max: 250,
-        blocked: AddressList::default(),
-    }
-}
 
 const EXAMPLES: &str = "\
 Examples:

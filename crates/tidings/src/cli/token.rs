@@ -12,7 +12,6 @@ use super::{Usage, print};
 use crate::auth::issue::{Claims, Detail, SignKey, new_id};
 use crate::auth::key::{Algorithm, VerifyKey};
 use crate::clock::unix_secs;
-use crate::config::keys::ALGORITHMS;
 use crate::config::text_file::{self, without_line_break};
 
 mod inspect;
@@ -243,7 +242,7 @@ fn details(arguments: &Make) -> Vec<Detail> {
 }
 
 fn algorithm() -> clap::builder::PossibleValuesParser {
-    clap::builder::PossibleValuesParser::new(ALGORITHMS)
+    clap::builder::PossibleValuesParser::new(Algorithm::NAMES)
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {

@@ -2,13 +2,13 @@
 //!
 //! `tidings config docs` prints it; `docs/guide/configuration.md` is this text, which a test compares.
 
-use super::keys::{Fallback, KEYS, Key};
+use super::keys::{self, Change, Fallback, Key};
 
 /// Returns the manual as Markdown.
 pub fn markdown() -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut table = String::new();
-    for key in KEYS {
+    for key in keys::all() {
         let header = header(key);
         if header != table {
             text.push_str(&format!("\n## `{header}`\n"));
@@ -31,13 +31,18 @@ pub fn header(key: &Key) -> String {
 fn entry(key: &Key) -> String {
     let name = key.path.replace(".N.", ".");
     let default = match key.fallback {
-        Fallback::Toml(value) => format!("`{value}`"),
-        Fallback::Said(text) => text.to_owned(),
-        Fallback::Required => "none, it must be written".to_owned(),
+        Fallback::Fixed(fixed) => format!("`{}`", fixed.value()),
+        Fallback::Computed(text, _) | Fallback::Unset(text) => text.to_owned(),
+        Fallback::Required(_) => "none, it must be written".to_owned(),
+    };
+    let change = match key.change {
+        Change::Live => "live",
+        Change::Start => "start",
     };
     format!(
-        "\n### `{name}`\n\n{}\n\n- Value: {}\n- Default: {default}\n- Variable: `{}`\n- Since: {}\n",
-        key.text,
+        "\n### `{name}`\n\n{}\n\n- Value: {}\n- Default: {default}\n- Variable: `{}`\n\
+         - Change: {change}\n- Since: {}\n",
+        key.text(),
         key.form.expected(),
         key.variable(),
         key.since,
@@ -56,6 +61,10 @@ directory, else `/etc/tidings/tidings.toml`; without any, the environment alone 
 
 Each key has a variable: `TIDINGS_`, then the path of the key in upper case, its parts joined by two
 underscores. Lists are separated by commas. `N` is the number of a table in an array, from 0.
+
+`Change` says what a new value needs. `start`: the hub must be started again, because a listener, a
+thread or a file is made of the value. `live`: nothing of that kind depends on it. This version reads
+its settings once, when it starts, so that a change of either kind needs a restart.
 
 Where neither says anything, the settings of another Mercure hub in the environment count
 (`MERCURE_…` with `SERVER_NAME`, or the names of 2019 such as `JWT_KEY`;

@@ -49,11 +49,6 @@ pub enum LogFilterError {
 }
 
 impl LogFilter {
-    /// Lets everything of this level and above pass.
-    pub fn level(level: LevelFilter) -> Self {
-        Self(Targets::new().with_default(level))
-    }
-
     /// Reads a filter: entries with commas between them, each `LEVEL` or `TARGET=LEVEL`. What no entry
     /// is about is logged if it is an error.
     ///

@@ -10,7 +10,7 @@ use tidings_history::Kind;
 
 use super::Config;
 use super::error::ConfigError;
-use super::keys::{Form, KEYS, Key};
+use super::keys::{self, Form};
 use super::settings::{Origin, Settings};
 use crate::auth::key_set::Source;
 
@@ -95,9 +95,9 @@ pub fn readable_secrets(settings: &Settings, file: Option<&Path>) -> Vec<String>
         if SECRET_FILES.contains(&key.as_str()) {
             look(&place, Path::new(entry.value.as_str().unwrap_or_default()));
         }
-        let secret = |known: &Key| known.path == key && known.form == Form::Secret;
+        let is_secret = keys::find(&key).is_some_and(|known| known.form == Form::Secret);
         if let Some(file) = file.filter(|_| entry.origin == Origin::File)
-            && KEYS.iter().any(secret)
+            && is_secret
         {
             look(&place, file);
         }

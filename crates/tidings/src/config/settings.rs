@@ -12,8 +12,7 @@ use toml::{Table, Value};
 
 use super::env::{self, Variable};
 use super::error::ConfigError;
-use super::file::File;
-use super::keys::{self, Fallback, Form, KEYS, Key};
+use super::keys::{self, Fallback, Form, Key};
 use super::kubernetes;
 use super::mercure::{self, Translation, Unread};
 use crate::placeholder;
@@ -138,23 +137,6 @@ impl Settings {
         names
     }
 
-    /// Turns the values into plain fields.
-    ///
-    /// # Errors
-    ///
-    /// Only if `keys.rs` and `file.rs` disagree, which a test rules out.
-    pub fn to_file(&self) -> Result<File, ConfigError> {
-        let mut root = Value::Table(Table::new());
-        for (place, entry) in &self.entries {
-            insert(&mut root, &place.0, &entry.value);
-        }
-        root.try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Invalid {
-                key: "configuration".to_owned(),
-                reason: error.message().to_owned().into(),
-            })
-    }
-
     fn add_table(&mut self, place: &Place, table: &Table, errors: &mut Vec<ConfigError>) {
         for (name, value) in table {
             let place = place.with(Part::Name(name.clone()));
@@ -214,7 +196,7 @@ impl Settings {
                 self.service_variables.push(name.clone());
                 return;
             }
-            let names = KEYS.iter().map(|key| numbered(&key.variable(), &place));
+            let names = keys::all().map(|key| numbered(&key.variable(), &place));
             let nearest = keys::nearest(name, names);
             errors.push(ConfigError::UnknownVariable {
                 variable: name.clone(),
@@ -260,8 +242,8 @@ impl Settings {
         };
         for translated in translation.values {
             let place = Place::parse(&translated.path);
-            let in_array = |array: &&&str| translated.path.starts_with(&format!("{array}."));
-            let array = ARRAYS.iter().find(in_array).copied();
+            let in_array = |array: &&str| translated.path.starts_with(&format!("{array}."));
+            let array = keys::arrays().find(in_array);
             let companion = companion(&translated.path).filter(|path| is_ours(path));
             if is_ours(array.unwrap_or(&translated.path)) || companion.is_some() {
                 self.unread.push(Unread {
@@ -296,7 +278,7 @@ impl Settings {
     }
 
     fn check_gaps(&self, errors: &mut Vec<ConfigError>) {
-        for array in ARRAYS {
+        for array in keys::arrays() {
             for (missing, index) in self.indexes(array).into_iter().enumerate() {
                 if index != missing {
                     errors.push(ConfigError::Gap {
@@ -311,15 +293,14 @@ impl Settings {
     }
 
     fn add_defaults(&mut self) {
-        for key in KEYS {
+        for key in keys::all() {
             for place in self.places(key) {
-                let Some(value) = default_value(key) else {
-                    continue;
-                };
-                self.entries.entry(place).or_insert(Entry {
-                    value,
-                    origin: Origin::Default,
-                });
+                if let Fallback::Fixed(fixed) = key.fallback {
+                    self.entries.entry(place).or_insert_with(|| Entry {
+                        value: fixed.value(),
+                        origin: Origin::Default,
+                    });
+                }
             }
         }
     }
@@ -414,29 +395,9 @@ fn companion(path: &str) -> Option<&'static str> {
     }
 }
 
-/// The arrays of tables.
-pub const ARRAYS: [&str; 5] = [
-    "listen",
-    "auth.issuers",
-    "zeromq.brokers",
-    "zeromq.inputs",
-    "zeromq.outputs",
-];
-
 /// Finds the key of a path that has numbers for entries of arrays.
 pub fn key_at(path: &str) -> Option<&'static Key> {
     keys::find(&Place::parse(path).general())
-}
-
-/// Returns a key's default, if it has a fixed one.
-pub fn default_value(key: &Key) -> Option<Value> {
-    let Fallback::Toml(text) = key.fallback else {
-        return None;
-    };
-    format!("value = {text}")
-        .parse::<Table>()
-        .ok()?
-        .remove("value")
 }
 
 /// An empty array is a list of texts, since an array of tables cannot be written empty.
@@ -501,13 +462,13 @@ fn from_text(form: Form, text: &str) -> Option<Value> {
 
 /// Says whether a place is that of an array of tables.
 fn is_array(place: &Place) -> bool {
-    ARRAYS.contains(&place.general().as_str())
+    keys::arrays().any(|array| array == place.general())
 }
 
 /// Says whether a place is that of a single table.
 fn is_table(place: &Place) -> bool {
     let table = format!("{}.", place.general());
-    !is_array(place) && KEYS.iter().any(|key| key.path.starts_with(&table))
+    !is_array(place) && keys::all().any(|key| key.path.starts_with(&table))
 }
 
 /// Says where a file is not TOML and why, without the text around it.
@@ -539,7 +500,7 @@ fn unknown_key(place: &Place) -> ConfigError {
             expected,
         };
     }
-    let paths = KEYS.iter().map(|key| numbered(key.path, place));
+    let paths = keys::all().map(|key| numbered(key.path, place));
     let key = place.to_string();
     let nearest = keys::nearest(&key, paths);
     ConfigError::UnknownKey { key, nearest }
@@ -550,33 +511,6 @@ fn numbered(name: &str, place: &Place) -> String {
     let index = place.first_index();
     name.replace(".N.", &format!(".{index}."))
         .replace("__N__", &format!("__{index}__"))
-}
-
-/// Puts `value` into the tree, making tables and arrays on the way. Entries of arrays come in
-/// order and without gaps, because [`Settings`] is sorted and gaps are errors.
-fn insert(tree: &mut Value, parts: &[Part], value: &Value) {
-    let Some((part, rest)) = parts.split_first() else {
-        *tree = value.clone();
-        return;
-    };
-    let empty = match rest.first() {
-        Some(Part::Index(_)) => Value::Array(Vec::new()),
-        Some(Part::Name(_)) | None => Value::Table(Table::new()),
-    };
-    match (part, tree) {
-        (Part::Name(name), Value::Table(table)) => {
-            insert(table.entry(name.clone()).or_insert(empty), rest, value);
-        }
-        (Part::Index(index), Value::Array(entries)) => {
-            if entries.len() == *index {
-                entries.push(empty);
-            }
-            if let Some(entry) = entries.get_mut(*index) {
-                insert(entry, rest, value);
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 use toml::Value;
 
 use super::docs::header;
-use super::keys::{Fallback, Form, KEYS, Key};
+use super::keys::{Fallback, Form, Key};
 use super::settings::Settings;
+use super::tables;
 use crate::redact;
 
 /// Returns the effective values as TOML. A key without a value is a comment that says what counts.
 pub fn toml(settings: &Settings) -> String {
     let mut text = String::new();
-    for table in KEYS.chunk_by(|a, b| header(a) == header(b)) {
+    for table in tables::ALL {
         let Some(first) = table.first() else { continue };
         let array = first.path.split_once(".N.").map(|(array, _)| array);
         let indexes = match array {
@@ -24,7 +25,7 @@ pub fn toml(settings: &Settings) -> String {
             }
             text.push_str(&header(first));
             text.push('\n');
-            for key in table {
+            for key in *table {
                 text.push_str(&line(settings, key, index));
             }
         }
@@ -44,7 +45,7 @@ pub fn toml(settings: &Settings) -> String {
 }
 
 fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
-    let name = key.path.rsplit('.').next().unwrap_or(key.path);
+    let name = key.name();
     let path = match index {
         Some(index) => key.path.replace(".N.", &format!(".{index}.")),
         None => key.path.to_owned(),
@@ -54,8 +55,10 @@ fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
             format!("{name} = \"(hidden)\" # {}\n", entry.origin)
         }
         (Some(entry), _) => format!("{name} = {} # {}\n", shown(&entry.value), entry.origin),
-        (None, Fallback::Said(text)) => format!("# {name}: {text}\n"),
-        (None, Fallback::Toml(_) | Fallback::Required) => format!("# {name}: not set\n"),
+        (None, Fallback::Computed(text, _) | Fallback::Unset(text)) => {
+            format!("# {name}: {text}\n")
+        }
+        (None, Fallback::Fixed(_) | Fallback::Required(_)) => format!("# {name}: not set\n"),
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     let mut draining = shard.draining();
     let mut pace = Pace::new(
         shard.config().limits.accepts_per_second,
-        shard.config().shards,
+        shard.config().server.shards,
     );
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut complaints = Complaints::default();

@@ -2,50 +2,48 @@
 
 use tidings_core::{Dialect, HubUrl};
 
-use super::super::DialectOptions;
-use super::super::file::{File, IssuerTable};
 use super::Checks;
 use crate::auth::key::{Algorithm, KeyError, VerifyKey};
 use crate::auth::token_error::key_of;
 use crate::auth::{self, Keys};
+use crate::config::tables::auth::IssuerTable;
+use crate::config::tables::dialects::DialectOptions;
 
-impl Checks {
-    pub(super) fn dialects(&mut self, file: &File, hub: Option<&HubUrl>) -> DialectOptions {
-        let table = &file.dialects;
-        let options = DialectOptions {
-            v0: table.v0,
-            v2019: table.v2019,
-            demo: table.demo,
-        };
-        if table.v2019 && hub.is_some_and(|hub| hub.path() == PATH_2019) {
+impl Checks<'_> {
+    pub(super) fn dialects(
+        &mut self,
+        dialects: &DialectOptions,
+        hub: Option<&HubUrl>,
+        issuers: &[IssuerTable],
+    ) {
+        if dialects.v2019 && hub.is_some_and(|hub| hub.path() == PATH_2019) {
             let advice = "has the path /hub, which is that of Mercure 2019: write another path, or \
                           dialects.v2019 = false";
             self.contradiction("hub.public_url", advice);
         }
-        if table.demo && !table.v0 && !table.v2019 {
+        if dialects.demo && !dialects.v0 && !dialects.v2019 {
             let advice = "is true, but neither dialects.v0 nor dialects.v2019 is: write true in one \
                           of them, or false here";
             self.contradiction("dialects.demo", advice);
         }
         let has_key = |dialect: Dialect| {
-            let mut issuers = file.auth.issuers.iter();
-            issuers.any(|issuer| issuer.dialects.iter().any(|name| name == dialect.name()))
+            let mut names = issuers.iter().flat_map(|issuer| &issuer.dialects);
+            names.any(|name| name == dialect.name())
         };
-        for dialect in options.old() {
-            if !has_key(dialect) && !file.auth.issuers.is_empty() {
+        for dialect in dialects.old() {
+            if !has_key(dialect) && !issuers.is_empty() {
                 let advice = "is true, but no key is for its tokens: add the dialect to \
                               auth.issuers.N.dialects";
                 self.contradiction(key_of(dialect), advice);
             }
         }
         for dialect in [Dialect::V0, Dialect::V2019] {
-            if has_key(dialect) && !options.old().any(|on| on == dialect) {
+            if has_key(dialect) && !dialects.old().any(|on| on == dialect) {
                 let advice = "is false, but a key is for its tokens (auth.issuers.N.dialects): \
                               write true, or remove the dialect there";
                 self.contradiction(key_of(dialect), advice);
             }
         }
-        options
     }
 
     /// Returns the dialects that a key is for.

@@ -3,26 +3,24 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::file::IssuerTable;
 use super::{Checks, is_loopback};
 use crate::auth::jwk;
 use crate::auth::key::Algorithm;
 use crate::auth::key_set::{self, KeySet, Source};
+use crate::config::tables::auth::IssuerTable;
 use crate::redact;
 
-impl Checks {
+impl Checks<'_> {
     /// Says which algorithm of a key set counts, if only one does.
     pub(super) fn key_set_algorithm(
         &mut self,
         path: &str,
         table: &IssuerTable,
     ) -> Option<Option<Algorithm>> {
-        let Some(name) = &table.algorithm else {
-            return Some(None);
-        };
-        match Algorithm::from_name(name) {
+        match table.algorithm {
+            None => Some(None),
             Some(algorithm) if !algorithm.is_shared() => Some(Some(algorithm)),
-            _ => {
+            Some(_) => {
                 let advice = "is not for public keys, and a key set has no others: remove it, or write \
                               one such as RS256, ES256 or EdDSA";
                 self.contradiction(&format!("{path}.algorithm"), advice);

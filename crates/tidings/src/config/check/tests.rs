@@ -1,8 +1,10 @@
 //! What is refused, in the words an operator reads.
 
-use expect_test::{Expect, expect};
+use std::path::{Path, PathBuf};
 
-use super::super::settings::Settings;
+use expect_test::{Expect, expect};
+use tidings_history::{Kind, PresenceRetention, Retention};
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -236,11 +238,26 @@ fn other_values_are_checked() {
             cors.origins: origin "https://a/b" is more than scheme://host:port: write it like https://example.com
             limits.connections_max: 0 is too small: write at least 1
             limits.accepts_per_second: 5000000000 is too large
-            server.drain_secs: 9000000000 is more than ten years: write at most 315360000
             server.shards: 0 is too small: write at least 1
+            server.drain_secs: 9000000000 is more than ten years: write at most 315360000
             log.level: "b=c" is no level: write one of error, warn, info, debug, trace, off, such as off, or a level for one target as in info,tidings=debug
         "#]],
     );
+}
+
+#[test]
+fn what_may_be_sent_but_not_held_is_warned_of() {
+    let held = "[limits]\nheld_bytes_per_connection_max = 1048576\n";
+    assert!(read(&format!("{GOOD}{held}")).unwrap().warnings.is_empty());
+    let config = read(&format!(
+        "{GOOD}{held}[websocket]\nbytes_max = 1048577\n[publish]\nbody_bytes_max = 2000000\n\
+         [sockjs]\nbody_bytes_max = 3000000\n"
+    ));
+    let warnings = config.unwrap().warnings;
+    expect![[r#"
+        publish.body_bytes_max: 2000000 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
+        websocket.bytes_max: 1048577 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
+        sockjs.body_bytes_max: 3000000 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit"#]].assert_eq(&warnings.join("\n"));
 }
 
 #[track_caller]
@@ -258,5 +275,5 @@ fn read(text: &str) -> Result<Config, ConfigErrors> {
     let mut errors = Vec::new();
     let settings = Settings::read(Some((Path::new("t.toml"), text)), &[], &mut errors);
     assert!(errors.is_empty(), "{errors:?}");
-    super::check(&settings.to_file().unwrap())
+    super::check(&settings)
 }

@@ -11,10 +11,12 @@ use tidings_wire::zmtp::SocketType;
 use super::Checks;
 use crate::broker::data_source::{Attach, DataSource};
 use crate::broker::options::{
-    Brokering, HubInput, HubOutput, Limits, Mapping, Options, OriginFilter, OutputForm, Security,
-    Unparsable,
+    Brokering, HubInput, HubOutput, Limits, Mapping, Options, OriginFilter, Security, Unparsable,
 };
-use crate::config::file::{ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable};
+use crate::config::tables::zeromq::{
+    ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable,
+};
+use crate::config::value::Secret;
 
 /// The types of sockets that messages come in by.
 pub const INPUTS: &[SocketType] = &[
@@ -115,25 +117,38 @@ pub fn node() -> Result<Arc<str>, getrandom::Error> {
     Ok(digits.into())
 }
 
-impl Checks {
+/// Returns what peers may use.
+pub fn limits(table: &ZeroMqTable) -> Limits {
+    Limits {
+        queue_messages_max: table.high_water_mark,
+        queue_bytes_max: table.high_water_bytes,
+        total_bytes_max: table.queue_bytes_max,
+        message_bytes_max: table.message_bytes_max,
+        peers_max: table.peers_max,
+        subscriptions_max: table.subscriptions_max,
+        handshake: table.handshake,
+        heartbeat: table.heartbeat,
+    }
+}
+
+impl Checks<'_> {
     /// Returns the broker's settings, `Some(None)` if there are no sockets.
-    pub(super) fn zeromq(
-        &mut self,
-        table: &ZeroMqTable,
-        hub: Option<&HubUrl>,
-    ) -> Option<Option<Options>> {
-        let limits = self.zeromq_limits(table);
-        let security = self.zeromq_security(table);
+    pub(super) fn zeromq(&mut self, hub: Option<&HubUrl>) -> Option<Option<Options>> {
+        let table: ZeroMqTable = self.table();
+        let security = self.zeromq_security(&table);
         let public = table.allow_plaintext;
-        let tables = table.brokers.iter().enumerate();
+        let tables: Vec<ZeroMqBrokerTable> = self.tables();
+        let tables = tables.iter().enumerate();
         let brokers: Vec<_> = tables
             .map(|(index, broker)| self.zeromq_broker(index, broker, public))
             .collect();
-        let tables = table.inputs.iter().enumerate();
+        let tables: Vec<ZeroMqInputTable> = self.tables();
+        let tables = tables.into_iter().enumerate();
         let inputs: Vec<_> = tables
             .map(|(index, input)| self.zeromq_input(index, input, public, hub))
             .collect();
-        let tables = table.outputs.iter().enumerate();
+        let tables: Vec<ZeroMqOutputTable> = self.tables();
+        let tables = tables.iter().enumerate();
         let outputs: Vec<_> = tables
             .map(|(index, output)| self.zeromq_output(index, output, public, hub))
             .collect();
@@ -155,36 +170,15 @@ impl Checks {
             inputs: inputs.into_iter().collect::<Option<_>>()?,
             outputs: outputs.into_iter().collect::<Option<_>>()?,
             security: security?,
-            limits: limits?,
+            limits: limits(&table),
             node,
         }))
-    }
-
-    fn zeromq_limits(&mut self, table: &ZeroMqTable) -> Option<Limits> {
-        let messages = self.number("zeromq.high_water_mark", table.high_water_mark, 1);
-        let bytes = self.number("zeromq.high_water_bytes", table.high_water_bytes, 1);
-        let total = self.number("zeromq.queue_bytes_max", table.queue_bytes_max, 1);
-        let message = self.number("zeromq.message_bytes_max", table.message_bytes_max, 1);
-        let peers = self.number("zeromq.peers_max", table.peers_max, 1);
-        let subscriptions = self.number("zeromq.subscriptions_max", table.subscriptions_max, 1);
-        let handshake = self.seconds("zeromq.handshake_secs", table.handshake_secs, 1);
-        let heartbeat = self.seconds("zeromq.heartbeat_secs", table.heartbeat_secs, 1);
-        Some(Limits {
-            queue_messages_max: messages?,
-            queue_bytes_max: bytes?,
-            total_bytes_max: total?,
-            message_bytes_max: message?,
-            peers_max: peers?,
-            subscriptions_max: subscriptions?,
-            handshake: handshake?,
-            heartbeat: heartbeat?,
-        })
     }
 
     fn zeromq_security(&mut self, table: &ZeroMqTable) -> Option<Security> {
         match (&table.username, &table.password) {
             (None, None) => Some(Security::Null),
-            (Some(username), Some(password)) => {
+            (Some(username), Some(Secret(password))) => {
                 let long = |text: &String| text.len() > CREDENTIAL_BYTES_MAX;
                 if long(username) || long(password) {
                     let reason = format!(
@@ -243,26 +237,17 @@ impl Checks {
     fn zeromq_input(
         &mut self,
         index: usize,
-        table: &ZeroMqInputTable,
+        table: ZeroMqInputTable,
         public: bool,
         hub: Option<&HubUrl>,
     ) -> Option<HubInput> {
         let place = format!("zeromq.inputs.{index}");
         let source = self.zeromq_socket(&place, table.socket.as_deref(), INPUTS, public);
-        let mapping = match table.mapping.as_str() {
-            "json" => Mapping::Json,
-            "parts" => Mapping::Parts,
-            _ => Mapping::Data,
-        };
-        let unparsable = match table.unparsable.as_str() {
-            "text" => Unparsable::Text,
-            _ => Unparsable::Drop,
-        };
-        if table.topic.is_none() && mapping == Mapping::Data {
+        if table.topic.is_none() && table.mapping == Mapping::Data {
             let advice =
                 "write the topic that the messages are published under, or another mapping";
             self.missing(&format!("{place}.topic"), advice);
-        } else if table.topic.is_none() && unparsable == Unparsable::Text {
+        } else if table.topic.is_none() && table.unparsable == Unparsable::Text {
             let advice = "write the topic of messages that are passed as text";
             self.missing(&format!("{place}.topic"), advice);
         }
@@ -278,16 +263,12 @@ impl Checks {
         );
         Some(HubInput {
             source: source?,
-            prefixes: table
-                .subscribe
-                .iter()
-                .map(|text| text.clone().into())
-                .collect(),
-            mapping,
-            unparsable,
-            topic: table.topic.clone(),
-            topic_prefix: table.topic_prefix.clone(),
-            event_type: table.event_type.clone(),
+            prefixes: table.subscribe.into_iter().map(String::into).collect(),
+            mapping: table.mapping,
+            unparsable: table.unparsable,
+            topic: table.topic,
+            topic_prefix: table.topic_prefix,
+            event_type: table.event_type,
             private: table.private,
             grants: Grants::new(publish?, Vec::new(), Vec::new()).ok()?,
         })
@@ -311,15 +292,12 @@ impl Checks {
         let source = source?;
         Some(HubOutput {
             matchers: matchers?.into(),
-            form: match table.form.as_str() {
-                "parts" => OutputForm::Parts,
-                "data" => OutputForm::Data,
-                _ => OutputForm::Json,
-            },
+            form: table.form,
             private: table.private,
-            origin: match (table.origin.as_deref(), source.attach) {
-                (Some("here"), _) | (None, Attach::Connect) => OriginFilter::Here,
-                (Some(_), _) | (None, Attach::Bind) => OriginFilter::All,
+            origin: match (table.origin, source.attach) {
+                (Some(origin), _) => origin,
+                (None, Attach::Connect) => OriginFilter::Here,
+                (None, Attach::Bind) => OriginFilter::All,
             },
             source,
         })
@@ -379,13 +357,7 @@ impl Checks {
         allowed: &'static [SocketType],
         public: bool,
     ) -> Option<DataSource> {
-        let key = format!("{place}.socket");
-        let Some(text) = text else {
-            let advice = "write a data source, such as \"zmq-bind://PULL@127.0.0.1:5000\"";
-            self.missing(&key, advice);
-            return None;
-        };
-        self.zeromq_source(&key, text, allowed, public)
+        self.zeromq_source(&format!("{place}.socket"), text?, allowed, public)
     }
 
     fn zeromq_source(

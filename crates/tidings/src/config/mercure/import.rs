@@ -6,8 +6,8 @@ use toml::Value;
 
 use super::super::docs::header;
 use super::super::error::ConfigError;
-use super::super::keys::{Form, KEYS};
-use super::super::settings;
+use super::super::keys::Form;
+use super::super::{settings, tables};
 use super::caddyfile::{self, CaddyfileError, Line, Lookup};
 use super::placeholders::fill;
 use super::variables::PATH;
@@ -188,7 +188,7 @@ fn origin(line: &Line, name: &str) -> String {
 /// Writes the values as a configuration file, in the order of the manual, each with its origin.
 fn toml(translation: &Translation) -> String {
     let mut text = String::from("# Made by `tidings config import`.\n");
-    for table in KEYS.chunk_by(|a, b| header(a) == header(b)) {
+    for table in tables::ALL {
         for index in 0.. {
             let place = |path: &str| path.replace(".N.", &format!(".{index}."));
             let entries: Vec<(&str, &Value, &str)> = table
@@ -196,8 +196,7 @@ fn toml(translation: &Translation) -> String {
                 .filter_map(|key| {
                     let path = place(key.path);
                     let found = translation.values.iter().find(|value| value.path == path)?;
-                    let name = key.path.rsplit('.').next().unwrap_or(key.path);
-                    Some((name, &found.value, &*found.source))
+                    Some((key.name(), &found.value, &*found.source))
                 })
                 .collect();
             let (Some(first), false) = (table.first(), entries.is_empty()) else {

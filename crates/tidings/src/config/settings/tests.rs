@@ -26,7 +26,7 @@ fn the_environment_counts_before_the_file_and_the_file_before_defaults() {
 
 #[test]
 fn every_key_can_be_set_by_a_variable() {
-    for key in KEYS {
+    for key in keys::all() {
         let value = match key.form {
             Form::Flag => "true",
             Form::Number => "7",
@@ -116,49 +116,6 @@ fn a_file_that_is_not_toml_is_told_where() {
     Settings::read(Some((Path::new("t.toml"), "[log\n")), &[], &mut errors);
     let text = errors[0].to_string();
     assert!(text.starts_with("t.toml: line 1, column "), "{text}");
-}
-
-#[test]
-fn the_table_of_keys_and_the_structs_agree() {
-    // Every key at once: a key that the structs do not know would be refused.
-    let variables: Vec<(String, &str)> = KEYS
-        .iter()
-        .map(|key| {
-            let value = match key.form {
-                Form::Flag => "true",
-                Form::Number => "7",
-                Form::Choice(words) => words[0],
-                Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url | Form::List => {
-                    "text"
-                }
-            };
-            (key.variable().replace("__N__", "__0__"), value)
-        })
-        .collect();
-    let all: Vec<(&str, &str)> = variables
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
-    read("", &all).to_file().unwrap();
-    // No key at all: a field without a key would be missing.
-    read("", &[]).to_file().unwrap();
-    let fields = include_str!("../file.rs").lines().filter(|line| {
-        line.starts_with("    pub ") && !line.ends_with("Table,") && !line.ends_with("Table>,")
-    });
-    assert_eq!(fields.count(), KEYS.len());
-}
-
-#[test]
-fn the_fields_comments_are_the_first_sentences_of_the_table() {
-    let source = include_str!("../file.rs");
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let source = words(&source.replace("    /// ", " "));
-    for key in KEYS {
-        let name = key.path.rsplit('.').next().unwrap();
-        let first = key.text.split(". ").next().unwrap().trim_end_matches('.');
-        let found = source.contains(&format!("{} pub {name}:", words(&format!("{first}."))));
-        assert!(found, "{}: {first}", key.path);
-    }
 }
 
 #[track_caller]

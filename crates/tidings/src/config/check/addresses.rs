@@ -1,28 +1,18 @@
-//! Checks of the addresses to listen on, of whatever kind of listener: their form, and that no two of
-//! them need the same port.
+//! The addresses to listen on, of whatever kind of listener: no two of them may need the same port.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Checks;
 
-impl Checks {
-    /// Reads an address to listen on, which no earlier one may exclude.
-    pub(super) fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
-        let Ok(address) = text.parse::<SocketAddr>() else {
-            let reason = format!(
-                "{text:?} is not an IP address with a port: write it like \"127.0.0.1:4400\" or \
-                 \"[::]:443\""
-            );
-            self.invalid(key, reason);
-            return None;
-        };
+impl Checks<'_> {
+    /// Notes an address to listen on, which no earlier one may exclude.
+    pub(super) fn listen_on(&mut self, key: &str, address: SocketAddr) {
         let mut known = self.addresses.iter();
         if let Some((other, taken)) = known.find(|(_, taken)| exclude_each_other(*taken, address)) {
             let reason = format!("{address} is taken by {other} ({taken}): write another port");
             self.invalid(key, reason);
         }
         self.addresses.push((key.to_owned(), address));
-        Some(address)
     }
 }
 

@@ -1,0 +1,69 @@
+//! `[history]` and what `[presence]` says of it: how a history is set up.
+
+use std::path::Path;
+
+use tidings_history::{Kind, PresenceRetention, Retention};
+
+use super::Checks;
+use crate::config::tables::history::{HistoryKind, HistoryTable};
+use crate::config::tables::presence::PresenceTable;
+
+impl Checks<'_> {
+    pub(super) fn history(
+        &mut self,
+        table: &HistoryTable,
+        presence: &PresenceTable,
+        data_dir: &Path,
+    ) -> Option<tidings_history::Options> {
+        if table.path.is_some() && table.kind != HistoryKind::File {
+            let advice = "is set, but history.kind is not \"file\": remove one of the two";
+            self.contradiction("history.path", advice);
+        }
+        let path = table.path.clone();
+        let kind = match table.kind {
+            HistoryKind::File => Kind::File {
+                path: path.unwrap_or_else(|| data_dir.join(HISTORY_FILE)),
+            },
+            HistoryKind::Memory => Kind::Memory,
+            HistoryKind::None => Kind::None,
+        };
+        let mut new_epoch = [0; 32];
+        if let Err(error) = getrandom::fill(&mut new_epoch) {
+            let reason = format!("no random bytes from the system: {error}");
+            self.invalid("history", reason);
+            return None;
+        }
+        Some(tidings_history::Options {
+            kind,
+            retention: Retention {
+                age_max: table.age_max,
+                updates_max: table.updates_max,
+                bytes_max: table.bytes_max,
+                presence: PresenceRetention {
+                    age_max: presence.age_max,
+                    events_max: presence.events_max,
+                },
+            },
+            queue_max: HISTORY_QUEUE_MAX,
+            group_max: HISTORY_GROUP_MAX,
+            reads_max: HISTORY_READS_MAX,
+            cache_bytes_max: HISTORY_CACHE_BYTES_MAX,
+            new_epoch,
+        })
+    }
+}
+
+/// Name of the history's file in the data folder.
+pub const HISTORY_FILE: &str = "history.db";
+
+/// Drafts that wait for the history's writer; beyond it publishers get 503.
+const HISTORY_QUEUE_MAX: usize = 16 * 1024;
+
+/// Updates that are committed as one group.
+const HISTORY_GROUP_MAX: usize = 1024;
+
+/// Requests that wait for the history's reader.
+const HISTORY_READS_MAX: usize = 64 * 1024;
+
+/// Bytes of updates in the history's page cache.
+const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -1,0 +1,41 @@
+//! `[[listen]]`: there is an address, and its conversation has a topic.
+
+use tidings_core::topic::Topic;
+
+use super::Checks;
+use crate::config::Listen;
+use crate::config::tables::listen::ListenTable;
+
+impl Checks<'_> {
+    pub(super) fn listens(&mut self, tables: &[ListenTable]) -> Vec<Listen> {
+        if tables.is_empty() {
+            let advice = "write a [[listen]] table with address = \"127.0.0.1:4400\" behind a \
+                          proxy, or address = \"0.0.0.0:443\" and tls = true";
+            self.missing("listen.0.address", advice);
+        }
+        let mut listens = Vec::with_capacity(tables.len());
+        for (index, table) in tables.iter().enumerate() {
+            let Some(address) = table.address else {
+                continue;
+            };
+            self.listen_on(&format!("listen.{index}.address"), address);
+            listens.push(Listen {
+                address,
+                tls: table.tls,
+                topic: self.listen_topic(index, table),
+            });
+        }
+        listens
+    }
+
+    /// Reads the topic of a listener's conversation.
+    fn listen_topic(&mut self, index: usize, table: &ListenTable) -> Option<Topic> {
+        match Topic::parse(table.room.as_deref()?) {
+            Ok(topic) => Some(topic),
+            Err(error) => {
+                self.invalid(&format!("listen.{index}.room"), error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `[history]`: how and how long updates are kept.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::keys::Form::Path;
+use crate::config::keys::rule::{number, unset, word};
+use crate::config::value::Words;
+
+table! {
+    /// The `[history]` table.
+    pub struct HistoryTable = "history" {
+        /// Where updates are kept for subscribers that come back: in a file, in memory until the
+        /// hub stops, or not at all.
+        kind: HistoryKind = word::<HistoryKind>("file").start();
+        /// The history's file, an SQLite database.
+        path: Option<PathBuf> = unset(Path, "`history.db` in `data.dir`").start();
+        /// Hours that an update is kept, by the time that passes and not by the date; a stop of the
+        /// hub counts for a quarter of them at most. 0 sets no limit.
+        age_max as "retain_hours": Option<Duration> = number(168).hours().zero_is_none().live();
+        /// Number of updates that are kept. 0 sets no limit.
+        updates_max as "retain_updates": Option<u64> = number(1_000_000).zero_is_none().live();
+        /// Bytes of updates that are kept. 0 sets no limit.
+        bytes_max as "retain_bytes": Option<u64> = number(1024 * 1024 * 1024).zero_is_none().live();
+        /// Bytes of recent updates held in memory, from which most replays are served.
+        ring_bytes: usize = number(32 * 1024 * 1024).live();
+    }
+}
+
+/// Where updates are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryKind {
+    /// In a file.
+    File,
+    /// In memory.
+    Memory,
+    /// Nowhere.
+    None,
+}
+
+impl Words for HistoryKind {
+    const WORDS: &'static [&'static str] = &["file", "memory", "none"];
+    const VALUES: &'static [Self] = &[Self::File, Self::Memory, Self::None];
+}

@@ -1,0 +1,168 @@
+//! What a row of a table is enough for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use expect_test::expect;
+use toml::Value;
+
+use super::super::check;
+use super::super::env::Variable;
+use super::super::keys::rule::{flag, number};
+use super::super::keys::{self, Change, Form};
+use super::super::settings::Settings;
+use super::super::value::ValueError;
+use super::*;
+
+table! {
+    /// A table that only this test has.
+    pub struct Example = "example" {
+        /// Seconds between two somethings, at least 2. A second
+        /// line goes on.
+        pause as "pause_secs": Duration = number(3).secs().at_least(2).live();
+        /// Whether "it" is `on`.
+        on: bool = flag(true).start();
+    }
+}
+
+#[test]
+fn a_row_makes_the_type_the_default_the_range_and_the_manual_entry() {
+    let Example { pause, on } = Example::defaults();
+    assert_eq!((pause, on), (Duration::from_secs(3), true));
+    let [first, second] = Example::KEYS else {
+        panic!("two rows are two keys");
+    };
+    assert_eq!(first.path, "example.pause_secs");
+    assert_eq!(first.variable(), "TIDINGS_EXAMPLE__PAUSE_SECS");
+    assert_eq!(
+        first.text(),
+        "Seconds between two somethings, at least 2. A second line goes on."
+    );
+    assert_eq!(first.fallback_value(), Some(Value::Integer(3)));
+    assert_eq!((first.change, second.change), (Change::Live, Change::Start));
+    let small = Duration::from_value(&Value::Integer(1), &first.bounds).unwrap_err();
+    assert_eq!(small.to_string(), "1 is too small: write at least 2");
+}
+
+#[test]
+fn the_fallback_of_every_row_has_the_type_of_its_field() {
+    let tables: &[fn() -> &'static [Key]] = &[
+        read::<admin::AdminTable>,
+        read::<auth::AuthTable>,
+        read::<auth::IssuerTable>,
+        read::<cors::CorsOptions>,
+        read::<data::DataTable>,
+        read::<dialects::DialectOptions>,
+        read::<flash::FlashTable>,
+        read::<history::HistoryTable>,
+        read::<hub::HubTable>,
+        read::<limits::LimitOptions>,
+        read::<listen::ListenTable>,
+        read::<log::LogOptions>,
+        read::<pages::PageOptions>,
+        read::<presence::PresenceTable>,
+        read::<publish::PublishOptions>,
+        read::<rooms::RoomOptions>,
+        read::<server::ServerOptions>,
+        read::<sockjs::SockJsOptions>,
+        read::<subscribe::SubscribeOptions>,
+        read::<tls::TlsTable>,
+        read::<websocket::WebSocketOptions>,
+        read::<zeromq::ZeroMqBrokerTable>,
+        read::<zeromq::ZeroMqInputTable>,
+        read::<zeromq::ZeroMqOutputTable>,
+        read::<zeromq::ZeroMqTable>,
+    ];
+    let keys: usize = tables.iter().map(|read| read().len()).sum();
+    assert_eq!(keys, keys::all().count(), "a table is missing here");
+}
+
+fn read<T: Table>() -> &'static [Key] {
+    T::defaults();
+    T::KEYS
+}
+
+#[test]
+fn the_form_of_every_row_fits_the_type_of_its_field() {
+    let value = |key: &Key| match key.form {
+        Form::Flag => "true".to_owned(),
+        Form::Number => key.bounds.min.to_string(),
+        Form::Choice(words) => words[0].to_owned(),
+        Form::Text | Form::Secret | Form::Path | Form::Address | Form::Url | Form::List => {
+            "text".to_owned()
+        }
+    };
+    let variables: Vec<Variable> = keys::all()
+        .map(|key| Variable {
+            name: key.variable().replace("__N__", "__0__"),
+            value: Some(value(key)),
+        })
+        .collect();
+    let mut errors = Vec::new();
+    let settings = Settings::read(None, &variables, &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    let wrong = check::check(&settings).unwrap_err().to_string();
+    assert!(!wrong.contains(&ValueError::Form.to_string()), "{wrong}");
+}
+
+#[test]
+fn a_wrong_value_hides_no_other() {
+    let text = "[limits]\nconnections_max = 0\nhead_secs = 0\nbody_secs = 7\n";
+    let mut errors = Vec::new();
+    let settings = Settings::read(Some((Path::new("t.toml"), text)), &[], &mut errors);
+    let read = limits::LimitOptions::read(&mut Values::new(&settings, "limits", &mut errors));
+    let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "limits.connections_max: 0 is too small: write at least 1",
+            "limits.head_secs: 0 is too small: write at least 1",
+        ]
+    );
+    assert_eq!(read.body, Duration::from_secs(7));
+}
+
+/// Every key is one of the two, since a row without one does not compile. Which one is a promise to
+/// operators: a key that leaves or joins this list changes what they must do.
+#[test]
+fn what_only_a_start_can_change_is_decided() {
+    let start = keys::all().filter(|key| key.change == Change::Start);
+    let paths: String = start.map(|key| format!("{}\n", key.path)).collect();
+    expect![[r#"
+        listen.N.address
+        listen.N.tls
+        listen.N.room
+        hub.public_url
+        hub.allow_plaintext
+        data.dir
+        server.shards
+        admin.address
+        dialects.v0
+        dialects.v2019
+        flash.address
+        history.kind
+        history.path
+        presence.enabled
+        zeromq.allow_plaintext
+        zeromq.brokers.N.inputs
+        zeromq.brokers.N.outputs
+        zeromq.inputs.N.socket
+        zeromq.inputs.N.subscribe
+        zeromq.inputs.N.mapping
+        zeromq.inputs.N.unparsable
+        zeromq.inputs.N.topic
+        zeromq.inputs.N.topic_prefix
+        zeromq.inputs.N.event_type
+        zeromq.inputs.N.private
+        zeromq.inputs.N.match_exact
+        zeromq.inputs.N.match_urlpattern
+        zeromq.outputs.N.socket
+        zeromq.outputs.N.form
+        zeromq.outputs.N.match_exact
+        zeromq.outputs.N.match_urlpattern
+        zeromq.outputs.N.private
+        zeromq.outputs.N.origin
+        log.format
+    "#]]
+    .assert_eq(&paths);
+}
