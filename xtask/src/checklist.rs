@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use toml::{Table, Value};
 
-use crate::rust_text::code_of;
 use crate::tidy::{File, Tree};
 
 /// Where the checklist is, from the root.
@@ -186,7 +185,7 @@ pub fn exists(tree: &Tree, test: &str) -> bool {
     let function = format!("fn {name}(");
     tree.ending("rs")
         .filter(belongs)
-        .any(|file| code_of(&file.text).contains(&function))
+        .any(|file| file.code().contains(&function))
 }
 
 #[cfg(test)]

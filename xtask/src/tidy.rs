@@ -3,16 +3,19 @@
 //! Lives here: the list of checks and the tree that they read. Each check is a function from the tree to
 //! problems, about ten lines long, with a two-line test. `tidy/` holds them by what they read.
 
+mod claims;
 mod modules;
 mod project;
 mod rust;
 mod text;
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::rust_text::code_of;
 use crate::{checklist, compatibility};
 
 /// Files with more lines are printed: each is worth a question, not a verdict.
@@ -31,6 +34,12 @@ const CHECKS: &[Check] = &[
     text::missing_title,
     text::machine_path,
     text::large_file,
+    claims::wrong_invariant,
+    claims::untyped_error,
+    claims::empty_prefix,
+    claims::own_macro,
+    claims::sleeping_test,
+    claims::long_decision,
     project::forbidden_edge,
     modules::forbidden_arrow,
     project::lints_not_inherited,
@@ -55,9 +64,25 @@ pub struct File {
     pub text: String,
     /// Its size.
     pub bytes: u64,
+    code: OnceCell<String>,
 }
 
 impl File {
+    /// A file with this text.
+    pub fn new(path: &str, text: String, bytes: u64) -> Self {
+        Self {
+            path: path.to_owned(),
+            text,
+            bytes,
+            code: OnceCell::new(),
+        }
+    }
+
+    /// Returns the text of a Rust source without comments and strings, which is made once.
+    pub fn code(&self) -> &str {
+        self.code.get_or_init(|| code_of(&self.text))
+    }
+
     /// Returns the ending of its name: `rs`, `md` …
     pub fn ending(&self) -> &str {
         Path::new(&self.path)
@@ -99,11 +124,7 @@ impl Tree {
             // A file that is deleted but not yet committed is still listed.
             if let Ok(bytes) = std::fs::read(root.join(path)) {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                files.push(File {
-                    path: path.to_owned(),
-                    text,
-                    bytes: bytes.len() as u64,
-                });
+                files.push(File::new(path, text, bytes.len() as u64));
             }
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));

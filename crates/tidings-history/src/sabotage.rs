@@ -4,29 +4,32 @@
 /// A rule of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// A publisher is answered after the commit that covers its update (invariant 3).
+    /// A publisher is answered after the commit that covers its update
+    /// (invariant 3, acknowledged is kept).
     AnswerAfterCommit,
-    /// A subscriber becomes live in one step with the look that finds nothing left (invariant 4).
+    /// A subscriber becomes live in one step with the look that finds nothing left
+    /// (invariant 4, no silent gap).
     LiveInOneStep,
-    /// What a full socket did not take is read again (invariant 4).
+    /// What a full socket did not take is read again (invariant 4, no silent gap).
     ReadAgainAfterLag,
-    /// What a cursor or a replay covers already is not sent again (invariant 4).
+    /// What a cursor or a replay covers already is not sent again (invariant 4, no silent gap).
     NothingTwice,
-    /// Retention that overtakes a subscriber is told (invariant 4).
+    /// Retention that overtakes a subscriber is told (invariant 4, no silent gap).
     TellOfGaps,
-    /// Replay asks the grants again (invariant 5).
+    /// Replay asks the grants again (invariant 5, private by grant).
     AskGrantsOnReplay,
-    /// The ring of recent updates is bounded in bytes (invariant 7).
+    /// The ring of recent updates is bounded in bytes (invariant 7, bounded memory).
     BoundTheRing,
-    /// Who leaves gives the matchers back (invariant 8).
+    /// Who leaves gives the matchers back (invariant 9, true presence).
     GiveMatchersBack,
-    /// The end of a subscription is told to presence (invariant 8).
+    /// The end of a subscription is told to presence (invariant 9, true presence).
     TellOfLeaving,
-    /// An id is believed only where it fits the update that is found (invariant 4).
+    /// An id is believed only where it fits the update that is found (invariant 4, no silent gap).
     VouchForIds,
-    /// Updates grow old by the time that passes, whatever the machine's clock shows (invariant 3).
+    /// Updates grow old by the time that passes, whatever the machine's clock shows
+    /// (invariant 3, acknowledged is kept).
     OwnClock,
-    /// What a process that died said of subscriptions is taken back (invariant 8).
+    /// What a process that died said of subscriptions is taken back (invariant 9, true presence).
     EndGhosts,
 }
 

@@ -155,7 +155,8 @@ impl Subscriber {
             }
             (Some(asked), answered) if asked == answered && self.lost => {
                 return Err(format!(
-                    "{asked} resumed in another line than the one it is of (invariant 4: no hole)"
+                    "{asked} resumed in another line than the one it is of \
+                     (invariant 4, no silent gap)"
                 ));
             }
             (Some(asked), answered) if asked == answered => {
@@ -222,7 +223,8 @@ impl Subscriber {
     fn on_event(&mut self, id: &str, data: &str, truth: &Truth, disk: &Disk) -> Result<(), String> {
         let Some(update) = truth.update(id) else {
             return Err(format!(
-                "received {id} ({data:?}), which is not in the history (invariant 3)"
+                "received {id} ({data:?}), which is not in the history \
+                 (invariant 3, acknowledged is kept)"
             ));
         };
         if *update.data != *data {
@@ -233,7 +235,7 @@ impl Subscriber {
         }
         if !self.interest.may_read(update) {
             return Err(format!(
-                "number {:?} is private and not granted (invariant 5)",
+                "number {:?} is private and not granted (invariant 5, private by grant)",
                 number_of(data)
             ));
         }
@@ -249,7 +251,7 @@ impl Subscriber {
         }
         if position <= self.through && self.through != Position::ZERO {
             return Err(format!(
-                "{position:?} came after {:?} (invariant 4: once, in order)",
+                "{position:?} came after {:?}: out of order (invariant 4, no silent gap)",
                 self.through
             ));
         }
@@ -275,7 +277,8 @@ impl Subscriber {
         match missed {
             None => Ok(()),
             Some(missed) => Err(format!(
-                "{position:?} came, but {:?} (number {:?}) did not (invariant 4: no hole)",
+                "{position:?} came, but {:?} (number {:?}) did not: a hole \
+                 (invariant 4, no silent gap)",
                 missed.position,
                 number_of(&missed.data)
             )),

@@ -113,7 +113,7 @@ impl Truth {
         if age + believed < age_max {
             return Err(format!(
                 "position {position} was removed {age:?} after it came, with {believed:?} of stops \
-                 (invariant 3)"
+                 (invariant 3, acknowledged is kept)"
             ));
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Truth {
             .retain(|(id, _)| self.by_id.contains_key(id));
     }
 
-    /// Checks that no id of the hub was given to two updates (invariant 4).
+    /// Checks that no id of the hub was given to two updates (invariant 4, no silent gap).
     ///
     /// # Errors
     ///
@@ -150,7 +150,10 @@ impl Truth {
         });
         match again {
             None => Ok(()),
-            Some(lost) => Err(format!("{} was given twice (invariant 4)", lost.id)),
+            Some(lost) => Err(format!(
+                "{} was given twice (invariant 4, no silent gap)",
+                lost.id
+            )),
         }
     }
 
@@ -174,7 +177,8 @@ impl Truth {
         self.by_id.get(id)
     }
 
-    /// Checks that everything acknowledged is kept, unless retention removed it (invariant 3).
+    /// Checks that everything acknowledged is kept, unless retention removed it
+    /// (invariant 3, acknowledged is kept).
     ///
     /// # Errors
     ///
@@ -211,7 +215,7 @@ impl Truth {
         Ok(())
     }
 
-    /// Checks that positions are dense (invariant 4).
+    /// Checks that positions are dense (invariant 4, no silent gap).
     ///
     /// # Errors
     ///

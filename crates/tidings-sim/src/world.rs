@@ -421,7 +421,8 @@ impl<'a> World<'a> {
         self.leave()
     }
 
-    /// Checks that age ended nothing too early, whatever the machine's clock showed (invariant 3).
+    /// Checks that age ended nothing too early, whatever the machine's clock showed
+    /// (invariant 3, acknowledged is kept).
     fn check_ages(&self) -> Result<(), String> {
         let Some(age_max) = self.scenario.age_max else {
             return Ok(());
@@ -438,7 +439,7 @@ impl<'a> World<'a> {
         match (self.scenario.age_max, old) {
             (Some(age_max), Some(update)) if HEALING_ROUND * HEALING_ROUNDS > age_max => {
                 Err(format!(
-                    "{:?} is kept and older than {age_max:?} (invariant 7)",
+                    "{:?} is kept and older than {age_max:?} (invariant 7, bounded memory)",
                     update.position
                 ))
             }
@@ -446,21 +447,21 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Checks that memory stays within what was configured (invariants 6 and 7).
+    /// Checks that memory stays within what was configured (invariant 7, bounded memory).
     fn check_bounds(&mut self) -> Result<(), String> {
         let bound = self.scenario.ring_bytes;
         let kept = self.lab().ring_bytes();
         // The newest update always stays: its text in up to four forms, and what is around them.
         if kept > bound + self.scenario.data_bytes_max * 4 + 1024 {
             return Err(format!(
-                "the ring holds {kept} bytes, more than {bound} (invariant 7)"
+                "the ring holds {kept} bytes, more than {bound} (invariant 7, bounded memory)"
             ));
         }
         Ok(())
     }
 
     /// Checks that presence shows the live connections and no other, and that its events say the same
-    /// (invariant 8).
+    /// (invariant 9, true presence).
     fn check_presence(&mut self) -> Result<(), String> {
         let wanted = |subscriber: &Subscriber| match &subscriber.interest.wanted {
             Wanted::Exact(topic) => topic.clone(),
@@ -473,25 +474,26 @@ impl<'a> World<'a> {
         let shown = asked.try_recv().unwrap_or_default();
         if shown != live {
             return Err(format!(
-                "presence shows {shown:?}, connected are {live:?} (invariant 8)"
+                "presence shows {shown:?}, connected are {live:?} (invariant 9, true presence)"
             ));
         }
         let said = self.disk.announced();
         if said != live.len() {
             let live = live.len();
             return Err(format!(
-                "events say that {said} subscriptions are live, but {live} are (invariant 8)"
+                "events say that {said} subscriptions are live, but {live} are \
+                 (invariant 9, true presence)"
             ));
         }
         Ok(())
     }
 
-    /// Lets everybody leave, and checks that nothing of them stays (invariant 8).
+    /// Lets everybody leave, and checks that nothing of them stays (invariant 9, true presence).
     fn leave(&mut self) -> Result<(), String> {
         let (sessions, open) = (self.lab().sessions(), self.subscribers.len());
         if sessions != open {
             return Err(format!(
-                "{sessions} sessions for {open} connections (invariant 8)"
+                "{sessions} sessions for {open} connections (invariant 9, true presence)"
             ));
         }
         self.subscribers.clear();
@@ -504,7 +506,8 @@ impl<'a> World<'a> {
         let (sessions, matchers) = (self.lab().sessions(), self.lab().matchers());
         if sessions != 0 || matchers != 0 {
             return Err(format!(
-                "{sessions} sessions and {matchers} matchers stayed after all left (invariant 8)"
+                "{sessions} sessions and {matchers} matchers stayed after all left \
+                 (invariant 9, true presence)"
             ));
         }
         self.note("all left".to_owned());

@@ -30,13 +30,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context;
 use tidings_wire::zmtp::decoder::Received;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::data_source::{Attach, DataSource};
+use self::endpoint::BindError;
 use self::hub_in::HubDoor;
 use self::hub_out::Foreign;
 use self::input::{Input, Route};
@@ -69,6 +69,15 @@ pub(crate) struct HubParts {
 pub(crate) struct Bound {
     options: Options,
     listeners: Vec<Vec<TcpListener>>,
+}
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the broker has no runtime")]
+    Runtime(#[source] io::Error),
+    #[error("the broker has no thread")]
+    Thread(#[source] io::Error),
 }
 
 /// A running broker.
@@ -110,7 +119,7 @@ impl Shared {
 /// # Errors
 ///
 /// An address that cannot be resolved or bound.
-pub(crate) fn bind(mut options: Options) -> anyhow::Result<Bound> {
+pub(crate) fn bind(mut options: Options) -> Result<Bound, BindError> {
     let mut listeners = Vec::new();
     for source in options.sources_mut() {
         listeners.push(match source.attach {
@@ -156,18 +165,18 @@ impl Bound {
         self,
         counters: Arc<Counters>,
         hub: Option<HubParts>,
-    ) -> anyhow::Result<Handle> {
+    ) -> Result<Handle, StartError> {
         let stop = watch::Sender::new(false);
         let stopping = stop.clone();
         // Built here so that an error reaches the caller, used there since it must not move.
-        drop(runtime().context("the broker has no runtime")?);
+        drop(runtime().map_err(StartError::Runtime)?);
         let thread = std::thread::Builder::new()
             .name("broker".into())
             .spawn(move || match runtime() {
                 Ok(runtime) => runtime.block_on(run(self, counters, hub, stopping)),
                 Err(error) => tracing::error!(%error, "the broker could not start"),
             })
-            .context("the broker has no thread")?;
+            .map_err(StartError::Thread)?;
         Ok(Handle { stop, thread })
     }
 }
@@ -183,13 +192,10 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// The thread ended in a panic.
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+    /// What the thread panicked with.
+    pub(crate) fn stop(self) -> std::thread::Result<()> {
         self.stop.send_replace(true);
-        if self.thread.join().is_err() {
-            anyhow::bail!("the broker ended in a panic");
-        }
-        Ok(())
+        self.thread.join()
     }
 }
 

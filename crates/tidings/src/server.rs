@@ -59,7 +59,7 @@ impl Control {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let signals = {
             let _inside = runtime.enter();
-            Signals::listen(hangup)?
+            Signals::listen(hangup).context("cannot take signals")?
         };
         Ok(Self { runtime, signals })
     }
@@ -282,11 +282,15 @@ impl Hub {
         }
         // After the shards, so that what they still published goes out; before the history, so that
         // what peers sent is kept.
-        if let Some(broker) = self.broker {
-            broker.stop()?;
+        if let Some(broker) = self.broker
+            && broker.stop().is_err()
+        {
+            bail!("the broker ended in a panic");
         }
-        if let Some(presence) = self.presence {
-            presence.stop()?;
+        if let Some(presence) = self.presence
+            && presence.stop().is_err()
+        {
+            bail!("presence ended in a panic");
         }
         self.shared.history.clone().close();
         self.shared.router.stop();
@@ -376,7 +380,7 @@ fn start_broker(
     zeromq: Bound,
     shared: &Arc<Shared>,
     inbox: mpsc::Receiver<Vec<Delivery>>,
-) -> anyhow::Result<broker::Handle> {
+) -> Result<broker::Handle, broker::StartError> {
     for (direction, socket) in zeromq.sources() {
         tracing::info!(direction, socket, "ZeroMQ socket");
     }

@@ -9,7 +9,8 @@
 //!
 //! QUIT keeps what the system does with it: the end at once, with a core dump if they are on.
 
-use anyhow::Context;
+use std::io;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -49,20 +50,19 @@ impl Signals {
     /// # Errors
     ///
     /// The operating system refused a handler.
-    pub(crate) fn listen(hangup: Hangup) -> anyhow::Result<Self> {
-        let handler = |kind| signal(kind).context("cannot take signals");
+    pub(crate) fn listen(hangup: Hangup) -> io::Result<Self> {
         let (wanted, on_hangup) = match hangup {
             Hangup::Reloads => (true, Wish::Reload),
             Hangup::Stops => (!is_ignored(SignalKind::hangup()), Wish::Stop),
         };
         Ok(Self {
-            terminate: handler(SignalKind::terminate())?,
-            interrupt: handler(SignalKind::interrupt())?,
-            hangup: wanted.then(|| handler(SignalKind::hangup())).transpose()?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: wanted.then(|| signal(SignalKind::hangup())).transpose()?,
             on_hangup,
             meaningless: [
-                handler(SignalKind::user_defined1())?,
-                handler(SignalKind::user_defined2())?,
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
             ],
         })
     }

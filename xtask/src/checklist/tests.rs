@@ -52,11 +52,8 @@ fn the_table_names_the_tests() {
 #[test]
 fn a_test_that_the_table_of_dialects_names_exists() {
     let mut tree = tree(&checklist(&["[]"]));
-    tree.files.push(File {
-        path: DIALECTS.to_owned(),
-        text: "| `topic` | `it::publish::works`, `it::publish::gone` |".to_owned(),
-        bytes: 0,
-    });
+    let table = "| `topic` | `it::publish::works`, `it::publish::gone` |";
+    tree.files.push(File::new(DIALECTS, table.to_owned(), 0));
     let of_dialects = |problem: &&String| problem.starts_with(DIALECTS);
     let problems = gaps(&tree);
     let problems: Vec<&String> = problems.iter().filter(of_dialects).collect();
@@ -86,11 +83,7 @@ fn tree(checklist: &str) -> Tree {
             "test('two people chat', …)",
         ),
     ];
-    let file = |(path, text): (&str, &str)| File {
-        path: path.to_owned(),
-        text: text.to_owned(),
-        bytes: 0,
-    };
+    let file = |(path, text): (&str, &str)| File::new(path, text.to_owned(), text.len() as u64);
     Tree {
         files: files.map(file).into(),
     }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use super::{File, Tree};
-use crate::rust_text::code_of;
 
 /// Where the modules lie.
 const SOURCES: &str = "crates/tidings/src/";
@@ -139,7 +138,7 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
             ));
             continue;
         };
-        for to in used_modules(&code_of(&file.text)) {
+        for to in used_modules(file.code()) {
             if to != from && !allowed.contains(&to.as_str()) {
                 problems.push(format!("{}: {from} may not use {to}", file.path));
             }

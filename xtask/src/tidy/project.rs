@@ -3,7 +3,6 @@
 use toml::{Table, Value};
 
 use super::{File, Tree};
-use crate::rust_text::code_of;
 
 /// Which crates of ours a crate may use. A new edge is a decision: it gets its row here.
 const EDGES: &[(&str, &[&str])] = &[
@@ -106,7 +105,7 @@ pub fn decoder_without_fuzz_target(tree: &Tree) -> Vec<String> {
         .ending("rs")
         .filter(|file| file.path.starts_with("crates/tidings-wire/src/"))
     {
-        let code = code_of(&file.text);
+        let code = file.code();
         let decodes =
             file.stem() != "tests" && DECODERS.iter().any(|decoder| code.contains(decoder));
         let module = file

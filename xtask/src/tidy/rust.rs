@@ -1,7 +1,7 @@
 //! Checks of Rust sources: headers, file names, words in names, tests.
 
 use super::Tree;
-use crate::rust_text::{code_of, definitions, words};
+use crate::rust_text::{definitions, words};
 
 /// Inline tests longer than this have a file of their own.
 const INLINE_TEST_LINES_MAX: usize = 40;
@@ -49,22 +49,31 @@ pub fn forbidden_file_name(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// A test that does not run shows nothing.
+/// A test that does not run shows nothing, unless it is one of the slow ones.
 pub fn ignored_test(tree: &Tree) -> Vec<String> {
-    let ignoring = tree
-        .ending("rs")
-        .filter(|file| code_of(&file.text).contains("#[ignore"));
-    ignoring
-        .map(|file| format!("{}: has an ignored test", file.path))
-        .collect()
+    let mut problems = Vec::new();
+    for file in tree.ending("rs") {
+        let code = file.code();
+        let lines = file.text.lines().zip(code.lines()).enumerate();
+        let ignoring = lines.filter(|(_, (_, code))| code.contains("#[ignore"));
+        for (number, (line, _)) in ignoring {
+            if !line.contains("#[ignore = \"slow: ") {
+                let (path, number) = (&file.path, number + 1);
+                problems.push(format!(
+                    "{path}:{number}: ignores a test that is not slow; write #[ignore = \"slow: …\"]"
+                ));
+            }
+        }
+    }
+    problems
 }
 
 /// Names keep to the words of the field.
 pub fn banned_word(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("rs") {
-        let code = code_of(&file.text);
-        for found in definitions(&code) {
+        let code = file.code();
+        for found in definitions(code) {
             let words = words(found.name);
             let Some(word) = BANNED
                 .iter()
@@ -95,7 +104,7 @@ fn is_word(own: &str, word: &str) -> bool {
 pub fn long_inline_tests(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("rs") {
-        let code = code_of(&file.text);
+        let code = file.code();
         let inline = code
             .lines()
             .skip_while(|line| !line.starts_with("mod tests {"))

@@ -27,9 +27,10 @@ fn every_test_runs() {
     check(
         rust::ignored_test,
         &[("a.rs", "#[ignore]\nfn t() {}")],
-        &["a.rs: has an ignored test"],
+        &["a.rs:1: ignores a test that is not slow; write #[ignore = \"slow: …\"]"],
     );
-    check(rust::ignored_test, &[("a.rs", "// no #[ignore] here")], &[]);
+    let slow = "// no #[ignore] here\n#[ignore = \"slow: an hour\"]\nfn t() {}";
+    check(rust::ignored_test, &[("a.rs", slow)], &[]);
 }
 
 #[test]
@@ -237,6 +238,87 @@ fn a_decoder_is_fuzzed() {
     );
 }
 
+/// An invariant's number, put together here, so that this file names none.
+fn named(rest: &str) -> String {
+    format!("// It holds (invariant {rest}).")
+}
+
+const LIST: (&str, &str) = (
+    "ARCHITECTURE.md",
+    "## Invariants\n\n3. **Acknowledged is kept.** An acknowledged update stays.",
+);
+
+#[test]
+fn an_invariant_has_its_own_name() {
+    let right = named("3, acknowledged\n/// is kept");
+    check(claims::wrong_invariant, &[LIST, ("a.rs", &right)], &[]);
+    let word = "invariant";
+    let advice = format!("write `{word} 3, acknowledged is kept`, not");
+    for (rest, problem) in [
+        ("8", format!("there is no {word} 8")),
+        ("3", format!("{advice} `{word} 3`")),
+        ("3, no panic", format!("{advice} `{word} 3, no panic`")),
+    ] {
+        let problem = format!("a.rs:1: {problem}");
+        let file = ("a.rs", named(rest));
+        check(
+            claims::wrong_invariant,
+            &[LIST, (file.0, &file.1)],
+            &[&problem],
+        );
+    }
+}
+
+#[test]
+fn errors_of_the_product_have_a_type() {
+    let inside = ("crates/x/src/a.rs", "fn f() -> anyhow::Result<()> {}");
+    let problem = "crates/x/src/a.rs: gives its errors no type, but uses anyhow";
+    check(claims::untyped_error, &[inside], &[problem]);
+    check(
+        claims::untyped_error,
+        &[("crates/x/src/main.rs", inside.1)],
+        &[],
+    );
+}
+
+#[test]
+fn a_function_is_named_after_what_it_does() {
+    check(
+        claims::empty_prefix,
+        &[("a.rs", "fn get_topic() {}")],
+        &["a.rs:1: `get_topic` begins with an empty word"],
+    );
+    check(claims::empty_prefix, &[("a.rs", "fn topic() {}")], &[]);
+}
+
+#[test]
+fn there_is_one_language() {
+    let own = [("a.rs", "macro_rules! check { () => {} }")];
+    check(claims::own_macro, &own, &["a.rs: defines a macro"]);
+    check(claims::own_macro, &[("a.rs", "println!();")], &[]);
+}
+
+#[test]
+fn a_test_does_not_sleep() {
+    check(
+        claims::sleeping_test,
+        &[("a/tests.rs", "thread::sleep(WAIT)")],
+        &["a/tests.rs: sleeps; wait for an event with a deadline"],
+    );
+    check(claims::sleeping_test, &[("a.rs", "sleep(WAIT)")], &[]);
+}
+
+#[test]
+fn a_record_holds_one_decision() {
+    let (path, long) = ("docs/decisions/0001-x.md", "\n".repeat(61));
+    check(
+        claims::long_decision,
+        &[(path, &long)],
+        &["docs/decisions/0001-x.md: 61 lines, more than 60"],
+    );
+    check(claims::long_decision, &[(path, "# X")], &[]);
+}
+
 /// Checks what `check` says about a tree of these paths and texts.
 #[track_caller]
 fn check(check: Check, files: &[(&str, &str)], expected: &[&str]) {
@@ -244,11 +326,7 @@ fn check(check: Check, files: &[(&str, &str)], expected: &[&str]) {
 }
 
 fn tree(files: &[(&str, &str)]) -> Tree {
-    let file = |&(path, text): &(&str, &str)| File {
-        path: path.to_owned(),
-        text: text.to_owned(),
-        bytes: text.len() as u64,
-    };
+    let file = |&(path, text): &(&str, &str)| File::new(path, text.to_owned(), text.len() as u64);
     Tree {
         files: files.iter().map(file).collect(),
     }

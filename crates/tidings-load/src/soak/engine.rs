@@ -117,7 +117,7 @@ impl<'a> Engine<'a> {
             self.subscribers.push(subscriber);
         }
         for number in 0..self.options.topics {
-            self.do_deed(number, Deed::Begin)?;
+            self.perform(number, Deed::Begin)?;
         }
         let (want, secs) = (self.options.topics as u64, PATIENCE.as_secs());
         let deadline = now_ns() + nanos(PATIENCE);
@@ -265,7 +265,7 @@ impl<'a> Engine<'a> {
             Event::Subscriber { number, turn, deed } => {
                 let current = self.subscribers.get(number);
                 if current.is_some_and(|subscriber| subscriber.turn == turn) {
-                    self.do_deed(number, deed)?;
+                    self.perform(number, deed)?;
                 }
             }
         }
@@ -379,7 +379,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn do_deed(&mut self, number: usize, deed: Deed) -> Result<(), BenchError> {
+    fn perform(&mut self, number: usize, deed: Deed) -> Result<(), BenchError> {
         let Some(subscriber) = self.subscribers.get_mut(number) else {
             return Ok(());
         };
@@ -436,7 +436,7 @@ impl<'a> Engine<'a> {
             hit.push(number);
         }
         hit.into_iter()
-            .try_for_each(|number| self.do_deed(number, Deed::Resume))
+            .try_for_each(|number| self.perform(number, Deed::Resume))
     }
 
     fn sample(&mut self) -> Result<(), BenchError> {
@@ -485,8 +485,8 @@ impl<'a> Engine<'a> {
             let (stays, doing) = (subscriber.role.stays_to_the_end(), subscriber.doing);
             match doing {
                 _ if !stays => self.retire(number),
-                Doing::Away => self.do_deed(number, Deed::Resume)?,
-                Doing::Pausing => self.do_deed(number, Deed::Read)?,
+                Doing::Away => self.perform(number, Deed::Resume)?,
+                Doing::Pausing => self.perform(number, Deed::Read)?,
                 Doing::Reading => {}
             }
         }
@@ -524,7 +524,7 @@ impl<'a> Engine<'a> {
     fn add_reader(&mut self, reader: Subscriber) -> Result<(), BenchError> {
         let number = self.subscribers.len();
         self.subscribers.push(reader);
-        self.do_deed(number, Deed::Begin)
+        self.perform(number, Deed::Begin)
     }
 
     /// Takes turns until everybody has everything, or nothing came for [`PATIENCE`].

@@ -27,22 +27,22 @@ fn an_answer_before_the_commit_is_noticed() {
 
 #[test]
 fn becoming_live_in_two_steps_is_noticed() {
-    check(Rule::LiveInOneStep, "reconnects", "no hole");
+    check(Rule::LiveInOneStep, "reconnects", ": a hole");
 }
 
 #[test]
 fn not_reading_again_what_a_full_socket_refused_is_noticed() {
-    check(Rule::ReadAgainAfterLag, "lagging", "no hole");
+    check(Rule::ReadAgainAfterLag, "lagging", ": a hole");
 }
 
 #[test]
 fn sending_what_a_replay_covers_is_noticed() {
-    check(Rule::NothingTwice, "lagging", "once, in order");
+    check(Rule::NothingTwice, "lagging", ": out of order");
 }
 
 #[test]
 fn an_untold_gap_is_noticed() {
-    check(Rule::TellOfGaps, "retention", "no hole");
+    check(Rule::TellOfGaps, "retention", ": a hole");
 }
 
 #[test]
@@ -52,7 +52,11 @@ fn an_id_that_is_believed_in_another_line_is_noticed() {
 
 #[test]
 fn a_replay_that_does_not_ask_the_grants_is_noticed() {
-    check(Rule::AskGrantsOnReplay, "reconnects", "invariant 5");
+    check(
+        Rule::AskGrantsOnReplay,
+        "reconnects",
+        "invariant 5, private by grant",
+    );
 }
 
 #[test]
@@ -62,7 +66,7 @@ fn a_clock_that_is_believed_is_noticed() {
 
 #[test]
 fn an_unbounded_ring_is_noticed() {
-    check(Rule::BoundTheRing, "lagging", "invariant 7");
+    check(Rule::BoundTheRing, "lagging", "invariant 7, bounded memory");
 }
 
 #[test]
@@ -77,5 +81,9 @@ fn a_ghost_of_a_crash_is_noticed() {
 
 #[test]
 fn matchers_that_stay_are_noticed() {
-    check(Rule::GiveMatchersBack, "reconnects", "invariant 8");
+    check(
+        Rule::GiveMatchersBack,
+        "reconnects",
+        "invariant 9, true presence",
+    );
 }

@@ -1,10 +1,10 @@
 //! Opening sockets: ports that peers connect to, and addresses to connect to, again and again.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tidings_wire::zmtp::handshake;
 use tokio::net::{TcpListener, TcpStream};
@@ -35,35 +35,63 @@ const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 /// counted.
 const UNSENT_LOW_WATER: u32 = 256 * 1024;
 
+/// Why the ports of a socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    #[error("{socket}: {endpoint} is no address of this machine")]
+    Unresolved {
+        socket: String,
+        endpoint: String,
+        source: io::Error,
+    },
+    #[error("{socket}")]
+    Refused {
+        socket: String,
+        source: binding::BindError,
+    },
+    #[error("{socket}: its port is unknown")]
+    Port { socket: String, source: io::Error },
+}
+
 /// Opens the ports of a socket that binds, and writes the ports that the system chose into it.
 ///
 /// # Errors
 ///
 /// An address that cannot be resolved, or is taken.
-pub(crate) fn bind(source: &mut DataSource) -> anyhow::Result<Vec<StdListener>> {
+pub(crate) fn bind(source: &mut DataSource) -> Result<Vec<StdListener>, BindError> {
     let text = source.to_string();
     let mut listeners = Vec::new();
     for endpoint in &mut source.endpoints {
-        let address = resolve_here(endpoint)
-            .with_context(|| format!("{text}: {endpoint} is no address of this machine"))?;
-        let listener = binding::open(address, listen).with_context(|| text.clone())?;
-        endpoint.port = listener.local_addr()?.port();
+        let address = resolve_here(endpoint).map_err(|source| BindError::Unresolved {
+            socket: text.clone(),
+            endpoint: endpoint.to_string(),
+            source,
+        })?;
+        let listener = binding::open(address, listen).map_err(|source| BindError::Refused {
+            socket: text.clone(),
+            source,
+        })?;
+        let bound = listener.local_addr().map_err(|source| BindError::Port {
+            socket: text.clone(),
+            source,
+        })?;
+        endpoint.port = bound.port();
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
-fn resolve_here(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
+fn resolve_here(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     if endpoint.host == ANY {
         return Ok(SocketAddr::from(([0, 0, 0, 0], endpoint.port)));
     }
     let mut addresses = (endpoint.host.as_str(), endpoint.port).to_socket_addrs()?;
     addresses
         .next()
-        .ok_or_else(|| anyhow!("the name has no address"))
+        .ok_or_else(|| io::Error::other("the name has no address"))
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<StdListener> {
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
     let socket = RawSocket::new(
         Domain::for_address(address),
         Type::STREAM,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -130,7 +131,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut signals = {
         let _inside = control.enter();
-        Signals::listen(Hangup::Stops)?
+        Signals::listen(Hangup::Stops).context("cannot take signals")?
     };
     let bound = broker::bind(options)?;
     let banner = banner(&bound, metrics.as_ref());
@@ -142,7 +143,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         signals.stop().await;
     });
-    handle.stop()
+    if handle.stop().is_err() {
+        bail!("the broker ended in a panic");
+    }
+    Ok(())
 }
 
 fn options(arguments: &Arguments) -> anyhow::Result<Options> {
@@ -176,7 +180,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
     if inputs.is_empty() || outputs.is_empty() {
         let advice = "a broker needs a way in and a way out, such as \
                       --pull zmq-bind://PULL@127.0.0.1:5000 --pub zmq-bind://PUB@127.0.0.1:6000";
-        anyhow::bail!(Usage(advice));
+        bail!(Usage(advice));
     }
     let security = match (&arguments.username, &arguments.password) {
         (Some(username), Some(password)) => Security::Plain {

@@ -1,9 +1,9 @@
 //! Presence as a part of the running server: its thread, from the start to the end.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::bail;
 use tidings_cluster::Relay;
 use tidings_core::hub_url::HubUrl;
 
@@ -31,7 +31,7 @@ impl Service {
         relay: &Arc<dyn Relay>,
         history: &tidings_history::Handle,
         metrics: &Arc<Metrics>,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> io::Result<Option<Self>> {
         let ghosts = history.take_announced();
         let configured = options.is_some();
         if !configured && ghosts.is_empty() {
@@ -69,12 +69,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// It panicked.
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+    /// What it panicked with.
+    pub(crate) fn stop(self) -> std::thread::Result<()> {
         self.presence.stop();
-        if self.thread.join().is_err() {
-            bail!("presence ended in a panic");
-        }
-        Ok(())
+        self.thread.join()
     }
 }

@@ -1,0 +1,200 @@
+//! Checks that the code keeps what ARCHITECTURE.md and STYLE.md say of it.
+//!
+//! Lives here: what a machine can compare. The invariants are read from ARCHITECTURE.md itself; the other
+//! rules are written down here a second time, in the terms of a search.
+
+use std::collections::BTreeMap;
+
+use super::{File, Tree};
+use crate::rust_text::definitions;
+
+/// Where the invariants are listed.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+
+/// What a line of a comment begins with, and what breaks a line of a string.
+const DECORATION: &[&str] = &["///", "//!", "//", "#", "*", "\\"];
+
+/// Where an error ends on a terminal, so that nobody asks which one it was.
+const TERMINAL: &[&str] = &[
+    "/main.rs",
+    "/cli.rs",
+    "/cli/",
+    "/server.rs",
+    "/tidings-bench/",
+];
+
+/// Words that say nothing before a verb or a noun.
+const EMPTY_PREFIXES: &[&str] = &["get_", "do_"];
+
+/// Where the macro of the configuration's tables is.
+const TABLES: &str = "crates/tidings/src/config/tables.rs";
+
+/// Where conformance tests wait.
+const PYTHON_WAITS: &str = "conformance/support/waiting.py";
+
+/// A decision record that is longer is not a record of one decision.
+const DECISION_LINES_MAX: usize = 60;
+
+/// Who names an invariant names its number and its name, as ARCHITECTURE.md has them.
+pub fn wrong_invariant(tree: &Tree) -> Vec<String> {
+    let Some(list) = tree.file(ARCHITECTURE) else {
+        return Vec::new();
+    };
+    let names = invariants(&list.text);
+    let mut problems = Vec::new();
+    for file in &tree.files {
+        for (line, mention) in mentions(&file.text) {
+            let number = mention.split(|c: char| !c.is_ascii_digit()).next();
+            let name = number.and_then(|number| names.get(number));
+            let problem = match name {
+                None => format!("there is no invariant {mention}"),
+                Some(name) if mention.contains(&format!(", {name}")) => continue,
+                Some(name) => {
+                    let number = number.unwrap_or_default();
+                    format!("write `invariant {number}, {name}`, not `invariant {mention}`")
+                }
+            };
+            problems.push(format!("{}:{line}: {problem}", file.path));
+        }
+    }
+    problems
+}
+
+/// Reads `3. **Acknowledged is kept.** An acknowledged update …` as `3` and `acknowledged is kept`.
+fn invariants(architecture: &str) -> BTreeMap<&str, String> {
+    let list = architecture.split("## Invariants").nth(1).unwrap_or("");
+    let items = list.lines().filter_map(|line| {
+        let (number, rest) = line.split_once(". **")?;
+        let (name, _) = rest.split_once(".**")?;
+        Some((number, name.to_lowercase()))
+    });
+    items.collect()
+}
+
+/// Returns what follows each `invariant` that a number follows, up to the end of the sentence's part, with
+/// its line. Comments and strings may break the line in between.
+fn mentions(text: &str) -> Vec<(usize, String)> {
+    let mut words = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let of_line = line.split_whitespace();
+        let of_line = of_line.filter(|word| !DECORATION.contains(word));
+        words.extend(of_line.map(|word| (number + 1, word)));
+    }
+    let mut found = Vec::new();
+    for (at, (line, word)) in words.iter().enumerate() {
+        let after = words.get(at + 1..).unwrap_or_default();
+        let is_mention = word
+            .trim_start_matches(|c: char| !c.is_alphanumeric())
+            .eq_ignore_ascii_case("invariant");
+        let has_number = after
+            .first()
+            .is_some_and(|(_, word)| word.starts_with(|c: char| c.is_ascii_digit()));
+        if is_mention && has_number {
+            found.push((*line, first_part(after)));
+        }
+    }
+    found
+}
+
+/// Joins words up to the first that ends a part of a sentence, the number's own comma left out.
+fn first_part(words: &[(usize, &str)]) -> String {
+    let mut part = String::new();
+    for (index, (_, word)) in words.iter().take(6).enumerate() {
+        let kept = word.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ',');
+        let ends = kept.len() < word.len() || (index > 0 && kept.ends_with(','));
+        if index > 0 {
+            part.push(' ');
+        }
+        part.push_str(kept);
+        if ends {
+            break;
+        }
+    }
+    part
+}
+
+/// An error of the product has a type; `anyhow` is for what only a person reads.
+pub fn untyped_error(tree: &Tree) -> Vec<String> {
+    let product = tree
+        .ending("rs")
+        .filter(|file| file.path.starts_with("crates/"));
+    let inside = product.filter(|file| !TERMINAL.iter().any(|place| file.path.contains(place)));
+    let untyped = inside.filter(|file| file.code().contains("anyhow"));
+    untyped
+        .map(|file| format!("{}: gives its errors no type, but uses anyhow", file.path))
+        .collect()
+}
+
+/// A function is named after what it does, and what it returns needs no verb.
+pub fn empty_prefix(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for file in tree.ending("rs") {
+        let code = file.code();
+        let functions = definitions(code)
+            .into_iter()
+            .filter(|found| found.kind == "fn");
+        for found in functions {
+            if EMPTY_PREFIXES
+                .iter()
+                .any(|prefix| found.name.starts_with(prefix))
+            {
+                let (path, line, name) = (&file.path, found.line, found.name);
+                problems.push(format!("{path}:{line}: `{name}` begins with an empty word"));
+            }
+        }
+    }
+    problems
+}
+
+/// Macros of our own are a second language, which only the tables of the configuration need.
+pub fn own_macro(tree: &Tree) -> Vec<String> {
+    let defining = tree
+        .ending("rs")
+        .filter(|file| file.path != TABLES)
+        .filter(|file| file.code().contains("macro_rules!"));
+    defining
+        .map(|file| format!("{}: defines a macro", file.path))
+        .collect()
+}
+
+/// A test waits for what happens, not for time. What looks again and again does so in one place for each
+/// language.
+pub fn sleeping_test(tree: &Tree) -> Vec<String> {
+    let rust = tree.ending("rs").filter(|file| is_test(file));
+    let python = tree
+        .ending("py")
+        .filter(|file| file.path.starts_with("conformance/"));
+    let tests = rust.chain(python.filter(|file| file.path != PYTHON_WAITS));
+    let sleeping = tests.filter(|file| calls_sleep(file.code()));
+    sleeping
+        .map(|file| format!("{}: sleeps; wait for an event with a deadline", file.path))
+        .collect()
+}
+
+fn calls_sleep(code: &str) -> bool {
+    let mut calls = code.match_indices("sleep(");
+    calls.any(|(at, _)| {
+        let before = code.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+fn is_test(file: &File) -> bool {
+    file.stem() == "tests" || file.path.contains("/tests/")
+}
+
+/// A record holds one decision.
+pub fn long_decision(tree: &Tree) -> Vec<String> {
+    let records = tree
+        .ending("md")
+        .filter(|file| file.path.starts_with("docs/decisions/0"));
+    let long = records.map(|file| (file, file.text.lines().count()));
+    long.filter(|(_, lines)| *lines > DECISION_LINES_MAX)
+        .map(|(file, lines)| {
+            format!(
+                "{}: {lines} lines, more than {DECISION_LINES_MAX}",
+                file.path
+            )
+        })
+        .collect()
+}
