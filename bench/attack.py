@@ -29,9 +29,10 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "conformance"))
 from attackers import ATTACKERS, BULKY, Target  # noqa: E402
-from http2 import make_certificate  # noqa: E402
+from checks import Checks  # noqa: E402
 from support import mercure  # noqa: E402
-from support.hub import PATH, Checks  # noqa: E402
+from support.certificates import make_certificate  # noqa: E402
+from support.hub import PATH  # noqa: E402
 from support.mercure import token  # noqa: E402
 
 TOPIC = "https://example.com/bystander"

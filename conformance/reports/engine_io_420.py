@@ -7,7 +7,7 @@ import pathlib
 import socket
 
 from support.hub import PATH
-from support.mercure import publish, start
+from support.mercure import publish
 
 
 def resident(hub):
@@ -15,7 +15,7 @@ def resident(hub):
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) << 10
 
 
-def run(checks):
+def test_memory_does_not_grow_with_sleepers(start, check):
     hub = start()
     asleep = []
     for _ in range(20):
@@ -24,12 +24,11 @@ def run(checks):
         sock.connect(("127.0.0.1", hub.port()))
         sock.sendall(f"GET {PATH}?match=* HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         asleep.append(sock)
-    checks.true("they are there", hub.wait_for_metric("tidings_subscribers", 20))
+    check("they are there", hub.wait_for_metric("tidings_subscribers", 20))
     publish(hub, topic="a", data="x" * 100_000)
     before = resident(hub)
     # 15 MB for each of twenty sleepers would be 300 MB.
     for _ in range(150):
         publish(hub, topic="a", data="x" * 100_000)
     grown = resident(hub) - before
-    checks.true(f"{grown >> 20} MiB more for twenty sleepers", grown < 150 << 20)
-    hub.stop()
+    check(f"{grown >> 20} MiB more for twenty sleepers", grown < 150 << 20)

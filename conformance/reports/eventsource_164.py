@@ -4,13 +4,12 @@ nothing between events.
 https://github.com/Yaffle/EventSource/issues/164
 """
 
-from support.mercure import Stream, start
+from support.mercure import Stream
 
 
-def run(checks):
+def test_a_silent_stream_gets_comments(start, check):
     hub = start("keep_alive_secs = 1\n")
     # Longer than two intervals without a byte would be the fault.
     stream = Stream(hub, timeout=15)
-    checks.true("a comment comes", stream.comment() and stream.comment())
+    check("a comment comes", stream.comment() and stream.comment())
     stream.close()
-    hub.stop()

@@ -4,17 +4,16 @@ of a private update.
 https://github.com/dunglas/mercure/pull/1321
 """
 
-from support.mercure import Stream, publish, start
+from support.mercure import Stream, publish
 
 
-def run(checks):
+def test_no_id_of_a_private_update_is_named(start, check):
     hub = start()
     publish(hub, topic="a", data="seen", id="urn:example:public")
     publish(hub, topic="a", data="hidden", id="urn:example:secret", private="on")
     stream = Stream(hub, "match=*")
-    checks.true("no id of a private update", "secret" not in str(stream.answer.headers))
+    check("no id of a private update", "secret" not in str(stream.answer.headers))
     stream.close()
     unknown = Stream(hub, "match=*", {"Last-Event-ID": "urn:example:unknown"})
-    checks.equal("an unknown cursor", unknown.answer.headers["Mercure-Last-Event-ID"], "earliest")
-    checks.equal("what may be seen follows", unknown.data(1), ["seen"])
-    hub.stop()
+    check("an unknown cursor", unknown.answer.headers["Mercure-Last-Event-ID"], "earliest")
+    check("what may be seen follows", unknown.data(1), ["seen"])

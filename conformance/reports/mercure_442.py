@@ -4,12 +4,12 @@ https://github.com/dunglas/mercure/issues/442
 """
 
 from support.hub import PATH
-from support.mercure import ask, bearer, start
+from support.mercure import ask, bearer
 
 PAGE = "https://app.example.com"
 
 
-def run(checks):
+def test_a_page_may_read_refusals(start, check):
     hub = start(f'[cors]\norigins = ["{PAGE}"]\n', anonymous=False)
     for name, method, path, fields, status in (
         ("no token", "GET", PATH + "?match=*", {}, 401),
@@ -18,6 +18,5 @@ def run(checks):
         ("a method", "DELETE", PATH, {}, 405),
     ):
         answer = ask(hub, method, path, {"Origin": PAGE, **dict(fields)})
-        checks.equal(f"{name}: status", answer.status, status)
-        checks.equal(f"{name}: the page may read it", answer.headers["Access-Control-Allow-Origin"], PAGE)
-    hub.stop()
+        check(f"{name}: status", answer.status, status)
+        check(f"{name}: the page may read it", answer.headers["Access-Control-Allow-Origin"], PAGE)

@@ -5,13 +5,12 @@ https://github.com/dunglas/mercure/issues/472
 
 import time
 
-from support.mercure import Stream, bearer, publish, start, token
+from support.mercure import Stream, bearer, publish, token
 
 
-def run(checks):
+def test_a_stream_ends_with_its_token(start, check):
     hub = start(anonymous=False)
     stream = Stream(hub, "match=*", bearer(token(exp=int(time.time()) + 3)))
     publish(hub, topic="a", data="before", private="on")
-    checks.equal("while it is valid", stream.next()["data"], "before")
-    checks.equal("the stream ends with the token", stream.next(), None)
-    hub.stop()
+    check("while it is valid", stream.next()["data"], "before")
+    check("the stream ends with the token", stream.next(), None)

@@ -3,13 +3,12 @@
 https://github.com/dunglas/mercure/pull/562
 """
 
-from support.mercure import Stream, publish, start, token
+from support.mercure import Stream, publish, token
 
 
-def run(checks):
+def test_each_cookie_name_is_accepted(start, check):
     hub = start('[auth]\ncookie_names = ["one", "two"]\n', anonymous=False)
     streams = [Stream(hub, "match=*", {"Cookie": f"{name}={token()}"}) for name in ("one", "two", "three")]
-    checks.equal("statuses", [stream.answer.status for stream in streams], [200, 200, 401])
+    check("statuses", [stream.answer.status for stream in streams], [200, 200, 401])
     publish(hub, topic="a", data="x", private="on")
-    checks.equal("both receive", [stream.data(1) for stream in streams[:2]], [["x"], ["x"]])
-    hub.stop()
+    check("both receive", [stream.data(1) for stream in streams[:2]], [["x"], ["x"]])

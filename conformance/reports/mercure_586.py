@@ -3,10 +3,10 @@
 https://github.com/dunglas/mercure/issues/586
 """
 
-from support.mercure import Stream, publish, start
+from support.mercure import Stream, publish
 
 
-def run(checks):
+def test_a_resumed_stream_gets_only_what_was_missing(start, check):
     hub = start()
     first = Stream(hub)
     for number in range(5):
@@ -16,7 +16,6 @@ def run(checks):
     first.close()
     for _ in range(2):
         again = Stream(hub, "match=*", {"Last-Event-ID": cursor})
-        checks.equal("the cursor is known", again.answer.headers["Mercure-Last-Event-ID"], cursor)
-        checks.equal("only what was missing comes", again.data(2), ["3", "4"])
+        check("the cursor is known", again.answer.headers["Mercure-Last-Event-ID"], cursor)
+        check("only what was missing comes", again.data(2), ["3", "4"])
         again.close()
-    hub.stop()

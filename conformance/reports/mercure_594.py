@@ -4,10 +4,10 @@ https://github.com/dunglas/mercure/issues/594
 """
 
 from support.hub import PATH
-from support.mercure import ask, bearer, post, start, token
+from support.mercure import ask, bearer, post, token
 
 
-def run(checks):
+def test_no_token_is_logged(start, check):
     hub = start()
     value = token()
     post(hub, bearer(value), topic="a", data="x")
@@ -15,5 +15,5 @@ def run(checks):
     ask(hub, "GET", f"{PATH}?match=*&authorization={value}", {"Prefer": "wait=0"})
     signature = value.rsplit(".", 1)[1]
     hub.stop()
-    checks.true("something was logged", hub.log)
-    checks.true("no token in the log", signature not in "".join(hub.log))
+    check("something was logged", bool(hub.log))
+    check("no token in the log", signature not in "".join(hub.log))

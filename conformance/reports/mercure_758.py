@@ -7,10 +7,10 @@ https://github.com/dunglas/mercure/issues/758
 import socket
 
 from support.hub import PATH
-from support.mercure import Stream, ask, post, start
+from support.mercure import Stream, ask, post
 
 
-def run(checks):
+def test_sleepers_hold_nobody_up(start, check):
     hub = start()
     asleep = []
     for _ in range(50):
@@ -20,10 +20,9 @@ def run(checks):
         sock.sendall(f"GET {PATH}?match=* HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         asleep.append(sock)
     awake = Stream(hub)
-    checks.true("they are there", hub.wait_for_metric("tidings_subscribers", 51))
+    check("they are there", hub.wait_for_metric("tidings_subscribers", 51))
     statuses = {post(hub, topic="a", data=f"{number} {'x' * 20_000}").status for number in range(200)}
-    checks.equal("every publication is taken", statuses, {200})
+    check("every publication is taken", statuses, {200})
     seen = [int(data.split()[0]) for data in awake.data(200)]
-    checks.equal("who reads gets all of it", seen, list(range(200)))
-    checks.equal("ready", ask(hub, "GET", "/health/ready").status, 200)
-    hub.stop()
+    check("who reads gets all of it", seen, list(range(200)))
+    check("ready", ask(hub, "GET", "/health/ready").status, 200)

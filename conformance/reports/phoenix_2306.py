@@ -6,25 +6,24 @@ https://github.com/phoenixframework/phoenix/issues/2306
 import json
 
 from support.hub import PATH
-from support.mercure import Stream, ask, bearer, start
+from support.mercure import Stream, ask, bearer
 
 
-def run(checks):
+def test_a_crash_ends_presence(start, check):
     hub = start("[presence]\nenabled = true\ngrace_secs = 0\n")
     streams = [Stream(hub, "match=a", bearer()) for _ in range(3)]
     # Said, and so in the history, not only known.
-    checks.true("they are present", hub.wait_for_metric("tidings_presence_events_total", 3))
+    check("they are present", hub.wait_for_metric("tidings_presence_events_total", 3))
     hub.crash()
     path = PATH + "/subscriptions"
-    checks.equal("nobody is there", ask(hub, "GET", path, bearer()).json()["subscriptions"], [])
+    check("nobody is there", ask(hub, "GET", path, bearer()).json()["subscriptions"], [])
     watcher = Stream(hub, "match=*&last_event_id=earliest", bearer())
     ended = set()
     while len(ended) < 3:
         event = json.loads(watcher.next()["data"])
         if not event["active"]:
             ended.add(event["id"])
-    checks.equal("the end of each is said", len(ended), 3)
+    check("the end of each is said", len(ended), 3)
     for stream in streams:
         stream.close()
     watcher.close()
-    hub.stop()

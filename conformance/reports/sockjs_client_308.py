@@ -4,15 +4,14 @@ session was over.
 https://github.com/sockjs/sockjs-client/issues/308
 """
 
-from support.mercure import ask, start
+from support.mercure import ask
 
 
-def run(checks):
+def test_a_broken_frame_is_refused_by_status(start, check):
     hub = start('[sockjs]\nenabled = true\n[rooms]\naccess = "anonymous"\ntopics = ["chat"]\n')
     base = "/sockjs/room/chat/000/closed"
-    checks.equal("it opens", ask(hub, "POST", base + "/xhr").text, "o\n")
+    check("it opens", ask(hub, "POST", base + "/xhr").text, "o\n")
     bad = ask(hub, "POST", base + "/xhr_send", body='["broken')
-    checks.equal("a broken frame is refused", bad.status, 500)
+    check("a broken frame is refused", bad.status, 500)
     unknown = ask(hub, "POST", "/sockjs/room/chat/000/nobody/xhr_send", body='["x"]')
-    checks.equal("an unknown session is not found", unknown.status, 404)
-    hub.stop()
+    check("an unknown session is not found", unknown.status, 404)

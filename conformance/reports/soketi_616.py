@@ -7,17 +7,17 @@ import json
 from urllib.parse import quote, urlencode
 
 from support.hub import PATH
-from support.mercure import Stream, ask, bearer, start
+from support.mercure import Stream, ask, bearer
 
 TOPIC = "https://example.com/room"
 
 
-def run(checks):
+def test_one_of_several_subscriptions_ends_alone(start, check):
     hub = start("[presence]\nenabled = true\ngrace_secs = 0\n")
     watcher = Stream(hub, urlencode({"match": "*"}), bearer())
     query = urlencode({"match": TOPIC})
     one, two = Stream(hub, query, bearer()), Stream(hub, query, bearer())
-    checks.true("they are present", hub.wait_for_metric("tidings_presence_subscriptions", 3))
+    check("they are present", hub.wait_for_metric("tidings_presence_subscriptions", 3))
     one.close()
     ended = []
     while not ended:
@@ -26,8 +26,7 @@ def run(checks):
             ended.append(event["id"])
     path = f"{PATH}/subscriptions/exact/{quote(TOPIC, safe='')}"
     left = [item["id"] for item in ask(hub, "GET", path, bearer()).json()["subscriptions"]]
-    checks.equal("one subscription is left", len(left), 1)
-    checks.true("and it is the other one", left[0] not in ended)
+    check("one subscription is left", len(left), 1)
+    check("and it is the other one", left[0] not in ended)
     two.close()
     watcher.close()
-    hub.stop()

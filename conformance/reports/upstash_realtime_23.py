@@ -6,12 +6,12 @@ https://github.com/upstash/realtime/issues/23
 
 import threading
 
-from support.mercure import Stream, publish, start
+from support.mercure import Stream, publish
 
 UPDATES = 400
 
 
-def run(checks):
+def test_nothing_is_lost_between_replay_and_live(start, check):
     hub = start()
     first = publish(hub, topic="a", data="first")
 
@@ -24,7 +24,6 @@ def run(checks):
     expected = [str(number) for number in range(UPDATES)]
     for number in range(8):
         stream = Stream(hub, "match=*", {"Last-Event-ID": first})
-        checks.equal(f"visitor {number} gets each once", stream.data(UPDATES), expected)
+        check(f"visitor {number} gets each once", stream.data(UPDATES), expected)
         stream.close()
     publisher.join()
-    hub.stop()

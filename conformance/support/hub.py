@@ -1,22 +1,49 @@
-"""Starts the real binary and counts checks; shared by the scripts one folder up."""
+"""The real binary: a hub with a configuration of its own, and commands that end."""
 
 import atexit
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 import urllib.parse
+
+from .waiting import DEADLINE_SECS, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TIDINGS_BIN", str(ROOT / "target/debug/tidings"))
 PATH = "/.well-known/mercure"
-DEADLINE_SECS = 30
+
+
+def tidings(*arguments, **options):
+    """Runs a command that ends by itself; returns what it printed and its exit code."""
+    command = [BINARY, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_SECS, env={}, **options
+    )
+
+
+def config_check(toml):
+    """Returns what `tidings config check` says about a configuration."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(toml)
+        file.flush()
+        return tidings("config", "check", "--config", file.name)
+
+
+def free_port():
+    """Returns a port that nobody has. Connections that go out take theirs from a range above."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 class Hub:
@@ -38,7 +65,7 @@ class Hub:
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True, env={}
         )
-        # A script that breaks leaves no hub behind, which would keep the script's output open.
+        # Tests that break off leave no hub behind, which would keep their output open.
         atexit.register(self.process.kill)
         self.addresses = {}
         self.log = []
@@ -46,7 +73,7 @@ class Hub:
         follower = threading.Thread(target=self._follow, args=(self.process, ready), daemon=True)
         follower.start()
         if not ready.wait(DEADLINE_SECS) or self.process.poll() is not None:
-            sys.exit("the hub did not start:\n" + "".join(self.log))
+            raise RuntimeError("the hub did not start:\n" + "".join(self.log))
 
     def _follow(self, process, ready):
         for line in process.stderr:
@@ -67,8 +94,6 @@ class Hub:
 
     def metric(self, name):
         """Returns the value of a metric, summed over its labels."""
-        import http.client
-
         connection = http.client.HTTPConnection("127.0.0.1", self.port("admin"), DEADLINE_SECS)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
@@ -78,12 +103,10 @@ class Hub:
 
     def wait_for_metric(self, name, wanted):
         """Waits until a metric has a value; returns whether it came to that in time."""
-        end = time.monotonic() + DEADLINE_SECS
-        while self.metric(name) != wanted:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.02)
-        return True
+        return until(lambda: self.metric(name) == wanted)
+
+    def is_running(self):
+        return self.process.poll() is None
 
     def crash(self):
         """Kills it as a power cut would, and starts it again on the same files; its ports change."""
@@ -122,27 +145,12 @@ class Requests:
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = urllib.parse.urlencode(form)
-        self.connection.request(method, path, body, headers)
-        answer = self.connection.getresponse()
-        answer.read()
+        try:
+            self.connection.request(method, path, body, headers)
+            answer = self.connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            # The next one begins on a new connection.
+            self.connection.close()
+            raise
         return answer.status, answer.headers.get("WWW-Authenticate")
-
-
-class Checks:
-    """Counts what holds and what does not, and says what does not."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def equal(self, name, found, expected):
-        if found == expected:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {name}: {found!r}, not {expected!r}")
-
-    def finish(self):
-        """Prints the counts and ends the script."""
-        print(f"{self.passed} passed, {self.failed} failed")
-        sys.exit(1 if self.failed or not self.passed else 0)

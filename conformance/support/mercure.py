@@ -1,4 +1,4 @@
-"""A publisher and a subscriber as applications have them; shared by the scripts one folder up."""
+"""A publisher and a subscriber as applications have them; and tokens for them."""
 
 import http.client
 import json
@@ -8,7 +8,8 @@ import urllib.parse
 
 import jwt
 
-from .hub import DEADLINE_SECS, PATH, Hub
+from .hub import PATH, Hub
+from .waiting import DEADLINE_SECS
 
 ISSUER = "https://issuer.example.com"
 SECRET = "0123456789abcdef0123456789abcdef"

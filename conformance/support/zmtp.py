@@ -3,7 +3,7 @@
 import select
 import socket
 
-from .hub import DEADLINE_SECS
+from .waiting import DEADLINE_SECS
 
 
 class RawPeer:

@@ -1,38 +1,61 @@
-//! Counts of passed and failed tests, read from what test runners print.
+//! Counts of passed, failed and skipped tests, read from what test runners print.
 //!
-//! Knows nextest, cargo test, node's runner (TAP and spec), Python's unittest, and the plain line
+//! Knows nextest, cargo test, node's runner (TAP and spec), pytest, and the plain line
 //! `N passed, N failed`. A run may hold several summaries: they add up.
 
-/// How many tests passed and failed.
+use std::fmt;
+use std::ops::AddAssign;
+
+/// How many tests passed, failed and did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Tests that ran and held.
     pub passed: usize,
     /// Tests that failed, timed out, were cancelled or could not start.
     pub failed: usize,
+    /// Tests that were not asked for, such as slow ones.
+    pub skipped: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// `3 passed, 0 failed, 1 skipped`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
 }
 
 impl Counts {
+    /// Counts of what failed alone.
+    pub fn failed(failed: usize) -> Self {
+        Self {
+            failed,
+            ..Self::default()
+        }
+    }
+
     /// Reads every summary line in `output`.
     pub fn read(output: &str) -> Self {
         let mut counts = Self::default();
-        let mut unittest_ran = 0;
         for line in output.lines().map(str::trim) {
-            let found = if line.starts_with("Ran ") {
-                unittest_ran = number_before(line, "test").unwrap_or(0);
-                None
-            } else if line == "OK" || line.starts_with("OK (") || line.starts_with("FAILED (") {
-                unittest(line, std::mem::take(&mut unittest_ran))
-            } else {
-                nextest(line)
-                    .or_else(|| cargo_test(line))
-                    .or_else(|| node(line))
-                    .or_else(|| plain(line))
-            };
-            if let Some(found) = found {
-                counts.passed += found.passed;
-                counts.failed += found.failed;
-            }
+            let found = nextest(line)
+                .or_else(|| cargo_test(line))
+                .or_else(|| node(line))
+                .or_else(|| pytest(line))
+                .or_else(|| plain(line));
+            counts += found.unwrap_or_default();
         }
         counts
     }
@@ -42,19 +65,20 @@ impl Counts {
 fn nextest(line: &str) -> Option<Counts> {
     let (_, list) = line.strip_prefix("Summary [")?.split_once(" run: ")?;
     let count = |word| number_before(list, word).unwrap_or(0);
-    let failed = count("failed") + count("timed out") + count("exec failed");
     Some(Counts {
         passed: count("passed"),
-        failed,
+        failed: count("failed") + count("timed out") + count("exec failed"),
+        skipped: count("skipped"),
     })
 }
 
-/// `test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s`
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`
 fn cargo_test(line: &str) -> Option<Counts> {
     let list = line.strip_prefix("test result: ")?;
     Some(Counts {
         passed: number_before(list, "passed")?,
         failed: number_before(list, "failed")?,
+        skipped: number_before(list, "ignored")?,
     })
 }
 
@@ -65,36 +89,36 @@ fn node(line: &str) -> Option<Counts> {
         .or_else(|| line.strip_prefix("ℹ "))?;
     let (word, number) = list.split_once(' ')?;
     let number = number.parse().ok()?;
+    let mut counts = Counts::default();
     match word {
-        "pass" => Some(Counts {
-            passed: number,
-            failed: 0,
-        }),
-        "fail" | "cancelled" => Some(Counts {
-            passed: 0,
-            failed: number,
-        }),
-        _ => None,
+        "pass" => counts.passed = number,
+        "fail" | "cancelled" => counts.failed = number,
+        "skipped" => counts.skipped = number,
+        _ => return None,
     }
+    Some(counts)
 }
 
-/// `FAILED (failures=1, errors=2)` or `OK (skipped=1)`, after a line with how many ran.
-fn unittest(line: &str, ran: usize) -> Option<Counts> {
-    let list = line
-        .split_once('(')
-        .map_or("", |(_, list)| list.trim_end_matches(')'));
-    let (mut failed, mut skipped) = (0, 0);
-    for (word, number) in list.split(", ").filter_map(|item| item.split_once('=')) {
+/// `==== 1 failed, 3 passed, 1 skipped, 2 subtests passed in 1.03s ====`. Each check with a name in a
+/// test is a subtest; one that failed is among the failed. What fails before or after a test is an error.
+fn pytest(line: &str) -> Option<Counts> {
+    let (list, time) = line.trim_matches(['=', ' ']).rsplit_once(" in ")?;
+    if !time.starts_with(|c: char| c.is_ascii_digit()) || !time.contains('s') {
+        return None;
+    }
+    let mut counts = Counts::default();
+    for item in list.split(", ") {
+        let (number, word) = item.split_once(' ')?;
         let number: usize = number.parse().ok()?;
         match word {
-            "skipped" | "expected failures" => skipped += number,
-            _ => failed += number,
+            "passed" | "subtests passed" => counts.passed += number,
+            "failed" | "error" | "errors" => counts.failed += number,
+            "skipped" => counts.skipped += number,
+            "deselected" | "warning" | "warnings" => {}
+            _ => return None,
         }
     }
-    Some(Counts {
-        passed: ran.saturating_sub(failed + skipped),
-        failed,
-    })
+    Some(counts)
 }
 
 /// `3 passed, 0 failed`, alone on a line.
@@ -103,6 +127,7 @@ fn plain(line: &str) -> Option<Counts> {
     Some(Counts {
         passed: passed.parse().ok()?,
         failed: failed.parse().ok()?,
+        skipped: 0,
     })
 }
 

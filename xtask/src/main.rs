@@ -20,6 +20,7 @@ mod counts;
 mod deps;
 mod hooks;
 mod licences;
+mod rust_tests;
 mod rust_text;
 mod stages;
 mod tidy;
@@ -28,7 +29,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Parser, Subcommand};
 
 use stages::{Stages, Step};
 
@@ -38,7 +40,19 @@ use stages::{Stages, Step};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Runs the slow tests too, which otherwise count as skipped.
+    #[arg(
+        long,
+        global = true,
+        env = SLOW,
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new()
+    )]
+    slow: bool,
 }
+
+/// The variable that test runners of other languages read.
+const SLOW: &str = "RUN_SLOW_TESTS";
 
 #[derive(Subcommand)]
 enum Command {
@@ -142,7 +156,8 @@ enum LongRun {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let arguments = Arguments::parse();
+    match run(arguments.command, arguments.slow) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -153,22 +168,19 @@ fn main() -> ExitCode {
 }
 
 /// Runs one command. Returns whether everything in it went well.
-fn run(command: Command) -> anyhow::Result<bool> {
+fn run(command: Command, slow: bool) -> anyhow::Result<bool> {
     let root = root()?;
     let mut stages = Stages::new(&root);
     match command {
         Command::Check => check(&mut stages, &root),
-        Command::Test { filter, all: false } => rust_tests(&mut stages, filter.as_deref()),
+        Command::Test { filter, all: false } => {
+            rust_tests::run(&mut stages, &root, filter.as_deref(), slow)?;
+        }
         Command::Test {
             filter: _,
             all: true,
-        } => everything(&mut stages, &root),
-        Command::Ci => {
-            everything(&mut stages, &root);
-            stages.run("documentation", &documentation());
-            stages.run("fuzz targets", &fuzz_targets());
-            stages.check("licences", || licences::check(&root));
-        }
+        } => everything(&mut stages, &root, slow),
+        Command::Ci => ci(&mut stages, &root, slow),
         Command::Deps => deps::install(&mut stages, &root),
         Command::Tidy => stages.check("tidy", || tidy::check(&root)),
         Command::Hooks => return hooks::install(&root).map(|()| true),
@@ -259,14 +271,14 @@ fn check(stages: &mut Stages, root: &Path) {
 }
 
 /// Set-up first, then cheap checks before expensive ones. Every stage runs, whatever failed before it.
-fn everything(stages: &mut Stages, root: &Path) {
+fn everything(stages: &mut Stages, root: &Path, slow: bool) {
     deps::install(stages, root);
     check(stages, root);
     stages.run(
         "build",
         &Step::cargo(&["build", "--workspace", "--all-targets", "--locked"]),
     );
-    rust_tests(stages, None);
+    rust_tests::all(stages, slow);
     skipped_rules(stages);
     stages.check("small benches", || {
         bench::run(root, bench::Size::Small, &[])
@@ -276,10 +288,17 @@ fn everything(stages: &mut Stages, root: &Path) {
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
     );
     stages.check("generated files", || codegen::check(root));
-    npm_tests(stages, root);
-    conformance_scripts(stages, root);
+    npm_tests(stages, root, slow);
+    conformance_tests(stages, root, slow);
     zeromq_bench(stages, root, &["--small"]);
     attack(stages, root, &binary(root), &["--small".to_owned()]);
+}
+
+fn ci(stages: &mut Stages, root: &Path, slow: bool) {
+    everything(stages, root, slow);
+    stages.run("documentation", &documentation());
+    stages.run("fuzz targets", &fuzz_targets());
+    stages.check("licences", || licences::check(root));
 }
 
 fn zeromq_bench(stages: &mut Stages, root: &Path, options: &[&str]) {
@@ -298,22 +317,6 @@ fn attack(stages: &mut Stages, root: &Path, binary: &Path, options: &[String]) {
     stages.run("attack", &step.must_count());
 }
 
-fn rust_tests(stages: &mut Stages, filter: Option<&str>) {
-    let step = if deps::is_installed("cargo-nextest") {
-        Step::cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
-            "--locked",
-        ])
-    } else {
-        let targets = ["--lib", "--bins", "--tests"];
-        Step::cargo(&["test", "--workspace", "--no-fail-fast", "--locked"]).args(targets)
-    };
-    stages.run("rust tests", &step.args(filter).must_count());
-}
-
 /// Hubs that skip a rule, each of which the simulator's checkers must notice, and the history's test
 /// of acknowledgements too.
 fn skipped_rules(stages: &mut Stages) {
@@ -327,34 +330,26 @@ fn skipped_rules(stages: &mut Stages) {
 }
 
 /// The browser client's own tests, then everything that needs a browser.
-fn npm_tests(stages: &mut Stages, root: &Path) {
+fn npm_tests(stages: &mut Stages, root: &Path, slow: bool) {
     for name in deps::NPM_FOLDERS {
         let step = Step::new("npm", &["test"])
             .within(&root.join(name))
             .must_count();
         let name = format!("npm test in {name}");
-        stages.run(&name, &step.env("TIDINGS_BIN", binary(root)));
+        stages.run(&name, &for_tests(step, root, slow));
     }
 }
 
-/// Each script directly under `conformance/` runs on its own and ends with its counts.
-fn conformance_scripts(stages: &mut Stages, root: &Path) {
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(root.join("conformance"))
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
-    scripts.sort();
-    for script in scripts {
-        let name = script
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let step = Step::new(deps::python(root), &[])
-            .args([script])
-            .must_count();
-        stages.run(&name, &step.env("TIDINGS_BIN", binary(root)));
-    }
+/// What other people's libraries say of the hub: `pytest.ini` says how the tests run.
+fn conformance_tests(stages: &mut Stages, root: &Path, slow: bool) {
+    let step = Step::new(deps::python(root), &["-m", "pytest", "-q", "--durations=5"]).must_count();
+    stages.run("conformance tests", &for_tests(step, root, slow));
+}
+
+/// Sets what tests in other languages read.
+fn for_tests(step: Step, root: &Path, slow: bool) -> Step {
+    let step = step.env("TIDINGS_BIN", binary(root));
+    if slow { step.env(SLOW, "1") } else { step }
 }
 
 /// Returns where the build stage leaves the hub.

@@ -1,7 +1,7 @@
 """The settings for proxies in docs/guide/operating.md, as they stand there, under the real proxies.
 
 Each proxy stands before a real hub: what is published comes through at once, by event streams, polls
-and WebSockets, resuming works, and the hub notices who left. Prints `N passed, N failed`.
+and WebSockets, resuming works, and the hub notices who left.
 """
 
 import contextlib
@@ -9,18 +9,17 @@ import http.client
 import json
 import pathlib
 import re
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
 
 import jwt
+import pytest
 from websockets.sync.client import connect
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import DEADLINE_SECS, PATH, ROOT, Checks, Hub  # noqa: E402
+from support.hub import PATH, ROOT, Hub, free_port
+from support.waiting import DEADLINE_SECS, until
 
 GUIDE = ROOT / "docs/guide/operating.md"
 ISSUER = "https://issuer.example.com"
@@ -32,8 +31,7 @@ LARGE = "x" * 300_000
 def fences(language):
     """Returns the examples of the guide in a language."""
     found = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    if not found:
-        sys.exit(f"{GUIDE} has no example in {language}")
+    assert found, f"{GUIDE} has no example in {language}"
     return found
 
 
@@ -84,8 +82,7 @@ PROXIES = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
 
 def pointed(text, hub):
     """Returns a configuration with the hub's address in place of the guide's."""
-    if "127.0.0.1:4400" not in text:
-        sys.exit("an example of the guide does not name 127.0.0.1:4400")
+    assert "127.0.0.1:4400" in text, "an example of the guide does not name 127.0.0.1:4400"
     return text.replace("127.0.0.1:4400", f"127.0.0.1:{hub}")
 
 
@@ -93,12 +90,6 @@ def write(folder, name, text):
     path = pathlib.Path(folder, name)
     path.write_text(text)
     return str(path)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager
@@ -122,20 +113,24 @@ PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def wait_for(port, process, log):
     """Waits until the hub answers through the proxy."""
-    end = time.monotonic() + DEADLINE_SECS
-    while True:
+
+    def answers():
+        if process.poll() is not None:
+            return True
+        connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
         try:
-            connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
             connection.request("OPTIONS", PATH)
             # A proxy that does not know yet that the hub is there says so with 503.
-            if connection.getresponse().status < 500:
-                return
+            return connection.getresponse().status < 500
         except OSError:
-            pass
-        if process.poll() is not None or time.monotonic() > end:
-            log.seek(0)
-            sys.exit(f"{process.args[0]} did not start:\n{log.read()}")
-        time.sleep(0.05)
+            return False
+        finally:
+            connection.close()
+
+    in_time = until(answers)
+    if process.poll() is not None or not in_time:
+        log.seek(0)
+        raise RuntimeError(f"{process.args[0]} did not start:\n{log.read()}")
 
 
 class Stream:
@@ -215,34 +210,46 @@ topics = ["chat"]
     )
 
 
-def event_streams(checks, name, hub, port, bearer):
+@pytest.fixture(scope="module", params=PROXIES)
+def proxied(request):
+    """A hub behind a proxy: the hub, the proxy's port, and a token."""
+    port = free_port()
+    hub = hub_for(port)
+    with proxy(request.param, port, hub):
+        yield hub, port, token(port)
+    assert hub.stop() == 0
+
+
+def test_event_streams(proxied, check):
+    hub, port, bearer = proxied
     stream = Stream(port, bearer)
-    checks.equal(f"{name}: status", stream.answer.status, 200)
+    check("status", stream.answer.status, 200)
     stream.comment()
     sent = []
     # Each is read before the next is published: a proxy that holds events back stops here.
     for number in range(5):
         status, event_id = publish(port, bearer, str(number))
-        checks.equal(f"{name}: publish", status, 200)
+        check("publish", status, 200)
         sent.append(event_id)
-        checks.equal(f"{name}: event", stream.event(), (event_id, str(number)))
-    checks.equal(f"{name}: a large one", publish(port, bearer, LARGE)[0], 200)
-    checks.equal(f"{name}: the large one comes", len(stream.event()[1]), len(LARGE))
+        check("event", stream.event(), (event_id, str(number)))
+    check("a large one", publish(port, bearer, LARGE)[0], 200)
+    check("the large one comes", len(stream.event()[1]), len(LARGE))
     again = Stream(port, bearer, sent[2])
-    checks.equal(f"{name}: after a cursor", [again.event()[0] for _ in range(2)], sent[3:])
+    check("after a cursor", [again.event()[0] for _ in range(2)], sent[3:])
     for each in (stream, again):
         each.close()
-    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+    check("the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
 
 
-def polls(checks, name, hub, port, bearer):
+def test_polls(proxied, check):
+    hub, port, bearer = proxied
     before = poll(port, bearer, "wait=0")
-    checks.equal(f"{name}: a poll of what is new", before["updates"], [])
+    check("a poll of what is new", before["updates"], [])
     status, event_id = publish(port, bearer, "for a poll")
-    checks.equal(f"{name}: publish", status, 200)
+    check("publish", status, 200)
     after = poll(port, bearer, f"wait={DEADLINE_SECS}", before["last_event_id"])
-    checks.equal(f"{name}: the next poll", [(update["id"], update["data"]) for update in after["updates"]], [(event_id, "for a poll")])
-    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+    check("the next poll", [(update["id"], update["data"]) for update in after["updates"]], [(event_id, "for a poll")])
+    check("the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
 
 
 def poll(port, token, prefer, cursor=None):
@@ -257,44 +264,27 @@ def poll(port, token, prefer, cursor=None):
     return answer
 
 
-def web_sockets(checks, name, hub, port, bearer):
+def test_web_sockets(proxied, check):
+    hub, port, bearer = proxied
     headers = {"Authorization": "Bearer " + bearer}
     origin = f"http://localhost:{port}"
     address = f"ws://localhost:{port}"
     query = urllib.parse.urlencode({"match": TOPIC})
     with connect(f"{address}{PATH}?{query}", additional_headers=headers, origin=origin) as one:
-        checks.equal(f"{name}: the first frame", list(json.loads(one.recv(DEADLINE_SECS))), ["open"])
+        check("the first frame", list(json.loads(one.recv(DEADLINE_SECS))), ["open"])
         status, event_id = publish(port, bearer, "by POST")
-        checks.equal(f"{name}: publish", status, 200)
-        checks.equal(f"{name}: update", update(one), (event_id, "by POST"))
+        check("publish", status, 200)
+        check("update", update(one), (event_id, "by POST"))
         one.send(json.dumps({"publish": {"topic": TOPIC, "data": "by frame"}, "ref": 1}))
         said = sorted((json.loads(one.recv(DEADLINE_SECS)) for _ in range(2)), key=str)
-        checks.equal(f"{name}: the answer and the update", sorted(key for frame in said for key in frame), ["ack", "ref", "update"])
+        check("the answer and the update", sorted(key for frame in said for key in frame), ["ack", "ref", "update"])
     with connect(f"{address}/ws/chat", origin=origin) as one, connect(f"{address}/ws/chat", origin=origin) as other:
-        checks.equal(f"{name}: both are there", hub.wait_for_metric("tidings_subscribers", 2), True)
+        check("both are there", hub.wait_for_metric("tidings_subscribers", 2), True)
         one.send("hello")
-        checks.equal(f"{name}: the room", other.recv(DEADLINE_SECS), "hello")
-    checks.equal(f"{name}: the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
+        check("the room", other.recv(DEADLINE_SECS), "hello")
+    check("the hub sees who left", hub.wait_for_metric("tidings_subscribers", 0), True)
 
 
 def update(web_socket):
     fields = json.loads(web_socket.recv(DEADLINE_SECS))["update"]
     return fields["id"], fields["data"]
-
-
-def main():
-    checks = Checks()
-    for name in PROXIES:
-        port = free_port()
-        hub = hub_for(port)
-        with proxy(name, port, hub):
-            bearer = token(port)
-            event_streams(checks, name, hub, port, bearer)
-            polls(checks, name, hub, port, bearer)
-            web_sockets(checks, name, hub, port, bearer)
-        checks.equal(f"{name}: the hub's end", hub.stop(), 0)
-    checks.finish()
-
-
-if __name__ == "__main__":
-    main()

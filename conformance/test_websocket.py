@@ -1,33 +1,39 @@
 """WebSocket by peers that nobody here wrote: all Autobahn cases by kosoku, and Python's websockets and h2.
 
 The cases with compression (sections 12 and 13) take minutes; without `RUN_SLOW_TESTS=1` only the
-first of each group runs. Prints `N passed, N failed`.
+first of each group runs.
 """
 
 import asyncio
 import json
-import os
 import pathlib
 import re
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
+import time
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 import jwt
+import pytest
 import websockets
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import BINARY, DEADLINE_SECS, PATH, Checks, Hub  # noqa: E402
+from support.hub import BINARY, PATH
+from support.slow import SLOW_SECS_MAX, slow
+from support.waiting import DEADLINE_SECS
 
-CASES = 517
-SLOW = os.environ.get("RUN_SLOW_TESTS") == "1"
+# How many cases each section has, 517 in all.
+SECTIONS = {
+    "1": 16, "2": 11, "3": 7, "4": 10, "5": 20, "6": 145, "7": 37, "9": 54, "10": 1, "12": 90, "13": 126,
+}
+PACKED = ("12", "13")
+# The first of each group with compression.
+FIRST_PACKED = [f"12.{group}.1" for group in range(1, 6)]
+FIRST_PACKED += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2, 3)]
 # `NON-STRICT` would be a failure: texts that are not UTF-8 are noticed at once.
 GOOD = {"OK", "INFORMATIONAL"}
 ISSUER = "https://issuer.example.com"
@@ -36,8 +42,9 @@ HUB_URL = "http://localhost" + PATH
 TOPIC = "https://example.com/books/1"
 
 
-def autobahn(checks):
-    """Runs the suite against the echo service of `tidings test-server`."""
+@pytest.fixture(scope="module")
+def echo():
+    """The address of the echo service of `tidings test-server`."""
     server = subprocess.Popen(
         [BINARY, "test-server", "--listen", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
@@ -45,52 +52,54 @@ def autobahn(checks):
         env={},
     )
     try:
-        line = server.stdout.readline()
-        address = re.search(r"http://([\d.]+:\d+)", line).group(1)
-        with tempfile.TemporaryDirectory() as folder:
-            results = run_cases(address, folder)
+        address = re.search(r"http://([\d.]+:\d+)", server.stdout.readline()).group(1)
+        yield f"ws://{address}/echo"
     finally:
         server.terminate()
         server.wait(DEADLINE_SECS)
-    if SLOW:
-        checks.equal("cases of the suite", len(results), CASES)
-    else:
-        checks.equal("cases without compression", sum(not packed(case) for case in results), 301)
-        checks.equal("cases with compression", sum(map(packed, results)) >= 25, True)
-    for case, result in results.items():
-        found = (result["behavior"], result["behaviorClose"])
-        checks.equal(f"case {case} is {found}", set(found) <= GOOD, True)
 
 
-def packed(case):
-    return case.split(".")[0] in ("12", "13")
-
-
-def run_cases(address, folder):
+def results_of(cases, address, folder, secs_max):
+    """Runs cases of the suite; returns what each came to."""
     kosoku = pathlib.Path(sys.executable).with_name("kosoku")
-    options = []
-    if not SLOW:
-        groups = [f"12.{group}.1" for group in range(1, 6)]
-        groups += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2, 3)]
-        options = ["-x", "12.*", "-x", "13.*"]
-        run(kosoku, sum((["-i", case] for case in groups), []), address, folder + "/packed")
-    run(kosoku, options, address, folder + "/plain")
-    results = {}
-    for index in pathlib.Path(folder).glob("*/index.json"):
-        (agent,) = json.loads(index.read_text()).values()
-        results.update(agent)
+    included = [word for case in cases for word in ("-i", case)]
+    # It fails if a case does; the report says which.
+    command = [str(kosoku), "-p", "2", "-o", str(folder), *included, address]
+    output = subprocess.DEVNULL
+    subprocess.run(command, stdout=output, stderr=output, check=False, timeout=secs_max)
+    (results,) = json.loads((folder / "index.json").read_text()).values()
     return results
 
 
-def run(kosoku, options, address, folder):
-    # It fails if a case does; the report says which.
-    command = [str(kosoku), "-p", "2", "-o", folder, *options, f"ws://{address}/echo"]
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+def check_results(results, check):
+    for case, result in results.items():
+        found = {result["behavior"], result["behaviorClose"]}
+        check(f"case {case} is {found}", found <= GOOD)
+
+
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section not in PACKED])
+def test_autobahn(echo, tmp_path, check, section):
+    results = results_of([f"{section}.*"], echo, tmp_path, DEADLINE_SECS * 3)
+    check("cases", len(results), SECTIONS[section])
+    check_results(results, check)
+
+
+def test_autobahn_with_compression(echo, tmp_path, check):
+    results = results_of(FIRST_PACKED, echo, tmp_path, DEADLINE_SECS * 3)
+    check("cases", len(results), len(FIRST_PACKED))
+    check_results(results, check)
+
+
+@slow("every case with compression")
+@pytest.mark.timeout(SLOW_SECS_MAX)
+@pytest.mark.parametrize("section", PACKED)
+def test_autobahn_with_all_compression(echo, tmp_path, check, section):
+    results = results_of([f"{section}.*"], echo, tmp_path, SLOW_SECS_MAX)
+    check("cases", len(results), SECTIONS[section])
+    check_results(results, check)
 
 
 def token():
-    import time
-
     now = int(time.time())
     claims = {
         "iss": ISSUER,
@@ -111,7 +120,20 @@ def token():
     return jwt.encode(claims, SECRET, "HS256", {"typ": "at+jwt"})
 
 
-async def interoperate(checks, hub):
+@pytest.fixture(scope="module")
+def hub(start_hub):
+    return start_hub(
+        f'[[listen]]\naddress = "127.0.0.1:0"\n[hub]\npublic_url = "{HUB_URL}"\n'
+        '[rooms]\naccess = "anonymous"\ntopics = ["chat"]\n[subscribe]\nanonymous = true\n'
+        f'[[auth.issuers]]\nissuer = "{ISSUER}"\nkey = "{SECRET}"\n'
+    )
+
+
+def test_the_library_websockets(hub, check):
+    asyncio.run(asyncio.wait_for(interoperate(hub, check), 2 * DEADLINE_SECS))
+
+
+async def interoperate(hub, check):
     """The hub's frames and a conversation, by the library `websockets` with all its extensions."""
     base = f"ws://127.0.0.1:{hub.port()}"
     bearer = {"Authorization": "Bearer " + token()}
@@ -125,7 +147,7 @@ async def interoperate(checks, hub):
     for extensions in factories:
         options = {"compression": None, "extensions": extensions, "additional_headers": bearer}
         peer = await websockets.connect(f"{base}{PATH}?match={TOPIC}", **options)
-        checks.equal("greeting", list(json.loads(await peer.recv())), ["open"])
+        check("greeting", list(json.loads(await peer.recv())), ["open"])
         peers.append(peer)
     data = "data of some length, é € " * 500
     for number in range(3):
@@ -134,21 +156,21 @@ async def interoperate(checks, hub):
         for index, peer in enumerate(peers):
             frames = [json.loads(await peer.recv()) for _ in range(2 if index == number else 1)]
             updates = [frame["update"]["data"] for frame in frames if "update" in frame]
-            checks.equal("update", updates, [said["data"]])
+            check("update", updates, [said["data"]])
     for peer in peers:
-        checks.equal("pong", await (await peer.ping()) >= 0, True)
+        check("pong", await (await peer.ping()) >= 0, True)
         await peer.close(4000, "done")
-        checks.equal("close code", peer.close_code, 4000)
+        check("close code", peer.close_code, 4000)
     one, two = [await websockets.connect(f"{base}/ws/chat") for _ in range(2)]
     await one.send("hello")
-    checks.equal("said", await two.recv(), "hello")
+    check("said", await two.recv(), "hello")
     await two.send(["frag", "ments"])
-    checks.equal("said in fragments", await one.recv(), "fragments")
+    check("said in fragments", await one.recv(), "fragments")
     await one.close()
     await two.close()
 
 
-def over_http2(checks, hub):
+def test_frames_inside_http2(hub, check):
     """RFC 8441 by the library `h2`: an extended CONNECT, then frames inside DATA."""
     sock = socket.create_connection(("127.0.0.1", hub.port()), DEADLINE_SECS)
     config = h2.config.H2Configuration(client_side=True, validate_outbound_headers=False)
@@ -174,7 +196,7 @@ def over_http2(checks, hub):
 
     while seen["allowed"] is None:
         turn()
-    checks.equal("ENABLE_CONNECT_PROTOCOL", seen["allowed"], 1)
+    check("ENABLE_CONNECT_PROTOCOL", seen["allowed"], 1)
     connection.send_headers(
         1,
         [
@@ -209,40 +231,17 @@ def over_http2(checks, hub):
                     return opcode, payload
             turn()
 
-    checks.equal("greeting over HTTP/2", list(json.loads(frame()[1])), ["open"])
-    checks.equal("status over HTTP/2", seen["status"], b"200")
+    check("greeting", list(json.loads(frame()[1])), ["open"])
+    check("status", seen["status"], b"200")
     said = {"topic": TOPIC, "data": "by HTTP/2 " * 100}
     send(1, json.dumps({"publish": said, "ref": 1}).encode())
     frames = [json.loads(frame()[1]) for _ in range(2)]
     updates = [each["update"]["data"] for each in frames if "update" in each]
-    checks.equal("update over HTTP/2", updates, [said["data"]])
+    check("update", updates, [said["data"]])
     send(9, b"ping")
-    checks.equal("pong over HTTP/2", frame(), (10, b"ping"))
+    check("pong", frame(), (10, b"ping"))
     send(8, (4000).to_bytes(2, "big"))
-    checks.equal("close over HTTP/2", frame(), (8, (4000).to_bytes(2, "big")))
+    check("close", frame(), (8, (4000).to_bytes(2, "big")))
     while not seen["ended"]:
         turn()
     sock.close()
-
-
-def main():
-    # Whatever hangs, the script does not.
-    threading.Timer(1500 if SLOW else 300, lambda: os._exit(2)).start()
-    checks = Checks()
-    autobahn(checks)
-    toml = (
-        f'[[listen]]\naddress = "127.0.0.1:0"\n[hub]\npublic_url = "{HUB_URL}"\n'
-        '[rooms]\naccess = "anonymous"\ntopics = ["chat"]\n[subscribe]\nanonymous = true\n'
-        f'[[auth.issuers]]\nissuer = "{ISSUER}"\nkey = "{SECRET}"\n'
-    )
-    hub = Hub(toml)
-    asyncio.run(asyncio.wait_for(interoperate(checks, hub), 120))
-    over_http2(checks, hub)
-    checks.equal("exit code", hub.stop(), 0)
-    sys.stdout.flush()
-    print(f"{checks.passed} passed, {checks.failed} failed", flush=True)
-    os._exit(1 if checks.failed else 0)
-
-
-if __name__ == "__main__":
-    main()

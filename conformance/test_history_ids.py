@@ -2,22 +2,19 @@
 
 Publishes to the real binary, reads its file with Python's SQLite, computes every print and every id
 from the rows, and compares them with the columns and with what the hub sent. Then the file goes
-back to an older copy, and the ids of the line that is gone must be nobody's. Prints
-`N passed, N failed`.
+back to an older copy, and the ids of the line that is gone must be nobody's.
 """
 
 import http.client
 import json
-import pathlib
 import shutil
 import sqlite3
-import subprocess
-import sys
-import tempfile
 import urllib.parse
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import BINARY, DEADLINE_SECS, PATH, Checks, Hub  # noqa: E402
+import pytest
+
+from support.hub import PATH, Hub, tidings
+from support.waiting import DEADLINE_SECS
 
 PUBLIC_URL = "https://hub.test" + PATH
 ISSUER = "https://issuer.test"
@@ -156,18 +153,6 @@ class File:
         connection.close()
         self.epoch = Epoch(self.meta["epoch"])
 
-    def check(self, checks, name):
-        """Checks each print whose predecessor is known, and each id that the hub made."""
-        for row in self.rows:
-            position = row["position"]
-            before = self.prints.get(position - 1)
-            if position == 1 or before is not None:
-                found = self.epoch.print(before, row)
-                checks.equal(f"{name}: print at {position}", row["print"], found)
-            if not row["own_id"]:
-                found = self.epoch.id(position, row["print"])
-                checks.equal(f"{name}: id at {position}", row["id"], found)
-
     def cursors(self):
         """Returns the hub's id of every position whose print is known."""
         return {self.epoch.id(*entry): entry[0] for entry in self.prints.items()}
@@ -176,7 +161,8 @@ class File:
 def token():
     arguments = ["token", "make", "--issuer", ISSUER, "--audience", PUBLIC_URL, "--key", KEY]
     arguments += ["--publish", "*", "--subscribe", "*"]
-    made = subprocess.run([BINARY, *arguments], capture_output=True, text=True, check=True)
+    made = tidings(*arguments)
+    assert made.returncode == 0, made.stderr
     return made.stdout.strip()
 
 
@@ -240,79 +226,143 @@ def published(peer, data):
     ]
 
 
-def known_hashes(checks):
-    """The examples of the reference implementation: the key and the input count up from 0."""
-    key = bytes(range(16))
-    data = bytes(range(15))
-    checks.equal("SipHash-2-4 with 64 bits", siphash(key, data, 64), 0xA129CA6149BE45E5)
-    empty = "a3817f04ba25a8e66df67214c7550293"
-    checks.equal("SipHash-2-4 with 128 bits", siphash(key, b"", 128).hex(), empty)
+class Story:
+    """What a hub, the same hub later, and a hub on the older copy said, and what their files hold."""
 
+    def __init__(self, folder):
+        self.history, self.bearer = folder / "history.db", token()
+        copy = folder / "copy.db"
+        self.before_the_copy()
+        shutil.copy(self.history, copy)
+        self.lost_line()
+        shutil.copy(copy, self.history)
+        self.line_from_the_copy()
 
-def start(history, bearer):
-    hub = Hub(TOML.replace("HISTORY", str(history)))
-    return hub, Peer(hub, bearer)
+    def begin(self):
+        hub = Hub(TOML.replace("HISTORY", str(self.history)))
+        return hub, Peer(hub, self.bearer)
 
+    def end(self, hub):
+        assert hub.stop() == 0
+        return File(self.history)
 
-def main():
-    checks = Checks()
-    known_hashes(checks)
-    bearer = token()
-    temporary = tempfile.TemporaryDirectory()
-    folder = pathlib.Path(temporary.name)
-    history, copy = folder / "history.db", folder / "copy.db"
-
-    hub, peer = start(history, bearer)
-    ids = published(peer, "kept")
-    # Each of these is an event when it begins and when it ends; retention leaves the last.
-    for _ in range(3):
-        stream, _ = peer.follow()
+    def before_the_copy(self):
+        hub, peer = self.begin()
+        self.answered = published(peer, "kept")
+        # Each of these is an event when it begins and when it ends; retention leaves the last.
+        for _ in range(3):
+            stream, _ = peer.follow()
+            stream.close()
+        self.subscriptions_ended = hub.wait_for_metric("tidings_presence_subscriptions", 0)
+        self.answered += published(peer, "more")
+        stream, _ = peer.follow("earliest")
+        self.sent = received(stream, len(self.answered))
         stream.close()
-    ended = hub.wait_for_metric("tidings_presence_subscriptions", 0)
-    checks.equal("subscriptions end", ended, True)
-    ids += published(peer, "more")
-    stream, _ = peer.follow("earliest")
-    checks.equal("what was answered is what is sent", received(stream, len(ids)), ids)
-    stream.close()
-    checks.equal("the hub ends", hub.stop(), 0)
-    kept = File(history)
-    kept.check(checks, "kept")
-    checks.equal("no update is without a print", kept.meta["unprinted_through"], 0)
-    made = {row["id"] for row in kept.rows if not row["own_id"] and row["presence"] is None}
-    own = {"urn:example:kept", "urn:example:more"}
-    checks.equal("the wire has the ids of the file", made, set(ids) - own)
-    shutil.copy(history, copy)
+        self.kept = self.end(hub)
 
-    hub, peer = start(history, bearer)
-    stream, standing = peer.follow()
-    stream.close()
-    lost = published(peer, "lost")
-    polled = peer.poll(lost[-1])
-    checks.equal("the hub ends again", hub.stop(), 0)
-    lost_file = File(history)
-    lost_file.check(checks, "lost")
-    for name, cursor in (("a stream", standing), ("a poll", polled)):
-        checks.equal(f"{name} stands where the file says", cursor in lost_file.cursors(), True)
-
-    shutil.copy(copy, history)
-    hub, peer = start(history, bearer)
-    new = published(peer, "new")
-    last = kept.rows[-1]["position"]
-    gone = {cursor for cursor, position in lost_file.cursors().items() if position > last}
-    checks.equal("no id is given twice", gone.isdisjoint(new), True)
-    for cursor in sorted(gone) + ["urn:example:lost"]:
-        stream, answered = peer.follow(cursor)
+    def lost_line(self):
+        hub, peer = self.begin()
+        stream, standing = peer.follow()
         stream.close()
-        checks.equal(f"{cursor} of the lost line", answered, "earliest")
-    for cursor in list(kept.cursors()) + new:
-        stream, answered = peer.follow(cursor)
-        stream.close()
-        checks.equal(f"{cursor} of this line", answered, cursor)
-    counted = hub.metric("tidings_history_cursors_lost_total")
-    checks.equal("lost cursors are counted", counted, len(gone))
-    checks.equal("the hub ends at last", hub.stop(), 0)
-    File(history).check(checks, "new")
-    checks.finish()
+        lost = published(peer, "lost")
+        self.standing = {"a stream": standing, "a poll": peer.poll(lost[-1])}
+        self.lost = self.end(hub)
+
+    def line_from_the_copy(self):
+        hub, peer = self.begin()
+        self.given = published(peer, "new")
+
+        def answered(cursor):
+            stream, answer = peer.follow(cursor)
+            stream.close()
+            return answer
+
+        lost = [*sorted(self.gone()), "urn:example:lost"]
+        self.of_the_lost_line = {cursor: answered(cursor) for cursor in lost}
+        known = [*self.kept.cursors(), *self.given]
+        self.of_this_line = {cursor: answered(cursor) for cursor in known}
+        self.counted_as_lost = hub.metric("tidings_history_cursors_lost_total")
+        self.new = self.end(hub)
+
+    def gone(self):
+        """Returns the hub's ids of what only the lost line had."""
+        last = self.kept.rows[-1]["position"]
+        return {cursor for cursor, position in self.lost.cursors().items() if position > last}
 
 
-main()
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    return Story(tmp_path_factory.mktemp("history"))
+
+
+@pytest.mark.parametrize(
+    "data, bits, expected",
+    [
+        (bytes(range(15)), 64, 0xA129CA6149BE45E5),
+        (b"", 128, bytes.fromhex("a3817f04ba25a8e66df67214c7550293")),
+    ],
+    ids=["64 bits", "128 bits"],
+)
+def test_siphash_gives_the_examples_of_its_reference(data, bits, expected):
+    """The key and the input count up from 0."""
+    assert siphash(bytes(range(16)), data, bits) == expected
+
+
+@pytest.mark.parametrize("line", ["kept", "lost", "new"])
+def test_prints_are_those_of_the_document(story, check, line):
+    file = getattr(story, line)
+    for row in file.rows:
+        position = row["position"]
+        before = file.prints.get(position - 1)
+        if position == 1 or before is not None:
+            check(f"print at {position}", file.epoch.print(before, row), row["print"])
+
+
+@pytest.mark.parametrize("line", ["kept", "lost", "new"])
+def test_ids_are_those_of_the_document(story, check, line):
+    file = getattr(story, line)
+    for row in file.rows:
+        if not row["own_id"]:
+            found = file.epoch.id(row["position"], row["print"])
+            check(f"id at {row['position']}", found, row["id"])
+
+
+def test_subscriptions_end(story):
+    assert story.subscriptions_ended
+
+
+def test_what_was_answered_is_what_is_sent(story):
+    assert story.sent == story.answered
+
+
+def test_no_update_is_without_a_print(story):
+    assert story.kept.meta["unprinted_through"] == 0
+
+
+def test_the_wire_has_the_ids_of_the_file(story):
+    rows = story.kept.rows
+    made = {row["id"] for row in rows if not row["own_id"] and row["presence"] is None}
+    assert made == set(story.answered) - {"urn:example:kept", "urn:example:more"}
+
+
+@pytest.mark.parametrize("reader", ["a stream", "a poll"])
+def test_a_reader_stands_where_the_file_says(story, reader):
+    assert story.standing[reader] in story.lost.cursors()
+
+
+def test_no_id_is_given_twice(story):
+    assert story.gone().isdisjoint(story.given)
+
+
+def test_ids_of_the_lost_line_are_unknown(story, check):
+    for cursor, answer in story.of_the_lost_line.items():
+        check(cursor, answer, "earliest")
+
+
+def test_ids_of_this_line_are_known(story, check):
+    for cursor, answer in story.of_this_line.items():
+        check(cursor, answer, cursor)
+
+
+def test_lost_cursors_are_counted(story):
+    assert story.counted_as_lost == len(story.gone())

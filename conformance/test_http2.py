@@ -1,63 +1,30 @@
 """HTTP/2 by libraries that nobody here wrote: httpx for what applications do, h2 for single frames.
 
 Over TLS (by ALPN) and in cleartext (prior knowledge): publishing, a hundred event streams on one
-connection, resuming, streams that are reset. Prints `N passed, N failed`.
+connection, resuming, streams that are reset.
 """
 
 import asyncio
-import datetime
-import faulthandler
-import ipaddress
-import pathlib
 import socket
 import ssl
-import sys
 
 import h2.config
 import h2.connection
 import h2.events
 import httpx
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from support.hub import DEADLINE_SECS, PATH, Checks, Hub  # noqa: E402
+from support.certificates import make_certificate
+from support.hub import PATH
+from support.waiting import DEADLINE_SECS
 
 STREAMS = 100
-WHOLE_SECS_MAX = 180
 ISSUER = "https://issuer.example.com"
 SECRET = "0123456789abcdef0123456789abcdef"
 PUBLIC_URL = "https://localhost" + PATH
 TOPIC = "https://example.com/books/1"
-
-
-def make_certificate():
-    """Returns a certificate for this machine and its key, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), private
 
 
 def make_token():
@@ -76,8 +43,7 @@ def make_token():
     return jwt.encode(claims, SECRET, "HS256", headers={"typ": "at+jwt"})
 
 
-def start(certificate, key):
-    toml = f"""
+TOML = f"""
 [hub]
 public_url = "{PUBLIC_URL}"
 [[listen]]
@@ -98,7 +64,29 @@ streams_per_connection_max = 150
 [server]
 drain_secs = 1
 """
-    return Hub(toml, {"certificate.pem": certificate, "key.pem": key})
+
+
+@pytest.fixture(scope="module")
+def certificate():
+    """The hub's certificate and its key, in PEM."""
+    return make_certificate()
+
+
+@pytest.fixture(scope="module")
+def start_with_tls(start_hub, certificate):
+    """Starts hubs with a listener in cleartext and one with TLS."""
+    files = dict(zip(("certificate.pem", "key.pem"), certificate))
+    return lambda: start_hub(TOML, files)
+
+
+@pytest.fixture(scope="module")
+def hub(start_with_tls):
+    return start_with_tls()
+
+
+@pytest.fixture
+def context(certificate):
+    return ssl.create_default_context(cadata=certificate[0].decode())
 
 
 class Applications:
@@ -141,59 +129,63 @@ class Applications:
         return answer, [(event["id"], event["data"]) for event in events]
 
 
-async def check_applications(checks, hub, kind, context):
-    name = f"{kind}: "
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_applications(hub, kind, context, check):
+    asyncio.run(applications(hub, kind, context, check))
+
+
+async def applications(hub, kind, context, check):
     app = Applications(hub, kind, context)
     joined = asyncio.Semaphore(0)
     readers = [asyncio.create_task(app.events(2, joined)) for _ in range(STREAMS)]
     for _ in range(STREAMS):
         await asyncio.wait_for(joined.acquire(), DEADLINE_SECS)
-    checks.equal(name + "subscribers", hub.metric("tidings_subscribers"), STREAMS)
+    check("subscribers", hub.metric("tidings_subscribers"), STREAMS)
     # The operators' own request is the second one.
-    checks.equal(name + "connections", hub.metric("tidings_connections"), 2)
+    check("connections", hub.metric("tidings_connections"), 2)
     published = [await app.publish(data) for data in ("first", "second")]
     for answer in published:
-        checks.equal(name + "status", (answer.status_code, answer.http_version), (200, "HTTP/2"))
+        check("status", (answer.status_code, answer.http_version), (200, "HTTP/2"))
     ids = [answer.text for answer in published]
     expected = list(zip(ids, ("first", "second")))
     for answer, events in await asyncio.wait_for(asyncio.gather(*readers), DEADLINE_SECS):
-        checks.equal(name + "version", answer.http_version, "HTTP/2")
-        checks.equal(name + "events", events, expected)
-        checks.equal(name + "no fields of a connection", "transfer-encoding" in answer.headers, False)
+        check("version", answer.http_version, "HTTP/2")
+        check("events", events, expected)
+        check("no fields of a connection", "transfer-encoding" in answer.headers, False)
     answer, events = await app.events(1, joined, last_event_id=ids[0])
-    checks.equal(name + "cursor", answer.headers["mercure-last-event-id"], ids[0])
-    checks.equal(name + "resumed", events, expected[1:])
+    check("cursor", answer.headers["mercure-last-event-id"], ids[0])
+    check("resumed", events, expected[1:])
     answer, events = await app.events(2, joined, last_event_id="urn:unknown")
-    checks.equal(name + "unknown cursor", answer.headers["mercure-last-event-id"], "earliest")
-    await check_polls(checks, name, app, ids)
+    check("unknown cursor", answer.headers["mercure-last-event-id"], "earliest")
+    await polls(app, ids, check)
     refused = await app.http.post(app.url, data={"topic": TOPIC})
     challenge = refused.headers["www-authenticate"]
-    checks.equal(name + "no token", (refused.status_code, challenge.split("=")[0]),
+    check("no token", (refused.status_code, challenge.split("=")[0]),
                  (401, "Bearer resource_metadata"))
     wrong = await app.http.put(app.url)
-    checks.equal(name + "Allow", (wrong.status_code, "POST" in wrong.headers["allow"]), (405, True))
+    check("Allow", (wrong.status_code, "POST" in wrong.headers["allow"]), (405, True))
     await app.http.aclose()
     await app.streams.aclose()
-    checks.equal(name + "gone", hub.wait_for_metric("tidings_subscribers", 0), True)
-    checks.equal(name + "closed", hub.wait_for_metric("tidings_connections", 1), True)
+    check("gone", hub.wait_for_metric("tidings_subscribers", 0), True)
+    check("closed", hub.wait_for_metric("tidings_connections", 1), True)
 
 
-async def check_polls(checks, name, app, ids):
+async def polls(app, ids, check):
     """Long polling: many wait on one connection for the same update."""
     def poll(wait, **query):
         headers = {"Prefer": f"wait={wait}"}
         return app.streams.get(app.url, params={"match": TOPIC, **query}, headers=headers)
 
     kept = (await poll(0, last_event_id=ids[0])).json()
-    checks.equal(name + "polled", [update["data"] for update in kept["updates"]], ["second"])
+    check("polled", [update["data"] for update in kept["updates"]], ["second"])
     # httpx ends no stream before its connection, so those of before still count.
     others = app.hub.metric("tidings_subscribers")
     waiting = [asyncio.create_task(poll(50)) for _ in range(20)]
     joined = await asyncio.to_thread(app.hub.wait_for_metric, "tidings_subscribers", others + 20)
-    checks.equal(name + "polls wait", joined, True)
+    check("polls wait", joined, True)
     third = (await app.publish("third")).text
     for answer in await asyncio.wait_for(asyncio.gather(*waiting), DEADLINE_SECS):
-        checks.equal(name + "poll", (answer.http_version, answer.json()["last_event_id"]), ("HTTP/2", third))
+        check("poll", (answer.http_version, answer.json()["last_event_id"]), ("HTTP/2", third))
 
 
 class Frames:
@@ -250,45 +242,46 @@ class Frames:
         return self.status(self.ask("POST", PATH, form, **fields))
 
 
-def check_frames(checks, hub, kind, context):
-    name = f"{kind}, frames: "
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_streams_that_are_reset(hub, kind, context, check):
     frames = Frames(hub, kind, context)
     query = f"{PATH}?match={TOPIC}"
     streams = [frames.ask("GET", query) for _ in range(STREAMS)]
     for stream in streams:
-        checks.equal(name + "status", frames.status(stream), "200")
-    checks.equal(name + "subscribers", hub.metric("tidings_subscribers"), STREAMS)
+        check("status", frames.status(stream), "200")
+    check("subscribers", hub.metric("tidings_subscribers"), STREAMS)
     # Every second stream is reset; nothing of it stays, and the others go on.
     for stream in streams[::2]:
         frames.state.reset_stream(stream, error_code=8)
     frames.flush()
     left = hub.wait_for_metric("tidings_subscribers", STREAMS // 2)
-    checks.equal(name + "subscribers after the resets", left, True)
-    checks.equal(name + "publishing goes on", frames.publish("after"), "200")
+    check("subscribers after the resets", left, True)
+    check("publishing goes on", frames.publish("after"), "200")
     for stream in streams[1::2]:
         event = frames.wait(
             lambda event, stream=stream: isinstance(event, h2.events.DataReceived)
             and event.stream_id == stream
             and b"data: after\n\n" in event.data
         )
-        checks.equal(name + "event", event is not None, True)
+        check("event", event is not None, True)
     # Opened and reset in one breath, far more often than streams are allowed at once.
     for _ in range(10):
         burst = [frames.ask("GET", query) for _ in range(20)]
         for stream in burst:
             frames.state.reset_stream(stream, error_code=8)
         frames.flush()
-        checks.equal(name + "publishing goes on", frames.publish("burst"), "200")
+        check("publishing goes on", frames.publish("burst"), "200")
     left = hub.wait_for_metric("tidings_subscribers", STREAMS // 2)
-    checks.equal(name + "subscribers after the bursts", left, True)
+    check("subscribers after the bursts", left, True)
     frames.socket.close()
-    checks.equal(name + "gone", hub.wait_for_metric("tidings_subscribers", 0), True)
-    checks.equal(name + "matchers gone", hub.wait_for_metric("tidings_matchers", 0), True)
-    checks.equal(name + "closed", hub.wait_for_metric("tidings_connections", 1), True)
+    check("gone", hub.wait_for_metric("tidings_subscribers", 0), True)
+    check("matchers gone", hub.wait_for_metric("tidings_matchers", 0), True)
+    check("closed", hub.wait_for_metric("tidings_connections", 1), True)
 
 
-def check_drain(checks, hub, context):
-    """A hub that stops ends its streams and says so, instead of cutting the connection."""
+def test_a_hub_that_stops_ends_its_streams(start_with_tls, context, check):
+    """It says so, instead of cutting the connection."""
+    hub = start_with_tls()
     frames = Frames(hub, "tls", context)
     streams = [frames.ask("GET", f"{PATH}?match={TOPIC}") for _ in range(5)]
     for stream in streams:
@@ -300,9 +293,9 @@ def check_drain(checks, hub, context):
             ended.add(frame.stream_id)
         elif isinstance(frame, GoAwayFrame):
             goodbyes.append((frame.last_stream_id, frame.error_code))
-    checks.equal("drain: the streams end", ended, set(streams))
-    checks.equal("drain: GOAWAY", goodbyes[-1:], [(streams[-1], 0)])
-    checks.equal("drain: exit code", hub.wait(), 0)
+    check("the streams end", ended, set(streams))
+    check("GOAWAY", goodbyes[-1:], [(streams[-1], 0)])
+    check("exit code", hub.wait(), 0)
 
 
 def frames_to_the_end(connection):
@@ -323,23 +316,3 @@ def frames_to_the_end(connection):
                 answer = PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"])
                 connection.sendall(answer.serialize())
             yield frame
-
-
-def main():
-    # Whatever hangs is shown instead of holding up everything else.
-    faulthandler.dump_traceback_later(WHOLE_SECS_MAX, exit=True)
-    certificate, key = make_certificate()
-    hub = start(certificate, key)
-    checks = Checks()
-    for kind in ("plain", "tls"):
-        def context():
-            return ssl.create_default_context(cadata=certificate.decode())
-
-        asyncio.run(check_applications(checks, hub, kind, context()))
-        check_frames(checks, hub, kind, context())
-    check_drain(checks, hub, ssl.create_default_context(cadata=certificate.decode()))
-    checks.finish()
-
-
-if __name__ == "__main__":
-    main()
