@@ -1,5 +1,5 @@
 //! Seeds of every scenario, the same log from the same seed, and hubs with a skipped rule that the
-//! checkers must notice (`--features sabotage`). `RUN_SLOW_TESTS=1` tries 2,000 seeds of each.
+//! checkers must notice (`--features sabotage`). The slow form tries 2,000 seeds of each.
 
 #![expect(
     clippy::expect_used,
@@ -12,19 +12,19 @@ mod sabotage;
 
 use tidings_sim::{SCENARIOS, Scenario, run};
 
-#[expect(clippy::disallowed_methods, reason = "the one switch for slow tests")]
-fn seeds() -> u64 {
-    if std::env::var_os("RUN_SLOW_TESTS").is_some() {
-        2000
-    } else {
-        25
-    }
-}
+/// Seeds of each scenario in the ordinary and in the long form.
+const SEEDS: u64 = 25;
+const MANY_SEEDS: u64 = 2000;
 
 #[track_caller]
 fn check(name: &str) {
+    check_seeds(name, SEEDS);
+}
+
+#[track_caller]
+fn check_seeds(name: &str, seeds: u64) {
     let scenario = Scenario::by_name(name).expect("a scenario");
-    for seed in 0..seeds() {
+    for seed in 0..seeds {
         if let Some(broken) = run(scenario, seed).broken {
             panic!("{name}, seed {seed}: {broken}\ncargo xtask sim {name} --seed {seed} --log");
         }
@@ -74,6 +74,14 @@ fn going_back() {
 #[test]
 fn clock() {
     check("clock");
+}
+
+#[test]
+#[ignore = "slow: 2,000 seeds of every scenario"]
+fn many_seeds_of_every_scenario() {
+    for scenario in SCENARIOS {
+        check_seeds(scenario.name, MANY_SEEDS);
+    }
 }
 
 #[test]

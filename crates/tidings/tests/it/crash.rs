@@ -11,20 +11,36 @@ use std::thread::JoinHandle;
 use tidings_wire::sse_decoder::Event;
 
 use crate::harness::{
-    Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, slow, wait_until,
+    Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, wait_until,
 };
 
 const PUBLISHERS: usize = 4;
 const TOPIC: &str = "https://example.com/crash";
 
+/// Lives of the hub in the ordinary and in the long form.
+const ROUNDS: u64 = 4;
+const MANY_ROUNDS: u64 = 40;
+
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
-    check(Blow::Kill);
+    check(Blow::Kill, ROUNDS);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_by_sigterm() {
-    check(Blow::Terminate);
+    check(Blow::Terminate, ROUNDS);
+}
+
+#[test]
+#[ignore = "slow: forty lives of a hub"]
+fn nothing_acknowledged_is_lost_by_many_kills() {
+    check(Blow::Kill, MANY_ROUNDS);
+}
+
+#[test]
+#[ignore = "slow: forty lives of a hub"]
+fn nothing_acknowledged_is_lost_by_many_sigterms() {
+    check(Blow::Terminate, MANY_ROUNDS);
 }
 
 #[test]
@@ -62,12 +78,11 @@ enum Blow {
     Terminate,
 }
 
-fn check(blow: Blow) {
+fn check(blow: Blow, rounds: u64) {
     let mut hub = TestHub::dev();
     let mut rng = fastrand::Rng::with_seed(7);
     let mut acknowledged: Vec<Vec<(String, String)>> = Vec::new();
     let mut received: Vec<Event> = Vec::new();
-    let rounds = if slow() { 40 } else { 4 };
     for round in 0..rounds {
         let last = received
             .last()

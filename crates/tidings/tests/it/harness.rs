@@ -440,15 +440,6 @@ pub fn note(text: &str) {
     }
 }
 
-/// Returns whether the long forms of the tests are asked for.
-pub fn slow() -> bool {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is a setting of the tests, not of the hub"
-    )]
-    std::env::var("RUN_SLOW_TESTS").is_ok_and(|value| value == "1")
-}
-
 /// Asks until there is an answer; fails the test at the deadline.
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -9,9 +9,7 @@ use fastrand::Rng;
 
 use crate::harness::process::{connect_with_buffer, raise_open_files, wait_until_read};
 use crate::harness::serving::{self, serve_tls};
-use crate::harness::{
-    Answer, Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, slow,
-};
+use crate::harness::{Answer, Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note};
 
 const IMPATIENT: &str = "[subscribe]\nanonymous = true\n[limits]\nhead_secs = 1\nbody_secs = 1\n\
                          handshake_secs = 1\n";
@@ -224,11 +222,20 @@ fn connections_of_one_address_beyond_its_limit_are_told_429() {
 
 #[test]
 fn nothing_sent_ends_the_process() {
+    check_mutants(1000);
+}
+
+#[test]
+#[ignore = "slow: twenty thousand connections with nonsense"]
+fn nothing_sent_often_ends_the_process() {
+    check_mutants(20_000);
+}
+
+fn check_mutants(rounds: usize) {
     raise_open_files().unwrap();
     let hub = TestHub::serve(&serving::toml(IMPATIENT));
     let mut subscriber = hub.subscribe("match=https://example.com/calm");
     let mut rng = Rng::with_seed(3);
-    let rounds = if slow() { 20_000 } else { 1000 };
     let mutants = (0..rounds).map(|_| mutant(&mut rng));
     let all: Vec<Vec<u8>> = nasty().into_iter().chain(mutants).collect();
     for some in all.chunks(200) {

@@ -8,8 +8,11 @@ use fastrand::Rng;
 
 use crate::harness::process::{connect_with_buffer, raise_open_files, reset};
 use crate::harness::serving::{self, Certificate, serve_tls};
-use crate::harness::{Connection, HUB_PATH, Request, TestHub, note, slow, wait_until};
+use crate::harness::{Connection, HUB_PATH, Request, TestHub, note, wait_until};
 
+/// Rounds in the ordinary and in the long form.
+const ROUNDS: u64 = 5;
+const MANY_ROUNDS: u64 = 20;
 /// Connections of one round.
 const CONNECTIONS: usize = 1000;
 /// Connections that are open at once.
@@ -20,20 +23,24 @@ const GROWTH_MAX: u64 = 4 * 1024 * 1024;
 
 #[test]
 fn a_thousand_connections_cut_at_random_leave_nothing_behind() {
-    let anonymous = "[subscribe]\nanonymous = true\n[pages]\nchat = true\n";
-    check(&Setting {
-        hub: TestHub::serve(&serving::toml(anonymous)),
-        certificate: None,
-    });
+    check(&Setting::plain(), ROUNDS);
 }
 
 #[test]
 fn a_thousand_tls_connections_cut_at_random_leave_nothing_behind() {
-    let (hub, certificate) = serve_tls("[subscribe]\nanonymous = true\n[pages]\nchat = true\n");
-    check(&Setting {
-        hub,
-        certificate: Some(certificate),
-    });
+    check(&Setting::tls(), ROUNDS);
+}
+
+#[test]
+#[ignore = "slow: twenty thousand connections"]
+fn many_connections_cut_at_random_leave_nothing_behind() {
+    check(&Setting::plain(), MANY_ROUNDS);
+}
+
+#[test]
+#[ignore = "slow: twenty thousand connections"]
+fn many_tls_connections_cut_at_random_leave_nothing_behind() {
+    check(&Setting::tls(), MANY_ROUNDS);
 }
 
 struct Setting {
@@ -41,13 +48,31 @@ struct Setting {
     certificate: Option<Certificate>,
 }
 
-fn check(setting: &Setting) {
+const ANONYMOUS: &str = "[subscribe]\nanonymous = true\n[pages]\nchat = true\n";
+
+impl Setting {
+    fn plain() -> Self {
+        Self {
+            hub: TestHub::serve(&serving::toml(ANONYMOUS)),
+            certificate: None,
+        }
+    }
+
+    fn tls() -> Self {
+        let (hub, certificate) = serve_tls(ANONYMOUS);
+        Self {
+            hub,
+            certificate: Some(certificate),
+        }
+    }
+}
+
+fn check(setting: &Setting, rounds: u64) {
     raise_open_files().unwrap();
     let hub = &setting.hub;
     let token = serving::token();
     let connections = hub.metric("tidings_connections");
     let open_files = hub.open_files();
-    let rounds = if slow() { 20 } else { 5 };
     let mut after_second = 0;
     let mut after_last = 0;
     for round in 0..rounds {

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_wire::websocket::Opcode;
@@ -18,6 +19,10 @@ const LIMITS: Limits = Limits {
     bytes_max: 64 * 1024 * 1024,
     fragments_max: 1,
 };
+
+/// How long other events may pass before the one that is waited for: each of them comes in time, so that
+/// no read fails.
+const PASSING_MAX: Duration = DEADLINE.saturating_mul(4);
 
 /// An open WebSocket.
 pub struct Peer {
@@ -132,11 +137,16 @@ impl Peer {
     pub fn answered(&mut self, mut frame: Value) -> Value {
         frame["ref"] = json!("asked");
         self.ask(&frame);
+        let end = Instant::now() + PASSING_MAX;
         loop {
             let answer = self.json();
             if answer["ref"] == "asked" {
                 return answer;
             }
+            assert!(
+                Instant::now() < end,
+                "updates came, and no answer to {frame}"
+            );
         }
     }
 
@@ -163,12 +173,14 @@ impl Peer {
     /// Waits for the next text, answering pings.
     #[track_caller]
     pub fn text(&mut self) -> String {
+        let end = Instant::now() + PASSING_MAX;
         loop {
             match self.next() {
                 Some(Event::Text(text)) => return text,
                 Some(Event::Ping(payload)) => self.send_frame(Opcode::Pong, &payload),
                 other => panic!("not a text: {other:?}"),
             }
+            assert!(Instant::now() < end, "pings came, and no text");
         }
     }
 
@@ -192,10 +204,11 @@ impl Peer {
     /// Waits for the close frame and the end; returns code and reason.
     #[track_caller]
     pub fn closed(&mut self) -> (u16, String) {
+        let end = Instant::now() + PASSING_MAX;
         let close = loop {
             match self.next() {
                 Some(Event::Close(close)) => break close,
-                Some(_) => {}
+                Some(_) => assert!(Instant::now() < end, "frames came, and no close frame"),
                 None => panic!("the connection ended without a close frame"),
             }
         };
@@ -204,8 +217,15 @@ impl Peer {
     }
 
     /// Waits for the end of the connection.
+    #[track_caller]
     pub fn ended(&mut self) {
-        while self.next().is_some() {}
+        let end = Instant::now() + PASSING_MAX;
+        while self.next().is_some() {
+            assert!(
+                Instant::now() < end,
+                "frames came, and no end of the connection"
+            );
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::harness::peer::Peer;
-use crate::harness::slow;
 
 const FORUM: &str = "https://example.com/forum";
 /// Connections that come and go: enough that the ten events that are kept are not theirs alone.
@@ -155,11 +154,8 @@ fn a_websocket_gets_what_follows_its_cursor() {
 }
 
 #[test]
+#[ignore = "slow: events grow older than a minute"]
 fn events_that_age_takes_do_not_start_the_replay_anew() {
-    if !slow() {
-        println!("not shown here: it takes more than a minute (RUN_SLOW_TESTS=1)");
-        return;
-    }
     let hub = hub_with("retain_minutes = 1\n", "");
     let cursor = broadcasts(&hub, 25);
     churn(&hub, FORUM, 20);
