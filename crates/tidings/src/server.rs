@@ -1,5 +1,5 @@
-//! Puts the server together, runs it, and takes it apart again. The only place that wires the
-//! pieces; what each piece does is in its own file.
+//! Starts the server's parts, runs them, and ends them in order. `lab` does the same for a hub of the
+//! simulator; what each part does is in its own file.
 
 use std::io;
 use std::sync::Arc;

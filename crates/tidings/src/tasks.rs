@@ -1,12 +1,12 @@
-//! The only place that spawns: every task of a shard is started here, on the shard's own thread.
-//! What a task does lives with its subject; this file only keeps spawning in one searchable place.
+//! The only place that spawns tasks, so that one search finds all of them. A task runs on the thread that
+//! starts it and ends with that thread's runtime; what it does is in its subject's file.
 
 use std::convert::Infallible;
 use std::future::Future;
 
-/// Starts `future` on the calling shard's runtime.
+/// Starts `future` on the runtime of the calling thread: a shard, the broker or a command.
 ///
-/// Called from inside a shard only. The task ends with the shard's runtime at the latest.
+/// The task ends with that runtime at the latest.
 pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) {
     #[expect(clippy::disallowed_methods, reason = "the one place where tasks start")]
     tokio::task::spawn_local(future);

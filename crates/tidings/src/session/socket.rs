@@ -1,5 +1,6 @@
-//! The write side of one event stream: a plain socket, a TLS socket, or the body of an HTTP/2
-//! response. Every write here is tried once and never waits; waiting is the session's task's part.
+//! Where a session writes and reads: a plain socket, TLS, the body of an HTTP/2 response, a tunnel
+//! through HTTP/2, or the requests of SockJS. Each attempt is made once and never waits; the session's
+//! task waits.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
