@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: a hub on one core, `tidings bench` on another, and the figures beside their
+//! `cargo xtask bench`: a hub on one core, `tidings-bench` on another, and the figures beside their
 //! targets.
 //!
 //! Lives here: the runs, the targets, starting the hub, the table and `bench/results.jsonl`. How
@@ -103,8 +103,11 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
 
 fn build(root: &Path, size: Size) -> anyhow::Result<std::path::PathBuf> {
     let (arguments, folder): (&[&str], _) = match size {
-        Size::Full => (&["build", "--package=tidings", "--release"], "release"),
-        Size::Small => (&["build", "--package=tidings"], "debug"),
+        Size::Full => (
+            &["build", "-ptidings", "-ptidings-bench", "--release"],
+            "release",
+        ),
+        Size::Small => (&["build", "-ptidings", "-ptidings-bench"], "debug"),
     };
     let status = Command::new("cargo")
         .args(arguments)

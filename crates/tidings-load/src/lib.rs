@@ -1,4 +1,4 @@
-//! The load generator behind `tidings bench`: it opens subscribers, publishes on a schedule, checks
+//! The load generator behind `tidings-bench`: it opens subscribers, publishes on a schedule, checks
 //! what arrives, and reads from outside what that cost the server.
 //!
 //! One thread does all of it, so that the generator's own share can be told: subscribers and

@@ -1,7 +1,8 @@
 //! The formats that Tidings speaks: bytes in, fields out, and back.
 //!
-//! Here live the form encodings of a publication and a subscription, the event stream, and the
-//! few HTTP fields that a general HTTP library leaves as text. Nothing in this crate reads a
+//! Here are forms and queries, the event stream, WebSocket and SockJS framing, ZMTP, documents of
+//! subscriptions, rows of stored updates, the HTTP fields that a general HTTP library leaves as text, and
+//! what is secret in a text. Nothing in this crate reads a
 //! socket, a file or a clock, and nothing knows what a topic or a matcher means: the rules about
 //! values are in `tidings-core`.
 //!
@@ -21,6 +22,7 @@ pub mod old_publish_form;
 pub mod origin;
 pub mod prefer;
 pub mod publish_form;
+pub mod redact;
 pub mod selector_query;
 pub mod sockjs;
 pub mod sse;

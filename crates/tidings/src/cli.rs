@@ -51,8 +51,7 @@ enum Command {
     Config(config::Command),
     #[command(subcommand)]
     History(history::Command),
-    #[command(subcommand)]
-    Bench(Box<bench::Command>),
+    Bench(bench::Arguments),
     #[command(hide = true)]
     TestServer(test_server::Arguments),
 }
@@ -83,7 +82,7 @@ pub fn run() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config::run(&command),
         Command::History(command) => history::run(&command),
-        Command::Bench(command) => bench::run(&command),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::TestServer(arguments) => test_server::run(&arguments),
     };
     let code = match result {

@@ -21,7 +21,6 @@ mod output;
 mod placeholder;
 mod posted;
 mod presence;
-mod redact;
 mod router;
 mod server;
 mod session;

@@ -21,7 +21,7 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 const SAID: &str = "tidings_presence_events_total";
 
 /// Lets all join, kills the hub, starts it again, and waits until it told of every end. Returns
-/// figures as `tidings bench` does.
+/// figures as `tidings-bench` does.
 ///
 /// # Errors
 ///

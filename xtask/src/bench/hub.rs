@@ -118,15 +118,20 @@ impl Hub {
         self.wait_until_ready()
     }
 
-    /// Runs `tidings bench` against it, on the other core. Returns the report.
+    /// Returns the load generator that was built with it.
+    fn load_generator(&self) -> PathBuf {
+        self.binary.with_file_name("tidings-bench")
+    }
+
+    /// Runs `tidings-bench` against it, on the other core. Returns the report.
     ///
     /// # Errors
     ///
     /// If it refuses to report, or deliveries went wrong.
     pub fn bench(&self, arguments: &[&str]) -> anyhow::Result<Value> {
-        println!("tidings bench {}", arguments.join(" "));
-        let mut command = pinned(Some(CORES.1), &self.binary);
-        command.arg("bench").args(arguments).arg("--json");
+        println!("tidings-bench {}", arguments.join(" "));
+        let mut command = pinned(Some(CORES.1), &self.load_generator());
+        command.args(arguments).arg("--json");
         command.args(["--hub", &self.url, "--token", &self.publisher]);
         command.args(["--pid", &self.child.id().to_string()]);
         if arguments
@@ -141,7 +146,7 @@ impl Hub {
         if let Some(certificate) = &self.certificate {
             command.arg("--ca").arg(certificate);
         }
-        let output = command.output().context("cannot run tidings bench")?;
+        let output = command.output().context("cannot run tidings-bench")?;
         let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         ensure!(output.status.success(), "{errors}");
         serde_json::from_slice(&output.stdout).context("the report is not JSON")
@@ -150,9 +155,9 @@ impl Hub {
     /// Returns a command that soaks it: anywhere on the machine, with tokens for both sides, and
     /// its progress on the terminal.
     pub fn soak(&self, arguments: &[String]) -> Command {
-        println!("tidings bench soak {}", arguments.join(" "));
-        let mut command = Command::new(&self.binary);
-        command.args(["bench", "soak", "--json"]).args(arguments);
+        println!("tidings-bench soak {}", arguments.join(" "));
+        let mut command = Command::new(self.load_generator());
+        command.args(["soak", "--json"]).args(arguments);
         command.args(["--hub", &self.url, "--token", &self.publisher]);
         command.args(["--subscriber-token", &self.subscriber]);
         command.stdout(Stdio::piped());
@@ -165,14 +170,14 @@ impl Hub {
     ///
     /// If they cannot be started.
     pub fn crowd(&self, connections: usize, matchers: usize) -> anyhow::Result<Child> {
-        let mut command = pinned(Some(CORES.1), &self.binary);
-        command.args(["bench", "presence", "--stay", "--json"]);
+        let mut command = pinned(Some(CORES.1), &self.load_generator());
+        command.args(["presence", "--stay", "--json"]);
         command.arg(format!("--connections={connections}"));
         command.arg(format!("--matchers={matchers}"));
         command.args(["--hub", &self.url, "--metrics", &self.metrics()]);
         command.args(["--subscriber-token", &self.subscriber]);
         let child = command.stdout(Stdio::null()).spawn();
-        child.context("cannot run tidings bench")
+        child.context("cannot run tidings-bench")
     }
 
     /// Returns its process.

@@ -85,7 +85,7 @@ pub fn soak(root: &Path, size: Size, secs: u64, seed: u64) -> anyhow::Result<Vec
         format!("--data={}", hub.data().display()),
     ];
     let child = hub.soak(&arguments).args(outside).spawn();
-    let (report, mut problems) = read_report(child.context("cannot run tidings bench")?)?;
+    let (report, mut problems) = read_report(child.context("cannot run tidings-bench")?)?;
     let samples = Samples::read(&samples)?;
     let (table, unsteady) = steadiness(&samples);
     println!("{}\n{table}", flaws_table(&report));
@@ -152,7 +152,7 @@ pub fn crash(root: &Path, size: Size, secs: u64, seed: u64) -> anyhow::Result<Ve
     arguments.push("--restarts".to_owned());
     arguments.extend(load(size, CRASH_LOAD));
     let child = hub.soak(&arguments).spawn();
-    let mut child = child.context("cannot run tidings bench")?;
+    let mut child = child.context("cannot run tidings-bench")?;
     let end = Instant::now() + Duration::from_secs(secs).saturating_sub(PEACE);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut crashes = 0.0;
@@ -203,9 +203,9 @@ fn load(size: Size, full: &[&str]) -> Vec<String> {
 fn read_report(child: Child) -> anyhow::Result<(Value, Vec<String>)> {
     let output = child
         .wait_with_output()
-        .context("cannot wait for tidings bench")?;
+        .context("cannot wait for tidings-bench")?;
     let report: Value = serde_json::from_slice(&output.stdout)
-        .context("tidings bench soak gave no report; it says above why")?;
+        .context("tidings-bench soak gave no report; it says above why")?;
     ensure!(report.get("figures").is_some(), "the report has no figures");
     let problems = match output.status.success() {
         true => Vec::new(),

@@ -1,8 +1,8 @@
-//! The runs of `tidings bench` that `cargo xtask bench` makes, each with a hub of its own.
+//! The runs of `tidings-bench` that `cargo xtask bench` makes, each with a hub of its own.
 
 use super::hub::Settings;
 
-/// One run of `tidings bench`.
+/// One run of `tidings-bench`.
 pub struct Run {
     /// Its name in the rows of the table.
     pub name: &'static str,

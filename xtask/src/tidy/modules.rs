@@ -15,10 +15,7 @@ const SOURCES: &str = "crates/tidings/src/";
 const ARROWS: &[(&str, &[&str])] = &[
     ("account", &[]),
     ("answers", &[]),
-    (
-        "auth",
-        &["clock", "config", "metrics", "placeholder", "redact"],
-    ),
+    ("auth", &["clock", "config", "metrics", "placeholder"]),
     ("binding", &[]),
     (
         "broker",
@@ -40,7 +37,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "open_files",
             "output",
             "presence",
-            "redact",
             "server",
             "signals",
             "tasks",
@@ -50,20 +46,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     (
         "config",
-        &[
-            "account",
-            "auth",
-            "broker",
-            "placeholder",
-            "presence",
-            "redact",
-        ],
+        &["account", "auth", "broker", "placeholder", "presence"],
     ),
     (
         "http",
         &[
             "account", "auth", "clock", "config", "ingest", "metrics", "posted", "presence",
-            "redact", "session", "shard", "tasks",
+            "session", "shard", "tasks",
         ],
     ),
     ("ingest", &["answers"]),
@@ -76,11 +65,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("metrics", &["account", "output"]),
     ("open_files", &["config", "shard"]),
-    ("output", &["metrics", "redact"]),
+    ("output", &["metrics"]),
     ("placeholder", &[]),
     ("posted", &[]),
     ("presence", &["auth", "metrics"]),
-    ("redact", &[]),
     ("router", &["metrics", "posted", "shard"]),
     (
         "server",

@@ -17,10 +17,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-wire",
             "tidings-history",
             "tidings-cluster",
-            "tidings-load",
         ],
     ),
     ("tidings-load", &[]),
+    ("tidings-bench", &["tidings-load", "tidings-wire"]),
     (
         "tidings-sim",
         &["tidings", "tidings-core", "tidings-history", "tidings-wire"],

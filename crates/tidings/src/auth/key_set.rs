@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tidings_wire::redact;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -26,7 +27,6 @@ use super::key_fetch::{FetchError, Fetcher};
 use super::key_store::KeyStore;
 use crate::clock::unix_secs;
 use crate::metrics::{Metrics, count};
-use crate::redact;
 
 /// Where a key set is. Shown without what may be secret in its address: a user, a password, the query.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidings_wire::redact;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
@@ -15,7 +16,6 @@ use super::{Usage, print};
 use crate::auth::Role;
 use crate::config::check::is_loopback;
 use crate::config::text_file;
-use crate::redact;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]

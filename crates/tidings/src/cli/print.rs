@@ -4,8 +4,9 @@
 use std::io::{self, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tidings_wire::redact;
 
-use crate::{output, redact};
+use crate::output;
 
 /// Nobody reads the output any more. It ends the command quietly.
 #[derive(Debug, thiserror::Error)]

@@ -1,13 +1,13 @@
 //! The effective configuration as TOML, with the origin of each value. Secrets are not shown.
 //! At the end stands what was written for another Mercure hub and is not read.
 
+use tidings_wire::redact;
 use toml::Value;
 
 use super::docs::header;
 use super::keys::{Fallback, Form, Key};
 use super::settings::Settings;
 use super::tables;
-use crate::redact;
 
 /// Returns the effective values as TOML. A key without a value is a comment that says what counts.
 pub fn toml(settings: &Settings) -> String {

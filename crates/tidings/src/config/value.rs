@@ -12,13 +12,13 @@ use tidings_core::HubUrl;
 use tidings_core::hub_url::HubUrlError;
 use tidings_wire::authority::{Authority, AuthorityError};
 use tidings_wire::origin::{OriginError, OriginList};
+use tidings_wire::redact;
 use toml::Value;
 
 use super::addresses::{AddressError, AddressList};
 use super::keys::{Bounds, Unit};
 use super::log_filter::{LogFilter, LogFilterError};
 use crate::auth::key::Algorithm;
-use crate::redact;
 
 /// A type that a key's value can have.
 pub trait FromValue: Sized {

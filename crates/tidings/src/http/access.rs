@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{REFERER, USER_AGENT};
 use http::{Method, Request, Response, Version};
 use http_body::Body as _;
+use tidings_wire::redact;
 use time::OffsetDateTime;
 
 use super::Body;
-use crate::redact;
 
 /// By which the lines are told from the others.
 pub(crate) const TARGET: &str = "tidings::access";

@@ -16,10 +16,10 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use tidings_wire::redact;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics::{ByReason, count_many};
-use crate::redact;
 
 /// Bytes of lines that wait. As many again may be on their way into the output.
 pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;

@@ -21,6 +21,7 @@ mod authorization;
 )]
 #[path = "authorization.rs"]
 mod authorization_with_old_dialects;
+mod bench;
 mod chat;
 mod cli;
 mod clock;

@@ -152,7 +152,6 @@ fn commands_do_not_show_the_secrets_that_they_are_given() {
         &["token", "make", "--help"],
         &["token", "inspect", "--help"],
         &["broker", "--help"],
-        &["bench", "idle", "--help"],
         // Mistakes with the secret as the word that is too much.
         &["publish", "--topic", "a", &token],
         &["token", "inspect", "a", &token],

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tidings_wire::redact;
+
 use super::{Checks, is_loopback};
 use crate::auth::jwk;
 use crate::auth::key::Algorithm;
 use crate::auth::key_set::{self, KeySet, Source};
 use crate::config::tables::auth::IssuerTable;
-use crate::redact;
 
 impl Checks<'_> {
     /// Says which algorithm of a key set counts, if only one does.

@@ -1,8 +1,9 @@
 //! `[sockjs]`: where the library comes from.
 
+use tidings_wire::redact;
+
 use super::Checks;
 use crate::config::tables::sockjs::SockJsOptions;
-use crate::redact;
 
 impl Checks<'_> {
     pub(super) fn sockjs(&mut self, sockjs: &SockJsOptions) {

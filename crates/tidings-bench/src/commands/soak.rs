@@ -1,4 +1,4 @@
-//! `tidings bench soak`: the arguments of a long run.
+//! `tidings-bench soak`: the arguments of a long run.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 
-use tidings_wire::form;
+use crate::form;
 
 /// What stands where something is hidden.
-pub(crate) const HIDDEN: &str = "hidden";
+const HIDDEN: &str = "hidden";
 
 /// Names whose values are hidden in a query: in lower case, without `-` and `_`, and without what
 /// follows a `[`.
@@ -53,7 +53,7 @@ const CREDENTIALS_BYTES_MIN: usize = 16;
 
 /// Returns `text` with `hidden` for every access token, credentials after `Bearer` or `Basic`, and
 /// user and password in a URL.
-pub(crate) fn text(text: &str) -> Cow<'_, str> {
+pub fn text(text: &str) -> Cow<'_, str> {
     match bytes(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         // What is cut out begins and ends with ASCII.
@@ -62,7 +62,7 @@ pub(crate) fn text(text: &str) -> Cow<'_, str> {
 }
 
 /// Does what [`text`] does with bytes that may not be UTF-8, such as a header field.
-pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let (mut copied, mut at) = (0, 0);
     // Where the letters end in which no token can begin, so that none is looked at twice.
@@ -86,7 +86,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
 
 /// Returns a query in which `hidden` stands for the values of secret names, however those are
 /// written, and for what [`bytes()`] hides.
-pub(crate) fn query(query: &[u8]) -> Vec<u8> {
+pub fn query(query: &[u8]) -> Vec<u8> {
     let pairs = query.split(|&byte| byte == b'&').map(|pair| {
         let name = form::pairs(pair).next().map(form::Pair::name_bytes);
         if name.is_some_and(|name| is_secret_name(&name)) {
@@ -100,12 +100,12 @@ pub(crate) fn query(query: &[u8]) -> Vec<u8> {
 
 /// Returns a URL of the configuration, or of another page, without user and password and without
 /// what its query and its fragment say.
-pub(crate) fn url(url: &str) -> String {
+pub fn url(url: &str) -> String {
     String::from_utf8_lossy(&url_bytes(url.as_bytes())).into_owned()
 }
 
 /// Does what [`url()`] does with bytes that may not be UTF-8.
-pub(crate) fn url_bytes(url: &[u8]) -> Vec<u8> {
+pub fn url_bytes(url: &[u8]) -> Vec<u8> {
     let end = url.iter().position(|byte| matches!(byte, b'?' | b'#'));
     let Some(end) = end else {
         return bytes(url).into_owned();

@@ -1,4 +1,4 @@
-//! `tidings bench presence`: arguments for the run.
+//! `tidings-bench presence`: arguments for the run.
 
 use tidings_load::presence;
 use tidings_load::report::Report;
