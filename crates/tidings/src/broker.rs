@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidings_core::hub_url::HubUrl;
 use tidings_wire::zmtp::decoder::Received;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -57,6 +58,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What the broker needs of a hub to be a bridge.
 pub(crate) struct HubParts {
+    pub(crate) url: HubUrl,
     pub(crate) ingest: Ingest,
     pub(crate) updates: prometheus_client::metrics::counter::Counter,
     pub(crate) router: Router,

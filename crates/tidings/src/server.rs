@@ -385,6 +385,7 @@ fn start_broker(
         tracing::info!(direction, socket, "ZeroMQ socket");
     }
     let hub = HubParts {
+        url: shared.config.hub.clone(),
         ingest: shared.ingest.clone(),
         updates: shared.metrics.updates.clone(),
         router: shared.router.clone(),

@@ -5,10 +5,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use tidings_core::event_id::EventId;
+use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
+use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
-use tidings_core::update::Visibility;
+use tidings_core::subject::Subject;
+use tidings_core::update::Update;
 use tidings_wire::zmtp::decoder::Extent;
 
 use super::options::{HubOutput, Options, OriginFilter};
@@ -75,7 +79,7 @@ pub(crate) async fn run(
                         let Some(ids) = ids else { continue };
                         let wanted = news.iter().filter(|(posted, foreign)| {
                             let here = output.origin == OriginFilter::All || !foreign;
-                            here && is_for(output, ids, posted)
+                            here && is_for(output, ids, posted, &hub.url)
                         });
                         let posted = wanted.map(|(posted, _)| &***posted);
                         let chunk = encode(output, posted, &options.node);
@@ -91,14 +95,21 @@ pub(crate) async fn run(
     }
 }
 
-fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted) -> bool {
-    let allowed = match posted.update.visibility {
-        Visibility::Public => true,
-        Visibility::Private => output.private,
-        // A message cannot say for whom it is.
-        Visibility::Targeted(_) => false,
-    };
-    allowed && ids.iter().any(|id| posted.matching.contains(id))
+/// Returns whether an output sends an update: it asks for it, a message can carry it, and the output's
+/// grants allow it to be read.
+fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted, hub: &HubUrl) -> bool {
+    ids.iter().any(|id| posted.matching.contains(id))
+        && mapping::can_carry(&posted.update)
+        && may_read(&output.grants, &posted.update, hub)
+}
+
+fn may_read(grants: &Grants, update: &Update, hub: &HubUrl) -> bool {
+    if update.visibility.is_public() {
+        return true;
+    }
+    let topics = update.topics.iter();
+    let subjects: SmallVec<[Subject; 2]> = topics.map(|topic| Subject::new(topic, hub)).collect();
+    grants.allows_update(&update.visibility, &subjects)
 }
 
 fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, node: &str) -> Chunk {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tidings_core::update::Update;
+use tidings_core::update::{Update, Visibility};
 use tidings_wire::hub_frames::{OneOrMany, RetryMember};
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::zmtp::frame::encode_message;
@@ -159,6 +159,15 @@ fn exactly<'a, const N: usize>(parts: &[&'a [u8]]) -> Result<[&'a [u8]; N], Unre
 
 fn text(bytes: &[u8], part: usize) -> Result<&str, Unreadable> {
     std::str::from_utf8(bytes).map_err(|_not: std::str::Utf8Error| Unreadable::NotUtf8 { part })
+}
+
+/// Returns whether a message can carry `update`. It has no field for the targets of one that is for
+/// some only.
+pub(crate) fn can_carry(update: &Update) -> bool {
+    match update.visibility {
+        Visibility::Public | Visibility::Private => true,
+        Visibility::Targeted(_) => false,
+    }
 }
 
 /// Appends `update` to `out` as one message. `node` names this hub.

@@ -100,8 +100,8 @@ pub struct HubOutput {
     pub matchers: Box<[Matcher]>,
     /// As what.
     pub form: OutputForm,
-    /// Whether private updates go out too.
-    pub private: bool,
+    /// What may be read: with no grant, public updates only.
+    pub grants: Grants,
     /// Which of those that match.
     pub origin: OriginFilter,
 }

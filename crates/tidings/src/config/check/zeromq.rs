@@ -289,11 +289,15 @@ impl Checks<'_> {
             &table.match_urlpattern,
             hub,
         );
-        let source = source?;
+        let (source, matchers) = (source?, matchers?);
+        let granted = match table.private {
+            true => matchers.clone(),
+            false => Vec::new(),
+        };
         Some(HubOutput {
-            matchers: matchers?.into(),
+            matchers: matchers.into(),
             form: table.form,
-            private: table.private,
+            grants: Grants::new(Vec::new(), granted, Vec::new()).ok()?,
             origin: match (table.origin, source.attach) {
                 (Some(origin), _) => origin,
                 (None, Attach::Connect) => OriginFilter::Here,
