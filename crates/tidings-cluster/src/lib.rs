@@ -1,43 +1,133 @@
-//! The relay: what gives an update its place among all others of the hub.
+//! The relay: what gives each update its position among all others.
 //!
-//! An update's road is the same for one hub and for several: ingest hands the draft to a
-//! [`Relay`], and what comes back from the history is delivered. On one hub the relay is
-//! [`Loopback`], and the history's writer is what orders. A cluster engine (Redis, PostgreSQL,
-//! NATS JetStream) orders for all its hubs first, and each hub's history then takes the updates
-//! in that order. Checking and granting come before the relay, matching and delivering after it.
+//! An update takes the same path in a single hub and in a cluster. Ingest checks and grants a draft
+//! and hands it to a [`Relay`]; the hub's [`History`] stores it; the router delivers what was stored.
+//! This crate owns what passes between these three: the two traits, the errors, the completions, the
+//! [`OrderedUpdate`] of a cluster and the [`Epoch`] that its hubs share. It knows no storage.
+//!
+//! ```text
+//!              ┌─ Loopback ──────────────── History::append ─────────┐
+//! ingest ─▶ Relay                                                    ├─▶ router
+//!              └─ an engine ─ its order ─▶ History::append_ordered ──┘
+//! ```
+//!
+//! A history is in one of two modes, and refuses what belongs to the other. Without a cluster it
+//! takes drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders, and
+//! the history of every hub takes the same updates at the same positions.
 
-use tidings_core::Draft;
-use tidings_history::{Done, Handle, Refused};
+mod epoch;
+mod error;
+mod loopback;
+mod ordered;
 
-/// Takes checked and granted drafts, and sees to their order.
-pub trait Relay: Send + Sync {
-    /// Hands over `draft`. Never waits.
+use std::fmt;
+use std::sync::Arc;
+
+use tidings_core::{Draft, Position, Update};
+
+pub use epoch::Epoch;
+pub use error::{Cause, InboundError, RelayError, StartError};
+pub use loopback::Loopback;
+pub use ordered::{Batch, OrderedUpdate};
+
+/// Takes the outcome of one publish. Must not block.
+///
+/// An update that was stored is reported from within the history's own completion, on its thread, so
+/// that the hub can hand over the answers of a whole group at once. A failure may be reported from
+/// any thread.
+pub type Done = Box<dyn FnOnce(Result<Arc<Update>, RelayError>) + Send>;
+
+/// Takes the outcome of one batch: the updates that are new to this hub, in order. Updates that it
+/// had already are left out. Must not block.
+pub type BatchDone = Box<dyn FnOnce(Result<Vec<Arc<Update>>, InboundError>) + Send>;
+
+/// Gives checked and granted drafts their positions.
+///
+/// [`epoch`](Self::epoch) comes first, since the history is opened with it, then
+/// [`start`](Self::start). [`stop`](Self::stop) comes before the history is closed.
+pub trait Relay: fmt::Debug + Send + Sync {
+    /// Returns the epoch whose updates this relay orders.
     ///
-    /// `done` is called once: when the update is durable, or with the reason why it was not
-    /// taken. It is called on a thread of the history and must not block.
+    /// Nothing means that the hub's own history orders, under an epoch of its own.
+    fn epoch(&self) -> Option<Epoch>;
+
+    /// Starts the relay. A relay that orders hands to `history` every update after
+    /// [`History::last`], in order, from now on.
     ///
     /// # Errors
     ///
-    /// [`Refused`], with `done` unused, if too many drafts wait or the history was closed.
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), Refused>;
+    /// [`StartError`] if it cannot run. Nothing was started then.
+    fn start(&self, history: Arc<dyn History>) -> Result<(), StartError>;
+
+    /// Takes `draft`. Never waits.
+    ///
+    /// `done` is called once: when the update has its position and is durable on this hub, or with
+    /// the reason why it was not taken.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`], with `done` dropped unused, if the draft is refused at once:
+    /// [`Busy`](RelayError::Busy) or [`Closed`](RelayError::Closed) by a relay that runs.
+    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError>;
+
+    /// Returns whether the relay itself can order updates. The history has a health of its own.
+    fn health(&self) -> Health;
+
+    /// Returns what the relay counts and measures.
+    fn figures(&self) -> Figures;
+
+    /// Stops the relay: every later publish is [`Closed`](RelayError::Closed), and nothing more is
+    /// handed to the history. What was taken before is still answered, at the latest when the
+    /// history is closed. Blocks until the relay's own threads have ended.
+    fn stop(&self);
 }
 
-/// The relay of a hub that is alone: its own history orders.
-#[derive(Clone, Debug)]
-pub struct Loopback {
-    history: Handle,
+/// The hub's history, as its relay sees it.
+pub trait History: fmt::Debug + Send + Sync {
+    /// Returns the position of the newest stored update: [`Position::ZERO`] before the first.
+    fn last(&self) -> Position;
+
+    /// Returns how many drafts or batches wait to be stored.
+    fn waiting(&self) -> usize;
+
+    /// Stores `draft` at the next position. Never waits. For a history that orders.
+    ///
+    /// `done` is called on the history's thread: when the update is durable and handed to the
+    /// router, or with the reason why it was not taken.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`], with `done` dropped unused, if the draft cannot be queued.
+    fn append(&self, draft: Draft, done: Done) -> Result<(), RelayError>;
+
+    /// Stores the updates of `batch` at the positions that they have. Never waits. For a history
+    /// whose updates a relay orders.
+    ///
+    /// All of them are taken or none. `done` is called as for [`append`](Self::append). Few batches
+    /// may wait, so that a relay that reads faster than the disk writes holds a bounded amount of
+    /// memory: it hands over the next batch when one is done.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`], with `done` dropped unused, if the batch cannot be queued.
+    fn append_ordered(&self, batch: Batch, done: BatchDone) -> Result<(), RelayError>;
 }
 
-impl Loopback {
-    /// Passes drafts on to `history`.
-    #[must_use]
-    pub fn new(history: Handle) -> Self {
-        Self { history }
-    }
+/// Whether a relay can order updates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Ok,
+    /// It cannot: it does not run, or its engine does not answer.
+    Unavailable {
+        /// Why, as one line of text.
+        reason: Arc<str>,
+    },
 }
 
-impl Relay for Loopback {
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), Refused> {
-        self.history.append(draft, done)
-    }
+/// What a relay counts and measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Drafts that wait for their position.
+    pub waiting: usize,
 }

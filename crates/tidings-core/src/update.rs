@@ -32,6 +32,16 @@ pub struct Draft {
     pub presence: Option<Presence>,
 }
 
+impl Draft {
+    /// Returns its size, as limits count it: the bytes of its texts, and 64 for the rest.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let id = self.id.as_ref().map_or(0, |id| id.as_str().len());
+        let names = name_bytes(&self.topics, &self.visibility, self.event_type.as_ref());
+        (names + id + self.data.len()) as u64 + REST_BYTES
+    }
+}
+
 /// An update in the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
@@ -57,6 +67,28 @@ pub struct Update {
     pub retry_ms: Option<u64>,
     /// What it says of a subscription, if it is an event of the hub about one.
     pub presence: Option<Presence>,
+}
+
+impl Update {
+    /// Returns its size, as retention counts it: the bytes of its texts, and 64 for the rest.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let names = name_bytes(&self.topics, &self.visibility, self.event_type.as_ref());
+        (names + self.id.as_str().len() + self.data.len()) as u64 + REST_BYTES
+    }
+}
+
+/// Bytes that an update counts for beside its texts.
+const REST_BYTES: u64 = 64;
+
+/// Returns the bytes of the topics and targets, each with one more, and of the event type.
+fn name_bytes(topics: &Topics, visibility: &Visibility, event_type: Option<&EventType>) -> usize {
+    let topics: usize = topics.iter().map(|topic| topic.as_str().len() + 1).sum();
+    let targets: usize = match visibility {
+        Visibility::Public | Visibility::Private => 0,
+        Visibility::Targeted(targets) => targets.iter().map(|name| name.as_str().len() + 1).sum(),
+    };
+    topics + targets + event_type.map_or(0, |name| name.as_str().len())
 }
 
 /// Who may receive an update. Mercure, "Publication", field `private`.

@@ -15,12 +15,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tidings_cluster::{Epoch, History as _};
 use tidings_core::{Draft, EventId, Position, Topic, Topics, Visibility};
 use tidings_history::storage::SqliteStorage;
 use tidings_history::{
-    Append, Clock, Handle, Kind, Options, PresenceRetention, Reading, Resolved, Retention, Writer,
-    start,
+    Append, Clock, Handle, Kind, Options, Order, PresenceRetention, Reading, Resolved, Retention,
+    Writer, start,
 };
+
+const EPOCH: Order = Order::Own(Epoch::new([7; 32]));
 
 fn main() {
     yardstick();
@@ -63,7 +66,7 @@ enum Ids {
 
 fn append_groups(group: usize, ids: Ids) {
     let folder = tempfile::tempdir().unwrap();
-    let storage = SqliteStorage::open(&folder.path().join("h.db"), [7; 32]).unwrap();
+    let storage = SqliteStorage::open(&folder.path().join("h.db"), EPOCH).unwrap();
     let mut writer = Writer::new(Box::new(storage), KEEP_ALL, Box::new(|_| {}));
     let groups = (200_000 / group).min(8_000);
     let mut batch = Vec::new();
@@ -79,7 +82,7 @@ fn append_groups(group: usize, ids: Ids) {
                     Some(EventId::parse(&format!("urn:x:{scrambled:x}")).unwrap())
                 }
             };
-            batch.push(Append {
+            batch.push(Append::Draft {
                 draft: Draft { id, ..draft() },
                 done: Box::new(|_| {}),
             });
@@ -197,7 +200,7 @@ fn open(folder: &tempfile::TempDir, retention: Retention) -> Handle {
         group_max: 1024,
         reads_max: 4096,
         cache_bytes_max: 16 * 1024 * 1024,
-        new_epoch: [7; 32],
+        order: EPOCH,
     };
     let begun = Instant::now();
     let clock: Clock = Box::new(move || {

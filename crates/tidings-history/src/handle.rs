@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tidings_cluster::{Batch, BatchDone, Done, History, RelayError};
 use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print};
 
-use crate::append::{Append, Done, Outlet, Refused};
+use crate::append::{Append, Outlet};
 use crate::clock::{Clock, Reading};
 use crate::health::Health;
-use crate::options::{Kind, Options};
+use crate::options::{Kind, Options, Order};
 use crate::published::{Bounds, Published, Stats, Tip};
 use crate::queue::{Queue, Rejected, Taken};
 use crate::reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
@@ -43,6 +44,24 @@ pub enum OpenError {
     /// A thread cannot be started.
     #[error("a thread of the history cannot be started")]
     Thread(#[source] io::Error),
+    /// The history was made by a hub without a cluster.
+    #[error(
+        "the history orders its updates itself, so it cannot take those of a cluster: \
+         give the hub another file for its history"
+    )]
+    OrdersItself,
+    /// The history was made by a hub of a cluster.
+    #[error(
+        "the history holds the updates of a cluster, and a hub without one would order others \
+         after them: start the hub in its cluster, or give it another file for its history"
+    )]
+    OrderedByRelay,
+    /// The history was made by a hub of another cluster.
+    #[error(
+        "the history holds the updates of another cluster, or of this one before it began anew: \
+         give the hub another file for its history"
+    )]
+    OtherEpoch,
 }
 
 /// Opens the history that `options` describe, and starts its threads.
@@ -54,9 +73,9 @@ pub enum OpenError {
 /// [`OpenError`] if the history cannot be used, for instance because another hub uses it.
 pub fn start(options: Options, outlet: Outlet, clock: Clock) -> Result<Handle, OpenError> {
     let storage: Box<dyn Storage> = match &options.kind {
-        Kind::File { path } => Box::new(SqliteStorage::open(path, options.new_epoch)?),
-        Kind::Memory => Box::new(MemoryStorage::new(options.new_epoch)),
-        Kind::None => Box::new(NoStorage::new(options.new_epoch)),
+        Kind::File { path } => Box::new(SqliteStorage::open(path, options.order)?),
+        Kind::Memory => Box::new(MemoryStorage::new(options.order)),
+        Kind::None => Box::new(NoStorage::new(options.order)),
     };
     start_with(storage, options, outlet, clock)
 }
@@ -101,12 +120,14 @@ fn start_with(
 ///
 /// # Errors
 ///
-/// [`OpenError`] if the storage cannot be read.
+/// [`OpenError`] if the storage cannot be read, or is of another order than `options` say.
 pub fn detached(
     storage: Box<dyn Storage>,
     options: Options,
     outlet: Outlet,
 ) -> Result<(Handle, Detached), OpenError> {
+    let order = storage.order();
+    check_order(order, options.order)?;
     let mut writer = Writer::new(storage, options.retention, outlet);
     let announced = writer.announced().map_err(OpenError::Reader)?;
     let holder_key = writer.holder_key();
@@ -118,11 +139,15 @@ pub fn detached(
         writer.seal().clone(),
         options.cache_bytes_max,
     );
-    let appends = Arc::new(Queue::new(options.queue_max));
+    let appends = Arc::new(Queue::new(match order {
+        Order::Own(_) => options.queue_max,
+        Order::Relay(_) => options.queue_max.min(BATCHES_MAX),
+    }));
     let reads = Arc::new(Queue::new(options.reads_max));
     let shared = Shared {
         seal: writer.seal().clone(),
         kind: options.kind,
+        order,
         published,
         appends: Arc::clone(&appends),
         reads: Arc::clone(&reads),
@@ -142,6 +167,20 @@ pub fn detached(
         group_max,
     };
     Ok((handle, detached))
+}
+
+/// Checks that a history has the order that is wanted of it.
+fn check_order(found: Order, wanted: Order) -> Result<(), OpenError> {
+    match (found, wanted) {
+        // What is wanted is for a history that is new.
+        (Order::Own(_), Order::Own(_)) => Ok(()),
+        (Order::Own(_), Order::Relay(_)) => Err(OpenError::OrdersItself),
+        (Order::Relay(_), Order::Own(_)) => Err(OpenError::OrderedByRelay),
+        (Order::Relay(found), Order::Relay(wanted)) if found != wanted => {
+            Err(OpenError::OtherEpoch)
+        }
+        (Order::Relay(_), Order::Relay(_)) => Ok(()),
+    }
 }
 
 /// The work of the history's two threads, done when told to.
@@ -184,24 +223,6 @@ impl Detached {
 }
 
 impl Handle {
-    /// Queues `draft` for the writer. Never waits.
-    ///
-    /// `done` is called on the writer thread: once the update is durable and delivered, or
-    /// with the reason why it was not taken.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`], with `done` unused, if the queue is full or the history closed.
-    pub fn append(&self, draft: Draft, done: Done) -> Result<(), Refused> {
-        self.shared
-            .appends
-            .push(Append { draft, done })
-            .map_err(|rejected| match rejected {
-                Rejected::Full(append) => Refused::Full(append.done),
-                Rejected::Closed(append) => Refused::Closed(append.done),
-            })
-    }
-
     /// Asks for the page that contains the position after `after`.
     ///
     /// The page is empty if nothing was committed after `after`. To read everything, ask again
@@ -392,6 +413,55 @@ impl Handle {
     }
 }
 
+impl History for Handle {
+    fn last(&self) -> Position {
+        self.bounds().last
+    }
+
+    fn waiting(&self) -> usize {
+        self.shared.appends.len()
+    }
+
+    fn append(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+        match self.shared.order {
+            Order::Own(_) => self.enqueue(Append::Draft { draft, done }),
+            Order::Relay(_) => Err(wrong_order(WrongOrder::Draft)),
+        }
+    }
+
+    fn append_ordered(&self, batch: Batch, done: BatchDone) -> Result<(), RelayError> {
+        match self.shared.order {
+            Order::Own(_) => Err(wrong_order(WrongOrder::Ordered)),
+            Order::Relay(_) => self.enqueue(Append::Ordered { batch, done }),
+        }
+    }
+}
+
+impl Handle {
+    fn enqueue(&self, append: Append) -> Result<(), RelayError> {
+        let pushed = self.shared.appends.push(append);
+        pushed.map_err(|rejected| match rejected {
+            Rejected::Full(_) => RelayError::Busy,
+            Rejected::Closed(_) => RelayError::Closed,
+        })
+    }
+}
+
+/// What a history is given that it does not take, whatever its state is.
+#[derive(Debug, thiserror::Error)]
+enum WrongOrder {
+    #[error("a draft came without its position, and the history's updates are ordered by a relay")]
+    Draft,
+    #[error("an update came with its position, and the history orders its updates itself")]
+    Ordered,
+}
+
+fn wrong_order(error: WrongOrder) -> RelayError {
+    RelayError::Failed {
+        cause: Arc::new(error),
+    }
+}
+
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle")
@@ -419,6 +489,7 @@ const LOST_MAX: u64 = 1 << 32;
 struct Shared {
     seal: IdSeal,
     kind: Kind,
+    order: Order,
     published: Arc<Published>,
     appends: Arc<Queue<Append>>,
     reads: Arc<Queue<Request>>,
@@ -513,6 +584,9 @@ fn read_loop(mut reader: Reader, queue: &Queue<Request>) {
 
 /// How often the writer looks after retention and health.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Most batches of ordered updates that wait for the writer: each may have a mebibyte or more.
+const BATCHES_MAX: usize = 4;
 
 /// Most requests that the reader takes at once.
 const REQUESTS_MAX: usize = 4096;

@@ -3,9 +3,12 @@
 //! [`start`] opens the storage and starts two threads behind one [`Handle`]:
 //!
 //! ```text
-//! Handle::append ─▶ queue ─▶ Writer ─▶ Storage ─▶ outlet(group), then each done(update)
+//! drafts, or ordered batches ─▶ queue ─▶ Writer ─▶ Storage ─▶ outlet(group), then each done(update)
 //! Handle::read_page ─▶ queue ─▶ Reader ─▶ page cache ─▶ StorageReader
 //! ```
+//!
+//! The handle is a [`tidings_cluster::History`]: what comes in comes from the hub's relay. A history
+//! either orders drafts itself or takes updates in the order of its relay ([`Order`]).
 //!
 //! The writer commits whatever is queued as one group: an update is durable before any subscriber
 //! sees it and before its publisher is answered. Matching, encoding and the ring of recent frames
@@ -28,11 +31,11 @@ pub mod sabotage;
 pub mod storage;
 mod writer;
 
-pub use append::{Append, AppendError, Done, Outlet, Refused, Step};
+pub use append::{Append, Outlet, Step};
 pub use clock::{Clock, ClockNote, Reading};
 pub use handle::{Detached, Handle, OpenError, detached, start};
 pub use health::Health;
-pub use options::{Kind, Options, PresenceRetention, Retention};
+pub use options::{Kind, Options, Order, PresenceRetention, Retention};
 pub use page::{PAGE_POSITIONS, Page};
 pub use published::{Bounds, Published, Stats, Tip};
 pub use reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};

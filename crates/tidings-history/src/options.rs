@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidings_cluster::Epoch;
+
 /// Everything that [`start`](crate::start) needs to know.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -10,7 +12,8 @@ pub struct Options {
     pub kind: Kind,
     /// What is removed, and when.
     pub retention: Retention,
-    /// Most drafts that wait for the writer; beyond it an append is refused.
+    /// Most drafts that wait for the writer; beyond it an append is refused. Of batches that a
+    /// relay ordered, fewer may wait: they are larger.
     pub queue_max: usize,
     /// Most updates that are committed as one group, at least 1.
     pub group_max: usize,
@@ -20,8 +23,42 @@ pub struct Options {
     ///
     /// The page that was read last is kept even when it alone is larger.
     pub cache_bytes_max: usize,
-    /// 32 secret random bytes, used as the epoch if this start creates the history.
-    pub new_epoch: [u8; 32],
+    /// Who orders the updates.
+    pub order: Order,
+}
+
+impl Options {
+    /// Returns the options of a history whose updates a relay of the epoch `epoch` orders; without
+    /// one, those of a history that orders.
+    #[must_use]
+    pub fn ordered_by(self, epoch: Option<Epoch>) -> Self {
+        Self {
+            order: epoch.map_or(self.order, Order::Relay),
+            ..self
+        }
+    }
+}
+
+/// Who orders the updates of a history, and where the secret of its ids comes from. It is decided
+/// when the history is created, and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The history itself: it takes drafts. The epoch is its own, and of no other history; in
+    /// [`Options`] it is the one of a history that this start creates.
+    Own(Epoch),
+    /// A relay: the history takes ordered updates. The epoch is the relay's, and a history of
+    /// another epoch is not opened.
+    Relay(Epoch),
+}
+
+impl Order {
+    /// Returns the epoch.
+    #[must_use]
+    pub const fn epoch(self) -> Epoch {
+        match self {
+            Self::Own(epoch) | Self::Relay(epoch) => epoch,
+        }
+    }
 }
 
 /// Where updates are kept.
@@ -48,7 +85,7 @@ pub struct Retention {
     pub age_max: Option<Duration>,
     /// At most this many updates are kept.
     pub updates_max: Option<u64>,
-    /// At most this many bytes of updates are kept, as `storage::update_bytes` counts them.
+    /// At most this many bytes of updates are kept, as [`Update::bytes`](tidings_core::Update::bytes) counts them.
     pub bytes_max: Option<u64>,
     /// What is removed of the hub's own events about subscriptions, which count in no other limit.
     pub presence: PresenceRetention,

@@ -34,7 +34,7 @@ pub struct Stats {
     pub updates: u64,
     /// Groups committed; `updates / groups` is the mean group.
     pub groups: u64,
-    /// Bytes of committed updates, as `storage::update_bytes` counts them.
+    /// Bytes of committed updates, as [`Update::bytes`](tidings_core::Update::bytes) counts them.
     pub bytes: u64,
     /// Updates removed by retention.
     pub trimmed: u64,

@@ -102,6 +102,11 @@ impl<T> Queue<T> {
         Taken::Items
     }
 
+    /// Returns how many items wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Refuses new items from now on. What is queued can still be taken.
     pub(crate) fn close(&self) {
         self.lock().phase = Phase::Closed;

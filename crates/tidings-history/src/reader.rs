@@ -7,7 +7,7 @@ use tidings_core::{Claim, EventId, IdSeal, Position, Print, Update};
 use crate::page::{PAGE_BYTES_MAX, PAGE_POSITIONS, Page};
 use crate::page_cache::PageCache;
 use crate::published::{Bounds, Published, Side};
-use crate::storage::{StorageError, StorageReader, update_bytes};
+use crate::storage::{StorageError, StorageReader};
 
 /// Takes a page, on the reader thread or on the asking one. Must not block.
 pub type PageReply = Box<dyn FnOnce(Result<Arc<Page>, ReadError>) + Send>;
@@ -297,7 +297,7 @@ impl Reader {
         if wanted < oldest {
             return Err(ReadError::Trimmed { oldest });
         }
-        let whole = fresh.iter().map(|update| update_bytes(update)).sum::<u64>() < bytes_max;
+        let whole = fresh.iter().map(|update| update.bytes()).sum::<u64>() < bytes_max;
         let through = match fresh.last() {
             Some(update) if !whole => update.position,
             Some(_) => last,
@@ -363,7 +363,7 @@ fn last_hole(updates: &[Arc<Update>], first: Position, through: Position) -> Pos
 
 /// Returns about how much memory an update of a page takes.
 fn cached_bytes(update: &Update) -> u64 {
-    update_bytes(update) + 192
+    update.bytes() + 192
 }
 
 /// Returns what is wrong with the storage if that is why a read failed.

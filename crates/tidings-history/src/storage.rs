@@ -12,9 +12,10 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_core::{Holder, Position, Print, Topics, Update, Visibility};
+use tidings_core::{Holder, Position, Print, Topics, Update};
 
 use crate::clock::ClockNote;
+use crate::options::Order;
 use crate::removed::Removed;
 
 pub use memory::MemoryStorage;
@@ -27,8 +28,8 @@ pub use sqlite::{OpenError, SqliteStorage};
 /// come [`insert`](Self::insert) only. What a method does if it is not written is right for a
 /// storage without files.
 pub trait Storage: Send {
-    /// Returns the 32 secret bytes that were made when this history was created.
-    fn epoch(&self) -> [u8; 32];
+    /// Returns who orders the updates, and the epoch, as decided when this history was created.
+    fn order(&self) -> Order;
 
     /// Returns which positions are kept, as of the last commit and removal. Cheap.
     fn extent(&self) -> Extent;
@@ -71,6 +72,13 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`] if it cannot be read.
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError>;
+
+    /// Returns the print at `position`, as [`StorageReader::print`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError>;
 
     /// Removes every update up to and including `through`, whose mark is `mark`, and their prints
     /// but for the one at `through`.
@@ -278,7 +286,7 @@ impl Mark {
         Self {
             published_ms: update.published_ms,
             bytes_through: self.bytes_through.saturating_add(if ordinary {
-                update_bytes(update)
+                update.bytes()
             } else {
                 0
             }),
@@ -368,24 +376,4 @@ impl StorageError {
         }
         line
     }
-}
-
-/// Returns what `update` counts for in retention by bytes: its texts and 64 bytes for the rest.
-#[must_use]
-pub fn update_bytes(update: &Update) -> u64 {
-    let topics: usize = update
-        .topics
-        .iter()
-        .map(|topic| topic.as_str().len() + 1)
-        .sum();
-    let targets: usize = match &update.visibility {
-        Visibility::Public | Visibility::Private => 0,
-        Visibility::Targeted(targets) => targets.iter().map(|name| name.as_str().len() + 1).sum(),
-    };
-    let event_type = update
-        .event_type
-        .as_ref()
-        .map_or(0, |name| name.as_str().len());
-    let texts = topics + targets + event_type + update.id.as_str().len() + update.data.len();
-    texts as u64 + 64
 }

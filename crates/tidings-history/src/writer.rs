@@ -1,15 +1,19 @@
-//! Orders updates and makes them durable, group by group. No thread, clock or queue in here.
+//! Makes updates durable, group by group, in their order. No thread, clock or queue in here. The
+//! order of drafts is made here; updates that a relay ordered are checked in `writer/ordered.rs`.
 //!
 //! ```text
 //! Ok ──fault──▶ Refusing ──probe succeeds──▶ Ok
 //!  └── a sync fails, or damage ──▶ Poisoned    (for good)
 //! ```
 
+mod ordered;
+
 use std::sync::Arc;
 
+use tidings_cluster::{Cause, Done, InboundError, RelayError};
 use tidings_core::{Draft, HolderKey, IdSeal, IdSource, Position, Print, PrintKey, Update};
 
-use crate::append::{Append, AppendError, Done, Outlet, Step};
+use crate::append::{Append, Outlet, Step};
 use crate::clock::{ClockNote, OwnClock, Reading};
 use crate::health::Health;
 use crate::options::Retention;
@@ -19,7 +23,8 @@ use crate::retention;
 use crate::sabotage::{Rule, skips};
 use crate::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
 
-/// Gives drafts their positions, commits them, delivers them, and removes what retention ends.
+/// Gives drafts their positions or takes those of a relay, commits updates, delivers them, and
+/// removes what retention ends.
 ///
 /// Driven by one thread: [`on_batch`](Self::on_batch) for what was queued,
 /// [`on_tick`](Self::on_tick) about once a second, [`on_slack`](Self::on_slack) after either for
@@ -60,9 +65,10 @@ impl Writer {
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
         let extent = storage.extent();
+        let secret = storage.order().epoch().secret();
         let mut writer = Self {
-            seal: IdSeal::new(storage.epoch()),
-            print_key: PrintKey::new(storage.epoch()),
+            seal: IdSeal::new(secret),
+            print_key: PrintKey::new(secret),
             published: Arc::new(Published::new(&extent, storage.removed())),
             outlet,
             clock: OwnClock::new(&extent, storage.clock(), retention.age_max),
@@ -97,7 +103,7 @@ impl Writer {
     /// Returns what makes the holders of subscriptions.
     #[must_use]
     pub fn holder_key(&self) -> HolderKey {
-        HolderKey::new(self.storage.epoch())
+        HolderKey::new(self.storage.order().epoch().secret())
     }
 
     /// Returns the subscriptions that an earlier process said to have begun and not to have ended.
@@ -118,40 +124,54 @@ impl Writer {
         self.storage.reader()
     }
 
-    /// Empties `batch`: commits its drafts as one group, delivers the group, answers each.
+    /// Empties `batch`: commits its drafts as one group, and each of its ordered batches as one;
+    /// delivers each group, answers each item.
     ///
-    /// Either all drafts are taken or none is. `now` is what the machine's clocks show.
+    /// Either all updates of a group are taken or none is. `now` is what the machine's clocks show.
     pub fn on_batch(&mut self, batch: &mut Vec<Append>, now: Reading) {
-        let mut drafts = Vec::with_capacity(batch.len());
-        let mut dones = Vec::with_capacity(batch.len());
-        for Append { draft, done } in batch.drain(..) {
-            drafts.push(draft);
-            dones.push(done);
-        }
-        if dones.is_empty() {
+        if batch.is_empty() {
             return;
         }
-        match self.phase.append_error() {
-            Some(error) => self.refuse(dones, &error),
+        match self.phase.error() {
+            Some(error) => self.refuse(batch, &error),
             None => {
                 let now_ms = self.read_clock(now);
-                self.take(drafts, dones, now_ms);
+                self.take(batch, now_ms);
             }
         }
         (self.outlet)(Step::Answered);
     }
 
+    fn take(&mut self, batch: &mut Vec<Append>, now_ms: u64) {
+        let mut drafts = Vec::with_capacity(batch.len());
+        let mut dones = Vec::with_capacity(batch.len());
+        for append in batch.drain(..) {
+            match append {
+                Append::Draft { draft, done } => {
+                    drafts.push(draft);
+                    dones.push(done);
+                }
+                Append::Ordered { batch, done } => self.take_ordered(batch, done),
+            }
+        }
+        if !drafts.is_empty() {
+            self.take_drafts(drafts, dones, now_ms);
+        }
+    }
+
     /// Commits `drafts` as one group, delivers the group, answers each.
-    fn take(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
-        match self.write(drafts, &mut dones, now_ms) {
+    fn take_drafts(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
+        let timed = drafts.into_iter().map(|draft| (draft, now_ms));
+        match self.write(timed, &mut dones) {
             Ok(group) => {
                 (self.outlet)(Step::Committed(group.clone()));
                 acknowledge(&mut dones, group);
             }
             Err(fault) => {
-                self.on_fault(fault);
-                if let Some(error) = self.phase.append_error() {
-                    self.refuse(dones, &error);
+                let error = self.on_refusing(fault);
+                self.published.on_refused(dones.len());
+                for done in dones {
+                    done(Err(error.clone()));
                 }
             }
         }
@@ -292,16 +312,15 @@ impl Writer {
         }
     }
 
-    /// Commits `drafts` and shows them to readers. `dones` are for a build that skips the rule that
-    /// they are called later.
+    /// Commits drafts as one group, each with its time, and shows them to readers. `dones` are for a
+    /// build that skips the rule that they are called later.
     fn write(
         &mut self,
-        drafts: Vec<Draft>,
+        timed: impl ExactSizeIterator<Item = (Draft, u64)>,
         dones: &mut Vec<Done>,
-        now_ms: u64,
     ) -> Result<Vec<Arc<Update>>, StorageError> {
         self.storage.begin()?;
-        let committed = self.insert(drafts, now_ms).and_then(|inserted| {
+        let committed = self.insert(timed).and_then(|inserted| {
             if skips(Rule::AnswerAfterCommit) {
                 acknowledge(dones, inserted.0.clone());
             }
@@ -330,22 +349,22 @@ impl Writer {
         Ok(group)
     }
 
-    /// Makes updates of `drafts` and inserts them. Returns them with the mark of the last.
+    /// Makes updates of drafts and their times, and inserts them. Returns them with the mark of the
+    /// last.
     fn insert(
         &mut self,
-        drafts: Vec<Draft>,
-        now_ms: u64,
+        timed: impl ExactSizeIterator<Item = (Draft, u64)>,
     ) -> Result<(Vec<Arc<Update>>, Mark), StorageError> {
-        let mut group = Vec::with_capacity(drafts.len());
+        let mut group = Vec::with_capacity(timed.len());
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
         let mut print = self.extent.last_print;
-        for draft in drafts {
+        for (draft, published_ms) in timed {
             position = position.next();
             let key = &self.print_key;
-            let printed = key.print(print, position, now_ms, &draft);
+            let printed = key.print(print, position, published_ms, &draft);
             print = Some(printed);
-            let update = Arc::new(self.update(draft, position, printed, now_ms));
+            let update = Arc::new(self.update(draft, position, printed, published_ms));
             mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
             group.push(update);
@@ -416,15 +435,29 @@ impl Writer {
         Ok(())
     }
 
-    fn refuse(&self, dones: Vec<Done>, error: &AppendError) {
-        self.published.on_refused(dones.len());
-        for done in dones {
-            done(Err(error.clone()));
+    fn refuse(&self, batch: &mut Vec<Append>, error: &RelayError) {
+        self.published
+            .on_refused(batch.iter().map(Append::updates).sum());
+        for append in batch.drain(..) {
+            match append {
+                Append::Draft { done, .. } => done(Err(error.clone())),
+                Append::Ordered { done, .. } => done(Err(InboundError::Relay(error.clone()))),
+            }
         }
     }
 
+    /// Changes the phase for a fault that kept updates out. Returns what they are answered.
+    fn on_refusing(&mut self, fault: StorageError) -> RelayError {
+        let fault = Arc::new(fault);
+        self.on_fault(Arc::clone(&fault));
+        self.phase
+            .error()
+            .unwrap_or(RelayError::Unavailable { cause: fault })
+    }
+
     /// Changes the phase for `fault`, and says so once.
-    fn on_fault(&mut self, fault: StorageError) {
+    fn on_fault(&mut self, fault: impl Into<Arc<StorageError>>) {
+        let fault = fault.into();
         let line = fault.line();
         let reason = Arc::from(line.as_str());
         match (&self.phase, fault.leaves_doubt()) {
@@ -432,24 +465,24 @@ impl Writer {
             (Phase::Ok | Phase::Refusing(_), true) => {
                 tracing::error!(error = line, "the history takes no updates any more");
                 // Damage does not put in doubt what was synced: what is whole can be served.
-                let damaged = matches!(fault, StorageError::Damaged(_));
+                let damaged = matches!(*fault, StorageError::Damaged(_));
                 self.published.on_health(match damaged {
                     true => Health::Damaged { reason },
                     false => Health::Poisoned { reason },
                 });
-                self.phase = Phase::Poisoned(Arc::new(fault));
+                self.phase = Phase::Poisoned(fault);
             }
             (Phase::Ok, false) => {
                 tracing::warn!(
                     error = line,
                     "the history refuses updates until this is mended"
                 );
-                self.phase = Phase::Refusing(Arc::new(fault));
+                self.phase = Phase::Refusing(fault);
                 self.published.on_health(Health::Refusing { reason });
             }
             // The reason may have changed, which readiness shows and the log need not repeat.
             (Phase::Refusing(_), false) => {
-                self.phase = Phase::Refusing(Arc::new(fault));
+                self.phase = Phase::Refusing(fault);
                 self.published.on_health(Health::Refusing { reason });
             }
         }
@@ -464,14 +497,14 @@ impl Writer {
 
 impl Phase {
     /// Returns what appends are answered in this phase, if they are refused.
-    fn append_error(&self) -> Option<AppendError> {
+    fn error(&self) -> Option<RelayError> {
         match self {
             Self::Ok => None,
-            Self::Refusing(cause) => Some(AppendError::Refused {
-                cause: Arc::clone(cause),
+            Self::Refusing(cause) => Some(RelayError::Unavailable {
+                cause: Arc::clone(cause) as Cause,
             }),
-            Self::Poisoned(cause) => Some(AppendError::Poisoned {
-                cause: Arc::clone(cause),
+            Self::Poisoned(cause) => Some(RelayError::Failed {
+                cause: Arc::clone(cause) as Cause,
             }),
         }
     }

@@ -8,7 +8,7 @@ use tidings_core::position::Position;
 use tidings_core::print::Print;
 use tidings_core::update::{IdSource, Presence, Topics, Update};
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
-use tidings_history::{ClockNote, Removed};
+use tidings_history::{ClockNote, Order, Removed};
 
 /// How the next write ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    epoch: [u8; 32],
+    order: Order,
     kept: Kept,
     /// What is on the disk for certain; differs from `kept` after a removal that was not synced.
     synced: Kept,
@@ -54,8 +54,8 @@ struct Kept {
 }
 
 impl Disk {
-    /// Makes an empty disk whose history will have this epoch.
-    pub fn new(epoch: [u8; 32]) -> Self {
+    /// Makes an empty disk whose history will have this order and epoch.
+    pub fn new(order: Order) -> Self {
         let kept = Kept {
             updates: BTreeMap::new(),
             prints: BTreeMap::new(),
@@ -65,7 +65,7 @@ impl Disk {
             announced: BTreeMap::new(),
         };
         let state = State {
-            epoch,
+            order,
             synced: kept.clone(),
             kept,
             backup: None,
@@ -167,8 +167,8 @@ fn fault_of(fault: Fault) -> Result<(), StorageError> {
 }
 
 impl Storage for SimStorage {
-    fn epoch(&self) -> [u8; 32] {
-        self.disk.lock().epoch
+    fn order(&self) -> Order {
+        self.disk.lock().order
     }
 
     fn extent(&self) -> Extent {
@@ -229,6 +229,10 @@ impl Storage for SimStorage {
             .range(..=position.get())
             .next_back()
             .map(|(_, (_, mark))| *mark))
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        Ok(self.disk.lock().kept.prints.get(&position.get()).copied())
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
@@ -316,7 +320,7 @@ impl StorageReader for SimReader {
             .map(|(_, kept)| kept)
         {
             updates.push(Arc::clone(update));
-            bytes += tidings_history::storage::update_bytes(update);
+            bytes += update.bytes();
             if bytes >= bytes_max {
                 break;
             }

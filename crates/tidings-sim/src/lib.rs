@@ -3,6 +3,7 @@
 //! invariants of ARCHITECTURE.md. One file for each scenario in `scenarios`.
 
 pub mod disk;
+pub mod engine;
 pub mod scenarios;
 pub mod subscriber;
 pub mod truth;

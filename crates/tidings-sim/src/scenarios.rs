@@ -2,6 +2,7 @@
 
 mod calm;
 mod clock;
+mod cluster;
 mod crashes;
 mod full_disk;
 mod going_back;
@@ -49,6 +50,19 @@ pub enum Action {
     SetClock,
     /// The disk's state changes.
     Fault(Fault),
+    /// The cluster's engine answers nobody any more.
+    EngineAway,
+    /// It answers again.
+    EngineBack,
+}
+
+/// Who orders the updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderedBy {
+    /// The hub's own history.
+    History,
+    /// The engine of a cluster.
+    Engine,
 }
 
 /// A kind of world.
@@ -64,6 +78,8 @@ pub struct Scenario {
     pub steps: usize,
     /// Bytes of the hub's ring of recent updates.
     pub ring_bytes: usize,
+    /// Who orders the updates.
+    pub ordered_by: OrderedBy,
     /// Updates that retention leaves.
     pub updates_max: Option<u64>,
     /// How old updates become.
@@ -97,6 +113,7 @@ pub const SCENARIOS: &[Scenario] = &[
     retention::RETENTION,
     going_back::GOING_BACK,
     clock::CLOCK,
+    cluster::CLUSTER,
 ];
 
 impl Scenario {

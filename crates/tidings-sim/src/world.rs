@@ -1,20 +1,23 @@
 //! One simulated run: a hub, its disk, publishers and subscribers, and the dice that decide what
 //! happens next. The same scenario and seed give the same log, line by line.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use tidings::lab::{Lab, Options, Published};
+use tidings_cluster::{Epoch, Loopback, Relay};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
-use tidings_history::{Health, PresenceRetention, Reading, Retention};
+use tidings_history::{Health, Order, PresenceRetention, Reading, Retention};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::Builder;
 
 use crate::disk::{Disk, Fault};
-use crate::scenarios::{Action, Scenario};
+use crate::engine::{Engine, Member};
+use crate::scenarios::{Action, OrderedBy, Scenario};
 use crate::subscriber::Subscriber;
 use crate::truth::{Interest, Truth, Wanted};
 
@@ -55,6 +58,8 @@ struct World<'a> {
     scenario: &'a Scenario,
     dice: Rng,
     disk: Disk,
+    /// The engine of the cluster, with the hub's relay, if there is one.
+    engine: Option<(Engine, Member)>,
     lab: Option<Lab>,
     truth: Truth,
     subscribers: Vec<Subscriber>,
@@ -75,10 +80,20 @@ impl<'a> World<'a> {
         dice.fill(&mut epoch);
         let subscribers = (0..scenario.subscribers).map(|_| Subscriber::new(interest(&mut dice)));
         let subscribers = subscribers.collect();
+        let epoch = Epoch::new(epoch);
+        let (order, engine) = match scenario.ordered_by {
+            OrderedBy::History => (Order::Own(epoch), None),
+            OrderedBy::Engine => {
+                let engine = Engine::new(epoch);
+                let member = engine.member();
+                (Order::Relay(epoch), Some((engine, member)))
+            }
+        };
         let mut world = Self {
             scenario,
             dice,
-            disk: Disk::new(epoch),
+            disk: Disk::new(order),
+            engine,
             lab: None,
             truth: Truth::default(),
             subscribers,
@@ -130,12 +145,25 @@ impl<'a> World<'a> {
             },
             keep_alive: Duration::from_secs(15),
             stall: Duration::from_secs(60),
-            presence: true,
+            presence: self.has_presence(),
+        };
+        let relay: Arc<dyn Relay> = match &mut self.engine {
+            None => Arc::new(Loopback::new()),
+            Some((engine, member)) => {
+                *member = engine.member();
+                Arc::new(member.clone())
+            }
         };
         #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
-        let lab = Lab::start(runtime, self.disk.storage(), &options).expect("a hub");
+        let lab = Lab::start(runtime, self.disk.storage(), &options, relay).expect("a hub");
         self.note(format!("start {:?}", lab.bounds()));
         self.lab = Some(lab);
+    }
+
+    /// Returns whether the hub keeps track of subscriptions. In a cluster what it knows is not all:
+    /// events of hubs that died are still on their way.
+    fn has_presence(&self) -> bool {
+        self.engine.is_none()
     }
 
     fn lab(&mut self) -> &mut Lab {
@@ -186,6 +214,8 @@ impl<'a> World<'a> {
                 self.note(format!("disk {fault:?}"));
                 self.disk.set_fault(fault);
             }
+            Action::EngineAway => self.set_engine_away(true),
+            Action::EngineBack => self.set_engine_away(false),
         }
         Ok(())
     }
@@ -216,8 +246,24 @@ impl<'a> World<'a> {
         self.waiting.push((number, answer));
     }
 
+    fn set_engine_away(&mut self, away: bool) {
+        if let Some((engine, _)) = &self.engine {
+            engine.set_away(away);
+            self.note(format!("the engine is away: {away}"));
+        }
+    }
+
     fn write(&mut self, updates_max: usize) -> Result<(), String> {
         let now = self.now();
+        if let Some((engine, member)) = &self.engine {
+            engine.set_clock(now.wall_ms);
+            member.follow(updates_max);
+            if let Some(refused) = member.refused() {
+                return Err(format!(
+                    "the engine's line was refused: {refused} (invariant 4, no silent gap)"
+                ));
+            }
+        }
         if self.lab().write(updates_max, now) {
             let last = self.lab().bounds().last;
             self.note(format!("committed through {last:?}"));
@@ -387,6 +433,7 @@ impl<'a> World<'a> {
     /// Mends everything, lets all come right, and checks that it did.
     fn heal(&mut self) -> Result<(), String> {
         self.disk.set_fault(Fault::None);
+        self.set_engine_away(false);
         self.note("heal".to_owned());
         for _ in 0..HEALING_ROUNDS {
             self.step(Action::Tick)?;
@@ -463,6 +510,9 @@ impl<'a> World<'a> {
     /// Checks that presence shows the live connections and no other, and that its events say the same
     /// (invariant 9, true presence).
     fn check_presence(&mut self) -> Result<(), String> {
+        if !self.has_presence() {
+            return Ok(());
+        }
         let wanted = |subscriber: &Subscriber| match &subscriber.interest.wanted {
             Wanted::Exact(topic) => topic.clone(),
             Wanted::Below(folder) => format!("{folder}:topic"),
@@ -531,10 +581,10 @@ fn interest(dice: &mut Rng) -> Interest {
     Interest { wanted, granted }
 }
 
-fn grants(folder: &str, hub: &HubUrl) -> std::sync::Arc<Grants> {
+fn grants(folder: &str, hub: &HubUrl) -> Arc<Grants> {
     let matcher = Matcher::parse(MatcherType::UrlPattern, &format!("{folder}:topic"), hub);
     #[expect(clippy::expect_used, reason = "a fixed pattern and one grant")]
     let grants =
         Grants::new(Vec::new(), vec![matcher.expect("a pattern")], Vec::new()).expect("grants");
-    std::sync::Arc::new(grants)
+    Arc::new(grants)
 }

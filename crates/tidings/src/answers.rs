@@ -1,15 +1,15 @@
-//! What the history answers the publishers of one shard: gathered while the writer answers a group,
+//! What the relay answers the publishers of one shard: gathered while the writer answers a group,
 //! handed over once. Answering each publisher from the writer's thread would wake the shard for each,
 //! which costs a system call each and, on one core, a change of threads each.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tidings_cluster::RelayError;
 use tidings_core::update::Update;
-use tidings_history::AppendError;
 use tokio::sync::{Notify, oneshot};
 
 /// What a publisher's update has become.
-pub(crate) type Kept = Result<Arc<Update>, AppendError>;
+pub(crate) type Kept = Result<Arc<Update>, RelayError>;
 
 /// Answers on their way from the history's writer to one shard.
 ///
@@ -27,9 +27,15 @@ struct Answer {
 }
 
 impl Answers {
-    /// Adds the answer for one publisher. The shard learns of it by [`hand_over`](Self::hand_over).
+    /// Adds the answer for one publisher. The shard learns of an update that was stored by
+    /// [`hand_over`](Self::hand_over), and of a failure at once: a relay may report one at any time,
+    /// without a group that is handed over after it.
     pub(crate) fn add(&self, publisher: oneshot::Sender<Kept>, kept: Kept) {
+        let failed = kept.is_err();
         self.lock().push(Answer { publisher, kept });
+        if failed {
+            self.handed_over.notify_one();
+        }
     }
 
     /// Wakes the shard if anything has gathered for it.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tidings_cluster::Relay;
+use tidings_cluster::{Done, Relay, RelayError};
 use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
@@ -14,7 +14,6 @@ use tidings_core::topic::{Topic, TopicError};
 use tidings_core::update::{
     Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
 };
-use tidings_history::{AppendError, Done, Refused};
 use tidings_wire::publish_form::PublishForm;
 use tokio::sync::oneshot;
 
@@ -61,8 +60,18 @@ pub(crate) enum PublishError {
     Busy,
     #[error("the hub is being stopped")]
     Closed,
-    #[error("the history did not take the update: {0}")]
-    History(#[source] AppendError),
+    #[error("the update was not stored: {0}")]
+    NotStored(#[source] RelayError),
+}
+
+impl From<RelayError> for PublishError {
+    fn from(error: RelayError) -> Self {
+        match error {
+            RelayError::Busy => Self::Busy,
+            RelayError::Closed => Self::Closed,
+            RelayError::Unavailable { .. } | RelayError::Failed { .. } => Self::NotStored(error),
+        }
+    }
 }
 
 /// The way in. Cheap to clone.
@@ -70,7 +79,7 @@ pub(crate) enum PublishError {
 pub(crate) struct Ingest {
     hub: HubUrl,
     relay: Arc<dyn Relay>,
-    /// By which way the history's answers come back; none if straight from the writer's thread.
+    /// By which way the relay's answers come back; none if straight from its thread.
     answers: Option<Arc<Answers>>,
 }
 
@@ -121,9 +130,7 @@ impl Ingest {
             None => Box::new(move |kept| drop(publisher.send(kept))),
         };
         self.enqueue(draft, done)?;
-        kept.await
-            .map_err(|_gone| PublishError::Closed)?
-            .map_err(PublishError::History)
+        Ok(kept.await.map_err(|_gone| PublishError::Closed)??)
     }
 
     /// Turns a publisher's fields into a draft, and asks the grants for each topic.
@@ -148,18 +155,27 @@ impl Ingest {
         Ok(draft)
     }
 
-    /// Hands a draft to the relay. Never waits; `done` is called on the history's thread.
+    /// Hands a draft to the relay. Never waits; `done` is called on the relay's thread.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` unused.
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
     pub(crate) fn enqueue(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
-        self.relay
-            .publish(draft, done)
-            .map_err(|refused| match refused {
-                Refused::Full { .. } => PublishError::Busy,
-                Refused::Closed { .. } => PublishError::Closed,
-            })
+        Ok(self.relay.publish(draft, done)?)
+    }
+
+    /// Publishes a presence event: the hub itself is the publisher, and the topics are its own, which
+    /// nobody else may use. Never waits; `done` is called on the relay's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
+    pub(crate) fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+        assert!(
+            draft.presence.is_some(),
+            "the hub publishes nothing but presence events"
+        );
+        self.enqueue(draft, done)
     }
 
     fn check_topics_granted(&self, grants: &Grants, draft: &Draft) -> Result<(), PublishError> {

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::Body;
-use tidings_cluster::{Loopback, Relay};
+use tidings_cluster::{Epoch, Relay};
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::grant::Grants;
@@ -28,7 +28,7 @@ use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_core::update::Update;
 use tidings_history::storage::Storage;
-use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Reading, Retention, Step};
+use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Order, Reading, Retention, Step};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
@@ -101,15 +101,21 @@ pub enum Read {
 }
 
 impl Lab {
-    /// Starts a hub on `storage`. `runtime` should have its clock paused.
+    /// Starts a hub on `storage`, whose updates go through `relay`. `runtime` should have its clock
+    /// paused.
     ///
     /// # Errors
     ///
-    /// The storage cannot be read.
+    /// The storage cannot be read, or its updates are ordered by somebody else.
+    ///
+    /// # Panics
+    ///
+    /// If the relay does not start.
     pub fn start(
         runtime: LocalRuntime,
         storage: Box<dyn Storage>,
         options: &Options,
+        relay: Arc<dyn Relay>,
     ) -> Result<Self, OpenError> {
         let config = config(options);
         let metrics = Arc::new(Metrics::new());
@@ -127,11 +133,12 @@ impl Lab {
                 Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
             })
         };
-        let (handle, history) = tidings_history::detached(storage, config.history.clone(), outlet)?;
+        let history = config.history.clone().ordered_by(relay.epoch());
+        let (handle, history) = tidings_history::detached(storage, history, outlet)?;
         let tip = handle.tip();
+        start_relay(&*relay, &handle);
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..config.server.shards).map(|_| shard::inbox()).unzip();
-        let relay: Arc<dyn Relay> = Arc::new(Loopback::new(handle.clone()));
         let (presence, presence_commands) = Presence::queue();
         let routing = Routing::new(
             config.hub.clone(),
@@ -141,6 +148,7 @@ impl Lab {
         );
         let shared = Arc::new(Shared {
             ingest: Ingest::new(config.hub.clone(), Arc::clone(&relay)),
+            relay,
             answers,
             authority: Arc::new(authority(&config)),
             account: account_of(&config),
@@ -157,7 +165,7 @@ impl Lab {
             tls: None,
         });
         let shards = runtime.block_on(async {
-            subscriptions::keep(&shared, relay, presence_commands);
+            subscriptions::keep(&shared, presence_commands);
             let start = |(index, inbox)| {
                 let shard = Shard::new(index, Arc::clone(&shared), tip);
                 shard.spawn_own_tasks();
@@ -352,7 +360,7 @@ fn config(options: &Options) -> Config {
         group_max: 1024,
         reads_max: 4096,
         cache_bytes_max: 1024 * 1024,
-        new_epoch: [0; 32],
+        order: Order::Own(Epoch::new([0; 32])),
     };
     config.ring_bytes = options.ring_bytes;
     config.subscribe.keep_alive = options.keep_alive;
@@ -368,6 +376,15 @@ fn config(options: &Options) -> Config {
     limits.crowded_patterns_per_address_max = Some(usize::MAX);
     limits.stall = options.stall;
     config
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the caller's own relay; a mistake ends the test"
+)]
+fn start_relay(relay: &dyn Relay, history: &tidings_history::Handle) {
+    let started = relay.start(Arc::new(history.clone()));
+    started.expect("a relay that starts");
 }
 
 #[expect(

@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tidings_cluster::Figures;
 
 use self::zeromq::Counters;
 use crate::account::{Account, Kind, Limit};
@@ -52,6 +53,7 @@ pub(crate) struct Metrics {
     pub(crate) flash_policies: ByReason,
     pub(crate) sockets_moved: Counter,
     pub(crate) matchers: Gauge,
+    pub(crate) relay: RelayGauges,
     pub(crate) history_ready: Gauge,
     pub(crate) history_oldest: Gauge,
     pub(crate) history_last: Gauge,
@@ -126,6 +128,27 @@ impl HistoryCounters {
         set(&self.cursors_lost, stats.cursors_lost);
         set(&self.read_faults, stats.read_faults);
         set(&self.clock_steps, stats.clock_steps);
+    }
+}
+
+/// What is measured of the relay.
+#[derive(Debug)]
+pub(crate) struct RelayGauges {
+    waiting: Gauge,
+}
+
+impl RelayGauges {
+    fn new(registry: &mut Registry) -> Self {
+        let help = "Updates that wait for their place in the order";
+        Self {
+            waiting: gauge(registry, "relay_waiting", help),
+        }
+    }
+
+    /// Takes over the relay's own figures.
+    pub(crate) fn observe(&self, figures: Figures) {
+        let waiting = i64::try_from(figures.waiting).unwrap_or(i64::MAX);
+        self.waiting.set(waiting);
     }
 }
 
@@ -326,6 +349,7 @@ impl Metrics {
                 "Event streams moved to a less loaded shard",
             ),
             matchers: gauge(r, "matchers", "Distinct matchers in the index"),
+            relay: RelayGauges::new(r),
             history_ready: gauge(
                 r,
                 "history_ready",

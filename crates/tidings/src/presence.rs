@@ -1,7 +1,7 @@
 //! Presence: which subscriptions there are, said in events and answered to requests.
 //!
 //! ```text
-//! sessions ──joined, left──▶ ┌──────────┐ ──events──▶ relay ─▶ history ─▶ router ─▶ shards
+//! sessions ──joined, left──▶ ┌──────────┐ ──events──▶ ingest ─▶ relay ─▶ history ─▶ router ─▶ shards
 //! requests ──questions─────▶ │ presence │ ◀──kept or not──┘
 //!          ◀──documents───── └──────────┘
 //! ```
@@ -26,9 +26,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tidings_cluster::Relay;
 use tidings_core::hub_url::HubUrl;
-use tidings_history::Refused;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_history::storage::Announced;
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +34,7 @@ use tokio::time::Instant;
 
 use self::question::{Answer, Question, Scan};
 use self::table::{Joined, Key, Number, Table};
+use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
 /// Commands that may wait; beyond it joining subscribers wait, and those who left are noted by
@@ -150,7 +149,7 @@ impl Presence {
 /// What presence needs of the rest of the hub.
 pub(crate) struct Surroundings {
     pub(crate) hub: HubUrl,
-    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) ingest: Ingest,
     pub(crate) history: tidings_history::Handle,
     pub(crate) metrics: Arc<Metrics>,
     /// What an earlier process said of subscriptions and did not take back.
@@ -385,7 +384,7 @@ impl Keeper {
         self.table.on_timeout(now);
     }
 
-    /// Hands events to the relay, as long as it takes them.
+    /// Publishes events, as long as they are taken.
     fn say(&mut self) {
         while self.pause.is_none() && self.saying < SAYING_MAX {
             let Some((number, draft)) = self.table.next_event() else {
@@ -396,12 +395,11 @@ impl Keeper {
             let done = Box::new(move |result: Result<_, _>| {
                 says.try_send((number, result.is_ok())).ok();
             });
-            match self.surroundings.relay.publish(draft, done) {
-                Ok(()) => self.saying += 1,
-                Err(Refused::Full(_) | Refused::Closed(_)) => {
-                    self.table.on_said(number, false);
-                    self.rest();
-                }
+            if self.surroundings.ingest.enqueue_own(draft, done).is_ok() {
+                self.saying += 1;
+            } else {
+                self.table.on_said(number, false);
+                self.rest();
             }
         }
     }

@@ -129,8 +129,8 @@ impl Hub {
         let (router, commands) = Router::queue();
         let answers: Box<[Arc<Answers>]> =
             (0..config.server.shards).map(|_| Arc::default()).collect();
-        let outlet = outlet(router.clone(), answers.clone());
-        let history = tidings_history::start(config.history.clone(), outlet, clock())?;
+        let relay: Arc<dyn Relay> = Arc::new(Loopback::new());
+        let history = open_history(&config, &*relay, outlet(router.clone(), answers.clone()))?;
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.server.shards).map(|_| shard::inbox()).unzip();
         let tip = history.tip();
@@ -147,16 +147,19 @@ impl Hub {
             spread_to,
             Arc::clone(&metrics),
         )?;
-        let relay: Arc<dyn Relay> = Arc::new(Loopback::new(history.clone()));
+        // Router and shards begin after the tip: what the relay hands over comes after it.
+        relay.start(Arc::new(history.clone()))?;
+        let ingest = Ingest::new(config.hub.clone(), Arc::clone(&relay));
         let presence = Service::start(
             config.presence.clone(),
             config.hub.clone(),
-            &relay,
+            &ingest,
             &history,
             &metrics,
         )?;
         let shared = Arc::new(Shared {
-            ingest: Ingest::new(config.hub.clone(), relay),
+            ingest,
+            relay,
             answers,
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
             account: account_of(&config),
@@ -292,6 +295,7 @@ impl Hub {
         {
             bail!("presence ended in a panic");
         }
+        self.shared.relay.stop();
         self.shared.history.clone().close();
         self.shared.router.stop();
         if self.router.join().is_err() {
@@ -365,6 +369,16 @@ fn restore_key_sets(shared: &Shared) -> Option<KeyStore> {
         set.restore(&store, &shared.metrics);
     }
     Some(store)
+}
+
+/// Opens the history, which takes its order from `relay` or orders itself.
+fn open_history(
+    config: &Config,
+    relay: &dyn Relay,
+    outlet: Outlet,
+) -> anyhow::Result<tidings_history::Handle> {
+    let options = config.history.clone().ordered_by(relay.epoch());
+    Ok(tidings_history::start(options, outlet, clock())?)
 }
 
 /// Makes what takes each committed group from the history's writer: updates go to the router, answers

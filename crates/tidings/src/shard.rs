@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings_cluster::Relay;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
@@ -178,6 +179,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) router: Router,
+    pub(crate) relay: Arc<dyn Relay>,
     pub(crate) history: tidings_history::Handle,
     /// Who keeps track of subscriptions; nobody unless it is configured.
     pub(crate) presence: Option<Presence>,
@@ -326,6 +328,10 @@ impl Shard {
 
     pub(crate) fn router(&self) -> &Router {
         &self.shared.router
+    }
+
+    pub(crate) fn relay(&self) -> &dyn Relay {
+        &*self.shared.relay
     }
 
     pub(crate) fn history(&self) -> &tidings_history::Handle {

@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("output", &["metrics"]),
     ("placeholder", &[]),
     ("posted", &[]),
-    ("presence", &["auth", "metrics"]),
+    ("presence", &["auth", "ingest", "metrics"]),
     ("router", &["metrics", "posted", "shard"]),
     (
         "server",

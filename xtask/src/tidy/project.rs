@@ -8,8 +8,8 @@ use super::{File, Tree};
 const EDGES: &[(&str, &[&str])] = &[
     ("tidings-core", &[]),
     ("tidings-wire", &[]),
-    ("tidings-history", &["tidings-core"]),
-    ("tidings-cluster", &["tidings-core", "tidings-history"]),
+    ("tidings-cluster", &["tidings-core"]),
+    ("tidings-history", &["tidings-core", "tidings-cluster"]),
     (
         "tidings",
         &[
@@ -23,7 +23,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-bench", &["tidings-load", "tidings-wire"]),
     (
         "tidings-sim",
-        &["tidings", "tidings-core", "tidings-history", "tidings-wire"],
+        &[
+            "tidings",
+            "tidings-core",
+            "tidings-history",
+            "tidings-cluster",
+            "tidings-wire",
+        ],
     ),
     ("xtask", &[]),
 ];

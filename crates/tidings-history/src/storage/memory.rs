@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 use tidings_core::{IdSource, Position, Print, Topics, Update};
 
-use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, update_bytes};
+use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader};
+use crate::options::Order;
 use crate::removed::Removed;
 
 /// Keeps updates in memory.
@@ -14,7 +15,7 @@ use crate::removed::Removed;
 /// The lock stands where SQLite has its own between writer and reader; it is held for look-ups
 /// and moves of pointers only.
 pub struct MemoryStorage {
-    epoch: [u8; 32],
+    order: Order,
     group: Vec<Entry>,
     kept: Arc<Mutex<Kept>>,
 }
@@ -41,9 +42,9 @@ struct MemoryReader {
 }
 
 impl MemoryStorage {
-    /// Returns an empty history of the epoch `epoch`.
+    /// Returns an empty history.
     #[must_use]
-    pub fn new(epoch: [u8; 32]) -> Self {
+    pub fn new(order: Order) -> Self {
         let kept = Kept {
             extent: Extent::EMPTY,
             removed: Removed::unknown(Position::ZERO),
@@ -53,7 +54,7 @@ impl MemoryStorage {
             positions: HashMap::default(),
         };
         Self {
-            epoch,
+            order,
             group: Vec::new(),
             kept: Arc::new(Mutex::new(kept)),
         }
@@ -65,8 +66,8 @@ impl MemoryStorage {
 }
 
 impl Storage for MemoryStorage {
-    fn epoch(&self) -> [u8; 32] {
-        self.epoch
+    fn order(&self) -> Order {
+        self.order
     }
 
     fn extent(&self) -> Extent {
@@ -125,6 +126,10 @@ impl Storage for MemoryStorage {
         Ok(found
             .max_by_key(|(position, _)| *position)
             .map(|(_, mark)| mark))
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        Ok(self.lock().print(position))
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {
@@ -223,7 +228,7 @@ impl StorageReader for MemoryReader {
             let Some(entry) = next.filter(|entry| entry.update.position <= through) else {
                 break;
             };
-            bytes += update_bytes(&entry.update);
+            bytes += entry.update.bytes();
             updates.push(Arc::clone(&entry.update));
         }
         Ok(())

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tidings_core::{Position, Print, Topics, Update};
 
 use super::{Extent, Mark, Storage, StorageError, StorageReader};
+use crate::options::Order;
 use crate::removed::Removed;
 
 /// Keeps nothing. What was committed counts as removed at once.
 pub struct NoStorage {
-    epoch: [u8; 32],
+    order: Order,
     group_end: Option<(Position, Mark, Option<Print>)>,
     extent: Extent,
 }
@@ -17,11 +18,11 @@ pub struct NoStorage {
 struct NoReader;
 
 impl NoStorage {
-    /// Returns a history of the epoch `epoch`, starting at the first position.
+    /// Returns a history that starts at the first position.
     #[must_use]
-    pub fn new(epoch: [u8; 32]) -> Self {
+    pub fn new(order: Order) -> Self {
         Self {
-            epoch,
+            order,
             group_end: None,
             extent: Extent::EMPTY,
         }
@@ -29,8 +30,8 @@ impl NoStorage {
 }
 
 impl Storage for NoStorage {
-    fn epoch(&self) -> [u8; 32] {
-        self.epoch
+    fn order(&self) -> Order {
+        self.order
     }
 
     fn extent(&self) -> Extent {
@@ -68,6 +69,10 @@ impl Storage for NoStorage {
     }
 
     fn mark(&mut self, _position: Position) -> Result<Option<Mark>, StorageError> {
+        Ok(None)
+    }
+
+    fn print(&mut self, _position: Position) -> Result<Option<Print>, StorageError> {
         Ok(None)
     }
 

@@ -18,16 +18,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use tidings_core::{Holder, IdSource, Position, Presence, Print, Topics, Update};
 
-use super::{
-    Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep,
-    update_bytes,
-};
+use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
 use crate::clock::ClockNote;
+use crate::options::Order;
 use crate::removed::Removed;
 use failure::{read_failure, write_failure};
 use files::Files;
 use log_index::LogIndex;
-use reader::SqliteReader;
+use reader::{SqliteReader, print_at};
 
 pub use open::OpenError;
 
@@ -38,7 +36,7 @@ pub struct SqliteStorage {
     index: LogIndex,
     path: PathBuf,
     files: Files,
-    epoch: [u8; 32],
+    order: Order,
     extent: Extent,
     removed: Removed,
     clock: Option<ClockNote>,
@@ -64,13 +62,13 @@ enum Durability {
 }
 
 impl SqliteStorage {
-    /// Opens the history at `path`, or creates it with `new_epoch` as its epoch.
+    /// Opens the history at `path`, or creates it with the order and epoch of `new`.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if it cannot be used, for instance because another hub uses it.
-    pub fn open(path: &Path, new_epoch: [u8; 32]) -> Result<Self, OpenError> {
-        open::open(path, new_epoch)
+    pub fn open(path: &Path, new: Order) -> Result<Self, OpenError> {
+        open::open(path, new)
     }
 
     /// Makes ready for a transaction: room for the index of the log, and how it is committed.
@@ -214,8 +212,8 @@ impl SqliteStorage {
 }
 
 impl Storage for SqliteStorage {
-    fn epoch(&self) -> [u8; 32] {
-        self.epoch
+    fn order(&self) -> Order {
+        self.order
     }
 
     fn extent(&self) -> Extent {
@@ -229,7 +227,7 @@ impl Storage for SqliteStorage {
     }
 
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
-        self.written_pages += PAGES_PER_UPDATE + update_bytes(update) / PAGE_BYTES;
+        self.written_pages += PAGES_PER_UPDATE + update.bytes() / PAGE_BYTES;
         if self.written_pages > self.reserved_pages {
             self.reserved_pages = self.written_pages * 2;
             self.index.reserve(&self.path, self.reserved_pages)?;
@@ -288,6 +286,10 @@ impl Storage for SqliteStorage {
             })
         });
         row.optional().map_err(read_failure)
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        print_at(&self.connection, position)
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tidings_core::{Position, Topics, Update};
+use tidings_cluster::{Done, History as _};
+use tidings_core::{Position, Print, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
-    update_bytes,
 };
-use tidings_history::{ClockNote, Done, Handle, Kind, Options, Reading, Removed, Step, detached};
+use tidings_history::{ClockNote, Handle, Kind, Options, Order, Reading, Removed, Step, detached};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -122,7 +122,7 @@ fn options() -> Options {
         group_max: 64,
         reads_max: 16,
         cache_bytes_max: 1 << 20,
-        new_epoch: EPOCH,
+        order: EPOCH,
     }
 }
 
@@ -177,7 +177,7 @@ impl Storage for ReportingStorage {
         self.inner.insert(update, mark)?;
         let mut progress = self.report.progress.lock().unwrap();
         progress.written.updates += 1;
-        progress.written.bytes += update_bytes(update);
+        progress.written.bytes += update.bytes();
         assert_eq!(progress.written.updates, update.position.get());
         Ok(())
     }
@@ -191,8 +191,8 @@ impl Storage for ReportingStorage {
         Ok(())
     }
 
-    fn epoch(&self) -> [u8; 32] {
-        self.inner.epoch()
+    fn order(&self) -> Order {
+        self.inner.order()
     }
 
     fn extent(&self) -> Extent {
@@ -209,6 +209,10 @@ impl Storage for ReportingStorage {
 
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
         self.inner.mark(position)
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        self.inner.print(position)
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tidings_cluster::{Epoch, RelayError};
 use tidings_core::{
     Draft, EventId, EventType, Position, Presence, Topic, Topics, Update, Visibility,
 };
 use tidings_history::storage::{MemoryStorage, SqliteStorage, Storage};
 use tidings_history::{
-    Append, AppendError, Page, PresenceRetention, Published, ReadError, Reader, Reading, Request,
+    Append, Order, Page, PresenceRetention, Published, ReadError, Reader, Reading, Request,
     Resolved, Retention, Step, Writer,
 };
 
@@ -61,7 +62,7 @@ impl Desk {
         &mut self,
         drafts: Vec<Draft>,
         now_ms: u64,
-    ) -> Vec<Result<Arc<Update>, AppendError>> {
+    ) -> Vec<Result<Arc<Update>, RelayError>> {
         self.append_at(drafts, at(now_ms))
     }
 
@@ -70,14 +71,14 @@ impl Desk {
         &mut self,
         drafts: Vec<Draft>,
         now: Reading,
-    ) -> Vec<Result<Arc<Update>, AppendError>> {
+    ) -> Vec<Result<Arc<Update>, RelayError>> {
         let answers = Arc::new(Mutex::new(Vec::new()));
         let mut batch = drafts
             .into_iter()
             .map(|draft| {
                 let answers = Arc::clone(&answers);
                 let delivered = Arc::clone(&self.delivered);
-                let done = Box::new(move |answer: Result<Arc<Update>, AppendError>| {
+                let done = Box::new(move |answer: Result<Arc<Update>, RelayError>| {
                     if let Ok(update) = &answer {
                         assert!(
                             delivered.lock().unwrap().contains(update),
@@ -86,7 +87,7 @@ impl Desk {
                     }
                     answers.lock().unwrap().push(answer);
                 });
-                Append { draft, done }
+                Append::Draft { draft, done }
             })
             .collect();
         self.writer.on_batch(&mut batch, now);
@@ -197,7 +198,7 @@ pub(crate) fn topic(text: &str) -> Topic {
     Topic::parse(text).expect("a topic")
 }
 
-pub(crate) const EPOCH: [u8; 32] = [7; 32];
+pub(crate) const EPOCH: Order = Order::Own(Epoch::new([7; 32]));
 pub(crate) const KEEP_ALL: Retention = Retention {
     age_max: None,
     updates_max: None,

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tidings_core::{Position, Topics, Update};
+use tidings_cluster::RelayError;
+use tidings_core::{Position, Print, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader,
     Upkeep,
 };
-use tidings_history::{Append, AppendError, ClockNote, Health, Removed, Retention, Step, Writer};
+use tidings_history::{Append, ClockNote, Health, Order, Removed, Retention, Step, Writer};
 
 use crate::desk::{Desk, EPOCH, KEEP_ALL, at, draft, draft_with_id, quick_folder};
 
@@ -22,7 +23,9 @@ fn a_storage_that_is_full_refuses_everybody_and_takes_updates_again_after_a_prob
     assert_eq!(answers.len(), 2);
     for answer in answers {
         let error = answer.expect_err("a full disk");
-        assert!(matches!(&error, AppendError::Refused { cause } if cause.line().contains("space")));
+        assert!(
+            matches!(&error, RelayError::Unavailable { cause } if cause.to_string().contains("space"))
+        );
     }
     assert!(matches!(desk.published.health(), Health::Refusing { .. }));
     // Mended, but nobody has found out: nothing is tried before the probe.
@@ -47,7 +50,7 @@ fn a_storage_that_is_full_refuses_everybody_and_takes_updates_again_after_a_prob
 #[test]
 fn those_who_wait_for_a_group_are_woken_once_after_its_last_answer() {
     let log: Arc<Mutex<Vec<&str>>> = Arc::default();
-    let (storage, plan) = memory_with_faults();
+    let (storage, plan) = memory_with_faults(EPOCH);
     let outlet = {
         let log = Arc::clone(&log);
         Box::new(move |step| {
@@ -65,7 +68,7 @@ fn those_who_wait_for_a_group_are_woken_once_after_its_last_answer() {
                 let word = if kept.is_ok() { "done" } else { "refused" };
                 log.lock().unwrap().push(word);
             });
-            Append {
+            Append::Draft {
                 draft: draft(data),
                 done,
             }
@@ -89,7 +92,7 @@ fn a_failed_sync_ends_acknowledgements_for_good() {
     plan.fail_from_now(|| StorageError::SyncFailed("injected".into()));
     assert!(matches!(
         desk.append(vec![draft("")], 2)[0],
-        Err(AppendError::Poisoned { .. })
+        Err(RelayError::Failed { .. })
     ));
     plan.mend();
     desk.tick(3);
@@ -100,7 +103,7 @@ fn a_failed_sync_ends_acknowledgements_for_good() {
     let operations = plan.operations();
     assert!(matches!(
         desk.append(vec![draft("")], 4)[0],
-        Err(AppendError::Poisoned { .. })
+        Err(RelayError::Failed { .. })
     ));
     desk.writer.close();
     assert_eq!(plan.operations(), operations, "nothing is written any more");
@@ -115,7 +118,7 @@ fn a_group_that_cannot_be_dropped_ends_acknowledgements_for_good() {
     plan.fail_rollbacks(|| StorageError::Unwritable("injected".into()));
     assert!(matches!(
         desk.append(vec![draft("")], 1)[0],
-        Err(AppendError::Poisoned { .. })
+        Err(RelayError::Failed { .. })
     ));
     assert!(matches!(desk.published.health(), Health::Poisoned { .. }));
 }
@@ -220,13 +223,13 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn desk_with_faults(retention: Retention) -> (Desk, Plan) {
-    let (storage, plan) = memory_with_faults();
+    let (storage, plan) = memory_with_faults(EPOCH);
     (Desk::new(storage, retention), plan)
 }
 
-fn memory_with_faults() -> (Box<dyn Storage>, Plan) {
+pub(crate) fn memory_with_faults(order: Order) -> (Box<dyn Storage>, Plan) {
     let plan = Plan::default();
-    let inner = Box::new(MemoryStorage::new(EPOCH));
+    let inner = Box::new(MemoryStorage::new(order));
     let storage = FaultyStorage {
         inner,
         plan: plan.clone(),
@@ -236,7 +239,7 @@ fn memory_with_faults() -> (Box<dyn Storage>, Plan) {
 
 /// When which fault happens. Operations are counted from 0 after the desk was set up.
 #[derive(Clone, Default)]
-struct Plan(Arc<Mutex<PlanState>>);
+pub(crate) struct Plan(Arc<Mutex<PlanState>>);
 
 #[derive(Default)]
 struct PlanState {
@@ -249,7 +252,7 @@ struct PlanState {
 }
 
 impl Plan {
-    fn fail_from_now(&self, fault: fn() -> StorageError) {
+    pub(crate) fn fail_from_now(&self, fault: fn() -> StorageError) {
         self.fail_from(0, fault);
     }
 
@@ -260,7 +263,7 @@ impl Plan {
         state.fault = Some(fault);
     }
 
-    fn fail_once_at(&self, ahead: usize, fault: fn() -> StorageError) {
+    pub(crate) fn fail_once_at(&self, ahead: usize, fault: fn() -> StorageError) {
         self.fail_from(ahead, fault);
         let mut state = self.0.lock().unwrap();
         state.until = state.operations + ahead;
@@ -270,7 +273,7 @@ impl Plan {
         self.0.lock().unwrap().rollback = Some(fault);
     }
 
-    fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.0.lock().unwrap().from = None;
     }
 
@@ -278,7 +281,7 @@ impl Plan {
         self.0.lock().unwrap().operations
     }
 
-    fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.0.lock().unwrap().failed
     }
 
@@ -309,8 +312,8 @@ struct FaultyStorage {
 }
 
 impl Storage for FaultyStorage {
-    fn epoch(&self) -> [u8; 32] {
-        self.inner.epoch()
+    fn order(&self) -> Order {
+        self.inner.order()
     }
 
     fn extent(&self) -> Extent {
@@ -346,6 +349,11 @@ impl Storage for FaultyStorage {
     fn mark(&mut self, position: Position) -> Result<Option<Mark>, StorageError> {
         self.plan.on_operation()?;
         self.inner.mark(position)
+    }
+
+    fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
+        self.plan.on_operation()?;
+        self.inner.print(position)
     }
 
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError> {

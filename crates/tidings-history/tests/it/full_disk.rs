@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use tidings_cluster::RelayError;
 use tidings_core::Position;
-use tidings_history::{AppendError, Health};
+use tidings_history::Health;
 
 use crate::desk::{Desk, KEEP_ALL, draft};
 
@@ -29,7 +30,7 @@ fn a_full_disk_refuses_until_there_is_space() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(fault, AppendError::Refused { .. }), "{fault:?}");
+    assert!(matches!(fault, RelayError::Unavailable { .. }), "{fault:?}");
     assert!(matches!(desk.published.health(), Health::Refusing { .. }));
     desk.tick(2);
     assert!(matches!(desk.published.health(), Health::Refusing { .. }));

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tidings_cluster::RelayError;
 use tidings_core::{Draft, IdSource, Position, Presence, Print, PrintKey, Update};
 use tidings_history::storage::{OpenError, SqliteStorage, StorageError};
-use tidings_history::{AppendError, Handle, Kind, PresenceRetention, Resolved, Retention};
+use tidings_history::{Handle, Kind, PresenceRetention, Resolved, Retention};
 
 use crate::cursors::{check, cursor};
 use crate::desk::{Desk, EPOCH, KEEP_ALL, draft, draft_with_id, presence_draft, quick_folder};
@@ -220,7 +221,7 @@ fn every_update_is_linked_to_the_one_before_across_restarts_and_removals() {
             desk = Desk::on_file(&path, retention);
         }
     }
-    let key = PrintKey::new(EPOCH);
+    let key = PrintKey::new(EPOCH.epoch().secret());
     let mut before = None;
     for update in &updates {
         let print = key.print(
@@ -271,10 +272,10 @@ fn nothing_is_acknowledged_once_a_file_is_removed_or_replaced() {
             }
             // No tick has looked at the files.
             let answer = desk.append(vec![draft("in vain")], 2).remove(0);
-            let Err(AppendError::Poisoned { cause }) = answer else {
+            let Err(RelayError::Failed { cause }) = answer else {
                 panic!("{suffix} {replaced}: {answer:?}");
             };
-            let StorageError::Replaced { path } = &*cause else {
+            let Some(StorageError::Replaced { path }) = cause.downcast_ref() else {
                 panic!("{suffix} {replaced}: {cause:?}");
             };
             assert_eq!(*path, fs::canonicalize(folder.path()).unwrap().join(file));

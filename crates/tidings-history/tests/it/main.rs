@@ -18,5 +18,6 @@ mod full_disk;
 mod lines;
 mod model;
 mod old_formats;
+mod ordered;
 mod presence;
 mod threads;

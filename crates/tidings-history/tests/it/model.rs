@@ -132,7 +132,7 @@ impl Model {
     }
 
     fn trim(&mut self) {
-        let size = |update: &Update| tidings_history::storage::update_bytes(update);
+        let size = |update: &Update| update.bytes();
         loop {
             let kept = &self.updates[self.trimmed..];
             let Some(oldest) = kept.first() else { break };

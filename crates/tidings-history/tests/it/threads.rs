@@ -3,10 +3,9 @@
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
+use tidings_cluster::{History as _, RelayError};
 use tidings_core::{Draft, Position, Update};
-use tidings_history::{
-    Handle, Health, Kind, Options, ReadError, Reading, Refused, Retention, Step, start,
-};
+use tidings_history::{Handle, Health, Kind, Options, ReadError, Reading, Retention, Step, start};
 
 use crate::desk::{EPOCH, KEEP_ALL, draft};
 
@@ -87,7 +86,7 @@ fn what_is_queued_at_the_end_is_kept_and_what_comes_later_is_refused() {
     history.close();
     assert_eq!(rx.try_iter().filter(|taken| *taken).count(), 1000);
     let refused = other.append(draft("late"), Box::new(|_| {}));
-    assert!(matches!(refused, Err(Refused::Closed(_))));
+    assert!(matches!(refused, Err(RelayError::Closed)));
     let (tx, rx) = sync_channel(1);
     other.read_page(Position::ZERO, Box::new(move |page| tx.send(page).unwrap()));
     assert!(matches!(rx.recv().unwrap(), Err(ReadError::Closed)));
@@ -98,7 +97,7 @@ fn what_is_queued_at_the_end_is_kept_and_what_comes_later_is_refused() {
 }
 
 #[test]
-fn a_full_queue_refuses_and_gives_the_answer_back() {
+fn a_full_queue_refuses() {
     let (entered_tx, entered) = sync_channel(1);
     let (release, released) = sync_channel::<()>(0);
     let outlet = Box::new(move |step| {
@@ -119,7 +118,7 @@ fn a_full_queue_refuses_and_gives_the_answer_back() {
     history.append(draft("2"), Box::new(|_| {})).unwrap();
     history.append(draft("3"), Box::new(|_| {})).unwrap();
     let refused = history.append(draft("4"), Box::new(|_| {}));
-    assert!(matches!(refused, Err(Refused::Full(_))));
+    assert!(matches!(refused, Err(RelayError::Busy)));
     drop(release);
     entered.recv().unwrap();
     history.close();
@@ -171,6 +170,6 @@ pub(crate) fn options(kind: Kind, retention: Retention) -> Options {
         group_max: 64,
         reads_max: 2000,
         cache_bytes_max: 16 * 1024 * 1024,
-        new_epoch: EPOCH,
+        order: EPOCH,
     }
 }

@@ -1,6 +1,6 @@
 //! Everybody connects early and stays; the plain road.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 /// Everybody connects early and stays; the plain road.
 pub(super) const CALM: Scenario = Scenario {
@@ -9,6 +9,7 @@ pub(super) const CALM: Scenario = Scenario {
     subscribers: 6,
     steps: 400,
     ring_bytes: 64 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 200,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 /// The machine's clock is set years ahead and back, also while the hub is down.
 pub(super) const CLOCK: Scenario = Scenario {
@@ -11,6 +11,7 @@ pub(super) const CLOCK: Scenario = Scenario {
     subscribers: 6,
     steps: 1500,
     ring_bytes: 4 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: Some(Duration::from_secs(20)),
     data_bytes_max: 300,

@@ -1,6 +1,6 @@
 //! The process dies at any moment.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 /// The process dies at any moment.
 pub(super) const CRASHES: Scenario = Scenario {
@@ -9,6 +9,7 @@ pub(super) const CRASHES: Scenario = Scenario {
     subscribers: 6,
     steps: 800,
     ring_bytes: 16 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

@@ -1,6 +1,6 @@
 //! The history goes back to an older copy, and goes on with other updates under the same positions.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 pub(super) const GOING_BACK: Scenario = Scenario {
     name: "going-back",
@@ -8,6 +8,7 @@ pub(super) const GOING_BACK: Scenario = Scenario {
     subscribers: 4,
     steps: 3000,
     ring_bytes: 16 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 200,

@@ -1,6 +1,6 @@
 //! Subscribers read slowly, much is published, and the ring is small: replays from the disk.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 /// Subscribers read slowly, much is published, and the ring is small: replays from the disk.
 pub(super) const LAGGING: Scenario = Scenario {
@@ -9,6 +9,7 @@ pub(super) const LAGGING: Scenario = Scenario {
     subscribers: 6,
     steps: 900,
     ring_bytes: 4 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 3000,

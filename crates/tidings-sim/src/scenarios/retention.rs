@@ -1,6 +1,6 @@
 //! Retention is short: it overtakes those who were away or slow, and they are told.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 
 /// Retention is short: it overtakes those who were away or slow, and they are told.
 pub(super) const RETENTION: Scenario = Scenario {
@@ -9,6 +9,7 @@ pub(super) const RETENTION: Scenario = Scenario {
     subscribers: 6,
     steps: 900,
     ring_bytes: 4 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: Some(20),
     age_max: None,
     data_bytes_max: 400,

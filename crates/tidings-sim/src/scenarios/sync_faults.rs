@@ -1,6 +1,6 @@
 //! Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
 
-use super::{Action, Scenario};
+use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;
 
 /// Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
@@ -10,6 +10,7 @@ pub(super) const SYNC_FAULTS: Scenario = Scenario {
     subscribers: 5,
     steps: 800,
     ring_bytes: 16 * 1024,
+    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

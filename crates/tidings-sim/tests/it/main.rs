@@ -1,5 +1,6 @@
 //! Seeds of every scenario, the same log from the same seed, and hubs with a skipped rule that the
-//! checkers must notice (`--features sabotage`). The slow form tries 2,000 seeds of each.
+//! checkers must notice (`--features sabotage`). The slow form tries 2,000 seeds of each. Two hubs
+//! of a cluster are in `two_hubs.rs`.
 
 #![expect(
     clippy::expect_used,
@@ -9,6 +10,7 @@
 
 #[cfg(feature = "sabotage")]
 mod sabotage;
+mod two_hubs;
 
 use tidings_sim::{SCENARIOS, Scenario, run};
 
@@ -74,6 +76,11 @@ fn going_back() {
 #[test]
 fn clock() {
     check("clock");
+}
+
+#[test]
+fn cluster() {
+    check("cluster");
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use prometheus_client::metrics::counter::Counter;
+use tidings_cluster::RelayError;
 use tidings_core::event_id::EventId;
 use tidings_core::update::{Draft, Update};
-use tidings_history::AppendError;
 use tidings_wire::zmtp::frame;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -47,8 +47,8 @@ struct Work {
     answer: Option<oneshot::Sender<String>>,
 }
 
-/// What the history said about an update.
-type Settled = (u64, Result<Arc<Update>, AppendError>);
+/// What became of an update.
+type Settled = (u64, Result<Arc<Update>, RelayError>);
 
 struct Bridge {
     shared: Rc<Shared>,
@@ -242,10 +242,10 @@ impl Bridge {
                 self.updates.inc();
                 tell(pending.answer, update.id.as_str());
             }
-            Err(AppendError::Refused { .. }) if pending.answer.is_none() => {
+            Err(RelayError::Unavailable { .. }) if pending.answer.is_none() => {
                 self.failed.push((number, pending));
             }
-            // Who asked decides about another try; after a failed sync the process ends.
+            // Who asked decides about another try; if the history failed, the process ends.
             Err(error) => {
                 if let Some(id) = &pending.draft.id {
                     self.shared.foreign.take(id);
@@ -299,7 +299,7 @@ fn refusal(error: &PublishError) -> &'static str {
         PublishError::Reserved { .. } => "reserved",
         PublishError::Id(_) => "id",
         PublishError::Type(_) => "type",
-        PublishError::Busy | PublishError::Closed | PublishError::History(_) => "history",
+        PublishError::Busy | PublishError::Closed | PublishError::NotStored(_) => "history",
         // Messages name no targets.
         PublishError::Target { .. }
         | PublishError::Targets(_)

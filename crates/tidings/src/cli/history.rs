@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use tidings_cluster::Loopback;
+use tidings_cluster::{Loopback, Relay};
 use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
 use tidings_history::{Kind, Retention};
 use tidings_wire::bolt::{Bolt, BoltError, Source, Stop};
@@ -199,7 +199,8 @@ impl Importing {
             ..options.retention
         };
         let history = tidings_history::start(options, Box::new(|_step| {}), server::clock())?;
-        let relay = Arc::new(Loopback::new(history.clone()));
+        let relay = Arc::new(Loopback::new());
+        relay.start(Arc::new(history.clone()))?;
         Ok(Self {
             ingest: Ingest::new(config.hub, relay),
             history,
@@ -250,7 +251,8 @@ impl Importing {
             match outcome {
                 Ok(()) => tally.taken += 1,
                 Err(
-                    error @ (PublishError::Busy | PublishError::Closed | PublishError::History(_)),
+                    error
+                    @ (PublishError::Busy | PublishError::Closed | PublishError::NotStored(_)),
                 ) => {
                     return Err(error.into());
                 }

@@ -2,6 +2,7 @@
 
 use http::{Response, StatusCode};
 use serde_json::json;
+use tidings_cluster::Health as RelayHealth;
 use tidings_history::Health;
 
 use super::{Body, respond};
@@ -17,12 +18,13 @@ pub(crate) fn live() -> Response<Body> {
     respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}")
 }
 
-/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or cannot be read, a key
-/// set was not read even once, or the hub is being stopped.
+/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or cannot
+/// be read, the relay cannot order updates, a key set was not read even once, or the hub is being
+/// stopped.
 pub(crate) fn ready(shard: &Shard) -> Response<Body> {
     let reason = match shard.history().health() {
         Health::Ok if *shard.draining().borrow() => "the hub is being stopped".to_owned(),
-        Health::Ok => match unread_key_set(shard) {
+        Health::Ok => match out_of_order(shard).or_else(|| unread_key_set(shard)) {
             Some(reason) => reason,
             None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
         },
@@ -33,6 +35,16 @@ pub(crate) fn ready(shard: &Shard) -> Response<Body> {
     };
     let body = json!({"status": "unready", "reason": reason});
     respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+}
+
+/// Says why the relay cannot order updates.
+fn out_of_order(shard: &Shard) -> Option<String> {
+    match shard.relay().health() {
+        RelayHealth::Ok => None,
+        RelayHealth::Unavailable { reason } => {
+            Some(format!("the relay cannot order updates: {reason}"))
+        }
+    }
 }
 
 /// Says which key set the hub has nothing of: the tokens of its issuer are all refused.
@@ -58,6 +70,7 @@ pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
     metrics
         .history_ready
         .set(i64::from(history.health() == Health::Ok));
+    metrics.relay.observe(shard.relay().figures());
     metrics.history_oldest.set(gauge(bounds.oldest.get()));
     metrics.history_last.set(gauge(bounds.last.get()));
     metrics.history.observe(&history.stats());

@@ -408,7 +408,7 @@ pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
         }
         PublishError::Busy => Problem::unavailable("busy", "The hub is busy", detail),
         PublishError::Closed => Problem::unavailable("stopping", "The hub is stopping", detail),
-        PublishError::History(_) => {
+        PublishError::NotStored(_) => {
             let title = "The hub cannot store updates now";
             Problem::unavailable("history-unavailable", title, detail)
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tidings_cluster::Relay;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
@@ -31,17 +30,13 @@ impl Lab {
 }
 
 /// Keeps track of subscriptions, if that is asked for, in the hub's one thread.
-pub(super) fn keep(
-    shared: &Shared,
-    relay: Arc<dyn Relay>,
-    commands: mpsc::Receiver<presence::Command>,
-) {
+pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
     let Some(options) = shared.config.presence.clone() else {
         return;
     };
     let surroundings = Surroundings {
         hub: shared.config.hub.clone(),
-        relay,
+        ingest: shared.ingest.clone(),
         history: shared.history.clone(),
         metrics: Arc::clone(&shared.metrics),
         ghosts: shared.history.take_announced(),

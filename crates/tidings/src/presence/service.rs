@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tidings_cluster::Relay;
 use tidings_core::hub_url::HubUrl;
 
 use super::{Options, Presence, Surroundings};
+use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
 /// Who keeps track of subscriptions, or tells what a crash left to tell.
@@ -28,7 +28,7 @@ impl Service {
     pub(crate) fn start(
         options: Option<Options>,
         hub: HubUrl,
-        relay: &Arc<dyn Relay>,
+        ingest: &Ingest,
         history: &tidings_history::Handle,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Option<Self>> {
@@ -39,7 +39,7 @@ impl Service {
         }
         let surroundings = Surroundings {
             hub,
-            relay: Arc::clone(relay),
+            ingest: ingest.clone(),
             history: history.clone(),
             metrics: Arc::clone(metrics),
             ghosts,

@@ -390,7 +390,7 @@ fn say(
             }
             Err(error) => {
                 let code = match error {
-                    PublishError::Busy | PublishError::History(_) => CloseCode::TRY_LATER,
+                    PublishError::Busy | PublishError::NotStored(_) => CloseCode::TRY_LATER,
                     PublishError::Closed => CloseCode::RESTART,
                     PublishError::Topic { .. }
                     | PublishError::Reserved { .. }

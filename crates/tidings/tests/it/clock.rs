@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tidings_cluster::{Epoch, History as _};
 use tidings_core::{Draft, Topic, Topics, Visibility};
-use tidings_history::{Kind, Options, PresenceRetention, Reading, Retention, start};
+use tidings_history::{Kind, Options, Order, PresenceRetention, Reading, Retention, start};
 
 use crate::harness::TestHub;
 
@@ -58,7 +59,7 @@ fn write(path: &Path, data: &str, off_ms: i64) {
         group_max: 10,
         reads_max: 10,
         cache_bytes_max: 0,
-        new_epoch: [9; 32],
+        order: Order::Own(Epoch::new([9; 32])),
     };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now_ms = u64::try_from(since.as_millis()).unwrap();

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use tidings_cluster::Epoch;
 use tidings_core::Position;
 
 use crate::clock::ClockNote;
+use crate::options::Order;
 use crate::removed::Removed;
 use crate::storage::{Extent, Mark, Storage, StorageError, Upkeep};
 
@@ -75,7 +77,7 @@ pub enum OpenError {
     },
 }
 
-pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, OpenError> {
+pub(super) fn open(path: &Path, new: Order) -> Result<SqliteStorage, OpenError> {
     let in_storage = |source| OpenError::Storage {
         path: path.into(),
         source,
@@ -115,8 +117,8 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
     // this one is closed before SQLite opens the file.
     drop(file);
     let (connection, index) = connect(path, header.is_empty()).map_err(in_storage)?;
-    prepare(&connection, path, new_epoch)?;
-    let epoch = meta_epoch(&connection).map_err(in_storage)?;
+    prepare(&connection, path, new)?;
+    let order = order(&connection).map_err(in_storage)?;
     let extent = extent(&connection).map_err(in_storage)?;
     let removed = removed(&connection, &extent).map_err(in_storage)?;
     let clock = clock(&connection).map_err(in_storage)?;
@@ -125,7 +127,7 @@ pub(super) fn open(path: &Path, new_epoch: [u8; 32]) -> Result<SqliteStorage, Op
         index,
         path: path.into(),
         files: Files::new(path).map_err(in_storage)?,
-        epoch,
+        order,
         extent,
         removed,
         clock,
@@ -239,9 +241,9 @@ fn connect_by(vfs: &CStr, path: &Path, new: bool) -> Result<Connection, StorageE
 }
 
 /// Makes a new file a history, and brings an older one to this version's format.
-fn prepare(connection: &Connection, path: &Path, new_epoch: [u8; 32]) -> Result<(), OpenError> {
+fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenError> {
     let prepared = match format(connection) {
-        Ok(Format::None) => create(connection, new_epoch)
+        Ok(Format::None) => create(connection, new)
             .and_then(|()| add_presence(connection))
             .and_then(|()| add_prints(connection)),
         Ok(Format::Foreign) => return Err(OpenError::NotAHistory { path: path.into() }),
@@ -296,7 +298,7 @@ fn format(connection: &Connection) -> Result<Format, StorageError> {
     ))
 }
 
-fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> {
+fn create(connection: &Connection, order: Order) -> Result<(), StorageError> {
     let tables = format!(
         "BEGIN IMMEDIATE;
         PRAGMA application_id = {APPLICATION_ID};
@@ -329,8 +331,13 @@ fn create(connection: &Connection, epoch: [u8; 32]) -> Result<(), StorageError> 
             .map_err(write_failure)?;
     }
     connection
-        .execute(insert, params!["epoch", epoch])
+        .execute(insert, params!["epoch", order.epoch().secret()])
         .map_err(write_failure)?;
+    if matches!(order, Order::Relay(_)) {
+        connection
+            .execute(insert, params![ORDERED_BY, RELAY])
+            .map_err(write_failure)?;
+    }
     connection.execute_batch("COMMIT").map_err(write_failure)
 }
 
@@ -450,11 +457,29 @@ fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
     value.map(i64::cast_unsigned).map_err(read_failure)
 }
 
-fn meta_epoch(connection: &Connection) -> Result<[u8; 32], StorageError> {
-    connection
+/// Returns who orders the updates, and the epoch.
+fn order(connection: &Connection) -> Result<Order, StorageError> {
+    let epoch = connection
         .query_row(META, ["epoch"], |row| row.get(0))
-        .map_err(read_failure)
+        .map(Epoch::new)
+        .map_err(read_failure)?;
+    let ordered_by = connection
+        .query_row(META, [ORDERED_BY], |row| row.get::<_, String>(0))
+        .optional()
+        .map_err(read_failure)?;
+    match ordered_by.as_deref() {
+        None => Ok(Order::Own(epoch)),
+        Some(RELAY) => Ok(Order::Relay(epoch)),
+        Some(other) => {
+            let cause = format!("the row ordered_by of its table meta says {other:?}");
+            Err(StorageError::Damaged(cause.into()))
+        }
+    }
 }
+
+/// The row that says who orders. It is missing where the history does.
+const ORDERED_BY: &str = "ordered_by";
+const RELAY: &str = "relay";
 
 /// The format that this version writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 3;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use tidings_core::{Position, Print, Update};
 
-use crate::storage::{StorageError, StorageReader, update_bytes};
+use crate::storage::{StorageError, StorageReader};
 
 use super::failure::read_failure;
 use super::log_index::LogIndex;
@@ -55,7 +55,7 @@ impl StorageReader for SqliteReader {
         let mut bytes: u64 = 0;
         while let Some(row) = rows.next().map_err(read_failure)? {
             let update = row::read(row)?;
-            bytes += update_bytes(&update);
+            bytes += update.bytes();
             updates.push(Arc::new(update));
             if bytes >= bytes_max {
                 break;

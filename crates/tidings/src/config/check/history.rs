@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use tidings_history::{Kind, PresenceRetention, Retention};
+use tidings_cluster::Epoch;
+use tidings_history::{Kind, Order, PresenceRetention, Retention};
 
 use super::Checks;
 use crate::config::tables::history::{HistoryKind, HistoryTable};
@@ -27,8 +28,8 @@ impl Checks<'_> {
             HistoryKind::Memory => Kind::Memory,
             HistoryKind::None => Kind::None,
         };
-        let mut new_epoch = [0; 32];
-        if let Err(error) = getrandom::fill(&mut new_epoch) {
+        let mut secret = [0; 32];
+        if let Err(error) = getrandom::fill(&mut secret) {
             let reason = format!("no random bytes from the system: {error}");
             self.invalid("history", reason);
             return None;
@@ -48,7 +49,7 @@ impl Checks<'_> {
             group_max: HISTORY_GROUP_MAX,
             reads_max: HISTORY_READS_MAX,
             cache_bytes_max: HISTORY_CACHE_BYTES_MAX,
-            new_epoch,
+            order: Order::Own(Epoch::new(secret)),
         })
     }
 }
