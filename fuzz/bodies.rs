@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use tidings::lab;
+use tidings_auth::jwk;
 use tidings_core::{
     EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Print, Subject, Topic,
 };
@@ -33,6 +34,8 @@ use tidings_wire::websocket::handshake::{RequestFields, choose_protocol, respons
 use tidings_wire::websocket::hixie76;
 use tidings_wire::zmtp;
 use tidings_wire::zmtp::handshake::{Handshake, Role, Security};
+
+pub mod tokens;
 
 /// Runs one input through a decoder; panics if something is wrong.
 pub type Body = fn(&[u8]);
@@ -239,28 +242,29 @@ pub fn caddyfile(input: &[u8]) {
 
 /// Input: a key set as an issuer publishes it.
 pub fn key_set(input: &[u8]) {
-    let Ok(keys) = lab::documents::read_key_set(input) else {
+    let Ok(set) = jwk::parse(input) else {
         return;
     };
-    assert!(keys.len() <= 64);
-    for algorithms in keys {
+    assert!(set.keys.len() <= jwk::KEYS_MAX);
+    for entry in set.keys {
         // A published key never verifies what a shared secret signs.
-        assert!(!algorithms.is_empty() && algorithms.iter().all(|name| !name.starts_with("HS")));
+        assert!(
+            !entry.keys.is_empty() && entry.keys.iter().all(|key| !key.algorithm().is_shared())
+        );
     }
 }
 
 /// Input: as for [`token`], for tokens of before 1.0.
 pub fn old_token(input: &[u8]) {
-    const NOW: u64 = 1_800_000_000;
     let whole = text(input);
-    assert!(lab::verify_old_token(&whole, NOW).is_err());
+    assert!(tokens::verify_old(&whole).is_err());
     let (header, claims) = match whole.split_once('\n') {
         Some((header, claims)) => (header, claims),
         None => ("{\"alg\":\"HS256\"}", &*whole),
     };
-    let token = lab::sign_token(header, claims);
-    let verified = lab::verify_old_token(&token, NOW);
-    assert_eq!(verified, lab::verify_old_token(&token, NOW));
+    let token = tokens::sign(header, claims);
+    let verified = tokens::verify_old(&token);
+    assert_eq!(verified, tokens::verify_old(&token));
     if let Ok(grants) = verified {
         // JSON may spell a name by escapes.
         let names = |text: &str, name| text.contains(name) || text.contains('\\');
@@ -268,9 +272,9 @@ pub fn old_token(input: &[u8]) {
         // Without the claim a token is valid and grants nothing.
         assert!(names(claims, "mercure") || !grants);
         // None is both: what is read leniently is never a token of 1.0.
-        assert!(lab::verify_token(&token, NOW).is_err());
+        assert!(tokens::verify(&token).is_err());
         let (signed, _) = token.rsplit_once('.').unwrap_or_default();
-        assert!(lab::verify_old_token(&format!("{signed}."), NOW).is_err());
+        assert!(tokens::verify_old(&format!("{signed}.")).is_err());
     }
 }
 
@@ -478,26 +482,23 @@ pub fn subscribe_query(input: &[u8]) {
 /// Input: the claims of a token that is signed well; or, if there is a second line, its header in
 /// the first line; or any text as a whole token.
 pub fn token(input: &[u8]) {
-    const NOW: u64 = 1_800_000_000;
     let whole = text(input);
     // Nobody but the holder of the key makes a token that is accepted.
-    assert!(lab::verify_token(&whole, NOW).is_err());
+    assert!(tokens::verify(&whole).is_err());
     let (header, claims) = match whole.split_once('\n') {
         Some((header, claims)) => (header, claims),
-        None => (lab::TOKEN_HEADER, &*whole),
+        None => (tokens::HEADER, &*whole),
     };
-    let token = lab::sign_token(header, claims);
-    let verified = lab::verify_token(&token, NOW);
-    assert_eq!(verified, lab::verify_token(&token, NOW));
+    let token = tokens::sign(header, claims);
+    let verified = tokens::verify(&token);
+    assert_eq!(verified, tokens::verify(&token));
     if verified.is_ok() {
         assert!(header.contains("HS256"));
         assert!(claims.contains("exp") && claims.contains("aud") && claims.contains("iss"));
         // The same claims under another signature are nobody's.
         let (signed, signature) = token.rsplit_once('.').unwrap_or_default();
         let other: String = signature.chars().rev().collect();
-        assert!(
-            other == signature || lab::verify_token(&format!("{signed}.{other}"), NOW).is_err()
-        );
+        assert!(other == signature || tokens::verify(&format!("{signed}.{other}")).is_err());
     }
 }
 

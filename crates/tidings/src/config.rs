@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings_auth::issue::{Detail, IssueError, Issuing};
 use tidings_core::HubUrl;
 use tidings_core::topic::Topic;
 use tidings_wire::authority::Authority;
@@ -26,8 +27,6 @@ pub use self::tables::server::ServerOptions;
 pub use self::tables::sockjs::SockJsOptions;
 pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
-use crate::auth;
-use crate::auth::issue::{Detail, IssueError, Issuing};
 use crate::broker;
 use crate::presence;
 
@@ -77,7 +76,7 @@ pub struct Config {
     /// Bytes of recent encoded updates kept in memory, for the whole process.
     pub ring_bytes: usize,
     /// Who may issue tokens, and for whom they must be meant.
-    pub auth: auth::Options,
+    pub auth: tidings_auth::Options,
     /// Which Mercure before 1.0 is served too.
     pub dialects: DialectOptions,
     /// Rules for subscribers.

@@ -11,14 +11,13 @@ use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::Body;
+use tidings_auth::{Authority, Identity};
 use tidings_cluster::{Epoch, Relay};
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
@@ -35,9 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::account::Booked;
 use crate::answers::Answers;
-use crate::auth::{self, Authority, Door, Identity, Role};
 use crate::config::Config;
-use crate::config::for_tests::TEST_KEY;
 use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
@@ -344,12 +341,6 @@ impl Lab {
     }
 }
 
-/// How every hub in the lab is configured, before its options count.
-static CONFIG: LazyLock<(auth::Options, HubUrl)> = LazyLock::new(|| {
-    let config = Config::for_tests();
-    (config.auth, config.hub)
-});
-
 fn config(options: &Options) -> Config {
     let mut config = Config::for_tests();
     config.server.shards = options.shards;
@@ -394,63 +385,6 @@ fn start_relay(relay: &dyn Relay, history: &tidings_history::Handle) {
 fn authority(config: &Config) -> Authority {
     Authority::new(config.auth.clone(), config.hub.clone()).expect("an authority")
 }
-
-/// Verifies any text as a token of a subscriber, as a hub in the lab would at `now_secs` of Unix
-/// time, and returns what was wrong with it, if anything. For fuzzing.
-///
-/// # Errors
-///
-/// The first rule that the token breaks, in words.
-pub fn verify_token(token: &str, now_secs: u64) -> Result<(), String> {
-    let (options, hub) = CONFIG.clone();
-    #[expect(
-        clippy::expect_used,
-        reason = "the lab's own key; a mistake ends the test"
-    )]
-    let authority = Authority::new(options, hub).expect("an authority");
-    let verified = authority.verify(token, Role::Subscribe, now_secs);
-    verified.map(drop).map_err(|error| error.to_string())
-}
-
-/// The same for a token of before 1.0, at both doors: Ok if one of them accepts it, and
-/// whether it grants anything there. For fuzzing.
-///
-/// # Errors
-///
-/// The first rule that the token breaks at the hub's path, in words.
-pub fn verify_old_token(token: &str, now_secs: u64) -> Result<bool, String> {
-    let (mut options, hub) = CONFIG.clone();
-    options.old_dialects = vec![Dialect::V0, Dialect::V2019];
-    for issuer in &mut options.issuers {
-        issuer.dialects.clone_from(&options.old_dialects);
-    }
-    #[expect(
-        clippy::expect_used,
-        reason = "the lab's own key; a mistake ends the test"
-    )]
-    let authority = Authority::new(options, hub).expect("an authority");
-    let at = |door| authority.verify_at(token, door, Role::Subscribe, now_secs);
-    let (hub, hub_2019) = (at(Door::Hub), at(Door::Hub2019));
-    let either = hub.or_else(|error| hub_2019.map_err(|_other| error));
-    let identity = either.map_err(|error| error.to_string())?;
-    let grants = &identity.grants;
-    let has_matchers = !(grants.publish().is_empty() && grants.subscribe().is_empty());
-    Ok(has_matchers || grants.targets() > 0 || grants.reads_all_targets())
-}
-
-/// Returns a token with this header and these claims, whatever they are, signed with the lab's key:
-/// so a fuzzer gets past the signature. [`TOKEN_HEADER`] is a header that is accepted.
-pub fn sign_token(header: &str, claims: &str) -> String {
-    let signed = [header, claims]
-        .map(|part| URL_SAFE_NO_PAD.encode(part))
-        .join(".");
-    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, TEST_KEY.as_bytes());
-    let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
-}
-
-/// A token header that is accepted.
-pub const TOKEN_HEADER: &str = r#"{"alg":"HS256","typ":"at+jwt"}"#;
 
 /// Makes what a token with these grants would say.
 fn identity(grants: Arc<Grants>) -> Arc<Identity> {
@@ -528,17 +462,4 @@ impl Stream {
 /// The operating system refused its resources.
 pub fn runtime(builder: &mut tokio::runtime::Builder) -> io::Result<LocalRuntime> {
     builder.build_local(tokio::runtime::LocalOptions::default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_corpus_has_a_token_that_is_accepted() {
-        let claims = include_str!("../../../fuzz/corpus/token/accepted.txt");
-        let token = sign_token(TOKEN_HEADER, claims);
-        assert_eq!(verify_token(&token, 1_800_000_000), Ok(()));
-        assert!(verify_token(&token, 1_900_000_000).is_err());
-    }
 }

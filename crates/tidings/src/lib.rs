@@ -6,7 +6,6 @@
 
 mod account;
 mod answers;
-mod auth;
 mod binding;
 mod broker;
 mod cli;
@@ -18,7 +17,6 @@ pub mod lab;
 mod metrics;
 mod open_files;
 mod output;
-mod placeholder;
 mod posted;
 mod presence;
 mod router;

@@ -59,7 +59,7 @@ pub(crate) struct Metrics {
     pub(crate) history_last: Gauge,
     pub(crate) certificates_reloaded: ByReason,
     pub(crate) presence: PresenceCounters,
-    pub(crate) key_sets_read: ByReason,
+    pub(crate) key_sets: tidings_auth::Counters,
     pub(crate) history: HistoryCounters,
     pub(crate) zeromq: Arc<Counters>,
 }
@@ -359,7 +359,7 @@ impl Metrics {
             history_last: gauge(r, "history_last_position", "Last position given"),
             certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
             presence: PresenceCounters::new(r),
-            key_sets_read: by_reason(r, "key_sets_read", "Attempts to read a key set, by outcome"),
+            key_sets: tidings_auth::Counters::new(r),
             history: HistoryCounters::new(r),
             zeromq: Arc::new(Counters::new(r)),
             registry,

@@ -8,6 +8,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tidings_auth::Authority;
+use tidings_auth::key_fetch::Fetcher;
+use tidings_auth::key_set::Source;
+use tidings_auth::key_store::KeyStore;
 use tidings_cluster::{Loopback, Relay};
 use tidings_history::{Clock, Health, Outlet, Reading, Step, Tip};
 use tokio::runtime::{Builder, Runtime};
@@ -15,12 +19,8 @@ use tokio::sync::mpsc;
 
 use crate::account::{Account, Bounds, PlaceBounds};
 use crate::answers::Answers;
-use crate::auth::Authority;
-use crate::auth::key_fetch::Fetcher;
-use crate::auth::key_set::Source;
-use crate::auth::key_store::KeyStore;
 use crate::broker::{self, Bound, HubParts};
-use crate::clock::unix_ms;
+use crate::clock::{unix_ms, unix_secs};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -242,9 +242,10 @@ impl Hub {
     /// Keeps the issuers' key sets up to date, all at once; never ends.
     async fn keep_key_sets(&self) -> std::convert::Infallible {
         let sets = self.shared.authority.key_sets();
+        let (store, counters) = (self.key_store.as_ref(), &self.shared.metrics.key_sets);
         let watches = sets
             .iter()
-            .map(|set| set.watch(&self.fetcher, self.key_store.as_ref(), &self.shared.metrics));
+            .map(|set| set.watch(&self.fetcher, store, unix_secs, counters));
         tasks::side_by_side(watches).await
     }
 
@@ -366,7 +367,7 @@ fn restore_key_sets(shared: &Shared) -> Option<KeyStore> {
         return None;
     }
     for set in sets {
-        set.restore(&store, &shared.metrics);
+        set.restore(&store, unix_secs(), &shared.metrics.key_sets);
     }
     Some(store)
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use tidings_auth::Identity;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
@@ -45,7 +46,6 @@ use self::duplex::{Duplex, Scope};
 use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
 use crate::account::{Booked, COVERED_BYTES_MAX, Charge, Holder, Kind};
-use crate::auth::Identity;
 use crate::config::StreamEnd;
 use crate::posted::{Encoding, Posted};
 use crate::router::Ticket;

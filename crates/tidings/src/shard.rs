@@ -32,6 +32,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings_auth::cache::TokenCache;
+use tidings_auth::{Authority, Identity};
 use tidings_cluster::Relay;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
@@ -51,8 +53,6 @@ use self::ring::Ring;
 use self::timers::{TICK, Tick};
 use crate::account::{Account, Booked, Holder};
 use crate::answers::Answers;
-use crate::auth::cache::TokenCache;
-use crate::auth::{Authority, Identity};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};

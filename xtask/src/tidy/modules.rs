@@ -15,7 +15,6 @@ const SOURCES: &str = "crates/tidings/src/";
 const ARROWS: &[(&str, &[&str])] = &[
     ("account", &[]),
     ("answers", &[]),
-    ("auth", &["clock", "config", "metrics", "placeholder"]),
     ("binding", &[]),
     (
         "broker",
@@ -26,7 +25,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "auth",
             "binding",
             "broker",
             "clock",
@@ -44,38 +42,33 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clock", &[]),
-    (
-        "config",
-        &["account", "auth", "broker", "placeholder", "presence"],
-    ),
+    ("config", &["account", "broker", "presence"]),
     (
         "http",
         &[
-            "account", "auth", "clock", "config", "ingest", "metrics", "posted", "presence",
-            "session", "shard", "tasks",
+            "account", "clock", "config", "ingest", "metrics", "posted", "presence", "session",
+            "shard", "tasks",
         ],
     ),
     ("ingest", &["answers"]),
     (
         "lab",
         &[
-            "account", "answers", "auth", "config", "http", "ingest", "metrics", "posted",
-            "presence", "router", "server", "session", "shard", "tasks",
+            "account", "answers", "config", "http", "ingest", "metrics", "posted", "presence",
+            "router", "server", "session", "shard", "tasks",
         ],
     ),
     ("metrics", &["account", "output"]),
     ("open_files", &["config", "shard"]),
     ("output", &["metrics"]),
-    ("placeholder", &[]),
     ("posted", &[]),
-    ("presence", &["auth", "ingest", "metrics"]),
+    ("presence", &["ingest", "metrics"]),
     ("router", &["metrics", "posted", "shard"]),
     (
         "server",
         &[
             "account",
             "answers",
-            "auth",
             "binding",
             "broker",
             "clock",
@@ -95,15 +88,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "account", "auth", "config", "http", "ingest", "metrics", "posted", "router", "shard",
-            "tasks",
+            "account", "config", "http", "ingest", "metrics", "posted", "router", "shard", "tasks",
         ],
     ),
     (
         "shard",
         &[
-            "account", "answers", "auth", "config", "http", "ingest", "metrics", "posted",
-            "presence", "router", "session", "tasks",
+            "account", "answers", "config", "http", "ingest", "metrics", "posted", "presence",
+            "router", "session", "tasks",
         ],
     ),
     ("signals", &[]),

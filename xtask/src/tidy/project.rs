@@ -8,11 +8,13 @@ use super::{File, Tree};
 const EDGES: &[(&str, &[&str])] = &[
     ("tidings-core", &[]),
     ("tidings-wire", &[]),
+    ("tidings-auth", &["tidings-core", "tidings-wire"]),
     ("tidings-cluster", &["tidings-core"]),
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
     (
         "tidings",
         &[
+            "tidings-auth",
             "tidings-core",
             "tidings-wire",
             "tidings-history",

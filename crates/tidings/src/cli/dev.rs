@@ -6,14 +6,14 @@
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use tidings_auth::issue::{Detail, Issuing, SignKey};
+use tidings_auth::key::Algorithm;
 use tidings_history::Kind;
 use tidings_wire::origin::OriginList;
 use toml::Value;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
 use super::{log, print};
-use crate::auth::issue::{Detail, Issuing, SignKey};
-use crate::auth::key::Algorithm;
 use crate::binding;
 use crate::clock::unix_secs;
 use crate::config::check::history::HISTORY_FILE;
@@ -112,6 +112,8 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             path: data.join(HISTORY_FILE),
         },
     };
+    // The key with its one algorithm, as `token inspect` judges tokens by.
+    config.auth.issuers = vec![folder.issuer()?];
     // Everybody is at one address.
     config.limits.held_bytes_per_address_max = Some(config.limits.held_bytes_max);
     config.explain_refusals = true;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use tidings_auth::Issuer;
+use tidings_auth::key::{Algorithm, VerifyKey};
 use tidings_core::Dialect;
 
-use crate::auth::Issuer;
-use crate::auth::key::{Algorithm, VerifyKey};
 use crate::config::text_file::{self, without_line_break};
 
 /// The data folder of a developer's hub.

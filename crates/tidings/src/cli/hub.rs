@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidings_auth::Role;
 use tidings_wire::redact;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
-use crate::auth::Role;
 use crate::config::check::is_loopback;
 use crate::config::text_file;
 

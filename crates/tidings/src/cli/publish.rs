@@ -3,10 +3,10 @@
 use std::io::Read;
 
 use anyhow::Context;
+use tidings_auth::Role;
 
 use super::hub::{self, Hub};
 use super::{Usage, print};
-use crate::auth::Role;
 
 /// Publish one update and print its id
 #[derive(Debug, clap::Args)]

@@ -4,11 +4,11 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::Context;
+use tidings_auth::Role;
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, Decoded, Decoder, Event};
 
 use super::hub::{self, Hub};
 use super::print;
-use crate::auth::Role;
 
 /// Print updates as they come
 ///

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use serde_json::{Map, Value};
+use tidings_auth::issue::{Claims, Detail, SignKey, new_id};
+use tidings_auth::key::{Algorithm, VerifyKey};
 use tidings_core::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
-use crate::auth::issue::{Claims, Detail, SignKey, new_id};
-use crate::auth::key::{Algorithm, VerifyKey};
 use crate::clock::unix_secs;
 use crate::config::text_file::{self, without_line_break};
 

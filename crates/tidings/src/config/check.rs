@@ -22,6 +22,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_auth::key_set::KeySet;
+
 use super::error::{ConfigError, ConfigErrors};
 use super::settings::Settings;
 use super::tables::admin::AdminTable;
@@ -40,7 +42,6 @@ use super::tables::subscribe::SubscribeOptions;
 use super::tables::websocket::WebSocketOptions;
 use super::tables::{Table, Values};
 use super::{Config, FlashOptions, Listen, TlsFiles};
-use crate::auth::key_set::KeySet;
 use crate::presence;
 
 /// Checks a configuration for `tidings serve`. Reads the files of keys, opens nothing else.

@@ -36,5 +36,5 @@ kind = "memory"
     )
 }
 
-/// The key that tokens are signed with.
-pub const TEST_KEY: &str = "a key of the lab, long enough for HS256";
+/// A key for tokens that nobody makes: grants come from the caller.
+const TEST_KEY: &str = "a key of the lab, long enough for HS256";

@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use tidings_auth::key_set::Source;
 use tidings_history::Kind;
 
 use super::Config;
 use super::error::ConfigError;
 use super::keys::{self, Form};
 use super::settings::{Origin, Settings};
-use crate::auth::key_set::Source;
 
 /// Why a folder or file is of no use to this process.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use tidings_auth::placeholder;
 use toml::{Table, Value};
 
 use super::env::{self, Variable};
@@ -15,7 +16,6 @@ use super::error::ConfigError;
 use super::keys::{self, Fallback, Form, Key};
 use super::kubernetes;
 use super::mercure::{self, Translation, Unread};
-use crate::placeholder;
 
 /// The effective values.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use tidings_auth::key::Algorithm;
 use tidings_core::HubUrl;
 use tidings_core::hub_url::HubUrlError;
 use tidings_wire::authority::{Authority, AuthorityError};
@@ -18,7 +19,6 @@ use toml::Value;
 use super::addresses::{AddressError, AddressList};
 use super::keys::{Bounds, Unit};
 use super::log_filter::{LogFilter, LogFilterError};
-use crate::auth::key::Algorithm;
 
 /// A type that a key's value can have.
 pub trait FromValue: Sized {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{HeaderValue, ORIGIN, REFERER};
+use tidings_auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
+use tidings_auth::{Door, Identity, Role, TokenError, is_old_text};
 use tidings_core::dialect::Dialect;
 use tidings_wire::origin::{self, OriginList};
 
 use super::problem::Problem;
-use crate::auth::old::is_old_text;
-use crate::auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
-use crate::auth::{Door, Identity, Role, TokenError};
 use crate::clock::unix_secs;
 use crate::config::Config;
 use crate::shard::Shard;

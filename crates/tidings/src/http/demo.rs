@@ -9,10 +9,10 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LINK, SET_COOKIE,
 };
 use http::{Request, Response, StatusCode};
+use tidings_auth::presented::OLD_COOKIE;
 use tidings_wire::form;
 
 use super::{Body, respond};
-use crate::auth::presented::OLD_COOKIE;
 use crate::config::check::dialects::PATH_2019;
 use crate::shard::Shard;
 

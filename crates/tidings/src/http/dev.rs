@@ -7,10 +7,10 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
+use tidings_auth::issue::Detail;
 
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
-use crate::auth::issue::Detail;
 use crate::clock::unix_secs;
 use crate::shard::Shard;
 

@@ -6,12 +6,12 @@
 use http::header::{CACHE_CONTROL, HeaderValue, LINK, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::json;
+use tidings_auth::DETAIL_TYPE;
+use tidings_auth::Keys;
 use tidings_core::HubUrl;
 use tidings_core::matcher::MatcherType;
 
 use super::{Body, chat, respond};
-use crate::auth::details::DETAIL_TYPE;
-use crate::auth::{self, Keys};
 use crate::config::Config;
 
 /// Where metadata of protected resources is, before the resource's own path; RFC 9728, 3.1.
@@ -74,7 +74,7 @@ fn resource(config: &Config) -> &str {
 
 /// Returns the issuers that publish their keys. Whoever has a key of its own needs nobody to be told
 /// where its tokens come from.
-fn authorization_servers(options: &auth::Options) -> Vec<&str> {
+fn authorization_servers(options: &tidings_auth::Options) -> Vec<&str> {
     let published = options
         .issuers
         .iter()

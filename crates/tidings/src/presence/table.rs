@@ -18,6 +18,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use tidings_auth::Identity;
 use tidings_core::holder::{Holder, HolderKey};
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
@@ -29,7 +30,6 @@ use tokio::time::Instant;
 
 use self::draft::draft;
 use super::Options;
-use crate::auth::Identity;
 
 /// A session, within the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use tidings_auth::Identity;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::topic::Topic;
@@ -24,7 +25,6 @@ use tokio::sync::oneshot;
 use super::socket::Socket;
 use super::{Ending, Phase, Session, Start};
 use crate::account::{Charge, Holder, Kind, Refusal};
-use crate::auth::Identity;
 use crate::posted::Encoding;
 use crate::posted::Posted;
 use crate::shard::timers::Tick;

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
+use tidings_auth::{Door, Role};
 use tidings_core::event_id::{Cursor, EARLIEST};
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
 use tidings_core::matcher::Matcher;
@@ -18,7 +19,6 @@ use tidings_wire::websocket::encoder;
 use super::duplex::{Beat, Duplex, Joining};
 use super::{Ending, Session};
 use crate::account::Kind;
-use crate::auth::{Door, Role};
 use crate::http::authorize;
 use crate::http::problem::{self, Problem};
 use crate::http::subscribe;

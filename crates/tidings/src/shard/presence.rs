@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use tidings_auth::Identity;
 use tidings_core::hub::SubscriberId;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 
 use super::Shard;
-use crate::auth::Identity;
 use crate::posted::Encoding;
 use crate::presence::Presence;
 use crate::presence::table::{Joined, Key};

@@ -34,3 +34,10 @@ fn every_corpus_has_a_target() {
         assert!(known, "{name:?} has no target in fuzz/bodies.rs");
     }
 }
+
+#[test]
+fn the_corpus_has_a_token_that_is_accepted() {
+    let claims = include_str!("../../../../fuzz/corpus/token/accepted.txt");
+    let token = bodies::tokens::sign(bodies::tokens::HEADER, claims);
+    assert_eq!(bodies::tokens::verify(&token), Ok(()));
+}

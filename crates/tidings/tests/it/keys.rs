@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
+use tidings_auth::issue::SignKey;
+use tidings_auth::key::Algorithm;
 
 use crate::harness::dialects::publish_at;
-use crate::harness::tokens::{HUB, ISSUER, SECRET, claims, encoded, now_secs, sign, token, with};
+use crate::harness::tokens::{HUB, ISSUER, SECRET, claims, now_secs, sign, token, with};
 use crate::harness::{TestHub, run};
 
 /// What PowerShell and some editors write at the head of a file.
@@ -214,28 +215,9 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// Signs the usual claims; the header names the algorithm as it is written here.
 fn signed(pair: &KeyPair, name: &str) -> String {
-    let private = pair.serialize_pem();
-    let (algorithm, key) = match name {
-        "RS256" => (
-            Algorithm::RS256,
-            EncodingKey::from_rsa_pem(private.as_bytes()),
-        ),
-        "PS256" => (
-            Algorithm::PS256,
-            EncodingKey::from_rsa_pem(private.as_bytes()),
-        ),
-        "PS512" => (
-            Algorithm::PS512,
-            EncodingKey::from_rsa_pem(private.as_bytes()),
-        ),
-        _ => (
-            Algorithm::EdDSA,
-            EncodingKey::from_ed_pem(private.as_bytes()),
-        ),
-    };
-    let header: Value = json!({"alg": name, "typ": "at+jwt"});
-    let signed = format!("{}.{}", encoded(&header), encoded(&claims()));
-    let signature =
-        jsonwebtoken::crypto::sign(signed.as_bytes(), &key.unwrap(), algorithm).unwrap();
-    format!("{signed}.{signature}")
+    let algorithm = Algorithm::from_name(name).unwrap();
+    let key = SignKey::parse(algorithm, &pair.serialize_pem()).unwrap();
+    let header = json!({"alg": name, "typ": "at+jwt"});
+    key.sign_text(&header.to_string(), &claims().to_string())
+        .unwrap()
 }

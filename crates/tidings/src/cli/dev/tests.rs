@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use tidings_auth::{Authority, Role};
+
 use super::*;
-use crate::auth::{Authority, Role};
 
 #[test]
 fn the_tokens_are_accepted_for_their_role() {

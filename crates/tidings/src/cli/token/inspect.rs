@@ -4,18 +4,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tidings_auth::key_fetch::Fetcher;
+use tidings_auth::{Authority, Counters, Identity, Parts, Role};
 use tidings_core::{Dialect, HubUrl, Matcher};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime::Builder;
 
-use crate::auth::key_fetch::Fetcher;
-use crate::auth::{self, Authority, Identity, Parts, Role};
 use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
 use crate::cli::print;
 use crate::clock::unix_secs;
 use crate::config::{USUAL_FILES, env, read};
-use crate::metrics::Metrics;
 
 /// Say what a token is good for, and why a hub would refuse it
 ///
@@ -67,8 +66,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let token = token.trim();
     let parts = Parts::parse(token)?;
-    let header = serde_json::to_string_pretty(&auth::json::Json::Object(parts.header))?;
-    let claims = serde_json::to_string_pretty(&auth::json::Json::Object(parts.claims))?;
+    let header = serde_json::to_string_pretty(&tidings_auth::json::Json::Object(parts.header))?;
+    let claims = serde_json::to_string_pretty(&tidings_auth::json::Json::Object(parts.claims))?;
     print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
     let (name, authority) = authority(arguments)?;
     read_key_sets(&authority)?;
@@ -152,10 +151,10 @@ fn read_key_sets(authority: &Authority) -> anyhow::Result<()> {
     if sets.is_empty() {
         return Ok(());
     }
-    let (fetcher, metrics) = (Fetcher::new()?, Metrics::new());
+    let (fetcher, counters) = (Fetcher::new()?, Counters::default());
     let runtime = Builder::new_current_thread().enable_all().build()?;
     for set in sets {
-        if let Err(error) = runtime.block_on(set.read(&fetcher, &metrics)) {
+        if let Err(error) = runtime.block_on(set.read(&fetcher, &counters)) {
             print::error(&format!("{}: {error}", set.source()));
         }
     }
@@ -176,7 +175,7 @@ fn of_dev(folder: &DevFolder) -> anyhow::Result<(String, Authority)> {
         .hub()
         .context("no hub settings: give --config FILE")?;
     let url = HubUrl::parse(&hub.hub)?;
-    let options = auth::Options {
+    let options = tidings_auth::Options {
         issuers: vec![folder.issuer()?],
         audiences: vec![hub.hub],
         cookie_names: Vec::new(),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use clap::Parser;
+use tidings_auth::key::VerifyKey;
+use tidings_auth::{Authority, Identity, Issuer, Options, Parts, Role, TokenError};
 use tidings_core::HubUrl;
 
 use super::*;
-use crate::auth::key::VerifyKey;
-use crate::auth::{Authority, Identity, Issuer, Options, Parts, Role, TokenError};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const HUB: &str = "https://hub.example.com/.well-known/mercure";

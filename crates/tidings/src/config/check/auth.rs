@@ -1,10 +1,10 @@
 //! `[auth]`: keys that can be used, and somebody who may publish and somebody who may subscribe.
 
+use tidings_auth::Keys;
+use tidings_auth::key::{Algorithm, KeyError};
 use tidings_core::{Dialect, HubUrl};
 
 use super::{Checks, dialects};
-use crate::auth::key::{Algorithm, KeyError};
-use crate::auth::{self, Keys};
 use crate::config::tables::auth::{AuthTable, IssuerTable};
 use crate::config::tables::dialects::DialectOptions;
 use crate::config::text_file;
@@ -16,7 +16,7 @@ impl Checks<'_> {
         issuers: &[IssuerTable],
         (hub, anonymous): (Option<&HubUrl>, bool),
         dialects: &DialectOptions,
-    ) -> Option<auth::Options> {
+    ) -> Option<tidings_auth::Options> {
         self.key_set_refresh = table.jwks_refresh;
         if issuers.is_empty() {
             let advice = "write an [[auth.issuers]] table with issuer and key_file; without one \
@@ -28,7 +28,7 @@ impl Checks<'_> {
                           remove the key";
             self.contradiction("auth.audiences", advice);
         }
-        let keys: Vec<Option<Vec<auth::Issuer>>> = issuers
+        let keys: Vec<Option<Vec<tidings_auth::Issuer>>> = issuers
             .iter()
             .enumerate()
             .map(|(index, issuer)| self.issuer(&format!("auth.issuers.{index}"), issuer))
@@ -38,7 +38,7 @@ impl Checks<'_> {
             Some(audiences) => audiences,
             None => vec![hub?.as_str().to_owned()],
         };
-        Some(auth::Options {
+        Some(tidings_auth::Options {
             issuers: keys.into_iter().collect::<Option<Vec<_>>>()?.concat(),
             audiences,
             cookie_names: table.cookie_names,
@@ -59,7 +59,7 @@ impl Checks<'_> {
         }
     }
 
-    fn issuer(&mut self, path: &str, table: &IssuerTable) -> Option<Vec<auth::Issuer>> {
+    fn issuer(&mut self, path: &str, table: &IssuerTable) -> Option<Vec<tidings_auth::Issuer>> {
         if !table.publish && !table.subscribe {
             let advice = "publish and subscribe are both false, so that the key is of no use: \
                           write true for one, or remove the issuer";
@@ -74,7 +74,7 @@ impl Checks<'_> {
             return None;
         }
         let (keys, secret) = keys?;
-        let issuer = auth::Issuer {
+        let issuer = tidings_auth::Issuer {
             issuer: issuer.into(),
             keys,
             kid: table.kid.clone(),

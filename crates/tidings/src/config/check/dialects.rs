@@ -1,11 +1,11 @@
 //! Which dialects are served, and which keys are for them.
 
+use tidings_auth::Keys;
+use tidings_auth::key::{Algorithm, KeyError, VerifyKey};
+use tidings_auth::key_of;
 use tidings_core::{Dialect, HubUrl};
 
 use super::Checks;
-use crate::auth::key::{Algorithm, KeyError, VerifyKey};
-use crate::auth::token_error::key_of;
-use crate::auth::{self, Keys};
 use crate::config::tables::auth::IssuerTable;
 use crate::config::tables::dialects::DialectOptions;
 
@@ -92,7 +92,7 @@ impl Checks<'_> {
 }
 
 /// Returns the keys that a secret is besides: the hub of 2019 took whichever HMAC a token named.
-pub(super) fn further_keys(issuer: &auth::Issuer, text: &str) -> Vec<auth::Issuer> {
+pub(super) fn further_keys(issuer: &tidings_auth::Issuer, text: &str) -> Vec<tidings_auth::Issuer> {
     const HMACS: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
     let Keys::One(key) = &issuer.keys else {
         return Vec::new();
@@ -104,7 +104,7 @@ pub(super) fn further_keys(issuer: &auth::Issuer, text: &str) -> Vec<auth::Issue
     let others = HMACS.into_iter().filter(|algorithm| *algorithm != own);
     others
         .filter_map(|algorithm| {
-            Some(auth::Issuer {
+            Some(tidings_auth::Issuer {
                 keys: VerifyKey::parse_old(algorithm, text).ok()?.into(),
                 dialects: vec![Dialect::V2019],
                 ..issuer.clone()

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tidings_auth::jwk;
+use tidings_auth::key::Algorithm;
+use tidings_auth::key_set::{self, KeySet, Source};
 use tidings_wire::redact;
 
 use super::{Checks, is_loopback};
-use crate::auth::jwk;
-use crate::auth::key::Algorithm;
-use crate::auth::key_set::{self, KeySet, Source};
 use crate::config::tables::auth::IssuerTable;
 
 impl Checks<'_> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use tidings_auth::key::check_text;
 use toml::Value;
 
 use super::super::docs::header;
@@ -12,7 +13,6 @@ use super::caddyfile::{self, CaddyfileError, Line, Lookup};
 use super::placeholders::fill;
 use super::variables::PATH;
 use super::{Translation, directives, site};
-use crate::auth::key::check_text;
 
 /// Why a Caddyfile cannot be taken over.
 #[derive(Debug, thiserror::Error)]

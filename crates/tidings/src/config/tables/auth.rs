@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::auth::key::Algorithm;
+use tidings_auth::key::Algorithm;
+
 use crate::config::keys::Form::{self, Choice, List, Path, Text, Url};
 use crate::config::keys::rule::{flag, list, number, required_by_check, unset};
 use crate::config::value::Secret;

@@ -13,7 +13,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::json::{Json, Object};
 use super::key::{Algorithm, PublicKey, VerifyKey};
-use crate::config::text_file::without_mark;
 
 /// One entry of a set: a public key, once for each algorithm that it may be used with.
 #[derive(Debug, Clone)]
@@ -82,7 +81,9 @@ pub enum Ignored {
 /// If the document is no set. Single entries of no use are left out and counted; that none is left is
 /// no error, since an issuer may withdraw all its keys.
 pub fn parse(document: &[u8]) -> Result<Read, JwkSetError> {
-    let Json::Object(set) = Json::parse(without_mark(document))? else {
+    let Json::Object(set) =
+        Json::parse(document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document))?
+    else {
         return Err(JwkSetError::NotSet);
     };
     let entries = set.find("keys").and_then(Json::as_array);
@@ -218,6 +219,9 @@ pub const KEYS_MAX: usize = 64;
 
 /// Bytes of a key's name.
 const KID_BYTES_MAX: usize = 1024;
+
+/// What some editors put at the head of a file; it is no part of the document.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]
 mod tests;

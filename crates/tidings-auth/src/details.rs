@@ -61,7 +61,7 @@ pub enum DetailError {
 ///
 /// The first rule that an entry of Mercure's type breaks, or the bound that is exceeded; the
 /// entries of other types are skipped.
-pub fn parse(claim: Option<&Json>, hub: &HubUrl) -> Result<Grants, TokenError> {
+pub(crate) fn parse(claim: Option<&Json>, hub: &HubUrl) -> Result<Grants, TokenError> {
     let Some(claim) = claim else {
         return Ok(Grants::default());
     };

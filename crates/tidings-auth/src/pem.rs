@@ -1,9 +1,10 @@
-//! Reads public keys out of PEM text: keys, RSA keys of PKCS #1, and certificates.
+//! Reads keys out of PEM text: public ones (also RSA keys of PKCS #1, and certificates), and private ones
+//! (of PKCS #8, and RSA keys of PKCS #1).
 //!
 //! Environment variables and configuration files often hold a PEM text on one line, with `\\n` for the
 //! line breaks or with spaces instead. Neither stands in base64, so that both are read.
 //!
-//! RFC 7468; RFC 8017, A.1.1.
+//! RFC 7468; RFC 5958; RFC 8017, A.1.
 
 use base64::Engine;
 use base64::alphabet;
@@ -13,23 +14,26 @@ use rustls_pki_types::CertificateDer;
 
 use super::der;
 
+/// A private key in DER, by its format.
+pub(crate) enum PrivateKey {
+    /// A PrivateKeyInfo, whatever its algorithm.
+    Pkcs8(Vec<u8>),
+    /// An RSAPrivateKey.
+    Rsa(Vec<u8>),
+}
+
 /// Returns the first public key of a PEM text as a SubjectPublicKeyInfo in DER. Sections that hold no
 /// public key are passed over.
 ///
 /// Of a certificate only the key counts, not its names and dates: the configuration says whom it is
 /// from and how long it is good for.
-pub fn public_key(text: &str) -> Option<Vec<u8>> {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once("-----BEGIN ") {
-        let (label, after) = after.split_once("-----")?;
-        let (body, after) = after.split_once(&format!("-----END {label}-----"))?;
-        rest = after;
-        let bytes = || decode(body);
+pub(crate) fn public_key(text: &str) -> Option<Vec<u8>> {
+    for (label, body) in sections(text) {
         match label {
-            "PUBLIC KEY" => return bytes(),
-            "RSA PUBLIC KEY" => return Some(der::rsa_spki_of(&bytes()?)),
+            "PUBLIC KEY" => return decode(body),
+            "RSA PUBLIC KEY" => return Some(der::rsa_spki_of(&decode(body)?)),
             "CERTIFICATE" | "X509 CERTIFICATE" => {
-                let certificate = CertificateDer::from(bytes()?);
+                let certificate = CertificateDer::from(decode(body)?);
                 let parsed = ParsedCertificate::try_from(&certificate).ok()?;
                 return Some(parsed.subject_public_key_info().to_vec());
             }
@@ -37,6 +41,28 @@ pub fn public_key(text: &str) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+/// Returns the first private key of a PEM text. Other sections are passed over.
+pub(crate) fn private_key(text: &str) -> Option<PrivateKey> {
+    sections(text).find_map(|(label, body)| match label {
+        "PRIVATE KEY" => decode(body).map(PrivateKey::Pkcs8),
+        "RSA PRIVATE KEY" => decode(body).map(PrivateKey::Rsa),
+        _ => None,
+    })
+}
+
+/// Returns the labels of a PEM text's sections with what stands between their lines. The first section
+/// that does not end ends them all.
+fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (_, after) = rest.split_once("-----BEGIN ")?;
+        let (label, after) = after.split_once("-----")?;
+        let (body, after) = after.split_once(&format!("-----END {label}-----"))?;
+        rest = after;
+        Some((label, body))
+    })
 }
 
 /// Decodes the text between the two lines.

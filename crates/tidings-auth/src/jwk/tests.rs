@@ -5,7 +5,7 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::issue::SignKey;
+use crate::issue::SignKey;
 
 #[test]
 fn each_kind_of_key_has_its_algorithms() {

@@ -1,7 +1,7 @@
 //! Writes the few structures of ASN.1 that public keys need.
 
 /// Writes an RSA key as a SubjectPublicKeyInfo in DER; RFC 3279, 2.3.1; RFC 8017, A.1.1.
-pub fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     rsa_spki_of(&der(
         0x30,
         &[der_number(modulus), der_number(exponent)].concat(),
@@ -9,7 +9,7 @@ pub fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 }
 
 /// Puts an `RSAPublicKey` (PKCS #1) into a SubjectPublicKeyInfo; RFC 8017, A.1.1.
-pub fn rsa_spki_of(key: &[u8]) -> Vec<u8> {
+pub(crate) fn rsa_spki_of(key: &[u8]) -> Vec<u8> {
     let algorithm = der(0x30, &[RSA_ENCRYPTION, &[0x05, 0x00]].concat());
     der(
         0x30,

@@ -19,7 +19,7 @@ use super::token_error::TokenError;
 /// # Errors
 ///
 /// A missing or past `exp`, an `nbf` that is still to come, or one that is no number.
-pub fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
+pub(crate) fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
     if claims.find("exp").is_none() {
         return Err(TokenError::ExpMissing);
     }
@@ -31,7 +31,7 @@ pub fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
 /// # Errors
 ///
 /// A past `exp`, an `nbf` that is still to come, or one that is no number.
-pub fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, TokenError> {
+pub(crate) fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, TokenError> {
     let exp = match claims.find("exp") {
         Some(exp) => seconds("exp", exp, Rounding::Down)?,
         None => NEVER,
@@ -55,7 +55,7 @@ pub fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, TokenError> 
 /// # Errors
 ///
 /// An `iat` that is still to come, or that is no number.
-pub fn check_issued_at(claims: &Object, now: u64) -> Result<(), TokenError> {
+pub(crate) fn check_issued_at(claims: &Object, now: u64) -> Result<(), TokenError> {
     let Some(iat) = claims.find("iat") else {
         return Ok(());
     };
@@ -72,7 +72,7 @@ pub fn check_issued_at(claims: &Object, now: u64) -> Result<(), TokenError> {
 ///
 /// A missing `aud`, one that is neither a string nor an array of strings, or one without any of
 /// `audiences`.
-pub fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), TokenError> {
+pub(crate) fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), TokenError> {
     let accepted = || audiences.join(", ").into();
     let aud = claims.find("aud").ok_or_else(|| TokenError::AudMissing {
         accepted: accepted(),
@@ -101,7 +101,7 @@ pub fn check_audience(claims: &Object, audiences: &[String]) -> Result<(), Token
 /// # Errors
 ///
 /// If it is not a string.
-pub fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
+pub(crate) fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
     match claims.find("sub") {
         None => Ok(None),
         Some(Json::String(subject)) => Ok(Some(subject.as_str().into())),
@@ -114,7 +114,7 @@ pub fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
 
 /// How far in the future a token's `nbf` and `iat` may lie, in seconds. RFC 7519, 4.1.5: "some small
 /// leeway, usually no more than a few minutes, to account for clock skew".
-pub const CLOCK_LEEWAY_SECS: u64 = 30;
+pub(crate) const CLOCK_LEEWAY_SECS: u64 = 30;
 
 const AUD_TYPE: TokenError = TokenError::ClaimType {
     claim: "aud",

@@ -22,7 +22,7 @@ use super::{Authority, Identity, Issuer, Offered, Parts, Role, TYPES, claims};
 pub const NEVER: u64 = u64::MAX;
 
 /// Says whether a token is one of before 1.0: it has nothing that only tokens of 1.0 have.
-pub fn is_old(parts: &Parts<'_>) -> bool {
+pub(crate) fn is_old(parts: &Parts<'_>) -> bool {
     let typ = parts.header.find("typ").and_then(Json::as_str);
     let modern_typ =
         typ.is_some_and(|typ| TYPES.iter().any(|modern| modern.eq_ignore_ascii_case(typ)));

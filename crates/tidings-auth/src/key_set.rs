@@ -25,8 +25,7 @@ use tokio::time::{Instant, timeout};
 use super::jwk::{self, JwkSetError, SetKey};
 use super::key_fetch::{FetchError, Fetcher};
 use super::key_store::KeyStore;
-use crate::clock::unix_secs;
-use crate::metrics::{Metrics, count};
+use crate::Counters;
 
 /// Where a key set is. Shown without what may be secret in its address: a user, a password, the query.
 #[derive(Clone, PartialEq, Eq)]
@@ -189,12 +188,12 @@ impl KeySet {
         self.wanted.notify_one();
     }
 
-    /// Takes over what an earlier process kept, until the issuer answers.
-    pub fn restore(&self, store: &KeyStore, metrics: &Metrics) {
+    /// Takes over what an earlier process kept, at `now_secs` of Unix time, until the issuer answers.
+    pub fn restore(&self, store: &KeyStore, now_secs: u64, counters: &Counters) {
         let Source::Url(url) = &self.source else {
             return;
         };
-        let document = match store.load(url, unix_secs()) {
+        let document = match store.load(url, now_secs) {
             Ok(Some(document)) => document,
             Ok(None) => return,
             Err(error) => {
@@ -207,7 +206,7 @@ impl KeySet {
                 tracing::info!(source = %self.source, "the key set that was kept counts until the issuer answers");
                 self.take(set, document);
                 self.state.send_modify(|state| state.read = true);
-                count(&metrics.key_sets_read, "kept");
+                counters.read("kept");
             }
             Err(error) => {
                 tracing::warn!(source = %self.source, %error, "the key set that was kept does not count");
@@ -215,19 +214,26 @@ impl KeySet {
         }
     }
 
-    /// Keeps the set up to date for as long as the hub runs, and in the store, if there is one.
-    pub async fn watch(&self, fetcher: &Fetcher, store: Option<&KeyStore>, metrics: &Metrics) {
+    /// Keeps the set up to date for as long as the hub runs, and in the store, if there is one: with the
+    /// time that `now_secs` tells.
+    pub async fn watch(
+        &self,
+        fetcher: &Fetcher,
+        store: Option<&KeyStore>,
+        now_secs: fn() -> u64,
+        counters: &Counters,
+    ) {
         let mut failures = 0;
         let mut read = None;
         let mut saved = Saved::default();
         loop {
             let seen = self.stamp();
             if read != Some(seen) || self.is_url() {
-                match self.read(fetcher, metrics).await {
+                match self.read(fetcher, counters).await {
                     Ok(()) => {
                         failures = 0;
                         if let Some(store) = store {
-                            self.save(store, &mut saved);
+                            self.save(store, now_secs(), &mut saved);
                         }
                     }
                     Err(_logged) => failures += 1,
@@ -241,7 +247,7 @@ impl KeySet {
     }
 
     /// Writes the set into the store if it changed, or was written long ago.
-    fn save(&self, store: &KeyStore, saved: &mut Saved) {
+    fn save(&self, store: &KeyStore, now_secs: u64, saved: &mut Saved) {
         let Source::Url(url) = &self.source else {
             return;
         };
@@ -256,7 +262,7 @@ impl KeySet {
         if same && fresh {
             return;
         }
-        match store.save(url, &current.document, unix_secs()) {
+        match store.save(url, &current.document, now_secs) {
             Ok(()) => {
                 saved.document = Some(current);
                 saved.at = Some(Instant::now());
@@ -300,7 +306,7 @@ impl KeySet {
     /// # Errors
     ///
     /// Why the set in force stays. It is counted and logged here.
-    pub async fn read(&self, fetcher: &Fetcher, metrics: &Metrics) -> Result<(), KeySetError> {
+    pub async fn read(&self, fetcher: &Fetcher, counters: &Counters) -> Result<(), KeySetError> {
         self.state.send_modify(|state| {
             state.running = true;
             state.began = Some(Instant::now());
@@ -317,7 +323,7 @@ impl KeySet {
             }
         };
         let read = read.map(|(set, document)| self.take(set, document));
-        count(&metrics.key_sets_read, outcome);
+        counters.read(outcome);
         self.state.send_modify(|state| {
             state.running = false;
             state.ended += 1;

@@ -1,14 +1,16 @@
 //! Who may do what: access tokens and the grants in them.
 //!
-//! Here is the order of the checks, from the token's text to an [`Identity`]; each check lives in a
-//! file of its own: [`key`] (signatures), [`key_set`] (keys that issuers publish), [`json`] (strict
-//! reading), [`claims`] (time, audience), [`details`] (grants), [`old`] (all of that for tokens before
-//! 1.0, which are told by their shape). [`presented`] finds the token in a request, [`cache`] spares the work for
-//! a token seen before, [`issue`] makes tokens for `tidings dev` and `tidings token make`.
-//! What a grant allows is decided in `tidings-core`, what a refusal is answered in `http`.
+//! [`Authority`] verifies a token and says who it is about and what it allows: an [`Identity`]. This file
+//! has the order of the checks; each check has a file of its own. [`presented`] finds the token in a
+//! request, [`cache`] spares the work for a token seen before, [`key_set`] keeps the keys that issuers
+//! publish up to date, [`issue`] makes tokens for `tidings dev` and `tidings token make`. [`placeholder`]
+//! knows secrets that nobody filled in.
 //!
-//! Own checks rather than a library's: the signature is the library's part (aws-lc-rs), while JWT
-//! libraries ignore `crit`, accept members that occur twice and pool keys of several issuers.
+//! What a grant allows is decided in `tidings-core`, what a refusal is answered by the doors. Nothing
+//! here knows the configuration or reads the time of day: both come in as arguments.
+//!
+//! The signature is the library's part (aws-lc-rs). The other checks are our own: JWT libraries ignore
+//! `crit`, accept members that occur twice, and pool the keys of several issuers.
 //!
 //! Mercure, "Token Validation"; RFC 9068, 4; RFC 8725.
 
@@ -24,12 +26,16 @@ use jwk::SetKey;
 use key::{Algorithm, VerifyKey};
 use key_set::{Current, KeySet};
 
-pub use token_error::{Part, TokenError};
+pub use counters::Counters;
+pub use details::{DETAIL_TYPE, DetailError};
+pub use old::{NEVER, is_old_text};
+pub use token_error::{Part, TokenError, key_of};
 
 pub mod cache;
-pub mod claims;
-pub mod der;
-pub mod details;
+mod claims;
+mod counters;
+mod der;
+mod details;
 pub mod issue;
 pub mod json;
 pub mod jwk;
@@ -37,10 +43,11 @@ pub mod key;
 pub mod key_fetch;
 pub mod key_set;
 pub mod key_store;
-pub mod old;
-pub mod pem;
+mod old;
+mod pem;
+pub mod placeholder;
 pub mod presented;
-pub mod token_error;
+mod token_error;
 
 /// Who may issue tokens, for whom they must be meant, where they may stand.
 #[derive(Debug, Clone)]
@@ -139,7 +146,7 @@ pub struct Identity {
     /// What it allows.
     pub grants: Arc<Grants>,
     /// When it ends, in seconds of Unix time. Every connection must end by then.
-    /// [`NEVER`](old::NEVER) for a token of an old dialect without an end.
+    /// [`NEVER`] for a token of an old dialect without an end.
     pub expires_at: u64,
     /// Which Mercure the token speaks.
     pub dialect: Dialect,

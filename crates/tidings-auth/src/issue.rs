@@ -2,19 +2,35 @@
 //!
 //! The hub itself never issues a token to anyone else. What it accepts is in `auth.rs`.
 
+use std::sync::Arc;
+
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    self as signing, EcdsaKeyPair, Ed25519KeyPair, RsaEncoding, RsaKeyPair,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::EncodingKey;
 use serde_json::{Map, Value, json};
 
 use super::details::DETAIL_TYPE;
 use super::key::{Algorithm, is_pem};
+use super::pem::{self, PrivateKey};
 
 /// A key that signs, bound to one algorithm. `Debug` hides it.
 #[derive(Clone)]
 pub struct SignKey {
     algorithm: Algorithm,
-    key: EncodingKey,
+    material: Arc<Material>,
+}
+
+/// What signs, by the kind of the algorithm.
+enum Material {
+    Secret(Box<hmac::Key>),
+    Rsa(RsaKeyPair, &'static dyn RsaEncoding),
+    Ecdsa(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
 }
 
 /// What a token says. All claims that RFC 9068, 2.2 asks for are written.
@@ -92,35 +108,38 @@ impl SignKey {
     /// # Errors
     ///
     /// If the key is not for `algorithm`.
+    ///
+    /// RFC 7518, 3.1; RFC 8037, 3.1.
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, IssueError> {
-        let pem = text.as_bytes();
-        let key = match algorithm {
+        let material = match algorithm {
             Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 if is_pem(text) => {
                 return Err(IssueError::PemAsSecret { algorithm });
             }
-            Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
-                Ok(EncodingKey::from_secret(pem))
-            }
-            Algorithm::Rs256
-            | Algorithm::Rs384
-            | Algorithm::Rs512
-            | Algorithm::Ps256
-            | Algorithm::Ps384
-            | Algorithm::Ps512 => EncodingKey::from_rsa_pem(pem),
-            Algorithm::Es256 | Algorithm::Es384 => EncodingKey::from_ec_pem(pem),
-            Algorithm::EdDsa => EncodingKey::from_ed_pem(pem),
+            Algorithm::Hs256 => secret(hmac::HMAC_SHA256, text),
+            Algorithm::Hs384 => secret(hmac::HMAC_SHA384, text),
+            Algorithm::Hs512 => secret(hmac::HMAC_SHA512, text),
+            Algorithm::Rs256 => rsa(&signing::RSA_PKCS1_SHA256, text),
+            Algorithm::Rs384 => rsa(&signing::RSA_PKCS1_SHA384, text),
+            Algorithm::Rs512 => rsa(&signing::RSA_PKCS1_SHA512, text),
+            Algorithm::Ps256 => rsa(&signing::RSA_PSS_SHA256, text),
+            Algorithm::Ps384 => rsa(&signing::RSA_PSS_SHA384, text),
+            Algorithm::Ps512 => rsa(&signing::RSA_PSS_SHA512, text),
+            Algorithm::Es256 => ecdsa(&signing::ECDSA_P256_SHA256_FIXED_SIGNING, text),
+            Algorithm::Es384 => ecdsa(&signing::ECDSA_P384_SHA384_FIXED_SIGNING, text),
+            Algorithm::EdDsa => ed25519(text),
         };
-        match key {
-            Ok(key) => Ok(Self { algorithm, key }),
-            Err(_library) => Err(IssueError::Key { algorithm }),
-        }
+        let material = Arc::new(material.ok_or(IssueError::Key { algorithm })?);
+        Ok(Self {
+            algorithm,
+            material,
+        })
     }
 
     /// Makes a token in compact serialization; `kid` names the key in its header.
     ///
     /// # Errors
     ///
-    /// If the key turns out not to be for its algorithm.
+    /// If the library cannot sign.
     pub fn sign(&self, claims: &Claims, kid: Option<&str>) -> Result<String, IssueError> {
         let mut header = Map::new();
         header.insert("alg".to_owned(), self.algorithm.name().into());
@@ -134,18 +153,61 @@ impl SignKey {
     ///
     /// # Errors
     ///
-    /// If the key turns out not to be for its algorithm.
+    /// If the library cannot sign.
     pub fn sign_text(&self, header: &str, claims: &str) -> Result<String, IssueError> {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let signed = format!("{}.{}", encode(header), encode(claims));
-        let algorithm = self.algorithm;
-        let signature =
-            jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, library_algorithm(algorithm));
-        match signature {
-            Ok(signature) => Ok(format!("{signed}.{signature}")),
-            Err(_library) => Err(IssueError::Sign { algorithm }),
+        match self.material.sign(signed.as_bytes()) {
+            Ok(signature) => Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))),
+            Err(_library) => Err(IssueError::Sign {
+                algorithm: self.algorithm,
+            }),
         }
     }
+}
+
+impl Material {
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Secret(key) => Ok(hmac::sign(key, text).as_ref().to_vec()),
+            Self::Rsa(key, encoding) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(*encoding, &random, text, &mut signature)?;
+                Ok(signature)
+            }
+            Self::Ecdsa(key) => Ok(key.sign(&random, text)?.as_ref().to_vec()),
+            Self::Ed25519(key) => Ok(key.sign(text).as_ref().to_vec()),
+        }
+    }
+}
+
+fn secret(hash: hmac::Algorithm, text: &str) -> Option<Material> {
+    let key = hmac::Key::new(hash, text.as_bytes());
+    Some(Material::Secret(Box::new(key)))
+}
+
+fn rsa(encoding: &'static dyn RsaEncoding, text: &str) -> Option<Material> {
+    let key = match pem::private_key(text)? {
+        PrivateKey::Pkcs8(der) => RsaKeyPair::from_pkcs8(&der),
+        PrivateKey::Rsa(der) => RsaKeyPair::from_der(&der),
+    };
+    Some(Material::Rsa(key.ok()?, encoding))
+}
+
+fn ecdsa(algorithm: &'static signing::EcdsaSigningAlgorithm, text: &str) -> Option<Material> {
+    let PrivateKey::Pkcs8(der) = pem::private_key(text)? else {
+        return None;
+    };
+    let key = EcdsaKeyPair::from_pkcs8(algorithm, &der);
+    Some(Material::Ecdsa(key.ok()?))
+}
+
+fn ed25519(text: &str) -> Option<Material> {
+    let PrivateKey::Pkcs8(der) = pem::private_key(text)? else {
+        return None;
+    };
+    Some(Material::Ed25519(Ed25519KeyPair::from_pkcs8(&der).ok()?))
 }
 
 impl std::fmt::Debug for SignKey {
@@ -233,19 +295,5 @@ impl Detail {
     }
 }
 
-fn library_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
-        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
-        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
-        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
-        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
-        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
-        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
-        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
-        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-    }
-}
+#[cfg(test)]
+mod tests;

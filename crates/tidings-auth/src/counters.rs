@@ -1,0 +1,35 @@
+//! What is counted of key sets, by the name that operators see.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// Counts the attempts to read key sets.
+#[derive(Debug, Default)]
+pub struct Counters {
+    key_sets_read: Family<Outcome, Counter<u64, AtomicU64>>,
+}
+
+/// What became of an attempt: one of a closed set of short words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    reason: &'static str,
+}
+
+impl Counters {
+    /// Makes the counters and gives them their names.
+    pub fn new(registry: &mut Registry) -> Self {
+        let counters = Self::default();
+        let help = "Attempts to read a key set, by outcome";
+        registry.register("key_sets_read", help, counters.key_sets_read.clone());
+        counters
+    }
+
+    /// Counts one attempt.
+    pub(crate) fn read(&self, reason: &'static str) {
+        self.key_sets_read.get_or_create(&Outcome { reason }).inc();
+    }
+}
