@@ -1,7 +1,7 @@
 """Access tokens by a library that nobody here wrote: PyJWT signs, the real binary decides.
 
 Each of the twelve algorithms is accepted with its own key, and refused with any other key, under any
-other name, and after a change of one byte.
+other name, and after a change of one byte. What `tidings token make` signs, PyJWT accepts.
 """
 
 import base64
@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from support.hub import PATH, Requests
+from support.hub import PATH, Requests, tidings
 
 PUBLIC_URL = "https://hub.example.com" + PATH
 DETAIL_TYPE = "https://mercure.rocks/authorization-detail"
@@ -199,3 +199,35 @@ def requests(start_hub, keys):
 def test_token(requests, keys, strangers, name, make, expected, action):
     token = make(Signed(name, keys, strangers))
     assert ACTIONS[action](requests, token) == expected
+
+
+def pkcs1_pem(private):
+    key = serialization.load_pem_private_key(private, None)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        *[pytest.param(name, lambda private: private, id=name) for name in ALGORITHMS],
+        *[pytest.param(name, pkcs1_pem, id=f"{name}, PKCS #1") for name in RSA],
+    ],
+)
+def test_made_token(requests, keys, tmp_path, name, form):
+    private, told = keys[name]
+    key_file = tmp_path / "key"
+    key_file.write_bytes(form(private))
+    key = ("--key-file", key_file, "--algorithm", name, "--kid", "k1")
+    meant = ("--issuer", issuer(name), "--audience", PUBLIC_URL)
+    made = tidings("token", "make", *key, *meant, "--publish=*", "--subscribe=*")
+    assert (made.returncode, made.stderr) == (0, "")
+    token = made.stdout.strip()
+    payload = jwt.decode(token, told, [name], audience=PUBLIC_URL, issuer=issuer(name))
+    assert {"sub", "client_id", "iat", "exp", "jti"} <= payload.keys()
+    assert jwt.get_unverified_header(token) == {"alg": name, "typ": "at+jwt", "kid": "k1"}
+    for send in ACTIONS.values():
+        assert send(requests, token) == ACCEPTED
