@@ -53,6 +53,13 @@ enum Phase {
     Poisoned(Arc<StorageError>),
 }
 
+/// A group that was inserted and not committed.
+struct Staged {
+    group: Vec<Arc<Update>>,
+    /// The mark of its last update.
+    mark: Mark,
+}
+
 /// Tells each publisher that its update was taken.
 fn acknowledge(dones: &mut Vec<Done>, group: Vec<Arc<Update>>) {
     for (done, update) in dones.drain(..).zip(group) {
@@ -162,7 +169,11 @@ impl Writer {
     /// Commits `drafts` as one group, delivers the group, answers each.
     fn take_drafts(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
         let timed = drafts.into_iter().map(|draft| (draft, now_ms));
-        match self.write(timed, &mut dones) {
+        let staged = self.stage(timed);
+        if let (Ok(staged), true) = (&staged, skips(Rule::AnswerAfterCommit)) {
+            acknowledge(&mut dones, staged.group.clone());
+        }
+        match staged.and_then(|staged| self.commit(staged)) {
             Ok(group) => {
                 (self.outlet)(Step::Committed(group.clone()));
                 acknowledge(&mut dones, group);
@@ -312,33 +323,22 @@ impl Writer {
         }
     }
 
-    /// Commits drafts as one group, each with its time, and shows them to readers. `dones` are for a
-    /// build that skips the rule that they are called later.
-    fn write(
+    /// Begins a group and inserts drafts, each with its time.
+    fn stage(
         &mut self,
         timed: impl ExactSizeIterator<Item = (Draft, u64)>,
-        dones: &mut Vec<Done>,
-    ) -> Result<Vec<Arc<Update>>, StorageError> {
+    ) -> Result<Staged, StorageError> {
         self.storage.begin()?;
-        let committed = self.insert(timed).and_then(|inserted| {
-            if skips(Rule::AnswerAfterCommit) {
-                acknowledge(dones, inserted.0.clone());
-            }
-            self.storage.commit()?;
-            Ok(inserted)
-        });
-        let (group, last_mark) = match committed {
-            Ok(inserted) => inserted,
-            Err(fault) => {
-                // A group that cannot be dropped may be committed with a later one.
-                let dropped = self.storage.rollback();
-                dropped.map_err(|error| StorageError::NotRolledBack(Box::new(error)))?;
-                return Err(fault);
-            }
-        };
-        let bytes = last_mark
-            .bytes_through
-            .saturating_sub(self.extent.last_mark.bytes_through);
+        self.insert(timed).map_err(|fault| self.drop_group(fault))
+    }
+
+    /// Makes a staged group durable and shows it to readers.
+    fn commit(&mut self, staged: Staged) -> Result<Vec<Arc<Update>>, StorageError> {
+        let Staged { group, mark } = staged;
+        let committed = self.storage.commit();
+        committed.map_err(|fault| self.drop_group(fault))?;
+        let before = self.extent.last_mark.bytes_through;
+        let bytes = mark.bytes_through.saturating_sub(before);
         self.extent = self.storage.extent();
         let tip = Tip {
             position: self.extent.last,
@@ -349,12 +349,20 @@ impl Writer {
         Ok(group)
     }
 
-    /// Makes updates of drafts and their times, and inserts them. Returns them with the mark of the
-    /// last.
+    /// Drops a group that met `fault`. Returns the fault, or a worse one: a group that cannot be
+    /// dropped may be committed with a later one.
+    fn drop_group(&mut self, fault: StorageError) -> StorageError {
+        match self.storage.rollback() {
+            Ok(()) => fault,
+            Err(error) => StorageError::NotRolledBack(Box::new(error)),
+        }
+    }
+
+    /// Makes updates of drafts and their times, and inserts them.
     fn insert(
         &mut self,
         timed: impl ExactSizeIterator<Item = (Draft, u64)>,
-    ) -> Result<(Vec<Arc<Update>>, Mark), StorageError> {
+    ) -> Result<Staged, StorageError> {
         let mut group = Vec::with_capacity(timed.len());
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
@@ -369,7 +377,7 @@ impl Writer {
             self.storage.insert(&update, mark)?;
             group.push(update);
         }
-        Ok((group, mark))
+        Ok(Staged { group, mark })
     }
 
     fn update(&self, draft: Draft, position: Position, print: Print, published_ms: u64) -> Update {

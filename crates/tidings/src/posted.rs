@@ -1,5 +1,5 @@
 //! An update on its way to subscribers: committed, matched once, encoded once.
-//! Matching happens in `router`, writing in `shard`; nothing here decides who receives.
+//! Matching happens in `router`, writing in `shard`.
 
 mod encoding;
 
@@ -10,7 +10,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tidings_core::dialect::Dialect;
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
+use tidings_core::subject::Subject;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
 use tidings_wire::hub_frames::{self, Saying, UpdateFields};
@@ -188,6 +191,22 @@ impl Posted {
             private,
             data: &update.data,
         })
+    }
+
+    /// Returns whether whoever has `grants` may read the update: what is not public needs a grant
+    /// (invariant 5, private by grant).
+    pub(crate) fn is_readable_with(&self, grants: Option<&Grants>, hub: &HubUrl) -> bool {
+        let visibility = &self.update.visibility;
+        if visibility.is_public() {
+            return true;
+        }
+        let Some(grants) = grants else {
+            return false;
+        };
+        let topics = self.update.topics.iter();
+        let subjects: SmallVec<[Subject; 2]> =
+            topics.map(|topic| Subject::new(topic, hub)).collect();
+        grants.allows_update(visibility, &subjects)
     }
 
     /// Returns the bytes of memory that keeping this update costs, its wire form included.

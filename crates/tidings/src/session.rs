@@ -640,21 +640,7 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
 /// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics. An
 /// anonymous subscriber reads what is public.
 pub(crate) fn may_read(identity: Option<&Identity>, posted: &Posted, hub: &HubUrl) -> bool {
-    if posted.update.visibility.is_public() {
-        return true;
-    }
-    let Some(identity) = identity else {
-        return false;
-    };
-    let subjects: SmallVec<[Subject; 2]> = posted
-        .update
-        .topics
-        .iter()
-        .map(|topic| Subject::new(topic, hub))
-        .collect();
-    identity
-        .grants
-        .allows_update(&posted.update.visibility, &subjects)
+    posted.is_readable_with(identity.map(|identity| &*identity.grants), hub)
 }
 
 #[cfg(test)]

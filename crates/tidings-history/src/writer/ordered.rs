@@ -51,7 +51,10 @@ impl Writer {
         }
         let stored = self.new_of(batch).and_then(|timed| match timed.len() {
             0 => Ok(Vec::new()),
-            _ => Ok(self.write(timed.into_iter(), &mut Vec::new())?),
+            _ => {
+                let staged = self.stage(timed.into_iter())?;
+                Ok(self.commit(staged)?)
+            }
         });
         stored.map_err(|unfit| match unfit {
             Unfit::Inbound(error) => error,

@@ -5,14 +5,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 use tidings_core::event_id::EventId;
-use tidings_core::grant::Grants;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
-use tidings_core::subject::Subject;
-use tidings_core::update::Update;
 use tidings_wire::zmtp::decoder::Extent;
 
 use super::options::{HubOutput, Options, OriginFilter};
@@ -100,16 +96,7 @@ pub(crate) async fn run(
 fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted, hub: &HubUrl) -> bool {
     ids.iter().any(|id| posted.matching.contains(id))
         && mapping::can_carry(&posted.update)
-        && may_read(&output.grants, &posted.update, hub)
-}
-
-fn may_read(grants: &Grants, update: &Update, hub: &HubUrl) -> bool {
-    if update.visibility.is_public() {
-        return true;
-    }
-    let topics = update.topics.iter();
-    let subjects: SmallVec<[Subject; 2]> = topics.map(|topic| Subject::new(topic, hub)).collect();
-    grants.allows_update(&update.visibility, &subjects)
+        && posted.is_readable_with(Some(&output.grants), hub)
 }
 
 fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, node: &str) -> Chunk {
