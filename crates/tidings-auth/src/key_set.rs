@@ -8,9 +8,9 @@
 //!      └── set taken over, or the failure noted and the old set kept ┘
 //! ```
 //!
-//! Everything here but the reading of the current keys runs on the control thread. A shard that meets
-//! a key that it does not know asks for a fetch and waits for its end, never for longer than
-//! [`WAIT_MAX`]. How a set is fetched is in `key_fetch.rs`, what is in it in `jwk.rs`.
+//! Everything here but the reading of the current keys runs on the control thread. A shard that meets a
+//! key that it does not know asks for a fetch and waits for its end, but only for a bounded time. How a
+//! set is fetched is in `key_fetch.rs`, what is in it in `jwk.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
