@@ -54,6 +54,8 @@ pub enum Action {
     EngineAway,
     /// It answers again.
     EngineBack,
+    /// The hub's relay loses its connection, and goes on at an update that the hub may have.
+    Reconnect,
 }
 
 /// Who orders the updates.

@@ -216,6 +216,7 @@ impl<'a> World<'a> {
             }
             Action::EngineAway => self.set_engine_away(true),
             Action::EngineBack => self.set_engine_away(false),
+            Action::Reconnect => self.reconnect_relay(),
         }
         Ok(())
     }
@@ -250,6 +251,15 @@ impl<'a> World<'a> {
         if let Some((engine, _)) = &self.engine {
             engine.set_away(away);
             self.note(format!("the engine is away: {away}"));
+        }
+    }
+
+    fn reconnect_relay(&mut self) {
+        let last = self.lab().bounds().last.get();
+        let next = Position::new(self.dice.u64(1..=last + 1));
+        if let Some((_, member)) = &self.engine {
+            member.follow_from(next);
+            self.note(format!("the relay goes on at {next:?}"));
         }
     }
 

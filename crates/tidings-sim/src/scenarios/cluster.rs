@@ -1,5 +1,5 @@
-//! An engine orders: the process dies, the disk is full or fails a sync, the engine is away; and the hub
-//! goes on with the engine's line where its own ends.
+//! An engine orders: the process dies, the disk is full or fails a sync, the engine is away, and
+//! sends again what it sent; and the hub goes on with the engine's line where its own ends.
 
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;
@@ -24,5 +24,6 @@ pub(super) const CLUSTER: Scenario = Scenario {
         (Action::Tick, 8),
         (Action::EngineAway, 1),
         (Action::EngineBack, 3),
+        (Action::Reconnect, 3),
     ],
 };
