@@ -45,12 +45,13 @@ use self::options::{Limits, Options, Security};
 use self::session::Socket;
 use crate::ingest::Ingest;
 use crate::metrics::zeromq::Counters;
-use crate::router::Router;
-use crate::shard::Delivery;
+use crate::router::{Destination, Outgoing, Router};
 use crate::tasks;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 256 * 1024;
+/// Groups of what the router spreads that may wait for the broker.
+const INBOX_MAX: usize = 1024;
 /// How long messages that are queued may take to go out when the broker stops.
 const LINGER: Duration = Duration::from_secs(1);
 /// How often the end looks whether everything is out.
@@ -62,9 +63,25 @@ pub(crate) struct HubParts {
     pub(crate) ingest: Ingest,
     pub(crate) updates: prometheus_client::metrics::counter::Counter,
     pub(crate) router: Router,
-    /// The broker's number among the router's shards.
+    /// The broker's number among the router's destinations.
     pub(crate) index: usize,
-    pub(crate) inbox: mpsc::Receiver<Vec<Delivery>>,
+    pub(crate) inbox: mpsc::Receiver<Vec<Outgoing>>,
+}
+
+/// The way of updates to the broker.
+#[derive(Debug)]
+pub(crate) struct Inbox(mpsc::Sender<Vec<Outgoing>>);
+
+impl Destination for Inbox {
+    fn deliver(&self, outgoing: Vec<Outgoing>) {
+        drop(self.0.blocking_send(outgoing));
+    }
+}
+
+/// Makes the inbox of a broker that is to be started.
+pub(crate) fn inbox() -> (Inbox, mpsc::Receiver<Vec<Outgoing>>) {
+    let (sender, receiver) = mpsc::channel(INBOX_MAX);
+    (Inbox(sender), receiver)
 }
 
 /// A broker whose ports are open.

@@ -301,12 +301,12 @@ impl Lab {
             self.routing.on_command(command);
         }
         while self.routing.on_slack() {}
-        for (shard, deliveries) in self.routing.take_outgoing() {
+        for (shard, outgoing) in self.routing.take_outgoing() {
             let sent = self
                 .shared
                 .inboxes
                 .get(shard)
-                .is_some_and(|inbox| inbox.try_send(deliveries));
+                .is_some_and(|inbox| inbox.try_deliver(outgoing));
             assert!(sent, "a shard's inbox is full");
         }
     }

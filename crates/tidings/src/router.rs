@@ -1,6 +1,6 @@
 //! The router thread: owns the matcher index, matches each committed update once, and spreads it
 //! to every shard. Joins pass through the same queue, so that a subscriber's place in the order of
-//! updates is exact. It knows no socket and no subscriber, only shards and interned matchers.
+//! updates is exact. It knows no socket, subscriber or shard, only destinations and interned matchers.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted};
-use crate::shard::{Delivery, Inbox};
 
 /// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
 pub(crate) const COMMANDS_MAX: usize = 4096;
@@ -44,6 +43,26 @@ pub(crate) enum Command {
     Release(Vec<MatcherId>),
     /// End the thread.
     Stop,
+}
+
+/// What the router sends to one of its destinations, in the order in which it happened.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Updates to spread.
+    Batch(Batch),
+    /// The router knows a subscriber's matchers; updates after `at` follow.
+    Joined {
+        ticket: Ticket,
+        ids: Box<[MatcherId]>,
+        at: Position,
+    },
+}
+
+/// One of those that updates are spread to: a shard, or the ZeroMQ broker.
+pub(crate) trait Destination: Send {
+    /// Delivers, waiting while it is behind: its backlog is bounded, and publishers feel it instead of
+    /// memory. One that is gone means that the process is ending.
+    fn deliver(&self, outgoing: Vec<Outgoing>);
 }
 
 /// Names a joining subscriber within its shard.
@@ -106,13 +125,13 @@ pub(crate) fn start(
     commands: mpsc::Receiver<Command>,
     hub: HubUrl,
     last: Position,
-    shards: Vec<Inbox>,
+    destinations: Vec<Box<dyn Destination>>,
     metrics: Arc<Metrics>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut routing = Routing::new(hub, last, shards.len(), metrics);
+    let mut routing = Routing::new(hub, last, destinations.len(), metrics);
     std::thread::Builder::new()
         .name("router".into())
-        .spawn(move || routing.run(commands, &shards))
+        .spawn(move || routing.run(commands, &destinations))
 }
 
 /// The router's rules, without its thread.
@@ -123,7 +142,7 @@ pub(crate) struct Routing {
     last: Position,
     index: MatcherIndex,
     /// What gathered for each shard.
-    outgoing: Vec<Vec<Delivery>>,
+    outgoing: Vec<Vec<Outgoing>>,
     metrics: Arc<Metrics>,
     matching: Vec<MatcherId>,
     /// Matchers to be forgotten when there is time; never more than were taken in.
@@ -147,7 +166,11 @@ impl Routing {
         }
     }
 
-    fn run(&mut self, mut commands: mpsc::Receiver<Command>, shards: &[Inbox]) {
+    fn run(
+        &mut self,
+        mut commands: mpsc::Receiver<Command>,
+        destinations: &[Box<dyn Destination>],
+    ) {
         loop {
             let first = if self.leaving.is_empty() {
                 commands.blocking_recv()
@@ -172,11 +195,9 @@ impl Routing {
                     break;
                 }
             }
-            for (shard, deliveries) in self.take_outgoing() {
-                // Waits for a shard whose inbox is full: its backlog is bounded, and publishers
-                // feel it instead of memory.
-                if let Some(inbox) = shards.get(shard) {
-                    inbox.blocking_send(deliveries);
+            for (number, outgoing) in self.take_outgoing() {
+                if let Some(destination) = destinations.get(number) {
+                    destination.deliver(outgoing);
                 }
             }
             // However much there is to do, what left goes too.
@@ -242,7 +263,7 @@ impl Routing {
             })
             .collect();
         for outgoing in &mut self.outgoing {
-            outgoing.push(Delivery::Batch(Arc::clone(&batch)));
+            outgoing.push(Outgoing::Batch(Arc::clone(&batch)));
         }
     }
 
@@ -254,7 +275,7 @@ impl Routing {
         self.joined += matchers.len();
         self.report();
         if let Some(outgoing) = self.outgoing.get_mut(shard) {
-            outgoing.push(Delivery::Joined {
+            outgoing.push(Outgoing::Joined {
                 ticket,
                 ids,
                 at: self.last,
@@ -274,8 +295,8 @@ impl Routing {
     }
 
     /// Takes what gathered for each shard that there is something for.
-    pub(crate) fn take_outgoing(&mut self) -> impl Iterator<Item = (usize, Vec<Delivery>)> {
+    pub(crate) fn take_outgoing(&mut self) -> impl Iterator<Item = (usize, Vec<Outgoing>)> {
         let gathered = self.outgoing.iter_mut().map(std::mem::take).enumerate();
-        gathered.filter(|(_, deliveries)| !deliveries.is_empty())
+        gathered.filter(|(_, outgoing)| !outgoing.is_empty())
     }
 }

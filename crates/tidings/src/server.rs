@@ -26,7 +26,7 @@ use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::open_files;
 use crate::presence::service::Service;
-use crate::router::{self, Router};
+use crate::router::{self, Destination, Outgoing, Router};
 use crate::shard::accept::{self, Door, DoorKind};
 use crate::shard::{self, Delivery, Inbox, Shared, sockjs};
 use crate::signals::{Hangup, Signals, Wish};
@@ -134,17 +134,14 @@ impl Hub {
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
             (0..config.server.shards).map(|_| shard::inbox()).unzip();
         let tip = history.tip();
-        // To the router the broker is one more shard.
-        let (broker_inbox, broker_receiver) = shard::inbox();
-        let mut spread_to = inboxes.clone();
-        if zeromq.as_ref().is_some_and(Bound::sends_updates) {
-            spread_to.push(broker_inbox);
-        }
+        let (broker_inbox, broker_receiver) = broker::inbox();
+        let broker_inbox =
+            Some(broker_inbox).filter(|_| zeromq.as_ref().is_some_and(Bound::sends_updates));
         let router_thread = router::start(
             commands,
             config.hub.clone(),
             tip.position,
-            spread_to,
+            destinations(&inboxes, broker_inbox),
             Arc::clone(&metrics),
         )?;
         // Router and shards begin after the tip: what the relay hands over comes after it.
@@ -391,10 +388,19 @@ fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
     })
 }
 
+/// Returns where updates go: to each shard, and to the broker if it sends any.
+fn destinations(inboxes: &[Inbox], broker: Option<broker::Inbox>) -> Vec<Box<dyn Destination>> {
+    let shards = inboxes
+        .iter()
+        .map(|inbox| -> Box<dyn Destination> { Box::new(inbox.clone()) });
+    let broker = broker.map(|inbox| -> Box<dyn Destination> { Box::new(inbox) });
+    shards.chain(broker).collect()
+}
+
 fn start_broker(
     zeromq: Bound,
     shared: &Arc<Shared>,
-    inbox: mpsc::Receiver<Vec<Delivery>>,
+    inbox: mpsc::Receiver<Vec<Outgoing>>,
 ) -> Result<broker::Handle, broker::StartError> {
     for (direction, socket) in zeromq.sources() {
         tracing::info!(direction, socket, "ZeroMQ socket");

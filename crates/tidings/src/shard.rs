@@ -38,7 +38,6 @@ use tidings_cluster::Relay;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
-use tidings_core::index::MatcherId;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_history::Tip;
@@ -56,10 +55,9 @@ use crate::answers::Answers;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
-use crate::posted::Batch;
 use crate::posted::Encoding;
 use crate::presence::Presence;
-use crate::router::{Router, Ticket};
+use crate::router::{Destination, Outgoing, Router};
 use crate::session::duplex::{self, Duplex};
 use crate::session::noted::Noted;
 use crate::session::socket::Socket;
@@ -85,14 +83,8 @@ const TOKENS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What comes to a shard from other threads.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// Updates to spread.
-    Batch(Batch),
-    /// The router knows a subscriber's matchers; updates after `at` follow in this inbox.
-    Joined {
-        ticket: Ticket,
-        ids: Box<[MatcherId]>,
-        at: Position,
-    },
+    /// What the router spreads.
+    Routed(Outgoing),
     /// An event stream moved here from a fuller shard.
     Adopt(Box<Adoption>),
     /// A request for a session of SockJS that belongs here.
@@ -148,6 +140,11 @@ impl Inbox {
         self.0.try_send(deliveries).is_ok()
     }
 
+    /// Delivers what the router spreads, if there is room. Returns whether there was.
+    pub(crate) fn try_deliver(&self, outgoing: Vec<Outgoing>) -> bool {
+        self.try_send(outgoing.into_iter().map(Delivery::Routed).collect())
+    }
+
     /// Hands over a stream, or gives it back if the shard has no room.
     fn try_adopt(&self, adoption: Box<Adoption>) -> Option<Box<Adoption>> {
         let refused = match self.0.try_send(vec![Delivery::Adopt(adoption)]) {
@@ -158,12 +155,14 @@ impl Inbox {
         };
         refused.into_iter().find_map(|delivery| match delivery {
             Delivery::Adopt(adoption) => Some(adoption),
-            Delivery::Batch(_)
-            | Delivery::Joined { .. }
-            | Delivery::SockJs(_)
-            | Delivery::Drain(_)
-            | Delivery::Stop => None,
+            Delivery::Routed(_) | Delivery::SockJs(_) | Delivery::Drain(_) | Delivery::Stop => None,
         })
+    }
+}
+
+impl Destination for Inbox {
+    fn deliver(&self, outgoing: Vec<Outgoing>) {
+        self.blocking_send(outgoing.into_iter().map(Delivery::Routed).collect());
     }
 }
 
@@ -411,8 +410,8 @@ impl Shard {
         let mut stop = false;
         for delivery in deliveries {
             match delivery {
-                Delivery::Batch(batch) => self.engine.borrow_mut().mark(&batch),
-                Delivery::Joined { ticket, ids, at } => {
+                Delivery::Routed(Outgoing::Batch(batch)) => self.engine.borrow_mut().mark(&batch),
+                Delivery::Routed(Outgoing::Joined { ticket, ids, at }) => {
                     self.engine.borrow_mut().on_joined(ticket.0, ids, at);
                 }
                 Delivery::Adopt(adoption) => self.settle(*adoption),

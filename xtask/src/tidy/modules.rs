@@ -63,7 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("output", &["metrics"]),
     ("posted", &[]),
     ("presence", &["ingest", "metrics"]),
-    ("router", &["metrics", "posted", "shard"]),
+    ("router", &["metrics", "posted"]),
     (
         "server",
         &[

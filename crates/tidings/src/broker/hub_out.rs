@@ -16,8 +16,7 @@ use super::outbox::Chunk;
 use super::session::Socket;
 use super::{HubParts, Shared, mapping};
 use crate::posted::Posted;
-use crate::router::Ticket;
-use crate::shard::Delivery;
+use crate::router::{Outgoing, Ticket};
 
 /// Updates on their way from another hub into the history: when they come out, they do not go back.
 #[derive(Default)]
@@ -57,15 +56,15 @@ pub(crate) async fn run(
             .await;
     }
     let mut joined: Vec<Option<Box<[MatcherId]>>> = vec![None; sockets.len()];
-    while let Some(deliveries) = hub.inbox.recv().await {
-        for delivery in deliveries {
-            match delivery {
-                Delivery::Joined { ticket, ids, .. } => {
+    while let Some(outgoing) = hub.inbox.recv().await {
+        for one in outgoing {
+            match one {
+                Outgoing::Joined { ticket, ids, .. } => {
                     if let Some(place) = joined.get_mut(ticket.0.slot as usize) {
                         *place = Some(ids);
                     }
                 }
-                Delivery::Batch(batch) => {
+                Outgoing::Batch(batch) => {
                     let news: Vec<_> = batch
                         .iter()
                         .map(|posted| (posted, shared.foreign.take(&posted.update.id)))
@@ -84,8 +83,6 @@ pub(crate) async fn run(
                         }
                     }
                 }
-                Delivery::Adopt(_) | Delivery::SockJs(_) | Delivery::Drain(_) => {}
-                Delivery::Stop => return,
             }
         }
     }
