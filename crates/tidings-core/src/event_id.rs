@@ -136,6 +136,15 @@ impl Cursor {
             _ => Self::After(text.into()),
         }
     }
+
+    /// Returns the cursor as subscribers send it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Earliest => EARLIEST,
+            Self::After(id) => id,
+        }
+    }
 }
 
 #[cfg(test)]

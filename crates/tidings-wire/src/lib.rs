@@ -21,6 +21,7 @@ pub mod hub_frames;
 pub mod old_publish_form;
 pub mod origin;
 pub mod prefer;
+pub mod problem;
 pub mod publish_form;
 pub mod redact;
 pub mod selector_query;

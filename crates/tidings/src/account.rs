@@ -11,7 +11,7 @@
 //!
 //! Counting is a few relaxed additions. Only the beginning and the end of a holder take a lock, and no
 //! delivery does: frames that subscribers share are booked for a peer only once it does not take them.
-//! It knows nothing of HTTP; `http/problem` says a [`Refusal`] to a peer.
+//! It knows nothing of HTTP; `http/problem` says a [`OverLimit`] to a peer.
 
 mod kind;
 mod matchers;
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-pub(crate) use self::kind::{Kind, Limit, Refusal};
+pub(crate) use self::kind::{Kind, Limit, OverLimit};
 pub(crate) use self::matchers::Booked;
 pub(crate) use self::memory::machine_bytes;
 pub(crate) use self::place::{Crowded, Place, PlaceBounds, Seat};
@@ -219,7 +219,7 @@ impl Holder {
     /// # Errors
     ///
     /// The limit that they would exceed; nothing is booked then.
-    pub(crate) fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Charge, Refusal> {
+    pub(crate) fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Charge, OverLimit> {
         self.add_within(kind, bytes)?;
         Ok(Charge {
             holder: Arc::clone(self),
@@ -245,7 +245,7 @@ impl Holder {
     /// # Errors
     ///
     /// The limit that they would exceed.
-    pub(crate) fn wrap(self: &Arc<Self>, kind: Kind, bytes: Bytes) -> Result<Bytes, Refusal> {
+    pub(crate) fn wrap(self: &Arc<Self>, kind: Kind, bytes: Bytes) -> Result<Bytes, OverLimit> {
         if bytes.len() <= COVERED_BYTES_MAX {
             return Ok(bytes);
         }
@@ -266,14 +266,14 @@ impl Holder {
         self.exempt || self.exceeded(kind, 0).is_none()
     }
 
-    fn add_within(&self, kind: Kind, bytes: usize) -> Result<(), Refusal> {
+    fn add_within(&self, kind: Kind, bytes: usize) -> Result<(), OverLimit> {
         self.add(kind, bytes);
         self.check(kind, bytes)
             .inspect_err(|_| self.subtract(kind, bytes))
     }
 
     /// Checks the limits after bytes were added.
-    fn check(&self, kind: Kind, added: usize) -> Result<(), Refusal> {
+    fn check(&self, kind: Kind, added: usize) -> Result<(), OverLimit> {
         if self.exempt {
             return Ok(());
         }
@@ -291,7 +291,7 @@ impl Holder {
             max,
             "bytes refused"
         );
-        Err(Refusal { limit, kind, max })
+        Err(OverLimit { limit, kind, max })
     }
 
     /// Returns the narrowest limit that is exceeded, after the bytes were added; none of those that
@@ -377,7 +377,7 @@ impl Charge {
     /// # Errors
     ///
     /// The limit that they would exceed; the charge is then as before.
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), OverLimit> {
         self.holder.add_within(self.kind, bytes)?;
         self.bytes += bytes;
         Ok(())
@@ -412,7 +412,7 @@ impl Charge {
     /// # Errors
     ///
     /// The limit that they would exceed; the charge is then as before.
-    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Refusal> {
+    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), OverLimit> {
         match bytes.checked_sub(self.bytes) {
             Some(0) => Ok(()),
             Some(more) => self.grow(more),

@@ -1,7 +1,6 @@
 //! What requests are answered: routing, and the parts every answer shares. One file for each door
 //! and each kind of page; the rules about updates are in `ingest` and `tidings-core`.
 
-pub(crate) mod access;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod chat;
@@ -38,13 +37,13 @@ use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
-use self::access::Access;
 use self::body::Whole;
 use self::hixie::OldUpgrade;
 use self::problem::Problem;
 use self::sockjs::CarriedBody;
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
+use crate::access::Access;
 use crate::account::Holder;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
@@ -147,7 +146,7 @@ fn book(visit: &Visit, response: &mut Response<Body>) {
     if let Either::Left(whole) = response.body_mut()
         && let Err(refusal) = whole.book(&visit.holder)
     {
-        *response = Problem::held_bytes(&refusal).into_response();
+        *response = Problem::from(refusal).into_response();
     }
 }
 

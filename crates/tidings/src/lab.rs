@@ -32,10 +32,8 @@ use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::account::Booked;
 use crate::answers::Answers;
 use crate::config::Config;
-use crate::http::subscribe;
 use crate::ingest::{Ingest, Publisher};
 use crate::metrics::Metrics;
 use crate::posted::Encoding;
@@ -45,6 +43,7 @@ use crate::server::account_of;
 use crate::session::socket::{BodySink, Socket, StreamBody};
 use crate::session::{Opening, Start};
 use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
+use crate::subscribing;
 
 /// How a hub in the lab differs from one that was installed.
 #[derive(Clone, Debug)]
@@ -230,7 +229,7 @@ impl Lab {
         let (answer, answered) = oneshot::channel();
         let matcher =
             |&(kind, pattern): &(MatcherType, &str)| Matcher::parse(kind, pattern, self.hub());
-        let matchers: Result<Box<[Matcher]>, _> = patterns.iter().map(matcher).collect();
+        let matchers: Result<Vec<Matcher>, _> = patterns.iter().map(matcher).collect();
         #[expect(
             clippy::expect_used,
             reason = "the caller's own patterns; a mistake ends the test"
@@ -399,27 +398,27 @@ fn identity(grants: Arc<Grants>) -> Arc<Identity> {
 
 async fn open(
     shard: &Rc<Shard>,
-    matchers: Box<[Matcher]>,
+    matchers: Vec<Matcher>,
     cursor: Option<Cursor>,
     grants: Option<Arc<Grants>>,
 ) -> Option<Stream> {
     let identity = grants.map(identity);
-    let begin = subscribe::start(shard, cursor, &matchers, identity.as_deref());
-    let begin = begin.await.ok()?;
-    let after = match begin.0 {
+    let holder = shard.account().admit_always(Ipv4Addr::LOCALHOST.into());
+    let admitted = subscribing::admit(shard, &holder, identity, matchers, cursor)
+        .await
+        .ok()?;
+    let after = match admitted.begins.start {
         Start::Now => shard.last_seen(),
         Start::After(position) | Start::AfterGap(position) => position,
         Start::Oldest => Position::ZERO,
     };
     let (sink, body) = BodySink::new();
     let (ready, joined) = oneshot::channel();
-    let mut subscription = Subscription {
+    let answered = admitted.begins.cursor.as_str().to_owned();
+    let subscription = Subscription {
+        admitted,
         dialect: Dialect::V1,
         noted: None,
-        matchers,
-        booked: Booked::default(),
-        identity,
-        start: begin.0,
         encoding: Encoding::Plain,
         deadline: None,
         duplex: None,
@@ -428,12 +427,8 @@ async fn open(
         ready,
         prelude: Bytes::new(),
     };
-    let holder = shard.account().admit_always(Ipv4Addr::LOCALHOST.into());
-    let booked = subscription.booked.add(&holder, &mut subscription.matchers);
-    booked.ok()?;
     shard.hold(Socket::Body(sink), subscription, opening, holder);
     joined.await.ok()?;
-    let answered = String::from_utf8_lossy(begin.1.as_bytes()).into_owned();
     Some(Stream {
         body,
         answered,

@@ -4,6 +4,7 @@
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
+mod access;
 mod account;
 mod answers;
 mod binding;
@@ -19,11 +20,13 @@ mod open_files;
 mod output;
 mod posted;
 mod presence;
+mod refusal;
 mod router;
 mod server;
 mod session;
 mod shard;
 mod signals;
+mod subscribing;
 mod tasks;
 mod tls;
 

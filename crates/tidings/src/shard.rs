@@ -21,6 +21,7 @@ pub(crate) mod speaking;
 pub(crate) mod stream;
 pub(crate) mod timed_socket;
 pub(crate) mod timers;
+mod tokens;
 
 use std::cell::RefCell;
 use std::io;
@@ -32,13 +33,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings_auth::Authority;
 use tidings_auth::cache::TokenCache;
-use tidings_auth::{Authority, Identity};
 use tidings_cluster::Relay;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
-use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_history::Tip;
 use tokio::runtime::{Builder, LocalOptions};
@@ -50,7 +50,7 @@ use self::engine::Engine;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
-use crate::account::{Account, Booked, Holder};
+use crate::account::{Account, Holder};
 use crate::answers::Answers;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -61,7 +61,8 @@ use crate::router::{Destination, Outgoing, Router};
 use crate::session::duplex::{self, Duplex};
 use crate::session::noted::Noted;
 use crate::session::socket::Socket;
-use crate::session::{self, Ending, Opening, Parts, Phase, Session, Start};
+use crate::session::{self, Ending, Opening, Parts, Phase, Session};
+use crate::subscribing::Admitted;
 use crate::tasks;
 
 /// How much sooner than its connection a session ends that its peer takes nothing of.
@@ -108,15 +109,10 @@ pub(crate) struct Adoption {
 /// A checked request to subscribe.
 #[derive(Debug)]
 pub(crate) struct Subscription {
+    pub(crate) admitted: Admitted,
     pub(crate) dialect: Dialect,
     /// What the log says of it, if it mentions it.
     pub(crate) noted: Option<Box<Noted>>,
-    pub(crate) matchers: Box<[Matcher]>,
-    /// What is held because of them. Every door books them.
-    pub(crate) booked: Booked,
-    /// Who subscribes, by its token; none for an anonymous subscriber.
-    pub(crate) identity: Option<Arc<Identity>>,
-    pub(crate) start: Start,
     pub(crate) encoding: Encoding,
     /// When the stream ends at the latest, and why.
     pub(crate) deadline: Option<(Instant, Ending)>,
@@ -350,10 +346,6 @@ impl Shard {
         &self.poll_turns
     }
 
-    pub(crate) fn tokens(&self) -> &RefCell<TokenCache> {
-        &self.tokens
-    }
-
     pub(crate) fn account(&self) -> &Arc<Account> {
         &self.shared.account
     }
@@ -514,6 +506,8 @@ impl Shard {
             let lifetime = parts.lifetime.map(|instant| self.tick_before(instant));
             Box::new(Duplex::new(*parts, &holder, now, lifetime))
         });
+        let admitted = subscription.admitted;
+        let start = admitted.begins.start;
         let session = self.engine.borrow_mut().insert(|id| {
             Session::new(Parts {
                 id,
@@ -521,9 +515,9 @@ impl Shard {
                 dialect: subscription.dialect,
                 noted: subscription.noted,
                 socket,
-                matchers: subscription.matchers,
-                booked: subscription.booked,
-                identity: subscription.identity,
+                matchers: admitted.matchers,
+                booked: admitted.booked,
+                identity: admitted.identity,
                 now,
                 deadline,
                 duplex,
@@ -548,7 +542,7 @@ impl Shard {
             Rc::clone(self),
             Rc::clone(&session),
             opening,
-            subscription.start,
+            start,
         ));
         session
     }

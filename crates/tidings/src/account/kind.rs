@@ -41,6 +41,22 @@ impl Kind {
         Self::Matchers,
     ];
 
+    /// Returns what a peer can do that holds too much of it.
+    pub(crate) fn remedy(self) -> &'static str {
+        match self {
+            Self::Matchers => "ask for fewer, or by literal texts that few others ask for",
+            Self::Connection
+            | Self::Stream
+            | Self::RequestBody
+            | Self::Answer
+            | Self::Poll
+            | Self::Events
+            | Self::WebSocket
+            | Self::SockJs
+            | Self::Publication => "take the answers that wait, then try again",
+        }
+    }
+
     /// Returns its word in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -153,7 +169,7 @@ impl Limit {
     "the hub holds as much for {} as {} = {max} allows",
     .limit.whom(), .limit.key()
 )]
-pub(crate) struct Refusal {
+pub(crate) struct OverLimit {
     pub(crate) limit: Limit,
     pub(crate) kind: Kind,
     pub(crate) max: usize,

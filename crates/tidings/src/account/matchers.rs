@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use tidings_core::index::Crowds;
 use tidings_core::matcher::Matcher;
 
-use super::{Account, COVERED_BYTES_MAX, Charge, Holder, Kind, Refusal};
+use super::{Account, COVERED_BYTES_MAX, Charge, Holder, Kind, OverLimit};
 
 /// Patterns that nothing tells apart and that do not count as crowded yet.
 pub(super) const CROWD_MIN: usize = 16;
@@ -63,7 +63,7 @@ impl Booked {
         &mut self,
         holder: &Arc<Holder>,
         matchers: &mut [Matcher],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), OverLimit> {
         let text_bytes = self.text_bytes + bytes_of_texts(matchers);
         let has_patterns = matchers.iter().any(Matcher::is_pattern);
         if self.booking.is_none() && text_bytes <= COVERED_BYTES_MAX && !has_patterns {
@@ -107,7 +107,7 @@ impl Booked {
 }
 
 impl Booking {
-    fn add_patterns(&mut self, matchers: &mut [Matcher]) -> Result<(), Refusal> {
+    fn add_patterns(&mut self, matchers: &mut [Matcher]) -> Result<(), OverLimit> {
         let known = self.patterns.len();
         let mut register = self.holder.account.register();
         let mut result = Ok(());

@@ -78,7 +78,8 @@ fn each_limit_of_bytes_refuses_in_its_turn_and_bytes_come_back() {
     let account = account();
     let holder = |last| account.admit(ip(last), Place::Connection).unwrap();
     let (a, b, c) = (holder(1), holder(1), holder(2));
-    let limit = |result: Result<Charge, Refusal>| result.map(drop).map_err(|refusal| refusal.limit);
+    let limit =
+        |result: Result<Charge, OverLimit>| result.map(drop).map_err(|refusal| refusal.limit);
     let first = a.take(Kind::Answer, 100).unwrap();
     assert_eq!(limit(a.take(Kind::Poll, 1)), Err(Limit::Connection));
     let _second = b.take(Kind::Answer, 50).unwrap();

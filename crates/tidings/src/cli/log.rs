@@ -17,8 +17,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::access;
 use crate::config::{LogFormat, LogOptions};
-use crate::http::access;
 use crate::output;
 
 /// Starts the log of the process, and has panics written into it.

@@ -11,7 +11,6 @@ use tidings_core::dialect::Dialect;
 use tidings_wire::origin::{self, OriginList};
 
 use super::problem::Problem;
-use crate::clock::unix_secs;
 use crate::config::Config;
 use crate::shard::Shard;
 
@@ -80,8 +79,8 @@ pub(crate) async fn identify_in(
                 Dialect::V1 | Dialect::V0 => Door::Hub,
                 Dialect::V2019 => Door::Hub2019,
             };
-            let verified = verify(shard, &token, door, role).await;
-            verified.map_err(|error| not_accepted(shard, &error, role))
+            let verified = shard.verify(&token, door, role).await;
+            verified.map_err(|error| shard.token_refused(&error, role).into())
         }
         Err(problem) => Err(problem),
     };
@@ -92,44 +91,6 @@ pub(crate) async fn identify_in(
             false => problem,
         }
     })
-}
-
-/// Verifies a token, with keys that are fetched again if it names one that is not there.
-///
-/// # Errors
-///
-/// Why it is not accepted.
-pub(crate) async fn verify(
-    shard: &Shard,
-    token: &str,
-    door: Door,
-    role: Role,
-) -> Result<Arc<Identity>, TokenError> {
-    let look = || {
-        let mut tokens = shard.tokens().borrow_mut();
-        tokens.verify(token, door, role, unix_secs())
-    };
-    let mut verified = look();
-    if matches!(verified, Err(TokenError::KeyUnknown { .. }))
-        && shard.authority().refreshed(token).await
-    {
-        verified = look();
-    }
-    verified
-}
-
-/// Says that a token is not accepted, and to developers why.
-pub(crate) fn not_accepted(shard: &Shard, error: &TokenError, role: Role) -> Problem {
-    tracing::debug!(%error, %role, "token not accepted");
-    if error.is_plain() {
-        return Problem::token_invalid(error.to_string()).plainly();
-    }
-    let detail = if shard.config().explain_refusals {
-        error.to_string()
-    } else {
-        "the access token is not accepted; `tidings token inspect` says why".to_owned()
-    };
-    Problem::token_invalid(detail)
 }
 
 /// How a request presents who sent it.

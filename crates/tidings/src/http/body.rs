@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
-use crate::account::{COVERED_BYTES_MAX, Holder, Kind, Refusal};
+use crate::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Whole {
     /// # Errors
     ///
     /// There is no room for them.
-    pub(crate) fn book(&mut self, holder: &Arc<Holder>) -> Result<(), Refusal> {
+    pub(crate) fn book(&mut self, holder: &Arc<Holder>) -> Result<(), OverLimit> {
         if self.booked || self.bytes <= COVERED_BYTES_MAX {
             return Ok(());
         }

@@ -11,9 +11,10 @@ use serde_json::json;
 use tidings_wire::form;
 use tidings_wire::publish_form::PublishForm;
 
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
 use crate::ingest::Publisher;
+use crate::refusal::Refusal;
 use crate::shard::Shard;
 
 /// The topic of the built-in chat.
@@ -60,7 +61,7 @@ pub(crate) async fn broadcast(
             retry: None,
         };
         let published = shard.ingest().publish(form, Publisher::Page).await;
-        published.map_err(|error| problem::of_publishing(&error, true))?;
+        published.map_err(|error| Refusal::of_publishing(&error, true))?;
         shard.metrics().updates.inc();
     }
     Ok(respond(StatusCode::OK, "application/json", "true"))
@@ -82,7 +83,7 @@ fn from_form(body: &[u8]) -> Result<Said, Problem> {
         };
         let value = pair
             .value()
-            .map_err(|error| Problem::bad_request("not-utf8", "Not UTF-8", error.to_string()))?;
+            .map_err(|error| Refusal::invalid("not-utf8", "Not UTF-8", error.to_string()))?;
         *field = value.into_owned();
     }
     Ok(said)
@@ -90,7 +91,7 @@ fn from_form(body: &[u8]) -> Result<Said, Problem> {
 
 async fn from_multipart(body: Bytes, boundary: String) -> Result<Said, Problem> {
     let broken = |error: multer::Error| {
-        Problem::bad_request("multipart", "Malformed multipart body", error.to_string())
+        Refusal::invalid("multipart", "Malformed multipart body", error.to_string())
     };
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
@@ -103,7 +104,7 @@ async fn from_multipart(body: Bytes, boundary: String) -> Result<Said, Problem> 
         };
         let value = part.bytes().await.map_err(broken)?;
         *field = String::from_utf8(value.into())
-            .map_err(|error| Problem::bad_request("not-utf8", "Not UTF-8", error.to_string()))?;
+            .map_err(|error| Refusal::invalid("not-utf8", "Not UTF-8", error.to_string()))?;
     }
     Ok(said)
 }

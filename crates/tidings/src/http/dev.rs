@@ -12,6 +12,7 @@ use tidings_auth::issue::Detail;
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
 use crate::clock::unix_secs;
+use crate::refusal::Refusal;
 use crate::shard::Shard;
 
 /// Bytes of a request for a token.
@@ -55,8 +56,9 @@ pub(crate) async fn token(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     page::check_own(shard, request.headers())?;
-    let malformed =
-        |detail: String| Problem::bad_request("token-wish", "No token can be made of this", detail);
+    let malformed = |detail: String| {
+        Refusal::invalid("token-wish", "No token can be made of this", detail).into()
+    };
     // A form of another site can post text, but not JSON without a preflight.
     if !request_body::media_type(request.headers())
         .is_some_and(|found| found.eq_ignore_ascii_case("application/json"))

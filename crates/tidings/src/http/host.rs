@@ -9,6 +9,7 @@ use tidings_wire::authority::{Authority, usual_port};
 use super::problem::Problem;
 use super::{Route, Visit};
 use crate::config::Config;
+use crate::refusal::Refusal;
 use crate::shard::Shard;
 
 /// Refuses a request that does not name one host, and one that names a host that the hub was not told
@@ -109,5 +110,5 @@ fn parse(text: &str) -> Result<Authority, Problem> {
 }
 
 fn malformed(detail: impl Into<String>) -> Problem {
-    Problem::bad_request("host", "Host not understood", detail.into())
+    Refusal::invalid("host", "Host not understood", detail.into()).into()
 }

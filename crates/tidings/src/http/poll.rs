@@ -14,6 +14,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Either;
 use serde::Deserialize;
+use tidings_core::event_id::Cursor;
 use tidings_wire::prefer;
 use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -22,7 +23,8 @@ use super::body::Whole;
 use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
 use super::{Body, Visit, respond};
-use crate::account::{Charge, Kind, Refusal};
+use crate::account::{Charge, Kind, OverLimit};
+use crate::refusal::Refusal;
 use crate::session::socket::{BodySink, Socket, StreamBody};
 use crate::session::{Ending, Opening, Phase, Session};
 use crate::shard::{Shard, Subscription};
@@ -67,7 +69,7 @@ pub(crate) async fn answer(
     let turn = timeout_at(end + READING, shard.poll_turns().acquire()).await;
     let Ok(Ok(turn)) = turn else {
         let detail = "too many polls read the history at once; try again".to_owned();
-        return Err(Problem::unavailable("busy", "The hub is busy", detail));
+        return Err(Refusal::unavailable("busy", "The hub is busy", detail).into());
     };
     let (sink, mut body) = BodySink::new();
     let (ready, joined) = oneshot::channel();
@@ -92,15 +94,15 @@ pub(crate) async fn answer(
     if gathered.pieces.is_empty() {
         if let Some(refusal) = refusal {
             session.enter(Phase::Closing(Ending::HeldBytes));
-            return Err(Problem::held_bytes(&refusal));
+            return Err(Problem::from(refusal));
         }
         if ending == Some(Ending::HistoryUnreadable) {
-            return Err(Problem::history_unreadable());
+            return Err(Refusal::history_unreadable().into());
         }
     }
     let cursor = match gathered.last_id() {
         Some(id) => id,
-        None if began => reached(shard, &session).await,
+        None if began => reached(shard, &session).await.as_str().to_owned(),
         None => asked(&headers),
     };
     session.enter(Phase::Closing(Ending::Answered));
@@ -164,7 +166,7 @@ impl Gathered {
         body: &mut StreamBody,
         end: Instant,
         turn: SemaphorePermit<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), OverLimit> {
         let mut turn = Some(turn);
         loop {
             let step = poll_fn(|cx| poll_step(session, body, cx));
@@ -246,9 +248,9 @@ fn is_settled(session: &Session) -> bool {
 /// Returns the cursor up to which nothing was for the subscriber: it need not be asked about again,
 /// nor kept for it. Valid while no piece of the session waits to be taken; one that comes meanwhile
 /// comes after the cursor.
-async fn reached(shard: &Shard, session: &Session) -> String {
+async fn reached(shard: &Shard, session: &Session) -> Cursor {
     if session.from_oldest.get() {
-        return "earliest".to_owned();
+        return Cursor::Earliest;
     }
     let next = session.next.get();
     let position = if is_settled(session) {

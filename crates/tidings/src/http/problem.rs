@@ -1,25 +1,19 @@
-//! Refusals: every one has a status, a name that programs can rely on, and a detail that says what
-//! was wrong, with which value, and what to do. RFC 9457. This is the one table from our errors to
-//! statuses; `docs/reference/http.md` lists the names.
+//! Refusals over HTTP: the table from kinds of refusal to statuses and fields, and the refusals that only
+//! HTTP has. RFC 9457; `docs/reference/http.md` lists the names.
 
 use http::header::{
     CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
-use serde_json::json;
 use tidings_core::dialect::Dialect;
-use tidings_core::matcher::MatcherError;
 use tidings_wire::authority::Authority;
-use tidings_wire::old_publish_form::OldFormError;
-use tidings_wire::publish_form::FormError;
-use tidings_wire::selector_query::SelectorError;
-use tidings_wire::subscribe_query::QueryError;
+use tidings_wire::problem;
 use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
-use crate::account::{Crowded, Kind, Limit, Refusal};
-use crate::ingest::PublishError;
+use crate::account::Crowded;
+use crate::refusal::{Kind, Refusal};
 
 /// Seconds after which a refused publisher is asked to try again.
 const RETRY_AFTER_SECS: &str = "1";
@@ -27,7 +21,7 @@ const RETRY_AFTER_SECS: &str = "1";
 /// Seconds after which a refused connection is asked to try again.
 const RETRY_CONNECTING_AFTER_SECS: &str = "5";
 
-/// A refusal.
+/// A refusal that HTTP can answer with.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -36,21 +30,59 @@ pub(crate) struct Problem {
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     allow: Option<&'static str>,
-    /// The dialect that it is said in, and whether the reason is said too.
+    /// The dialect that it is answered in, if that is one before 1.0.
     old: Option<Old>,
-    /// Whether everybody may read the reason, also where dialects of before 1.0 say none.
-    is_plain: bool,
+    /// Whether the detail may be told where a dialect before 1.0 tells none.
+    is_harmless: bool,
 }
 
-/// How a refusal is said to a peer of before 1.0.
+/// How a refusal is answered to a peer of a dialect before 1.0.
 #[derive(Clone, Copy, Debug)]
 struct Old {
     dialect: Dialect,
     explain: bool,
 }
 
+impl<E> From<E> for Problem
+where
+    Refusal: From<E>,
+{
+    fn from(error: E) -> Self {
+        let refusal = Refusal::from(error);
+        let (status, headers) = status_and_fields(refusal.kind);
+        Self {
+            headers,
+            is_harmless: refusal.is_harmless,
+            ..Self::new(status, refusal.name, refusal.title, refusal.detail)
+        }
+    }
+}
+
+/// The table from kinds of refusal to statuses and fields. RFC 6750, 3.1, wants no error code where there
+/// is no token.
+fn status_and_fields(kind: Kind) -> (StatusCode, Vec<(HeaderName, HeaderValue)>) {
+    let challenge = |text| vec![(WWW_AUTHENTICATE, HeaderValue::from_static(text))];
+    let later = vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))];
+    match kind {
+        Kind::Invalid => (StatusCode::BAD_REQUEST, Vec::new()),
+        Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Vec::new()),
+        Kind::TokenMissing => (StatusCode::UNAUTHORIZED, challenge("Bearer")),
+        Kind::TokenInvalid => (
+            StatusCode::UNAUTHORIZED,
+            challenge("Bearer error=\"invalid_token\""),
+        ),
+        Kind::ScopeInsufficient => (
+            StatusCode::FORBIDDEN,
+            challenge("Bearer error=\"insufficient_scope\""),
+        ),
+        Kind::NotFound => (StatusCode::NOT_FOUND, Vec::new()),
+        Kind::TooMuch => (StatusCode::TOO_MANY_REQUESTS, later),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, later),
+    }
+}
+
 impl Problem {
-    /// Makes a refusal; `name` becomes `urn:tidings:problem:NAME`.
+    /// Makes a refusal that only HTTP has; `name` becomes `urn:tidings:problem:NAME`.
     pub(crate) fn new(
         status: StatusCode,
         name: &'static str,
@@ -65,15 +97,7 @@ impl Problem {
             headers: Vec::new(),
             allow: None,
             old: None,
-            is_plain: false,
-        }
-    }
-
-    /// Has the reason said to peers of any dialect: it tells nothing but what they sent.
-    pub(crate) fn plainly(self) -> Self {
-        Self {
-            is_plain: true,
-            ..self
+            is_harmless: false,
         }
     }
 
@@ -86,12 +110,6 @@ impl Problem {
                 ..self
             },
         }
-    }
-
-    /// The history cannot be read.
-    pub(crate) fn history_unreadable() -> Self {
-        let detail = "the history cannot be read now".to_owned();
-        Self::unavailable("history-unreadable", "History not readable", detail)
     }
 
     /// Returns the short name, which is also the word in metrics.
@@ -120,12 +138,6 @@ impl Problem {
         }
     }
 
-    /// A request for subscriptions that nobody keeps track of.
-    pub(crate) fn no_presence() -> Self {
-        let detail = "this hub does not keep track of subscriptions (presence.enabled)";
-        Self::new(StatusCode::NOT_FOUND, "presence-off", "Not found", detail)
-    }
-
     /// A path that nothing is at.
     pub(crate) fn not_found() -> Self {
         let detail = "there is nothing at this path";
@@ -147,17 +159,6 @@ impl Problem {
         )
     }
 
-    /// No token where one is needed; RFC 6750, 3.1 wants no error code then.
-    pub(crate) fn token_missing(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "token-missing",
-            "Access token missing",
-            detail,
-        )
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-    }
-
     /// A token presented in a malformed way.
     pub(crate) fn token_malformed(detail: impl Into<String>) -> Self {
         let title = "Access token presented in a malformed way";
@@ -165,28 +166,6 @@ impl Problem {
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer error=\"invalid_request\""),
         )
-    }
-
-    /// A token that is not accepted.
-    pub(crate) fn token_invalid(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "token-invalid",
-            "Access token not accepted",
-            detail,
-        )
-        .with(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer error=\"invalid_token\""),
-        )
-    }
-
-    /// A good token that does not allow this.
-    pub(crate) fn scope_insufficient(detail: impl Into<String>) -> Self {
-        let title = "Access token does not allow this";
-        let challenge = HeaderValue::from_static("Bearer error=\"insufficient_scope\"");
-        Self::new(StatusCode::FORBIDDEN, "scope-insufficient", title, detail)
-            .with(WWW_AUTHENTICATE, challenge)
     }
 
     /// A cookie from a page of another site.
@@ -208,53 +187,6 @@ impl Problem {
             .with(CONNECTION, HeaderValue::from_static("Upgrade"))
             .with(UPGRADE, HeaderValue::from_static("websocket"))
             .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))
-    }
-
-    /// A malformed request; the usual 400.
-    pub(crate) fn bad_request(name: &'static str, title: &'static str, detail: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, name, title, detail)
-    }
-
-    /// A body or a field beyond a limit.
-    pub(crate) fn too_large(name: &'static str, title: &'static str, detail: String) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, name, title, detail)
-    }
-
-    /// A service that cannot be given now.
-    pub(crate) fn unavailable(name: &'static str, title: &'static str, detail: String) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, name, title, detail)
-            .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
-    }
-
-    /// Bytes that the hub does not hold for a peer, since a limit is reached.
-    pub(crate) fn held_bytes(refusal: &Refusal) -> Self {
-        let (name, title) = match refusal.limit {
-            Limit::SockJs => ("queue-full", "Too much waits"),
-            Limit::Connection | Limit::Address | Limit::Total => {
-                ("held-bytes", "Too much memory held")
-            }
-            Limit::AddressCrowd | Limit::Crowd => {
-                ("crowded-patterns", "Too many patterns that are alike")
-            }
-        };
-        if !refusal.limit.is_of_peer() {
-            return Self::unavailable(name, title, refusal.to_string());
-        }
-        let remedy = match refusal.kind {
-            Kind::Matchers => "ask for fewer, or by literal texts that few others ask for",
-            Kind::Connection
-            | Kind::Stream
-            | Kind::RequestBody
-            | Kind::Answer
-            | Kind::Poll
-            | Kind::Events
-            | Kind::WebSocket
-            | Kind::SockJs
-            | Kind::Publication => "take the answers that wait, then try again",
-        };
-        let detail = format!("{refusal}; {remedy}");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, name, title, detail)
-            .with(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
     }
 
     /// A connection, or a stream of one, for which there is no place.
@@ -292,14 +224,9 @@ impl Problem {
         answer + "\r\n" + &body
     }
 
-    /// Returns the document that says all this; RFC 9457, 3.
-    pub(crate) fn document(&self) -> serde_json::Value {
-        json!({
-            "type": format!("urn:tidings:problem:{}", self.name),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        })
+    /// Returns the document; RFC 9457, 3.
+    fn document(&self) -> serde_json::Value {
+        problem::document(self.status.as_u16(), self.name, self.title, &self.detail)
     }
 
     /// Returns the response.
@@ -346,7 +273,7 @@ impl Problem {
             (status, _) => (status, self.title),
         };
         let mut body = format!("{text}\n");
-        if (old.explain || self.is_plain) && text != self.detail {
+        if (old.explain || self.is_harmless) && text != self.detail {
             body.push_str(&format!("{}\n", self.detail));
         }
         let mut response = respond(status, "text/plain; charset=utf-8", body);
@@ -358,138 +285,4 @@ impl Problem {
         }
         response
     }
-}
-
-/// Says why an update was not published.
-pub(crate) fn of_publishing(error: &PublishError, explain: bool) -> Problem {
-    use tidings_core::event_id::EventIdError;
-    use tidings_core::target::TargetError;
-    use tidings_core::topic::TopicError;
-    use tidings_core::update::{EventTypeError, TopicsError};
-
-    let detail = with_sources(error);
-    match error {
-        PublishError::Topic {
-            source: TopicError::TooLong { .. },
-            ..
-        } => Problem::too_large("topic-too-long", "Topic too long", detail),
-        PublishError::Topic { .. } => Problem::bad_request("topic", "Topic not allowed", detail),
-        PublishError::Reserved { .. } => {
-            Problem::bad_request("topic-reserved", "Topic reserved for the hub", detail)
-        }
-        PublishError::Topics(TopicsError::None) => {
-            Problem::bad_request("topic-missing", "Topic missing", detail)
-        }
-        PublishError::Topics(TopicsError::TooMany { .. }) => {
-            Problem::too_large("too-many-topics", "Too many topics", detail)
-        }
-        PublishError::Id(EventIdError::TooLong { .. }) => {
-            Problem::too_large("id-too-long", "Event id too long", detail)
-        }
-        PublishError::Id(_) => Problem::bad_request("id", "Event id not allowed", detail),
-        PublishError::Type(EventTypeError::TooLong { .. }) => {
-            Problem::too_large("type-too-long", "Event type too long", detail)
-        }
-        PublishError::Type(_) => Problem::bad_request("type", "Event type not allowed", detail),
-        PublishError::Forbidden { .. } if explain => Problem::scope_insufficient(detail),
-        PublishError::Forbidden { .. } => {
-            Problem::scope_insufficient("the token does not allow publishing to every topic given")
-        }
-        PublishError::Target {
-            source: TargetError::TooLong { .. },
-            ..
-        } => Problem::too_large("target-too-long", "Target too long", detail),
-        PublishError::Target { .. } => Problem::bad_request("target", "Target not allowed", detail),
-        PublishError::Targets(_) => {
-            Problem::too_large("too-many-targets", "Too many targets", detail)
-        }
-        PublishError::ForbiddenTarget { .. } | PublishError::ForbiddenAtAll => {
-            Problem::scope_insufficient(detail)
-        }
-        PublishError::Busy => Problem::unavailable("busy", "The hub is busy", detail),
-        PublishError::Closed => Problem::unavailable("stopping", "The hub is stopping", detail),
-        PublishError::NotStored(_) => {
-            let title = "The hub cannot store updates now";
-            Problem::unavailable("history-unavailable", title, detail)
-        }
-    }
-}
-
-/// The title of a list that is written in another way than by repeating the field.
-const LIST: &str = "List not understood";
-
-/// Says what is wrong with a publisher's form.
-pub(crate) fn of_form(error: &FormError) -> Problem {
-    let detail = error.to_string();
-    match error {
-        FormError::NotUtf8(_) => Problem::bad_request("not-utf8", "Not UTF-8", detail),
-        FormError::List(_) => Problem::bad_request("list", LIST, detail),
-        FormError::NoTopic => Problem::bad_request("topic-missing", "Topic missing", detail),
-        FormError::TooManyTopics { .. } => {
-            Problem::too_large("too-many-topics", "Too many topics", detail)
-        }
-        FormError::Retry { .. } => Problem::bad_request("retry", "Retry not a number", detail),
-    }
-}
-
-/// Says what is wrong with a form of before 1.0.
-pub(crate) fn of_old_form(error: &OldFormError) -> Problem {
-    match error {
-        OldFormError::Form(error) => of_form(error),
-        OldFormError::TooManyTargets { .. } => {
-            Problem::too_large("too-many-targets", "Too many targets", error.to_string())
-        }
-    }
-}
-
-/// Says what is wrong with the query of a subscriber of before 1.0.
-pub(crate) fn of_selectors(error: &SelectorError) -> Problem {
-    let (name, title) = match error {
-        SelectorError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
-        SelectorError::List(_) => ("list", LIST),
-        SelectorError::NoSelector => ("selector-missing", "Topic selector missing"),
-        SelectorError::TooMany { .. } => ("too-many-matchers", "Too many matchers"),
-    };
-    Problem::bad_request(name, title, error.to_string())
-}
-
-/// Says what is wrong with a subscriber's query.
-pub(crate) fn of_query(error: &QueryError) -> Problem {
-    let (name, title) = match error {
-        QueryError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
-        QueryError::UnknownMatcherType { .. } => ("matcher-type", "Unknown matcher type"),
-        QueryError::NoMatcher => ("matcher-missing", "Matcher missing"),
-        QueryError::TooManyMatchers { .. } => ("too-many-matchers", "Too many matchers"),
-    };
-    let mut detail = error.to_string();
-    if matches!(
-        error,
-        QueryError::NoMatcher | QueryError::UnknownMatcherType { .. }
-    ) {
-        detail.push_str(
-            "; ask for topics with match=TOPIC or match_urlpattern=PATTERN, once for each",
-        );
-    }
-    Problem::bad_request(name, title, detail)
-}
-
-/// Says what is wrong with a matcher.
-pub(crate) fn of_matcher(kind: &str, error: &MatcherError) -> Problem {
-    let detail = format!("{kind} matcher: {}", with_sources(error));
-    Problem::bad_request("matcher", "Matcher not allowed", detail)
-}
-
-/// Joins an error and its causes: the innermost one often says what to do.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let line = source.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        cause = source.source();
-    }
-    text
 }

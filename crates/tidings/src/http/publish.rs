@@ -15,11 +15,12 @@ use tidings_wire::old_publish_form::OldPublishForm;
 use tidings_wire::publish_form::{FormError, PublishForm};
 
 use super::authorize::{Asking, identify_in};
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use super::{Body, Visit, request_body, respond};
 use crate::account::Charge;
 use crate::ingest::Publisher;
 use crate::metrics::count;
+use crate::refusal::Refusal;
 use crate::shard::Shard;
 
 /// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
@@ -64,7 +65,8 @@ async fn publish(
     };
     let published = shard.ingest().publish(read.form, publisher).await;
     let update = published.map_err(|error| {
-        problem::of_publishing(&error, explain).said_in(read.identity.dialect, explain)
+        Problem::from(Refusal::of_publishing(&error, explain))
+            .said_in(read.identity.dialect, explain)
     })?;
     if let Some(peer) = peer {
         let id = update.id.as_str();
@@ -115,10 +117,10 @@ async fn read(
 fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), Problem> {
     if dialect == Dialect::V1 {
         let form = PublishForm::decode(body, TOPICS_PER_UPDATE_MAX);
-        return Ok((form.map_err(|error| problem::of_form(&error))?, Vec::new()));
+        return Ok((form?, Vec::new()));
     }
     let form = OldPublishForm::decode(body, TOPICS_PER_UPDATE_MAX, TARGETS_PER_UPDATE_MAX);
-    let OldPublishForm { fields, targets } = form.map_err(|error| problem::of_old_form(&error))?;
+    let OldPublishForm { fields, targets } = form?;
     if dialect == Dialect::V0 {
         // These hubs ignored targets; whoever sends them still does not mean everybody.
         let private = fields.private || !targets.is_empty();
@@ -126,11 +128,7 @@ fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), P
     }
     if fields.data.as_deref().is_none_or(str::is_empty) {
         let detail = "an update of Mercure 2019 has a field data that is not empty";
-        return Err(Problem::bad_request(
-            "data-missing",
-            "Data missing",
-            detail.into(),
-        ));
+        return Err(Refusal::invalid("data-missing", "Data missing", detail).into());
     }
     Ok((fields, targets))
 }
@@ -158,9 +156,10 @@ async fn publisher(
         .await
         .and_then(|identity| {
             identity.ok_or_else(|| {
-                Problem::token_missing(
+                Refusal::token_missing(
                     "publishing needs an access token: send it as `Authorization: Bearer TOKEN`",
                 )
+                .into()
             })
         })
         .map_err(|problem| problem.said_in(dialect, explain))?;
@@ -168,7 +167,7 @@ async fn publisher(
         Dialect::V1 => problem,
         // These hubs did not look into other bodies.
         old @ (Dialect::V0 | Dialect::V2019) => {
-            problem::of_form(&FormError::NoTopic).said_in(old, explain)
+            Problem::from(FormError::NoTopic).said_in(old, explain)
         }
     })?;
     Ok(identity)

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::Visit;
 use super::problem::Problem;
-use crate::account::{COVERED_BYTES_MAX, Charge, Kind, Refusal};
+use crate::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
+use crate::refusal::Refusal;
 use crate::shard::Shard;
 
 /// The encoding of publications; Mercure, "Publication".
@@ -37,14 +38,10 @@ pub(crate) async fn read(
     match timeout(patience, gather(body, bytes_max, &mut charge)).await {
         Ok(Ok(gathered)) => Ok((gathered, charge)),
         Ok(Err(GatherError::TooLong)) => Err(too_large(shard, bytes_max)),
-        Ok(Err(GatherError::Refused(refusal))) => Err(Problem::held_bytes(&refusal)),
+        Ok(Err(GatherError::Refused(refusal))) => Err(Problem::from(refusal)),
         Ok(Err(GatherError::Broken(error))) => {
             let detail = format!("the request body broke off: {error}");
-            Err(Problem::bad_request(
-                "body-broken",
-                "Request body broke off",
-                detail,
-            ))
+            Err(Refusal::invalid("body-broken", "Request body broke off", detail).into())
         }
         Err(_elapsed) => Err(Problem::new(
             http::StatusCode::REQUEST_TIMEOUT,
@@ -61,7 +58,7 @@ pub(crate) async fn read(
 /// Why a body is not gathered.
 enum GatherError {
     TooLong,
-    Refused(Refusal),
+    Refused(OverLimit),
     Broken(hyper::Error),
 }
 
@@ -132,7 +129,7 @@ fn too_large(shard: &Shard, bytes_max: usize) -> Problem {
     if bytes_max == shard.config().publish.body_bytes_max {
         detail.push_str(" (publish.body_bytes_max)");
     }
-    Problem::too_large("body-too-large", "Request body too large", detail)
+    Refusal::too_large("body-too-large", "Request body too large", detail).into()
 }
 
 /// Returns the media type of a request's body without its parameters, in whatever case it came.

@@ -23,6 +23,7 @@ use super::{Answer, Body, Visit, hixie, request_body, respond, upgrade};
 use crate::account::Crowded;
 use crate::config::{Config, SockJsOptions};
 use crate::metrics::count;
+use crate::refusal::Refusal;
 use crate::session::duplex::Purpose;
 use crate::session::websocket::SOCKJS_TEXTS_MAX;
 use crate::shard::sockjs::{Newcomer, Reception, SendError};
@@ -273,7 +274,7 @@ async fn reply(
     if key.len() > KEY_BYTES_MAX {
         let detail = format!("the path up to the session is longer than {KEY_BYTES_MAX} bytes");
         let title = "Session id too long";
-        return Err(Problem::bad_request("session-id", title, detail));
+        return Err(Refusal::invalid("session-id", title, detail).into());
     }
     if !transport.receives() {
         let response = send(shard, visit, options, &key, transport, request).await?;
@@ -393,11 +394,7 @@ async fn send(
         }
         Err(error @ InboundError::TooMany { .. }) => {
             let title = "Too many texts in one request";
-            return Err(Problem::too_large(
-                "too-many-texts",
-                title,
-                error.to_string(),
-            ));
+            return Err(Refusal::too_large("too-many-texts", title, error.to_string()).into());
         }
     };
     match shard.send_sockjs(key, texts).await {
@@ -410,14 +407,14 @@ async fn send(
             "what this session said before has not been dealt with: wait for the answer to a request \
              before you send the next",
         )),
-        Err(SendError::Full(refusal)) => Err(Problem::held_bytes(&refusal)),
+        Err(SendError::Full(refusal)) => Err(Problem::from(refusal)),
         Err(SendError::Busy) => Err(busy()),
     }
 }
 
 fn busy() -> Problem {
     let detail = "the shard that this session belongs to has too much to do".to_owned();
-    Problem::unavailable("busy", "The hub is busy", detail)
+    Refusal::unavailable("busy", "The hub is busy", detail).into()
 }
 
 /// A request that takes what a session says.
@@ -450,7 +447,7 @@ impl Receiving<'_> {
         match reception {
             Reception::Begun => {}
             Reception::Refused(refusal) => return Err(too_many_sessions(refusal)),
-            Reception::Full(refusal) => return Err(Problem::held_bytes(&refusal)),
+            Reception::Full(refusal) => return Err(Problem::from(refusal)),
             Reception::Unknown | Reception::Busy => return Err(busy()),
         }
         let media_type = self.framing.media_type();
@@ -476,11 +473,12 @@ impl Receiving<'_> {
 fn too_many_sessions(refusal: Crowded) -> Problem {
     let title = "Too many sessions";
     match refusal {
-        Crowded::Total => Problem::unavailable(
+        Crowded::Total => Refusal::unavailable(
             "sessions-max",
             title,
             "this hub has reached sockjs.sessions_max".to_owned(),
-        ),
+        )
+        .into(),
         Crowded::Address => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "sessions-per-address-max",

@@ -11,22 +11,25 @@ use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use tidings_auth::{Identity, Role};
 use tidings_core::dialect::Dialect;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
-use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::topic::Topic;
 use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tidings_wire::websocket::deflate::{Agreement, Context};
 use tidings_wire::websocket::frames::Limits;
 
 use super::authorize::{Credentials, credentials, identify};
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use super::{subscribe, upgrade};
-use crate::account::{Booked, Holder};
+use crate::account::Holder;
 use crate::config::{Config, RoomAccess};
 use crate::posted::{Encoding, Texts};
+use crate::refusal::Refusal;
 use crate::session::duplex::{self, Beat, Conversation, Purpose};
-use crate::session::{Ending, Start};
 use crate::shard::{Shard, Subscription};
+use crate::subscribing::{self, Admitted};
 
+/// What a peer without a token is told where it needs one.
+const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous): present a \
+     token by header or cookie, or connect without matchers and send it in a frame";
 /// Bytes that the fragments of the longest text have at least, on average: shorter ones only serve to
 /// keep a hub busy.
 const FRAGMENT_BYTES_MIN: usize = 64;
@@ -147,42 +150,28 @@ pub(crate) async fn hub(
         Ok(query) => Some(query),
         // What it wants comes in frames.
         Err(QueryError::NoMatcher) => None,
-        Err(error) => return Err(problem::of_query(&error)),
+        Err(error) => return Err(error.into()),
     };
-    let lifetime = subscribe::lifetime(shard);
-    let mut deadline =
-        subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref()));
-    if subscriber.is_none() && !config.subscribe.anonymous {
-        if query.is_some() {
-            return Err(Problem::token_missing(
-                "this hub does not take anonymous subscribers (subscribe.anonymous): present a \
-                 token by header or cookie, or connect without matchers and send it in a frame",
-            ));
-        }
-        if publisher.is_none() {
-            let patience = tokio::time::Instant::now() + config.limits.head;
-            deadline = Some((patience, Ending::Anonymous));
-        }
-    }
-    let mut booked = Booked::default();
-    let (matchers, start) = match &query {
-        None => (Box::default(), Start::Now),
+    let lifetime = subscribing::lifetime(shard);
+    let known = subscriber.as_deref().or(publisher.as_deref());
+    let allowed = subscribing::check_anonymous(shard, subscriber.as_deref(), NO_ANONYMOUS);
+    let deadline = match known {
+        None if query.is_none() && allowed.is_err() => Some(subscribing::patience(shard)),
+        Some(_) | None => subscribing::deadline(lifetime, known),
+    };
+    let admitted = match &query {
+        None => Admitted::without_matchers(subscriber),
         Some(query) => {
-            let mut matchers = subscribe::matchers(shard, query).await?;
-            subscribe::book(&mut booked, speaker.holder, &mut matchers)?;
+            allowed?;
+            let matchers = subscribing::matchers(shard, query).await?;
             let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
-            let start = subscribe::start(shard, cursor, &matchers, subscriber.as_deref());
-            let (start, _) = start.await?;
-            (matchers, start)
+            subscribing::admit(shard, speaker.holder, subscriber, matchers, cursor).await?
         }
     };
     Ok(Subscription {
+        admitted,
         dialect: Dialect::V1,
         noted: None,
-        matchers,
-        booked,
-        identity: subscriber,
-        start,
         encoding: way.encoding(Texts::Json),
         deadline,
         duplex: Some(way.parts(config, Purpose::Hub, publisher, lifetime)),
@@ -210,7 +199,7 @@ async fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Pr
 /// 404, or 400 for what is no topic.
 pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem> {
     let text = percent_encoding::percent_decode_str(written).decode_utf8();
-    let refuse = |detail: String| Problem::bad_request("topic", "Topic not allowed", detail);
+    let refuse = |detail: String| Refusal::invalid("topic", "Topic not allowed", detail).into();
     let text = text.map_err(|_not_utf8| refuse("the topic in the path is not UTF-8".to_owned()))?;
     let topic = Topic::parse(&text).map_err(|error| refuse(error.to_string()))?;
     if config.hub.reserves(&topic) {
@@ -258,19 +247,17 @@ pub(crate) async fn conversation(
     };
     let open = config.rooms.access == Some(RoomAccess::Anonymous);
     if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
-        return Err(Problem::token_missing(
-            "taking part here needs an access token",
-        ));
+        return Err(Refusal::token_missing("taking part here needs an access token").into());
     }
-    let matcher = Matcher::parse(MatcherType::Exact, topic.as_str(), shard.hub())
-        .map_err(|error| problem::of_matcher("exact", &error))?;
-    let mut matchers: Box<[Matcher]> = Box::new([matcher]);
-    let mut booked = Booked::default();
-    subscribe::book(&mut booked, speaker.holder, &mut matchers)?;
+    let lifetime = subscribing::lifetime(shard);
+    let known = subscriber.as_deref().or(publisher.as_deref());
+    let deadline = subscribing::deadline(lifetime, known);
+    let matchers = subscribing::exactly(shard, topic.as_str())?;
+    let admitted = subscribing::admit(shard, speaker.holder, subscriber, matchers, None).await?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_no_random| {
         let detail = "the system gives no random bytes".to_owned();
-        Problem::unavailable("no-random", "The hub cannot identify a peer", detail)
+        Refusal::unavailable("no-random", "The hub cannot identify a peer", detail)
     })?;
     let purpose = Purpose::Conversation(Conversation {
         topic: topic.clone(),
@@ -278,15 +265,11 @@ pub(crate) async fn conversation(
         open,
         signature: duplex::signature(u64::from_ne_bytes(random)),
     });
-    let lifetime = subscribe::lifetime(shard);
     Ok(Subscription {
+        admitted,
+        deadline,
         dialect: Dialect::V1,
         noted: None,
-        matchers,
-        booked,
-        deadline: subscribe::deadline(lifetime, subscriber.as_deref().or(publisher.as_deref())),
-        identity: subscriber,
-        start: Start::Now,
         encoding: way.encoding(Texts::Bare),
         duplex: Some(way.parts(config, purpose, publisher, lifetime)),
     })
@@ -308,12 +291,9 @@ pub(crate) fn plain_echo(shard: &Shard, speaker: Speaker<'_>, way: Way) -> Subsc
 /// A service for tests, which publishes nothing and reads nothing.
 pub(crate) fn service(shard: &Shard, purpose: Purpose, way: Way) -> Subscription {
     Subscription {
+        admitted: Admitted::without_matchers(None),
         dialect: Dialect::V1,
         noted: None,
-        matchers: Box::default(),
-        booked: Booked::default(),
-        identity: None,
-        start: Start::Now,
         encoding: way.encoding(Texts::Bare),
         deadline: None,
         duplex: Some(way.parts(shard.config(), purpose, None, None)),

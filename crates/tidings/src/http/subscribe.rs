@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
@@ -17,28 +17,26 @@ use tidings_auth::{Identity, Role};
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, SELECTORS_PER_SUBSCRIBER_MAX};
-use tidings_core::matcher::{Matcher, MatcherType};
-use tidings_history::Resolved;
+use tidings_core::matcher::Matcher;
 use tidings_wire::frame::{Frame, KEEP_ALIVE_CHUNK};
 use tidings_wire::http_head;
 use tidings_wire::selector_query::{SelectorQuery, old_cursor};
 use tidings_wire::sse::KEEP_ALIVE;
 use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use super::access::Access;
 use super::authorize::{Asking, identify, identify_in};
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use super::{Answer, Body, QUERY, Visit, chat, poll, request_body, respond_empty};
-use crate::account::{Booked, Holder};
+use crate::access::Access;
 use crate::metrics::count;
 use crate::posted::Encoding;
+use crate::refusal::Refusal;
+use crate::session::Opening;
 use crate::session::noted::Noted;
 use crate::session::socket::{BodySink, Socket};
-use crate::session::watcher::Watcher;
-use crate::session::{Ending, Opening, Start};
 use crate::shard::{Shard, Subscription};
+use crate::subscribing;
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
@@ -54,10 +52,8 @@ pub(crate) const MERCURE_LAST_EVENT_ID: HeaderName =
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The answer for a cursor that nothing precedes.
 const EARLIEST: HeaderValue = HeaderValue::from_static("earliest");
-/// The longest connection lives this much of `subscribe.connection_secs_max` at least: all that
-/// connected in one moment must not come back in one moment.
-const LIFETIME_SPREAD: std::ops::Range<f64> = 0.8..1.0;
-
+/// What a subscriber without a token is told where it needs one.
+const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous)";
 /// An event stream that is about to begin.
 #[derive(Debug)]
 pub(crate) struct EventStream {
@@ -134,21 +130,9 @@ async fn subscribe_old(
         dialect,
     };
     let identity = identify_in(shard, asking, Role::Subscribe).await?;
-    check_anonymous(shard, identity.as_ref())?;
-    let query = SelectorQuery::decode(query.as_bytes(), SELECTORS_PER_SUBSCRIBER_MAX)
-        .map_err(|error| problem::of_selectors(&error))?;
-    let mut compiler = shard.compiler();
-    let mut matchers: Vec<Matcher> = Vec::with_capacity(query.selectors.len());
-    for selector in &query.selectors {
-        let matcher = compiler
-            .compile(MatcherType::UriTemplate, selector)
-            .await
-            .map_err(|error| problem::of_matcher("topic", &error))?;
-        if !matchers.contains(&matcher) {
-            matchers.push(matcher);
-        }
-    }
-    drop(compiler);
+    subscribing::check_anonymous(shard, identity.as_deref(), NO_ANONYMOUS)?;
+    let query = SelectorQuery::decode(query.as_bytes(), SELECTORS_PER_SUBSCRIBER_MAX)?;
+    let matchers = subscribing::selectors(shard, &query).await?;
     let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
     let asked = Asked {
         method: &asked.method,
@@ -157,17 +141,7 @@ async fn subscribe_old(
         noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
         wait: None,
     };
-    begin(shard, visit, asked, matchers.into(), identity, cursor).await
-}
-
-/// Refuses a subscriber without a token, unless such are let in.
-fn check_anonymous(shard: &Shard, identity: Option<&Arc<Identity>>) -> Result<(), Problem> {
-    if identity.is_none() && !shard.config().subscribe.anonymous {
-        return Err(Problem::token_missing(
-            "this hub does not take anonymous subscribers (subscribe.anonymous)",
-        ));
-    }
-    Ok(())
+    begin(shard, visit, asked, matchers, identity, cursor).await
 }
 
 async fn subscribe(
@@ -196,8 +170,8 @@ async fn subscribe(
     };
     let text = asked.uri.query().unwrap_or_default().as_bytes();
     let query = SubscribeQuery::decode(text, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
-        .map_err(|error| of_query(&error, text))?;
-    let matchers = matchers(shard, &query).await?;
+        .map_err(|error| of_query(error, text))?;
+    let matchers = subscribing::matchers(shard, &query).await?;
     // Where 0.x is served there are libraries that send a cursor by its old names only.
     let old_names = || {
         shard
@@ -220,13 +194,13 @@ async fn subscribe(
 }
 
 /// Says what is wrong with a query; one of 0.x is told how to be served.
-fn of_query(error: &QueryError, query: &[u8]) -> Problem {
-    if *error == QueryError::NoMatcher && SelectorQuery::is_meant_by(query) {
+fn of_query(error: QueryError, query: &[u8]) -> Refusal {
+    if error == QueryError::NoMatcher && SelectorQuery::is_meant_by(query) {
         let detail = "topic is a parameter of Mercure 0.x, which this hub does not serve; \
                       dialects.v0 = true switches it on, match=TOPIC asks in Mercure 1.0";
-        return Problem::bad_request("matcher-missing", "Matcher missing", detail.to_owned());
+        return Refusal::invalid("matcher-missing", "Matcher missing", detail);
     }
-    problem::of_query(error)
+    error.into()
 }
 
 /// How a stream was asked for.
@@ -243,7 +217,7 @@ struct Asked<'a> {
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
 async fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
     let identity = identify(shard, &asked.headers, Role::Subscribe).await?;
-    check_anonymous(shard, identity.as_ref())?;
+    subscribing::check_anonymous(shard, identity.as_deref(), NO_ANONYMOUS)?;
     if asked.method.as_str() == QUERY {
         request_body::require_form(&asked.headers)?;
     }
@@ -261,8 +235,7 @@ pub(crate) async fn chat(
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
-    let matcher = Matcher::parse(MatcherType::Exact, chat::TOPIC, shard.hub())
-        .map_err(|error| problem::of_matcher("exact", &error))?;
+    let matchers = subscribing::exactly(shard, chat::TOPIC)?;
     // The page itself has no cursor on its first visit; ours asks for what was said before.
     let query = asked.uri.query().unwrap_or_default();
     let last_event_id = tidings_wire::form::pairs(query.as_bytes())
@@ -276,54 +249,7 @@ pub(crate) async fn chat(
         noted: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(shard, visit, asked, Box::new([matcher]), None, cursor).await
-}
-
-/// Compiles what a subscriber asked for; each identical pair once.
-///
-/// # Errors
-///
-/// The first one that is not well formed, or of a type that the hub does not know.
-pub(crate) async fn matchers(
-    shard: &Shard,
-    query: &SubscribeQuery,
-) -> Result<Box<[Matcher]>, Problem> {
-    let mut compiler = shard.compiler();
-    let mut matchers: Vec<Matcher> = Vec::with_capacity(query.matchers.len());
-    for (name, pattern) in &query.matchers {
-        let Some(kind) = MatcherType::from_name(name) else {
-            let detail = format!(
-                "match_{name} is not a matcher type of this hub; use match or match_urlpattern"
-            );
-            return Err(Problem::bad_request(
-                "matcher-type",
-                "Unknown matcher type",
-                detail,
-            ));
-        };
-        let matcher = compiler
-            .compile(kind, pattern)
-            .await
-            .map_err(|error| problem::of_matcher(name, &error))?;
-        if !matchers.contains(&matcher) {
-            matchers.push(matcher);
-        }
-    }
-    Ok(matchers.into())
-}
-
-/// Books what a peer asks for, before anything is waited for.
-///
-/// # Errors
-///
-/// There is no room for it.
-pub(crate) fn book(
-    booked: &mut Booked,
-    holder: &Arc<Holder>,
-    matchers: &mut [Matcher],
-) -> Result<(), Problem> {
-    let added = booked.add(holder, matchers);
-    added.map_err(|refusal| Problem::held_bytes(&refusal))
+    begin(shard, visit, asked, matchers, None, cursor).await
 }
 
 /// Returns the cursor: of the header, else of the query.
@@ -347,29 +273,25 @@ async fn begin(
     shard: &Rc<Shard>,
     visit: &Visit,
     asked: Asked<'_>,
-    mut matchers: Box<[Matcher]>,
+    matchers: Vec<Matcher>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let mut booked = Booked::default();
-    book(&mut booked, &visit.holder, &mut matchers)?;
-    let (start, answer) = start(shard, cursor, &matchers, identity.as_deref()).await?;
+    let admitted = subscribing::admit(shard, &visit.holder, identity, matchers, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
-    set_dialect_headers(asked.dialect, answer, &mut headers);
+    set_dialect_headers(asked.dialect, &admitted.begins.cursor, &mut headers);
     if *asked.method == Method::HEAD {
         return Ok(Answer::Response(match asked.wait {
             Some(wait) => poll::head_only(headers, wait),
             None => head_only(headers),
         }));
     }
-    let deadline = deadline(lifetime(shard), identity.as_deref());
+    let lifetime = subscribing::lifetime(shard);
+    let deadline = subscribing::deadline(lifetime, admitted.identity.as_deref());
     let subscription = Subscription {
+        admitted,
         dialect: asked.dialect,
         noted: asked.noted,
-        matchers,
-        booked,
-        identity,
-        start,
         encoding: if asked.wait.is_some() {
             Encoding::Lines
         } else if asked.version == Version::HTTP_11 {
@@ -394,7 +316,9 @@ async fn begin(
 }
 
 /// Adds what a dialect says in the head of a stream: where it begins, and about caches.
-fn set_dialect_headers(dialect: Dialect, begins: HeaderValue, headers: &mut HeaderMap) {
+fn set_dialect_headers(dialect: Dialect, begins: &Cursor, headers: &mut HeaderMap) {
+    // A publisher's id may have characters that no field can carry.
+    let begins = HeaderValue::from_bytes(begins.as_str().as_bytes()).unwrap_or(EARLIEST);
     match dialect {
         Dialect::V1 => {}
         Dialect::V0 => {
@@ -449,115 +373,6 @@ pub(crate) fn set_stream_headers(headers: &mut HeaderMap) {
     let cache_control = HeaderValue::from_static(http_head::CACHE_CONTROL);
     headers.insert(CACHE_CONTROL, cache_control);
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-}
-
-/// Returns where a stream begins, and what its head says about it: the id of an event that comes
-/// before all that the stream sends, so that a subscriber that never got one can resume too.
-/// A known cursor that lies before events about subscriptions that are gone and that the subscriber may
-/// see is answered `earliest`, too, and what follows it comes (docs/decisions/0015).
-///
-/// # Errors
-///
-/// The history cannot be asked.
-pub(crate) async fn start(
-    shard: &Shard,
-    cursor: Option<Cursor>,
-    matchers: &[Matcher],
-    identity: Option<&Identity>,
-) -> Result<(Start, HeaderValue), Problem> {
-    let Some(cursor) = cursor else {
-        return Ok((Start::Now, standing(shard)));
-    };
-    match resolve(shard, cursor).await? {
-        (Start::After(position), answer) => {
-            let watcher = Watcher {
-                matchers,
-                grants: identity.map(|identity| &*identity.grants),
-            };
-            if !watcher.misses(shard, position) {
-                return Ok((Start::After(position), answer));
-            }
-            shard.metrics().cursors_unknown.inc();
-            Ok((Start::AfterGap(position), EARLIEST))
-        }
-        begin => Ok(begin),
-    }
-}
-
-/// Returns the id of the last event that this shard has seen. A stream that joins afterwards begins
-/// with a later one.
-fn standing(shard: &Shard) -> HeaderValue {
-    HeaderValue::try_from(shard.cursor_at_last()).unwrap_or(EARLIEST)
-}
-
-/// Finds where a cursor points to, and what is said about it.
-///
-/// A known one is answered as it was asked: nothing is missing after it. An unknown or expired one
-/// is answered `earliest`, and everything that is kept follows (docs/decisions/0007).
-async fn resolve(shard: &Shard, cursor: Cursor) -> Result<(Start, HeaderValue), Problem> {
-    let id = match cursor {
-        Cursor::Earliest => return Ok((Start::Oldest, EARLIEST)),
-        Cursor::After(id) => id,
-    };
-    let (reply, resolved) = oneshot::channel();
-    shard.history().resolve(
-        Arc::clone(&id),
-        |position| shard.recent_print(position),
-        Box::new(move |result| drop(reply.send(result))),
-    );
-    match resolved.await {
-        Ok(Ok(Resolved::After(position))) => {
-            let answer = HeaderValue::from_bytes(id.as_bytes()).unwrap_or(EARLIEST);
-            Ok((Start::After(position), answer))
-        }
-        Ok(Ok(Resolved::Unknown { .. })) => {
-            shard.metrics().cursors_unknown.inc();
-            Ok((Start::Oldest, EARLIEST))
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a cursor could not be looked up");
-            Err(Problem::history_unreadable())
-        }
-        Err(_) => {
-            let detail = "the hub is being stopped".to_owned();
-            Err(Problem::unavailable(
-                "stopping",
-                "The hub is stopping",
-                detail,
-            ))
-        }
-    }
-}
-
-/// Returns when a connection that begins now has lived long enough, if there is such a time.
-pub(crate) fn lifetime(shard: &Shard) -> Option<Instant> {
-    let longest = shard.config().subscribe.connection_max?;
-    let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
-    let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
-    Instant::now().checked_add(longest.mul_f64(part))
-}
-
-/// Returns when a token ends; nothing for an end so far away that no timer can hold it.
-pub(crate) fn expiry(identity: &Identity) -> Option<Instant> {
-    let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
-    let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now().checked_add(left)
-}
-
-/// Returns when a session ends at the latest: with its token, or after its longest life.
-pub(crate) fn deadline(
-    lifetime: Option<Instant>,
-    identity: Option<&Identity>,
-) -> Option<(Instant, Ending)> {
-    let lifetime = lifetime.map(|end| (end, Ending::Lifetime));
-    let expiry = identity
-        .and_then(expiry)
-        .map(|end| (end, Ending::TokenExpired));
-    // The token's end counts if both come at once.
-    expiry
-        .into_iter()
-        .chain(lifetime)
-        .min_by_key(|(end, _)| *end)
 }
 
 impl EventStream {

@@ -19,11 +19,13 @@ use tidings_wire::form;
 use tidings_wire::subscription_document::{BELOW_HUB, CONTEXT};
 
 use super::authorize::{Asking, identify_in};
-use super::problem::{self, Problem};
+use super::problem::Problem;
 use super::{Body, respond, respond_empty};
 use crate::presence::Presence;
 use crate::presence::question::{About, Answer, Found, Known, Page, Question};
+use crate::refusal::Refusal;
 use crate::shard::Shard;
+use crate::subscribing;
 
 /// A copy may be kept, and is asked about each time.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -50,7 +52,10 @@ pub(crate) async fn answer<B>(
     shard: &Rc<Shard>,
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
-    let presence = shard.presence().ok_or_else(Problem::no_presence)?;
+    let presence = shard.presence().ok_or_else(|| {
+        let detail = "this hub does not keep track of subscriptions (presence.enabled)";
+        Refusal::not_found("presence-off", "Not found", detail)
+    })?;
     let identity = identify_asker(shard, request).await?;
     let dialect = identity.dialect;
     let answered = answer_to(shard, presence, &identity, request).await;
@@ -71,7 +76,7 @@ async fn answer_to<B>(
     };
     let answer = presence.ask(about).await.ok_or_else(|| {
         let detail = "too many ask for subscriptions at once; try again".to_owned();
-        Problem::unavailable("busy", "The hub is busy", detail)
+        Refusal::unavailable("busy", "The hub is busy", detail)
     })?;
     Ok(respond_with(shard, dialect, request.uri(), answer))
 }
@@ -90,9 +95,10 @@ async fn identify_asker<B>(shard: &Shard, request: &Request<B>) -> Result<Arc<Id
     };
     let identity = identify_in(shard, asking, Role::Subscribe).await?;
     identity.ok_or_else(|| {
-        Problem::token_missing(
+        Refusal::token_missing(
             "subscriptions are shown to holders of a token that may subscribe to this path",
         )
+        .into()
     })
 }
 
@@ -109,7 +115,7 @@ fn check_grant(shard: &Shard, identity: &Identity, path: &str) -> Result<(), Pro
     } else {
         "the token does not allow subscribing to this path".to_owned()
     };
-    Err(Problem::scope_insufficient(detail))
+    Err(Refusal::scope_insufficient(detail).into())
 }
 
 /// Reads path, query and validators; nothing if the path names nothing.
@@ -132,7 +138,7 @@ async fn question(
         let name = String::from_utf8_lossy(&pair.name_bytes()).into_owned();
         let Ok(value) = pair.value() else {
             let detail = format!("the value of {name} is not UTF-8");
-            return Err(Problem::bad_request("not-utf8", "Not UTF-8", detail));
+            return Err(Refusal::invalid("not-utf8", "Not UTF-8", detail).into());
         };
         match name.as_str() {
             // A filter that is empty is one that nobody filled in.
@@ -142,9 +148,8 @@ async fn question(
                 let pattern = shard
                     .compiler()
                     .compile(MatcherType::UrlPattern, &value)
-                    .await
-                    .map_err(|error| problem::of_matcher("pattern", &error))?;
-                question.pattern = Some(pattern);
+                    .await;
+                question.pattern = Some(subscribing::named("pattern", pattern)?);
             }
             "subscriber" => {
                 if let About::All = question.about {
@@ -167,7 +172,7 @@ async fn question(
 fn number(name: &str, value: &str) -> Result<u64, Problem> {
     value.parse().map_err(|_not_a_number| {
         let detail = format!("{name} is {value:?}; write a whole number");
-        Problem::bad_request("page", "Page not understood", detail)
+        Refusal::invalid("page", "Page not understood", detail).into()
     })
 }
 
@@ -222,7 +227,7 @@ fn decode(part: &str) -> Result<String, Problem> {
         .map(std::borrow::Cow::into_owned)
         .map_err(|_not_utf8| {
             let detail = format!("the part {part:?} of the path is not UTF-8");
-            Problem::bad_request("not-utf8", "Not UTF-8", detail)
+            Refusal::invalid("not-utf8", "Not UTF-8", detail).into()
         })
 }
 

@@ -25,6 +25,7 @@ use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Route, Visit, diagnosis, hixie, respond_empty, sockjs};
 use crate::metrics::count;
+use crate::refusal::Refusal;
 use crate::session::pipe::{self, Pipe};
 use crate::session::socket::Socket;
 use crate::session::{Ending, Opening};
@@ -241,7 +242,7 @@ fn of_handshake(error: &HandshakeError) -> Problem {
     match error {
         HandshakeError::NoUpgrade | HandshakeError::Version => Problem::upgrade_required(detail),
         HandshakeError::NoConnectionUpgrade | HandshakeError::Key => {
-            Problem::bad_request("handshake", "WebSocket handshake malformed", detail)
+            Refusal::invalid("handshake", "WebSocket handshake malformed", detail).into()
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use super::socket::Socket;
 use super::{Ending, Phase, Session, Start};
-use crate::account::{Charge, Holder, Kind, Refusal};
+use crate::account::{Charge, Holder, Kind, OverLimit};
 use crate::posted::Encoding;
 use crate::posted::Posted;
 use crate::shard::timers::Tick;
@@ -266,7 +266,7 @@ impl Duplex {
     /// # Errors
     ///
     /// There is no room for it.
-    pub(crate) fn book_part(&self) -> Result<(), Refusal> {
+    pub(crate) fn book_part(&self) -> Result<(), OverLimit> {
         let (held, booked) = (self.decoder.borrow().held_bytes(), self.part_bytes.get());
         let mut charge = self.charge.borrow_mut();
         match held.checked_sub(booked) {
@@ -294,7 +294,7 @@ impl Duplex {
         &self,
         texts: Vec<Text>,
         dealt_with: Option<oneshot::Sender<()>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), OverLimit> {
         let mut spoken = self.spoken.borrow_mut();
         let bytes = cost(&texts);
         self.charge.borrow_mut().grow(bytes)?;

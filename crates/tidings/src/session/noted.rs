@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tidings_core::dialect::Dialect;
 use tidings_wire::sse::KEEP_ALIVE;
 
-use crate::http::access::Access;
+use crate::access::Access;
 use crate::posted::Posted;
 
 /// A session that the log mentions.

@@ -2,32 +2,37 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
-use tidings_auth::{Door, Role};
-use tidings_core::event_id::{Cursor, EARLIEST};
+use tidings_auth::{Door, Identity, Role};
+use tidings_core::event_id::Cursor;
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
-use tidings_core::matcher::Matcher;
 use tidings_wire::hub_frames::{
     self, AckFields, Ask, Authenticate, Publish, Reference, Request, RequestError, Saying,
     Selection,
 };
+use tidings_wire::problem;
+use tidings_wire::publish_form::PublishForm;
 use tidings_wire::sockjs;
 use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::encoder;
 
+use super::Session;
 use super::duplex::{Beat, Duplex, Joining};
-use super::{Ending, Session};
-use crate::account::Kind;
-use crate::http::authorize;
-use crate::http::problem::{self, Problem};
-use crate::http::subscribe;
+use crate::account::{Charge, Kind};
 use crate::ingest::Publisher;
 use crate::metrics::count;
+use crate::refusal::{self, Refusal};
 use crate::router::Ticket;
 use crate::shard::Shard;
-use crate::tasks;
+use crate::{subscribing, tasks};
 
+/// How a peer is told that it needs a token to subscribe, or to publish.
+const SUBSCRIBING_NEEDS_A_TOKEN: &str =
+    "subscribing needs a token: send {\"authenticate\":{\"token\":\"…\"}} first";
+const PUBLISHING_NEEDS_A_TOKEN: &str = "publishing needs a token that allows it: send \
+     {\"authenticate\":{\"token\":\"…\"}} first";
 /// Characters that are said about a frame that is not understood.
 const DETAIL_CHARACTERS_MAX: usize = 256;
 
@@ -41,9 +46,9 @@ pub(crate) async fn on_request(
     let Request { ask, reference } = match Request::decode(frame) {
         Ok(request) => request,
         Err(error) => {
-            let problem = of_request(&error);
-            count(&shard.metrics().requests_refused, problem.name());
-            return refuse(shard, session, &problem, None);
+            let refusal = of_request(&error);
+            count(&shard.metrics().requests_refused, refusal.name);
+            return refuse(shard, session, &refusal, None);
         }
     };
     let reference = reference.as_ref();
@@ -70,11 +75,11 @@ pub(crate) async fn on_request(
         }
         Ask::Subscribe(selection) => {
             let result = add(shard, session, duplex, selection).await;
-            if let Err(problem) = &result {
-                count(&shard.metrics().subscribe_refused, problem.name());
+            if let Err(refusal) = &result {
+                count(&shard.metrics().subscribe_refused, refusal.name);
             }
-            result.map(|begins| {
-                let last_event_id = Some(begins.as_str());
+            result.map(|cursor| {
+                let last_event_id = Some(cursor.as_str());
                 ack(
                     shard,
                     session,
@@ -91,9 +96,9 @@ pub(crate) async fn on_request(
             .map(|()| ack(shard, session, AckFields::default(), reference)),
         Ask::Publish(asked) => publish(shard, session, duplex, *asked, reference),
     };
-    if let Err(problem) = result {
-        count(&shard.metrics().requests_refused, problem.name());
-        refuse(shard, session, &problem, reference);
+    if let Err(refusal) = result {
+        count(&shard.metrics().requests_refused, refusal.name);
+        refuse(shard, session, &refusal, reference);
     }
     if duplex.is_unannounced() {
         duplex.announce();
@@ -110,13 +115,13 @@ pub(crate) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
         return;
     }
     duplex.tells_caught_up.set(start != super::Start::Now);
-    let last_event_id = match start {
-        super::Start::Oldest | super::Start::AfterGap(_) => EARLIEST.to_owned(),
+    let cursor = match start {
+        super::Start::Oldest | super::Start::AfterGap(_) => Cursor::Earliest,
         super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()).await,
     };
     let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
     let saying = Saying::Open {
-        last_event_id: &last_event_id,
+        last_event_id: cursor.as_str(),
         ping_secs,
     };
     duplex.keep(session.text(&hub_frames::encode(&saying, None)));
@@ -133,23 +138,33 @@ fn ack(shard: &Shard, session: &Session, fields: AckFields<'_>, reference: Optio
     say(shard, session, &Saying::Ack(fields), reference);
 }
 
-fn refuse(shard: &Shard, session: &Session, problem: &Problem, reference: Option<&Reference>) {
-    say(
-        shard,
-        session,
-        &Saying::Error(&problem.document()),
-        reference,
-    );
+fn refuse(shard: &Shard, session: &Session, refusal: &Refusal, reference: Option<&Reference>) {
+    let status = status(refusal.kind);
+    let document = problem::document(status, refusal.name, refusal.title, &refusal.detail);
+    say(shard, session, &Saying::Error(&document), reference);
 }
 
-fn of_request(error: &RequestError) -> Problem {
+/// The table from kinds of refusal to the `status` of an `error` frame: what HTTP would answer with.
+fn status(kind: refusal::Kind) -> u16 {
+    match kind {
+        refusal::Kind::Invalid => 400,
+        refusal::Kind::TokenMissing | refusal::Kind::TokenInvalid => 401,
+        refusal::Kind::ScopeInsufficient => 403,
+        refusal::Kind::NotFound => 404,
+        refusal::Kind::TooLarge => 413,
+        refusal::Kind::TooMuch => 429,
+        refusal::Kind::Unavailable => 503,
+    }
+}
+
+fn of_request(error: &RequestError) -> Refusal {
     // It may repeat what the peer wrote, which may be a megabyte.
     let detail: String = error
         .to_string()
         .chars()
         .take(DETAIL_CHARACTERS_MAX)
         .collect();
-    Problem::bad_request("frame", "Frame not understood", detail)
+    Refusal::invalid("frame", "Frame not understood", detail)
 }
 
 /// Takes a token, and returns when it expires.
@@ -158,73 +173,48 @@ async fn authenticate(
     session: &Session,
     duplex: &Duplex,
     asked: &Authenticate,
-) -> Result<u64, Problem> {
-    let verify = |role| authorize::verify(shard, &asked.token, Door::Hub, role);
+) -> Result<u64, Refusal> {
+    let verify = |role| shard.verify(&asked.token, Door::Hub, role);
     let (subscriber, publisher) = (verify(Role::Subscribe).await, verify(Role::Publish).await);
     let reads = !session.matchers.borrow().is_empty();
     let (identity, subscriber, publisher) = match (subscriber, publisher) {
         (Ok(subscriber), publisher) => (subscriber.clone(), Some(subscriber), publisher.ok()),
         (Err(_), Ok(publisher)) if !reads => (publisher.clone(), None, Some(publisher)),
-        (Err(error), _) => return Err(authorize::not_accepted(shard, &error, Role::Subscribe)),
+        (Err(error), _) => return Err(shard.token_refused(&error, Role::Subscribe)),
     };
     session.identify(subscriber);
     *duplex.publisher.borrow_mut() = publisher;
-    let lifetime = duplex.lifetime.map(|end| (end, Ending::Lifetime));
-    let expiry = subscribe::expiry(&identity)
-        .map(|instant| (shard.tick_before(instant), Ending::TokenExpired));
-    let deadline = lifetime
-        .into_iter()
-        .chain(expiry)
-        .min_by_key(|(end, _)| *end);
-    shard.set_deadline(session, deadline);
+    let expiry = subscribing::expiry(&identity).map(|instant| shard.tick_before(instant));
+    shard.set_deadline(session, subscribing::earliest_of(duplex.lifetime, expiry));
     // Its subscriptions have the payloads of this token from now on.
     shard.tell_changed(session).await;
     Ok(identity.expires_at)
 }
 
-/// Adds matchers to what a session asks for; returns what the answer says about the cursor.
+/// Adds matchers to what a session asks for; returns the cursor of where they begin.
 async fn add(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
     duplex: &Duplex,
     selection: Selection,
-) -> Result<String, Problem> {
-    if session.identity().is_none() && !shard.config().subscribe.anonymous {
-        let detail = "subscribing needs a token: send {\"authenticate\":{\"token\":\"…\"}} first";
-        return Err(Problem::token_missing(detail));
-    }
+) -> Result<Cursor, Refusal> {
+    subscribing::check_anonymous(
+        shard,
+        session.identity().as_deref(),
+        SUBSCRIBING_NEEDS_A_TOKEN,
+    )?;
     let query = query_of(duplex, selection)?;
-    let matchers = subscribe::matchers(shard, &query).await?;
+    let matchers = subscribing::matchers(shard, &query).await?;
     // One at a time: what a later one has had is known only when the earlier one has ended.
     caught_up(session, duplex).await;
-    let known = session.matchers.borrow().clone();
-    let mut new = matchers.into_vec();
-    new.retain(|matcher| !known.contains(matcher));
-    if known.len() + new.len() > MATCHERS_PER_SUBSCRIBER_MAX {
-        let detail = format!(
-            "{} matchers on one connection, more than {MATCHERS_PER_SUBSCRIBER_MAX}",
-            known.len() + new.len()
-        );
-        return Err(Problem::bad_request(
-            "too-many-matchers",
-            "Too many matchers",
-            detail,
-        ));
-    }
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
-    let identity = session.identity();
-    let holder = session.holder();
-    subscribe::book(&mut session.booked.borrow_mut(), holder, &mut new)?;
-    let start = subscribe::start(shard, cursor, &new, identity.as_deref()).await;
-    let (start, answer) = start.inspect_err(|_| session.booked.borrow_mut().remove(&new))?;
-    let answer = String::from_utf8_lossy(answer.as_bytes()).into_owned();
-    if new.is_empty() {
-        return Ok(answer);
+    let (matchers, begins) = subscribing::admit_more(shard, session, matchers, cursor).await?;
+    if matchers.is_empty() {
+        return Ok(begins.cursor);
     }
-    let matchers: Box<[Matcher]> = new.into();
     duplex.join(Joining {
         matchers: matchers.clone(),
-        start,
+        start: begins.start,
     });
     let ticket = Ticket(session.id);
     shard.router().join(shard.index(), ticket, matchers).await;
@@ -238,7 +228,7 @@ async fn add(
     })
     .await;
     shard.tell_changed(session).await;
-    Ok(answer)
+    Ok(begins.cursor)
 }
 
 /// Takes matchers away from what a session asks for. Those that it does not have do not count.
@@ -247,8 +237,8 @@ async fn remove(
     session: &Rc<Session>,
     duplex: &Duplex,
     selection: Selection,
-) -> Result<(), Problem> {
-    let matchers = subscribe::matchers(shard, &query_of(duplex, selection)?).await?;
+) -> Result<(), Refusal> {
+    let matchers = subscribing::matchers(shard, &query_of(duplex, selection)?).await?;
     caught_up(session, duplex).await;
     shard.leave(session, &matchers);
     shard.tell_changed(session).await;
@@ -268,10 +258,23 @@ async fn caught_up(session: &Session, duplex: &Duplex) {
 }
 
 /// Returns the selection of a frame as the parameters of a URL.
-fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Problem> {
+fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Refusal> {
     duplex.on_patterns(selection.url_pattern.0.len());
-    let query = selection.into_query(MATCHERS_PER_SUBSCRIBER_MAX);
-    query.map_err(|error| problem::of_query(&error))
+    Ok(selection.into_query(MATCHERS_PER_SUBSCRIBER_MAX)?)
+}
+
+/// Reads what a peer publishes: by whom, what, and the bytes that are booked until it is kept.
+fn publication(
+    session: &Session,
+    duplex: &Duplex,
+    asked: Publish,
+) -> Result<(Arc<Identity>, PublishForm, Charge), Refusal> {
+    let publisher = duplex.publisher.borrow().clone();
+    let publisher = publisher.ok_or_else(|| Refusal::token_missing(PUBLISHING_NEEDS_A_TOKEN))?;
+    let form = asked.into_form(TOPICS_PER_UPDATE_MAX)?;
+    let bytes = form.data.as_deref().map_or(0, str::len);
+    let charge = session.holder().take(Kind::Publication, bytes)?;
+    Ok((publisher, form, charge))
 }
 
 /// Publishes; the answer comes when the update is kept.
@@ -281,24 +284,9 @@ fn publish(
     duplex: &Duplex,
     asked: Publish,
     reference: Option<&Reference>,
-) -> Result<(), Problem> {
-    let Some(publisher) = duplex.publisher.borrow().clone() else {
-        let detail = "publishing needs a token that allows it: send \
-                      {\"authenticate\":{\"token\":\"…\"}} first";
-        let problem = Problem::token_missing(detail);
-        count(&shard.metrics().publish_refused, problem.name());
-        return Err(problem);
-    };
-    let form = asked
-        .into_form(TOPICS_PER_UPDATE_MAX)
-        .map_err(|error| problem::of_form(&error))
-        .inspect_err(|problem| count(&shard.metrics().publish_refused, problem.name()))?;
-    let bytes = form.data.as_deref().map_or(0, str::len);
-    let charge = session
-        .holder()
-        .take(Kind::Publication, bytes)
-        .map_err(|refusal| Problem::held_bytes(&refusal))
-        .inspect_err(|problem| count(&shard.metrics().publish_refused, problem.name()))?;
+) -> Result<(), Refusal> {
+    let (publisher, form, charge) = publication(session, duplex, asked)
+        .inspect_err(|refusal| count(&shard.metrics().publish_refused, refusal.name))?;
     duplex.on_publishing();
     let (shard, session) = (Rc::clone(shard), Rc::clone(session));
     let reference = reference.cloned();
@@ -326,9 +314,9 @@ fn publish(
             }
             Err(error) => {
                 let explain = shard.config().explain_refusals;
-                let problem = problem::of_publishing(&error, explain);
-                count(&shard.metrics().publish_refused, problem.name());
-                refuse(&shard, &session, &problem, reference);
+                let refusal = Refusal::of_publishing(&error, explain);
+                count(&shard.metrics().publish_refused, refusal.name);
+                refuse(&shard, &session, &refusal, reference);
             }
         }
         session.wake();

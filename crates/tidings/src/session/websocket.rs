@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use super::duplex::{Beat, Conversation, Duplex, Purpose};
 use super::socket::Socket;
 use super::{Ending, Opening, Phase, Session, Start, live, requests};
-use crate::account::{Kind, Refusal};
+use crate::account::{Kind, OverLimit};
 use crate::ingest::{PublishError, Publisher};
 use crate::metrics::count;
 use crate::shard::Shard;
@@ -232,7 +232,7 @@ fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
 }
 
 /// Notes why there is no room for what the peer says, and lets go of it.
-fn overdrawn(duplex: &Duplex, refusal: Refusal) -> Ending {
+fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
     duplex.discard_part();
     duplex.part(CloseCode::TRY_LATER, &refusal.to_string());
     Ending::HeldBytes

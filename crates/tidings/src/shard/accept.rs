@@ -219,7 +219,7 @@ fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
                 Ok(cost) => cost,
                 Err(refusal) => {
                     count(&shard.metrics().connections_refused, "held_bytes");
-                    let problem = Problem::held_bytes(&refusal);
+                    let problem = Problem::from(refusal);
                     return refuse_unless_tls(socket, tls, refusals, &problem);
                 }
             };

@@ -33,7 +33,7 @@ use super::policy;
 use super::stream::{Prefix, Signs, Stream, Transport};
 use super::timed_socket::TimedSocket;
 use super::{Shard, Subscription, hixie, http2};
-use crate::account::{Charge, Holder, Refusal};
+use crate::account::{Charge, Holder, OverLimit};
 use crate::http::hixie::OldUpgrade;
 use crate::http::{self, Answer, Body, Visit};
 use crate::metrics::count;
@@ -122,7 +122,7 @@ pub(super) enum Failure {
     #[error("the peer took nothing of its answer for too long")]
     Stalled,
     #[error("{0}")]
-    Refused(#[source] Refusal),
+    Refused(#[source] OverLimit),
     #[error("HTTP: {0}")]
     Http(#[source] hyper::Error),
 }

@@ -139,7 +139,7 @@ impl Progress {
         let charge = visit
             .holder
             .take(Kind::Stream, STREAM_BYTES)
-            .map_err(|refusal| Problem::held_bytes(&refusal))?;
+            .map_err(|refusal| Problem::from(refusal))?;
         *self.cost.borrow_mut() = Some((seat, charge));
         Ok(())
     }

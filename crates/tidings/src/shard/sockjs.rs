@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use super::timers::Tick;
 use super::{Delivery, Shard, Subscription};
-use crate::account::{Booked, Crowded, Holder, Kind, Place, Refusal};
+use crate::account::{Crowded, Holder, Kind, OverLimit, Place};
 use crate::metrics::count;
 use crate::session::carrier::{Carrier, Close, Take, Taken};
 use crate::session::duplex;
@@ -104,7 +104,7 @@ pub(crate) enum Reception {
     /// There are too many sessions.
     Refused(Crowded),
     /// Too much is held already.
-    Full(Refusal),
+    Full(OverLimit),
     /// The shard that it leads to has too much to do.
     Busy,
 }
@@ -117,7 +117,7 @@ pub(crate) enum SendError {
     /// What was said before has not been dealt with.
     Clogged,
     /// Too much is held already.
-    Full(Refusal),
+    Full(OverLimit),
     /// The shard that it leads to has too much to do.
     Busy,
 }
@@ -254,8 +254,7 @@ impl Shard {
         let holder = admitted.map_err(Reception::Refused)?;
         let mut subscription = newcomer.subscription;
         // The connection that asked was booked for; it may be gone long before the session.
-        subscription.booked = Booked::default();
-        let booked = subscription.booked.add(&holder, &mut subscription.matchers);
+        let booked = subscription.admitted.book_for(&holder);
         booked.map_err(Reception::Full)?;
         let carrier = Rc::<Carrier>::default();
         let socket = Socket::Carrier(Rc::clone(&carrier));
@@ -363,7 +362,7 @@ enum Stop {
     /// Its connection took nothing for too long.
     Stalled,
     /// There is no room for what it is to be sent.
-    Refused(Refusal),
+    Refused(OverLimit),
 }
 
 /// Gives a receiver what its session says, until either ends.

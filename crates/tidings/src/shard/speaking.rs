@@ -1,7 +1,7 @@
 //! What a shard does for sessions whose peers speak: answers, other deadlines, other matchers.
 
 use bytes::Bytes;
-use tidings_core::event_id::EARLIEST;
+use tidings_core::event_id::Cursor;
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::print::Print;
@@ -37,23 +37,23 @@ impl Shard {
     ///
     /// It is `earliest` too where nobody knows any more what was at the position: who resumes there
     /// is told that something may be missing.
-    pub(crate) async fn cursor_at(&self, position: Position) -> String {
+    pub(crate) async fn cursor_at(&self, position: Position) -> Cursor {
         if position == Position::ZERO {
-            return EARLIEST.to_owned();
+            return Cursor::Earliest;
         }
         let print = self.recent_print(position);
         if print.is_some() {
             return self.sealed(position, print);
         }
         let found = self.found_cursor(position).await;
-        found.map_or_else(|| EARLIEST.to_owned(), |id| id.as_str().to_owned())
+        found.map_or(Cursor::Earliest, |id| Cursor::After(id.as_str().into()))
     }
 
     /// Returns the cursor of the last update that this shard has seen.
-    pub(crate) fn cursor_at_last(&self) -> String {
+    pub(crate) fn cursor_at_last(&self) -> Cursor {
         let Tip { position, print } = self.engine.borrow().ring.tip();
         if position == Position::ZERO {
-            return EARLIEST.to_owned();
+            return Cursor::Earliest;
         }
         self.sealed(position, print)
     }
@@ -63,9 +63,9 @@ impl Shard {
         self.engine.borrow().ring.print(position)
     }
 
-    fn sealed(&self, position: Position, print: Option<Print>) -> String {
+    fn sealed(&self, position: Position, print: Option<Print>) -> Cursor {
         let id = self.history().seal().seal(position, print);
-        id.as_str().to_owned()
+        Cursor::After(id.as_str().into())
     }
 
     /// Lets matchers that a session added begin where they are to, once what it reads is out.
@@ -97,9 +97,9 @@ impl Shard {
             return;
         };
         if duplex.is_hub() && duplex.tells_caught_up.take() {
-            let last_event_id = self.cursor_at_last();
+            let cursor = self.cursor_at_last();
             let saying = Saying::CaughtUp {
-                last_event_id: &last_event_id,
+                last_event_id: cursor.as_str(),
             };
             duplex.keep(session.text(&hub_frames::encode(&saying, None)));
         }

@@ -6,11 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{REFERER, USER_AGENT};
 use http::{Method, Request, Response, Version};
-use http_body::Body as _;
+use http_body::Body;
 use tidings_wire::redact;
 use time::OffsetDateTime;
-
-use super::Body;
 
 /// By which the lines are told from the others.
 pub(crate) const TARGET: &str = "tidings::access";
@@ -56,7 +54,7 @@ impl Access {
     }
 
     /// Writes the line of an answer that is complete.
-    pub(crate) fn on_response(&self, response: &Response<Body>) {
+    pub(crate) fn on_response(&self, response: &Response<impl Body>) {
         let length = response.body().size_hint().exact().unwrap_or_default();
         let sent = if self.method == Method::HEAD {
             0

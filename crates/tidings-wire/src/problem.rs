@@ -1,0 +1,17 @@
+//! Problem documents: why a request was refused, for programs and for people. RFC 9457, 3.
+//!
+//! HTTP answers with them, and `error` frames of the hub's WebSocket carry them.
+
+use serde_json::{Value, json};
+
+/// Returns a problem document. `name` becomes the type `urn:tidings:problem:NAME`; `status` is the status
+/// code that HTTP has for it.
+#[must_use]
+pub fn document(status: u16, name: &str, title: &str, detail: &str) -> Value {
+    json!({
+        "type": format!("urn:tidings:problem:{name}"),
+        "title": title,
+        "status": status,
+        "detail": detail,
+    })
+}
