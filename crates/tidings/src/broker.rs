@@ -43,10 +43,10 @@ use self::hub_out::Foreign;
 use self::input::{Input, Route};
 use self::options::{Limits, Options, Security};
 use self::session::Socket;
-use crate::ingest::Ingest;
-use crate::metrics::zeromq::Counters;
-use crate::router::{Destination, Outgoing, Router};
+use crate::hub::ingest::Ingest;
+use crate::hub::router::{Destination, Outgoing, Router};
 use crate::tasks;
+use crate::telemetry::metrics::zeromq::Counters;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 256 * 1024;

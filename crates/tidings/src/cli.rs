@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 use print::OutputClosed;
 
-use crate::output;
+use crate::telemetry::output;
 
 mod bench;
 mod broker;

@@ -28,7 +28,7 @@ pub use self::tables::sockjs::SockJsOptions;
 pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
-use crate::presence;
+use crate::hub::presence;
 
 pub mod addresses;
 pub mod check;

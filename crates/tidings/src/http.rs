@@ -3,22 +3,20 @@
 
 pub(crate) mod authorize;
 pub(crate) mod body;
-pub(crate) mod chat;
 pub(crate) mod cors;
-pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod diagnosis;
 pub(crate) mod discovery;
 pub(crate) mod health;
-pub(crate) mod hixie;
 pub(crate) mod host;
-pub(crate) mod hub_2019;
+pub(crate) mod legacy;
 pub(crate) mod page;
 pub(crate) mod pages;
 pub(crate) mod poll;
 pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;
+pub(crate) mod signs;
 pub(crate) mod sockjs;
 pub(crate) mod speaking;
 pub(crate) mod subscribe;
@@ -37,19 +35,19 @@ use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
-use self::body::Whole;
-use self::hixie::OldUpgrade;
+use self::body::{EventBody, Whole};
+use self::legacy::hixie::OldUpgrade;
+use self::legacy::{chat, demo, hub_2019};
 use self::problem::Problem;
+use self::signs::Signs;
 use self::sockjs::CarriedBody;
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
-use crate::access::Access;
-use crate::account::Holder;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
-use crate::session::socket::StreamBody;
-use crate::shard::Shard;
-use crate::shard::stream::Signs;
+use crate::hub::account::Holder;
+use crate::hub::shard::Shard;
+use crate::telemetry::access::Access;
 
 /// The safe method whose request has a body; RFC 10008.
 const QUERY: &str = "QUERY";
@@ -59,7 +57,7 @@ const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// The body of an answer: whole, an HTTP/2 event stream, or a stream of SockJS.
-pub(crate) type Body = Either<Whole, Either<StreamBody, CarriedBody>>;
+pub(crate) type Body = Either<Whole, Either<EventBody, CarriedBody>>;
 
 /// What is known of the connection that a request came by.
 #[derive(Clone, Debug)]

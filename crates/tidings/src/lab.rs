@@ -8,7 +8,6 @@ mod subscriptions;
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +15,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
 use tidings_auth::{Authority, Identity};
 use tidings_cluster::{Epoch, Relay};
 use tidings_core::dialect::Dialect;
@@ -32,18 +30,18 @@ use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::answers::Answers;
 use crate::config::Config;
-use crate::ingest::{Ingest, Publisher};
-use crate::metrics::Metrics;
-use crate::posted::Encoding;
-use crate::presence::{self, Presence};
-use crate::router::{Command, Router, Routing};
+use crate::hub::answers::Answers;
+use crate::hub::ingest::{Ingest, Publisher};
+use crate::hub::posted::Encoding;
+use crate::hub::presence::{self, Presence};
+use crate::hub::router::{Command, Router, Routing};
+use crate::hub::session::socket::{BodySink, Socket, StreamBody};
+use crate::hub::session::{Opening, Start};
+use crate::hub::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
+use crate::hub::subscribing;
 use crate::server::account_of;
-use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Opening, Start};
-use crate::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
-use crate::subscribing;
+use crate::telemetry::metrics::Metrics;
 
 /// How a hub in the lab differs from one that was installed.
 #[derive(Clone, Debug)]
@@ -439,11 +437,11 @@ async fn open(
 impl Stream {
     /// Reads what has arrived, without waiting.
     pub fn read(&mut self) -> Read {
-        let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.body).poll_frame(&mut cx) {
+        let cx = Context::from_waker(Waker::noop());
+        match self.body.poll_piece(&cx) {
             Poll::Pending => Read::Nothing,
             Poll::Ready(None) => Read::End,
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or(Read::Nothing, Read::Bytes),
+            Poll::Ready(Some(Ok(bytes))) => Read::Bytes(bytes),
             Poll::Ready(Some(Err(_broken_off))) => Read::End,
         }
     }

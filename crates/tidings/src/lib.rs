@@ -4,30 +4,19 @@
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
-mod access;
-mod account;
-mod answers;
 mod binding;
 mod broker;
 mod cli;
 mod clock;
 mod config;
+mod front;
 mod http;
-mod ingest;
+mod hub;
 pub mod lab;
-mod metrics;
 mod open_files;
-mod output;
-mod posted;
-mod presence;
-mod refusal;
-mod router;
 mod server;
-mod session;
-mod shard;
 mod signals;
-mod subscribing;
 mod tasks;
-mod tls;
+mod telemetry;
 
 pub use cli::run;

@@ -4,7 +4,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::shard::accept::REFUSALS_MAX;
+use crate::front::accept::REFUSALS_MAX;
 
 /// What one process has open beside connections: its history, logs and wake-ups, and connections of
 /// operators and to the servers of keys.

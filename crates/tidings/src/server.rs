@@ -2,6 +2,7 @@
 //! simulator; what each part does is in its own file.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -17,21 +18,22 @@ use tidings_history::{Clock, Health, Outlet, Reading, Step, Tip};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::account::{Account, Bounds, PlaceBounds};
-use crate::answers::Answers;
 use crate::broker::{self, Bound, HubParts};
 use crate::clock::{unix_ms, unix_secs};
 use crate::config::Config;
-use crate::ingest::Ingest;
-use crate::metrics::Metrics;
+use crate::front::accept::{self, Door, DoorKind};
+use crate::front::tls::Certificate;
+use crate::hub::account::{Account, Bounds, PlaceBounds};
+use crate::hub::answers::Answers;
+use crate::hub::ingest::Ingest;
+use crate::hub::presence::service::Service;
+use crate::hub::router::{self, Destination, Outgoing, Router};
+use crate::hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
 use crate::open_files;
-use crate::presence::service::Service;
-use crate::router::{self, Destination, Outgoing, Router};
-use crate::shard::accept::{self, Door, DoorKind};
-use crate::shard::{self, Delivery, Inbox, Shared, sockjs};
 use crate::signals::{Hangup, Signals, Wish};
-use crate::tls::Certificate;
-use crate::{binding, output, tasks};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::output;
+use crate::{binding, tasks};
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
@@ -318,9 +320,15 @@ fn start_shards(
 ) -> io::Result<Vec<JoinHandle<()>>> {
     // There are as many lists of doors, one for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
-    parts
-        .map(|(index, (doors, inbox))| shard::start(index, Arc::clone(shared), tip, doors, inbox))
-        .collect()
+    let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
+        let open = move |shard: &Rc<Shard>| {
+            for door in doors {
+                tasks::spawn(accept::serve(Rc::clone(shard), door));
+            }
+        };
+        shard::start(index, Arc::clone(shared), tip, open, inbox)
+    };
+    parts.map(start).collect()
 }
 
 /// Makes the account that the limits of a configuration ask for.

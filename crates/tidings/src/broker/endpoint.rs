@@ -15,8 +15,8 @@ use super::data_source::{ANY, Attach, DataSource, Endpoint};
 use super::link::{Failure, Link, role};
 use super::session::{self, Socket};
 use crate::binding;
-use crate::metrics::count;
 use crate::tasks;
+use crate::telemetry::metrics::count;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;

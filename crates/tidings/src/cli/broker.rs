@@ -28,9 +28,10 @@ use crate::config::check::zeromq::{limits, node, source};
 use crate::config::log_filter::LogFilter;
 use crate::config::tables::Table;
 use crate::config::tables::zeromq::ZeroMqTable;
-use crate::metrics::zeromq::Counters;
 use crate::signals::{Hangup, Signals};
-use crate::{binding, open_files, output, tasks};
+use crate::telemetry::metrics::zeromq::Counters;
+use crate::telemetry::output;
+use crate::{binding, open_files, tasks};
 
 /// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
 ///

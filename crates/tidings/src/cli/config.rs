@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::print;
 use crate::config::error::ConfigError;
 use crate::config::{TlsFiles, docs, env, load, mercure, read, show, text_file};
-use crate::tls::{Certificate, CertificateError};
+use crate::front::tls::{Certificate, CertificateError};
 
 /// Check, show or explain the configuration
 #[derive(Debug, clap::Subcommand)]

@@ -19,10 +19,10 @@ use crate::clock::unix_secs;
 use crate::config::check::history::HISTORY_FILE;
 use crate::config::check::publish::ANYBODY;
 use crate::config::{self, Config, DevTokens};
-use crate::output;
-use crate::presence;
+use crate::hub::presence;
 use crate::server::{self, Control};
 use crate::signals::Hangup;
+use crate::telemetry::output;
 
 /// Start a hub to try things on, without configuration
 ///

@@ -24,7 +24,7 @@ use tokio::runtime::Builder;
 
 use super::print;
 use crate::config::{Config, env, read};
-use crate::ingest::{Ingest, PublishError, Publisher};
+use crate::hub::ingest::{Ingest, PublishError, Publisher};
 use crate::server;
 
 /// Take over the history of another hub

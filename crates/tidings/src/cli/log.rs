@@ -17,9 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::access;
 use crate::config::{LogFormat, LogOptions};
-use crate::output;
+use crate::telemetry::access;
+use crate::telemetry::output;
 
 /// Starts the log of the process, and has panics written into it.
 ///

@@ -1,12 +1,12 @@
 //! What commands say on the standard output and the standard error. They wait for their reader, and
-//! end quietly when there is none any more. What a running hub says goes through [`crate::output`].
+//! end quietly when there is none any more. What a running hub says goes through [`crate::telemetry::output`].
 
 use std::io::{self, Write};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidings_wire::redact;
 
-use crate::output;
+use crate::telemetry::output;
 
 /// Nobody reads the output any more. It ends the command quietly.
 #[derive(Debug, thiserror::Error)]

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{dev, log};
-use crate::output;
 use crate::server::{self, Control};
 use crate::signals::Hangup;
+use crate::telemetry::output;
 
 /// Longest text that is echoed: the suites send up to 16 MiB.
 const BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -12,7 +12,7 @@ use tidings_wire::origin::{self, OriginList};
 
 use super::problem::Problem;
 use crate::config::Config;
-use crate::shard::Shard;
+use crate::hub::shard::Shard;
 
 /// A request, as far as it shows who is asking.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
-use crate::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
+use crate::hub::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
+use crate::hub::session::socket::{BrokenOff, StreamBody};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -87,5 +88,22 @@ impl Body for Whole {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.bytes as u64)
+    }
+}
+
+/// The body of an HTTP/2 event stream: hyper writes what the session hands over.
+#[derive(Debug)]
+pub(crate) struct EventBody(pub(crate) StreamBody);
+
+impl Body for EventBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let piece = self.0.poll_piece(cx);
+        piece.map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
     }
 }

@@ -12,8 +12,8 @@ use tidings_auth::issue::Detail;
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
 use crate::clock::unix_secs;
-use crate::refusal::Refusal;
-use crate::shard::Shard;
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
 
 /// Bytes of a request for a token.
 const BODY_BYTES_MAX: usize = 64 * 1024;

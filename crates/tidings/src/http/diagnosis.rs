@@ -13,13 +13,14 @@ use http_body_util::Either;
 use serde_json::json;
 use tidings_wire::form;
 
+use super::body::EventBody;
 use super::problem::Problem;
 use super::subscribe::{NOT_CACHED, set_stream_headers};
 use super::{Body, respond};
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::session::socket::{BodySink, Socket};
-use crate::shard::Shard;
+use crate::hub::session::socket::{BodySink, Socket};
+use crate::hub::shard::Shard;
 use crate::tasks;
 
 /// What the paths begin with, below the hub's own.
@@ -88,7 +89,7 @@ pub(crate) async fn answer<B>(
 fn events(shard: &Rc<Shard>) -> Response<Body> {
     let (sink, body) = BodySink::new();
     tasks::spawn(send_events(Socket::Body(sink), shard.stall()));
-    let mut response = Response::new(Either::Right(Either::Left(body)));
+    let mut response = Response::new(Either::Right(Either::Left(EventBody(body))));
     set_stream_headers(response.headers_mut());
     response
 }

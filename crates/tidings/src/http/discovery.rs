@@ -11,7 +11,8 @@ use tidings_auth::Keys;
 use tidings_core::HubUrl;
 use tidings_core::matcher::MatcherType;
 
-use super::{Body, chat, respond};
+use super::legacy::chat;
+use super::{Body, respond};
 use crate::config::Config;
 
 /// Where metadata of protected resources is, before the resource's own path; RFC 9728, 3.1.

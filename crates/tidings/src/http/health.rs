@@ -6,8 +6,8 @@ use tidings_cluster::Health as RelayHealth;
 use tidings_history::Health;
 
 use super::{Body, respond};
-use crate::account::Kind;
-use crate::shard::Shard;
+use crate::hub::account::Kind;
+use crate::hub::shard::Shard;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0, "Content-Type".

@@ -9,8 +9,8 @@ use tidings_wire::authority::{Authority, usual_port};
 use super::problem::Problem;
 use super::{Route, Visit};
 use crate::config::Config;
-use crate::refusal::Refusal;
-use crate::shard::Shard;
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
 
 /// Refuses a request that does not name one host, and one that names a host that the hub was not told
 /// to answer as, if it was told any.

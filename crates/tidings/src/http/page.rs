@@ -7,7 +7,7 @@ use tidings_wire::origin::{OriginList, origin_of};
 
 use super::authorize::{Credentials, check_page_of};
 use super::problem::Problem;
-use crate::shard::Shard;
+use crate::hub::shard::Shard;
 
 /// How the page that asks stands to the address; Fetch Metadata Request Headers, 2.3.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

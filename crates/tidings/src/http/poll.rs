@@ -23,11 +23,11 @@ use super::body::Whole;
 use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
 use super::{Body, Visit, respond};
-use crate::account::{Charge, Kind, OverLimit};
-use crate::refusal::Refusal;
-use crate::session::socket::{BodySink, Socket, StreamBody};
-use crate::session::{Ending, Opening, Phase, Session};
-use crate::shard::{Shard, Subscription};
+use crate::hub::account::{Charge, Kind, OverLimit};
+use crate::hub::refusal::Refusal;
+use crate::hub::session::socket::{BodySink, Socket, StreamBody};
+use crate::hub::session::{Ending, Opening, Phase, Session};
+use crate::hub::shard::{Shard, Subscription};
 
 /// The longest that a request may ask to wait. Proxies give up after a minute or so.
 const WAIT_SECS_MAX: u64 = 60;

@@ -17,11 +17,11 @@ use tidings_wire::publish_form::{FormError, PublishForm};
 use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, Visit, request_body, respond};
-use crate::account::Charge;
-use crate::ingest::Publisher;
-use crate::metrics::count;
-use crate::refusal::Refusal;
-use crate::shard::Shard;
+use crate::hub::account::Charge;
+use crate::hub::ingest::Publisher;
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
+use crate::telemetry::metrics::count;
 
 /// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
 /// token says whether it is one of 0.x.

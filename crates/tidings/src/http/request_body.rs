@@ -9,9 +9,9 @@ use tokio::time::timeout;
 
 use super::Visit;
 use super::problem::Problem;
-use crate::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
-use crate::refusal::Refusal;
-use crate::shard::Shard;
+use crate::hub::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
 
 /// The encoding of publications; Mercure, "Publication".
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";

@@ -16,19 +16,20 @@ use tidings_wire::sockjs::{Framing, InboundError, Place, Text, Transport, inboun
 
 pub(crate) use self::answers::CarriedBody;
 use super::authorize::{Credentials, check_page_of, credentials, is_named};
+use super::legacy::hixie;
 use super::page::asking;
 use super::problem::Problem;
+use super::signs::Signs;
 use super::speaking::{self, Cover, Speaker, Way};
-use super::{Answer, Body, Visit, hixie, request_body, respond, upgrade};
-use crate::account::Crowded;
+use super::{Answer, Body, Visit, request_body, respond, upgrade};
 use crate::config::{Config, SockJsOptions};
-use crate::metrics::count;
-use crate::refusal::Refusal;
-use crate::session::duplex::Purpose;
-use crate::session::websocket::SOCKJS_TEXTS_MAX;
-use crate::shard::sockjs::{Newcomer, Reception, SendError};
-use crate::shard::stream::Signs;
-use crate::shard::{Shard, Subscription};
+use crate::hub::account::Crowded;
+use crate::hub::refusal::Refusal;
+use crate::hub::session::duplex::Purpose;
+use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
+use crate::hub::shard::sockjs::{Newcomer, Reception, SendError};
+use crate::hub::shard::{Shard, Subscription};
+use crate::telemetry::metrics::count;
 
 /// Where the hub is reached by SockJS.
 const HUB: &str = "/sockjs";

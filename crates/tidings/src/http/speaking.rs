@@ -19,13 +19,13 @@ use tidings_wire::websocket::frames::Limits;
 use super::authorize::{Credentials, credentials, identify};
 use super::problem::Problem;
 use super::{subscribe, upgrade};
-use crate::account::Holder;
 use crate::config::{Config, RoomAccess};
-use crate::posted::{Encoding, Texts};
-use crate::refusal::Refusal;
-use crate::session::duplex::{self, Beat, Conversation, Purpose};
-use crate::shard::{Shard, Subscription};
-use crate::subscribing::{self, Admitted};
+use crate::hub::account::Holder;
+use crate::hub::posted::{Encoding, Texts};
+use crate::hub::refusal::Refusal;
+use crate::hub::session::duplex::{self, Beat, Conversation, Purpose};
+use crate::hub::shard::{Shard, Subscription};
+use crate::hub::subscribing::{self, Admitted};
 
 /// What a peer without a token is told where it needs one.
 const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous): present a \

@@ -26,17 +26,19 @@ use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tokio::sync::oneshot;
 
 use super::authorize::{Asking, identify, identify_in};
+use super::body::EventBody;
+use super::legacy::chat;
 use super::problem::Problem;
-use super::{Answer, Body, QUERY, Visit, chat, poll, request_body, respond_empty};
-use crate::access::Access;
-use crate::metrics::count;
-use crate::posted::Encoding;
-use crate::refusal::Refusal;
-use crate::session::Opening;
-use crate::session::noted::Noted;
-use crate::session::socket::{BodySink, Socket};
-use crate::shard::{Shard, Subscription};
-use crate::subscribing;
+use super::{Answer, Body, QUERY, Visit, poll, request_body, respond_empty};
+use crate::hub::posted::Encoding;
+use crate::hub::refusal::Refusal;
+use crate::hub::session::Opening;
+use crate::hub::session::noted::Noted;
+use crate::hub::session::socket::{BodySink, Socket};
+use crate::hub::shard::{Shard, Subscription};
+use crate::hub::subscribing;
+use crate::telemetry::access::Access;
+use crate::telemetry::metrics::count;
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
@@ -427,7 +429,7 @@ impl EventStream {
         // The response means that nothing published from now on is missed. If the session ended
         // before, its body says so.
         drop(joined.await);
-        let mut response = Response::new(Either::Right(Either::Left(body)));
+        let mut response = Response::new(Either::Right(Either::Left(EventBody(body))));
         set_stream_headers(response.headers_mut());
         response.headers_mut().extend(self.headers);
         response

@@ -21,11 +21,11 @@ use tidings_wire::subscription_document::{BELOW_HUB, CONTEXT};
 use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, respond, respond_empty};
-use crate::presence::Presence;
-use crate::presence::question::{About, Answer, Found, Known, Page, Question};
-use crate::refusal::Refusal;
-use crate::shard::Shard;
-use crate::subscribing;
+use crate::hub::presence::Presence;
+use crate::hub::presence::question::{About, Answer, Found, Known, Page, Question};
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
+use crate::hub::subscribing;
 
 /// A copy may be kept, and is asked about each time.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");

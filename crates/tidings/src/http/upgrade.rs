@@ -21,17 +21,16 @@ use tidings_wire::websocket::handshake::{
 };
 
 use super::authorize::{check_page, credentials};
+use super::legacy::hixie;
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
-use super::{Answer, Body, Route, Visit, diagnosis, hixie, respond_empty, sockjs};
-use crate::metrics::count;
-use crate::refusal::Refusal;
-use crate::session::pipe::{self, Pipe};
-use crate::session::socket::Socket;
-use crate::session::{Ending, Opening};
-use crate::shard::http2::Progress;
-use crate::shard::{Shard, Subscription};
-use crate::tasks;
+use super::{Answer, Body, Route, Visit, diagnosis, respond_empty, sockjs};
+use crate::hub::refusal::Refusal;
+use crate::hub::session::pipe::Pipe;
+use crate::hub::session::socket::Socket;
+use crate::hub::session::{Ending, Opening};
+use crate::hub::shard::{Shard, Subscription};
+use crate::telemetry::metrics::count;
 
 /// What the paths of conversations begin with; the topic comes next.
 pub(crate) const CONVERSATIONS: &str = "/ws/";
@@ -256,19 +255,18 @@ impl Upgrade {
         (self.subscription, head.into())
     }
 
-    /// Begins the session and returns the response that opens it over HTTP/2.
+    /// Begins the session. Returns the response that opens it over HTTP/2, the tunnel that hyper makes of
+    /// the stream, and the pipe by which the session uses it.
     pub(crate) fn into_http2(
         mut self,
         shard: &Rc<Shard>,
         visit: &Visit,
-        progress: Rc<Progress>,
-    ) -> Response<Body> {
+    ) -> (Response<Body>, OnUpgrade, Rc<Pipe>) {
         self.settle();
         let pipe = Pipe::new();
-        tasks::spawn(pipe::pump(self.tunnel, Rc::clone(&pipe), progress));
         let opening = Opening::Head(Bytes::new());
         shard.hold(
-            Socket::Pipe(pipe),
+            Socket::Pipe(Rc::clone(&pipe)),
             self.subscription,
             opening,
             Arc::clone(&visit.holder),
@@ -286,7 +284,7 @@ impl Upgrade {
                 headers.insert(name, value);
             }
         }
-        response
+        (response, self.tunnel, pipe)
     }
 
     /// Makes the answer say what its session does.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
-use crate::presence::question::{Answer, Found, Question};
-use crate::presence::{self, Keeper, Surroundings};
-use crate::shard::Shared;
+use crate::hub::presence::question::{Answer, Found, Question};
+use crate::hub::presence::{self, Keeper, Surroundings};
+use crate::hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
 impl Lab {

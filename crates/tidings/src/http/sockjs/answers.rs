@@ -20,8 +20,8 @@ use tidings_wire::origin::OriginList;
 use tidings_wire::sockjs::{Transport, pages};
 use tokio::sync::mpsc;
 
+use crate::http::signs::Watch;
 use crate::http::{Body, respond, respond_empty, set_allow};
-use crate::shard::stream::Watch;
 
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

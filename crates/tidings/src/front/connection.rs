@@ -1,0 +1,372 @@
+//! One connection: TLS if asked for, HTTP/1 or HTTP/2 by its first bytes, hyper for every request,
+//! and the taking over of the socket when a request turns out to be an event stream.
+//!
+//! ```text
+//! accept ─▶ TLS handshake ─▶ first bytes ─┬─▶ HTTP/2: hyper to the end, streams as bodies
+//!                                         └─▶ HTTP/1: hyper ─(event stream)─▶ take over ─▶ session
+//! ```
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::accept::DoorKind;
+use super::stream::{Prefix, Stream, Transport};
+use super::timed_socket::TimedSocket;
+use super::{flash_policy, hixie, http2};
+use crate::http::legacy::hixie::OldUpgrade;
+use crate::http::signs::Signs;
+use crate::http::{self, Answer, Body, Visit};
+use crate::hub::account::{Charge, Holder, OverLimit};
+use crate::hub::shard::{Shard, Subscription};
+use crate::telemetry::metrics::count;
+
+/// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
+/// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Fields of a request head.
+const HEAD_FIELDS_MAX: usize = 100;
+/// How long a peer that still sends is read from after the last answer.
+const LINGER: Duration = Duration::from_secs(1);
+/// What no HTTP/1 method begins with; RFC 9113, 3.4.
+const HTTP2_PREFACE_START: &[u8] = b"PRI";
+/// What no HTTP method begins with, and every request for a Flash policy.
+const POLICY_START: &[u8] = b"<";
+/// The protocol that TLS negotiates for HTTP/2; RFC 9113, 3.2.
+const ALPN_HTTP2: &[u8] = b"h2";
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) kind: DoorKind,
+    pub(crate) holder: Arc<Holder>,
+    /// What it costs while HTTP reads and writes it.
+    pub(crate) cost: Charge,
+}
+
+type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
+
+/// Serves a connection to its end, or until its socket has become a session.
+pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
+    let Entrance {
+        socket,
+        peer,
+        tls,
+        kind,
+        holder,
+        cost,
+    } = entrance;
+    let visit = Visit {
+        peer,
+        holder,
+        admin: kind == DoorKind::Admin,
+        listener: match kind {
+            DoorKind::Main(number) => Some(number),
+            DoorKind::Admin | DoorKind::Policy => None,
+        },
+    };
+    if kind == DoorKind::Policy {
+        return flash_policy::serve(&shard, socket, &[]).await;
+    }
+    let outcome = match open(&shard, socket, tls).await {
+        Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, cost).await,
+        Ok((stream, Protocol::Http2)) => {
+            let served = http2::serve(&shard, stream, visit).await;
+            drop(cost);
+            served
+        }
+        Ok((stream, Protocol::FlashPolicy)) => {
+            let (socket, _plain) = stream.into_socket();
+            flash_policy::serve(&shard, socket, POLICY_START).await;
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = outcome {
+        count(&shard.metrics().connections_failed, failure.name());
+        tracing::debug!(reason = failure.name(), detail = %failure, "connection ended in error");
+    }
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("the TLS handshake took too long")]
+    HandshakeTimeout,
+    #[error("TLS handshake: {0}")]
+    Handshake(#[source] io::Error),
+    #[error("no request arrived in time")]
+    HeadTimeout,
+    #[error("the connection broke: {0}")]
+    Io(#[source] io::Error),
+    #[error("the peer took nothing of its answer for too long")]
+    Stalled,
+    #[error("{0}")]
+    Refused(#[source] OverLimit),
+    #[error("HTTP: {0}")]
+    Http(#[source] hyper::Error),
+}
+
+impl Failure {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::Handshake(_) => "handshake",
+            Self::HeadTimeout => "head_timeout",
+            Self::Io(_) => "io",
+            Self::Stalled => "stalled",
+            Self::Refused(_) => "held_bytes",
+            Self::Http(error) if error.is_timeout() => "head_timeout",
+            Self::Http(error) if error.is_parse() => "malformed",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+/// Returns whether an error of hyper's is the end that a [`TimedSocket`] makes.
+fn is_stall(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == ErrorKind::TimedOut)
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+    /// What Flash sends before it opens a WebSocket.
+    FlashPolicy,
+}
+
+async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
+    let limits = &shard.config().limits;
+    let socket = TimedSocket::new(socket, shard.transport_stall());
+    let acceptor = shard.tls().filter(|_| tls);
+    let transport = match acceptor {
+        None => Transport::Plain(socket),
+        Some(config) => {
+            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(socket);
+            let stream = timeout(limits.handshake, handshake)
+                .await
+                .map_err(|_elapsed| Failure::HandshakeTimeout)?
+                .map_err(Failure::Handshake)?;
+            if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
+                let stream = Stream::new(Transport::Tls(Box::new(stream)), Prefix::default());
+                return Ok((stream, Protocol::Http2));
+            }
+            Transport::Tls(Box::new(stream))
+        }
+    };
+    let first = first_bytes(transport, shard.config().flash.inline);
+    timeout(limits.head, first)
+        .await
+        .map_err(|_elapsed| Failure::HeadTimeout)?
+        .map_err(Failure::Io)
+}
+
+/// Reads until it is clear whether the peer speaks HTTP/2: after one byte, mostly.
+async fn first_bytes(
+    mut transport: Transport,
+    with_policy: bool,
+) -> io::Result<(Stream, Protocol)> {
+    let mut prefix = Prefix::default();
+    let with_policy = with_policy && matches!(transport, Transport::Plain(_));
+    while HTTP2_PREFACE_START.starts_with(prefix.as_slice()) {
+        if prefix.as_slice() == HTTP2_PREFACE_START {
+            return Ok((Stream::new(transport, prefix), Protocol::Http2));
+        }
+        let mut byte = [0];
+        let count = match &mut transport {
+            Transport::Plain(socket) => socket.read(&mut byte).await?,
+            Transport::Tls(stream) => stream.read(&mut byte).await?,
+        };
+        if count == 0 {
+            break;
+        }
+        byte.iter().for_each(|&byte| prefix.push(byte));
+    }
+    if with_policy && prefix.as_slice() == POLICY_START {
+        return Ok((
+            Stream::new(transport, Prefix::default()),
+            Protocol::FlashPolicy,
+        ));
+    }
+    Ok((Stream::new(transport, prefix), Protocol::Http1))
+}
+
+/// What a request turned the connection into.
+enum TakeOver {
+    /// A session on this or another shard.
+    Session {
+        subscription: Subscription,
+        head: Bytes,
+    },
+    /// A WebSocket of 2010.
+    Old(Box<OldUpgrade>),
+}
+
+async fn serve_http1(
+    shard: &Rc<Shard>,
+    stream: Stream,
+    visit: Visit,
+    cost: Charge,
+) -> Result<(), Failure> {
+    let signs = stream.signs();
+    let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
+    let service = {
+        let (shard, wanted) = (Rc::clone(shard), Rc::clone(&wanted));
+        let visit = visit.clone();
+        let signs = Rc::clone(&signs);
+        service_fn(move |request: Request<Incoming>| -> ServiceFuture {
+            let (shard, wanted) = (Rc::clone(&shard), Rc::clone(&wanted));
+            let visit = visit.clone();
+            let signs = Rc::clone(&signs);
+            Box::pin(async move {
+                let take_over = match http::answer(&shard, &visit, &signs, request).await {
+                    Answer::Response(response) => return Ok(response),
+                    Answer::Stream(stream) => {
+                        let (subscription, head) = stream.into_http1();
+                        TakeOver::Session { subscription, head }
+                    }
+                    Answer::Upgrade(upgrade) => {
+                        let (subscription, head) = upgrade.into_http1();
+                        TakeOver::Session { subscription, head }
+                    }
+                    Answer::OldUpgrade(upgrade) => TakeOver::Old(upgrade),
+                };
+                *wanted.borrow_mut() = Some(take_over);
+                // This future is dropped together with hyper's connection.
+                pending().await
+            })
+        })
+    };
+    let limits = &shard.config().limits;
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(HEAD_FIELDS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        // A peer that says that it sends no more may still wait for its answer. Else hyper would
+        // make room to read, and try to, each time that an answer is waited for.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = drive(shard, &mut connection, &wanted, &signs).await;
+    if let Some(result) = ended {
+        if result.as_ref().is_err_and(is_stall) {
+            shard.metrics().held.answers_stalled.inc();
+            return Err(Failure::Stalled);
+        }
+        if !*shard.draining().borrow() {
+            // Boxed, since its buffer would make every connection larger.
+            Box::pin(linger(connection.into_parts().io.into_inner())).await;
+        }
+        return result.map_err(Failure::Http);
+    }
+    let Some(take_over) = wanted.borrow_mut().take() else {
+        return Ok(());
+    };
+    let parts = connection.into_parts();
+    // hyper's buffers are gone.
+    drop(cost);
+    continue_with(shard, (parts.io, parts.read_buf), take_over, visit.holder).await;
+    Ok(())
+}
+
+/// Makes of a connection what a request wants it to be. `rest` is its socket, and what hyper read beyond
+/// the request.
+async fn continue_with(
+    shard: &Rc<Shard>,
+    rest: (TokioIo<Stream>, Bytes),
+    take_over: TakeOver,
+    holder: Arc<Holder>,
+) {
+    let (io, read_buf) = rest;
+    let mut stream = io.into_inner();
+    let ahead = stream.take_ahead();
+    // What was read beyond the request belongs to a WebSocket. Before an event stream it is not
+    // answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
+    let unread = match ahead.as_slice() {
+        [] => read_buf,
+        ahead => [&read_buf, ahead].concat().into(),
+    };
+    match take_over {
+        TakeOver::Session {
+            mut subscription,
+            head,
+        } => {
+            if let Some(duplex) = &mut subscription.duplex {
+                duplex.unread = unread;
+            }
+            let (socket, tls) = stream.into_socket();
+            shard.place(socket, tls, (subscription, head, holder));
+        }
+        TakeOver::Old(upgrade) => {
+            Box::pin(hixie::run(shard, stream, *upgrade, unread, holder)).await;
+        }
+    }
+}
+
+/// Lets hyper work until the connection ends (`Some`) or its socket can be taken over (`None`):
+/// when a request wants it and everything that hyper wrote before is out.
+async fn drive<S>(
+    shard: &Rc<Shard>,
+    connection: &mut http1::Connection<TokioIo<Stream>, S>,
+    wanted: &RefCell<Option<TakeOver>>,
+    signs: &Signs,
+) -> Option<hyper::Result<()>>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Body> + Unpin,
+    S::Future: Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut draining = shard.draining();
+    loop {
+        let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            // hyper has written all it can: `held_up` tells whether that was everything.
+            Poll::Pending if wanted.borrow().is_some() && !signs.held_up() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::select! {
+            biased;
+            step = step => return step,
+            Ok(()) = draining.changed() => Pin::new(&mut *connection).graceful_shutdown(),
+        }
+    }
+}
+
+/// Says goodbye, which hyper does not after an error, and reads on for a while. Closing while a peer
+/// still sends, as after a 413, would reset the connection and could destroy the answer (RFC 9112,
+/// 9.6).
+async fn linger(mut stream: Stream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let (mut socket, _tls) = stream.into_socket();
+        let mut unread = [0; 4096];
+        while socket.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // However it ends, the connection is over.
+    drop(timeout(LINGER, farewell).await);
+}

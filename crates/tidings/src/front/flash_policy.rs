@@ -1,0 +1,56 @@
+//! Answers Flash, which asks for a policy before it opens a socket: on a listener of its own, and
+//! on every plain listener where a connection begins with `<`.
+
+use std::io;
+
+use tidings_wire::flash_policy::{Asked, REQUEST, Recognizer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::hub::shard::Shard;
+use crate::telemetry::metrics::count;
+
+/// Serves one connection, whose first bytes may have been read already. A request is answered, and
+/// anything else is closed without an answer, as is a peer that takes too long.
+pub(crate) async fn serve(shard: &Shard, mut socket: TcpStream, read: &[u8]) {
+    let patience = shard.config().limits.head;
+    let asked = match timeout(patience, request(&mut socket, read)).await {
+        Ok(Ok(asked)) => asked,
+        Ok(Err(_)) | Err(_) => Asked::Partly,
+    };
+    let outcome = match asked {
+        Asked::Policy => "answered",
+        Asked::Partly => "unfinished",
+        Asked::Junk => "junk",
+    };
+    count(&shard.metrics().flash_policies, outcome);
+    if asked != Asked::Policy {
+        return;
+    }
+    let answer = async {
+        socket.write_all(&shard.config().flash.policy).await?;
+        socket.shutdown().await?;
+        // Closing with unread bytes would reset the connection and destroy the answer.
+        let mut unread = [0; 64];
+        while socket.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // However it ends, the connection is over.
+    drop(timeout(patience, answer).await);
+}
+
+/// Reads a request, or as much as shows that it is none.
+async fn request(socket: &mut TcpStream, read: &[u8]) -> io::Result<Asked> {
+    let mut recognizer = Recognizer::default();
+    let mut asked = recognizer.push(read);
+    let mut buffer = [0; REQUEST.len()];
+    while asked == Asked::Partly {
+        let count = socket.read(&mut buffer).await?;
+        if count == 0 {
+            break;
+        }
+        asked = recognizer.push(buffer.get(..count).unwrap_or_default());
+    }
+    Ok(asked)
+}

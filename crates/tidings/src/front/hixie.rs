@@ -1,0 +1,230 @@
+//! A WebSocket of 2010: its session is carried like one of SockJS, and this task is the one that
+//! receives, and says what comes from the peer.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_wire::sockjs::{self, Text, inbound};
+use tidings_wire::websocket::hixie76::{self, Decoder, Event, Keys};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::stream::Stream;
+use crate::http::legacy::hixie::OldUpgrade;
+use crate::http::speaking::Cover;
+use crate::hub::account::{Charge, Holder, Kind};
+use crate::hub::session::carrier::{Carrier, Close, Take, Taken};
+use crate::hub::session::socket::Socket;
+use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
+use crate::hub::session::{Ending, Opening, Phase, Session};
+use crate::hub::shard::Shard;
+
+/// Bytes read from a peer at once.
+const READ_BYTES: usize = 4096;
+
+/// Serves such a connection to its end.
+pub(crate) async fn run(
+    shard: &Rc<Shard>,
+    mut stream: Stream,
+    upgrade: OldUpgrade,
+    unread: Bytes,
+    holder: Arc<Holder>,
+) {
+    let OldUpgrade {
+        subscription,
+        cover,
+        keys,
+        head,
+    } = upgrade;
+    let shaken = shake(&mut stream, &head, keys, unread);
+    let Ok(Ok(unread)) = timeout(shard.config().limits.head, shaken).await else {
+        return crate::telemetry::metrics::count(
+            &shard.metrics().connections_failed,
+            "head_timeout",
+        );
+    };
+    let carrier = Rc::<Carrier>::default();
+    let socket = Socket::Carrier(Rc::clone(&carrier));
+    let part = holder.book(Kind::WebSocket, 0);
+    let session = shard.hold(socket, subscription, Opening::Head(Bytes::new()), holder);
+    let connection = Connection {
+        stream,
+        carrier,
+        session,
+        cover,
+        decoder: Decoder::new(shard.config().websocket.bytes_max),
+        unread,
+        part,
+        stall: shard.stall(),
+    };
+    connection.serve().await;
+}
+
+/// Answers the handshake. The head goes out first: a proxy may wait for it before it passes on the
+/// eight bytes. Returns what came behind them.
+async fn shake(
+    stream: &mut Stream,
+    head: &str,
+    keys: Keys,
+    mut unread: Bytes,
+) -> io::Result<Bytes> {
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await?;
+    while unread.len() < hixie76::NONCE_BYTES {
+        let mut buffer = [0; READ_BYTES];
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let read = buffer.get(..count).unwrap_or_default();
+        unread = [&unread, read].concat().into();
+    }
+    let nonce = unread.split_to(hixie76::NONCE_BYTES);
+    let nonce = nonce.first_chunk().copied().unwrap_or_default();
+    stream.write_all(&keys.answer(nonce)).await?;
+    stream.flush().await?;
+    Ok(unread)
+}
+
+struct Connection {
+    stream: Stream,
+    carrier: Rc<Carrier>,
+    session: Rc<Session>,
+    cover: Cover,
+    decoder: Decoder,
+    unread: Bytes,
+    /// What the decoder keeps of a text whose end has not come.
+    part: Charge,
+    stall: Duration,
+}
+
+/// What the connection waits for.
+enum Wakeup {
+    Taken(Taken),
+    Read(io::Result<usize>),
+    DealtWith,
+}
+
+impl Connection {
+    async fn serve(mut self) {
+        let ending = match self.exchange().await {
+            Ok(ending) => ending,
+            Err(_broken) => Ending::Broken,
+        };
+        self.carrier.shut();
+        self.session.enter(Phase::Closing(ending));
+    }
+
+    async fn exchange(&mut self) -> io::Result<Ending> {
+        if self.cover == Cover::SockJs {
+            self.write(&hixie76::text(sockjs::OPEN.as_bytes())).await?;
+        }
+        self.carrier.open();
+        // What it said and is not dealt with; it is not read from before.
+        let mut saying: Option<oneshot::Receiver<()>> = None;
+        loop {
+            if saying.is_none() {
+                match self.next_event() {
+                    Some(Ok(texts)) => {
+                        let (dealt_with, result) = oneshot::channel();
+                        saying = Some(result);
+                        if let Some(duplex) = &self.session.duplex
+                            && duplex.hear(texts, Some(dealt_with)).is_err()
+                        {
+                            return self.close(Ending::HeldBytes).await;
+                        }
+                        self.session.wake();
+                    }
+                    Some(Err(ending)) => return self.close(ending).await,
+                    None => {}
+                }
+            }
+            let mut buffer = [0; READ_BYTES];
+            let wakeup = tokio::select! {
+                taken = poll_fn(|cx| self.carrier.poll_taken(Take::Each, cx)) => Wakeup::Taken(taken),
+                read = self.stream.read(&mut buffer), if saying.is_none() => Wakeup::Read(read),
+                () = dealt_with(&mut saying), if saying.is_some() => Wakeup::DealtWith,
+            };
+            match wakeup {
+                Wakeup::Taken(Taken::Texts(texts)) => {
+                    for text in texts {
+                        self.write(&hixie76::text(&text)).await?;
+                    }
+                }
+                Wakeup::Taken(Taken::Closed(close)) => {
+                    self.say_goodbye(&close).await?;
+                    return Ok(Ending::Closed);
+                }
+                Wakeup::Read(read) => {
+                    let count = read?;
+                    if count == 0 {
+                        return Ok(Ending::PeerClosed);
+                    }
+                    self.unread = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+                }
+                Wakeup::DealtWith => saying = None,
+            }
+        }
+    }
+
+    /// Returns what the peer says next, or how it ends; nothing until more is read.
+    fn next_event(&mut self) -> Option<Result<Vec<Text>, Ending>> {
+        let mut input: &[u8] = &self.unread;
+        let before = input.len();
+        let event = self.decoder.decode(&mut input);
+        let read = before - input.len();
+        drop(self.unread.split_to(read));
+        match event {
+            Ok(Some(Event::Text(text))) if self.cover == Cover::SockJs => {
+                let texts = inbound::decode_websocket(&text, SOCKJS_TEXTS_MAX);
+                Some(texts.map_err(|_broken| Ending::Violation))
+            }
+            Ok(Some(Event::Text(text))) => Some(Ok(vec![Text::from(text.as_str())])),
+            Ok(Some(Event::Close)) => Some(Err(Ending::Closed)),
+            Ok(None) => match self.part.resize(self.decoder.held_bytes()) {
+                Ok(()) => None,
+                Err(_refusal) => Some(Err(Ending::HeldBytes)),
+            },
+            Err(_broken_rule) => Some(Err(Ending::Violation)),
+        }
+    }
+
+    /// Closes; such a connection has no words for the reason.
+    async fn close(&mut self, ending: Ending) -> io::Result<Ending> {
+        self.write(&Bytes::from_static(hixie76::CLOSE)).await?;
+        self.stream.shutdown().await?;
+        Ok(ending)
+    }
+
+    async fn say_goodbye(&mut self, close: &Close) -> io::Result<()> {
+        if self.cover == Cover::SockJs {
+            let frame = sockjs::close_frame(close.code, &close.reason);
+            self.write(&hixie76::text(frame.as_bytes())).await?;
+        }
+        self.write(&Bytes::from_static(hixie76::CLOSE)).await?;
+        self.stream.shutdown().await
+    }
+
+    async fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
+        let written = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        match timeout(self.stall, written).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Waits until what was said was dealt with, or nobody will any more.
+async fn dealt_with(saying: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(saying) = saying {
+        drop(saying.await);
+    }
+}

@@ -1,0 +1,338 @@
+//! One HTTP/2 connection, and what each of its streams costs: a place like that of a connection, its
+//! bytes in the account, and an end if the peer takes nothing of its answer for the stall time.
+//!
+//! ```text
+//! hyper ──execute──▶ Streams ──▶ Watched { hyper's future of one stream, Progress }
+//!                                   │ polls it                     ▲ offered, taken
+//!                                   ▼                              │
+//!                               service ──▶ answer ──▶ Paced { body in small pieces }
+//! ```
+//!
+//! A peer shuts a stream's window by sending nothing, and hyper waits for it without end. So the future
+//! that hyper makes of a stream is polled by one that knows when the peer took something last: dropping
+//! it resets the stream (RFC 9113, 8.1: CANCEL).
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::connection::{Failure, HEAD_BYTES_MAX};
+use super::stream::Stream;
+use super::tunnel;
+use crate::http::problem::Problem;
+use crate::http::signs::Signs;
+use crate::http::{self, Answer, Body, Visit};
+use crate::hub::account::{Charge, Kind, Seat};
+use crate::hub::session::socket::PIECE_BYTES_MAX;
+use crate::hub::shard::Shard;
+use crate::tasks;
+use crate::telemetry::metrics::count;
+
+/// How often a silent peer is asked whether it is there, and how long it may take to answer.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// Bytes that a peer may send on one stream, and on all, before they are read. What is read is booked
+/// by whoever reads; up to this much is not.
+const WINDOW_BYTES: (u32, u32) = (64 * 1024, 128 * 1024);
+/// What a stream costs: hyper's and h2's state of it, and a piece in h2's queue.
+const STREAM_BYTES: usize = PIECE_BYTES_MAX;
+/// What the connection itself costs beside that of any connection: h2's tables and buffers.
+const CONNECTION_BYTES: usize = 16 * 1024;
+
+/// Serves a connection to its end.
+pub(super) async fn serve(shard: &Rc<Shard>, stream: Stream, visit: Visit) -> Result<(), Failure> {
+    let _cost = visit
+        .holder
+        .take(Kind::Connection, CONNECTION_BYTES)
+        .map_err(Failure::Refused)?;
+    let asked = Rc::new(Cell::new(false));
+    let streams = Streams::new(shard);
+    let service = {
+        let (shard, asked, streams) = (Rc::clone(shard), Rc::clone(&asked), streams.clone());
+        service_fn(move |request: Request<Incoming>| {
+            let (shard, visit, streams) = (Rc::clone(&shard), visit.clone(), streams.clone());
+            asked.set(true);
+            async move {
+                let progress = streams.polled();
+                let response = respond(&shard, &visit, &progress, request).await;
+                let paced = |body| Paced::new(body, progress, shard.transport_stall());
+                Ok::<_, Infallible>(response.map(paced))
+            }
+        })
+    };
+    let limits = &shard.config().limits;
+    let mut connection = Box::pin(
+        http2::Builder::new(streams)
+            .timer(TokioTimer::new())
+            .enable_connect_protocol()
+            .keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .initial_stream_window_size(WINDOW_BYTES.0)
+            .initial_connection_window_size(WINDOW_BYTES.1)
+            .max_concurrent_streams(limits.streams_per_connection_max)
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(stream), service),
+    );
+    let mut draining = shard.draining();
+    // hyper waits for the preface and the first request without end.
+    let mut patience = pin!(sleep(limits.head));
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => return result.map_err(Failure::Http),
+            () = patience.as_mut(), if !patience.is_elapsed() => {
+                if !asked.get() {
+                    return Err(Failure::HeadTimeout);
+                }
+            }
+            Ok(()) = draining.changed() => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}
+
+/// Answers the request of one stream, if there is a place for it.
+async fn respond(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    progress: &Rc<Progress>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if let Err(problem) = progress.begin(visit) {
+        count(&shard.metrics().requests_refused, problem.name());
+        return problem.into_response();
+    }
+    // A stream that is reset takes its answer with it, so that nobody needs signs.
+    let signs = Rc::<Signs>::default();
+    match http::answer(shard, visit, &signs, request).await {
+        Answer::Response(response) => response,
+        Answer::OldUpgrade(_) => Problem::not_found().into_response(),
+        Answer::Stream(stream) => stream.into_http2(shard, visit).await,
+        Answer::Upgrade(upgrade) => {
+            let (response, tunnel, pipe) = upgrade.into_http2(shard, visit);
+            tasks::spawn(tunnel::pump(tunnel, pipe, Rc::clone(progress)));
+            response
+        }
+    }
+}
+
+/// How far the answer of one stream came, and what the stream costs.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The stream's task.
+    waker: RefCell<Option<Waker>>,
+    /// When the stream ends unless the peer takes something; none while nothing waits for it.
+    deadline: Cell<Option<Instant>>,
+    cost: RefCell<Option<(Seat, Charge)>>,
+}
+
+impl Progress {
+    fn begin(&self, visit: &Visit) -> Result<(), Problem> {
+        let seat = visit
+            .holder
+            .seat_stream()
+            .map_err(Problem::too_many_connections)?;
+        let charge = visit
+            .holder
+            .take(Kind::Stream, STREAM_BYTES)
+            .map_err(|refusal| Problem::from(refusal))?;
+        *self.cost.borrow_mut() = Some((seat, charge));
+        Ok(())
+    }
+
+    /// Ends the stream after `patience` at the latest.
+    pub(crate) fn end_within(&self, patience: Duration) {
+        self.await_within(patience);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Lets the stream end unless the peer takes something within `patience`. To be called while the
+    /// stream is polled, which looks at it next.
+    fn await_within(&self, patience: Duration) {
+        self.deadline.set(Instant::now().checked_add(patience));
+    }
+
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn idle(&self) {
+        self.deadline.set(None);
+    }
+}
+
+/// Starts what hyper makes of the streams of one connection.
+#[derive(Clone)]
+struct Streams(Rc<StreamsInner>);
+
+struct StreamsInner {
+    shard: Rc<Shard>,
+    /// Of the stream that is being polled.
+    polled: RefCell<Option<Rc<Progress>>>,
+}
+
+impl Streams {
+    fn new(shard: &Rc<Shard>) -> Self {
+        Self(Rc::new(StreamsInner {
+            shard: Rc::clone(shard),
+            polled: RefCell::default(),
+        }))
+    }
+
+    /// Returns the progress of the stream that is being polled.
+    fn polled(&self) -> Rc<Progress> {
+        self.0.polled.borrow().clone().unwrap_or_default()
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, future: F) {
+        // What a stream starts belongs to it: the sending half of its tunnel.
+        let progress = self.polled();
+        tasks::spawn(Watched {
+            future: Box::pin(future),
+            progress,
+            streams: self.clone(),
+            alarm: None,
+        });
+    }
+}
+
+/// A stream that ends when its peer takes nothing for too long.
+struct Watched<F> {
+    future: Pin<Box<F>>,
+    progress: Rc<Progress>,
+    streams: Streams,
+    /// Set late: it looks at the deadline when it rings, so that no delivery moves it.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future<Output = ()>> Future for Watched<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let polled = &this.streams.0.polled;
+        let before = polled.replace(Some(Rc::clone(&this.progress)));
+        let ended = this.future.as_mut().poll(cx);
+        polled.replace(before);
+        if ended.is_ready() {
+            return ended;
+        }
+        this.progress.keep_waker(cx);
+        while let Some(deadline) = this.progress.deadline.get() {
+            let alarm = this
+                .alarm
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if deadline <= Instant::now() {
+                this.streams.0.shard.metrics().held.answers_stalled.inc();
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// A body that is handed over in small pieces, and notes when the peer took one: hyper asks for the next
+/// piece once the window had room for the last.
+struct Paced {
+    body: Body,
+    /// What is left of the piece that the body gave.
+    rest: Bytes,
+    progress: Rc<Progress>,
+    stall: Duration,
+}
+
+impl Paced {
+    fn new(body: Body, progress: Rc<Progress>, stall: Duration) -> Self {
+        if !body.is_end_stream() {
+            progress.await_within(stall);
+        }
+        Self {
+            body,
+            rest: Bytes::new(),
+            progress,
+            stall,
+        }
+    }
+
+    /// Cuts off the next piece. The last byte of an answer comes alone: the stream ends with it, and by
+    /// then all before it must have found room in the window.
+    fn cut(&mut self) -> Bytes {
+        let len = self.rest.len().min(PIECE_BYTES_MAX);
+        let last = len == self.rest.len() && self.body.is_end_stream();
+        let piece = self
+            .rest
+            .split_to(if last && len > 1 { len - 1 } else { len });
+        self.progress.await_within(self.stall);
+        piece
+    }
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(self.cut()))));
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => {
+                self.progress.idle();
+                Poll::Pending
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(bytes) => {
+                    self.rest = bytes;
+                    Poll::Ready(Some(Ok(Frame::data(self.cut()))))
+                }
+                Err(other) => Poll::Ready(Some(Ok(other))),
+            },
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        match hint.exact() {
+            Some(bytes) => hint.set_exact(bytes + rest),
+            None => hint = SizeHint::default(),
+        }
+        hint
+    }
+}

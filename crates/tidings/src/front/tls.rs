@@ -1,0 +1,169 @@
+//! TLS from certificate files, read again when they change. Connections that are open keep the
+//! certificate they began with.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::config::TlsFiles;
+use crate::config::text_file::without_mark;
+use crate::telemetry::metrics::{Metrics, count};
+
+/// How often the files are looked at.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    #[error("{path}: {source}")]
+    Read {
+        path: String,
+        source: rustls_pki_types::pem::Error,
+    },
+    #[error("{path} holds no certificate")]
+    Empty { path: String },
+    #[error("the key {path} cannot be used: {source}")]
+    Key { path: String, source: rustls::Error },
+    #[error("the key {key} does not belong to the certificate {certificate}")]
+    Mismatch { certificate: String, key: String },
+}
+
+/// The certificate in use.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    files: TlsFiles,
+    current: ArcSwap<CertifiedKey>,
+    wanted: Notify,
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or key and certificate do not fit.
+    pub(crate) fn read(files: TlsFiles) -> Result<Arc<Self>, CertificateError> {
+        let current = ArcSwap::from_pointee(load(&files)?);
+        Ok(Arc::new(Self {
+            files,
+            current,
+            wanted: Notify::new(),
+        }))
+    }
+
+    /// Makes what listeners need: this certificate, HTTP/2 and HTTP/1.1.
+    ///
+    /// # Errors
+    ///
+    /// The cryptographic provider offers no safe protocol version, which a build cannot cause.
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<Self>::clone(self));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Asks [`watch`](Self::watch) to read the files now, changed or not.
+    pub(crate) fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Looks at the files every [`LOOK_EVERY`] and reads them when they changed; a pair that cannot
+    /// be used is reported and the one in use stays. Never ends.
+    pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) -> Infallible {
+        let mut seen = self.stamps();
+        loop {
+            let wanted = timeout(LOOK_EVERY, self.wanted.notified()).await.is_ok();
+            let now = self.stamps();
+            if now == seen && !wanted {
+                continue;
+            }
+            match load(&self.files) {
+                Ok(key) => {
+                    self.current.store(Arc::new(key));
+                    count(&metrics.certificates_reloaded, "ok");
+                    tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
+                }
+                Err(error) => {
+                    count(&metrics.certificates_reloaded, "failed");
+                    tracing::error!(%error, "the new certificate cannot be used; the old one stays");
+                }
+            }
+            seen = now;
+        }
+    }
+
+    /// Returns what tells a changed file from an unchanged one.
+    fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {
+        [&self.files.certificate, &self.files.key].map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+/// Reads a PEM file, without a byte order mark before its first line.
+fn pem_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(without_mark(&bytes).to_vec()),
+        Err(source) => Err(CertificateError::Read {
+            path: path.display().to_string(),
+            source: rustls_pki_types::pem::Error::Io(source),
+        }),
+    }
+}
+
+fn load(files: &TlsFiles) -> Result<CertifiedKey, CertificateError> {
+    let shown = |path: &Path| path.display().to_string();
+    let read = |path: &Path| {
+        let path = shown(path);
+        move |source| CertificateError::Read { path, source }
+    };
+    let pem = pem_of(&files.certificate)?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(read(&files.certificate))?;
+    if chain.is_empty() {
+        return Err(CertificateError::Empty {
+            path: shown(&files.certificate),
+        });
+    }
+    let pem = pem_of(&files.key)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(read(&files.key))?;
+    let key =
+        aws_lc_rs::sign::any_supported_type(&key).map_err(|source| CertificateError::Key {
+            path: shown(&files.key),
+            source,
+        })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        // `Unknown` means that the key cannot tell, not that it is wrong.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(certified)
+        }
+        Err(_) => Err(CertificateError::Mismatch {
+            certificate: shown(&files.certificate),
+            key: shown(&files.key),
+        }),
+    }
+}

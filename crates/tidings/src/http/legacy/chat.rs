@@ -1,0 +1,110 @@
+//! The chat of the ZeroMQ tutorial, without its broker: what a page posts goes into the hub under
+//! one topic, and comes back to every page by `subscribe::chat`.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::json;
+use tidings_wire::form;
+use tidings_wire::publish_form::PublishForm;
+
+use crate::http::problem::Problem;
+use crate::http::{Body, Visit, page, request_body, respond};
+use crate::hub::ingest::Publisher;
+use crate::hub::refusal::Refusal;
+use crate::hub::shard::Shard;
+
+/// The topic of the built-in chat.
+pub(crate) const TOPIC: &str = "/chat";
+/// The event name that the tutorial's page listens for.
+const EVENT_TYPE: &str = "msg";
+/// Bytes of what one person sends at once.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Takes what somebody says and answers `true`, as the tutorial's controller does, even if the name
+/// or the text is empty and nothing is said.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) async fn broadcast(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let (asked, body) = request.into_parts();
+    // Nobody needs a token here, so that every page on the web could speak through its visitors.
+    page::check_own(shard, &asked.headers)?;
+    let boundary = asked
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| multer::parse_boundary(value).ok());
+    if boundary.is_none() {
+        request_body::require_form(&asked.headers)?;
+    }
+    let (body, _charge) = request_body::read(shard, visit, body, BODY_BYTES_MAX).await?;
+    let said = match boundary {
+        Some(boundary) => from_multipart(body, boundary).await?,
+        None => from_form(&body)?,
+    };
+    if !said.from.trim().is_empty() && !said.text.trim().is_empty() {
+        let form = PublishForm {
+            topics: vec![TOPIC.to_owned()],
+            data: Some(json!({"from": said.from, "text": said.text}).to_string()),
+            private: false,
+            id: None,
+            event_type: Some(EVENT_TYPE.to_owned()),
+            retry: None,
+        };
+        let published = shard.ingest().publish(form, Publisher::Page).await;
+        published.map_err(|error| Refusal::of_publishing(&error, true))?;
+        shard.metrics().updates.inc();
+    }
+    Ok(respond(StatusCode::OK, "application/json", "true"))
+}
+
+#[derive(Default)]
+struct Said {
+    from: String,
+    text: String,
+}
+
+fn from_form(body: &[u8]) -> Result<Said, Problem> {
+    let mut said = Said::default();
+    for pair in form::pairs(body) {
+        let field = match &*pair.name_bytes() {
+            b"from" => &mut said.from,
+            b"text" => &mut said.text,
+            _ => continue,
+        };
+        let value = pair
+            .value()
+            .map_err(|error| Refusal::invalid("not-utf8", "Not UTF-8", error.to_string()))?;
+        *field = value.into_owned();
+    }
+    Ok(said)
+}
+
+async fn from_multipart(body: Bytes, boundary: String) -> Result<Said, Problem> {
+    let broken = |error: multer::Error| {
+        Refusal::invalid("multipart", "Malformed multipart body", error.to_string())
+    };
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut said = Said::default();
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        let field = match part.name() {
+            Some("from") => &mut said.from,
+            Some("text") => &mut said.text,
+            Some(_) | None => continue,
+        };
+        let value = part.bytes().await.map_err(broken)?;
+        *field = String::from_utf8(value.into())
+            .map_err(|error| Refusal::invalid("not-utf8", "Not UTF-8", error.to_string()))?;
+    }
+    Ok(said)
+}

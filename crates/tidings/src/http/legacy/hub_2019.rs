@@ -1,0 +1,74 @@
+//! The door of Mercure 2019, at its own path: what its hub answered to which method. What a publisher
+//! or a subscriber may is decided where it is for every dialect.
+
+use std::rc::Rc;
+
+use http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tidings_core::dialect::Dialect;
+
+use crate::http::problem::Problem;
+use crate::http::{Answer, Visit, cors, publish, subscribe};
+use crate::hub::shard::Shard;
+
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+/// Answers a request at the path of 2019.
+///
+/// # Errors
+///
+/// The refusal; of a hub that does not serve that dialect, which setting it needs.
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    visit: &Visit,
+    request: Request<Incoming>,
+) -> Result<Answer, Problem> {
+    let dialect = Dialect::V2019;
+    if !shard.config().dialects.v2019 {
+        let detail = "this is the path of Mercure 2019, which this hub does not serve; \
+                      dialects.v2019 = true switches it on";
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            detail,
+        ));
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => {
+            subscribe::old(shard, visit, dialect, Some(visit.peer), request).await
+        }
+        Method::POST => {
+            let response = publish::hub(shard, visit, dialect, Some(visit.peer), request).await?;
+            Ok(Answer::Response(response))
+        }
+        Method::OPTIONS => {
+            let origins = &shard.config().cors.origins;
+            Ok(Answer::Response(cors::preflight_2019(
+                origins,
+                request.headers(),
+            )))
+        }
+        _ => {
+            let explain = shard.config().explain_refusals;
+            Err(Problem::method_not_allowed(METHODS).said_in(dialect, explain))
+        }
+    }
+}
+
+/// Adds what that hub said to browsers on every answer.
+pub(crate) fn protect(headers: &mut HeaderMap) {
+    for (name, value) in [
+        ("x-frame-options", "DENY"),
+        ("x-xss-protection", "1; mode=block"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'self'"));
+}

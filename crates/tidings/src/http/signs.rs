@@ -1,0 +1,70 @@
+//! What a connection tells those who answer its requests, while hyper has its socket: whether the last
+//! write was held up, and whether the peer has ended.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// What a connection's stream tells while hyper has it.
+#[derive(Debug, Default)]
+pub(crate) struct Signs {
+    held_up: Cell<bool>,
+    /// How many answers want to know whether the peer has ended.
+    watches: Cell<usize>,
+    ended: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Signs {
+    /// Returns whether the last write found the socket full. Once hyper has nothing more to do, `false`
+    /// there means that everything it wrote is in the kernel's hands.
+    pub(crate) fn held_up(&self) -> bool {
+        self.held_up.get()
+    }
+
+    /// Notes whether the last write found the socket full.
+    pub(crate) fn set_held_up(&self, held_up: bool) {
+        self.held_up.set(held_up);
+    }
+
+    /// Returns whether somebody waits for the peer's end, which has not come.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watches.get() > 0 && !self.ended.get()
+    }
+
+    /// Notes that the peer has ended.
+    pub(crate) fn set_ended(&self) {
+        self.ended.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Lets the stream look whether the peer has ended, for as long as the watch is kept: hyper does
+    /// not look while an answer is on its way.
+    pub(crate) fn watch(self: &Rc<Self>) -> Watch {
+        self.watches.set(self.watches.get() + 1);
+        Watch(Rc::clone(self))
+    }
+}
+
+/// See [`Signs::watch`].
+#[derive(Debug)]
+pub(crate) struct Watch(Rc<Signs>);
+
+impl Watch {
+    /// Waits for the peer's end.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.0.ended.get() {
+            return Poll::Ready(());
+        }
+        *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.watches.set(self.0.watches.get() - 1);
+    }
+}

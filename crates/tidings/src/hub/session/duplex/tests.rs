@@ -1,0 +1,86 @@
+//! Which matchers count, who said what, and how many frames are too many.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn new_matchers_catch_up_without_what_the_earlier_ones_had() {
+    let duplex = duplex(Purpose::Hub);
+    let scope = |position| duplex.scope(Position::new(position), 3);
+    assert_eq!(scope(1), Scope { had: 0, until: 3 });
+    duplex.catch_up(2, Start::Oldest);
+    // What is being written now was selected for the earlier ones.
+    assert_eq!(scope(5), Scope { had: 0, until: 2 });
+    assert_eq!(duplex.begin_catch_up(Position::new(7)), Some(Start::Oldest));
+    assert_eq!(duplex.begin_catch_up(Position::new(7)), None);
+    assert_eq!(scope(7), Scope { had: 2, until: 3 });
+    assert_eq!(scope(8), Scope { had: 0, until: 3 });
+    duplex.on_read(Position::new(6));
+    assert!(duplex.is_catching_up());
+    duplex.on_read(Position::new(7));
+    assert!(!duplex.is_catching_up());
+}
+
+#[test]
+fn what_a_peer_says_has_ids_of_its_own() {
+    let duplex = duplex(Purpose::Hub);
+    let conversation = Conversation {
+        topic: Topic::parse("chat").unwrap(),
+        private: false,
+        open: true,
+        signature: signature(0x0123_4567_89ab_cdef),
+    };
+    assert_eq!(
+        [duplex.new_id(&conversation), duplex.new_id(&conversation)],
+        [
+            "urn:uuid:01234567-89ab-8def-8000-000000000000",
+            "urn:uuid:01234567-89ab-8def-8000-000000000001"
+        ]
+    );
+}
+
+#[test]
+fn frames_are_counted_by_the_second() {
+    let duplex = duplex(Purpose::Hub);
+    let start = Tick::at(Duration::ZERO);
+    assert!(!duplex.is_flooding(start));
+    assert!(!duplex.is_flooding(start));
+    assert!(duplex.is_flooding(start));
+    assert!(!duplex.is_flooding(start.after(Duration::from_secs(1))));
+}
+
+#[test]
+fn answers_that_nobody_takes_stop_the_reading() {
+    let duplex = duplex(Purpose::Hub);
+    duplex.keep(Bytes::from(vec![0; WAITING_BYTES_MAX]));
+    assert!(!duplex.is_clogged());
+    duplex.keep(Bytes::from_static(b"x"));
+    assert!(duplex.is_clogged());
+    assert_eq!(duplex.take_waiting().unwrap().len(), WAITING_BYTES_MAX);
+    assert!(!duplex.is_clogged());
+}
+
+fn duplex(purpose: Purpose) -> Duplex {
+    let parts = Parts {
+        purpose,
+        limits: Limits {
+            bytes_max: 100,
+            fragments_max: 10,
+        },
+        inflated_per_second_max: usize::MAX,
+        frames_per_second_max: 2,
+        beat: Beat::Pings,
+        beats_every: None,
+        agreement: None,
+        publisher: None,
+        lifetime: None,
+        unread: Bytes::new(),
+    };
+    Duplex::new(
+        parts,
+        &crate::hub::account::tests::holder(),
+        Tick::at(Duration::ZERO),
+        None,
+    )
+}

@@ -1,0 +1,407 @@
+//! What the server counts, by the names that operators see. Every drop has a counter here.
+//! Counting happens where things happen; this file names and renders.
+
+pub(crate) mod zeromq;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tidings_cluster::Figures;
+
+use self::zeromq::Counters;
+use crate::hub::account::{Account, Kind, Limit};
+use crate::telemetry::output;
+
+/// Why something was refused, dropped or ended: a closed set of short words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    reason: &'static str,
+}
+
+/// A counter split by reason.
+pub(crate) type ByReason = Family<Reason, Counter<u64, AtomicU64>>;
+
+/// All counters of the process. Cheap to clone parts of; shared by every thread.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) updates: Counter,
+    pub(crate) publish_refused: ByReason,
+    pub(crate) deliveries: Counter,
+    pub(crate) delivered_bytes: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) keep_alives: Counter,
+    pub(crate) subscribers: Gauge,
+    pub(crate) subscribe_refused: ByReason,
+    pub(crate) sessions_closed: ByReason,
+    pub(crate) lagging: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) cursors_unknown: Counter,
+    pub(crate) websockets: Gauge,
+    pub(crate) websocket_frames: Counter,
+    pub(crate) sockjs: SockJsCounters,
+    pub(crate) held: HeldCounters,
+    pub(crate) requests_refused: ByReason,
+    pub(crate) connections: Gauge,
+    pub(crate) connections_refused: ByReason,
+    pub(crate) connections_failed: ByReason,
+    pub(crate) flash_policies: ByReason,
+    pub(crate) sockets_moved: Counter,
+    pub(crate) matchers: Gauge,
+    pub(crate) relay: RelayGauges,
+    pub(crate) history_ready: Gauge,
+    pub(crate) history_oldest: Gauge,
+    pub(crate) history_last: Gauge,
+    pub(crate) certificates_reloaded: ByReason,
+    pub(crate) presence: PresenceCounters,
+    pub(crate) key_sets: tidings_auth::Counters,
+    pub(crate) history: HistoryCounters,
+    pub(crate) zeromq: Arc<Counters>,
+}
+
+/// What the history counts itself, copied when somebody asks.
+#[derive(Debug)]
+pub(crate) struct HistoryCounters {
+    updates: Counter,
+    groups: Counter,
+    bytes: Counter,
+    trimmed: Counter,
+    refusals: Counter,
+    pages_read: Counter,
+    pages_cached: Counter,
+    cursors_read: Counter,
+    cursors_lost: Counter,
+    read_faults: Counter,
+    clock_steps: Counter,
+}
+
+impl HistoryCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            updates: counter(r, "history_updates", "Updates committed"),
+            groups: counter(r, "history_groups", "Groups committed, each with one sync"),
+            bytes: counter(r, "history_bytes", "Bytes of committed updates"),
+            trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
+            refusals: counter(r, "history_refusals", "Updates refused because of a fault"),
+            pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
+            pages_cached: counter(r, "history_pages_cached", "Pages given from memory"),
+            cursors_read: counter(
+                r,
+                "history_cursors_read",
+                "Cursors looked up in the storage",
+            ),
+            cursors_lost: counter(
+                r,
+                "history_cursors_lost",
+                "Cursors of updates that the history lost: it went back, or is a copy",
+            ),
+            read_faults: counter(
+                r,
+                "history_read_faults",
+                "Reads that failed: the storage has a fault or is damaged",
+            ),
+            clock_steps: counter(
+                r,
+                "history_clock_steps",
+                "Times the machine's clock was set, or went on too far over a stop to be believed",
+            ),
+        }
+    }
+
+    /// Takes over the history's own counters.
+    pub(crate) fn observe(&self, stats: &tidings_history::Stats) {
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.updates, stats.updates);
+        set(&self.groups, stats.groups);
+        set(&self.bytes, stats.bytes);
+        set(&self.trimmed, stats.trimmed);
+        set(&self.refusals, stats.refusals);
+        set(&self.pages_read, stats.pages_read);
+        set(&self.pages_cached, stats.pages_cached);
+        set(&self.cursors_read, stats.cursors_read);
+        set(&self.cursors_lost, stats.cursors_lost);
+        set(&self.read_faults, stats.read_faults);
+        set(&self.clock_steps, stats.clock_steps);
+    }
+}
+
+/// What is measured of the relay.
+#[derive(Debug)]
+pub(crate) struct RelayGauges {
+    waiting: Gauge,
+}
+
+impl RelayGauges {
+    fn new(registry: &mut Registry) -> Self {
+        let help = "Updates that wait for their place in the order";
+        Self {
+            waiting: gauge(registry, "relay_waiting", help),
+        }
+    }
+
+    /// Takes over the relay's own figures.
+    pub(crate) fn observe(&self, figures: Figures) {
+        let waiting = i64::try_from(figures.waiting).unwrap_or(i64::MAX);
+        self.waiting.set(waiting);
+    }
+}
+
+/// What is counted about subscriptions.
+#[derive(Debug)]
+pub(crate) struct PresenceCounters {
+    pub(crate) subscriptions: Gauge,
+    pub(crate) events: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) untracked: Counter,
+}
+
+impl PresenceCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            subscriptions: gauge(
+                r,
+                "presence_subscriptions",
+                "Subscriptions that presence shows now",
+            ),
+            events: counter(r, "presence_events", "Events about subscriptions published"),
+            retries: counter(
+                r,
+                "presence_retries",
+                "Times the history did not take an event about a subscription at once",
+            ),
+            untracked: counter(
+                r,
+                "presence_untracked",
+                "Subscriptions beyond presence.subscriptions_max, which presence does not show",
+            ),
+        }
+    }
+}
+
+/// What is counted about sessions of SockJS without a WebSocket.
+#[derive(Debug)]
+pub(crate) struct SockJsCounters {
+    pub(crate) sessions: Gauge,
+    pub(crate) receivers: Gauge,
+    pub(crate) waiting_bytes: Gauge,
+    pub(crate) refused: ByReason,
+}
+
+impl SockJsCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            sessions: gauge(
+                r,
+                "sockjs_sessions",
+                "SockJS sessions without WebSocket now, those included that were just closed",
+            ),
+            receivers: gauge(
+                r,
+                "sockjs_receivers",
+                "Requests that receive what such a session says now",
+            ),
+            waiting_bytes: gauge(
+                r,
+                "sockjs_waiting_bytes",
+                "Bytes that wait in such sessions: texts not dealt with, answers not received",
+            ),
+            refused: by_reason(
+                r,
+                "sockjs_refused",
+                "SockJS requests refused, and sessions ended because a receiver broke off",
+            ),
+        }
+    }
+}
+
+/// What is held for peers, copied from the account when somebody asks.
+#[derive(Debug)]
+pub(crate) struct HeldCounters {
+    bytes: Family<OfKind, Gauge>,
+    refused: Family<ByLimit, Counter<u64, AtomicU64>>,
+    streams: Gauge,
+    crowded_patterns: Gauge,
+    pub(crate) answers_stalled: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+    kind: &'static str,
+}
+
+impl HeldCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let bytes = Family::<OfKind, Gauge>::default();
+        let help = "Bytes of memory held for peers now, by what they are held for";
+        registry.register("held_bytes", help, bytes.clone());
+        let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
+        let help = "Times bytes were not held for a peer because a limit was reached";
+        registry.register("held_bytes_refused", help, refused.clone());
+        let streams = gauge(registry, "streams", "Streams of HTTP/2 open now");
+        let help = "Patterns in use that nothing literal tells apart from many others";
+        let crowded_patterns = gauge(registry, "crowded_patterns", help);
+        let help = "Answers that ended because their peer took nothing for limits.stall_secs";
+        let answers_stalled = counter(registry, "answers_stalled", help);
+        Self {
+            bytes,
+            refused,
+            streams,
+            crowded_patterns,
+            answers_stalled,
+        }
+    }
+
+    /// Takes over what the account counts.
+    pub(crate) fn observe(&self, account: &Account) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.streams.set(number(account.streams()));
+        self.crowded_patterns
+            .set(number(account.crowded_patterns()));
+        for kind in Kind::ALL {
+            let of_kind = OfKind { kind: kind.name() };
+            let gauge = self.bytes.get_or_create(&of_kind);
+            gauge.set(number(account.held_of(kind)));
+            for limit in Limit::ALL {
+                if limit.only_of().is_some_and(|only| only != kind) {
+                    continue;
+                }
+                let by_limit = ByLimit {
+                    limit: limit.name(),
+                    kind: kind.name(),
+                };
+                let counter = self.refused.get_or_create(&by_limit);
+                let count = account.refused(limit, kind);
+                counter.inner().store(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Metrics {
+    /// Makes every counter, at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("tidings");
+        let r = &mut registry;
+        output::register(r);
+        Self {
+            updates: counter(r, "updates", "Updates acknowledged to publishers"),
+            publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
+            deliveries: counter(
+                r,
+                "deliveries",
+                "Updates handed to subscribers' sockets, live",
+            ),
+            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates handed over"),
+            replayed: counter(
+                r,
+                "replayed",
+                "Updates handed to subscribers from the history",
+            ),
+            keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
+            subscribers: gauge(r, "subscribers", "Subscribers connected now"),
+            subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
+            sessions_closed: by_reason(r, "sessions_closed", "Subscribers' sessions that ended"),
+            lagging: counter(
+                r,
+                "lagging",
+                "Times a subscriber's socket was full and it fell behind",
+            ),
+            gaps: counter(
+                r,
+                "gaps",
+                "Subscribers that retention overtook; they were told and closed",
+            ),
+            cursors_unknown: counter(
+                r,
+                "cursors_unknown",
+                "Cursors answered as unknown, expired, or before removed events about subscriptions",
+            ),
+            websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
+            websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
+            sockjs: SockJsCounters::new(r),
+            held: HeldCounters::new(r),
+            requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
+            connections: gauge(r, "connections", "Connections open now"),
+            connections_refused: by_reason(r, "connections_refused", "Connections refused"),
+            connections_failed: by_reason(
+                r,
+                "connections_failed",
+                "Connections that ended in error",
+            ),
+            flash_policies: by_reason(r, "flash_policies", "Connections for a Flash policy"),
+            sockets_moved: counter(
+                r,
+                "sockets_moved",
+                "Event streams moved to a less loaded shard",
+            ),
+            matchers: gauge(r, "matchers", "Distinct matchers in the index"),
+            relay: RelayGauges::new(r),
+            history_ready: gauge(
+                r,
+                "history_ready",
+                "1 while the history takes updates, else 0",
+            ),
+            history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
+            history_last: gauge(r, "history_last_position", "Last position given"),
+            certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
+            presence: PresenceCounters::new(r),
+            key_sets: tidings_auth::Counters::new(r),
+            history: HistoryCounters::new(r),
+            zeromq: Arc::new(Counters::new(r)),
+            registry,
+        }
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    pub(crate) fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        text::encode(&mut out, &self.registry).ok();
+        out
+    }
+}
+
+/// Adds one to `family` under `reason`.
+pub(crate) fn count(family: &ByReason, reason: &'static str) {
+    family.get_or_create(&Reason { reason }).inc();
+}
+
+/// Adds `many` to `family` under `reason`.
+pub(crate) fn count_many(family: &ByReason, reason: &'static str, many: u64) {
+    family.get_or_create(&Reason { reason }).inc_by(many);
+}
+
+/// Makes a counter and gives it its name.
+pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+/// Makes a gauge and gives it its name.
+pub(crate) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+/// Makes a counter split by reason and gives it its name.
+pub(crate) fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
+    let family = ByReason::default();
+    registry.register(name, help, family.clone());
+    family
+}

@@ -1,0 +1,85 @@
+//! What a running hub says on its standard error and its standard output: best effort, in order.
+//!
+//! Each of the two has a thread of its own behind a bounded queue (`lines.rs`), so that a reader that
+//! is slow, stuck or gone, a full disk and a closed terminal never hold the hub up. Commands that do
+//! one thing and end write directly, and wait for their reader (`cli/print.rs`).
+//!
+//! A process has one standard error, so its writer is one for the process too: the log, the error that
+//! a command ends with and a panic go the same way, and none overtakes the other.
+
+use std::io;
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+use prometheus_client::registry::Registry;
+
+use self::lines::{Lines, Stream};
+use crate::telemetry::metrics::ByReason;
+
+pub(crate) mod lines;
+
+static ERROR: OnceLock<Lines> = OnceLock::new();
+static OUTPUT: OnceLock<Lines> = OnceLock::new();
+static LOG_DROPPED: LazyLock<ByReason> = LazyLock::new(ByReason::default);
+
+/// How long the process waits at its end for a reader of its last lines.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+/// Starts the two threads. From here on [`complain`] and [`announce`] wait for nobody.
+///
+/// # Errors
+///
+/// The system has no thread for it.
+pub(crate) fn start() -> io::Result<()> {
+    if ERROR.get().is_some() {
+        return Ok(());
+    }
+    let error = Lines::start(Stream::Error, LOG_DROPPED.clone(), |lines| {
+        tracing::warn!(
+            lines,
+            "lines of the log are lost: nothing could be written for a while"
+        );
+    })?;
+    let output = Lines::start(Stream::Output, ByReason::default(), |_lines| {})?;
+    // A second start at the same time would have the same effect.
+    let _same = (ERROR.set(error), OUTPUT.set(output));
+    Ok(())
+}
+
+/// Returns the writer of the standard error, once it is started.
+pub(crate) fn log() -> Option<&'static Lines> {
+    ERROR.get()
+}
+
+/// Gives the count of lost lines of the log its name.
+pub(crate) fn register(registry: &mut Registry) {
+    registry.register(
+        "log_lines_dropped",
+        "Lines of the log lost because nobody took them",
+        LOG_DROPPED.clone(),
+    );
+}
+
+/// Writes a text to the standard output. It is lost if nobody takes it.
+pub(crate) fn announce(text: &str) {
+    if let Some(output) = OUTPUT.get() {
+        output.push(text.as_bytes());
+    }
+}
+
+/// Writes a line to the standard error by the queue. Returns false if there is no queue yet.
+pub(crate) fn complain(line: &str) -> bool {
+    let Some(error) = ERROR.get() else {
+        return false;
+    };
+    error.push(format!("{line}\n").as_bytes());
+    true
+}
+
+/// Waits until all that was said is written, but not for long: a reader may never come.
+pub(crate) fn flush() {
+    let deadline = Instant::now() + FLUSH_MAX;
+    for lines in [ERROR.get(), OUTPUT.get()].into_iter().flatten() {
+        lines.flush(deadline);
+    }
+}
