@@ -41,7 +41,9 @@ const CHECKS: &[Check] = &[
     claims::sleeping_test,
     claims::long_decision,
     project::forbidden_edge,
+    modules::circle_of_layers,
     modules::forbidden_arrow,
+    modules::forbidden_name,
     project::lints_not_inherited,
     project::dependency_without_reason,
     project::unused_dependency,
@@ -168,6 +170,7 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
             println!("{}: {lines} lines: does it still hold one idea?", file.path);
         }
     }
+    print!("{}", modules::drawing());
     Ok(CHECKS.iter().flat_map(|check| check(&tree)).collect())
 }
 

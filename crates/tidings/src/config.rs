@@ -29,13 +29,13 @@ pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
 use crate::hub::presence;
+use crate::text_file;
 
 pub mod addresses;
 pub mod check;
 pub mod docs;
 pub mod env;
 pub mod error;
-pub mod for_tests;
 pub mod keys;
 pub mod kubernetes;
 pub mod log_filter;
@@ -44,7 +44,6 @@ pub mod places;
 pub mod settings;
 pub mod show;
 pub mod tables;
-pub mod text_file;
 pub mod value;
 
 /// Everything the server needs to know, checked. Made by [`check::check`] alone: [`of_text`] makes one of

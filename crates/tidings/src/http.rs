@@ -24,6 +24,7 @@ pub(crate) mod subscriptions;
 pub(crate) mod upgrade;
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -55,6 +56,48 @@ const QUERY: &str = "QUERY";
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 /// What the subscriptions below it answer to.
 const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// What a request is answered from: the shard whose thread it came in on, and what the doors were told.
+///
+/// It stands for its shard where the hub is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    shard: Rc<Shard>,
+    config: Arc<Config>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Site {
+    /// Makes the site of one shard.
+    pub(crate) fn new(
+        shard: &Rc<Shard>,
+        config: &Arc<Config>,
+        tls: Option<&Arc<rustls::ServerConfig>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            shard: Rc::clone(shard),
+            config: Arc::clone(config),
+            tls: tls.cloned(),
+        })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns what TLS connections are accepted with.
+    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
+        self.tls.as_ref()
+    }
+}
+
+impl Deref for Site {
+    type Target = Rc<Shard>;
+
+    fn deref(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+}
 
 /// The body of an answer: whole, an HTTP/2 event stream, or a stream of SockJS.
 pub(crate) type Body = Either<Whole, Either<EventBody, CarriedBody>>;
@@ -119,14 +162,14 @@ pub(crate) enum Route {
 
 /// Answers one request.
 pub(crate) async fn answer(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Answer {
-    let logged = shard.config().log.access && !visit.admin;
+    let logged = site.config().log.access && !visit.admin;
     let access = logged.then(|| Access::of(visit.peer, &request));
-    let mut answer = decide(shard, visit, signs, request).await;
+    let mut answer = decide(site, visit, signs, request).await;
     if let Answer::Response(response) = &mut answer {
         book(visit, response);
     }
@@ -149,27 +192,27 @@ fn book(visit: &Visit, response: &mut Response<Body>) {
 }
 
 async fn decide(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Answer {
     let asks = upgrade::asks(&request);
-    let route = route(shard, visit, request.uri().path(), asks);
+    let route = route(site, visit, request.uri().path(), asks);
     let origin = request.headers().get(http::header::ORIGIN).cloned();
-    let outcome = match host::check(shard, visit, route, &request) {
+    let outcome = match host::check(site, visit, route, &request) {
         Ok(()) if route == Route::SockJs => {
             // Boxed, since its state would make every request's larger.
-            Box::pin(sockjs::answer(shard, visit, signs, request)).await
+            Box::pin(sockjs::answer(site, visit, signs, request)).await
         }
-        Ok(()) => dispatch(shard, visit, route, request).await,
+        Ok(()) => dispatch(site, visit, route, request).await,
         Err(problem) => Err(problem),
     };
     let mut answer = outcome.unwrap_or_else(|problem| Answer::Response(problem.into_response()));
     // Errors too carry these fields, or a page could not read why it was refused.
     let headers = match &mut answer {
         Answer::Response(response) => {
-            if *shard.draining().borrow() {
+            if *site.draining().borrow() {
                 // A connection that is kept would hold up the end.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
@@ -181,8 +224,8 @@ async fn decide(
         Answer::Upgrade(_) | Answer::OldUpgrade(_) => return answer,
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    discovery::complete_challenge(&shard.config().hub, headers);
-    let list = &shard.config().cors.origins;
+    discovery::complete_challenge(&site.config().hub, headers);
+    let list = &site.config().cors.origins;
     if matches!(route, Route::Hub | Route::Subscriptions | Route::Metadata) {
         cors::allow(list, origin.as_ref(), headers);
     }
@@ -193,8 +236,8 @@ async fn decide(
     answer
 }
 
-fn route(shard: &Shard, visit: &Visit, path: &str, asks: bool) -> Route {
-    let config = shard.config();
+fn route(site: &Site, visit: &Visit, path: &str, asks: bool) -> Route {
+    let config = site.config();
     let metrics_here = visit.admin || config.dev.is_some();
     match path {
         "/health/live" => Route::Live,
@@ -223,64 +266,62 @@ fn route(shard: &Shard, visit: &Visit, path: &str, asks: bool) -> Route {
 }
 
 async fn dispatch(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     route: Route,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     if !visit.admin && upgrade::asks(&request) {
-        return upgrade::open(shard, visit, route, request).await;
+        return upgrade::open(site, visit, route, request).await;
     }
     let method = request.method().clone();
     let reading = method == Method::GET || method == Method::HEAD;
     let response = match route {
         Route::Hub if reading || method.as_str() == QUERY => {
             // Boxed, since its state would make every request's larger.
-            return Box::pin(subscribe::hub(shard, visit, request)).await;
+            return Box::pin(subscribe::hub(site, visit, request)).await;
         }
         Route::Hub if method == Method::POST => {
-            publish::hub(shard, visit, Dialect::V1, None, request).await?
+            publish::hub(site, visit, Dialect::V1, None, request).await?
         }
-        Route::Hub2019 => return hub_2019::answer(shard, visit, request).await,
+        Route::Hub2019 => return hub_2019::answer(site, visit, request).await,
         Route::Hub if method == Method::OPTIONS => {
-            cors::preflight(&shard.config().cors, HUB_METHODS, request.headers())
+            cors::preflight(&site.config().cors, HUB_METHODS, request.headers())
         }
         Route::Hub => return Err(Problem::method_not_allowed(HUB_METHODS)),
-        Route::Subscriptions if reading => Box::pin(subscriptions::answer(shard, &request)).await?,
-        Route::Subscriptions if method == Method::OPTIONS => cors::preflight(
-            &shard.config().cors,
-            SUBSCRIPTION_METHODS,
-            request.headers(),
-        ),
+        Route::Subscriptions if reading => Box::pin(subscriptions::answer(site, &request)).await?,
+        Route::Subscriptions if method == Method::OPTIONS => {
+            cors::preflight(&site.config().cors, SUBSCRIPTION_METHODS, request.headers())
+        }
         Route::Subscriptions => return Err(Problem::method_not_allowed(SUBSCRIPTION_METHODS)),
         Route::ChatEvents if reading => {
-            return Box::pin(subscribe::chat(shard, visit, request)).await;
+            return Box::pin(subscribe::chat(site, visit, request)).await;
         }
         Route::ChatBroadcast if method == Method::POST => {
-            chat::broadcast(shard, visit, request).await?
+            chat::broadcast(site, visit, request).await?
         }
-        Route::DevToken if method == Method::POST => dev::token(shard, visit, request).await?,
+        Route::DevToken if method == Method::POST => dev::token(site, visit, request).await?,
         Route::ChatBroadcast | Route::DevToken => {
             return Err(Problem::method_not_allowed("POST"));
         }
         _ if !reading => return Err(Problem::method_not_allowed("GET, HEAD")),
         Route::Live | Route::OldHealth => health::live(),
         Route::Diagnosis => {
-            let below = diagnosis::below(shard.config(), request.uri().path());
-            diagnosis::answer(shard, below.unwrap_or_default(), &request).await?
+            let below = diagnosis::below(site.config(), request.uri().path());
+            diagnosis::answer(site, below.unwrap_or_default(), &request).await?
         }
-        Route::Demo => demo::page(shard, &request),
-        Route::OldPage => pages::debugger(&shard.config().pages)?,
-        Route::Ready => health::ready(shard),
-        Route::Metrics => health::metrics(shard),
-        Route::Metadata => discovery::metadata(shard.config()),
+        Route::Demo => demo::page(site, &request),
+        Route::OldPage => pages::debugger(&site.config().pages)?,
+        Route::Ready => health::ready(site),
+        Route::Metrics => health::metrics(site),
+        Route::Metadata => discovery::metadata(site.config()),
         Route::Settings => {
-            if shard.config().dev.is_some() {
-                page::check_own(shard, request.headers())?;
+            if site.config().dev.is_some() {
+                page::check_own(site, request.headers())?;
             }
-            pages::settings(shard.config())
+            pages::settings(site.config())
         }
-        Route::Page => pages::page(shard.config(), request.uri().path(), request.headers())?,
+        Route::Page => pages::page(site.config(), request.uri().path(), request.headers())?,
         Route::Conversation | Route::Echo => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));

@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod answers;
 pub(crate) mod ingest;
+pub(crate) mod options;
 pub(crate) mod posted;
 pub(crate) mod presence;
 pub(crate) mod refusal;

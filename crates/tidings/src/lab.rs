@@ -15,7 +15,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_auth::{Authority, Identity};
+use tidings_auth::key::{Algorithm, VerifyKey};
+use tidings_auth::{self as auth, Authority, Identity, Issuer};
 use tidings_cluster::{Epoch, Relay};
 use tidings_core::dialect::Dialect;
 use tidings_core::event_id::Cursor;
@@ -30,7 +31,8 @@ use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Config;
+use crate::hub;
+use crate::hub::account::{self, Account, PlaceBounds};
 use crate::hub::answers::Answers;
 use crate::hub::ingest::{Ingest, Publisher};
 use crate::hub::posted::Encoding;
@@ -40,7 +42,6 @@ use crate::hub::session::socket::{BodySink, Socket, StreamBody};
 use crate::hub::session::{Opening, Start};
 use crate::hub::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 use crate::hub::subscribing;
-use crate::server::account_of;
 use crate::telemetry::metrics::Metrics;
 
 /// How a hub in the lab differs from one that was installed.
@@ -111,7 +112,8 @@ impl Lab {
         options: &Options,
         relay: Arc<dyn Relay>,
     ) -> Result<Self, OpenError> {
-        let config = config(options);
+        let hub_options = hub_options(options);
+        let url = hub_options.hub.clone();
         let metrics = Arc::new(Metrics::new());
         let (router, commands) = Router::queue();
         let committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>> = Arc::default();
@@ -127,39 +129,38 @@ impl Lab {
                 Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
             })
         };
-        let history = config.history.clone().ordered_by(relay.epoch());
+        let history = history_options(options).ordered_by(relay.epoch());
         let (handle, history) = tidings_history::detached(storage, history, outlet)?;
         let tip = handle.tip();
         start_relay(&*relay, &handle);
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
-            (0..config.server.shards).map(|_| shard::inbox()).unzip();
+            (0..options.shards).map(|_| shard::inbox()).unzip();
         let (presence, presence_commands) = Presence::queue();
         let routing = Routing::new(
-            config.hub.clone(),
+            url.clone(),
             tip.position,
-            config.server.shards,
+            options.shards,
             Arc::clone(&metrics),
         );
         let shared = Arc::new(Shared {
-            ingest: Ingest::new(config.hub.clone(), Arc::clone(&relay)),
+            ingest: Ingest::new(url, Arc::clone(&relay)),
             relay,
             answers,
-            authority: Arc::new(authority(&config)),
-            account: account_of(&config),
+            authority: Arc::new(authority()),
+            account: account(),
             sockjs: sockjs::Seed::default(),
-            loads: (0..config.server.shards)
-                .map(|_| AtomicUsize::new(0))
-                .collect(),
+            loads: (0..options.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
-            config,
+            options: hub_options,
             metrics,
             router,
             history: handle,
             presence: options.presence.then_some(presence),
-            tls: None,
         });
         let shards = runtime.block_on(async {
-            subscriptions::keep(&shared, presence_commands);
+            if options.presence {
+                subscriptions::keep(&shared, presence_commands);
+            }
             let start = |(index, inbox)| {
                 let shard = Shard::new(index, Arc::clone(&shared), tip);
                 shard.spawn_own_tasks();
@@ -181,7 +182,7 @@ impl Lab {
 
     /// Returns the hub's URL.
     pub fn hub(&self) -> &HubUrl {
-        &self.shared.config.hub
+        &self.shared.options.hub
     }
 
     /// Returns which positions are kept.
@@ -338,10 +339,54 @@ impl Lab {
     }
 }
 
-fn config(options: &Options) -> Config {
-    let mut config = Config::for_tests();
-    config.server.shards = options.shards;
-    config.history = tidings_history::Options {
+/// The URL of every hub in the lab.
+const HUB: &str = "https://hub.example/.well-known/mercure";
+/// Its key, for tokens that nobody makes: grants come from the caller.
+const KEY: &str = "a key of the lab, long enough for HS256";
+
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn hub() -> HubUrl {
+    HubUrl::parse(HUB).expect("a URL")
+}
+
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn auth_options() -> auth::Options {
+    let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
+    let issuer = Issuer {
+        issuer: "lab".into(),
+        keys: key.into(),
+        kid: None,
+        publish: true,
+        subscribe: true,
+        dialects: vec![Dialect::V1],
+    };
+    auth::Options {
+        issuers: vec![issuer],
+        audiences: vec![HUB.to_owned()],
+        cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
+    }
+}
+
+fn hub_options(options: &Options) -> hub::options::Options {
+    hub::options::Options {
+        hub: hub(),
+        ring_bytes: options.ring_bytes,
+        anonymous: true,
+        connection_max: None,
+        keep_alive: options.keep_alive,
+        stall: options.stall,
+        patience: Duration::MAX,
+        ends_abruptly: false,
+        remembers_who_left: !presence::Options::DEFAULT.grace.is_zero(),
+        sockjs_body_bytes_max: 0,
+        sockjs_disconnect: Duration::ZERO,
+        explain_refusals: true,
+    }
+}
+
+fn history_options(options: &Options) -> tidings_history::Options {
+    tidings_history::Options {
         kind: Kind::Memory,
         retention: options.retention,
         queue_max: 4096,
@@ -349,21 +394,24 @@ fn config(options: &Options) -> Config {
         reads_max: 4096,
         cache_bytes_max: 1024 * 1024,
         order: Order::Own(Epoch::new([0; 32])),
+    }
+}
+
+/// An account that refuses nothing.
+fn account() -> Arc<Account> {
+    let bytes = account::Bounds {
+        holder_max: usize::MAX,
+        address_max: usize::MAX,
+        total_max: usize::MAX,
+        sockjs_max: usize::MAX,
+        crowded_address_max: usize::MAX,
+        crowded_max: usize::MAX,
     };
-    config.ring_bytes = options.ring_bytes;
-    config.subscribe.keep_alive = options.keep_alive;
-    config.presence = options.presence.then_some(presence::Options::DEFAULT);
-    // What a bound refuses is not what the simulator is about, and a machine's memory is not its seed.
-    let limits = &mut config.limits;
-    limits.connections_max = usize::MAX;
-    limits.connections_per_address_max = usize::MAX;
-    limits.held_bytes_max = usize::MAX;
-    limits.held_bytes_per_address_max = Some(usize::MAX);
-    limits.held_bytes_per_connection_max = usize::MAX;
-    limits.crowded_patterns_max = usize::MAX;
-    limits.crowded_patterns_per_address_max = Some(usize::MAX);
-    limits.stall = options.stall;
-    config
+    let places = PlaceBounds {
+        total_max: usize::MAX,
+        per_address_max: usize::MAX,
+    };
+    Account::new(bytes, places, places)
 }
 
 #[expect(
@@ -379,8 +427,8 @@ fn start_relay(relay: &dyn Relay, history: &tidings_history::Handle) {
     clippy::expect_used,
     reason = "the lab's own key; a mistake ends the test"
 )]
-fn authority(config: &Config) -> Authority {
-    Authority::new(config.auth.clone(), config.hub.clone()).expect("an authority")
+fn authority() -> Authority {
+    Authority::new(auth_options(), hub()).expect("an authority")
 }
 
 /// Makes what a token with these grants would say.

@@ -18,5 +18,6 @@ mod server;
 mod signals;
 mod tasks;
 mod telemetry;
+mod text_file;
 
 pub use cli::run;

@@ -20,12 +20,14 @@ use tokio::sync::mpsc;
 
 use crate::broker::{self, Bound, HubParts};
 use crate::clock::{unix_ms, unix_secs};
-use crate::config::Config;
+use crate::config::{Config, StreamEnd};
 use crate::front::accept::{self, Door, DoorKind};
 use crate::front::tls::Certificate;
+use crate::http::Site;
 use crate::hub::account::{Account, Bounds, PlaceBounds};
 use crate::hub::answers::Answers;
 use crate::hub::ingest::Ingest;
+use crate::hub::options::Options;
 use crate::hub::presence::service::Service;
 use crate::hub::router::{self, Destination, Outgoing, Router};
 use crate::hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
@@ -84,7 +86,7 @@ pub fn run(control: Control, config: Config, on_ready: impl FnOnce(&Config)) -> 
     let mut config = config;
     open_files::fit(&mut config);
     let hub = Hub::start(config)?;
-    on_ready(&hub.shared.config);
+    on_ready(&hub.config);
     let ending = runtime.block_on(hub.watch(&mut signals));
     hub.stop(&runtime, &mut signals)?;
     match ending {
@@ -106,6 +108,7 @@ enum Ending {
 
 /// A running hub.
 struct Hub {
+    config: Arc<Config>,
     shared: Arc<Shared>,
     certificate: Option<Arc<Certificate>>,
     fetcher: Fetcher,
@@ -167,19 +170,24 @@ impl Hub {
                 .map(|_| AtomicUsize::new(0))
                 .collect(),
             inboxes: inboxes.into(),
-            config,
+            options: options(&config),
             metrics,
             router,
             history,
             presence: presence.as_ref().and_then(Service::asked),
-            tls,
         });
-        let key_store = restore_key_sets(&shared);
-        let shards = start_shards(&shared, tip, doors, receivers)?;
+        let config = Arc::new(config);
+        let key_store = restore_key_sets(&config, &shared);
+        let entrance = Entrance {
+            config: Arc::clone(&config),
+            tls,
+        };
+        let shards = start_shards(&shared, tip, &entrance, doors, receivers)?;
         let broker = zeromq
             .map(|zeromq| start_broker(zeromq, &shared, broker_receiver))
             .transpose()?;
         Ok(Self {
+            config,
             shared,
             certificate,
             fetcher: Fetcher::new()?,
@@ -259,7 +267,7 @@ impl Hub {
 
     /// Ends the streams, then the threads, then the history.
     fn stop(self, control: &Runtime, signals: &mut Signals) -> anyhow::Result<()> {
-        let within = self.shared.config.server.drain;
+        let within = self.config.server.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
         // Before the first stream ends.
         if let Some(presence) = &self.presence {
@@ -311,19 +319,29 @@ impl Hub {
     }
 }
 
+/// What the doors of all shards need.
+#[derive(Clone)]
+struct Entrance {
+    config: Arc<Config>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+}
+
 /// Starts a thread for each of `receivers`, with the doors of its number.
 fn start_shards(
     shared: &Arc<Shared>,
     tip: Tip,
+    entrance: &Entrance,
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     // There are as many lists of doors, one for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
     let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
+        let Entrance { config, tls } = entrance.clone();
         let open = move |shard: &Rc<Shard>| {
+            let site = Site::new(shard, &config, tls.as_ref());
             for door in doors {
-                tasks::spawn(accept::serve(Rc::clone(shard), door));
+                tasks::spawn(accept::serve(Rc::clone(&site), door));
             }
         };
         shard::start(index, Arc::clone(shared), tip, open, inbox)
@@ -331,8 +349,27 @@ fn start_shards(
     parts.map(start).collect()
 }
 
+/// Returns what the hub is told of a configuration.
+fn options(config: &Config) -> Options {
+    let presence = config.presence.as_ref();
+    Options {
+        hub: config.hub.clone(),
+        ring_bytes: config.ring_bytes,
+        anonymous: config.subscribe.anonymous,
+        connection_max: config.subscribe.connection_max,
+        keep_alive: config.subscribe.keep_alive,
+        stall: config.limits.stall,
+        patience: config.limits.head,
+        ends_abruptly: config.subscribe.end == StreamEnd::Abrupt,
+        remembers_who_left: presence.is_some_and(|presence| !presence.grace.is_zero()),
+        sockjs_body_bytes_max: config.sockjs.body_bytes_max,
+        sockjs_disconnect: config.sockjs.disconnect,
+        explain_refusals: config.explain_refusals,
+    }
+}
+
 /// Makes the account that the limits of a configuration ask for.
-pub(crate) fn account_of(config: &Config) -> Arc<Account> {
+fn account_of(config: &Config) -> Arc<Account> {
     let (limits, sockjs) = (&config.limits, &config.sockjs);
     let bounds = Bounds {
         holder_max: limits.held_bytes_per_connection_max,
@@ -355,15 +392,15 @@ pub(crate) fn account_of(config: &Config) -> Arc<Account> {
 
 /// Lets the key sets that were kept count until their issuers answer: before the first request asks for
 /// a key. Returns where they are kept, if they are to be.
-fn restore_key_sets(shared: &Shared) -> Option<KeyStore> {
+fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
     let sets = shared.authority.key_sets();
     let urls = sets.iter().filter_map(|set| match set.source() {
         Source::Url(url) => Some(url.clone()),
         Source::File(_) => None,
     });
-    let folder = shared.config.data_dir.join(KEY_SETS_FOLDER);
-    let store = KeyStore::new(folder, shared.config.key_sets_keep);
-    let kept = !shared.config.key_sets_keep.is_zero();
+    let folder = config.data_dir.join(KEY_SETS_FOLDER);
+    let store = KeyStore::new(folder, config.key_sets_keep);
+    let kept = !config.key_sets_keep.is_zero();
     let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
     if let Err(error) = store.forget_others(&wanted) {
         tracing::warn!(%error, "key sets that are not to be kept could not be removed");
@@ -414,7 +451,7 @@ fn start_broker(
         tracing::info!(direction, socket, "ZeroMQ socket");
     }
     let hub = HubParts {
-        url: shared.config.hub.clone(),
+        url: shared.options.hub.clone(),
         ingest: shared.ingest.clone(),
         updates: shared.metrics.updates.clone(),
         router: shared.router.clone(),

@@ -1,125 +1,188 @@
-//! Checks of how the modules of the program hang together, as `project` does it for crates.
+//! Checks of how the rooms of the program hang together, as `project` does it for crates.
 //!
-//! Lives here: the table of arrows between the modules of `crates/tidings`, and the reading of the names
-//! that a file uses.
+//! Lives here: the table of rooms and of the arrows between them, and the reading of the names that a file
+//! uses. A room is a module at the root of `crates/tidings`. The table is in the order in which rooms may
+//! use each other: each only those after it, so that there is no circle.
 
 use std::collections::BTreeSet;
 
 use super::{File, Tree};
+use crate::rust_text::code_of;
 
-/// Where the modules lie.
+/// Where the rooms lie.
 const SOURCES: &str = "crates/tidings/src/";
 
-/// Which modules a module may use. A new arrow is a decision: it gets its word here. An arrow that
-/// nothing needs any longer loses it, so that it does not come back unseen.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("account", &[]),
-    ("answers", &[]),
-    ("binding", &[]),
-    (
-        "broker",
-        &[
-            "binding", "ingest", "metrics", "posted", "router", "shard", "tasks",
-        ],
-    ),
-    (
+/// A room: its name, what it is for, and the rooms that it may use.
+struct Layer {
+    name: &'static str,
+    is: &'static str,
+    uses: &'static [&'static str],
+}
+
+const fn layer(name: &'static str, is: &'static str, uses: &'static [&'static str]) -> Layer {
+    Layer { name, is, uses }
+}
+
+/// The rooms. A new arrow is a decision: it gets its word here. An arrow that nothing needs any longer
+/// loses it, so that it does not come back unseen.
+const LAYERS: &[Layer] = &[
+    layer(
         "cli",
+        "the commands",
         &[
             "binding",
             "broker",
             "clock",
             "config",
-            "http",
-            "ingest",
-            "metrics",
+            "front",
+            "hub",
             "open_files",
-            "output",
-            "presence",
             "server",
             "signals",
             "tasks",
-            "tls",
+            "telemetry",
+            "text_file",
         ],
     ),
-    ("clock", &[]),
-    ("config", &["account", "broker", "presence"]),
-    (
-        "http",
-        &[
-            "account", "clock", "config", "ingest", "metrics", "posted", "presence", "session",
-            "shard", "tasks",
-        ],
-    ),
-    ("ingest", &["answers"]),
-    (
+    layer(
         "lab",
-        &[
-            "account", "answers", "config", "http", "ingest", "metrics", "posted", "presence",
-            "router", "server", "session", "shard", "tasks",
-        ],
+        "a whole hub in one thread, for the simulator",
+        &["config", "hub", "tasks", "telemetry"],
     ),
-    ("metrics", &["account", "output"]),
-    ("open_files", &["config", "shard"]),
-    ("output", &["metrics"]),
-    ("posted", &[]),
-    ("presence", &["ingest", "metrics"]),
-    ("router", &["metrics", "posted"]),
-    (
+    layer(
         "server",
+        "starts and stops the parts of a hub",
         &[
-            "account",
-            "answers",
             "binding",
             "broker",
             "clock",
             "config",
-            "ingest",
-            "metrics",
+            "front",
+            "http",
+            "hub",
             "open_files",
-            "output",
-            "presence",
-            "router",
-            "shard",
             "signals",
             "tasks",
-            "tls",
+            "telemetry",
         ],
     ),
-    (
-        "session",
-        &[
-            "account", "config", "http", "ingest", "metrics", "posted", "router", "shard", "tasks",
-        ],
+    layer("signals", "signals of the system", &[]),
+    layer(
+        "open_files",
+        "limits of file descriptors",
+        &["config", "front"],
     ),
-    (
-        "shard",
-        &[
-            "account", "answers", "config", "http", "ingest", "metrics", "posted", "presence",
-            "router", "session", "tasks",
-        ],
+    layer(
+        "front",
+        "sockets, until there is a request",
+        &["config", "http", "hub", "tasks", "telemetry", "text_file"],
     ),
-    ("signals", &[]),
-    ("tasks", &[]),
-    ("tls", &["config", "metrics"]),
+    layer(
+        "http",
+        "the doors: what requests are answered",
+        &["clock", "config", "hub", "tasks", "telemetry"],
+    ),
+    layer(
+        "config",
+        "the configuration, from all its sources",
+        &["broker", "hub", "text_file"],
+    ),
+    layer(
+        "broker",
+        "ZeroMQ: brokers, and the hub's own sockets",
+        &["binding", "hub", "tasks", "telemetry"],
+    ),
+    layer(
+        "hub",
+        "everything between the doors and the history",
+        &["clock", "tasks", "telemetry"],
+    ),
+    layer("telemetry", "metrics, access log, log lines", &[]),
+    layer("binding", "ports that are taken", &[]),
+    layer("clock", "the time of day", &[]),
+    layer("tasks", "tasks of one thread", &[]),
+    layer("text_file", "files of text", &[]),
 ];
 
-/// Modules use each other only along the arrows, and each arrow is used.
+/// What a room must not name, and why: the hub is reached by other protocols, too.
+const FORBIDDEN_NAMES: &[(&str, &[&str])] = &[("hub", &["http", "hyper", "http_body"])];
+
+/// Returns the rooms and their arrows, for people.
+pub fn drawing() -> String {
+    LAYERS
+        .iter()
+        .map(|layer| {
+            format!(
+                "{:<11} {}\n            -> {}\n",
+                layer.name,
+                layer.is,
+                layer.uses.join(" ")
+            )
+        })
+        .collect()
+}
+
+/// Each room of the table uses only rooms after it.
+pub fn circle_of_layers(_tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (number, layer) in LAYERS.iter().enumerate() {
+        let later = LAYERS.get(number + 1..).unwrap_or_default();
+        for to in layer.uses {
+            if !later.iter().any(|other| other.name == *to) {
+                problems.push(format!(
+                    "{} -> {to}: only a room further down may be used",
+                    layer.name
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// A room does not name the crates that it must know nothing of.
+pub fn forbidden_name(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for file in tree.ending("rs") {
+        let forbidden = FORBIDDEN_NAMES
+            .iter()
+            .find(|(layer, _)| layer_of(file) == Some(layer));
+        for name in forbidden.map_or(&[][..], |(_, names)| names) {
+            if names_crate(&code_of(&file.text), name) {
+                problems.push(format!(
+                    "{}: a file of this room may not name {name}",
+                    file.path
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// Returns whether code has a path that begins with a crate.
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = code.get(..at).and_then(|text| text.chars().next_back());
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
+/// Rooms use each other only along the arrows, and each arrow is used.
 pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     let mut used = BTreeSet::new();
     for file in tree.ending("rs") {
-        let Some(from) = module_of(file) else {
+        let Some(from) = layer_of(file) else {
             continue;
         };
-        let Some((_, allowed)) = ARROWS.iter().find(|(module, _)| *module == from) else {
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == from) else {
             problems.push(format!(
-                "{}: the module {from} has no row in the table of arrows",
+                "{}: the room {from} has no row in the table of rooms",
                 file.path
             ));
             continue;
         };
-        for to in used_modules(file.code()) {
-            if to != from && !allowed.contains(&to.as_str()) {
+        for to in used_layers(&code_of(&file.text)) {
+            if to != from && !layer.uses.contains(&to.as_str()) {
                 problems.push(format!("{}: {from} may not use {to}", file.path));
             }
             used.insert((from.to_owned(), to));
@@ -127,9 +190,9 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
     }
     // A tree of a few files, as in a test, uses few arrows.
     if tree.file("crates/tidings/src/lib.rs").is_some() {
-        let arrows = ARROWS
+        let arrows = LAYERS
             .iter()
-            .flat_map(|(from, to)| to.iter().map(move |to| (*from, *to)));
+            .flat_map(|layer| layer.uses.iter().map(move |to| (layer.name, *to)));
         let unused =
             arrows.filter(|(from, to)| !used.contains(&((*from).to_owned(), (*to).to_owned())));
         problems.extend(
@@ -139,16 +202,16 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Returns the module that a file is part of; none for those that only gather modules, and for tests.
-fn module_of(file: &File) -> Option<&str> {
+/// Returns the room that a file is part of; none for those that only gather rooms, and for tests.
+fn layer_of(file: &File) -> Option<&str> {
     let path = file.path.strip_prefix(SOURCES)?;
-    let module = path.split('/').next()?.trim_end_matches(".rs");
+    let layer = path.split('/').next()?.trim_end_matches(".rs");
     let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
-    (!is_test && !["lib", "main"].contains(&module)).then_some(module)
+    (!is_test && !["lib", "main"].contains(&layer)).then_some(layer)
 }
 
-/// Returns the modules that code names from the root of its crate.
-fn used_modules(code: &str) -> BTreeSet<String> {
+/// Returns the rooms that code names from the root of its crate.
+fn used_layers(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let before = code.get(..at).and_then(|text| text.chars().next_back());

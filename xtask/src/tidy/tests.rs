@@ -147,12 +147,12 @@ fn core_knows_nobody() {
 }
 
 #[test]
-fn modules_use_each_other_along_the_arrows() {
+fn layers_use_each_other_along_the_arrows() {
     let path = "crates/tidings/src/tasks.rs";
     let forbidden: &[(&str, &[&str])] = &[
         ("use crate::http::route;", &["http"]),
         ("use crate::{auth::Identity, http};", &["auth", "http"]),
-        ("fn f() { crate::session::run() }", &["session"]),
+        ("fn f() { crate::hub::session::run() }", &["hub"]),
         ("use crate::tasks::spawn; use other_crate::http;", &[]),
         ("// use crate::http;", &[]),
     ];
@@ -167,8 +167,29 @@ fn modules_use_each_other_along_the_arrows() {
     check(
         modules::forbidden_arrow,
         &[("crates/tidings/src/attic.rs", "")],
-        &["crates/tidings/src/attic.rs: the module attic has no row in the table of arrows"],
+        &["crates/tidings/src/attic.rs: the room attic has no row in the table of rooms"],
     );
+}
+
+#[test]
+fn the_hub_does_not_know_http() {
+    let path = "crates/tidings/src/hub/router.rs";
+    let problem = format!("{path}: a file of this room may not name hyper");
+    check(
+        modules::forbidden_name,
+        &[(path, "use hyper::body::Incoming;")],
+        &[&problem],
+    );
+    check(
+        modules::forbidden_name,
+        &[(path, "use crate::auth::http::Verb;")],
+        &[],
+    );
+}
+
+#[test]
+fn layers_are_in_the_order_of_their_arrows() {
+    check(modules::circle_of_layers, &[], &[]);
 }
 
 #[test]

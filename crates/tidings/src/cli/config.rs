@@ -6,8 +6,9 @@ use anyhow::Context;
 
 use super::print;
 use crate::config::error::ConfigError;
-use crate::config::{TlsFiles, docs, env, load, mercure, read, show, text_file};
+use crate::config::{TlsFiles, docs, env, load, mercure, read, show};
 use crate::front::tls::{Certificate, CertificateError};
+use crate::text_file;
 
 /// Check, show or explain the configuration
 #[derive(Debug, clap::Subcommand)]

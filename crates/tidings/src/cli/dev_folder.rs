@@ -12,7 +12,7 @@ use tidings_auth::Issuer;
 use tidings_auth::key::{Algorithm, VerifyKey};
 use tidings_core::Dialect;
 
-use crate::config::text_file::{self, without_line_break};
+use crate::text_file::{self, without_line_break};
 
 /// The data folder of a developer's hub.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
 use crate::config::check::is_loopback;
-use crate::config::text_file;
+use crate::text_file;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]

@@ -12,7 +12,7 @@ use tidings_core::matcher::{Matcher, MatcherType};
 use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
 use crate::clock::unix_secs;
-use crate::config::text_file::{self, without_line_break};
+use crate::text_file::{self, without_line_break};
 
 mod inspect;
 

@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::connection;
+use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::hub::account::{Crowded, Kind, Place};
-use crate::hub::shard::Shard;
 use crate::tasks;
 use crate::telemetry::metrics::count;
 
@@ -101,7 +101,7 @@ fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener
 }
 
 /// Accepts connections until the hub is being stopped; those of operators until it has stopped.
-pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
+pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     let Door {
         listener,
         tls,
@@ -112,10 +112,10 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
-    let mut draining = shard.draining();
+    let mut draining = site.draining();
     let mut pace = Pace::new(
-        shard.config().limits.accepts_per_second,
-        shard.config().server.shards,
+        site.config().limits.accepts_per_second,
+        site.config().server.shards,
     );
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let mut complaints = Complaints::default();
@@ -134,9 +134,9 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
                     tls,
                     kind,
                 };
-                on_accepted(&shard, arrival, &refusals);
+                on_accepted(&site, arrival, &refusals);
             }
-            Err(error) => on_accept_error(&shard, &error, &mut complaints).await,
+            Err(error) => on_accept_error(&site, &error, &mut complaints).await,
         }
         pace.wait().await;
         turn += 1;
@@ -146,8 +146,8 @@ pub(crate) async fn serve(shard: Rc<Shard>, door: Door) {
     }
 }
 
-async fn on_accept_error(shard: &Shard, error: &io::Error, complaints: &mut Complaints) {
-    count(&shard.metrics().connections_failed, "accept");
+async fn on_accept_error(site: &Site, error: &io::Error, complaints: &mut Complaints) {
+    count(&site.metrics().connections_failed, "accept");
     // The peer gave up between its SYN and our accept: its own matter.
     if matches!(
         error.kind(),
@@ -191,7 +191,7 @@ struct Arrival {
     kind: DoorKind,
 }
 
-fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
+fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
     let Arrival {
         socket,
         peer,
@@ -199,14 +199,14 @@ fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
         kind,
     } = arrival;
     let admin = kind == DoorKind::Admin;
-    if !admin && shard.config().limits.blocked.contains(peer.ip()) {
+    if !admin && site.config().limits.blocked.contains(peer.ip()) {
         // Not a word: that is what a block is for.
-        return count(&shard.metrics().connections_refused, "blocked");
+        return count(&site.metrics().connections_refused, "blocked");
     }
-    if let Err(error) = set_options(&socket, unacknowledged_max(shard)) {
+    if let Err(error) = set_options(&socket, unacknowledged_max(site)) {
         return tracing::debug!(%error, "a connection ended before it began");
     }
-    let account = shard.account();
+    let account = site.account();
     // A full hub must still tell its operators that it is full.
     let admitted = if admin {
         Ok(account.admit_always(peer.ip()))
@@ -218,7 +218,7 @@ fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
             let cost = match holder.take(Kind::Connection, CONNECTION_BYTES) {
                 Ok(cost) => cost,
                 Err(refusal) => {
-                    count(&shard.metrics().connections_refused, "held_bytes");
+                    count(&site.metrics().connections_refused, "held_bytes");
                     let problem = Problem::from(refusal);
                     return refuse_unless_tls(socket, tls, refusals, &problem);
                 }
@@ -231,10 +231,10 @@ fn on_accepted(shard: &Rc<Shard>, arrival: Arrival, refusals: &Arc<Semaphore>) {
                 holder,
                 cost,
             };
-            tasks::spawn(connection::serve(Rc::clone(shard), entrance));
+            tasks::spawn(connection::serve(Rc::clone(site), entrance));
         }
         Err(refusal) => {
-            count(&shard.metrics().connections_refused, refusal_name(refusal));
+            count(&site.metrics().connections_refused, refusal_name(refusal));
             let problem = Problem::too_many_connections(refusal);
             refuse_unless_tls(socket, tls, refusals, &problem);
         }
@@ -250,8 +250,8 @@ fn refusal_name(refusal: Crowded) -> &'static str {
 
 /// Returns how long a peer may leave bytes unacknowledged: some keep-alives, and no less than it may
 /// take nothing, which the kernel counts alike once the peer's window is shut.
-fn unacknowledged_max(shard: &Shard) -> Duration {
-    let config = shard.config();
+fn unacknowledged_max(site: &Site) -> Duration {
+    let config = site.config();
     let keep_alives = config.subscribe.keep_alive * KEEP_ALIVES_UNACKNOWLEDGED;
     keep_alives.max(config.limits.stall)
 }

@@ -32,11 +32,12 @@ use super::accept::DoorKind;
 use super::stream::{Prefix, Stream, Transport};
 use super::timed_socket::TimedSocket;
 use super::{flash_policy, hixie, http2};
+use crate::http::Site;
 use crate::http::legacy::hixie::OldUpgrade;
 use crate::http::signs::Signs;
 use crate::http::{self, Answer, Body, Visit};
 use crate::hub::account::{Charge, Holder, OverLimit};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 use crate::telemetry::metrics::count;
 
 /// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
@@ -68,7 +69,7 @@ pub(crate) struct Entrance {
 type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
 
 /// Serves a connection to its end, or until its socket has become a session.
-pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
+pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
     let Entrance {
         socket,
         peer,
@@ -87,24 +88,24 @@ pub(crate) async fn serve(shard: Rc<Shard>, entrance: Entrance) {
         },
     };
     if kind == DoorKind::Policy {
-        return flash_policy::serve(&shard, socket, &[]).await;
+        return flash_policy::serve(&site, socket, &[]).await;
     }
-    let outcome = match open(&shard, socket, tls).await {
-        Ok((stream, Protocol::Http1)) => serve_http1(&shard, stream, visit, cost).await,
+    let outcome = match open(&site, socket, tls).await {
+        Ok((stream, Protocol::Http1)) => serve_http1(&site, stream, visit, cost).await,
         Ok((stream, Protocol::Http2)) => {
-            let served = http2::serve(&shard, stream, visit).await;
+            let served = http2::serve(&site, stream, visit).await;
             drop(cost);
             served
         }
         Ok((stream, Protocol::FlashPolicy)) => {
             let (socket, _plain) = stream.into_socket();
-            flash_policy::serve(&shard, socket, POLICY_START).await;
+            flash_policy::serve(&site, socket, POLICY_START).await;
             Ok(())
         }
         Err(failure) => Err(failure),
     };
     if let Err(failure) = outcome {
-        count(&shard.metrics().connections_failed, failure.name());
+        count(&site.metrics().connections_failed, failure.name());
         tracing::debug!(reason = failure.name(), detail = %failure, "connection ended in error");
     }
 }
@@ -159,10 +160,10 @@ enum Protocol {
     FlashPolicy,
 }
 
-async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
-    let limits = &shard.config().limits;
-    let socket = TimedSocket::new(socket, shard.transport_stall());
-    let acceptor = shard.tls().filter(|_| tls);
+async fn open(site: &Site, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
+    let limits = &site.config().limits;
+    let socket = TimedSocket::new(socket, site.transport_stall());
+    let acceptor = site.tls().filter(|_| tls);
     let transport = match acceptor {
         None => Transport::Plain(socket),
         Some(config) => {
@@ -178,7 +179,7 @@ async fn open(shard: &Shard, socket: TcpStream, tls: bool) -> Result<(Stream, Pr
             Transport::Tls(Box::new(stream))
         }
     };
-    let first = first_bytes(transport, shard.config().flash.inline);
+    let first = first_bytes(transport, site.config().flash.inline);
     timeout(limits.head, first)
         .await
         .map_err(|_elapsed| Failure::HeadTimeout)?
@@ -227,7 +228,7 @@ enum TakeOver {
 }
 
 async fn serve_http1(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     stream: Stream,
     visit: Visit,
     cost: Charge,
@@ -235,15 +236,15 @@ async fn serve_http1(
     let signs = stream.signs();
     let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
     let service = {
-        let (shard, wanted) = (Rc::clone(shard), Rc::clone(&wanted));
+        let (site, wanted) = (Rc::clone(site), Rc::clone(&wanted));
         let visit = visit.clone();
         let signs = Rc::clone(&signs);
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
-            let (shard, wanted) = (Rc::clone(&shard), Rc::clone(&wanted));
+            let (site, wanted) = (Rc::clone(&site), Rc::clone(&wanted));
             let visit = visit.clone();
             let signs = Rc::clone(&signs);
             Box::pin(async move {
-                let take_over = match http::answer(&shard, &visit, &signs, request).await {
+                let take_over = match http::answer(&site, &visit, &signs, request).await {
                     Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();
@@ -261,7 +262,7 @@ async fn serve_http1(
             })
         })
     };
-    let limits = &shard.config().limits;
+    let limits = &site.config().limits;
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -271,13 +272,13 @@ async fn serve_http1(
         // make room to read, and try to, each time that an answer is waited for.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let ended = drive(shard, &mut connection, &wanted, &signs).await;
+    let ended = drive(site, &mut connection, &wanted, &signs).await;
     if let Some(result) = ended {
         if result.as_ref().is_err_and(is_stall) {
-            shard.metrics().held.answers_stalled.inc();
+            site.metrics().held.answers_stalled.inc();
             return Err(Failure::Stalled);
         }
-        if !*shard.draining().borrow() {
+        if !*site.draining().borrow() {
             // Boxed, since its buffer would make every connection larger.
             Box::pin(linger(connection.into_parts().io.into_inner())).await;
         }
@@ -289,14 +290,14 @@ async fn serve_http1(
     let parts = connection.into_parts();
     // hyper's buffers are gone.
     drop(cost);
-    continue_with(shard, (parts.io, parts.read_buf), take_over, visit.holder).await;
+    continue_with(site, (parts.io, parts.read_buf), take_over, visit.holder).await;
     Ok(())
 }
 
 /// Makes of a connection what a request wants it to be. `rest` is its socket, and what hyper read beyond
 /// the request.
 async fn continue_with(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     rest: (TokioIo<Stream>, Bytes),
     take_over: TakeOver,
     holder: Arc<Holder>,
@@ -319,10 +320,10 @@ async fn continue_with(
                 duplex.unread = unread;
             }
             let (socket, tls) = stream.into_socket();
-            shard.place(socket, tls, (subscription, head, holder));
+            site.place(socket, tls, (subscription, head, holder));
         }
         TakeOver::Old(upgrade) => {
-            Box::pin(hixie::run(shard, stream, *upgrade, unread, holder)).await;
+            Box::pin(hixie::run(site, stream, *upgrade, unread, holder)).await;
         }
     }
 }
@@ -330,7 +331,7 @@ async fn continue_with(
 /// Lets hyper work until the connection ends (`Some`) or its socket can be taken over (`None`):
 /// when a request wants it and everything that hyper wrote before is out.
 async fn drive<S>(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
     wanted: &RefCell<Option<TakeOver>>,
     signs: &Signs,
@@ -340,7 +341,7 @@ where
     S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut draining = shard.draining();
+    let mut draining = site.draining();
     loop {
         let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),

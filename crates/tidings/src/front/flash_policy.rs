@@ -8,13 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::hub::shard::Shard;
+use crate::http::Site;
 use crate::telemetry::metrics::count;
 
 /// Serves one connection, whose first bytes may have been read already. A request is answered, and
 /// anything else is closed without an answer, as is a peer that takes too long.
-pub(crate) async fn serve(shard: &Shard, mut socket: TcpStream, read: &[u8]) {
-    let patience = shard.config().limits.head;
+pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
+    let patience = site.config().limits.head;
     let asked = match timeout(patience, request(&mut socket, read)).await {
         Ok(Ok(asked)) => asked,
         Ok(Err(_)) | Err(_) => Asked::Partly,
@@ -24,12 +24,12 @@ pub(crate) async fn serve(shard: &Shard, mut socket: TcpStream, read: &[u8]) {
         Asked::Partly => "unfinished",
         Asked::Junk => "junk",
     };
-    count(&shard.metrics().flash_policies, outcome);
+    count(&site.metrics().flash_policies, outcome);
     if asked != Asked::Policy {
         return;
     }
     let answer = async {
-        socket.write_all(&shard.config().flash.policy).await?;
+        socket.write_all(&site.config().flash.policy).await?;
         socket.shutdown().await?;
         // Closing with unread bytes would reset the connection and destroy the answer.
         let mut unread = [0; 64];

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::stream::Stream;
+use crate::http::Site;
 use crate::http::legacy::hixie::OldUpgrade;
 use crate::http::speaking::Cover;
 use crate::hub::account::{Charge, Holder, Kind};
@@ -22,14 +23,13 @@ use crate::hub::session::carrier::{Carrier, Close, Take, Taken};
 use crate::hub::session::socket::Socket;
 use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
 use crate::hub::session::{Ending, Opening, Phase, Session};
-use crate::hub::shard::Shard;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
 
 /// Serves such a connection to its end.
 pub(crate) async fn run(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     mut stream: Stream,
     upgrade: OldUpgrade,
     unread: Bytes,
@@ -42,25 +42,25 @@ pub(crate) async fn run(
         head,
     } = upgrade;
     let shaken = shake(&mut stream, &head, keys, unread);
-    let Ok(Ok(unread)) = timeout(shard.config().limits.head, shaken).await else {
+    let Ok(Ok(unread)) = timeout(site.config().limits.head, shaken).await else {
         return crate::telemetry::metrics::count(
-            &shard.metrics().connections_failed,
+            &site.metrics().connections_failed,
             "head_timeout",
         );
     };
     let carrier = Rc::<Carrier>::default();
     let socket = Socket::Carrier(Rc::clone(&carrier));
     let part = holder.book(Kind::WebSocket, 0);
-    let session = shard.hold(socket, subscription, Opening::Head(Bytes::new()), holder);
+    let session = site.hold(socket, subscription, Opening::Head(Bytes::new()), holder);
     let connection = Connection {
         stream,
         carrier,
         session,
         cover,
-        decoder: Decoder::new(shard.config().websocket.bytes_max),
+        decoder: Decoder::new(site.config().websocket.bytes_max),
         unread,
         part,
-        stall: shard.stall(),
+        stall: site.stall(),
     };
     connection.serve().await;
 }

@@ -32,12 +32,12 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use super::connection::{Failure, HEAD_BYTES_MAX};
 use super::stream::Stream;
 use super::tunnel;
+use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::signs::Signs;
 use crate::http::{self, Answer, Body, Visit};
 use crate::hub::account::{Charge, Kind, Seat};
 use crate::hub::session::socket::PIECE_BYTES_MAX;
-use crate::hub::shard::Shard;
 use crate::tasks;
 use crate::telemetry::metrics::count;
 
@@ -52,27 +52,27 @@ const STREAM_BYTES: usize = PIECE_BYTES_MAX;
 const CONNECTION_BYTES: usize = 16 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(shard: &Rc<Shard>, stream: Stream, visit: Visit) -> Result<(), Failure> {
+pub(super) async fn serve(site: &Rc<Site>, stream: Stream, visit: Visit) -> Result<(), Failure> {
     let _cost = visit
         .holder
         .take(Kind::Connection, CONNECTION_BYTES)
         .map_err(Failure::Refused)?;
     let asked = Rc::new(Cell::new(false));
-    let streams = Streams::new(shard);
+    let streams = Streams::new(site);
     let service = {
-        let (shard, asked, streams) = (Rc::clone(shard), Rc::clone(&asked), streams.clone());
+        let (site, asked, streams) = (Rc::clone(site), Rc::clone(&asked), streams.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (shard, visit, streams) = (Rc::clone(&shard), visit.clone(), streams.clone());
+            let (site, visit, streams) = (Rc::clone(&site), visit.clone(), streams.clone());
             asked.set(true);
             async move {
                 let progress = streams.polled();
-                let response = respond(&shard, &visit, &progress, request).await;
-                let paced = |body| Paced::new(body, progress, shard.transport_stall());
+                let response = respond(&site, &visit, &progress, request).await;
+                let paced = |body| Paced::new(body, progress, site.transport_stall());
                 Ok::<_, Infallible>(response.map(paced))
             }
         })
     };
-    let limits = &shard.config().limits;
+    let limits = &site.config().limits;
     let mut connection = Box::pin(
         http2::Builder::new(streams)
             .timer(TokioTimer::new())
@@ -85,7 +85,7 @@ pub(super) async fn serve(shard: &Rc<Shard>, stream: Stream, visit: Visit) -> Re
             .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(stream), service),
     );
-    let mut draining = shard.draining();
+    let mut draining = site.draining();
     // hyper waits for the preface and the first request without end.
     let mut patience = pin!(sleep(limits.head));
     loop {
@@ -103,23 +103,23 @@ pub(super) async fn serve(shard: &Rc<Shard>, stream: Stream, visit: Visit) -> Re
 
 /// Answers the request of one stream, if there is a place for it.
 async fn respond(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     progress: &Rc<Progress>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     if let Err(problem) = progress.begin(visit) {
-        count(&shard.metrics().requests_refused, problem.name());
+        count(&site.metrics().requests_refused, problem.name());
         return problem.into_response();
     }
     // A stream that is reset takes its answer with it, so that nobody needs signs.
     let signs = Rc::<Signs>::default();
-    match http::answer(shard, visit, &signs, request).await {
+    match http::answer(site, visit, &signs, request).await {
         Answer::Response(response) => response,
         Answer::OldUpgrade(_) => Problem::not_found().into_response(),
-        Answer::Stream(stream) => stream.into_http2(shard, visit).await,
+        Answer::Stream(stream) => stream.into_http2(site, visit).await,
         Answer::Upgrade(upgrade) => {
-            let (response, tunnel, pipe) = upgrade.into_http2(shard, visit);
+            let (response, tunnel, pipe) = upgrade.into_http2(site, visit);
             tasks::spawn(tunnel::pump(tunnel, pipe, Rc::clone(progress)));
             response
         }
@@ -184,15 +184,15 @@ impl Progress {
 struct Streams(Rc<StreamsInner>);
 
 struct StreamsInner {
-    shard: Rc<Shard>,
+    site: Rc<Site>,
     /// Of the stream that is being polled.
     polled: RefCell<Option<Rc<Progress>>>,
 }
 
 impl Streams {
-    fn new(shard: &Rc<Shard>) -> Self {
+    fn new(site: &Rc<Site>) -> Self {
         Self(Rc::new(StreamsInner {
-            shard: Rc::clone(shard),
+            site: Rc::clone(site),
             polled: RefCell::default(),
         }))
     }
@@ -249,7 +249,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
                 return Poll::Pending;
             }
             if deadline <= Instant::now() {
-                this.streams.0.shard.metrics().held.answers_stalled.inc();
+                this.streams.0.site.metrics().held.answers_stalled.inc();
                 return Poll::Ready(());
             }
             alarm.as_mut().reset(deadline);

@@ -12,7 +12,7 @@ use tidings_wire::origin::{self, OriginList};
 
 use super::problem::Problem;
 use crate::config::Config;
-use crate::hub::shard::Shard;
+use crate::http::Site;
 
 /// A request, as far as it shows who is asking.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Asking<'a> {
 ///
 /// As [`identify_in`].
 pub(crate) async fn identify(
-    shard: &Shard,
+    site: &Site,
     headers: &HeaderMap,
     role: Role,
 ) -> Result<Option<Arc<Identity>>, Problem> {
@@ -41,7 +41,7 @@ pub(crate) async fn identify(
         query,
         dialect,
     };
-    identify_in(shard, asking, role).await
+    identify_in(site, asking, role).await
 }
 
 /// Verifies the token of a request, if it has one.
@@ -53,11 +53,11 @@ pub(crate) async fn identify(
 ///
 /// Mercure, "Presenting the Access Token" and "Error Responses".
 pub(crate) async fn identify_in(
-    shard: &Shard,
+    site: &Site,
     asking: Asking<'_>,
     role: Role,
 ) -> Result<Option<Arc<Identity>>, Problem> {
-    let config = shard.config();
+    let config = site.config();
     let found = match asking.dialect {
         Dialect::V1 => presented(asking.headers, &config.auth.cookie_names),
         Dialect::V0 => presented_in_v0(asking.headers, asking.query, &config.auth.cookie_names),
@@ -70,7 +70,7 @@ pub(crate) async fn identify_in(
         Err(error) => return Err(Problem::token_malformed(error.to_string())),
     };
     let checked = match by_cookie && role == Role::Publish {
-        true => check_origin(shard, asking),
+        true => check_origin(site, asking),
         false => Ok(()),
     };
     let verified = match checked {
@@ -79,8 +79,8 @@ pub(crate) async fn identify_in(
                 Dialect::V1 | Dialect::V0 => Door::Hub,
                 Dialect::V2019 => Door::Hub2019,
             };
-            let verified = shard.verify(&token, door, role).await;
-            verified.map_err(|error| shard.token_refused(&error, role).into())
+            let verified = site.verify(&token, door, role).await;
+            verified.map_err(|error| site.token_refused(&error, role).into())
         }
         Err(problem) => Err(problem),
     };
@@ -103,8 +103,8 @@ pub(crate) enum Credentials {
 }
 
 /// Returns how a request presents its token.
-pub(crate) fn credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
-    match presented(headers, &shard.config().auth.cookie_names) {
+pub(crate) fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
+    match presented(headers, &site.config().auth.cookie_names) {
         Ok(Presented::Cookie(_)) => Credentials::Cookie,
         Ok(Presented::None | Presented::Header(_) | Presented::Query(_)) | Err(_) => {
             Credentials::Other
@@ -116,7 +116,7 @@ pub(crate) fn credentials(shard: &Shard, headers: &HeaderMap) -> Credentials {
 /// they let any page open one (RFC 6455, 10.2), as they do before a page reads an event stream.
 /// `credentials` are those that count for what it wants.
 pub(crate) fn check_page(
-    shard: &Shard,
+    site: &Site,
     headers: &HeaderMap,
     credentials: Credentials,
     list: &OriginList,
@@ -124,18 +124,18 @@ pub(crate) fn check_page(
 ) -> Result<(), Problem> {
     let page = headers.get(ORIGIN);
     let page = page.map(|origin| origin.to_str().unwrap_or_default());
-    check_page_of(shard, page, credentials, list, key)
+    check_page_of(site, page, credentials, list, key)
 }
 
 /// The same for a page of this origin, if it is known.
 pub(crate) fn check_page_of(
-    shard: &Shard,
+    site: &Site,
     origin: Option<&str>,
     credentials: Credentials,
     list: &OriginList,
     key: &str,
 ) -> Result<(), Problem> {
-    let config = shard.config();
+    let config = site.config();
     let Some(origin) = origin else {
         return match credentials {
             Credentials::Other => Ok(()),
@@ -165,7 +165,7 @@ pub(crate) fn is_named(config: &Config, origin: &str, list: &OriginList) -> bool
 }
 
 /// Refuses a cookie that a page of another site made the browser send (Mercure, "Cookie").
-fn check_origin(shard: &Shard, asking: Asking<'_>) -> Result<(), Problem> {
+fn check_origin(site: &Site, asking: Asking<'_>) -> Result<(), Problem> {
     let headers = asking.headers;
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let named = match headers.get(ORIGIN) {
@@ -175,7 +175,7 @@ fn check_origin(shard: &Shard, asking: Asking<'_>) -> Result<(), Problem> {
             .and_then(text)
             .and_then(|url| origin::origin_of(&url)),
     };
-    let config = shard.config();
+    let config = site.config();
     let origins = &config.publish.origins;
     let listed = |named: &str| match asking.dialect {
         Dialect::V1 | Dialect::V0 => origins.allows(named),

@@ -12,8 +12,8 @@ use tidings_auth::issue::Detail;
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
 use crate::clock::unix_secs;
+use crate::http::Site;
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 
 /// Bytes of a request for a token.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -51,11 +51,11 @@ fn default_ttl_secs() -> u64 {
 ///
 /// 400 for a wish that no token can hold.
 pub(crate) async fn token(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    page::check_own(shard, request.headers())?;
+    page::check_own(site, request.headers())?;
     let malformed = |detail: String| {
         Refusal::invalid("token-wish", "No token can be made of this", detail).into()
     };
@@ -66,12 +66,12 @@ pub(crate) async fn token(
         return Err(malformed("send JSON as application/json".to_owned()));
     }
     let (body, _charge) =
-        request_body::read(shard, visit, request.into_body(), BODY_BYTES_MAX).await?;
+        request_body::read(site, visit, request.into_body(), BODY_BYTES_MAX).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
     if wish.ttl_secs > TTL_SECS_MAX {
         return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));
     }
-    let Some(tokens) = &shard.config().dev else {
+    let Some(tokens) = &site.config().dev else {
         return Err(Problem::not_found());
     };
     let mut details = Vec::new();

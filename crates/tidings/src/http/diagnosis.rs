@@ -19,8 +19,8 @@ use super::subscribe::{NOT_CACHED, set_stream_headers};
 use super::{Body, respond};
 use crate::clock::unix_ms;
 use crate::config::Config;
+use crate::http::Site;
 use crate::hub::session::socket::{BodySink, Socket};
-use crate::hub::shard::Shard;
 use crate::tasks;
 
 /// What the paths begin with, below the hub's own.
@@ -66,14 +66,14 @@ pub(crate) fn check_echo(config: &Config, path: &str) -> Result<(), Problem> {
 ///
 /// There is no such test.
 pub(crate) async fn answer<B>(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     below: &str,
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
     let mut response = match below {
-        "events" => return Ok(events(shard)),
+        "events" => return Ok(events(site)),
         "request" => about(request),
-        "poll" => later(shard, request.uri().query().unwrap_or_default()).await,
+        "poll" => later(site, request.uri().query().unwrap_or_default()).await,
         ECHO => {
             let detail = "this is reached by a WebSocket: the page /diagnose opens one";
             return Err(Problem::upgrade_required(detail));
@@ -86,9 +86,9 @@ pub(crate) async fn answer<B>(
 }
 
 /// A stream whose events come one by one: whether they arrive so is the question.
-fn events(shard: &Rc<Shard>) -> Response<Body> {
+fn events(site: &Rc<Site>) -> Response<Body> {
     let (sink, body) = BodySink::new();
-    tasks::spawn(send_events(Socket::Body(sink), shard.stall()));
+    tasks::spawn(send_events(Socket::Body(sink), site.stall()));
     let mut response = Response::new(Either::Right(Either::Left(EventBody(body))));
     set_stream_headers(response.headers_mut());
     response
@@ -122,13 +122,13 @@ fn about<B>(request: &Request<B>) -> Response<Body> {
 }
 
 /// An answer that takes its time, unless the hub is being stopped.
-async fn later(shard: &Shard, query: &str) -> Response<Body> {
+async fn later(site: &Site, query: &str) -> Response<Body> {
     let secs = form::pairs(query.as_bytes())
         .filter(|pair| *pair.name_bytes() == *b"secs")
         .find_map(|pair| pair.value().ok()?.parse::<u64>().ok())
         .unwrap_or_default();
     let secs = secs.min(PAUSE_SECS_MAX);
-    let mut draining = shard.draining();
+    let mut draining = site.draining();
     let stopping = draining.wait_for(|stopping| *stopping);
     // Both ends of it are as good.
     drop(tokio::time::timeout(Duration::from_secs(secs), stopping).await);

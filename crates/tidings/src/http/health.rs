@@ -6,8 +6,8 @@ use tidings_cluster::Health as RelayHealth;
 use tidings_history::Health;
 
 use super::{Body, respond};
+use crate::http::Site;
 use crate::hub::account::Kind;
-use crate::hub::shard::Shard;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0, "Content-Type".
@@ -21,10 +21,10 @@ pub(crate) fn live() -> Response<Body> {
 /// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or cannot
 /// be read, the relay cannot order updates, a key set was not read even once, or the hub is being
 /// stopped.
-pub(crate) fn ready(shard: &Shard) -> Response<Body> {
-    let reason = match shard.history().health() {
-        Health::Ok if *shard.draining().borrow() => "the hub is being stopped".to_owned(),
-        Health::Ok => match out_of_order(shard).or_else(|| unread_key_set(shard)) {
+pub(crate) fn ready(site: &Site) -> Response<Body> {
+    let reason = match site.history().health() {
+        Health::Ok if *site.draining().borrow() => "the hub is being stopped".to_owned(),
+        Health::Ok => match out_of_order(site).or_else(|| unread_key_set(site)) {
             Some(reason) => reason,
             None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
         },
@@ -38,8 +38,8 @@ pub(crate) fn ready(shard: &Shard) -> Response<Body> {
 }
 
 /// Says why the relay cannot order updates.
-fn out_of_order(shard: &Shard) -> Option<String> {
-    match shard.relay().health() {
+fn out_of_order(site: &Site) -> Option<String> {
+    match site.relay().health() {
         RelayHealth::Ok => None,
         RelayHealth::Unavailable { reason } => {
             Some(format!("the relay cannot order updates: {reason}"))
@@ -48,29 +48,29 @@ fn out_of_order(shard: &Shard) -> Option<String> {
 }
 
 /// Says which key set the hub has nothing of: the tokens of its issuer are all refused.
-fn unread_key_set(shard: &Shard) -> Option<String> {
-    let sets = shard.authority().key_sets();
+fn unread_key_set(site: &Site) -> Option<String> {
+    let sets = site.authority().key_sets();
     sets.iter().find_map(|set| set.unread())
 }
 
 /// Returns the metrics.
-pub(crate) fn metrics(shard: &Shard) -> Response<Body> {
-    let metrics = shard.metrics();
+pub(crate) fn metrics(site: &Site) -> Response<Body> {
+    let metrics = site.metrics();
     let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let history = shard.history();
+    let history = site.history();
     let bounds = history.bounds();
     metrics
         .connections
-        .set(gauge(shard.account().connections() as u64));
+        .set(gauge(site.account().connections() as u64));
     metrics
         .sockjs
         .waiting_bytes
-        .set(gauge(shard.account().held_of(Kind::SockJs) as u64));
-    metrics.held.observe(shard.account());
+        .set(gauge(site.account().held_of(Kind::SockJs) as u64));
+    site.account().report(&metrics.held);
     metrics
         .history_ready
         .set(i64::from(history.health() == Health::Ok));
-    metrics.relay.observe(shard.relay().figures());
+    metrics.relay.observe(site.relay().figures());
     metrics.history_oldest.set(gauge(bounds.oldest.get()));
     metrics.history_last.set(gauge(bounds.last.get()));
     metrics.history.observe(&history.stats());

@@ -9,8 +9,8 @@ use tidings_wire::authority::{Authority, usual_port};
 use super::problem::Problem;
 use super::{Route, Visit};
 use crate::config::Config;
+use crate::http::Site;
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 
 /// Refuses a request that does not name one host, and one that names a host that the hub was not told
 /// to answer as, if it was told any.
@@ -21,12 +21,12 @@ use crate::hub::shard::Shard;
 ///
 /// 400 and 421.
 pub(crate) fn check<B>(
-    shard: &Shard,
+    site: &Site,
     visit: &Visit,
     route: Route,
     request: &Request<B>,
 ) -> Result<(), Problem> {
-    let config = shard.config();
+    let config = site.config();
     let usual = usual_ports(config, visit);
     let named = named(request, &usual)?;
     let probe = matches!(route, Route::Live | Route::Ready | Route::OldHealth);

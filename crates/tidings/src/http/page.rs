@@ -7,7 +7,7 @@ use tidings_wire::origin::{OriginList, origin_of};
 
 use super::authorize::{Credentials, check_page_of};
 use super::problem::Problem;
-use crate::hub::shard::Shard;
+use crate::http::Site;
 
 /// How the page that asks stands to the address; Fetch Metadata Request Headers, 2.3.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -42,11 +42,11 @@ pub(crate) fn asking(headers: &HeaderMap, own: &str) -> Option<String> {
 /// # Errors
 ///
 /// 403.
-pub(crate) fn check_own(shard: &Shard, headers: &HeaderMap) -> Result<(), Problem> {
-    let page = asking(headers, &shard.config().hub.origin());
+pub(crate) fn check_own(site: &Site, headers: &HeaderMap) -> Result<(), Problem> {
+    let page = asking(headers, &site.config().hub.origin());
     let nobody_else = OriginList::default();
     check_page_of(
-        shard,
+        site,
         page.as_deref(),
         Credentials::Other,
         &nobody_else,

@@ -23,11 +23,12 @@ use super::body::Whole;
 use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
 use super::{Body, Visit, respond};
+use crate::http::Site;
 use crate::hub::account::{Charge, Kind, OverLimit};
 use crate::hub::refusal::Refusal;
 use crate::hub::session::socket::{BodySink, Socket, StreamBody};
 use crate::hub::session::{Ending, Opening, Phase, Session};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 
 /// The longest that a request may ask to wait. Proxies give up after a minute or so.
 const WAIT_SECS_MAX: u64 = 60;
@@ -59,14 +60,14 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// The history cannot be read, there is no room for what it holds, or too many others read it.
 pub(crate) async fn answer(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     subscription: Subscription,
     headers: HeaderMap,
     wait: Duration,
 ) -> Result<Response<Body>, Problem> {
     let end = Instant::now() + wait;
-    let turn = timeout_at(end + READING, shard.poll_turns().acquire()).await;
+    let turn = timeout_at(end + READING, site.poll_turns().acquire()).await;
     let Ok(Ok(turn)) = turn else {
         let detail = "too many polls read the history at once; try again".to_owned();
         return Err(Refusal::unavailable("busy", "The hub is busy", detail).into());
@@ -77,7 +78,7 @@ pub(crate) async fn answer(
         ready,
         prelude: Bytes::new(),
     };
-    let session = shard.hold(
+    let session = site.hold(
         Socket::Body(sink),
         subscription,
         opening,
@@ -102,7 +103,7 @@ pub(crate) async fn answer(
     }
     let cursor = match gathered.last_id() {
         Some(id) => id,
-        None if began => reached(shard, &session).await.as_str().to_owned(),
+        None if began => reached(site, &session).await.as_str().to_owned(),
         None => asked(&headers),
     };
     session.enter(Phase::Closing(Ending::Answered));
@@ -248,18 +249,18 @@ fn is_settled(session: &Session) -> bool {
 /// Returns the cursor up to which nothing was for the subscriber: it need not be asked about again,
 /// nor kept for it. Valid while no piece of the session waits to be taken; one that comes meanwhile
 /// comes after the cursor.
-async fn reached(shard: &Shard, session: &Session) -> Cursor {
+async fn reached(site: &Site, session: &Session) -> Cursor {
     if session.from_oldest.get() {
         return Cursor::Earliest;
     }
     let next = session.next.get();
     let position = if is_settled(session) {
         // The cursor may be from another shard that has seen more.
-        next.max(shard.last_seen())
+        next.max(site.last_seen())
     } else {
         next
     };
-    shard.cursor_at(position).await
+    site.cursor_at(position).await
 }
 
 /// Returns the cursor where the request began.

@@ -17,10 +17,10 @@ use tidings_wire::publish_form::{FormError, PublishForm};
 use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, Visit, request_body, respond};
+use crate::http::Site;
 use crate::hub::account::Charge;
 use crate::hub::ingest::Publisher;
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 use crate::telemetry::metrics::count;
 
 /// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
@@ -33,37 +33,37 @@ use crate::telemetry::metrics::count;
 ///
 /// Mercure, "Publication".
 pub(crate) async fn hub(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let result = publish(shard, visit, dialect, peer, request).await;
+    let result = publish(site, visit, dialect, peer, request).await;
     match &result {
         Ok(_) => {
-            shard.metrics().updates.inc();
+            site.metrics().updates.inc();
         }
-        Err(problem) => count(&shard.metrics().publish_refused, problem.name()),
+        Err(problem) => count(&site.metrics().publish_refused, problem.name()),
     }
     result
 }
 
 async fn publish(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let explain = shard.config().explain_refusals;
-    let read = read(shard, visit, dialect, request).await?;
+    let explain = site.config().explain_refusals;
+    let read = read(site, visit, dialect, request).await?;
     let grants = &read.identity.grants;
     let publisher = match read.identity.dialect {
         Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
         Dialect::V2019 => Publisher::Targets(grants, &read.targets),
     };
-    let published = shard.ingest().publish(read.form, publisher).await;
+    let published = site.ingest().publish(read.form, publisher).await;
     let update = published.map_err(|error| {
         Problem::from(Refusal::of_publishing(&error, explain))
             .said_in(read.identity.dialect, explain)
@@ -87,24 +87,24 @@ struct Read {
 }
 
 async fn read(
-    shard: &Shard,
+    site: &Site,
     visit: &Visit,
     dialect: Dialect,
     request: Request<Incoming>,
 ) -> Result<Read, Problem> {
     let (asked, body) = request.into_parts();
-    let bytes_max = shard.config().publish.body_bytes_max;
-    let identity = match publisher(shard, dialect, &asked).await {
+    let bytes_max = site.config().publish.body_bytes_max;
+    let identity = match publisher(site, dialect, &asked).await {
         Ok(identity) => identity,
         Err(problem) => {
-            request_body::discard(shard, &asked.headers, body, bytes_max).await;
+            request_body::discard(site, &asked.headers, body, bytes_max).await;
             return Err(problem);
         }
     };
-    let (body, charge) = request_body::read(shard, visit, body, bytes_max).await?;
+    let (body, charge) = request_body::read(site, visit, body, bytes_max).await?;
     let read = decode(identity.dialect, &body);
     let (form, targets) =
-        read.map_err(|problem| problem.said_in(identity.dialect, shard.config().explain_refusals))?;
+        read.map_err(|problem| problem.said_in(identity.dialect, site.config().explain_refusals))?;
     Ok(Read {
         form,
         targets,
@@ -134,12 +134,8 @@ fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), P
 }
 
 /// Says who publishes, by what stands in the head of the request.
-async fn publisher(
-    shard: &Shard,
-    dialect: Dialect,
-    asked: &Parts,
-) -> Result<Arc<Identity>, Problem> {
-    let config = shard.config();
+async fn publisher(site: &Site, dialect: Dialect, asked: &Parts) -> Result<Arc<Identity>, Problem> {
+    let config = site.config();
     let explain = config.explain_refusals;
     // A token of 0.x may stand where its hubs looked for it. Which Mercure a publisher at the hub's
     // path speaks only the token says.
@@ -152,7 +148,7 @@ async fn publisher(
         query: asked.uri.query().unwrap_or_default(),
         dialect: reading,
     };
-    let identity = identify_in(shard, asking, Role::Publish)
+    let identity = identify_in(site, asking, Role::Publish)
         .await
         .and_then(|identity| {
             identity.ok_or_else(|| {

@@ -9,9 +9,9 @@ use tokio::time::timeout;
 
 use super::Visit;
 use super::problem::Problem;
+use crate::http::Site;
 use crate::hub::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 
 /// The encoding of publications; Mercure, "Publication".
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -24,20 +24,20 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off, 429 or
 /// 503 if there is no room for it.
 pub(crate) async fn read(
-    shard: &Shard,
+    site: &Site,
     visit: &Visit,
     body: Incoming,
     bytes_max: usize,
 ) -> Result<(Bytes, Charge), Problem> {
     // Said at once where the length is known, instead of after reading up to the limit.
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large(shard, bytes_max));
+        return Err(too_large(site, bytes_max));
     }
-    let patience = shard.config().limits.body;
+    let patience = site.config().limits.body;
     let mut charge = visit.holder.book(Kind::RequestBody, 0);
     match timeout(patience, gather(body, bytes_max, &mut charge)).await {
         Ok(Ok(gathered)) => Ok((gathered, charge)),
-        Ok(Err(GatherError::TooLong)) => Err(too_large(shard, bytes_max)),
+        Ok(Err(GatherError::TooLong)) => Err(too_large(site, bytes_max)),
         Ok(Err(GatherError::Refused(refusal))) => Err(Problem::from(refusal)),
         Ok(Err(GatherError::Broken(error))) => {
             let detail = format!("the request body broke off: {error}");
@@ -101,7 +101,7 @@ async fn gather(
 /// destroy the refusal, and a kept connection would be lost (RFC 9112, 9.6). Gives up at the bounds
 /// of [`read`]. A peer that waits for `100 (Continue)` has sent nothing yet.
 pub(crate) async fn discard(
-    shard: &Shard,
+    site: &Site,
     headers: &HeaderMap,
     mut body: Incoming,
     bytes_max: usize,
@@ -120,13 +120,13 @@ pub(crate) async fn discard(
         }
     };
     // Whatever happens to the body, the refusal is sent.
-    drop(timeout(shard.config().limits.body, all).await);
+    drop(timeout(site.config().limits.body, all).await);
 }
 
-fn too_large(shard: &Shard, bytes_max: usize) -> Problem {
+fn too_large(site: &Site, bytes_max: usize) -> Problem {
     let mut detail = format!("the request body is longer than {bytes_max} bytes");
     // Other bodies have limits that no setting changes.
-    if bytes_max == shard.config().publish.body_bytes_max {
+    if bytes_max == site.config().publish.body_bytes_max {
         detail.push_str(" (publish.body_bytes_max)");
     }
     Refusal::too_large("body-too-large", "Request body too large", detail).into()

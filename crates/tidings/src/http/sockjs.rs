@@ -23,12 +23,13 @@ use super::signs::Signs;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Visit, request_body, respond, upgrade};
 use crate::config::{Config, SockJsOptions};
+use crate::http::Site;
 use crate::hub::account::Crowded;
 use crate::hub::refusal::Refusal;
 use crate::hub::session::duplex::Purpose;
 use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
+use crate::hub::shard::Subscription;
 use crate::hub::shard::sockjs::{Newcomer, Reception, SendError};
-use crate::hub::shard::{Shard, Subscription};
 use crate::telemetry::metrics::count;
 
 /// Where the hub is reached by SockJS.
@@ -131,7 +132,7 @@ impl<'a> Base<'a> {
     /// The refusal.
     pub(crate) async fn subscription(
         &self,
-        shard: &Rc<Shard>,
+        site: &Rc<Site>,
         visit: &Visit,
         asked: &Parts,
         way: Way,
@@ -142,15 +143,15 @@ impl<'a> Base<'a> {
             query: asked.uri.query().unwrap_or_default(),
         };
         match self.service {
-            Service::Hub => speaking::hub(shard, speaker, way).await,
+            Service::Hub => speaking::hub(site, speaker, way).await,
             Service::Conversation(written) => {
-                let topic = speaking::topic_of(shard.config(), written)?;
-                speaking::conversation(shard, speaker, &topic, way).await
+                let topic = speaking::topic_of(site.config(), written)?;
+                speaking::conversation(site, speaker, &topic, way).await
             }
-            Service::Close => Ok(speaking::service(shard, Purpose::GoAway, way)),
-            Service::Amplify => Ok(speaking::service(shard, Purpose::Amplify, way)),
+            Service::Close => Ok(speaking::service(site, Purpose::GoAway, way)),
+            Service::Amplify => Ok(speaking::service(site, Purpose::Amplify, way)),
             Service::Echo | Service::EchoWithoutWebSocket | Service::EchoWithCookie => {
-                Ok(speaking::service(shard, Purpose::Echo, way))
+                Ok(speaking::service(site, Purpose::Echo, way))
             }
         }
     }
@@ -167,11 +168,11 @@ impl<'a> Base<'a> {
     /// Refuses pages of origins that may not.
     fn check_page(
         &self,
-        shard: &Shard,
+        site: &Site,
         place: Place<'_>,
         headers: &HeaderMap,
     ) -> Result<(), Problem> {
-        let config = shard.config();
+        let config = site.config();
         let Some((list, key)) = self.origins(config) else {
             return Ok(());
         };
@@ -180,17 +181,17 @@ impl<'a> Base<'a> {
             // It uses no cookie, but a page learns early that it may not.
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
-                Service::Conversation(_) => speaking::credentials_in_conversation(shard, headers),
+                Service::Conversation(_) => speaking::credentials_in_conversation(site, headers),
                 Service::Hub
                 | Service::Echo
                 | Service::EchoWithoutWebSocket
                 | Service::EchoWithCookie
                 | Service::Close
-                | Service::Amplify => credentials(shard, headers),
+                | Service::Amplify => credentials(site, headers),
             },
         };
         let page = asking(headers, &config.hub.origin());
-        check_page_of(shard, page.as_deref(), credentials, list, key)
+        check_page_of(site, page.as_deref(), credentials, list, key)
     }
 }
 
@@ -200,38 +201,38 @@ impl<'a> Base<'a> {
 ///
 /// The refusal.
 pub(crate) async fn answer(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     signs: &Rc<Signs>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let path = request.uri().path().to_owned();
-    let base = Base::find(shard.config(), &path).ok_or_else(Problem::not_found)?;
+    let base = Base::find(site.config(), &path).ok_or_else(Problem::not_found)?;
     let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
     if let Service::Conversation(written) = base.service {
-        speaking::topic_of(shard.config(), written)?;
+        speaking::topic_of(site.config(), written)?;
     }
     let headers = request.headers().clone();
-    base.check_page(shard, place, &headers)
+    base.check_page(site, place, &headers)
         .inspect_err(|problem| {
-            count(&shard.metrics().sockjs.refused, problem.name());
+            count(&site.metrics().sockjs.refused, problem.name());
         })?;
-    let mut result = reply(shard, visit, signs, base, place, request).await;
+    let mut result = reply(site, visit, signs, base, place, request).await;
     if let Err(problem) = result {
         let allowed = problem.allowed();
         result = Ok(Answer::Response(match allowed {
             // Without a body: browsers of old show it, and the protocol's tests look.
             Some(methods) => answers::method_not_allowed(methods),
             None => {
-                count(&shard.metrics().sockjs.refused, problem.name());
+                count(&site.metrics().sockjs.refused, problem.name());
                 problem.into_response()
             }
         }));
     }
     if let Ok(Answer::Response(response)) = &mut result {
-        let credentials = base.may_use_credentials(shard.config(), &headers);
+        let credentials = base.may_use_credentials(site.config(), &headers);
         answers::allow(&headers, credentials, response.headers_mut());
-        if matches!(place, Place::Session { .. }) && base.has_cookie(&shard.config().sockjs) {
+        if matches!(place, Place::Session { .. }) && base.has_cookie(&site.config().sockjs) {
             answers::set_cookie(&headers, response.headers_mut());
         }
     }
@@ -239,23 +240,23 @@ pub(crate) async fn answer(
 }
 
 async fn reply(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     signs: &Rc<Signs>,
     base: Base<'_>,
     place: Place<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let options = &shard.config().sockjs;
+    let options = &site.config().sockjs;
     let (id, transport) = match place {
         Place::Greeting | Place::Info | Place::Iframe => {
-            return page(shard, base, place, &request).map(Answer::Response);
+            return page(site, base, place, &request).map(Answer::Response);
         }
-        Place::RawWebSocket => return websocket(shard, visit, base, Cover::Bare, request).await,
+        Place::RawWebSocket => return websocket(site, visit, base, Cover::Bare, request).await,
         Place::Session {
             transport: Transport::WebSocket,
             ..
-        } => return websocket(shard, visit, base, Cover::SockJs, request).await,
+        } => return websocket(site, visit, base, Cover::SockJs, request).await,
         Place::Session { id, transport } => (id, transport),
     };
     let methods = transport.methods();
@@ -278,12 +279,12 @@ async fn reply(
         return Err(Refusal::invalid("session-id", title, detail).into());
     }
     if !transport.receives() {
-        let response = send(shard, visit, options, &key, transport, request).await?;
+        let response = send(site, visit, options, &key, transport, request).await?;
         return Ok(Answer::Response(response));
     }
     let (asked, body) = request.into_parts();
     // Some browsers send an empty form along.
-    request_body::discard(shard, &asked.headers, body, options.body_bytes_max).await;
+    request_body::discard(site, &asked.headers, body, options.body_bytes_max).await;
     let query = asked.uri.query().unwrap_or_default();
     let callback = form::pairs(query.as_bytes())
         .find(|pair| *pair.name_bytes() == *b"c")
@@ -295,24 +296,24 @@ async fn reply(
     let receiving = Receiving {
         key: &key,
         framing,
-        bytes_max: match base.origins(shard.config()) {
+        bytes_max: match base.origins(site.config()) {
             None => TEST_RESPONSE_BYTES_MAX,
             Some(_) => options.response_bytes_max,
         },
         visit,
     };
-    let response = receiving.receive(shard, signs, base, &asked).await?;
+    let response = receiving.receive(site, signs, base, &asked).await?;
     Ok(Answer::Response(response))
 }
 
 /// The pages that belong to no session.
 fn page(
-    shard: &Shard,
+    site: &Site,
     base: Base<'_>,
     place: Place<'_>,
     request: &Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let options = &shard.config().sockjs;
+    let options = &site.config().sockjs;
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match place {
         Place::Info if request.method() == Method::OPTIONS => {
@@ -334,7 +335,7 @@ fn page(
             let Some(url) = &options.library_url else {
                 return Err(Problem::not_found());
             };
-            let framers = base.origins(shard.config()).map(|(list, _)| list);
+            let framers = base.origins(site.config()).map(|(list, _)| list);
             Ok(answers::iframe(url, framers, request.headers()))
         }
         Place::Greeting | Place::RawWebSocket | Place::Session { .. } => {
@@ -345,13 +346,13 @@ fn page(
 
 /// A WebSocket, with or without frames of SockJS.
 async fn websocket(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     base: Base<'_>,
     cover: Cover,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    if !base.has_websocket(&shard.config().sockjs) {
+    if !base.has_websocket(&site.config().sockjs) {
         return Err(Problem::not_found());
     }
     if !matches!(*request.method(), Method::GET | Method::CONNECT) {
@@ -363,16 +364,16 @@ async fn websocket(
     let tunnel = hyper::upgrade::on(&mut request);
     let (asked, _body) = request.into_parts();
     if let Some(keys) = hixie::keys(&asked) {
-        let way = Way::carried(shard, cover);
-        let subscription = base.subscription(shard, visit, &asked, way).await?;
-        return Ok(hixie::open(shard, visit, &asked, keys, cover, subscription));
+        let way = Way::carried(site, cover);
+        let subscription = base.subscription(site, visit, &asked, way).await?;
+        return Ok(hixie::open(site, visit, &asked, keys, cover, subscription));
     }
-    upgrade::open_sockjs(shard, visit, &base, cover, &asked, tunnel).await
+    upgrade::open_sockjs(site, visit, &base, cover, &asked, tunnel).await
 }
 
 /// Takes what a peer says.
 async fn send(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     options: &SockJsOptions,
     key: &str,
@@ -380,7 +381,7 @@ async fn send(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
-    let (body, _charge) = request_body::read(shard, visit, body, options.body_bytes_max).await?;
+    let (body, _charge) = request_body::read(site, visit, body, options.body_bytes_max).await?;
     let texts = if transport == Transport::JsonpSend {
         let is_form = request_body::media_type(&asked.headers)
             .is_some_and(|found| found.eq_ignore_ascii_case(request_body::FORM));
@@ -398,7 +399,7 @@ async fn send(
             return Err(Refusal::too_large("too-many-texts", title, error.to_string()).into());
         }
     };
-    match shard.send_sockjs(key, texts).await {
+    match site.send_sockjs(key, texts).await {
         Ok(()) => Ok(answers::taken(transport)),
         Err(SendError::Unknown) => Err(Problem::not_found()),
         Err(SendError::Clogged) => Err(Problem::new(
@@ -429,19 +430,19 @@ struct Receiving<'a> {
 impl Receiving<'_> {
     async fn receive(
         self,
-        shard: &Rc<Shard>,
+        site: &Rc<Site>,
         signs: &Rc<Signs>,
         base: Base<'_>,
         asked: &Parts,
     ) -> Result<Response<Body>, Problem> {
         let watch = signs.watch();
         let ask = |newcomer| {
-            shard.receive_sockjs(self.key, self.framing.clone(), self.bytes_max, newcomer)
+            site.receive_sockjs(self.key, self.framing.clone(), self.bytes_max, newcomer)
         };
         let (mut reception, mut pieces) = ask(None).await;
         if reception == Reception::Unknown {
-            let way = Way::carried(shard, Cover::SockJs);
-            let subscription = base.subscription(shard, self.visit, asked, way).await?;
+            let way = Way::carried(site, Cover::SockJs);
+            let subscription = base.subscription(site, self.visit, asked, way).await?;
             let peer = self.visit.peer.ip();
             (reception, pieces) = ask(Some(Newcomer { subscription, peer })).await;
         }

@@ -20,11 +20,12 @@ use super::authorize::{Credentials, credentials, identify};
 use super::problem::Problem;
 use super::{subscribe, upgrade};
 use crate::config::{Config, RoomAccess};
+use crate::http::Site;
 use crate::hub::account::Holder;
 use crate::hub::posted::{Encoding, Texts};
 use crate::hub::refusal::Refusal;
 use crate::hub::session::duplex::{self, Beat, Conversation, Purpose};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 use crate::hub::subscribing::{self, Admitted};
 
 /// What a peer without a token is told where it needs one.
@@ -82,8 +83,8 @@ impl Way {
     }
 
     /// Without a connection of its own. Only frames of SockJS have heartbeats.
-    pub(crate) fn carried(shard: &Shard, cover: Cover) -> Self {
-        let every = shard.config().sockjs.heartbeat;
+    pub(crate) fn carried(site: &Site, cover: Cover) -> Self {
+        let every = site.config().sockjs.heartbeat;
         Self {
             agreement: None,
             cover,
@@ -139,12 +140,12 @@ impl Way {
 ///
 /// The refusal.
 pub(crate) async fn hub(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     speaker: Speaker<'_>,
     way: Way,
 ) -> Result<Subscription, Problem> {
-    let config = shard.config();
-    let (subscriber, publisher) = identities(shard, speaker.headers).await?;
+    let config = site.config();
+    let (subscriber, publisher) = identities(site, speaker.headers).await?;
     let query = speaker.query.as_bytes();
     let query = match SubscribeQuery::decode(query, None, MATCHERS_PER_SUBSCRIBER_MAX) {
         Ok(query) => Some(query),
@@ -152,20 +153,20 @@ pub(crate) async fn hub(
         Err(QueryError::NoMatcher) => None,
         Err(error) => return Err(error.into()),
     };
-    let lifetime = subscribing::lifetime(shard);
+    let lifetime = subscribing::lifetime(site);
     let known = subscriber.as_deref().or(publisher.as_deref());
-    let allowed = subscribing::check_anonymous(shard, subscriber.as_deref(), NO_ANONYMOUS);
+    let allowed = subscribing::check_anonymous(site, subscriber.as_deref(), NO_ANONYMOUS);
     let deadline = match known {
-        None if query.is_none() && allowed.is_err() => Some(subscribing::patience(shard)),
+        None if query.is_none() && allowed.is_err() => Some(subscribing::patience(site)),
         Some(_) | None => subscribing::deadline(lifetime, known),
     };
     let admitted = match &query {
         None => Admitted::without_matchers(subscriber),
         Some(query) => {
             allowed?;
-            let matchers = subscribing::matchers(shard, query).await?;
+            let matchers = subscribing::matchers(site, query).await?;
             let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
-            subscribing::admit(shard, speaker.holder, subscriber, matchers, cursor).await?
+            subscribing::admit(site, speaker.holder, subscriber, matchers, cursor).await?
         }
     };
     Ok(Subscription {
@@ -181,10 +182,10 @@ pub(crate) async fn hub(
 /// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
 type Identities = (Option<Arc<Identity>>, Option<Arc<Identity>>);
 
-async fn identities(shard: &Shard, headers: &HeaderMap) -> Result<Identities, Problem> {
+async fn identities(site: &Site, headers: &HeaderMap) -> Result<Identities, Problem> {
     match (
-        identify(shard, headers, Role::Subscribe).await,
-        identify(shard, headers, Role::Publish).await,
+        identify(site, headers, Role::Subscribe).await,
+        identify(site, headers, Role::Publish).await,
     ) {
         (Ok(subscriber), publisher) => Ok((subscriber, publisher.ok().flatten())),
         (Err(_), Ok(publisher)) if publisher.is_some() => Ok((None, publisher)),
@@ -222,9 +223,9 @@ pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem>
 
 /// Returns how a peer of a conversation presents its token, where tokens count: a cookie that a browser
 /// has for another part of the site says nothing where anybody may speak.
-pub(crate) fn credentials_in_conversation(shard: &Shard, headers: &HeaderMap) -> Credentials {
-    match shard.config().rooms.access {
-        Some(RoomAccess::Token) => credentials(shard, headers),
+pub(crate) fn credentials_in_conversation(site: &Site, headers: &HeaderMap) -> Credentials {
+    match site.config().rooms.access {
+        Some(RoomAccess::Token) => credentials(site, headers),
         Some(RoomAccess::Anonymous) | None => Credentials::Other,
     }
 }
@@ -235,25 +236,25 @@ pub(crate) fn credentials_in_conversation(shard: &Shard, headers: &HeaderMap) ->
 ///
 /// The refusal.
 pub(crate) async fn conversation(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     speaker: Speaker<'_>,
     topic: &Topic,
     way: Way,
 ) -> Result<Subscription, Problem> {
-    let config = shard.config();
+    let config = site.config();
     let (subscriber, publisher) = match config.rooms.access {
-        Some(RoomAccess::Token) => identities(shard, speaker.headers).await?,
+        Some(RoomAccess::Token) => identities(site, speaker.headers).await?,
         Some(RoomAccess::Anonymous) | None => (None, None),
     };
     let open = config.rooms.access == Some(RoomAccess::Anonymous);
     if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
         return Err(Refusal::token_missing("taking part here needs an access token").into());
     }
-    let lifetime = subscribing::lifetime(shard);
+    let lifetime = subscribing::lifetime(site);
     let known = subscriber.as_deref().or(publisher.as_deref());
     let deadline = subscribing::deadline(lifetime, known);
-    let matchers = subscribing::exactly(shard, topic.as_str())?;
-    let admitted = subscribing::admit(shard, speaker.holder, subscriber, matchers, None).await?;
+    let matchers = subscribing::exactly(site, topic.as_str())?;
+    let admitted = subscribing::admit(site, speaker.holder, subscriber, matchers, None).await?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_no_random| {
         let detail = "the system gives no random bytes".to_owned();
@@ -277,25 +278,25 @@ pub(crate) async fn conversation(
 
 /// Sends back what comes over a WebSocket: the service that the conformance suite tests the codec by,
 /// and that the page `/diagnose` asks.
-pub(crate) fn plain_echo(shard: &Shard, speaker: Speaker<'_>, way: Way) -> Subscription {
+pub(crate) fn plain_echo(site: &Site, speaker: Speaker<'_>, way: Way) -> Subscription {
     // Unlike the others it keeps contexts where the peer wants them, so that these are tested too.
     let offered = speaker.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     let agreement = way.agreement.and_then(|_| {
         Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)
     });
-    let mut subscription = service(shard, Purpose::Echo, Way { agreement, ..way });
+    let mut subscription = service(site, Purpose::Echo, Way { agreement, ..way });
     subscription.encoding = Encoding::WebSocket(Texts::Bare, None);
     subscription
 }
 
 /// A service for tests, which publishes nothing and reads nothing.
-pub(crate) fn service(shard: &Shard, purpose: Purpose, way: Way) -> Subscription {
+pub(crate) fn service(site: &Site, purpose: Purpose, way: Way) -> Subscription {
     Subscription {
         admitted: Admitted::without_matchers(None),
         dialect: Dialect::V1,
         noted: None,
         encoding: way.encoding(Texts::Bare),
         deadline: None,
-        duplex: Some(way.parts(shard.config(), purpose, None, None)),
+        duplex: Some(way.parts(site.config(), purpose, None, None)),
     }
 }

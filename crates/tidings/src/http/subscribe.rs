@@ -30,12 +30,13 @@ use super::body::EventBody;
 use super::legacy::chat;
 use super::problem::Problem;
 use super::{Answer, Body, QUERY, Visit, poll, request_body, respond_empty};
+use crate::http::Site;
 use crate::hub::posted::Encoding;
 use crate::hub::refusal::Refusal;
 use crate::hub::session::Opening;
 use crate::hub::session::noted::Noted;
 use crate::hub::session::socket::{BodySink, Socket};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 use crate::hub::subscribing;
 use crate::telemetry::access::Access;
 use crate::telemetry::metrics::count;
@@ -82,18 +83,18 @@ struct Prelude {
 ///
 /// Mercure, "Subscription".
 pub(crate) async fn hub(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reading && shard.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
-        return old(shard, visit, Dialect::V0, None, request).await;
+    if reading && site.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
+        return old(site, visit, Dialect::V0, None, request).await;
     }
-    let result = subscribe(shard, visit, request).await;
+    let result = subscribe(site, visit, request).await;
     if let Err(problem) = &result {
-        count(&shard.metrics().subscribe_refused, problem.name());
+        count(&site.metrics().subscribe_refused, problem.name());
     }
     result
 }
@@ -104,21 +105,21 @@ pub(crate) async fn hub(
 ///
 /// The refusal, as the hubs of that dialect said it.
 pub(crate) async fn old(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let result = subscribe_old(shard, visit, dialect, peer, request).await;
+    let result = subscribe_old(site, visit, dialect, peer, request).await;
     result.map_err(|problem| {
-        count(&shard.metrics().subscribe_refused, problem.name());
-        problem.said_in(dialect, shard.config().explain_refusals)
+        count(&site.metrics().subscribe_refused, problem.name());
+        problem.said_in(dialect, site.config().explain_refusals)
     })
 }
 
 async fn subscribe_old(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     dialect: Dialect,
     peer: Option<SocketAddr>,
@@ -131,10 +132,10 @@ async fn subscribe_old(
         query,
         dialect,
     };
-    let identity = identify_in(shard, asking, Role::Subscribe).await?;
-    subscribing::check_anonymous(shard, identity.as_deref(), NO_ANONYMOUS)?;
+    let identity = identify_in(site, asking, Role::Subscribe).await?;
+    subscribing::check_anonymous(site, identity.as_deref(), NO_ANONYMOUS)?;
     let query = SelectorQuery::decode(query.as_bytes(), SELECTORS_PER_SUBSCRIBER_MAX)?;
-    let matchers = subscribing::selectors(shard, &query).await?;
+    let matchers = subscribing::selectors(site, &query).await?;
     let cursor = cursor(&asked.headers, query.last_event_id.as_deref());
     let asked = Asked {
         method: &asked.method,
@@ -143,29 +144,29 @@ async fn subscribe_old(
         noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
         wait: None,
     };
-    begin(shard, visit, asked, matchers, identity, cursor).await
+    begin(site, visit, asked, matchers, identity, cursor).await
 }
 
 async fn subscribe(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, body) = request.into_parts();
     let is_query = asked.method.as_str() == QUERY;
-    let identity = match subscriber(shard, &asked).await {
+    let identity = match subscriber(site, &asked).await {
         Ok(identity) => identity,
         Err(problem) => {
             if is_query {
                 let bytes_max = QUERY_BODY_BYTES_MAX;
-                request_body::discard(shard, &asked.headers, body, bytes_max).await;
+                request_body::discard(site, &asked.headers, body, bytes_max).await;
             }
             return Err(problem);
         }
     };
     // The charge is kept until the stream begins, or the poll is answered.
     let (body, _charge) = if is_query {
-        let (body, charge) = request_body::read(shard, visit, body, QUERY_BODY_BYTES_MAX).await?;
+        let (body, charge) = request_body::read(site, visit, body, QUERY_BODY_BYTES_MAX).await?;
         (Some(body), Some(charge))
     } else {
         (None, None)
@@ -173,11 +174,10 @@ async fn subscribe(
     let text = asked.uri.query().unwrap_or_default().as_bytes();
     let query = SubscribeQuery::decode(text, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
         .map_err(|error| of_query(error, text))?;
-    let matchers = subscribing::matchers(shard, &query).await?;
+    let matchers = subscribing::matchers(site, &query).await?;
     // Where 0.x is served there are libraries that send a cursor by its old names only.
     let old_names = || {
-        shard
-            .config()
+        site.config()
             .dialects
             .v0
             .then(|| old_cursor(text))
@@ -192,7 +192,7 @@ async fn subscribe(
         noted: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(shard, visit, asked, matchers, identity, cursor).await
+    begin(site, visit, asked, matchers, identity, cursor).await
 }
 
 /// Says what is wrong with a query; one of 0.x is told how to be served.
@@ -217,9 +217,9 @@ struct Asked<'a> {
 }
 
 /// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
-async fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
-    let identity = identify(shard, &asked.headers, Role::Subscribe).await?;
-    subscribing::check_anonymous(shard, identity.as_deref(), NO_ANONYMOUS)?;
+async fn subscriber(site: &Site, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
+    let identity = identify(site, &asked.headers, Role::Subscribe).await?;
+    subscribing::check_anonymous(site, identity.as_deref(), NO_ANONYMOUS)?;
     if asked.method.as_str() == QUERY {
         request_body::require_form(&asked.headers)?;
     }
@@ -232,12 +232,12 @@ async fn subscriber(shard: &Shard, asked: &Parts) -> Result<Option<Arc<Identity>
 ///
 /// The refusal.
 pub(crate) async fn chat(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
-    let matchers = subscribing::exactly(shard, chat::TOPIC)?;
+    let matchers = subscribing::exactly(site, chat::TOPIC)?;
     // The page itself has no cursor on its first visit; ours asks for what was said before.
     let query = asked.uri.query().unwrap_or_default();
     let last_event_id = tidings_wire::form::pairs(query.as_bytes())
@@ -251,7 +251,7 @@ pub(crate) async fn chat(
         noted: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(shard, visit, asked, matchers, None, cursor).await
+    begin(site, visit, asked, matchers, None, cursor).await
 }
 
 /// Returns the cursor: of the header, else of the query.
@@ -272,14 +272,14 @@ fn field_text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Prepares the stream of a subscriber that may have one.
 async fn begin(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     asked: Asked<'_>,
     matchers: Vec<Matcher>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let admitted = subscribing::admit(shard, &visit.holder, identity, matchers, cursor).await?;
+    let admitted = subscribing::admit(site, &visit.holder, identity, matchers, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, &admitted.begins.cursor, &mut headers);
     if *asked.method == Method::HEAD {
@@ -288,7 +288,7 @@ async fn begin(
             None => head_only(headers),
         }));
     }
-    let lifetime = subscribing::lifetime(shard);
+    let lifetime = subscribing::lifetime(site);
     let deadline = subscribing::deadline(lifetime, admitted.identity.as_deref());
     let subscription = Subscription {
         admitted,
@@ -305,10 +305,10 @@ async fn begin(
         duplex: None,
     };
     if let Some(wait) = asked.wait {
-        let response = poll::answer(shard, visit, subscription, headers, wait).await?;
+        let response = poll::answer(site, visit, subscription, headers, wait).await?;
         return Ok(Answer::Response(response));
     }
-    let prelude = prelude(shard, subscription.encoding);
+    let prelude = prelude(site, subscription.encoding);
     Ok(Answer::Stream(Box::new(EventStream {
         subscription,
         version: asked.version,
@@ -336,8 +336,8 @@ fn set_dialect_headers(dialect: Dialect, begins: &Cursor, headers: &mut HeaderMa
 
 /// Returns what goes out right after the head: a comment, by which a subscriber knows that the stream
 /// is open and that nothing on the way holds it back, and how long to wait before connecting again.
-fn prelude(shard: &Shard, encoding: Encoding) -> Prelude {
-    let retry = shard.config().subscribe.retry.map(|retry| {
+fn prelude(site: &Site, encoding: Encoding) -> Prelude {
+    let retry = site.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
         let frame = Frame::retry(ms);
         let bytes = match encoding {
@@ -413,14 +413,14 @@ impl EventStream {
     }
 
     /// Makes the subscriber join and returns its HTTP/2 response.
-    pub(crate) async fn into_http2(self, shard: &Rc<Shard>, visit: &Visit) -> Response<Body> {
+    pub(crate) async fn into_http2(self, site: &Rc<Site>, visit: &Visit) -> Response<Body> {
         let (sink, body) = BodySink::new();
         let (ready, joined) = oneshot::channel();
         let opening = Opening::Response {
             ready,
             prelude: self.prelude.bytes,
         };
-        shard.hold(
+        site.hold(
             Socket::Body(sink),
             self.subscription,
             opening,

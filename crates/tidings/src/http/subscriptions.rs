@@ -21,10 +21,10 @@ use tidings_wire::subscription_document::{BELOW_HUB, CONTEXT};
 use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, respond, respond_empty};
+use crate::http::Site;
 use crate::hub::presence::Presence;
 use crate::hub::presence::question::{About, Answer, Found, Known, Page, Question};
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 use crate::hub::subscribing;
 
 /// A copy may be kept, and is asked about each time.
@@ -49,28 +49,28 @@ fn below<'a>(hub: &str, path: &'a str) -> Option<&'a str> {
 ///
 /// The refusal.
 pub(crate) async fn answer<B>(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
-    let presence = shard.presence().ok_or_else(|| {
+    let presence = site.presence().ok_or_else(|| {
         let detail = "this hub does not keep track of subscriptions (presence.enabled)";
         Refusal::not_found("presence-off", "Not found", detail)
     })?;
-    let identity = identify_asker(shard, request).await?;
+    let identity = identify_asker(site, request).await?;
     let dialect = identity.dialect;
-    let answered = answer_to(shard, presence, &identity, request).await;
-    answered.map_err(|problem| problem.said_in(dialect, shard.config().explain_refusals))
+    let answered = answer_to(site, presence, &identity, request).await;
+    answered.map_err(|problem| problem.said_in(dialect, site.config().explain_refusals))
 }
 
 async fn answer_to<B>(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     presence: &Presence,
     identity: &Identity,
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
     let dialect = identity.dialect;
-    check_grant(shard, identity, request.uri().path())?;
-    let question = question(shard, dialect, request.uri(), request.headers()).await?;
+    check_grant(site, identity, request.uri().path())?;
+    let question = question(site, dialect, request.uri(), request.headers()).await?;
     let Some(about) = question else {
         return Err(Problem::not_found());
     };
@@ -78,22 +78,22 @@ async fn answer_to<B>(
         let detail = "too many ask for subscriptions at once; try again".to_owned();
         Refusal::unavailable("busy", "The hub is busy", detail)
     })?;
-    Ok(respond_with(shard, dialect, request.uri(), answer))
+    Ok(respond_with(site, dialect, request.uri(), answer))
 }
 
 /// Says who asks: only the token tells which Mercure it speaks, and is answered in.
-async fn identify_asker<B>(shard: &Shard, request: &Request<B>) -> Result<Arc<Identity>, Problem> {
+async fn identify_asker<B>(site: &Site, request: &Request<B>) -> Result<Arc<Identity>, Problem> {
     let asking = Asking {
         headers: request.headers(),
         query: request.uri().query().unwrap_or_default(),
         // A token of 0.x may stand where its hubs looked for it, if they are served.
-        dialect: if shard.config().dialects.v0 {
+        dialect: if site.config().dialects.v0 {
             Dialect::V0
         } else {
             Dialect::V1
         },
     };
-    let identity = identify_in(shard, asking, Role::Subscribe).await?;
+    let identity = identify_in(site, asking, Role::Subscribe).await?;
     identity.ok_or_else(|| {
         Refusal::token_missing(
             "subscriptions are shown to holders of a token that may subscribe to this path",
@@ -103,14 +103,14 @@ async fn identify_asker<B>(shard: &Shard, request: &Request<B>) -> Result<Arc<Id
 }
 
 /// Asks the token whether it allows to read the path, as if it were a topic.
-fn check_grant(shard: &Shard, identity: &Identity, path: &str) -> Result<(), Problem> {
+fn check_grant(site: &Site, identity: &Identity, path: &str) -> Result<(), Problem> {
     if identity
         .grants
-        .allows_read(&[Subject::from_text(path, shard.hub())])
+        .allows_read(&[Subject::from_text(path, site.hub())])
     {
         return Ok(());
     }
-    let detail = if shard.config().explain_refusals {
+    let detail = if site.config().explain_refusals {
         format!("the token has no subscribe grant for \"{path}\"")
     } else {
         "the token does not allow subscribing to this path".to_owned()
@@ -120,12 +120,12 @@ fn check_grant(shard: &Shard, identity: &Identity, path: &str) -> Result<(), Pro
 
 /// Reads path, query and validators; nothing if the path names nothing.
 async fn question(
-    shard: &Shard,
+    site: &Site,
     dialect: Dialect,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Option<Question>, Problem> {
-    let Some(about) = about(shard, dialect, uri.path()).await? else {
+    let Some(about) = about(site, dialect, uri.path()).await? else {
         return Ok(None);
     };
     let mut question = Question {
@@ -145,7 +145,7 @@ async fn question(
             "topic" | "pattern" | "subscriber" | "after" | "limit" if value.is_empty() => {}
             "topic" => question.topic = Some(value.into_owned()),
             "pattern" => {
-                let pattern = shard
+                let pattern = site
                     .compiler()
                     .compile(MatcherType::UrlPattern, &value)
                     .await;
@@ -177,8 +177,8 @@ fn number(name: &str, value: &str) -> Result<u64, Problem> {
 }
 
 /// Reads the path.
-async fn about(shard: &Shard, dialect: Dialect, path: &str) -> Result<Option<About>, Problem> {
-    let Some(rest) = below(shard.hub().path(), path) else {
+async fn about(site: &Site, dialect: Dialect, path: &str) -> Result<Option<About>, Problem> {
+    let Some(rest) = below(site.hub().path(), path) else {
         return Ok(None);
     };
     let parts: Result<Vec<String>, Problem> = rest.split('/').skip(1).map(decode).collect();
@@ -197,7 +197,7 @@ async fn about(shard: &Shard, dialect: Dialect, path: &str) -> Result<Option<Abo
     if kinds.is_empty() {
         return Ok(None);
     }
-    let mut compiler = shard.compiler();
+    let mut compiler = site.compiler();
     let mut matchers = Vec::with_capacity(kinds.len());
     for kind in kinds {
         // What is no pattern of a type nobody can have subscribed to.
@@ -250,7 +250,7 @@ fn known(headers: &HeaderMap) -> Known {
     Known::Versions(versions.collect())
 }
 
-fn respond_with(shard: &Shard, dialect: Dialect, uri: &Uri, answer: Answer) -> Response<Body> {
+fn respond_with(site: &Site, dialect: Dialect, uri: &Uri, answer: Answer) -> Response<Body> {
     let media_type = match dialect {
         Dialect::V1 => "application/json",
         Dialect::V0 | Dialect::V2019 => "application/ld+json",
@@ -279,7 +279,7 @@ fn respond_with(shard: &Shard, dialect: Dialect, uri: &Uri, answer: Answer) -> R
         headers.insert(CACHE_CONTROL, CACHED);
         headers.insert(VARY, VARIES);
     }
-    set(headers, LINK, &hub_link(shard, dialect, cursor));
+    set(headers, LINK, &hub_link(site, dialect, cursor));
     if let Some(next) = next
         && let Ok(value) = HeaderValue::from_str(&format!("<{next}>; rel=\"next\""))
     {
@@ -295,8 +295,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 }
 
 /// Returns where to follow on, and from which event on.
-fn hub_link(shard: &Shard, dialect: Dialect, cursor: &str) -> String {
-    let hub = shard.hub();
+fn hub_link(site: &Site, dialect: Dialect, cursor: &str) -> String {
+    let hub = site.hub();
     match dialect {
         Dialect::V1 => {
             let cursor = cursor.replace('\\', "\\\\").replace('"', "\\\"");

@@ -25,11 +25,12 @@ use super::legacy::hixie;
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Route, Visit, diagnosis, respond_empty, sockjs};
+use crate::http::Site;
 use crate::hub::refusal::Refusal;
 use crate::hub::session::pipe::Pipe;
 use crate::hub::session::socket::Socket;
 use crate::hub::session::{Ending, Opening};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 use crate::telemetry::metrics::count;
 
 /// What the paths of conversations begin with; the topic comes next.
@@ -67,7 +68,7 @@ pub(crate) fn asks<B>(request: &Request<B>) -> bool {
 ///
 /// The refusal.
 pub(crate) async fn open(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     route: Route,
     mut request: Request<Incoming>,
@@ -75,11 +76,11 @@ pub(crate) async fn open(
     let tunnel = hyper::upgrade::on(&mut request);
     let (asked, _body) = request.into_parts();
     if let Some(keys) = hixie::keys(&asked) {
-        let way = Way::carried(shard, Cover::Bare);
-        let admitted = admit(shard, visit, route, &asked, way).await;
-        let (subscription, _protocols) = refusal_counted(shard, admitted)?;
+        let way = Way::carried(site, Cover::Bare);
+        let admitted = admit(site, visit, route, &asked, way).await;
+        let (subscription, _protocols) = refusal_counted(site, admitted)?;
         return Ok(hixie::open(
-            shard,
+            site,
             visit,
             &asked,
             keys,
@@ -87,8 +88,8 @@ pub(crate) async fn open(
             subscription,
         ));
     }
-    let result = prepare(shard, visit, route, &asked, tunnel).await;
-    let upgrade = refusal_counted(shard, result)?;
+    let result = prepare(site, visit, route, &asked, tunnel).await;
+    let upgrade = refusal_counted(site, result)?;
     Ok(Answer::Upgrade(Box::new(upgrade)))
 }
 
@@ -98,7 +99,7 @@ pub(crate) async fn open(
 ///
 /// The refusal.
 pub(crate) async fn open_sockjs(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     base: &sockjs::Base<'_>,
     cover: Cover,
@@ -107,35 +108,35 @@ pub(crate) async fn open_sockjs(
 ) -> Result<Answer, Problem> {
     let result = async {
         let accept = shake(asked).map_err(|error| of_handshake(&error))?;
-        let way = Way::by_websocket(shard.config(), cover, agree(shard, &asked.headers));
+        let way = Way::by_websocket(site.config(), cover, agree(site, &asked.headers));
         Ok(Upgrade {
             agreement: way.agreement,
-            subscription: base.subscription(shard, visit, asked, way).await?,
+            subscription: base.subscription(site, visit, asked, way).await?,
             accept,
             protocol: None,
             tunnel,
         })
     };
     let result = result.await;
-    let upgrade = refusal_counted(shard, result)?;
+    let upgrade = refusal_counted(site, result)?;
     Ok(Answer::Upgrade(Box::new(upgrade)))
 }
 
-fn refusal_counted<T>(shard: &Shard, result: Result<T, Problem>) -> Result<T, Problem> {
-    result.inspect_err(|problem| count(&shard.metrics().subscribe_refused, problem.name()))
+fn refusal_counted<T>(site: &Site, result: Result<T, Problem>) -> Result<T, Problem> {
+    result.inspect_err(|problem| count(&site.metrics().subscribe_refused, problem.name()))
 }
 
 async fn prepare(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     route: Route,
     asked: &Parts,
     tunnel: OnUpgrade,
 ) -> Result<Upgrade, Problem> {
     let accept = shake(asked).map_err(|error| of_handshake(&error))?;
-    let agreement = agree(shard, &asked.headers);
-    let way = Way::by_websocket(shard.config(), Cover::Bare, agreement);
-    let (subscription, protocols) = admit(shard, visit, route, asked, way).await?;
+    let agreement = agree(site, &asked.headers);
+    let way = Way::by_websocket(site.config(), Cover::Bare, agreement);
+    let (subscription, protocols) = admit(site, visit, route, asked, way).await?;
     let offered = asked.headers.get_all(SEC_WEBSOCKET_PROTOCOL);
     let protocol = if route == Route::Hub {
         handshake::choose_protocol(texts(offered.iter()), &[HUB_PROTOCOL])
@@ -153,13 +154,13 @@ async fn prepare(
 
 /// Returns what a peer is let in to, and the sub-protocols of it.
 async fn admit<'a>(
-    shard: &'a Rc<Shard>,
+    site: &'a Rc<Site>,
     visit: &Visit,
     route: Route,
     asked: &Parts,
     way: Way,
 ) -> Result<(Subscription, &'a [String]), Problem> {
-    let config = shard.config();
+    let config = site.config();
     let speaker = Speaker {
         holder: &visit.holder,
         headers: &asked.headers,
@@ -167,15 +168,15 @@ async fn admit<'a>(
     };
     match (route, visit.topic(config)) {
         (Route::Hub, _) => {
-            let by = credentials(shard, &asked.headers);
+            let by = credentials(site, &asked.headers);
             let origins = &config.cors.origins;
-            check_page(shard, &asked.headers, by, origins, "cors.origins")?;
-            Ok((speaking::hub(shard, speaker, way).await?, &[]))
+            check_page(site, &asked.headers, by, origins, "cors.origins")?;
+            Ok((speaking::hub(site, speaker, way).await?, &[]))
         }
-        (Route::Echo, _) => Ok((speaking::plain_echo(shard, speaker, way), &[])),
+        (Route::Echo, _) => Ok((speaking::plain_echo(site, speaker, way), &[])),
         (Route::Diagnosis, _) => {
             diagnosis::check_echo(config, asked.uri.path())?;
-            let mut echo = speaking::plain_echo(shard, speaker, way);
+            let mut echo = speaking::plain_echo(site, speaker, way);
             let end = tokio::time::Instant::now() + diagnosis::ECHO_LIFETIME;
             echo.deadline = Some((end, Ending::Lifetime));
             Ok((echo, &[]))
@@ -190,9 +191,9 @@ async fn admit<'a>(
                 (_, Some(topic)) => topic.clone(),
             };
             let origins = &config.rooms.origins;
-            let by = speaking::credentials_in_conversation(shard, &asked.headers);
-            check_page(shard, &asked.headers, by, origins, "rooms.origins")?;
-            let subscription = speaking::conversation(shard, speaker, &topic, way).await?;
+            let by = speaking::credentials_in_conversation(site, &asked.headers);
+            check_page(site, &asked.headers, by, origins, "rooms.origins")?;
+            let subscription = speaking::conversation(site, speaker, &topic, way).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, None) => Err(Problem::not_found()),
@@ -200,14 +201,14 @@ async fn admit<'a>(
 }
 
 /// Returns what is agreed on compression. Contexts are not kept between two texts.
-fn agree(shard: &Shard, headers: &HeaderMap) -> Option<Agreement> {
+fn agree(site: &Site, headers: &HeaderMap) -> Option<Agreement> {
     let offered = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     Agreement::choose(
         texts(offered.iter()),
         Context::Forgotten,
         Context::Forgotten,
     )
-    .filter(|_| shard.config().websocket.compression)
+    .filter(|_| site.config().websocket.compression)
 }
 
 /// Checks what the protocol asks of a request; returns the proof, which HTTP/2 does not need.
@@ -259,13 +260,13 @@ impl Upgrade {
     /// the stream, and the pipe by which the session uses it.
     pub(crate) fn into_http2(
         mut self,
-        shard: &Rc<Shard>,
+        site: &Rc<Site>,
         visit: &Visit,
     ) -> (Response<Body>, OnUpgrade, Rc<Pipe>) {
         self.settle();
         let pipe = Pipe::new();
         let opening = Opening::Head(Bytes::new());
-        shard.hold(
+        site.hold(
             Socket::Pipe(Rc::clone(&pipe)),
             self.subscription,
             opening,

@@ -26,6 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use crate::telemetry::metrics::HeldCounters;
+
 pub(crate) use self::kind::{Kind, Limit, OverLimit};
 pub(crate) use self::matchers::Booked;
 pub(crate) use self::memory::machine_bytes;
@@ -198,6 +200,21 @@ impl Account {
     fn of_kind(&self, kind: Kind) -> &AtomicUsize {
         // Every kind has its place in the list; `kind/tests` checks it.
         self.by_kind.get(kind.index()).unwrap_or(&self.held)
+    }
+
+    /// Sets the metrics of what is held.
+    pub(crate) fn report(&self, metrics: &HeldCounters) {
+        metrics.set_streams(self.streams());
+        metrics.set_crowded_patterns(self.crowded_patterns());
+        for kind in Kind::ALL {
+            metrics.set_bytes(kind.name(), self.held_of(kind));
+            for limit in Limit::ALL {
+                if limit.only_of().is_none_or(|only| only == kind) {
+                    let times = self.refused(limit, kind);
+                    metrics.set_refused(limit.name(), kind.name(), times);
+                }
+            }
+        }
     }
 }
 

@@ -45,7 +45,6 @@ use tokio::sync::oneshot;
 use self::duplex::{Duplex, Scope};
 use self::noted::Noted;
 use self::socket::{Input, Sent, Socket};
-use crate::config::StreamEnd;
 use crate::hub::account::{Booked, COVERED_BYTES_MAX, Charge, Holder, Kind};
 use crate::hub::posted::{Encoding, Posted};
 use crate::hub::router::Ticket;
@@ -489,12 +488,12 @@ impl Session {
     }
 
     /// Ends the stream: if the peer may still listen, in the form that the configuration asks for.
-    async fn finish(&self, ending: Ending, end: StreamEnd) {
+    async fn finish(&self, ending: Ending, abruptly: bool) {
         // What a poll is sent is taken by its answer, which books it.
         if self.encoding != Encoding::Lines {
             self.socket.give_up();
         }
-        if ending.has_farewell() && end == StreamEnd::Abrupt {
+        if ending.has_farewell() && abruptly {
             return self.socket.break_off();
         }
         let tail = self.take_tail();
@@ -529,7 +528,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         Err(ending) => ending,
     };
     session.enter(Phase::Closing(ending));
-    Box::pin(session.finish(ending, shard.config().subscribe.end)).await;
+    Box::pin(session.finish(ending, shard.options().ends_abruptly)).await;
     shard.on_session_end(&session, ending);
 }
 

@@ -42,10 +42,10 @@ use self::engine::Engine;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::timers::{TICK, Tick};
-use crate::config::Config;
 use crate::hub::account::{Account, Holder};
 use crate::hub::answers::Answers;
 use crate::hub::ingest::Ingest;
+use crate::hub::options::Options;
 use crate::hub::posted::Encoding;
 use crate::hub::presence::Presence;
 use crate::hub::router::{Destination, Outgoing, Router};
@@ -163,7 +163,7 @@ pub(crate) fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
 /// What all shards share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) config: Config,
+    pub(crate) options: Options,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) router: Router,
     pub(crate) relay: Arc<dyn Relay>,
@@ -178,7 +178,6 @@ pub(crate) struct Shared {
     pub(crate) account: Arc<Account>,
     /// Where sessions of SockJS are.
     pub(crate) sockjs: sockjs::Seed,
-    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     /// Sessions on each shard.
     pub(crate) loads: Box<[AtomicUsize]>,
     pub(crate) inboxes: Box<[Inbox]>,
@@ -255,10 +254,10 @@ async fn run(
 impl Shard {
     /// Makes a shard of the calling thread; nothing runs yet.
     pub(crate) fn new(index: usize, shared: Arc<Shared>, tip: Tip) -> Rc<Self> {
-        let keep_alive = shared.config.subscribe.keep_alive;
-        let ring = Ring::new(tip, shared.config.ring_bytes);
+        let keep_alive = shared.options.keep_alive;
+        let ring = Ring::new(tip, shared.options.ring_bytes);
         let engine = Engine::new(
-            shared.config.hub.clone(),
+            shared.options.hub.clone(),
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
         );
@@ -299,12 +298,12 @@ impl Shard {
         self.index
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.shared.config
+    pub(crate) fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     pub(crate) fn hub(&self) -> &HubUrl {
-        &self.shared.config.hub
+        &self.shared.options.hub
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -340,10 +339,6 @@ impl Shard {
         &self.shared.account
     }
 
-    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
-        self.shared.tls.as_ref()
-    }
-
     /// Returns the way to the matchers of one request.
     pub(crate) fn compiler(&self) -> Compiler<'_> {
         self.patterns.compiler(self.hub())
@@ -351,7 +346,7 @@ impl Shard {
 
     /// Returns how long a peer may take nothing before it is closed.
     pub(crate) fn stall(&self) -> Duration {
-        self.config().limits.stall
+        self.options().stall
     }
 
     /// Returns how long a peer may take nothing before its connection or stream ends, whatever is sent on

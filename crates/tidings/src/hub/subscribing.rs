@@ -102,7 +102,7 @@ pub(crate) fn check_anonymous(
     identity: Option<&Identity>,
     how: &'static str,
 ) -> Result<(), SubscribeError> {
-    if identity.is_none() && !shard.config().subscribe.anonymous {
+    if identity.is_none() && !shard.options().anonymous {
         return Err(SubscribeError::Anonymous { how });
     }
     Ok(())
@@ -299,7 +299,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError
 
 /// Returns when a connection that begins now has lived long enough, if there is such a time.
 pub(crate) fn lifetime(shard: &Shard) -> Option<Instant> {
-    let longest = shard.config().subscribe.connection_max?;
+    let longest = shard.options().connection_max?;
     let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
     let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
     Instant::now().checked_add(longest.mul_f64(part))
@@ -334,6 +334,6 @@ pub(crate) fn earliest_of<T: Ord + Copy>(
 
 /// Returns until when a peer that must send a token has to do so.
 pub(crate) fn patience(shard: &Shard) -> (Instant, Ending) {
-    let end = Instant::now() + shard.config().limits.head;
+    let end = Instant::now() + shard.options().patience;
     (end, Ending::Anonymous)
 }

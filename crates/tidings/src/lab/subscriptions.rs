@@ -29,13 +29,10 @@ impl Lab {
     }
 }
 
-/// Keeps track of subscriptions, if that is asked for, in the hub's one thread.
+/// Keeps track of subscriptions in the hub's one thread.
 pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
-    let Some(options) = shared.config.presence.clone() else {
-        return;
-    };
     let surroundings = Surroundings {
-        hub: shared.config.hub.clone(),
+        hub: shared.options.hub.clone(),
         ingest: shared.ingest.clone(),
         history: shared.history.clone(),
         metrics: Arc::clone(&shared.metrics),
@@ -44,7 +41,12 @@ pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>)
     // The seed of a run decides what happens; identifiers only have to differ, also between the
     // hubs of one run.
     let bytes = || fastrand::u128(..).to_le_bytes();
-    let keeper = Keeper::new(options, surroundings, Box::new(bytes), [0; 16]);
+    let keeper = Keeper::new(
+        presence::Options::DEFAULT,
+        surroundings,
+        Box::new(bytes),
+        [0; 16],
+    );
     crate::tasks::spawn(keeper.run(commands));
 }
 

@@ -14,7 +14,6 @@ use prometheus_client::registry::Registry;
 use tidings_cluster::Figures;
 
 use self::zeromq::Counters;
-use crate::hub::account::{Account, Kind, Limit};
 use crate::telemetry::output;
 
 /// Why something was refused, dropped or ended: a closed set of short words.
@@ -265,30 +264,32 @@ impl HeldCounters {
         }
     }
 
-    /// Takes over what the account counts.
-    pub(crate) fn observe(&self, account: &Account) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.streams.set(number(account.streams()));
-        self.crowded_patterns
-            .set(number(account.crowded_patterns()));
-        for kind in Kind::ALL {
-            let of_kind = OfKind { kind: kind.name() };
-            let gauge = self.bytes.get_or_create(&of_kind);
-            gauge.set(number(account.held_of(kind)));
-            for limit in Limit::ALL {
-                if limit.only_of().is_some_and(|only| only != kind) {
-                    continue;
-                }
-                let by_limit = ByLimit {
-                    limit: limit.name(),
-                    kind: kind.name(),
-                };
-                let counter = self.refused.get_or_create(&by_limit);
-                let count = account.refused(limit, kind);
-                counter.inner().store(count, Ordering::Relaxed);
-            }
-        }
+    /// Sets how many bytes are held for `kind`.
+    pub(crate) fn set_bytes(&self, kind: &'static str, bytes: usize) {
+        self.bytes
+            .get_or_create(&OfKind { kind })
+            .set(gauged(bytes));
     }
+
+    /// Sets how often bytes for `kind` were not held because of `limit`.
+    pub(crate) fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
+        let counter = self.refused.get_or_create(&ByLimit { limit, kind });
+        counter.inner().store(times, Ordering::Relaxed);
+    }
+
+    /// Sets how many HTTP/2 streams are open.
+    pub(crate) fn set_streams(&self, count: usize) {
+        self.streams.set(gauged(count));
+    }
+
+    /// Sets how many patterns are crowded.
+    pub(crate) fn set_crowded_patterns(&self, count: usize) {
+        self.crowded_patterns.set(gauged(count));
+    }
+}
+
+fn gauged(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Metrics {

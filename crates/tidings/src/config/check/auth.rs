@@ -7,7 +7,7 @@ use tidings_core::{Dialect, HubUrl};
 use super::{Checks, dialects};
 use crate::config::tables::auth::{AuthTable, IssuerTable};
 use crate::config::tables::dialects::DialectOptions;
-use crate::config::text_file;
+use crate::text_file;
 
 impl Checks<'_> {
     pub(super) fn auth(

@@ -7,7 +7,7 @@
 //! Caddy's documentation, "Conventions", "Placeholders".
 
 use super::caddyfile::Lookup;
-use crate::config::text_file;
+use crate::text_file;
 
 /// Fills in what is known. Other placeholders stay as they are, those of files that cannot be read
 /// too, so that the value is refused where it is checked. `{env.NAME:default}` stays as well: Caddy

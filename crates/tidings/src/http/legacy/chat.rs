@@ -11,11 +11,11 @@ use serde_json::json;
 use tidings_wire::form;
 use tidings_wire::publish_form::PublishForm;
 
+use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::{Body, Visit, page, request_body, respond};
 use crate::hub::ingest::Publisher;
 use crate::hub::refusal::Refusal;
-use crate::hub::shard::Shard;
 
 /// The topic of the built-in chat.
 pub(crate) const TOPIC: &str = "/chat";
@@ -31,13 +31,13 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 ///
 /// The refusal.
 pub(crate) async fn broadcast(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
     // Nobody needs a token here, so that every page on the web could speak through its visitors.
-    page::check_own(shard, &asked.headers)?;
+    page::check_own(site, &asked.headers)?;
     let boundary = asked
         .headers
         .get(CONTENT_TYPE)
@@ -46,7 +46,7 @@ pub(crate) async fn broadcast(
     if boundary.is_none() {
         request_body::require_form(&asked.headers)?;
     }
-    let (body, _charge) = request_body::read(shard, visit, body, BODY_BYTES_MAX).await?;
+    let (body, _charge) = request_body::read(site, visit, body, BODY_BYTES_MAX).await?;
     let said = match boundary {
         Some(boundary) => from_multipart(body, boundary).await?,
         None => from_form(&body)?,
@@ -60,9 +60,9 @@ pub(crate) async fn broadcast(
             event_type: Some(EVENT_TYPE.to_owned()),
             retry: None,
         };
-        let published = shard.ingest().publish(form, Publisher::Page).await;
+        let published = site.ingest().publish(form, Publisher::Page).await;
         published.map_err(|error| Refusal::of_publishing(&error, true))?;
-        shard.metrics().updates.inc();
+        site.metrics().updates.inc();
     }
     Ok(respond(StatusCode::OK, "application/json", "true"))
 }

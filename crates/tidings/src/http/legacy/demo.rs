@@ -13,8 +13,8 @@ use tidings_auth::presented::OLD_COOKIE;
 use tidings_wire::form;
 
 use crate::config::check::dialects::PATH_2019;
+use crate::http::Site;
 use crate::http::{Body, respond};
-use crate::hub::shard::Shard;
 
 /// Says whether a path is one of the demonstration: in 2019 at the root, in 0.x below the hub.
 pub(crate) fn is_at(path: &str, hub: &str) -> bool {
@@ -22,8 +22,8 @@ pub(crate) fn is_at(path: &str, hub: &str) -> bool {
 }
 
 /// Returns what the link asks for, with the links by which a subscriber finds the hub.
-pub(crate) fn page<B>(shard: &Rc<Shard>, request: &Request<B>) -> Response<Body> {
-    let config = shard.config();
+pub(crate) fn page<B>(site: &Rc<Site>, request: &Request<B>) -> Response<Body> {
+    let config = site.config();
     let path = request.uri().path();
     let query = request.uri().query().unwrap_or_default();
     let value = |name: &[u8]| {

@@ -9,9 +9,10 @@ use http::request::Parts;
 use tidings_core::dialect::Dialect;
 use tidings_wire::websocket::hixie76::{self, Keys};
 
+use crate::http::Site;
 use crate::http::speaking::Cover;
 use crate::http::{Answer, Visit};
-use crate::hub::shard::{Shard, Subscription};
+use crate::hub::shard::Subscription;
 
 const KEY_1: HeaderName = HeaderName::from_static("sec-websocket-key1");
 const KEY_2: HeaderName = HeaderName::from_static("sec-websocket-key2");
@@ -33,7 +34,7 @@ pub(crate) fn keys(asked: &Parts) -> Option<Keys> {
 
 /// Returns the answer that opens one.
 pub(crate) fn open(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     asked: &Parts,
     keys: Keys,
@@ -51,7 +52,7 @@ pub(crate) fn open(
             .and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
-    let config = shard.config();
+    let config = site.config();
     let listener = visit.listener.and_then(|index| config.listens.get(index));
     let secure =
         listener.is_some_and(|listen| listen.tls) || config.hub.origin().starts_with("https://");

@@ -8,9 +8,9 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 
+use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::{Answer, Visit, cors, publish, subscribe};
-use crate::hub::shard::Shard;
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -20,12 +20,12 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 ///
 /// The refusal; of a hub that does not serve that dialect, which setting it needs.
 pub(crate) async fn answer(
-    shard: &Rc<Shard>,
+    site: &Rc<Site>,
     visit: &Visit,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let dialect = Dialect::V2019;
-    if !shard.config().dialects.v2019 {
+    if !site.config().dialects.v2019 {
         let detail = "this is the path of Mercure 2019, which this hub does not serve; \
                       dialects.v2019 = true switches it on";
         return Err(Problem::new(
@@ -37,21 +37,21 @@ pub(crate) async fn answer(
     }
     match *request.method() {
         Method::GET | Method::HEAD => {
-            subscribe::old(shard, visit, dialect, Some(visit.peer), request).await
+            subscribe::old(site, visit, dialect, Some(visit.peer), request).await
         }
         Method::POST => {
-            let response = publish::hub(shard, visit, dialect, Some(visit.peer), request).await?;
+            let response = publish::hub(site, visit, dialect, Some(visit.peer), request).await?;
             Ok(Answer::Response(response))
         }
         Method::OPTIONS => {
-            let origins = &shard.config().cors.origins;
+            let origins = &site.config().cors.origins;
             Ok(Answer::Response(cors::preflight_2019(
                 origins,
                 request.headers(),
             )))
         }
         _ => {
-            let explain = shard.config().explain_refusals;
+            let explain = site.config().explain_refusals;
             Err(Problem::method_not_allowed(METHODS).said_in(dialect, explain))
         }
     }

@@ -314,7 +314,7 @@ fn publish(
                 );
             }
             Err(error) => {
-                let explain = shard.config().explain_refusals;
+                let explain = shard.options().explain_refusals;
                 let refusal = Refusal::of_publishing(&error, explain);
                 count(&shard.metrics().publish_refused, refusal.name);
                 refuse(&shard, &session, &refusal, reference);

@@ -80,9 +80,8 @@ impl Shard {
 
     /// Returns whether presence knows somebody who comes back.
     fn comes_back(&self, identity: Option<&Identity>) -> bool {
-        let options = self.config().presence.as_ref();
-        let graceful = options.is_some_and(|options| !options.grace.is_zero());
-        graceful && identity.is_some_and(|identity| identity.subject.is_some())
+        self.options().remembers_who_left
+            && identity.is_some_and(|identity| identity.subject.is_some())
     }
 
     fn joined(&self, session: &Session) -> Joined {

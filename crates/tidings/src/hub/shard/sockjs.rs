@@ -292,7 +292,7 @@ impl Shard {
         };
         let bytes = duplex::cost(&texts);
         let spoken = duplex.spoken_bytes();
-        if spoken > 0 && spoken + bytes > self.config().sockjs.body_bytes_max {
+        if spoken > 0 && spoken + bytes > self.options().sockjs_body_bytes_max {
             return Err(SendError::Clogged);
         }
         duplex
@@ -307,7 +307,7 @@ impl Shard {
     /// Notes when to look whether a session is still without a receiver.
     fn look_later(&self, entry: &Rc<Entry>) {
         if !entry.noted.replace(true) {
-            let at = entry.left_at.get().after(self.config().sockjs.disconnect);
+            let at = entry.left_at.get().after(self.options().sockjs_disconnect);
             let mut looks = self.sockjs.looks.borrow_mut();
             looks.entry(at).or_default().push(Rc::clone(entry));
         }
@@ -330,7 +330,7 @@ impl Shard {
                     // Noted again when the receiver leaves.
                     continue;
                 }
-                let end = entry.left_at.get().after(self.config().sockjs.disconnect);
+                let end = entry.left_at.get().after(self.options().sockjs_disconnect);
                 if end > now {
                     self.look_later(&entry);
                     continue;

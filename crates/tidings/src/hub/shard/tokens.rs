@@ -40,7 +40,7 @@ impl Shard {
         if error.is_plain() {
             return Refusal::token_invalid(error.to_string()).harmless();
         }
-        if self.config().explain_refusals {
+        if self.options().explain_refusals {
             return Refusal::token_invalid(error.to_string());
         }
         Refusal::token_invalid("the access token is not accepted; `tidings token inspect` says why")
