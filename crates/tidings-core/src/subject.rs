@@ -1,6 +1,6 @@
 //! A topic made ready for matching: its text, and the URL that it means to this hub in pieces.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use smallvec::SmallVec;
 use url::{Url, quirks};
@@ -14,7 +14,7 @@ use crate::topic::Topic;
 pub struct Subject {
     text: Box<str>,
     hub: HubUrl,
-    url: OnceCell<Option<Parts>>,
+    url: OnceLock<Option<Parts>>,
 }
 
 impl Subject {
@@ -35,7 +35,7 @@ impl Subject {
         Self {
             text: text.into(),
             hub: hub.clone(),
-            url: OnceCell::new(),
+            url: OnceLock::new(),
         }
     }
 

@@ -41,7 +41,7 @@ use self::legacy::hixie::OldUpgrade;
 use self::legacy::{chat, demo, hub_2019};
 use self::problem::Problem;
 use self::signs::Signs;
-use self::sockjs::CarriedBody;
+use self::sockjs::{Base, CarriedBody};
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
 use crate::config::Config;
@@ -133,9 +133,9 @@ pub(crate) enum Answer {
     OldUpgrade(Box<OldUpgrade>),
 }
 
-/// Where a request goes.
+/// Where a request goes, with what its path names there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub(crate) enum Route<'a> {
     Hub,
     Hub2019,
     /// What hubs before 1.0 had beside: a page, a demonstration, a probe.
@@ -151,11 +151,12 @@ pub(crate) enum Route {
     Metadata,
     Settings,
     DevToken,
-    Conversation,
+    /// The topic as it is written in the path.
+    Conversation(&'a str),
     Echo,
-    SockJs,
+    SockJs(Base<'a>),
     /// What the page that tests the network asks for.
-    Diagnosis,
+    Diagnosis(&'a str),
     Page,
     Nothing,
 }
@@ -198,14 +199,18 @@ async fn decide(
     request: Request<Incoming>,
 ) -> Answer {
     let asks = upgrade::asks(&request);
-    let route = route(site, visit, request.uri().path(), asks);
+    let uri = request.uri().clone();
+    let route = route(site, visit, uri.path(), asks);
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let outcome = match host::check(site, visit, route, &request) {
-        Ok(()) if route == Route::SockJs => {
-            // Boxed, since its state would make every request's larger.
-            Box::pin(sockjs::answer(site, visit, signs, request)).await
+        Ok(()) => {
+            if let Route::SockJs(base) = route {
+                // Boxed, since its state would make every request's larger.
+                Box::pin(sockjs::answer(site, visit, signs, base, request)).await
+            } else {
+                dispatch(site, visit, route, request).await
+            }
         }
-        Ok(()) => dispatch(site, visit, route, request).await,
         Err(problem) => Err(problem),
     };
     let mut answer = outcome.unwrap_or_else(|problem| Answer::Response(problem.into_response()));
@@ -236,7 +241,7 @@ async fn decide(
     answer
 }
 
-fn route(site: &Site, visit: &Visit, path: &str, asks: bool) -> Route {
+fn route<'a>(site: &Site, visit: &Visit, path: &'a str, asks: bool) -> Route<'a> {
     let config = site.config();
     let metrics_here = visit.admin || config.dev.is_some();
     match path {
@@ -246,7 +251,6 @@ fn route(site: &Site, visit: &Visit, path: &str, asks: bool) -> Route {
         _ if visit.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
-        _ if config.pages.diagnose && diagnosis::below(config, path).is_some() => Route::Diagnosis,
         _ if path == discovery::metadata_path(&config.hub) => Route::Metadata,
         PATH_2019 => Route::Hub2019,
         "/healthz" if config.dialects.v0 => Route::OldHealth,
@@ -257,18 +261,18 @@ fn route(site: &Site, visit: &Visit, path: &str, asks: bool) -> Route {
         "/settings.json" if config.pages.any() => Route::Settings,
         "/dev/token" if config.dev.is_some() => Route::DevToken,
         "/echo" if config.test_services && asks => Route::Echo,
-        _ if sockjs::Base::find(config, path).is_some() => Route::SockJs,
-        _ if path.starts_with(upgrade::CONVERSATIONS) && config.rooms.access.is_some() => {
-            Route::Conversation
-        }
-        _ => Route::Page,
+        _ => None
+            .or_else(|| diagnosis::below(config, path).map(Route::Diagnosis))
+            .or_else(|| Base::find(config, path).map(Route::SockJs))
+            .or_else(|| upgrade::conversation(config, path).map(Route::Conversation))
+            .unwrap_or(Route::Page),
     }
 }
 
 async fn dispatch(
     site: &Rc<Site>,
     visit: &Visit,
-    route: Route,
+    route: Route<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     if !visit.admin && upgrade::asks(&request) {
@@ -306,10 +310,7 @@ async fn dispatch(
         }
         _ if !reading => return Err(Problem::method_not_allowed("GET, HEAD")),
         Route::Live | Route::OldHealth => health::live(),
-        Route::Diagnosis => {
-            let below = diagnosis::below(site.config(), request.uri().path());
-            diagnosis::answer(site, below.unwrap_or_default(), &request).await?
-        }
+        Route::Diagnosis(below) => diagnosis::answer(site, below, &request).await?,
         Route::Demo => demo::page(site, &request),
         Route::OldPage => pages::debugger(&site.config().pages)?,
         Route::Ready => health::ready(site),
@@ -322,11 +323,11 @@ async fn dispatch(
             pages::settings(site.config())
         }
         Route::Page => pages::page(site.config(), request.uri().path(), request.headers())?,
-        Route::Conversation | Route::Echo => {
+        Route::Conversation(_) | Route::Echo => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));
         }
-        Route::ChatEvents | Route::SockJs | Route::Nothing => return Err(Problem::not_found()),
+        Route::ChatEvents | Route::SockJs(_) | Route::Nothing => return Err(Problem::not_found()),
     };
     tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
     Ok(Answer::Response(response))

@@ -178,11 +178,7 @@ impl Hub {
         });
         let config = Arc::new(config);
         let key_store = restore_key_sets(&config, &shared);
-        let entrance = Entrance {
-            config: Arc::clone(&config),
-            tls,
-        };
-        let shards = start_shards(&shared, tip, &entrance, doors, receivers)?;
+        let shards = start_shards(&shared, tip, (&config, tls.as_ref()), doors, receivers)?;
         let broker = zeromq
             .map(|zeromq| start_broker(zeromq, &shared, broker_receiver))
             .transpose()?;
@@ -319,25 +315,19 @@ impl Hub {
     }
 }
 
-/// What the doors of all shards need.
-#[derive(Clone)]
-struct Entrance {
-    config: Arc<Config>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-}
-
-/// Starts a thread for each of `receivers`, with the doors of its number.
+/// Starts a thread for each of `receivers`, with the doors of its number. Doors answer by `config`, and
+/// accept TLS connections by `tls`.
 fn start_shards(
     shared: &Arc<Shared>,
     tip: Tip,
-    entrance: &Entrance,
+    (config, tls): (&Arc<Config>, Option<&Arc<rustls::ServerConfig>>),
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     // There are as many lists of doors, one for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
     let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
-        let Entrance { config, tls } = entrance.clone();
+        let (config, tls) = (Arc::clone(config), tls.cloned());
         let open = move |shard: &Rc<Shard>| {
             let site = Site::new(shard, &config, tls.as_ref());
             for door in doors {

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use super::{File, Tree};
-use crate::rust_text::code_of;
 
 /// Where the rooms lie.
 const SOURCES: &str = "crates/tidings/src/";
@@ -147,7 +146,7 @@ pub fn forbidden_name(tree: &Tree) -> Vec<String> {
             .iter()
             .find(|(layer, _)| layer_of(file) == Some(layer));
         for name in forbidden.map_or(&[][..], |(_, names)| names) {
-            if names_crate(&code_of(&file.text), name) {
+            if names_crate(file.code(), name) {
                 problems.push(format!(
                     "{}: a file of this room may not name {name}",
                     file.path
@@ -181,7 +180,7 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
             ));
             continue;
         };
-        for to in used_layers(&code_of(&file.text)) {
+        for to in used_layers(file.code()) {
             if to != from && !layer.uses.contains(&to.as_str()) {
                 problems.push(format!("{}: {from} may not use {to}", file.path));
             }

@@ -22,7 +22,7 @@ use crate::hub::account::{Charge, Holder, Kind};
 use crate::hub::session::carrier::{Carrier, Close, Take, Taken};
 use crate::hub::session::socket::Socket;
 use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
-use crate::hub::session::{Ending, Opening, Phase, Session};
+use crate::hub::session::{Ending, Opening, Session};
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
@@ -117,7 +117,7 @@ impl Connection {
             Err(_broken) => Ending::Broken,
         };
         self.carrier.shut();
-        self.session.enter(Phase::Closing(ending));
+        self.session.close(ending);
     }
 
     async fn exchange(&mut self) -> io::Result<Ending> {

@@ -145,7 +145,7 @@ impl Progress {
         let charge = visit
             .holder
             .take(Kind::Stream, STREAM_BYTES)
-            .map_err(|refusal| Problem::from(refusal))?;
+            .map_err(Problem::from)?;
         *self.cost.borrow_mut() = Some((seat, charge));
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::{HeaderValue, ORIGIN, REFERER};
 use tidings_auth::presented::{OLD_COOKIE, Presented, presented, presented_in_v0};
-use tidings_auth::{Door, Identity, Role, TokenError, is_old_text};
+use tidings_auth::{Door, Identity, Role, is_old_text};
 use tidings_core::dialect::Dialect;
 use tidings_wire::origin::{self, OriginList};
 

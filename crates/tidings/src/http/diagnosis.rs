@@ -44,8 +44,9 @@ const PROXIED: [&str; 6] = [
     "cf-ray",
 ];
 
-/// Returns what a path names below that of the diagnosis, if it is there.
+/// Returns what a path names below that of the diagnosis, if that is switched on.
 pub(crate) fn below<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
+    let path = config.pages.diagnose.then_some(path)?;
     path.strip_prefix(config.hub.path())?
         .strip_prefix(BELOW_HUB)
 }
@@ -55,9 +56,8 @@ pub(crate) fn below<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
 /// # Errors
 ///
 /// There is none.
-pub(crate) fn check_echo(config: &Config, path: &str) -> Result<(), Problem> {
-    let echo = below(config, path).filter(|below| *below == ECHO);
-    echo.map(|_| ()).ok_or_else(Problem::not_found)
+pub(crate) fn check_echo(below: &str) -> Result<(), Problem> {
+    (below == ECHO).then_some(()).ok_or_else(Problem::not_found)
 }
 
 /// Answers one of the tests; `below` is the rest of the path.

@@ -23,7 +23,7 @@ use crate::hub::refusal::Refusal;
 pub(crate) fn check<B>(
     site: &Site,
     visit: &Visit,
-    route: Route,
+    route: Route<'_>,
     request: &Request<B>,
 ) -> Result<(), Problem> {
     let config = site.config();

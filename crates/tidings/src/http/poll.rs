@@ -88,13 +88,13 @@ pub(crate) async fn answer(
     let began = joined.await.is_ok();
     let mut gathered = Gathered::new(visit);
     let refusal = gathered.gather(&session, &mut body, end, turn).await.err();
-    let ending = match session.phase.get() {
+    let ending = match session.phase() {
         Phase::Closing(ending) => Some(ending),
         Phase::Joining | Phase::Behind | Phase::Live => None,
     };
     if gathered.pieces.is_empty() {
         if let Some(refusal) = refusal {
-            session.enter(Phase::Closing(Ending::HeldBytes));
+            session.close(Ending::HeldBytes);
             return Err(Problem::from(refusal));
         }
         if ending == Some(Ending::HistoryUnreadable) {
@@ -106,7 +106,7 @@ pub(crate) async fn answer(
         None if began => reached(site, &session).await.as_str().to_owned(),
         None => asked(&headers),
     };
-    session.enter(Phase::Closing(Ending::Answered));
+    session.close(Ending::Answered);
     let mut response = respond(StatusCode::OK, JSON, Bytes::new());
     *response.body_mut() = Either::Left(gathered.into_body(&cursor));
     set_headers(headers, wait, response.headers_mut());
@@ -236,31 +236,20 @@ fn poll_step(session: &Session, body: &mut StreamBody, cx: &mut Context<'_>) -> 
     match body.poll_whole(cx) {
         Poll::Ready(Some(piece)) => Poll::Ready(Step::Piece(piece)),
         Poll::Ready(None) => Poll::Ready(Step::Ended),
-        Poll::Pending if is_settled(session) => Poll::Ready(Step::Settled),
+        Poll::Pending if session.is_settled() => Poll::Ready(Step::Settled),
         Poll::Pending => Poll::Pending,
     }
-}
-
-/// Returns whether all that its shard has seen was handed over to a session, or was not for it.
-fn is_settled(session: &Session) -> bool {
-    session.phase.get() == Phase::Live && session.runs.borrow().is_empty()
 }
 
 /// Returns the cursor up to which nothing was for the subscriber: it need not be asked about again,
 /// nor kept for it. Valid while no piece of the session waits to be taken; one that comes meanwhile
 /// comes after the cursor.
 async fn reached(site: &Site, session: &Session) -> Cursor {
-    if session.from_oldest.get() {
-        return Cursor::Earliest;
+    let last = site.last_seen();
+    match session.update(|progress| progress.reached(last)) {
+        Some(position) => site.cursor_at(position).await,
+        None => Cursor::Earliest,
     }
-    let next = session.next.get();
-    let position = if is_settled(session) {
-        // The cursor may be from another shard that has seen more.
-        next.max(site.last_seen())
-    } else {
-        next
-    };
-    site.cursor_at(position).await
 }
 
 /// Returns the cursor where the request began.

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use tidings_core::topic::Topic;
 use tidings_wire::form;
 use tidings_wire::origin::OriginList;
 use tidings_wire::sockjs::{Framing, InboundError, Place, Text, Transport, inbound, pages};
@@ -61,6 +62,8 @@ pub(crate) struct Base<'a> {
     service: Service<'a>,
     path: &'a str,
     rest: &'a str,
+    /// The topic of a conversation, once it was read.
+    topic: Option<&'a Topic>,
 }
 
 impl<'a> Base<'a> {
@@ -100,6 +103,7 @@ impl<'a> Base<'a> {
             service,
             path: base,
             rest,
+            topic: None,
         })
     }
 
@@ -144,9 +148,9 @@ impl<'a> Base<'a> {
         };
         match self.service {
             Service::Hub => speaking::hub(site, speaker, way).await,
-            Service::Conversation(written) => {
-                let topic = speaking::topic_of(site.config(), written)?;
-                speaking::conversation(site, speaker, &topic, way).await
+            Service::Conversation(_) => {
+                let topic = self.topic.ok_or_else(Problem::not_found)?;
+                speaking::conversation(site, speaker, topic, way).await
             }
             Service::Close => Ok(speaking::service(site, Purpose::GoAway, way)),
             Service::Amplify => Ok(speaking::service(site, Purpose::Amplify, way)),
@@ -204,14 +208,21 @@ pub(crate) async fn answer(
     site: &Rc<Site>,
     visit: &Visit,
     signs: &Rc<Signs>,
+    base: Base<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let path = request.uri().path().to_owned();
-    let base = Base::find(site.config(), &path).ok_or_else(Problem::not_found)?;
     let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
-    if let Service::Conversation(written) = base.service {
-        speaking::topic_of(site.config(), written)?;
-    }
+    let topic = match base.service {
+        Service::Conversation(written) => Some(speaking::topic_of(site.config(), written)?),
+        Service::Hub
+        | Service::Echo
+        | Service::EchoWithoutWebSocket
+        | Service::EchoWithCookie
+        | Service::Close
+        | Service::Amplify => None,
+    };
+    let topic = topic.as_ref();
+    let base = Base { topic, ..base };
     let headers = request.headers().clone();
     base.check_page(site, place, &headers)
         .inspect_err(|problem| {

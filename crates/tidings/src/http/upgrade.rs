@@ -15,6 +15,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
+use tidings_core::topic::Topic;
 use tidings_wire::websocket::deflate::{Agreement, Context};
 use tidings_wire::websocket::handshake::{
     self, HandshakeError, RequestFields, check_version, response_head,
@@ -25,6 +26,7 @@ use super::legacy::hixie;
 use super::problem::Problem;
 use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Route, Visit, diagnosis, respond_empty, sockjs};
+use crate::config::Config;
 use crate::http::Site;
 use crate::hub::refusal::Refusal;
 use crate::hub::session::pipe::Pipe;
@@ -34,7 +36,7 @@ use crate::hub::shard::Subscription;
 use crate::telemetry::metrics::count;
 
 /// What the paths of conversations begin with; the topic comes next.
-pub(crate) const CONVERSATIONS: &str = "/ws/";
+const CONVERSATIONS: &str = "/ws/";
 /// The sub-protocol of the hub's own frames, for those who want to name it.
 const HUB_PROTOCOL: &str = "tidings";
 /// The name of the protocol in an extended CONNECT; RFC 8441, 5.
@@ -70,7 +72,7 @@ pub(crate) fn asks<B>(request: &Request<B>) -> bool {
 pub(crate) async fn open(
     site: &Rc<Site>,
     visit: &Visit,
-    route: Route,
+    route: Route<'_>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let tunnel = hyper::upgrade::on(&mut request);
@@ -129,7 +131,7 @@ fn refusal_counted<T>(site: &Site, result: Result<T, Problem>) -> Result<T, Prob
 async fn prepare(
     site: &Rc<Site>,
     visit: &Visit,
-    route: Route,
+    route: Route<'_>,
     asked: &Parts,
     tunnel: OnUpgrade,
 ) -> Result<Upgrade, Problem> {
@@ -156,7 +158,7 @@ async fn prepare(
 async fn admit<'a>(
     site: &'a Rc<Site>,
     visit: &Visit,
-    route: Route,
+    route: Route<'_>,
     asked: &Parts,
     way: Way,
 ) -> Result<(Subscription, &'a [String]), Problem> {
@@ -174,30 +176,43 @@ async fn admit<'a>(
             Ok((speaking::hub(site, speaker, way).await?, &[]))
         }
         (Route::Echo, _) => Ok((speaking::plain_echo(site, speaker, way), &[])),
-        (Route::Diagnosis, _) => {
-            diagnosis::check_echo(config, asked.uri.path())?;
+        (Route::Diagnosis(below), _) => {
+            diagnosis::check_echo(below)?;
             let mut echo = speaking::plain_echo(site, speaker, way);
             let end = tokio::time::Instant::now() + diagnosis::ECHO_LIFETIME;
             echo.deadline = Some((end, Ending::Lifetime));
             Ok((echo, &[]))
         }
-        (Route::Conversation, named) | (_, named @ Some(_)) => {
-            let topic = match (route, named) {
-                (Route::Conversation, _) | (_, None) => {
-                    let path = asked.uri.path();
-                    let written = path.strip_prefix(CONVERSATIONS).unwrap_or_default();
-                    speaking::topic_of(config, written)?
-                }
-                (_, Some(topic)) => topic.clone(),
-            };
-            let origins = &config.rooms.origins;
-            let by = speaking::credentials_in_conversation(site, &asked.headers);
-            check_page(site, &asked.headers, by, origins, "rooms.origins")?;
-            let subscription = speaking::conversation(site, speaker, &topic, way).await?;
+        (Route::Conversation(written), _) => {
+            let topic = speaking::topic_of(config, written)?;
+            let subscription = conversation_of(site, speaker, &topic, way).await?;
+            Ok((subscription, &config.rooms.subprotocols))
+        }
+        (_, Some(topic)) => {
+            let subscription = conversation_of(site, speaker, topic, way).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, None) => Err(Problem::not_found()),
     }
+}
+
+/// Lets a peer in to a conversation, if its page may.
+async fn conversation_of(
+    site: &Rc<Site>,
+    speaker: Speaker<'_>,
+    topic: &Topic,
+    way: Way,
+) -> Result<Subscription, Problem> {
+    let origins = &site.config().rooms.origins;
+    let by = speaking::credentials_in_conversation(site, speaker.headers);
+    check_page(site, speaker.headers, by, origins, "rooms.origins")?;
+    speaking::conversation(site, speaker, topic, way).await
+}
+
+/// Returns the topic that a path names below that of conversations, as it is written, if there are any.
+pub(crate) fn conversation<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
+    config.rooms.access?;
+    path.strip_prefix(CONVERSATIONS)
 }
 
 /// Returns what is agreed on compression. Contexts are not kept between two texts.

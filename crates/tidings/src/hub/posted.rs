@@ -31,6 +31,10 @@ pub(crate) use self::encoding::{Encoding, Texts};
 const COPIES: usize = 4;
 /// Texts shorter than this are not compressed: they would hardly become shorter.
 const PACKED_BYTES_MIN: usize = 128;
+/// Forms in which a topic may be kept: itself, as a subject, and the URL of that.
+const TOPIC_COPIES: usize = 3;
+/// Bytes that a subject costs beside them.
+const SUBJECT_BYTES: usize = 160;
 /// Bytes that one kept update costs beside its text: the structures around it, rounded up.
 const OVERHEAD_BYTES: usize = 320;
 
@@ -42,11 +46,16 @@ pub(crate) struct Posted {
     /// Interned matchers that select the update, ascending; empty for what was read back from the
     /// history, which is matched against one subscriber's own matchers instead.
     pub(crate) matching: Arc<[MatcherId]>,
+    /// Its topics, made ready for matching.
+    subjects: OnceLock<Subjects>,
     frame: OnceLock<Frame>,
     texts: OnceLock<Box<TextFrames>>,
     /// The wire form of an event about a subscription in the words of 0.x.
     old_frame: OnceLock<Box<Frame>>,
 }
+
+/// The topics of one update, made ready for matching.
+pub(crate) type Subjects = SmallVec<[Subject; 1]>;
 
 /// The frames of WebSockets, each made when the first session needs it.
 #[derive(Debug, Default)]
@@ -72,10 +81,31 @@ impl Posted {
         Self {
             update,
             matching,
+            subjects: OnceLock::new(),
             frame: OnceLock::new(),
             texts: OnceLock::new(),
             old_frame: OnceLock::new(),
         }
+    }
+
+    /// Keeps the subjects that the update was matched by, where grants will be asked about them.
+    pub(crate) fn with_subjects(self, subjects: Subjects) -> Self {
+        if !self.update.visibility.is_public() {
+            // Nobody can have asked before.
+            drop(self.subjects.set(subjects));
+        }
+        self
+    }
+
+    /// Returns the topics made ready for matching. Whoever asks first makes them, for all.
+    pub(crate) fn subjects(&self, hub: &HubUrl) -> &[Subject] {
+        let topics = &self.update.topics;
+        self.subjects.get_or_init(|| {
+            topics
+                .iter()
+                .map(|topic| Subject::new(topic, hub))
+                .collect()
+        })
     }
 
     /// Wraps an update that was read back from the history.
@@ -197,25 +227,15 @@ impl Posted {
     /// (invariant 5, private by grant).
     pub(crate) fn is_readable_with(&self, grants: Option<&Grants>, hub: &HubUrl) -> bool {
         let visibility = &self.update.visibility;
-        if visibility.is_public() {
-            return true;
-        }
-        let Some(grants) = grants else {
-            return false;
-        };
-        let topics = self.update.topics.iter();
-        let subjects: SmallVec<[Subject; 2]> =
-            topics.map(|topic| Subject::new(topic, hub)).collect();
-        grants.allows_update(visibility, &subjects)
+        let granted = |grants: &Grants| grants.allows_update(visibility, self.subjects(hub));
+        visibility.is_public() || grants.is_some_and(granted)
     }
 
     /// Returns the bytes of memory that keeping this update costs, its wire form included.
     pub(crate) fn kept_bytes(&self) -> usize {
-        let topics: usize = self
-            .update
-            .topics
-            .iter()
-            .map(|topic| topic.as_str().len())
+        let topics = self.update.topics.iter();
+        let topics: usize = topics
+            .map(|topic| SUBJECT_BYTES + TOPIC_COPIES * topic.as_str().len())
             .sum();
         OVERHEAD_BYTES + topics + COPIES * self.update.data.len()
     }

@@ -14,7 +14,7 @@ use tidings_core::subject::Subject;
 use tidings_core::update::Update;
 use tokio::sync::mpsc;
 
-use crate::hub::posted::{Batch, Posted};
+use crate::hub::posted::{Batch, Posted, Subjects};
 use crate::telemetry::metrics::Metrics;
 
 /// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
@@ -248,18 +248,17 @@ impl Routing {
             .into_iter()
             .map(|update| {
                 self.last = update.position;
-                let subjects: Vec<Subject> = update
-                    .topics
-                    .iter()
-                    .map(|topic| Subject::new(topic, &self.hub))
-                    .collect();
+                let topics = update.topics.iter();
+                let subjects: Subjects =
+                    topics.map(|topic| Subject::new(topic, &self.hub)).collect();
                 self.index.matching(&subjects, &mut self.matching);
                 // Neighbours with the same matchers share one list: the shards then see at a
                 // glance that they go to the same subscribers.
                 if *previous != *self.matching {
                     previous = Arc::from(self.matching.as_slice());
                 }
-                Arc::new(Posted::new(update, Arc::clone(&previous)))
+                let posted = Posted::new(update, Arc::clone(&previous));
+                Arc::new(posted.with_subjects(subjects))
             })
             .collect();
         for outgoing in &mut self.outgoing {

@@ -1,26 +1,21 @@
 //! One subscriber's event stream, from joining to its end.
 //!
-//! ```text
-//! Joining ──joined──▶ Behind ──caught up──▶ Live ──socket full──▶ Behind
-//!    │                  │                    │
-//!    └──────────────────┴────── Closing ◀────┘
-//! ```
-//!
 //! While it is live, the shard's sweep writes to it. While it is behind, its own task reads on from
 //! the ring or the history and writes when the socket takes more: resuming after a reconnect and
-//! catching up after a full socket are the same thing.
+//! catching up after a full socket are the same thing. Where it stands, [`progress`] decides.
 
 pub(crate) mod carrier;
+pub(crate) mod catching_up;
 pub(crate) mod duplex;
 pub(crate) mod noted;
 pub(crate) mod pipe;
-pub(crate) mod replay;
+pub(crate) mod progress;
 pub(crate) mod requests;
 pub(crate) mod socket;
 pub(crate) mod watcher;
 pub(crate) mod websocket;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -29,7 +24,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use tidings_auth::Identity;
 use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
@@ -37,13 +31,14 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
-use tidings_core::subject::Subject;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::LAST_CHUNK;
 use tokio::sync::oneshot;
 
-use self::duplex::{Duplex, Scope};
+use self::duplex::Duplex;
 use self::noted::Noted;
+pub(crate) use self::progress::Phase;
+use self::progress::Progress;
 use self::socket::{Input, Sent, Socket};
 use crate::hub::account::{Booked, COVERED_BYTES_MAX, Charge, Holder, Kind};
 use crate::hub::posted::{Encoding, Posted};
@@ -139,19 +134,6 @@ impl Ending {
     }
 }
 
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The router has not yet said from where on it sees updates.
-    Joining,
-    /// Reading on from `next`; the sweep passes it by.
-    Behind,
-    /// The sweep writes to it.
-    Live,
-    /// To be closed by its task.
-    Closing(Ending),
-}
-
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -159,8 +141,7 @@ pub(crate) enum Start {
     Now,
     /// After a position of the history.
     After(Position),
-    /// After a position, and the subscriber is told that events about subscriptions that it may see are
-    /// gone.
+    /// After a position, and the subscriber is told that presence events which it may see are gone.
     AfterGap(Position),
     /// With the oldest update that is kept once reading begins.
     Oldest,
@@ -177,32 +158,17 @@ pub(crate) struct Session {
     pub(crate) noted: Option<Box<Noted>>,
     socket: Socket,
     /// What it asks for.
-    pub(crate) matchers: RefCell<Box<[Matcher]>>,
+    matchers: RefCell<Box<[Matcher]>>,
     /// What is held for it because of them.
-    pub(crate) booked: RefCell<Booked>,
+    booked: RefCell<Booked>,
     /// The same in the same order, interned by the router; empty until joined.
-    pub(crate) interned: RefCell<Box<[MatcherId]>>,
+    interned: RefCell<Box<[MatcherId]>>,
     /// Who it is and what it may read, by its token; none for an anonymous subscriber.
     identity: RefCell<Option<Arc<Identity>>>,
-    pub(crate) phase: Cell<Phase>,
-    /// While behind: everything up to here was handed over or did not concern it.
-    pub(crate) next: Cell<Position>,
-    /// While behind: whether it asked for all that is kept and has read nothing yet, so that
-    /// retention takes nothing from it.
-    pub(crate) from_oldest: Cell<bool>,
-    /// Events about subscriptions up to here may be gone without being missed: it was told so, or asked
-    /// for what is kept.
-    pub(crate) excused: Cell<Position>,
-    /// The rest of an event that the socket took only in part.
-    tail: RefCell<Bytes>,
-    /// Whether it fell behind while live and has not been told yet.
-    lagging: Cell<bool>,
-    /// Runs of the current sweep that it is to be sent.
-    pub(crate) runs: RefCell<SmallVec<[u32; 4]>>,
-    pub(crate) last_sent: Cell<Tick>,
-    pub(crate) deadline: Cell<Option<(Tick, Ending)>>,
-    /// When the engine looks at it next.
-    pub(crate) next_look: Cell<Tick>,
+    progress: RefCell<Progress>,
+    last_sent: Cell<Tick>,
+    deadline: Cell<Option<(Tick, Ending)>>,
+    next_look: Cell<Tick>,
     stray: Cell<usize>,
     /// What it has beside if its peer may say something: a WebSocket.
     pub(crate) duplex: Option<Box<Duplex>>,
@@ -241,13 +207,7 @@ impl Session {
             booked: RefCell::new(parts.booked),
             interned: RefCell::default(),
             identity: RefCell::new(parts.identity),
-            phase: Cell::new(Phase::Joining),
-            next: Cell::new(Position::ZERO),
-            from_oldest: Cell::new(false),
-            excused: Cell::new(Position::ZERO),
-            tail: RefCell::default(),
-            lagging: Cell::new(false),
-            runs: RefCell::default(),
+            progress: RefCell::new(Progress::new()),
             last_sent: Cell::new(parts.now),
             deadline: Cell::new(parts.deadline),
             next_look: Cell::new(parts.now),
@@ -280,16 +240,107 @@ impl Session {
         self.encoding.bytes(posted, self.dialect)
     }
 
-    /// Enters `phase` and lets the session's task see it.
-    pub(crate) fn enter(&self, phase: Phase) {
-        // What is closing stays so: the first reason counts.
-        if !matches!(self.phase.get(), Phase::Closing(_)) {
-            self.phase.set(phase);
+    /// Changes where it stands, or asks for it. If it is in another phase then, its task sees it.
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
+        let (before, result, phase) = {
+            let mut progress = self.progress.borrow_mut();
+            let before = progress.phase();
+            let result = change(&mut progress);
+            (before, result, progress.phase())
+        };
+        if phase != before {
             if let Socket::Carrier(carrier) = &self.socket {
                 carrier.settle(phase == Phase::Live);
             }
+            self.wake();
         }
-        self.wake();
+        result
+    }
+
+    /// Returns where it stands.
+    pub(crate) fn phase(&self) -> Phase {
+        self.progress.borrow().phase()
+    }
+
+    /// Returns the position that it reads on after.
+    pub(crate) fn position(&self) -> Position {
+        self.progress.borrow().position()
+    }
+
+    /// Returns whether all that its shard has seen was handed over, or was not for it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.progress.borrow().is_settled()
+    }
+
+    /// Returns whether matchers that were added have not had everything yet.
+    pub(crate) fn is_adding(&self) -> bool {
+        self.progress.borrow().is_adding()
+    }
+
+    /// Lets its task close it; the first reason counts.
+    pub(crate) fn close(&self, ending: Ending) {
+        self.update(|progress| progress.close(ending));
+    }
+
+    /// Returns what it asks for.
+    pub(crate) fn matchers(&self) -> Ref<'_, [Matcher]> {
+        Ref::map(self.matchers.borrow(), |matchers| &**matchers)
+    }
+
+    /// Takes what it asks for, with the ids that the router gave. To be set again, or for good.
+    pub(crate) fn take_matchers(&self) -> (Box<[Matcher]>, Box<[MatcherId]>) {
+        (self.matchers.take(), self.interned.take())
+    }
+
+    /// Sets what it asks for.
+    pub(crate) fn set_matchers(&self, matchers: Box<[Matcher]>, ids: Box<[MatcherId]>) {
+        *self.matchers.borrow_mut() = matchers;
+        *self.interned.borrow_mut() = ids;
+    }
+
+    /// Sets the ids that the router gave to what it asks for.
+    pub(crate) fn set_interned(&self, ids: Box<[MatcherId]>) {
+        *self.interned.borrow_mut() = ids;
+    }
+
+    /// Takes the ids that the router gave.
+    pub(crate) fn take_interned(&self) -> Box<[MatcherId]> {
+        self.interned.take()
+    }
+
+    /// Returns what is held for it because of its matchers.
+    pub(crate) fn booked(&self) -> RefMut<'_, Booked> {
+        self.booked.borrow_mut()
+    }
+
+    /// Returns when something was last sent to it, or at least tried.
+    pub(crate) fn last_sent(&self) -> Tick {
+        self.last_sent.get()
+    }
+
+    /// Notes that something was sent to it.
+    pub(crate) fn set_last_sent(&self, now: Tick) {
+        self.last_sent.set(now);
+    }
+
+    /// Returns when it ends at the latest, and why.
+    pub(crate) fn deadline(&self) -> Option<(Tick, Ending)> {
+        self.deadline.get()
+    }
+
+    /// Sets when it ends at the latest.
+    pub(crate) fn set_deadline(&self, deadline: Option<(Tick, Ending)>) {
+        self.deadline.set(deadline);
+    }
+
+    /// Returns when the engine looks at it next.
+    pub(crate) fn next_look(&self) -> Tick {
+        self.next_look.get()
+    }
+
+    /// Sets when the engine looks at it next.
+    pub(crate) fn set_next_look(&self, tick: Tick) {
+        self.next_look.set(tick);
     }
 
     /// Lets the session's task look around.
@@ -299,15 +350,11 @@ impl Session {
         }
     }
 
-    /// Stops writing from the sweep: the session's task reads on after `next`, once `tail` is out.
+    /// Lets its task read on after `next`, once the `tail` of the event that was cut is out.
     pub(crate) fn fall_behind(&self, next: Position, tail: Bytes) {
-        self.next.set(next);
-        // What a sweep still had for it is read again, so the sweep must not send it too.
-        self.runs.borrow_mut().clear();
-        *self.tail.borrow_mut() = tail;
         // Without a receiver a session of SockJS is always behind; that is not lagging.
-        self.lagging.set(!self.is_carried());
-        self.enter(Phase::Behind);
+        let lagging = !self.is_carried();
+        self.update(|progress| progress.fall_behind(next, tail, lagging));
     }
 
     /// Returns whether somebody else writes the stream: hyper into a stream of HTTP/2, or receivers of
@@ -329,22 +376,6 @@ impl Session {
         matches!(self.socket, Socket::Carrier(_))
     }
 
-    /// Notes that the peer was found slow, so that it is told.
-    pub(crate) fn set_lagging(&self) {
-        self.lagging.set(true);
-    }
-
-    /// Lets the session's task read what a sweep that began after `base` has for it.
-    pub(crate) fn read_after(&self, base: Position) {
-        self.next.set(base.max(self.next.get()));
-        self.enter(Phase::Behind);
-    }
-
-    /// Returns whether the peer is still to be told that it lagged; asking clears the mark.
-    pub(crate) fn take_lagging(&self) -> bool {
-        self.lagging.replace(false)
-    }
-
     /// Writes what the socket takes at once.
     ///
     /// # Errors
@@ -358,14 +389,14 @@ impl Session {
     async fn leave(&self, phase: Phase) -> Result<(), Ending> {
         loop {
             poll_fn(|cx| self.poll_event(phase, cx)).await?;
-            if self.phase.get() != phase {
+            if self.phase() != phase {
                 return Ok(());
             }
         }
     }
 
     fn poll_event(&self, phase: Phase, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        if self.phase.get() != phase {
+        if self.phase() != phase {
             return Poll::Ready(Ok(()));
         }
         self.keep_waker(cx);
@@ -417,7 +448,7 @@ impl Session {
     pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
         let mut charge = None;
         let ready = poll_fn(|cx| {
-            if let Phase::Closing(ending) = self.phase.get() {
+            if let Phase::Closing(ending) = self.phase() {
                 return Poll::Ready(Err(ending));
             }
             self.keep_waker(cx);
@@ -468,7 +499,7 @@ impl Session {
             }
             if let Err(ending) = self.writable(bytes.len(), stall).await {
                 // The peer may have a part of it: nothing may follow on this connection.
-                *self.tail.borrow_mut() = bytes;
+                self.update(|progress| progress.keep_tail(bytes));
                 return Err(ending);
             }
             if bytes.is_empty() {
@@ -479,12 +510,12 @@ impl Session {
 
     /// Returns how much is left of a partly sent event.
     pub(crate) fn tail_bytes(&self) -> usize {
-        self.tail.borrow().len()
+        self.progress.borrow().tail_bytes()
     }
 
     /// Takes the rest of a partly sent event.
     pub(crate) fn take_tail(&self) -> Bytes {
-        std::mem::take(&mut self.tail.borrow_mut())
+        self.update(Progress::take_tail)
     }
 
     /// Ends the stream: if the peer may still listen, in the form that the configuration asks for.
@@ -527,7 +558,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         Ok(never) => match never {},
         Err(ending) => ending,
     };
-    session.enter(Phase::Closing(ending));
+    session.close(ending);
     Box::pin(session.finish(ending, shard.options().ends_abruptly)).await;
     shard.on_session_end(&session, ending);
 }
@@ -541,9 +572,9 @@ async fn live(
     // Boxed, since a live session waits here for hours with the largest state of its past.
     Box::pin(begin(shard, session, opening, start)).await?;
     loop {
-        match session.phase.get() {
-            Phase::Joining | Phase::Live => session.leave(session.phase.get()).await?,
-            Phase::Behind => Box::pin(replay::catch_up(shard, session)).await?,
+        match session.phase() {
+            Phase::Joining | Phase::Live => session.leave(session.phase()).await?,
+            Phase::Behind => Box::pin(catching_up::catch_up(shard, session)).await?,
             Phase::Closing(ending) => return Err(ending),
         }
     }
@@ -560,25 +591,15 @@ async fn begin(
         // The TLS state may hold what came right behind the request: no event of the socket tells.
         session.on_readable()?;
     }
-    let matchers = session.matchers.borrow().clone();
+    let matchers: Box<[Matcher]> = (&*session.matchers()).into();
     shard
         .router()
         .join(shard.index(), Ticket(session.id), matchers)
         .await;
     session.leave(Phase::Joining).await?;
-    match start {
-        Start::Now => {}
-        Start::After(position) => session.next.set(position),
-        Start::AfterGap(position) => {
-            session.next.set(position);
-            session.excused.set(shard.history().presence_trimmed());
-        }
-        Start::Oldest => {
-            // What comes after joining is its own, even where nothing is kept.
-            let joined = session.next.get();
-            session.next.set(shard.before_oldest().min(joined));
-            session.from_oldest.set(true);
-        }
+    if start != Start::Now {
+        let kept = shard.kept();
+        session.update(|progress| progress.begin(start, kept));
     }
     if let Some(duplex) = &session.duplex {
         requests::greet(shard, session, duplex, start).await;
@@ -600,36 +621,27 @@ async fn begin(
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
 pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
     let update = &posted.update;
-    if session.sent(posted) {
+    if session.is_echo_of(posted) {
         return false;
     }
-    let mut subjects: SmallVec<[Subject; 2]> = SmallVec::new();
-    let mut selects = |matcher: &Matcher| {
+    let selects = |matcher: &Matcher| {
         // Without resolving the topics as URLs, which only URL patterns need.
-        let mut by_text = update
-            .topics
-            .iter()
-            .map(|topic| matcher.matches_text(topic.as_str()));
         if matcher.kind() != MatcherType::UrlPattern || matcher.is_wildcard() {
-            return by_text.any(|matches| matches == Some(true));
+            let mut topics = update.topics.iter();
+            return topics.any(|topic| matcher.matches_text(topic.as_str()) == Some(true));
         }
-        if subjects.is_empty() {
-            subjects.extend(update.topics.iter().map(|topic| Subject::new(topic, hub)));
-        }
-        subjects.iter().any(|subject| matcher.matches(subject))
+        let mut subjects = posted.subjects(hub).iter();
+        subjects.any(|subject| matcher.matches(subject))
     };
-    let matchers = session.matchers.borrow();
-    // While it catches up for matchers that it added, the others have had these updates.
-    let scope = match &session.duplex {
-        Some(duplex) => duplex.scope(update.position, matchers.len()),
-        None => Scope {
-            had: 0,
-            until: matchers.len(),
-        },
-    };
+    let matchers = session.matchers();
+    // While matchers that were added read on, the others have had these updates.
+    let scope = session
+        .progress
+        .borrow()
+        .scope(update.position, matchers.len());
     let old = matchers.get(..scope.had).unwrap_or_default();
     let new = matchers.get(scope.had..scope.until).unwrap_or_default();
-    let wanted = new.iter().any(&mut selects) && !old.iter().any(&mut selects);
+    let wanted = new.iter().any(selects) && !old.iter().any(selects);
     wanted
         && (skips(Rule::AskGrantsOnReplay) || may_read(session.identity().as_deref(), posted, hub))
 }

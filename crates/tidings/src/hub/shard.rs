@@ -52,7 +52,7 @@ use crate::hub::router::{Destination, Outgoing, Router};
 use crate::hub::session::duplex::{self, Duplex};
 use crate::hub::session::noted::Noted;
 use crate::hub::session::socket::Socket;
-use crate::hub::session::{self, Ending, Opening, Parts, Phase, Session};
+use crate::hub::session::{self, Ending, Opening, Parts, Session};
 use crate::hub::subscribing::Admitted;
 use crate::tasks;
 use crate::telemetry::metrics::{Metrics, count};
@@ -469,7 +469,7 @@ impl Shard {
             tasks::spawn(async move {
                 tokio::time::sleep(after).await;
                 if let Some(session) = session.upgrade() {
-                    session.enter(Phase::Closing(Ending::Drained));
+                    session.close(Ending::Drained);
                 }
             });
         }
@@ -519,9 +519,9 @@ impl Shard {
         // What ends within the current bucket ends now, since the next look would come too late.
         let overdue = deadline.filter(|(end, _)| *end <= now);
         if *self.draining.borrow() {
-            session.enter(Phase::Closing(Ending::Drained));
+            session.close(Ending::Drained);
         } else if let Some((_, ending)) = overdue {
-            session.enter(Phase::Closing(ending));
+            session.close(ending);
         }
         tasks::spawn(session::run(
             Rc::clone(self),

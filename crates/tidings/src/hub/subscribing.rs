@@ -215,21 +215,17 @@ pub(crate) async fn admit_more(
     cursor: Option<Cursor>,
 ) -> Result<(Box<[Matcher]>, Begins), SubscribeError> {
     let count = {
-        let known = session.matchers.borrow();
+        let known = session.matchers();
         matchers.retain(|matcher| !known.contains(matcher));
         known.len() + matchers.len()
     };
     if count > MATCHERS_PER_SUBSCRIBER_MAX {
         return Err(SubscribeError::TooManyMatchers { count });
     }
-    let add = session
-        .booked
-        .borrow_mut()
-        .add(session.holder(), &mut matchers);
-    add?;
+    session.booked().add(session.holder(), &mut matchers)?;
     let identity = session.identity();
     let begins = begins(shard, cursor, &matchers, identity.as_deref()).await;
-    let begins = begins.inspect_err(|_| session.booked.borrow_mut().remove(&matchers))?;
+    let begins = begins.inspect_err(|_| session.booked().remove(&matchers))?;
     Ok((matchers.into(), begins))
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tidings_auth::Identity;
 use tidings_core::matcher::Matcher;
-use tidings_core::position::Position;
 use tidings_core::topic::Topic;
 use tidings_core::update::{IdSource, Update};
 use tidings_wire::sockjs::{self, Text};
@@ -112,7 +111,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) struct Duplex {
     pub(crate) purpose: Purpose,
-    pub(crate) publisher: RefCell<Option<Arc<Identity>>>,
+    publisher: RefCell<Option<Arc<Identity>>>,
     pub(crate) lifetime: Option<Tick>,
     pub(crate) beat: Beat,
     pub(crate) beats_every: Option<Duration>,
@@ -132,13 +131,13 @@ pub(crate) struct Duplex {
     said: Cell<u64>,
     /// Matchers that the router is asked to intern.
     joining: RefCell<Option<Joining>>,
-    catching_up: Cell<Option<CatchUp>>,
     /// Whether the peer has still to be told that a catch-up begins.
     unannounced: Cell<bool>,
     /// Whether the peer is to be told when it has caught up.
-    pub(crate) tells_caught_up: Cell<bool>,
-    pub(crate) heard: Cell<bool>,
-    pub(crate) last_ping: Cell<Tick>,
+    tells_caught_up: Cell<bool>,
+    /// Whether the peer was heard since the last ping.
+    heard: Cell<bool>,
+    last_ping: Cell<Tick>,
     frames_per_second_max: u32,
     inflated_per_second_max: usize,
     second: Cell<(Tick, u32)>,
@@ -146,7 +145,7 @@ pub(crate) struct Duplex {
     inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
     /// Only for [`Purpose::Echo`]; boxed, since everybody else is without.
-    pub(crate) deflating: RefCell<Option<Box<Deflating>>>,
+    deflating: RefCell<Option<Box<Deflating>>>,
 }
 
 /// Matchers on their way to becoming part of a subscription.
@@ -154,31 +153,6 @@ pub(crate) struct Duplex {
 pub(crate) struct Joining {
     pub(crate) matchers: Box<[Matcher]>,
     pub(crate) start: Start,
-}
-
-/// How later matchers of a subscription get what the earlier ones have had.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CatchUp {
-    /// How many matchers were there before.
-    pub(crate) earlier: usize,
-    pub(crate) reach: Reach,
-}
-
-/// Where a [`CatchUp`] stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reach {
-    /// To begin here once what is being written is out; until then the new matchers do not count.
-    From(Start),
-    /// The earlier matchers have had everything up to here.
-    Through(Position),
-}
-
-/// Which matchers count for an update: those from `from` to `until` select it, unless one of the
-/// first `had` did before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scope {
-    pub(crate) had: usize,
-    pub(crate) until: usize,
 }
 
 impl Duplex {
@@ -215,7 +189,6 @@ impl Duplex {
             publishing: Cell::new(0),
             said: Cell::new(0),
             joining: RefCell::default(),
-            catching_up: Cell::default(),
             unannounced: Cell::new(false),
             tells_caught_up: Cell::new(false),
             heard: Cell::new(true),
@@ -417,7 +390,7 @@ impl Duplex {
     }
 
     /// Returns whether this update was said here.
-    pub(crate) fn sent(&self, update: &Update) -> bool {
+    pub(crate) fn is_echo_of(&self, update: &Update) -> bool {
         match &self.purpose {
             Purpose::Conversation(conversation) => {
                 update.id_source == IdSource::Publisher
@@ -442,11 +415,56 @@ impl Duplex {
         self.joining.borrow().is_some()
     }
 
-    /// Lets the matchers after the first `earlier` catch up from `start`.
-    pub(crate) fn catch_up(&self, earlier: usize, start: Start) {
-        let reach = Reach::From(start);
-        self.catching_up.set(Some(CatchUp { earlier, reach }));
+    /// Has the peer told that what its new matchers select comes next, and when it has come.
+    pub(crate) fn announce_later(&self) {
         self.unannounced.set(true);
+        self.tells_caught_up.set(true);
+    }
+
+    /// Has the peer told when it has caught up.
+    pub(crate) fn tell_caught_up(&self) {
+        self.tells_caught_up.set(true);
+    }
+
+    /// Returns whether the peer is still to be told that it has caught up. The mark is cleared.
+    pub(crate) fn takes_caught_up(&self) -> bool {
+        self.tells_caught_up.take()
+    }
+
+    /// Returns who publishes, if it may.
+    pub(crate) fn publisher(&self) -> Option<Arc<Identity>> {
+        self.publisher.borrow().clone()
+    }
+
+    /// Sets who publishes.
+    pub(crate) fn set_publisher(&self, publisher: Option<Arc<Identity>>) {
+        *self.publisher.borrow_mut() = publisher;
+    }
+
+    /// Takes note that the peer lives.
+    pub(crate) fn on_heard(&self) {
+        self.heard.set(true);
+    }
+
+    /// Returns whether the peer was heard since this was asked last.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.replace(false)
+    }
+
+    /// Returns when the peer was last shown that its connection lives.
+    pub(crate) fn last_ping(&self) -> Tick {
+        self.last_ping.get()
+    }
+
+    /// Notes that the peer is shown that its connection lives.
+    pub(crate) fn set_last_ping(&self, now: Tick) {
+        self.last_ping.set(now);
+    }
+
+    /// Returns what a test service sends back, compressed if that was agreed.
+    pub(crate) fn deflated(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        let mut deflating = self.deflating.borrow_mut();
+        Some(deflating.as_mut()?.deflate(payload))
     }
 
     /// Takes note that the peer was told.
@@ -457,68 +475,6 @@ impl Duplex {
     /// Returns whether the peer has still to be told that a catch-up begins.
     pub(crate) fn is_unannounced(&self) -> bool {
         self.unannounced.get()
-    }
-
-    /// Begins a catch-up that waits, when everything up to `through` was sent; returns its start.
-    pub(crate) fn begin_catch_up(&self, through: Position) -> Option<Start> {
-        let CatchUp { earlier, reach } = self.catching_up.get()?;
-        let Reach::From(start) = reach else {
-            return None;
-        };
-        let reach = Reach::Through(through);
-        self.catching_up.set(Some(CatchUp { earlier, reach }));
-        Some(start)
-    }
-
-    /// Returns whether later matchers have not had everything yet.
-    pub(crate) fn is_catching_up(&self) -> bool {
-        self.catching_up.get().is_some()
-    }
-
-    /// Takes note that everything up to `position` was sent.
-    pub(crate) fn on_read(&self, position: Position) {
-        if let Some(CatchUp {
-            reach: Reach::Through(through),
-            ..
-        }) = self.catching_up.get()
-            && position >= through
-        {
-            self.catching_up.set(None);
-        }
-    }
-
-    /// Returns how many of its matchers have had everything up to which position, while later ones
-    /// catch up.
-    pub(crate) fn had(&self) -> Option<(usize, Position)> {
-        let CatchUp { earlier, reach } = self.catching_up.get()?;
-        match reach {
-            Reach::Through(through) => Some((earlier, through)),
-            Reach::From(_) => None,
-        }
-    }
-
-    /// Says which of its matchers count for the update at `position`.
-    pub(crate) fn scope(&self, position: Position, matchers: usize) -> Scope {
-        match self.catching_up.get() {
-            Some(CatchUp {
-                earlier,
-                reach: Reach::From(_),
-            }) => Scope {
-                had: 0,
-                until: earlier,
-            },
-            Some(CatchUp {
-                earlier,
-                reach: Reach::Through(through),
-            }) if position <= through => Scope {
-                had: earlier,
-                until: matchers,
-            },
-            Some(_) | None => Scope {
-                had: 0,
-                until: matchers,
-            },
-        }
     }
 
     /// Notes with which words the connection is to be closed.
@@ -572,10 +528,10 @@ impl Session {
     }
 
     /// Returns whether it sent this update itself and is not to hear it again.
-    pub(crate) fn sent(&self, posted: &Posted) -> bool {
+    pub(crate) fn is_echo_of(&self, posted: &Posted) -> bool {
         self.duplex
             .as_ref()
-            .is_some_and(|duplex| duplex.sent(&posted.update))
+            .is_some_and(|duplex| duplex.is_echo_of(&posted.update))
     }
 
     /// Takes the next answer that waits for its turn.
@@ -598,7 +554,7 @@ impl Session {
     /// Waits until the peer was told what comes next.
     pub(super) async fn announced(&self) -> Result<(), Ending> {
         poll_fn(|cx| {
-            if let Phase::Closing(ending) = self.phase.get() {
+            if let Phase::Closing(ending) = self.phase() {
                 return Poll::Ready(Err(ending));
             }
             self.keep_waker(cx);

@@ -115,10 +115,12 @@ pub(crate) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
     if !duplex.is_hub() {
         return;
     }
-    duplex.tells_caught_up.set(start != super::Start::Now);
+    if start != super::Start::Now {
+        duplex.tell_caught_up();
+    }
     let cursor = match start {
         super::Start::Oldest | super::Start::AfterGap(_) => Cursor::Earliest,
-        super::Start::Now | super::Start::After(_) => shard.cursor_at(session.next.get()).await,
+        super::Start::Now | super::Start::After(_) => shard.cursor_at(session.position()).await,
     };
     let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
     let saying = Saying::Open {
@@ -177,14 +179,14 @@ async fn authenticate(
 ) -> Result<u64, Refusal> {
     let verify = |role| shard.verify(&asked.token, Door::Hub, role);
     let (subscriber, publisher) = (verify(Role::Subscribe).await, verify(Role::Publish).await);
-    let reads = !session.matchers.borrow().is_empty();
+    let reads = !session.matchers().is_empty();
     let (identity, subscriber, publisher) = match (subscriber, publisher) {
         (Ok(subscriber), publisher) => (subscriber.clone(), Some(subscriber), publisher.ok()),
         (Err(_), Ok(publisher)) if !reads => (publisher.clone(), None, Some(publisher)),
         (Err(error), _) => return Err(shard.token_refused(&error, Role::Subscribe)),
     };
     session.identify(subscriber);
-    *duplex.publisher.borrow_mut() = publisher;
+    duplex.set_publisher(publisher);
     let expiry = subscribing::expiry(&identity).map(|instant| shard.tick_before(instant));
     shard.set_deadline(session, subscribing::earliest_of(duplex.lifetime, expiry));
     // Its subscriptions have the payloads of this token from now on.
@@ -207,7 +209,7 @@ async fn add(
     let query = query_of(duplex, selection)?;
     let matchers = subscribing::matchers(shard, &query).await?;
     // One at a time: what a later one has had is known only when the earlier one has ended.
-    caught_up(session, duplex).await;
+    caught_up(session).await;
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
     let (matchers, begins) = subscribing::admit_more(shard, session, matchers, cursor).await?;
     if matchers.is_empty() {
@@ -240,16 +242,17 @@ async fn remove(
     selection: Selection,
 ) -> Result<(), Refusal> {
     let matchers = subscribing::matchers(shard, &query_of(duplex, selection)?).await?;
-    caught_up(session, duplex).await;
+    caught_up(session).await;
     shard.leave(session, &matchers);
     shard.tell_changed(session).await;
     Ok(())
 }
 
-async fn caught_up(session: &Session, duplex: &Duplex) {
+/// Waits until matchers that were added have had everything.
+async fn caught_up(session: &Session) {
     poll_fn(|cx| {
         session.keep_waker(cx);
-        if duplex.is_catching_up() {
+        if session.is_adding() {
             Poll::Pending
         } else {
             Poll::Ready(())
@@ -270,7 +273,7 @@ fn publication(
     duplex: &Duplex,
     asked: Publish,
 ) -> Result<(Arc<Identity>, PublishForm, Charge), Refusal> {
-    let publisher = duplex.publisher.borrow().clone();
+    let publisher = duplex.publisher();
     let publisher = publisher.ok_or_else(|| Refusal::token_missing(PUBLISHING_NEEDS_A_TOKEN))?;
     let form = asked.into_form(TOPICS_PER_UPDATE_MAX)?;
     let bytes = form.data.as_deref().map_or(0, str::len);

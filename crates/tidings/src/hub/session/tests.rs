@@ -21,7 +21,7 @@ async fn nothing_follows_a_part_of_an_event() {
         unreachable!("made below");
     };
     stream.writable().await.unwrap();
-    session.enter(Phase::Closing(Ending::TokenExpired));
+    session.close(Ending::TokenExpired);
     assert_eq!(sending.await, Err(Ending::TokenExpired));
     session.finish(Ending::TokenExpired, false).await;
     peer.read_to_end(&mut read).unwrap();
@@ -36,7 +36,7 @@ async fn a_stream_that_rests_ends_with_its_last_chunk() {
         session.send_all(event, Duration::from_secs(60)).await,
         Ok(())
     );
-    session.enter(Phase::Closing(Ending::Drained));
+    session.close(Ending::Drained);
     session.finish(Ending::Drained, false).await;
     let mut read = Vec::new();
     peer.read_to_end(&mut read).unwrap();

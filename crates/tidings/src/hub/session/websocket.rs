@@ -28,6 +28,7 @@ use super::socket::Socket;
 use super::{Ending, Opening, Phase, Session, Start, live, requests};
 use crate::hub::account::{Kind, OverLimit};
 use crate::hub::ingest::{PublishError, Publisher};
+use crate::hub::refusal::{self, Refusal};
 use crate::hub::shard::Shard;
 use crate::hub::shard::timers::TICK;
 use crate::tasks;
@@ -58,7 +59,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
             biased;
             ended = &mut writing => ended,
             ending = &mut reading => {
-                session.enter(Phase::Closing(ending));
+                session.close(ending);
                 // It stops at once, but knows what of a frame is still to go out.
                 writing.await
             }
@@ -68,7 +69,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
             Err(ending) => ending,
         }
     };
-    session.enter(Phase::Closing(ending));
+    session.close(ending);
     Box::pin(say_goodbye(&session, duplex, ending)).await;
     shard.on_session_end(&session, ending);
 }
@@ -77,7 +78,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
 async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> Ending {
     let joined = poll_fn(|cx| {
         session.keep_waker(cx);
-        match session.phase.get() {
+        match session.phase() {
             Phase::Joining => Poll::Pending,
             Phase::Behind | Phase::Live => Poll::Ready(Ok(())),
             Phase::Closing(ending) => Poll::Ready(Err(ending)),
@@ -244,7 +245,7 @@ async fn on_event(
     duplex: &Duplex,
     event: Event,
 ) -> Result<(), Ending> {
-    duplex.heard.set(true);
+    duplex.on_heard();
     shard.metrics().websocket_frames.inc();
     if let Event::Text(frame) = &event
         && session.speaks_sockjs()
@@ -327,8 +328,8 @@ fn on_binary(
 }
 
 fn echo(shard: &Shard, session: &Session, duplex: &Duplex, opcode: Opcode, payload: &[u8]) {
-    let frame = match duplex.deflating.borrow_mut().as_mut() {
-        Some(deflating) => encoder::frame(opcode, Packing::Deflated, &deflating.deflate(payload)),
+    let frame = match duplex.deflated(payload) {
+        Some(deflated) => encoder::frame(opcode, Packing::Deflated, &deflated),
         None => encoder::frame(opcode, Packing::Plain, payload),
     };
     shard.tell(session, frame);
@@ -349,7 +350,7 @@ fn say(
     conversation: &Conversation,
     text: String,
 ) -> Result<(), Ending> {
-    let publisher = duplex.publisher.borrow().clone();
+    let publisher = duplex.publisher();
     if publisher.is_none() && !conversation.open {
         duplex.part(
             CloseCode::POLICY,
@@ -389,27 +390,31 @@ fn say(
                 session.wake();
             }
             Err(error) => {
-                let code = match error {
-                    PublishError::Busy | PublishError::NotStored(_) => CloseCode::TRY_LATER,
-                    PublishError::Closed => CloseCode::RESTART,
-                    PublishError::Topic { .. }
-                    | PublishError::Reserved { .. }
-                    | PublishError::Topics(_)
-                    | PublishError::Id(_)
-                    | PublishError::Type(_)
-                    | PublishError::Target { .. }
-                    | PublishError::Targets(_)
-                    | PublishError::ForbiddenTarget { .. }
-                    | PublishError::ForbiddenAtAll
-                    | PublishError::Forbidden { .. } => CloseCode::POLICY,
+                let code = if matches!(error, PublishError::Closed) {
+                    CloseCode::RESTART
+                } else {
+                    close_code(Refusal::of_publishing(&error, true).kind)
                 };
                 count(&shard.metrics().publish_refused, "conversation");
                 duplex.part(code, &error.to_string());
-                session.enter(Phase::Closing(Ending::Refused));
+                session.close(Ending::Refused);
             }
         }
     });
     Ok(())
+}
+
+/// The table from kinds of refusal to close codes, where a refused text closes the connection.
+fn close_code(kind: refusal::Kind) -> CloseCode {
+    match kind {
+        refusal::Kind::TooMuch | refusal::Kind::Unavailable => CloseCode::TRY_LATER,
+        refusal::Kind::Invalid
+        | refusal::Kind::TooLarge
+        | refusal::Kind::TokenMissing
+        | refusal::Kind::TokenInvalid
+        | refusal::Kind::ScopeInsufficient
+        | refusal::Kind::NotFound => CloseCode::POLICY,
+    }
 }
 
 /// Closes in good form: the rest of a frame, what waits, the close frame; then the peer's turn.

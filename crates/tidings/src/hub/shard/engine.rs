@@ -31,12 +31,15 @@ use super::ring::Ring;
 use super::timers::{Tick, Timers};
 use crate::hub::posted::Encoding;
 use crate::hub::posted::Posted;
+use crate::hub::session::progress::Progress;
 use crate::hub::session::{Ending, Phase, Session, may_read};
 
 /// Bytes joined for one write; a session with more pending reads on in slices instead.
 const SWEEP_BYTES_MAX: usize = 256 * 1024;
-/// Runs that one session notes in one sweep; one with more reads on in slices too.
-const RUNS_PER_SESSION_MAX: usize = 1024;
+/// Identities whose answer about one update is remembered while it is given to its receivers.
+const GRANTS_REMEMBERED: usize = 8;
+/// Room that the list of sessions to be written to keeps after a sweep.
+const DIRTY_KEPT: usize = 4096;
 /// How long a session is not looked at, at most: so long may stay a note of one that has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -120,14 +123,14 @@ impl Engine {
             generation: self.generation,
         }));
         entry.insert(Rc::clone(&session));
-        self.look_later(&session, session.last_sent.get());
+        self.look_later(&session, session.last_sent());
         session
     }
 
     /// Notes when a session is next to be looked at.
     fn look_later(&mut self, session: &Session, now: Tick) {
         if let Some(tick) = self.due(session, now) {
-            session.next_look.set(tick);
+            session.set_next_look(tick);
             self.timers.add(tick, session.id);
         }
     }
@@ -139,11 +142,11 @@ impl Engine {
         deadline: Option<(Tick, Ending)>,
         now: Tick,
     ) {
-        session.deadline.set(deadline);
+        session.set_deadline(deadline);
         // An end that is later now is found when the session is looked at for the earlier one.
         if self
             .due(session, now)
-            .is_some_and(|due| due < session.next_look.get())
+            .is_some_and(|due| due < session.next_look())
         {
             self.look_later(session, now);
         }
@@ -154,12 +157,12 @@ impl Engine {
         let silent = match &session.duplex {
             Some(duplex) => duplex
                 .beats_every
-                .map(|interval| duplex.last_ping.get().after(interval)),
+                .map(|interval| duplex.last_ping().after(interval)),
             None => self
                 .keep_alive
-                .map(|interval| session.last_sent.get().after(interval)),
+                .map(|interval| session.last_sent().after(interval)),
         };
-        let end = session.deadline.get().map(|(end, _)| end);
+        let end = session.deadline().map(|(end, _)| end);
         let due = silent.into_iter().chain(end).min()?;
         Some(due.min(now.after(LOOK_EVERY)))
     }
@@ -191,9 +194,8 @@ impl Engine {
         if let Some(joining) = joining {
             return self.add_matchers(&session, &ids, joining);
         }
-        *session.interned.borrow_mut() = ids;
-        session.next.set(at);
-        session.enter(Phase::Behind);
+        session.set_interned(ids);
+        session.update(|progress| progress.on_joined(at));
     }
 
     /// Forgets a session.
@@ -201,7 +203,7 @@ impl Engine {
         if self.session(session.id).is_none() {
             return;
         }
-        let ids = session.interned.take();
+        let ids = session.take_interned();
         self.hub.leave(session.id, &ids);
         if !skips(Rule::GiveMatchersBack) {
             self.released.extend_from_slice(&ids);
@@ -266,12 +268,12 @@ impl Engine {
         sweep.receivers.clear();
         self.hub.route(&posted.matching, &mut sweep.receivers);
         // Sessions with one token share one identity: its answer is asked for once.
-        let mut granted: SmallVec<[(usize, bool); 8]> = SmallVec::new();
+        let mut granted = SmallVec::new();
         for id in sweep.receivers.drain(..) {
             let Some(session) = self.sessions.get(id.slot as usize) else {
                 continue;
             };
-            if session.phase.get() != Phase::Live {
+            if session.phase() != Phase::Live {
                 continue;
             }
             if !posted.update.visibility.is_public()
@@ -279,20 +281,9 @@ impl Engine {
             {
                 continue;
             }
-            if session.next.get() >= posted.update.position && !skips(Rule::NothingTwice) {
-                // It resumed from a cursor that this shard had not seen yet: read on from there.
-                session.enter(Phase::Behind);
-                continue;
-            }
-            let mut runs = session.runs.borrow_mut();
-            if runs.is_empty() {
+            let (position, base) = (posted.update.position, sweep.base);
+            if session.update(|progress| progress.on_update(number, position, base)) {
                 sweep.dirty.push(Rc::clone(session));
-            }
-            runs.push(number);
-            if runs.len() > RUNS_PER_SESSION_MAX {
-                // What a sweep notes must not grow with what waited in the inbox.
-                *runs = SmallVec::new();
-                session.read_after(sweep.base);
             }
         }
     }
@@ -305,8 +296,8 @@ impl Engine {
             let Some(session) = self.sweep.dirty.pop() else {
                 break;
             };
-            let runs = std::mem::take(&mut *session.runs.borrow_mut());
-            if session.phase.get() == Phase::Live && !runs.is_empty() {
+            let runs = session.update(Progress::take_runs);
+            if !runs.is_empty() {
                 self.sweep
                     .send(&session, &runs, &mut shared, now, &mut swept);
             }
@@ -327,12 +318,12 @@ impl Engine {
             let Some(session) = self.session(id).cloned() else {
                 continue;
             };
-            if session.next_look.get() > now {
+            if session.next_look() > now {
                 // A note from before its deadline was changed.
                 continue;
             }
-            if let Some((_, ending)) = session.deadline.get().filter(|(tick, _)| *tick <= now) {
-                session.enter(Phase::Closing(ending));
+            if let Some((_, ending)) = session.deadline().filter(|(tick, _)| *tick <= now) {
+                session.close(ending);
                 continue;
             }
             keep_alives += match &session.duplex {
@@ -348,12 +339,12 @@ impl Engine {
     fn keep_alive(&self, session: &Session, now: Tick) -> u64 {
         let silent = self
             .keep_alive
-            .is_some_and(|interval| session.last_sent.get().after(interval) <= now);
+            .is_some_and(|interval| session.last_sent().after(interval) <= now);
         if !silent {
             return 0;
         }
-        session.last_sent.set(now);
-        if session.phase.get() != Phase::Live {
+        session.set_last_sent(now);
+        if session.phase() != Phase::Live {
             return 0;
         }
         let comment = Bytes::from_static(match session.encoding {
@@ -378,33 +369,34 @@ impl Engine {
                 if sent.taken == 0 && session.is_body() {
                     // hyper has not had its turn since the last piece. Whether the peer is slow is
                     // seen by the session's own task.
-                    session.take_lagging();
+                    session.update(Progress::take_lagging);
                 }
             }
-            Err(_) => session.enter(Phase::Closing(Ending::Broken)),
+            Err(_) => session.close(Ending::Broken),
         }
     }
 }
 
+/// Returns whether a session's token lets it read `posted`. `known` remembers what was found for others of
+/// the same update.
 fn is_granted(
     session: &Session,
     posted: &Posted,
     hub: &HubUrl,
-    known: &mut SmallVec<[(usize, bool); 8]>,
+    known: &mut SmallVec<[(usize, bool); GRANTS_REMEMBERED]>,
 ) -> bool {
     let Some(identity) = session.identity() else {
         return false;
     };
     let class = Arc::as_ptr(&identity).addr();
-    if let Some((_, granted)) = known
-        .iter()
-        .rev()
-        .take(8)
-        .find(|(known, _)| *known == class)
-    {
+    if let Some((_, granted)) = known.iter().find(|(known, _)| *known == class) {
         return *granted;
     }
     let granted = may_read(Some(&identity), posted, hub);
+    if known.len() == GRANTS_REMEMBERED {
+        // The one that was asked about longest ago: subscribers with one token mostly come in a row.
+        known.remove(0);
+    }
     known.push((class, granted));
     granted
 }
@@ -423,7 +415,7 @@ impl Sweep {
         self.posts.clear();
         self.runs.clear();
         self.open = false;
-        if self.dirty.capacity() > 4096 {
+        if self.dirty.capacity() > DIRTY_KEPT {
             self.dirty = Vec::new();
         }
     }
@@ -443,14 +435,14 @@ impl Sweep {
         swept: &mut Swept,
     ) {
         let mut own;
-        let shared = if self.posts_of(runs).any(|posted| session.sent(posted)) {
+        let shared = if self.posts_of(runs).any(|posted| session.is_echo_of(posted)) {
             // One that spoke does not hear itself, so it cannot share with the others.
-            own = self.join(session, runs);
+            own = self.concatenate(session, runs);
             &mut own
         } else {
             let wire = (session.encoding, session.dialect);
             if shared.wire != Some(wire) || shared.runs != *runs {
-                *shared = self.join(session, runs);
+                *shared = self.concatenate(session, runs);
             }
             shared
         };
@@ -459,9 +451,9 @@ impl Sweep {
         }
         if shared.bytes.len() > SWEEP_BYTES_MAX {
             // Too much for one write: its own task reads it from the ring, slice by slice.
-            return session.read_after(self.base);
+            return session.update(|progress| progress.read_again_after(self.base));
         }
-        session.last_sent.set(now);
+        session.set_last_sent(now);
         match session.try_send(&shared.bytes) {
             Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
                 swept.updates += shared.updates;
@@ -474,24 +466,29 @@ impl Sweep {
             // hyper has not had its turn since the last piece; whether the peer is slow is seen by
             // the session's own task, which waits for the place.
             Ok(sent) if sent.taken == 0 && session.is_body() => {
-                session.read_after(self.unsent_after(self.base));
+                let base = self.unsent_after(self.base);
+                session.update(|progress| progress.read_again_after(base));
             }
             Ok(sent) => {
                 swept.lagging += 1;
                 self.cut(session, runs, sent.taken, swept);
             }
-            Err(_) => session.enter(Phase::Closing(Ending::Broken)),
+            Err(_) => session.close(Ending::Broken),
         }
     }
 
-    fn join(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
+    /// Returns the bytes of all updates of `runs` for a session, up to what one write takes.
+    fn concatenate(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
         let mut shared = Shared {
             runs: runs.clone(),
             wire: Some((session.encoding, session.dialect)),
             ..Shared::default()
         };
         let mut joined = BytesMut::new();
-        for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
+        for posted in self
+            .posts_of(runs)
+            .filter(|posted| !session.is_echo_of(posted))
+        {
             let bytes = session.bytes(posted);
             shared.updates += 1;
             if shared.updates == 1 {
@@ -516,9 +513,12 @@ impl Sweep {
     /// the event that was cut goes out first, everything after it is read again.
     fn cut(&self, session: &Session, runs: &[u32], taken: usize, swept: &mut Swept) {
         let mut rest = taken;
-        let mut through = self.base.max(session.next.get());
+        let mut through = self.base.max(session.position());
         let mut tail = Bytes::new();
-        for posted in self.posts_of(runs).filter(|posted| !session.sent(posted)) {
+        for posted in self
+            .posts_of(runs)
+            .filter(|posted| !session.is_echo_of(posted))
+        {
             let mut bytes = session.bytes(posted);
             if rest == 0 {
                 break;

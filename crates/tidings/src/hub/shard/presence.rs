@@ -54,7 +54,7 @@ impl Shard {
     pub(crate) fn watches(&self, session: &Session) -> bool {
         let identity = session.identity();
         let watcher = Watcher {
-            matchers: &session.matchers.borrow(),
+            matchers: &session.matchers(),
             grants: identity.as_ref().map(|identity| &*identity.grants),
         };
         watcher.watches(self.hub())
@@ -65,11 +65,10 @@ impl Shard {
     pub(crate) fn misses(&self, session: &Session, after: Position) -> bool {
         let identity = session.identity();
         let grants = identity.as_ref().map(|identity| &*identity.grants);
-        let matchers = session.matchers.borrow();
+        let matchers = session.matchers();
         let misses = |matchers: &[Matcher], after| Watcher { matchers, grants }.misses(self, after);
-        let duplex = session.duplex.as_ref();
-        // While it catches up for matchers that it added, the others have had what comes next.
-        match duplex.and_then(|duplex| duplex.had()) {
+        // While matchers that were added read on, the others have had what comes next.
+        match session.update(|progress| progress.added_scope()) {
             Some((earlier, through)) => {
                 let (old, new) = matchers.split_at(earlier.min(matchers.len()));
                 misses(new, after) || misses(old, after.max(through))
@@ -87,7 +86,7 @@ impl Shard {
     fn joined(&self, session: &Session) -> Joined {
         Joined {
             key: self.key(session.id),
-            matchers: session.matchers.borrow().clone(),
+            matchers: (&*session.matchers()).into(),
             identity: session.identity(),
         }
     }

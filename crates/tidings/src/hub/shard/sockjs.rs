@@ -31,7 +31,7 @@ use crate::hub::account::{Crowded, Holder, Kind, OverLimit, Place};
 use crate::hub::session::carrier::{Carrier, Close, Take, Taken};
 use crate::hub::session::duplex;
 use crate::hub::session::socket::Socket;
-use crate::hub::session::{Ending, Opening, Phase, Session};
+use crate::hub::session::{Ending, Opening, Session};
 use crate::tasks;
 use crate::telemetry::metrics::count;
 
@@ -338,7 +338,7 @@ impl Shard {
                 self.sockjs.entries.borrow_mut().remove(&entry.key);
                 self.metrics().sockjs.sessions.dec();
                 if let Some(session) = entry.session.upgrade() {
-                    session.enter(Phase::Closing(Ending::PeerClosed));
+                    session.close(Ending::PeerClosed);
                 }
             }
         }
@@ -412,7 +412,7 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
         entry.carrier.close(None, code, "Connection interrupted");
     }
     if let Some(session) = entry.session.upgrade() {
-        session.enter(Phase::Closing(ending));
+        session.close(ending);
     }
 }
 

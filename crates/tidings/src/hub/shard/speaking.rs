@@ -6,10 +6,9 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::print::Print;
 use tidings_history::Tip;
-use tidings_wire::hub_frames::{self, Saying};
 
 use super::{RELEASE_AT, Shard};
-use crate::hub::session::{Ending, Session, Start};
+use crate::hub::session::{Ending, Session};
 use crate::hub::shard::timers::Tick;
 
 impl Shard {
@@ -29,7 +28,7 @@ impl Shard {
     /// Takes matchers away from a session that runs.
     pub(crate) fn leave(&self, session: &Session, unwanted: &[Matcher]) {
         let left = self.engine.borrow_mut().leave(session, unwanted);
-        session.booked.borrow_mut().remove(&left);
+        session.booked().remove(&left);
         self.give_back_matchers(RELEASE_AT);
     }
 
@@ -68,41 +67,8 @@ impl Shard {
         Cursor::After(id.as_str().into())
     }
 
-    /// Lets matchers that a session added begin where they are to, once what it reads is out.
-    pub(crate) fn begin_catch_up(&self, session: &Session) {
-        let duplex = session.duplex.as_ref();
-        let start = duplex.and_then(|duplex| duplex.begin_catch_up(session.next.get()));
-        let next = session.next.get();
-        match start {
-            None | Some(Start::Now) => {}
-            Some(Start::After(position)) => session.next.set(position.min(next)),
-            Some(Start::AfterGap(position)) => {
-                session.next.set(position.min(next));
-                session.excused.set(self.history().presence_trimmed());
-            }
-            Some(Start::Oldest) => {
-                session.next.set(self.before_oldest().min(next));
-                session.from_oldest.set(true);
-            }
-        }
-        if let Some(duplex) = duplex.filter(|_| session.next.get() >= next) {
-            duplex.on_read(next);
-        }
-    }
-
-    /// Tells a session that it is live what it is to know then.
-    pub(crate) fn on_caught_up(&self, session: &Session) {
-        session.socket().on_caught_up();
-        let Some(duplex) = &session.duplex else {
-            return;
-        };
-        if duplex.is_hub() && duplex.tells_caught_up.take() {
-            let cursor = self.cursor_at_last();
-            let saying = Saying::CaughtUp {
-                last_event_id: cursor.as_str(),
-            };
-            duplex.keep(session.text(&hub_frames::encode(&saying, None)));
-        }
+    /// Writes what waited until a session had caught up.
+    pub(crate) fn tell_waiting(&self, session: &Session) {
         self.engine.borrow().tell_waiting(session);
     }
 }

@@ -5,24 +5,6 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn new_matchers_catch_up_without_what_the_earlier_ones_had() {
-    let duplex = duplex(Purpose::Hub);
-    let scope = |position| duplex.scope(Position::new(position), 3);
-    assert_eq!(scope(1), Scope { had: 0, until: 3 });
-    duplex.catch_up(2, Start::Oldest);
-    // What is being written now was selected for the earlier ones.
-    assert_eq!(scope(5), Scope { had: 0, until: 2 });
-    assert_eq!(duplex.begin_catch_up(Position::new(7)), Some(Start::Oldest));
-    assert_eq!(duplex.begin_catch_up(Position::new(7)), None);
-    assert_eq!(scope(7), Scope { had: 2, until: 3 });
-    assert_eq!(scope(8), Scope { had: 0, until: 3 });
-    duplex.on_read(Position::new(6));
-    assert!(duplex.is_catching_up());
-    duplex.on_read(Position::new(7));
-    assert!(!duplex.is_catching_up());
-}
-
-#[test]
 fn what_a_peer_says_has_ids_of_its_own() {
     let duplex = duplex(Purpose::Hub);
     let conversation = Conversation {

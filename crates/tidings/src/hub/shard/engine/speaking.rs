@@ -21,25 +21,21 @@ const HEARTBEAT_AND_PING: &[u8] = b"\x81\x01h\x89\x00";
 impl Engine {
     /// Gives a session that runs the matchers that it asked for meanwhile.
     pub(super) fn add_matchers(&self, session: &Session, ids: &[MatcherId], joining: Joining) {
-        let mut interned = session.interned.take().into_vec();
-        interned.extend_from_slice(ids);
-        *session.interned.borrow_mut() = interned.into();
-        let mut matchers = session.matchers.take().into_vec();
+        let (matchers, interned) = session.take_matchers();
+        let (mut matchers, mut interned) = (matchers.into_vec(), interned.into_vec());
         let earlier = matchers.len();
         matchers.extend(joining.matchers);
-        *session.matchers.borrow_mut() = matchers.into();
-        if let Some(duplex) = session
-            .duplex
-            .as_ref()
-            .filter(|_| joining.start != Start::Now)
+        interned.extend_from_slice(ids);
+        session.set_matchers(matchers.into(), interned.into());
+        if let Some(duplex) = &session.duplex
+            && joining.start != Start::Now
         {
-            duplex.catch_up(earlier, joining.start);
-            duplex.tells_caught_up.set(true);
-            if session.phase.get() == Phase::Live {
-                let through = self.through(session);
-                session.runs.borrow_mut().clear();
-                session.read_after(through);
-            }
+            duplex.announce_later();
+            let (last, base) = (self.ring.last(), self.sweep.base);
+            session.update(|progress| {
+                let through = progress.had_through(last, base);
+                progress.add_matchers(earlier, joining.start, through);
+            });
         }
         session.wake();
     }
@@ -48,12 +44,8 @@ impl Engine {
     pub(crate) fn leave(&mut self, session: &Session, unwanted: &[Matcher]) -> Vec<Matcher> {
         let (mut ids, mut left) = (Vec::new(), Vec::new());
         let (mut matchers, mut taken) = (Vec::new(), Vec::new());
-        let pairs = session
-            .matchers
-            .take()
-            .into_iter()
-            .zip(session.interned.take());
-        for (matcher, id) in pairs {
+        let (had, interned) = session.take_matchers();
+        for (matcher, id) in had.into_iter().zip(interned) {
             if unwanted.contains(&matcher) {
                 left.push(id);
                 taken.push(matcher);
@@ -62,8 +54,7 @@ impl Engine {
                 ids.push(id);
             }
         }
-        *session.matchers.borrow_mut() = matchers.into();
-        *session.interned.borrow_mut() = ids.into();
+        session.set_matchers(matchers.into(), ids.into());
         self.hub.leave(session.id, &left);
         self.released.extend(left);
         taken
@@ -72,25 +63,21 @@ impl Engine {
     /// Returns up to where a live session has had everything: what a sweep still has for it counts
     /// as not yet sent.
     pub(super) fn through(&self, session: &Session) -> Position {
-        let through = if session.runs.borrow().is_empty() {
-            self.ring.last()
-        } else {
-            self.sweep.base
-        };
-        through.max(session.next.get())
+        let (last, base) = (self.ring.last(), self.sweep.base);
+        session.update(|progress| progress.had_through(last, base))
     }
 
     /// Writes an answer to a session's peer now if it is live, else when its task gets to it.
     pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
         match &session.duplex {
-            Some(duplex) if session.phase.get() != Phase::Live => duplex.keep(bytes),
+            Some(duplex) if session.phase() != Phase::Live => duplex.keep(bytes),
             Some(_) | None => self.write_between(session, &bytes),
         }
     }
 
     /// Writes what waited until a session had caught up.
     pub(crate) fn tell_waiting(&self, session: &Session) {
-        while session.phase.get() == Phase::Live
+        while session.phase() == Phase::Live
             && let Some(bytes) = session.take_waiting()
         {
             self.write_between(session, &bytes);
@@ -102,29 +89,29 @@ impl Engine {
     pub(super) fn beat(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
         let time = duplex
             .beats_every
-            .is_some_and(|interval| duplex.last_ping.get().after(interval) <= now);
+            .is_some_and(|interval| duplex.last_ping().after(interval) <= now);
         if !time {
             return 0;
         }
-        duplex.last_ping.set(now);
+        duplex.set_last_ping(now);
         let beat = match duplex.beat {
             Beat::Pings => PING,
             Beat::Framed => HEARTBEAT_AND_PING,
             Beat::Carried => {
-                let received = session.phase.get() == Phase::Live && session.is_received();
+                let received = session.phase() == Phase::Live && session.is_received();
                 if received {
                     self.write_between(session, &Bytes::from_static(HEARTBEAT));
                 }
                 return received.into();
             }
         };
-        // Of one that is not live, and of one that is not read from, nothing can be heard.
-        if session.phase.get() != Phase::Live || duplex.is_clogged() {
-            duplex.heard.set(true);
+        // A session that is behind, or whose input is paused, cannot answer a ping: it counts as alive.
+        if session.phase() != Phase::Live || duplex.is_clogged() {
+            duplex.on_heard();
             return 0;
         }
-        if !duplex.heard.replace(false) {
-            session.enter(Phase::Closing(Ending::Silent));
+        if !duplex.take_heard() {
+            session.close(Ending::Silent);
             return 0;
         }
         self.write_between(session, &Bytes::from_static(beat));

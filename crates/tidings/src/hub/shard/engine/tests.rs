@@ -11,6 +11,7 @@ use tidings_history::Tip;
 use super::*;
 use crate::hub::account::Booked;
 use crate::hub::session::Parts;
+use crate::hub::session::progress::RUNS_PER_SESSION_MAX;
 use crate::hub::session::socket::{BodySink, Socket};
 
 #[test]
@@ -20,17 +21,18 @@ fn a_long_sweep_of_many_runs_is_left_to_the_sessions_own_task() {
     let mut engine = engine();
     let session = insert(&mut engine, None);
     engine.on_joined(session.id, Box::new([id]), Position::ZERO);
-    session.enter(Phase::Live);
+    session.update(Progress::go_live);
     // Each has a list of its own, as updates of different groups have.
     let posts: Vec<_> = (1..=2 * RUNS_PER_SESSION_MAX as u64)
         .map(|number| Arc::new(Posted::new(update(number), Arc::from([id]))))
         .collect();
     engine.mark(&posts[..RUNS_PER_SESSION_MAX]);
-    assert_eq!(session.runs.borrow().len(), RUNS_PER_SESSION_MAX);
+    assert!(!session.is_settled());
+    assert_eq!(session.phase(), Phase::Live);
     engine.mark(&posts[RUNS_PER_SESSION_MAX..]);
-    assert!(session.runs.borrow().is_empty());
-    assert_eq!(session.phase.get(), Phase::Behind);
-    assert_eq!(session.next.get(), Position::ZERO);
+    assert!(session.update(Progress::take_runs).is_empty());
+    assert_eq!(session.phase(), Phase::Behind);
+    assert_eq!(session.position(), Position::ZERO);
     assert!(engine.flush(start(), usize::MAX).done);
 }
 
@@ -42,15 +44,15 @@ fn an_http2_stream_whose_last_piece_hyper_has_not_taken_yet_is_behind_but_not_la
     let (sink, _body) = BodySink::new();
     let session = insert_on(&mut engine, None, sink);
     engine.on_joined(session.id, Box::new([id]), Position::ZERO);
-    session.enter(Phase::Live);
+    session.update(Progress::go_live);
     for (number, delivered, phase) in [(1, 1, Phase::Live), (2, 0, Phase::Behind)] {
         engine.mark(&[Arc::new(Posted::new(update(number), Arc::from([id])))]);
         let swept = engine.flush(start(), usize::MAX);
         assert_eq!((swept.updates, swept.lagging), (delivered, 0));
-        assert_eq!(session.phase.get(), phase);
+        assert_eq!(session.phase(), phase);
     }
-    assert_eq!(session.next.get(), Position::new(1));
-    assert!(!session.take_lagging());
+    assert_eq!(session.position(), Position::new(1));
+    assert!(!session.update(Progress::take_lagging));
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn a_session_that_ended_long_before_its_time_leaves_no_note_behind() {
     let session = insert(&mut engine, Some((end, Ending::TokenExpired)));
     let soon = start().after(LOOK_EVERY);
     assert!(engine.on_timer(soon).is_some());
-    assert_eq!(session.phase.get(), Phase::Joining);
+    assert_eq!(session.phase(), Phase::Joining);
     engine.remove(&session);
     assert!(engine.on_timer(soon.after(LOOK_EVERY)).is_some());
     assert_eq!(engine.timers.pop_due(end), None);

@@ -1,6 +1,6 @@
-//! How a session that is behind reads on: from the shard's ring while that reaches back far enough,
-//! else from the history, in bounded slices, at the speed of its own socket. Each update is checked
-//! against the subscriber's matchers and grants anew.
+//! How a session that is behind reads on until it is live: from the shard's ring of recent updates where that
+//! reaches back far enough, else from the history, in bounded slices, at the speed of its own socket. Each
+//! update is checked against the subscriber's matchers and grants anew. `progress` decides where it stands.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_core::position::Position;
+use tidings_history::ReadError;
+use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::hub_frames::{self, Saying};
 use tokio::time::Instant;
 
+use super::progress::Progress;
 use super::socket::PIECE_BYTES_MAX;
 use super::{Ending, Phase, Session, concerns};
-use crate::hub::posted::Encoding;
-use crate::hub::posted::Posted;
+use crate::hub::posted::{Encoding, Posted};
 use crate::hub::shard::Shard;
-use crate::hub::shard::reading::Reading;
+use crate::hub::shard::reading::Recent;
 
 /// Bytes that are joined before they are written: one slice of a replay.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -29,27 +31,27 @@ const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from th
 const OVERTAKEN_NOTE: &str =
     "gap: events that this subscriber had still to read are no longer kept";
 
-/// Reads on after `session.next` until the session is live.
+/// What comes after a session's position.
+#[derive(Debug)]
+enum Reading {
+    /// Nothing: the session is live from here on.
+    CaughtUp,
+    /// The next updates, in order, and the position up to which they are all.
+    Posts {
+        posts: Vec<Arc<Posted>>,
+        through: Position,
+    },
+    /// What came next is no longer kept.
+    Trimmed,
+}
+
+/// Reads on after the session's position until it is live.
 ///
 /// # Errors
 ///
 /// How the stream ends, if it does.
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
-    let since = Instant::now();
-    session
-        .writable(session.tail_bytes(), shard.stall())
-        .await?;
-    if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
-        session.set_lagging();
-        shard.metrics().lagging.inc();
-    }
-    let tail = session.take_tail();
-    if !tail.is_empty() {
-        session.send_all(tail, shard.stall()).await?;
-    }
-    if session.take_lagging() {
-        send_note(shard, session, LAGGING_NOTE, &Saying::Lagging {}).await?;
-    }
+    finish_event(shard, session).await?;
     loop {
         // What a peer asks for comes after the answer that it will come.
         session.announced().await?;
@@ -60,17 +62,20 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         if session.is_unannounced() {
             continue;
         }
-        shard.begin_catch_up(session);
-        match shard.read_on(session).await? {
+        if session.is_adding() {
+            let kept = shard.kept();
+            session.update(|progress| progress.begin_added(kept));
+        }
+        match read_on(shard, session).await? {
             Reading::CaughtUp => {
-                shard.on_caught_up(session);
+                on_caught_up(shard, session);
                 return Ok(());
             }
             Reading::Posts { posts, through } => {
                 for slice in Slices::new(shard, session, posts) {
                     send_slice(shard, session, slice).await?;
                 }
-                session.next.set(through.max(session.next.get()));
+                session.update(|progress| progress.on_sent(through));
             }
             Reading::Trimmed => {
                 shard.metrics().gaps.inc();
@@ -84,6 +89,108 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         // A socket that takes everything must not keep the shard from its other work.
         tokio::task::yield_now().await;
     }
+}
+
+/// Sends the rest of an event that the socket took in part, and tells the peer if it lagged.
+async fn finish_event(shard: &Shard, session: &Session) -> Result<(), Ending> {
+    let since = Instant::now();
+    session
+        .writable(session.tail_bytes(), shard.stall())
+        .await?;
+    if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
+        session.update(Progress::set_lagging);
+        shard.metrics().lagging.inc();
+    }
+    let tail = session.update(Progress::take_tail);
+    if !tail.is_empty() {
+        session.send_all(tail, shard.stall()).await?;
+    }
+    if session.update(Progress::take_lagging) {
+        send_note(shard, session, LAGGING_NOTE, &Saying::Lagging {}).await?;
+    }
+    Ok(())
+}
+
+/// Returns what `session` is to read next, or makes it live if there is nothing.
+///
+/// # Errors
+///
+/// The history cannot be read; the stream then ends and the subscriber tries again.
+async fn read_on(shard: &Shard, session: &Session) -> Result<Reading, Ending> {
+    loop {
+        let presence_trimmed = shard.history().presence_trimmed();
+        let after = session.update(|progress| progress.reads_after(presence_trimmed));
+        let reading = read_after(shard, session, after).await?;
+        let trimmed = matches!(reading, Reading::Trimmed);
+        if !(trimmed && session.update(|progress| progress.on_trimmed(shard.before_oldest()))) {
+            session.update(Progress::on_found);
+            return Ok(reading);
+        }
+        // Retention was faster than the first read: the oldest is another one by now.
+    }
+}
+
+async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<Reading, Ending> {
+    if skips(Rule::LiveInOneStep) && matches!(shard.recent_after(next), Recent::Nothing) {
+        tokio::task::yield_now().await;
+        session.update(Progress::go_live);
+        return Ok(Reading::CaughtUp);
+    }
+    match shard.recent_after(next) {
+        Recent::Nothing => {
+            // In one step with the look: nothing can slip between.
+            session.update(Progress::go_live);
+            return Ok(Reading::CaughtUp);
+        }
+        Recent::Updates(posts) => {
+            let through = posts.last().map_or(next, |posted| posted.update.position);
+            return Ok(Reading::Posts { posts, through });
+        }
+        Recent::TooOld => {}
+    }
+    match shard.page_after(next).await {
+        Ok(page) => {
+            let fresh = |update: &Arc<_>| Arc::new(Posted::replayed(Arc::clone(update)));
+            let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
+            let had = session.update(|progress| progress.excused());
+            let misses = page.last_hole > had && shard.misses(session, had);
+            let through = page.next;
+            // The history never has less than what this shard has seen.
+            if misses || through <= next {
+                Ok(Reading::Trimmed)
+            } else {
+                Ok(Reading::Posts { posts, through })
+            }
+        }
+        Err(ReadError::Trimmed { oldest }) if skips(Rule::TellOfGaps) => {
+            let through = Position::new(oldest.get().saturating_sub(1));
+            let posts = Vec::new();
+            Ok(Reading::Posts { posts, through })
+        }
+        Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
+        Err(ReadError::Closed) => Err(Ending::Drained),
+        Err(error) => {
+            // The history has said why, once for all.
+            tracing::debug!(%error, "a stream ends, since it cannot read on");
+            Err(Ending::HistoryUnreadable)
+        }
+    }
+}
+
+/// Sends a session that has caught up what it is told then.
+fn on_caught_up(shard: &Shard, session: &Session) {
+    session.socket().on_caught_up();
+    let Some(duplex) = &session.duplex else {
+        return;
+    };
+    if duplex.is_hub() && duplex.takes_caught_up() {
+        let cursor = shard.cursor_at_last();
+        let saying = Saying::CaughtUp {
+            last_event_id: cursor.as_str(),
+        };
+        duplex.keep(session.text(&hub_frames::encode(&saying, None)));
+    }
+    shard.tell_waiting(session);
 }
 
 /// Tells a subscriber something about its stream: by a comment, or by a frame of the hub.
@@ -113,7 +220,7 @@ fn note_bytes(encoding: Encoding, note: &str) -> Bytes {
 }
 
 async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<(), Ending> {
-    if let Phase::Closing(ending) = session.phase.get() {
+    if let Phase::Closing(ending) = session.phase() {
         return Err(ending);
     }
     if !slice.bytes.is_empty() {
@@ -124,13 +231,10 @@ async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<()
             // session is not live before it is taken.
             session.writable(0, shard.stall()).await?;
         }
-        session.last_sent.set(shard.now());
+        session.set_last_sent(shard.now());
         shard.metrics().replayed.inc_by(slice.updates);
     }
-    session.next.set(slice.through);
-    if let Some(duplex) = &session.duplex {
-        duplex.on_read(slice.through);
-    }
+    session.update(|progress| progress.on_sent(slice.through));
     Ok(())
 }
 
@@ -147,7 +251,7 @@ struct Slices<'a> {
     session: &'a Session,
     /// Given up one by one, with what was encoded of them.
     posts: std::vec::IntoIter<Arc<Posted>>,
-    /// Whether events about subscriptions may be for it. When thousands join at once, each reads past
+    /// Whether presence events may be for it. When thousands join at once, each reads past
     /// those of the others.
     watches: bool,
 }
