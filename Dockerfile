@@ -8,7 +8,7 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --package tidings
+RUN cargo build --release --locked --package tidings --bin tidings
 RUN install -D target/release/tidings /out/bin/tidings && mkdir /out/data
 
 FROM debian:bookworm-slim

@@ -44,9 +44,10 @@ TOPIC = "https://example.com/books/1"
 
 @pytest.fixture(scope="module")
 def echo():
-    """The address of the echo service of `tidings test-server`."""
+    """The address of the echo service of `tidings-test-server`, which is built with the hub."""
+    program = pathlib.Path(BINARY).with_name("tidings-test-server")
     server = subprocess.Popen(
-        [BINARY, "test-server", "--listen", "127.0.0.1:0"],
+        [program, "--listen", "127.0.0.1:0"],
         stdout=subprocess.PIPE,
         text=True,
         env={},

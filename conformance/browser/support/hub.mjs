@@ -6,10 +6,12 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const BINARY = process.env.TIDINGS_BIN ?? fileURLToPath(new URL("../../../target/debug/tidings", import.meta.url));
+/** The services of SockJS's own tests, which are built with the hub. */
+export const TEST_SERVER = join(dirname(BINARY), "tidings-test-server");
 export const START_MS_MAX = 30000;
 
 export class Hub {

@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import { openChromium } from "../support/chromium.mjs";
 import { firefoxPath, openFirefox } from "../support/firefox.mjs";
-import { BINARY, Hub, until } from "../support/hub.mjs";
+import { Hub, TEST_SERVER, until } from "../support/hub.mjs";
 import { ServedHub } from "../support/served.mjs";
 
 // Those that work in a browser of today, from a page of another origin.
@@ -234,7 +234,7 @@ async function servePages(t) {
 }
 
 async function startTestServer(t, libraryUrl) {
-  const child = spawn(BINARY, ["test-server", "--listen", "127.0.0.1:0", "--sockjs-library-url", libraryUrl], {
+  const child = spawn(TEST_SERVER, ["--listen", "127.0.0.1:0", "--sockjs-library-url", libraryUrl], {
     stdio: ["ignore", "pipe", "inherit"],
     env: {},
   });

@@ -25,8 +25,8 @@ mod log;
 pub mod print;
 mod publish;
 mod serve;
+pub mod services;
 mod subscribe;
-mod test_server;
 mod token;
 
 /// Real-time push for web applications: publish with one HTTP POST, receive over Server-Sent Events.
@@ -52,8 +52,6 @@ enum Command {
     #[command(subcommand)]
     History(history::Command),
     Bench(bench::Arguments),
-    #[command(hide = true)]
-    TestServer(test_server::Arguments),
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 when it did what
@@ -83,7 +81,6 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::History(command) => history::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::TestServer(arguments) => test_server::run(&arguments),
     };
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,7 @@ pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
 use crate::hub::presence;
+use crate::hub::session::service::Offer;
 use crate::text_file;
 
 pub mod addresses;
@@ -108,8 +109,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Ready-made tokens for the built-in pages. Only in dev.
     pub dev: Option<DevTokens>,
-    /// Whether the services that conformance suites need are served. Only by `tidings test-server`.
-    pub test_services: bool,
+    /// Services beside the hub, which only a program that uses this library offers.
+    pub services: Vec<Offer>,
 }
 
 impl Config {

@@ -47,6 +47,7 @@ use self::upgrade::Upgrade;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
 use crate::hub::account::Holder;
+use crate::hub::session::service::Offer;
 use crate::hub::shard::Shard;
 use crate::telemetry::access::Access;
 
@@ -153,7 +154,8 @@ pub(crate) enum Route<'a> {
     DevToken,
     /// The topic as it is written in the path.
     Conversation(&'a str),
-    Echo,
+    /// A service that the program offers, by a WebSocket without SockJS.
+    Offer(&'a Offer),
     SockJs(Base<'a>),
     /// What the page that tests the network asks for.
     Diagnosis(&'a str),
@@ -241,7 +243,7 @@ async fn decide(
     answer
 }
 
-fn route<'a>(site: &Site, visit: &Visit, path: &'a str, asks: bool) -> Route<'a> {
+fn route<'a>(site: &'a Site, visit: &Visit, path: &'a str, asks: bool) -> Route<'a> {
     let config = site.config();
     let metrics_here = visit.admin || config.dev.is_some();
     match path {
@@ -260,13 +262,19 @@ fn route<'a>(site: &Site, visit: &Visit, path: &'a str, asks: bool) -> Route<'a>
         "/message/broadcast" if config.pages.chat => Route::ChatBroadcast,
         "/settings.json" if config.pages.any() => Route::Settings,
         "/dev/token" if config.dev.is_some() => Route::DevToken,
-        "/echo" if config.test_services && asks => Route::Echo,
         _ => None
+            .or_else(|| offer_at(config, path).filter(|_| asks).map(Route::Offer))
             .or_else(|| diagnosis::below(config, path).map(Route::Diagnosis))
             .or_else(|| Base::find(config, path).map(Route::SockJs))
             .or_else(|| upgrade::conversation(config, path).map(Route::Conversation))
             .unwrap_or(Route::Page),
     }
+}
+
+/// Returns the service that is offered at a path without SockJS.
+fn offer_at<'a>(config: &'a Config, path: &str) -> Option<&'a Offer> {
+    let mut plain = config.services.iter().filter(|offer| offer.plain);
+    plain.find(|offer| offer.path == path)
 }
 
 async fn dispatch(
@@ -323,7 +331,7 @@ async fn dispatch(
             pages::settings(site.config())
         }
         Route::Page => pages::page(site.config(), request.uri().path(), request.headers())?,
-        Route::Conversation(_) | Route::Echo => {
+        Route::Conversation(_) | Route::Offer(_) => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));
         }

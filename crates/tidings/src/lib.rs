@@ -21,3 +21,5 @@ mod telemetry;
 mod text_file;
 
 pub use cli::run;
+pub use cli::services::{Options, serve};
+pub use hub::session::service::{Echo, Offer, Service};

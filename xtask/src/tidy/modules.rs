@@ -206,7 +206,7 @@ fn layer_of(file: &File) -> Option<&str> {
     let path = file.path.strip_prefix(SOURCES)?;
     let layer = path.split('/').next()?.trim_end_matches(".rs");
     let is_test = path.ends_with("tests.rs") || path.contains("/tests/");
-    (!is_test && !["lib", "main"].contains(&layer)).then_some(layer)
+    (!is_test && !["bin", "lib", "main"].contains(&layer)).then_some(layer)
 }
 
 /// Returns the rooms that code names from the root of its crate.

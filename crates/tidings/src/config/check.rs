@@ -138,7 +138,7 @@ impl Checks<'_> {
             explain_refusals: false,
             warnings: std::mem::take(&mut self.warnings),
             dev: None,
-            test_services: false,
+            services: Vec::new(),
         })
     }
 

@@ -27,7 +27,7 @@ use crate::config::{Config, SockJsOptions};
 use crate::http::Site;
 use crate::hub::account::Crowded;
 use crate::hub::refusal::Refusal;
-use crate::hub::session::duplex::Purpose;
+use crate::hub::session::service::Offer;
 use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
 use crate::hub::shard::Subscription;
 use crate::hub::shard::sockjs::{Newcomer, Reception, SendError};
@@ -39,8 +39,6 @@ const HUB: &str = "/sockjs";
 const CONVERSATIONS: &str = "/sockjs/room/";
 /// Bytes of a base and a session id together.
 const KEY_BYTES_MAX: usize = 2048;
-/// Bytes after which answers of the services for tests end, as the protocol's own tests ask.
-const TEST_RESPONSE_BYTES_MAX: usize = 4096;
 
 /// What a base is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +46,8 @@ enum Service<'a> {
     Hub,
     /// The topic as it is written in the path.
     Conversation(&'a str),
-    /// Those that the protocol's own tests ask for.
-    Echo,
-    EchoWithoutWebSocket,
-    EchoWithCookie,
-    Close,
-    Amplify,
+    /// What the program offers beside the hub.
+    Offer(&'a Offer),
 }
 
 /// A base of SockJS and what follows it in a path.
@@ -68,21 +62,13 @@ pub(crate) struct Base<'a> {
 
 impl<'a> Base<'a> {
     /// Returns the base that a path is below of.
-    pub(crate) fn find(config: &Config, path: &'a str) -> Option<Self> {
-        if config.test_services {
-            let services = [
-                ("/echo", Service::Echo),
-                ("/disabled_websocket_echo", Service::EchoWithoutWebSocket),
-                ("/cookie_needed_echo", Service::EchoWithCookie),
-                ("/close", Service::Close),
-                ("/amplify", Service::Amplify),
-            ];
-            for (base, service) in services {
-                if let Some(found) = Self::below(path, base.len(), service, path.starts_with(base))
-                {
-                    return Some(found);
-                }
-            }
+    pub(crate) fn find(config: &'a Config, path: &'a str) -> Option<Self> {
+        let offered = config.services.iter().find_map(|offer| {
+            let begins = path.starts_with(offer.path);
+            Self::below(path, offer.path.len(), Service::Offer(offer), begins)
+        });
+        if offered.is_some() {
+            return offered;
         }
         if !config.sockjs.enabled {
             return None;
@@ -107,26 +93,30 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Returns which pages may use it beside the hub's own, and the setting that says so. Services for
-    /// tests are for every page.
+    /// Returns which pages may use it beside the hub's own, and the setting that says so. What a program
+    /// offers is for every page.
     fn origins<'c>(&self, config: &'c Config) -> Option<(&'c OriginList, &'static str)> {
         match self.service {
             Service::Hub => Some((&config.cors.origins, "cors.origins")),
             Service::Conversation(_) => Some((&config.rooms.origins, "rooms.origins")),
-            Service::Echo
-            | Service::EchoWithoutWebSocket
-            | Service::EchoWithCookie
-            | Service::Close
-            | Service::Amplify => None,
+            Service::Offer(_) => None,
+        }
+    }
+
+    /// Returns what a program offers here.
+    fn offer(&self) -> Option<&'a Offer> {
+        match self.service {
+            Service::Offer(offer) => Some(offer),
+            Service::Hub | Service::Conversation(_) => None,
         }
     }
 
     fn has_websocket(&self, options: &SockJsOptions) -> bool {
-        self.service != Service::EchoWithoutWebSocket && options.websocket
+        options.websocket && self.offer().is_none_or(|offer| offer.websocket)
     }
 
     fn has_cookie(&self, options: &SockJsOptions) -> bool {
-        self.service == Service::EchoWithCookie || options.cookie
+        options.cookie || self.offer().is_some_and(|offer| offer.cookie)
     }
 
     /// Returns what a newcomer is let in to.
@@ -152,11 +142,7 @@ impl<'a> Base<'a> {
                 let topic = self.topic.ok_or_else(Problem::not_found)?;
                 speaking::conversation(site, speaker, topic, way).await
             }
-            Service::Close => Ok(speaking::service(site, Purpose::GoAway, way)),
-            Service::Amplify => Ok(speaking::service(site, Purpose::Amplify, way)),
-            Service::Echo | Service::EchoWithoutWebSocket | Service::EchoWithCookie => {
-                Ok(speaking::service(site, Purpose::Echo, way))
-            }
+            Service::Offer(offer) => Ok(speaking::offer(site, offer, way)),
         }
     }
 
@@ -186,12 +172,7 @@ impl<'a> Base<'a> {
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
                 Service::Conversation(_) => speaking::credentials_in_conversation(site, headers),
-                Service::Hub
-                | Service::Echo
-                | Service::EchoWithoutWebSocket
-                | Service::EchoWithCookie
-                | Service::Close
-                | Service::Amplify => credentials(site, headers),
+                Service::Hub | Service::Offer(_) => credentials(site, headers),
             },
         };
         let page = asking(headers, &config.hub.origin());
@@ -214,12 +195,7 @@ pub(crate) async fn answer(
     let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
     let topic = match base.service {
         Service::Conversation(written) => Some(speaking::topic_of(site.config(), written)?),
-        Service::Hub
-        | Service::Echo
-        | Service::EchoWithoutWebSocket
-        | Service::EchoWithCookie
-        | Service::Close
-        | Service::Amplify => None,
+        Service::Hub | Service::Offer(_) => None,
     };
     let topic = topic.as_ref();
     let base = Base { topic, ..base };
@@ -307,10 +283,9 @@ async fn reply(
     let receiving = Receiving {
         key: &key,
         framing,
-        bytes_max: match base.origins(site.config()) {
-            None => TEST_RESPONSE_BYTES_MAX,
-            Some(_) => options.response_bytes_max,
-        },
+        bytes_max: base
+            .offer()
+            .map_or(options.response_bytes_max, |offer| offer.response_bytes_max),
         visit,
     };
     let response = receiving.receive(site, signs, base, &asked).await?;

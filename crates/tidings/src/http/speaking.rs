@@ -25,6 +25,7 @@ use crate::hub::account::Holder;
 use crate::hub::posted::{Encoding, Texts};
 use crate::hub::refusal::Refusal;
 use crate::hub::session::duplex::{self, Beat, Conversation, Purpose};
+use crate::hub::session::service::{Echo, Offer, Service};
 use crate::hub::shard::Subscription;
 use crate::hub::subscribing::{self, Admitted};
 
@@ -118,12 +119,7 @@ impl Way {
             purpose,
             limits,
             frames_per_second_max: config.websocket.frames_per_second_max,
-            // What tests the codec sends as much as it can.
-            inflated_per_second_max: if config.test_services {
-                usize::MAX
-            } else {
-                duplex::INFLATED_BYTES_PER_SECOND_MAX
-            },
+            inflated_per_second_max: duplex::INFLATED_BYTES_PER_SECOND_MAX,
             beat: self.beat,
             beats_every: self.beats_every,
             agreement: self.agreement,
@@ -276,27 +272,58 @@ pub(crate) async fn conversation(
     })
 }
 
-/// Sends back what comes over a WebSocket: the service that the conformance suite tests the codec by,
-/// and that the page `/diagnose` asks.
-pub(crate) fn plain_echo(site: &Site, speaker: Speaker<'_>, way: Way) -> Subscription {
-    // Unlike the others it keeps contexts where the peer wants them, so that these are tested too.
+/// Sends back what comes over a WebSocket, for the page `/diagnose`.
+pub(crate) fn echo(site: &Site, speaker: Speaker<'_>, way: Way) -> Subscription {
+    plain_service(site, speaker, Arc::new(Echo), way)
+}
+
+/// What a program offers beside the hub, by a WebSocket without SockJS.
+pub(crate) fn plain_offer(
+    site: &Site,
+    speaker: Speaker<'_>,
+    offer: &Offer,
+    way: Way,
+) -> Subscription {
+    let subscription = plain_service(site, speaker, Arc::clone(&offer.service), way);
+    paced(subscription, offer)
+}
+
+/// What a program offers beside the hub, by SockJS.
+pub(crate) fn offer(site: &Site, offer: &Offer, way: Way) -> Subscription {
+    paced(service(site, Arc::clone(&offer.service), way), offer)
+}
+
+fn paced(mut subscription: Subscription, offer: &Offer) -> Subscription {
+    if let Some(parts) = &mut subscription.duplex {
+        parts.inflated_per_second_max = offer.inflated_per_second_max;
+    }
+    subscription
+}
+
+fn plain_service(
+    site: &Site,
+    speaker: Speaker<'_>,
+    purpose: Arc<dyn Service>,
+    way: Way,
+) -> Subscription {
+    // Unlike the hub it keeps contexts where the peer wants them: its answers are for one peer alone.
     let offered = speaker.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     let agreement = way.agreement.and_then(|_| {
         Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)
     });
-    let mut subscription = service(site, Purpose::Echo, Way { agreement, ..way });
+    let mut subscription = service(site, purpose, Way { agreement, ..way });
     subscription.encoding = Encoding::WebSocket(Texts::Bare, None);
     subscription
 }
 
-/// A service for tests, which publishes nothing and reads nothing.
-pub(crate) fn service(site: &Site, purpose: Purpose, way: Way) -> Subscription {
+/// A service, which publishes nothing and reads nothing.
+fn service(site: &Site, service: Arc<dyn Service>, way: Way) -> Subscription {
     Subscription {
         admitted: Admitted::without_matchers(None),
         dialect: Dialect::V1,
         noted: None,
         encoding: way.encoding(Texts::Bare),
         deadline: None,
-        duplex: Some(way.parts(site.config(), purpose, None, None)),
+        duplex: Some(way.parts(site.config(), Purpose::Service(service), None, None)),
     }
 }

@@ -175,10 +175,10 @@ async fn admit<'a>(
             check_page(site, &asked.headers, by, origins, "cors.origins")?;
             Ok((speaking::hub(site, speaker, way).await?, &[]))
         }
-        (Route::Echo, _) => Ok((speaking::plain_echo(site, speaker, way), &[])),
+        (Route::Offer(offer), _) => Ok((speaking::plain_offer(site, speaker, offer, way), &[])),
         (Route::Diagnosis(below), _) => {
             diagnosis::check_echo(below)?;
-            let mut echo = speaking::plain_echo(site, speaker, way);
+            let mut echo = speaking::echo(site, speaker, way);
             let end = tokio::time::Instant::now() + diagnosis::ECHO_LIFETIME;
             echo.deadline = Some((end, Ending::Lifetime));
             Ok((echo, &[]))

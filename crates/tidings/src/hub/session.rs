@@ -11,6 +11,7 @@ pub(crate) mod noted;
 pub(crate) mod pipe;
 pub(crate) mod progress;
 pub(crate) mod requests;
+pub(crate) mod service;
 pub(crate) mod socket;
 pub(crate) mod watcher;
 pub(crate) mod websocket;

@@ -29,6 +29,9 @@ pub use self::exchange::{Answer, Connection, Request};
 /// How long anything may take before a test fails. Generous: the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The program that is tested.
+const TIDINGS: &str = env!("CARGO_BIN_EXE_tidings");
+
 /// How long a wait rests between two looks.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -45,8 +48,8 @@ pub struct TestHub {
     folder: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// A command that runs the binary, if it is not run directly.
-    runner: Vec<String>,
+    /// The program, perhaps behind a command that runs it.
+    program: Vec<String>,
     log: Arc<Mutex<String>>,
 }
 
@@ -76,11 +79,12 @@ impl TestHub {
         Self::start_under(runner, folder, all, Vec::new())
     }
 
-    /// Starts `tidings test-server` on a free port.
+    /// Starts `tidings-test-server` on a free port.
     pub fn test_server() -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-        let arguments = ["test-server", "--listen", "127.0.0.1:0"].map(str::to_owned);
-        Self::start(folder, arguments.to_vec(), Vec::new())
+        let program = vec![env!("CARGO_BIN_EXE_tidings-test-server").to_owned()];
+        let arguments = ["--listen", "127.0.0.1:0"].map(str::to_owned);
+        Self::start_program(program, folder, arguments.to_vec(), Vec::new())
     }
 
     /// Starts `tidings serve` with this configuration, which may say `FOLDER` for the test's own
@@ -132,12 +136,22 @@ impl TestHub {
     }
 
     fn start_under(
-        runner: Vec<String>,
+        mut runner: Vec<String>,
         folder: Arc<TempDir>,
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Self {
-        let mut child = command_under(&runner, &arguments, &environment)
+        runner.push(TIDINGS.to_owned());
+        Self::start_program(runner, folder, arguments, environment)
+    }
+
+    fn start_program(
+        program: Vec<String>,
+        folder: Arc<TempDir>,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        let mut child = command_of(&program, &arguments, &environment)
             .spawn()
             .expect("the binary starts");
         let log = Arc::new(Mutex::new(String::new()));
@@ -153,7 +167,7 @@ impl TestHub {
             folder,
             arguments,
             environment,
-            runner,
+            program,
             log,
         }
     }
@@ -229,8 +243,8 @@ impl TestHub {
 
     /// Starts it again in the same folder; the port changes. The old process must have ended.
     pub fn restart(&mut self) {
-        let next = Self::start_under(
-            self.runner.clone(),
+        let next = Self::start_program(
+            self.program.clone(),
             Arc::clone(&self.folder),
             self.arguments.clone(),
             self.environment.clone(),
@@ -384,22 +398,18 @@ fn serve_arguments(folder: &TempDir, toml: &str) -> Vec<String> {
 
 /// Returns the command that runs the binary with these arguments and a clean environment.
 pub fn command(arguments: &[String], environment: &[(String, String)]) -> Command {
-    command_under(&[], arguments, environment)
+    command_of(&[TIDINGS.to_owned()], arguments, environment)
 }
 
-fn command_under(
-    runner: &[String],
+fn command_of(
+    program: &[String],
     arguments: &[String],
     environment: &[(String, String)],
 ) -> Command {
-    let binary = env!("CARGO_BIN_EXE_tidings").to_owned();
-    let (program, words) = match runner.split_first() {
-        Some((program, words)) => (program.clone(), [words, &[binary]].concat()),
-        None => (binary, Vec::new()),
-    };
-    let mut command = Command::new(program);
+    let (first, rest) = program.split_first().expect("a program");
+    let mut command = Command::new(first);
     command
-        .args(words)
+        .args(rest)
         .args(arguments)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -499,7 +509,7 @@ fn find_address(text: &str) -> Option<SocketAddr> {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)));
     }
-    if let Some((_, rest)) = text.split_once("test services at http://") {
+    if let Some((_, rest)) = text.split_once("services at http://") {
         return rest.split_once(": ")?.0.parse().ok();
     }
     text.lines()

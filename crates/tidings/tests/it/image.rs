@@ -29,7 +29,7 @@ fn the_image_is_built_from_what_is_there_and_runs_without_root() {
         .unwrap();
     assert_eq!(
         cargo.rest,
-        "cargo build --release --locked --package tidings"
+        "cargo build --release --locked --package tidings --bin tidings"
     );
     let toolchain = fs::read_to_string(root("Cargo.toml")).unwrap();
     let version = toolchain

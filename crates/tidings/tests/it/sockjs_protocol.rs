@@ -1,5 +1,5 @@
 //! The cases that the SockJS protocol's own test suite has (0.3.3, 68 of them), written anew from the
-//! protocol's description, against `tidings test-server`.
+//! protocol's description, against `tidings-test-server`.
 //!
 //! They run by the names of that suite against one server, like there. Each compares bytes: whole bodies,
 //! whole chunks and whole fields, never what they mean. `conformance/sockjs/README.md` says how to run

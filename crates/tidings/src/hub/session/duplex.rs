@@ -21,6 +21,7 @@ use tidings_wire::websocket::encoder;
 use tidings_wire::websocket::frames::{DecodeError, Decoder, Event, Limits, Role};
 use tokio::sync::oneshot;
 
+use super::service::Service;
 use super::socket::Socket;
 use super::{Ending, Phase, Session, Start};
 use crate::hub::account::{Charge, Holder, Kind, OverLimit};
@@ -47,12 +48,8 @@ pub(crate) enum Purpose {
     Hub,
     /// A conversation: a text is published to the topic, and each other's texts come as they are.
     Conversation(Conversation),
-    /// Sends back what comes, for tests of the codec.
-    Echo,
-    /// Answers a number by a text of that power of two, for tests of long texts.
-    Amplify,
-    /// Is closed at once, for tests too.
-    GoAway,
+    /// A service beside the hub, which answers what comes.
+    Service(Arc<dyn Service>),
 }
 
 /// How a peer is shown that its connection lives.
@@ -144,7 +141,7 @@ pub(crate) struct Duplex {
     /// Bytes that were inflated since then, and what counts like that.
     inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
-    /// Only for [`Purpose::Echo`]; boxed, since everybody else is without.
+    /// Only for [`Purpose::Service`]; boxed, since everybody else is without.
     deflating: RefCell<Option<Box<Deflating>>>,
 }
 
@@ -170,7 +167,7 @@ impl Duplex {
         let inflating = parts.agreement.as_ref().map(Inflating::new);
         let deflating = parts
             .agreement
-            .filter(|_| matches!(parts.purpose, Purpose::Echo))
+            .filter(|_| matches!(parts.purpose, Purpose::Service(_)))
             .map(|agreed| Box::new(Deflating::new(agreed.window, agreed.server)));
         Self {
             purpose: parts.purpose,
@@ -396,7 +393,7 @@ impl Duplex {
                 update.id_source == IdSource::Publisher
                     && update.id.as_str().starts_with(&*conversation.signature)
             }
-            Purpose::Hub | Purpose::Echo | Purpose::Amplify | Purpose::GoAway => false,
+            Purpose::Hub | Purpose::Service(_) => false,
         }
     }
 
@@ -461,7 +458,7 @@ impl Duplex {
         self.last_ping.set(now);
     }
 
-    /// Returns what a test service sends back, compressed if that was agreed.
+    /// Returns what a service answers, compressed if that was agreed.
     pub(crate) fn deflated(&self, payload: &[u8]) -> Option<Vec<u8>> {
         let mut deflating = self.deflating.borrow_mut();
         Some(deflating.as_mut()?.deflate(payload))

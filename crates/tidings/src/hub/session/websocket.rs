@@ -5,7 +5,7 @@
 //! socket ─▶ duplex (decoder) ─▶ on_event ─┬─▶ pong, close
 //!                                         ├─▶ requests (the hub's frames)
 //!                                         ├─▶ ingest (a conversation's texts)
-//!                                         └─▶ the same back (echo)
+//!                                         └─▶ an answer (a service)
 //! ```
 
 use std::future::poll_fn;
@@ -42,8 +42,6 @@ const TURNS: usize = 32;
 pub(crate) const SOCKJS_TEXTS_MAX: usize = 4096;
 /// Bytes of a text after which the shard looks after its other work at once.
 const LONG_BYTES: usize = 64 * 1024;
-/// The longest text that the service for tests of long ones answers, as a power of two.
-const AMPLIFIED_POWER_MAX: u32 = 18;
 /// How long the last frames may take, and how long the peer may then take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -87,9 +85,10 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
     if let Err(ending) = joined.await {
         return ending;
     }
-    if matches!(duplex.purpose, Purpose::GoAway) {
-        let go_away = CloseCode::new(sockjs::CLOSE_GO_AWAY).unwrap_or(CloseCode::NORMAL);
-        duplex.part(go_away, "Go away!");
+    if let Purpose::Service(service) = &duplex.purpose
+        && let Some((code, reason)) = service.closes()
+    {
+        duplex.part(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), reason);
         return Ending::Refused;
     }
     let mut turns = 0;
@@ -192,12 +191,12 @@ async fn on_spoken(
     };
     check_pace(shard, duplex)?;
     let answered = match &duplex.purpose {
-        Purpose::Echo => {
-            let frame = sockjs::text_frame([&spoken.text]);
+        Purpose::Service(service) => {
+            let frame = sockjs::text_frame([&service.on_sockjs_text(spoken.text)]);
             shard.tell(session, encoder::text(&frame));
             Ok(())
         }
-        Purpose::Hub | Purpose::Conversation(_) | Purpose::Amplify | Purpose::GoAway => {
+        Purpose::Hub | Purpose::Conversation(_) => {
             Box::pin(on_text(shard, session, duplex, spoken.text.to_unicode())).await
         }
     };
@@ -284,15 +283,11 @@ async fn on_text(
             Ok(())
         }
         Purpose::Conversation(conversation) => say(shard, session, duplex, conversation, text),
-        Purpose::Echo => {
-            echo(shard, session, duplex, Opcode::Text, text.as_bytes());
+        Purpose::Service(service) => {
+            let answer = service.on_text(text);
+            tell_back(shard, session, duplex, Opcode::Text, answer.as_bytes());
             Ok(())
         }
-        Purpose::Amplify => {
-            shard.tell(session, session.text(&amplified(&text)));
-            Ok(())
-        }
-        Purpose::GoAway => Ok(()),
     }
 }
 
@@ -307,7 +302,6 @@ fn on_binary(
             duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
             Err(Ending::Violation)
         }
-        Purpose::Amplify | Purpose::GoAway => Ok(()),
         Purpose::Hub => {
             duplex.part(CloseCode::UNSUPPORTED, "the hub's frames are texts");
             Err(Ending::Violation)
@@ -320,26 +314,22 @@ fn on_binary(
                 Err(Ending::Violation)
             }
         },
-        Purpose::Echo => {
-            echo(shard, session, duplex, Opcode::Binary, &bytes);
+        Purpose::Service(service) => {
+            if let Some(answer) = service.on_binary(bytes) {
+                tell_back(shard, session, duplex, Opcode::Binary, &answer);
+            }
             Ok(())
         }
     }
 }
 
-fn echo(shard: &Shard, session: &Session, duplex: &Duplex, opcode: Opcode, payload: &[u8]) {
+/// Sends what a service answers.
+fn tell_back(shard: &Shard, session: &Session, duplex: &Duplex, opcode: Opcode, payload: &[u8]) {
     let frame = match duplex.deflated(payload) {
         Some(deflated) => encoder::frame(opcode, Packing::Deflated, &deflated),
         None => encoder::frame(opcode, Packing::Plain, payload),
     };
     shard.tell(session, frame);
-}
-
-/// Returns two to the power of `asked` times `x`; twice unless that is a whole number from 1 to 18.
-fn amplified(asked: &str) -> String {
-    let power = asked.trim().parse().ok();
-    let power = power.filter(|power| (1..=AMPLIFIED_POWER_MAX).contains(power));
-    "x".repeat(1 << power.unwrap_or(1_u32))
 }
 
 /// Publishes what a peer of a conversation says.
