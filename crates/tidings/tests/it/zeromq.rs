@@ -4,11 +4,13 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use serde_json::json;
 use tidings_wire::zmtp::decoder::{Decoder, Received};
 use tidings_wire::zmtp::handshake::{Handshake, Options, Role, Security};
 use tidings_wire::zmtp::{SocketType, command, frame};
 
-use crate::harness::{DEADLINE, TestHub, run, tokens, wait_until};
+use crate::harness::dialects::{PATH_2019, all_dialects, old_token, publish_at};
+use crate::harness::{DEADLINE, HUB_PATH, TestHub, run, tokens, wait_until};
 
 const SOCKETS: &str = r#"
 [subscribe]
@@ -37,6 +39,45 @@ fn what_is_pushed_reaches_event_streams_and_subscribers() {
     assert_eq!(page.event().data, "last words");
     let parts = sub.receive();
     assert_eq!(parts, [&b"https://example.com/chat"[..], b"last words"]);
+}
+
+#[test]
+fn an_output_sends_what_its_grants_allow_and_never_what_is_for_targets() {
+    let hub = TestHub::serve(&all_dialects(
+        r#"
+[admin]
+address = "127.0.0.1:0"
+[[zeromq.outputs]]
+socket = "zmq-bind://PUB@127.0.0.1:0"
+form = "data"
+[[zeromq.outputs]]
+socket = "zmq-bind://XPUB@127.0.0.1:0"
+form = "data"
+private = true
+"#,
+    ));
+    let mut public = Peer::open(socket(&hub, "PUB"), SocketType::Sub);
+    let mut private = Peer::open(socket(&hub, "XPUB"), SocketType::Sub);
+    for peer in [&mut public, &mut private] {
+        peer.subscribe(b"");
+    }
+    hub.wait_for_metric("tidings_zeromq_subscriptions", |count| count == 2.0);
+    let (new, old) = (
+        tokens::token_for_all(),
+        old_token(json!({"publish": ["*"]})),
+    );
+    let topic = ("topic", "https://example.com/books/1");
+    for (path, token, data, more) in [
+        (HUB_PATH, &new, "private", Some(("private", "on"))),
+        (PATH_2019, &old, "targeted", Some(("target", "somebody"))),
+        (HUB_PATH, &new, "public", None),
+    ] {
+        let form: Vec<_> = [topic, ("data", data)].into_iter().chain(more).collect();
+        assert_eq!(publish_at(&hub, path, token, &form).status, 200, "{data}");
+    }
+    assert_eq!(public.receive(), [b"public"]);
+    assert_eq!(private.receive(), [b"private"]);
+    assert_eq!(private.receive(), [b"public"]);
 }
 
 #[test]
