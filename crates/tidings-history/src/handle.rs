@@ -370,13 +370,13 @@ impl Handle {
         (tip.position > Position::ZERO).then(sealed)
     }
 
-    /// Returns the position up to which events about subscriptions may have been removed.
+    /// Returns the position up to which presence events may have been removed.
     #[must_use]
     pub fn presence_trimmed(&self) -> Position {
         self.shared.published.presence_trimmed()
     }
 
-    /// Returns what stays known of events about subscriptions that were removed.
+    /// Returns what stays known of presence events that were removed.
     #[must_use]
     pub fn removed(&self) -> Arc<Removed> {
         self.shared.published.removed()

@@ -87,11 +87,11 @@ pub struct Retention {
     pub updates_max: Option<u64>,
     /// At most this many bytes of updates are kept, as [`Update::bytes`](tidings_core::Update::bytes) counts them.
     pub bytes_max: Option<u64>,
-    /// What is removed of the hub's own events about subscriptions, which count in no other limit.
+    /// What is removed of the hub's own presence events, which count in no other limit.
     pub presence: PresenceRetention,
 }
 
-/// What is removed of the events about subscriptions, and when. They end with the updates around
+/// What is removed of the presence events, and when. They end with the updates around
 /// them at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceRetention {

@@ -11,7 +11,7 @@ pub const PAGE_POSITIONS: u64 = 256;
 /// one update.
 pub(crate) const PAGE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Consecutive updates, oldest first. Only events about subscriptions that were removed are missing.
+/// Consecutive updates, oldest first. Only presence events that were removed are missing.
 ///
 /// A page may begin before the position that was asked for: take what is [`after`](Self::after).
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Page {
     /// Where to read on: this page has everything that is kept up to this position. What was asked
     /// for if nothing was committed after it.
     pub next: Position,
-    /// The last position of this page whose event about a subscription was removed;
+    /// The last position of this page whose presence event was removed;
     /// [`Position::ZERO`] if none was.
     pub last_hole: Position,
     /// Where the page begins.
@@ -39,7 +39,7 @@ impl Page {
         self.updates.get(skipped..).unwrap_or_default()
     }
 
-    /// Returns whether it has an event about a subscription up to `position`.
+    /// Returns whether it has a presence event up to `position`.
     pub(crate) fn has_presence(&self, position: Position) -> bool {
         let mut until = self
             .updates

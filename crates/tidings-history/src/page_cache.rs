@@ -96,7 +96,7 @@ impl PageCache {
         }
     }
 
-    /// Drops the pages with events about subscriptions up to `through`, which are removed.
+    /// Drops the pages with presence events up to `through`, which are removed.
     pub(crate) fn trim_presence(&mut self, through: Position) {
         let stale = self
             .pages

@@ -124,13 +124,13 @@ impl Published {
         Bounds { oldest, last }
     }
 
-    /// Returns the position up to which events about subscriptions may have been removed.
+    /// Returns the position up to which presence events may have been removed.
     #[must_use]
     pub fn presence_trimmed(&self) -> Position {
         Position::new(self.presence_trimmed.load(Ordering::Acquire))
     }
 
-    /// Returns what stays known of events about subscriptions that were removed.
+    /// Returns what stays known of presence events that were removed.
     #[must_use]
     pub fn removed(&self) -> Arc<Removed> {
         Arc::clone(&self.removed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -195,7 +195,7 @@ impl Published {
         self.oldest.store(oldest.get(), Ordering::Release);
     }
 
-    /// Shows that events about subscriptions may be missing: those of `removed`.
+    /// Shows that presence events may be missing: those of `removed`.
     pub(crate) fn on_removed(&self, removed: Arc<Removed>) {
         let through = removed.through();
         // What is known comes first, so that nobody looks for it in vain.

@@ -1,4 +1,4 @@
-//! What stays known of the events about subscriptions that retention removed: about which matchers
+//! What stays known of the presence events that retention removed: about which matchers
 //! the last ones were, and where. So a watcher that resumes before them is told of a gap only if
 //! there is one for it (decision 0015). Bounded, in memory and in the file.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Topic, Topics};
 
-/// A summary of the events about subscriptions that were removed.
+/// A summary of the presence events that were removed.
 ///
 /// Events are grouped by what their topics say before the last slash: the subscriptions of one matcher.
 /// Of each group the last removed event is known. The groups whose last event is longest ago are given

@@ -54,7 +54,7 @@ pub(crate) fn goal(
             let old = |mark: Mark| mark.published_ms <= published_max_ms;
             let first_young = first_not(storage, extent, old)?;
             let last_old = Position::new(first_young.get().saturating_sub(1));
-            // Where only removed events about subscriptions were nothing is old: whoever reads there
+            // Where only removed presence events were nothing is old: whoever reads there
             // has lost nothing, and must not be told so.
             if storage.mark(last_old)?.is_some() {
                 goal = goal.max(last_old);
@@ -64,7 +64,7 @@ pub(crate) fn goal(
     Ok(goal)
 }
 
-/// Returns the last position up to which `retention` removes events about subscriptions;
+/// Returns the last position up to which `retention` removes presence events;
 /// `extent.presence_trimmed_through` if there are none to remove.
 ///
 /// # Errors
@@ -116,7 +116,7 @@ pub(crate) fn presence_slice(
     Ok(Position::new(first_beyond.get() - 1).min(goal))
 }
 
-/// Returns up to where events about subscriptions are removed, and how many there were up to there.
+/// Returns up to where presence events are removed, and how many there were up to there.
 fn presence_removed(
     storage: &mut dyn Storage,
     extent: &Extent,
@@ -126,13 +126,13 @@ fn presence_removed(
     Ok((start, events(start, mark)))
 }
 
-/// Returns how many events about subscriptions there ever were up to a position with this mark:
+/// Returns how many presence events there ever were up to a position with this mark:
 /// every position that has no update.
 fn events(position: Position, mark: Mark) -> u64 {
     position.get().saturating_sub(mark.updates_through)
 }
 
-/// Most events about subscriptions that are removed at once.
+/// Most presence events that are removed at once.
 const PRESENCE_SLICE_MAX: u64 = 512;
 
 /// Returns the first kept position whose mark is not `over`, or the one after the last.

@@ -43,7 +43,7 @@ pub trait Storage: Send {
 
     /// Adds `update` to the group. Its position follows the one before without a gap.
     ///
-    /// An event about a subscription is also noted: [`announced`](Self::announced) returns those
+    /// A presence event is also noted: [`announced`](Self::announced) returns those
     /// that began and did not end.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ pub trait Storage: Send {
     /// [`StorageError`]; nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
 
-    /// Returns the kept events about subscriptions up to and including `through`, oldest first: where
+    /// Returns the kept presence events up to and including `through`, oldest first: where
     /// they are, and their topics.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ pub trait Storage: Send {
     /// [`StorageError`] if they cannot be read.
     fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError>;
 
-    /// Removes the events about subscriptions up to and including
+    /// Removes the presence events up to and including
     /// [`removed.through()`](Removed::through), and no update else, and keeps what stays known of them.
     /// The newest position is never among them. Their prints stay, those of the
     /// last [`PRINTS_KEPT`] positions at least.
@@ -108,7 +108,7 @@ pub trait Storage: Send {
     /// [`StorageError`]; nothing was removed.
     fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError>;
 
-    /// Returns what stays known of the events about subscriptions that were removed.
+    /// Returns what stays known of the presence events that were removed.
     fn removed(&self) -> Removed {
         Removed::unknown(self.extent().presence_trimmed_through)
     }
@@ -191,7 +191,7 @@ pub trait StorageReader: Send {
     /// Appends the kept updates `from..=through` to `updates`, oldest first.
     ///
     /// Stops after the update with which `bytes_max` is reached. Updates that retention removed
-    /// are missing at the front only, events about subscriptions everywhere up to
+    /// are missing at the front only, presence events everywhere up to
     /// [`presence_trimmed_through`](Extent::presence_trimmed_through).
     ///
     /// # Errors
@@ -212,7 +212,7 @@ pub trait StorageReader: Send {
     /// [`StorageError`] if it cannot be read.
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
 
-    /// Returns the print at `position`, also that of an event about a subscription that was
+    /// Returns the print at `position`, also that of a presence event that was
     /// removed, and that of the last update that was. Nothing if none is kept.
     ///
     /// # Errors
@@ -221,12 +221,12 @@ pub trait StorageReader: Send {
     fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError>;
 }
 
-/// Positions, back from the newest, whose prints are kept although their events about
-/// subscriptions were removed: who resumes at such an event is told the truth.
+/// Positions, back from the newest, whose prints are kept although their presence
+/// events were removed: who resumes at such an event is told the truth.
 pub const PRINTS_KEPT: u64 = 1_000_000;
 
-/// Which positions are kept: those after `trimmed_through`, up to `last`, but for the events about
-/// subscriptions up to `presence_trimmed_through`.
+/// Which positions are kept: those after `trimmed_through`, up to `last`, but for the presence
+/// events up to `presence_trimmed_through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Every position up to this one was removed; [`Position::ZERO`] if none was.
@@ -241,7 +241,7 @@ pub struct Extent {
     pub last_print: Option<Print>,
     /// Updates up to this position have no print: an earlier version of the hub wrote them.
     pub unprinted_through: Position,
-    /// Every event about a subscription up to this position was removed.
+    /// Every presence event up to this position was removed.
     pub presence_trimmed_through: Position,
 }
 
@@ -263,11 +263,11 @@ impl Extent {
 pub struct Mark {
     /// When it was committed by the history's own time, in milliseconds since the Unix epoch.
     pub published_ms: u64,
-    /// Bytes of all updates from the first of the history through this one, without events about
-    /// subscriptions.
+    /// Bytes of all updates from the first of the history through this one, without presence
+    /// events.
     pub bytes_through: u64,
-    /// Number of updates from the first of the history through this one, without events about
-    /// subscriptions.
+    /// Number of updates from the first of the history through this one, without presence
+    /// events.
     pub updates_through: u64,
 }
 

@@ -41,7 +41,7 @@ pub struct Writer {
     phase: Phase,
     /// The last position that retention removes; what lies up to it is removed in slices.
     goal: Position,
-    /// The last position up to which retention removes events about subscriptions.
+    /// The last position up to which retention removes presence events.
     presence_goal: Position,
     /// Whether retention and upkeep came upon something that cannot be read.
     hindered: bool,
@@ -413,8 +413,8 @@ impl Writer {
                 count /= 2;
                 continue;
             }
-            // Shown first: a reader must not take what is missing then for removed events about
-            // subscriptions.
+            // Shown first: a reader must not take what is missing then for removed presence
+            // events.
             self.published.on_oldest(through.next());
             if let Err(fault) = self.storage.trim(through, mark) {
                 self.published.on_oldest(trimmed.next());
@@ -427,7 +427,7 @@ impl Writer {
         }
     }
 
-    /// Removes a slice of the events about subscriptions that retention ends.
+    /// Removes a slice of the presence events that retention ends.
     fn trim_presence_slice(&mut self) -> Result<(), StorageError> {
         let storage = &mut *self.storage;
         let through = retention::presence_slice(storage, &self.extent, self.presence_goal)?;

@@ -75,7 +75,7 @@ fn wait_until_said(
         }
         ensure!(
             Instant::now() < deadline,
-            "{said} events about subscriptions instead of {count}"
+            "{said} presence events instead of {count}"
         );
         look()?;
         std::thread::sleep(ASK_EVERY);

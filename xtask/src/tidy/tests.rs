@@ -34,20 +34,22 @@ fn every_test_runs() {
 }
 
 #[test]
-fn names_keep_to_the_words_of_the_field() {
+fn names_do_not_use_words_that_name_nothing() {
     check(
         rust::banned_word,
-        &[("a.rs", "fn f() {}\nstruct ChatRooms;")],
-        &["a.rs:2: `ChatRooms` uses the word `room`"],
+        &[("a.rs", "fn f() {}\nstruct SessionManagers;")],
+        &["a.rs:2: `SessionManagers` uses the word `manager`"],
     );
     check(
         rust::banned_word,
-        &[("a.rs", "let (tx, rx) = mpsc::channel(1); // a channel")],
-        &[],
+        &[("a.rs", "let misc = 1; // anything\n")],
+        &["a.rs:1: `misc` uses the word `misc`"],
     );
+    check(rust::banned_word, &[("a.rs", "fn common_prefix() {}")], &[]);
+    // Words of protocols and of the configuration are names there.
     check(
         rust::banned_word,
-        &[("websocket.rs", "let message = 1;")],
+        &[("a.rs", "let (message, room, channel) = f(); // no util")],
         &[],
     );
 }

@@ -1,4 +1,4 @@
-//! What is known of removed events about subscriptions, and its bounds.
+//! What is known of removed presence events, and its bounds.
 
 use super::*;
 

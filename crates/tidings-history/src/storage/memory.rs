@@ -24,9 +24,9 @@ struct Kept {
     extent: Extent,
     removed: Removed,
     entries: VecDeque<Entry>,
-    /// The events about subscriptions, apart, since they are removed apart.
+    /// The presence events, apart, since they are removed apart.
     presence: VecDeque<Entry>,
-    /// The prints of events about subscriptions that were removed, and of the last update that was.
+    /// The prints of presence events that were removed, and of the last update that was.
     prints: VecDeque<(Position, Print)>,
     /// The positions at which a publisher used an id, oldest first.
     positions: HashMap<Arc<str>, VecDeque<Position>, foldhash::fast::RandomState>,

@@ -64,7 +64,7 @@ struct Model {
     updates: Vec<Arc<Update>>,
     /// How many of them were removed.
     trimmed: usize,
-    /// Up to where events about subscriptions were removed beside them.
+    /// Up to where presence events were removed beside them.
     presence_trimmed: usize,
 }
 

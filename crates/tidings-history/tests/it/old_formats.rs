@@ -1,5 +1,5 @@
 //! Files that released hubs wrote, one of each format, as `tests/fixtures` has them: each made by
-//! the hub of its time from the same seven updates, and in format 2 events about subscriptions
+//! the hub of its time from the same seven updates, and in format 2 presence events
 //! between the fifth and the sixth, of which retention has removed most.
 
 use std::fs;

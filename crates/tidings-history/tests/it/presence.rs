@@ -1,4 +1,4 @@
-//! Events about subscriptions: a retention of their own, and what is left to say after a crash.
+//! Presence events: a retention of their own, and what is left to say after a crash.
 
 use std::time::Duration;
 

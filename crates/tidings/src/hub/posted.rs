@@ -50,7 +50,7 @@ pub(crate) struct Posted {
     subjects: OnceLock<Subjects>,
     frame: OnceLock<Frame>,
     texts: OnceLock<Box<TextFrames>>,
-    /// The wire form of an event about a subscription in the words of 0.x.
+    /// The wire form of a presence event in the words of 0.x.
     old_frame: OnceLock<Box<Frame>>,
 }
 

@@ -169,11 +169,11 @@ impl PresenceCounters {
                 "presence_subscriptions",
                 "Subscriptions that presence shows now",
             ),
-            events: counter(r, "presence_events", "Events about subscriptions published"),
+            events: counter(r, "presence_events", "Presence events published"),
             retries: counter(
                 r,
                 "presence_retries",
-                "Times the history did not take an event about a subscription at once",
+                "Times the history did not take a presence event at once",
             ),
             untracked: counter(
                 r,
@@ -329,7 +329,7 @@ impl Metrics {
             cursors_unknown: counter(
                 r,
                 "cursors_unknown",
-                "Cursors answered as unknown, expired, or before removed events about subscriptions",
+                "Cursors answered as unknown, expired, or before removed presence events",
             ),
             websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
             websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),

@@ -386,7 +386,7 @@ fn hub_with(presence: &str, more: &str) -> TestHub {
     )))
 }
 
-/// Follows all events about subscriptions, from `cursor` on if there is one.
+/// Follows all presence events, from `cursor` on if there is one.
 fn watch(hub: &TestHub, cursor: &str) -> EventStream {
     let asked = Request::get(&format!("{HUB_PATH}?{WATCHED}")).bearer(&token_for_all());
     if cursor.is_empty() {

@@ -425,7 +425,7 @@ fn extent(connection: &Connection) -> Result<Extent, StorageError> {
     })
 }
 
-/// Returns what stays known of removed events about subscriptions. An older hub removes without noting:
+/// Returns what stays known of removed presence events. An older hub removes without noting:
 /// then nothing is known.
 fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageError> {
     let through = extent.presence_trimmed_through;
@@ -487,7 +487,7 @@ pub(super) const FORMAT: u32 = 3;
 /// The format before prints.
 const FORMAT_WITHOUT_PRINTS: u32 = 2;
 
-/// The format before events about subscriptions.
+/// The format before presence events.
 const FORMAT_WITHOUT_PRESENCE: u32 = 1;
 
 /// `TDGS` in the header of the file, which `file` and SQLite's tools show.

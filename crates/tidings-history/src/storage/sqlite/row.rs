@@ -139,7 +139,7 @@ pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
     })
 }
 
-/// Reads a row of position and topics: an event about a subscription.
+/// Reads a row of position and topics: a presence event.
 pub(super) fn read_place(row: &Row<'_>) -> Result<(Position, Topics), StorageError> {
     Ok((Position::new(number(row, 0)?), topics(text(row, 1)?)?))
 }

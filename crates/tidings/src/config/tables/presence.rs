@@ -22,10 +22,10 @@ table! {
         /// Subscriptions that the hub keeps track of. Further ones receive updates, but are not
         /// shown, and are counted in `tidings_presence_untracked_total`.
         subscriptions_max: usize = number(DEFAULT.subscriptions_max as u64).at_least(1).live();
-        /// Number of events about subscriptions that are kept for those who come back. They count
+        /// Number of presence events that are kept for those who come back. They count
         /// in no other limit.
         events_max as "retain_events": u64 = number(KEPT.events_max).live();
-        /// Minutes that an event about a subscription is kept. 0 sets no limit.
+        /// Minutes that a presence event is kept. 0 sets no limit.
         age_max as "retain_minutes": Option<Duration> =
             number(KEPT_MINUTES).minutes().zero_is_none().live();
     }

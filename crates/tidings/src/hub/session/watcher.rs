@@ -1,4 +1,4 @@
-//! Who may see events about subscriptions, and whether some that they may see are gone.
+//! Who may see presence events, and whether some that they may see are gone.
 
 use smallvec::SmallVec;
 use tidings_core::grant::Grants;
@@ -10,7 +10,7 @@ use tidings_core::subject::Subject;
 use crate::hub::shard::Shard;
 use tidings_wire::subscription_document::BELOW_HUB;
 
-/// What decides which events about subscriptions a subscriber sees.
+/// What decides which presence events a subscriber sees.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watcher<'a> {
     pub(crate) matchers: &'a [Matcher],
@@ -19,14 +19,14 @@ pub(crate) struct Watcher<'a> {
 }
 
 impl Watcher<'_> {
-    /// Returns whether events about subscriptions may be for it: asked for and granted. Never wrongly
+    /// Returns whether presence events may be for it: asked for and granted. Never wrongly
     /// `false`.
     pub(crate) fn watches(self, hub: &HubUrl) -> bool {
         let below = format!("{}{BELOW_HUB}", hub.path());
         self.asks_and_may(|matcher| matcher.may_match_below(&below, hub))
     }
 
-    /// Returns whether an event about a subscription after `after` is gone that is for it. Never wrongly
+    /// Returns whether a presence event after `after` is gone that is for it. Never wrongly
     /// `false`; `true` also where the history does not know what is gone.
     pub(crate) fn misses(self, shard: &Shard, after: Position) -> bool {
         let (history, hub) = (shard.history(), shard.hub());

@@ -50,7 +50,7 @@ impl Shard {
         }
     }
 
-    /// Returns whether events about subscriptions may be for a session.
+    /// Returns whether presence events may be for a session.
     pub(crate) fn watches(&self, session: &Session) -> bool {
         let identity = session.identity();
         let watcher = Watcher {
@@ -60,7 +60,7 @@ impl Shard {
         watcher.watches(self.hub())
     }
 
-    /// Returns whether an event about a subscription after `after` is gone that a session may see and has
+    /// Returns whether a presence event after `after` is gone that a session may see and has
     /// not had.
     pub(crate) fn misses(&self, session: &Session, after: Position) -> bool {
         let identity = session.identity();

@@ -215,7 +215,7 @@ fn start(presence: &str, drain_secs: u32) -> TestHub {
     )
 }
 
-/// Waits until so many events about subscriptions are stored since the start.
+/// Waits until so many presence events are stored since the start.
 fn told(hub: &TestHub, count: u32) {
     hub.wait_for_metric("tidings_presence_events_total", |events| {
         events >= f64::from(count)

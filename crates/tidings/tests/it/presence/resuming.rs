@@ -1,4 +1,4 @@
-//! Watchers that come back with the cursor of an ordinary update, after events about subscriptions
+//! Watchers that come back with the cursor of an ordinary update, after presence events
 //! were removed: what follows the cursor comes, nothing before it, and a gap is told only of what
 //! they could have seen.
 
