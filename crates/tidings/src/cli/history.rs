@@ -270,7 +270,7 @@ impl Importing {
                 tidings_core::update::TopicsError::None,
             ));
         };
-        self.ingest.publish(form, Publisher::Page).await?;
+        self.ingest.publish(form, Publisher::Unchecked).await?;
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use tidings_core::topic::Topic;
 use tidings_wire::subscribe_query::{QueryError, SubscribeQuery};
 use tidings_wire::websocket::deflate::{Agreement, Context};
 use tidings_wire::websocket::frames::Limits;
+use tokio::time::Instant;
 
 use super::authorize::{Credentials, credentials, identify};
 use super::problem::Problem;
@@ -24,7 +25,11 @@ use crate::http::Site;
 use crate::hub::account::Holder;
 use crate::hub::posted::{Encoding, Texts};
 use crate::hub::refusal::Refusal;
-use crate::hub::session::duplex::{self, Beat, Conversation, Purpose};
+use crate::hub::session::duplex::{self, Beat};
+use crate::hub::session::protocol::Protocol;
+use crate::hub::session::protocol::conversation::Conversation;
+use crate::hub::session::protocol::hub_frames::HubFrames;
+use crate::hub::session::protocol::served::Served;
 use crate::hub::session::service::{Echo, Offer, Service};
 use crate::hub::shard::Subscription;
 use crate::hub::subscribing::{self, Admitted};
@@ -94,29 +99,31 @@ impl Way {
         }
     }
 
-    fn encoding(&self, texts: Texts) -> Encoding {
-        let texts = match self.cover {
-            Cover::Bare => texts,
-            Cover::SockJs => texts.in_sockjs(),
-        };
-        Encoding::WebSocket(texts, self.agreement.map(|agreed| agreed.window))
-    }
-
-    fn parts(
+    /// Returns the subscription of a peer that speaks `protocol`. `publisher` is who publishes, if the peer
+    /// may; its connection ends at `lifetime` whatever token it has.
+    fn subscription(
         self,
         config: &Config,
-        purpose: Purpose,
+        protocol: Box<dyn Protocol>,
+        admitted: Admitted,
         publisher: Option<Arc<Identity>>,
-        lifetime: Option<tokio::time::Instant>,
-    ) -> Box<duplex::Parts> {
+        lifetime: Option<Instant>,
+    ) -> Subscription {
+        let texts = Texts {
+            form: protocol.form(),
+            in_sockjs: self.cover == Cover::SockJs,
+        };
+        let window = self.agreement.map(|agreed| agreed.window);
+        let known = admitted.identity.as_deref().or(publisher.as_deref());
+        let deadline = subscribing::deadline(lifetime, known);
         let bytes_max = config.websocket.bytes_max;
         let fragments = u32::try_from(bytes_max / FRAGMENT_BYTES_MIN).unwrap_or(u32::MAX);
         let limits = Limits {
             bytes_max,
             fragments_max: fragments.max(FRAGMENTS),
         };
-        Box::new(duplex::Parts {
-            purpose,
+        let parts = duplex::Parts {
+            protocol,
             limits,
             frames_per_second_max: config.websocket.frames_per_second_max,
             inflated_per_second_max: duplex::INFLATED_BYTES_PER_SECOND_MAX,
@@ -126,7 +133,15 @@ impl Way {
             publisher,
             lifetime,
             unread: Bytes::new(),
-        })
+        };
+        Subscription {
+            admitted,
+            dialect: Dialect::V1,
+            noted: None,
+            encoding: Encoding::WebSocket(texts, window),
+            deadline,
+            duplex: Some(Box::new(parts)),
+        }
     }
 }
 
@@ -150,12 +165,9 @@ pub(crate) async fn hub(
         Err(error) => return Err(error.into()),
     };
     let lifetime = subscribing::lifetime(site);
-    let known = subscriber.as_deref().or(publisher.as_deref());
     let allowed = subscribing::check_anonymous(site, subscriber.as_deref(), NO_ANONYMOUS);
-    let deadline = match known {
-        None if query.is_none() && allowed.is_err() => Some(subscribing::patience(site)),
-        Some(_) | None => subscribing::deadline(lifetime, known),
-    };
+    let is_unknown = subscriber.is_none() && publisher.is_none();
+    let must_authenticate = is_unknown && query.is_none() && allowed.is_err();
     let admitted = match &query {
         None => Admitted::without_matchers(subscriber),
         Some(query) => {
@@ -165,14 +177,12 @@ pub(crate) async fn hub(
             subscribing::admit(site, speaker.holder, subscriber, matchers, cursor).await?
         }
     };
-    Ok(Subscription {
-        admitted,
-        dialect: Dialect::V1,
-        noted: None,
-        encoding: way.encoding(Texts::Json),
-        deadline,
-        duplex: Some(way.parts(config, Purpose::Hub, publisher, lifetime)),
-    })
+    let protocol = Box::new(HubFrames);
+    let mut subscription = way.subscription(config, protocol, admitted, publisher, lifetime);
+    if must_authenticate {
+        subscription.deadline = Some(subscribing::patience(site));
+    }
+    Ok(subscription)
 }
 
 /// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
@@ -246,9 +256,6 @@ pub(crate) async fn conversation(
     if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
         return Err(Refusal::token_missing("taking part here needs an access token").into());
     }
-    let lifetime = subscribing::lifetime(site);
-    let known = subscriber.as_deref().or(publisher.as_deref());
-    let deadline = subscribing::deadline(lifetime, known);
     let matchers = subscribing::exactly(site, topic.as_str())?;
     let admitted = subscribing::admit(site, speaker.holder, subscriber, matchers, None).await?;
     let mut random = [0; 8];
@@ -256,20 +263,10 @@ pub(crate) async fn conversation(
         let detail = "the system gives no random bytes".to_owned();
         Refusal::unavailable("no-random", "The hub cannot identify a peer", detail)
     })?;
-    let purpose = Purpose::Conversation(Conversation {
-        topic: topic.clone(),
-        private: config.rooms.private,
-        open,
-        signature: duplex::signature(u64::from_ne_bytes(random)),
-    });
-    Ok(Subscription {
-        admitted,
-        deadline,
-        dialect: Dialect::V1,
-        noted: None,
-        encoding: way.encoding(Texts::Bare),
-        duplex: Some(way.parts(config, purpose, publisher, lifetime)),
-    })
+    let random = u64::from_ne_bytes(random);
+    let conversation = Conversation::new(topic.clone(), config.rooms.private, open, random);
+    let (protocol, lifetime) = (Box::new(conversation), subscribing::lifetime(site));
+    Ok(way.subscription(config, protocol, admitted, publisher, lifetime))
 }
 
 /// Sends back what comes over a WebSocket, for the page `/diagnose`.
@@ -311,19 +308,12 @@ fn plain_service(
     let agreement = way.agreement.and_then(|_| {
         Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)
     });
-    let mut subscription = service(site, purpose, Way { agreement, ..way });
-    subscription.encoding = Encoding::WebSocket(Texts::Bare, None);
-    subscription
+    service(site, purpose, Way { agreement, ..way })
 }
 
 /// A service, which publishes nothing and reads nothing.
 fn service(site: &Site, service: Arc<dyn Service>, way: Way) -> Subscription {
-    Subscription {
-        admitted: Admitted::without_matchers(None),
-        dialect: Dialect::V1,
-        noted: None,
-        encoding: way.encoding(Texts::Bare),
-        deadline: None,
-        duplex: Some(way.parts(site.config(), Purpose::Service(service), None, None)),
-    }
+    let served = Served::new(service, way.agreement);
+    let admitted = Admitted::without_matchers(None);
+    way.subscription(site.config(), Box::new(served), admitted, None, None)
 }

@@ -26,8 +26,9 @@ pub(crate) enum Publisher<'a> {
     Grants(&'a Grants),
     /// Somebody with a token of 2019, who names who may read instead of being granted topics.
     Targets(&'a Grants, &'a [String]),
-    /// The hub's own pages, which decide themselves what they publish.
-    Page,
+    /// Somebody whose grants are not asked: a page or a conversation that the operator opened to everybody,
+    /// or a command of the operator's own.
+    Unchecked,
 }
 
 /// Why an update is not published.
@@ -150,7 +151,7 @@ impl Ingest {
                 let targets = check_targets(grants, targets)?;
                 draft.visibility = targets.map_or(Visibility::Public, Visibility::Targeted);
             }
-            Publisher::Page => {}
+            Publisher::Unchecked => {}
         }
         Ok(draft)
     }

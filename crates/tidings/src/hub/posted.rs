@@ -16,7 +16,7 @@ use tidings_core::index::MatcherId;
 use tidings_core::subject::Subject;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
-use tidings_wire::hub_frames::{self, Saying, UpdateFields};
+use tidings_wire::hub_frames::{self, UpdateFields};
 use tidings_wire::sockjs::outbound::unicode_frame;
 use tidings_wire::sse::EventFields;
 use tidings_wire::subscription_document as document;
@@ -25,6 +25,7 @@ use tidings_wire::websocket::deflate::{Context, Deflating, Window};
 use tidings_wire::websocket::encoder::{self, Packing};
 
 pub(crate) use self::encoding::{Encoding, Texts};
+use crate::hub::session::protocol::FORMS;
 
 /// Forms in which the text of one update may be kept: itself, an event, a text of a WebSocket, the
 /// same compressed.
@@ -60,10 +61,8 @@ pub(crate) type Subjects = SmallVec<[Subject; 1]>;
 /// The frames of WebSockets, each made when the first session needs it.
 #[derive(Debug, Default)]
 struct TextFrames {
-    json: TextFrame,
-    bare: TextFrame,
-    sockjs_json: TextFrame,
-    sockjs_bare: TextFrame,
+    /// Of each form, bare and in a frame of SockJS.
+    forms: [[TextFrame; 2]; FORMS.len()],
     /// The JSON of the update alone, and a line end.
     line: OnceLock<Bytes>,
 }
@@ -150,12 +149,12 @@ impl Posted {
     /// Returns the frame of a WebSocket, encoded by the first caller and shared from then on.
     pub(crate) fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
         let frames = self.texts.get_or_init(Box::default);
-        let frame = match texts {
-            Texts::Json => &frames.json,
-            Texts::Bare => &frames.bare,
-            Texts::SockJsJson => &frames.sockjs_json,
-            Texts::SockJsBare => &frames.sockjs_bare,
+        // Every form has a place.
+        let of_form = frames.forms.get(texts.form.number());
+        let Some([bare, in_sockjs]) = of_form else {
+            return Bytes::new();
         };
+        let frame = if texts.in_sockjs { in_sockjs } else { bare };
         let [small, middle, large] = &frame.packed;
         let plain = || frame.plain.get_or_init(|| encoder::text(&self.text(texts)));
         let Some(window) = window.filter(|_| self.update.data.len() >= PACKED_BYTES_MIN) else {
@@ -190,19 +189,19 @@ impl Posted {
         frames.line.get_or_init(encode).clone()
     }
 
-    /// Returns what a text says about this update.
+    /// Returns the text that tells this update.
     fn text(&self, texts: Texts) -> Cow<'_, str> {
-        match texts {
-            Texts::Json => {}
-            Texts::Bare => return Cow::Borrowed(&self.update.data),
-            Texts::SockJsJson => return unicode_frame(&self.text(Texts::Json)).into(),
-            Texts::SockJsBare => return unicode_frame(&self.update.data).into(),
+        let tell = FORMS.get(texts.form.number());
+        let text = tell.map_or(Cow::Borrowed(""), |tell| tell(self));
+        if texts.in_sockjs {
+            unicode_frame(&text).into()
+        } else {
+            text
         }
-        Cow::Owned(self.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
     }
 
     /// Returns what `encode` makes of the update's fields.
-    fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
+    pub(crate) fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
         let update = &self.update;
         let private = !update.visibility.is_public();
         // The other names of a private update may be those of people who may read it.

@@ -10,7 +10,7 @@ pub(crate) mod duplex;
 pub(crate) mod noted;
 pub(crate) mod pipe;
 pub(crate) mod progress;
-pub(crate) mod requests;
+pub(crate) mod protocol;
 pub(crate) mod service;
 pub(crate) mod socket;
 pub(crate) mod watcher;
@@ -603,7 +603,7 @@ async fn begin(
         session.update(|progress| progress.begin(start, kept));
     }
     if let Some(duplex) = &session.duplex {
-        requests::greet(shard, session, duplex, start).await;
+        websocket::greet(shard, session, duplex, start).await;
     }
     // After joining, so that it receives its own event, if that is for it; and after the greeting, which
     // comes before all answers.

@@ -60,7 +60,7 @@ pub(crate) async fn broadcast(
             event_type: Some(EVENT_TYPE.to_owned()),
             retry: None,
         };
-        let published = site.ingest().publish(form, Publisher::Page).await;
+        let published = site.ingest().publish(form, Publisher::Unchecked).await;
         published.map_err(|error| Refusal::of_publishing(&error, true))?;
         site.metrics().updates.inc();
     }

@@ -5,6 +5,7 @@ use tidings_core::dialect::Dialect;
 use tidings_wire::websocket::deflate::Window;
 
 use super::Posted;
+use crate::hub::session::protocol::Form;
 
 /// How events are framed for this peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,37 +20,13 @@ pub(crate) enum Encoding {
     Lines,
 }
 
-/// What a text of a WebSocket says about an update.
+/// How a text of a WebSocket tells an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Texts {
-    /// All of it, as the JSON of `tidings-wire/hub_frames`.
-    Json,
-    /// Its data and nothing else.
-    Bare,
-    /// The first in a frame of SockJS.
-    SockJsJson,
-    /// The second in a frame of SockJS.
-    SockJsBare,
-}
-
-impl Texts {
-    /// Returns the same in frames of SockJS.
-    pub(crate) fn in_sockjs(self) -> Self {
-        match self {
-            Self::Json | Self::SockJsJson => Self::SockJsJson,
-            Self::Bare | Self::SockJsBare => Self::SockJsBare,
-        }
-    }
-
-    /// Returns whether these are frames of SockJS.
-    pub(crate) fn are_sockjs(self) -> bool {
-        matches!(self, Self::SockJsJson | Self::SockJsBare)
-    }
-
-    /// Returns whether these are the hub's frames.
-    pub(crate) fn are_json(self) -> bool {
-        matches!(self, Self::Json | Self::SockJsJson)
-    }
+pub(crate) struct Texts {
+    /// What its protocol makes of it.
+    pub(crate) form: Form,
+    /// Whether that stands in a frame of SockJS.
+    pub(crate) in_sockjs: bool,
 }
 
 impl Encoding {

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use tidings_core::position::Position;
 use tidings_history::ReadError;
 use tidings_history::sabotage::{Rule, skips};
-use tidings_wire::hub_frames::{self, Saying};
 use tokio::time::Instant;
 
 use super::progress::Progress;
+use super::protocol::Control;
 use super::socket::PIECE_BYTES_MAX;
 use super::{Ending, Phase, Session, concerns};
 use crate::hub::posted::{Encoding, Posted};
@@ -106,7 +106,7 @@ async fn finish_event(shard: &Shard, session: &Session) -> Result<(), Ending> {
         session.send_all(tail, shard.stall()).await?;
     }
     if session.update(Progress::take_lagging) {
-        send_note(shard, session, LAGGING_NOTE, &Saying::Lagging {}).await?;
+        tell_lagging(shard, session).await?;
     }
     Ok(())
 }
@@ -183,31 +183,31 @@ fn on_caught_up(shard: &Shard, session: &Session) {
     let Some(duplex) = &session.duplex else {
         return;
     };
-    if duplex.is_hub() && duplex.takes_caught_up() {
+    if duplex.takes_caught_up() && duplex.protocol().tells_places() {
         let cursor = shard.cursor_at_last();
-        let saying = Saying::CaughtUp {
-            last_event_id: cursor.as_str(),
-        };
-        duplex.keep(session.text(&hub_frames::encode(&saying, None)));
+        let caught_up = Control::CaughtUp { cursor: &cursor };
+        if let Some(text) = duplex.protocol().control(caught_up) {
+            duplex.keep(session.text(&text));
+        }
     }
     shard.tell_waiting(session);
 }
 
-/// Tells a subscriber something about its stream: by a comment, or by a frame of the hub.
-async fn send_note(
-    shard: &Shard,
-    session: &Session,
-    note: &str,
-    saying: &Saying<'_>,
-) -> Result<(), Ending> {
+/// Tells a subscriber that it lags: by a comment, or as its protocol has it.
+async fn tell_lagging(shard: &Shard, session: &Session) -> Result<(), Ending> {
     let bytes = match session.encoding {
-        Encoding::Chunked | Encoding::Plain => note_bytes(session.encoding, note),
-        Encoding::WebSocket(texts, _) if texts.are_json() => {
-            session.text(&hub_frames::encode(saying, None))
+        Encoding::Chunked | Encoding::Plain => Some(note_bytes(session.encoding, LAGGING_NOTE)),
+        Encoding::WebSocket(..) => {
+            let duplex = session.duplex.as_ref();
+            let text = duplex.and_then(|duplex| duplex.protocol().control(Control::Lagging));
+            text.map(|text| session.text(&text))
         }
-        Encoding::WebSocket(..) | Encoding::Lines => return Ok(()),
+        Encoding::Lines => None,
     };
-    session.send_all(bytes, shard.stall()).await
+    match bytes {
+        Some(bytes) => session.send_all(bytes, shard.stall()).await,
+        None => Ok(()),
+    }
 }
 
 fn note_bytes(encoding: Encoding, note: &str) -> Bytes {

@@ -12,16 +12,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tidings_auth::Identity;
 use tidings_core::matcher::Matcher;
-use tidings_core::topic::Topic;
-use tidings_core::update::{IdSource, Update};
 use tidings_wire::sockjs::{self, Text};
 use tidings_wire::websocket::close::CloseCode;
-use tidings_wire::websocket::deflate::{Agreement, Deflating, Inflating};
+use tidings_wire::websocket::deflate::{Agreement, Inflating};
 use tidings_wire::websocket::encoder;
 use tidings_wire::websocket::frames::{DecodeError, Decoder, Event, Limits, Role};
 use tokio::sync::oneshot;
 
-use super::service::Service;
+use super::protocol::Protocol;
 use super::socket::Socket;
 use super::{Ending, Phase, Session, Start};
 use crate::hub::account::{Charge, Holder, Kind, OverLimit};
@@ -40,17 +38,6 @@ const PUBLISHING_MAX: usize = 64;
 pub(crate) const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
 /// What compiling a URL pattern counts as: a peer may ask for a hundred others in each frame.
 const PATTERN_BYTES: usize = 64 * 1024;
-
-/// What a WebSocket is for.
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    /// Subscribing and publishing by the frames of `docs/reference/websocket.md`.
-    Hub,
-    /// A conversation: a text is published to the topic, and each other's texts come as they are.
-    Conversation(Conversation),
-    /// A service beside the hub, which answers what comes.
-    Service(Arc<dyn Service>),
-}
 
 /// How a peer is shown that its connection lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,22 +58,11 @@ pub(crate) struct Spoken {
     pub(crate) last: Option<oneshot::Sender<()>>,
 }
 
-/// One peer of a conversation.
-#[derive(Debug)]
-pub(crate) struct Conversation {
-    pub(crate) topic: Topic,
-    /// Whether only those with a grant may read what is said.
-    pub(crate) private: bool,
-    /// Whether everybody may speak; otherwise a grant is needed.
-    pub(crate) open: bool,
-    /// What the ids of all that it says begin with, so that it does not hear itself.
-    pub(crate) signature: Box<str>,
-}
-
 /// What a duplex is made of. It may move to another thread before it is made.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) purpose: Purpose,
+    /// What it speaks.
+    pub(crate) protocol: Box<dyn Protocol>,
     pub(crate) limits: Limits,
     /// Frames in a second; 0 for any number.
     pub(crate) frames_per_second_max: u32,
@@ -107,7 +83,7 @@ pub(crate) struct Parts {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Duplex {
-    pub(crate) purpose: Purpose,
+    protocol: Box<dyn Protocol>,
     publisher: RefCell<Option<Arc<Identity>>>,
     pub(crate) lifetime: Option<Tick>,
     pub(crate) beat: Beat,
@@ -125,7 +101,6 @@ pub(crate) struct Duplex {
     waiting_bytes: Cell<usize>,
     /// Updates on their way to the history.
     publishing: Cell<usize>,
-    said: Cell<u64>,
     /// Matchers that the router is asked to intern.
     joining: RefCell<Option<Joining>>,
     /// Whether the peer has still to be told that a catch-up begins.
@@ -141,8 +116,6 @@ pub(crate) struct Duplex {
     /// Bytes that were inflated since then, and what counts like that.
     inflated: Cell<(Tick, usize)>,
     farewell: RefCell<Option<(CloseCode, Box<str>)>>,
-    /// Only for [`Purpose::Service`]; boxed, since everybody else is without.
-    deflating: RefCell<Option<Box<Deflating>>>,
 }
 
 /// Matchers on their way to becoming part of a subscription.
@@ -165,12 +138,8 @@ impl Duplex {
             Beat::Carried => Kind::SockJs,
         };
         let inflating = parts.agreement.as_ref().map(Inflating::new);
-        let deflating = parts
-            .agreement
-            .filter(|_| matches!(parts.purpose, Purpose::Service(_)))
-            .map(|agreed| Box::new(Deflating::new(agreed.window, agreed.server)));
         Self {
-            purpose: parts.purpose,
+            protocol: parts.protocol,
             publisher: RefCell::new(parts.publisher),
             lifetime,
             beat: parts.beat,
@@ -184,7 +153,6 @@ impl Duplex {
             waiting: RefCell::default(),
             waiting_bytes: Cell::new(0),
             publishing: Cell::new(0),
-            said: Cell::new(0),
             joining: RefCell::default(),
             unannounced: Cell::new(false),
             tells_caught_up: Cell::new(false),
@@ -195,13 +163,12 @@ impl Duplex {
             second: Cell::new((now, 0)),
             inflated: Cell::new((now, 0)),
             farewell: RefCell::default(),
-            deflating: RefCell::new(deflating),
         }
     }
 
-    /// Returns whether it speaks the frames of the hub.
-    pub(crate) fn is_hub(&self) -> bool {
-        matches!(self.purpose, Purpose::Hub)
+    /// Returns what the peer speaks.
+    pub(crate) fn protocol(&self) -> &dyn Protocol {
+        &*self.protocol
     }
 
     /// Returns the next event of what was received, or nothing until more is.
@@ -376,27 +343,6 @@ impl Duplex {
         self.publishing.set(self.publishing.get().saturating_sub(1));
     }
 
-    /// Returns a new id for what it says in a conversation.
-    pub(crate) fn new_id(&self, conversation: &Conversation) -> String {
-        let said = self.said.get();
-        self.said.set(said.wrapping_add(1));
-        // The variant of RFC 9562 in the two highest bits, and the number below.
-        let number = 0x8000_0000_0000_0000 | (said & 0x3FFF_FFFF_FFFF_FFFF);
-        let (high, low) = (number >> 48, number & 0xFFFF_FFFF_FFFF);
-        format!("{}{high:04x}-{low:012x}", conversation.signature)
-    }
-
-    /// Returns whether this update was said here.
-    pub(crate) fn is_echo_of(&self, update: &Update) -> bool {
-        match &self.purpose {
-            Purpose::Conversation(conversation) => {
-                update.id_source == IdSource::Publisher
-                    && update.id.as_str().starts_with(&*conversation.signature)
-            }
-            Purpose::Hub | Purpose::Service(_) => false,
-        }
-    }
-
     /// Notes what the router is asked to intern.
     pub(crate) fn join(&self, joining: Joining) {
         *self.joining.borrow_mut() = Some(joining);
@@ -458,12 +404,6 @@ impl Duplex {
         self.last_ping.set(now);
     }
 
-    /// Returns what a service answers, compressed if that was agreed.
-    pub(crate) fn deflated(&self, payload: &[u8]) -> Option<Vec<u8>> {
-        let mut deflating = self.deflating.borrow_mut();
-        Some(deflating.as_mut()?.deflate(payload))
-    }
-
     /// Takes note that the peer was told.
     pub(crate) fn announce(&self) {
         self.unannounced.set(false);
@@ -491,13 +431,6 @@ pub(crate) fn cost(texts: &[Text]) -> usize {
     bytes + SPOKEN_OVERHEAD_BYTES * texts.len()
 }
 
-/// Returns what the ids of one peer of a conversation begin with: a version 8 UUID up to the
-/// variant (RFC 9562, 5.8) with sixty random bits.
-pub(crate) fn signature(random: u64) -> Box<str> {
-    let (time_low, mid, high) = (random >> 32, random >> 16 & 0xFFFF, random & 0xFFF);
-    format!("urn:uuid:{time_low:08x}-{mid:04x}-8{high:03x}-").into()
-}
-
 /// What only a session with a duplex does.
 impl Session {
     /// Returns the frame that says `text` to its peer.
@@ -516,7 +449,7 @@ impl Session {
 
     /// Returns whether its texts travel in frames of SockJS, in both directions.
     pub(crate) fn speaks_sockjs(&self) -> bool {
-        matches!(self.encoding, Encoding::WebSocket(texts, _) if texts.are_sockjs())
+        matches!(self.encoding, Encoding::WebSocket(texts, _) if texts.in_sockjs)
     }
 
     /// Makes it read by another token from now on.
@@ -528,7 +461,7 @@ impl Session {
     pub(crate) fn is_echo_of(&self, posted: &Posted) -> bool {
         self.duplex
             .as_ref()
-            .is_some_and(|duplex| duplex.is_echo_of(&posted.update))
+            .is_some_and(|duplex| duplex.protocol.is_echo(&posted.update))
     }
 
     /// Takes the next answer that waits for its turn.

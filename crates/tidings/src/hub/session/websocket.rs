@@ -3,9 +3,7 @@
 //!
 //! ```text
 //! socket ─▶ duplex (decoder) ─▶ on_event ─┬─▶ pong, close
-//!                                         ├─▶ requests (the hub's frames)
-//!                                         ├─▶ ingest (a conversation's texts)
-//!                                         └─▶ an answer (a service)
+//!                                         └─▶ protocol: what the peer's texts mean
 //! ```
 
 use std::future::poll_fn;
@@ -15,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_wire::publish_form::PublishForm;
+use tidings_core::event_id::Cursor;
 use tidings_wire::sockjs::{self, inbound};
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::close::CloseCode;
@@ -23,16 +21,13 @@ use tidings_wire::websocket::encoder::{self, Packing};
 use tidings_wire::websocket::frames::Event;
 use tokio::time::timeout;
 
-use super::duplex::{Beat, Conversation, Duplex, Purpose};
+use super::duplex::{Beat, Duplex};
+use super::protocol::{Control, Peer};
 use super::socket::Socket;
-use super::{Ending, Opening, Phase, Session, Start, live, requests};
-use crate::hub::account::{Kind, OverLimit};
-use crate::hub::ingest::{PublishError, Publisher};
-use crate::hub::refusal::{self, Refusal};
+use super::{Ending, Opening, Phase, Session, Start, live};
+use crate::hub::account::OverLimit;
 use crate::hub::shard::Shard;
 use crate::hub::shard::timers::TICK;
-use crate::tasks;
-use crate::telemetry::metrics::count;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
@@ -85,11 +80,13 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
     if let Err(ending) = joined.await {
         return ending;
     }
-    if let Purpose::Service(service) = &duplex.purpose
-        && let Some((code, reason)) = service.closes()
-    {
-        duplex.part(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), reason);
-        return Ending::Refused;
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
+    };
+    if let Err(ending) = duplex.protocol().on_open(peer) {
+        return ending;
     }
     let mut turns = 0;
     loop {
@@ -190,16 +187,12 @@ async fn on_spoken(
         return Ok(());
     };
     check_pace(shard, duplex)?;
-    let answered = match &duplex.purpose {
-        Purpose::Service(service) => {
-            let frame = sockjs::text_frame([&service.on_sockjs_text(spoken.text)]);
-            shard.tell(session, encoder::text(&frame));
-            Ok(())
-        }
-        Purpose::Hub | Purpose::Conversation(_) => {
-            Box::pin(on_text(shard, session, duplex, spoken.text.to_unicode())).await
-        }
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
     };
+    let answered = duplex.protocol().on_framed_text(peer, spoken.text).await;
     if let Some(last) = spoken.last {
         // Whoever sent it may be gone.
         last.send(()).ok();
@@ -232,7 +225,7 @@ fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
 }
 
 /// Notes why there is no room for what the peer says, and lets go of it.
-fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
+pub(super) fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
     duplex.discard_part();
     duplex.part(CloseCode::TRY_LATER, &refusal.to_string());
     Ending::HeldBytes
@@ -252,6 +245,11 @@ async fn on_event(
         return on_frame(shard, duplex, frame);
     }
     check_pace(shard, duplex)?;
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
+    };
     match event {
         Event::Ping(payload) => {
             shard.tell(
@@ -266,144 +264,36 @@ async fn on_event(
             duplex.part(code, "");
             Err(Ending::Closed)
         }
-        Event::Text(text) => on_text(shard, session, duplex, text).await,
-        Event::Binary(bytes) => on_binary(shard, session, duplex, bytes),
-    }
-}
-
-async fn on_text(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    duplex: &Duplex,
-    text: String,
-) -> Result<(), Ending> {
-    match &duplex.purpose {
-        Purpose::Hub => {
-            requests::on_request(shard, session, duplex, &text).await;
-            Ok(())
-        }
-        Purpose::Conversation(conversation) => say(shard, session, duplex, conversation, text),
-        Purpose::Service(service) => {
-            let answer = service.on_text(text);
-            tell_back(shard, session, duplex, Opcode::Text, answer.as_bytes());
-            Ok(())
-        }
-    }
-}
-
-fn on_binary(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    duplex: &Duplex,
-    bytes: Vec<u8>,
-) -> Result<(), Ending> {
-    match &duplex.purpose {
-        _ if session.speaks_sockjs() => {
+        Event::Text(text) => duplex.protocol().on_text(peer, text).await,
+        Event::Binary(_) if session.speaks_sockjs() => {
             duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
             Err(Ending::Violation)
         }
-        Purpose::Hub => {
-            duplex.part(CloseCode::UNSUPPORTED, "the hub's frames are texts");
-            Err(Ending::Violation)
-        }
-        // As Ratchet does it: the others get a text whatever kind of frame came.
-        Purpose::Conversation(conversation) => match String::from_utf8(bytes) {
-            Ok(text) => say(shard, session, duplex, conversation, text),
-            Err(_) => {
-                duplex.part(CloseCode::UNSUPPORTED, "binary that is not UTF-8");
-                Err(Ending::Violation)
-            }
-        },
-        Purpose::Service(service) => {
-            if let Some(answer) = service.on_binary(bytes) {
-                tell_back(shard, session, duplex, Opcode::Binary, &answer);
-            }
-            Ok(())
-        }
+        Event::Binary(bytes) => duplex.protocol().on_binary(peer, bytes),
     }
 }
 
-/// Sends what a service answers.
-fn tell_back(shard: &Shard, session: &Session, duplex: &Duplex, opcode: Opcode, payload: &[u8]) {
-    let frame = match duplex.deflated(payload) {
-        Some(deflated) => encoder::frame(opcode, Packing::Deflated, &deflated),
-        None => encoder::frame(opcode, Packing::Plain, payload),
-    };
-    shard.tell(session, frame);
-}
-
-/// Publishes what a peer of a conversation says.
-fn say(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    duplex: &Duplex,
-    conversation: &Conversation,
-    text: String,
-) -> Result<(), Ending> {
-    let publisher = duplex.publisher();
-    if publisher.is_none() && !conversation.open {
-        duplex.part(
-            CloseCode::POLICY,
-            "speaking here needs a token that allows publishing",
-        );
-        return Err(Ending::Refused);
+/// Tells a new peer that its connection is open, and where it may resume.
+pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: Start) {
+    if duplex.beat == Beat::Framed {
+        duplex.keep(encoder::text(sockjs::OPEN));
     }
-    let form = PublishForm {
-        topics: vec![conversation.topic.as_str().to_owned()],
-        data: Some(text),
-        private: conversation.private,
-        id: Some(duplex.new_id(conversation)),
-        event_type: None,
-        retry: None,
+    if !duplex.protocol().tells_places() {
+        return;
+    }
+    if start != Start::Now {
+        duplex.tell_caught_up();
+    }
+    let cursor = match start {
+        Start::Oldest | Start::AfterGap(_) => Cursor::Earliest,
+        Start::Now | Start::After(_) => shard.cursor_at(session.position()).await,
     };
-    let bytes = form.data.as_deref().map_or(0, str::len);
-    let charge = session
-        .holder()
-        .take(Kind::Publication, bytes)
-        .map_err(|refusal| overdrawn(duplex, refusal))?;
-    duplex.on_publishing();
-    let (shard, session, open) = (Rc::clone(shard), Rc::clone(session), conversation.open);
-    tasks::spawn(async move {
-        let publisher = match &publisher {
-            Some(identity) if !open => Publisher::Grants(&identity.grants),
-            Some(_) | None => Publisher::Page,
-        };
-        let result = shard.ingest().publish(form, publisher).await;
-        let Some(duplex) = &session.duplex else {
-            return;
-        };
-        duplex.on_published();
-        drop(charge);
-        match result {
-            Ok(_) => {
-                shard.metrics().updates.inc();
-                session.wake();
-            }
-            Err(error) => {
-                let code = if matches!(error, PublishError::Closed) {
-                    CloseCode::RESTART
-                } else {
-                    close_code(Refusal::of_publishing(&error, true).kind)
-                };
-                count(&shard.metrics().publish_refused, "conversation");
-                duplex.part(code, &error.to_string());
-                session.close(Ending::Refused);
-            }
-        }
-    });
-    Ok(())
-}
-
-/// The table from kinds of refusal to close codes, where a refused text closes the connection.
-fn close_code(kind: refusal::Kind) -> CloseCode {
-    match kind {
-        refusal::Kind::TooMuch | refusal::Kind::Unavailable => CloseCode::TRY_LATER,
-        refusal::Kind::Invalid
-        | refusal::Kind::TooLarge
-        | refusal::Kind::TokenMissing
-        | refusal::Kind::TokenInvalid
-        | refusal::Kind::ScopeInsufficient
-        | refusal::Kind::NotFound => CloseCode::POLICY,
+    let open = Control::Open {
+        cursor: &cursor,
+        ping: duplex.beats_every.unwrap_or_default(),
+    };
+    if let Some(text) = duplex.protocol().control(open) {
+        duplex.keep(session.text(&text));
     }
 }
 

@@ -3,28 +3,11 @@
 use std::time::Duration;
 
 use super::*;
-
-#[test]
-fn what_a_peer_says_has_ids_of_its_own() {
-    let duplex = duplex(Purpose::Hub);
-    let conversation = Conversation {
-        topic: Topic::parse("chat").unwrap(),
-        private: false,
-        open: true,
-        signature: signature(0x0123_4567_89ab_cdef),
-    };
-    assert_eq!(
-        [duplex.new_id(&conversation), duplex.new_id(&conversation)],
-        [
-            "urn:uuid:01234567-89ab-8def-8000-000000000000",
-            "urn:uuid:01234567-89ab-8def-8000-000000000001"
-        ]
-    );
-}
+use crate::hub::session::protocol::hub_frames::HubFrames;
 
 #[test]
 fn frames_are_counted_by_the_second() {
-    let duplex = duplex(Purpose::Hub);
+    let duplex = duplex();
     let start = Tick::at(Duration::ZERO);
     assert!(!duplex.is_flooding(start));
     assert!(!duplex.is_flooding(start));
@@ -34,7 +17,7 @@ fn frames_are_counted_by_the_second() {
 
 #[test]
 fn answers_that_nobody_takes_stop_the_reading() {
-    let duplex = duplex(Purpose::Hub);
+    let duplex = duplex();
     duplex.keep(Bytes::from(vec![0; WAITING_BYTES_MAX]));
     assert!(!duplex.is_clogged());
     duplex.keep(Bytes::from_static(b"x"));
@@ -43,9 +26,9 @@ fn answers_that_nobody_takes_stop_the_reading() {
     assert!(!duplex.is_clogged());
 }
 
-fn duplex(purpose: Purpose) -> Duplex {
+fn duplex() -> Duplex {
     let parts = Parts {
-        purpose,
+        protocol: Box::new(HubFrames),
         limits: Limits {
             bytes_max: 100,
             fragments_max: 10,

@@ -1,5 +1,6 @@
-//! What a WebSocket's peer asks the hub for, and the answers: `docs/reference/websocket.md`.
+//! The hub's own frames: a peer subscribes and publishes by JSON texts. `docs/reference/websocket.md`.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,16 +15,17 @@ use tidings_wire::hub_frames::{
 };
 use tidings_wire::problem;
 use tidings_wire::publish_form::PublishForm;
-use tidings_wire::sockjs;
 use tidings_wire::subscribe_query::SubscribeQuery;
-use tidings_wire::websocket::encoder;
+use tidings_wire::websocket::close::CloseCode;
 
-use super::Session;
-use super::duplex::{Beat, Duplex, Joining};
+use super::{Control, Form, Peer, Pending, Protocol};
 use crate::hub::account::{Charge, Kind};
 use crate::hub::ingest::Publisher;
+use crate::hub::posted::Posted;
 use crate::hub::refusal::{self, Refusal};
 use crate::hub::router::Ticket;
+use crate::hub::session::duplex::{Duplex, Joining};
+use crate::hub::session::{Ending, Session};
 use crate::hub::shard::Shard;
 use crate::hub::subscribing;
 use crate::tasks;
@@ -37,13 +39,59 @@ const PUBLISHING_NEEDS_A_TOKEN: &str = "publishing needs a token that allows it:
 /// Characters that are said about a frame that is not understood.
 const DETAIL_CHARACTERS_MAX: usize = 256;
 
+/// A peer that speaks the hub's frames.
+#[derive(Debug)]
+pub(crate) struct HubFrames;
+
+impl Protocol for HubFrames {
+    fn form(&self) -> Form {
+        Form::HUB_FRAMES
+    }
+
+    fn on_text<'a>(&'a self, peer: Peer<'a>, text: String) -> Pending<'a> {
+        Box::pin(async move {
+            on_request(peer, &text).await;
+            Ok(())
+        })
+    }
+
+    fn on_binary(&self, peer: Peer<'_>, _bytes: Vec<u8>) -> Result<(), Ending> {
+        let reason = "the hub's frames are texts";
+        peer.duplex.part(CloseCode::UNSUPPORTED, reason);
+        Err(Ending::Violation)
+    }
+
+    fn tells_places(&self) -> bool {
+        true
+    }
+
+    fn control(&self, control: Control<'_>) -> Option<String> {
+        let saying = match control {
+            Control::Open { cursor, ping } => Saying::Open {
+                last_event_id: cursor.as_str(),
+                ping_secs: ping.as_secs(),
+            },
+            Control::Lagging => Saying::Lagging {},
+            Control::CaughtUp { cursor } => Saying::CaughtUp {
+                last_event_id: cursor.as_str(),
+            },
+        };
+        Some(hub_frames::encode(&saying, None))
+    }
+}
+
+/// Tells an update as an `update` frame.
+pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
+    Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
+}
+
 /// Answers one frame of a peer.
-pub(crate) async fn on_request(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    duplex: &Duplex,
-    frame: &str,
-) {
+async fn on_request(peer: Peer<'_>, frame: &str) {
+    let Peer {
+        shard,
+        session,
+        duplex,
+    } = peer;
     let Request { ask, reference } = match Request::decode(frame) {
         Ok(request) => request,
         Err(error) => {
@@ -105,29 +153,6 @@ pub(crate) async fn on_request(
         duplex.announce();
         session.wake();
     }
-}
-
-/// Tells a new peer that its connection is open, and of the hub, where it may resume.
-pub(crate) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: super::Start) {
-    if duplex.beat == Beat::Framed {
-        duplex.keep(encoder::text(sockjs::OPEN));
-    }
-    if !duplex.is_hub() {
-        return;
-    }
-    if start != super::Start::Now {
-        duplex.tell_caught_up();
-    }
-    let cursor = match start {
-        super::Start::Oldest | super::Start::AfterGap(_) => Cursor::Earliest,
-        super::Start::Now | super::Start::After(_) => shard.cursor_at(session.position()).await,
-    };
-    let ping_secs = duplex.beats_every.unwrap_or_default().as_secs();
-    let saying = Saying::Open {
-        last_event_id: cursor.as_str(),
-        ping_secs,
-    };
-    duplex.keep(session.text(&hub_frames::encode(&saying, None)));
 }
 
 fn say(shard: &Shard, session: &Session, saying: &Saying<'_>, reference: Option<&Reference>) {
