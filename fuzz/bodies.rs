@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use tidings::lab;
+use tidings::documents;
 use tidings_auth::jwk;
 use tidings_core::{
     EventId, HubUrl, IdSeal, Matcher, MatcherIndex, MatcherType, Position, Print, Subject, Topic,
@@ -237,7 +237,7 @@ pub fn old_publish_form(input: &[u8]) {
 /// Input: a Caddyfile.
 pub fn caddyfile(input: &[u8]) {
     // However strange the names and values in it are, what is written is a configuration.
-    assert!(lab::documents::import_caddyfile(&text(input)).unwrap_or(true));
+    assert!(documents::import_caddyfile(&text(input)).unwrap_or(true));
 }
 
 /// Input: a key set as an issuer publishes it.

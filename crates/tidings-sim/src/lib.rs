@@ -4,6 +4,7 @@
 
 pub mod disk;
 pub mod engine;
+pub mod lab;
 pub mod scenarios;
 pub mod subscriber;
 pub mod truth;

@@ -1,7 +1,7 @@
 //! A simulated subscriber: reads as fast as the seed says, loses its connection, comes back with its
 //! last event id, and checks what it receives against the truth.
 
-use tidings::lab::{Read, Stream};
+use crate::lab::{Read, Stream};
 use tidings_core::position::Position;
 use tidings_wire::sse_decoder::{Decoded, Decoder};
 use tokio::sync::oneshot;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::lab::{Lab, Options, Published};
 use fastrand::Rng;
-use tidings::lab::{Lab, Options, Published};
 use tidings_cluster::{Epoch, Loopback, Relay};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
@@ -133,7 +133,7 @@ impl<'a> World<'a> {
         let mut builder = Builder::new_current_thread();
         builder.enable_time().start_paused(true);
         #[expect(clippy::expect_used, reason = "a simulation without a runtime is over")]
-        let runtime = tidings::lab::runtime(&mut builder).expect("a runtime");
+        let runtime = crate::lab::runtime(&mut builder).expect("a runtime");
         let options = Options {
             shards: self.scenario.shards,
             ring_bytes: self.scenario.ring_bytes,

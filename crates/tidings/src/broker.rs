@@ -43,10 +43,10 @@ use self::hub_out::Foreign;
 use self::input::{Input, Route};
 use self::options::{Limits, Options, Security};
 use self::session::Socket;
-use crate::hub::ingest::Ingest;
-use crate::hub::router::{Destination, Outgoing, Router};
-use crate::tasks;
-use crate::telemetry::metrics::zeromq::Counters;
+use tidings_hub::ingest::Ingest;
+use tidings_hub::metrics::zeromq::Counters;
+use tidings_hub::router::{Destination, Outgoing, Router};
+use tidings_hub::tasks;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 256 * 1024;

@@ -28,9 +28,9 @@ pub use self::tables::sockjs::SockJsOptions;
 pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
-use crate::hub::presence;
-use crate::hub::session::service::Offer;
 use crate::text_file;
+use tidings_hub::presence;
+use tidings_hub::session::service::Offer;
 
 pub mod addresses;
 pub mod check;

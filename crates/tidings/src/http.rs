@@ -46,10 +46,10 @@ use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
-use crate::hub::account::Holder;
-use crate::hub::session::service::Offer;
-use crate::hub::shard::Shard;
 use crate::telemetry::access::Access;
+use tidings_hub::account::Holder;
+use tidings_hub::session::service::Offer;
+use tidings_hub::shard::Shard;
 
 /// The safe method whose request has a body; RFC 10008.
 const QUERY: &str = "QUERY";

@@ -1,25 +1,22 @@
 //! Tidings: one small program that gives any web application real-time push.
-//! Nothing but the list of rooms; the command line is in `cli`, and `lab` is a whole hub in one
-//! thread for the simulator.
+//! Nothing but the list of rooms; the command line is in `cli`.
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
+mod allocator;
 mod binding;
 mod broker;
 mod cli;
-mod clock;
 mod config;
+pub mod documents;
 mod front;
 mod http;
-mod hub;
-pub mod lab;
 mod open_files;
 mod server;
 mod signals;
-mod tasks;
 mod telemetry;
 mod text_file;
 
 pub use cli::run;
 pub use cli::services::{Options, serve};
-pub use hub::session::service::{Echo, Offer, Service};
+pub use tidings_hub::session::service::{Echo, Offer, Service};

@@ -19,23 +19,24 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::broker::{self, Bound, HubParts};
-use crate::clock::{unix_ms, unix_secs};
 use crate::config::{Config, StreamEnd};
 use crate::front::accept::{self, Door, DoorKind};
 use crate::front::tls::Certificate;
 use crate::http::Site;
-use crate::hub::account::{Account, Bounds, PlaceBounds};
-use crate::hub::answers::Answers;
-use crate::hub::ingest::Ingest;
-use crate::hub::options::Options;
-use crate::hub::presence::service::Service;
-use crate::hub::router::{self, Destination, Outgoing, Router};
-use crate::hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::output;
-use crate::{binding, tasks};
+use crate::{allocator, binding};
+use tidings_hub::account::{Account, Bounds, PlaceBounds};
+use tidings_hub::answers::Answers;
+use tidings_hub::clock::{unix_ms, unix_secs};
+use tidings_hub::ingest::Ingest;
+use tidings_hub::metrics::Metrics;
+use tidings_hub::options::Options;
+use tidings_hub::presence::service::Service;
+use tidings_hub::router::{self, Destination, Outgoing, Router};
+use tidings_hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
+use tidings_hub::tasks;
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
@@ -121,7 +122,7 @@ struct Hub {
 
 impl Hub {
     fn start(config: Config) -> anyhow::Result<Self> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(output::register));
         let certificate = config.tls.clone().map(Certificate::read).transpose()?;
         let tls = certificate
             .as_ref()
@@ -217,6 +218,7 @@ impl Hub {
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
+            never = allocator::give_back() => match never {},
         }
     }
 

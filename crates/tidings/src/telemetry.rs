@@ -1,5 +1,4 @@
-//! What the hub tells its operators: metrics, the access log, and the writing of log lines.
+//! What the program tells its operators beside metrics: the access log, and the writing of log lines.
 
 pub(crate) mod access;
-pub(crate) mod metrics;
 pub(crate) mod output;

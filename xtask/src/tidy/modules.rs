@@ -31,40 +31,31 @@ const LAYERS: &[Layer] = &[
         &[
             "binding",
             "broker",
-            "clock",
             "config",
             "front",
-            "hub",
             "open_files",
             "server",
             "signals",
-            "tasks",
             "telemetry",
             "text_file",
         ],
     ),
     layer(
-        "lab",
-        "a whole hub in one thread, for the simulator",
-        &["config", "hub", "tasks", "telemetry"],
-    ),
-    layer(
         "server",
         "starts and stops the parts of a hub",
         &[
+            "allocator",
             "binding",
             "broker",
-            "clock",
             "config",
             "front",
             "http",
-            "hub",
             "open_files",
             "signals",
-            "tasks",
             "telemetry",
         ],
     ),
+    layer("documents", "what fuzzers read documents by", &["config"]),
     layer("signals", "signals of the system", &[]),
     layer(
         "open_files",
@@ -74,37 +65,28 @@ const LAYERS: &[Layer] = &[
     layer(
         "front",
         "sockets, until there is a request",
-        &["config", "http", "hub", "tasks", "telemetry", "text_file"],
+        &["config", "http", "text_file"],
     ),
     layer(
         "http",
         "the doors: what requests are answered",
-        &["clock", "config", "hub", "tasks", "telemetry"],
+        &["config", "telemetry"],
     ),
     layer(
         "config",
         "the configuration, from all its sources",
-        &["broker", "hub", "text_file"],
+        &["broker", "text_file"],
     ),
     layer(
         "broker",
         "ZeroMQ: brokers, and the hub's own sockets",
-        &["binding", "hub", "tasks", "telemetry"],
-    ),
-    layer(
-        "hub",
-        "everything between the doors and the history",
-        &["clock", "tasks", "telemetry"],
+        &["binding"],
     ),
     layer("telemetry", "metrics, access log, log lines", &[]),
+    layer("allocator", "gives memory back", &[]),
     layer("binding", "ports that are taken", &[]),
-    layer("clock", "the time of day", &[]),
-    layer("tasks", "tasks of one thread", &[]),
     layer("text_file", "files of text", &[]),
 ];
-
-/// What a room must not name, and why: the hub is reached by other protocols, too.
-const FORBIDDEN_NAMES: &[(&str, &[&str])] = &[("hub", &["http", "hyper", "http_body"])];
 
 /// Returns the rooms and their arrows, for people.
 pub fn drawing() -> String {
@@ -136,33 +118,6 @@ pub fn circle_of_layers(_tree: &Tree) -> Vec<String> {
         }
     }
     problems
-}
-
-/// A room does not name the crates that it must know nothing of.
-pub fn forbidden_name(tree: &Tree) -> Vec<String> {
-    let mut problems = Vec::new();
-    for file in tree.ending("rs") {
-        let forbidden = FORBIDDEN_NAMES
-            .iter()
-            .find(|(layer, _)| layer_of(file) == Some(layer));
-        for name in forbidden.map_or(&[][..], |(_, names)| names) {
-            if names_crate(file.code(), name) {
-                problems.push(format!(
-                    "{}: a file of this room may not name {name}",
-                    file.path
-                ));
-            }
-        }
-    }
-    problems
-}
-
-/// Returns whether code has a path that begins with a crate.
-fn names_crate(code: &str, name: &str) -> bool {
-    code.match_indices(&format!("{name}::")).any(|(at, _)| {
-        let before = code.get(..at).and_then(|text| text.chars().next_back());
-        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-    })
 }
 
 /// Rooms use each other only along the arrows, and each arrow is used.

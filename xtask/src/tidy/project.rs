@@ -12,10 +12,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-cluster", &["tidings-core"]),
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
     (
+        "tidings-hub",
+        &[
+            "tidings-auth",
+            "tidings-core",
+            "tidings-wire",
+            "tidings-history",
+            "tidings-cluster",
+        ],
+    ),
+    (
         "tidings",
         &[
             "tidings-auth",
             "tidings-core",
+            "tidings-hub",
             "tidings-wire",
             "tidings-history",
             "tidings-cluster",
@@ -26,15 +37,20 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "tidings-sim",
         &[
-            "tidings",
+            "tidings-auth",
             "tidings-core",
             "tidings-history",
+            "tidings-hub",
             "tidings-cluster",
             "tidings-wire",
         ],
     ),
     ("xtask", &[]),
 ];
+
+/// Which crates of others a crate of ours may not use, and knows nothing of: the hub is reached by other
+/// protocols than HTTP, too.
+const FOREIGN: &[(&str, &[&str])] = &[("tidings-hub", &["http", "http-body", "hyper"])];
 
 /// Functions that take what a peer sent.
 const DECODERS: &[&str] = &[
@@ -63,6 +79,21 @@ pub fn forbidden_edge(tree: &Tree) -> Vec<String> {
         let forbidden =
             used.filter(|to| to.starts_with("tidings") && !allowed.contains(&to.as_str()));
         problems.extend(forbidden.map(|to| format!("{name}: may not use {to}")));
+    }
+    problems
+}
+
+/// Crates know nothing of what they are to know nothing of.
+pub fn foreign_dependency(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, manifest) in crates(tree) {
+        let row = FOREIGN.iter().find(|(of, _)| *of == name);
+        let used = manifest.get("dependencies").and_then(Value::as_table);
+        let (Some((_, foreign)), Some(used)) = (row, used) else {
+            continue;
+        };
+        let named = foreign.iter().filter(|to| used.contains_key(**to));
+        problems.extend(named.map(|to| format!("{name}: may know nothing of {to}")));
     }
     problems
 }

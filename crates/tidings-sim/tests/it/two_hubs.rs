@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::lab::{Lab, Options, Published, Read, Stream};
 use tidings_cluster::{Epoch, Health, Relay};
 use tidings_core::matcher::MatcherType;
 use tidings_core::position::Position;
@@ -12,6 +11,7 @@ use tidings_core::update::Update;
 use tidings_history::{Order, PresenceRetention, Reading, Retention};
 use tidings_sim::disk::{Disk, Fault};
 use tidings_sim::engine::{Engine, Member};
+use tidings_sim::lab::{Lab, Options, Published, Read, Stream};
 use tidings_wire::publish_form::PublishForm;
 
 const EPOCH: Epoch = Epoch::new([5; 32]);
@@ -189,7 +189,7 @@ impl Hub {
     fn start(engine: &Engine) -> Self {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_time().start_paused(true);
-        let runtime = tidings::lab::runtime(&mut builder).expect("a runtime");
+        let runtime = tidings_sim::lab::runtime(&mut builder).expect("a runtime");
         let options = Options {
             shards: 1,
             ring_bytes: 64 * 1024,

@@ -15,8 +15,8 @@ use super::data_source::{ANY, Attach, DataSource, Endpoint};
 use super::link::{Failure, Link, role};
 use super::session::{self, Socket};
 use crate::binding;
-use crate::tasks;
-use crate::telemetry::metrics::count;
+use tidings_hub::metrics::count;
+use tidings_hub::tasks;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;

@@ -20,9 +20,9 @@ use super::mapping::{self, Mapped, Unreadable};
 use super::options::{HubInput, Options, Unparsable};
 use super::outbox::Chunk;
 use super::{HubParts, Shared};
-use crate::hub::ingest::{Ingest, PublishError, Publisher};
-use crate::tasks;
-use crate::telemetry::metrics::count;
+use tidings_hub::ingest::{Ingest, PublishError, Publisher};
+use tidings_hub::metrics::count;
+use tidings_hub::tasks;
 
 /// Updates of one socket that the history has not acknowledged.
 const IN_FLIGHT_MAX: usize = 1024;

@@ -15,8 +15,8 @@ use super::options::{HubOutput, Options, OriginFilter};
 use super::outbox::Chunk;
 use super::session::Socket;
 use super::{HubParts, Shared, mapping};
-use crate::hub::posted::Posted;
-use crate::hub::router::{Outgoing, Ticket};
+use tidings_hub::posted::Posted;
+use tidings_hub::router::{Outgoing, Ticket};
 
 /// Updates on their way from another hub into the history: when they come out, they do not go back.
 #[derive(Default)]

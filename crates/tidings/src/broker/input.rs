@@ -11,7 +11,7 @@ use super::data_source::DataSource;
 use super::hub_in::HubDoor;
 use super::outbox::Chunk;
 use super::session::{Session, Socket};
-use crate::telemetry::metrics::count_many;
+use tidings_hub::metrics::count_many;
 
 /// A socket that messages come in by.
 pub(crate) struct Input {

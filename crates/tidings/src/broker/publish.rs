@@ -15,7 +15,7 @@ use tidings_wire::zmtp::{ProtocolError, SUBSCRIPTION_BYTES_MAX, SocketType};
 use super::Shared;
 use super::outbox::Chunk;
 use super::session::Session;
-use crate::telemetry::metrics::count_many;
+use tidings_hub::metrics::count_many;
 
 /// Nodes of the tree of subscriptions.
 const NODES_MAX: usize = 1024 * 1024;

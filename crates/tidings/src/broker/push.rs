@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::outbox::{Chunk, Outbox};
 use super::session::Session;
-use crate::telemetry::metrics::count_many;
+use tidings_hub::metrics::count_many;
 
 /// A pushing socket.
 pub(crate) struct Pusher {

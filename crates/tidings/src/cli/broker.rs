@@ -29,9 +29,10 @@ use crate::config::log_filter::LogFilter;
 use crate::config::tables::Table;
 use crate::config::tables::zeromq::ZeroMqTable;
 use crate::signals::{Hangup, Signals};
-use crate::telemetry::metrics::zeromq::Counters;
 use crate::telemetry::output;
-use crate::{binding, open_files, tasks};
+use crate::{binding, open_files};
+use tidings_hub::metrics::zeromq::Counters;
+use tidings_hub::tasks;
 
 /// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
 ///

@@ -15,14 +15,14 @@ use toml::Value;
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
 use super::{log, print};
 use crate::binding;
-use crate::clock::unix_secs;
 use crate::config::check::history::HISTORY_FILE;
 use crate::config::check::publish::ANYBODY;
 use crate::config::{self, Config, DevTokens};
-use crate::hub::presence;
 use crate::server::{self, Control};
 use crate::signals::Hangup;
 use crate::telemetry::output;
+use tidings_hub::clock::unix_secs;
+use tidings_hub::presence;
 
 /// Start a hub to try things on, without configuration
 ///

@@ -24,8 +24,8 @@ use tokio::runtime::Builder;
 
 use super::print;
 use crate::config::{Config, env, read};
-use crate::hub::ingest::{Ingest, PublishError, Publisher};
 use crate::server;
+use tidings_hub::ingest::{Ingest, PublishError, Publisher};
 
 /// Take over the history of another hub
 #[derive(Debug, clap::Subcommand)]

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{dev, log};
-use crate::hub::session::service::Offer;
 use crate::server::{self, Control};
 use crate::signals::Hangup;
 use crate::telemetry::output;
+use tidings_hub::session::service::Offer;
 
 /// What the hub is told.
 #[derive(Debug)]

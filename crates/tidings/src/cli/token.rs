@@ -11,8 +11,8 @@ use tidings_core::matcher::{Matcher, MatcherType};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, ISSUER};
 use super::{Usage, print};
-use crate::clock::unix_secs;
 use crate::text_file::{self, without_line_break};
+use tidings_hub::clock::unix_secs;
 
 mod inspect;
 

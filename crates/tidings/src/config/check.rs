@@ -42,7 +42,7 @@ use super::tables::subscribe::SubscribeOptions;
 use super::tables::websocket::WebSocketOptions;
 use super::tables::{Table, Values};
 use super::{Config, FlashOptions, Listen, TlsFiles};
-use crate::hub::presence;
+use tidings_hub::presence;
 
 /// Checks a configuration for `tidings serve`. Reads the files of keys, opens nothing else.
 ///

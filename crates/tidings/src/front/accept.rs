@@ -15,9 +15,9 @@ use tokio::sync::Semaphore;
 use super::connection;
 use crate::http::Site;
 use crate::http::problem::Problem;
-use crate::hub::account::{Crowded, Kind, Place};
-use crate::tasks;
-use crate::telemetry::metrics::count;
+use tidings_hub::account::{Crowded, Kind, Place};
+use tidings_hub::metrics::count;
+use tidings_hub::tasks;
 
 /// Connections that the kernel keeps for one listener until they are accepted.
 const BACKLOG: i32 = 4096;

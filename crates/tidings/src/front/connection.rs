@@ -36,9 +36,9 @@ use crate::http::Site;
 use crate::http::legacy::hixie::OldUpgrade;
 use crate::http::signs::Signs;
 use crate::http::{self, Answer, Body, Visit};
-use crate::hub::account::{Charge, Holder, OverLimit};
-use crate::hub::shard::Subscription;
-use crate::telemetry::metrics::count;
+use tidings_hub::account::{Charge, Holder, OverLimit};
+use tidings_hub::metrics::count;
+use tidings_hub::shard::Subscription;
 
 /// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
 /// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::http::Site;
-use crate::telemetry::metrics::count;
+use tidings_hub::metrics::count;
 
 /// Serves one connection, whose first bytes may have been read already. A request is answered, and
 /// anything else is closed without an answer, as is a peer that takes too long.

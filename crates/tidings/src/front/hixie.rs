@@ -18,11 +18,11 @@ use super::stream::Stream;
 use crate::http::Site;
 use crate::http::legacy::hixie::OldUpgrade;
 use crate::http::speaking::Cover;
-use crate::hub::account::{Charge, Holder, Kind};
-use crate::hub::session::carrier::{Carrier, Close, Take, Taken};
-use crate::hub::session::socket::Socket;
-use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
-use crate::hub::session::{Ending, Opening, Session};
+use tidings_hub::account::{Charge, Holder, Kind};
+use tidings_hub::session::carrier::{Carrier, Close, Take, Taken};
+use tidings_hub::session::socket::Socket;
+use tidings_hub::session::websocket::SOCKJS_TEXTS_MAX;
+use tidings_hub::session::{Ending, Opening, Session};
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
@@ -43,10 +43,7 @@ pub(crate) async fn run(
     } = upgrade;
     let shaken = shake(&mut stream, &head, keys, unread);
     let Ok(Ok(unread)) = timeout(site.config().limits.head, shaken).await else {
-        return crate::telemetry::metrics::count(
-            &site.metrics().connections_failed,
-            "head_timeout",
-        );
+        return tidings_hub::metrics::count(&site.metrics().connections_failed, "head_timeout");
     };
     let carrier = Rc::<Carrier>::default();
     let socket = Socket::Carrier(Rc::clone(&carrier));

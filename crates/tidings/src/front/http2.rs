@@ -36,10 +36,10 @@ use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::signs::Signs;
 use crate::http::{self, Answer, Body, Visit};
-use crate::hub::account::{Charge, Kind, Seat};
-use crate::hub::session::socket::PIECE_BYTES_MAX;
-use crate::tasks;
-use crate::telemetry::metrics::count;
+use tidings_hub::account::{Charge, Kind, Seat};
+use tidings_hub::metrics::count;
+use tidings_hub::session::socket::PIECE_BYTES_MAX;
+use tidings_hub::tasks;
 
 /// How often a silent peer is asked whether it is there, and how long it may take to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));

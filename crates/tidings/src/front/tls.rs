@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::config::TlsFiles;
-use crate::telemetry::metrics::{Metrics, count};
 use crate::text_file::without_mark;
+use tidings_hub::metrics::{Metrics, count};
 
 /// How often the files are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);

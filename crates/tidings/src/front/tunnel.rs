@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::http2::Progress;
-use crate::hub::session::pipe::Pipe;
+use tidings_hub::session::pipe::Pipe;
 
 /// How long the tunnel may take for what a session wrote last.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
-use crate::hub::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
-use crate::hub::session::socket::{BrokenOff, StreamBody};
+use tidings_hub::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
+use tidings_hub::session::socket::{BrokenOff, StreamBody};
 
 /// See the module.
 #[derive(Debug, Default)]

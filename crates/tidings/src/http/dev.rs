@@ -11,9 +11,9 @@ use tidings_auth::issue::Detail;
 
 use super::problem::Problem;
 use super::{Body, Visit, page, request_body, respond};
-use crate::clock::unix_secs;
 use crate::http::Site;
-use crate::hub::refusal::Refusal;
+use tidings_hub::clock::unix_secs;
+use tidings_hub::refusal::Refusal;
 
 /// Bytes of a request for a token.
 const BODY_BYTES_MAX: usize = 64 * 1024;

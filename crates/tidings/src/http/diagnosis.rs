@@ -17,11 +17,11 @@ use super::body::EventBody;
 use super::problem::Problem;
 use super::subscribe::{NOT_CACHED, set_stream_headers};
 use super::{Body, respond};
-use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::http::Site;
-use crate::hub::session::socket::{BodySink, Socket};
-use crate::tasks;
+use tidings_hub::clock::unix_ms;
+use tidings_hub::session::socket::{BodySink, Socket};
+use tidings_hub::tasks;
 
 /// What the paths begin with, below the hub's own.
 const BELOW_HUB: &str = "/diagnose/";

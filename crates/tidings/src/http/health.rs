@@ -7,7 +7,7 @@ use tidings_history::Health;
 
 use super::{Body, respond};
 use crate::http::Site;
-use crate::hub::account::Kind;
+use tidings_hub::account::Kind;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0, "Content-Type".

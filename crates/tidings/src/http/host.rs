@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::{Route, Visit};
 use crate::config::Config;
 use crate::http::Site;
-use crate::hub::refusal::Refusal;
+use tidings_hub::refusal::Refusal;
 
 /// Refuses a request that does not name one host, and one that names a host that the hub was not told
 /// to answer as, if it was told any.

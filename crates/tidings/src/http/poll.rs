@@ -24,11 +24,11 @@ use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
 use super::{Body, Visit, respond};
 use crate::http::Site;
-use crate::hub::account::{Charge, Kind, OverLimit};
-use crate::hub::refusal::Refusal;
-use crate::hub::session::socket::{BodySink, Socket, StreamBody};
-use crate::hub::session::{Ending, Opening, Phase, Session};
-use crate::hub::shard::Subscription;
+use tidings_hub::account::{Charge, Kind, OverLimit};
+use tidings_hub::refusal::Refusal;
+use tidings_hub::session::socket::{BodySink, Socket, StreamBody};
+use tidings_hub::session::{Ending, Opening, Phase, Session};
+use tidings_hub::shard::Subscription;
 
 /// The longest that a request may ask to wait. Proxies give up after a minute or so.
 const WAIT_SECS_MAX: u64 = 60;

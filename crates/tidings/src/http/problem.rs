@@ -12,8 +12,8 @@ use tidings_wire::problem;
 use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
-use crate::hub::account::Crowded;
-use crate::hub::refusal::{Kind, Refusal};
+use tidings_hub::account::Crowded;
+use tidings_hub::refusal::{Kind, Refusal};
 
 /// Seconds after which a refused publisher is asked to try again.
 const RETRY_AFTER_SECS: &str = "1";

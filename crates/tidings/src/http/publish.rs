@@ -18,10 +18,10 @@ use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, Visit, request_body, respond};
 use crate::http::Site;
-use crate::hub::account::Charge;
-use crate::hub::ingest::Publisher;
-use crate::hub::refusal::Refusal;
-use crate::telemetry::metrics::count;
+use tidings_hub::account::Charge;
+use tidings_hub::ingest::Publisher;
+use tidings_hub::metrics::count;
+use tidings_hub::refusal::Refusal;
 
 /// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
 /// token says whether it is one of 0.x.

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::Visit;
 use super::problem::Problem;
 use crate::http::Site;
-use crate::hub::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
-use crate::hub::refusal::Refusal;
+use tidings_hub::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
+use tidings_hub::refusal::Refusal;
 
 /// The encoding of publications; Mercure, "Publication".
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";

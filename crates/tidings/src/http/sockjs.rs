@@ -25,13 +25,13 @@ use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Visit, request_body, respond, upgrade};
 use crate::config::{Config, SockJsOptions};
 use crate::http::Site;
-use crate::hub::account::Crowded;
-use crate::hub::refusal::Refusal;
-use crate::hub::session::service::Offer;
-use crate::hub::session::websocket::SOCKJS_TEXTS_MAX;
-use crate::hub::shard::Subscription;
-use crate::hub::shard::sockjs::{Newcomer, Reception, SendError};
-use crate::telemetry::metrics::count;
+use tidings_hub::account::Crowded;
+use tidings_hub::metrics::count;
+use tidings_hub::refusal::Refusal;
+use tidings_hub::session::service::Offer;
+use tidings_hub::session::websocket::SOCKJS_TEXTS_MAX;
+use tidings_hub::shard::Subscription;
+use tidings_hub::shard::sockjs::{Newcomer, Reception, SendError};
 
 /// Where the hub is reached by SockJS.
 const HUB: &str = "/sockjs";

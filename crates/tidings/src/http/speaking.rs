@@ -22,17 +22,17 @@ use super::problem::Problem;
 use super::{subscribe, upgrade};
 use crate::config::{Config, RoomAccess};
 use crate::http::Site;
-use crate::hub::account::Holder;
-use crate::hub::posted::{Encoding, Texts};
-use crate::hub::refusal::Refusal;
-use crate::hub::session::duplex::{self, Beat};
-use crate::hub::session::protocol::Protocol;
-use crate::hub::session::protocol::conversation::Conversation;
-use crate::hub::session::protocol::hub_frames::HubFrames;
-use crate::hub::session::protocol::served::Served;
-use crate::hub::session::service::{Echo, Offer, Service};
-use crate::hub::shard::Subscription;
-use crate::hub::subscribing::{self, Admitted};
+use tidings_hub::account::Holder;
+use tidings_hub::posted::{Encoding, Texts};
+use tidings_hub::refusal::Refusal;
+use tidings_hub::session::duplex::{self, Beat};
+use tidings_hub::session::protocol::Protocol;
+use tidings_hub::session::protocol::conversation::Conversation;
+use tidings_hub::session::protocol::hub_frames::HubFrames;
+use tidings_hub::session::protocol::served::Served;
+use tidings_hub::session::service::{Echo, Offer, Service};
+use tidings_hub::shard::Subscription;
+use tidings_hub::subscribing::{self, Admitted};
 
 /// What a peer without a token is told where it needs one.
 const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous): present a \

@@ -31,15 +31,15 @@ use super::legacy::chat;
 use super::problem::Problem;
 use super::{Answer, Body, QUERY, Visit, poll, request_body, respond_empty};
 use crate::http::Site;
-use crate::hub::posted::Encoding;
-use crate::hub::refusal::Refusal;
-use crate::hub::session::Opening;
-use crate::hub::session::noted::Noted;
-use crate::hub::session::socket::{BodySink, Socket};
-use crate::hub::shard::Subscription;
-use crate::hub::subscribing;
 use crate::telemetry::access::Access;
-use crate::telemetry::metrics::count;
+use tidings_hub::metrics::count;
+use tidings_hub::posted::Encoding;
+use tidings_hub::refusal::Refusal;
+use tidings_hub::session::Opening;
+use tidings_hub::session::noted::Noted;
+use tidings_hub::session::socket::{BodySink, Socket};
+use tidings_hub::shard::Subscription;
+use tidings_hub::subscribing;
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
@@ -386,7 +386,8 @@ impl EventStream {
     /// Lets the access log have its line when the stream ends.
     pub(crate) fn log_at_end(&mut self, access: Access) {
         let noted = self.subscription.noted.get_or_insert_default();
-        noted.log_at_end(access, self.prelude.content_bytes as u64);
+        let at_end = Box::new(move |bytes| access.write(200, bytes));
+        noted.count_until_end(self.prelude.content_bytes as u64, at_end);
     }
 
     /// Returns the subscription and the bytes that open its HTTP/1 response.

@@ -22,10 +22,10 @@ use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, respond, respond_empty};
 use crate::http::Site;
-use crate::hub::presence::Presence;
-use crate::hub::presence::question::{About, Answer, Found, Known, Page, Question};
-use crate::hub::refusal::Refusal;
-use crate::hub::subscribing;
+use tidings_hub::presence::Presence;
+use tidings_hub::presence::question::{About, Answer, Found, Known, Page, Question};
+use tidings_hub::refusal::Refusal;
+use tidings_hub::subscribing;
 
 /// A copy may be kept, and is asked about each time.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");

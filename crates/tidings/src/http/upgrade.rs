@@ -28,12 +28,12 @@ use super::speaking::{self, Cover, Speaker, Way};
 use super::{Answer, Body, Route, Visit, diagnosis, respond_empty, sockjs};
 use crate::config::Config;
 use crate::http::Site;
-use crate::hub::refusal::Refusal;
-use crate::hub::session::pipe::Pipe;
-use crate::hub::session::socket::Socket;
-use crate::hub::session::{Ending, Opening};
-use crate::hub::shard::Subscription;
-use crate::telemetry::metrics::count;
+use tidings_hub::metrics::count;
+use tidings_hub::refusal::Refusal;
+use tidings_hub::session::pipe::Pipe;
+use tidings_hub::session::socket::Socket;
+use tidings_hub::session::{Ending, Opening};
+use tidings_hub::shard::Subscription;
 
 /// What the paths of conversations begin with; the topic comes next.
 const CONVERSATIONS: &str = "/ws/";

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::registry::Registry;
 
 use self::lines::{Lines, Stream};
-use crate::telemetry::metrics::ByReason;
+use tidings_hub::metrics::ByReason;
 
 pub(crate) mod lines;
 

@@ -13,8 +13,8 @@ use tokio::runtime::Builder;
 
 use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
 use crate::cli::print;
-use crate::clock::unix_secs;
 use crate::config::{USUAL_FILES, env, read};
+use tidings_hub::clock::unix_secs;
 
 /// Say what a token is good for, and why a hub would refuse it
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::addresses::AddressList;
 use crate::config::keys::Form::Number;
 use crate::config::keys::rule::{computed, list, number, unset};
-use crate::hub::account::machine_bytes;
+use tidings_hub::account::machine_bytes;
 
 table! {
     /// Bounds on connections and requests.

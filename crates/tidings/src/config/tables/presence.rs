@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings_history::PresenceRetention;
 
 use crate::config::keys::rule::{flag, number};
-use crate::hub::presence::Options;
+use tidings_hub::presence::Options;
 
 table! {
     /// The `[presence]` table.

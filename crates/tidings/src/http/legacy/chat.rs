@@ -14,8 +14,8 @@ use tidings_wire::publish_form::PublishForm;
 use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::{Body, Visit, page, request_body, respond};
-use crate::hub::ingest::Publisher;
-use crate::hub::refusal::Refusal;
+use tidings_hub::ingest::Publisher;
+use tidings_hub::refusal::Refusal;
 
 /// The topic of the built-in chat.
 pub(crate) const TOPIC: &str = "/chat";

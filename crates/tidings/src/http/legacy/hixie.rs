@@ -12,7 +12,7 @@ use tidings_wire::websocket::hixie76::{self, Keys};
 use crate::http::Site;
 use crate::http::speaking::Cover;
 use crate::http::{Answer, Visit};
-use crate::hub::shard::Subscription;
+use tidings_hub::shard::Subscription;
 
 const KEY_1: HeaderName = HeaderName::from_static("sec-websocket-key1");
 const KEY_2: HeaderName = HeaderName::from_static("sec-websocket-key2");

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use tidings_wire::redact;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::telemetry::metrics::{ByReason, count_many};
+use tidings_hub::metrics::{ByReason, count_many};
 
 /// Bytes of lines that wait. As many again may be on their way into the output.
 pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;

@@ -1,0 +1,473 @@
+//! The account of what peers cause to be held: connections, sessions, and bytes of memory, for each
+//! connection, for each address, and in total. Every transport books here, and nothing else decides
+//! whether there is room.
+//!
+//! ```text
+//! accept ──▶ Holder (a connection, or a SockJS session) ──▶ Address ──▶ Account
+//!               │ take(kind, bytes)      adds to all three, or to none
+//!               ▼
+//!            Charge ── gives back when dropped; may travel with the bytes
+//! ```
+//!
+//! Counting is a few relaxed additions. Only the beginning and the end of a holder take a lock, and no
+//! delivery does: frames that subscribers share are booked for a peer only once it does not take them.
+//! It knows nothing of HTTP; `http/problem` says a [`OverLimit`] to a peer.
+
+mod kind;
+mod matchers;
+mod memory;
+mod place;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+
+use crate::metrics::HeldCounters;
+
+pub use self::kind::{Kind, Limit, OverLimit};
+pub use self::matchers::Booked;
+pub use self::memory::machine_bytes;
+pub use self::place::{Crowded, Place, PlaceBounds, Seat};
+
+/// Bytes of an answer, or of a part of one, that are not booked: what its connection or stream costs
+/// covers them.
+pub const COVERED_BYTES_MAX: usize = 1024;
+
+/// Bytes that may be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// For one connection, or one session of SockJS.
+    pub holder_max: usize,
+    /// For one address.
+    pub address_max: usize,
+    /// In total.
+    pub total_max: usize,
+    /// For all sessions of SockJS together.
+    pub sockjs_max: usize,
+    /// Crowded patterns, not bytes: for one address.
+    pub crowded_address_max: usize,
+    /// The same in total.
+    pub crowded_max: usize,
+}
+
+/// What is held in the process, and how much may be.
+#[derive(Debug)]
+pub struct Account {
+    bounds: Bounds,
+    places: place::Places,
+    held: AtomicUsize,
+    crowded: AtomicUsize,
+    register: Mutex<matchers::Register>,
+    by_kind: [AtomicUsize; Kind::ALL.len()],
+    refused: [[AtomicU64; Kind::ALL.len()]; Limit::ALL.len()],
+    addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
+}
+
+/// What is held for one address.
+#[derive(Debug)]
+struct Address {
+    ip: IpAddr,
+    held: AtomicUsize,
+    crowded: AtomicUsize,
+    /// Holders; changed only with the table locked: the last one takes the address out of it.
+    holders: AtomicUsize,
+    places: [AtomicUsize; Place::ALL.len()],
+}
+
+/// One connection or one session, for which bytes are held. Its place is given back when the last of
+/// those that share it is dropped.
+pub struct Holder {
+    account: Arc<Account>,
+    address: Arc<Address>,
+    place: Place,
+    /// Operators must get their answers from a full hub.
+    exempt: bool,
+    held: AtomicUsize,
+}
+
+/// Bytes that are held for a peer. Gives them back when dropped.
+#[derive(Debug)]
+pub struct Charge {
+    holder: Arc<Holder>,
+    bytes: usize,
+    kind: Kind,
+}
+
+impl Account {
+    /// Starts with nothing held.
+    pub fn new(
+        bounds: Bounds,
+        connections: PlaceBounds,
+        sockjs_sessions: PlaceBounds,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            bounds,
+            places: place::Places::new(connections, sockjs_sessions),
+            held: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
+            register: Mutex::default(),
+            by_kind: Default::default(),
+            refused: Default::default(),
+            addresses: Mutex::default(),
+        })
+    }
+
+    /// Returns the bytes of one kind that are held.
+    pub fn held_of(&self, kind: Kind) -> usize {
+        self.by_kind
+            .get(kind.index())
+            .map_or(0, |held| held.load(Ordering::Relaxed))
+    }
+
+    /// Returns how often bytes of a kind were refused because of a limit.
+    pub fn refused(&self, limit: Limit, kind: Kind) -> u64 {
+        self.refused
+            .get(limit.index())
+            .and_then(|kinds| kinds.get(kind.index()))
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many connections are open.
+    pub fn connections(&self) -> usize {
+        self.places.open(Place::Connection)
+    }
+
+    /// Returns how many streams are open in connections of HTTP/2.
+    pub fn streams(&self) -> usize {
+        self.places.open(Place::Stream)
+    }
+
+    /// Takes a place for a peer at `ip`.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr, place: Place) -> Result<Arc<Holder>, Crowded> {
+        self.places.take(place)?;
+        let mut addresses = self.addresses();
+        let address = addresses.entry(ip).or_insert_with(|| Address::new(ip));
+        if let Err(crowded) = self.places.take_at(&address.places, place) {
+            if address.holders.load(Ordering::Relaxed) == 0 {
+                addresses.remove(&ip);
+            }
+            drop(addresses);
+            self.places.give_back(place);
+            return Err(crowded);
+        }
+        address.holders.fetch_add(1, Ordering::Relaxed);
+        let address = Arc::clone(address);
+        drop(addresses);
+        Ok(self.holder(address, place, false))
+    }
+
+    /// Takes a place for a connection that no limit refuses, nor what is held for it.
+    pub fn admit_always(self: &Arc<Self>, ip: IpAddr) -> Arc<Holder> {
+        self.places.take_always(Place::Connection);
+        let mut addresses = self.addresses();
+        let address = addresses.entry(ip).or_insert_with(|| Address::new(ip));
+        place::Places::take_at_always(&address.places, Place::Connection);
+        address.holders.fetch_add(1, Ordering::Relaxed);
+        let address = Arc::clone(address);
+        drop(addresses);
+        self.holder(address, Place::Connection, true)
+    }
+
+    fn holder(self: &Arc<Self>, address: Arc<Address>, place: Place, exempt: bool) -> Arc<Holder> {
+        Arc::new(Holder {
+            account: Arc::clone(self),
+            address,
+            place,
+            exempt,
+            held: AtomicUsize::new(0),
+        })
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<Address>>> {
+        // The counts stay right even if a holder panicked between two lines.
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_kind(&self, kind: Kind) -> &AtomicUsize {
+        // Every kind has its place in the list; `kind/tests` checks it.
+        self.by_kind.get(kind.index()).unwrap_or(&self.held)
+    }
+
+    /// Sets the metrics of what is held.
+    pub fn report(&self, metrics: &HeldCounters) {
+        metrics.set_streams(self.streams());
+        metrics.set_crowded_patterns(self.crowded_patterns());
+        for kind in Kind::ALL {
+            metrics.set_bytes(kind.name(), self.held_of(kind));
+            for limit in Limit::ALL {
+                if limit.only_of().is_none_or(|only| only == kind) {
+                    let times = self.refused(limit, kind);
+                    metrics.set_refused(limit.name(), kind.name(), times);
+                }
+            }
+        }
+    }
+}
+
+impl Address {
+    fn new(ip: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            ip,
+            held: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
+            holders: AtomicUsize::new(0),
+            places: Default::default(),
+        })
+    }
+}
+
+impl Holder {
+    /// Books `bytes` for as long as the charge lives.
+    ///
+    /// # Errors
+    ///
+    /// The limit that they would exceed; nothing is booked then.
+    pub fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Charge, OverLimit> {
+        self.add_within(kind, bytes)?;
+        Ok(Charge {
+            holder: Arc::clone(self),
+            bytes,
+            kind,
+        })
+    }
+
+    /// Books `bytes` whatever the limits say: for what is held already, and bounded elsewhere. Others
+    /// are refused sooner then.
+    pub fn book(self: &Arc<Self>, kind: Kind, bytes: usize) -> Charge {
+        self.add(kind, bytes);
+        Charge {
+            holder: Arc::clone(self),
+            bytes,
+            kind,
+        }
+    }
+
+    /// Books `bytes` for as long as any part of them is held; fewer than a kilobyte are covered by what
+    /// their connection or stream costs.
+    ///
+    /// # Errors
+    ///
+    /// The limit that they would exceed.
+    pub fn wrap(self: &Arc<Self>, kind: Kind, bytes: Bytes) -> Result<Bytes, OverLimit> {
+        if bytes.len() <= COVERED_BYTES_MAX {
+            return Ok(bytes);
+        }
+        Ok(self.take(kind, bytes.len())?.wrap(bytes))
+    }
+
+    /// Takes a place for one stream of this connection.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub fn seat_stream(self: &Arc<Self>) -> Result<Seat, Crowded> {
+        Seat::take(self)
+    }
+
+    /// Returns whether more of `kind` may be held.
+    pub fn may_hold(&self, kind: Kind) -> bool {
+        self.exempt || self.exceeded(kind, 0).is_none()
+    }
+
+    fn add_within(&self, kind: Kind, bytes: usize) -> Result<(), OverLimit> {
+        self.add(kind, bytes);
+        self.check(kind, bytes)
+            .inspect_err(|_| self.subtract(kind, bytes))
+    }
+
+    /// Checks the limits after bytes were added.
+    fn check(&self, kind: Kind, added: usize) -> Result<(), OverLimit> {
+        if self.exempt {
+            return Ok(());
+        }
+        let Some(limit) = self.exceeded(kind, added) else {
+            return Ok(());
+        };
+        let refused = self.account.refused.get(limit.index());
+        if let Some(count) = refused.and_then(|kinds| kinds.get(kind.index())) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let max = self.max_of(limit);
+        tracing::debug!(
+            kind = kind.name(),
+            limit = limit.key(),
+            max,
+            "bytes refused"
+        );
+        Err(OverLimit { limit, kind, max })
+    }
+
+    /// Returns the narrowest limit that is exceeded, after the bytes were added; none of those that
+    /// are only reached, unless nothing was to be added.
+    fn exceeded(&self, kind: Kind, added: usize) -> Option<Limit> {
+        let over = |held: &AtomicUsize, limit| {
+            let held = held.load(Ordering::Relaxed);
+            let max = self.max_of(limit);
+            (held > max || (added == 0 && held >= max)).then_some(limit)
+        };
+        over(&self.held, Limit::Connection)
+            .or_else(|| over(&self.address.held, Limit::Address))
+            .or_else(|| over(&self.account.held, Limit::Total))
+            .or_else(|| {
+                let sockjs = (kind == Kind::SockJs).then(|| self.account.of_kind(kind))?;
+                over(sockjs, Limit::SockJs)
+            })
+            .or_else(|| {
+                let here = (kind == Kind::Matchers).then_some(&self.address.crowded)?;
+                over(here, Limit::AddressCrowd)
+                    .or_else(|| over(&self.account.crowded, Limit::Crowd))
+            })
+    }
+
+    fn max_of(&self, limit: Limit) -> usize {
+        let bounds = &self.account.bounds;
+        match limit {
+            Limit::Connection => bounds.holder_max,
+            Limit::Address => bounds.address_max,
+            Limit::Total => bounds.total_max,
+            Limit::SockJs => bounds.sockjs_max,
+            Limit::AddressCrowd => bounds.crowded_address_max,
+            Limit::Crowd => bounds.crowded_max,
+        }
+    }
+
+    fn add(&self, kind: Kind, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.address.held.fetch_add(bytes, Ordering::Relaxed);
+        self.account.held.fetch_add(bytes, Ordering::Relaxed);
+        self.account
+            .of_kind(kind)
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, kind: Kind, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.address.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.account.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.account
+            .of_kind(kind)
+            .fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holder")
+            .field("ip", &self.address.ip)
+            .field("place", &self.place)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.account.places.give_back(self.place);
+        place::Places::give_back_at(&self.address.places, self.place);
+        let mut addresses = self.account.addresses();
+        if self.address.holders.fetch_sub(1, Ordering::Relaxed) == 1 {
+            addresses.remove(&self.address.ip);
+            if addresses.len() < addresses.capacity() / 4 {
+                addresses.shrink_to_fit();
+            }
+        }
+    }
+}
+
+impl Charge {
+    /// Books `bytes` more.
+    ///
+    /// # Errors
+    ///
+    /// The limit that they would exceed; the charge is then as before.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        self.holder.add_within(self.kind, bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Books `bytes` more whatever the limits say; see [`Holder::book`].
+    pub fn add(&mut self, bytes: usize) {
+        self.holder.add(self.kind, bytes);
+        self.bytes += bytes;
+    }
+
+    /// Gives some of the bytes back, or all if there are fewer.
+    pub fn give_back(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.holder.subtract(self.kind, bytes);
+        self.bytes -= bytes;
+    }
+
+    /// Takes `bytes` of it, or all if there are fewer, into a charge of their own.
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            holder: Arc::clone(&self.holder),
+            bytes,
+            kind: self.kind,
+        }
+    }
+
+    /// Makes it `bytes` in all.
+    ///
+    /// # Errors
+    ///
+    /// The limit that they would exceed; the charge is then as before.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), OverLimit> {
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => Ok(()),
+            Some(more) => self.grow(more),
+            None => {
+                self.give_back(self.bytes - bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns whether more of this kind may be held.
+    pub fn may_hold(&self) -> bool {
+        self.holder.may_hold(self.kind)
+    }
+
+    /// Lets the charge travel with `bytes`: it is given back when the last part of them is dropped,
+    /// wherever that is.
+    pub fn wrap(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged {
+            bytes,
+            _charge: self,
+        })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.holder.subtract(self.kind, self.bytes);
+    }
+}
+
+/// See [`Charge::wrap`].
+struct Charged {
+    bytes: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+pub mod tests;

@@ -1,0 +1,191 @@
+//! What bytes are held for, which limits there are, and the refusal that names both. The words are
+//! those of `tidings_held_bytes` and `tidings_held_bytes_refused_total`.
+
+/// What bytes are held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What a connection costs while HTTP reads and writes it: its buffers.
+    Connection,
+    /// What a stream of HTTP/2 costs, a tunnel included.
+    Stream,
+    /// A request body that is being read or worked on.
+    RequestBody,
+    /// A whole answer that its peer has not taken.
+    Answer,
+    /// Updates gathered for the answer to a poll.
+    Poll,
+    /// A part of an event stream, or frames of a WebSocket, that the peer does not take.
+    Events,
+    /// What the peer of a WebSocket said and is not dealt with, and answers that wait for it.
+    WebSocket,
+    /// The same in sessions of SockJS.
+    SockJs,
+    /// Updates of a WebSocket on their way to the history.
+    Publication,
+    /// What subscribers ask for: compiled patterns, and texts.
+    Matchers,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Connection,
+        Self::Stream,
+        Self::RequestBody,
+        Self::Answer,
+        Self::Poll,
+        Self::Events,
+        Self::WebSocket,
+        Self::SockJs,
+        Self::Publication,
+        Self::Matchers,
+    ];
+
+    /// Returns what a peer can do that holds too much of it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Matchers => "ask for fewer, or by literal texts that few others ask for",
+            Self::Connection
+            | Self::Stream
+            | Self::RequestBody
+            | Self::Answer
+            | Self::Poll
+            | Self::Events
+            | Self::WebSocket
+            | Self::SockJs
+            | Self::Publication => "take the answers that wait, then try again",
+        }
+    }
+
+    /// Returns its word in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Stream => "stream",
+            Self::RequestBody => "request_body",
+            Self::Answer => "answer",
+            Self::Poll => "poll",
+            Self::Events => "events",
+            Self::WebSocket => "websocket",
+            Self::SockJs => "sockjs",
+            Self::Publication => "publication",
+            Self::Matchers => "matchers",
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Which limit bytes would exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// That of one connection, or one session.
+    Connection,
+    /// That of one address.
+    Address,
+    /// That of all.
+    Total,
+    /// That of all sessions of SockJS.
+    SockJs,
+    /// That of the crowded patterns of one address.
+    AddressCrowd,
+    /// That of all crowded patterns.
+    Crowd,
+}
+
+impl Limit {
+    /// Every limit, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Connection,
+        Self::Address,
+        Self::Total,
+        Self::SockJs,
+        Self::AddressCrowd,
+        Self::Crowd,
+    ];
+
+    /// Returns its word in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Address => "address",
+            Self::Total => "total",
+            Self::SockJs => "sockjs",
+            Self::AddressCrowd => "address_crowd",
+            Self::Crowd => "crowd",
+        }
+    }
+
+    /// Returns the configuration key that sets it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Connection => "limits.held_bytes_per_connection_max",
+            Self::Address => "limits.held_bytes_per_address_max",
+            Self::Total => "limits.held_bytes_max",
+            Self::SockJs => "sockjs.queue_bytes_max",
+            Self::AddressCrowd => "limits.crowded_patterns_per_address_max",
+            Self::Crowd => "limits.crowded_patterns_max",
+        }
+    }
+
+    /// Returns whether the peer itself can do something about it.
+    pub fn is_of_peer(self) -> bool {
+        match self {
+            Self::Connection | Self::Address | Self::AddressCrowd => true,
+            Self::Total | Self::SockJs | Self::Crowd => false,
+        }
+    }
+
+    /// Returns the kind that it is for, if it is for one only.
+    pub fn only_of(self) -> Option<Kind> {
+        match self {
+            Self::Connection | Self::Address | Self::Total => None,
+            Self::SockJs => Some(Kind::SockJs),
+            Self::AddressCrowd | Self::Crowd => Some(Kind::Matchers),
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+
+    fn whom(self) -> &'static str {
+        match self {
+            Self::Connection => "this connection",
+            Self::Address => "your address",
+            Self::Total => "all peers together",
+            Self::SockJs => "all SockJS sessions together",
+            Self::AddressCrowd => "patterns of your address that are much alike",
+            Self::Crowd => "patterns of all peers that are much alike",
+        }
+    }
+}
+
+/// Why bytes are not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the hub holds as much for {} as {} = {max} allows",
+    .limit.whom(), .limit.key()
+)]
+pub struct OverLimit {
+    pub limit: Limit,
+    pub kind: Kind,
+    pub max: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_limits_stand_where_their_numbers_say() {
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.index(), number);
+        }
+        for (number, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit.index(), number);
+        }
+    }
+}

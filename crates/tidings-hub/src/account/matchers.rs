@@ -1,0 +1,263 @@
+//! What subscribers ask for: the memory of their matchers, and the work that each update has with them.
+//!
+//! A pattern is in memory once, however many ask for it. So it is booked once in total, once for each
+//! address, and for a connection as often as it is asked for there. The text of an exact matcher is its
+//! subscriber's own.
+//!
+//! A pattern is *crowded* if nothing literal tells it apart from many others: an update that may match
+//! one of them is compared with all of them. How many there are is bounded for an address and in total.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
+use tidings_core::index::Crowds;
+use tidings_core::matcher::Matcher;
+
+use super::{Account, COVERED_BYTES_MAX, Charge, Holder, Kind, OverLimit};
+
+/// Patterns that nothing tells apart and that do not count as crowded yet.
+pub(super) const CROWD_MIN: usize = 16;
+/// Bytes that a pattern takes beside its own, in the tables here and in the index.
+const PATTERN_OVERHEAD_BYTES: usize = 512;
+
+/// The patterns in use. One lock: it is taken when a subscription begins or ends, never by an update.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    patterns: HashMap<Matcher, Use>,
+    /// How often each is asked for from an address.
+    by_address: HashMap<(IpAddr, Matcher), usize>,
+    crowds: Crowds,
+}
+
+#[derive(Debug)]
+struct Use {
+    count: usize,
+    crowded: bool,
+}
+
+/// The matchers of one subscriber. Gives them back when dropped.
+#[derive(Debug, Default)]
+pub struct Booked {
+    /// Bytes of the exact ones.
+    text_bytes: usize,
+    /// None where there is nothing but a few short texts.
+    booking: Option<Box<Booking>>,
+}
+
+#[derive(Debug)]
+struct Booking {
+    texts: Charge,
+    patterns: Vec<Matcher>,
+    holder: Arc<Holder>,
+}
+
+impl Booked {
+    /// Books more matchers. Each pattern that others have, too, becomes theirs.
+    ///
+    /// # Errors
+    ///
+    /// The limit that they would exceed; nothing more is booked then.
+    pub fn add(&mut self, holder: &Arc<Holder>, matchers: &mut [Matcher]) -> Result<(), OverLimit> {
+        let text_bytes = self.text_bytes + bytes_of_texts(matchers);
+        let has_patterns = matchers.iter().any(Matcher::is_pattern);
+        if self.booking.is_none() && text_bytes <= COVERED_BYTES_MAX && !has_patterns {
+            self.text_bytes = text_bytes;
+            return Ok(());
+        }
+        let booking = self.booking.get_or_insert_with(|| {
+            Box::new(Booking {
+                texts: holder.book(Kind::Matchers, 0),
+                patterns: Vec::new(),
+                holder: Arc::clone(holder),
+            })
+        });
+        booking.texts.resize(booked(text_bytes))?;
+        if let Err(refusal) = booking.add_patterns(matchers) {
+            booking
+                .texts
+                .give_back(booked(text_bytes) - booked(self.text_bytes));
+            return Err(refusal);
+        }
+        self.text_bytes = text_bytes;
+        Ok(())
+    }
+
+    /// Gives matchers back, each of which was booked.
+    pub fn remove(&mut self, matchers: &[Matcher]) {
+        let before = self.text_bytes;
+        self.text_bytes = before.saturating_sub(bytes_of_texts(matchers));
+        let Some(booking) = &mut self.booking else {
+            return;
+        };
+        booking
+            .texts
+            .give_back(booked(before) - booked(self.text_bytes));
+        let (left, kept) = std::mem::take(&mut booking.patterns)
+            .into_iter()
+            .partition(|pattern| matchers.contains(pattern));
+        booking.patterns = kept;
+        booking.holder.leave_patterns(left);
+    }
+}
+
+impl Booking {
+    fn add_patterns(&mut self, matchers: &mut [Matcher]) -> Result<(), OverLimit> {
+        let known = self.patterns.len();
+        let mut register = self.holder.account.register();
+        let mut result = Ok(());
+        for matcher in matchers.iter_mut().filter(|matcher| matcher.is_pattern()) {
+            self.holder.enter_pattern(&mut register, matcher);
+            self.patterns.push(matcher.clone());
+            result = self.holder.check(Kind::Matchers, bytes_of_pattern(matcher));
+            if result.is_err() {
+                break;
+            }
+        }
+        drop(register);
+        if result.is_err() {
+            let left = self.patterns.split_off(known);
+            self.holder.leave_patterns(left);
+        }
+        result
+    }
+}
+
+impl Drop for Booking {
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.patterns);
+        self.holder.leave_patterns(left);
+    }
+}
+
+impl Holder {
+    /// Counts one use of a pattern, and makes it the one that others use.
+    fn enter_pattern(&self, register: &mut Register, matcher: &mut Matcher) {
+        let bytes = bytes_of_pattern(matcher);
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        let (crowded, first) = register.enter(matcher);
+        if first {
+            self.account.held.fetch_add(bytes, Ordering::Relaxed);
+            let kind = self.account.of_kind(Kind::Matchers);
+            kind.fetch_add(bytes, Ordering::Relaxed);
+            let crowd = usize::from(crowded);
+            self.account.crowded.fetch_add(crowd, Ordering::Relaxed);
+        }
+        let here = (self.address.ip, matcher.clone());
+        let count = register.by_address.entry(here).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.address.held.fetch_add(bytes, Ordering::Relaxed);
+            let crowd = usize::from(crowded);
+            self.address.crowded.fetch_add(crowd, Ordering::Relaxed);
+        }
+    }
+
+    fn leave_patterns(&self, patterns: Vec<Matcher>) {
+        if patterns.is_empty() {
+            return;
+        }
+        let mut register = self.account.register();
+        for pattern in &patterns {
+            self.leave_pattern(&mut register, pattern);
+        }
+        register.shrink();
+        drop(register);
+        // Freed here, with the lock open again.
+        drop(patterns);
+    }
+
+    fn leave_pattern(&self, register: &mut Register, matcher: &Matcher) {
+        let bytes = bytes_of_pattern(matcher);
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        let (crowded, last) = register.leave(matcher);
+        if last {
+            self.account.held.fetch_sub(bytes, Ordering::Relaxed);
+            let kind = self.account.of_kind(Kind::Matchers);
+            kind.fetch_sub(bytes, Ordering::Relaxed);
+            let crowd = usize::from(crowded);
+            self.account.crowded.fetch_sub(crowd, Ordering::Relaxed);
+        }
+        let here = (self.address.ip, matcher.clone());
+        let Some(count) = register.by_address.get_mut(&here) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            register.by_address.remove(&here);
+            self.address.held.fetch_sub(bytes, Ordering::Relaxed);
+            let crowd = usize::from(crowded);
+            self.address.crowded.fetch_sub(crowd, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Account {
+    /// Returns how many crowded patterns there are.
+    pub fn crowded_patterns(&self) -> usize {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    fn register(&self) -> MutexGuard<'_, Register> {
+        // The counts stay right even if a holder panicked between two lines.
+        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Register {
+    /// Counts one use. Returns whether the pattern is crowded, and whether this is its first use.
+    fn enter(&mut self, matcher: &mut Matcher) -> (bool, bool) {
+        if let Some((shared, used)) = self.patterns.get_key_value_mut(matcher) {
+            used.count += 1;
+            *matcher = shared.clone();
+            return (used.crowded, false);
+        }
+        let crowded = self.crowds.enter(matcher) >= CROWD_MIN;
+        let used = Use { count: 1, crowded };
+        self.patterns.insert(matcher.clone(), used);
+        (crowded, true)
+    }
+
+    /// Counts one use less. Returns whether the pattern is crowded, and whether this was its last use.
+    fn leave(&mut self, matcher: &Matcher) -> (bool, bool) {
+        let Some(used) = self.patterns.get_mut(matcher) else {
+            return (false, false);
+        };
+        used.count -= 1;
+        let (crowded, last) = (used.crowded, used.count == 0);
+        if last {
+            self.patterns.remove(matcher);
+            self.crowds.leave(matcher);
+        }
+        (crowded, last)
+    }
+
+    fn shrink(&mut self) {
+        if self.patterns.len() < self.patterns.capacity() / 4 {
+            self.patterns.shrink_to(self.patterns.len() * 2);
+        }
+        if self.by_address.len() < self.by_address.capacity() / 4 {
+            self.by_address.shrink_to(self.by_address.len() * 2);
+        }
+    }
+}
+
+/// Returns the bytes of matchers that are no patterns.
+fn bytes_of_texts(matchers: &[Matcher]) -> usize {
+    let texts = matchers.iter().filter(|matcher| !matcher.is_pattern());
+    texts.map(Matcher::bytes).sum()
+}
+
+/// Returns what is booked for so many bytes of texts; a few are covered by what a connection costs.
+fn booked(text_bytes: usize) -> usize {
+    if text_bytes > COVERED_BYTES_MAX {
+        text_bytes
+    } else {
+        0
+    }
+}
+
+fn bytes_of_pattern(matcher: &Matcher) -> usize {
+    matcher.bytes() + PATTERN_OVERHEAD_BYTES
+}

@@ -1,0 +1,19 @@
+//! The machine's clocks: what they show now, in the units that the rest of the program counts in.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Returns the time in whole seconds since the Unix epoch; zero for a clock before it.
+pub fn unix_secs() -> u64 {
+    since_epoch().as_secs()
+}
+
+/// Returns the time in milliseconds since the Unix epoch; zero for a clock before it.
+pub fn unix_ms() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

@@ -1,0 +1,278 @@
+//! The one way in: from a publisher's fields to a checked draft, its grants, and the relay.
+//! Doors decode bytes and answer; no rule about updates lives anywhere else.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tidings_cluster::{Done, Relay, RelayError};
+use tidings_core::event_id::{EventId, EventIdError};
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::subject::Subject;
+use tidings_core::target::{Target, TargetError, Targets};
+use tidings_core::topic::{Topic, TopicError};
+use tidings_core::update::{
+    Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
+};
+use tidings_wire::publish_form::PublishForm;
+use tokio::sync::oneshot;
+
+use crate::answers::Answers;
+
+/// Says who publishes.
+#[derive(Clone, Copy, Debug)]
+pub enum Publisher<'a> {
+    /// Somebody with a token.
+    Grants(&'a Grants),
+    /// Somebody with a token of 2019, who names who may read instead of being granted topics.
+    Targets(&'a Grants, &'a [String]),
+    /// Somebody whose grants are not asked: a page or a conversation that the operator opened to everybody,
+    /// or a command of the operator's own.
+    Unchecked,
+}
+
+/// Why an update is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("topic {topic:?}: {source}")]
+    Topic { topic: String, source: TopicError },
+    #[error(
+        "topic \"{topic}\" is inside {path}, which is reserved for what the hub publishes itself; \
+         choose another path"
+    )]
+    Reserved { topic: Topic, path: String },
+    #[error(transparent)]
+    Topics(TopicsError),
+    #[error("id: {0}")]
+    Id(#[source] EventIdError),
+    #[error("type: {0}")]
+    Type(#[source] EventTypeError),
+    #[error("target {target:?}: {source}")]
+    Target { target: String, source: TargetError },
+    #[error(transparent)]
+    Targets(TargetError),
+    #[error("the token does not allow publishing for the target {target:?}")]
+    ForbiddenTarget { target: Target },
+    #[error("the token does not allow publishing")]
+    ForbiddenAtAll,
+    #[error("the token does not allow publishing to \"{topic}\"")]
+    Forbidden { topic: Topic },
+    #[error("too many updates are waiting to be stored; try again")]
+    Busy,
+    #[error("the hub is being stopped")]
+    Closed,
+    #[error("the update was not stored: {0}")]
+    NotStored(#[source] RelayError),
+}
+
+impl From<RelayError> for PublishError {
+    fn from(error: RelayError) -> Self {
+        match error {
+            RelayError::Busy => Self::Busy,
+            RelayError::Closed => Self::Closed,
+            RelayError::Unavailable { .. } | RelayError::Failed { .. } => Self::NotStored(error),
+        }
+    }
+}
+
+/// The way in. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    hub: HubUrl,
+    relay: Arc<dyn Relay>,
+    /// By which way the relay's answers come back; none if straight from its thread.
+    answers: Option<Arc<Answers>>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Makes the way in to `relay`.
+    pub fn new(hub: HubUrl, relay: Arc<dyn Relay>) -> Self {
+        Self {
+            hub,
+            relay,
+            answers: None,
+        }
+    }
+
+    /// Returns the same way in for the publishers of one shard, which serves `answers`.
+    pub fn answering_by(&self, answers: Option<Arc<Answers>>) -> Self {
+        Self {
+            answers,
+            ..self.clone()
+        }
+    }
+
+    /// Publishes an update: checks it, asks the grants for each topic, and waits until it is kept.
+    ///
+    /// What is wrong with the update is said before what the token does not allow, as the
+    /// specification asks for reserved topics (Mercure, "Publication").
+    ///
+    /// # Errors
+    ///
+    /// The rule that the update breaks, the topic that the token does not grant, or why the
+    /// history does not take it.
+    pub async fn publish(
+        &self,
+        form: PublishForm,
+        publisher: Publisher<'_>,
+    ) -> Result<Arc<Update>, PublishError> {
+        let draft = self.draft(form, publisher)?;
+        let (publisher, kept) = oneshot::channel();
+        let done: Done = match self.answers.clone() {
+            Some(answers) => Box::new(move |kept| answers.add(publisher, kept)),
+            None => Box::new(move |kept| drop(publisher.send(kept))),
+        };
+        self.enqueue(draft, done)?;
+        Ok(kept.await.map_err(|_gone| PublishError::Closed)??)
+    }
+
+    /// Turns a publisher's fields into a draft, and asks the grants for each topic.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the update breaks, or the topic that is not granted.
+    pub fn draft(
+        &self,
+        form: PublishForm,
+        publisher: Publisher<'_>,
+    ) -> Result<Draft, PublishError> {
+        let mut draft = self.check(form)?;
+        match publisher {
+            Publisher::Grants(grants) => self.check_topics_granted(grants, &draft)?,
+            Publisher::Targets(grants, targets) => {
+                let targets = check_targets(grants, targets)?;
+                draft.visibility = targets.map_or(Visibility::Public, Visibility::Targeted);
+            }
+            Publisher::Unchecked => {}
+        }
+        Ok(draft)
+    }
+
+    /// Hands a draft to the relay. Never waits; `done` is called on the relay's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
+    pub fn enqueue(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+        Ok(self.relay.publish(draft, done)?)
+    }
+
+    /// Publishes a presence event: the hub itself is the publisher, and the topics are its own, which
+    /// nobody else may use. Never waits; `done` is called on the relay's thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
+    pub fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+        assert!(
+            draft.presence.is_some(),
+            "the hub publishes nothing but presence events"
+        );
+        self.enqueue(draft, done)
+    }
+
+    fn check_topics_granted(&self, grants: &Grants, draft: &Draft) -> Result<(), PublishError> {
+        let subjects: SmallVec<[Subject; 2]> = draft
+            .topics
+            .iter()
+            .map(|topic| Subject::new(topic, &self.hub))
+            .collect();
+        let Err(refused) = grants.allows_publish(&subjects) else {
+            return Ok(());
+        };
+        let topic = draft
+            .topics
+            .iter()
+            .nth(refused)
+            .unwrap_or_else(|| draft.topics.canonical());
+        Err(PublishError::Forbidden {
+            topic: topic.clone(),
+        })
+    }
+
+    /// Turns a publisher's fields into a draft.
+    fn check(&self, form: PublishForm) -> Result<Draft, PublishError> {
+        let topics: Result<Vec<Topic>, PublishError> = form
+            .topics
+            .into_iter()
+            .map(|text| self.check_topic(text))
+            .collect();
+        // A form with an empty field for it means the same as one without.
+        let id = form.id.as_deref().filter(|id| !id.is_empty());
+        let id = id
+            .map(EventId::parse)
+            .transpose()
+            .map_err(PublishError::Id)?;
+        let event_type = match form.event_type.as_deref() {
+            // An empty type is what an absent one means (WHATWG HTML, "Interpreting an event stream").
+            None | Some("") => None,
+            Some(text) => Some(EventType::parse(text).map_err(PublishError::Type)?),
+        };
+        Ok(Draft {
+            topics: Topics::new(topics?).map_err(PublishError::Topics)?,
+            data: Arc::from(form.data.unwrap_or_default()),
+            visibility: if form.private {
+                Visibility::Private
+            } else {
+                Visibility::Public
+            },
+            id,
+            event_type,
+            retry_ms: form.retry,
+            presence: None,
+        })
+    }
+
+    fn check_topic(&self, text: String) -> Result<Topic, PublishError> {
+        let topic = Topic::parse(&text).map_err(|source| PublishError::Topic {
+            topic: shorten(text),
+            source,
+        })?;
+        if self.hub.reserves(&topic) {
+            return Err(PublishError::Reserved {
+                topic,
+                path: self.hub.path().to_owned(),
+            });
+        }
+        Ok(topic)
+    }
+}
+
+/// Reads targets and asks the grants for each; without any, whether the token may publish at all.
+fn check_targets(grants: &Grants, texts: &[String]) -> Result<Option<Targets>, PublishError> {
+    let targets: Result<Vec<Target>, PublishError> = texts
+        .iter()
+        .map(|text| {
+            Target::parse(text).map_err(|source| PublishError::Target {
+                target: shorten(text.clone()),
+                source,
+            })
+        })
+        .collect();
+    let targets = Targets::new(targets?).map_err(PublishError::Targets)?;
+    match grants.allows_targets(targets.as_ref()) {
+        Ok(()) => Ok(targets),
+        Err(Some(target)) => Err(PublishError::ForbiddenTarget {
+            target: target.clone(),
+        }),
+        Err(None) => Err(PublishError::ForbiddenAtAll),
+    }
+}
+
+/// Cuts a value for an error text, so that a refusal is never longer than what was refused.
+fn shorten(text: String) -> String {
+    const SHOWN_MAX: usize = 100;
+    if text.chars().count() <= SHOWN_MAX {
+        text
+    } else {
+        text.chars().take(SHOWN_MAX).chain(['…']).collect()
+    }
+}

@@ -1,0 +1,407 @@
+//! What the server counts, by the names that operators see. Every drop has a counter here.
+//! Counting happens where things happen; this file names and renders.
+
+pub mod zeromq;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tidings_cluster::Figures;
+
+use self::zeromq::Counters;
+
+/// Why something was refused, dropped or ended: a closed set of short words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    reason: &'static str,
+}
+
+/// A counter split by reason.
+pub type ByReason = Family<Reason, Counter<u64, AtomicU64>>;
+
+/// All counters of the process. Cheap to clone parts of; shared by every thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub updates: Counter,
+    pub publish_refused: ByReason,
+    pub deliveries: Counter,
+    pub delivered_bytes: Counter,
+    pub replayed: Counter,
+    pub keep_alives: Counter,
+    pub subscribers: Gauge,
+    pub subscribe_refused: ByReason,
+    pub sessions_closed: ByReason,
+    pub lagging: Counter,
+    pub gaps: Counter,
+    pub cursors_unknown: Counter,
+    pub websockets: Gauge,
+    pub websocket_frames: Counter,
+    pub sockjs: SockJsCounters,
+    pub held: HeldCounters,
+    pub requests_refused: ByReason,
+    pub connections: Gauge,
+    pub connections_refused: ByReason,
+    pub connections_failed: ByReason,
+    pub flash_policies: ByReason,
+    pub sockets_moved: Counter,
+    pub matchers: Gauge,
+    pub relay: RelayGauges,
+    pub history_ready: Gauge,
+    pub history_oldest: Gauge,
+    pub history_last: Gauge,
+    pub certificates_reloaded: ByReason,
+    pub presence: PresenceCounters,
+    pub key_sets: tidings_auth::Counters,
+    pub history: HistoryCounters,
+    pub zeromq: Arc<Counters>,
+}
+
+/// What the history counts itself, copied when somebody asks.
+#[derive(Debug)]
+pub struct HistoryCounters {
+    updates: Counter,
+    groups: Counter,
+    bytes: Counter,
+    trimmed: Counter,
+    refusals: Counter,
+    pages_read: Counter,
+    pages_cached: Counter,
+    cursors_read: Counter,
+    cursors_lost: Counter,
+    read_faults: Counter,
+    clock_steps: Counter,
+}
+
+impl HistoryCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            updates: counter(r, "history_updates", "Updates committed"),
+            groups: counter(r, "history_groups", "Groups committed, each with one sync"),
+            bytes: counter(r, "history_bytes", "Bytes of committed updates"),
+            trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
+            refusals: counter(r, "history_refusals", "Updates refused because of a fault"),
+            pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
+            pages_cached: counter(r, "history_pages_cached", "Pages given from memory"),
+            cursors_read: counter(
+                r,
+                "history_cursors_read",
+                "Cursors looked up in the storage",
+            ),
+            cursors_lost: counter(
+                r,
+                "history_cursors_lost",
+                "Cursors of updates that the history lost: it went back, or is a copy",
+            ),
+            read_faults: counter(
+                r,
+                "history_read_faults",
+                "Reads that failed: the storage has a fault or is damaged",
+            ),
+            clock_steps: counter(
+                r,
+                "history_clock_steps",
+                "Times the machine's clock was set, or went on too far over a stop to be believed",
+            ),
+        }
+    }
+
+    /// Takes over the history's own counters.
+    pub fn observe(&self, stats: &tidings_history::Stats) {
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.updates, stats.updates);
+        set(&self.groups, stats.groups);
+        set(&self.bytes, stats.bytes);
+        set(&self.trimmed, stats.trimmed);
+        set(&self.refusals, stats.refusals);
+        set(&self.pages_read, stats.pages_read);
+        set(&self.pages_cached, stats.pages_cached);
+        set(&self.cursors_read, stats.cursors_read);
+        set(&self.cursors_lost, stats.cursors_lost);
+        set(&self.read_faults, stats.read_faults);
+        set(&self.clock_steps, stats.clock_steps);
+    }
+}
+
+/// What is measured of the relay.
+#[derive(Debug)]
+pub struct RelayGauges {
+    waiting: Gauge,
+}
+
+impl RelayGauges {
+    fn new(registry: &mut Registry) -> Self {
+        let help = "Updates that wait for their place in the order";
+        Self {
+            waiting: gauge(registry, "relay_waiting", help),
+        }
+    }
+
+    /// Takes over the relay's own figures.
+    pub fn observe(&self, figures: Figures) {
+        let waiting = i64::try_from(figures.waiting).unwrap_or(i64::MAX);
+        self.waiting.set(waiting);
+    }
+}
+
+/// What is counted about subscriptions.
+#[derive(Debug)]
+pub struct PresenceCounters {
+    pub subscriptions: Gauge,
+    pub events: Counter,
+    pub retries: Counter,
+    pub untracked: Counter,
+}
+
+impl PresenceCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            subscriptions: gauge(
+                r,
+                "presence_subscriptions",
+                "Subscriptions that presence shows now",
+            ),
+            events: counter(r, "presence_events", "Presence events published"),
+            retries: counter(
+                r,
+                "presence_retries",
+                "Times the history did not take a presence event at once",
+            ),
+            untracked: counter(
+                r,
+                "presence_untracked",
+                "Subscriptions beyond presence.subscriptions_max, which presence does not show",
+            ),
+        }
+    }
+}
+
+/// What is counted about sessions of SockJS without a WebSocket.
+#[derive(Debug)]
+pub struct SockJsCounters {
+    pub sessions: Gauge,
+    pub receivers: Gauge,
+    pub waiting_bytes: Gauge,
+    pub refused: ByReason,
+}
+
+impl SockJsCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            sessions: gauge(
+                r,
+                "sockjs_sessions",
+                "SockJS sessions without WebSocket now, those included that were just closed",
+            ),
+            receivers: gauge(
+                r,
+                "sockjs_receivers",
+                "Requests that receive what such a session says now",
+            ),
+            waiting_bytes: gauge(
+                r,
+                "sockjs_waiting_bytes",
+                "Bytes that wait in such sessions: texts not dealt with, answers not received",
+            ),
+            refused: by_reason(
+                r,
+                "sockjs_refused",
+                "SockJS requests refused, and sessions ended because a receiver broke off",
+            ),
+        }
+    }
+}
+
+/// What is held for peers, copied from the account when somebody asks.
+#[derive(Debug)]
+pub struct HeldCounters {
+    bytes: Family<OfKind, Gauge>,
+    refused: Family<ByLimit, Counter<u64, AtomicU64>>,
+    streams: Gauge,
+    crowded_patterns: Gauge,
+    pub answers_stalled: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+    kind: &'static str,
+}
+
+impl HeldCounters {
+    fn new(registry: &mut Registry) -> Self {
+        let bytes = Family::<OfKind, Gauge>::default();
+        let help = "Bytes of memory held for peers now, by what they are held for";
+        registry.register("held_bytes", help, bytes.clone());
+        let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
+        let help = "Times bytes were not held for a peer because a limit was reached";
+        registry.register("held_bytes_refused", help, refused.clone());
+        let streams = gauge(registry, "streams", "Streams of HTTP/2 open now");
+        let help = "Patterns in use that nothing literal tells apart from many others";
+        let crowded_patterns = gauge(registry, "crowded_patterns", help);
+        let help = "Answers that ended because their peer took nothing for limits.stall_secs";
+        let answers_stalled = counter(registry, "answers_stalled", help);
+        Self {
+            bytes,
+            refused,
+            streams,
+            crowded_patterns,
+            answers_stalled,
+        }
+    }
+
+    /// Sets how many bytes are held for `kind`.
+    pub fn set_bytes(&self, kind: &'static str, bytes: usize) {
+        self.bytes
+            .get_or_create(&OfKind { kind })
+            .set(gauged(bytes));
+    }
+
+    /// Sets how often bytes for `kind` were not held because of `limit`.
+    pub fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
+        let counter = self.refused.get_or_create(&ByLimit { limit, kind });
+        counter.inner().store(times, Ordering::Relaxed);
+    }
+
+    /// Sets how many HTTP/2 streams are open.
+    pub fn set_streams(&self, count: usize) {
+        self.streams.set(gauged(count));
+    }
+
+    /// Sets how many patterns are crowded.
+    pub fn set_crowded_patterns(&self, count: usize) {
+        self.crowded_patterns.set(gauged(count));
+    }
+}
+
+fn gauged(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Metrics {
+    /// Makes every counter, at zero. `others` registers those that are counted elsewhere.
+    pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
+        let mut registry = Registry::with_prefix("tidings");
+        let r = &mut registry;
+        others(r);
+        Self {
+            updates: counter(r, "updates", "Updates acknowledged to publishers"),
+            publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
+            deliveries: counter(
+                r,
+                "deliveries",
+                "Updates handed to subscribers' sockets, live",
+            ),
+            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates handed over"),
+            replayed: counter(
+                r,
+                "replayed",
+                "Updates handed to subscribers from the history",
+            ),
+            keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
+            subscribers: gauge(r, "subscribers", "Subscribers connected now"),
+            subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
+            sessions_closed: by_reason(r, "sessions_closed", "Subscribers' sessions that ended"),
+            lagging: counter(
+                r,
+                "lagging",
+                "Times a subscriber's socket was full and it fell behind",
+            ),
+            gaps: counter(
+                r,
+                "gaps",
+                "Subscribers that retention overtook; they were told and closed",
+            ),
+            cursors_unknown: counter(
+                r,
+                "cursors_unknown",
+                "Cursors answered as unknown, expired, or before removed presence events",
+            ),
+            websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
+            websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
+            sockjs: SockJsCounters::new(r),
+            held: HeldCounters::new(r),
+            requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
+            connections: gauge(r, "connections", "Connections open now"),
+            connections_refused: by_reason(r, "connections_refused", "Connections refused"),
+            connections_failed: by_reason(
+                r,
+                "connections_failed",
+                "Connections that ended in error",
+            ),
+            flash_policies: by_reason(r, "flash_policies", "Connections for a Flash policy"),
+            sockets_moved: counter(
+                r,
+                "sockets_moved",
+                "Event streams moved to a less loaded shard",
+            ),
+            matchers: gauge(r, "matchers", "Distinct matchers in the index"),
+            relay: RelayGauges::new(r),
+            history_ready: gauge(
+                r,
+                "history_ready",
+                "1 while the history takes updates, else 0",
+            ),
+            history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
+            history_last: gauge(r, "history_last_position", "Last position given"),
+            certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
+            presence: PresenceCounters::new(r),
+            key_sets: tidings_auth::Counters::new(r),
+            history: HistoryCounters::new(r),
+            zeromq: Arc::new(Counters::new(r)),
+            registry,
+        }
+    }
+
+    /// Returns the metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        text::encode(&mut out, &self.registry).ok();
+        out
+    }
+}
+
+/// Adds one to `family` under `reason`.
+pub fn count(family: &ByReason, reason: &'static str) {
+    family.get_or_create(&Reason { reason }).inc();
+}
+
+/// Adds `many` to `family` under `reason`.
+pub fn count_many(family: &ByReason, reason: &'static str, many: u64) {
+    family.get_or_create(&Reason { reason }).inc_by(many);
+}
+
+/// Makes a counter and gives it its name.
+pub fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+/// Makes a gauge and gives it its name.
+pub fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+/// Makes a counter split by reason and gives it its name.
+pub fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
+    let family = ByReason::default();
+    registry.register(name, help, family.clone());
+    family
+}

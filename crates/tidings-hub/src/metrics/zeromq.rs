@@ -1,0 +1,41 @@
+//! What the ZeroMQ broker counts, in the hub and on its own. Every loss has a reason here.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{ByReason, by_reason, counter, gauge};
+
+/// The counters of the ZeroMQ broker.
+#[derive(Debug)]
+pub struct Counters {
+    pub peers: Gauge,
+    pub subscriptions: Gauge,
+    pub received: Counter,
+    pub sent: Counter,
+    pub dropped: ByReason,
+    pub refused: ByReason,
+    pub closed: ByReason,
+    pub queued_bytes: Gauge,
+}
+
+impl Counters {
+    /// Makes every counter, at zero.
+    pub fn new(registry: &mut Registry) -> Self {
+        let r = registry;
+        Self {
+            peers: gauge(r, "zeromq_peers", "ZeroMQ connections open now"),
+            subscriptions: gauge(r, "zeromq_subscriptions", "Subscriptions of ZeroMQ peers"),
+            received: counter(r, "zeromq_received", "ZeroMQ messages received"),
+            sent: counter(r, "zeromq_sent", "ZeroMQ messages handed to peers' sockets"),
+            dropped: by_reason(r, "zeromq_dropped", "ZeroMQ messages dropped"),
+            refused: by_reason(
+                r,
+                "zeromq_refused",
+                "ZeroMQ messages that the hub does not publish",
+            ),
+            closed: by_reason(r, "zeromq_peers_closed", "ZeroMQ connections that ended"),
+            queued_bytes: gauge(r, "zeromq_queued_bytes", "Bytes that wait for ZeroMQ peers"),
+        }
+    }
+}

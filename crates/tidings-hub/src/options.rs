@@ -1,0 +1,35 @@
+//! What the hub is told at its start. The configuration file's types are elsewhere: whoever starts a hub
+//! translates.
+
+use std::time::Duration;
+
+use tidings_core::hub_url::HubUrl;
+
+/// How a hub serves its subscribers.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The hub's public URL.
+    pub hub: HubUrl,
+    /// Bytes of recent updates that each shard keeps in memory.
+    pub ring_bytes: usize,
+    /// Whether peers without a token may subscribe to public updates.
+    pub anonymous: bool,
+    /// The longest that a connection lives; none for no such limit.
+    pub connection_max: Option<Duration>,
+    /// Silence after which an event stream gets a comment; zero for never.
+    pub keep_alive: Duration,
+    /// How long a peer may take nothing of what is for it.
+    pub stall: Duration,
+    /// How long a peer that must send a token may take to do so.
+    pub patience: Duration,
+    /// Whether streams that the hub ends look broken off, instead of complete.
+    pub ends_abruptly: bool,
+    /// Whether presence remembers who went, so that those who come back were never gone.
+    pub remembers_who_left: bool,
+    /// Bytes of texts that one request of a SockJS session may bring while others wait.
+    pub sockjs_body_bytes_max: usize,
+    /// How long a SockJS session may be without a request that receives.
+    pub sockjs_disconnect: Duration,
+    /// Whether peers are told in detail why they are refused.
+    pub explain_refusals: bool,
+}

@@ -1,0 +1,77 @@
+//! Presence as a part of the running server: its thread, from the start to the end.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tidings_core::hub_url::HubUrl;
+
+use super::{Options, Presence, Surroundings};
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+
+/// Who keeps track of subscriptions, or tells what a crash left to tell.
+pub struct Service {
+    presence: Presence,
+    thread: JoinHandle<()>,
+    /// Whether presence is on.
+    configured: bool,
+}
+
+impl Service {
+    /// Starts for the hub at `hub`, if there are options, which says that presence is on, or if there is
+    /// something to tell that a crash left behind.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refused the thread or its resources, or has no random bytes.
+    pub fn start(
+        options: Option<Options>,
+        hub: HubUrl,
+        ingest: &Ingest,
+        history: &tidings_history::Handle,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<Option<Self>> {
+        let ghosts = history.take_announced();
+        let configured = options.is_some();
+        if !configured && ghosts.is_empty() {
+            return Ok(None);
+        }
+        let surroundings = Surroundings {
+            hub,
+            ingest: ingest.clone(),
+            history: history.clone(),
+            metrics: Arc::clone(metrics),
+            ghosts,
+        };
+        let (presence, commands) = Presence::queue();
+        let options = options.unwrap_or(Options::DEFAULT);
+        let thread = super::start(options, surroundings, commands)?;
+        Ok(Some(Self {
+            presence,
+            thread,
+            configured,
+        }))
+    }
+
+    /// Returns whom sessions tell and requests ask, if presence is on.
+    pub fn asked(&self) -> Option<Presence> {
+        self.configured.then(|| self.presence.clone())
+    }
+
+    /// Lets nobody be ended for not coming back: the hub is being stopped. Blocks: call it from the
+    /// control thread.
+    pub fn drain(&self) {
+        self.presence.drain();
+    }
+
+    /// Ends it, after the last events. Blocks: call it from the control thread.
+    ///
+    /// # Errors
+    ///
+    /// What it panicked with.
+    pub fn stop(self) -> std::thread::Result<()> {
+        self.presence.stop();
+        self.thread.join()
+    }
+}

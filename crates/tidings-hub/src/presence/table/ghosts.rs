@@ -1,0 +1,91 @@
+//! What an earlier process said of subscriptions and did not take back. With a grace period it stays as
+//! if its subscribers had just left, since they may come back; else it has ended.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::update::Presence;
+use tidings_history::sabotage::{Rule, skips};
+use tidings_history::storage::Announced;
+use tokio::time::Instant;
+
+use super::draft::draft;
+use super::{About, Member, Subscription, Table};
+use tidings_wire::subscription_document::Document;
+
+/// Matchers that were read, by type and text: thousands ask for the same.
+type Read = HashMap<(Box<str>, Box<str>), Option<Matcher>, RandomState>;
+
+impl Table {
+    /// Takes over what an earlier process left. Returns of how much of it nothing is left but to say that
+    /// it ended.
+    pub fn take_over(&mut self, ghosts: Vec<Announced>, now: Instant) -> usize {
+        if skips(Rule::EndGhosts) {
+            return 0;
+        }
+        let mut ended = 0;
+        let mut read = Read::default();
+        let mut members: HashMap<Arc<str>, Member, RandomState> = HashMap::default();
+        for ghost in ghosts {
+            if let Some(subscription) = self.revived(&ghost, &mut read) {
+                let (subscriber, holder) =
+                    (Arc::clone(&subscription.subscriber), subscription.holder);
+                let number = self.list(subscription, true);
+                let member = members.entry(Arc::clone(&subscriber));
+                let member = member.or_insert_with(|| Member {
+                    subscriber,
+                    holder,
+                    entries: SmallVec::new(),
+                });
+                member.entries.push(number);
+            } else {
+                let number = self.add(About::Ghost(ghost), false, true);
+                self.queue(number);
+                ended += 1;
+            }
+        }
+        for (_, member) in members {
+            self.park(member, now);
+        }
+        ended
+    }
+
+    /// Returns the subscription that a ghost was, if its subscriber may come back for it and if this hub
+    /// would say of it exactly what was said.
+    fn revived(&self, ghost: &Announced, read: &mut Read) -> Option<Subscription> {
+        if self.options.grace.is_zero() || self.live >= self.options.subscriptions_max {
+            return None;
+        }
+        let holder = Some(ghost.holder?);
+        let document: Document<'_> = serde_json::from_str(&ghost.data).ok()?;
+        let (kind, pattern) = (document.match_type, document.pattern);
+        let matcher = read
+            .entry((kind.into(), pattern.into()))
+            .or_insert_with_key(|(kind, pattern)| {
+                let kind = MatcherType::from_name(kind)?;
+                Matcher::parse(kind, pattern, &self.hub).ok()
+            });
+        let subscription = Subscription {
+            subscriber: document.subscriber.into(),
+            matcher: matcher.clone()?,
+            payload: document.payload.map(|payload| payload.get().into()),
+            holder,
+            changed: 0,
+        };
+        let about = About::Subscription(subscription);
+        let said = draft(
+            &about,
+            Presence::Begins(holder),
+            &self.hub,
+            self.options.old_paths,
+        );
+        let same = said.topics == ghost.topics && said.data == ghost.data;
+        match about {
+            About::Subscription(subscription) if same => Some(subscription),
+            About::Subscription(_) | About::Ghost(_) => None,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Refusals: what a peer asked for and does not get. Each has a kind, a name that programs can rely on,
+//! and a detail that says what was wrong, with which value, and what to do.
+//!
+//! Nothing here belongs to a protocol. HTTP makes a [`Refusal`] a problem document with a status and
+//! fields (`http/problem`), and the hub's WebSocket frames make it an `error` frame
+//! (`session/protocol/hub_frames`). Metrics use the name. `docs/reference/http.md` lists all names.
+
+mod rules;
+
+use crate::account::{Limit, OverLimit};
+
+/// What sort of refusal it is. Each protocol has one table from these to its own codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The peer sent something malformed, or that a rule of the hub does not allow.
+    Invalid,
+    /// A field or a body is longer than its limit.
+    TooLarge,
+    /// A token is needed, and there is none.
+    TokenMissing,
+    /// The token is not accepted.
+    TokenInvalid,
+    /// The token is good and does not allow this.
+    ScopeInsufficient,
+    /// There is nothing of this name.
+    NotFound,
+    /// The peer holds or asks for more than it may; it can do something about it.
+    TooMuch,
+    /// The hub cannot do this now. Trying again later may help.
+    Unavailable,
+}
+
+/// A refusal.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub kind: Kind,
+    /// The short name; also the label in metrics.
+    pub name: &'static str,
+    /// One line for people. It is the same for every refusal of this name.
+    pub title: &'static str,
+    /// What was wrong this time, with which value, and what to do.
+    pub detail: String,
+    /// Whether the detail repeats nothing but what the peer sent, so that it may always be told.
+    pub is_harmless: bool,
+}
+
+impl Refusal {
+    fn new(kind: Kind, name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name,
+            title,
+            detail: detail.into(),
+            is_harmless: false,
+        }
+    }
+
+    /// Lets the detail be told where details are otherwise kept back: it repeats only what the peer sent.
+    pub fn harmless(self) -> Self {
+        Self {
+            is_harmless: true,
+            ..self
+        }
+    }
+
+    /// Something is malformed, or not allowed by a rule of the hub.
+    pub fn invalid(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, name, title, detail)
+    }
+
+    /// A body or a field is longer than its limit.
+    pub fn too_large(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::TooLarge, name, title, detail)
+    }
+
+    /// A token is needed, and there is none.
+    pub fn token_missing(detail: impl Into<String>) -> Self {
+        let title = "Access token missing";
+        Self::new(Kind::TokenMissing, "token-missing", title, detail)
+    }
+
+    /// The token is not accepted.
+    pub fn token_invalid(detail: impl Into<String>) -> Self {
+        let title = "Access token not accepted";
+        Self::new(Kind::TokenInvalid, "token-invalid", title, detail)
+    }
+
+    /// The token is good and does not allow this.
+    pub fn scope_insufficient(detail: impl Into<String>) -> Self {
+        let title = "Access token does not allow this";
+        Self::new(Kind::ScopeInsufficient, "scope-insufficient", title, detail)
+    }
+
+    /// There is nothing of this name.
+    pub fn not_found(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, name, title, detail)
+    }
+
+    /// The hub cannot do this now.
+    pub fn unavailable(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, name, title, detail)
+    }
+
+    /// The hub is being stopped.
+    pub fn stopping() -> Self {
+        let detail = "the hub is being stopped";
+        Self::unavailable("stopping", "The hub is stopping", detail)
+    }
+
+    /// The history cannot be read.
+    pub fn history_unreadable() -> Self {
+        let detail = "the history cannot be read now";
+        Self::unavailable("history-unreadable", "History not readable", detail)
+    }
+}
+
+impl From<&OverLimit> for Refusal {
+    /// Bytes that the hub does not hold for a peer, since a limit is reached.
+    fn from(over: &OverLimit) -> Self {
+        let (name, title) = match over.limit {
+            Limit::SockJs => ("queue-full", "Too much waits"),
+            Limit::Connection | Limit::Address | Limit::Total => {
+                ("held-bytes", "Too much memory held")
+            }
+            Limit::AddressCrowd | Limit::Crowd => {
+                ("crowded-patterns", "Too many patterns that are alike")
+            }
+        };
+        if !over.limit.is_of_peer() {
+            return Self::unavailable(name, title, over.to_string());
+        }
+        let detail = format!("{over}; {}", over.kind.remedy());
+        Self::new(Kind::TooMuch, name, title, detail)
+    }
+}
+
+impl From<OverLimit> for Refusal {
+    fn from(over: OverLimit) -> Self {
+        Self::from(&over)
+    }
+}

@@ -1,0 +1,301 @@
+//! The router thread: owns the matcher index, matches each committed update once, and spreads it
+//! to every shard. Joins pass through the same queue, so that a subscriber's place in the order of
+//! updates is exact. It knows no socket, subscriber or shard, only destinations and interned matchers.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::{MatcherId, MatcherIndex};
+use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
+use tidings_core::subject::Subject;
+use tidings_core::update::Update;
+use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
+use crate::posted::{Batch, Posted, Subjects};
+
+/// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
+pub const COMMANDS_MAX: usize = 4096;
+/// Commands handled before the shards are given what has gathered.
+const COMMANDS_PER_TURN: usize = 256;
+/// Matchers taken in before the shards are given what has gathered; a command more than that is
+/// handled whole.
+const JOINS_PER_TURN: usize = 256;
+/// Matchers forgotten at once: a pattern's memory takes microseconds to give back, and updates
+/// should not wait for those of a thousand subscribers that left together.
+const RELEASES_PER_TURN: usize = 64;
+
+/// What the router is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Spread a committed group.
+    Committed(Vec<Arc<Update>>),
+    /// Intern the matchers of a subscriber that is joining on `shard`.
+    Join {
+        shard: usize,
+        ticket: Ticket,
+        matchers: Box<[Matcher]>,
+    },
+    /// Forget matchers of subscribers that left; one entry for each time they were interned.
+    Release(Vec<MatcherId>),
+    /// End the thread.
+    Stop,
+}
+
+/// What the router sends to one of its destinations, in the order in which it happened.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Updates to spread.
+    Batch(Batch),
+    /// The router knows a subscriber's matchers; updates after `at` follow.
+    Joined {
+        ticket: Ticket,
+        ids: Box<[MatcherId]>,
+        at: Position,
+    },
+}
+
+/// One of those that updates are spread to: a shard, or the ZeroMQ broker.
+pub trait Destination: Send {
+    /// Delivers, waiting while it is behind: its backlog is bounded, and publishers feel it instead of
+    /// memory. One that is gone means that the process is ending.
+    fn deliver(&self, outgoing: Vec<Outgoing>);
+}
+
+/// Names a joining subscriber within its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(pub tidings_core::hub::SubscriberId);
+
+/// The shards' and the history's way to the router.
+#[derive(Clone, Debug)]
+pub struct Router {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Router {
+    /// Makes the queue; [`start`] serves it.
+    pub fn queue() -> (Self, mpsc::Receiver<Command>) {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        (Self { commands }, receiver)
+    }
+
+    /// Hands over a committed group. Blocks while the router is behind: call it from the writer.
+    pub fn committed(&self, group: Vec<Arc<Update>>) {
+        // A router that is gone means that the process is ending.
+        drop(self.commands.blocking_send(Command::Committed(group)));
+    }
+
+    /// Asks for the matchers of a joining subscriber to be interned, waiting while the queue is full.
+    pub async fn join(&self, shard: usize, ticket: Ticket, matchers: Box<[Matcher]>) {
+        drop(
+            self.commands
+                .send(Command::Join {
+                    shard,
+                    ticket,
+                    matchers,
+                })
+                .await,
+        );
+    }
+
+    /// Gives matchers back, unless the queue is full: then they are returned for the next try.
+    pub(crate) fn try_release(&self, ids: Vec<MatcherId>) -> Result<(), Vec<MatcherId>> {
+        match self.commands.try_send(Command::Release(ids)) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(Command::Release(ids))) => Err(ids),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+        }
+    }
+
+    /// Ends the thread after what is queued. Blocks: call it from the control thread.
+    pub fn stop(&self) {
+        drop(self.commands.blocking_send(Command::Stop));
+    }
+}
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// The operating system refused the thread.
+pub fn start(
+    commands: mpsc::Receiver<Command>,
+    hub: HubUrl,
+    last: Position,
+    destinations: Vec<Box<dyn Destination>>,
+    metrics: Arc<Metrics>,
+) -> io::Result<JoinHandle<()>> {
+    let mut routing = Routing::new(hub, last, destinations.len(), metrics);
+    std::thread::Builder::new()
+        .name("router".into())
+        .spawn(move || routing.run(commands, &destinations))
+}
+
+/// The router's rules, without its thread.
+#[derive(Debug)]
+pub struct Routing {
+    hub: HubUrl,
+    /// Last position that was spread: where a subscriber that joins now stands.
+    last: Position,
+    index: MatcherIndex,
+    /// What gathered for each shard.
+    outgoing: Vec<Vec<Outgoing>>,
+    metrics: Arc<Metrics>,
+    matching: Vec<MatcherId>,
+    /// Matchers to be forgotten when there is time; never more than were taken in.
+    leaving: Vec<MatcherId>,
+    /// Matchers taken in during this turn.
+    joined: usize,
+}
+
+impl Routing {
+    /// Makes a router that continues after `last`.
+    pub fn new(hub: HubUrl, last: Position, shards: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            hub,
+            last,
+            index: MatcherIndex::new(),
+            outgoing: (0..shards).map(|_| Vec::new()).collect(),
+            metrics,
+            matching: Vec::new(),
+            leaving: Vec::new(),
+            joined: 0,
+        }
+    }
+
+    fn run(
+        &mut self,
+        mut commands: mpsc::Receiver<Command>,
+        destinations: &[Box<dyn Destination>],
+    ) {
+        loop {
+            let first = if self.leaving.is_empty() {
+                commands.blocking_recv()
+            } else {
+                commands.try_recv().ok()
+            };
+            let Some(first) = first else {
+                if self.leaving.is_empty() {
+                    return;
+                }
+                self.on_slack();
+                continue;
+            };
+            self.joined = 0;
+            let mut stop = self.on_command(first);
+            for _ in 1..COMMANDS_PER_TURN {
+                let Ok(command) = commands.try_recv() else {
+                    break;
+                };
+                stop |= self.on_command(command);
+                if self.joined >= JOINS_PER_TURN {
+                    break;
+                }
+            }
+            for (number, outgoing) in self.take_outgoing() {
+                if let Some(destination) = destinations.get(number) {
+                    destination.deliver(outgoing);
+                }
+            }
+            // However much there is to do, what left goes too.
+            self.on_slack();
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the thread is to end.
+    pub fn on_command(&mut self, command: Command) -> bool {
+        match command {
+            Command::Committed(group) => self.on_committed(group),
+            Command::Join {
+                shard,
+                ticket,
+                matchers,
+            } => self.on_join(shard, ticket, &matchers),
+            Command::Release(ids) => self.leaving.extend(ids),
+            Command::Stop => return true,
+        }
+        false
+    }
+
+    /// Forgets some of the matchers of subscribers that left. Returns whether there are more.
+    pub fn on_slack(&mut self) -> bool {
+        if self.leaving.is_empty() {
+            return false;
+        }
+        // A share of them too, so that they do not gather faster than they go.
+        let count = RELEASES_PER_TURN.max(self.leaving.len() / RELEASES_PER_TURN);
+        let rest = self.leaving.len().saturating_sub(count);
+        for id in self.leaving.drain(rest..) {
+            self.index.release(id);
+        }
+        self.report();
+        if self.leaving.is_empty() {
+            // A wave of leaving subscribers may have made it large.
+            self.leaving = Vec::new();
+        }
+        !self.leaving.is_empty()
+    }
+
+    fn on_committed(&mut self, group: Vec<Arc<Update>>) {
+        let mut previous: Arc<[MatcherId]> = Arc::from([]);
+        let batch: Batch = group
+            .into_iter()
+            .map(|update| {
+                self.last = update.position;
+                let topics = update.topics.iter();
+                let subjects: Subjects =
+                    topics.map(|topic| Subject::new(topic, &self.hub)).collect();
+                self.index.matching(&subjects, &mut self.matching);
+                // Neighbours with the same matchers share one list: the shards then see at a
+                // glance that they go to the same subscribers.
+                if *previous != *self.matching {
+                    previous = Arc::from(self.matching.as_slice());
+                }
+                let posted = Posted::new(update, Arc::clone(&previous));
+                Arc::new(posted.with_subjects(subjects))
+            })
+            .collect();
+        for outgoing in &mut self.outgoing {
+            outgoing.push(Outgoing::Batch(Arc::clone(&batch)));
+        }
+    }
+
+    fn on_join(&mut self, shard: usize, ticket: Ticket, matchers: &[Matcher]) {
+        let ids: Box<[MatcherId]> = matchers
+            .iter()
+            .map(|matcher| self.index.intern(matcher))
+            .collect();
+        self.joined += matchers.len();
+        self.report();
+        if let Some(outgoing) = self.outgoing.get_mut(shard) {
+            outgoing.push(Outgoing::Joined {
+                ticket,
+                ids,
+                at: self.last,
+            });
+        }
+    }
+
+    /// Returns how many distinct matchers there are.
+    pub fn matchers(&self) -> usize {
+        self.index.len()
+    }
+
+    fn report(&self) {
+        self.metrics
+            .matchers
+            .set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Takes what gathered for each shard that there is something for.
+    pub fn take_outgoing(&mut self) -> impl Iterator<Item = (usize, Vec<Outgoing>)> {
+        let gathered = self.outgoing.iter_mut().map(std::mem::take).enumerate();
+        gathered.filter(|(_, outgoing)| !outgoing.is_empty())
+    }
+}

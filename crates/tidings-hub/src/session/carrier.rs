@@ -1,0 +1,176 @@
+//! The socket of a session that has no connection of its own: one of SockJS without WebSocket. What it
+//! writes waits here until a request comes that takes it.
+//!
+//! Without such a receiver there is no room, so the session is behind and reads on when the next one
+//! comes: nothing is queued for it but what the last receiver left.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tidings_wire::websocket::encoder::payloads;
+
+use super::socket::Sent;
+
+/// Bytes after which a session is behind although a receiver is there.
+const SPACE_BYTES: usize = 64 * 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Carrier(RefCell<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether somebody takes what is written.
+    open: bool,
+    /// Whole frames of a WebSocket, as the session wrote them.
+    written: Vec<Bytes>,
+    bytes: usize,
+    /// Whether the session has nothing more to write for now.
+    settled: bool,
+    closed: Option<Close>,
+    session: Option<Waker>,
+    receiver: Option<Waker>,
+}
+
+/// With which words a session was closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    pub code: u16,
+    pub reason: Box<str>,
+}
+
+/// When a receiver takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// As soon as there is something.
+    Each,
+    /// Once: when the session has written all that it has, or as much as there is room for.
+    AllOnce,
+}
+
+/// What a receiver takes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Texts of the session.
+    Texts(Vec<Bytes>),
+    /// There is nothing more.
+    Closed(Close),
+}
+
+impl Carrier {
+    /// Lets the session write.
+    pub fn open(&self) {
+        let mut state = self.0.borrow_mut();
+        state.open = true;
+        wake(&mut state.session);
+    }
+
+    /// Lets the session write no more for now.
+    pub fn shut(&self) {
+        let mut state = self.0.borrow_mut();
+        state.open = false;
+        state.receiver = None;
+    }
+
+    /// Returns whether somebody takes what is written.
+    pub fn is_open(&self) -> bool {
+        self.0.borrow().open
+    }
+
+    /// Returns with which words the session was closed, if it was.
+    pub fn closed(&self) -> Option<Close> {
+        self.0.borrow().closed.clone()
+    }
+
+    /// Takes all of `bytes`, or nothing if there is no room.
+    pub fn try_send(&self, bytes: &Bytes) -> Sent {
+        let mut state = self.0.borrow_mut();
+        if !state.has_space() {
+            return Sent {
+                taken: 0,
+                flushed: false,
+            };
+        }
+        state.bytes += bytes.len();
+        state.written.push(bytes.clone());
+        wake(&mut state.receiver);
+        Sent {
+            taken: bytes.len(),
+            flushed: true,
+        }
+    }
+
+    /// Returns the bytes that wait for a receiver.
+    pub fn held_bytes(&self) -> usize {
+        self.0.borrow().bytes
+    }
+
+    /// Waits for room.
+    pub fn poll_space(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.borrow_mut();
+        if state.has_space() {
+            return Poll::Ready(());
+        }
+        state.session = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Notes whether the session has nothing more to write for now.
+    pub fn settle(&self, settled: bool) {
+        let mut state = self.0.borrow_mut();
+        state.settled = settled;
+        if settled {
+            wake(&mut state.receiver);
+        }
+    }
+
+    /// Closes the session after its `last` frames; the first words count.
+    pub fn close(&self, last: impl IntoIterator<Item = Bytes>, code: u16, reason: &str) {
+        let mut state = self.0.borrow_mut();
+        if state.closed.is_none() {
+            state.written.extend(last);
+            let reason = reason.into();
+            state.closed = Some(Close { code, reason });
+        }
+        wake(&mut state.receiver);
+    }
+
+    /// Waits for what there is to take.
+    pub fn poll_taken(&self, take: Take, cx: &Context<'_>) -> Poll<Taken> {
+        let mut state = self.0.borrow_mut();
+        let some = !state.written.is_empty();
+        let full = state.bytes >= SPACE_BYTES;
+        let all = state.settled || full || state.closed.is_some();
+        if some && (take == Take::Each || all) {
+            if take == Take::AllOnce {
+                state.open = false;
+            }
+            state.bytes = 0;
+            let written = std::mem::take(&mut state.written);
+            let texts = written.into_iter().flat_map(payloads).collect();
+            wake(&mut state.session);
+            return Poll::Ready(Taken::Texts(texts));
+        }
+        if let Some(close) = state.closed.clone().filter(|_| !some) {
+            return Poll::Ready(Taken::Closed(close));
+        }
+        state.receiver = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl State {
+    fn has_space(&self) -> bool {
+        self.open && self.bytes < SPACE_BYTES
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! How a session that is behind reads on until it is live: from the shard's ring of recent updates where that
+//! reaches back far enough, else from the history, in bounded slices, at the speed of its own socket. Each
+//! update is checked against the subscriber's matchers and grants anew. `progress` decides where it stands.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_core::position::Position;
+use tidings_history::ReadError;
+use tidings_history::sabotage::{Rule, skips};
+use tokio::time::Instant;
+
+use super::progress::Progress;
+use super::protocol::Control;
+use super::socket::PIECE_BYTES_MAX;
+use super::{Ending, Phase, Session, concerns};
+use crate::posted::{Encoding, Posted};
+use crate::shard::Shard;
+use crate::shard::reading::Recent;
+
+/// Bytes that are joined before they are written: one slice of a replay.
+const SLICE_BYTES: usize = 64 * 1024;
+/// How long a piece of an HTTP/2 stream waits for the peer before that counts as lagging: hyper, which
+/// takes it, may only not have had its turn.
+const LAGGING_AFTER: Duration = Duration::from_millis(250);
+/// Tells a subscriber that its socket was full and that it is being caught up.
+const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from the history";
+/// Tells a subscriber that retention removed what it had still to read.
+const OVERTAKEN_NOTE: &str =
+    "gap: events that this subscriber had still to read are no longer kept";
+
+/// What comes after a session's position.
+#[derive(Debug)]
+enum Reading {
+    /// Nothing: the session is live from here on.
+    CaughtUp,
+    /// The next updates, in order, and the position up to which they are all.
+    Posts {
+        posts: Vec<Arc<Posted>>,
+        through: Position,
+    },
+    /// What came next is no longer kept.
+    Trimmed,
+}
+
+/// Reads on after the session's position until it is live.
+///
+/// # Errors
+///
+/// How the stream ends, if it does.
+pub async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+    finish_event(shard, session).await?;
+    loop {
+        // What a peer asks for comes after the answer that it will come.
+        session.announced().await?;
+        // Answers to what the peer asked meanwhile go out between two slices.
+        while let Some(bytes) = session.take_waiting() {
+            session.send_all(bytes, shard.stall()).await?;
+        }
+        if session.is_unannounced() {
+            continue;
+        }
+        if session.is_adding() {
+            let kept = shard.kept();
+            session.update(|progress| progress.begin_added(kept));
+        }
+        match read_on(shard, session).await? {
+            Reading::CaughtUp => {
+                on_caught_up(shard, session);
+                return Ok(());
+            }
+            Reading::Posts { posts, through } => {
+                for slice in Slices::new(shard, session, posts) {
+                    send_slice(shard, session, slice).await?;
+                }
+                session.update(|progress| progress.on_sent(through));
+            }
+            Reading::Trimmed => {
+                shard.metrics().gaps.inc();
+                if session.duplex.is_none() && session.encoding != Encoding::Lines {
+                    let comment = note_bytes(session.encoding, OVERTAKEN_NOTE);
+                    session.send_all(comment, shard.stall()).await?;
+                }
+                return Err(Ending::Overtaken);
+            }
+        }
+        // A socket that takes everything must not keep the shard from its other work.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Sends the rest of an event that the socket took in part, and tells the peer if it lagged.
+async fn finish_event(shard: &Shard, session: &Session) -> Result<(), Ending> {
+    let since = Instant::now();
+    session
+        .writable(session.tail_bytes(), shard.stall())
+        .await?;
+    if session.is_body() && !session.is_carried() && since.elapsed() >= LAGGING_AFTER {
+        session.update(Progress::set_lagging);
+        shard.metrics().lagging.inc();
+    }
+    let tail = session.update(Progress::take_tail);
+    if !tail.is_empty() {
+        session.send_all(tail, shard.stall()).await?;
+    }
+    if session.update(Progress::take_lagging) {
+        tell_lagging(shard, session).await?;
+    }
+    Ok(())
+}
+
+/// Returns what `session` is to read next, or makes it live if there is nothing.
+///
+/// # Errors
+///
+/// The history cannot be read; the stream then ends and the subscriber tries again.
+async fn read_on(shard: &Shard, session: &Session) -> Result<Reading, Ending> {
+    loop {
+        let presence_trimmed = shard.history().presence_trimmed();
+        let after = session.update(|progress| progress.reads_after(presence_trimmed));
+        let reading = read_after(shard, session, after).await?;
+        let trimmed = matches!(reading, Reading::Trimmed);
+        if !(trimmed && session.update(|progress| progress.on_trimmed(shard.before_oldest()))) {
+            session.update(Progress::on_found);
+            return Ok(reading);
+        }
+        // Retention was faster than the first read: the oldest is another one by now.
+    }
+}
+
+async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<Reading, Ending> {
+    if skips(Rule::LiveInOneStep) && matches!(shard.recent_after(next), Recent::Nothing) {
+        tokio::task::yield_now().await;
+        session.update(Progress::go_live);
+        return Ok(Reading::CaughtUp);
+    }
+    match shard.recent_after(next) {
+        Recent::Nothing => {
+            // In one step with the look: nothing can slip between.
+            session.update(Progress::go_live);
+            return Ok(Reading::CaughtUp);
+        }
+        Recent::Updates(posts) => {
+            let through = posts.last().map_or(next, |posted| posted.update.position);
+            return Ok(Reading::Posts { posts, through });
+        }
+        Recent::TooOld => {}
+    }
+    match shard.page_after(next).await {
+        Ok(page) => {
+            let fresh = |update: &Arc<_>| Arc::new(Posted::replayed(Arc::clone(update)));
+            let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
+            let had = session.update(|progress| progress.excused());
+            let misses = page.last_hole > had && shard.misses(session, had);
+            let through = page.next;
+            // The history never has less than what this shard has seen.
+            if misses || through <= next {
+                Ok(Reading::Trimmed)
+            } else {
+                Ok(Reading::Posts { posts, through })
+            }
+        }
+        Err(ReadError::Trimmed { oldest }) if skips(Rule::TellOfGaps) => {
+            let through = Position::new(oldest.get().saturating_sub(1));
+            let posts = Vec::new();
+            Ok(Reading::Posts { posts, through })
+        }
+        Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
+        Err(ReadError::Closed) => Err(Ending::Drained),
+        Err(error) => {
+            // The history has said why, once for all.
+            tracing::debug!(%error, "a stream ends, since it cannot read on");
+            Err(Ending::HistoryUnreadable)
+        }
+    }
+}
+
+/// Sends a session that has caught up what it is told then.
+fn on_caught_up(shard: &Shard, session: &Session) {
+    session.socket().on_caught_up();
+    let Some(duplex) = &session.duplex else {
+        return;
+    };
+    if duplex.takes_caught_up() && duplex.protocol().tells_places() {
+        let cursor = shard.cursor_at_last();
+        let caught_up = Control::CaughtUp { cursor: &cursor };
+        if let Some(text) = duplex.protocol().control(caught_up) {
+            duplex.keep(session.text(&text));
+        }
+    }
+    shard.tell_waiting(session);
+}
+
+/// Tells a subscriber that it lags: by a comment, or as its protocol has it.
+async fn tell_lagging(shard: &Shard, session: &Session) -> Result<(), Ending> {
+    let bytes = match session.encoding {
+        Encoding::Chunked | Encoding::Plain => Some(note_bytes(session.encoding, LAGGING_NOTE)),
+        Encoding::WebSocket(..) => {
+            let duplex = session.duplex.as_ref();
+            let text = duplex.and_then(|duplex| duplex.protocol().control(Control::Lagging));
+            text.map(|text| session.text(&text))
+        }
+        Encoding::Lines => None,
+    };
+    match bytes {
+        Some(bytes) => session.send_all(bytes, shard.stall()).await,
+        None => Ok(()),
+    }
+}
+
+fn note_bytes(encoding: Encoding, note: &str) -> Bytes {
+    let comment = format!(": {note}\n\n");
+    if encoding == Encoding::Chunked {
+        format!("{:x}\r\n{comment}\r\n", comment.len()).into()
+    } else {
+        comment.into()
+    }
+}
+
+async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<(), Ending> {
+    if let Phase::Closing(ending) = session.phase() {
+        return Err(ending);
+    }
+    if !slice.bytes.is_empty() {
+        let long = slice.bytes.len() > PIECE_BYTES_MAX;
+        session.send_all(slice.bytes, shard.stall()).await?;
+        if long && session.is_body() {
+            // The body has it, and hyper only what the peer has room for: what waits is booked, and the
+            // session is not live before it is taken.
+            session.writable(0, shard.stall()).await?;
+        }
+        session.set_last_sent(shard.now());
+        shard.metrics().replayed.inc_by(slice.updates);
+    }
+    session.update(|progress| progress.on_sent(slice.through));
+    Ok(())
+}
+
+/// Joined events and the position that sending them reaches.
+struct Slice {
+    bytes: Bytes,
+    updates: u64,
+    through: Position,
+}
+
+/// Cuts what was read into slices, leaving out what does not concern the subscriber.
+struct Slices<'a> {
+    shard: &'a Shard,
+    session: &'a Session,
+    /// Given up one by one, with what was encoded of them.
+    posts: std::vec::IntoIter<Arc<Posted>>,
+    /// Whether presence events may be for it. When thousands join at once, each reads past
+    /// those of the others.
+    watches: bool,
+}
+
+impl<'a> Slices<'a> {
+    fn new(shard: &'a Shard, session: &'a Session, posts: Vec<Arc<Posted>>) -> Self {
+        Self {
+            shard,
+            session,
+            posts: posts.into_iter(),
+            watches: shard.watches(session),
+        }
+    }
+}
+
+impl Iterator for Slices<'_> {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        let mut slice = Bytes::new();
+        let mut joined = Vec::new();
+        let mut updates = 0;
+        let mut through = None;
+        while let Some(posted) = self.posts.as_slice().first() {
+            let possible = self.watches || posted.update.presence.is_none();
+            if possible && concerns(self.session, posted, self.shard.hub()) {
+                let bytes = self.session.bytes(posted);
+                if updates > 0 && bytes.len() >= SLICE_BYTES {
+                    // A long one comes alone, and all who are behind share it.
+                    break;
+                }
+                self.session.note_sent(posted);
+                updates += 1;
+                if updates == 1 {
+                    slice = bytes;
+                } else {
+                    if joined.is_empty() {
+                        joined.extend_from_slice(&slice);
+                    }
+                    joined.extend_from_slice(&bytes);
+                }
+            }
+            through = Some(posted.update.position);
+            self.posts.next();
+            if slice.len().max(joined.len()) >= SLICE_BYTES {
+                break;
+            }
+        }
+        if !joined.is_empty() {
+            slice = joined.into();
+        }
+        Some(Slice {
+            bytes: slice,
+            updates,
+            through: through?,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Which matchers count, who said what, and how many frames are too many.
+
+use std::time::Duration;
+
+use super::*;
+use crate::session::protocol::hub_frames::HubFrames;
+
+#[test]
+fn frames_are_counted_by_the_second() {
+    let duplex = duplex();
+    let start = Tick::at(Duration::ZERO);
+    assert!(!duplex.is_flooding(start));
+    assert!(!duplex.is_flooding(start));
+    assert!(duplex.is_flooding(start));
+    assert!(!duplex.is_flooding(start.after(Duration::from_secs(1))));
+}
+
+#[test]
+fn answers_that_nobody_takes_stop_the_reading() {
+    let duplex = duplex();
+    duplex.keep(Bytes::from(vec![0; WAITING_BYTES_MAX]));
+    assert!(!duplex.is_clogged());
+    duplex.keep(Bytes::from_static(b"x"));
+    assert!(duplex.is_clogged());
+    assert_eq!(duplex.take_waiting().unwrap().len(), WAITING_BYTES_MAX);
+    assert!(!duplex.is_clogged());
+}
+
+fn duplex() -> Duplex {
+    let parts = Parts {
+        protocol: Box::new(HubFrames),
+        limits: Limits {
+            bytes_max: 100,
+            fragments_max: 10,
+        },
+        inflated_per_second_max: usize::MAX,
+        frames_per_second_max: 2,
+        beat: Beat::Pings,
+        beats_every: None,
+        agreement: None,
+        publisher: None,
+        lifetime: None,
+        unread: Bytes::new(),
+    };
+    Duplex::new(
+        parts,
+        &crate::account::tests::holder(),
+        Tick::at(Duration::ZERO),
+        None,
+    )
+}

@@ -1,0 +1,80 @@
+//! What the log says of a session: for a subscriber of 2019 the lines of its hub, and for everyone, if
+//! that is configured, the line of the access log, which is complete only at the end of the stream.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::SocketAddr;
+
+use tidings_core::dialect::Dialect;
+use tidings_wire::sse::KEEP_ALIVE;
+
+use crate::posted::Posted;
+
+/// What is done at the end of a session with the bytes of content that it sent.
+pub type AtEnd = Box<dyn FnOnce(u64) + Send>;
+
+/// A session that the log mentions.
+#[derive(Default)]
+pub struct Noted {
+    /// Where a subscriber of 2019 comes from.
+    peer: Option<Box<str>>,
+    at_end: Cell<Option<AtEnd>>,
+    /// Whether the bytes are counted.
+    counts: bool,
+    /// Bytes of content sent.
+    bytes: Cell<u64>,
+}
+
+impl Noted {
+    /// Writes that a subscriber of 2019 came.
+    pub fn of_2019(peer: SocketAddr) -> Self {
+        let peer = peer.to_string();
+        tracing::info!(remote_addr = peer, "New subscriber");
+        Self {
+            peer: Some(peer.into()),
+            ..Self::default()
+        }
+    }
+
+    /// Has the bytes of content counted, of which so many have been sent, and given to `at_end`.
+    pub fn count_until_end(&mut self, bytes: u64, at_end: AtEnd) {
+        self.at_end = Cell::new(Some(at_end));
+        self.counts = true;
+        self.bytes.set(bytes);
+    }
+
+    /// Takes note of an update that was sent.
+    pub fn on_sent(&self, posted: &Posted, dialect: Dialect) {
+        if self.counts {
+            let length = posted.frame(dialect).event_len();
+            self.bytes.set(self.bytes.get() + length as u64);
+        }
+        if let Some(peer) = self.peer.as_deref() {
+            let id = posted.update.id.as_str();
+            tracing::info!(event_id = id, remote_addr = peer, "Event sent");
+        }
+    }
+
+    /// Takes note of a comment that kept the stream open.
+    pub fn on_keep_alive(&self) {
+        self.bytes.set(self.bytes.get() + KEEP_ALIVE.len() as u64);
+    }
+
+    /// Writes what is to be said of the end.
+    pub fn on_end(&self) {
+        if let Some(peer) = self.peer.as_deref() {
+            tracing::info!(remote_addr = peer, "Subscriber disconnected");
+        }
+        if let Some(at_end) = self.at_end.take() {
+            at_end(self.bytes.get());
+        }
+    }
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut noted = f.debug_struct("Noted");
+        noted.field("peer", &self.peer).field("bytes", &self.bytes);
+        noted.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! How far a session has come: its phase, and what it has had of the updates that are for it.
+//!
+//! ```text
+//!           on_joined          go_live         fall_behind, read_again_after
+//! Joining ────────────▶ Behind ───────▶ Live ────────────────────────────────▶ Behind
+//!    └────────────────────┴───────────────┴────── close ──────▶ Closing, for good
+//! ```
+//!
+//! [`Progress`] decides and does nothing else: it knows no clock, socket or history. Callers pass in what it
+//! needs and act on what it returns. It has four kinds of methods:
+//!
+//! - questions: `phase`, `position`, `had_through`, `is_settled`, `reached`, `scope`, `added_scope`
+//! - what the shard tells it: `on_joined`, `on_update`, `take_runs`, `fall_behind`, `read_again_after`,
+//!   `add_matchers`, `close`
+//! - what the session's task tells it while it reads on: `begin`, `begin_added`, `reads_after`, `on_trimmed`,
+//!   `on_sent`, `on_read`, `go_live`
+//! - the rest of an event that a socket took in part, and whether the peer is to be told that it lagged:
+//!   `keep_tail`, `take_tail`, `set_lagging`, `take_lagging`
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tidings_core::position::Position;
+use tidings_history::sabotage::{Rule, skips};
+
+use super::{Ending, Start};
+
+/// Runs that one session notes in one sweep; one with more reads on in slices instead.
+pub const RUNS_PER_SESSION_MAX: usize = 1024;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The router has not yet answered from where on it sees updates.
+    Joining,
+    /// Its own task reads on after its position; the sweep passes it by.
+    Behind,
+    /// The sweep writes to it.
+    Live,
+    /// Its task is to close it.
+    Closing(Ending),
+}
+
+/// What the history keeps, as far as it matters for where reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Everything that is kept comes after this position.
+    pub before_oldest: Position,
+    /// Presence events up to here may have been removed.
+    pub presence_trimmed: Position,
+}
+
+/// Which matchers count for an update: those from `had` to `until` select it, unless one of the first
+/// `had` did so before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    pub had: usize,
+    pub until: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Progress {
+    phase: Phase,
+    /// While it is behind: everything up to here was handed over, or was not for it.
+    next: Position,
+    /// Whether it asked for all that is kept and has read nothing yet, so that retention takes nothing
+    /// from it.
+    from_oldest: bool,
+    /// Presence events up to here may be gone without being missed: the peer was told so, or asked for
+    /// what is kept.
+    excused: Position,
+    /// The rest of an event that the socket took only in part.
+    tail: Bytes,
+    /// Whether it fell behind while it was live and the peer has not been told yet.
+    lagging: bool,
+    /// Runs of the current sweep that are for it. Only while it is live.
+    runs: SmallVec<[u32; 4]>,
+    /// Matchers that were added and have not had everything yet.
+    added: Option<Added>,
+}
+
+/// How matchers that were added get what the earlier ones have had.
+#[derive(Clone, Copy, Debug)]
+struct Added {
+    /// How many matchers there were before.
+    earlier: usize,
+    reach: Reach,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    /// To begin here, once what is being written is out. Until then the new matchers do not count.
+    From(Start),
+    /// The earlier matchers have had everything up to here.
+    Through(Position),
+}
+
+/// Questions.
+impl Progress {
+    /// Makes the progress of a session that is joining.
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: Phase::Joining,
+            next: Position::ZERO,
+            from_oldest: false,
+            excused: Position::ZERO,
+            tail: Bytes::new(),
+            lagging: false,
+            runs: SmallVec::new(),
+            added: None,
+        }
+    }
+
+    /// Returns where it stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Returns the position that it reads on after; of a live session, the one after which it went live.
+    pub fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Returns up to where it has had everything, if it is live, its shard has seen everything up to
+    /// `last`, and the current sweep began after `base`.
+    pub fn had_through(&self, last: Position, base: Position) -> Position {
+        let through = if self.runs.is_empty() { last } else { base };
+        through.max(self.next)
+    }
+
+    /// Returns whether all that its shard has seen was handed over, or was not for it.
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Live && self.runs.is_empty()
+    }
+
+    /// Returns up to where nothing more is for it, if its shard has seen everything up to `last`; nothing
+    /// if it has not begun to read what is kept.
+    pub fn reached(&self, last: Position) -> Option<Position> {
+        if self.from_oldest {
+            None
+        } else if self.is_settled() {
+            // Its cursor may be from another shard, which had seen more.
+            Some(self.next.max(last))
+        } else {
+            Some(self.next)
+        }
+    }
+
+    /// Returns up to where presence events may be gone without being missed.
+    pub fn excused(&self) -> Position {
+        self.next.max(self.excused)
+    }
+
+    /// Returns which of its `matchers` count for the update at `position`.
+    pub fn scope(&self, position: Position, matchers: usize) -> Scope {
+        let all = Scope {
+            had: 0,
+            until: matchers,
+        };
+        match self.added {
+            Some(Added {
+                earlier,
+                reach: Reach::From(_),
+            }) => Scope {
+                had: 0,
+                until: earlier,
+            },
+            Some(Added {
+                earlier,
+                reach: Reach::Through(through),
+            }) if position <= through => Scope {
+                had: earlier,
+                ..all
+            },
+            Some(_) | None => all,
+        }
+    }
+
+    /// Returns how many of its matchers have had everything up to which position, while later ones read
+    /// what came before.
+    pub fn added_scope(&self) -> Option<(usize, Position)> {
+        match self.added? {
+            Added {
+                earlier,
+                reach: Reach::Through(through),
+            } => Some((earlier, through)),
+            Added {
+                reach: Reach::From(_),
+                ..
+            } => None,
+        }
+    }
+
+    /// Returns whether matchers that were added have not had everything yet.
+    pub fn is_adding(&self) -> bool {
+        self.added.is_some()
+    }
+
+    /// Returns the bytes that are left of a partly sent event.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail.len()
+    }
+}
+
+/// What the shard tells.
+impl Progress {
+    /// The router knows its matchers, and sends what comes after `at`.
+    pub fn on_joined(&mut self, at: Position) {
+        self.next = at;
+        self.enter(Phase::Behind);
+    }
+
+    /// An update at `position` is for it, as part of `run` of a sweep that began after `base`. Returns
+    /// whether that is the first run of the sweep for it.
+    ///
+    /// Only for a live session. It may fall behind by it: it resumed from a cursor that this shard had not
+    /// seen yet, or has too many runs to note.
+    pub fn on_update(&mut self, run: u32, position: Position, base: Position) -> bool {
+        if self.next >= position && !skips(Rule::NothingTwice) {
+            self.enter(Phase::Behind);
+            return false;
+        }
+        let first = self.runs.is_empty();
+        self.runs.push(run);
+        if self.runs.len() > RUNS_PER_SESSION_MAX {
+            // What a sweep notes must not grow with what waited in the inbox.
+            self.read_again_after(base);
+        }
+        first
+    }
+
+    /// Takes the runs that are for it; none unless it is live.
+    pub fn take_runs(&mut self) -> SmallVec<[u32; 4]> {
+        let runs = std::mem::take(&mut self.runs);
+        if self.phase == Phase::Live {
+            runs
+        } else {
+            SmallVec::new()
+        }
+    }
+
+    /// The socket took everything up to `next`, and of the event after it all but `tail`. Its task sends
+    /// the tail and reads on after `next`. If it is `lagging`, the peer is told.
+    pub fn fall_behind(&mut self, next: Position, tail: Bytes, lagging: bool) {
+        self.next = next;
+        // What the sweep still had for it is read again, so the sweep must not send it too.
+        self.runs.clear();
+        self.tail = tail;
+        self.lagging = lagging;
+        self.enter(Phase::Behind);
+    }
+
+    /// Its task is to read what came after `base`, instead of the sweep.
+    pub fn read_again_after(&mut self, base: Position) {
+        self.next = base.max(self.next);
+        self.runs = SmallVec::new();
+        self.enter(Phase::Behind);
+    }
+
+    /// Matchers were added to `earlier` ones, and begin at `start`. If it is live, it has had everything up
+    /// to `through`, and reads on from there.
+    pub fn add_matchers(&mut self, earlier: usize, start: Start, through: Position) {
+        let reach = Reach::From(start);
+        self.added = Some(Added { earlier, reach });
+        if self.phase == Phase::Live {
+            self.read_again_after(through);
+        }
+    }
+
+    /// Closes it; the first reason counts.
+    pub fn close(&mut self, ending: Ending) {
+        self.enter(Phase::Closing(ending));
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if !matches!(self.phase, Phase::Closing(_)) {
+            self.phase = phase;
+        }
+    }
+}
+
+/// What the session's task tells while it reads on.
+impl Progress {
+    /// It has joined and is to begin at `start`.
+    pub fn begin(&mut self, start: Start, kept: Kept) {
+        match start {
+            Start::Now => {}
+            Start::After(position) => self.next = position,
+            Start::AfterGap(position) => {
+                self.next = position;
+                self.excused = kept.presence_trimmed;
+            }
+            Start::Oldest => {
+                // What comes after joining is its own, even where nothing is kept.
+                self.next = kept.before_oldest.min(self.next);
+                self.from_oldest = true;
+            }
+        }
+    }
+
+    /// Lets matchers that were added begin where they are to. To be called when all that was read before
+    /// is sent.
+    pub fn begin_added(&mut self, kept: Kept) {
+        let Some(Added {
+            earlier,
+            reach: Reach::From(start),
+        }) = self.added
+        else {
+            return;
+        };
+        let through = self.next;
+        let reach = Reach::Through(through);
+        self.added = Some(Added { earlier, reach });
+        self.begin(start, kept);
+        self.next = self.next.min(through);
+        self.end_added();
+    }
+
+    /// Returns the position that it reads on after, now that presence events up to `presence_trimmed` may
+    /// be gone. Those that were gone when it asked for what is kept are not missed; those that go while it
+    /// reads were promised to it.
+    pub fn reads_after(&mut self, presence_trimmed: Position) -> Position {
+        if self.from_oldest {
+            self.excused = presence_trimmed;
+        }
+        self.next
+    }
+
+    /// What comes next is no longer kept. Returns whether it reads again: if it asked for the oldest, that
+    /// is another one by now.
+    pub fn on_trimmed(&mut self, before_oldest: Position) -> bool {
+        if self.from_oldest {
+            self.next = before_oldest;
+        }
+        self.from_oldest
+    }
+
+    /// What was read, up to `through`, is to be sent.
+    pub fn on_found(&mut self) {
+        self.from_oldest = false;
+    }
+
+    /// Everything up to `through` was sent, or was not for it.
+    pub fn on_sent(&mut self, through: Position) {
+        self.next = through.max(self.next);
+        self.end_added();
+    }
+
+    /// There is nothing more to read: the sweep goes on.
+    pub fn go_live(&mut self) {
+        self.from_oldest = false;
+        self.enter(Phase::Live);
+    }
+
+    fn end_added(&mut self) {
+        if let Some(Added {
+            reach: Reach::Through(through),
+            ..
+        }) = self.added
+            && self.next >= through
+        {
+            self.added = None;
+        }
+    }
+
+    /// Keeps the rest of an event: the peer may have a part of it, so nothing else may follow.
+    pub fn keep_tail(&mut self, tail: Bytes) {
+        self.tail = tail;
+    }
+
+    /// Takes the rest of a partly sent event.
+    pub fn take_tail(&mut self) -> Bytes {
+        std::mem::take(&mut self.tail)
+    }
+
+    /// The peer is slow and is to be told.
+    pub fn set_lagging(&mut self) {
+        self.lagging = true;
+    }
+
+    /// Returns whether the peer is still to be told that it lagged. The mark is cleared.
+    pub fn take_lagging(&mut self) -> bool {
+        std::mem::take(&mut self.lagging)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The hub's own frames: a peer subscribes and publishes by JSON texts. `docs/reference/websocket.md`.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tidings_auth::{Door, Identity, Role};
+use tidings_core::event_id::Cursor;
+use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
+use tidings_wire::hub_frames::{
+    self, AckFields, Ask, Authenticate, Publish, Reference, Request, RequestError, Saying,
+    Selection,
+};
+use tidings_wire::problem;
+use tidings_wire::publish_form::PublishForm;
+use tidings_wire::subscribe_query::SubscribeQuery;
+use tidings_wire::websocket::close::CloseCode;
+
+use super::{Control, Form, Peer, Pending, Protocol};
+use crate::account::{Charge, Kind};
+use crate::ingest::Publisher;
+use crate::metrics::count;
+use crate::posted::Posted;
+use crate::refusal::{self, Refusal};
+use crate::router::Ticket;
+use crate::session::duplex::{Duplex, Joining};
+use crate::session::{Ending, Session};
+use crate::shard::Shard;
+use crate::subscribing;
+use crate::tasks;
+
+/// How a peer is told that it needs a token to subscribe, or to publish.
+const SUBSCRIBING_NEEDS_A_TOKEN: &str =
+    "subscribing needs a token: send {\"authenticate\":{\"token\":\"…\"}} first";
+const PUBLISHING_NEEDS_A_TOKEN: &str = "publishing needs a token that allows it: send \
+     {\"authenticate\":{\"token\":\"…\"}} first";
+/// Characters that are said about a frame that is not understood.
+const DETAIL_CHARACTERS_MAX: usize = 256;
+
+/// A peer that speaks the hub's frames.
+#[derive(Debug)]
+pub struct HubFrames;
+
+impl Protocol for HubFrames {
+    fn form(&self) -> Form {
+        Form::HUB_FRAMES
+    }
+
+    fn on_text<'a>(&'a self, peer: Peer<'a>, text: String) -> Pending<'a> {
+        Box::pin(async move {
+            on_request(peer, &text).await;
+            Ok(())
+        })
+    }
+
+    fn on_binary(&self, peer: Peer<'_>, _bytes: Vec<u8>) -> Result<(), Ending> {
+        let reason = "the hub's frames are texts";
+        peer.duplex.part(CloseCode::UNSUPPORTED, reason);
+        Err(Ending::Violation)
+    }
+
+    fn tells_places(&self) -> bool {
+        true
+    }
+
+    fn control(&self, control: Control<'_>) -> Option<String> {
+        let saying = match control {
+            Control::Open { cursor, ping } => Saying::Open {
+                last_event_id: cursor.as_str(),
+                ping_secs: ping.as_secs(),
+            },
+            Control::Lagging => Saying::Lagging {},
+            Control::CaughtUp { cursor } => Saying::CaughtUp {
+                last_event_id: cursor.as_str(),
+            },
+        };
+        Some(hub_frames::encode(&saying, None))
+    }
+}
+
+/// Tells an update as an `update` frame.
+pub fn update(posted: &Posted) -> Cow<'_, str> {
+    Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
+}
+
+/// Answers one frame of a peer.
+async fn on_request(peer: Peer<'_>, frame: &str) {
+    let Peer {
+        shard,
+        session,
+        duplex,
+    } = peer;
+    let Request { ask, reference } = match Request::decode(frame) {
+        Ok(request) => request,
+        Err(error) => {
+            let refusal = of_request(&error);
+            count(&shard.metrics().requests_refused, refusal.name);
+            return refuse(shard, session, &refusal, None);
+        }
+    };
+    let reference = reference.as_ref();
+    let result = match ask {
+        Ask::Ping => {
+            say(shard, session, &Saying::Pong {}, reference);
+            Ok(())
+        }
+        Ask::Pong => Ok(()),
+        Ask::Authenticate(asked) => {
+            let result = authenticate(shard, session, duplex, &asked).await;
+            result.map(|expires_at| {
+                let expires_at = Some(expires_at);
+                ack(
+                    shard,
+                    session,
+                    AckFields {
+                        expires_at,
+                        ..AckFields::default()
+                    },
+                    reference,
+                );
+            })
+        }
+        Ask::Subscribe(selection) => {
+            let result = add(shard, session, duplex, selection).await;
+            if let Err(refusal) = &result {
+                count(&shard.metrics().subscribe_refused, refusal.name);
+            }
+            result.map(|cursor| {
+                let last_event_id = Some(cursor.as_str());
+                ack(
+                    shard,
+                    session,
+                    AckFields {
+                        last_event_id,
+                        ..AckFields::default()
+                    },
+                    reference,
+                );
+            })
+        }
+        Ask::Unsubscribe(selection) => remove(shard, session, duplex, selection)
+            .await
+            .map(|()| ack(shard, session, AckFields::default(), reference)),
+        Ask::Publish(asked) => publish(shard, session, duplex, *asked, reference),
+    };
+    if let Err(refusal) = result {
+        count(&shard.metrics().requests_refused, refusal.name);
+        refuse(shard, session, &refusal, reference);
+    }
+    if duplex.is_unannounced() {
+        duplex.announce();
+        session.wake();
+    }
+}
+
+fn say(shard: &Shard, session: &Session, saying: &Saying<'_>, reference: Option<&Reference>) {
+    shard.tell(
+        session,
+        session.text(&hub_frames::encode(saying, reference)),
+    );
+}
+
+fn ack(shard: &Shard, session: &Session, fields: AckFields<'_>, reference: Option<&Reference>) {
+    say(shard, session, &Saying::Ack(fields), reference);
+}
+
+fn refuse(shard: &Shard, session: &Session, refusal: &Refusal, reference: Option<&Reference>) {
+    let status = status(refusal.kind);
+    let document = problem::document(status, refusal.name, refusal.title, &refusal.detail);
+    say(shard, session, &Saying::Error(&document), reference);
+}
+
+/// The table from kinds of refusal to the `status` of an `error` frame: what HTTP would answer with.
+fn status(kind: refusal::Kind) -> u16 {
+    match kind {
+        refusal::Kind::Invalid => 400,
+        refusal::Kind::TokenMissing | refusal::Kind::TokenInvalid => 401,
+        refusal::Kind::ScopeInsufficient => 403,
+        refusal::Kind::NotFound => 404,
+        refusal::Kind::TooLarge => 413,
+        refusal::Kind::TooMuch => 429,
+        refusal::Kind::Unavailable => 503,
+    }
+}
+
+fn of_request(error: &RequestError) -> Refusal {
+    // It may repeat what the peer wrote, which may be a megabyte.
+    let detail: String = error
+        .to_string()
+        .chars()
+        .take(DETAIL_CHARACTERS_MAX)
+        .collect();
+    Refusal::invalid("frame", "Frame not understood", detail)
+}
+
+/// Takes a token, and returns when it expires.
+async fn authenticate(
+    shard: &Shard,
+    session: &Session,
+    duplex: &Duplex,
+    asked: &Authenticate,
+) -> Result<u64, Refusal> {
+    let verify = |role| shard.verify(&asked.token, Door::Hub, role);
+    let (subscriber, publisher) = (verify(Role::Subscribe).await, verify(Role::Publish).await);
+    let reads = !session.matchers().is_empty();
+    let (identity, subscriber, publisher) = match (subscriber, publisher) {
+        (Ok(subscriber), publisher) => (subscriber.clone(), Some(subscriber), publisher.ok()),
+        (Err(_), Ok(publisher)) if !reads => (publisher.clone(), None, Some(publisher)),
+        (Err(error), _) => return Err(shard.token_refused(&error, Role::Subscribe)),
+    };
+    session.identify(subscriber);
+    duplex.set_publisher(publisher);
+    let expiry = subscribing::expiry(&identity).map(|instant| shard.tick_before(instant));
+    shard.set_deadline(session, subscribing::earliest_of(duplex.lifetime, expiry));
+    // Its subscriptions have the payloads of this token from now on.
+    shard.tell_changed(session).await;
+    Ok(identity.expires_at)
+}
+
+/// Adds matchers to what a session asks for; returns the cursor of where they begin.
+async fn add(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+    selection: Selection,
+) -> Result<Cursor, Refusal> {
+    subscribing::check_anonymous(
+        shard,
+        session.identity().as_deref(),
+        SUBSCRIBING_NEEDS_A_TOKEN,
+    )?;
+    let query = query_of(duplex, selection)?;
+    let matchers = subscribing::matchers(shard, &query).await?;
+    // One at a time: what a later one has had is known only when the earlier one has ended.
+    caught_up(session).await;
+    let cursor = query.last_event_id.as_deref().map(Cursor::parse);
+    let (matchers, begins) = subscribing::admit_more(shard, session, matchers, cursor).await?;
+    if matchers.is_empty() {
+        return Ok(begins.cursor);
+    }
+    duplex.join(Joining {
+        matchers: matchers.clone(),
+        start: begins.start,
+    });
+    let ticket = Ticket(session.id);
+    shard.router().join(shard.index(), ticket, matchers).await;
+    poll_fn(|cx| {
+        session.keep_waker(cx);
+        if duplex.is_joining() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    shard.tell_changed(session).await;
+    Ok(begins.cursor)
+}
+
+/// Takes matchers away from what a session asks for. Those that it does not have do not count.
+async fn remove(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+    selection: Selection,
+) -> Result<(), Refusal> {
+    let matchers = subscribing::matchers(shard, &query_of(duplex, selection)?).await?;
+    caught_up(session).await;
+    shard.leave(session, &matchers);
+    shard.tell_changed(session).await;
+    Ok(())
+}
+
+/// Waits until matchers that were added have had everything.
+async fn caught_up(session: &Session) {
+    poll_fn(|cx| {
+        session.keep_waker(cx);
+        if session.is_adding() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
+
+/// Returns the selection of a frame as the parameters of a URL.
+fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Refusal> {
+    duplex.on_patterns(selection.url_pattern.0.len());
+    Ok(selection.into_query(MATCHERS_PER_SUBSCRIBER_MAX)?)
+}
+
+/// Reads what a peer publishes: by whom, what, and the bytes that are booked until it is kept.
+fn publication(
+    session: &Session,
+    duplex: &Duplex,
+    asked: Publish,
+) -> Result<(Arc<Identity>, PublishForm, Charge), Refusal> {
+    let publisher = duplex.publisher();
+    let publisher = publisher.ok_or_else(|| Refusal::token_missing(PUBLISHING_NEEDS_A_TOKEN))?;
+    let form = asked.into_form(TOPICS_PER_UPDATE_MAX)?;
+    let bytes = form.data.as_deref().map_or(0, str::len);
+    let charge = session.holder().take(Kind::Publication, bytes)?;
+    Ok((publisher, form, charge))
+}
+
+/// Publishes; the answer comes when the update is kept.
+fn publish(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+    asked: Publish,
+    reference: Option<&Reference>,
+) -> Result<(), Refusal> {
+    let (publisher, form, charge) = publication(session, duplex, asked)
+        .inspect_err(|refusal| count(&shard.metrics().publish_refused, refusal.name))?;
+    duplex.on_publishing();
+    let (shard, session) = (Rc::clone(shard), Rc::clone(session));
+    let reference = reference.cloned();
+    tasks::spawn(async move {
+        let grants = Publisher::Grants(&publisher.grants);
+        let result = shard.ingest().publish(form, grants).await;
+        if let Some(duplex) = &session.duplex {
+            duplex.on_published();
+        }
+        drop(charge);
+        let reference = reference.as_ref();
+        match result {
+            Ok(update) => {
+                shard.metrics().updates.inc();
+                let id = Some(update.id.as_str());
+                ack(
+                    &shard,
+                    &session,
+                    AckFields {
+                        id,
+                        ..AckFields::default()
+                    },
+                    reference,
+                );
+            }
+            Err(error) => {
+                let explain = shard.options().explain_refusals;
+                let refusal = Refusal::of_publishing(&error, explain);
+                count(&shard.metrics().publish_refused, refusal.name);
+                refuse(&shard, &session, &refusal, reference);
+            }
+        }
+        session.wake();
+    });
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! How a stream ends on the wire, where only chance would show it from outside.
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use tokio::net::TcpStream;
+
+use super::*;
+
+#[tokio::test]
+async fn nothing_follows_a_part_of_an_event() {
+    let (session, mut peer) = connected().await;
+    let event = Bytes::from(vec![b'x'; 16 * 1024 * 1024]);
+    let mut sending = Box::pin(session.send_all(event.clone(), Duration::from_secs(60)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(sending.as_mut().poll(&mut cx).is_pending());
+    // The stream is told to end at the moment at which the socket takes more.
+    let mut read = vec![0; 1024 * 1024];
+    peer.read_exact(&mut read).unwrap();
+    let Socket::Plain(stream) = &session.socket else {
+        unreachable!("made below");
+    };
+    stream.writable().await.unwrap();
+    session.close(Ending::TokenExpired);
+    assert_eq!(sending.await, Err(Ending::TokenExpired));
+    session.finish(Ending::TokenExpired, false).await;
+    peer.read_to_end(&mut read).unwrap();
+    assert!(read.len() < event.len() && event.starts_with(&read));
+}
+
+#[tokio::test]
+async fn a_stream_that_rests_ends_with_its_last_chunk() {
+    let (session, mut peer) = connected().await;
+    let event = Bytes::from_static(b"3\r\n:\n\n\r\n");
+    assert_eq!(
+        session.send_all(event, Duration::from_secs(60)).await,
+        Ok(())
+    );
+    session.close(Ending::Drained);
+    session.finish(Ending::Drained, false).await;
+    let mut read = Vec::new();
+    peer.read_to_end(&mut read).unwrap();
+    assert_eq!(read, b"3\r\n:\n\n\r\n0\r\n\r\n");
+}
+
+/// Returns a session and its peer, which does not read by itself.
+async fn connected() -> (Session, std::net::TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    let session = Session::new(Parts {
+        id: SubscriberId {
+            slot: 0,
+            generation: 0,
+        },
+        encoding: Encoding::Chunked,
+        dialect: Dialect::V1,
+        noted: None,
+        socket: Socket::Plain(socket),
+        matchers: Box::default(),
+        booked: Booked::default(),
+        identity: None,
+        now: Tick::at(Duration::ZERO),
+        deadline: None,
+        duplex: None,
+        holder: crate::account::tests::holder(),
+    });
+    (session, peer)
+}

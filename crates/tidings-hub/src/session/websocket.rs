@@ -1,0 +1,413 @@
+//! The half of a session that a WebSocket has beside an event stream: it reads frames, answers
+//! them, and says goodbye. Updates go out as to every other session, by the sweep or by replay.
+//!
+//! ```text
+//! socket ─▶ duplex (decoder) ─▶ on_event ─┬─▶ pong, close
+//!                                         └─▶ protocol: what the peer's texts mean
+//! ```
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_core::event_id::Cursor;
+use tidings_wire::sockjs::{self, inbound};
+use tidings_wire::websocket::Opcode;
+use tidings_wire::websocket::close::CloseCode;
+use tidings_wire::websocket::encoder::{self, Packing};
+use tidings_wire::websocket::frames::Event;
+use tokio::time::timeout;
+
+use super::duplex::{Beat, Duplex};
+use super::protocol::{Control, Peer};
+use super::socket::Socket;
+use super::{Ending, Opening, Phase, Session, Start, live};
+use crate::account::OverLimit;
+use crate::shard::Shard;
+use crate::shard::timers::TICK;
+
+/// Bytes read from a peer at once.
+const READ_BYTES: usize = 4096;
+/// Events and reads of one peer that are dealt with before the shard looks after its other work.
+const TURNS: usize = 32;
+/// Texts that one frame of SockJS, or one request, may hold.
+pub const SOCKJS_TEXTS_MAX: usize = 4096;
+/// Bytes of a text after which the shard looks after its other work at once.
+const LONG_BYTES: usize = 64 * 1024;
+/// How long the last frames may take, and how long the peer may then take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Runs a session whose peer may speak to its end, then removes it from its shard.
+pub async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
+    let Some(duplex) = &session.duplex else {
+        return;
+    };
+    let ending = {
+        let mut writing = Box::pin(live(&shard, &session, opening, start));
+        let mut reading = Box::pin(listen(&shard, &session, duplex));
+        let ended = tokio::select! {
+            biased;
+            ended = &mut writing => ended,
+            ending = &mut reading => {
+                session.close(ending);
+                // It stops at once, but knows what of a frame is still to go out.
+                writing.await
+            }
+        };
+        match ended {
+            Ok(never) => match never {},
+            Err(ending) => ending,
+        }
+    };
+    session.close(ending);
+    Box::pin(say_goodbye(&session, duplex, ending)).await;
+    shard.on_session_end(&session, ending);
+}
+
+/// Reads and answers until the peer ends or breaks a rule.
+async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> Ending {
+    let joined = poll_fn(|cx| {
+        session.keep_waker(cx);
+        match session.phase() {
+            Phase::Joining => Poll::Pending,
+            Phase::Behind | Phase::Live => Poll::Ready(Ok(())),
+            Phase::Closing(ending) => Poll::Ready(Err(ending)),
+        }
+    });
+    if let Err(ending) = joined.await {
+        return ending;
+    }
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
+    };
+    if let Err(ending) = duplex.protocol().on_open(peer) {
+        return ending;
+    }
+    let mut turns = 0;
+    loop {
+        turns += 1;
+        if turns % TURNS == 0 {
+            tokio::task::yield_now().await;
+        }
+        while duplex.is_too_busy(shard.now()) {
+            // Boxed, as below: what is seldom waited for takes no room in those who are idle.
+            Box::pin(tokio::time::sleep(TICK)).await;
+        }
+        if duplex.has_spoken() {
+            if let Err(ending) = Box::pin(on_spoken(shard, session, duplex)).await {
+                return ending;
+            }
+            continue;
+        }
+        match duplex.next_event() {
+            Ok(Some(event)) => {
+                let long = is_long(&event);
+                let answered = Box::pin(on_event(shard, session, duplex, event)).await;
+                if let Err(ending) = answered {
+                    return ending;
+                }
+                if long {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Ok(None) => {
+                if let Err(refusal) = duplex.book_part() {
+                    return overdrawn(duplex, refusal);
+                }
+                if let Err(ending) = receive(session, duplex).await {
+                    return ending;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket breaks a rule");
+                duplex.part(error.close_code(), &error.to_string());
+                return Ending::Violation;
+            }
+        }
+    }
+}
+
+/// Returns whether an event is as much work as many short ones.
+fn is_long(event: &Event) -> bool {
+    match event {
+        Event::Text(text) => text.len() >= LONG_BYTES,
+        Event::Binary(bytes) => bytes.len() >= LONG_BYTES,
+        Event::Ping(_) | Event::Pong(_) | Event::Close(_) => false,
+    }
+}
+
+/// Waits for bytes of the peer, and until it may be read from.
+async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
+    loop {
+        if !duplex.is_clogged() {
+            if duplex.has_spoken() {
+                return Ok(());
+            }
+            let mut buffer = [0; READ_BYTES];
+            match session.socket().try_read(&mut buffer) {
+                Ok(0) => return Err(Ending::PeerClosed),
+                Ok(count) => {
+                    duplex.receive(buffer.get(..count).unwrap_or_default());
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Ending::Broken),
+            }
+        }
+        poll_fn(|cx| {
+            session.keep_waker(cx);
+            if duplex.is_clogged() {
+                return Poll::Pending;
+            }
+            if duplex.has_spoken() {
+                return Poll::Ready(Ok(()));
+            }
+            session.socket().poll_readable(cx)
+        })
+        .await
+        .map_err(|_broken| Ending::Broken)?;
+    }
+}
+
+/// Deals with the next of the texts that came together.
+async fn on_spoken(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+) -> Result<(), Ending> {
+    if duplex.is_clogged() {
+        return receive(session, duplex).await;
+    }
+    let Some(spoken) = duplex.next_spoken() else {
+        return Ok(());
+    };
+    check_pace(shard, duplex)?;
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
+    };
+    let answered = duplex.protocol().on_framed_text(peer, spoken.text).await;
+    if let Some(last) = spoken.last {
+        // Whoever sent it may be gone.
+        last.send(()).ok();
+    }
+    answered
+}
+
+/// Counts a frame.
+fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
+    if duplex.is_flooding(shard.now()) {
+        duplex.part(CloseCode::POLICY, "too many frames in a second");
+        return Err(Ending::Flooding);
+    }
+    Ok(())
+}
+
+/// Takes a text that holds texts.
+fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
+    let texts = inbound::decode_websocket(frame, SOCKJS_TEXTS_MAX).map_err(|error| {
+        duplex.part(CloseCode::INVALID_PAYLOAD, &error.to_string());
+        Ending::Violation
+    })?;
+    if texts.is_empty() {
+        // The others are counted one by one.
+        check_pace(shard, duplex)?;
+    }
+    duplex
+        .hear(texts, None)
+        .map_err(|refusal| overdrawn(duplex, refusal))
+}
+
+/// Notes why there is no room for what the peer says, and lets go of it.
+pub(super) fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
+    duplex.discard_part();
+    duplex.part(CloseCode::TRY_LATER, &refusal.to_string());
+    Ending::HeldBytes
+}
+
+async fn on_event(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    duplex: &Duplex,
+    event: Event,
+) -> Result<(), Ending> {
+    duplex.on_heard();
+    shard.metrics().websocket_frames.inc();
+    if let Event::Text(frame) = &event
+        && session.speaks_sockjs()
+    {
+        return on_frame(shard, duplex, frame);
+    }
+    check_pace(shard, duplex)?;
+    let peer = Peer {
+        shard,
+        session,
+        duplex,
+    };
+    match event {
+        Event::Ping(payload) => {
+            shard.tell(
+                session,
+                encoder::frame(Opcode::Pong, Packing::Plain, &payload),
+            );
+            Ok(())
+        }
+        Event::Pong(_) => Ok(()),
+        Event::Close(close) => {
+            let code = close.map_or(CloseCode::NORMAL, |close| close.code);
+            duplex.part(code, "");
+            Err(Ending::Closed)
+        }
+        Event::Text(text) => duplex.protocol().on_text(peer, text).await,
+        Event::Binary(_) if session.speaks_sockjs() => {
+            duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
+            Err(Ending::Violation)
+        }
+        Event::Binary(bytes) => duplex.protocol().on_binary(peer, bytes),
+    }
+}
+
+/// Tells a new peer that its connection is open, and where it may resume.
+pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: Start) {
+    if duplex.beat == Beat::Framed {
+        duplex.keep(encoder::text(sockjs::OPEN));
+    }
+    if !duplex.protocol().tells_places() {
+        return;
+    }
+    if start != Start::Now {
+        duplex.tell_caught_up();
+    }
+    let cursor = match start {
+        Start::Oldest | Start::AfterGap(_) => Cursor::Earliest,
+        Start::Now | Start::After(_) => shard.cursor_at(session.position()).await,
+    };
+    let open = Control::Open {
+        cursor: &cursor,
+        ping: duplex.beats_every.unwrap_or_default(),
+    };
+    if let Some(text) = duplex.protocol().control(open) {
+        duplex.keep(session.text(&text));
+    }
+}
+
+/// Closes in good form: the rest of a frame, what waits, the close frame; then the peer's turn.
+async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
+    let words = farewell(duplex, ending);
+    if let Socket::Carrier(carrier) = session.socket() {
+        let waiting = std::iter::from_fn(|| duplex.take_waiting());
+        let last = Some(session.take_tail()).into_iter().chain(waiting);
+        let last = last.filter(|bytes| !bytes.is_empty());
+        return match words {
+            Some((code, reason)) => carrier.close(last, code.get(), &reason),
+            None => carrier.close(last, sockjs::CLOSE_INTERRUPTED, "Connection interrupted"),
+        };
+    }
+    let Some((code, reason)) = words else {
+        return session.socket().finish();
+    };
+    let last = async {
+        send_last(session, session.take_tail()).await?;
+        while let Some(bytes) = duplex.take_waiting() {
+            send_last(session, bytes).await?;
+        }
+        if duplex.beat == Beat::Framed && !matches!(ending, Ending::Closed | Ending::Violation) {
+            let frame = sockjs::close_frame(code.get(), &reason);
+            send_last(session, encoder::text(&frame)).await?;
+        }
+        send_last(session, encoder::close(code, &reason)).await
+    };
+    if !matches!(timeout(FAREWELL, last).await, Ok(Ok(()))) {
+        return session.socket().finish();
+    }
+    if matches!(ending, Ending::Closed | Ending::Violation) {
+        // The peer's close has come, or nothing that it sends can be read.
+        session.socket().finish();
+    }
+    // Closing while the peer still sends would reset the connection and destroy the last frames.
+    drop(timeout(FAREWELL, peer_ends(session, duplex)).await);
+    session.socket().finish();
+}
+
+async fn send_last(session: &Session, mut bytes: Bytes) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let sent = session.try_send(&bytes)?;
+        drop(bytes.split_to(sent.taken));
+        if !bytes.is_empty() || !sent.flushed {
+            session.drained().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the peer's close frame, and for its end where ours was said already.
+async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
+    let mut buffer = [0; READ_BYTES];
+    let mut readable = true;
+    loop {
+        while readable {
+            match duplex.next_event() {
+                Ok(Some(Event::Close(_))) => return Ok(()),
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    if duplex.book_part().is_err() {
+                        duplex.discard_part();
+                    }
+                    break;
+                }
+                Err(_) => readable = false,
+            }
+        }
+        match session.socket().try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                if readable {
+                    duplex.receive(buffer.get(..count).unwrap_or_default());
+                }
+                // One that sends without end must not keep the shard, nor time, from passing.
+                tokio::task::yield_now().await;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll_fn(|cx| session.socket().poll_readable(cx)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The one table of close codes; docs/reference/websocket.md lists them.
+fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
+    let application = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY);
+    let (code, reason) = match ending {
+        Ending::PeerClosed | Ending::Broken | Ending::Stalled | Ending::Answered => return None,
+        Ending::Closed
+        | Ending::Violation
+        | Ending::Refused
+        | Ending::Flooding
+        | Ending::HeldBytes => {
+            return duplex
+                .take_farewell()
+                .or_else(|| Some((CloseCode::POLICY, "".into())));
+        }
+        Ending::TokenExpired => (application(4401), "the token has expired"),
+        Ending::Anonymous => (application(4401), "no token came in time"),
+        Ending::Overtaken => (
+            application(4410),
+            "events still to be read are no longer kept",
+        ),
+        Ending::Lifetime => (
+            CloseCode::GOING_AWAY,
+            "the connection has lived long enough",
+        ),
+        Ending::Silent => (CloseCode::GOING_AWAY, "no answer to a ping"),
+        Ending::HistoryUnreadable => (CloseCode::INTERNAL, "the history cannot be read"),
+        Ending::Drained => (CloseCode::RESTART, "the hub is being stopped"),
+    };
+    Some((code, reason.into()))
+}

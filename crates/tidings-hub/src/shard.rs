@@ -1,0 +1,561 @@
+//! One shard: a thread with its own runtime, listeners, connections and part of the subscribers.
+//! Everything in it is single-threaded; what comes from outside comes through its inbox.
+//!
+//! ```text
+//! listeners ─▶ connection (hyper) ─▶ http ─▶ session ◀─ engine ◀─ inbox ◀─ router, other shards
+//! ```
+
+pub mod engine;
+pub mod patterns;
+pub mod placing;
+pub mod presence;
+pub mod reading;
+pub mod ring;
+pub mod sockjs;
+pub mod speaking;
+pub mod timers;
+mod tokens;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_auth::Authority;
+use tidings_auth::cache::TokenCache;
+use tidings_cluster::Relay;
+use tidings_core::dialect::Dialect;
+use tidings_core::hub::SubscriberId;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::position::Position;
+use tidings_history::Tip;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use self::engine::Engine;
+use self::patterns::{Compiler, Patterns};
+use self::ring::Ring;
+use self::timers::{TICK, Tick};
+use crate::account::{Account, Holder};
+use crate::answers::Answers;
+use crate::ingest::Ingest;
+use crate::metrics::{Metrics, count};
+use crate::options::Options;
+use crate::posted::Encoding;
+use crate::presence::Presence;
+use crate::router::{Destination, Outgoing, Router};
+use crate::session::duplex::{self, Duplex};
+use crate::session::noted::Noted;
+use crate::session::socket::Socket;
+use crate::session::{self, Ending, Opening, Parts, Session};
+use crate::subscribing::Admitted;
+use crate::tasks;
+
+/// How much sooner than its connection a session ends that its peer takes nothing of.
+const SESSION_AHEAD: Duration = Duration::from_secs(1);
+/// Deliveries that may wait for a shard, each a group of what gathered at the router.
+const INBOX_MAX: usize = 1024;
+/// Polls that read what is kept at once. What they read is booked once they have it: until then each
+/// may hold an update in several forms.
+const POLLS_READING_MAX: usize = 8;
+/// Deliveries taken into one sweep.
+const INBOX_PER_SWEEP: usize = 64;
+/// Sessions written to before the shard looks after its other work.
+const SESSIONS_PER_TURN: usize = 128;
+/// Matchers that gather before they are given back to the router.
+const RELEASE_AT: usize = 256;
+/// Bytes of tokens whose verification one shard remembers.
+const TOKENS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What comes to a shard from other threads.
+#[derive(Debug)]
+pub enum Delivery {
+    /// What the router spreads.
+    Routed(Outgoing),
+    /// An event stream moved here from a fuller shard.
+    Adopt(Box<Adoption>),
+    /// A request for a session of SockJS that belongs here.
+    SockJs(sockjs::Errand),
+    /// End all streams, spread over this time, and accept no more.
+    Drain(Duration),
+    /// End the thread.
+    Stop,
+}
+
+/// A socket with everything that makes it a subscriber, on its way to the shard that will hold it.
+#[derive(Debug)]
+pub struct Adoption {
+    pub socket: std::net::TcpStream,
+    pub tls: Option<Box<rustls::ServerConnection>>,
+    pub subscription: Subscription,
+    pub head: Bytes,
+    pub holder: Arc<Holder>,
+}
+
+/// A checked request to subscribe.
+#[derive(Debug)]
+pub struct Subscription {
+    pub admitted: Admitted,
+    pub dialect: Dialect,
+    /// What the log says of it, if it mentions it.
+    pub noted: Option<Box<Noted>>,
+    pub encoding: Encoding,
+    /// When the stream ends at the latest, and why.
+    pub deadline: Option<(Instant, Ending)>,
+    /// What it is made of beside, if its peer may speak.
+    pub duplex: Option<Box<duplex::Parts>>,
+}
+
+/// The way into a shard from other threads.
+#[derive(Clone, Debug)]
+pub struct Inbox(mpsc::Sender<Vec<Delivery>>);
+
+impl Inbox {
+    /// Delivers, waiting while the shard is behind. Not to be called on a shard's thread.
+    pub fn blocking_send(&self, deliveries: Vec<Delivery>) {
+        // A shard that is gone means that the process is ending.
+        drop(self.0.blocking_send(deliveries));
+    }
+
+    /// Delivers if there is room. Returns whether there was.
+    pub fn try_send(&self, deliveries: Vec<Delivery>) -> bool {
+        self.0.try_send(deliveries).is_ok()
+    }
+
+    /// Delivers what the router spreads, if there is room. Returns whether there was.
+    pub fn try_deliver(&self, outgoing: Vec<Outgoing>) -> bool {
+        self.try_send(outgoing.into_iter().map(Delivery::Routed).collect())
+    }
+
+    /// Hands over a stream, or gives it back if the shard has no room.
+    fn try_adopt(&self, adoption: Box<Adoption>) -> Option<Box<Adoption>> {
+        let refused = match self.0.try_send(vec![Delivery::Adopt(adoption)]) {
+            Ok(()) => return None,
+            Err(
+                mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back),
+            ) => back,
+        };
+        refused.into_iter().find_map(|delivery| match delivery {
+            Delivery::Adopt(adoption) => Some(adoption),
+            Delivery::Routed(_) | Delivery::SockJs(_) | Delivery::Drain(_) | Delivery::Stop => None,
+        })
+    }
+}
+
+impl Destination for Inbox {
+    fn deliver(&self, outgoing: Vec<Outgoing>) {
+        self.blocking_send(outgoing.into_iter().map(Delivery::Routed).collect());
+    }
+}
+
+/// Makes the inbox of a shard that is to be started.
+pub fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
+    let (sender, receiver) = mpsc::channel(INBOX_MAX);
+    (Inbox(sender), receiver)
+}
+
+/// What all shards share.
+#[derive(Debug)]
+pub struct Shared {
+    pub options: Options,
+    pub metrics: Arc<Metrics>,
+    pub router: Router,
+    pub relay: Arc<dyn Relay>,
+    pub history: tidings_history::Handle,
+    /// Who keeps track of subscriptions; nobody unless it is configured.
+    pub presence: Option<Presence>,
+    pub ingest: Ingest,
+    /// What the history answers the publishers of each shard.
+    pub answers: Box<[Arc<Answers>]>,
+    pub authority: Arc<Authority>,
+    /// What is held for peers.
+    pub account: Arc<Account>,
+    /// Where sessions of SockJS are.
+    pub sockjs: sockjs::Seed,
+    /// Sessions on each shard.
+    pub loads: Box<[AtomicUsize]>,
+    pub inboxes: Box<[Inbox]>,
+}
+
+/// One shard, as its own tasks see it.
+#[derive(Debug)]
+pub struct Shard {
+    index: usize,
+    shared: Arc<Shared>,
+    ingest: Ingest,
+    engine: RefCell<Engine>,
+    tokens: RefCell<TokenCache>,
+    patterns: Patterns,
+    /// Turns of polls that read what is kept.
+    poll_turns: Semaphore,
+    started: Instant,
+    /// Sessions that ended and of which presence has not been told, since its queue was full.
+    departed: RefCell<Vec<SubscriberId>>,
+    /// Sessions that have no connection of their own.
+    sockjs: sockjs::Sessions,
+    draining: watch::Sender<bool>,
+}
+
+/// Starts a shard's thread. `last` is where the history stood before any shard could publish: the
+/// batches in the inbox continue there. `open` is called on the thread, to let connections in.
+///
+/// # Errors
+///
+/// The operating system refused the thread, or its runtime the resources.
+pub fn start(
+    index: usize,
+    shared: Arc<Shared>,
+    tip: Tip,
+    open: impl FnOnce(&Rc<Shard>) + Send + 'static,
+    inbox: mpsc::Receiver<Vec<Delivery>>,
+) -> io::Result<JoinHandle<()>> {
+    // The runtime must not move, so the thread builds it and says whether it could.
+    let (report, built) = sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let (runtime, result) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // The caller waits for it below.
+            drop(report.send(result));
+            if let Some(runtime) = runtime {
+                runtime.block_on(run(index, shared, tip, open, inbox));
+            }
+        })?;
+    let gone = |_| io::Error::other("the thread of a shard ended before it began");
+    built.recv().map_err(gone)??;
+    Ok(thread)
+}
+
+async fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    tip: Tip,
+    open: impl FnOnce(&Rc<Shard>),
+    inbox: mpsc::Receiver<Vec<Delivery>>,
+) {
+    let shard = Shard::new(index, shared, tip);
+    open(&shard);
+    shard.spawn_own_tasks();
+    shard.serve_inbox(inbox).await;
+}
+
+impl Shard {
+    /// Makes a shard of the calling thread; nothing runs yet.
+    pub fn new(index: usize, shared: Arc<Shared>, tip: Tip) -> Rc<Self> {
+        let keep_alive = shared.options.keep_alive;
+        let ring = Ring::new(tip, shared.options.ring_bytes);
+        let engine = Engine::new(
+            shared.options.hub.clone(),
+            ring,
+            (!keep_alive.is_zero()).then_some(keep_alive),
+        );
+        let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_BYTES_MAX);
+        Rc::new(Self {
+            index,
+            ingest: shared
+                .ingest
+                .answering_by(shared.answers.get(index).cloned()),
+            shared,
+            engine: RefCell::new(engine),
+            tokens: RefCell::new(tokens),
+            patterns: Patterns::new(),
+            poll_turns: Semaphore::new(POLLS_READING_MAX),
+            started: Instant::now(),
+            departed: RefCell::default(),
+            sockjs: sockjs::Sessions::default(),
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// Returns the bytes that this shard's ring keeps.
+    pub fn ring_bytes(&self) -> usize {
+        self.engine.borrow().ring.bytes()
+    }
+
+    /// Returns the last position that came to this shard.
+    pub fn last_seen(&self) -> Position {
+        self.engine.borrow().ring.last()
+    }
+
+    /// Returns how many sessions this shard holds.
+    pub fn sessions(&self) -> usize {
+        self.engine.borrow().len()
+    }
+
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    pub fn hub(&self) -> &HubUrl {
+        &self.shared.options.hub
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.shared.router
+    }
+
+    pub fn relay(&self) -> &dyn Relay {
+        &*self.shared.relay
+    }
+
+    pub fn history(&self) -> &tidings_history::Handle {
+        &self.shared.history
+    }
+
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    pub fn authority(&self) -> &Authority {
+        &self.shared.authority
+    }
+
+    /// Returns the turns of polls that read what is kept.
+    pub fn poll_turns(&self) -> &Semaphore {
+        &self.poll_turns
+    }
+
+    pub fn account(&self) -> &Arc<Account> {
+        &self.shared.account
+    }
+
+    /// Returns the way to the matchers of one request.
+    pub fn compiler(&self) -> Compiler<'_> {
+        self.patterns.compiler(self.hub())
+    }
+
+    /// Returns how long a peer may take nothing before it is closed.
+    pub fn stall(&self) -> Duration {
+        self.options().stall
+    }
+
+    /// Returns how long a peer may take nothing before its connection or stream ends, whatever is sent on
+    /// it. Longer than a session waits, so that one that ends itself can say why.
+    pub fn transport_stall(&self) -> Duration {
+        self.stall().saturating_add(SESSION_AHEAD)
+    }
+
+    /// Returns the current bucket of coarse time.
+    pub fn now(&self) -> Tick {
+        Tick::of(self.started, Instant::now())
+    }
+
+    /// Returns a way to learn that the hub is being stopped.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// Works until the inbox says stop.
+    pub async fn serve_inbox(self: Rc<Self>, mut inbox: mpsc::Receiver<Vec<Delivery>>) {
+        while let Some(deliveries) = inbox.recv().await {
+            let mut stop = self.on_deliveries(deliveries);
+            for _ in 1..INBOX_PER_SWEEP {
+                let Ok(deliveries) = inbox.try_recv() else {
+                    break;
+                };
+                stop |= self.on_deliveries(deliveries);
+            }
+            self.sweep().await;
+            if stop {
+                return;
+            }
+        }
+    }
+
+    /// Returns whether the shard is to end.
+    fn on_deliveries(self: &Rc<Self>, deliveries: Vec<Delivery>) -> bool {
+        let mut stop = false;
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Routed(Outgoing::Batch(batch)) => self.engine.borrow_mut().mark(&batch),
+                Delivery::Routed(Outgoing::Joined { ticket, ids, at }) => {
+                    self.engine.borrow_mut().on_joined(ticket.0, ids, at);
+                }
+                Delivery::Adopt(adoption) => self.settle(*adoption),
+                Delivery::SockJs(errand) => self.on_errand(errand),
+                Delivery::Drain(within) => self.on_drain(within),
+                Delivery::Stop => stop = true,
+            }
+        }
+        stop
+    }
+
+    async fn sweep(&self) {
+        loop {
+            let swept = self
+                .engine
+                .borrow_mut()
+                .flush(self.now(), SESSIONS_PER_TURN);
+            let metrics = self.metrics();
+            metrics.deliveries.inc_by(swept.updates);
+            metrics.delivered_bytes.inc_by(swept.bytes);
+            metrics.lagging.inc_by(swept.lagging);
+            if swept.done {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Starts what the shard does beside its inbox.
+    pub fn spawn_own_tasks(self: &Rc<Self>) {
+        tasks::spawn(Rc::clone(self).keep_time());
+        if let Some(answers) = self.shared.answers.get(self.index) {
+            tasks::spawn(Arc::clone(answers).serve());
+        }
+    }
+
+    /// Looks after keep-alives and the ends of streams, for as long as the shard lives.
+    async fn keep_time(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            loop {
+                let written = self.engine.borrow_mut().on_timer(self.now());
+                let Some(written) = written else { break };
+                self.metrics().keep_alives.inc_by(written);
+                // One bucket may hold thousands of sessions.
+                tokio::task::yield_now().await;
+            }
+            self.forget_sockjs();
+            self.give_back_matchers(1);
+            self.tell_departed();
+        }
+    }
+
+    /// Returns matchers of sessions that left to the router, if at least `gathered` are waiting.
+    fn give_back_matchers(&self, gathered: usize) {
+        let mut engine = self.engine.borrow_mut();
+        if engine.released.len() >= gathered {
+            let ids = std::mem::take(&mut engine.released);
+            if let Err(ids) = self.router().try_release(ids) {
+                engine.released = ids;
+            }
+        }
+    }
+
+    /// Ends this shard's part of the service within `within`.
+    fn on_drain(&self, within: Duration) {
+        self.draining.send_replace(true);
+        let engine = self.engine.borrow();
+        let count = u32::try_from(engine.len()).unwrap_or(u32::MAX).max(1);
+        for (number, session) in (0..).zip(engine.sessions()) {
+            // Each stream ends at its own moment: ending all at once would make every subscriber
+            // reconnect in the same instant, to hubs that are restarting too.
+            let after = within.mul_f64(f64::from(number) / f64::from(count));
+            // One that ends by itself before gives its place back at once.
+            let session = Rc::downgrade(session);
+            tasks::spawn(async move {
+                tokio::time::sleep(after).await;
+                if let Some(session) = session.upgrade() {
+                    session.close(Ending::Drained);
+                }
+            });
+        }
+    }
+
+    /// Makes a session of a stream and runs it.
+    pub fn hold(
+        self: &Rc<Self>,
+        socket: Socket,
+        subscription: Subscription,
+        opening: Opening,
+        holder: Arc<Holder>,
+    ) -> Rc<Session> {
+        let deadline = subscription
+            .deadline
+            .map(|(instant, ending)| (self.tick_before(instant), ending));
+        let now = self.now();
+        let duplex = subscription.duplex.map(|parts| {
+            let lifetime = parts.lifetime.map(|instant| self.tick_before(instant));
+            Box::new(Duplex::new(*parts, &holder, now, lifetime))
+        });
+        let admitted = subscription.admitted;
+        let start = admitted.begins.start;
+        let session = self.engine.borrow_mut().insert(|id| {
+            Session::new(Parts {
+                id,
+                encoding: subscription.encoding,
+                dialect: subscription.dialect,
+                noted: subscription.noted,
+                socket,
+                matchers: admitted.matchers,
+                booked: admitted.booked,
+                identity: admitted.identity,
+                now,
+                deadline,
+                duplex,
+                holder,
+            })
+        });
+        self.metrics().subscribers.inc();
+        if session.is_websocket() {
+            self.metrics().websockets.inc();
+        }
+        if let Some(load) = self.shared.loads.get(self.index) {
+            load.fetch_add(1, Ordering::Relaxed);
+        }
+        // What ends within the current bucket ends now, since the next look would come too late.
+        let overdue = deadline.filter(|(end, _)| *end <= now);
+        if *self.draining.borrow() {
+            session.close(Ending::Drained);
+        } else if let Some((_, ending)) = overdue {
+            session.close(ending);
+        }
+        tasks::spawn(session::run(
+            Rc::clone(self),
+            Rc::clone(&session),
+            opening,
+            start,
+        ));
+        session
+    }
+
+    /// Returns the bucket before the one of `instant`: a bucket is looked at after it has begun, and
+    /// a token's end must not be late.
+    pub fn tick_before(&self, instant: Instant) -> Tick {
+        Tick::of(self.started, instant).before()
+    }
+
+    /// Forgets a session that ended.
+    pub fn on_session_end(&self, session: &Session, ending: Ending) {
+        self.engine.borrow_mut().remove(session);
+        self.give_back_matchers(RELEASE_AT);
+        self.tell_left(session);
+        // First, so that whoever sees one subscriber less sees the reason too.
+        count(&self.metrics().sessions_closed, ending.name());
+        self.metrics().subscribers.dec();
+        if session.is_websocket() {
+            self.metrics().websockets.dec();
+        }
+        if let Some(load) = self.shared.loads.get(self.index) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(noted) = &session.noted {
+            noted.on_end();
+        }
+        let dialect = session.dialect.name();
+        tracing::debug!(reason = ending.name(), dialect, "event stream ended");
+    }
+}

@@ -1,0 +1,545 @@
+//! The sweep: which sessions of this shard an update goes to, and one write for each of them.
+//!
+//! ```text
+//! batches ─▶ mark: ring, runs of updates for the same matchers, sessions that are to be sent them
+//!         ─▶ flush: join what is pending for a session, share the bytes with its neighbours, write
+//! ```
+//!
+//! A session whose socket does not take everything falls behind and is passed by until its own task
+//! has caught up. Nothing here waits, and nothing is queued for anybody.
+
+mod speaking;
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use slab::Slab;
+use smallvec::SmallVec;
+use tidings_core::dialect::Dialect;
+use tidings_core::hub::{Hub, SubscriberId};
+use tidings_core::hub_url::HubUrl;
+use tidings_core::index::MatcherId;
+use tidings_core::position::Position;
+use tidings_history::sabotage::{Rule, skips};
+use tidings_wire::frame::KEEP_ALIVE_CHUNK;
+use tidings_wire::sse::KEEP_ALIVE;
+
+use super::ring::Ring;
+use super::timers::{Tick, Timers};
+use crate::posted::Encoding;
+use crate::posted::Posted;
+use crate::session::progress::Progress;
+use crate::session::{Ending, Phase, Session, may_read};
+
+/// Bytes joined for one write; a session with more pending reads on in slices instead.
+const SWEEP_BYTES_MAX: usize = 256 * 1024;
+/// Identities whose answer about one update is remembered while it is given to its receivers.
+const GRANTS_REMEMBERED: usize = 8;
+/// Room that the list of sessions to be written to keeps after a sweep.
+const DIRTY_KEPT: usize = 4096;
+/// How long a session is not looked at, at most: so long may stay a note of one that has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The subscribers of one shard and what is being sent to them.
+#[derive(Debug)]
+pub struct Engine {
+    hub_url: HubUrl,
+    sessions: Slab<Rc<Session>>,
+    generation: u32,
+    hub: Hub,
+    pub ring: Ring,
+    pub timers: Timers,
+    keep_alive: Option<Duration>,
+    /// Matchers of sessions that left, on their way back to the router.
+    pub released: Vec<MatcherId>,
+    sweep: Sweep,
+}
+
+/// What one sweep is about; empty between sweeps.
+#[derive(Debug, Default)]
+struct Sweep {
+    /// Everything up to here was dealt with by earlier sweeps.
+    base: Position,
+    posts: Vec<Arc<Posted>>,
+    runs: Vec<Run>,
+    /// Whether the last run may still grow: no subscriber joined since it was made.
+    open: bool,
+    dirty: Vec<Rc<Session>>,
+    receivers: Vec<SubscriberId>,
+}
+
+/// Neighbouring updates that go to the same sessions.
+#[derive(Debug)]
+struct Run {
+    posts: Range<usize>,
+}
+
+/// What a part of a sweep has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Swept {
+    pub updates: u64,
+    pub bytes: u64,
+    pub lagging: u64,
+    /// Whether there is nothing left to write.
+    pub done: bool,
+}
+
+impl Engine {
+    /// Makes an engine whose ring continues after `last`.
+    pub fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
+        Self {
+            hub_url,
+            sessions: Slab::new(),
+            generation: 0,
+            hub: Hub::new(),
+            ring,
+            timers: Timers::default(),
+            keep_alive,
+            released: Vec::new(),
+            sweep: Sweep::default(),
+        }
+    }
+
+    /// Returns how many sessions there are, joining ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Returns all sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = &Rc<Session>> {
+        self.sessions.iter().map(|(_, session)| session)
+    }
+
+    /// Gives a place to a session, which `make` builds for the id of the place.
+    pub fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.sessions.vacant_entry();
+        let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let session = Rc::new(make(SubscriberId {
+            slot,
+            generation: self.generation,
+        }));
+        entry.insert(Rc::clone(&session));
+        self.look_later(&session, session.last_sent());
+        session
+    }
+
+    /// Notes when a session is next to be looked at.
+    fn look_later(&mut self, session: &Session, now: Tick) {
+        if let Some(tick) = self.due(session, now) {
+            session.set_next_look(tick);
+            self.timers.add(tick, session.id);
+        }
+    }
+
+    /// Changes when a session ends at the latest.
+    pub fn set_deadline(&mut self, session: &Session, deadline: Option<(Tick, Ending)>, now: Tick) {
+        session.set_deadline(deadline);
+        // An end that is later now is found when the session is looked at for the earlier one.
+        if self
+            .due(session, now)
+            .is_some_and(|due| due < session.next_look())
+        {
+            self.look_later(session, now);
+        }
+    }
+
+    /// Returns when a session is next to be looked at: for a keep-alive or for its end.
+    fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
+        let silent = match &session.duplex {
+            Some(duplex) => duplex
+                .beats_every
+                .map(|interval| duplex.last_ping().after(interval)),
+            None => self
+                .keep_alive
+                .map(|interval| session.last_sent().after(interval)),
+        };
+        let end = session.deadline().map(|(end, _)| end);
+        let due = silent.into_iter().chain(end).min()?;
+        Some(due.min(now.after(LOOK_EVERY)))
+    }
+
+    /// Returns whether a session has not ended.
+    pub fn holds(&self, session: &Session) -> bool {
+        self.session(session.id).is_some()
+    }
+
+    fn session(&self, id: SubscriberId) -> Option<&Rc<Session>> {
+        self.sessions
+            .get(id.slot as usize)
+            .filter(|session| session.id == id)
+    }
+
+    /// Takes note that the router knows a session's matchers and sends what comes after `at`.
+    pub fn on_joined(&mut self, id: SubscriberId, ids: Box<[MatcherId]>, at: Position) {
+        // A run made before must not grow: its updates are from before this session.
+        self.sweep.open = false;
+        let Some(session) = self.session(id).cloned() else {
+            self.released.extend_from_slice(&ids);
+            return;
+        };
+        self.hub.join(id, &ids);
+        let joining = session
+            .duplex
+            .as_ref()
+            .and_then(|duplex| duplex.take_joining());
+        if let Some(joining) = joining {
+            return self.add_matchers(&session, &ids, joining);
+        }
+        session.set_interned(ids);
+        session.update(|progress| progress.on_joined(at));
+    }
+
+    /// Forgets a session.
+    pub fn remove(&mut self, session: &Session) {
+        if self.session(session.id).is_none() {
+            return;
+        }
+        let ids = session.take_interned();
+        self.hub.leave(session.id, &ids);
+        if !skips(Rule::GiveMatchersBack) {
+            self.released.extend_from_slice(&ids);
+        }
+        self.sessions.remove(session.id.slot as usize);
+        if self.sessions.is_empty() {
+            self.sessions.shrink_to_fit();
+        }
+    }
+
+    /// Takes in a committed batch and notes which sessions are to be sent what.
+    pub fn mark(&mut self, batch: &[Arc<Posted>]) {
+        if self.sweep.posts.is_empty() {
+            self.sweep.base = self.ring.last();
+        }
+        for posted in batch {
+            self.ring.push(Arc::clone(posted));
+            if posted.matching.is_empty() || self.sessions.is_empty() {
+                self.sweep.open = false;
+                continue;
+            }
+            let index = self.sweep.posts.len();
+            self.sweep.posts.push(Arc::clone(posted));
+            if !self.extend_run(posted, index) {
+                self.open_run(posted, index);
+            }
+        }
+    }
+
+    /// Adds an update to the last run if it goes to the same sessions.
+    fn extend_run(&mut self, posted: &Posted, index: usize) -> bool {
+        let sweep = &mut self.sweep;
+        let Some(run) = sweep
+            .runs
+            .last_mut()
+            .filter(|run| sweep.open && run.posts.end == index)
+        else {
+            return false;
+        };
+        let Some(previous) = index
+            .checked_sub(1)
+            .and_then(|index| sweep.posts.get(index))
+        else {
+            return false;
+        };
+        let public = |posted: &Posted| posted.update.visibility.is_public();
+        let same =
+            Arc::ptr_eq(&posted.matching, &previous.matching) && public(posted) && public(previous);
+        if same {
+            run.posts.end = index + 1;
+        }
+        same
+    }
+
+    fn open_run(&mut self, posted: &Posted, index: usize) {
+        let sweep = &mut self.sweep;
+        let number = u32::try_from(sweep.runs.len()).unwrap_or(u32::MAX);
+        sweep.runs.push(Run {
+            posts: index..index + 1,
+        });
+        sweep.open = true;
+        sweep.receivers.clear();
+        self.hub.route(&posted.matching, &mut sweep.receivers);
+        // Sessions with one token share one identity: its answer is asked for once.
+        let mut granted = SmallVec::new();
+        for id in sweep.receivers.drain(..) {
+            let Some(session) = self.sessions.get(id.slot as usize) else {
+                continue;
+            };
+            if session.phase() != Phase::Live {
+                continue;
+            }
+            if !posted.update.visibility.is_public()
+                && !is_granted(session, posted, &self.hub_url, &mut granted)
+            {
+                continue;
+            }
+            let (position, base) = (posted.update.position, sweep.base);
+            if session.update(|progress| progress.on_update(number, position, base)) {
+                sweep.dirty.push(Rc::clone(session));
+            }
+        }
+    }
+
+    /// Writes to up to `sessions_max` of the marked sessions.
+    pub fn flush(&mut self, now: Tick, sessions_max: usize) -> Swept {
+        let mut swept = Swept::default();
+        let mut shared = Shared::default();
+        for _ in 0..sessions_max {
+            let Some(session) = self.sweep.dirty.pop() else {
+                break;
+            };
+            let runs = session.update(Progress::take_runs);
+            if !runs.is_empty() {
+                self.sweep
+                    .send(&session, &runs, &mut shared, now, &mut swept);
+            }
+        }
+        swept.done = self.sweep.dirty.is_empty();
+        if swept.done {
+            self.sweep.clear();
+        }
+        swept
+    }
+
+    /// Looks after the sessions of one due bucket; returns how many keep-alives were written, or
+    /// nothing when no bucket is due.
+    pub fn on_timer(&mut self, now: Tick) -> Option<u64> {
+        let due = self.timers.pop_due(now)?;
+        let mut keep_alives = 0;
+        for id in due {
+            let Some(session) = self.session(id).cloned() else {
+                continue;
+            };
+            if session.next_look() > now {
+                // A note from before its deadline was changed.
+                continue;
+            }
+            if let Some((_, ending)) = session.deadline().filter(|(tick, _)| *tick <= now) {
+                session.close(ending);
+                continue;
+            }
+            keep_alives += match &session.duplex {
+                Some(duplex) => self.beat(&session, duplex, now),
+                None => self.keep_alive(&session, now),
+            };
+            self.look_later(&session, now);
+        }
+        Some(keep_alives)
+    }
+
+    /// Writes a comment to an event stream that was silent long enough; returns how many.
+    fn keep_alive(&self, session: &Session, now: Tick) -> u64 {
+        let silent = self
+            .keep_alive
+            .is_some_and(|interval| session.last_sent().after(interval) <= now);
+        if !silent {
+            return 0;
+        }
+        session.set_last_sent(now);
+        if session.phase() != Phase::Live {
+            return 0;
+        }
+        let comment = Bytes::from_static(match session.encoding {
+            Encoding::Chunked => KEEP_ALIVE_CHUNK,
+            Encoding::Plain | Encoding::WebSocket(..) => KEEP_ALIVE,
+            // The one that waits for the answer keeps its own time.
+            Encoding::Lines => return 0,
+        });
+        if let Some(noted) = &session.noted {
+            noted.on_keep_alive();
+        }
+        self.write_between(session, &comment);
+        1
+    }
+
+    /// Writes to a live session, between two updates.
+    fn write_between(&self, session: &Session, bytes: &Bytes) {
+        match session.try_send(bytes) {
+            Ok(sent) if sent.taken == bytes.len() && sent.flushed => {}
+            Ok(sent) => {
+                session.fall_behind(self.through(session), bytes.slice(sent.taken..));
+                if sent.taken == 0 && session.is_body() {
+                    // hyper has not had its turn since the last piece. Whether the peer is slow is
+                    // seen by the session's own task.
+                    session.update(Progress::take_lagging);
+                }
+            }
+            Err(_) => session.close(Ending::Broken),
+        }
+    }
+}
+
+/// Returns whether a session's token lets it read `posted`. `known` remembers what was found for others of
+/// the same update.
+fn is_granted(
+    session: &Session,
+    posted: &Posted,
+    hub: &HubUrl,
+    known: &mut SmallVec<[(usize, bool); GRANTS_REMEMBERED]>,
+) -> bool {
+    let Some(identity) = session.identity() else {
+        return false;
+    };
+    let class = Arc::as_ptr(&identity).addr();
+    if let Some((_, granted)) = known.iter().find(|(known, _)| *known == class) {
+        return *granted;
+    }
+    let granted = may_read(Some(&identity), posted, hub);
+    if known.len() == GRANTS_REMEMBERED {
+        // The one that was asked about longest ago: subscribers with one token mostly come in a row.
+        known.remove(0);
+    }
+    known.push((class, granted));
+    granted
+}
+
+/// Joined bytes of the session before, which are often those of the next one too.
+#[derive(Debug, Default)]
+struct Shared {
+    runs: SmallVec<[u32; 4]>,
+    wire: Option<(Encoding, Dialect)>,
+    bytes: Bytes,
+    updates: u64,
+}
+
+impl Sweep {
+    fn clear(&mut self) {
+        self.posts.clear();
+        self.runs.clear();
+        self.open = false;
+        if self.dirty.capacity() > DIRTY_KEPT {
+            self.dirty = Vec::new();
+        }
+    }
+
+    fn posts_of<'a>(&'a self, runs: &'a [u32]) -> impl Iterator<Item = &'a Arc<Posted>> + 'a {
+        runs.iter()
+            .filter_map(|run| self.runs.get(*run as usize))
+            .flat_map(|run| self.posts.get(run.posts.clone()).unwrap_or_default())
+    }
+
+    fn send(
+        &self,
+        session: &Session,
+        runs: &SmallVec<[u32; 4]>,
+        shared: &mut Shared,
+        now: Tick,
+        swept: &mut Swept,
+    ) {
+        let mut own;
+        let shared = if self.posts_of(runs).any(|posted| session.is_echo_of(posted)) {
+            // One that spoke does not hear itself, so it cannot share with the others.
+            own = self.concatenate(session, runs);
+            &mut own
+        } else {
+            let wire = (session.encoding, session.dialect);
+            if shared.wire != Some(wire) || shared.runs != *runs {
+                *shared = self.concatenate(session, runs);
+            }
+            shared
+        };
+        if shared.updates == 0 {
+            return;
+        }
+        if shared.bytes.len() > SWEEP_BYTES_MAX {
+            // Too much for one write: its own task reads it from the ring, slice by slice.
+            return session.update(|progress| progress.read_again_after(self.base));
+        }
+        session.set_last_sent(now);
+        match session.try_send(&shared.bytes) {
+            Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
+                swept.updates += shared.updates;
+                swept.bytes += shared.bytes.len() as u64;
+                if session.noted.is_some() {
+                    self.posts_of(runs)
+                        .for_each(|posted| session.note_sent(posted));
+                }
+            }
+            // hyper has not had its turn since the last piece; whether the peer is slow is seen by
+            // the session's own task, which waits for the place.
+            Ok(sent) if sent.taken == 0 && session.is_body() => {
+                let base = self.unsent_after(self.base);
+                session.update(|progress| progress.read_again_after(base));
+            }
+            Ok(sent) => {
+                swept.lagging += 1;
+                self.cut(session, runs, sent.taken, swept);
+            }
+            Err(_) => session.close(Ending::Broken),
+        }
+    }
+
+    /// Returns the bytes of all updates of `runs` for a session, up to what one write takes.
+    fn concatenate(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
+        let mut shared = Shared {
+            runs: runs.clone(),
+            wire: Some((session.encoding, session.dialect)),
+            ..Shared::default()
+        };
+        let mut joined = BytesMut::new();
+        for posted in self
+            .posts_of(runs)
+            .filter(|posted| !session.is_echo_of(posted))
+        {
+            let bytes = session.bytes(posted);
+            shared.updates += 1;
+            if shared.updates == 1 {
+                shared.bytes = bytes;
+                continue;
+            }
+            if joined.is_empty() {
+                joined.extend_from_slice(&shared.bytes);
+            }
+            joined.extend_from_slice(&bytes);
+            if joined.len() > SWEEP_BYTES_MAX {
+                break;
+            }
+        }
+        if !joined.is_empty() {
+            shared.bytes = joined.freeze();
+        }
+        shared
+    }
+
+    /// Lets a session fall behind after the socket took only `taken` bytes of its runs: the rest of
+    /// the event that was cut goes out first, everything after it is read again.
+    fn cut(&self, session: &Session, runs: &[u32], taken: usize, swept: &mut Swept) {
+        let mut rest = taken;
+        let mut through = self.base.max(session.position());
+        let mut tail = Bytes::new();
+        for posted in self
+            .posts_of(runs)
+            .filter(|posted| !session.is_echo_of(posted))
+        {
+            let mut bytes = session.bytes(posted);
+            if rest == 0 {
+                break;
+            }
+            through = posted.update.position;
+            session.note_sent(posted);
+            swept.updates += 1;
+            swept.bytes += bytes.len() as u64;
+            if rest < bytes.len() {
+                tail = bytes.split_off(rest);
+                break;
+            }
+            rest -= bytes.len();
+        }
+        session.fall_behind(self.unsent_after(through), tail);
+    }
+
+    /// Returns where a session reads on whose socket took everything up to `through`: there, unless
+    /// the simulator skips the rule.
+    fn unsent_after(&self, through: Position) -> Position {
+        match self.posts.last() {
+            Some(last) if skips(Rule::ReadAgainAfterLag) => last.update.position,
+            _ => through,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Compiled URL patterns and URI templates that were asked for lately. Compiling one costs as much as
+//! forty deliveries, and a thousand browsers of one page ask for the same.
+//!
+//! A subscriber may ask for a hundred of them, and many may come at once: one request compiles at a
+//! time, and before each pattern the shard looks after its other work, so that nobody's delivery
+//! waits for more than one pattern.
+
+use std::cell::RefCell;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Bytes of patterns of one type that one shard remembers; beyond it, it forgets them and starts anew.
+const PATTERNS_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// A bounded memory of compiled patterns, and the right to compile more.
+#[derive(Debug)]
+pub struct Patterns {
+    url_patterns: RefCell<Known>,
+    uri_templates: RefCell<Known>,
+    /// One permit.
+    turns: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    matchers: HashMap<String, Matcher, RandomState>,
+    bytes: usize,
+}
+
+/// One request's way to its matchers. Keeps its turn until it is dropped.
+#[derive(Debug)]
+pub struct Compiler<'a> {
+    patterns: &'a Patterns,
+    hub: &'a HubUrl,
+    turn: Option<SemaphorePermit<'a>>,
+}
+
+impl Patterns {
+    /// Remembers nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            url_patterns: RefCell::default(),
+            uri_templates: RefCell::default(),
+            turns: Semaphore::new(1),
+        }
+    }
+
+    /// Returns a way to the matchers of one request to the hub.
+    pub fn compiler<'a>(&'a self, hub: &'a HubUrl) -> Compiler<'a> {
+        Compiler {
+            patterns: self,
+            hub,
+            turn: None,
+        }
+    }
+
+    /// Returns where matchers of this type are remembered; nothing where compiling costs nothing.
+    fn memory(&self, kind: MatcherType) -> Option<&RefCell<Known>> {
+        match kind {
+            MatcherType::Exact => None,
+            MatcherType::UrlPattern => Some(&self.url_patterns),
+            MatcherType::UriTemplate => Some(&self.uri_templates),
+        }
+    }
+}
+
+/// Takes note of a matcher.
+fn remember(memory: &RefCell<Known>, pattern: &str, matcher: &Matcher) {
+    let mut known = memory.borrow_mut();
+    let bytes = matcher.bytes() + pattern.len();
+    if known.bytes + bytes > PATTERNS_BYTES_MAX {
+        *known = Known::default();
+    }
+    if known
+        .matchers
+        .insert(pattern.to_owned(), matcher.clone())
+        .is_none()
+    {
+        known.bytes += bytes;
+    }
+}
+
+impl Compiler<'_> {
+    /// Reads a matcher, from memory if it is known; one that many subscribers ask for is compiled
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// The rule that `pattern` breaks.
+    pub async fn compile(
+        &mut self,
+        kind: MatcherType,
+        pattern: &str,
+    ) -> Result<Matcher, MatcherError> {
+        let Some(memory) = self.patterns.memory(kind) else {
+            return Matcher::parse(kind, pattern, self.hub);
+        };
+        let known = || memory.borrow().matchers.get(pattern).cloned();
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        if self.turn.is_none() {
+            // The semaphore is never closed.
+            self.turn = self.patterns.turns.acquire().await.ok();
+        }
+        tokio::task::yield_now().await;
+        // Another request may have asked for the same before us.
+        if let Some(known) = known() {
+            return Ok(known);
+        }
+        let matcher = Matcher::parse(kind, pattern, self.hub)?;
+        remember(memory, pattern, &matcher);
+        Ok(matcher)
+    }
+}

@@ -1,0 +1,123 @@
+//! What a shard tells presence of its sessions: who began, who ended. Nobody waits to say that one
+//! ended; what the queue has no room for is told later.
+
+use std::time::Duration;
+
+use tidings_auth::Identity;
+use tidings_core::hub::SubscriberId;
+use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
+
+use super::Shard;
+use crate::posted::Encoding;
+use crate::presence::Presence;
+use crate::presence::table::{Joined, Key};
+use crate::session::Session;
+use crate::session::watcher::Watcher;
+
+/// How long to wait before a change is told again that the queue had no room for.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Room that the list of those who left keeps after a storm.
+const DEPARTED_KEPT: usize = 256;
+
+impl Shard {
+    /// Returns who keeps track of subscriptions, if anybody does.
+    pub fn presence(&self) -> Option<&Presence> {
+        self.shared.presence.as_ref()
+    }
+
+    /// Says that a session began.
+    pub async fn tell_joined(&self, session: &Session) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        let joined = self.joined(session);
+        // A poll lasts for one answer: who polls is there only if the next one is known for the same.
+        if session.encoding == Encoding::Lines && !self.comes_back(joined.identity.as_deref()) {
+            return;
+        }
+        presence.join(joined).await;
+    }
+
+    /// Says that a session asks for other matchers than before, or is somebody else.
+    pub async fn tell_changed(&self, session: &Session) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        // In one step with the look: nothing may be said of a session that was said to have ended.
+        while self.engine.borrow().holds(session) && !presence.try_join(self.joined(session)) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Returns whether presence events may be for a session.
+    pub fn watches(&self, session: &Session) -> bool {
+        let identity = session.identity();
+        let watcher = Watcher {
+            matchers: &session.matchers(),
+            grants: identity.as_ref().map(|identity| &*identity.grants),
+        };
+        watcher.watches(self.hub())
+    }
+
+    /// Returns whether a presence event after `after` is gone that a session may see and has
+    /// not had.
+    pub fn misses(&self, session: &Session, after: Position) -> bool {
+        let identity = session.identity();
+        let grants = identity.as_ref().map(|identity| &*identity.grants);
+        let matchers = session.matchers();
+        let misses = |matchers: &[Matcher], after| Watcher { matchers, grants }.misses(self, after);
+        // While matchers that were added read on, the others have had what comes next.
+        match session.update(|progress| progress.added_scope()) {
+            Some((earlier, through)) => {
+                let (old, new) = matchers.split_at(earlier.min(matchers.len()));
+                misses(new, after) || misses(old, after.max(through))
+            }
+            None => misses(&matchers, after),
+        }
+    }
+
+    /// Returns whether presence knows somebody who comes back.
+    fn comes_back(&self, identity: Option<&Identity>) -> bool {
+        self.options().remembers_who_left
+            && identity.is_some_and(|identity| identity.subject.is_some())
+    }
+
+    fn joined(&self, session: &Session) -> Joined {
+        Joined {
+            key: self.key(session.id),
+            matchers: (&*session.matchers()).into(),
+            identity: session.identity(),
+        }
+    }
+
+    /// Says that a session ended, now or as soon as there is room for it.
+    pub fn tell_left(&self, session: &Session) {
+        if self.presence().is_some() {
+            self.departed.borrow_mut().push(session.id);
+            self.tell_departed();
+        }
+    }
+
+    /// Says which sessions ended, as far as the queue has room.
+    pub fn tell_departed(&self) {
+        let Some(presence) = self.presence() else {
+            return;
+        };
+        let mut departed = self.departed.borrow_mut();
+        while let Some(id) = departed.pop() {
+            if !presence.try_leave(self.key(id)) {
+                departed.push(id);
+                return;
+            }
+        }
+        if departed.capacity() > DEPARTED_KEPT {
+            departed.shrink_to(DEPARTED_KEPT);
+        }
+    }
+
+    fn key(&self, id: SubscriberId) -> Key {
+        let shard = self.index;
+        Key { shard, id }
+    }
+}

@@ -1,0 +1,95 @@
+//! The most recent updates in memory, in order, bounded in bytes. Serves most replays and every
+//! short lag without touching the disk. The updates are shared between the shards; each shard keeps
+//! its own list of them, so nobody waits for a lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tidings_core::position::Position;
+use tidings_core::print::Print;
+use tidings_history::Tip;
+use tidings_history::sabotage::{Rule, skips};
+
+use crate::posted::Posted;
+
+/// Recent updates; positions are dense from the first to the last.
+#[derive(Debug)]
+pub struct Ring {
+    posts: VecDeque<Arc<Posted>>,
+    tip: Tip,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Ring {
+    /// Makes an empty ring that continues after `tip`.
+    pub fn new(tip: Tip, bytes_max: usize) -> Self {
+        Self {
+            posts: VecDeque::new(),
+            tip,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Returns the last position seen.
+    pub fn last(&self) -> Position {
+        self.tip.position
+    }
+
+    /// Returns the last update's place and print.
+    pub fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// Returns the print of the update at `position`, if it is here and has one.
+    pub fn print(&self, position: Position) -> Option<Print> {
+        if position == self.tip.position {
+            return self.tip.print;
+        }
+        let first = self.posts.front()?.update.position;
+        let index = position.get().checked_sub(first.get())?;
+        let posted = self.posts.get(usize::try_from(index).ok()?)?;
+        posted.update.print
+    }
+
+    /// Returns the bytes that are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
+    pub fn push(&mut self, posted: Arc<Posted>) {
+        assert!(
+            posted.update.position == self.tip.position.next(),
+            "the ring's positions are dense"
+        );
+        self.tip = Tip {
+            position: posted.update.position,
+            print: posted.update.print,
+        };
+        self.bytes += posted.kept_bytes();
+        self.posts.push_back(posted);
+        while self.bytes > self.bytes_max && self.posts.len() > 1 && !skips(Rule::BoundTheRing) {
+            let Some(dropped) = self.posts.pop_front() else {
+                break;
+            };
+            self.bytes -= dropped.kept_bytes();
+        }
+    }
+
+    /// Returns up to `updates_max` updates after `position`, or nothing if the ring starts later.
+    pub fn after(&self, position: Position, updates_max: usize) -> Option<Vec<Arc<Posted>>> {
+        let first = self.posts.front()?.update.position;
+        let skip = position.next().get().checked_sub(first.get())?;
+        let skip = usize::try_from(skip).ok()?;
+        Some(
+            self.posts
+                .iter()
+                .skip(skip)
+                .take(updates_max)
+                .cloned()
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,492 @@
+//! The sessions of SockJS that have no connection of their own. Each belongs to the shard that its id
+//! leads to; requests that came to other shards reach it through the inbox, and what it says goes
+//! back to them piece by piece (decision 0012).
+//!
+//! ```text
+//!          ┌────────────── without a receiver for disconnect_secs ──────────────┐
+//! unknown ─┴─first receiver─▶ open ─closed by either side─▶ closed: says so to ─┴─▶ forgotten
+//!                                                           whoever asks
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use tidings_wire::sockjs::outbound::joined_frame;
+use tidings_wire::sockjs::{self, Framing, Text, close_frame};
+use tidings_wire::websocket::close::CloseCode;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::timers::Tick;
+use super::{Delivery, Shard, Subscription};
+use crate::account::{Crowded, Holder, Kind, OverLimit, Place};
+use crate::metrics::count;
+use crate::session::carrier::{Carrier, Close, Take, Taken};
+use crate::session::duplex;
+use crate::session::socket::Socket;
+use crate::session::{Ending, Opening, Session};
+use crate::tasks;
+
+/// Pieces that may wait between a session and the connection of its receiver.
+const PIECES_MAX: usize = 1;
+/// How long a receiver waits for another one to leave that is leaving already, perhaps on another
+/// shard.
+const RIVAL_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Decides which id leads to which shard; not to be foreseen by peers.
+#[derive(Debug)]
+pub struct Seed(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self(fastrand::u64(..))
+    }
+}
+
+/// A request on its way to the shard that holds its session.
+#[derive(Debug)]
+pub enum Errand {
+    /// Take what the session says.
+    Receive(Box<Receive>),
+    /// Say something.
+    Send(Send),
+}
+
+/// See [`Errand::Receive`].
+#[derive(Debug)]
+pub struct Receive {
+    key: Box<str>,
+    receiver: Receiver,
+    /// What a session is made of if there is none by this key.
+    newcomer: Option<Newcomer>,
+    reply: oneshot::Sender<Reception>,
+}
+
+/// See [`Errand::Send`].
+#[derive(Debug)]
+pub struct Send {
+    key: Box<str>,
+    texts: Vec<Text>,
+    reply: oneshot::Sender<Result<oneshot::Receiver<()>, SendError>>,
+}
+
+/// A subscription that is to become a session.
+#[derive(Debug)]
+pub struct Newcomer {
+    pub subscription: Subscription,
+    pub peer: IpAddr,
+}
+
+/// Where the frames of a session go.
+#[derive(Debug)]
+pub struct Receiver {
+    framing: Framing,
+    /// Bytes after which it ends, so that a browser can let go of them.
+    bytes_max: usize,
+    pieces: mpsc::Sender<Bytes>,
+}
+
+/// What becomes of a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// Its pieces come.
+    Begun,
+    /// There is no such session.
+    Unknown,
+    /// There are too many sessions.
+    Refused(Crowded),
+    /// Too much is held already.
+    Full(OverLimit),
+    /// The shard that it leads to has too much to do.
+    Busy,
+}
+
+/// Why texts are not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no such session.
+    Unknown,
+    /// What was said before has not been dealt with.
+    Clogged,
+    /// Too much is held already.
+    Full(OverLimit),
+    /// The shard that it leads to has too much to do.
+    Busy,
+}
+
+/// One session, as requests find it.
+#[derive(Debug)]
+struct Entry {
+    key: Box<str>,
+    carrier: Rc<Carrier>,
+    /// Gone once the session has ended.
+    session: Weak<Session>,
+    receiving: Cell<bool>,
+    /// Tells rivals that the receiver has gone.
+    left: Notify,
+    /// Since when there is no receiver.
+    left_at: Cell<Tick>,
+    /// Whether a look at it is noted.
+    noted: Cell<bool>,
+    /// Whose memory it is that the session holds.
+    holder: Arc<Holder>,
+}
+
+/// The sessions of one shard.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    entries: RefCell<HashMap<Box<str>, Rc<Entry>>>,
+    /// When to look whether a session is without a receiver; at most one note for each.
+    looks: RefCell<BTreeMap<Tick, Vec<Rc<Entry>>>>,
+}
+
+/// What a connection needs: asking the shard that holds a session, wherever that is.
+impl Shard {
+    /// Asks for what a session says.
+    pub async fn receive_sockjs(
+        &self,
+        key: &str,
+        framing: Framing,
+        bytes_max: usize,
+        newcomer: Option<Newcomer>,
+    ) -> (Reception, mpsc::Receiver<Bytes>) {
+        let (pieces, receiving) = mpsc::channel(PIECES_MAX);
+        let (reply, reception) = oneshot::channel();
+        let receiver = Receiver {
+            framing,
+            bytes_max,
+            pieces,
+        };
+        self.run_errand(
+            key,
+            Errand::Receive(Box::new(Receive {
+                key: key.into(),
+                receiver,
+                newcomer,
+                reply,
+            })),
+        );
+        (reception.await.unwrap_or(Reception::Busy), receiving)
+    }
+
+    /// Says `texts` in a session, and waits until they were dealt with.
+    ///
+    /// # Errors
+    ///
+    /// Why they are not taken.
+    pub async fn send_sockjs(&self, key: &str, texts: Vec<Text>) -> Result<(), SendError> {
+        let (reply, answer) = oneshot::channel();
+        let send = Send {
+            key: key.into(),
+            texts,
+            reply,
+        };
+        self.run_errand(key, Errand::Send(send));
+        let dealt_with = answer.await.unwrap_or(Err(SendError::Busy))?;
+        dealt_with.await.map_err(|_ended| SendError::Unknown)
+    }
+
+    fn run_errand(&self, key: &str, errand: Errand) {
+        let hasher = foldhash::fast::FixedState::with_seed(self.shared.sockjs.0);
+        let shards = self.shared.inboxes.len().max(1);
+        let hash = usize::try_from(hasher.hash_one(key) >> 32).unwrap_or_default();
+        if let Some(inbox) = self.shared.inboxes.get(hash % shards) {
+            // What does not fit is dropped, and with it the way to answer: whoever asked sees that.
+            inbox.try_send(vec![Delivery::SockJs(errand)]);
+        }
+    }
+}
+
+/// What the shard that holds a session does.
+impl Shard {
+    /// Does what a request asks of a session of this shard.
+    pub(super) fn on_errand(self: &Rc<Self>, errand: Errand) {
+        match errand {
+            Errand::Receive(receive) => self.on_receive(*receive),
+            Errand::Send(send) => {
+                let result = self.on_send(&send.key, send.texts);
+                // The connection that asked may be gone.
+                send.reply.send(result).ok();
+            }
+        }
+    }
+
+    fn on_receive(self: &Rc<Self>, receive: Receive) {
+        let Receive {
+            key,
+            receiver,
+            newcomer,
+            reply,
+        } = receive;
+        let known = self.sockjs.entries.borrow().get(&key).cloned();
+        let (entry, stage) = match (known, newcomer) {
+            (Some(entry), _) => (entry, Stage::Known),
+            (None, None) => {
+                reply.send(Reception::Unknown).ok();
+                return;
+            }
+            (None, Some(newcomer)) => match self.open_sockjs(key, newcomer) {
+                Ok(entry) => (entry, Stage::New),
+                Err(refused) => {
+                    reply.send(refused).ok();
+                    return;
+                }
+            },
+        };
+        reply.send(Reception::Begun).ok();
+        tasks::spawn(serve(Rc::clone(self), entry, receiver, stage));
+    }
+
+    fn open_sockjs(
+        self: &Rc<Self>,
+        key: Box<str>,
+        newcomer: Newcomer,
+    ) -> Result<Rc<Entry>, Reception> {
+        let admitted = self.account().admit(newcomer.peer, Place::SockJsSession);
+        let holder = admitted.map_err(Reception::Refused)?;
+        let mut subscription = newcomer.subscription;
+        // The connection that asked was booked for; it may be gone long before the session.
+        let booked = subscription.admitted.book_for(&holder);
+        booked.map_err(Reception::Full)?;
+        let carrier = Rc::<Carrier>::default();
+        let socket = Socket::Carrier(Rc::clone(&carrier));
+        let opening = Opening::Head(Bytes::new());
+        let session = self.hold(socket, subscription, opening, Arc::clone(&holder));
+        let entry = Rc::new(Entry {
+            key: key.clone(),
+            carrier,
+            session: Rc::downgrade(&session),
+            receiving: Cell::new(false),
+            left: Notify::new(),
+            left_at: Cell::new(self.now()),
+            noted: Cell::new(false),
+            holder,
+        });
+        self.sockjs
+            .entries
+            .borrow_mut()
+            .insert(key, Rc::clone(&entry));
+        self.metrics().sockjs.sessions.inc();
+        // Should nobody ever receive, it ends too.
+        self.look_later(&entry);
+        Ok(entry)
+    }
+
+    fn on_send(&self, key: &str, texts: Vec<Text>) -> Result<oneshot::Receiver<()>, SendError> {
+        let entry = self.sockjs.entries.borrow().get(key).cloned();
+        let entry = entry.ok_or(SendError::Unknown)?;
+        let (dealt_with, result) = oneshot::channel();
+        let session = entry.session.upgrade();
+        let Some(duplex) = session.as_ref().and_then(|session| session.duplex.as_ref()) else {
+            // It is closed, which its peer learns as soon as it receives.
+            dealt_with.send(()).ok();
+            return Ok(result);
+        };
+        let bytes = duplex::cost(&texts);
+        let spoken = duplex.spoken_bytes();
+        if spoken > 0 && spoken + bytes > self.options().sockjs_body_bytes_max {
+            return Err(SendError::Clogged);
+        }
+        duplex
+            .hear(texts, Some(dealt_with))
+            .map_err(SendError::Full)?;
+        if let Some(session) = session {
+            session.wake();
+        }
+        Ok(result)
+    }
+
+    /// Notes when to look whether a session is still without a receiver.
+    fn look_later(&self, entry: &Rc<Entry>) {
+        if !entry.noted.replace(true) {
+            let at = entry.left_at.get().after(self.options().sockjs_disconnect);
+            let mut looks = self.sockjs.looks.borrow_mut();
+            looks.entry(at).or_default().push(Rc::clone(entry));
+        }
+    }
+
+    /// Ends and forgets sessions that have been without a receiver for too long.
+    pub(super) fn forget_sockjs(&self) {
+        let now = self.now();
+        loop {
+            let due = {
+                let mut looks = self.sockjs.looks.borrow_mut();
+                match looks.first_entry() {
+                    Some(first) if *first.key() <= now => first.remove(),
+                    Some(_) | None => return,
+                }
+            };
+            for entry in due {
+                entry.noted.set(false);
+                if entry.receiving.get() {
+                    // Noted again when the receiver leaves.
+                    continue;
+                }
+                let end = entry.left_at.get().after(self.options().sockjs_disconnect);
+                if end > now {
+                    self.look_later(&entry);
+                    continue;
+                }
+                self.sockjs.entries.borrow_mut().remove(&entry.key);
+                self.metrics().sockjs.sessions.dec();
+                if let Some(session) = entry.session.upgrade() {
+                    session.close(Ending::PeerClosed);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a receiver is the first of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    Known,
+}
+
+/// Why a receiver does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// It has had what it may have.
+    Done,
+    /// Its connection has ended.
+    Gone,
+    /// Its connection took nothing for too long.
+    Stalled,
+    /// There is no room for what it is to be sent.
+    Refused(OverLimit),
+}
+
+/// Gives a receiver what its session says, until either ends.
+async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: Stage) {
+    if entry.receiving.get() && entry.carrier.closed().is_none() {
+        drop(timeout(RIVAL_PATIENCE, entry.left.notified()).await);
+    }
+    let stall = shard.stall();
+    let rival = entry.receiving.get();
+    if let Some(close) = entry.carrier.closed().filter(|_| rival) {
+        receiver.refuse(&close, stall).await.ok();
+        return;
+    }
+    if rival {
+        count(&shard.metrics().sockjs.refused, "another_receiver");
+        let close = Close {
+            code: sockjs::CLOSE_ANOTHER_RECEIVER,
+            reason: "Another connection still open".into(),
+        };
+        receiver.refuse(&close, stall).await.ok();
+        return;
+    }
+    entry.receiving.set(true);
+    shard.metrics().sockjs.receivers.inc();
+    let Err(stop) = receiver.run(&entry, stage, stall).await;
+    entry.carrier.shut();
+    entry.receiving.set(false);
+    shard.metrics().sockjs.receivers.dec();
+    entry.left_at.set(shard.now());
+    entry.left.notify_waiters();
+    shard.look_later(&entry);
+    let ending = match stop {
+        Stop::Done => return,
+        Stop::Gone => Ending::PeerClosed,
+        Stop::Stalled => Ending::Stalled,
+        Stop::Refused(refusal) => {
+            let code = CloseCode::TRY_LATER.get();
+            entry.carrier.close(None, code, &refusal.to_string());
+            Ending::HeldBytes
+        }
+    };
+    // What was on its way is lost, and only the peer could tell: so the session ends, and its next
+    // one resumes by a cursor.
+    if entry.carrier.closed().is_none() {
+        count(&shard.metrics().sockjs.refused, "interrupted");
+        let code = sockjs::CLOSE_INTERRUPTED;
+        entry.carrier.close(None, code, "Connection interrupted");
+    }
+    if let Some(session) = entry.session.upgrade() {
+        session.close(ending);
+    }
+}
+
+impl Receiver {
+    /// Says only how the session was closed.
+    async fn refuse(self, close: &Close, stall: Duration) -> Result<(), Stop> {
+        self.begin(stall).await?;
+        let frame = close_frame(close.code, &close.reason);
+        self.send(self.framing.cover(&frame), stall).await
+    }
+
+    async fn begin(&self, stall: Duration) -> Result<(), Stop> {
+        let prelude = self.framing.prelude();
+        if prelude.is_empty() {
+            return Ok(());
+        }
+        self.send(prelude, stall).await
+    }
+
+    async fn run(
+        &self,
+        entry: &Entry,
+        stage: Stage,
+        stall: Duration,
+    ) -> Result<std::convert::Infallible, Stop> {
+        let carrier = &entry.carrier;
+        self.begin(stall).await?;
+        let mut sent = 0;
+        if stage == Stage::New {
+            let frame = self.framing.cover(sockjs::OPEN);
+            sent += frame.len();
+            self.send(frame, stall).await?;
+            if !self.framing.streams() {
+                return Err(Stop::Done);
+            }
+        }
+        let take = if self.framing.streams() {
+            Take::Each
+        } else {
+            Take::AllOnce
+        };
+        carrier.open();
+        loop {
+            let taken = tokio::select! {
+                biased;
+                taken = poll_fn(|cx| carrier.poll_taken(take, cx)) => taken,
+                () = self.pieces.closed() => return Err(Stop::Gone),
+            };
+            let (frame, last) = match taken {
+                Taken::Texts(texts) => {
+                    let texts = texts
+                        .iter()
+                        .filter_map(|text| std::str::from_utf8(text).ok());
+                    (joined_frame(texts), take == Take::AllOnce)
+                }
+                Taken::Closed(close) => (Some(close_frame(close.code, &close.reason)), true),
+            };
+            if let Some(frame) = frame {
+                let piece = self.framing.cover(&frame);
+                sent += piece.len();
+                let piece = entry.holder.wrap(Kind::SockJs, piece);
+                self.send(piece.map_err(Stop::Refused)?, stall).await?;
+            }
+            if last || sent >= self.bytes_max {
+                return Err(Stop::Done);
+            }
+        }
+    }
+
+    async fn send(&self, piece: Bytes, stall: Duration) -> Result<(), Stop> {
+        match timeout(stall, self.pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_gone)) => Err(Stop::Gone),
+            Err(_elapsed) => Err(Stop::Stalled),
+        }
+    }
+}

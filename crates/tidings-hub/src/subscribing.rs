@@ -1,0 +1,332 @@
+//! The one way in for subscribers, as `ingest` is the one for publishers: who may subscribe, what the
+//! matchers are and what is booked for them, where a stream begins, and when it ends at the latest.
+//! Doors decode requests and encode answers; no rule about subscribing lives in them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tidings_auth::Identity;
+use tidings_core::event_id::Cursor;
+use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
+use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
+use tidings_history::Resolved;
+use tidings_wire::selector_query::SelectorQuery;
+use tidings_wire::subscribe_query::SubscribeQuery;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::account::{Booked, Holder, OverLimit};
+use crate::session::watcher::Watcher;
+use crate::session::{Ending, Session, Start};
+use crate::shard::Shard;
+
+/// A connection lives for a random part of `subscribe.connection_secs_max`, in this range: those that
+/// connected at one moment must not all come back at one moment.
+const LIFETIME_SPREAD: Range<f64> = 0.8..1.0;
+
+/// Why somebody cannot subscribe.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// There is no token, and the hub takes no anonymous subscribers. The door says how to present one.
+    #[error("{how}")]
+    Anonymous { how: &'static str },
+    #[error("match_{name} is not a matcher type of this hub; use match or match_urlpattern")]
+    MatcherType { name: String },
+    #[error("{name} matcher: {source}")]
+    Matcher { name: String, source: MatcherError },
+    #[error("{count} matchers on one connection, more than {MATCHERS_PER_SUBSCRIBER_MAX}")]
+    TooManyMatchers { count: usize },
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    #[error("the history cannot be read")]
+    HistoryUnreadable,
+    #[error("the hub is being stopped")]
+    Closed,
+}
+
+/// A subscriber that may subscribe.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Who it is, by its token; none for an anonymous subscriber.
+    pub identity: Option<Arc<Identity>>,
+    /// What it asks for.
+    pub matchers: Box<[Matcher]>,
+    /// What is held because of the matchers.
+    pub booked: Booked,
+    /// Where its stream begins.
+    pub begins: Begins,
+}
+
+/// Where a stream begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begins {
+    pub start: Start,
+    /// The cursor of that place: an event before all that the stream sends. A subscriber that received
+    /// nothing can resume by it.
+    pub cursor: Cursor,
+}
+
+impl Admitted {
+    /// Books the matchers for another holder instead.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for them. Nothing is booked then.
+    pub fn book_for(&mut self, holder: &Arc<Holder>) -> Result<(), OverLimit> {
+        self.booked = Booked::default();
+        self.booked.add(holder, &mut self.matchers)
+    }
+
+    /// Admits a peer that asks for nothing: it does so later, or never.
+    pub fn without_matchers(identity: Option<Arc<Identity>>) -> Self {
+        Self {
+            identity,
+            matchers: Box::default(),
+            booked: Booked::default(),
+            begins: Begins {
+                start: Start::Now,
+                cursor: Cursor::Earliest,
+            },
+        }
+    }
+}
+
+/// Refuses a subscriber without a token where the hub takes none. `how` tells it how to present one.
+///
+/// # Errors
+///
+/// [`SubscribeError::Anonymous`].
+pub fn check_anonymous(
+    shard: &Shard,
+    identity: Option<&Identity>,
+    how: &'static str,
+) -> Result<(), SubscribeError> {
+    if identity.is_none() && !shard.options().anonymous {
+        return Err(SubscribeError::Anonymous { how });
+    }
+    Ok(())
+}
+
+/// Compiles the matchers of a query, each different one once.
+///
+/// # Errors
+///
+/// The first one that is not well formed, or whose type the hub does not know.
+pub async fn matchers(
+    shard: &Shard,
+    query: &SubscribeQuery,
+) -> Result<Vec<Matcher>, SubscribeError> {
+    let mut compiler = shard.compiler();
+    let mut matchers = Vec::with_capacity(query.matchers.len());
+    for (name, pattern) in &query.matchers {
+        let Some(kind) = MatcherType::from_name(name) else {
+            let name = name.clone();
+            return Err(SubscribeError::MatcherType { name });
+        };
+        let matcher = compiler.compile(kind, pattern).await;
+        push_new(&mut matchers, named(name, matcher)?);
+    }
+    Ok(matchers)
+}
+
+/// Compiles the topic selectors of a query in a dialect before 1.0, each different one once.
+///
+/// # Errors
+///
+/// The first one that is not well formed.
+pub async fn selectors(
+    shard: &Shard,
+    query: &SelectorQuery,
+) -> Result<Vec<Matcher>, SubscribeError> {
+    let mut compiler = shard.compiler();
+    let mut matchers = Vec::with_capacity(query.selectors.len());
+    for selector in &query.selectors {
+        let matcher = compiler.compile(MatcherType::UriTemplate, selector).await;
+        push_new(&mut matchers, named("topic", matcher)?);
+    }
+    Ok(matchers)
+}
+
+/// Returns the matcher of exactly one topic.
+///
+/// # Errors
+///
+/// `topic` is not one.
+pub fn exactly(shard: &Shard, topic: &str) -> Result<Vec<Matcher>, SubscribeError> {
+    let matcher = Matcher::parse(MatcherType::Exact, topic, shard.hub());
+    Ok(vec![named("exact", matcher)?])
+}
+
+fn push_new(matchers: &mut Vec<Matcher>, matcher: Matcher) {
+    if !matchers.contains(&matcher) {
+        matchers.push(matcher);
+    }
+}
+
+/// Says which field of a request a matcher stands in that is not well formed.
+///
+/// # Errors
+///
+/// [`SubscribeError::Matcher`].
+pub fn named(
+    name: &str,
+    matcher: Result<Matcher, MatcherError>,
+) -> Result<Matcher, SubscribeError> {
+    matcher.map_err(|source| SubscribeError::Matcher {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// Admits a subscriber: books its matchers for `holder`, and finds where its stream begins.
+///
+/// # Errors
+///
+/// There is no room for the matchers, or the history cannot be asked about the cursor.
+pub async fn admit(
+    shard: &Shard,
+    holder: &Arc<Holder>,
+    identity: Option<Arc<Identity>>,
+    mut matchers: Vec<Matcher>,
+    cursor: Option<Cursor>,
+) -> Result<Admitted, SubscribeError> {
+    let mut booked = Booked::default();
+    booked.add(holder, &mut matchers)?;
+    let begins = begins(shard, cursor, &matchers, identity.as_deref()).await?;
+    Ok(Admitted {
+        identity,
+        matchers: matchers.into(),
+        booked,
+        begins,
+    })
+}
+
+/// Books those of `matchers` that a session does not have yet, and finds where they begin.
+///
+/// # Errors
+///
+/// They are too many, there is no room for them, or the history cannot be asked about the cursor.
+/// Nothing is booked then.
+pub async fn admit_more(
+    shard: &Shard,
+    session: &Session,
+    mut matchers: Vec<Matcher>,
+    cursor: Option<Cursor>,
+) -> Result<(Box<[Matcher]>, Begins), SubscribeError> {
+    let count = {
+        let known = session.matchers();
+        matchers.retain(|matcher| !known.contains(matcher));
+        known.len() + matchers.len()
+    };
+    if count > MATCHERS_PER_SUBSCRIBER_MAX {
+        return Err(SubscribeError::TooManyMatchers { count });
+    }
+    session.booked().add(session.holder(), &mut matchers)?;
+    let identity = session.identity();
+    let begins = begins(shard, cursor, &matchers, identity.as_deref()).await;
+    let begins = begins.inspect_err(|_| session.booked().remove(&matchers))?;
+    Ok((matchers.into(), begins))
+}
+
+/// Returns where a stream begins. A known cursor that lies before lost presence events which the
+/// subscriber may see is answered `earliest`, and what follows it comes (docs/decisions/0015).
+async fn begins(
+    shard: &Shard,
+    cursor: Option<Cursor>,
+    matchers: &[Matcher],
+    identity: Option<&Identity>,
+) -> Result<Begins, SubscribeError> {
+    let Some(cursor) = cursor else {
+        return Ok(Begins {
+            start: Start::Now,
+            cursor: shard.cursor_at_last(),
+        });
+    };
+    let begins = resolve(shard, cursor).await?;
+    let Start::After(position) = begins.start else {
+        return Ok(begins);
+    };
+    let grants = identity.map(|identity| &*identity.grants);
+    if !(Watcher { matchers, grants }).misses(shard, position) {
+        return Ok(begins);
+    }
+    shard.metrics().cursors_unknown.inc();
+    Ok(Begins {
+        start: Start::AfterGap(position),
+        cursor: Cursor::Earliest,
+    })
+}
+
+/// Finds where a cursor points to.
+///
+/// A known one is answered as it was asked: nothing is missing after it. An unknown or expired one
+/// is answered `earliest`, and everything that is kept follows (docs/decisions/0007).
+async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError> {
+    let oldest = Begins {
+        start: Start::Oldest,
+        cursor: Cursor::Earliest,
+    };
+    let Cursor::After(id) = &cursor else {
+        return Ok(oldest);
+    };
+    let (reply, resolved) = oneshot::channel();
+    shard.history().resolve(
+        Arc::clone(id),
+        |position| shard.recent_print(position),
+        Box::new(move |result| drop(reply.send(result))),
+    );
+    match resolved.await {
+        Ok(Ok(Resolved::After(position))) => Ok(Begins {
+            start: Start::After(position),
+            cursor,
+        }),
+        Ok(Ok(Resolved::Unknown { .. })) => {
+            shard.metrics().cursors_unknown.inc();
+            Ok(oldest)
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a cursor could not be looked up");
+            Err(SubscribeError::HistoryUnreadable)
+        }
+        Err(_gone) => Err(SubscribeError::Closed),
+    }
+}
+
+/// Returns when a connection that begins now has lived long enough, if there is such a time.
+pub fn lifetime(shard: &Shard) -> Option<Instant> {
+    let longest = shard.options().connection_max?;
+    let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
+    let part = fastrand::f64().mul_add(spread, LIFETIME_SPREAD.start);
+    Instant::now().checked_add(longest.mul_f64(part))
+}
+
+/// Returns when a token expires; nothing for a time so far away that no timer can hold it.
+pub fn expiry(identity: &Identity) -> Option<Instant> {
+    let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
+    let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left)
+}
+
+/// Returns when a session ends at the latest: with its token, or after its longest life.
+pub fn deadline(
+    lifetime: Option<Instant>,
+    identity: Option<&Identity>,
+) -> Option<(Instant, Ending)> {
+    let expiry = identity.and_then(expiry);
+    earliest_of(lifetime, expiry)
+}
+
+/// Returns the earlier end of a session, and why it ends then. If both come at once, the token's counts.
+pub fn earliest_of<T: Ord + Copy>(lifetime: Option<T>, expiry: Option<T>) -> Option<(T, Ending)> {
+    let lifetime = lifetime.map(|end| (end, Ending::Lifetime));
+    let expiry = expiry.map(|end| (end, Ending::TokenExpired));
+    let ends = expiry.into_iter().chain(lifetime);
+    ends.min_by_key(|(end, _)| *end)
+}
+
+/// Returns until when a peer that must send a token has to do so.
+pub fn patience(shard: &Shard) -> (Instant, Ending) {
+    let end = Instant::now() + shard.options().patience;
+    (end, Ending::Anonymous)
+}

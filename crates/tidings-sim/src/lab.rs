@@ -1,0 +1,504 @@
+//! A whole hub in one thread: the same ingest, relay, history rules, router, shards and sessions as
+//! in production, but the threads' work is done step by step, time stands in the runtime that the
+//! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
+//! of sockets. Made for `tidings-sim` and the fuzzers; nothing here is part of the running server.
+
+mod subscriptions;
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_auth::key::{Algorithm, VerifyKey};
+use tidings_auth::{self as auth, Authority, Identity, Issuer};
+use tidings_cluster::{Epoch, Relay};
+use tidings_core::dialect::Dialect;
+use tidings_core::event_id::Cursor;
+use tidings_core::grant::Grants;
+use tidings_core::hub_url::HubUrl;
+use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::position::Position;
+use tidings_core::update::Update;
+use tidings_history::storage::Storage;
+use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Order, Reading, Retention, Step};
+use tidings_wire::publish_form::PublishForm;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::{mpsc, oneshot};
+
+use tidings_hub::account::{self, Account, PlaceBounds};
+use tidings_hub::answers::Answers;
+use tidings_hub::ingest::{Ingest, Publisher};
+use tidings_hub::metrics::Metrics;
+use tidings_hub::posted::Encoding;
+use tidings_hub::presence::{self, Presence};
+use tidings_hub::router::{Command, Router, Routing};
+use tidings_hub::session::socket::{BodySink, Socket, StreamBody};
+use tidings_hub::session::{Opening, Start};
+use tidings_hub::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
+use tidings_hub::subscribing;
+
+/// How a hub in the lab differs from one that was installed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shards, all in the calling thread.
+    pub shards: usize,
+    /// Bytes of recent updates in memory.
+    pub ring_bytes: usize,
+    /// What the history keeps.
+    pub retention: Retention,
+    /// Silence after which a comment is sent.
+    pub keep_alive: Duration,
+    /// How long a subscriber may take nothing.
+    pub stall: Duration,
+    /// Whether subscriptions are kept track of.
+    pub presence: bool,
+}
+
+/// A hub whose every step the caller decides.
+pub struct Lab {
+    runtime: LocalRuntime,
+    shared: Arc<Shared>,
+    shards: Vec<Rc<Shard>>,
+    history: Detached,
+    routing: Routing,
+    commands: mpsc::Receiver<Command>,
+    committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>>,
+}
+
+/// What a publisher was told.
+pub type Published = oneshot::Receiver<Result<String, String>>;
+
+/// One subscriber's open stream. Dropping it is the loss of its connection.
+pub struct Stream {
+    body: StreamBody,
+    /// The value of `Mercure-Last-Event-ID`.
+    pub answered: String,
+    /// The position that this value stands for.
+    pub after: Position,
+}
+
+/// What a subscriber finds when it reads.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Bytes of the event stream.
+    Bytes(Bytes),
+    /// Nothing for now.
+    Nothing,
+    /// The hub ended the stream.
+    End,
+}
+
+impl Lab {
+    /// Starts a hub on `storage`, whose updates go through `relay`. `runtime` should have its clock
+    /// paused.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot be read, or its updates are ordered by somebody else.
+    ///
+    /// # Panics
+    ///
+    /// If the relay does not start.
+    pub fn start(
+        runtime: LocalRuntime,
+        storage: Box<dyn Storage>,
+        options: &Options,
+        relay: Arc<dyn Relay>,
+    ) -> Result<Self, OpenError> {
+        let hub_options = hub_options(options);
+        let url = hub_options.hub.clone();
+        let metrics = Arc::new(Metrics::new(|_registry| {}));
+        let (router, commands) = Router::queue();
+        let committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>> = Arc::default();
+        let answers: Box<[Arc<Answers>]> = (0..options.shards).map(|_| Arc::default()).collect();
+        let outlet = {
+            let committed = Arc::clone(&committed);
+            let answers = answers.clone();
+            Box::new(move |step| match step {
+                Step::Committed(group) => committed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(group),
+                Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
+            })
+        };
+        let history = history_options(options).ordered_by(relay.epoch());
+        let (handle, history) = tidings_history::detached(storage, history, outlet)?;
+        let tip = handle.tip();
+        start_relay(&*relay, &handle);
+        let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
+            (0..options.shards).map(|_| shard::inbox()).unzip();
+        let (presence, presence_commands) = Presence::queue();
+        let routing = Routing::new(
+            url.clone(),
+            tip.position,
+            options.shards,
+            Arc::clone(&metrics),
+        );
+        let shared = Arc::new(Shared {
+            ingest: Ingest::new(url, Arc::clone(&relay)),
+            relay,
+            answers,
+            authority: Arc::new(authority()),
+            account: account(),
+            sockjs: sockjs::Seed::default(),
+            loads: (0..options.shards).map(|_| AtomicUsize::new(0)).collect(),
+            inboxes: inboxes.into(),
+            options: hub_options,
+            metrics,
+            router,
+            history: handle,
+            presence: options.presence.then_some(presence),
+        });
+        let shards = runtime.block_on(async {
+            if options.presence {
+                subscriptions::keep(&shared, presence_commands);
+            }
+            let start = |(index, inbox)| {
+                let shard = Shard::new(index, Arc::clone(&shared), tip);
+                shard.spawn_own_tasks();
+                tidings_hub::tasks::spawn(Rc::clone(&shard).serve_inbox(inbox));
+                shard
+            };
+            receivers.into_iter().enumerate().map(start).collect()
+        });
+        Ok(Self {
+            runtime,
+            shared,
+            shards,
+            history,
+            routing,
+            commands,
+            committed,
+        })
+    }
+
+    /// Returns the hub's URL.
+    pub fn hub(&self) -> &HubUrl {
+        &self.shared.options.hub
+    }
+
+    /// Returns which positions are kept.
+    pub fn bounds(&self) -> Bounds {
+        self.shared.history.bounds()
+    }
+
+    /// Publishes on the first shard; the answer comes when the history's writer has worked.
+    ///
+    /// # Panics
+    ///
+    /// If the lab has no shard.
+    pub fn publish(&self, form: PublishForm) -> Published {
+        let (answer, answered) = oneshot::channel();
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own number; a mistake ends the test"
+        )]
+        let shard = Rc::clone(self.shards.first().expect("a shard"));
+        self.runtime.block_on(async {
+            tidings_hub::tasks::spawn(async move {
+                let result = shard.ingest().publish(form, Publisher::Unchecked).await;
+                let result = result.map(|update| update.id.as_str().to_owned());
+                // A publisher that is gone needs no answer.
+                answer.send(result.map_err(|error| error.to_string())).ok();
+            });
+        });
+        answered
+    }
+
+    /// Subscribes on one of the shards. The stream comes when the router has worked.
+    ///
+    /// # Panics
+    ///
+    /// If a pattern is not one.
+    pub fn subscribe(
+        &self,
+        shard: usize,
+        patterns: &[(MatcherType, &str)],
+        cursor: Option<&str>,
+        grants: Option<Arc<Grants>>,
+    ) -> oneshot::Receiver<Stream> {
+        let (answer, answered) = oneshot::channel();
+        let matcher =
+            |&(kind, pattern): &(MatcherType, &str)| Matcher::parse(kind, pattern, self.hub());
+        let matchers: Result<Vec<Matcher>, _> = patterns.iter().map(matcher).collect();
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own patterns; a mistake ends the test"
+        )]
+        let matchers = matchers.expect("a pattern");
+        let cursor = cursor.map(Cursor::parse);
+        #[expect(
+            clippy::expect_used,
+            reason = "the caller's own number; a mistake ends the test"
+        )]
+        let shard = Rc::clone(self.shards.get(shard).expect("a shard"));
+        self.runtime.block_on(async {
+            tidings_hub::tasks::spawn(async move {
+                let opened = open(&shard, matchers, cursor, grants).await;
+                if let Some(stream) = opened {
+                    answer.send(stream).ok();
+                }
+            });
+        });
+        answered
+    }
+
+    /// Lets the shards' and sessions' tasks run until they rest.
+    pub fn settle(&self) {
+        const TURNS: usize = 64;
+        self.runtime.block_on(async {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Lets the history's writer commit one group. Returns whether there was one.
+    pub fn write(&mut self, updates_max: usize, now: Reading) -> bool {
+        self.history.write(updates_max, now)
+    }
+
+    /// Lets the history's reader answer what was asked. Returns whether anything was.
+    pub fn read(&mut self) -> bool {
+        self.history.read()
+    }
+
+    /// Lets the history do what is due each second.
+    pub fn tick(&mut self, now: Reading) {
+        self.history.tick(now);
+    }
+
+    /// Lets the router do everything that waits for it, in the order of its queue: first what was
+    /// committed, since the writer waits for it, then `commands_max` of the rest.
+    ///
+    /// # Panics
+    ///
+    /// If a shard's inbox is full, which the caller prevents by letting it settle.
+    pub fn route(&mut self, commands_max: usize) {
+        let groups = std::mem::take(
+            &mut *self
+                .committed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for group in groups {
+            self.routing.on_command(Command::Committed(group));
+        }
+        for _ in 0..commands_max {
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
+            self.routing.on_command(command);
+        }
+        while self.routing.on_slack() {}
+        for (shard, outgoing) in self.routing.take_outgoing() {
+            let sent = self
+                .shared
+                .inboxes
+                .get(shard)
+                .is_some_and(|inbox| inbox.try_deliver(outgoing));
+            assert!(sent, "a shard's inbox is full");
+        }
+    }
+
+    /// Runs the caller's future in the hub's runtime: to move its clock.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Returns whether the history takes updates.
+    pub fn health(&self) -> Health {
+        self.shared.history.health()
+    }
+
+    /// Returns the bytes of the fullest ring.
+    pub fn ring_bytes(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.ring_bytes())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Returns how many distinct matchers the router knows.
+    pub fn matchers(&self) -> usize {
+        self.routing.matchers()
+    }
+
+    /// Returns how many sessions the shards hold.
+    pub fn sessions(&self) -> usize {
+        self.shards.iter().map(|shard| shard.sessions()).sum()
+    }
+}
+
+/// The URL of every hub in the lab.
+const HUB: &str = "https://hub.example/.well-known/mercure";
+/// Its key, for tokens that nobody makes: grants come from the caller.
+const KEY: &str = "a key of the lab, long enough for HS256";
+
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn hub() -> HubUrl {
+    HubUrl::parse(HUB).expect("a URL")
+}
+
+#[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
+fn auth_options() -> auth::Options {
+    let key = VerifyKey::parse(Algorithm::Hs256, KEY).expect("a key");
+    let issuer = Issuer {
+        issuer: "lab".into(),
+        keys: key.into(),
+        kid: None,
+        publish: true,
+        subscribe: true,
+        dialects: vec![Dialect::V1],
+    };
+    auth::Options {
+        issuers: vec![issuer],
+        audiences: vec![HUB.to_owned()],
+        cookie_names: Vec::new(),
+        old_dialects: Vec::new(),
+    }
+}
+
+fn hub_options(options: &Options) -> tidings_hub::options::Options {
+    tidings_hub::options::Options {
+        hub: hub(),
+        ring_bytes: options.ring_bytes,
+        anonymous: true,
+        connection_max: None,
+        keep_alive: options.keep_alive,
+        stall: options.stall,
+        patience: Duration::MAX,
+        ends_abruptly: false,
+        remembers_who_left: !presence::Options::DEFAULT.grace.is_zero(),
+        sockjs_body_bytes_max: 0,
+        sockjs_disconnect: Duration::ZERO,
+        explain_refusals: true,
+    }
+}
+
+fn history_options(options: &Options) -> tidings_history::Options {
+    tidings_history::Options {
+        kind: Kind::Memory,
+        retention: options.retention,
+        queue_max: 4096,
+        group_max: 1024,
+        reads_max: 4096,
+        cache_bytes_max: 1024 * 1024,
+        order: Order::Own(Epoch::new([0; 32])),
+    }
+}
+
+/// An account that refuses nothing.
+fn account() -> Arc<Account> {
+    let bytes = account::Bounds {
+        holder_max: usize::MAX,
+        address_max: usize::MAX,
+        total_max: usize::MAX,
+        sockjs_max: usize::MAX,
+        crowded_address_max: usize::MAX,
+        crowded_max: usize::MAX,
+    };
+    let places = PlaceBounds {
+        total_max: usize::MAX,
+        per_address_max: usize::MAX,
+    };
+    Account::new(bytes, places, places)
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the caller's own relay; a mistake ends the test"
+)]
+fn start_relay(relay: &dyn Relay, history: &tidings_history::Handle) {
+    let started = relay.start(Arc::new(history.clone()));
+    started.expect("a relay that starts");
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the lab's own key; a mistake ends the test"
+)]
+fn authority() -> Authority {
+    Authority::new(auth_options(), hub()).expect("an authority")
+}
+
+/// Makes what a token with these grants would say.
+fn identity(grants: Arc<Grants>) -> Arc<Identity> {
+    Arc::new(Identity {
+        grants,
+        expires_at: u64::MAX,
+        dialect: Dialect::V1,
+        issuer: "lab".into(),
+        subject: None,
+    })
+}
+
+async fn open(
+    shard: &Rc<Shard>,
+    matchers: Vec<Matcher>,
+    cursor: Option<Cursor>,
+    grants: Option<Arc<Grants>>,
+) -> Option<Stream> {
+    let identity = grants.map(identity);
+    let holder = shard.account().admit_always(Ipv4Addr::LOCALHOST.into());
+    let admitted = subscribing::admit(shard, &holder, identity, matchers, cursor)
+        .await
+        .ok()?;
+    let after = match admitted.begins.start {
+        Start::Now => shard.last_seen(),
+        Start::After(position) | Start::AfterGap(position) => position,
+        Start::Oldest => Position::ZERO,
+    };
+    let (sink, body) = BodySink::new();
+    let (ready, joined) = oneshot::channel();
+    let answered = admitted.begins.cursor.as_str().to_owned();
+    let subscription = Subscription {
+        admitted,
+        dialect: Dialect::V1,
+        noted: None,
+        encoding: Encoding::Plain,
+        deadline: None,
+        duplex: None,
+    };
+    let opening = Opening::Response {
+        ready,
+        prelude: Bytes::new(),
+    };
+    shard.hold(Socket::Body(sink), subscription, opening, holder);
+    joined.await.ok()?;
+    Some(Stream {
+        body,
+        answered,
+        after,
+    })
+}
+
+impl Stream {
+    /// Reads what has arrived, without waiting.
+    pub fn read(&mut self) -> Read {
+        let cx = Context::from_waker(Waker::noop());
+        match self.body.poll_piece(&cx) {
+            Poll::Pending => Read::Nothing,
+            Poll::Ready(None) => Read::End,
+            Poll::Ready(Some(Ok(bytes))) => Read::Bytes(bytes),
+            Poll::Ready(Some(Err(_broken_off))) => Read::End,
+        }
+    }
+}
+
+/// Returns a runtime for a lab: one thread, and a clock that only [`Lab::block_on`] moves if the
+/// caller's tokio has the feature `test-util` and pauses it.
+///
+/// # Errors
+///
+/// The operating system refused its resources.
+pub fn runtime(builder: &mut tokio::runtime::Builder) -> io::Result<LocalRuntime> {
+    builder.build_local(tokio::runtime::LocalOptions::default())
+}

@@ -1,0 +1,66 @@
+//! Presence in the lab: its keeper as a task of the hub's one thread, and a look at what it shows.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Lab;
+use tidings_hub::presence::question::{Answer, Found, Question};
+use tidings_hub::presence::{self, Keeper, Surroundings};
+use tidings_hub::shard::Shared;
+use tidings_wire::subscription_document::Document;
+
+impl Lab {
+    /// Asks for all subscriptions. The answer comes once presence has worked: the matchers of those
+    /// that are live, and the id of the last event.
+    pub fn subscriptions(&self) -> oneshot::Receiver<Vec<String>> {
+        let (answer, answered) = oneshot::channel();
+        let presence = self.shared.presence.clone();
+        self.runtime.block_on(async {
+            tidings_hub::tasks::spawn(async move {
+                if let Some(presence) = presence
+                    && let Some(found) = presence.ask(Question::all()).await
+                {
+                    answer.send(patterns(&found)).ok();
+                }
+            });
+        });
+        answered
+    }
+}
+
+/// Keeps track of subscriptions in the hub's one thread.
+pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
+    let surroundings = Surroundings {
+        hub: shared.options.hub.clone(),
+        ingest: shared.ingest.clone(),
+        history: shared.history.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        ghosts: shared.history.take_announced(),
+    };
+    // The seed of a run decides what happens; identifiers only have to differ, also between the
+    // hubs of one run.
+    let bytes = || fastrand::u128(..).to_le_bytes();
+    let keeper = Keeper::new(
+        presence::Options::DEFAULT,
+        surroundings,
+        Box::new(bytes),
+        [0; 16],
+    );
+    tidings_hub::tasks::spawn(keeper.run(commands));
+}
+
+/// Returns what the live subscriptions of an answer ask for, sorted.
+fn patterns(answer: &Answer) -> Vec<String> {
+    let Found::Page(page) = &answer.found else {
+        return Vec::new();
+    };
+    let items = format!("[{}]", page.items);
+    let items: Vec<Document<'_>> = serde_json::from_str(&items).unwrap_or_default();
+    let mut patterns: Vec<String> = items
+        .into_iter()
+        .map(|document| document.pattern.into_owned())
+        .collect();
+    patterns.sort_unstable();
+    patterns
+}
