@@ -333,6 +333,7 @@ fn a_damaged_page_is_told_and_the_rest_goes_on() {
     wait_until("readiness is off", || {
         (ready(&hub).status == 503).then_some(())
     });
+    wait_until("it is said", || (said(&hub) > 0).then_some(()));
     assert_eq!(said(&hub), 1, "{}", hub.log());
 }
 

@@ -163,7 +163,12 @@ proptest! {
     fn what_a_template_is_expanded_to_matches_it(pieces in proptest::collection::vec(a_piece(), 1..6)) {
         let text: String = pieces.iter().map(|(source, _)| source.as_str()).collect();
         let expanded: String = pieces.iter().map(|(_, expanded)| expanded.as_str()).collect();
-        match UriTemplate::parse(&text).unwrap() {
+        let parsed = match UriTemplate::parse(&text) {
+            // What the bound refuses matches nothing.
+            Err(PatternError::TooComplex { .. }) => return Ok(()),
+            parsed => parsed.unwrap(),
+        };
+        match parsed {
             Some(template) => {
                 prop_assert!(template.matches(&expanded), "{text} -> {expanded}");
                 prop_assert!(expanded.starts_with(template.directory()));
