@@ -54,26 +54,29 @@ const INTRODUCTION: &str = "\
 
 # Configuration
 
-`tidings serve` reads its settings from a file and from the environment; what the environment says
-counts before what the file says.
-The file is the one given by `--config` or `TIDINGS_CONFIG`, else `tidings.toml` in the working
-directory, else `/etc/tidings/tidings.toml`; without any, the environment alone must say enough.
+`tidings serve` reads its settings from a file and from the environment; the environment takes
+precedence.
+The file is the one named by `--config` or `TIDINGS_CONFIG`, else `tidings.toml` in the working
+directory, else `/etc/tidings/tidings.toml`. Without a file, the environment must contain all
+required settings.
 
 Each key has a variable: `TIDINGS_`, then the path of the key in upper case, its parts joined by two
-underscores. Lists are separated by commas. `N` is the number of a table in an array, from 0.
+underscores. Separate the entries of a list with commas. `N` is the index of a table in an array,
+from 0.
 
-`Change` says what a new value needs. `start`: the hub must be started again, because a listener, a
-thread or a file is made of the value. `live`: nothing of that kind depends on it. This version reads
-its settings once, when it starts, so that a change of either kind needs a restart.
+`Change` says what a new value needs. `start`: the hub must be restarted, because a listener, a
+thread or a file depends on the value. `live`: nothing of that kind depends on it. This version reads
+its settings only at startup, so both kinds of change need a restart.
 
-Where neither says anything, the settings of another Mercure hub in the environment count
-(`MERCURE_…` with `SERVER_NAME`, or the names of 2019 such as `JWT_KEY`;
-[Coming from another Mercure hub](migrate-from-mercure.md)).
+If neither the file nor the environment sets a key, the hub reads the settings of another Mercure hub
+from the environment (`MERCURE_…` with `SERVER_NAME`, or the names of 2019 such as `JWT_KEY`;
+[Migrating from another Mercure hub](migrate-from-mercure.md)).
 
 An unknown key or variable is an error, and so are settings that contradict each other.
-`tidings config check` says what is wrong, `tidings config show` what is in effect and why.
+`tidings config check` reports errors, `tidings config show` shows the values in effect and their
+origins.
 
-A small configuration, for a hub behind a proxy that ends TLS:
+A small configuration, for a hub behind a proxy that terminates TLS:
 
 ```toml
 [[listen]]
