@@ -124,7 +124,7 @@ impl Account {
     }
 
     /// Returns how often bytes of a kind were refused because of a limit.
-    pub fn refused(&self, limit: Limit, kind: Kind) -> u64 {
+    pub(crate) fn refused(&self, limit: Limit, kind: Kind) -> u64 {
         self.refused
             .get(limit.index())
             .and_then(|kinds| kinds.get(kind.index()))
@@ -137,7 +137,7 @@ impl Account {
     }
 
     /// Returns how many streams are open in connections of HTTP/2.
-    pub fn streams(&self) -> usize {
+    pub(crate) fn streams(&self) -> usize {
         self.places.open(Place::Stream)
     }
 
@@ -258,7 +258,7 @@ impl Holder {
     /// # Errors
     ///
     /// The limit that they would exceed.
-    pub fn wrap(self: &Arc<Self>, kind: Kind, bytes: Bytes) -> Result<Bytes, OverLimit> {
+    pub(crate) fn wrap(self: &Arc<Self>, kind: Kind, bytes: Bytes) -> Result<Bytes, OverLimit> {
         if bytes.len() <= COVERED_BYTES_MAX {
             return Ok(bytes);
         }
@@ -275,7 +275,7 @@ impl Holder {
     }
 
     /// Returns whether more of `kind` may be held.
-    pub fn may_hold(&self, kind: Kind) -> bool {
+    pub(crate) fn may_hold(&self, kind: Kind) -> bool {
         self.exempt || self.exceeded(kind, 0).is_none()
     }
 
@@ -397,13 +397,13 @@ impl Charge {
     }
 
     /// Books `bytes` more whatever the limits say; see [`Holder::book`].
-    pub fn add(&mut self, bytes: usize) {
+    pub(crate) fn add(&mut self, bytes: usize) {
         self.holder.add(self.kind, bytes);
         self.bytes += bytes;
     }
 
     /// Gives some of the bytes back, or all if there are fewer.
-    pub fn give_back(&mut self, bytes: usize) {
+    pub(crate) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.holder.subtract(self.kind, bytes);
         self.bytes -= bytes;
@@ -437,7 +437,7 @@ impl Charge {
     }
 
     /// Returns whether more of this kind may be held.
-    pub fn may_hold(&self) -> bool {
+    pub(crate) fn may_hold(&self) -> bool {
         self.holder.may_hold(self.kind)
     }
 
@@ -470,4 +470,4 @@ impl AsRef<[u8]> for Charged {
 }
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use tidings_core::update::Update;
 use tokio::sync::{Notify, oneshot};
 
 /// What a publisher's update has become.
-pub type Kept = Result<Arc<Update>, RelayError>;
+pub(crate) type Kept = Result<Arc<Update>, RelayError>;
 
 /// Answers on their way from the history's writer to one shard.
 ///
@@ -30,7 +30,7 @@ impl Answers {
     /// Adds the answer for one publisher. The shard learns of an update that was stored by
     /// [`hand_over`](Self::hand_over), and of a failure at once: a relay may report one at any time,
     /// without a group that is handed over after it.
-    pub fn add(&self, publisher: oneshot::Sender<Kept>, kept: Kept) {
+    pub(crate) fn add(&self, publisher: oneshot::Sender<Kept>, kept: Kept) {
         let failed = kept.is_err();
         self.lock().push(Answer { publisher, kept });
         if failed {
@@ -46,7 +46,7 @@ impl Answers {
     }
 
     /// Answers the publishers, on their own shard, for as long as that lives.
-    pub async fn serve(self: Arc<Self>) {
+    pub(crate) async fn serve(self: Arc<Self>) {
         loop {
             self.handed_over.notified().await;
             let gathered = std::mem::take(&mut *self.lock());

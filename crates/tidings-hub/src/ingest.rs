@@ -34,33 +34,67 @@ pub enum Publisher<'a> {
 /// Why an update is not published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
+    /// A topic is not well formed.
     #[error("topic {topic:?}: {source}")]
-    Topic { topic: String, source: TopicError },
+    Topic {
+        /// The text that was sent, cut to 100 characters.
+        topic: String,
+        /// The rule that it breaks.
+        source: TopicError,
+    },
+    /// A topic is below the hub's own path.
     #[error(
         "topic \"{topic}\" is inside {path}, which is reserved for what the hub publishes itself; \
          choose another path"
     )]
-    Reserved { topic: Topic, path: String },
+    Reserved {
+        /// The topic that was refused.
+        topic: Topic,
+        /// The hub's own path.
+        path: String,
+    },
+    /// There is no topic, or there are too many.
     #[error(transparent)]
     Topics(TopicsError),
+    /// The event id is not allowed.
     #[error("id: {0}")]
     Id(#[source] EventIdError),
+    /// The event type is not allowed.
     #[error("type: {0}")]
     Type(#[source] EventTypeError),
+    /// A target of a 2019 publisher is not well formed.
     #[error("target {target:?}: {source}")]
-    Target { target: String, source: TargetError },
+    Target {
+        /// The text that was sent, cut to 100 characters.
+        target: String,
+        /// The rule that it breaks.
+        source: TargetError,
+    },
+    /// There are too many targets.
     #[error(transparent)]
     Targets(TargetError),
+    /// The token does not grant a target.
     #[error("the token does not allow publishing for the target {target:?}")]
-    ForbiddenTarget { target: Target },
+    ForbiddenTarget {
+        /// The first target without a grant.
+        target: Target,
+    },
+    /// The token has no grant to publish.
     #[error("the token does not allow publishing")]
     ForbiddenAtAll,
+    /// The token does not grant a topic.
     #[error("the token does not allow publishing to \"{topic}\"")]
-    Forbidden { topic: Topic },
+    Forbidden {
+        /// The first topic without a grant.
+        topic: Topic,
+    },
+    /// The relay's queue is full. Trying again later may help.
     #[error("too many updates are waiting to be stored; try again")]
     Busy,
+    /// The hub is stopping.
     #[error("the hub is being stopped")]
     Closed,
+    /// The relay could not store the update, or does not know whether it did.
     #[error("the update was not stored: {0}")]
     NotStored(#[source] RelayError),
 }
@@ -103,7 +137,7 @@ impl Ingest {
     }
 
     /// Returns the same way in for the publishers of one shard, which serves `answers`.
-    pub fn answering_by(&self, answers: Option<Arc<Answers>>) -> Self {
+    pub(crate) fn answering_by(&self, answers: Option<Arc<Answers>>) -> Self {
         Self {
             answers,
             ..self.clone()
@@ -171,7 +205,7 @@ impl Ingest {
     /// # Errors
     ///
     /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
-    pub fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+    pub(crate) fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
         assert!(
             draft.presence.is_some(),
             "the hub publishes nothing but presence events"

@@ -2,8 +2,6 @@
 //! [`subscribing`]; the [`router`] brings what was stored to the [`shard`]s, each of which writes it to
 //! its [`session`]s. Nothing here knows HTTP.
 
-#![expect(missing_docs, reason = "fields and small methods whose names say all")]
-
 pub mod account;
 pub mod answers;
 pub mod clock;

@@ -28,37 +28,55 @@ pub type ByReason = Family<Reason, Counter<u64, AtomicU64>>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Updates that the relay stored and the publisher was told about.
     pub updates: Counter,
+    /// Publish requests refused, by the refusal's name.
     pub publish_refused: ByReason,
-    pub deliveries: Counter,
-    pub delivered_bytes: Counter,
-    pub replayed: Counter,
-    pub keep_alives: Counter,
-    pub subscribers: Gauge,
+    pub(crate) deliveries: Counter,
+    pub(crate) delivered_bytes: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) keep_alives: Counter,
+    pub(crate) subscribers: Gauge,
+    /// Subscribe requests refused, by the refusal's name.
     pub subscribe_refused: ByReason,
-    pub sessions_closed: ByReason,
-    pub lagging: Counter,
-    pub gaps: Counter,
-    pub cursors_unknown: Counter,
-    pub websockets: Gauge,
-    pub websocket_frames: Counter,
+    pub(crate) sessions_closed: ByReason,
+    pub(crate) lagging: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) cursors_unknown: Counter,
+    pub(crate) websockets: Gauge,
+    pub(crate) websocket_frames: Counter,
+    /// SockJS sessions without a WebSocket.
     pub sockjs: SockJsCounters,
+    /// Memory held for peers.
     pub held: HeldCounters,
+    /// WebSocket frames and HTTP/2 requests answered by an error, by the refusal's name.
     pub requests_refused: ByReason,
+    /// Connections open now.
     pub connections: Gauge,
+    /// Connections closed before a request was read, by the rule or limit that says so.
     pub connections_refused: ByReason,
+    /// Connections that ended in an error, by the step that failed.
     pub connections_failed: ByReason,
+    /// Connections that asked for a Flash socket policy, by what became of them.
     pub flash_policies: ByReason,
-    pub sockets_moved: Counter,
-    pub matchers: Gauge,
+    pub(crate) sockets_moved: Counter,
+    pub(crate) matchers: Gauge,
+    /// The relay's own figures.
     pub relay: RelayGauges,
+    /// 1 while the history takes updates, else 0.
     pub history_ready: Gauge,
+    /// Oldest position that the history keeps.
     pub history_oldest: Gauge,
+    /// Last position that the history has given.
     pub history_last: Gauge,
+    /// TLS certificate reloads, by result.
     pub certificates_reloaded: ByReason,
-    pub presence: PresenceCounters,
+    pub(crate) presence: PresenceCounters,
+    /// Fetches of key sets.
     pub key_sets: tidings_auth::Counters,
+    /// The history's own counters.
     pub history: HistoryCounters,
+    /// The ZeroMQ broker.
     pub zeromq: Arc<Counters>,
 }
 
@@ -152,11 +170,11 @@ impl RelayGauges {
 
 /// What is counted about subscriptions.
 #[derive(Debug)]
-pub struct PresenceCounters {
-    pub subscriptions: Gauge,
-    pub events: Counter,
-    pub retries: Counter,
-    pub untracked: Counter,
+pub(crate) struct PresenceCounters {
+    pub(crate) subscriptions: Gauge,
+    pub(crate) events: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) untracked: Counter,
 }
 
 impl PresenceCounters {
@@ -186,9 +204,11 @@ impl PresenceCounters {
 /// What is counted about sessions of SockJS without a WebSocket.
 #[derive(Debug)]
 pub struct SockJsCounters {
-    pub sessions: Gauge,
-    pub receivers: Gauge,
+    pub(crate) sessions: Gauge,
+    pub(crate) receivers: Gauge,
+    /// Bytes that wait in these sessions: inbound texts not yet processed, and replies not yet received.
     pub waiting_bytes: Gauge,
+    /// SockJS requests refused, and sessions ended because a receiver broke off; by reason.
     pub refused: ByReason,
 }
 
@@ -227,6 +247,7 @@ pub struct HeldCounters {
     refused: Family<ByLimit, Counter<u64, AtomicU64>>,
     streams: Gauge,
     crowded_patterns: Gauge,
+    /// HTTP responses ended because the peer took nothing for `limits.stall_secs`.
     pub answers_stalled: Counter,
 }
 
@@ -264,25 +285,25 @@ impl HeldCounters {
     }
 
     /// Sets how many bytes are held for `kind`.
-    pub fn set_bytes(&self, kind: &'static str, bytes: usize) {
+    pub(crate) fn set_bytes(&self, kind: &'static str, bytes: usize) {
         self.bytes
             .get_or_create(&OfKind { kind })
             .set(gauged(bytes));
     }
 
     /// Sets how often bytes for `kind` were not held because of `limit`.
-    pub fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
+    pub(crate) fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
         let counter = self.refused.get_or_create(&ByLimit { limit, kind });
         counter.inner().store(times, Ordering::Relaxed);
     }
 
     /// Sets how many HTTP/2 streams are open.
-    pub fn set_streams(&self, count: usize) {
+    pub(crate) fn set_streams(&self, count: usize) {
         self.streams.set(gauged(count));
     }
 
     /// Sets how many patterns are crowded.
-    pub fn set_crowded_patterns(&self, count: usize) {
+    pub(crate) fn set_crowded_patterns(&self, count: usize) {
         self.crowded_patterns.set(gauged(count));
     }
 }
@@ -386,21 +407,21 @@ pub fn count_many(family: &ByReason, reason: &'static str, many: u64) {
 }
 
 /// Makes a counter and gives it its name.
-pub fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
 /// Makes a gauge and gives it its name.
-pub fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+pub(crate) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
 }
 
 /// Makes a counter split by reason and gives it its name.
-pub fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
+pub(crate) fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
     let family = ByReason::default();
     registry.register(name, help, family.clone());
     family

@@ -56,7 +56,7 @@ pub struct Posted {
 }
 
 /// The topics of one update, made ready for matching.
-pub type Subjects = SmallVec<[Subject; 1]>;
+pub(crate) type Subjects = SmallVec<[Subject; 1]>;
 
 /// The frames of WebSockets, each made when the first session needs it.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ struct TextFrame {
 
 impl Posted {
     /// Wraps a freshly committed update with the matchers that select it.
-    pub fn new(update: Arc<Update>, matching: Arc<[MatcherId]>) -> Self {
+    pub(crate) fn new(update: Arc<Update>, matching: Arc<[MatcherId]>) -> Self {
         Self {
             update,
             matching,
@@ -88,7 +88,7 @@ impl Posted {
     }
 
     /// Keeps the subjects that the update was matched by, where grants will be asked about them.
-    pub fn with_subjects(self, subjects: Subjects) -> Self {
+    pub(crate) fn with_subjects(self, subjects: Subjects) -> Self {
         if !self.update.visibility.is_public() {
             // Nobody can have asked before.
             drop(self.subjects.set(subjects));
@@ -97,7 +97,7 @@ impl Posted {
     }
 
     /// Returns the topics made ready for matching. Whoever asks first makes them, for all.
-    pub fn subjects(&self, hub: &HubUrl) -> &[Subject] {
+    pub(crate) fn subjects(&self, hub: &HubUrl) -> &[Subject] {
         let topics = &self.update.topics;
         self.subjects.get_or_init(|| {
             topics
@@ -108,13 +108,13 @@ impl Posted {
     }
 
     /// Wraps an update that was read back from the history.
-    pub fn replayed(update: Arc<Update>) -> Self {
+    pub(crate) fn replayed(update: Arc<Update>) -> Self {
         Self::new(update, Arc::from([]))
     }
 
     /// Returns the wire form for a subscriber that speaks `dialect`, encoded by the first caller and
     /// shared from then on. Only the hub's own events differ between dialects.
-    pub fn frame(&self, dialect: Dialect) -> &Frame {
+    pub(crate) fn frame(&self, dialect: Dialect) -> &Frame {
         match (dialect, self.update.presence) {
             (Dialect::V0 | Dialect::V2019, Some(_)) => self.old_frame(),
             (Dialect::V1, _) | (_, None) => self.new_frame(),
@@ -147,7 +147,7 @@ impl Posted {
     }
 
     /// Returns the frame of a WebSocket, encoded by the first caller and shared from then on.
-    pub fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
+    pub(crate) fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
         let frames = self.texts.get_or_init(Box::default);
         // Every form has a place.
         let of_form = frames.forms.get(texts.form.number());
@@ -179,7 +179,7 @@ impl Posted {
     }
 
     /// Returns one line of JSON, encoded by the first caller and shared from then on.
-    pub fn line(&self) -> Bytes {
+    pub(crate) fn line(&self) -> Bytes {
         let frames = self.texts.get_or_init(Box::default);
         let encode = || {
             let mut line = self.with_fields(|fields| hub_frames::encode_update(&fields));
@@ -201,7 +201,7 @@ impl Posted {
     }
 
     /// Returns what `encode` makes of the update's fields.
-    pub fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
+    pub(crate) fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
         let update = &self.update;
         let private = !update.visibility.is_public();
         // The other names of a private update may be those of people who may read it.
@@ -231,7 +231,7 @@ impl Posted {
     }
 
     /// Returns the bytes of memory that keeping this update costs, its wire form included.
-    pub fn kept_bytes(&self) -> usize {
+    pub(crate) fn kept_bytes(&self) -> usize {
         let topics = self.update.topics.iter();
         let topics: usize = topics
             .map(|topic| SUBJECT_BYTES + TOPIC_COPIES * topic.as_str().len())
@@ -258,4 +258,4 @@ fn deflate(window: Window, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Updates that were committed as one group, in order.
-pub type Batch = Arc<[Arc<Posted>]>;
+pub(crate) type Batch = Arc<[Arc<Posted>]>;

@@ -15,7 +15,7 @@
 
 pub mod question;
 pub mod service;
-pub mod table;
+pub(crate) mod table;
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,13 +33,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::question::{Answer, Question, Scan};
-use self::table::{Joined, Key, Number, Table};
+pub use self::table::{Joined, Key};
+use self::table::{Number, Table};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
 /// Commands that may wait; beyond it joining subscribers wait, and those who left are noted by
 /// their shard.
-pub const COMMANDS_MAX: usize = 4096;
+pub(crate) const COMMANDS_MAX: usize = 4096;
 /// Commands taken before other work is looked after.
 const COMMANDS_PER_TURN: usize = 256;
 /// Events on their way into the history at once: far less than the queue of publishers holds.
@@ -107,13 +108,13 @@ impl Presence {
     }
 
     /// Says that a subscriber began, waiting while the queue is full.
-    pub async fn join(&self, joined: Joined) {
+    pub(crate) async fn join(&self, joined: Joined) {
         // Presence that is gone means that the process is ending.
         self.commands.send(Command::Joined(joined)).await.ok();
     }
 
     /// Says that a subscriber began or changed. Returns whether there was room for it in the queue.
-    pub fn try_join(&self, joined: Joined) -> bool {
+    pub(crate) fn try_join(&self, joined: Joined) -> bool {
         match self.commands.try_send(Command::Joined(joined)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
@@ -121,7 +122,7 @@ impl Presence {
     }
 
     /// Says that one ended. Returns whether there was room for it in the queue.
-    pub fn try_leave(&self, key: Key) -> bool {
+    pub(crate) fn try_leave(&self, key: Key) -> bool {
         match self.commands.try_send(Command::Left(key)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
@@ -136,21 +137,25 @@ impl Presence {
     }
 
     /// Says that the hub is being stopped. Blocks: call it from the control thread.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         drop(self.commands.blocking_send(Command::Drain));
     }
 
     /// Says that the hub ends. Blocks: call it from the control thread.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         drop(self.commands.blocking_send(Command::Stop));
     }
 }
 
 /// What presence needs of the rest of the hub.
 pub struct Surroundings {
+    /// The hub's public URL, below which presence events have their topics.
     pub hub: HubUrl,
+    /// Publishes the presence events.
     pub ingest: Ingest,
+    /// Gives the event id that an answer is complete up to.
     pub history: tidings_history::Handle,
+    /// Counts subscriptions, events and retries.
     pub metrics: Arc<Metrics>,
     /// What an earlier process said of subscriptions and did not take back.
     pub ghosts: Vec<Announced>,
@@ -161,7 +166,7 @@ pub struct Surroundings {
 /// # Errors
 ///
 /// The operating system refused the thread or its resources, or has no random bytes.
-pub fn start(
+pub(crate) fn start(
     options: Options,
     surroundings: Surroundings,
     commands: mpsc::Receiver<Command>,

@@ -33,6 +33,7 @@ pub enum Kind {
 /// A refusal.
 #[derive(Clone, Debug)]
 pub struct Refusal {
+    /// From which each protocol derives its own code.
     pub kind: Kind,
     /// The short name; also the label in metrics.
     pub name: &'static str,
@@ -56,7 +57,7 @@ impl Refusal {
     }
 
     /// Lets the detail be told where details are otherwise kept back: it repeats only what the peer sent.
-    pub fn harmless(self) -> Self {
+    pub(crate) fn harmless(self) -> Self {
         Self {
             is_harmless: true,
             ..self
@@ -80,7 +81,7 @@ impl Refusal {
     }
 
     /// The token is not accepted.
-    pub fn token_invalid(detail: impl Into<String>) -> Self {
+    pub(crate) fn token_invalid(detail: impl Into<String>) -> Self {
         let title = "Access token not accepted";
         Self::new(Kind::TokenInvalid, "token-invalid", title, detail)
     }
@@ -102,7 +103,7 @@ impl Refusal {
     }
 
     /// The hub is being stopped.
-    pub fn stopping() -> Self {
+    pub(crate) fn stopping() -> Self {
         let detail = "the hub is being stopped";
         Self::unavailable("stopping", "The hub is stopping", detail)
     }

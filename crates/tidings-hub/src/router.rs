@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted, Subjects};
 
 /// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
-pub const COMMANDS_MAX: usize = 4096;
+pub(crate) const COMMANDS_MAX: usize = 4096;
 /// Commands handled before the shards are given what has gathered.
 const COMMANDS_PER_TURN: usize = 256;
 /// Matchers taken in before the shards are given what has gathered; a command more than that is
@@ -35,8 +35,11 @@ pub enum Command {
     Committed(Vec<Arc<Update>>),
     /// Intern the matchers of a subscriber that is joining on `shard`.
     Join {
+        /// Index of the shard that is told the ids.
         shard: usize,
+        /// Which subscriber of that shard the ids are for.
         ticket: Ticket,
+        /// What it subscribes to. The ids come back in this order.
         matchers: Box<[Matcher]>,
     },
     /// Forget matchers of subscribers that left; one entry for each time they were interned.
@@ -52,8 +55,11 @@ pub enum Outgoing {
     Batch(Batch),
     /// The router knows a subscriber's matchers; updates after `at` follow.
     Joined {
+        /// Which subscriber of that shard the ids are for.
         ticket: Ticket,
+        /// The interned matchers, in the order of the request.
         ids: Box<[MatcherId]>,
+        /// The last update that was routed without them.
         at: Position,
     },
 }

@@ -91,7 +91,7 @@ pub enum Ending {
 
 impl Ending {
     /// Returns the word used in metrics and logs.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PeerClosed => "peer_closed",
             Self::Broken => "broken",
@@ -151,12 +151,12 @@ pub enum Start {
 /// One subscriber's state on its shard. Small, since there may be a hundred thousand.
 #[derive(Debug)]
 pub struct Session {
-    pub id: SubscriberId,
-    pub encoding: Encoding,
+    pub(crate) id: SubscriberId,
+    pub(crate) encoding: Encoding,
     /// Which Mercure it speaks.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// What the log says of it, if it mentions it.
-    pub noted: Option<Box<Noted>>,
+    pub(crate) noted: Option<Box<Noted>>,
     socket: Socket,
     /// What it asks for.
     matchers: RefCell<Box<[Matcher]>>,
@@ -180,24 +180,24 @@ pub struct Session {
 
 /// What a session is made of.
 #[derive(Debug)]
-pub struct Parts {
-    pub id: SubscriberId,
-    pub encoding: Encoding,
-    pub dialect: Dialect,
-    pub noted: Option<Box<Noted>>,
-    pub socket: Socket,
-    pub matchers: Box<[Matcher]>,
-    pub booked: Booked,
-    pub identity: Option<Arc<Identity>>,
-    pub now: Tick,
-    pub deadline: Option<(Tick, Ending)>,
-    pub duplex: Option<Box<Duplex>>,
-    pub holder: Arc<Holder>,
+pub(crate) struct Parts {
+    pub(crate) id: SubscriberId,
+    pub(crate) encoding: Encoding,
+    pub(crate) dialect: Dialect,
+    pub(crate) noted: Option<Box<Noted>>,
+    pub(crate) socket: Socket,
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) booked: Booked,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) now: Tick,
+    pub(crate) deadline: Option<(Tick, Ending)>,
+    pub(crate) duplex: Option<Box<Duplex>>,
+    pub(crate) holder: Arc<Holder>,
 }
 
 impl Session {
     /// Makes a session that is joining.
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self {
             id: parts.id,
             encoding: parts.encoding,
@@ -220,24 +220,24 @@ impl Session {
     }
 
     /// Writes into the log that an update was sent, if that is to be noted.
-    pub fn note_sent(&self, posted: &Posted) {
+    pub(crate) fn note_sent(&self, posted: &Posted) {
         if let Some(noted) = &self.noted {
             noted.on_sent(posted, self.dialect);
         }
     }
 
     /// Returns who it is, by its token; nothing for an anonymous subscriber.
-    pub fn identity(&self) -> Option<Arc<Identity>> {
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.borrow().clone()
     }
 
     /// Returns whose memory it is that the session holds.
-    pub fn holder(&self) -> &Arc<Holder> {
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
     }
 
     /// Returns the bytes of `posted` for this peer.
-    pub fn bytes(&self, posted: &Posted) -> Bytes {
+    pub(crate) fn bytes(&self, posted: &Posted) -> Bytes {
         self.encoding.bytes(posted, self.dialect)
     }
 
@@ -264,7 +264,7 @@ impl Session {
     }
 
     /// Returns the position that it reads on after.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.progress.borrow().position()
     }
 
@@ -274,7 +274,7 @@ impl Session {
     }
 
     /// Returns whether matchers that were added have not had everything yet.
-    pub fn is_adding(&self) -> bool {
+    pub(crate) fn is_adding(&self) -> bool {
         self.progress.borrow().is_adding()
     }
 
@@ -284,63 +284,63 @@ impl Session {
     }
 
     /// Returns what it asks for.
-    pub fn matchers(&self) -> Ref<'_, [Matcher]> {
+    pub(crate) fn matchers(&self) -> Ref<'_, [Matcher]> {
         Ref::map(self.matchers.borrow(), |matchers| &**matchers)
     }
 
     /// Takes what it asks for, with the ids that the router gave. To be set again, or for good.
-    pub fn take_matchers(&self) -> (Box<[Matcher]>, Box<[MatcherId]>) {
+    pub(crate) fn take_matchers(&self) -> (Box<[Matcher]>, Box<[MatcherId]>) {
         (self.matchers.take(), self.interned.take())
     }
 
     /// Sets what it asks for.
-    pub fn set_matchers(&self, matchers: Box<[Matcher]>, ids: Box<[MatcherId]>) {
+    pub(crate) fn set_matchers(&self, matchers: Box<[Matcher]>, ids: Box<[MatcherId]>) {
         *self.matchers.borrow_mut() = matchers;
         *self.interned.borrow_mut() = ids;
     }
 
     /// Sets the ids that the router gave to what it asks for.
-    pub fn set_interned(&self, ids: Box<[MatcherId]>) {
+    pub(crate) fn set_interned(&self, ids: Box<[MatcherId]>) {
         *self.interned.borrow_mut() = ids;
     }
 
     /// Takes the ids that the router gave.
-    pub fn take_interned(&self) -> Box<[MatcherId]> {
+    pub(crate) fn take_interned(&self) -> Box<[MatcherId]> {
         self.interned.take()
     }
 
     /// Returns what is held for it because of its matchers.
-    pub fn booked(&self) -> RefMut<'_, Booked> {
+    pub(crate) fn booked(&self) -> RefMut<'_, Booked> {
         self.booked.borrow_mut()
     }
 
     /// Returns when something was last sent to it, or at least tried.
-    pub fn last_sent(&self) -> Tick {
+    pub(crate) fn last_sent(&self) -> Tick {
         self.last_sent.get()
     }
 
     /// Notes that something was sent to it.
-    pub fn set_last_sent(&self, now: Tick) {
+    pub(crate) fn set_last_sent(&self, now: Tick) {
         self.last_sent.set(now);
     }
 
     /// Returns when it ends at the latest, and why.
-    pub fn deadline(&self) -> Option<(Tick, Ending)> {
+    pub(crate) fn deadline(&self) -> Option<(Tick, Ending)> {
         self.deadline.get()
     }
 
     /// Sets when it ends at the latest.
-    pub fn set_deadline(&self, deadline: Option<(Tick, Ending)>) {
+    pub(crate) fn set_deadline(&self, deadline: Option<(Tick, Ending)>) {
         self.deadline.set(deadline);
     }
 
     /// Returns when the engine looks at it next.
-    pub fn next_look(&self) -> Tick {
+    pub(crate) fn next_look(&self) -> Tick {
         self.next_look.get()
     }
 
     /// Sets when the engine looks at it next.
-    pub fn set_next_look(&self, tick: Tick) {
+    pub(crate) fn set_next_look(&self, tick: Tick) {
         self.next_look.set(tick);
     }
 
@@ -352,7 +352,7 @@ impl Session {
     }
 
     /// Lets its task read on after `next`, once the `tail` of the event that was cut is out.
-    pub fn fall_behind(&self, next: Position, tail: Bytes) {
+    pub(crate) fn fall_behind(&self, next: Position, tail: Bytes) {
         // Without a receiver a session of SockJS is always behind; that is not lagging.
         let lagging = !self.is_carried();
         self.update(|progress| progress.fall_behind(next, tail, lagging));
@@ -360,7 +360,7 @@ impl Session {
 
     /// Returns whether somebody else writes the stream: hyper into a stream of HTTP/2, or receivers of
     /// SockJS. Such a socket takes all or nothing.
-    pub fn is_body(&self) -> bool {
+    pub(crate) fn is_body(&self) -> bool {
         matches!(
             self.socket,
             Socket::Body(_) | Socket::Pipe(_) | Socket::Carrier(_)
@@ -368,12 +368,12 @@ impl Session {
     }
 
     /// Returns whether its peer speaks by a WebSocket of its own.
-    pub fn is_websocket(&self) -> bool {
+    pub(crate) fn is_websocket(&self) -> bool {
         self.duplex.is_some() && !self.is_carried()
     }
 
     /// Returns whether it has no connection of its own.
-    pub fn is_carried(&self) -> bool {
+    pub(crate) fn is_carried(&self) -> bool {
         matches!(self.socket, Socket::Carrier(_))
     }
 
@@ -382,7 +382,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is broken.
-    pub fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
+    pub(crate) fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
         self.socket.try_send(bytes)
     }
 
@@ -446,7 +446,7 @@ impl Session {
     ///
     /// How the stream ends: the connection broke, the peer took nothing for `stall`, there is no room
     /// for what is held, or the session was told to close meanwhile.
-    pub async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
+    pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
         let mut charge = None;
         let ready = poll_fn(|cx| {
             if let Phase::Closing(ending) = self.phase() {
@@ -489,7 +489,7 @@ impl Session {
     /// # Errors
     ///
     /// As [`writable`](Self::writable); what was not sent is then the tail.
-    pub async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
+    pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
         loop {
             if !bytes.is_empty() {
                 let sent = self.try_send(&bytes).map_err(|_broken| Ending::Broken)?;
@@ -510,12 +510,12 @@ impl Session {
     }
 
     /// Returns how much is left of a partly sent event.
-    pub fn tail_bytes(&self) -> usize {
+    pub(crate) fn tail_bytes(&self) -> usize {
         self.progress.borrow().tail_bytes()
     }
 
     /// Takes the rest of a partly sent event.
-    pub fn take_tail(&self) -> Bytes {
+    pub(crate) fn take_tail(&self) -> Bytes {
         self.update(Progress::take_tail)
     }
 
@@ -545,13 +545,15 @@ pub enum Opening {
     Head(Bytes),
     /// hyper sends the head when told that the subscriber has joined; `prelude` comes next.
     Response {
+        /// Tells the request to send its head.
         ready: oneshot::Sender<()>,
+        /// The first bytes of the body; may be empty.
         prelude: Bytes,
     },
 }
 
 /// Runs a session to its end, then removes it from its shard.
-pub async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
+pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
     if session.duplex.is_some() {
         return websocket::run(shard, session, opening, start).await;
     }
@@ -620,7 +622,7 @@ async fn begin(
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
-pub fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
+pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
     let update = &posted.update;
     if session.is_echo_of(posted) {
         return false;
@@ -651,7 +653,7 @@ pub fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
 ///
 /// Mercure, "Subscribers": a private update needs a `subscribe` grant on one of its topics. An
 /// anonymous subscriber reads what is public.
-pub fn may_read(identity: Option<&Identity>, posted: &Posted, hub: &HubUrl) -> bool {
+pub(crate) fn may_read(identity: Option<&Identity>, posted: &Posted, hub: &HubUrl) -> bool {
     posted.is_readable_with(identity.map(|identity| &*identity.grants), hub)
 }
 

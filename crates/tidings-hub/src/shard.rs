@@ -5,15 +5,15 @@
 //! listeners ─▶ connection (hyper) ─▶ http ─▶ session ◀─ engine ◀─ inbox ◀─ router, other shards
 //! ```
 
-pub mod engine;
+pub(crate) mod engine;
 pub mod patterns;
-pub mod placing;
+pub(crate) mod placing;
 pub mod presence;
 pub mod reading;
 pub mod ring;
 pub mod sockjs;
-pub mod speaking;
-pub mod timers;
+pub(crate) mod speaking;
+pub(crate) mod timers;
 mod tokens;
 
 use std::cell::RefCell;
@@ -91,20 +91,23 @@ pub enum Delivery {
 /// A socket with everything that makes it a subscriber, on its way to the shard that will hold it.
 #[derive(Debug)]
 pub struct Adoption {
-    pub socket: std::net::TcpStream,
-    pub tls: Option<Box<rustls::ServerConnection>>,
-    pub subscription: Subscription,
-    pub head: Bytes,
-    pub holder: Arc<Holder>,
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) tls: Option<Box<rustls::ServerConnection>>,
+    pub(crate) subscription: Subscription,
+    pub(crate) head: Bytes,
+    pub(crate) holder: Arc<Holder>,
 }
 
 /// A checked request to subscribe.
 #[derive(Debug)]
 pub struct Subscription {
+    /// The matchers, the token's identity, and where the stream begins.
     pub admitted: Admitted,
+    /// The Mercure version that the subscriber speaks.
     pub dialect: Dialect,
     /// What the log says of it, if it mentions it.
     pub noted: Option<Box<Noted>>,
+    /// How updates are framed for it.
     pub encoding: Encoding,
     /// When the stream ends at the latest, and why.
     pub deadline: Option<(Instant, Ending)>,
@@ -124,7 +127,7 @@ impl Inbox {
     }
 
     /// Delivers if there is room. Returns whether there was.
-    pub fn try_send(&self, deliveries: Vec<Delivery>) -> bool {
+    pub(crate) fn try_send(&self, deliveries: Vec<Delivery>) -> bool {
         self.0.try_send(deliveries).is_ok()
     }
 
@@ -163,16 +166,23 @@ pub fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
 /// What all shards share.
 #[derive(Debug)]
 pub struct Shared {
+    /// What the hub was started with.
     pub options: Options,
+    /// The counters of the process.
     pub metrics: Arc<Metrics>,
+    /// Interns the matchers of new subscribers.
     pub router: Router,
+    /// Orders and stores updates.
     pub relay: Arc<dyn Relay>,
+    /// Keeps updates and resolves cursors.
     pub history: tidings_history::Handle,
     /// Who keeps track of subscriptions; nobody unless it is configured.
     pub presence: Option<Presence>,
+    /// The way in for publishers; each shard gets a copy that answers on its own thread.
     pub ingest: Ingest,
     /// What the history answers the publishers of each shard.
     pub answers: Box<[Arc<Answers>]>,
+    /// Verifies tokens.
     pub authority: Arc<Authority>,
     /// What is held for peers.
     pub account: Arc<Account>,
@@ -180,6 +190,7 @@ pub struct Shared {
     pub sockjs: sockjs::Seed,
     /// Sessions on each shard.
     pub loads: Box<[AtomicUsize]>,
+    /// One inbox for each shard, by index.
     pub inboxes: Box<[Inbox]>,
 }
 
@@ -294,38 +305,44 @@ impl Shard {
         self.engine.borrow().len()
     }
 
-    pub fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         self.index
     }
 
-    pub fn options(&self) -> &Options {
+    pub(crate) fn options(&self) -> &Options {
         &self.shared.options
     }
 
+    /// The hub's public URL.
     pub fn hub(&self) -> &HubUrl {
         &self.shared.options.hub
     }
 
+    /// The counters of the process.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 
-    pub fn router(&self) -> &Router {
+    pub(crate) fn router(&self) -> &Router {
         &self.shared.router
     }
 
+    /// The relay that orders and stores updates.
     pub fn relay(&self) -> &dyn Relay {
         &*self.shared.relay
     }
 
+    /// The history of the whole process.
     pub fn history(&self) -> &tidings_history::Handle {
         &self.shared.history
     }
 
+    /// The way in for publishers whose requests came to this shard: they are answered on its thread.
     pub fn ingest(&self) -> &Ingest {
         &self.ingest
     }
 
+    /// What verifies tokens. [`TokenCache`] asks it only for tokens that this shard has not seen lately.
     pub fn authority(&self) -> &Authority {
         &self.shared.authority
     }
@@ -335,6 +352,7 @@ impl Shard {
         &self.poll_turns
     }
 
+    /// Where memory held for peers is booked.
     pub fn account(&self) -> &Arc<Account> {
         &self.shared.account
     }
@@ -356,7 +374,7 @@ impl Shard {
     }
 
     /// Returns the current bucket of coarse time.
-    pub fn now(&self) -> Tick {
+    pub(crate) fn now(&self) -> Tick {
         Tick::of(self.started, Instant::now())
     }
 
@@ -534,12 +552,12 @@ impl Shard {
 
     /// Returns the bucket before the one of `instant`: a bucket is looked at after it has begun, and
     /// a token's end must not be late.
-    pub fn tick_before(&self, instant: Instant) -> Tick {
+    pub(crate) fn tick_before(&self, instant: Instant) -> Tick {
         Tick::of(self.started, instant).before()
     }
 
     /// Forgets a session that ended.
-    pub fn on_session_end(&self, session: &Session, ending: Ending) {
+    pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
         self.engine.borrow_mut().remove(session);
         self.give_back_matchers(RELEASE_AT);
         self.tell_left(session);

@@ -30,17 +30,37 @@ const LIFETIME_SPREAD: Range<f64> = 0.8..1.0;
 pub enum SubscribeError {
     /// There is no token, and the hub takes no anonymous subscribers. The door says how to present one.
     #[error("{how}")]
-    Anonymous { how: &'static str },
+    Anonymous {
+        /// One line that says how to present a token.
+        how: &'static str,
+    },
+    /// The parameter `match_<name>` names no known matcher type.
     #[error("match_{name} is not a matcher type of this hub; use match or match_urlpattern")]
-    MatcherType { name: String },
+    MatcherType {
+        /// What follows `match_`.
+        name: String,
+    },
+    /// A matcher is not well formed.
     #[error("{name} matcher: {source}")]
-    Matcher { name: String, source: MatcherError },
+    Matcher {
+        /// The parameter or frame field that holds it.
+        name: String,
+        /// The rule that it breaks.
+        source: MatcherError,
+    },
+    /// With the new matchers, the session would have `count`, which is over the limit.
     #[error("{count} matchers on one connection, more than {MATCHERS_PER_SUBSCRIBER_MAX}")]
-    TooManyMatchers { count: usize },
+    TooManyMatchers {
+        /// How many it would have.
+        count: usize,
+    },
+    /// There is no room for what the matchers take.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
+    /// The cursor could not be looked up.
     #[error("the history cannot be read")]
     HistoryUnreadable,
+    /// The hub is stopping.
     #[error("the hub is being stopped")]
     Closed,
 }
@@ -51,9 +71,9 @@ pub struct Admitted {
     /// Who it is, by its token; none for an anonymous subscriber.
     pub identity: Option<Arc<Identity>>,
     /// What it asks for.
-    pub matchers: Box<[Matcher]>,
+    pub(crate) matchers: Box<[Matcher]>,
     /// What is held because of the matchers.
-    pub booked: Booked,
+    pub(crate) booked: Booked,
     /// Where its stream begins.
     pub begins: Begins,
 }
@@ -61,6 +81,7 @@ pub struct Admitted {
 /// Where a stream begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begins {
+    /// What the session reads first.
     pub start: Start,
     /// The cursor of that place: an event before all that the stream sends. A subscriber that received
     /// nothing can resume by it.
@@ -73,7 +94,7 @@ impl Admitted {
     /// # Errors
     ///
     /// There is no room for them. Nothing is booked then.
-    pub fn book_for(&mut self, holder: &Arc<Holder>) -> Result<(), OverLimit> {
+    pub(crate) fn book_for(&mut self, holder: &Arc<Holder>) -> Result<(), OverLimit> {
         self.booked = Booked::default();
         self.booked.add(holder, &mut self.matchers)
     }
@@ -208,7 +229,7 @@ pub async fn admit(
 ///
 /// They are too many, there is no room for them, or the history cannot be asked about the cursor.
 /// Nothing is booked then.
-pub async fn admit_more(
+pub(crate) async fn admit_more(
     shard: &Shard,
     session: &Session,
     mut matchers: Vec<Matcher>,
@@ -302,7 +323,7 @@ pub fn lifetime(shard: &Shard) -> Option<Instant> {
 }
 
 /// Returns when a token expires; nothing for a time so far away that no timer can hold it.
-pub fn expiry(identity: &Identity) -> Option<Instant> {
+pub(crate) fn expiry(identity: &Identity) -> Option<Instant> {
     let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
     let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now().checked_add(left)
@@ -318,7 +339,10 @@ pub fn deadline(
 }
 
 /// Returns the earlier end of a session, and why it ends then. If both come at once, the token's counts.
-pub fn earliest_of<T: Ord + Copy>(lifetime: Option<T>, expiry: Option<T>) -> Option<(T, Ending)> {
+pub(crate) fn earliest_of<T: Ord + Copy>(
+    lifetime: Option<T>,
+    expiry: Option<T>,
+) -> Option<(T, Ending)> {
     let lifetime = lifetime.map(|end| (end, Ending::Lifetime));
     let expiry = expiry.map(|end| (end, Ending::TokenExpired));
     let ends = expiry.into_iter().chain(lifetime);

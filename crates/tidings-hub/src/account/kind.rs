@@ -28,7 +28,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Connection,
         Self::Stream,
         Self::RequestBody,
@@ -42,7 +42,7 @@ impl Kind {
     ];
 
     /// Returns what a peer can do that holds too much of it.
-    pub fn remedy(self) -> &'static str {
+    pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::Matchers => "ask for fewer, or by literal texts that few others ask for",
             Self::Connection
@@ -58,7 +58,7 @@ impl Kind {
     }
 
     /// Returns its word in metrics.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Stream => "stream",
@@ -97,7 +97,7 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Connection,
         Self::Address,
         Self::Total,
@@ -107,7 +107,7 @@ impl Limit {
     ];
 
     /// Returns its word in metrics.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Address => "address",
@@ -119,7 +119,7 @@ impl Limit {
     }
 
     /// Returns the configuration key that sets it.
-    pub fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Connection => "limits.held_bytes_per_connection_max",
             Self::Address => "limits.held_bytes_per_address_max",
@@ -131,7 +131,7 @@ impl Limit {
     }
 
     /// Returns whether the peer itself can do something about it.
-    pub fn is_of_peer(self) -> bool {
+    pub(crate) fn is_of_peer(self) -> bool {
         match self {
             Self::Connection | Self::Address | Self::AddressCrowd => true,
             Self::Total | Self::SockJs | Self::Crowd => false,
@@ -139,7 +139,7 @@ impl Limit {
     }
 
     /// Returns the kind that it is for, if it is for one only.
-    pub fn only_of(self) -> Option<Kind> {
+    pub(crate) fn only_of(self) -> Option<Kind> {
         match self {
             Self::Connection | Self::Address | Self::Total => None,
             Self::SockJs => Some(Kind::SockJs),
@@ -170,9 +170,9 @@ impl Limit {
     .limit.whom(), .limit.key()
 )]
 pub struct OverLimit {
-    pub limit: Limit,
-    pub kind: Kind,
-    pub max: usize,
+    pub(crate) limit: Limit,
+    pub(crate) kind: Kind,
+    pub(crate) max: usize,
 }
 
 #[cfg(test)]

@@ -59,7 +59,11 @@ impl Booked {
     /// # Errors
     ///
     /// The limit that they would exceed; nothing more is booked then.
-    pub fn add(&mut self, holder: &Arc<Holder>, matchers: &mut [Matcher]) -> Result<(), OverLimit> {
+    pub(crate) fn add(
+        &mut self,
+        holder: &Arc<Holder>,
+        matchers: &mut [Matcher],
+    ) -> Result<(), OverLimit> {
         let text_bytes = self.text_bytes + bytes_of_texts(matchers);
         let has_patterns = matchers.iter().any(Matcher::is_pattern);
         if self.booking.is_none() && text_bytes <= COVERED_BYTES_MAX && !has_patterns {
@@ -85,7 +89,7 @@ impl Booked {
     }
 
     /// Gives matchers back, each of which was booked.
-    pub fn remove(&mut self, matchers: &[Matcher]) {
+    pub(crate) fn remove(&mut self, matchers: &[Matcher]) {
         let before = self.text_bytes;
         self.text_bytes = before.saturating_sub(bytes_of_texts(matchers));
         let Some(booking) = &mut self.booking else {
@@ -195,7 +199,7 @@ impl Holder {
 
 impl Account {
     /// Returns how many crowded patterns there are.
-    pub fn crowded_patterns(&self) -> usize {
+    pub(crate) fn crowded_patterns(&self) -> usize {
         self.crowded.load(Ordering::Relaxed)
     }
 

@@ -32,6 +32,7 @@ impl Place {
 /// How many places there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceBounds {
+    /// Places in the whole process at once; zero sets no limit.
     pub total_max: usize,
     /// Zero sets no limit.
     pub per_address_max: usize,

@@ -32,7 +32,7 @@ fn ip(last: u8) -> IpAddr {
 }
 
 /// Returns somebody for whom anything may be held.
-pub fn holder() -> Arc<Holder> {
+pub(crate) fn holder() -> Arc<Holder> {
     account().admit_always(ip(9))
 }
 

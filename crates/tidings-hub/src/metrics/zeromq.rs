@@ -9,13 +9,21 @@ use super::{ByReason, by_reason, counter, gauge};
 /// The counters of the ZeroMQ broker.
 #[derive(Debug)]
 pub struct Counters {
+    /// ZeroMQ connections open now.
     pub peers: Gauge,
+    /// Subscriptions of the connected ZeroMQ peers.
     pub subscriptions: Gauge,
+    /// ZeroMQ messages received.
     pub received: Counter,
+    /// ZeroMQ messages handed to peers' sockets.
     pub sent: Counter,
+    /// ZeroMQ messages dropped on their way to a peer, by reason.
     pub dropped: ByReason,
+    /// ZeroMQ messages that were received and not published, by reason.
     pub refused: ByReason,
+    /// ZeroMQ connections that ended, by reason.
     pub closed: ByReason,
+    /// Bytes queued for ZeroMQ peers now.
     pub queued_bytes: Gauge,
 }
 

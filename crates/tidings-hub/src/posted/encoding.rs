@@ -32,7 +32,7 @@ pub struct Texts {
 impl Encoding {
     /// Returns the bytes of `posted` in this framing, shared with every other subscriber of the
     /// dialect.
-    pub fn bytes(self, posted: &Posted, dialect: Dialect) -> Bytes {
+    pub(crate) fn bytes(self, posted: &Posted, dialect: Dialect) -> Bytes {
         match self {
             Self::Chunked => posted.frame(dialect).chunk().clone(),
             Self::Plain => posted.frame(dialect).event(),

@@ -28,7 +28,9 @@ const MEMORY_MAX: usize = 1024;
 /// A question.
 #[derive(Debug)]
 pub struct Question {
+    /// The Mercure version in whose form the answer is written.
     pub dialect: Dialect,
+    /// Which subscriptions are asked for.
     pub about: About,
     /// Only subscriptions that get updates of this topic.
     pub topic: Option<String>,
@@ -47,7 +49,7 @@ pub struct Question {
 impl Question {
     /// Returns numbers that change whenever what the question is about does, and otherwise do not:
     /// who may ask about a part learns nothing of the rest.
-    pub fn versions(&self, table: &Table) -> Vec<u64> {
+    pub(crate) fn versions(&self, table: &Table) -> Vec<u64> {
         let of_matchers = |matchers: &[Matcher]| {
             let changed = |matcher| table.of_matcher(matcher).map_or(0, |listed| listed.changed);
             matchers.iter().map(changed).collect()
@@ -109,7 +111,7 @@ pub enum Known {
 
 impl Known {
     /// Returns whether the asker has `version`.
-    pub fn has(&self, version: &str) -> bool {
+    pub(crate) fn has(&self, version: &str) -> bool {
         match self {
             Self::None => false,
             Self::Versions(versions) => versions.iter().any(|known| known == version),
@@ -125,6 +127,7 @@ pub struct Answer {
     pub cursor: Option<EventId>,
     /// The validator, without quotes.
     pub version: String,
+    /// The document, or why there is none.
     pub found: Found,
 }
 
@@ -154,7 +157,7 @@ pub struct Page {
 
 /// A question that is being answered.
 #[derive(Debug)]
-pub struct Scan {
+pub(crate) struct Scan {
     question: Question,
     reply: oneshot::Sender<Answer>,
     cursor: Option<EventId>,
@@ -172,7 +175,7 @@ pub struct Scan {
 
 impl Scan {
     /// Begins to answer. `version` is that of what the question is about.
-    pub fn new(
+    pub(crate) fn new(
         question: Question,
         reply: oneshot::Sender<Answer>,
         cursor: Option<EventId>,
@@ -197,12 +200,12 @@ impl Scan {
     }
 
     /// Returns how many bytes the answer has so far.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.items.len()
     }
 
     /// Looks at a slice. Returns itself if there is more to look at.
-    pub fn go_on(mut self, table: &Table, hub: &HubUrl) -> Option<Self> {
+    pub(crate) fn go_on(mut self, table: &Table, hub: &HubUrl) -> Option<Self> {
         if self.reply.is_closed() {
             return None;
         }

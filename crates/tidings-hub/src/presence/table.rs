@@ -34,40 +34,40 @@ use super::Options;
 /// A session, within the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    pub shard: usize,
-    pub id: SubscriberId,
+    pub(crate) shard: usize,
+    pub(crate) id: SubscriberId,
 }
 
 /// A subscriber that began, or what it asks for now.
 #[derive(Debug)]
 pub struct Joined {
-    pub key: Key,
-    pub matchers: Box<[Matcher]>,
-    pub identity: Option<Arc<Identity>>,
+    pub(crate) key: Key,
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 /// The place of a subscription among all: later ones have greater numbers.
-pub type Number = u64;
+pub(crate) type Number = u64;
 
 /// One live subscription.
 #[derive(Debug)]
-pub struct Subscription {
-    pub subscriber: Arc<str>,
-    pub matcher: Matcher,
+pub(crate) struct Subscription {
+    pub(crate) subscriber: Arc<str>,
+    pub(crate) matcher: Matcher,
     /// The text of a JSON object.
-    pub payload: Option<Arc<str>>,
+    pub(crate) payload: Option<Arc<str>>,
     /// Who may come back for it.
     holder: Option<Holder>,
     /// The version of the table at which it became what it is.
-    pub changed: u64,
+    pub(crate) changed: u64,
 }
 
 /// The live subscriptions of one matcher.
 #[derive(Debug, Default)]
-pub struct Listed {
-    pub numbers: BTreeSet<Number>,
+pub(crate) struct Listed {
+    pub(crate) numbers: BTreeSet<Number>,
     /// The version of the table at which they became what they are.
-    pub changed: u64,
+    pub(crate) changed: u64,
 }
 
 /// What is to be said of one subscription.
@@ -105,10 +105,10 @@ struct Member {
 const CANDIDATES_MAX: usize = 16;
 
 /// Returns random bytes for the next subscriber's identifier.
-pub type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
+pub(crate) type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
 
 /// All subscriptions.
-pub struct Table {
+pub(crate) struct Table {
     options: Options,
     hub: HubUrl,
     random: Random,
@@ -144,7 +144,7 @@ impl fmt::Debug for Table {
 
 impl Table {
     /// Makes a table without subscriptions.
-    pub fn new(options: Options, hub: HubUrl, random: Random, holders: HolderKey) -> Self {
+    pub(crate) fn new(options: Options, hub: HubUrl, random: Random, holders: HolderKey) -> Self {
         Self {
             options,
             hub,
@@ -171,17 +171,17 @@ impl Table {
     }
 
     /// Returns a number that differs whenever what is live does.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// Returns whether all that is to be said was said.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.unsaid.is_empty() && self.saying == 0
     }
 
     /// Takes in a subscriber, or what one asks for now. Returns how many of its subscriptions there was no room for.
-    pub fn on_joined(&mut self, joined: Joined) -> usize {
+    pub(crate) fn on_joined(&mut self, joined: Joined) -> usize {
         let Joined {
             key,
             matchers,
@@ -232,7 +232,7 @@ impl Table {
     }
 
     /// Lets a subscriber go: at once, or after the grace period if it may be recognised by then.
-    pub fn on_left(&mut self, key: Key, now: Instant) {
+    pub(crate) fn on_left(&mut self, key: Key, now: Instant) {
         let Some(member) = self.members.remove(&key) else {
             return;
         };
@@ -256,12 +256,12 @@ impl Table {
     }
 
     /// Lets nobody's grace period end any more: the hub is being stopped, and takes nobody in.
-    pub fn on_drain(&mut self) {
+    pub(crate) fn on_drain(&mut self) {
         self.draining = true;
     }
 
     /// Returns when [`on_timeout`](Self::on_timeout) is to be called.
-    pub fn timeout(&self) -> Option<Instant> {
+    pub(crate) fn timeout(&self) -> Option<Instant> {
         if self.draining {
             return None;
         }
@@ -270,7 +270,7 @@ impl Table {
     }
 
     /// Ends those who did not come back in time.
-    pub fn on_timeout(&mut self, now: Instant) {
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
         while self.timeout().is_some_and(|until| until <= now) {
             let Some((number, (_, member))) = self.parked.pop_first() else {
                 return;
@@ -281,7 +281,7 @@ impl Table {
     }
 
     /// Ends everything that nobody can come back for after the next start, because the hub ends.
-    pub fn on_stop(&mut self) {
+    pub(crate) fn on_stop(&mut self) {
         self.draining = true;
         let members = self.members.drain().map(|(_, member)| member);
         let ending: Vec<Member> = members.filter(|member| !member.may_come_back()).collect();
@@ -292,7 +292,7 @@ impl Table {
 
     /// Returns what is to be said next, if anything is. The answer comes to
     /// [`on_said`](Self::on_said).
-    pub fn next_event(&mut self) -> Option<(Number, Draft)> {
+    pub(crate) fn next_event(&mut self) -> Option<(Number, Draft)> {
         while let Some(number) = self.unsaid.pop_front() {
             let Some(entry) = self.entries.get_mut(&number) else {
                 continue;
@@ -320,7 +320,7 @@ impl Table {
     }
 
     /// Takes note of whether what was said of a subscription is kept; if not it is said again.
-    pub fn on_said(&mut self, number: Number, kept: bool) {
+    pub(crate) fn on_said(&mut self, number: Number, kept: bool) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
@@ -339,7 +339,7 @@ impl Table {
     }
 
     /// Returns the live subscription of this number.
-    pub fn get(&self, number: Number) -> Option<&Subscription> {
+    pub(crate) fn get(&self, number: Number) -> Option<&Subscription> {
         let entry = self.entries.get(&number).filter(|entry| entry.wanted)?;
         match &entry.about {
             About::Subscription(subscription) => Some(subscription),
@@ -348,18 +348,18 @@ impl Table {
     }
 
     /// Returns the live subscriptions after `after`, oldest first.
-    pub fn after(&self, after: Number) -> impl Iterator<Item = (Number, &Subscription)> {
+    pub(crate) fn after(&self, after: Number) -> impl Iterator<Item = (Number, &Subscription)> {
         let numbers = self.entries.range(after.saturating_add(1)..);
         numbers.filter_map(|(number, _)| Some((*number, self.get(*number)?)))
     }
 
     /// Returns the live subscriptions of exactly this matcher.
-    pub fn of_matcher(&self, matcher: &Matcher) -> Option<&Listed> {
+    pub(crate) fn of_matcher(&self, matcher: &Matcher) -> Option<&Listed> {
         self.by_matcher.get(matcher)
     }
 
     /// Returns the live subscriptions of a subscriber.
-    pub fn of_subscriber(&self, subscriber: &str) -> &[Number] {
+    pub(crate) fn of_subscriber(&self, subscriber: &str) -> &[Number] {
         self.by_subscriber
             .get(subscriber)
             .map_or(&[], SmallVec::as_slice)

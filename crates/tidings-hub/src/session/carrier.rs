@@ -36,7 +36,9 @@ struct State {
 /// With which words a session was closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
+    /// The close code, as in a WebSocket's close frame or one of SockJS's own.
     pub code: u16,
+    /// The text for people; may be empty.
     pub reason: Box<str>,
 }
 
@@ -74,17 +76,17 @@ impl Carrier {
     }
 
     /// Returns whether somebody takes what is written.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.0.borrow().open
     }
 
     /// Returns with which words the session was closed, if it was.
-    pub fn closed(&self) -> Option<Close> {
+    pub(crate) fn closed(&self) -> Option<Close> {
         self.0.borrow().closed.clone()
     }
 
     /// Takes all of `bytes`, or nothing if there is no room.
-    pub fn try_send(&self, bytes: &Bytes) -> Sent {
+    pub(crate) fn try_send(&self, bytes: &Bytes) -> Sent {
         let mut state = self.0.borrow_mut();
         if !state.has_space() {
             return Sent {
@@ -102,12 +104,12 @@ impl Carrier {
     }
 
     /// Returns the bytes that wait for a receiver.
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.0.borrow().bytes
     }
 
     /// Waits for room.
-    pub fn poll_space(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_space(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.borrow_mut();
         if state.has_space() {
             return Poll::Ready(());
@@ -117,7 +119,7 @@ impl Carrier {
     }
 
     /// Notes whether the session has nothing more to write for now.
-    pub fn settle(&self, settled: bool) {
+    pub(crate) fn settle(&self, settled: bool) {
         let mut state = self.0.borrow_mut();
         state.settled = settled;
         if settled {
@@ -126,7 +128,7 @@ impl Carrier {
     }
 
     /// Closes the session after its `last` frames; the first words count.
-    pub fn close(&self, last: impl IntoIterator<Item = Bytes>, code: u16, reason: &str) {
+    pub(crate) fn close(&self, last: impl IntoIterator<Item = Bytes>, code: u16, reason: &str) {
         let mut state = self.0.borrow_mut();
         if state.closed.is_none() {
             state.written.extend(last);

@@ -50,7 +50,7 @@ enum Reading {
 /// # Errors
 ///
 /// How the stream ends, if it does.
-pub async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     finish_event(shard, session).await?;
     loop {
         // What a peer asks for comes after the answer that it will come.

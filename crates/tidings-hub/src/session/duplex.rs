@@ -52,10 +52,10 @@ pub enum Beat {
 
 /// A text that a peer said together with others.
 #[derive(Debug)]
-pub struct Spoken {
-    pub text: Text,
+pub(crate) struct Spoken {
+    pub(crate) text: Text,
     /// Behind the last of them: where to say that all were dealt with.
-    pub last: Option<oneshot::Sender<()>>,
+    pub(crate) last: Option<oneshot::Sender<()>>,
 }
 
 /// What a duplex is made of. It may move to another thread before it is made.
@@ -63,14 +63,17 @@ pub struct Spoken {
 pub struct Parts {
     /// What it speaks.
     pub protocol: Box<dyn Protocol>,
+    /// How long a message may be, and in how many fragments it may come.
     pub limits: Limits,
     /// Frames in a second; 0 for any number.
     pub frames_per_second_max: u32,
     /// Bytes that its compressed texts may become in a second.
     pub inflated_per_second_max: usize,
+    /// How the peer is shown that its connection is alive.
     pub beat: Beat,
     /// Time between two beats; none for no beats.
     pub beats_every: Option<Duration>,
+    /// The compression that was negotiated, if any.
     pub agreement: Option<Agreement>,
     /// Who publishes, if it may.
     pub publisher: Option<Arc<Identity>>,
@@ -85,9 +88,9 @@ pub struct Parts {
 pub struct Duplex {
     protocol: Box<dyn Protocol>,
     publisher: RefCell<Option<Arc<Identity>>>,
-    pub lifetime: Option<Tick>,
-    pub beat: Beat,
-    pub beats_every: Option<Duration>,
+    pub(crate) lifetime: Option<Tick>,
+    pub(crate) beat: Beat,
+    pub(crate) beats_every: Option<Duration>,
     /// What was said and is not dealt with, a message in part included, and answers that wait.
     charge: RefCell<Charge>,
     /// Bytes of it that a message in part takes.
@@ -120,14 +123,19 @@ pub struct Duplex {
 
 /// Matchers on their way to becoming part of a subscription.
 #[derive(Debug)]
-pub struct Joining {
-    pub matchers: Box<[Matcher]>,
-    pub start: Start,
+pub(crate) struct Joining {
+    pub(crate) matchers: Box<[Matcher]>,
+    pub(crate) start: Start,
 }
 
 impl Duplex {
     /// Makes the duplex of a connection that has just been opened.
-    pub fn new(parts: Parts, holder: &Arc<Holder>, now: Tick, lifetime: Option<Tick>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        holder: &Arc<Holder>,
+        now: Tick,
+        lifetime: Option<Tick>,
+    ) -> Self {
         let kind = match parts.beat {
             Beat::Pings | Beat::Framed => Kind::WebSocket,
             Beat::Carried => Kind::SockJs,
@@ -162,7 +170,7 @@ impl Duplex {
     }
 
     /// Returns what the peer speaks.
-    pub fn protocol(&self) -> &dyn Protocol {
+    pub(crate) fn protocol(&self) -> &dyn Protocol {
         &*self.protocol
     }
 
@@ -171,7 +179,7 @@ impl Duplex {
     /// # Errors
     ///
     /// The rule that the peer broke.
-    pub fn next_event(&self) -> Result<Option<Event>, DecodeError> {
+    pub(crate) fn next_event(&self) -> Result<Option<Event>, DecodeError> {
         let mut unread = self.unread.borrow_mut();
         let mut input: &[u8] = &unread;
         let before = input.len();
@@ -185,7 +193,7 @@ impl Duplex {
     }
 
     /// Takes what came from the socket; everything before was read.
-    pub fn receive(&self, bytes: &[u8]) {
+    pub(crate) fn receive(&self, bytes: &[u8]) {
         debug_assert!(
             self.unread.borrow().is_empty(),
             "read before more is received"
@@ -198,7 +206,7 @@ impl Duplex {
     /// # Errors
     ///
     /// There is no room for it.
-    pub fn book_part(&self) -> Result<(), OverLimit> {
+    pub(crate) fn book_part(&self) -> Result<(), OverLimit> {
         let (held, booked) = (self.decoder.borrow().held_bytes(), self.part_bytes.get());
         let mut charge = self.charge.borrow_mut();
         match held.checked_sub(booked) {
@@ -210,7 +218,7 @@ impl Duplex {
     }
 
     /// Lets go of a message whose end has not come, and of whatever the peer sends from now on.
-    pub fn discard_part(&self) {
+    pub(crate) fn discard_part(&self) {
         self.decoder.borrow_mut().discard();
         self.charge
             .borrow_mut()
@@ -244,7 +252,7 @@ impl Duplex {
     }
 
     /// Returns the next text that was said.
-    pub fn next_spoken(&self) -> Option<Spoken> {
+    pub(crate) fn next_spoken(&self) -> Option<Spoken> {
         let mut waiting = self.spoken.borrow_mut();
         let spoken = waiting.pop_front()?;
         if waiting.is_empty() {
@@ -257,17 +265,17 @@ impl Duplex {
     }
 
     /// Returns whether something was said that was not dealt with.
-    pub fn has_spoken(&self) -> bool {
+    pub(crate) fn has_spoken(&self) -> bool {
         !self.spoken.borrow().is_empty()
     }
 
     /// Returns the bytes of what was said and not dealt with.
-    pub fn spoken_bytes(&self) -> usize {
+    pub(crate) fn spoken_bytes(&self) -> usize {
         self.spoken_bytes.get()
     }
 
     /// Counts a frame; returns whether there were too many in this second.
-    pub fn is_flooding(&self, now: Tick) -> bool {
+    pub(crate) fn is_flooding(&self, now: Tick) -> bool {
         let (since, count) = self.second.get();
         let (since, count) = if since.after(Duration::from_secs(1)) <= now {
             (now, 1)
@@ -279,14 +287,14 @@ impl Duplex {
     }
 
     /// Counts URL patterns that the peer asked for.
-    pub fn on_patterns(&self, count: usize) {
+    pub(crate) fn on_patterns(&self, count: usize) {
         let (since, sum) = self.inflated.get();
         let cost = count.saturating_mul(PATTERN_BYTES);
         self.inflated.set((since, sum.saturating_add(cost)));
     }
 
     /// Returns whether the peer made so much work in this second that it is to wait.
-    pub fn is_too_busy(&self, now: Tick) -> bool {
+    pub(crate) fn is_too_busy(&self, now: Tick) -> bool {
         let fresh = self.decoder.borrow_mut().take_inflated();
         let (since, sum) = self.inflated.get();
         let (since, sum) = if since.after(Duration::from_secs(1)) <= now {
@@ -299,7 +307,7 @@ impl Duplex {
     }
 
     /// Returns whether nothing more is to be read for now.
-    pub fn is_clogged(&self) -> bool {
+    pub(crate) fn is_clogged(&self) -> bool {
         let waiting = self.waiting_bytes.get();
         // Where all together hold too much, each goes on when its own answers were taken.
         let spent = || waiting > 0 && !self.charge.borrow().may_hold();
@@ -307,7 +315,7 @@ impl Duplex {
     }
 
     /// Keeps an answer until the session can write it.
-    pub fn keep(&self, bytes: Bytes) {
+    pub(crate) fn keep(&self, bytes: Bytes) {
         self.waiting_bytes
             .set(self.waiting_bytes.get() + bytes.len());
         // Whatever the limits say: one that is over them is not read from.
@@ -316,7 +324,7 @@ impl Duplex {
     }
 
     /// Takes the next answer that waits.
-    pub fn take_waiting(&self) -> Option<Bytes> {
+    pub(crate) fn take_waiting(&self) -> Option<Bytes> {
         let mut waiting = self.waiting.borrow_mut();
         let bytes = waiting.pop_front()?;
         if waiting.is_empty() {
@@ -329,99 +337,99 @@ impl Duplex {
     }
 
     /// Counts an update that is on its way to the history.
-    pub fn on_publishing(&self) {
+    pub(crate) fn on_publishing(&self) {
         self.publishing.set(self.publishing.get() + 1);
     }
 
     /// Counts its arrival.
-    pub fn on_published(&self) {
+    pub(crate) fn on_published(&self) {
         self.publishing.set(self.publishing.get().saturating_sub(1));
     }
 
     /// Notes what the router is asked to intern.
-    pub fn join(&self, joining: Joining) {
+    pub(crate) fn join(&self, joining: Joining) {
         *self.joining.borrow_mut() = Some(joining);
     }
 
     /// Takes what the router has interned.
-    pub fn take_joining(&self) -> Option<Joining> {
+    pub(crate) fn take_joining(&self) -> Option<Joining> {
         self.joining.borrow_mut().take()
     }
 
     /// Returns whether the router was asked and has not answered.
-    pub fn is_joining(&self) -> bool {
+    pub(crate) fn is_joining(&self) -> bool {
         self.joining.borrow().is_some()
     }
 
     /// Has the peer told that what its new matchers select comes next, and when it has come.
-    pub fn announce_later(&self) {
+    pub(crate) fn announce_later(&self) {
         self.unannounced.set(true);
         self.tells_caught_up.set(true);
     }
 
     /// Has the peer told when it has caught up.
-    pub fn tell_caught_up(&self) {
+    pub(crate) fn tell_caught_up(&self) {
         self.tells_caught_up.set(true);
     }
 
     /// Returns whether the peer is still to be told that it has caught up. The mark is cleared.
-    pub fn takes_caught_up(&self) -> bool {
+    pub(crate) fn takes_caught_up(&self) -> bool {
         self.tells_caught_up.take()
     }
 
     /// Returns who publishes, if it may.
-    pub fn publisher(&self) -> Option<Arc<Identity>> {
+    pub(crate) fn publisher(&self) -> Option<Arc<Identity>> {
         self.publisher.borrow().clone()
     }
 
     /// Sets who publishes.
-    pub fn set_publisher(&self, publisher: Option<Arc<Identity>>) {
+    pub(crate) fn set_publisher(&self, publisher: Option<Arc<Identity>>) {
         *self.publisher.borrow_mut() = publisher;
     }
 
     /// Takes note that the peer lives.
-    pub fn on_heard(&self) {
+    pub(crate) fn on_heard(&self) {
         self.heard.set(true);
     }
 
     /// Returns whether the peer was heard since this was asked last.
-    pub fn take_heard(&self) -> bool {
+    pub(crate) fn take_heard(&self) -> bool {
         self.heard.replace(false)
     }
 
     /// Returns when the peer was last shown that its connection lives.
-    pub fn last_ping(&self) -> Tick {
+    pub(crate) fn last_ping(&self) -> Tick {
         self.last_ping.get()
     }
 
     /// Notes that the peer is shown that its connection lives.
-    pub fn set_last_ping(&self, now: Tick) {
+    pub(crate) fn set_last_ping(&self, now: Tick) {
         self.last_ping.set(now);
     }
 
     /// Takes note that the peer was told.
-    pub fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.unannounced.set(false);
     }
 
     /// Returns whether the peer has still to be told that a catch-up begins.
-    pub fn is_unannounced(&self) -> bool {
+    pub(crate) fn is_unannounced(&self) -> bool {
         self.unannounced.get()
     }
 
     /// Notes with which words the connection is to be closed.
-    pub fn part(&self, code: CloseCode, reason: &str) {
+    pub(crate) fn part(&self, code: CloseCode, reason: &str) {
         *self.farewell.borrow_mut() = Some((code, reason.into()));
     }
 
     /// Takes the words noted.
-    pub fn take_farewell(&self) -> Option<(CloseCode, Box<str>)> {
+    pub(crate) fn take_farewell(&self) -> Option<(CloseCode, Box<str>)> {
         self.farewell.borrow_mut().take()
     }
 }
 
 /// Returns the bytes that texts cost while they wait to be dealt with.
-pub fn cost(texts: &[Text]) -> usize {
+pub(crate) fn cost(texts: &[Text]) -> usize {
     let bytes: usize = texts.iter().map(Text::len).sum();
     bytes + SPOKEN_OVERHEAD_BYTES * texts.len()
 }
@@ -429,7 +437,7 @@ pub fn cost(texts: &[Text]) -> usize {
 /// What only a session with a duplex does.
 impl Session {
     /// Returns the frame that says `text` to its peer.
-    pub fn text(&self, text: &str) -> Bytes {
+    pub(crate) fn text(&self, text: &str) -> Bytes {
         if self.speaks_sockjs() {
             encoder::text(&sockjs::outbound::unicode_frame(text))
         } else {
@@ -438,29 +446,29 @@ impl Session {
     }
 
     /// Returns whether somebody takes what it writes now, if it has no connection of its own.
-    pub fn is_received(&self) -> bool {
+    pub(crate) fn is_received(&self) -> bool {
         matches!(&self.socket, Socket::Carrier(carrier) if carrier.is_open())
     }
 
     /// Returns whether its texts travel in frames of SockJS, in both directions.
-    pub fn speaks_sockjs(&self) -> bool {
+    pub(crate) fn speaks_sockjs(&self) -> bool {
         matches!(self.encoding, Encoding::WebSocket(texts, _) if texts.in_sockjs)
     }
 
     /// Makes it read by another token from now on.
-    pub fn identify(&self, identity: Option<Arc<Identity>>) {
+    pub(crate) fn identify(&self, identity: Option<Arc<Identity>>) {
         *self.identity.borrow_mut() = identity;
     }
 
     /// Returns whether it sent this update itself and is not to hear it again.
-    pub fn is_echo_of(&self, posted: &Posted) -> bool {
+    pub(crate) fn is_echo_of(&self, posted: &Posted) -> bool {
         self.duplex
             .as_ref()
             .is_some_and(|duplex| duplex.protocol.is_echo(&posted.update))
     }
 
     /// Takes the next answer that waits for its turn.
-    pub fn take_waiting(&self) -> Option<Bytes> {
+    pub(crate) fn take_waiting(&self) -> Option<Bytes> {
         self.duplex.as_ref()?.take_waiting()
     }
 
@@ -493,7 +501,7 @@ impl Session {
     }
 
     /// Returns the socket, for the half of the task that reads.
-    pub fn socket(&self) -> &Socket {
+    pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }
 }

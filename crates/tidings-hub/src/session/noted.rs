@@ -11,7 +11,7 @@ use tidings_wire::sse::KEEP_ALIVE;
 use crate::posted::Posted;
 
 /// What is done at the end of a session with the bytes of content that it sent.
-pub type AtEnd = Box<dyn FnOnce(u64) + Send>;
+pub(crate) type AtEnd = Box<dyn FnOnce(u64) + Send>;
 
 /// A session that the log mentions.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Noted {
     }
 
     /// Takes note of an update that was sent.
-    pub fn on_sent(&self, posted: &Posted, dialect: Dialect) {
+    pub(crate) fn on_sent(&self, posted: &Posted, dialect: Dialect) {
         if self.counts {
             let length = posted.frame(dialect).event_len();
             self.bytes.set(self.bytes.get() + length as u64);
@@ -56,12 +56,12 @@ impl Noted {
     }
 
     /// Takes note of a comment that kept the stream open.
-    pub fn on_keep_alive(&self) {
+    pub(crate) fn on_keep_alive(&self) {
         self.bytes.set(self.bytes.get() + KEEP_ALIVE.len() as u64);
     }
 
     /// Writes what is to be said of the end.
-    pub fn on_end(&self) {
+    pub(crate) fn on_end(&self) {
         if let Some(peer) = self.peer.as_deref() {
             tracing::info!(remote_addr = peer, "Subscriber disconnected");
         }

@@ -69,12 +69,12 @@ impl Pipe {
     }
 
     /// Returns the bytes that wait for hyper.
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.0.borrow().out.len()
     }
 
     /// Waits for room.
-    pub fn poll_empty(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
         if state.gone {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
@@ -87,7 +87,7 @@ impl Pipe {
     }
 
     /// Waits for bytes of the peer, or its end.
-    pub fn poll_readable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.borrow_mut();
         if !state.read.is_empty() || state.eof || state.gone {
             return Poll::Ready(Ok(()));

@@ -25,7 +25,7 @@ use tidings_history::sabotage::{Rule, skips};
 use super::{Ending, Start};
 
 /// Runs that one session notes in one sweep; one with more reads on in slices instead.
-pub const RUNS_PER_SESSION_MAX: usize = 1024;
+pub(crate) const RUNS_PER_SESSION_MAX: usize = 1024;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +42,19 @@ pub enum Phase {
 
 /// What the history keeps, as far as it matters for where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Everything that is kept comes after this position.
-    pub before_oldest: Position,
+    pub(crate) before_oldest: Position,
     /// Presence events up to here may have been removed.
-    pub presence_trimmed: Position,
+    pub(crate) presence_trimmed: Position,
 }
 
 /// Which matchers count for an update: those from `had` to `until` select it, unless one of the first
 /// `had` did so before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope {
-    pub had: usize,
-    pub until: usize,
+pub(crate) struct Scope {
+    pub(crate) had: usize,
+    pub(crate) until: usize,
 }
 
 /// See the module.
@@ -112,24 +112,24 @@ impl Progress {
     }
 
     /// Returns where it stands.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
 
     /// Returns the position that it reads on after; of a live session, the one after which it went live.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.next
     }
 
     /// Returns up to where it has had everything, if it is live, its shard has seen everything up to
     /// `last`, and the current sweep began after `base`.
-    pub fn had_through(&self, last: Position, base: Position) -> Position {
+    pub(crate) fn had_through(&self, last: Position, base: Position) -> Position {
         let through = if self.runs.is_empty() { last } else { base };
         through.max(self.next)
     }
 
     /// Returns whether all that its shard has seen was handed over, or was not for it.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.phase == Phase::Live && self.runs.is_empty()
     }
 
@@ -147,12 +147,12 @@ impl Progress {
     }
 
     /// Returns up to where presence events may be gone without being missed.
-    pub fn excused(&self) -> Position {
+    pub(crate) fn excused(&self) -> Position {
         self.next.max(self.excused)
     }
 
     /// Returns which of its `matchers` count for the update at `position`.
-    pub fn scope(&self, position: Position, matchers: usize) -> Scope {
+    pub(crate) fn scope(&self, position: Position, matchers: usize) -> Scope {
         let all = Scope {
             had: 0,
             until: matchers,
@@ -178,7 +178,7 @@ impl Progress {
 
     /// Returns how many of its matchers have had everything up to which position, while later ones read
     /// what came before.
-    pub fn added_scope(&self) -> Option<(usize, Position)> {
+    pub(crate) fn added_scope(&self) -> Option<(usize, Position)> {
         match self.added? {
             Added {
                 earlier,
@@ -192,12 +192,12 @@ impl Progress {
     }
 
     /// Returns whether matchers that were added have not had everything yet.
-    pub fn is_adding(&self) -> bool {
+    pub(crate) fn is_adding(&self) -> bool {
         self.added.is_some()
     }
 
     /// Returns the bytes that are left of a partly sent event.
-    pub fn tail_bytes(&self) -> usize {
+    pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.len()
     }
 }
@@ -205,7 +205,7 @@ impl Progress {
 /// What the shard tells.
 impl Progress {
     /// The router knows its matchers, and sends what comes after `at`.
-    pub fn on_joined(&mut self, at: Position) {
+    pub(crate) fn on_joined(&mut self, at: Position) {
         self.next = at;
         self.enter(Phase::Behind);
     }
@@ -215,7 +215,7 @@ impl Progress {
     ///
     /// Only for a live session. It may fall behind by it: it resumed from a cursor that this shard had not
     /// seen yet, or has too many runs to note.
-    pub fn on_update(&mut self, run: u32, position: Position, base: Position) -> bool {
+    pub(crate) fn on_update(&mut self, run: u32, position: Position, base: Position) -> bool {
         if self.next >= position && !skips(Rule::NothingTwice) {
             self.enter(Phase::Behind);
             return false;
@@ -230,7 +230,7 @@ impl Progress {
     }
 
     /// Takes the runs that are for it; none unless it is live.
-    pub fn take_runs(&mut self) -> SmallVec<[u32; 4]> {
+    pub(crate) fn take_runs(&mut self) -> SmallVec<[u32; 4]> {
         let runs = std::mem::take(&mut self.runs);
         if self.phase == Phase::Live {
             runs
@@ -241,7 +241,7 @@ impl Progress {
 
     /// The socket took everything up to `next`, and of the event after it all but `tail`. Its task sends
     /// the tail and reads on after `next`. If it is `lagging`, the peer is told.
-    pub fn fall_behind(&mut self, next: Position, tail: Bytes, lagging: bool) {
+    pub(crate) fn fall_behind(&mut self, next: Position, tail: Bytes, lagging: bool) {
         self.next = next;
         // What the sweep still had for it is read again, so the sweep must not send it too.
         self.runs.clear();
@@ -251,7 +251,7 @@ impl Progress {
     }
 
     /// Its task is to read what came after `base`, instead of the sweep.
-    pub fn read_again_after(&mut self, base: Position) {
+    pub(crate) fn read_again_after(&mut self, base: Position) {
         self.next = base.max(self.next);
         self.runs = SmallVec::new();
         self.enter(Phase::Behind);
@@ -259,7 +259,7 @@ impl Progress {
 
     /// Matchers were added to `earlier` ones, and begin at `start`. If it is live, it has had everything up
     /// to `through`, and reads on from there.
-    pub fn add_matchers(&mut self, earlier: usize, start: Start, through: Position) {
+    pub(crate) fn add_matchers(&mut self, earlier: usize, start: Start, through: Position) {
         let reach = Reach::From(start);
         self.added = Some(Added { earlier, reach });
         if self.phase == Phase::Live {
@@ -268,7 +268,7 @@ impl Progress {
     }
 
     /// Closes it; the first reason counts.
-    pub fn close(&mut self, ending: Ending) {
+    pub(crate) fn close(&mut self, ending: Ending) {
         self.enter(Phase::Closing(ending));
     }
 
@@ -282,7 +282,7 @@ impl Progress {
 /// What the session's task tells while it reads on.
 impl Progress {
     /// It has joined and is to begin at `start`.
-    pub fn begin(&mut self, start: Start, kept: Kept) {
+    pub(crate) fn begin(&mut self, start: Start, kept: Kept) {
         match start {
             Start::Now => {}
             Start::After(position) => self.next = position,
@@ -300,7 +300,7 @@ impl Progress {
 
     /// Lets matchers that were added begin where they are to. To be called when all that was read before
     /// is sent.
-    pub fn begin_added(&mut self, kept: Kept) {
+    pub(crate) fn begin_added(&mut self, kept: Kept) {
         let Some(Added {
             earlier,
             reach: Reach::From(start),
@@ -319,7 +319,7 @@ impl Progress {
     /// Returns the position that it reads on after, now that presence events up to `presence_trimmed` may
     /// be gone. Those that were gone when it asked for what is kept are not missed; those that go while it
     /// reads were promised to it.
-    pub fn reads_after(&mut self, presence_trimmed: Position) -> Position {
+    pub(crate) fn reads_after(&mut self, presence_trimmed: Position) -> Position {
         if self.from_oldest {
             self.excused = presence_trimmed;
         }
@@ -328,7 +328,7 @@ impl Progress {
 
     /// What comes next is no longer kept. Returns whether it reads again: if it asked for the oldest, that
     /// is another one by now.
-    pub fn on_trimmed(&mut self, before_oldest: Position) -> bool {
+    pub(crate) fn on_trimmed(&mut self, before_oldest: Position) -> bool {
         if self.from_oldest {
             self.next = before_oldest;
         }
@@ -336,18 +336,18 @@ impl Progress {
     }
 
     /// What was read, up to `through`, is to be sent.
-    pub fn on_found(&mut self) {
+    pub(crate) fn on_found(&mut self) {
         self.from_oldest = false;
     }
 
     /// Everything up to `through` was sent, or was not for it.
-    pub fn on_sent(&mut self, through: Position) {
+    pub(crate) fn on_sent(&mut self, through: Position) {
         self.next = through.max(self.next);
         self.end_added();
     }
 
     /// There is nothing more to read: the sweep goes on.
-    pub fn go_live(&mut self) {
+    pub(crate) fn go_live(&mut self) {
         self.from_oldest = false;
         self.enter(Phase::Live);
     }
@@ -364,22 +364,22 @@ impl Progress {
     }
 
     /// Keeps the rest of an event: the peer may have a part of it, so nothing else may follow.
-    pub fn keep_tail(&mut self, tail: Bytes) {
+    pub(crate) fn keep_tail(&mut self, tail: Bytes) {
         self.tail = tail;
     }
 
     /// Takes the rest of a partly sent event.
-    pub fn take_tail(&mut self) -> Bytes {
+    pub(crate) fn take_tail(&mut self) -> Bytes {
         std::mem::take(&mut self.tail)
     }
 
     /// The peer is slow and is to be told.
-    pub fn set_lagging(&mut self) {
+    pub(crate) fn set_lagging(&mut self) {
         self.lagging = true;
     }
 
     /// Returns whether the peer is still to be told that it lagged. The mark is cleared.
-    pub fn take_lagging(&mut self) -> bool {
+    pub(crate) fn take_lagging(&mut self) -> bool {
         std::mem::take(&mut self.lagging)
     }
 }

@@ -24,7 +24,8 @@ use crate::posted::Posted;
 use crate::shard::Shard;
 
 /// How each form tells an update, by the number of the form.
-pub const FORMS: [fn(&Posted) -> Cow<'_, str>; 2] = [hub_frames::update, conversation::update];
+pub(crate) const FORMS: [fn(&Posted) -> Cow<'_, str>; 2] =
+    [hub_frames::update, conversation::update];
 
 /// A form in which updates are told. Sessions of the same form share the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,18 +33,18 @@ pub struct Form(usize);
 
 impl Form {
     /// The hub's JSON frames.
-    pub const HUB_FRAMES: Self = Self(0);
+    pub(crate) const HUB_FRAMES: Self = Self(0);
     /// The update's data and nothing else.
-    pub const DATA: Self = Self(1);
+    pub(crate) const DATA: Self = Self(1);
 
     /// Returns the number of the form in [`FORMS`].
-    pub fn number(self) -> usize {
+    pub(crate) fn number(self) -> usize {
         self.0
     }
 }
 
 /// The result of something that a protocol waits for.
-pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<(), Ending>> + 'a>>;
+pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<(), Ending>> + 'a>>;
 
 /// Returns a result that nobody waits for.
 fn at_once<'a>(result: Result<(), Ending>) -> Pending<'a> {
@@ -53,9 +54,9 @@ fn at_once<'a>(result: Result<(), Ending>) -> Pending<'a> {
 /// The other end of a session, for a protocol that answers it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
-    pub shard: &'a Rc<Shard>,
-    pub session: &'a Rc<Session>,
-    pub duplex: &'a Duplex,
+    pub(crate) shard: &'a Rc<Shard>,
+    pub(crate) session: &'a Rc<Session>,
+    pub(crate) duplex: &'a Duplex,
 }
 
 /// What the hub says about a connection.

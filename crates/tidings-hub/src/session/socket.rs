@@ -50,14 +50,14 @@ pub struct TlsSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// Bytes that the socket took over.
-    pub taken: usize,
+    pub(crate) taken: usize,
     /// Whether nothing is left in a buffer of ours. If not, the peer reads slower than we write.
-    pub flushed: bool,
+    pub(crate) flushed: bool,
 }
 
 /// What was found on the read side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// Nothing more for now; so many bytes were read and thrown away.
     Stray(usize),
     /// The peer is gone.
@@ -66,7 +66,7 @@ pub enum Input {
 
 impl Socket {
     /// Makes a TLS socket of what hyper gave back.
-    pub fn tls(stream: TcpStream, tls: ServerConnection) -> Self {
+    pub(crate) fn tls(stream: TcpStream, tls: ServerConnection) -> Self {
         Self::Tls(Box::new(TlsSocket {
             stream,
             tls: RefCell::new(tls),
@@ -111,7 +111,7 @@ impl Socket {
     }
 
     /// Returns the bytes that are held here and wait for the peer.
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
             Self::Tls(socket) => socket.pending.get(),
@@ -122,7 +122,7 @@ impl Socket {
     }
 
     /// Waits until the peer sent something or went away.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_read_ready(cx),
             Self::Tls(socket) => socket.stream.poll_read_ready(cx),
@@ -138,7 +138,7 @@ impl Socket {
     /// # Errors
     ///
     /// The connection is broken or the peer breaks TLS.
-    pub fn discard_input(&self) -> io::Result<Input> {
+    pub(crate) fn discard_input(&self) -> io::Result<Input> {
         match self {
             Self::Plain(stream) => discard(STRAY_BYTES_PER_TURN, |buffer| stream.try_read(buffer)),
             Self::Tls(socket) => socket.discard_input(),
@@ -153,7 +153,7 @@ impl Socket {
     /// # Errors
     ///
     /// [`ErrorKind::WouldBlock`] if there is nothing for now; else the connection is broken.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.try_read(buffer),
             Self::Tls(socket) => socket.try_read(buffer),
@@ -163,7 +163,7 @@ impl Socket {
     }
 
     /// Lets whoever takes from a body see that the session has caught up.
-    pub fn on_caught_up(&self) {
+    pub(crate) fn on_caught_up(&self) {
         if let Self::Body(sink) = self {
             wake(&mut sink.0.borrow_mut().body);
         }
@@ -188,7 +188,7 @@ impl Socket {
 
     /// Gives up what waits here for the peer and is too long to be covered by what its stream costs: the
     /// session that ends books it no longer, and a peer that takes nothing would have it held on.
-    pub fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         if let Self::Body(sink) = self {
             sink.give_up();
         }
@@ -196,7 +196,7 @@ impl Socket {
 
     /// Ends as if the connection broke off: resets a stream of HTTP/2. A socket ends as by
     /// [`finish`](Self::finish), with FIN: a reset could take from the peer what it has not read yet.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         match self {
             Self::Body(sink) => sink.end(BodyEnd::BrokenOff),
             Self::Plain(_) | Self::Tls(_) | Self::Pipe(_) | Self::Carrier(_) => self.finish(),

@@ -12,23 +12,23 @@ use tidings_wire::subscription_document::BELOW_HUB;
 
 /// What decides which presence events a subscriber sees.
 #[derive(Clone, Copy, Debug)]
-pub struct Watcher<'a> {
-    pub matchers: &'a [Matcher],
+pub(crate) struct Watcher<'a> {
+    pub(crate) matchers: &'a [Matcher],
     /// None of an anonymous subscriber, who sees none: all are private.
-    pub grants: Option<&'a Grants>,
+    pub(crate) grants: Option<&'a Grants>,
 }
 
 impl Watcher<'_> {
     /// Returns whether presence events may be for it: asked for and granted. Never wrongly
     /// `false`.
-    pub fn watches(self, hub: &HubUrl) -> bool {
+    pub(crate) fn watches(self, hub: &HubUrl) -> bool {
         let below = format!("{}{BELOW_HUB}", hub.path());
         self.asks_and_may(|matcher| matcher.may_match_below(&below, hub))
     }
 
     /// Returns whether a presence event after `after` is gone that is for it. Never wrongly
     /// `false`; `true` also where the history does not know what is gone.
-    pub fn misses(self, shard: &Shard, after: Position) -> bool {
+    pub(crate) fn misses(self, shard: &Shard, after: Position) -> bool {
         let (history, hub) = (shard.history(), shard.hub());
         if after >= history.presence_trimmed() || !self.watches(hub) {
             return false;

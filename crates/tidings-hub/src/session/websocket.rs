@@ -41,7 +41,7 @@ const LONG_BYTES: usize = 64 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs a session whose peer may speak to its end, then removes it from its shard.
-pub async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
+pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
     let Some(duplex) = &session.duplex else {
         return;
     };

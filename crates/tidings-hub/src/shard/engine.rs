@@ -45,16 +45,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The subscribers of one shard and what is being sent to them.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     hub_url: HubUrl,
     sessions: Slab<Rc<Session>>,
     generation: u32,
     hub: Hub,
-    pub ring: Ring,
-    pub timers: Timers,
+    pub(crate) ring: Ring,
+    pub(crate) timers: Timers,
     keep_alive: Option<Duration>,
     /// Matchers of sessions that left, on their way back to the router.
-    pub released: Vec<MatcherId>,
+    pub(crate) released: Vec<MatcherId>,
     sweep: Sweep,
 }
 
@@ -79,17 +79,17 @@ struct Run {
 
 /// What a part of a sweep has done.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Swept {
-    pub updates: u64,
-    pub bytes: u64,
-    pub lagging: u64,
+pub(crate) struct Swept {
+    pub(crate) updates: u64,
+    pub(crate) bytes: u64,
+    pub(crate) lagging: u64,
     /// Whether there is nothing left to write.
-    pub done: bool,
+    pub(crate) done: bool,
 }
 
 impl Engine {
     /// Makes an engine whose ring continues after `last`.
-    pub fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
+    pub(crate) fn new(hub_url: HubUrl, ring: Ring, keep_alive: Option<Duration>) -> Self {
         Self {
             hub_url,
             sessions: Slab::new(),
@@ -109,12 +109,12 @@ impl Engine {
     }
 
     /// Returns all sessions.
-    pub fn sessions(&self) -> impl Iterator<Item = &Rc<Session>> {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Rc<Session>> {
         self.sessions.iter().map(|(_, session)| session)
     }
 
     /// Gives a place to a session, which `make` builds for the id of the place.
-    pub fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
+    pub(crate) fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
         let slot = u32::try_from(entry.key()).unwrap_or(u32::MAX);
@@ -136,7 +136,12 @@ impl Engine {
     }
 
     /// Changes when a session ends at the latest.
-    pub fn set_deadline(&mut self, session: &Session, deadline: Option<(Tick, Ending)>, now: Tick) {
+    pub(crate) fn set_deadline(
+        &mut self,
+        session: &Session,
+        deadline: Option<(Tick, Ending)>,
+        now: Tick,
+    ) {
         session.set_deadline(deadline);
         // An end that is later now is found when the session is looked at for the earlier one.
         if self
@@ -163,7 +168,7 @@ impl Engine {
     }
 
     /// Returns whether a session has not ended.
-    pub fn holds(&self, session: &Session) -> bool {
+    pub(crate) fn holds(&self, session: &Session) -> bool {
         self.session(session.id).is_some()
     }
 
@@ -174,7 +179,7 @@ impl Engine {
     }
 
     /// Takes note that the router knows a session's matchers and sends what comes after `at`.
-    pub fn on_joined(&mut self, id: SubscriberId, ids: Box<[MatcherId]>, at: Position) {
+    pub(crate) fn on_joined(&mut self, id: SubscriberId, ids: Box<[MatcherId]>, at: Position) {
         // A run made before must not grow: its updates are from before this session.
         self.sweep.open = false;
         let Some(session) = self.session(id).cloned() else {
@@ -194,7 +199,7 @@ impl Engine {
     }
 
     /// Forgets a session.
-    pub fn remove(&mut self, session: &Session) {
+    pub(crate) fn remove(&mut self, session: &Session) {
         if self.session(session.id).is_none() {
             return;
         }
@@ -210,7 +215,7 @@ impl Engine {
     }
 
     /// Takes in a committed batch and notes which sessions are to be sent what.
-    pub fn mark(&mut self, batch: &[Arc<Posted>]) {
+    pub(crate) fn mark(&mut self, batch: &[Arc<Posted>]) {
         if self.sweep.posts.is_empty() {
             self.sweep.base = self.ring.last();
         }
@@ -284,7 +289,7 @@ impl Engine {
     }
 
     /// Writes to up to `sessions_max` of the marked sessions.
-    pub fn flush(&mut self, now: Tick, sessions_max: usize) -> Swept {
+    pub(crate) fn flush(&mut self, now: Tick, sessions_max: usize) -> Swept {
         let mut swept = Swept::default();
         let mut shared = Shared::default();
         for _ in 0..sessions_max {
@@ -306,7 +311,7 @@ impl Engine {
 
     /// Looks after the sessions of one due bucket; returns how many keep-alives were written, or
     /// nothing when no bucket is due.
-    pub fn on_timer(&mut self, now: Tick) -> Option<u64> {
+    pub(crate) fn on_timer(&mut self, now: Tick) -> Option<u64> {
         let due = self.timers.pop_due(now)?;
         let mut keep_alives = 0;
         for id in due {

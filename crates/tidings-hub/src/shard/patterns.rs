@@ -18,7 +18,7 @@ const PATTERNS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A bounded memory of compiled patterns, and the right to compile more.
 #[derive(Debug)]
-pub struct Patterns {
+pub(crate) struct Patterns {
     url_patterns: RefCell<Known>,
     uri_templates: RefCell<Known>,
     /// One permit.
@@ -50,7 +50,7 @@ impl Patterns {
     }
 
     /// Returns a way to the matchers of one request to the hub.
-    pub fn compiler<'a>(&'a self, hub: &'a HubUrl) -> Compiler<'a> {
+    pub(crate) fn compiler<'a>(&'a self, hub: &'a HubUrl) -> Compiler<'a> {
         Compiler {
             patterns: self,
             hub,

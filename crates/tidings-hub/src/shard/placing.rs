@@ -80,7 +80,7 @@ impl Shard {
     }
 
     /// Makes a session of a stream that was moved here.
-    pub fn settle(self: &Rc<Self>, adoption: Adoption) {
+    pub(crate) fn settle(self: &Rc<Self>, adoption: Adoption) {
         let Adoption {
             socket,
             tls,

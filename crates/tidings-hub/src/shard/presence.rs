@@ -27,7 +27,7 @@ impl Shard {
     }
 
     /// Says that a session began.
-    pub async fn tell_joined(&self, session: &Session) {
+    pub(crate) async fn tell_joined(&self, session: &Session) {
         let Some(presence) = self.presence() else {
             return;
         };
@@ -40,7 +40,7 @@ impl Shard {
     }
 
     /// Says that a session asks for other matchers than before, or is somebody else.
-    pub async fn tell_changed(&self, session: &Session) {
+    pub(crate) async fn tell_changed(&self, session: &Session) {
         let Some(presence) = self.presence() else {
             return;
         };
@@ -51,7 +51,7 @@ impl Shard {
     }
 
     /// Returns whether presence events may be for a session.
-    pub fn watches(&self, session: &Session) -> bool {
+    pub(crate) fn watches(&self, session: &Session) -> bool {
         let identity = session.identity();
         let watcher = Watcher {
             matchers: &session.matchers(),
@@ -62,7 +62,7 @@ impl Shard {
 
     /// Returns whether a presence event after `after` is gone that a session may see and has
     /// not had.
-    pub fn misses(&self, session: &Session, after: Position) -> bool {
+    pub(crate) fn misses(&self, session: &Session, after: Position) -> bool {
         let identity = session.identity();
         let grants = identity.as_ref().map(|identity| &*identity.grants);
         let matchers = session.matchers();
@@ -92,7 +92,7 @@ impl Shard {
     }
 
     /// Says that a session ended, now or as soon as there is room for it.
-    pub fn tell_left(&self, session: &Session) {
+    pub(crate) fn tell_left(&self, session: &Session) {
         if self.presence().is_some() {
             self.departed.borrow_mut().push(session.id);
             self.tell_departed();
@@ -100,7 +100,7 @@ impl Shard {
     }
 
     /// Says which sessions ended, as far as the queue has room.
-    pub fn tell_departed(&self) {
+    pub(crate) fn tell_departed(&self) {
         let Some(presence) = self.presence() else {
             return;
         };

@@ -20,7 +20,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a shard has in memory after a position.
 #[derive(Debug)]
-pub enum Recent {
+pub(crate) enum Recent {
     /// There is nothing after it yet.
     Nothing,
     /// The next updates, in order.
@@ -31,7 +31,7 @@ pub enum Recent {
 
 impl Shard {
     /// Returns what this shard has in memory after `position`.
-    pub fn recent_after(&self, position: Position) -> Recent {
+    pub(crate) fn recent_after(&self, position: Position) -> Recent {
         let engine = self.engine.borrow();
         if position >= engine.ring.last() {
             return Recent::Nothing;
@@ -41,7 +41,7 @@ impl Shard {
     }
 
     /// Returns what the history keeps.
-    pub fn kept(&self) -> Kept {
+    pub(crate) fn kept(&self) -> Kept {
         Kept {
             before_oldest: self.before_oldest(),
             presence_trimmed: self.history().presence_trimmed(),
@@ -49,7 +49,7 @@ impl Shard {
     }
 
     /// Returns the position after which everything that is kept comes.
-    pub fn before_oldest(&self) -> Position {
+    pub(crate) fn before_oldest(&self) -> Position {
         Position::new(self.history().bounds().oldest.get().saturating_sub(1))
     }
 
@@ -74,7 +74,7 @@ impl Shard {
     /// # Errors
     ///
     /// The history cannot be read, or what comes next is not kept any more.
-    pub async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
+    pub(crate) async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
         patiently(|reply: oneshot::Sender<_>| {
             // A session that is gone does not need its page.
             let reply = Box::new(move |page| drop(reply.send(page)));

@@ -14,7 +14,7 @@ use crate::posted::Posted;
 
 /// Recent updates; positions are dense from the first to the last.
 #[derive(Debug)]
-pub struct Ring {
+pub(crate) struct Ring {
     posts: VecDeque<Arc<Posted>>,
     tip: Tip,
     bytes: usize,
@@ -23,7 +23,7 @@ pub struct Ring {
 
 impl Ring {
     /// Makes an empty ring that continues after `tip`.
-    pub fn new(tip: Tip, bytes_max: usize) -> Self {
+    pub(crate) fn new(tip: Tip, bytes_max: usize) -> Self {
         Self {
             posts: VecDeque::new(),
             tip,
@@ -33,17 +33,17 @@ impl Ring {
     }
 
     /// Returns the last position seen.
-    pub fn last(&self) -> Position {
+    pub(crate) fn last(&self) -> Position {
         self.tip.position
     }
 
     /// Returns the last update's place and print.
-    pub fn tip(&self) -> Tip {
+    pub(crate) fn tip(&self) -> Tip {
         self.tip
     }
 
     /// Returns the print of the update at `position`, if it is here and has one.
-    pub fn print(&self, position: Position) -> Option<Print> {
+    pub(crate) fn print(&self, position: Position) -> Option<Print> {
         if position == self.tip.position {
             return self.tip.print;
         }
@@ -54,12 +54,12 @@ impl Ring {
     }
 
     /// Returns the bytes that are kept.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
-    pub fn push(&mut self, posted: Arc<Posted>) {
+    pub(crate) fn push(&mut self, posted: Arc<Posted>) {
         assert!(
             posted.update.position == self.tip.position.next(),
             "the ring's positions are dense"
@@ -79,7 +79,7 @@ impl Ring {
     }
 
     /// Returns up to `updates_max` updates after `position`, or nothing if the ring starts later.
-    pub fn after(&self, position: Position, updates_max: usize) -> Option<Vec<Arc<Posted>>> {
+    pub(crate) fn after(&self, position: Position, updates_max: usize) -> Option<Vec<Arc<Posted>>> {
         let first = self.posts.front()?.update.position;
         let skip = position.next().get().checked_sub(first.get())?;
         let skip = usize::try_from(skip).ok()?;

@@ -81,13 +81,15 @@ pub struct Send {
 /// A subscription that is to become a session.
 #[derive(Debug)]
 pub struct Newcomer {
+    /// The checked request of the first receiver.
     pub subscription: Subscription,
+    /// The address that the session counts against.
     pub peer: IpAddr,
 }
 
 /// Where the frames of a session go.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     framing: Framing,
     /// Bytes after which it ends, so that a browser can let go of them.
     bytes_max: usize,
@@ -142,7 +144,7 @@ struct Entry {
 
 /// The sessions of one shard.
 #[derive(Debug, Default)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     entries: RefCell<HashMap<Box<str>, Rc<Entry>>>,
     /// When to look whether a session is without a receiver; at most one note for each.
     looks: RefCell<BTreeMap<Tick, Vec<Rc<Entry>>>>,

@@ -13,12 +13,12 @@ use crate::shard::timers::Tick;
 
 impl Shard {
     /// Writes an answer to a session's peer, now or as soon as its socket takes it.
-    pub fn tell(&self, session: &Session, bytes: Bytes) {
+    pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
         self.engine.borrow().tell(session, bytes);
     }
 
     /// Changes when a session ends at the latest.
-    pub fn set_deadline(&self, session: &Session, deadline: Option<(Tick, Ending)>) {
+    pub(crate) fn set_deadline(&self, session: &Session, deadline: Option<(Tick, Ending)>) {
         let now = self.now();
         self.engine
             .borrow_mut()
@@ -26,7 +26,7 @@ impl Shard {
     }
 
     /// Takes matchers away from a session that runs.
-    pub fn leave(&self, session: &Session, unwanted: &[Matcher]) {
+    pub(crate) fn leave(&self, session: &Session, unwanted: &[Matcher]) {
         let left = self.engine.borrow_mut().leave(session, unwanted);
         session.booked().remove(&left);
         self.give_back_matchers(RELEASE_AT);
@@ -49,7 +49,7 @@ impl Shard {
     }
 
     /// Returns the cursor of the last update that this shard has seen.
-    pub fn cursor_at_last(&self) -> Cursor {
+    pub(crate) fn cursor_at_last(&self) -> Cursor {
         let Tip { position, print } = self.engine.borrow().ring.tip();
         if position == Position::ZERO {
             return Cursor::Earliest;
@@ -58,7 +58,7 @@ impl Shard {
     }
 
     /// Returns the print of an update that this shard has in memory.
-    pub fn recent_print(&self, position: Position) -> Option<Print> {
+    pub(crate) fn recent_print(&self, position: Position) -> Option<Print> {
         self.engine.borrow().ring.print(position)
     }
 
@@ -68,7 +68,7 @@ impl Shard {
     }
 
     /// Writes what waited until a session had caught up.
-    pub fn tell_waiting(&self, session: &Session) {
+    pub(crate) fn tell_waiting(&self, session: &Session) {
         self.engine.borrow().tell_waiting(session);
     }
 }

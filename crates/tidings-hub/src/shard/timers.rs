@@ -8,48 +8,48 @@ use tidings_core::hub::SubscriberId;
 use tokio::time::Instant;
 
 /// Length of a bucket.
-pub const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Time since the shard started, in buckets; wraps after 34 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tick(u32);
+pub(crate) struct Tick(u32);
 
 impl Tick {
     /// Returns the bucket that `elapsed` since the start falls into.
-    pub fn at(elapsed: Duration) -> Self {
+    pub(crate) fn at(elapsed: Duration) -> Self {
         Self(u32::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX))
     }
 
     /// Returns the bucket of `now` on a shard that started at `started`.
-    pub fn of(started: Instant, now: Instant) -> Self {
+    pub(crate) fn of(started: Instant, now: Instant) -> Self {
         Self::at(now.saturating_duration_since(started))
     }
 
     /// Returns the bucket `duration` later.
-    pub fn after(self, duration: Duration) -> Self {
+    pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(Self::at(duration).0))
     }
 
     /// Returns the bucket before this one.
-    pub fn before(self) -> Self {
+    pub(crate) fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
 }
 
 /// Who is due when.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(crate) struct Timers {
     due: BTreeMap<Tick, Vec<SubscriberId>>,
 }
 
 impl Timers {
     /// Notes that `subscriber` is to be looked at in bucket `tick`.
-    pub fn add(&mut self, tick: Tick, subscriber: SubscriberId) {
+    pub(crate) fn add(&mut self, tick: Tick, subscriber: SubscriberId) {
         self.due.entry(tick).or_default().push(subscriber);
     }
 
     /// Returns the subscribers of one bucket that is due at `now`, oldest first; none if no bucket is.
-    pub fn pop_due(&mut self, now: Tick) -> Option<Vec<SubscriberId>> {
+    pub(crate) fn pop_due(&mut self, now: Tick) -> Option<Vec<SubscriberId>> {
         let entry = self.due.first_entry()?;
         (*entry.key() <= now).then(|| entry.remove())
     }

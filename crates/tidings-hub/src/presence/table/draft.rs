@@ -37,7 +37,7 @@ fn ended(data: &str) -> String {
 
 impl Subscription {
     /// Returns the path that names it in `dialect`.
-    pub fn path(&self, hub: &str, dialect: Dialect) -> String {
+    pub(crate) fn path(&self, hub: &str, dialect: Dialect) -> String {
         let pattern = self.matcher.pattern();
         match dialect {
             Dialect::V1 => {
@@ -59,7 +59,7 @@ impl Subscription {
     }
 
     /// Returns the document of 1.0.
-    pub fn document(&self, hub: &str, active: bool) -> String {
+    pub(crate) fn document(&self, hub: &str, active: bool) -> String {
         document::text(&Document {
             id: self.path(hub, Dialect::V1).into(),
             kind: "subscription".into(),

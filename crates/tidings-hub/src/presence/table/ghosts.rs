@@ -22,7 +22,7 @@ type Read = HashMap<(Box<str>, Box<str>), Option<Matcher>, RandomState>;
 impl Table {
     /// Takes over what an earlier process left. Returns of how much of it nothing is left but to say that
     /// it ended.
-    pub fn take_over(&mut self, ghosts: Vec<Announced>, now: Instant) -> usize {
+    pub(crate) fn take_over(&mut self, ghosts: Vec<Announced>, now: Instant) -> usize {
         if skips(Rule::EndGhosts) {
             return 0;
         }

@@ -144,7 +144,7 @@ impl Protocol for Conversation {
 }
 
 /// Tells an update as its data and nothing else.
-pub fn update(posted: &Posted) -> Cow<'_, str> {
+pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
     Cow::Borrowed(&posted.update.data)
 }
 

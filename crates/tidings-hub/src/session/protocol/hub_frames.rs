@@ -81,7 +81,7 @@ impl Protocol for HubFrames {
 }
 
 /// Tells an update as an `update` frame.
-pub fn update(posted: &Posted) -> Cow<'_, str> {
+pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
     Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
 }
 

@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Takes matchers away from a session that runs; returns those that it had.
-    pub fn leave(&mut self, session: &Session, unwanted: &[Matcher]) -> Vec<Matcher> {
+    pub(crate) fn leave(&mut self, session: &Session, unwanted: &[Matcher]) -> Vec<Matcher> {
         let (mut ids, mut left) = (Vec::new(), Vec::new());
         let (mut matchers, mut taken) = (Vec::new(), Vec::new());
         let (had, interned) = session.take_matchers();
@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// Writes an answer to a session's peer now if it is live, else when its task gets to it.
-    pub fn tell(&self, session: &Session, bytes: Bytes) {
+    pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
         match &session.duplex {
             Some(duplex) if session.phase() != Phase::Live => duplex.keep(bytes),
             Some(_) | None => self.write_between(session, &bytes),
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Writes what waited until a session had caught up.
-    pub fn tell_waiting(&self, session: &Session) {
+    pub(crate) fn tell_waiting(&self, session: &Session) {
         while session.phase() == Phase::Live
             && let Some(bytes) = session.take_waiting()
         {
