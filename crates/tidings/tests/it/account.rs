@@ -2,7 +2,6 @@
 //! stays below the configured bounds; who is over them is told so; a bystander notices nothing; and all
 //! of it is given back.
 
-use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -450,7 +449,7 @@ impl Field {
             refused > 0 && served > 0,
             "{served} served, {refused} refused"
         );
-        assert!(self.held("poll") + self.held("answer") > 0.0);
+        assert!(self.hub.held("poll") + self.hub.held("answer") > 0.0);
         wait_until("answers that nobody takes end", || {
             let reset: usize = floods.iter().map(Flood::resets).sum();
             (reset >= served).then_some(())
@@ -466,7 +465,7 @@ impl Field {
             let refused = self.refused("matchers");
             (refused >= SUBSCRIBERS as f64 / 2.0).then_some(())
         });
-        assert!(self.held("matchers") > 0.0);
+        assert!(self.hub.held("matchers") > 0.0);
         self.check_delays();
         self.check_growth(PATTERNS_HELD);
         drop(asking);
@@ -499,7 +498,7 @@ impl Field {
                 "websocket",
                 "matchers",
             ];
-            let held: f64 = kinds.iter().map(|kind| self.held(kind)).sum();
+            let held: f64 = kinds.iter().map(|kind| self.hub.held(kind)).sum();
             (held == 0.0).then_some(())
         });
         assert_eq!(self.hub.metric("tidings_streams"), 0.0);
@@ -521,14 +520,6 @@ impl Field {
             .filter(|line| line.contains(&wanted))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
-    }
-
-    fn held(&self, kind: &str) -> f64 {
-        let mut wanted = String::new();
-        write!(wanted, "tidings_held_bytes{{kind=\"{kind}\"}} ").unwrap();
-        let text = self.hub.request_admin("/metrics").text();
-        let line = text.lines().find_map(|line| line.strip_prefix(&wanted));
-        line.expect("a line of this kind").parse().unwrap()
     }
 }
 

@@ -11,7 +11,7 @@ use tidings_wire::websocket::Opcode;
 use crate::harness::peer::{Peer, handshake};
 use crate::harness::process::connect_with_buffer;
 use crate::harness::tokens::{detail, now_secs, settings, token, token_for_all, token_with, with};
-use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub};
+use crate::harness::{Connection, DEADLINE, HUB_PATH, Request, TestHub, wait_until};
 
 const ARTICLE: &str = "[subscribe]\nanonymous = true\n\
     [[listen]]\naddress = \"127.0.0.1:0\"\nroom = \"chat\"\n\
@@ -117,7 +117,8 @@ fn one_that_does_not_read_gets_all_but_its_own_later() {
             assert_eq!(other.text(), "mine");
         }
     }
-    hub.wait_for_metric("tidings_lagging_total", |lagging| lagging >= 1.0);
+    // It is behind, whether its socket was full in a sweep or what came at once was too much for one.
+    wait_until("it is behind", || (hub.held("events") > 0.0).then_some(()));
     for number in 0..150 {
         assert!(slow.text().starts_with(&format!("{number} ")));
     }

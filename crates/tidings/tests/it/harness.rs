@@ -331,6 +331,12 @@ impl TestHub {
         self.sum_of_metric(|line| line.split(' ').next() == Some(&wanted))
     }
 
+    /// Returns the bytes that are held for peers, for one kind of use.
+    pub fn held(&self, kind: &str) -> f64 {
+        let wanted = format!("tidings_held_bytes{{kind=\"{kind}\"}}");
+        self.sum_of_metric(|line| line.split(' ').next() == Some(&wanted))
+    }
+
     fn sum_of_metric(&self, wanted: impl Fn(&str) -> bool) -> f64 {
         let address = self.admin.unwrap_or(self.address);
         let text = Connection::open(address)
