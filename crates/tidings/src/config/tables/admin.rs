@@ -1,4 +1,4 @@
-//! `[admin]`: where metrics answer.
+//! `[admin]`: the operators' listener.
 
 use std::net::SocketAddr;
 
@@ -8,8 +8,8 @@ use crate::config::keys::rule::unset;
 table! {
     /// The `[admin]` table.
     pub struct AdminTable = "admin" {
-        /// Where metrics and health answer, in plain HTTP. Keep it away from the public: anyone who
-        /// reaches it can read it. Health answers at the other addresses too.
+        /// Address that serves metrics and health over plain HTTP. Do not expose it to the public:
+        /// anyone who can reach it can read it. Health is also served at the other addresses.
         address: Option<SocketAddr> = unset(Address, "none: no metrics").start();
     }
 }

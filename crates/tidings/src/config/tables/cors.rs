@@ -1,4 +1,4 @@
-//! `[cors]`: which pages of other origins may read answers.
+//! `[cors]`: pages of other origins that may read responses.
 
 use http::HeaderName;
 use tidings_wire::origin::OriginList;
@@ -7,21 +7,22 @@ use crate::config::keys::Form::List;
 use crate::config::keys::rule::{list, unset};
 
 table! {
-    /// Which pages of other origins may read answers.
+    /// Pages of other origins that may read responses.
     pub struct CorsOptions = "cors" {
-        /// Origins of pages that may read the hub's answers, such as `https://example.com` or
+        /// Origins of pages that may read the hub's responses, such as `https://example.com` or
         /// `https://*.example.com`. A `*` stands for one or more characters of one label of the
-        /// host but the last (`https://pr-*.example.com`), or for the port (`http://localhost:*`).
-        /// `file://` is what some devices say of pages that they load from a file, `null` what
-        /// browsers say. `*` lets every page read what needs no cookie.
+        /// host except the last (`https://pr-*.example.com`), or for the port
+        /// (`http://localhost:*`). `file://` is the origin that some devices send for pages loaded
+        /// from a file; browsers send `null`. `*` alone lets every page read responses that need no
+        /// cookie.
         origins: OriginList = list(&[]).live();
-        /// Request fields that pages of these origins may set beside those that the hub reads, such
-        /// as `X-Requested-With`. Libraries add fields of their own to every request, which the hub
-        /// ignores: `HX-Request` (htmx), `Datastar-Request`, `traceparent`. Names without regard to
-        /// case.
+        /// Request fields that pages of these origins may set in addition to those that the hub
+        /// reads, such as `X-Requested-With`. Some libraries add their own fields to every request,
+        /// which the hub ignores: `HX-Request` (htmx), `Datastar-Request`, `traceparent`. Names are
+        /// not case-sensitive.
         headers: Option<Vec<HeaderName>> = unset(List, ANY_FIELD).live();
     }
 }
 
-/// Which fields are allowed where none is named.
+/// The fields that are allowed by default.
 const ANY_FIELD: &str = "whatever a page of these origins asks for";

@@ -7,7 +7,7 @@ use crate::config::keys::rule::path;
 table! {
     /// The `[data]` table.
     pub struct DataTable = "data" {
-        /// The folder that the hub writes to. It is made if it is missing.
+        /// The folder that the hub writes to. The hub creates it if it is missing.
         dir: PathBuf = path("/var/lib/tidings").start();
     }
 }

@@ -1,11 +1,11 @@
-//! `[dialects]`: which Mercure before 1.0 is served.
+//! `[dialects]`: which versions of Mercure before 1.0 are served.
 
 use tidings_core::Dialect;
 
 use crate::config::keys::rule::flag;
 
 table! {
-    /// Which Mercure before 1.0 is served too.
+    /// Which versions of Mercure before 1.0 are served too.
     pub struct DialectOptions = "dialects" {
         /// Whether publishers and subscribers of Mercure 0.10 to 0.24 are served at the hub's path:
         /// the parameter `topic`, the claim `mercure`, the cookie `mercureAuthorization`.
@@ -13,8 +13,8 @@ table! {
         /// Whether publishers and subscribers of Mercure 0.1 to 0.7 are served at `/hub`, with
         /// `target` fields.
         v2019: bool = flag(false).start();
-        /// Whether `/demo/` of those hubs echoes what a link asks for, with its token as a cookie.
-        /// For demonstrations only.
+        /// Whether `/demo/`, as in those hubs, echoes the content that a link asks for and sets its
+        /// token as a cookie. For demonstrations only.
         demo: bool = flag(false).live();
     }
 }

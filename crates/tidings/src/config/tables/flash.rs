@@ -1,4 +1,4 @@
-//! `[flash]`: the policy that Flash asks for.
+//! `[flash]`: the socket policy that Flash requests.
 
 use std::net::SocketAddr;
 
@@ -11,13 +11,15 @@ use crate::config::value::Words;
 table! {
     /// The `[flash]` table.
     pub struct FlashTable = "flash" {
-        /// Where the Flash policy is served to browsers of old. Flash asks at port 843 first, and
-        /// then at the port of the WebSocket, where it is answered too. Needs `flash.allow`.
+        /// Address that serves the Flash socket policy to old browsers. Flash asks at port 843
+        /// first, and then at the port of the WebSocket, where the hub answers too. Requires
+        /// `flash.allow`.
         address: Option<SocketAddr> = unset(Address, "none").start();
-        /// Who may open sockets to which ports, as `DOMAIN:PORTS`. Such as `*.example.com:80` or
-        /// `*:8080`; ports are numbers, ranges and `*`. An empty list serves no policy.
+        /// Domains that may open sockets, and to which ports, as `DOMAIN:PORTS`, such as
+        /// `*.example.com:80` or `*:8080`; ports are numbers, ranges and `*`. If the list is empty,
+        /// no policy is served.
         allow: Vec<String> = list(&[]).live();
-        /// Whether policies at other ports count too: the policy's `site-control`.
+        /// Whether policies at other ports are valid too: the policy's `site-control`.
         site_control: SiteControl = word::<SiteControl>("all").live();
     }
 }

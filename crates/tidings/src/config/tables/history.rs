@@ -1,4 +1,4 @@
-//! `[history]`: how and how long updates are kept.
+//! `[history]`: where and how long updates are stored.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::config::value::Words;
 table! {
     /// The `[history]` table.
     pub struct HistoryTable = "history" {
-        /// Where updates are kept for subscribers that come back: in a file, in memory until the
+        /// Where updates are stored for subscribers that reconnect: in a file, in memory until the
         /// hub stops, or not at all.
         kind: HistoryKind = word::<HistoryKind>("file").start();
         /// The history's file, an SQLite database.
         path: Option<PathBuf> = unset(Path, "`history.db` in `data.dir`").start();
-        /// Hours that an update is kept, by the time that passes and not by the date; a stop of the
-        /// hub counts for a quarter of them at most. 0 sets no limit.
+        /// Hours that an update is stored, measured as elapsed time; while the hub is stopped, at
+        /// most a quarter of this value counts. 0 sets no limit.
         age_max as "retain_hours": Option<Duration> = number(168).hours().zero_is_none().live();
-        /// Number of updates that are kept. 0 sets no limit.
+        /// Maximum number of stored updates. 0 sets no limit.
         updates_max as "retain_updates": Option<u64> = number(1_000_000).zero_is_none().live();
-        /// Bytes of updates that are kept. 0 sets no limit.
+        /// Maximum size of stored updates in bytes. 0 sets no limit.
         bytes_max as "retain_bytes": Option<u64> = number(1024 * 1024 * 1024).zero_is_none().live();
-        /// Bytes of recent updates held in memory, from which most replays are served.
+        /// Bytes of recent updates held in memory; most replays are served from there.
         ring_bytes: usize = number(32 * 1024 * 1024).live();
     }
 }
 
-/// Where updates are kept.
+/// Where updates are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryKind {
     /// In a file.

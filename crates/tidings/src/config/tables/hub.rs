@@ -1,4 +1,4 @@
-//! `[hub]`: what the hub is called.
+//! `[hub]`: the hub's names.
 
 use tidings_core::HubUrl;
 use tidings_wire::authority::Authority;
@@ -9,19 +9,19 @@ use crate::config::keys::rule::{flag, list, required};
 table! {
     /// The `[hub]` table.
     pub struct HubTable = "hub" {
-        /// The URL under which publishers and subscribers reach the hub, without query and
-        /// fragment. Its path is the path that the hub answers on; relative topics and patterns are
-        /// resolved against it. By custom it ends in `/.well-known/mercure`.
+        /// The URL at which publishers and subscribers reach the hub, without query and fragment.
+        /// The hub serves its path; relative topics and patterns are resolved against the URL. It
+        /// usually ends in `/.well-known/mercure`.
         public_url: Option<HubUrl> = required(Url, PUBLIC_URL).start();
-        /// Hosts that requests may name, such as `hub.example.com` or `hub.example.com:8443`; a
-        /// port that is usual for the scheme, case and a dot at the end make no difference.
-        /// Requests for other hosts get 421, except those for health. An empty list answers every
-        /// host: name the hosts wherever being inside a network is enough to use the hub, or a page
-        /// of another site can reach it through the browser of a visitor inside (DNS rebinding).
+        /// Hosts that requests may name, such as `hub.example.com` or `hub.example.com:8443`; the
+        /// default port, case and a trailing dot make no difference. Requests for other hosts get
+        /// 421, except health checks. If the list is empty, the hub answers requests for every
+        /// host. List the hosts if access to the network is enough to use the hub; otherwise a page
+        /// of another site can reach it through the browser of a visitor inside the network (DNS
+        /// rebinding).
         hosts: Vec<Authority> = list(&[]).live();
-        /// Whether `hub.public_url` may begin with `http://` although its host is another
-        /// machine's. Tokens then travel in the clear: only for a network that is protected in
-        /// another way.
+        /// Whether `hub.public_url` may begin with `http://` if its host is another machine. Tokens
+        /// then travel unencrypted: use this only in a network that is protected in another way.
         allow_plaintext: bool = flag(false).start();
     }
 }

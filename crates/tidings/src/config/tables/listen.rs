@@ -8,15 +8,15 @@ use crate::config::keys::rule::{flag, required, unset};
 table! {
     /// One `[[listen]]` table.
     pub struct ListenTable = "listen.N" {
-        /// An address to listen on. Write one `[[listen]]` table per address. `0.0.0.0` is every
+        /// An address to listen on. Write one `[[listen]]` table per address. `0.0.0.0` means every
         /// IPv4 address of the machine, `[::]` every address.
         address: Option<SocketAddr> = required(Address, ADDRESS).start();
-        /// Whether connections to this address begin with a TLS handshake. Needs `tls.certificate`
-        /// and `tls.key`. Write `false` behind a proxy that ends TLS itself.
+        /// Whether connections to this address use TLS. Requires `tls.certificate` and `tls.key`.
+        /// Set `false` behind a proxy that terminates TLS.
         tls: bool = flag(false).start();
-        /// The topic of the conversation that every WebSocket at this address takes part in, unless
-        /// its path is the hub's or that of another conversation. `new WebSocket("ws://HOST:PORT")`
-        /// is then all that a chat page needs. Needs `rooms.access`.
+        /// The topic of the room that every WebSocket at this address joins, unless its path is the
+        /// hub's or that of another room. A chat page then needs only `new
+        /// WebSocket("ws://HOST:PORT")`. Requires `rooms.access`.
         room: Option<String> = unset(Text, "none").start();
     }
 }

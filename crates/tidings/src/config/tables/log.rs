@@ -1,29 +1,29 @@
-//! `[log]`: how much is logged, and in which form.
+//! `[log]`: the log's level and format.
 
 use crate::config::keys::rule::{flag, text, word};
 use crate::config::log_filter::LogFilter;
 use crate::config::value::Words;
 
 table! {
-    /// How much is logged, and in which form.
+    /// The log's level and format.
     pub struct LogOptions = "log" {
-        /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also per target as
-        /// in `info,tidings=debug`. Why the hub ends is written whatever the level.
+        /// The log level: `error`, `warn`, `info`, `debug`, `trace` or `off`, optionally per target
+        /// as in `info,tidings=debug`. The reason why the hub exits is always logged.
         filter as "level": LogFilter = text("info").live();
-        /// The form of a log line: for people, one JSON object, or `time=… level=… msg=…` as the
-        /// hub of 2019 wrote it.
+        /// The format of a log line: readable text, one JSON object, or `time=… level=… msg=…` as
+        /// the hub of 2019 wrote it.
         format: LogFormat = word::<LogFormat>("text").start();
-        /// Whether each request gets a line in the combined format of Apache, as the hub of 2019
-        /// wrote it. An event stream gets its line when it ends, a WebSocket when it is opened;
-        /// tokens in an address are hidden.
+        /// Whether each request is logged in Apache's combined format, as the hub of 2019 did. An
+        /// event stream is logged when it ends, a WebSocket when it opens; tokens in URLs are
+        /// hidden.
         access: bool = flag(false).live();
     }
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     Text,
     /// One JSON object per line.
     Json,

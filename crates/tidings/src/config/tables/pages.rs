@@ -5,20 +5,20 @@ use crate::config::keys::rule::flag;
 table! {
     /// Which of the built-in pages are served.
     pub struct PageOptions = "pages" {
-        /// Whether the chat is served at `/chat`. Whoever reaches the hub may then read and publish
-        /// messages of the topic `/chat` without a token. Pages may that are the hub's own or named
-        /// in `publish.origins`; programs may always.
+        /// Whether the chat is served at `/chat`. Anyone who can reach the hub can then read and
+        /// publish messages of the topic `/chat` without a token. Pages can do so if they are the
+        /// hub's own or their origin is in `publish.origins`; other programs always can.
         chat: bool = flag(false).live();
         /// Whether the score board is served at `/scores`.
         scores: bool = flag(false).live();
         /// Whether the debugger is served at `/debugger`.
         debugger: bool = flag(false).live();
-        /// Whether `/diagnose` tells visitors what their network lets through: event streams,
-        /// WebSockets, long polling. It asks below the hub's path, without a token, for answers of
-        /// a few seconds that tell nothing about topics.
+        /// Whether `/diagnose` shows visitors which transports work in their network: event
+        /// streams, WebSockets, long polling. Its requests go to paths below the hub's path and
+        /// need no token; the responses take a few seconds and reveal nothing about topics.
         diagnose: bool = flag(false).live();
-        /// Whether the browser client is served: as a plain script at `/tidings.js`, as a module at
-        /// `/tidings.mjs`. It is always served with any of the pages.
+        /// Whether the browser client is served: as a classic script at `/tidings.js`, as a module
+        /// at `/tidings.mjs`. It is always served if any of the pages is.
         library: bool = flag(true).live();
     }
 }

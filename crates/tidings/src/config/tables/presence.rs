@@ -10,30 +10,29 @@ use tidings_hub::presence::Options;
 table! {
     /// The `[presence]` table.
     pub struct PresenceTable = "presence" {
-        /// Whether the hub publishes an event when a subscription begins or ends, and answers which
-        /// ones there are. It tells whoever holds a grant for them who listens to what.
+        /// Whether the hub publishes an event when a subscription begins or ends, and lists the
+        /// active subscriptions on request. Holders of a grant can then see who listens to what.
         enabled: bool = flag(false).start();
-        /// Seconds that a subscriber who left may take to come back without an event. It is
-        /// recognised by the `iss` and `sub` of its token, also after a restart of the hub. 0 tells
-        /// at once.
+        /// Seconds within which a subscriber can reconnect without a presence event. It is
+        /// recognised by the `iss` and `sub` of its token, also after a restart of the hub. With 0,
+        /// every disconnect is published at once.
         grace as "grace_secs": Duration = number(0).secs().live();
-        /// Subscriptions in one answer. A longer list comes in pages.
+        /// Maximum number of subscriptions in one response. Longer lists are split into pages.
         page_max: usize = number(DEFAULT.page_max as u64).at_least(1).live();
-        /// Subscriptions that the hub keeps track of. Further ones receive updates, but are not
-        /// shown, and are counted in `tidings_presence_untracked_total`.
+        /// Maximum number of subscriptions that the hub tracks. Further ones receive updates but
+        /// are not listed; `tidings_presence_untracked_total` counts them.
         subscriptions_max: usize = number(DEFAULT.subscriptions_max as u64).at_least(1).live();
-        /// Number of presence events that are kept for those who come back. They count
-        /// in no other limit.
+        /// Maximum number of stored presence events. They do not count towards other limits.
         events_max as "retain_events": u64 = number(KEPT.events_max).live();
-        /// Minutes that a presence event is kept. 0 sets no limit.
+        /// Minutes that a presence event is stored. 0 sets no limit.
         age_max as "retain_minutes": Option<Duration> =
             number(KEPT_MINUTES).minutes().zero_is_none().live();
     }
 }
 
-/// What presence takes where nothing is configured.
+/// The defaults of presence.
 const DEFAULT: Options = Options::DEFAULT;
-/// What the history keeps of its events then.
+/// The default retention of presence events.
 const KEPT: PresenceRetention = PresenceRetention::DEFAULT;
 const KEPT_MINUTES: u64 = match KEPT.age_max {
     Some(age) => age.as_secs() / 60,

@@ -1,4 +1,4 @@
-//! `[rooms]`: conversations: WebSockets whose texts go to everybody with the same topic.
+//! `[rooms]`: WebSockets whose messages go to everybody else with the same topic.
 
 use tidings_wire::origin::OriginList;
 use toml::Value;
@@ -8,38 +8,39 @@ use crate::config::keys::rule::{choice, flag, list};
 use crate::config::value::{FromValue, ValueError};
 
 table! {
-    /// Rules for conversations.
+    /// Rules for rooms.
     pub struct RoomOptions = "rooms" {
-        /// Who may take part in conversations at `/ws/{topic}`: nobody, anybody, or those with a
-        /// token. With `token`, speaking needs a token that allows publishing to the topic;
-        /// listening is as free as subscribing elsewhere.
+        /// Who may join rooms at `/ws/{topic}`: nobody, anybody, or holders of a token. With
+        /// `token`, sending requires a token that allows publishing to the topic; receiving follows
+        /// the same rules as subscribing elsewhere.
         access: Option<RoomAccess> = choice(ACCESS, "off").live();
-        /// Topics that `/ws/{topic}` may name. A `*` at the end stands for anything. With
-        /// `rooms.access = "anonymous"` anybody may publish to them, so name none that your
+        /// Topics that `/ws/{topic}` may name. A `*` at the end matches anything. With
+        /// `rooms.access = "anonymous"`, anybody can publish to them, so list no topic that your
         /// application publishes to.
         topics: Vec<String> = list(&[]).live();
-        /// Origins of pages that may take part, such as `https://example.com`. `*` is every page,
-        /// `null` local files. The hub's own origin always may. Others are answered 403.
+        /// Origins of pages that may join, such as `https://example.com`. `*` means every page,
+        /// `null` local files. The hub's own origin is always allowed. Others get 403.
         origins: OriginList = list(&[]).live();
-        /// Sub-protocols that are agreed to. The first one of a browser's list that is in this list
-        /// is chosen; without any the connection is opened without one.
+        /// Supported subprotocols. The hub selects the first one in the browser's list that is also
+        /// in this list; if there is none, the connection opens without a subprotocol.
         subprotocols: Vec<String> = list(&[]).live();
-        /// Whether what is said is a private update, which only those with a grant may read. Needs
+        /// Whether messages are private updates, which only holders of a grant can read. Requires
         /// `rooms.access = "token"`.
         private: bool = flag(false).live();
     }
 }
 
-/// Who may take part in conversations.
+/// Who may join rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomAccess {
     /// Everybody.
     Anonymous,
-    /// Those whose token allows publishing to the topic; others may read as they may elsewhere.
+    /// Holders of a token that allows publishing to the topic; others may only receive, as
+    /// elsewhere.
     Token,
 }
 
-/// What may be written; `off` is nobody.
+/// The accepted values; `off` means nobody.
 const ACCESS: &[&str] = &["off", "anonymous", "token"];
 
 impl FromValue for Option<RoomAccess> {

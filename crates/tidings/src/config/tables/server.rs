@@ -1,4 +1,4 @@
-//! `[server]`: threads, and the end of the process.
+//! `[server]`: threads and shutdown.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::config::keys::rule::{computed, number};
 
 table! {
-    /// How the process works.
+    /// Threads and shutdown.
     pub struct ServerOptions = "server" {
-        /// Number of shards. Each has a thread of its own and part of the connections.
+        /// Number of shards. Each has its own thread and a part of the connections.
         shards: usize = computed("one per core", cores).at_least(1).at_most(SHARDS_MAX).start();
-        /// Seconds that connections get to end when the server stops. They end one by one over this
-        /// time, so that subscribers do not all come back in the same second.
+        /// Seconds over which connections are closed, one by one, when the server stops, so that
+        /// subscribers do not all reconnect in the same second.
         drain as "drain_secs": Duration = number(30).secs().live();
     }
 }
@@ -22,5 +22,5 @@ fn cores() -> u64 {
     u64::try_from(cores).unwrap_or(SHARDS_MAX).min(SHARDS_MAX)
 }
 
-/// Most shards, far beyond what any machine has cores.
+/// Maximum number of shards, far more than any machine has cores.
 const SHARDS_MAX: u64 = 1024;

@@ -8,10 +8,10 @@ use crate::config::keys::rule::unset;
 table! {
     /// The `[tls]` table.
     pub struct TlsTable = "tls" {
-        /// PEM file with the certificate chain, the server's own certificate first. It is read
-        /// again when it changes.
+        /// PEM file with the certificate chain, the server's own certificate first. The hub reloads
+        /// it when it changes.
         certificate: Option<PathBuf> = unset(Path, "none").live();
-        /// PEM file with the private key of the certificate. It is read again when it changes.
+        /// PEM file with the private key of the certificate. The hub reloads it when it changes.
         key: Option<PathBuf> = unset(Path, "none").live();
     }
 }

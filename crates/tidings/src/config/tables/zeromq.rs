@@ -12,34 +12,35 @@ use crate::config::value::{Secret, Words};
 table! {
     /// The `[zeromq]` table.
     pub struct ZeroMqTable = "zeromq" {
-        /// Whether ZeroMQ sockets may bind addresses that other machines reach. Messages then
-        /// travel in the clear, and anyone who reaches the port may send or read them: only for a
-        /// network that is protected in another way.
+        /// Whether ZeroMQ sockets may bind addresses that other machines can reach. Messages are
+        /// not encrypted, and anyone who can reach the port can send or read them: use this only in
+        /// a network that is protected in another way.
         allow_plaintext: bool = flag(false).start();
-        /// The name that ZeroMQ peers must give, by the mechanism PLAIN. Sockets that connect give
-        /// it too. Needs `zeromq.password`. Both travel in the clear.
+        /// The user name that ZeroMQ peers must present (PLAIN mechanism). Connecting sockets
+        /// present it too. Requires `zeromq.password`. Both travel unencrypted.
         username: Option<String> = unset(Text, "none: no security").live();
-        /// The password that belongs to `zeromq.username`.
+        /// The password for `zeromq.username`.
         password: Option<Secret> = unset(Form::Secret, "none").live();
-        /// Messages that may wait for one ZeroMQ peer. A subscriber that is further behind loses
-        /// the newer ones; a PUSH socket whose peers are all full makes its senders wait.
+        /// Maximum number of messages queued for one ZeroMQ peer. A subscriber that is further
+        /// behind loses newer messages; a PUSH socket whose peers are all full makes its senders
+        /// wait.
         high_water_mark: usize = number(100_000).at_least(1).live();
-        /// Bytes that may wait for one ZeroMQ peer.
+        /// Maximum number of bytes queued for one ZeroMQ peer.
         high_water_bytes: usize = number(16 * 1024 * 1024).at_least(1).live();
-        /// Bytes that may wait for all ZeroMQ peers together. Beyond it a subscriber with more than
-        /// 16 KiB waiting loses messages.
+        /// Maximum number of bytes queued for all ZeroMQ peers together. Beyond this limit, a
+        /// subscriber with more than 16 KiB queued loses messages.
         queue_bytes_max: usize = number(256 * 1024 * 1024).at_least(1).live();
-        /// Longest ZeroMQ message in bytes, all its parts together. A peer that sends a longer one
-        /// is disconnected.
+        /// Maximum size of a ZeroMQ message in bytes, all parts together. A peer that sends a
+        /// longer message is disconnected.
         message_bytes_max: usize = number(1024 * 1024).at_least(1).live();
-        /// ZeroMQ connections. Further ones are closed.
+        /// Maximum number of ZeroMQ connections. Further ones are closed.
         peers_max: usize = number(10_000).at_least(1).live();
-        /// Subscriptions of one ZeroMQ peer. One that asks for more is disconnected.
+        /// Maximum number of subscriptions of one ZeroMQ peer. A peer with more is disconnected.
         subscriptions_max: usize = number(10_000).at_least(1).live();
-        /// Seconds within which a ZeroMQ peer must end its handshake.
+        /// Seconds within which a ZeroMQ peer must complete its handshake.
         handshake as "handshake_secs": Duration = number(10).secs().at_least(1).live();
-        /// Seconds of silence after which a ZeroMQ peer is asked whether it is there. One that does
-        /// not answer within as long again is disconnected.
+        /// Seconds of silence after which a ZeroMQ peer gets a heartbeat. A peer that stays silent
+        /// for as long again is disconnected.
         heartbeat as "heartbeat_secs": Duration = number(30).secs().at_least(1).live();
     }
 }
@@ -47,11 +48,11 @@ table! {
 table! {
     /// One `[[zeromq.brokers]]` table.
     pub struct ZeroMqBrokerTable = "zeromq.brokers.N" {
-        /// Sockets that messages come in by: PULL, SUB, XSUB or REP. Write one `[[zeromq.brokers]]`
+        /// Sockets that receive messages: PULL, SUB, XSUB or REP. Write one `[[zeromq.brokers]]`
         /// table per broker. `zmq-bind://PULL@127.0.0.1:5000` binds, `zmq://SUB@host:6000`
-        /// connects; several addresses of one socket are separated by `;`.
+        /// connects; separate several addresses of one socket with `;`.
         inputs: Option<Vec<String>> = required_by_check(List).start();
-        /// Sockets that the same messages go out of: PUB, XPUB or PUSH.
+        /// Sockets that send the same messages: PUB, XPUB or PUSH.
         outputs: Option<Vec<String>> = required_by_check(List).start();
     }
 }
@@ -62,27 +63,27 @@ table! {
         /// A socket whose messages become updates: PULL, SUB, XSUB or REP. Write one
         /// `[[zeromq.inputs]]` table per socket.
         socket: Option<String> = required(Text, DATA_SOURCE).start();
-        /// What a SUB or XSUB socket subscribes to: beginnings of messages. The empty one is
-        /// everything.
+        /// Message prefixes that a SUB or XSUB socket subscribes to. The empty prefix matches every
+        /// message.
         subscribe: Vec<String> = list(&[""]).start();
-        /// How a message becomes an update. `data`: its one part is the data, the topic is fixed.
-        /// `json`: its one part is an object with `topic`, `data`, `private`, `id`, `type` and
+        /// How a message becomes an update. `data`: its only part is the data, the topic is fixed.
+        /// `json`: its only part is an object with `topic`, `data`, `private`, `id`, `type` and
         /// `retry`. `parts`: the first of two parts is the topic, the second the data.
         mapping: Mapping = word::<Mapping>("data").start();
-        /// What is done with messages that cannot be read so: they are dropped, or their text is
-        /// published under the fixed topic.
+        /// What to do with messages that cannot be parsed: drop them, or publish their text under
+        /// the fixed topic.
         unparsable: Unparsable = word::<Unparsable>("drop").start();
-        /// The fixed topic. With `json` it is for messages that name none.
+        /// The fixed topic. With `json`, it applies to messages without a topic.
         topic: Option<String> = unset(Text, "none").start();
-        /// What is put before the topic that the first of two parts names.
+        /// Prefix for the topic in the first of two parts.
         topic_prefix: String = text("").start();
-        /// The event type of updates whose message names none.
+        /// The event type of updates whose message has none.
         event_type: Option<String> = unset(Text, "none").start();
-        /// Whether updates are private whose message does not say.
+        /// Whether an update is private if its message does not say so.
         private: bool = flag(false).start();
-        /// Topics that may be published by this socket.
+        /// Topics that this socket may publish to.
         match_exact: Option<Vec<String>> = unset(List, EVERY_TOPIC).start();
-        /// URL patterns of further topics that may be published by this socket.
+        /// URL patterns of further topics that this socket may publish to.
         match_urlpattern: Vec<String> = list(&[]).start();
     }
 }
@@ -90,20 +91,20 @@ table! {
 table! {
     /// One `[[zeromq.outputs]]` table.
     pub struct ZeroMqOutputTable = "zeromq.outputs.N" {
-        /// A socket that updates go out of as messages: PUB, XPUB or PUSH. Write one
+        /// A socket that sends updates as messages: PUB, XPUB or PUSH. Write one
         /// `[[zeromq.outputs]]` table per socket.
         socket: Option<String> = required(Text, DATA_SOURCE).start();
-        /// What an update looks like. `json`: one part, an object as `json` inputs read it.
+        /// The format of a message. `json`: one part, an object that `json` inputs can read.
         /// `parts`: two parts, topic and data. `data`: one part, the data.
         form: OutputForm = word::<OutputForm>("json").start();
-        /// Topics of the updates that go out.
+        /// Topics of the updates to send.
         match_exact: Option<Vec<String>> = unset(List, EVERY_TOPIC).start();
-        /// URL patterns of further updates that go out.
+        /// URL patterns of further topics of the updates to send.
         match_urlpattern: Vec<String> = list(&[]).start();
-        /// Whether private updates go out too.
+        /// Whether to send private updates too.
         private: bool = flag(false).start();
-        /// Which updates go out by where they come from: all, or only those that did not come in by
-        /// a ZeroMQ socket that connects. What another hub shares must not go back.
+        /// Which updates to send, by origin: all, or only those that were not received by a
+        /// connecting ZeroMQ socket. Updates shared by another hub must not be sent back.
         origin: Option<OriginFilter> = unset(Choice(OriginFilter::WORDS), ORIGIN).start();
     }
 }
@@ -128,11 +129,11 @@ impl Words for OriginFilter {
     const VALUES: &'static [Self] = &[Self::All, Self::Here];
 }
 
-/// What to write where a socket is missing.
+/// Advice for a missing socket.
 const DATA_SOURCE: &str = "write a data source, such as \"zmq-bind://PULL@127.0.0.1:5000\"";
 
-/// Which topics are allowed where none is named.
+/// The topics that are allowed by default.
 const EVERY_TOPIC: &str = "every topic, unless `match_urlpattern` is written";
 
-/// Which updates go out where nothing is written.
+/// The updates that are sent by default.
 const ORIGIN: &str = "`here` if the socket connects, else `all`";
