@@ -86,13 +86,13 @@ pub enum IssueError {
         algorithm: Algorithm,
     },
     /// The key does not fit the algorithm.
-    #[error("this is no private key in PEM for {algorithm}")]
+    #[error("this is not a PEM private key for {algorithm}")]
     Key {
         /// The chosen algorithm.
         algorithm: Algorithm,
     },
     /// The system has no random bytes for the token's name.
-    #[error("no random bytes from the system")]
+    #[error("the system provides no random bytes")]
     Random(#[from] getrandom::Error),
     /// The key is not able to sign.
     #[error("the key cannot sign with {algorithm}")]

@@ -88,7 +88,7 @@ pub enum KeyError {
     )]
     Placeholder,
     /// The quotation marks would be part of the key.
-    #[error("the key stands in quotation marks, which would be part of it: remove them")]
+    #[error("the key is in quotation marks, which would be part of it: remove them")]
     Quoted,
     /// A JSON Web Key, or other JSON, is not the secret but a description of it.
     #[error(
@@ -110,9 +110,7 @@ pub enum KeyError {
         bytes_min: usize,
     },
     /// The secret stands in a public documentation.
-    #[error(
-        "this is the example key that everyone knows: make your own with `openssl rand -hex 32`"
-    )]
+    #[error("this is a publicly known example key: make your own with `openssl rand -hex 32`")]
     Published,
     /// The text is not PEM.
     #[error(
@@ -127,7 +125,7 @@ pub enum KeyError {
     #[error("this is a private key: give the hub the public one, it never signs")]
     Private,
     /// The key is of another kind than the algorithm, too short, or damaged.
-    #[error("this is no public key for {algorithm} (RSA keys have 2048 to 8192 bits)")]
+    #[error("this is not a public key for {algorithm} (RSA keys have 2048 to 8192 bits)")]
     WrongKind {
         /// The configured algorithm.
         algorithm: Algorithm,

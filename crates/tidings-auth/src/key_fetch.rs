@@ -41,16 +41,16 @@ pub enum FetchError {
     #[error("cannot connect: {0}")]
     Connect(std::io::Error),
     /// The other side is not who it should be, or speaks no TLS.
-    #[error("no secure connection: {0}")]
+    #[error("the TLS connection failed: {0}")]
     Tls(std::io::Error),
     /// The connection broke, or what came is no HTTP.
-    #[error("the exchange failed: {0}")]
+    #[error("the request failed: {0}")]
     Http(#[from] hyper::Error),
     /// The answer points elsewhere.
-    #[error("the answer is a redirect ({0}), which is not followed: write the final address")]
+    #[error("the server redirects ({0}), and redirects are not followed: write the final address")]
     Redirect(StatusCode),
     /// The answer is no document.
-    #[error("the answer is {0}")]
+    #[error("the server answered {0}")]
     Status(StatusCode),
     /// The document is too long.
     #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]

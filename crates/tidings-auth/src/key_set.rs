@@ -197,19 +197,19 @@ impl KeySet {
             Ok(Some(document)) => document,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(source = %self.source, %error, "the key set that was kept does not count");
+                tracing::warn!(source = %self.source, %error, "cached key set ignored");
                 return;
             }
         };
         match jwk::parse(&document) {
             Ok(set) => {
-                tracing::info!(source = %self.source, "the key set that was kept counts until the issuer answers");
+                tracing::info!(source = %self.source, "using the cached key set until the issuer answers");
                 self.take(set, document);
                 self.state.send_modify(|state| state.read = true);
                 counters.read("kept");
             }
             Err(error) => {
-                tracing::warn!(source = %self.source, %error, "the key set that was kept does not count");
+                tracing::warn!(source = %self.source, %error, "cached key set ignored");
             }
         }
     }
@@ -269,7 +269,7 @@ impl KeySet {
             }
             Err(error) if !saved.complained => {
                 saved.complained = true;
-                tracing::warn!(source = %self.source, %error, "the key set cannot be kept for the next start");
+                tracing::warn!(source = %self.source, %error, "cannot cache the key set for the next start");
             }
             Err(_said) => {}
         }
@@ -318,7 +318,7 @@ impl KeySet {
         let (outcome, failure) = match &read {
             Ok(_) => ("ok", None),
             Err(error) => {
-                tracing::warn!(source = %self.source, %error, "key set not read; the one in force stays");
+                tracing::warn!(source = %self.source, %error, "key set not read; keeping the current one");
                 (error.reason(), Some(error.to_string().into()))
             }
         };
@@ -346,12 +346,12 @@ impl KeySet {
         }
         let (source, keys, ignored) = (&self.source, set.keys.len(), set.ignored);
         if let Some(reason) = set.reason {
-            tracing::warn!(%source, ignored, %reason, "keys of a set are not used");
+            tracing::warn!(%source, ignored, %reason, "some keys of the set were ignored");
         }
         if keys == 0 {
             tracing::warn!(%source, "the key set has no key that verifies tokens");
         }
-        tracing::info!(%source, keys, ignored, "key set taken over");
+        tracing::info!(%source, keys, ignored, "key set loaded");
         let keys = set.keys;
         self.current.store(Arc::new(Current { document, keys }));
         self.generation.fetch_add(1, Ordering::Release);

@@ -42,7 +42,7 @@ pub enum KeptError {
     #[error("it cannot be read: {0}")]
     File(#[from] io::Error),
     /// Others may have written it.
-    #[error("others than the hub's own user may write it")]
+    #[error("other users can write to it")]
     Writable,
     /// It is longer than any set.
     #[error("it has more than {FILE_BYTES_MAX} bytes")]
@@ -57,7 +57,7 @@ pub enum KeptError {
         found: u32,
     },
     /// It is of another address.
-    #[error("it is of another address")]
+    #[error("it belongs to another address")]
     OtherAddress,
     /// The issuer may have changed its keys long since.
     #[error("it is {age_secs} s old, more than auth.jwks_keep_secs")]

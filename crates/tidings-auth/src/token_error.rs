@@ -22,7 +22,7 @@ pub enum TokenError {
         max: usize,
     },
     /// Not a JWS in compact serialization. RFC 7515, 7.1.
-    #[error("a token is three parts with dots between; this text has {count}")]
+    #[error("a token has three parts separated by dots; this one has {count}")]
     NotThreeParts {
         /// How many there are.
         count: usize,
@@ -57,7 +57,7 @@ pub enum TokenError {
         found: Box<str>,
     },
     /// The header asks for extensions, and the hub understands none. RFC 7515, 4.1.11.
-    #[error("the header has crit: the hub understands none of the extensions it asks for")]
+    #[error("the header has crit, but the hub supports no extensions")]
     Crit,
     /// The header has no `alg`.
     #[error("the header has no alg")]
@@ -112,7 +112,7 @@ pub enum TokenError {
         role: Role,
     },
     /// A token of 1.0 at the path of 2019.
-    #[error("only tokens of Mercure 2019 (claim mercure) are taken at this path")]
+    #[error("only tokens of Mercure 2019 (claim mercure) are accepted at this path")]
     NotOf2019,
     /// The issuer's key set has no key that could have made the signature.
     #[error("the issuer's key set has no key {}; it is fetched again for such a key at most every few \
@@ -133,7 +133,7 @@ pub enum TokenError {
     #[error("the token has no exp")]
     ExpMissing,
     /// The token has ended.
-    #[error("the token ended at {exp}, {} s ago (Unix time)", now.saturating_sub(*exp))]
+    #[error("the token expired at {exp}, {} s ago (Unix time)", now.saturating_sub(*exp))]
     Expired {
         /// The `exp`, in whole seconds.
         exp: u64,

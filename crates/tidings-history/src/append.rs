@@ -1,34 +1,34 @@
-//! What is queued for the writer, and what the writer gives out. Not the writing: `writer.rs`.
+//! The writer's input and output types. The writer itself is in `writer.rs`.
 
 use std::sync::Arc;
 
 use tidings_cluster::{Batch, BatchDone, Done};
 use tidings_core::{Draft, Update};
 
-/// Takes what the writer has done with each group, on the writer thread. Must not block.
+/// Receives the writer's output for each group, on the writer thread. Must not block.
 pub type Outlet = Box<dyn FnMut(Step) + Send>;
 
-/// What the writer has done with what was queued.
+/// The writer's output.
 #[derive(Debug)]
 pub enum Step {
     /// The group is durable; groups come in order of position. Comes before the [`Done`]s of the
     /// group, and not at all for a group that was refused.
     Committed(Vec<Arc<Update>>),
-    /// Every completion of what was queued together was called, be it taken or refused. Whoever
-    /// waits for many of them is woken here, once, instead of at each.
+    /// All completions of one batch were called, whether accepted or refused. A caller that waits
+    /// for many of them is woken here once, instead of at each.
     Answered,
 }
 
-/// One item on its way to the writer. Its completion is called exactly once.
+/// One item for the writer. Its completion is called exactly once.
 pub enum Append {
-    /// For a history that orders: an update for the next position.
+    /// For a history that orders its updates: an update for the next position.
     Draft {
         /// What to store.
         draft: Draft,
         /// Takes the result.
         done: Done,
     },
-    /// For a history that a relay orders: updates with their positions.
+    /// For a history ordered by a relay: updates with their positions.
     Ordered {
         /// What to store.
         batch: Batch,
@@ -38,7 +38,7 @@ pub enum Append {
 }
 
 impl Append {
-    /// Returns how many updates it carries.
+    /// Returns the number of updates.
     pub(crate) fn updates(&self) -> usize {
         match self {
             Self::Draft { .. } => 1,

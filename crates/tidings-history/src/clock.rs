@@ -1,52 +1,53 @@
-//! The history's own time: updates are stamped by it, and grow old by it. No clock is read in here.
+//! The history's own time, used for timestamps and for the age of updates. This file reads no
+//! clock.
 //!
-//! The machine's clock may be set: by somebody's mistake, by a time server that was away, at a start
-//! without a battery. The history takes the time from it once, and then counts what passes. Where
-//! nothing could be counted, over a stop of the hub, the machine's clock is believed within a bound.
+//! The machine's clock may be set: by mistake, by a time server that was unreachable, at a start
+//! without a battery. The history reads it once and then counts elapsed time. While the hub is
+//! stopped nothing is counted; for that time the machine's clock is trusted within a bound.
 
 use std::time::Duration;
 
 use crate::sabotage::{Rule, skips};
 use crate::storage::Extent;
 
-/// What the machine's two clocks show at one moment.
+/// A reading of the machine's two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// Milliseconds since the Unix epoch, as far as the machine knows.
+    /// Milliseconds since the Unix epoch, by the machine's clock.
     pub wall_ms: u64,
-    /// The time since some fixed moment of this process. Nobody can set it.
+    /// Monotonic time since a fixed moment of this process.
     pub steady: Duration,
 }
 
-/// Returns what the machine's clocks show now.
+/// Reads the machine's clocks.
 pub type Clock = Box<dyn Fn() -> Reading + Send>;
 
-/// Where the history's time stood beside the machine's clock.
+/// A stored pair of history time and machine time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockNote {
     /// The history's own time, in milliseconds since the Unix epoch.
     pub own_ms: u64,
-    /// What the machine's clock showed then.
+    /// The machine's clock at that moment.
     pub wall_ms: u64,
 }
 
 /// The history's own time. It never goes back.
 pub(crate) struct OwnClock {
-    /// Where the time goes on from: what was noted, or the newest update.
+    /// The starting point: the stored note, or the newest update.
     from: ClockNote,
-    /// The most that a stop of the hub counts for. `None` if no update could end by it.
+    /// Maximum time that a stop of the hub counts for. `None` if it cannot expire any update.
     stop_max_ms: Option<u64>,
-    /// What both showed at the first reading.
+    /// The first reading of both clocks.
     begun: Option<(u64, Duration)>,
-    /// What both showed at the last.
+    /// The last reading of both clocks.
     now: ClockNote,
-    /// What the storage keeps.
+    /// The note in the storage.
     noted: Option<ClockNote>,
     steps: u64,
 }
 
 impl OwnClock {
-    /// Goes on from what a storage kept: its extent and its note.
+    /// Continues from the extent and the note in a storage.
     pub(crate) fn new(
         extent: &Extent,
         noted: Option<ClockNote>,
@@ -57,7 +58,7 @@ impl OwnClock {
             Some(noted) => noted.at_own(noted.own_ms.max(newest_ms)),
             None => ClockNote::agreeing(newest_ms),
         };
-        // With nothing kept, there is nothing that a wrong clock could end.
+        // If nothing is stored, a wrong clock cannot expire anything.
         let keeps = extent.last > extent.trimmed_through;
         let stop_max_ms = age_max
             .filter(|_| keeps)
@@ -98,7 +99,7 @@ impl OwnClock {
         own_ms
     }
 
-    /// Takes the time from the machine's clock, once.
+    /// Initializes the time from the machine's clock, once.
     fn begin(&mut self, reading: Reading) -> (u64, Duration) {
         let wall_ms = reading.wall_ms;
         let stopped_ms = wall_ms.saturating_sub(self.from.wall_ms);
@@ -129,12 +130,12 @@ impl OwnClock {
         *self.begun.insert((own_ms, reading.steady))
     }
 
-    /// Returns how often the machine's clock was not believed.
+    /// Returns how often the machine's clock was not trusted.
     pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Returns what the storage is to keep, if it is time for it.
+    /// Returns the note to store, if it is due.
     pub(crate) fn due(&self) -> Option<ClockNote> {
         let is_due = self.noted.is_none_or(|noted| {
             let moved_ms = self.now.lead_ms().saturating_sub(noted.lead_ms());
@@ -144,19 +145,19 @@ impl OwnClock {
         is_due.then_some(self.now)
     }
 
-    /// Returns what the storage is to keep at the end, if the clock was ever read.
+    /// Returns the note to store at shutdown, if the clock was ever read.
     pub(crate) fn last(&self) -> Option<ClockNote> {
         self.begun.map(|_| self.now)
     }
 
-    /// Notes that the storage keeps `note`.
+    /// Records that `note` is stored.
     pub(crate) fn on_noted(&mut self, note: ClockNote) {
         self.noted = Some(note);
     }
 }
 
 impl ClockNote {
-    /// Returns the note of a moment at which both showed the same.
+    /// Returns the note of a moment at which both clocks agreed.
     fn agreeing(ms: u64) -> Self {
         Self {
             own_ms: ms,
@@ -164,14 +165,14 @@ impl ClockNote {
         }
     }
 
-    /// Returns how far the machine's clock leads.
+    /// Returns how far the machine's clock is ahead.
     fn lead_ms(self) -> i64 {
         self.wall_ms
             .cast_signed()
             .saturating_sub(self.own_ms.cast_signed())
     }
 
-    /// Returns the note at another moment, with the same distance.
+    /// Returns the note at another moment, with the same offset.
     fn at_own(self, own_ms: u64) -> Self {
         Self {
             own_ms,
@@ -184,11 +185,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A stop of the hub counts for this part of the age limit at most.
+/// A stop of the hub counts for at most this fraction of the age limit.
 const STOP_PART: u64 = 4;
 
-/// Steps of the machine's clock below this are the corrections of every day: a minute.
+/// Smaller steps of the machine's clock are ordinary corrections: a minute.
 const STEP_MIN_MS: u64 = 60_000;
 
-/// How often the time is noted at least: hourly.
+/// Maximum time between two notes: an hour.
 const NOTE_EVERY_MS: u64 = 3_600_000;

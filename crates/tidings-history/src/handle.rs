@@ -1,4 +1,4 @@
-//! The door to the history: starts its two threads and hides their queues.
+//! The public handle of the history: starts its two threads and hides their queues.
 
 use std::fmt;
 use std::io;
@@ -23,9 +23,9 @@ use crate::storage::{
 };
 use crate::writer::Writer;
 
-/// The history as other threads see it. Clones share it.
+/// A handle to the history for other threads. Clones share the history.
 ///
-/// When the last clone is dropped the threads end, after what is queued; only
+/// When the last clone is dropped, the threads finish queued work and end. Only
 /// [`close`](Self::close) waits for that.
 #[derive(Clone)]
 pub struct Handle {
@@ -66,7 +66,7 @@ pub enum OpenError {
 
 /// Opens the history that `options` describe, and starts its threads.
 ///
-/// `outlet` gets each committed group; `clock` is asked once for each, and once a second.
+/// `outlet` receives each committed group; `clock` is read once per group, and once a second.
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub fn start(options: Options, outlet: Outlet, clock: Clock) -> Result<Handle, O
     start_with(storage, options, outlet, clock)
 }
 
-/// Starts the threads of a history that is kept in `storage`, whatever `options.kind` says.
+/// Starts the threads of a history in `storage`, regardless of `options.kind`.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ fn start_with(
     outlet: Outlet,
     clock: Clock,
 ) -> Result<Handle, OpenError> {
-    // From here on an early return ends a thread that was started, because it drops the handle.
+    // From here on, an early return drops the handle and thereby ends the started thread.
     let (handle, detached) = detached(storage, options, outlet)?;
     let Detached {
         writer,
@@ -116,11 +116,11 @@ fn start_with(
     Ok(handle)
 }
 
-/// Opens a history without threads: [`Detached`] does their work, step by step, for a simulator.
+/// Opens a history without threads: a simulator drives [`Detached`] step by step instead.
 ///
 /// # Errors
 ///
-/// [`OpenError`] if the storage cannot be read, or is of another order than `options` say.
+/// [`OpenError`] if the storage cannot be read, or has another order than `options`.
 pub fn detached(
     storage: Box<dyn Storage>,
     options: Options,
@@ -169,10 +169,10 @@ pub fn detached(
     Ok((handle, detached))
 }
 
-/// Checks that a history has the order that is wanted of it.
+/// Checks that a history has the requested order.
 fn check_order(found: Order, wanted: Order) -> Result<(), OpenError> {
     match (found, wanted) {
-        // What is wanted is for a history that is new.
+        // The requested epoch is for a new history.
         (Order::Own(_), Order::Own(_)) => Ok(()),
         (Order::Own(_), Order::Relay(_)) => Err(OpenError::OrdersItself),
         (Order::Relay(_), Order::Own(_)) => Err(OpenError::OrderedByRelay),
@@ -183,7 +183,7 @@ fn check_order(found: Order, wanted: Order) -> Result<(), OpenError> {
     }
 }
 
-/// The work of the history's two threads, done when told to.
+/// The work of the history's two threads, done on request.
 pub struct Detached {
     writer: Writer,
     reader: Reader,
@@ -193,7 +193,8 @@ pub struct Detached {
 }
 
 impl Detached {
-    /// Commits what is queued as one group of at most `updates_max`. Returns whether there was any.
+    /// Commits the queued updates as one group of at most `updates_max`. Returns whether there were
+    /// any.
     pub fn write(&mut self, updates_max: usize, now: Reading) -> bool {
         let mut batch = Vec::new();
         let updates_max = updates_max.clamp(1, self.group_max);
@@ -204,7 +205,7 @@ impl Detached {
         true
     }
 
-    /// Answers what readers asked for. Returns whether they asked for anything.
+    /// Answers the queued read requests. Returns whether there were any.
     pub fn read(&mut self) -> bool {
         let mut requests = Vec::new();
         if self.reads.take(&mut requests, REQUESTS_MAX, Duration::ZERO) != Taken::Items {
@@ -214,7 +215,7 @@ impl Detached {
         true
     }
 
-    /// Does what is due each second, and one slice of upkeep.
+    /// Runs the once-a-second work, and one slice of maintenance.
     pub fn tick(&mut self, now: Reading) {
         self.writer.on_tick(now);
         self.writer.on_slack();
@@ -223,11 +224,11 @@ impl Detached {
 }
 
 impl Handle {
-    /// Asks for the page that contains the position after `after`.
+    /// Requests the page that contains the position after `after`.
     ///
-    /// The page is empty if nothing was committed after `after`. To read everything, ask again
-    /// with its `next` until it is empty. `reply` is called on the reader thread, or on this one
-    /// if the request cannot be queued.
+    /// The page is empty if nothing was committed after `after`. To read everything, repeat with
+    /// the page's `next` until a page is empty. `reply` is called on the reader thread, or on the
+    /// calling thread if the request cannot be queued.
     pub fn read_page(&self, after: Position, reply: PageReply) {
         let rejected = match self.shared.reads.push(Request::Page { after, reply }) {
             Ok(()) => return,
@@ -236,12 +237,13 @@ impl Handle {
         reject(rejected);
     }
 
-    /// Finds out after which position a subscriber reads on that sends the cursor `cursor`.
+    /// Finds the position after which a subscriber with the cursor `cursor` continues.
     ///
-    /// An id that the hub made names the update that is found there only if it fits that update's
-    /// print. `recent` returns those prints that the caller has at hand: then the answer comes at
-    /// once, on this thread, before this returns. Other ids are looked up on the reader thread. An
-    /// id of a publisher that was used more than once stands for its earliest update that is kept.
+    /// An id made by the hub refers to the update at its position only if it matches that update's
+    /// print. `recent` returns the prints that the caller has in memory: in that case `reply` is
+    /// called on this thread before this function returns. Other ids are looked up on the reader
+    /// thread. If a publisher used its own id more than once, the id refers to the earliest stored
+    /// update.
     pub fn resolve(
         &self,
         cursor: Arc<str>,
@@ -274,7 +276,7 @@ impl Handle {
         }
     }
 
-    /// Says what can be said about a claim without the disk.
+    /// Evaluates a claim as far as possible without the disk.
     fn judge(
         &self,
         claim: Claim,
@@ -283,14 +285,14 @@ impl Handle {
     ) -> Judgement {
         let position = claim.position();
         if position > bounds.last {
-            // One that was made up claims any of 2⁶⁴ positions.
+            // A forged id claims any of 2⁶⁴ positions.
             return match position.get() - bounds.last.get() {
                 ..=LOST_MAX => Judgement::Lost,
                 _ => Judgement::Foreign,
             };
         }
-        // Nothing is missing if the update after the cursor is kept, even if the cursor's own
-        // is not.
+        // Nothing is missing if the update after the cursor is stored, even if the cursor's own is
+        // not.
         if position.next() < bounds.oldest {
             return Judgement::Foreign;
         }
@@ -312,14 +314,14 @@ impl Handle {
         }
     }
 
-    /// Returns the print at `position` if that is the newest.
+    /// Returns the print at `position` if it is the newest position.
     fn tip_print(&self, position: Position) -> Option<Print> {
         let tip = self.tip();
         tip.print.filter(|_| tip.position == position)
     }
 
-    /// Finds the hub's id of the update at `position`, whatever its publisher named it: nothing if
-    /// that was removed so long ago that no cursor there is known any more.
+    /// Finds the hub's id of the update at `position`, even if its publisher chose another. Returns
+    /// nothing if the update was removed so long ago that no cursor at that position is known.
     pub fn cursor(&self, position: Position, reply: CursorReply) {
         let unprinted = position <= self.shared.published.unprinted_through();
         let print = self.tip_print(position);
@@ -343,14 +345,15 @@ impl Handle {
         &self.shared.seal
     }
 
-    /// Returns what makes the holders of subscriptions, the same as long as the history lasts.
+    /// Returns the key for holders of subscriptions. It never changes during the life of the
+    /// history.
     #[must_use]
     pub fn holder_key(&self) -> &HolderKey {
         &self.shared.holder_key
     }
 
-    /// Takes the subscriptions that an earlier process said to have begun and not to have ended.
-    /// Whoever takes them says that they ended, or finds who holds them again.
+    /// Takes the subscriptions that an earlier process started and did not end. The caller must
+    /// publish their end, or find their new holders.
     #[must_use]
     pub fn take_announced(&self) -> Vec<Announced> {
         let mut announced = self
@@ -361,8 +364,8 @@ impl Handle {
         std::mem::take(&mut announced)
     }
 
-    /// Returns the hub's id of the newest update, whatever its publisher named it: the cursor of
-    /// who has everything. Nothing before the first.
+    /// Returns the hub's id of the newest update, even if its publisher chose another: the cursor
+    /// of a subscriber that has everything. Returns nothing before the first update.
     #[must_use]
     pub fn last_id(&self) -> Option<EventId> {
         let tip = self.tip();
@@ -376,19 +379,20 @@ impl Handle {
         self.shared.published.presence_trimmed()
     }
 
-    /// Returns what stays known of presence events that were removed.
+    /// Returns the summary of removed presence events.
     #[must_use]
     pub fn removed(&self) -> Arc<Removed> {
         self.shared.published.removed()
     }
 
-    /// Returns the positions that are kept.
+    /// Returns the stored positions.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         self.shared.published.bounds()
     }
 
-    /// Returns whether updates are taken, and what is kept can be read. At most a second old if the fault lies in the disk.
+    /// Returns whether updates are accepted and stored updates are readable. At most a second old
+    /// for disk faults.
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.published.health()
@@ -400,12 +404,12 @@ impl Handle {
         self.shared.published.stats()
     }
 
-    /// Ends the history: takes nothing more, commits what is queued, tidies up, ends the threads.
+    /// Closes the history: refuses new items, commits queued ones, cleans up, ends the threads.
     ///
-    /// Blocks until that is done. Not to be called from the outlet, `done` or a reply.
+    /// Blocks until that is done. Must not be called from the outlet, `done` or a reply.
     pub fn close(self) {
         let Threads { write, read } = std::mem::take(&mut *self.shared.threads());
-        // The writer's connection is the last to end, since only it can remove the log.
+        // The writer's connection closes last, because only it can remove the write-ahead log.
         self.shared.reads.close();
         join(read);
         self.shared.appends.close();
@@ -447,7 +451,7 @@ impl Handle {
     }
 }
 
-/// What a history is given that it does not take, whatever its state is.
+/// Items that a history never accepts, regardless of its state.
 #[derive(Debug, thiserror::Error)]
 enum WrongOrder {
     #[error("a draft came without its position, and the history's updates are ordered by a relay")]
@@ -470,19 +474,19 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// What a claim is worth, as far as can be told at once.
+/// The verdict on a claim, without the disk.
 enum Judgement {
     /// It names the update at this position.
     Fits(Position),
-    /// The print at its position has to be looked up.
+    /// The print at its position must be looked up.
     Open(Claim),
-    /// This history made it, or a copy of it, for an update that is not here.
+    /// This history, or a copy of it, made the id for an update that is not here.
     Lost,
-    /// It is none of this history, or of an update that retention removed.
+    /// It is not an id of this history, or its update was removed by retention.
     Foreign,
 }
 
-/// How far beyond the newest position an id is taken for one of a lost update. One that was made up
+/// An id up to this far beyond the newest position counts as the id of a lost update. A forged id
 /// claims such a position with probability 2⁻³².
 const LOST_MAX: u64 = 1 << 32;
 
@@ -537,7 +541,7 @@ fn join(thread: Option<JoinHandle<()>>) {
 
 fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_max: usize) {
     let mut batch = Vec::with_capacity(group_max);
-    // The first tick is due at once: retention may have been shortened since the last start.
+    // The first tick is due immediately: retention may have been shortened since the last start.
     let mut tick_at = Instant::now();
     loop {
         let timeout = match writer.has_work() {
@@ -546,8 +550,8 @@ fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_ma
         };
         match queue.take(&mut batch, group_max, timeout) {
             Taken::Items => {
-                // Others on this core who are about to queue something do so first: one sync covers
-                // a larger group all the same. On a core of its own this is nothing.
+                // Lets other threads on this core queue their items first, so that one sync covers
+                // a larger group. With its own core this costs nothing.
                 thread::yield_now();
                 let more = group_max.saturating_sub(batch.len());
                 queue.take(&mut batch, more, Duration::ZERO);
@@ -582,11 +586,11 @@ fn read_loop(mut reader: Reader, queue: &Queue<Request>) {
     }
 }
 
-/// How often the writer looks after retention and health.
+/// How often the writer checks retention and health.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Most batches of ordered updates that wait for the writer: each may have a mebibyte or more.
+/// Maximum number of ordered batches queued for the writer: each may have a mebibyte or more.
 const BATCHES_MAX: usize = 4;
 
-/// Most requests that the reader takes at once.
+/// Maximum number of requests that the reader takes at once.
 const REQUESTS_MAX: usize = 4096;

@@ -1,4 +1,5 @@
-//! The ordered history of a hub: gives updates their positions, keeps them durably, reads them back.
+//! The ordered history of a hub: assigns positions to updates, stores them durably, reads them
+//! back.
 //!
 //! [`start`] opens the storage and starts two threads behind one [`Handle`]:
 //!
@@ -7,13 +8,13 @@
 //! Handle::read_page ─▶ queue ─▶ Reader ─▶ page cache ─▶ StorageReader
 //! ```
 //!
-//! The handle is a [`tidings_cluster::History`]: what comes in comes from the hub's relay. A history
-//! either orders drafts itself or takes updates in the order of its relay ([`Order`]).
+//! The handle is a [`tidings_cluster::History`]: its input comes from the hub's relay. A history
+//! either orders drafts itself or stores updates in the order of its relay ([`Order`]).
 //!
-//! The writer commits whatever is queued as one group: an update is durable before any subscriber
-//! sees it and before its publisher is answered. Matching, encoding and the ring of recent frames
-//! live elsewhere; this crate knows nothing of connections.
-//! The file is described in `docs/formats/history.md`.
+//! The writer commits everything queued as one group: an update is durable before any subscriber
+//! sees it and before its publisher gets a response. Matching, encoding and the ring of recent
+//! frames are elsewhere; this crate knows nothing about connections. `docs/formats/history.md`
+//! describes the file.
 
 mod append;
 mod clock;

@@ -1,35 +1,35 @@
-//! How a history is set up. The server's configuration is checked elsewhere and ends up here.
+//! Options of a history. The server's configuration is checked elsewhere and converted to them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tidings_cluster::Epoch;
 
-/// Everything that [`start`](crate::start) needs to know.
+/// The options of [`start`](crate::start).
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where updates are kept.
+    /// Where updates are stored.
     pub kind: Kind,
-    /// What is removed, and when.
+    /// The retention.
     pub retention: Retention,
-    /// Most drafts that wait for the writer; beyond it an append is refused. Of batches that a
-    /// relay ordered, fewer may wait: they are larger.
+    /// Maximum number of drafts queued for the writer; beyond it an append is refused. Fewer
+    /// ordered batches may be queued, because they are larger.
     pub queue_max: usize,
-    /// Most updates that are committed as one group, at least 1.
+    /// Maximum number of updates committed as one group, at least 1.
     pub group_max: usize,
-    /// Most requests that wait for the reader; beyond it a read is refused as busy.
+    /// Maximum number of requests queued for the reader; beyond it a read is refused as busy.
     pub reads_max: usize,
-    /// Most bytes of updates that the page cache holds (16 MiB is a good value).
+    /// Maximum size of the page cache in bytes of updates (16 MiB is a good value).
     ///
-    /// The page that was read last is kept even when it alone is larger.
+    /// The page that was read last is kept even if it is larger.
     pub cache_bytes_max: usize,
     /// Who orders the updates.
     pub order: Order,
 }
 
 impl Options {
-    /// Returns the options of a history whose updates a relay of the epoch `epoch` orders; without
-    /// one, those of a history that orders.
+    /// Returns the options of a history that is ordered by a relay of the epoch `epoch`; without
+    /// one, those of a history that orders its own updates.
     #[must_use]
     pub fn ordered_by(self, epoch: Option<Epoch>) -> Self {
         Self {
@@ -39,15 +39,15 @@ impl Options {
     }
 }
 
-/// Who orders the updates of a history, and where the secret of its ids comes from. It is decided
-/// when the history is created, and never changes.
+/// Who orders the updates of a history, and where the secret of its ids comes from. Set when the
+/// history is created; never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The history itself: it takes drafts. The epoch is its own, and of no other history; in
-    /// [`Options`] it is the one of a history that this start creates.
+    /// The history itself: it accepts drafts. The epoch is unique to this history; in [`Options`]
+    /// it is the epoch for a newly created history.
     Own(Epoch),
-    /// A relay: the history takes ordered updates. The epoch is the relay's, and a history of
-    /// another epoch is not opened.
+    /// A relay: the history accepts ordered updates. The epoch is the relay's; a history of another
+    /// epoch is not opened.
     Relay(Epoch),
 }
 
@@ -71,11 +71,11 @@ pub enum Kind {
     },
     /// In memory, until the process ends.
     Memory,
-    /// Nowhere: updates get positions and ids, every cursor is unknown.
+    /// Not at all: updates get positions and ids, but every cursor is unknown.
     None,
 }
 
-/// What is removed, and when. `None` sets no limit.
+/// Which updates are removed, and when. `None` sets no limit.
 ///
 /// Applied about once a second, oldest update first, in bounded slices. The newest update is
 /// removed only by age, never by count or bytes.
@@ -83,26 +83,27 @@ pub enum Kind {
 pub struct Retention {
     /// Updates at least this old are removed.
     pub age_max: Option<Duration>,
-    /// At most this many updates are kept.
+    /// Maximum number of stored updates.
     pub updates_max: Option<u64>,
-    /// At most this many bytes of updates are kept, as [`Update::bytes`](tidings_core::Update::bytes) counts them.
+    /// Maximum size of stored updates in bytes, as [`Update::bytes`](tidings_core::Update::bytes)
+    /// counts them.
     pub bytes_max: Option<u64>,
-    /// What is removed of the hub's own presence events, which count in no other limit.
+    /// The retention of the hub's own presence events, which do not count towards the other limits.
     pub presence: PresenceRetention,
 }
 
-/// What is removed of the presence events, and when. They end with the updates around
-/// them at the latest.
+/// Which presence events are removed, and when. They are removed with the surrounding updates at
+/// the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PresenceRetention {
     /// Events at least this old are removed. `None` sets no limit.
     pub age_max: Option<Duration>,
-    /// At most this many events are kept.
+    /// Maximum number of stored events.
     pub events_max: u64,
 }
 
 impl PresenceRetention {
-    /// What counts where nothing else is said: an hour, and ten thousand events.
+    /// The default: an hour, and ten thousand events.
     pub const DEFAULT: Self = Self {
         age_max: Some(Duration::from_secs(3600)),
         events_max: 10_000,

@@ -4,34 +4,35 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Update};
 
-/// Positions in a whole page. Pages start at 1, 257, 513 …, so that all readers ask for the same.
+/// Positions in a full page. Pages start at 1, 257, 513 …, so that all readers request the same
+/// pages.
 pub const PAGE_POSITIONS: u64 = 256;
 
-/// A page ends early once its updates hold this many bytes, so that it holds at most this and
-/// one update.
+/// A page ends early once its updates have this many bytes, so it holds at most this plus one
+/// update.
 pub(crate) const PAGE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Consecutive updates, oldest first. Only presence events that were removed are missing.
+/// Consecutive updates, oldest first. Only removed presence events are missing.
 ///
-/// A page may begin before the position that was asked for: take what is [`after`](Self::after).
+/// A page may begin before the requested position: use only the updates [`after`](Self::after) it.
 #[derive(Debug)]
 pub struct Page {
-    /// The updates. Empty if nothing is kept there.
+    /// The updates. Empty if nothing is stored there.
     pub updates: Vec<Arc<Update>>,
-    /// Where to read on: this page has everything that is kept up to this position. What was asked
-    /// for if nothing was committed after it.
+    /// Where to continue: this page has everything stored up to this position. The requested
+    /// position if nothing was committed after it.
     pub next: Position,
-    /// The last position of this page whose presence event was removed;
-    /// [`Position::ZERO`] if none was.
+    /// The last position of this page with a removed presence event; [`Position::ZERO`] if there is
+    /// none.
     pub last_hole: Position,
     /// Where the page begins.
     pub(crate) first: Position,
-    /// Bytes of the updates as the cache counts them.
+    /// Size of the updates in bytes, as the cache counts it.
     pub(crate) bytes: u64,
 }
 
 impl Page {
-    /// Returns the updates of this page that come after `position`, oldest first.
+    /// Returns the updates of this page after `position`, oldest first.
     pub fn after(&self, position: Position) -> &[Arc<Update>] {
         let skipped = self
             .updates
@@ -39,7 +40,7 @@ impl Page {
         self.updates.get(skipped..).unwrap_or_default()
     }
 
-    /// Returns whether it has a presence event up to `position`.
+    /// Returns whether the page has a presence event up to `position`.
     pub(crate) fn has_presence(&self, position: Position) -> bool {
         let mut until = self
             .updates

@@ -1,5 +1,4 @@
-//! Keeps the pages that were read last, bounded in bytes, so that many readers read the storage
-//! about once.
+//! Caches recently read pages, bounded in bytes, so that many readers cause about one read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +7,9 @@ use tidings_core::{Position, Update};
 
 use crate::page::Page;
 
-/// The pages that were used last, by the position at which they begin.
+/// Recently used pages, by their first position.
 ///
-/// The number of pages is bounded too, since a page has at least one update and an update counts
+/// The number of pages is bounded too, because a page has at least one update, and an update counts
 /// for more than its texts.
 pub(crate) struct PageCache {
     pages: BTreeMap<Position, Entry>,
@@ -21,7 +20,7 @@ pub(crate) struct PageCache {
 
 struct Entry {
     page: Arc<Page>,
-    /// The value of `uses` when the page was used last.
+    /// The value of `uses` when the page was last used.
     used: u64,
 }
 
@@ -46,7 +45,7 @@ impl PageCache {
         Some(Arc::clone(&entry.page))
     }
 
-    /// Returns the update at `position`, if a page has it.
+    /// Returns the update at `position`, if it is cached.
     pub(crate) fn update(&self, position: Position) -> Option<&Update> {
         let (_, entry) = self.pages.range(..=position).next_back()?;
         let updates = &entry.page.updates;
@@ -60,7 +59,7 @@ impl PageCache {
         (entry.page.next < position).then(|| Arc::clone(&entry.page))
     }
 
-    /// Keeps `page`, and drops what was not used for longest until the bytes fit.
+    /// Adds `page`, and evicts the least recently used pages until the bytes fit.
     ///
     /// Replaces the page that begins at the same position.
     pub(crate) fn insert(&mut self, page: &Arc<Page>) {
@@ -85,7 +84,7 @@ impl PageCache {
         }
     }
 
-    /// Drops the pages that end before `oldest`, because what is removed must not be read.
+    /// Evicts the pages that end before `oldest`, because removed updates must not be read.
     pub(crate) fn trim(&mut self, oldest: Position) {
         while let Some((first, entry)) = self.pages.first_key_value() {
             if entry.page.next >= oldest {
@@ -96,7 +95,7 @@ impl PageCache {
         }
     }
 
-    /// Drops the pages with presence events up to `through`, which are removed.
+    /// Evicts the pages with presence events up to `through`, which were removed.
     pub(crate) fn trim_presence(&mut self, through: Position) {
         let stale = self
             .pages

@@ -1,4 +1,5 @@
-//! What the history's threads show to all others: bounds, health, counters. No decisions here.
+//! State that the history's threads publish to all others: bounds, health, counters. No decisions
+//! here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +10,16 @@ use crate::health::Health;
 use crate::removed::Removed;
 use crate::storage::Extent;
 
-/// The positions that are kept: `oldest..=last`, none if `oldest` is after `last`.
+/// The stored positions: `oldest..=last`, none if `oldest` is after `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// The first position that is kept, or the next to be given if none is.
+    /// The first stored position, or the next one to be assigned if nothing is stored.
     pub oldest: Position,
     /// The position of the newest committed update; [`Position::ZERO`] before the first.
     pub last: Position,
 }
 
-/// The newest update: who knows it has everything.
+/// The newest update. A subscriber that has it has everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tip {
     /// Its position; [`Position::ZERO`] before the first.
@@ -27,7 +28,7 @@ pub struct Tip {
     pub print: Option<Print>,
 }
 
-/// Counters since the start, each only growing.
+/// Counters since startup; they only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     /// Updates committed.
@@ -38,19 +39,20 @@ pub struct Stats {
     pub bytes: u64,
     /// Updates removed by retention.
     pub trimmed: u64,
-    /// Updates that were refused because the storage had a fault.
+    /// Updates refused because of a storage fault.
     pub refusals: u64,
     /// Pages read from the storage.
     pub pages_read: u64,
-    /// Pages given from the cache.
+    /// Pages served from the cache.
     pub pages_cached: u64,
-    /// Cursors of publishers looked up in the storage.
+    /// Publishers' ids looked up in the storage.
     pub cursors_read: u64,
-    /// Cursors that name an update that this history does not have and never removed.
+    /// Cursors of an update that this history does not have and never removed.
     pub cursors_lost: u64,
-    /// Reads that failed, because the storage has a fault or is damaged.
+    /// Reads that failed because the storage has a fault or is damaged.
     pub read_faults: u64,
-    /// Times the machine's clock was set, or went further over a stop of the hub than is believed.
+    /// Times the machine's clock was set, or advanced further during a stop of the hub than is
+    /// trusted.
     pub clock_steps: u64,
 }
 
@@ -60,13 +62,13 @@ pub struct Published {
     oldest: AtomicU64,
     last: AtomicU64,
     presence_trimmed: AtomicU64,
-    /// What stays known of these events.
+    /// The summary of these events.
     removed: Mutex<Arc<Removed>>,
     tip: Mutex<Tip>,
     /// Updates up to here have no print.
     unprinted_through: Position,
     health: Mutex<Health>,
-    /// Why something that is kept cannot be read: as the reader found, and as the writer did.
+    /// Why stored data cannot be read: found by the reader, and found by the writer.
     unreadable: Mutex<[Option<Arc<str>>; 2]>,
     counters: Counters,
 }
@@ -94,7 +96,7 @@ struct Counters {
 }
 
 impl Published {
-    /// Returns the state of a history in which nothing happened since it was opened.
+    /// Returns the initial state of an opened history.
     #[must_use]
     pub fn new(extent: &Extent, removed: Removed) -> Self {
         let tip = Tip {
@@ -117,8 +119,8 @@ impl Published {
     /// Returns the positions that are kept.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
-        // `oldest` is read first and shown before the removal: the pair never shows a position
-        // as kept that was removed before the call.
+        // `oldest` is read first and published before the removal, so the pair never includes a
+        // position that was removed before the call.
         let oldest = Position::new(self.oldest.load(Ordering::Acquire));
         let last = Position::new(self.last.load(Ordering::Acquire));
         Bounds { oldest, last }
@@ -136,7 +138,7 @@ impl Published {
         Arc::clone(&self.removed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns whether updates are taken, and whether what is kept can be read.
+    /// Returns whether updates are accepted and stored updates are readable.
     #[must_use]
     pub fn health(&self) -> Health {
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,15 +192,15 @@ impl Published {
         add(&self.counters.bytes, bytes);
     }
 
-    /// Shows that nothing before `oldest` is kept.
+    /// Publishes that nothing before `oldest` is stored.
     pub(crate) fn on_oldest(&self, oldest: Position) {
         self.oldest.store(oldest.get(), Ordering::Release);
     }
 
-    /// Shows that presence events may be missing: those of `removed`.
+    /// Publishes that the presence events in `removed` may be missing.
     pub(crate) fn on_removed(&self, removed: Arc<Removed>) {
         let through = removed.through();
-        // What is known comes first, so that nobody looks for it in vain.
+        // The summary is published first, so that no reader misses it.
         *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = removed;
         self.presence_trimmed
             .fetch_max(through.get(), Ordering::AcqRel);
@@ -224,7 +226,7 @@ impl Published {
         add(&self.counters.cursors_read, 1);
     }
 
-    /// Counts a cursor of an update that is not in this history, and says so the first time.
+    /// Counts a cursor of an update that is not in this history, and logs the first one.
     pub(crate) fn on_cursor_lost(&self) {
         if self.counters.cursors_lost.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(
@@ -244,7 +246,7 @@ impl Published {
         self.counters.clock_steps.store(steps, Ordering::Relaxed);
     }
 
-    /// Shows why something that is kept cannot be read, or that it can again.
+    /// Publishes why stored data cannot be read, or that it is readable again.
     pub(crate) fn on_unreadable(&self, side: Side, reason: Option<Arc<str>>) {
         let mut unreadable = self
             .unreadable

@@ -1,4 +1,4 @@
-//! A bounded queue with one consumer that takes what is there as one batch.
+//! A bounded queue with one consumer that takes its contents as one batch.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ pub(crate) struct Queue<T> {
     items_max: usize,
 }
 
-/// Why an item did not enter the queue. Gives it back.
+/// Why an item was not queued. Returns the item.
 pub(crate) enum Rejected<T> {
     Full(T),
     Closed(T),
@@ -58,7 +58,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds `item` at the end. Never waits for room.
+    /// Adds `item` at the end. Never waits for space.
     pub(crate) fn push(&self, item: T) -> Result<(), Rejected<T>> {
         let mut state = self.lock();
         if state.phase == Phase::Closed {
@@ -68,7 +68,7 @@ impl<T> Queue<T> {
             return Err(Rejected::Full(item));
         }
         state.items.push_back(item);
-        // A wake-up is a system call: only a consumer that sleeps needs one.
+        // A wake-up is a system call; only a sleeping consumer needs one.
         if state.consumer == Consumer::Waiting {
             state.consumer = Consumer::Busy;
             drop(state);
@@ -102,12 +102,12 @@ impl<T> Queue<T> {
         Taken::Items
     }
 
-    /// Returns how many items wait.
+    /// Returns the number of queued items.
     pub(crate) fn len(&self) -> usize {
         self.lock().items.len()
     }
 
-    /// Refuses new items from now on. What is queued can still be taken.
+    /// Refuses new items from now on. Queued items can still be taken.
     pub(crate) fn close(&self) {
         self.lock().phase = Phase::Closed;
         self.filled.notify_all();

@@ -9,22 +9,22 @@ use crate::page_cache::PageCache;
 use crate::published::{Bounds, Published, Side};
 use crate::storage::{StorageError, StorageReader};
 
-/// Takes a page, on the reader thread or on the asking one. Must not block.
+/// Receives a page, on the reader thread or on the caller's. Must not block.
 pub type PageReply = Box<dyn FnOnce(Result<Arc<Page>, ReadError>) + Send>;
 
-/// Takes a resolved cursor, on the reader thread or on the asking one. Must not block.
+/// Receives a resolved cursor, on the reader thread or on the caller's. Must not block.
 pub type ResolveReply = Box<dyn FnOnce(Result<Resolved, ReadError>) + Send>;
 
-/// Takes the id of a position, on the reader thread or on the asking one: nothing if it is not known
-/// what was there. Must not block.
+/// Receives the id of a position, or nothing if it is unknown, on the reader thread or on the
+/// caller's. Must not block.
 pub type CursorReply = Box<dyn FnOnce(Result<Option<EventId>, ReadError>) + Send>;
 
-/// What a cursor stands for.
+/// A resolved cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolved {
-    /// Everything after this position is kept: read on from here.
+    /// Everything after this position is stored: continue from here.
     After(Position),
-    /// The history does not know the cursor, or no longer: updates may be missing.
+    /// The cursor is unknown or expired: updates may be missing.
     Unknown {
         /// The first position that is kept, or the next to be given.
         oldest: Position,
@@ -34,19 +34,19 @@ pub enum Resolved {
 /// Why a read was not answered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
-    /// Retention removed updates after the position that was asked for.
+    /// Retention removed updates after the requested position.
     #[error("the history begins at position {oldest}, after the one that was asked for")]
     Trimmed {
         /// The first position that is kept.
         oldest: Position,
     },
-    /// As many requests wait as `reads_max` allows.
-    #[error("too many reads of the history wait")]
+    /// `reads_max` requests are already queued.
+    #[error("too many reads of the history are queued")]
     Busy,
     /// The history was closed.
     #[error("the history is closed")]
     Closed,
-    /// A position between two that are kept is missing.
+    /// A position between two stored ones is missing.
     #[error("the update at position {position} is missing in the history")]
     Missing {
         /// The first one that is missing.
@@ -57,7 +57,7 @@ pub enum ReadError {
     Storage(#[source] Arc<StorageError>),
 }
 
-/// One question of a subscriber.
+/// One request of a subscriber.
 pub enum Request {
     /// The page that contains the position after `after`.
     Page {
@@ -66,11 +66,11 @@ pub enum Request {
         /// Takes the page.
         reply: PageReply,
     },
-    /// The update that an id of the hub claims to name, or the earliest with an id of a publisher.
+    /// The update that an id of the hub claims, or the earliest update with a publisher's id.
     Find {
         /// The id.
         id: Arc<str>,
-        /// What it claims if it looks like one of the hub's, of a position that is kept.
+        /// Its claim, if it looks like an id of the hub for a stored position.
         claim: Option<Claim>,
         /// Takes the position.
         reply: ResolveReply,
@@ -90,11 +90,11 @@ pub struct Reader {
     published: Arc<Published>,
     seal: IdSeal,
     cache: PageCache,
-    /// What could not be read, until it can be.
+    /// The failed reads, until they succeed.
     unread: Option<Unread>,
 }
 
-/// What is asked of the storage again after it failed.
+/// A read that is retried after it failed.
 enum Unread {
     /// The page after this position.
     After(Position),
@@ -105,7 +105,8 @@ enum Unread {
 }
 
 impl Reader {
-    /// Reads from `storage` what `published` shows, and keeps pages of `cache_bytes_max` bytes.
+    /// Makes a reader of `storage` within the bounds of `published`, with a cache of
+    /// `cache_bytes_max` bytes.
     #[must_use]
     pub fn new(
         storage: Box<dyn StorageReader>,
@@ -122,7 +123,7 @@ impl Reader {
         }
     }
 
-    /// Empties `requests` and answers each.
+    /// Drains `requests` and answers each.
     pub fn on_requests(&mut self, requests: &mut Vec<Request>) {
         // Requests for one page are answered one after the other, so that they share one read
         // even if the cache is small.
@@ -148,7 +149,7 @@ impl Reader {
         }
     }
 
-    /// Reads again what could not be read. To be called about once a second.
+    /// Retries the failed reads. Called about once a second.
     pub fn on_tick(&mut self) {
         let Some(unread) = self.unread.take() else {
             return;
@@ -162,11 +163,11 @@ impl Reader {
             self.unread = Some(unread);
             return;
         }
-        tracing::info!("the history can be read again");
+        tracing::info!("the history is readable again");
         self.published.on_unreadable(Side::Reader, None);
     }
 
-    /// Says once that something cannot be read, and why.
+    /// Logs once that stored data cannot be read, and why.
     fn on_result<T>(&mut self, result: &Result<T, ReadError>, asked: impl FnOnce() -> Unread) {
         let Some(line) = fault_of(result) else {
             return;
@@ -204,7 +205,7 @@ impl Reader {
         }
         let first = first_of_page(wanted);
         let last = Position::new(first.get() + (PAGE_POSITIONS - 1)).min(bounds.last);
-        // What follows a page that was read before it was whole is added to it.
+        // A page that was cached before it was full is extended.
         let begun = self.cache.before(first, wanted);
         let from = begun
             .as_ref()
@@ -218,8 +219,8 @@ impl Reader {
         self.read(None, wanted, last, wanted)
     }
 
-    /// Returns the last position after `last` up to which nothing is kept either: thousands of events
-    /// about subscriptions may have been removed one after the other.
+    /// Returns the last position after `last` up to which nothing is stored either: thousands of
+    /// consecutive presence events may have been removed.
     fn before_next(&mut self, last: Position) -> Result<Position, ReadError> {
         let end = self.published.bounds().last;
         let mut next = Vec::new();
@@ -266,7 +267,7 @@ impl Reader {
         })
     }
 
-    /// Returns what a cursor at `position` stands for: retention may have been there by now.
+    /// Resolves a cursor at `position`, which retention may have removed in the meantime.
     fn after(&self, position: Position) -> Resolved {
         let Bounds { oldest, last } = self.published.bounds();
         if position.next() >= oldest && position <= last {
@@ -276,9 +277,10 @@ impl Reader {
         }
     }
 
-    /// Reads `from..=last`, appends it to the updates of `begun`, and keeps the page.
+    /// Reads `from..=last`, appends it to the updates of `begun`, and caches the page.
     ///
-    /// If retention removed updates meanwhile, the page begins later, at `wanted` at the latest.
+    /// If retention removed updates in the meantime, the page begins later, at `wanted` at the
+    /// latest.
     fn read(
         &mut self,
         begun: Option<Arc<Page>>,
@@ -292,7 +294,8 @@ impl Reader {
         self.storage
             .read(from, last, bytes_max, &mut fresh)
             .map_err(in_storage)?;
-        // What retention removes is shown before it is removed, so it is asked for afterwards.
+        // Retention publishes a removal before it removes, so the bounds are checked after the
+        // read.
         let oldest = self.published.bounds().oldest;
         if wanted < oldest {
             return Err(ReadError::Trimmed { oldest });
@@ -361,12 +364,12 @@ fn last_hole(updates: &[Arc<Update>], first: Position, through: Position) -> Pos
     }
 }
 
-/// Returns about how much memory an update of a page takes.
+/// Estimates the memory of an update in a page.
 fn cached_bytes(update: &Update) -> u64 {
     update.bytes() + 192
 }
 
-/// Returns what is wrong with the storage if that is why a read failed.
+/// Returns the storage fault that made a read fail, if there was one.
 fn fault_of<T>(result: &Result<T, ReadError>) -> Option<String> {
     match result {
         Err(ReadError::Storage(fault)) => Some(fault.line()),

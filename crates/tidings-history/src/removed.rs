@@ -1,6 +1,6 @@
-//! What stays known of the presence events that retention removed: about which matchers
-//! the last ones were, and where. So a watcher that resumes before them is told of a gap only if
-//! there is one for it (decision 0015). Bounded, in memory and in the file.
+//! A summary of the presence events that retention removed: the last position for each matcher. A
+//! watcher that resumes before them is told of a gap only if it missed an event that it may see
+//! (decision 0015). Bounded, in memory and in the file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use tidings_core::{Position, Topic, Topics};
 
 /// A summary of the presence events that were removed.
 ///
-/// Events are grouped by what their topics say before the last slash: the subscriptions of one matcher.
-/// Of each group the last removed event is known. The groups whose last event is longest ago are given
-/// up beyond a bound; from then on nothing is known of what was removed up to there.
+/// Events are grouped by their topic up to the last slash: the subscriptions of one matcher. The
+/// summary has the last removed event of each group. Beyond a bound, the groups with the oldest
+/// last event are dropped; nothing is known any more about events removed up to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     through: Position,
@@ -27,7 +27,7 @@ struct Last {
 }
 
 impl Removed {
-    /// Returns a summary of a history whose events up to `through` are gone, whatever they were about.
+    /// Returns the summary of a history whose events up to `through` are all gone.
     #[must_use]
     pub fn unknown(through: Position) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Removed {
         self.through
     }
 
-    /// Returns the position up to which any event may have been removed, about whatever subscription.
+    /// Returns the position up to which the event of any subscription may have been removed.
     #[must_use]
     pub fn unknown_through(&self) -> Position {
         self.unknown_through

@@ -272,7 +272,7 @@ impl Writer {
         if let Err(fault) = noted.and_then(|()| self.storage.close()) {
             tracing::warn!(
                 error = fault.line(),
-                "the history was not tidied up at its end"
+                "the history was not cleaned up when it closed"
             );
         }
     }
@@ -301,7 +301,7 @@ impl Writer {
     fn on_upkeep(&mut self, worked: Result<(), StorageError>) {
         let Err(fault) = worked else {
             if std::mem::take(&mut self.hindered) {
-                tracing::info!("retention goes on");
+                tracing::info!("retention resumed");
                 self.published.on_unreadable(Side::Writer, None);
             }
             return;
@@ -471,7 +471,7 @@ impl Writer {
         match (&self.phase, fault.leaves_doubt()) {
             (Phase::Poisoned(_), _) => {}
             (Phase::Ok | Phase::Refusing(_), true) => {
-                tracing::error!(error = line, "the history takes no updates any more");
+                tracing::error!(error = line, "the history accepts no further updates");
                 // Damage does not put in doubt what was synced: what is whole can be served.
                 let damaged = matches!(*fault, StorageError::Damaged(_));
                 self.published.on_health(match damaged {
@@ -483,7 +483,7 @@ impl Writer {
             (Phase::Ok, false) => {
                 tracing::warn!(
                     error = line,
-                    "the history refuses updates until this is mended"
+                    "the history refuses updates until this is fixed"
                 );
                 self.phase = Phase::Refusing(fault);
                 self.published.on_health(Health::Refusing { reason });
@@ -497,7 +497,7 @@ impl Writer {
     }
 
     fn on_mended(&mut self) {
-        tracing::info!("the history takes updates again");
+        tracing::info!("the history accepts updates again");
         self.phase = Phase::Ok;
         self.published.on_health(Health::Ok);
     }

@@ -1,9 +1,9 @@
 //! The command line: `tidings dev`, `serve`, `health`, `broker`, `publish`, `subscribe`, `token …`,
 //! `config …`, `history …`.
 //!
-//! Here are the list of commands and the exit codes; each command has a file of its own. `dev` and
-//! `serve` only make a checked `Config` and hand it to the server. This is the body of `main.rs`,
-//! so errors are `anyhow` here as they are there.
+//! This file has the list of commands and the exit codes; each command has its own file. `dev` and
+//! `serve` only build a checked `Config` and pass it to the server. Errors end on the terminal, so
+//! they are `anyhow`.
 
 use std::process::ExitCode;
 
@@ -54,14 +54,14 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-/// Runs the command that the process was started with and returns its exit code: 0 when it did what
-/// it was asked to, 1 when it failed, 2 when the arguments or the configuration are wrong.
+/// Runs the command from the command line and returns its exit code: 0 on success, 1 on failure, 2
+/// if the arguments or the configuration are wrong.
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version come this way too, with code 0. A closed output changes nothing.
+        // Help and version end up here too, with code 0. A closed output changes nothing.
         Err(answer) if answer.use_stderr() => {
-            // A word that is too much may be the token of `token inspect`.
+            // An unexpected argument may be the token of `token inspect`.
             print::error(answer.render().to_string().trim_end());
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(WRONG_ARGUMENTS));
         }
@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
     };
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output has seen enough, as in `tidings subscribe … | head -1`.
+        // The reader of the output has seen enough, as in `tidings subscribe … | head -1`.
         Err(error) if error.is::<OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             print::error(&format!("tidings: {}", with_causes(&error)));
@@ -95,12 +95,12 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Wrong arguments that clap cannot see, such as a token that is missing where one is needed.
+/// Wrong arguments that clap cannot detect, such as a missing token.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub &'static str);
 
-/// Joins the messages of an error and its causes, but not one that the text before holds already.
+/// Joins the messages of an error and its causes, skipping those that the text already contains.
 fn with_causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {

@@ -64,7 +64,7 @@ impl Control {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let signals = {
             let _inside = runtime.enter();
-            Signals::listen(hangup).context("cannot take signals")?
+            Signals::listen(hangup).context("cannot listen for signals")?
         };
         Ok(Self { runtime, signals })
     }
@@ -237,10 +237,10 @@ impl Hub {
             tracing::info!(
                 certificate,
                 key_sets,
-                "SIGHUP: files and key sets are read again; the configuration needs a restart"
+                "SIGHUP: reloading files and key sets; configuration changes need a restart"
             );
         } else {
-            tracing::info!("SIGHUP: nothing to read again; the configuration needs a restart");
+            tracing::info!("SIGHUP: nothing to reload; configuration changes need a restart");
         }
     }
 
@@ -395,7 +395,7 @@ fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
     let kept = !config.key_sets_keep.is_zero();
     let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
     if let Err(error) = store.forget_others(&wanted) {
-        tracing::warn!(%error, "key sets that are not to be kept could not be removed");
+        tracing::warn!(%error, "cannot remove outdated key sets from the cache");
     }
     if wanted.is_empty() {
         return None;
@@ -501,6 +501,6 @@ pub(crate) fn clock() -> Clock {
 /// pages of two megabytes around each piece nearly double what a subscriber costs.
 fn refuse_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages could not be refused");
+        tracing::debug!(%error, "cannot turn off huge pages");
     }
 }

@@ -34,7 +34,7 @@ fn the_published_key_is_refused() {
     check(
         Algorithm::Hs256,
         PUBLISHED_KEYS[0],
-        "this is the example key that everyone knows: make your own with `openssl rand -hex 32`",
+        "this is a publicly known example key: make your own with `openssl rand -hex 32`",
     );
 }
 
@@ -166,7 +166,7 @@ fn an_rsa_key_is_not_shorter_than_2048_bits() {
     let error = VerifyKey::parse(Algorithm::Rs256, SHORT_RSA).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "this is no public key for RS256 (RSA keys have 2048 to 8192 bits)"
+        "this is not a public key for RS256 (RSA keys have 2048 to 8192 bits)"
     );
 }
 

@@ -32,7 +32,7 @@ fn what_is_old_damaged_or_of_somebody_else_does_not_count() {
     // A clock that was set back makes nothing old.
     assert!(store.load(&url("a"), NOW - 1000).unwrap().is_some());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
-    assert!(refused(NOW).contains("others"));
+    assert!(refused(NOW).contains("other users"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     store.save(&url("b"), DOCUMENT, NOW).unwrap();
     fs::rename(store.path(&url("b")), &path).unwrap();

@@ -46,8 +46,8 @@ proptest! {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A group: for each update the length of its data, and perhaps one of a few ids; or an event
-    /// about a subscription.
+    /// A group: for each update the length of its data, and perhaps one of a few ids; or a
+    /// presence event.
     Append(Vec<(usize, Option<u8>, Option<Presence>)>),
     /// Time passes, and then the history looks after itself.
     Tick(u64),

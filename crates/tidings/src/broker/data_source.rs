@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tidings_wire::zmtp::SocketType;
 
-/// A socket by name. Nothing is opened or resolved by reading one.
+/// A parsed data source. Parsing opens and resolves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSource {
     /// Which end opens the connections.
@@ -35,10 +35,10 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// Why a text is no data source.
+/// Why a text is not a data source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataSourceError {
-    /// It begins with something else.
+    /// It has another scheme.
     #[error(
         "{text:?} begins with neither zmq:// nor zmq-bind://: write it like \
          zmq-bind://PULL@127.0.0.1:5000 to bind, or zmq://PUSH@127.0.0.1:5000 to connect"
@@ -47,20 +47,20 @@ pub enum DataSourceError {
         /// The whole text.
         text: String,
     },
-    /// There is no socket type before the `@`, or one that does not exist.
+    /// There is no socket type before the `@`, or an unknown one.
     #[error(
-        "{found:?} in {text:?} is no socket type: write one of PUSH, PULL, PUB, SUB, XPUB, XSUB, \
+        "{found:?} in {text:?} is not a socket type: write one of PUSH, PULL, PUB, SUB, XPUB, XSUB, \
          REQ, REP in upper case and an @, as in zmq-bind://PULL@127.0.0.1:5000"
     )]
     SocketType {
-        /// What stands there.
+        /// The text found there.
         found: String,
         /// The whole text.
         text: String,
     },
     /// An address is not a host with a port.
     #[error(
-        "{found:?} in {text:?} is no host with a port: write it like 127.0.0.1:5000, *:5000, \
+        "{found:?} in {text:?} is not a host with a port: write it like 127.0.0.1:5000, *:5000, \
          [::1]:5000 or broker.example.com:5000, several separated by ;"
     )]
     Endpoint {
@@ -69,13 +69,13 @@ pub enum DataSourceError {
         /// The whole text.
         text: String,
     },
-    /// `*` says where to listen, not where to go.
+    /// `*` is an address to listen on, not one to connect to.
     #[error("{text:?} connects, which needs the name or address of another host instead of *")]
     WildcardToConnect {
         /// The whole text.
         text: String,
     },
-    /// Nothing can be reached at port 0.
+    /// Nobody can connect to port 0.
     #[error("{text:?} connects, which needs a port from 1 to 65535")]
     PortToConnect {
         /// The whole text.
@@ -129,7 +129,7 @@ impl Endpoint {
     fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let port = match port {
-            // libzmq's way to let the system choose.
+            // As in libzmq, the system chooses the port.
             ANY => 0,
             port if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
             _ => return None,
@@ -144,7 +144,7 @@ impl Endpoint {
         (known || (!host.is_empty() && host.bytes().all(plain))).then_some(Self { host, port })
     }
 
-    /// Returns whether only this machine can reach it.
+    /// Returns whether only this machine can reach the address.
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<std::net::IpAddr>() {
             Ok(address) => address.to_canonical().is_loopback(),

@@ -1,4 +1,4 @@
-//! Opening sockets: ports that peers connect to, and addresses to connect to, again and again.
+//! Opens sockets: binds ports, and connects to addresses with automatic reconnects.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs};
@@ -18,27 +18,27 @@ use crate::binding;
 use tidings_hub::metrics::count;
 use tidings_hub::tasks;
 
-/// Connections that the kernel keeps until they are accepted.
+/// The listen backlog.
 const BACKLOG: i32 = 1024;
-/// Pause after a connection could not be accepted.
+/// Pause after accepting a connection failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Shortest and longest wait before connecting again; each wait is randomised to 50–100 %.
+/// Minimum and maximum wait before a reconnect; jitter reduces each wait to 50–100 %.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(5);
-/// How long connecting may take.
+/// Timeout for connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// A connection that lived this long was a good one: the next wait is short again.
+/// A connection that lasted this long resets the backoff.
 const GOOD_AFTER: Duration = Duration::from_secs(5);
-/// Silence after which the kernel asks whether a peer is still there.
+/// Idle time before TCP keep-alive.
 const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
-/// Unsent bytes beyond which a socket counts as full: what waits should wait here, where it is
-/// counted.
+/// Unsent bytes beyond which a socket counts as full. Messages should queue here, where they are
+/// counted, and not in the kernel.
 const UNSENT_LOW_WATER: u32 = 256 * 1024;
 
 /// Why the ports of a socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BindError {
-    #[error("{socket}: {endpoint} is no address of this machine")]
+    #[error("{socket}: {endpoint} is not an address of this machine")]
     Unresolved {
         socket: String,
         endpoint: String,
@@ -53,11 +53,11 @@ pub(crate) enum BindError {
     Port { socket: String, source: io::Error },
 }
 
-/// Opens the ports of a socket that binds, and writes the ports that the system chose into it.
+/// Opens the ports of a binding socket, and stores the ports that the system chose.
 ///
 /// # Errors
 ///
-/// An address that cannot be resolved, or is taken.
+/// An address that cannot be resolved or is in use.
 pub(crate) fn bind(source: &mut DataSource) -> Result<Vec<StdListener>, BindError> {
     let text = source.to_string();
     let mut listeners = Vec::new();
@@ -136,7 +136,7 @@ async fn accept(
 ) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "a ZeroMQ port could not be registered"),
+        Err(error) => return tracing::error!(%error, "cannot register a ZeroMQ port"),
     };
     let mut stopping = shared.stopping.subscribe();
     loop {
@@ -148,7 +148,7 @@ async fn accept(
             Ok((stream, address)) => {
                 if shared.peers.get() >= shared.limits.peers_max {
                     count(&shared.counters.closed, "peers_max");
-                    tracing::debug!(%address, "zeromq.peers_max is reached: connection refused");
+                    tracing::debug!(%address, "zeromq.peers_max reached: connection refused");
                     continue;
                 }
                 let (shared, socket, options) =
@@ -182,8 +182,8 @@ async fn connect(
                 let address = endpoint.to_string();
                 serve(&shared, &socket, options.clone(), stream, &address).await;
             }
-            Ok(Err(error)) => tracing::debug!(%endpoint, %error, "not connected"),
-            Err(_late) => tracing::debug!(%endpoint, "not connected in time"),
+            Ok(Err(error)) => tracing::debug!(%endpoint, %error, "cannot connect"),
+            Err(_late) => tracing::debug!(%endpoint, "cannot connect in time"),
         }
         if started.elapsed() >= GOOD_AFTER {
             wait = RECONNECT_MIN;
@@ -233,6 +233,6 @@ fn prepare(stream: &TcpStream) {
         .set_tcp_keepalive(&keep_alive)
         .and_then(|()| raw.set_tcp_notsent_lowat(UNSENT_LOW_WATER));
     if let Err(error) = set {
-        tracing::debug!(%error, "an option of a ZeroMQ connection could not be set");
+        tracing::debug!(%error, "cannot set an option of a ZeroMQ connection");
     }
 }

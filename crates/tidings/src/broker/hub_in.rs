@@ -1,5 +1,5 @@
-//! Into the hub: messages become updates, in order, as fast as the history takes them. When it does
-//! not, nothing is read from the peers, so that they wait instead of losing.
+//! Into the hub: messages become updates, in order, as fast as the history accepts them. When it
+//! does not, the broker stops reading from the peers, so that they wait instead of losing messages.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,18 +24,18 @@ use tidings_hub::ingest::{Ingest, PublishError, Publisher};
 use tidings_hub::metrics::count;
 use tidings_hub::tasks;
 
-/// Updates of one socket that the history has not acknowledged.
+/// Maximum number of unacknowledged updates of one socket.
 const IN_FLIGHT_MAX: usize = 1024;
-/// Reads of peers that wait for the socket's bridge.
+/// Maximum number of chunks queued for the socket's bridge.
 const WAITING_MAX: usize = 4;
 /// Pause while the history's queue is full of other publishers' updates.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
-/// Pause before updates that a faulty history refused are offered again.
+/// Pause before updates that a faulty history refused are retried.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
-/// At most one line about unreadable messages in this time.
+/// Minimum time between two log lines about unreadable messages.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// The way into the hub from one socket.
+/// The bridge from one socket into the hub.
 #[derive(Clone)]
 pub(crate) struct HubDoor {
     work: mpsc::Sender<Work>,
@@ -47,20 +47,20 @@ struct Work {
     answer: Option<oneshot::Sender<String>>,
 }
 
-/// What became of an update.
+/// The outcome of an update.
 type Settled = (u64, Result<Arc<Update>, RelayError>);
 
 struct Bridge {
     shared: Rc<Shared>,
     options: HubInput,
     node: Arc<str>,
-    /// Whether the hub's outputs must know the updates again.
+    /// Whether the hub's outputs must recognise the updates.
     marks: bool,
     ingest: Ingest,
     updates: Counter,
     pending: HashMap<u64, Pending>,
     next: u64,
-    /// Updates that a fault kept out, to be offered again.
+    /// Updates refused because of a fault, to be retried.
     failed: Vec<(u64, Pending)>,
     results: mpsc::Receiver<Settled>,
     settle: mpsc::Sender<Settled>,
@@ -103,14 +103,14 @@ impl HubDoor {
         Self { work, in_flight }
     }
 
-    /// Takes messages, waiting while the hub is full.
+    /// Accepts messages, waiting while the hub is full.
     pub(crate) async fn take(&self, chunk: Chunk) {
         let answer = None;
         // The bridge lives as long as the broker.
         drop(self.work.send(Work { chunk, answer }).await);
     }
 
-    /// Publishes one message and returns what to tell who sent it.
+    /// Publishes one message and returns the reply for its sender.
     pub(crate) async fn ask(&self, chunk: Chunk) -> String {
         let (answer, told) = oneshot::channel();
         let answer = Some(answer);
@@ -119,7 +119,7 @@ impl HubDoor {
         told.await.unwrap_or_else(stopping)
     }
 
-    /// Returns whether messages are on their way.
+    /// Returns whether messages are in flight.
     pub(crate) fn is_busy(&self) -> bool {
         self.in_flight.get() > 0 || self.work.capacity() < WAITING_MAX
     }
@@ -162,7 +162,7 @@ impl Bridge {
         }
     }
 
-    /// Turns a message into a draft. `None`: it came from this hub.
+    /// Converts a message to a draft. `None` if it came from this hub.
     fn draft(&mut self, parts: &[&[u8]]) -> Result<Option<Draft>, String> {
         let mapped = mapping::read(&self.options, parts).or_else(|error| self.unread(parts, error));
         let Mapped { form, hub } = mapped.map_err(|error| error.to_string())?;
@@ -178,7 +178,8 @@ impl Bridge {
             error.to_string()
         })?;
         if self.marks {
-            // It must be known again when the hub sends it out, so that it does not go back.
+            // The hub must recognise the update when it sends it out, so that it does not send it
+            // back.
             let id = draft.id.take().or_else(new_id);
             if let Some(id) = &id {
                 self.shared.foreign.insert(id);
@@ -199,7 +200,7 @@ impl Bridge {
         Err(error)
     }
 
-    /// Hands an update to the history, waiting while it is full.
+    /// Passes an update to the history, waiting while its queue is full.
     async fn submit(&mut self, pending: Pending) {
         loop {
             while self.pending.len() >= IN_FLIGHT_MAX {
@@ -207,7 +208,7 @@ impl Bridge {
             }
             let number = self.next;
             let settle = self.settle.clone();
-            // There is room: no more are in flight than the queue takes.
+            // There is space: the number in flight never exceeds the queue.
             let done = Box::new(move |result| drop(settle.try_send((number, result))));
             match self.ingest.enqueue(pending.draft.clone(), done) {
                 Ok(()) => {
@@ -245,7 +246,7 @@ impl Bridge {
             Err(RelayError::Unavailable { .. }) if pending.answer.is_none() => {
                 self.failed.push((number, pending));
             }
-            // Who asked decides about another try; if the history failed, the process ends.
+            // A REQ peer decides itself whether to retry; if the history failed, the process exits.
             Err(error) => {
                 if let Some(id) = &pending.draft.id {
                     self.shared.foreign.take(id);
@@ -256,11 +257,11 @@ impl Bridge {
         }
     }
 
-    /// Offers what a fault kept out again, in order, until the history takes it.
+    /// Retries the updates that a fault kept out, in order, until the history accepts them.
     async fn recover(&mut self) {
         tracing::warn!(
             socket = %self.options.source,
-            "the history takes no updates; ZeroMQ peers wait"
+            "the history refuses updates; ZeroMQ peers wait"
         );
         while !self.failed.is_empty() {
             while !self.pending.is_empty() {
@@ -280,7 +281,7 @@ impl Bridge {
 
 fn tell(answer: Option<oneshot::Sender<String>>, text: &str) {
     if let Some(answer) = answer {
-        // Who asked may be gone.
+        // The REQ peer may be gone.
         drop(answer.send(text.to_owned()));
     }
 }
@@ -308,7 +309,7 @@ fn refusal(error: &PublishError) -> &'static str {
     }
 }
 
-/// Says now and then that messages are not published, and why.
+/// Logs, at a limited rate, that messages are not published, and why.
 #[derive(Default)]
 struct Complaints {
     said: Option<Instant>,
@@ -323,6 +324,6 @@ impl Complaints {
         }
         let more = std::mem::take(&mut self.silent);
         self.said = Some(Instant::now());
-        tracing::warn!(socket, %reason, more, "a ZeroMQ message is not published as it should be");
+        tracing::warn!(socket, %reason, more, "a ZeroMQ message could not be published as configured");
     }
 }

@@ -1,5 +1,5 @@
-//! Out of the hub: an ordinary subscriber with matchers of its own, whose transport is ZeroMQ. It is
-//! live only: messages have no cursor to resume from.
+//! Out of the hub: an ordinary subscriber with its own matchers, whose transport is ZeroMQ. It
+//! receives live updates only: messages have no cursor to resume from.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,8 @@ use super::{HubParts, Shared, mapping};
 use tidings_hub::posted::Posted;
 use tidings_hub::router::{Outgoing, Ticket};
 
-/// Updates on their way from another hub into the history: when they come out, they do not go back.
+/// Updates from another hub that are on their way into the history. The outputs must not send them
+/// back.
 #[derive(Default)]
 pub(crate) struct Foreign(RefCell<HashMap<EventId, usize>>);
 
@@ -27,7 +28,7 @@ impl Foreign {
         *self.0.borrow_mut().entry(id.clone()).or_default() += 1;
     }
 
-    /// Forgets one. Returns whether it was there.
+    /// Removes one. Returns whether it was there.
     pub(crate) fn take(&self, id: &EventId) -> bool {
         let mut ids = self.0.borrow_mut();
         let Some(count) = ids.get_mut(id) else {

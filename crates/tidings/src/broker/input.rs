@@ -1,4 +1,4 @@
-//! PULL, SUB, XSUB and REP: what peers send, on its way to outputs or into the hub.
+//! PULL, SUB, XSUB and REP: inbound messages, on their way to outputs or into the hub.
 
 use std::rc::Rc;
 
@@ -13,18 +13,18 @@ use super::outbox::Chunk;
 use super::session::{Session, Socket};
 use tidings_hub::metrics::count_many;
 
-/// A socket that messages come in by.
+/// A socket that receives messages.
 pub(crate) struct Input {
     shared: Rc<Shared>,
     socket_type: SocketType,
-    /// What a subscriber subscribes to.
+    /// The prefixes that a SUB or XSUB socket subscribes to.
     prefixes: Vec<Vec<u8>>,
     route: Rc<Route>,
 }
 
 /// Where messages go.
 pub(crate) enum Route {
-    /// To sockets, as they are.
+    /// To sockets, unchanged.
     Outputs(Vec<Rc<Socket>>),
     /// Into the hub.
     Hub(HubDoor),
@@ -46,7 +46,7 @@ impl Input {
         }
     }
 
-    /// Prepares a new connection: a subscriber says what it wants.
+    /// Prepares a new connection: a subscriber sends its subscriptions.
     pub(crate) fn join(&self, session: &mut Session, minor: u8) {
         if matches!(self.socket_type, SocketType::Sub | SocketType::XSub) {
             let mut wanted = Vec::new();
@@ -57,8 +57,8 @@ impl Input {
         }
     }
 
-    /// Passes messages on, waiting while there is no room for them: the peer is then not read, and
-    /// feels it.
+    /// Forwards messages, waiting while there is no space. The broker does not read from the peer
+    /// in the meantime, which is its backpressure.
     pub(crate) async fn on_chunk(&self, session: &Session, chunk: Chunk) {
         self.shared
             .counters
@@ -104,8 +104,8 @@ impl Route {
         }
     }
 
-    /// Passes one message on. Returns what to tell who sent it: the id of the update it became, or
-    /// `ok` without a hub, or `error: …`.
+    /// Forwards one message. Returns the reply for its sender: the id of the new update, or `ok`
+    /// without a hub, or `error: …`.
     async fn ask(&self, chunk: Chunk) -> String {
         match self {
             Self::Outputs(_) => {

@@ -1,4 +1,4 @@
-//! One connection from its first byte to traffic, and what is read from it.
+//! One connection: its handshake, and reading from it.
 
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub(crate) struct Link {
     pub(crate) stream: TcpStream,
     pub(crate) peer: Peer,
     decoder: Decoder,
-    /// What came with the end of the handshake.
+    /// Bytes that arrived together with the end of the handshake.
     early: Vec<u8>,
 }
 
@@ -51,22 +51,22 @@ impl Failure {
     }
 }
 
-/// What a read came to.
+/// The result of a read.
 pub(crate) enum Read {
-    /// Messages, what was said beside them, and perhaps what was wrong after them.
+    /// Messages, the commands among them, and possibly the error after them.
     Some(Chunk, Vec<Said>, Option<ProtocolError>),
-    /// Nothing for now.
+    /// No bytes are available.
     Blocked,
-    /// The peer sends no more.
+    /// The peer closed its side.
     End,
 }
 
 impl Link {
-    /// Does the handshake.
+    /// Performs the handshake.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if the peer breaks a rule, is too slow, or goes.
+    /// [`Failure`] if the peer breaks a rule, is too slow, or disconnects.
     pub(crate) async fn open(
         shared: &Rc<Shared>,
         mut stream: TcpStream,
@@ -84,11 +84,11 @@ impl Link {
         })
     }
 
-    /// Reads what is there, without waiting.
+    /// Reads the available bytes without waiting.
     ///
     /// # Errors
     ///
-    /// The connection is gone.
+    /// The connection is closed.
     pub(crate) fn read(&mut self, shared: &Shared) -> io::Result<Read> {
         let mut scratch = shared.scratch.borrow_mut();
         let early = std::mem::take(&mut self.early);
@@ -125,7 +125,7 @@ async fn shake(
     let mut handshake = Handshake::new(options, &mut out);
     let mut buffer = [0; HANDSHAKE_READ_BYTES];
     loop {
-        // A peer that is gone already may have left messages, which are still to be read.
+        // A peer that has disconnected may have left messages that are still unread.
         drop(stream.write_all(&out).await);
         out.clear();
         let count = stream.read(&mut buffer).await?;

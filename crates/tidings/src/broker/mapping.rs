@@ -1,5 +1,4 @@
-//! Between messages and updates: what the parts of a message mean, and what an update looks like as
-//! a message.
+//! Converts messages to updates and back.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,24 +9,24 @@ use tidings_wire::zmtp::frame::encode_message;
 
 use super::options::{HubInput, Mapping, OutputForm};
 
-/// A message that was read.
+/// A parsed message.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) form: PublishForm,
-    /// The hub that the update was first published at, if the message says so.
+    /// The hub at which the update was first published, if the message names it.
     pub(crate) hub: Option<String>,
 }
 
-/// Why a message cannot be read as its socket's configuration says.
+/// Why a message does not fit its socket's `mapping`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("it has {found} parts, and {wanted} are expected")]
     Parts { found: usize, wanted: usize },
     #[error("part {part} is not UTF-8")]
     NotUtf8 { part: usize },
-    #[error("it is no JSON object with the fields of an update: {0}")]
+    #[error("it is not a JSON object with the fields of an update: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("it names no topic, and the configuration has none for such messages")]
+    #[error("it names no topic, and the configuration sets none")]
     NoTopic,
 }
 
@@ -47,7 +46,7 @@ struct Fields<'a> {
     hub: Option<String>,
 }
 
-/// The same, as it is written.
+/// The same, for writing.
 #[derive(Serialize)]
 struct Written<'a> {
     topic: OneOrSeveral<'a>,
@@ -69,11 +68,11 @@ enum OneOrSeveral<'a> {
     Several(Vec<&'a str>),
 }
 
-/// Reads a message as `bridge` says.
+/// Parses a message by the mapping of `bridge`.
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if it is of another form.
+/// [`Unreadable`] if it has another form.
 pub(crate) fn read(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unreadable> {
     match bridge.mapping {
         Mapping::Data => {
@@ -94,7 +93,7 @@ pub(crate) fn read(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unreada
     }
 }
 
-/// Takes the text of a message that cannot be read as the data of an update under the fixed topic.
+/// Uses the text of an unreadable message as the data of an update under the fixed topic.
 ///
 /// # Errors
 ///
@@ -110,7 +109,7 @@ pub(crate) fn as_text(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unre
 fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
     let fields: Fields<'_> = serde_json::from_str(object)?;
     let topics = match (fields.topic.0, &bridge.topic) {
-        // One that is empty is one that nobody filled in; beside others it is a mistake.
+        // A single empty topic counts as absent; among others it is a mistake.
         (topics, _) if !topics.is_empty() && topics != [""] => topics,
         (_, Some(topic)) => vec![topic.clone()],
         (_, None) => return Err(Unreadable::NoTopic),
@@ -161,8 +160,7 @@ fn text(bytes: &[u8], part: usize) -> Result<&str, Unreadable> {
     std::str::from_utf8(bytes).map_err(|_not: std::str::Utf8Error| Unreadable::NotUtf8 { part })
 }
 
-/// Returns whether a message can carry `update`. It has no field for the targets of one that is for
-/// some only.
+/// Returns whether a message can represent `update`: it has no field for targets.
 pub(crate) fn can_carry(update: &Update) -> bool {
     match update.visibility {
         Visibility::Public | Visibility::Private => true,
@@ -192,7 +190,7 @@ pub(crate) fn write(out: &mut Vec<u8>, form: OutputForm, update: &Update, node: 
                 retry: update.retry_ms,
                 hub: node,
             };
-            // Texts and numbers cannot fail to be written.
+            // Serializing strings and numbers cannot fail.
             let object = serde_json::to_vec(&written).unwrap_or_default();
             encode_message(out, &[&object]);
         }

@@ -9,25 +9,25 @@ pub use tidings_wire::zmtp::handshake::Security;
 
 use super::data_source::DataSource;
 
-/// Everything the broker needs to know.
+/// The options of the broker.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Plain brokers: what comes in goes out as it is.
+    /// Plain brokers, which forward messages unchanged.
     pub brokers: Vec<Brokering>,
     /// Sockets whose messages become updates.
     pub inputs: Vec<HubInput>,
     /// Sockets that send updates as messages.
     pub outputs: Vec<HubOutput>,
-    /// How peers prove who they are.
+    /// How peers authenticate.
     pub security: Security,
-    /// What peers may use.
+    /// Limits for peers.
     pub limits: Limits,
-    /// Names this hub among those that share updates; made when the process starts.
+    /// The name of this hub among those that share updates; made at startup.
     pub node: Arc<str>,
 }
 
 impl Options {
-    /// Goes through all data sources, in the order in which they are opened.
+    /// Iterates over all data sources, in the order in which they are opened.
     pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut DataSource> {
         let plain = self
             .brokers
@@ -53,21 +53,21 @@ pub struct Brokering {
 pub struct HubInput {
     /// PULL, SUB, XSUB or REP.
     pub source: DataSource,
-    /// What a SUB or XSUB socket subscribes to. Never empty.
+    /// The prefixes that a SUB or XSUB socket subscribes to. Never empty.
     pub prefixes: Vec<Vec<u8>>,
-    /// How a message is read.
+    /// How a message is parsed.
     pub mapping: Mapping,
-    /// What is done with messages that cannot be read so.
+    /// What to do with messages that cannot be parsed.
     pub unparsable: Unparsable,
-    /// The topic of messages that name none.
+    /// The topic for messages without one.
     pub topic: Option<String>,
-    /// Stands before the topic that a message of several parts names.
+    /// Prefix for the topic of a message with several parts.
     pub topic_prefix: String,
-    /// The event type of messages that name none.
+    /// The event type for messages without one.
     pub event_type: Option<String>,
-    /// Whether messages that do not say so become private updates.
+    /// Whether messages become private updates by default.
     pub private: bool,
-    /// What may be published.
+    /// The topics that may be published.
     pub grants: Grants,
 }
 
@@ -82,7 +82,7 @@ pub enum Mapping {
     Parts,
 }
 
-/// What is done with a message that cannot be read.
+/// What to do with a message that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unparsable {
     /// It is dropped.
@@ -96,17 +96,17 @@ pub enum Unparsable {
 pub struct HubOutput {
     /// PUB, XPUB or PUSH.
     pub source: DataSource,
-    /// Which updates.
+    /// The updates to send.
     pub matchers: Box<[Matcher]>,
-    /// As what.
+    /// The format of a message.
     pub form: OutputForm,
-    /// What may be read: with no grant, public updates only.
+    /// The grants for reading: without one, public updates only.
     pub grants: Grants,
-    /// Which of those that match.
+    /// Which of the matching updates.
     pub origin: OriginFilter,
 }
 
-/// What an update looks like as a message.
+/// The format of an update as a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputForm {
     /// One part: the data.
@@ -117,26 +117,27 @@ pub enum OutputForm {
     Parts,
 }
 
-/// Which updates a socket sends, by where they come from.
+/// Which updates a socket sends, by origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginFilter {
     /// All.
     All,
-    /// Only those that did not come by a socket of this hub that connects: what another hub shares
-    /// must not go back.
+    /// Only those that were not received by a connecting socket of this hub: updates shared by
+    /// another hub must not be sent back.
     Here,
 }
 
 /// What peers may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Messages that may wait for one peer.
+    /// Maximum number of messages queued for one peer.
     pub queue_messages_max: usize,
-    /// Bytes that may wait for one peer.
+    /// Maximum number of bytes queued for one peer.
     pub queue_bytes_max: usize,
-    /// Bytes that may wait for all peers together, before those that are behind lose more.
+    /// Maximum number of bytes queued for all peers together, before those that are behind lose
+    /// more.
     pub total_bytes_max: usize,
-    /// Bytes of one message, all parts together.
+    /// Maximum size of one message in bytes, all parts together.
     pub message_bytes_max: usize,
     /// Connections of the broker.
     pub peers_max: usize,
@@ -144,6 +145,6 @@ pub struct Limits {
     pub subscriptions_max: usize,
     /// Time for the handshake.
     pub handshake: Duration,
-    /// Silence after which a peer is asked whether it is there; it has as long again to answer.
+    /// Silence after which a peer gets a heartbeat; it has the same time again to answer.
     pub heartbeat: Duration,
 }

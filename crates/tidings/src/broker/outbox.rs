@@ -1,4 +1,4 @@
-//! What waits for one peer: whole messages as on the wire, up to the high-water marks.
+//! The queue for one peer: whole messages as on the wire, up to the high-water marks.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -13,14 +13,15 @@ use super::options::Limits;
 
 /// Pieces written by one system call.
 const PIECES_PER_WRITE: usize = 64;
-/// Bytes written before others get their turn.
+/// Bytes written before other connections get their turn.
 const BYTES_PER_TURN: usize = 1024 * 1024;
-/// Bytes that a peer may always have waiting, whatever the others have.
+/// Bytes that may always be queued for a peer, regardless of the others.
 const FLOOR_BYTES: usize = 16 * 1024;
-/// Answers to heartbeats that wait for a peer which does not read; further ones are not answered.
+/// Maximum number of queued heartbeat replies for a peer that does not read; further heartbeats get
+/// no reply.
 const CONTROL_MAX: usize = 8;
 
-/// Whole messages, with the places where they end.
+/// Whole messages, with the offsets of their ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) wire: Bytes,
@@ -35,7 +36,7 @@ impl Chunk {
         Self { wire, messages }
     }
 
-    /// Returns where things stand in `wire`, which is one message.
+    /// Returns the offsets in `wire`, which is one message.
     pub(crate) fn first_of(wire: &[u8]) -> Extent {
         let mut parts = frame::parts(wire);
         let first_len = parts.next().map_or(0, <[u8]>::len);
@@ -47,7 +48,7 @@ impl Chunk {
         }
     }
 
-    /// Returns where message `index` stands.
+    /// Returns the range of message `index`.
     pub(crate) fn range(&self, index: usize) -> Range<usize> {
         let end = |index: usize| self.messages.get(index).map_or(0, |extent| extent.end);
         index.checked_sub(1).map_or(0, end)..end(index)
@@ -64,11 +65,11 @@ impl Chunk {
     }
 }
 
-/// What waits for one peer.
+/// The queue for one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are out already.
+    /// Bytes of the first segment that are already written.
     written: usize,
     messages: usize,
     bytes: usize,
@@ -81,20 +82,20 @@ struct Segment {
     messages: usize,
 }
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrote {
-    /// Nothing waits.
+    /// The queue is empty.
     All,
     /// The socket is full.
     Blocked,
-    /// There is more, but others wait.
+    /// There is more, but other connections wait.
     Turn,
 }
 
 impl Outbox {
-    /// Queues the messages of `chunk` in `indexes`, as many of them as the marks allow. Returns how
-    /// many did not fit. `total` are the bytes that wait for all peers.
+    /// Queues the messages of `chunk` in `indexes`, as many as the marks allow. Returns how many
+    /// did not fit. `total` is the number of bytes queued for all peers.
     pub(crate) fn offer(
         &mut self,
         chunk: &Chunk,
@@ -110,7 +111,7 @@ impl Outbox {
         };
         let space = space.saturating_sub(self.bytes);
         let start = chunk.range(indexes.start).start;
-        // An empty outbox takes a message of any length that the limits allow in.
+        // An empty outbox accepts a message of any permitted length.
         let fits = |count: usize| {
             let end = chunk.range(indexes.start + count - 1).end;
             end - start <= space || (count == 1 && self.bytes == 0)
@@ -126,14 +127,14 @@ impl Outbox {
         all - take
     }
 
-    /// Queues `bytes`, which hold `messages`, beyond any mark.
+    /// Queues `bytes`, which contain `messages`, ignoring the marks.
     pub(crate) fn add(&mut self, bytes: Bytes, messages: usize) {
         self.bytes += bytes.len();
         self.messages += messages;
         self.segments.push_back(Segment { bytes, messages });
     }
 
-    /// Queues an answer that is not a message. A peer that takes none loses further ones.
+    /// Queues a reply that is not a message. A peer that reads nothing loses further ones.
     pub(crate) fn control(&mut self, bytes: Vec<u8>) {
         if self.control < CONTROL_MAX {
             self.control += 1;
@@ -146,18 +147,19 @@ impl Outbox {
         self.messages < limits.queue_messages_max && self.bytes < limits.queue_bytes_max
     }
 
-    /// Returns the bytes that wait.
+    /// Returns the number of queued bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Moves what has not begun to go out to `other`. Returns how many messages may be lost.
+    /// Moves the messages that are not partly written to `other`. Returns how many messages may be
+    /// lost.
     pub(crate) fn give_back(&mut self, other: &mut Self) -> usize {
         let mut lost = 0;
         if self.written > 0
             && let Some(begun) = self.segments.pop_front()
         {
-            // Several messages may have begun a segment; which are out, nobody knows.
+            // A segment may contain several messages; which of them arrived is unknown.
             lost = begun.messages;
         }
         for segment in self.segments.drain(..).filter(|s| s.messages > 0) {
@@ -167,11 +169,11 @@ impl Outbox {
         lost
     }
 
-    /// Writes what waits. Returns what it came to and how many messages are out.
+    /// Writes the queue. Returns the result and the number of completely written messages.
     ///
     /// # Errors
     ///
-    /// The connection is gone.
+    /// The connection is closed.
     pub(crate) fn write(&mut self, stream: &TcpStream) -> io::Result<(Wrote, usize)> {
         let (mut out, mut turn) = (0, 0);
         while !self.segments.is_empty() {
@@ -206,7 +208,7 @@ impl Outbox {
         }
     }
 
-    /// Takes note of `written` bytes. Returns how many messages are out by them.
+    /// Accounts for `written` bytes. Returns how many messages they complete.
     fn advance(&mut self, mut written: usize) -> usize {
         let mut out = 0;
         self.bytes -= written;

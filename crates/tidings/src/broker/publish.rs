@@ -1,5 +1,5 @@
-//! PUB and XPUB: each message goes to all peers that subscribed to its beginning. One that does not
-//! keep up loses messages beyond its high-water mark, and delays nobody.
+//! PUB and XPUB: each message goes to all peers that subscribed to a prefix of it. A slow peer
+//! loses messages beyond its high-water mark and delays nobody.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,10 +17,10 @@ use super::outbox::Chunk;
 use super::session::Session;
 use tidings_hub::metrics::count_many;
 
-/// Nodes of the tree of subscriptions.
+/// Maximum number of nodes in the subscription tree.
 const NODES_MAX: usize = 1024 * 1024;
-/// One peer may have this part of the nodes that are free. So however many a few take, the next one
-/// has room; the first may take a fifth of all.
+/// One peer may use this fraction of the free nodes. However many a few peers use, the next one has
+/// space; the first may use a fifth of all.
 const SHARE_OF_FREE: usize = 4;
 
 /// A publishing socket.
@@ -28,17 +28,17 @@ pub(crate) struct Publisher {
     shared: Rc<Shared>,
     sessions: RefCell<Slab<Rc<Session>>>,
     prefixes: RefCell<Prefixes>,
-    /// What each peer subscribed to, by its number.
+    /// The subscriptions of each peer, by its number.
     subscriptions: RefCell<HashMap<usize, Own>>,
     socket_type: SocketType,
     dropped: Cell<u64>,
 }
 
-/// What one peer subscribed to.
+/// The subscriptions of one peer.
 #[derive(Default)]
 struct Own {
     prefixes: HashSet<Box<[u8]>>,
-    /// Their bytes: as many nodes as they need at most.
+    /// Their size in bytes: an upper bound of the nodes they need.
     bytes: usize,
 }
 
@@ -65,7 +65,7 @@ impl Publisher {
         session
     }
 
-    /// Forgets a peer.
+    /// Removes a peer.
     pub(crate) fn leave(&self, session: &Session) {
         let own = self.subscriptions.borrow_mut().remove(&session.key);
         let mut prefixes = self.prefixes.borrow_mut();
@@ -76,7 +76,7 @@ impl Publisher {
         self.sessions.borrow_mut().remove(session.key);
     }
 
-    /// Notes what a peer wants.
+    /// Adds a peer's subscription.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Notes what a peer does not want any more.
+    /// Removes a peer's subscription.
     pub(crate) fn cancel(&self, session: &Session, prefix: &[u8]) {
         let mut subscriptions = self.subscriptions.borrow_mut();
         let own = subscriptions.get_mut(&session.key);
@@ -126,13 +126,13 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// A limit, or a message that is no subscription.
+    /// An exceeded limit, or a message that is not a subscription.
     pub(crate) fn on_chunk(&self, session: &Session, chunk: &Chunk) -> Result<(), ProtocolError> {
         for extent in &chunk.messages {
             match first_part(chunk, extent).split_first() {
                 Some((1, prefix)) if extent.parts == 1 => self.subscribe(session, prefix)?,
                 Some((0, prefix)) if extent.parts == 1 => self.cancel(session, prefix),
-                // An XSUB peer may send upstream what it likes.
+                // An XSUB peer may send arbitrary messages upstream.
                 _ if self.socket_type == SocketType::XPub => {}
                 _ => return Err(ProtocolError::UnexpectedMessage(SocketType::Sub)),
             }
@@ -187,7 +187,7 @@ impl Publisher {
             }
             return;
         }
-        // A small part of a large chunk must not keep all of it in memory.
+        // A small part of a large chunk must not keep the whole chunk in memory.
         let mut wire = BytesMut::with_capacity(bytes);
         let mut messages = Vec::with_capacity(picked.len());
         for &index in picked {
@@ -217,12 +217,12 @@ impl Publisher {
     fn on_lost(&self, lost: u64) {
         count_many(&self.shared.counters.dropped, "high_water_mark", lost);
         let before = self.dropped.replace(self.dropped.get() + lost);
-        // Once for the first loss, and then for each tenfold.
+        // Logs the first loss, and then each power of ten.
         if before == 0 || before.ilog10() != (before + lost).ilog10() {
             tracing::warn!(
                 socket = self.socket_type.name(),
                 dropped = before + lost,
-                "a subscriber does not keep up and loses messages"
+                "a subscriber is too slow and loses messages"
             );
         }
     }
@@ -233,7 +233,7 @@ fn first_part<'a>(chunk: &'a Chunk, extent: &Extent) -> &'a [u8] {
     chunk.wire.get(extent.first..end).unwrap_or_default()
 }
 
-/// A peer's number in the tree of subscriptions; there are far fewer connections than numbers.
+/// A peer's number in the subscription tree; there are far fewer connections than numbers.
 fn number(key: usize) -> u32 {
     u32::try_from(key).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,5 @@
-//! PUSH: each message goes to one peer, in turn. What has no peer yet waits, up to the mark.
+//! PUSH: each message goes to one peer, in turn. Messages without a peer are queued, up to the
+//! mark.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -16,7 +17,7 @@ use tidings_hub::metrics::count_many;
 pub(crate) struct Pusher {
     shared: Rc<Shared>,
     sessions: RefCell<Slab<Rc<Session>>>,
-    /// What no peer was there for, and what peers left that went.
+    /// Messages without a peer, including those of peers that disconnected.
     waiting: RefCell<Outbox>,
     /// The peer whose turn it is.
     turn: Cell<usize>,
@@ -35,7 +36,7 @@ impl Pusher {
         }
     }
 
-    /// Adds a peer, which gets what waits.
+    /// Adds a peer, which gets the queued messages.
     pub(crate) fn enter(&self, mut session: Session) -> Rc<Session> {
         let mut sessions = self.sessions.borrow_mut();
         let entry = sessions.vacant_entry();
@@ -49,7 +50,7 @@ impl Pusher {
         session
     }
 
-    /// Forgets a peer. What did not begin to go out to it waits for another.
+    /// Removes a peer. Messages that were not partly written to it wait for another peer.
     pub(crate) fn leave(&self, session: &Session) {
         self.sessions.borrow_mut().remove(session.key);
         let mut outbox = session.outbox.borrow_mut();
@@ -57,7 +58,7 @@ impl Pusher {
         count_many(&self.shared.counters.dropped, "disconnected", lost as u64);
     }
 
-    /// Wakes whoever waits for space.
+    /// Wakes the tasks that wait for space.
     pub(crate) fn on_space(&self) {
         self.space.notify_waiters();
     }
@@ -75,7 +76,7 @@ impl Pusher {
         }
     }
 
-    /// Queues messages. What there is no space for is dropped and counted.
+    /// Queues messages. Messages without space are dropped and counted.
     pub(crate) fn offer(&self, chunk: &Chunk) {
         let rest = self.spread(chunk, 0..chunk.messages.len());
         if !rest.is_empty() {
@@ -102,7 +103,7 @@ impl Pusher {
                 break;
             };
             self.turn.set(key + 1);
-            // To one peer everything goes at once, to several one message after the other.
+            // A single peer gets everything at once; several peers get one message each, in turn.
             let count = if sessions.len() == 1 { rest.len() } else { 1 };
             let given = rest.start..rest.start + count;
             let mut outbox = session.outbox.borrow_mut();

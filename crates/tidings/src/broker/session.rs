@@ -1,5 +1,4 @@
-//! The life of one connection: reading, writing, heartbeats. What a message means is the matter of
-//! the socket that the connection belongs to.
+//! One connection: reading, writing, heartbeats. The connection's socket interprets the messages.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,10 +17,10 @@ use super::outbox::{Chunk, Outbox, Wrote};
 use super::publish::Publisher;
 use super::push::Pusher;
 
-/// Reads from one peer before others get their turn.
+/// Maximum number of reads from one peer before others get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// A socket: what all its connections belong to.
+/// A socket with all its connections.
 pub(crate) enum Socket {
     Input(Input),
     Publisher(Publisher),
@@ -35,21 +34,21 @@ pub(crate) struct Session {
     pub(crate) key: usize,
     pub(crate) outbox: RefCell<Outbox>,
     wake: Notify,
-    /// The peer takes nothing any more.
+    /// The peer receives nothing any more.
     deaf: Cell<bool>,
-    /// Messages of the chunk in work that the peer subscribed to.
+    /// Messages of the current chunk that the peer subscribed to.
     pub(crate) picked: RefCell<Vec<usize>>,
 }
 
 impl Session {
-    /// Lets the connection's task write what was queued.
+    /// Wakes the connection's task to write the queue.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 }
 
 impl Socket {
-    /// Makes a socket that messages go out of.
+    /// Makes a socket that sends messages.
     pub(crate) fn output(shared: &Rc<Shared>, source: &DataSource) -> Rc<Self> {
         Rc::new(if source.socket_type == SocketType::Push {
             Self::Pusher(Pusher::new(shared))
@@ -58,7 +57,7 @@ impl Socket {
         })
     }
 
-    /// Takes messages to send, waiting while the peers of a PUSH socket are full.
+    /// Queues messages, waiting while the peers of a PUSH socket are full.
     pub(crate) async fn send(&self, chunk: &Chunk) {
         match self {
             Self::Publisher(publisher) => publisher.publish(chunk),
@@ -67,7 +66,7 @@ impl Socket {
         }
     }
 
-    /// Takes messages to send. What there is no space for is dropped and counted.
+    /// Queues messages. Messages without space are dropped and counted.
     pub(crate) fn offer(&self, chunk: &Chunk) {
         match self {
             Self::Publisher(publisher) => publisher.publish(chunk),
@@ -129,7 +128,7 @@ impl Socket {
         }
     }
 
-    /// Returns whether the connections' business is to read, so that they end with the broker.
+    /// Returns whether the connections only read, so that they end with the broker.
     fn reads(&self) -> bool {
         matches!(self, Self::Input(_))
     }
@@ -141,7 +140,7 @@ impl Socket {
     }
 }
 
-/// Serves one connection until it ends. A peer that says goodbye is no failure.
+/// Serves one connection until it ends. A peer that closes the connection is not a failure.
 ///
 /// # Errors
 ///
@@ -154,7 +153,7 @@ pub(crate) async fn run(
     let mut session = Session::default();
     socket.join(&mut session, link.peer.minor);
     let session = socket.enter(session);
-    // What waits is counted where it is queued, written and given up.
+    // The queued bytes are counted where they are queued, written and dropped.
     shared.on_queue(0, session.outbox.borrow().bytes());
     let result = serve(shared, socket, &session, link).await;
     shared.on_queue(session.outbox.borrow().bytes(), 0);
@@ -177,7 +176,7 @@ async fn serve(
             return Ok(());
         }
         let read = match link.read(shared) {
-            // Goodbye in the middle of something counts as goodbye.
+            // Closing in the middle of a message counts as closing.
             Err(_gone) if session.deaf.get() => return Ok(()),
             other => other?,
         };
@@ -224,7 +223,7 @@ async fn serve(
     }
 }
 
-/// Does something that may queue bytes for the peer, and counts them.
+/// Runs an action that may queue bytes for the peer, and counts them.
 fn with_queue<T>(shared: &Shared, session: &Session, work: impl FnOnce() -> T) -> T {
     let before = session.outbox.borrow().bytes();
     let result = work();
@@ -252,7 +251,7 @@ fn write(
             socket.on_written();
             Ok(wrote)
         }
-        // What the peer sent before it went is still read.
+        // Messages that the peer sent before it closed are still read.
         Err(_gone) if socket.reads() => {
             session.deaf.set(true);
             Ok(Wrote::All)
@@ -261,13 +260,13 @@ fn write(
     }
 }
 
-/// Finds peers that vanished without a goodbye.
+/// Detects peers that vanished without closing the connection.
 struct Heartbeat {
     ticks: Interval,
     heard: Instant,
-    /// When a PING went out that nothing followed yet.
+    /// When the unanswered PING was sent.
     asked: Option<Instant>,
-    /// Whether the peer knows PING: since ZMTP 3.1.
+    /// Whether the peer supports PING (since ZMTP 3.1).
     known: bool,
 }
 
@@ -292,8 +291,8 @@ impl Heartbeat {
         self.heard = Instant::now();
     }
 
-    /// Returns the PING to send, if one is due. A peer that is behind is not asked: it is alive or
-    /// the kernel notices.
+    /// Returns the PING to send, if one is due. A peer that is behind gets none: it is alive, or
+    /// the kernel detects that it is not.
     fn on_tick(&mut self, idle: bool) -> Result<Option<Vec<u8>>, Failure> {
         let every = self.ticks.period();
         if let Some(asked) = self.asked {

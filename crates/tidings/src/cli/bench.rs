@@ -1,4 +1,4 @@
-//! `tidings bench …`: starts the load generator, which is a program of its own, `tidings-bench`.
+//! `tidings bench …`: starts the load generator, a separate program called `tidings-bench`.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -7,14 +7,14 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// The load generator's name, beside this program or in the path.
+/// The load generator's name, in this program's folder or in the path.
 const PROGRAM: &str = "tidings-bench";
 
-/// Measure a hub: speed, delay, CPU time and memory, by the program tidings-bench
+/// Measure a hub's throughput, latency, CPU time and memory, with the program tidings-bench
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Arguments {
-    /// What tidings-bench is started with
+    /// Arguments for tidings-bench
     #[arg(
         value_name = "ARGUMENTS",
         trailing_var_arg = true,
@@ -25,7 +25,7 @@ pub struct Arguments {
 
 /// Becomes `tidings-bench`. Returns only if it cannot be started.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    // Beside this program first: that one is of the same version.
+    // This program's folder comes first: that one has the same version.
     let beside = std::env::current_exe().ok();
     let beside = beside.map(|program| program.with_file_name(PROGRAM));
     let program = beside.filter(|program| program.is_file());

@@ -1,4 +1,4 @@
-//! `tidings broker`: ZeroMQ messages in, the same messages out, without a hub and without a file.
+//! `tidings broker`: forwards ZeroMQ messages, without a hub and without a configuration file.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -34,58 +34,58 @@ use crate::{binding, open_files};
 use tidings_hub::metrics::zeromq::Counters;
 use tidings_hub::tasks;
 
-/// Pass ZeroMQ messages on: what comes in by PULL goes out by PUB, unchanged
+/// Forward ZeroMQ messages unchanged, for example from PULL to PUB
 ///
-/// A data source binds (zmq-bind://PULL@127.0.0.1:5000) or connects (zmq://SUB@host:6000); several
-/// addresses of one socket are separated by ;. Each option may be repeated.
+/// A data source binds (zmq-bind://PULL@127.0.0.1:5000) or connects (zmq://SUB@host:6000). Separate
+/// several addresses of one socket with ;. Each option may be repeated.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Data source of type PULL that messages come in by
+    /// Data source of type PULL that receives messages
     #[arg(long, value_name = "SOURCE")]
     pull: Vec<String>,
 
-    /// Data source of type SUB or XSUB that messages come in by; it subscribes to everything
+    /// Data source of type SUB or XSUB that receives messages; it subscribes to everything
     #[arg(long, value_name = "SOURCE")]
     sub: Vec<String>,
 
-    /// Data source of type REP that messages come in by; each is answered `ok`
+    /// Data source of type REP that receives messages; each is answered with `ok`
     #[arg(long, value_name = "SOURCE")]
     rep: Vec<String>,
 
-    /// Data source of type PUB or XPUB that messages go out of, to all who subscribed
+    /// Data source of type PUB or XPUB that sends messages to all subscribers
     #[arg(long = "pub", value_name = "SOURCE")]
     publish: Vec<String>,
 
-    /// Data source of type PUSH that messages go out of, each to one peer in turn
+    /// Data source of type PUSH that sends each message to one peer in turn
     #[arg(long, value_name = "SOURCE")]
     push: Vec<String>,
 
-    /// Messages that may wait for one peer; a subscriber further behind loses the newer ones
+    /// Maximum number of messages queued for one peer; a subscriber further behind loses newer ones
     #[arg(long, value_name = "MESSAGES", default_value_t = ZeroMqTable::defaults().high_water_mark)]
     high_water_mark: usize,
 
-    /// Bytes that may wait for one peer
+    /// Maximum number of bytes queued for one peer
     #[arg(long, value_name = "BYTES", default_value_t = ZeroMqTable::defaults().high_water_bytes)]
     high_water_bytes: usize,
 
-    /// Longest message in bytes, all parts together
+    /// Maximum message size in bytes, all parts together
     #[arg(long, value_name = "BYTES", default_value_t = ZeroMqTable::defaults().message_bytes_max)]
     message_bytes_max: usize,
 
-    /// Seconds within which a peer must end its handshake
+    /// Seconds within which a peer must complete its handshake
     #[arg(long, value_name = "SECONDS", default_value_t = ZeroMqTable::defaults().handshake.as_secs())]
     handshake_secs: u64,
 
-    /// Let other machines reach what binds; messages travel in the clear
+    /// Allow binding addresses that other machines can reach; messages are not encrypted
     #[arg(long)]
     allow_plaintext: bool,
 
-    /// Name that peers must give, by the mechanism PLAIN
+    /// User name that peers must present (PLAIN mechanism)
     #[arg(long, value_name = "NAME", requires = "password")]
     username: Option<String>,
 
-    /// Password that peers must give; also from TIDINGS_BROKER_PASSWORD
+    /// Password that peers must present; also from TIDINGS_BROKER_PASSWORD
     #[arg(
         long,
         value_name = "PASSWORD",
@@ -94,23 +94,23 @@ pub struct Arguments {
     )]
     password: Option<String>,
 
-    /// Where metrics answer, in plain HTTP
+    /// Address that serves metrics over plain HTTP
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
 
-    /// What is logged: error, warn, info, debug, trace or off
+    /// Log level: error, warn, info, debug, trace or off
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = LogFilter::parse)]
     log: LogFilter,
 }
 
-/// The password is not shown.
+/// Hides the password.
 impl std::fmt::Debug for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arguments").finish_non_exhaustive()
     }
 }
 
-/// Runs the command until it is told to stop.
+/// Runs the command until a signal stops it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let options = options(arguments)?;
     log::start(&LogOptions {
@@ -133,7 +133,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut signals = {
         let _inside = control.enter();
-        Signals::listen(Hangup::Stops).context("cannot take signals")?
+        Signals::listen(Hangup::Stops).context("cannot listen for signals")?
     };
     let bound = broker::bind(options)?;
     let banner = banner(&bound, metrics.as_ref());
@@ -248,7 +248,7 @@ async fn serve_metrics(listener: TcpListener, registry: Arc<Registry>) {
     }
 }
 
-/// A data source that cannot be used, with the option that it was given by.
+/// An unusable data source, with its option.
 #[derive(Debug, thiserror::Error)]
 #[error("{option}: {error}")]
 pub struct WrongSource {
@@ -256,9 +256,9 @@ pub struct WrongSource {
     error: crate::config::check::zeromq::SourceError,
 }
 
-/// Pause after a connection for metrics could not be accepted.
+/// Pause after accepting a metrics connection failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time for a request for metrics to arrive, and for the whole connection.
+/// Time limits for a metrics request to arrive, and for the whole connection.
 const HEAD_MAX: Duration = Duration::from_secs(5);
 const CONNECTION_MAX: Duration = Duration::from_secs(60);
 

@@ -14,7 +14,7 @@ use crate::text_file;
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
-    /// Say "ok", or what is wrong and what to write (exit code 2)
+    /// Print "ok", or each error and how to fix it (exit code 2)
     Check(Arguments),
     /// Print the effective values with the origin of each; secrets are hidden
     Show(Arguments),
@@ -28,15 +28,15 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
 }
 
-/// Take over the `mercure` block of a Caddyfile
+/// Import the `mercure` block of a Caddyfile
 ///
-/// Writes a configuration with everything that has a counterpart and lists what has none. The keys of
-/// tokens are in it as they are in the Caddyfile: keep the file to yourself.
+/// Writes a configuration with every setting that has an equivalent, and lists those that have
+/// none. The file contains the token keys of the Caddyfile: keep it secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
 pub struct Import {
@@ -44,11 +44,11 @@ pub struct Import {
     #[arg(value_name = "CADDYFILE")]
     caddyfile: PathBuf,
 
-    /// Where the configuration goes; - is the standard output
+    /// Output file; - writes to standard output
     #[arg(long, value_name = "FILE", default_value = "tidings.toml")]
     output: PathBuf,
 
-    /// Replace the file if it is there already
+    /// Replace the file if it exists
     #[arg(long)]
     force: bool,
 }
@@ -92,7 +92,7 @@ fn import(arguments: &Import) -> anyhow::Result<()> {
     let import =
         mercure::import::caddyfile(&text, &lookup).with_context(|| path.display().to_string())?;
     for unread in &import.translation.unread {
-        print::error(&format!("not taken over: {}: {}", unread.name, unread.why));
+        print::error(&format!("not imported: {}: {}", unread.name, unread.why));
     }
     if arguments.output == Path::new("-") {
         return print::output(&import.toml);
@@ -100,12 +100,12 @@ fn import(arguments: &Import) -> anyhow::Result<()> {
     write(arguments, &import.toml)?;
     let output = arguments.output.display();
     print::error(&format!(
-        "wrote {output}; `tidings config check --config {output}` says what it needs besides"
+        "wrote {output}; `tidings config check --config {output}` reports what is still missing"
     ));
     Ok(())
 }
 
-/// Writes the configuration so that only its owner can read it: there are keys in it.
+/// Writes the configuration so that only its owner can read it, because it contains keys.
 fn write(arguments: &Import, toml: &str) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

@@ -1,7 +1,7 @@
-//! `tidings dev`: a hub for one developer on one machine, without configuration.
+//! `tidings dev`: a hub for a developer's machine, without configuration.
 //!
-//! It listens on loopback only, makes its own key and tokens, lets subscribers in without a token,
-//! serves the pages, and says why it refuses something. None of this is for production.
+//! It listens on loopback only, makes its own key and tokens, accepts subscribers without a token,
+//! serves the pages, and explains refusals. None of this is for production.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -24,14 +24,15 @@ use crate::telemetry::output;
 use tidings_hub::clock::unix_secs;
 use tidings_hub::presence;
 
-/// Start a hub to try things on, without configuration
+/// Start a hub for development, without configuration
 ///
-/// It listens on this machine only, makes its own key and tokens, keeps its history in a folder, and
-/// serves a chat, a score board and a debugger. When it refuses something, it says why.
+/// It listens on this machine only, makes its own key and tokens, stores its history in a folder,
+/// and serves a chat, a score board and a debugger. When it refuses a request, the response says
+/// why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Address to listen on; must be a loopback address. Port 0 takes any free port
+    /// Address to listen on; must be a loopback address. Port 0 selects any free port
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:4400")]
     listen: SocketAddr,
 
@@ -39,16 +40,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
     data: PathBuf,
 
-    /// Keep the history in memory; it is gone when the hub stops
+    /// Keep the history in memory; it is lost when the hub stops
     #[arg(long)]
     memory: bool,
 
-    /// Say and list who subscribes to what
+    /// Publish and list who subscribes to what (presence)
     #[arg(long)]
     presence: bool,
 
-    /// Origin of your own pages that use this hub, such as http://localhost:3000: they may read and, with
-    /// the cookie, publish; may be repeated
+    /// Origin of your own pages that use this hub, such as http://localhost:3000. They may read
+    /// and, with the cookie, publish. May be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
 }
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pages = arguments.origins.iter().map(String::as_str);
     let own = own_origins(address.port());
     let own = own.iter().map(String::as_str);
-    // What stands for pages of anybody may read, but not publish with a visitor's cookie.
+    // Entries that match anybody's pages allow reading, but not publishing with a visitor's cookie.
     let publishing = pages.clone().filter(|page| !ANYBODY.contains(page));
     config.publish.origins = OriginList::parse(own.chain(publishing))?;
     let pages = OriginList::parse(pages)?;
@@ -73,7 +74,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     });
     log::start(&config.log)?;
     server::run(control, config, |config| {
-        // Only now: a start that fails must not hide a hub that runs on the same folder.
+        // Not earlier: a failed start must not hide a running hub on the same folder.
         if let Err(error) = tell_commands(config) {
             print::error(&format!("tidings: {error:#}"));
         }
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// Writes for `publish`, `subscribe` and `token` where the hub is.
+/// Writes down where the hub is, for `publish`, `subscribe` and `token`.
 fn tell_commands(config: &Config) -> anyhow::Result<()> {
     let Some(tokens) = &config.dev else {
         return Ok(());
@@ -93,9 +94,9 @@ fn tell_commands(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// Makes the configuration of a developer's hub at `listen`, whose port is the real one.
+/// Makes the configuration of a developer's hub at `listen`, with its actual port.
 ///
-/// Makes the data folder and its key if they are not there yet.
+/// Creates the data folder and its key if they do not exist.
 ///
 /// # Errors
 ///
@@ -112,16 +113,16 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
             path: data.join(HISTORY_FILE),
         },
     };
-    // The key with its one algorithm, as `token inspect` judges tokens by.
+    // The key with its only algorithm, as `token inspect` checks tokens.
     config.auth.issuers = vec![folder.issuer()?];
-    // Everybody is at one address.
+    // All peers have one address.
     config.limits.held_bytes_per_address_max = Some(config.limits.held_bytes_max);
     config.explain_refusals = true;
     config.dev = Some(tokens);
     Ok(config)
 }
 
-/// Returns what a developer's hub has set. All else is as `tidings serve` has it by default.
+/// Returns the settings of a developer's hub. Everything else has the default of `tidings serve`.
 fn written(listen: SocketAddr, audiences: &[String], key: &str) -> String {
     let port = listen.port();
     let localhost = authority("localhost", port);
@@ -190,9 +191,10 @@ level = "warn"
     )
 }
 
-/// Returns what to tell the developer when the hub is up: pages, `curl` lines, history, how to stop.
+/// Returns the text for the developer when the hub is up: pages, `curl` commands, history, how to
+/// stop.
 ///
-/// The `curl` lines hold a real token, so that they work when pasted.
+/// The `curl` commands contain a real token, so that they work when pasted.
 pub fn banner(config: &Config) -> String {
     let origin = config.hub.origin();
     let hub = config.hub.as_str();
@@ -242,8 +244,8 @@ pub fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
             listen.port()
         );
     }
-    // The server listens with one socket per shard on the same port. That would also join the
-    // sockets of another hub of the same user; this socket does not, so it tells.
+    // The server listens with one socket per shard on the same port. Those sockets could share the
+    // port with another hub of the same user without an error; this socket cannot.
     match binding::open(listen, TcpListener::bind) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.is_taken() => anyhow::bail!(
@@ -288,7 +290,7 @@ fn own_origins(port: u16) -> [String; 3] {
     LOOPBACK_NAMES.map(|name| format!("http://{}", authority(name, port)))
 }
 
-/// Joins a host name and a port as a `Host` field has them.
+/// Joins a host name and a port as in a `Host` field.
 fn authority(name: &str, port: u16) -> String {
     match port {
         80 => name.to_owned(),
@@ -296,7 +298,7 @@ fn authority(name: &str, port: u16) -> String {
     }
 }
 
-/// How a browser on this machine may call it.
+/// Names by which a browser on this machine can reach the hub.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 const HUB_PATH: &str = "/.well-known/mercure";

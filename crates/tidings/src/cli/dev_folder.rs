@@ -1,6 +1,6 @@
-//! What `tidings dev` keeps in its data folder for the other commands: the key and the tokens.
+//! The files in the data folder of `tidings dev` that other commands use: the key and the tokens.
 //!
-//! Both files can be read by their owner only.
+//! Only their owner can read them.
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,7 +18,7 @@ use crate::text_file::{self, without_line_break};
 #[derive(Debug)]
 pub struct DevFolder(PathBuf);
 
-/// What `dev.json` says about the hub that was started last.
+/// The contents of `dev.json`: the hub that was started last.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DevHub {
@@ -36,13 +36,13 @@ impl DevFolder {
         Self(path.to_owned())
     }
 
-    /// Returns the key's text, which is made at the first call in the folder's life.
+    /// Returns the key's text. The first call for a folder creates the key.
     pub fn key_or_new(&self) -> anyhow::Result<String> {
         if self.key_path().exists() {
             return self.key();
         }
         let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).context("no random bytes from the system")?;
+        getrandom::fill(&mut bytes).context("the system provides no random bytes")?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -61,7 +61,7 @@ impl DevFolder {
         Ok(without_line_break(&text).to_owned())
     }
 
-    /// Returns the key with the issuer that it stands for.
+    /// Returns the key with its issuer.
     pub fn issuer(&self) -> anyhow::Result<Issuer> {
         let key = VerifyKey::parse(Algorithm::Hs256, &self.key()?)
             .with_context(|| self.key_path().display().to_string())?;
@@ -75,12 +75,12 @@ impl DevFolder {
         })
     }
 
-    /// Says where the hub's URL and tokens are.
+    /// Returns the path of the file with the hub's URL and tokens.
     pub fn hub_path(&self) -> PathBuf {
         self.0.join("dev.json")
     }
 
-    /// Returns what the hub that was started last said about itself.
+    /// Returns what the hub that was started last wrote about itself.
     pub fn hub(&self) -> anyhow::Result<DevHub> {
         let path = self.hub_path();
         let text =
@@ -88,7 +88,7 @@ impl DevFolder {
         serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// Tells the other commands about the hub.
+    /// Writes down the hub's URL and tokens for the other commands.
     pub fn write_hub(&self, hub: &DevHub) -> anyhow::Result<()> {
         write_private(
             &self.hub_path(),
@@ -101,11 +101,11 @@ impl DevFolder {
     }
 }
 
-/// Writes a file that only its owner can read, all of it or nothing.
+/// Writes a file that only its owner can read, completely or not at all.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        // A file that a crash left behind could be open to others.
+        // A file left behind by a crash could be readable by others.
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
@@ -123,8 +123,8 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The issuer of every token that a developer's key signs.
+/// The issuer of every token signed with a developer's key.
 pub const ISSUER: &str = "urn:tidings:dev";
 
-/// The data folder when none is named.
+/// The default data folder.
 pub const DEFAULT_DATA: &str = "tidings-data";

@@ -1,5 +1,5 @@
-//! `tidings health`: asks the hub of the same configuration whether it is ready. For containers,
-//! whose health check has no other program at hand.
+//! `tidings health`: asks the hub with the same configuration whether it is ready. For the health
+//! check of containers, which contain no other program.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use ureq::tls::TlsConfig;
 use super::print;
 use crate::config::{Config, env, read};
 
-/// Ask the hub that runs by this configuration whether it is ready
+/// Ask the hub that runs with this configuration whether it is ready
 ///
-/// Asks the operators' address if there is one, else the first address that the hub listens on.
+/// Uses the operators' address if there is one, else the first address that the hub listens on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -31,8 +31,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .max_redirects(0)
         .proxy(None)
         .timeout_global(Some(PATIENCE))
-        // The certificate is for the hub's name, not for the address asked here, and what is asked is
-        // no secret.
+        // The certificate is for the hub's name, not for this address, and readiness is no secret.
         .tls_config(
             TlsConfig::builder()
                 .disable_verification(true)
@@ -59,9 +58,9 @@ fn url(config: &Config) -> anyhow::Result<String> {
     let (address, tls) = admin
         .chain(listens)
         .next()
-        .context("nothing is listened on")?;
+        .context("the configuration has no address to listen on")?;
     if address.port() == 0 {
-        bail!("the port is 0, which lets the system choose: write the port that the hub has");
+        bail!("the port is 0, so the system chooses it: write the hub's actual port");
     }
     let scheme = if tls { "https" } else { "http" };
     Ok(format!("{scheme}://{}/health/ready", reachable(address)))
@@ -76,7 +75,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// How long an answer may take.
+/// Timeout for the response.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 const EXAMPLES: &str = "\

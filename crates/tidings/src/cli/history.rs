@@ -1,8 +1,8 @@
-//! `tidings history import`: takes over what another Mercure hub has kept.
+//! `tidings history import`: imports the history of another Mercure hub.
 //!
-//! The other hub's file is read twice, first to find out whether it can be read to its end, then to
-//! take it over. It is opened for reading only and locked against its hub. Each update goes the way
-//! that every update goes, through `ingest`.
+//! The other hub's file is read twice: first to check that all of it is readable, then to import
+//! it. It is opened read-only and locked against its hub. Each update goes through `ingest`, like
+//! every other update.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -27,18 +27,18 @@ use crate::config::{Config, env, read};
 use crate::server;
 use tidings_hub::ingest::{Ingest, PublishError, Publisher};
 
-/// Take over the history of another hub
+/// Import the history of another hub
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
     Import(Import),
 }
 
-/// Take over the updates that another Mercure hub keeps in its bbolt file
+/// Import the updates from another Mercure hub's bbolt file
 ///
-/// Order and ids stay as they are, so that subscribers resume where they were. Both hubs must be
-/// stopped. The history must be empty; a file that is damaged is refused before anything is written,
-/// and is never changed.
+/// Keeps order and ids, so that subscribers resume where they were. Both hubs must be stopped, and
+/// the history must be empty. A damaged file is refused before anything is written, and the file is
+/// never changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
@@ -46,11 +46,11 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The bucket that the updates are in
+    /// The bucket with the updates
     #[arg(long, value_name = "NAME", default_value = "updates")]
     bucket: String,
 
-    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     let Command::Import(arguments) = command;
     let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
     let Kind::File { path: target } = &config.history.kind else {
-        bail!("history.kind is not \"file\", so that there is nothing to import into");
+        bail!("history.kind is not \"file\", so there is no history to import into");
     };
     let target = target.clone();
     let shown = arguments.file.display().to_string();
@@ -69,7 +69,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     let import = Importing::start(config)?;
     if import.history.bounds().last.get() > 0 {
         bail!(
-            "{}: the history has updates already: import into a new one",
+            "{}: the history already has updates: import into an empty one",
             target.display()
         );
     }
@@ -78,26 +78,26 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let tally = result.with_context(|| {
         format!(
-            "{} of {count} updates are taken over; remove {} and try again",
+            "{} of {count} updates were imported; remove {} and try again",
             bar.position(),
             target.display()
         )
     })?;
     import.history.close();
     for (reason, count) in &tally.refused {
-        print::error(&format!("not taken over: {count}: {reason}"));
+        print::error(&format!("not imported: {count}: {reason}"));
     }
-    print::output(&format!("{} updates taken over\n", tally.taken))
+    print::output(&format!("{} updates imported\n", tally.taken))
 }
 
 /// The other hub's file, locked.
 struct Stored {
     bolt: Bolt<Locked>,
-    /// `None`: that hub never published, and so made none.
+    /// `None`: that hub never published, so the file has no bucket.
     bucket: Option<tidings_wire::bolt::Bucket>,
 }
 
-/// A file that its hub cannot open meanwhile.
+/// A file that its hub cannot open in the meantime.
 struct Locked {
     file: File,
     bytes: u64,
@@ -136,7 +136,7 @@ impl Stored {
         Ok(Self { bolt, bucket })
     }
 
-    /// Calls `take` with each update in its order.
+    /// Calls `take` with each update, in order.
     fn walk(&self, mut take: impl FnMut(StoredUpdate) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Some(bucket) = &self.bucket else {
             return Ok(());
@@ -160,7 +160,7 @@ impl Stored {
             count += 1;
             Ok(())
         })
-        .context("the file is damaged, so that nothing was taken over")?;
+        .context("the file is damaged; nothing was imported")?;
         Ok(count)
     }
 }
@@ -178,11 +178,11 @@ struct Importing {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Default)]
 struct Tally {
     taken: u64,
-    /// Why updates were left out, with how many of each reason.
+    /// The reasons why updates were skipped, with their numbers.
     refused: Vec<(String, u64)>,
 }
 
@@ -191,8 +191,8 @@ type Publishing<'a> = Pin<Box<dyn Future<Output = Result<(), PublishError>> + 'a
 impl Importing {
     fn start(config: Config) -> anyhow::Result<Self> {
         let mut options = config.history;
-        // What is too much is removed when the hub runs, not before it is seen. Age counts from the
-        // import on, and its limit bounds what a wrong clock does to updates that are there already.
+        // Excess updates are removed when the hub runs, not during the import. Age counts from the
+        // import; its limit bounds the effect of a wrong clock on existing updates.
         options.retention = Retention {
             updates_max: None,
             bytes_max: None,

@@ -35,15 +35,15 @@ pub struct Arguments {
     )]
     token: Option<String>,
 
-    /// File with the access token; counts before --token and its variable
+    /// File with the access token; takes precedence over --token and its variable
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// PEM file with the certificates of authorities to trust besides the system's
+    /// PEM file with certificates of authorities to trust in addition to the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// Data folder of `tidings dev`, where its hub and tokens are found
+    /// Data folder of `tidings dev`, with its hub and tokens
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
     dev_data: PathBuf,
 }
@@ -63,13 +63,13 @@ pub struct Hub {
     token: Option<String>,
 }
 
-/// A hub's answer that is not what was asked for.
+/// An unexpected response from a hub.
 #[derive(Debug, thiserror::Error)]
 #[error("the hub answered {status}{}{detail}", if detail.is_empty() { "" } else { ": " })]
 pub struct Refusal {
     /// The status, with its usual phrase.
     pub status: http::StatusCode,
-    /// What the body says, as far as it is for people.
+    /// The readable part of the body.
     pub detail: String,
 }
 
@@ -117,21 +117,21 @@ impl Hub {
         Ok(Self { agent, url, token })
     }
 
-    /// Returns the hub's URL without what may be secret in it.
+    /// Returns the hub's URL without its secret parts.
     fn shown(&self) -> String {
         redact::url(self.url.as_str())
     }
 
-    /// Says whether there is a token to present.
+    /// Returns whether there is a token to present.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Posts a form and returns the body of the answer.
+    /// Posts a form and returns the body of the response.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the answer is not 200; otherwise why there is none.
+    /// [`Refusal`] if the response is not 200; otherwise why there is no response.
     pub fn post(&self, form: &str) -> anyhow::Result<String> {
         let mut request = self
             .agent
@@ -149,7 +149,7 @@ impl Hub {
         }
     }
 
-    /// Reads what an answer that is not the wished one says.
+    /// Reads an unexpected response.
     pub fn refused(&self, answer: http::Response<ureq::Body>) -> Refusal {
         let status = answer.status();
         self.refusal(status, &read_text(answer))
@@ -161,7 +161,7 @@ impl Hub {
         if nothing_there && self.url.path() == "/" {
             let gap = if refusal.detail.is_empty() { "" } else { "; " };
             refusal.detail.push_str(&format!(
-                "{gap}the hub's path is missing in {}: by custom it is /.well-known/mercure",
+                "{gap}{} lacks the hub's path, which is usually /.well-known/mercure",
                 self.shown()
             ));
         }
@@ -172,7 +172,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// Why there is no answer. Whatever the answer is, the caller looks at its status.
+    /// Why there is no response. The caller checks the status of a response.
     pub fn open(&self, query: &[(&str, &str)]) -> Result<http::Response<ureq::Body>, ureq::Error> {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(query);
@@ -206,7 +206,7 @@ fn refusal(status: http::StatusCode, body: &str) -> Refusal {
 
 fn read_text(answer: http::Response<ureq::Body>) -> String {
     let mut bytes = Vec::new();
-    // What arrived before a failure is still the best explanation there is.
+    // The part that arrived before a failure is still the best explanation.
     let _ended = answer
         .into_body()
         .into_reader()
@@ -218,7 +218,7 @@ fn read_text(answer: http::Response<ureq::Body>) -> String {
 fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        // A token is never carried on to wherever a redirect points.
+        // A token must never be sent to the target of a redirect.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")))
@@ -237,7 +237,7 @@ fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     Ok(config.build().new_agent())
 }
 
-/// Returns the system's roots and those of `--ca`.
+/// Returns the system's root certificates and those of `--ca`.
 fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
     let system = rustls_native_certs::load_native_certs().certs;
     let mut roots: Vec<_> = system
@@ -253,18 +253,18 @@ fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
             }
         }
         if roots.len() == before {
-            anyhow::bail!("there is no certificate in {}", file.display());
+            anyhow::bail!("{} contains no certificate", file.display());
         }
     }
     Ok(roots)
 }
 
-/// How much of an answer is read, in bytes.
+/// Maximum number of bytes read of a response.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Silence after which a connection counts as lost. Hubs send comments more often than that.
+/// Silence after which a connection counts as lost. Hubs send comments more often.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Starts the log: lines on the standard error, as text, JSON or logfmt.
+//! Starts the log: lines on standard error, as text, JSON or logfmt.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{Debug, Result as Formatted, Write as _};
@@ -21,18 +21,18 @@ use crate::config::{LogFormat, LogOptions};
 use crate::telemetry::access;
 use crate::telemetry::output;
 
-/// Starts the log of the process, and has panics written into it.
+/// Starts the log of the process, and logs panics.
 ///
 /// # Errors
 ///
-/// The system has no thread for the writer, or a log was started before.
+/// The system cannot start the writer's thread, or a log was already started.
 pub fn start(options: &LogOptions) -> anyhow::Result<()> {
     output::start().context("cannot start a thread")?;
-    let lines = output::log().context("the standard error has no writer")?;
+    let lines = output::log().context("standard error has no writer")?;
     let layer = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(lines)
-        // It would write to the standard error itself, and panic if that is closed.
+        // The default hook writes to standard error itself, and panics if that is closed.
         .log_internal_errors(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match options.format {
         LogFormat::Text => Box::new(layer),
@@ -48,7 +48,7 @@ pub fn start(options: &LogOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes why a thread panics, before the process may abort.
+/// Logs the reason of a panic, before the process may abort.
 fn on_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or_default();
@@ -90,7 +90,7 @@ where
         let mut pairs = Pairs::default();
         event.record(&mut pairs);
         if event.metadata().target() == access::TARGET {
-            // A line of another format, which stood between the others there too.
+            // A line of another format; the hub of 2019 mixed them too.
             return writeln!(writer, "{}", pairs.said);
         }
         let now = OffsetDateTime::now_utc();

@@ -1,5 +1,5 @@
-//! What commands say on the standard output and the standard error. They wait for their reader, and
-//! end quietly when there is none any more. What a running hub says goes through [`crate::telemetry::output`].
+//! Output of commands on standard output and standard error. Commands wait for their reader and
+//! exit quietly when it is gone. A running hub writes through [`crate::telemetry::output`] instead.
 
 use std::io::{self, Write};
 
@@ -8,16 +8,16 @@ use tidings_wire::redact;
 
 use crate::telemetry::output;
 
-/// Nobody reads the output any more. It ends the command quietly.
+/// The output's reader is gone. The command exits quietly.
 #[derive(Debug, thiserror::Error)]
 #[error("the output is closed")]
 pub struct OutputClosed;
 
-/// Writes `text` to the standard output as it is, and flushes.
+/// Writes `text` to standard output unchanged, and flushes.
 ///
 /// # Errors
 ///
-/// [`OutputClosed`] if nobody reads it, or what the system says, such as a full disk.
+/// [`OutputClosed`] if the reader is gone, or the system's error, such as a full disk.
 pub fn output(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout
@@ -30,12 +30,12 @@ pub fn output(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Checks that somebody still reads the standard output, for a command that may long have nothing
-/// to write. Only the end of a pipe can be seen.
+/// Checks that standard output still has a reader, for a command that may have nothing to write for
+/// long. Only a closed pipe can be detected.
 ///
 /// # Errors
 ///
-/// [`OutputClosed`] if nobody does.
+/// [`OutputClosed`] if the reader is gone.
 pub fn check_open() -> Result<(), OutputClosed> {
     let stdout = io::stdout();
     let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
@@ -54,8 +54,8 @@ pub fn check_open() -> Result<(), OutputClosed> {
     }
 }
 
-/// Writes a line to the standard error without what is secret in it, in a running hub behind what is
-/// logged already. There is nobody to tell if that fails.
+/// Writes a line to standard error without secrets; in a running hub, after the lines that are
+/// already logged. A failure cannot be reported to anybody.
 pub fn error(line: &str) {
     let line = redact::text(line);
     if output::complain(&line) {

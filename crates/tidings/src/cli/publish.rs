@@ -1,4 +1,4 @@
-//! `tidings publish`: one update, and its id on the standard output.
+//! `tidings publish`: publishes one update and prints its id.
 
 use std::io::Read;
 
@@ -12,19 +12,19 @@ use super::{Usage, print};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Topic of the update; may be repeated, the first is the canonical one
+    /// Topic of the update; may be repeated, the first one is canonical
     #[arg(long = "topic", value_name = "TOPIC", required = true)]
     topics: Vec<String>,
 
-    /// What subscribers receive, nothing if absent; - reads it from the standard input
+    /// Data for subscribers [default: empty]; - reads it from standard input
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     data: Option<String>,
 
-    /// Only for subscribers whose token allows reading it
+    /// Send it only to subscribers whose token allows it
     #[arg(long)]
     private: bool,
 
-    /// Id of the update, instead of one that the hub makes
+    /// Id of the update [default: the hub makes one]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
 
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
 
-    /// Milliseconds that subscribers are told to wait before they connect again
+    /// Milliseconds that subscribers are told to wait before they reconnect
     #[arg(long, value_name = "MS")]
     retry: Option<u64>,
 
@@ -60,7 +60,7 @@ fn form(arguments: &Arguments) -> anyhow::Result<String> {
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
-                .context("cannot read the standard input as UTF-8")?;
+                .context("cannot read standard input as UTF-8")?;
             form.append_pair("data", &text);
         }
         Some(text) => {

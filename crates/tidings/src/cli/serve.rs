@@ -9,12 +9,12 @@ use crate::signals::Hangup;
 
 /// Run a hub for production
 ///
-/// Everything is said by a file and the environment; `tidings config docs` lists the keys. Unknown,
-/// missing and contradictory settings are errors that say what to write.
+/// Reads its settings from a file and the environment; `tidings config docs` lists the keys.
+/// Unknown, missing and contradictory settings are errors that say how to fix them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The configuration file. Without it, tidings.toml here or in /etc/tidings, if there is one
+    /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
 }
@@ -34,12 +34,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !inherited.is_empty() {
         let names = inherited.join(", ");
-        tracing::info!(names, "settings of another Mercure hub are in use");
+        tracing::info!(names, "using settings of another Mercure hub");
     }
     if !services.is_empty() {
         tracing::info!(
             names = services,
-            "variables of Kubernetes Services are not read"
+            "ignoring variables of Kubernetes Services"
         );
     }
     for unread in unread {

@@ -1,5 +1,5 @@
-//! A developer's hub with services of another program beside it, such as those that conformance suites
-//! ask for.
+//! A developer's hub together with services of another program, such as those that conformance
+//! suites require.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,28 +11,28 @@ use crate::signals::Hangup;
 use crate::telemetry::output;
 use tidings_hub::session::service::Offer;
 
-/// What the hub is told.
+/// The hub's settings.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The address to listen on; a loopback address.
     pub listen: SocketAddr,
     /// Its data folder.
     pub folder: &'a Path,
-    /// The longest text of a WebSocket, in bytes.
+    /// Maximum size of a WebSocket message, in bytes.
     pub text_bytes_max: usize,
-    /// The longest body of a request of SockJS, in bytes.
+    /// Maximum body size of a SockJS request, in bytes.
     pub sockjs_body_bytes_max: usize,
-    /// Where the page for SockJS across origins loads the library from.
+    /// URL from which the page for cross-origin SockJS loads the library.
     pub sockjs_library_url: &'a str,
 }
 
-/// Serves until it is told to stop. Says on the standard output where, once it listens.
+/// Serves until a signal stops it. Prints its address once it listens.
 ///
-/// Peers may name any host, and none of them is slowed down or asked whether it is alive.
+/// Peers may name any host; there are no rate limits and no heartbeats.
 ///
 /// # Errors
 ///
-/// What keeps the hub from starting, or what made it end before it was told to.
+/// Why the hub cannot start, or why it stopped early.
 pub fn serve(options: &Options<'_>, services: Vec<Offer>) -> anyhow::Result<()> {
     let control = Control::start(Hangup::Stops)?;
     let address = dev::free_address(options.listen)?;
@@ -42,7 +42,7 @@ pub fn serve(options: &Options<'_>, services: Vec<Offer>) -> anyhow::Result<()> 
     config.services = services;
     config.hosts = Vec::new();
     config.websocket.bytes_max = options.text_bytes_max;
-    // A text of that length, its answer, and both on their way.
+    // A message of that length, its response, and both in transit.
     config.limits.held_bytes_per_connection_max = 8 * options.text_bytes_max;
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;

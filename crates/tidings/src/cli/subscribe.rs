@@ -1,4 +1,4 @@
-//! `tidings subscribe`: prints updates as they come, and reconnects without losing any.
+//! `tidings subscribe`: prints updates as they arrive, and reconnects without losing any.
 
 use std::io::Read;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, Decoded, Decoder, Event};
 use super::hub::{self, Hub};
 use super::print;
 
-/// Print updates as they come
+/// Print updates as they arrive
 ///
-/// When the connection is lost it is made again, and what was missed is printed first. What
-/// happens with the connection is said on the standard error.
+/// Reconnects when the connection is lost, and prints the missed updates first. Reports connection
+/// problems on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[group(id = "what", multiple = true, required = true, args = ["topics", "patterns"])]
@@ -26,11 +26,11 @@ pub struct Arguments {
     #[arg(long = "match-urlpattern", value_name = "PATTERN")]
     patterns: Vec<String>,
 
-    /// Begin after the update of this id
+    /// Begin after the update with this id
     #[arg(long, value_name = "ID", conflicts_with = "earliest")]
     last_event_id: Option<String>,
 
-    /// Begin with the oldest update that the hub has kept
+    /// Begin with the oldest stored update
     #[arg(long)]
     earliest: bool,
 
@@ -38,11 +38,11 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// End after this many updates
+    /// Exit after this many updates
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End when the connection ends
+    /// Exit when the connection ends
     #[arg(long)]
     no_reconnect: bool,
 
@@ -50,7 +50,7 @@ pub struct Arguments {
     hub: hub::Arguments,
 }
 
-/// Runs the command until enough updates came or the hub refuses.
+/// Runs the command until enough updates have arrived or the hub refuses.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let hub = Hub::find(&arguments.hub, Role::Subscribe)?;
     let mut subscriber = Subscriber::new(arguments);
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         match subscriber.connect(&hub)? {
             End::Enough => return Ok(()),
             End::Lost { reason, received } => {
-                // The first connection shows whether the address is right at all.
+                // The first connection shows whether the address is right.
                 if !subscriber.connected_once {
                     anyhow::bail!("{reason}");
                 }
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 print::check_open()?;
                 let delay = delay(subscriber.retry, failures)?;
                 print::error(&format!(
-                    "{reason}; connecting again in {} ms",
+                    "{reason}; reconnecting in {} ms",
                     delay.as_millis()
                 ));
                 std::thread::sleep(delay);
@@ -79,10 +79,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// One subscription through all its connections.
+/// One subscription across all its connections.
 struct Subscriber<'a> {
     arguments: &'a Arguments,
-    /// The last event id, or what was asked for first.
+    /// The last event id, or the initial cursor.
     cursor: Option<String>,
     retry: Duration,
     printed: u64,
@@ -91,12 +91,12 @@ struct Subscriber<'a> {
 
 /// How a connection ended.
 enum End {
-    /// As many updates as asked for were printed.
+    /// The requested number of updates was printed.
     Enough,
-    /// It broke, or the hub ended it.
+    /// It broke, or the hub closed it.
     Lost {
         reason: String,
-        /// Whether anything came, so that the next failure is the first again.
+        /// Whether anything arrived, which resets the backoff.
         received: bool,
     },
 }
@@ -113,7 +113,7 @@ impl<'a> Subscriber<'a> {
         }
     }
 
-    /// Makes one connection and prints what comes until it ends.
+    /// Makes one connection and prints updates until it ends.
     fn connect(&mut self, hub: &Hub) -> anyhow::Result<End> {
         let answer = match hub.open(&self.query()) {
             Ok(answer) => answer,
@@ -126,7 +126,7 @@ impl<'a> Subscriber<'a> {
         };
         let status = answer.status();
         if status != http::StatusCode::OK {
-            // These say "later"; everything else would be refused again.
+            // These mean "later"; any other request would be refused again.
             let later = status == http::StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             let reason = hub.refused(answer);
             if later && self.connected_once {
@@ -143,7 +143,7 @@ impl<'a> Subscriber<'a> {
             .and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
             anyhow::bail!(
-                "the answer is no event stream but {}",
+                "the response is not an event stream but {}",
                 kind.unwrap_or("of no type")
             );
         }
@@ -172,7 +172,7 @@ impl<'a> Subscriber<'a> {
         topics.chain(patterns).chain(cursor).collect()
     }
 
-    /// Says so if the hub does not know the cursor. Mercure, "Reconnection, State Reconciliation,
+    /// Reports that the hub does not know the cursor. Mercure, "Reconnection, State Reconciliation,
     /// and Event Sourcing".
     fn loss(&self, answer: &http::Response<ureq::Body>) -> Option<String> {
         let cursor = self
@@ -187,7 +187,7 @@ impl<'a> Subscriber<'a> {
             )),
             Some(_) => None,
             None => Some(format!(
-                "the hub does not say whether it knows the event {cursor}: updates may be lost"
+                "the hub does not say whether it knows event {cursor}: updates may be missing"
             )),
         }
     }
@@ -200,7 +200,7 @@ impl<'a> Subscriber<'a> {
         let mut received = false;
         loop {
             let reason = match stream.read(&mut buffer) {
-                Ok(0) => "the hub ended the connection".to_owned(),
+                Ok(0) => "the hub closed the connection".to_owned(),
                 Ok(length) => {
                     received = true;
                     decoder.push(buffer.get(..length).unwrap_or(&[]), &mut decoded)?;
@@ -209,13 +209,13 @@ impl<'a> Subscriber<'a> {
                     }
                     continue;
                 }
-                Err(error) => format!("the connection is lost: {error}"),
+                Err(error) => format!("connection lost: {error}"),
             };
             return Ok(End::Lost { reason, received });
         }
     }
 
-    /// Prints what was decoded and returns whether that is enough.
+    /// Prints the decoded events and returns whether there are enough.
     fn take(&mut self, decoded: &mut Vec<Decoded>) -> anyhow::Result<bool> {
         let mut text = String::new();
         let mut enough = false;
@@ -235,7 +235,7 @@ impl<'a> Subscriber<'a> {
                 Decoded::Retry(retry_ms) => {
                     self.retry = Duration::from_millis(retry_ms).min(DELAY_MAX);
                 }
-                // A sign of life, about every 15 seconds.
+                // A keep-alive, about every 15 seconds.
                 Decoded::Comment(_) => print::check_open()?,
                 Decoded::Event(_) => {}
             }
@@ -270,25 +270,25 @@ impl<'a> Subscriber<'a> {
     }
 }
 
-/// Returns how long to wait: twice as long after each failure, up to a bound, and a random 50 to
-/// 100 % of that, so that many subscribers do not come back at once.
+/// Returns the wait before a reconnect: exponential backoff up to a bound, with jitter (a random 50
+/// to 100 %), so that many subscribers do not reconnect at once.
 fn delay(retry: Duration, failures: u32) -> anyhow::Result<Duration> {
     let whole = retry
         .saturating_mul(2_u32.saturating_pow(failures.min(16)))
         .min(DELAY_MAX);
-    let random = getrandom::u32().context("no random bytes from the system")?;
+    let random = getrandom::u32().context("the system provides no random bytes")?;
     Ok(whole.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
 }
 
-/// The cursor that means "from the oldest on".
+/// The cursor that means "from the oldest update".
 const EARLIEST: &str = "earliest";
 
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Longest wait before the next connection.
+/// Maximum wait before a reconnect.
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
-/// Longest event, in bytes.
+/// Maximum size of an event, in bytes.
 const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use tidings_hub::clock::unix_secs;
 
 mod inspect;
 
-/// Make an access token, or say what one is good for
+/// Make or inspect access tokens
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
@@ -26,19 +26,19 @@ pub enum Command {
 
 /// Make an access token and print it
 ///
-/// Without issuer and key it is for the hub that `tidings dev` started last.
+/// Without an issuer and a key, the token is for the hub that `tidings dev` started last.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Make {
-    /// Who issues it (iss), exactly as the hub's configuration says
+    /// Issuer (iss), exactly as in the hub's configuration
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
 
-    /// The hub it is for (aud), usually the hub's public URL
+    /// Audience (aud), usually the hub's public URL
     #[arg(long = "audience", value_name = "URL")]
     audiences: Vec<String>,
 
-    /// The shared secret, or the private key in PEM
+    /// Shared secret, or private key in PEM
     #[arg(
         long,
         value_name = "TEXT",
@@ -47,7 +47,7 @@ pub struct Make {
     )]
     key: Option<String>,
 
-    /// File with the shared secret or the private key; counts before --key and its variable
+    /// File with the shared secret or the private key; takes precedence over --key and its variable
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
@@ -91,19 +91,19 @@ pub struct Make {
     )]
     subscribe_patterns: Vec<String>,
 
-    /// JSON object to show in the subscriptions of whoever bears the token
+    /// JSON object to show in the subscriptions of the token's bearer
     #[arg(long, value_name = "JSON", help_heading = "What it allows", value_parser = object)]
     payload: Option<Map<String, Value>>,
 
-    /// Whom it is about (sub) [default: a random UUID]
+    /// Subject (sub) [default: a random UUID]
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
 
-    /// The application it is issued to (client_id) [default: the issuer]
+    /// Application that the token is issued to (client_id) [default: the issuer]
     #[arg(long, value_name = "TEXT")]
     client_id: Option<String>,
 
-    /// How long it is good for: a number with s, m, h or d
+    /// Lifetime: a number with s, m, h or d
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     ttl: u64,
 
@@ -131,7 +131,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 fn make(arguments: &Make) -> anyhow::Result<String> {
     let details = details(arguments);
     if details.is_empty() {
-        return Err(Usage("the token would allow nothing: say --publish or --subscribe").into());
+        return Err(Usage("the token would allow nothing: add --publish or --subscribe").into());
     }
     let key = match &arguments.key_file {
         Some(file) => {
@@ -152,7 +152,7 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
     }
     let algorithm = Algorithm::from_name(&arguments.algorithm).context("unknown algorithm")?;
     if algorithm.is_shared() {
-        // A hub would not take the secret, and so no token made with it.
+        // A hub would refuse the secret, and therefore every token made with it.
         VerifyKey::parse(algorithm, &key)?;
     }
     check_matchers(&details, &audiences)?;
@@ -176,12 +176,12 @@ fn make(arguments: &Make) -> anyhow::Result<String> {
     Ok(SignKey::parse(algorithm, &key)?.sign(&claims, arguments.kid.as_deref())?)
 }
 
-/// Refuses what no hub would accept in a token.
+/// Refuses entries that no hub would accept in a token.
 fn check_matchers(details: &[Detail], audiences: &[String]) -> anyhow::Result<()> {
     let hub = audiences
         .iter()
         .find_map(|audience| HubUrl::parse(audience).ok());
-    // Relative patterns need some base to be read; which one makes no difference to that.
+    // Relative patterns need a base URL to be parsed; any base does.
     let hub = match hub {
         Some(hub) => hub,
         None => HubUrl::parse("https://hub.invalid/.well-known/mercure")?,
@@ -268,7 +268,7 @@ fn seconds(text: &str) -> Result<u64, TtlError> {
         .ok_or(TtlError)
 }
 
-/// A time that cannot be read.
+/// An invalid lifetime.
 #[derive(Debug, thiserror::Error)]
 #[error("write a number with s, m, h or d, such as 15m, 1h or 30d")]
 struct TtlError;

@@ -1,4 +1,4 @@
-//! Lists of IP addresses and networks, as an operator writes them.
+//! Lists of IP addresses and networks in the configuration.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressList(Vec<Network>);
 
-/// An address without the bits that a network leaves open. IPv4 is looked at as mapped into IPv6,
-/// since that is how it arrives at a listener on `[::]`.
+/// A network prefix. IPv4 is mapped into IPv6, because that is how it arrives at a listener on
+/// `[::]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     bits: u128,
@@ -40,7 +40,7 @@ impl AddressList {
             .map(Self)
     }
 
-    /// Says whether the list has this address.
+    /// Returns whether the list contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = bits(address);
         self.0

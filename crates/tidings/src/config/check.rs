@@ -1,7 +1,7 @@
-//! Turns the settings into checked types, and says everything that is wrong.
+//! Converts the settings to checked types, and collects all errors.
 //!
-//! What is wrong with one value is known from its row in `tables/`. The files of `check/` are named
-//! after the tables; they hold what two keys must fit each other for, and what needs a look at a file.
+//! Errors of single values are found by their row in `tables/`. The files of `check/` are named
+//! after the tables; they contain the rules that involve two keys or a file.
 
 mod addresses;
 mod auth;
@@ -44,11 +44,11 @@ use super::tables::{Table, Values};
 use super::{Config, FlashOptions, Listen, TlsFiles};
 use tidings_hub::presence;
 
-/// Checks a configuration for `tidings serve`. Reads the files of keys, opens nothing else.
+/// Checks a configuration for `tidings serve`. Reads the key files and opens nothing else.
 ///
 /// # Errors
 ///
-/// Everything that is wrong, each with its key and what to write.
+/// All errors, each with its key and how to fix it.
 pub fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
     let mut checks = Checks {
         settings,
@@ -65,7 +65,7 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
     }
 }
 
-/// The errors found so far. A check that fails returns `None` and the others go on.
+/// The errors found so far. A failed check returns `None`, and the others continue.
 struct Checks<'a> {
     settings: &'a Settings,
     errors: Vec<ConfigError>,
@@ -208,7 +208,7 @@ impl Checks<'_> {
     }
 }
 
-/// Says whether a URL's host is this machine.
+/// Returns whether a URL's host is this machine.
 pub fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

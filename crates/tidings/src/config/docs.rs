@@ -1,4 +1,4 @@
-//! The manual of the configuration, made from the table of keys.
+//! The manual of the configuration, generated from the table of keys.
 //!
 //! `tidings config docs` prints it; `docs/guide/configuration.md` is this text, which a test compares.
 

@@ -1,15 +1,15 @@
 //! The only reader of the environment for the configuration.
 //!
 //! A key's variable is `TIDINGS_` and the key's path in upper case, its parts joined by two
-//! underscores. What the variables mean is in `settings.rs`; the names that another Mercure hub has
-//! for its settings are known to `mercure.rs`. A few variables belong to the command line, which
-//! reads them through clap; they are listed here so that they do not count as unknown.
+//! underscores. `settings.rs` interprets the variables; `mercure.rs` knows the variable names of
+//! other Mercure hubs. A few variables belong to the command line, which reads them through clap;
+//! they are listed here so that they do not count as unknown.
 
 use std::ffi::OsString;
 
 use super::keys::VARIABLE_PREFIX;
 
-/// One variable. `Debug` hides the value, since it may be a secret.
+/// One variable. `Debug` hides the value, because it may be a secret.
 pub struct Variable {
     /// The whole name.
     pub name: String,
@@ -46,7 +46,7 @@ fn sorted(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<Variable> {
     variables
 }
 
-/// Says whether a variable is one of the configuration's own.
+/// Returns whether a variable belongs to the configuration.
 pub fn is_own(name: &str) -> bool {
     name.starts_with(VARIABLE_PREFIX) && !COMMAND_LINE_VARIABLES.contains(&name)
 }

@@ -1,11 +1,11 @@
-//! What can be wrong with a configuration. Every variant names the key and says what to write.
+//! Errors in a configuration. Every variant names the key and says how to fix it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::keys::variable_of;
 
-/// One thing that is wrong with the configuration.
+/// One error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -16,7 +16,7 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// The file is not TOML. The line is not shown: it may be the one with the key.
+    /// The file is not TOML. The line is not shown, because it may contain a secret.
     #[error("{}: line {line}, column {column}: {reason}", path.display())]
     Syntax {
         /// The file.
@@ -25,18 +25,18 @@ pub enum ConfigError {
         line: usize,
         /// The character of the line, from 1.
         column: usize,
-        /// The rule that it breaks.
+        /// The broken rule.
         reason: String,
     },
     /// The file has a key that does not exist.
-    #[error("{key}: there is no such key; the nearest one is {nearest}")]
+    #[error("{key}: unknown key; the nearest one is {nearest}")]
     UnknownKey {
         /// The key as written.
         key: String,
         /// An existing key.
         nearest: String,
     },
-    /// The environment has a variable that means no key.
+    /// The environment has a variable without a key.
     #[error("{variable}: no key has this variable; the nearest one is {nearest}")]
     UnknownVariable {
         /// The variable.
@@ -65,12 +65,12 @@ pub enum ConfigError {
     Gap {
         /// The array.
         array: String,
-        /// The number that is written.
+        /// The number that is present.
         index: usize,
-        /// The number that is not.
+        /// The number that is missing.
         missing: usize,
     },
-    /// A key that must be written is not.
+    /// A required key is missing.
     #[error("{key} is missing: {advice} (or set {})", variable_of(key))]
     Missing {
         /// The key.
@@ -97,8 +97,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Names beside the key the setting of another hub that a wrong value comes from: whoever wrote
-    /// that one may never have seen the key.
+    /// Adds the name of the foreign setting that a wrong value comes from, because its author may
+    /// not know our key.
     pub fn with_source(mut self, source: impl Fn(&str) -> Option<Arc<str>>) -> Self {
         if let Self::Invalid { key, .. } | Self::Contradiction { key, .. } = &mut self
             && let Some(source) = source(key)
@@ -108,8 +108,8 @@ impl ConfigError {
         self
     }
 
-    /// Says whether this one has told already what `other` tells: a value that has the wrong form, or
-    /// whose key is misspelt, is not missing besides.
+    /// Returns whether this error already covers `other`: a value with the wrong form or a misspelt
+    /// key is not also missing.
     pub fn covers(&self, other: &Self) -> bool {
         let key = match other {
             Self::Missing { key, .. } | Self::Invalid { key, .. } => key,
@@ -139,7 +139,7 @@ impl ConfigError {
     }
 }
 
-/// Everything that is wrong with a configuration, one line each.
+/// All errors in a configuration, one per line.
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

@@ -1,7 +1,7 @@
-//! What a configuration key is, and finding keys by their paths.
+//! Configuration keys, and finding them by path.
 //!
-//! The keys themselves are in `tables/`; a key that is in none of those tables does not exist.
-//! The file, the environment, `config show` and `config docs` know keys only by what stands here.
+//! The keys themselves are defined in `tables/`. The file, the environment, `config show` and
+//! `config docs` access keys only through this file.
 
 use toml::Value;
 
@@ -15,18 +15,18 @@ pub use nearest::nearest;
 /// One configuration key and its manual entry.
 #[derive(Debug)]
 pub struct Key {
-    /// Where the key stands in the file, parts joined by dots. `N` counts the entries of an array
-    /// of tables, from 0.
+    /// The path of the key in the file, its parts joined by dots. `N` is the index in an array of
+    /// tables, from 0.
     pub path: &'static str,
-    /// The meaning: the comment of the key's row, as the compiler hands it on.
+    /// The meaning: the comment of the key's row, as the compiler passes it.
     text: &'static str,
-    /// What a value looks like.
+    /// The form of a value.
     pub form: Form,
-    /// What counts when the key is not written.
+    /// The value if the key is not set.
     pub fallback: Fallback,
-    /// Which numbers are allowed, and what they count.
+    /// The permitted numbers and their unit.
     pub bounds: Bounds,
-    /// When another value counts.
+    /// When a new value takes effect.
     pub change: Change,
     /// The first version that knows the key.
     pub since: &'static str,
@@ -37,7 +37,7 @@ pub struct Key {
 pub enum Form {
     /// Any text.
     Text,
-    /// Text that is never shown.
+    /// A text that is never shown.
     Secret,
     /// A file or folder, relative to the working directory.
     Path,
@@ -55,16 +55,16 @@ pub enum Form {
     Choice(&'static [&'static str]),
 }
 
-/// What counts when a key is not written.
+/// The value if a key is not set.
 #[derive(Debug, Clone, Copy)]
 pub enum Fallback {
     /// This value.
     Fixed(Fixed),
     /// A number that depends on the machine. The text says what it is.
     Computed(&'static str, fn() -> u64),
-    /// Nothing is set; the text says what that means.
+    /// None; the text says what that means.
     Unset(&'static str),
-    /// The key must be written. The text says what to write; without one, a check does.
+    /// The key is required. The text says what to write; without it, a check does.
     Required(Option<&'static str>),
 }
 
@@ -81,10 +81,10 @@ pub enum Fixed {
     List(&'static [&'static str]),
 }
 
-/// Which numbers are allowed, and what they count.
+/// The permitted numbers and their unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// What a number counts.
+    /// The unit of a number.
     pub unit: Unit,
     /// The smallest number.
     pub min: u64,
@@ -94,7 +94,7 @@ pub struct Bounds {
     pub zero_is_none: bool,
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Things, or bytes.
@@ -109,14 +109,14 @@ pub enum Unit {
     Hours,
 }
 
-/// When another value of a key counts.
+/// When a new value of a key takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A running hub could take it over: what reads the value reads it again for each request,
-    /// connection or turn, or holds it in a place that can be replaced.
+    /// A running hub could apply it: the value is read again for each request, connection or turn,
+    /// or is stored where it can be replaced.
     Live,
-    /// Only a start can: a listener, thread, file or name that exists as long as the hub runs is made
-    /// of it.
+    /// Only at startup: a listener, thread, file or name that exists as long as the hub runs
+    /// depends on it.
     Start,
 }
 
@@ -137,7 +137,7 @@ impl Form {
 }
 
 impl Fixed {
-    /// Returns the value as the file would have it.
+    /// Returns the value as in the file.
     pub fn value(self) -> Value {
         match self {
             Self::Flag(flag) => Value::Boolean(flag),
@@ -151,7 +151,7 @@ impl Fixed {
 }
 
 impl Key {
-    /// Makes a key of its row. `path` and `text` are as the macro `table!` joins them.
+    /// Makes a key from its row. `path` and `text` are as the macro `table!` joins them.
     pub const fn new(path: &'static str, text: &'static str, row: rule::Row) -> Self {
         Self {
             path,
@@ -170,7 +170,7 @@ impl Key {
         self.text.trim()
     }
 
-    /// Returns the value that counts when the key is not written; none if nothing is set then.
+    /// Returns the default value; `None` if there is none.
     pub fn fallback_value(&self) -> Option<Value> {
         match self.fallback {
             Fallback::Fixed(fixed) => Some(fixed.value()),
@@ -212,12 +212,12 @@ pub fn arrays() -> impl Iterator<Item = &'static str> {
     first_keys.filter_map(|key| Some(key.path.split_once(".N.")?.0))
 }
 
-/// Finds the key at `path`, in which entries of arrays are written as `N`.
+/// Finds the key at `path`, which has `N` for array indexes.
 pub fn find(path: &str) -> Option<&'static Key> {
     all().find(|key| key.path == path)
 }
 
-/// What every environment variable of the configuration begins with.
+/// The prefix of every environment variable of the configuration.
 pub const VARIABLE_PREFIX: &str = "TIDINGS_";
 
 /// The version of all keys so far.

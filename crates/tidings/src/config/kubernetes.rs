@@ -1,7 +1,7 @@
 //! Variables that Kubernetes sets in every container for every Service of the namespace. A Service that
 //! is called `tidings`, or `tidings-` and something, sets some that begin like the hub's own.
 //!
-//! They are told by name and value together, so that a setting that is misspelt stays an error.
+//! They are recognised by name and value together, so that a misspelt setting stays an error.
 //!
 //! Kubernetes, "Environment variables" of "Service".
 
@@ -9,9 +9,10 @@ use std::net::IpAddr;
 
 use super::env::Variable;
 
-/// Says whether a variable is of a Service: `…_SERVICE_HOST=10.96.0.7`, `…_SERVICE_PORT=80`,
-/// `…_SERVICE_PORT_HTTP=80`, `…_PORT=tcp://10.96.0.7:80`, `…_PORT_80_TCP=tcp://10.96.0.7:80`,
-/// `…_PORT_80_TCP_PROTO=tcp`, `…_PORT_80_TCP_PORT=80`, `…_PORT_80_TCP_ADDR=10.96.0.7`.
+/// Returns whether a variable belongs to a Service: `…_SERVICE_HOST=10.96.0.7`,
+/// `…_SERVICE_PORT=80`, `…_SERVICE_PORT_HTTP=80`, `…_PORT=tcp://10.96.0.7:80`,
+/// `…_PORT_80_TCP=tcp://10.96.0.7:80`, `…_PORT_80_TCP_PROTO=tcp`, `…_PORT_80_TCP_PORT=80`,
+/// `…_PORT_80_TCP_ADDR=10.96.0.7`.
 pub fn is_of_service(variable: &Variable) -> bool {
     let (name, value) = (variable.name.as_str(), variable.value.as_deref());
     let Some(value) = value else {
@@ -51,7 +52,7 @@ fn is_of_port(rest: &str, value: &str) -> bool {
     }
 }
 
-/// Says whether a text is like `tcp://10.96.0.7:80`.
+/// Returns whether a text is like `tcp://10.96.0.7:80`.
 fn is_place(value: &str) -> bool {
     let place = value.split_once("://");
     place.is_some_and(|(protocol, _)| ["tcp", "udp", "sctp"].contains(&protocol))

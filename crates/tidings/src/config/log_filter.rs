@@ -1,7 +1,7 @@
-//! How much is logged: a level, also per target, as `info` or `info,tidings=debug`.
+//! The log filter: a level, optionally per target, such as `info` or `info,tidings=debug`.
 //!
-//! The filter of the logging library would take any word for a target, so that a level that does not
-//! exist switches the log off without a word.
+//! The logging library's own filter accepts any word as a target, so an unknown level would
+//! silently switch the log off.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -14,16 +14,16 @@ pub struct LogFilter(Targets);
 /// Why a filter is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LogFilterError {
-    /// A word that should be a level is none.
+    /// A word is not a level.
     #[error(
-        "{found:?} is no level: write one of {}, such as {nearest}, or a level for one target as in \
+        "{found:?} is not a level: write one of {}, such as {nearest}, or a level for one target as in \
          info,tidings=debug",
         LEVELS.join(", ")
     )]
     UnknownLevel {
         /// The word.
         found: String,
-        /// A level that may be meant.
+        /// A level that was probably meant.
         nearest: String,
     },
     /// There is nothing between two commas, or nothing at all.
@@ -32,13 +32,13 @@ pub enum LogFilterError {
         /// The whole filter.
         text: String,
     },
-    /// The name of a target has characters that no target has.
-    #[error("{found:?} is no target: write one such as tidings or tidings::access before the =")]
+    /// The name of a target has invalid characters.
+    #[error("{found:?} is not a target: write one such as tidings or tidings::access before the =")]
     Target {
         /// The name.
         found: String,
     },
-    /// A filter has two levels for the same.
+    /// A filter has two levels for the same target.
     #[error("{text:?} has two levels for {what}: remove one")]
     Twice {
         /// The whole filter.
@@ -49,8 +49,8 @@ pub enum LogFilterError {
 }
 
 impl LogFilter {
-    /// Reads a filter: entries with commas between them, each `LEVEL` or `TARGET=LEVEL`. What no entry
-    /// is about is logged if it is an error.
+    /// Parses a filter: entries separated by commas, each `LEVEL` or `TARGET=LEVEL`. Targets
+    /// without an entry log errors only.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl LogFilter {
         Ok(Self(targets))
     }
 
-    /// Returns what the log is started with.
+    /// Returns the filter for the logging library.
     pub fn into_targets(self) -> Targets {
         self.0
     }
@@ -130,7 +130,7 @@ fn is_of_target(character: char) -> bool {
 /// All levels.
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// What other loggers call them.
+/// Names of levels in other loggers.
 const ELSEWHERE: [(&str, &str); 7] = [
     ("critical", "error"),
     ("fatal", "error"),

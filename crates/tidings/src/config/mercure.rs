@@ -1,9 +1,9 @@
-//! Settings that were written for another Mercure hub: which of ours each of them means.
+//! Settings of another Mercure hub, translated to ours.
 //!
-//! Three sources speak of them: the environment of that hub since 0.8 ([`variables`]), its environment
-//! of 2019 ([`variables_2019`]), and the directives of a `mercure` block ([`directives`]), which stand
-//! in a Caddyfile ([`caddyfile`]) or in `MERCURE_EXTRA_DIRECTIVES`. Each makes a [`Translation`].
-//! What it says counts only where no setting of our own is written; `settings.rs` sees to that.
+//! There are three sources: the environment of that hub since 0.8 ([`variables`]), its environment
+//! of 2019 ([`variables_2019`]), and the directives of a `mercure` block ([`directives`]) in a
+//! Caddyfile ([`caddyfile`]) or in `MERCURE_EXTRA_DIRECTIVES`. Each yields a [`Translation`].
+//! `settings.rs` uses its values only where none of our own settings is set.
 
 use std::sync::Arc;
 
@@ -22,17 +22,17 @@ pub mod units;
 pub mod variables;
 pub mod variables_2019;
 
-/// What settings of another hub say in terms of ours.
+/// Settings of another hub in terms of ours.
 #[derive(Debug, Default)]
 pub struct Translation {
     /// The values, each path once.
     pub values: Vec<Translated>,
-    /// What was written but says nothing to this hub.
+    /// Settings that mean nothing to this hub.
     pub unread: Vec<Unread>,
-    /// What cannot be understood.
+    /// Settings that cannot be understood.
     pub errors: Vec<ConfigError>,
     issuers: usize,
-    /// Which of the issuers has the only key of publishers, and which that of subscribers.
+    /// Which issuer has the publishers' only key, and which has the subscribers'.
     role_keys: [Option<usize>; 2],
     listens: usize,
 }

@@ -1,5 +1,5 @@
-//! What a configuration needs of the machine beside its keys: folders that can be written, secrets that
-//! others cannot read. Only looks; nothing is opened or made.
+//! Checks of the machine for a configuration: folders are writable, secrets are not readable by
+//! others. Opens and creates nothing.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
-//! All values with the place each came from: defaults, over them what the names of another Mercure
-//! hub say in the environment, over it the file, over it our own variables.
+//! All values with their origins. In increasing precedence: defaults, the environment of another
+//! Mercure hub, the file, our own variables.
 //!
-//! Checks forms only (a number is a number). What values mean is the concern of `check.rs`.
+//! Checks forms only (a number is a number); `check.rs` checks their meaning.
 
 use std::collections::BTreeMap;
 use std::fmt;

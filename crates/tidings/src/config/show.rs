@@ -1,5 +1,5 @@
-//! The effective configuration as TOML, with the origin of each value. Secrets are not shown.
-//! At the end stands what was written for another Mercure hub and is not read.
+//! The effective configuration as TOML, with the origin of each value. Secrets are not shown. The
+//! unread settings of another Mercure hub are listed at the end.
 
 use tidings_wire::redact;
 use toml::Value;

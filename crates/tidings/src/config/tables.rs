@@ -1,9 +1,10 @@
 //! The tables of the configuration. Each row is a key: its manual entry, its type, its default, its
-//! range, and whether a change needs a start. All else that knows keys is made from these rows.
+//! range, and whether a change needs a restart. Everything else about keys is derived from these
+//! rows.
 //!
-//! One file per table. Most tables are what a part of the program takes, by the same type. Where the
-//! program takes something else, or where two keys must fit each other, `check/` has a file of the same
-//! name. `Values` reads a table from the settings, with all that is wrong.
+//! One file per table. Most tables are at the same time the options of a part of the program. Where
+//! that part needs another type, or a rule involves two keys, `check/` has a file of the same name.
+//! `Values` reads a table from the settings and collects the errors.
 
 use super::error::ConfigError;
 use super::keys::{Fallback, Key};

@@ -1,6 +1,6 @@
-//! The types that a key's value may have, and how each is read from a value of the right form.
+//! The types of values, and how each is parsed from a value of the right form.
 //!
-//! That a value has the form of its key (a number is a number) is checked by `settings.rs` before.
+//! `settings.rs` has already checked the form (a number is a number).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub struct Secret(pub String);
 #[derive(Debug, thiserror::Error)]
 pub enum ValueError {
     /// It has not the form of its key, which was checked before.
-    #[error("the value has another form than its key")]
+    #[error("the value has the wrong type")]
     Form,
     /// A number is too small.
     #[error("{number} is too small: write at least {min}")]
@@ -106,7 +106,7 @@ pub enum ValueError {
     #[error("{0}: write it like https://example.com")]
     Origin(#[from] OriginError),
     /// A name of a field is none.
-    #[error("{text:?} is no name of a field: write it like \"X-Requested-With\"")]
+    #[error("{text:?} is not a field name: write it like \"X-Requested-With\"")]
     Field {
         /// What is written.
         text: String,

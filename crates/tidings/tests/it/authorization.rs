@@ -424,7 +424,7 @@ fn dev_says_which_check_failed_and_serve_does_not() {
     );
     check_invalid_answer(&told, "dev");
     assert!(
-        detail_of(&told).contains("the token ended at"),
+        detail_of(&told).contains("the token expired at"),
         "{}",
         detail_of(&told)
     );

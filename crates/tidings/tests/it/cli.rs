@@ -325,7 +325,7 @@ fn token_make_refuses_what_no_hub_would_accept() {
     };
     let good = "0123456789abcdef0123456789abcdef";
     assert!(make("short", "*").contains("the secret has 5 bytes, but HS256 needs at least 32"));
-    assert!(make("!ChangeThisMercureHubJWTSecretKey!", "*").contains("everyone knows"));
+    assert!(make("!ChangeThisMercureHubJWTSecretKey!", "*").contains("publicly known"));
     let error = make(good, "https://a.example/(");
     assert!(
         error.contains("urlpattern \"https://a.example/(\""),
@@ -434,7 +434,7 @@ fn token_inspect_says_why_a_token_would_be_refused() {
     for (token, reason) in [
         (
             tokens::token(&with("exp", now_secs() - 60)),
-            "the token ended at",
+            "the token expired at",
         ),
         (
             tokens::token(&with("aud", "https://x.example")),

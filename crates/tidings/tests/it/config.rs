@@ -34,10 +34,7 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
         ),
         ("anonymous = true\n", "anonymous", ""),
     ] {
-        check_refused(
-            &format!("{text}{}", good()),
-            &[key, "there is no such key", nearest],
-        );
+        check_refused(&format!("{text}{}", good()), &[key, "unknown key", nearest]);
     }
     let (code, _, error) = run(
         &["config", "check", "--config", write(&good()).1.as_str()],
@@ -165,7 +162,7 @@ fn two_listeners_that_need_the_same_port_are_named() {
             &admin(address),
             &[
                 "admin.address",
-                "is taken by listen.0.address (127.0.0.1:4400)",
+                "is already used by listen.0.address (127.0.0.1:4400)",
             ],
         );
     }

@@ -189,7 +189,7 @@ fn starts_on_a_full_disk(kind: DiskKind, ending: Ended) {
     hub.restart();
     let count = acknowledged.len();
     assert_eq!(read(&mut from(&hub, "earliest"), count), acknowledged);
-    assert!(hub.log().contains("the disk of the history is full"));
+    assert!(hub.log().contains("the history's disk is full"));
     assert_eq!(publish_one(&hub, &mut acknowledged), 503);
     assert_eq!(ready(&hub).status, 503);
     // As it is after a second look, too.
@@ -388,7 +388,7 @@ fn damage_that_a_write_finds_stops_publishing_and_not_the_hub() {
     assert!(reason.contains("the history takes no updates"), "{reason}");
     let said = hub
         .log()
-        .matches("the history takes no updates any more")
+        .matches("the history accepts no further updates")
         .count();
     assert_eq!(said, 1, "{}", hub.log());
     // What is whole is still served.

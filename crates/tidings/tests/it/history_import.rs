@@ -17,7 +17,7 @@ fn updates_keep_their_order_and_ids_and_can_be_resumed_from() {
     let (code, output, error) = import(&folder, &file("mercure.db"));
     assert_eq!(
         (code, output.as_str()),
-        (0, "100 updates taken over\n"),
+        (0, "100 updates imported\n"),
         "{error}"
     );
     let hub = TestHub::serve_in(Arc::clone(&folder), SERVED, &[]);
@@ -107,7 +107,7 @@ fn a_file_in_use_or_a_history_with_updates_is_refused() {
     assert_eq!(import(&folder, &path).0, 0);
     let (code, _, error) = import(&folder, &path);
     assert_eq!(code, 1);
-    assert!(error.contains("has updates already"), "{error}");
+    assert!(error.contains("already has updates"), "{error}");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn the_file_of_a_hub_that_never_published_has_nothing_to_take_over() {
     let (code, output, error) = import(&folder, &file("empty.db"));
     assert_eq!(
         (code, output.as_str()),
-        (0, "0 updates taken over\n"),
+        (0, "0 updates imported\n"),
         "{error}"
     );
     assert_eq!(import(&folder, &file("small.db")).0, 0);

@@ -137,7 +137,7 @@ fn the_last_good_set_outlives_a_crash_while_the_issuer_is_down() {
     assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 200);
     assert_eq!(hub.request_admin("/health/ready").status, 200);
     assert_eq!(hub.metric_for("tidings_key_sets_read_total", "kept"), 1.0);
-    wait_until_said(&hub, "counts until the issuer answers");
+    wait_until_said(&hub, "using the cached key set until the issuer answers");
     // What the issuer says then counts, and is what the next start begins with.
     server.publish(&[&new]);
     wait_until("the new key is known", || {
@@ -172,7 +172,7 @@ fn a_kept_set_counts_only_if_nobody_else_could_have_written_it_and_if_it_is_want
         wait_until_said(hub, said);
     };
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
-    check_without(&mut hub, "others than the hub's own user may write it");
+    check_without(&mut hub, "other users can write to it");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let kept = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, kept.trim_end_matches('}')).unwrap();

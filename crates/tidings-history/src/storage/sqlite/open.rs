@@ -183,7 +183,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     // The number is a courtesy to whoever reads the error above; a full disk may refuse it.
     if file.set_len(0).is_ok() && writeln!(file, "{}", std::process::id()).is_err() {
-        tracing::debug!(path = %lock_path.display(), "the process id was not written to the lock");
+        tracing::debug!(path = %lock_path.display(), "cannot write the process id to the lock file");
     }
     Ok(file)
 }
@@ -202,7 +202,7 @@ fn connect(path: &Path, new: bool) -> Result<(Connection, LogIndex), StorageErro
     }
     tracing::warn!(
         path = %path.display(),
-        "the disk of the history is full: until the next start no other program can read it"
+        "the history's disk is full: no other program can read the history until the next start"
     );
     Ok((connect_by(PRIVATE_VFS, path, new)?, LogIndex::Private))
 }

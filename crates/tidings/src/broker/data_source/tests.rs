@@ -51,14 +51,17 @@ fn wrong_names_are_refused_with_the_right_form() {
     check("ZMQ://PUSH@127.0.0.1:5000", "begins with neither");
     check("zmq://push@127.0.0.1:5000", "\"push\" in");
     check("zmq://PAIR@127.0.0.1:5000", "write one of PUSH, PULL");
-    check("zmq://DEALER@127.0.0.1:5000", "is no socket type");
-    check("zmq://127.0.0.1:5000", "is no socket type");
+    check("zmq://DEALER@127.0.0.1:5000", "is not a socket type");
+    check("zmq://127.0.0.1:5000", "is not a socket type");
     check("zmq://PUSH@127.0.0.1", "\"127.0.0.1\" in");
-    check("zmq://PUSH@127.0.0.1:http", "is no host with a port");
-    check("zmq://PUSH@127.0.0.1:65536", "is no host with a port");
-    check("zmq://PUSH@127.0.0.1:+5", "is no host with a port");
-    check("zmq://PUSH@tcp://127.0.0.1:5000", "is no host with a port");
-    check("zmq://PUSH@[127.0.0.1]:5000", "is no host with a port");
+    check("zmq://PUSH@127.0.0.1:http", "is not a host with a port");
+    check("zmq://PUSH@127.0.0.1:65536", "is not a host with a port");
+    check("zmq://PUSH@127.0.0.1:+5", "is not a host with a port");
+    check(
+        "zmq://PUSH@tcp://127.0.0.1:5000",
+        "is not a host with a port",
+    );
+    check("zmq://PUSH@[127.0.0.1]:5000", "is not a host with a port");
     check("zmq://PUSH@a:1;", "\"\" in");
     check("zmq://PUSH@*:5000", "instead of *");
     check("zmq://PUSH@localhost:0", "a port from 1");

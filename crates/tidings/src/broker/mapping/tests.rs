@@ -85,9 +85,13 @@ fn what_has_another_form_is_refused_with_the_reason() {
         "it has 1 parts, and 2 are expected",
     );
     check(Mapping::Parts, &[b"a", b"\xff"], "part 2 is not UTF-8");
-    check(Mapping::Json, &[b"hello"], "it is no JSON object");
-    check(Mapping::Json, &[b"[1]"], "it is no JSON object");
-    check(Mapping::Json, &[br#"{"topic":1}"#], "it is no JSON object");
+    check(Mapping::Json, &[b"hello"], "it is not a JSON object");
+    check(Mapping::Json, &[b"[1]"], "it is not a JSON object");
+    check(
+        Mapping::Json,
+        &[br#"{"topic":1}"#],
+        "it is not a JSON object",
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `tidings token inspect`: what a token says, and whether given hub settings accept it.
+//! `tidings token inspect`: what a token contains, and whether the given hub settings accept it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,18 @@ use crate::cli::print;
 use crate::config::{USUAL_FILES, env, read};
 use tidings_hub::clock::unix_secs;
 
-/// Say what a token is good for, and why a hub would refuse it
+/// Show what a token allows, and why a hub would refuse it
 ///
-/// Prints header and claims, then whether the hub settings accept it for publishing and for
-/// subscribing, what it allows, and when it ends. Exit code 1 if it is accepted for neither.
+/// Prints header and claims, then whether the hub settings accept the token for publishing and for
+/// subscribing, what it allows, and when it expires. Exit code 1 if it is accepted for neither.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The token; - reads it from the standard input
+    /// The token; - reads it from standard input
     token: String,
 
-    /// Configuration of the hub. Without it, tidings.toml here or in /etc/tidings, else `tidings dev`
+    /// Configuration of the hub [default: tidings.toml in this folder or in /etc/tidings, else
+    /// `tidings dev`]
     #[arg(
         long,
         value_name = "FILE",
@@ -35,7 +36,8 @@ pub struct Arguments {
     )]
     config: Option<PathBuf>,
 
-    /// Take the settings of the hub that `tidings dev` started last, whatever else there is
+    /// Use the settings of the hub that `tidings dev` started last, even if there is a
+    /// configuration
     #[arg(long)]
     dev: bool,
 
@@ -59,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
-                .context("cannot read the standard input")?;
+                .context("cannot read standard input")?;
             text
         }
         token => token.to_owned(),
@@ -100,7 +102,7 @@ fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let ends = match ends {
         Some(time) => time.format(&Rfc3339)?,
-        None => "in a very far future".to_owned(),
+        None => "in the far future".to_owned(),
     };
     let mut text = format!(
         "  accepted to {role}, until {ends}, as {}\n",
@@ -118,7 +120,7 @@ fn accepted_text(role: Role, identity: &Identity) -> anyhow::Result<String> {
 fn named(identity: &Identity) -> String {
     match &identity.subject {
         Some(subject) => format!("{subject} of {}", identity.issuer),
-        None => format!("nobody in particular of {}", identity.issuer),
+        None => format!("an unnamed subject of {}", identity.issuer),
     }
 }
 
@@ -129,7 +131,7 @@ fn shown(matcher: &Matcher) -> String {
     }
 }
 
-/// Returns the settings to judge by, with their name.
+/// Returns the settings to check against, with their name.
 fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
     let folder = DevFolder::new(&arguments.dev_data);
     let usual = || {
@@ -145,7 +147,8 @@ fn authority(arguments: &Arguments) -> anyhow::Result<(String, Authority)> {
     }
 }
 
-/// Reads the key sets once, as the hub would; a failure is told and the verdict says the rest.
+/// Reads the key sets once, as the hub would. A failure is printed, and the verdict follows from
+/// it.
 fn read_key_sets(authority: &Authority) -> anyhow::Result<()> {
     let sets = authority.key_sets();
     if sets.is_empty() {

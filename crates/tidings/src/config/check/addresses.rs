@@ -1,23 +1,24 @@
-//! The addresses to listen on, of whatever kind of listener: no two of them may need the same port.
+//! The addresses of all listeners: no two of them may need the same port.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Checks;
 
 impl Checks<'_> {
-    /// Notes an address to listen on, which no earlier one may exclude.
+    /// Adds an address to listen on, which must not conflict with an earlier one.
     pub(super) fn listen_on(&mut self, key: &str, address: SocketAddr) {
         let mut known = self.addresses.iter();
         if let Some((other, taken)) = known.find(|(_, taken)| exclude_each_other(*taken, address)) {
-            let reason = format!("{address} is taken by {other} ({taken}): write another port");
+            let reason =
+                format!("{address} is already used by {other} ({taken}): write another port");
             self.invalid(key, reason);
         }
         self.addresses.push((key.to_owned(), address));
     }
 }
 
-/// Says whether the system refuses to listen on both. It chooses another port for each port 0, and
-/// `[::]` is every address of IPv4 too.
+/// Returns whether the system refuses to listen on both. Each port 0 becomes a different port, and
+/// `[::]` includes every IPv4 address.
 fn exclude_each_other(one: SocketAddr, other: SocketAddr) -> bool {
     let (first, second) = (one.ip().to_canonical(), other.ip().to_canonical());
     one.port() == other.port()

@@ -1,4 +1,4 @@
-//! `[auth]`: keys that can be used, and somebody who may publish and somebody who may subscribe.
+//! `[auth]`: the keys are usable, and somebody can publish and somebody can subscribe.
 
 use tidings_auth::Keys;
 use tidings_auth::key::{Algorithm, KeyError};
@@ -88,7 +88,7 @@ impl Checks<'_> {
         Some(issuers)
     }
 
-    /// Returns the keys and, if they are one that is written here, its text.
+    /// Returns the keys and, for a single configured key, its text.
     fn issuer_keys(
         &mut self,
         path: &str,

@@ -1,4 +1,4 @@
-//! Which dialects are served, and which keys are for them.
+//! Which dialects are served, and which keys verify their tokens.
 
 use tidings_auth::Keys;
 use tidings_auth::key::{Algorithm, KeyError, VerifyKey};
@@ -46,7 +46,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Returns the dialects that a key is for.
+    /// Returns the dialects of a key.
     pub(super) fn issuer_dialects(
         &mut self,
         path: &str,
@@ -72,8 +72,8 @@ impl Checks<'_> {
         Some(dialects)
     }
 
-    /// Reads the text of a key that is for tokens of `dialects`. One that is only for those of before
-    /// 1.0 may be a short secret, as it was then.
+    /// Parses a key for tokens of `dialects`. A key only for dialects before 1.0 may be a short
+    /// secret, as their hubs allowed.
     pub(super) fn key_text(
         &mut self,
         path: &str,
@@ -91,7 +91,7 @@ impl Checks<'_> {
     }
 }
 
-/// Returns the keys that a secret is besides: the hub of 2019 took whichever HMAC a token named.
+/// Returns the further keys of a secret: the hub of 2019 accepted whichever HMAC a token named.
 pub(super) fn further_keys(issuer: &tidings_auth::Issuer, text: &str) -> Vec<tidings_auth::Issuer> {
     const HMACS: [Algorithm; 3] = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];
     let Keys::One(key) = &issuer.keys else {
@@ -115,5 +115,5 @@ pub(super) fn further_keys(issuer: &tidings_auth::Issuer, text: &str) -> Vec<tid
 
 const ALL: [Dialect; 3] = [Dialect::V1, Dialect::V0, Dialect::V2019];
 
-/// Where Mercure 2019 is served.
+/// The path of Mercure 2019.
 pub const PATH_2019: &str = "/hub";

@@ -1,4 +1,4 @@
-//! `[flash]`: the policy, and whether there is one for the listener.
+//! `[flash]`: the policy. A listener needs one.
 
 use tidings_wire::flash_policy::{self, Access};
 

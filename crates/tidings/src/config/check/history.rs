@@ -1,4 +1,4 @@
-//! `[history]` and what `[presence]` says of it: how a history is set up.
+//! The options of the history, from `[history]` and `[presence]`.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ impl Checks<'_> {
         };
         let mut secret = [0; 32];
         if let Err(error) = getrandom::fill(&mut secret) {
-            let reason = format!("no random bytes from the system: {error}");
+            let reason = format!("the system provides no random bytes: {error}");
             self.invalid("history", reason);
             return None;
         }
@@ -57,14 +57,14 @@ impl Checks<'_> {
 /// Name of the history's file in the data folder.
 pub const HISTORY_FILE: &str = "history.db";
 
-/// Drafts that wait for the history's writer; beyond it publishers get 503.
+/// Maximum number of drafts queued for the history's writer; beyond it publishers get 503.
 const HISTORY_QUEUE_MAX: usize = 16 * 1024;
 
-/// Updates that are committed as one group.
+/// Maximum number of updates committed as one group.
 const HISTORY_GROUP_MAX: usize = 1024;
 
-/// Requests that wait for the history's reader.
+/// Maximum number of requests queued for the history's reader.
 const HISTORY_READS_MAX: usize = 64 * 1024;
 
-/// Bytes of updates in the history's page cache.
+/// Size of the history's page cache in bytes of updates.
 const HISTORY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;

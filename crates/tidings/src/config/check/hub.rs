@@ -1,4 +1,4 @@
-//! `[hub]`: tokens do not travel in the clear unless that is allowed.
+//! `[hub]`: tokens travel unencrypted only if that is allowed.
 
 use super::{Checks, is_loopback};
 use crate::config::tables::hub::HubTable;
@@ -18,7 +18,7 @@ impl Checks<'_> {
     }
 }
 
-/// Says whether what is sent to a URL can be read on the way: plain HTTP to another machine.
+/// Returns whether requests to a URL can be read in transit: plain HTTP to another machine.
 ///
 /// Mercure, "Presenting the Access Token".
 fn is_cleartext(url: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Key sets of issuers: where they are, and which of their keys count.
+//! Key sets of issuers: their sources, and which of their keys are used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Checks, is_loopback};
 use crate::config::tables::auth::IssuerTable;
 
 impl Checks<'_> {
-    /// Says which algorithm of a key set counts, if only one does.
+    /// Returns the only permitted algorithm of a key set, if there is one.
     pub(super) fn key_set_algorithm(
         &mut self,
         path: &str,
@@ -36,14 +36,16 @@ impl Checks<'_> {
             Err(error) => format!("{error} ({shown:?})"),
             Ok(url) if url.host_str().is_none() => format!("{shown:?} has no host"),
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                "credentials do not belong into the address of a key set".to_owned()
+                "the address of a key set must not contain credentials".to_owned()
             }
             Ok(url) if url.scheme() == "https" => return Some(Source::Url(url)),
             Ok(url) if url.scheme() == "http" && is_loopback(&url) => {
                 return Some(Source::Url(url));
             }
             Ok(_) => {
-                format!("{shown:?} is not https, and whoever changes it on the way signs tokens")
+                format!(
+                    "{shown:?} is not https, and anyone who can modify it in transit could sign tokens"
+                )
             }
         };
         let example = "write it like \"https://example.com/.well-known/jwks.json\"";
@@ -63,7 +65,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Returns the set of this source; issuers with the same source share one.
+    /// Returns the set of this source; issuers with the same source share it.
     pub(super) fn key_set(&mut self, source: Source) -> Arc<KeySet> {
         if let Some(known) = self.key_sets.iter().find(|set| *set.source() == source) {
             return Arc::clone(known);

@@ -1,11 +1,12 @@
-//! `[limits]` beside the limits of other tables: what may be sent must fit into what may be held.
+//! `[limits]` compared with limits of other tables: the largest message must fit into the held
+//! bytes.
 
 use super::Checks;
 use crate::config::tables::limits::LimitOptions;
 
 impl Checks<'_> {
-    /// Warns of each of `lengths`, keys that bound what a peer may send at once, that is above what may
-    /// be held for its connection: nothing of that length ever arrives.
+    /// Warns about each key in `lengths` (limits of one message) that exceeds the bytes that may be
+    /// held for a connection: a message of that length could never arrive.
     pub(super) fn lengths(&mut self, limits: &LimitOptions, lengths: &[(&str, usize)]) {
         let held = limits.held_bytes_per_connection_max;
         for (key, bytes_max) in lengths.iter().filter(|(_, bytes_max)| *bytes_max > held) {

@@ -1,4 +1,4 @@
-//! `[[listen]]`: there is an address, and its conversation has a topic.
+//! `[[listen]]`: there is an address, and its room has a valid topic.
 
 use tidings_core::topic::Topic;
 
@@ -28,7 +28,7 @@ impl Checks<'_> {
         listens
     }
 
-    /// Reads the topic of a listener's conversation.
+    /// Parses the topic of a listener's room.
     fn listen_topic(&mut self, index: usize, table: &ListenTable) -> Option<Topic> {
         match Topic::parse(table.room.as_deref()?) {
             Ok(topic) => Some(topic),

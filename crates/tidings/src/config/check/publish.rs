@@ -1,9 +1,9 @@
-//! `[publish]`: pages of any site should not publish with a visitor's cookie.
+//! `[publish]`: warns if pages of any site can publish with a visitor's cookie.
 
 use super::Checks;
 
 impl Checks<'_> {
-    /// Warns of origins that pages of any site have, or can give themselves.
+    /// Warns about origins that pages of any site have or can obtain.
     pub(super) fn publish_origins(&mut self) {
         let entry = self.settings.find("publish.origins");
         let entries = entry.and_then(|entry| entry.value.as_array());
@@ -20,5 +20,5 @@ impl Checks<'_> {
     }
 }
 
-/// Entries of a list of origins that pages of any site have, or can give themselves.
+/// Origins that pages of any site have or can obtain.
 pub const ANYBODY: [&str; 2] = ["*", "null"];

@@ -1,4 +1,4 @@
-//! `[rooms]`: who takes part, in what, and whether anybody could.
+//! `[rooms]`: who may join which rooms, and whether anybody can.
 
 use super::Checks;
 use crate::config::tables::listen::ListenTable;

@@ -1,4 +1,4 @@
-//! `[sockjs]`: where the library comes from.
+//! `[sockjs]`: the URL of the library.
 
 use tidings_wire::redact;
 

@@ -86,7 +86,7 @@ fn addresses_and_urls_are_checked() {
     check(
         &format!("{GOOD}[[listen]]\naddress = \"127.0.0.1:4400\"\n[admin]\naddress = \":80\"\n"),
         expect![[r#"
-            listen.1.address: 127.0.0.1:4400 is taken by listen.0.address (127.0.0.1:4400): write another port
+            listen.1.address: 127.0.0.1:4400 is already used by listen.0.address (127.0.0.1:4400): write another port
             admin.address: ":80" is not an IP address with a port: write it like "127.0.0.1:4400" or "[::]:443"
         "#]],
     );
@@ -169,7 +169,7 @@ fn keys_are_checked() {
             "!ChangeThisMercureHubJWTSecretKey!",
         ),
         expect![[r#"
-            auth.issuers.0.key: this is the example key that everyone knows: make your own with `openssl rand -hex 32`
+            auth.issuers.0.key: this is a publicly known example key: make your own with `openssl rand -hex 32`
         "#]],
     );
     check(
@@ -240,7 +240,7 @@ fn other_values_are_checked() {
             limits.accepts_per_second: 5000000000 is too large
             server.shards: 0 is too small: write at least 1
             server.drain_secs: 9000000000 is more than ten years: write at most 315360000
-            log.level: "b=c" is no level: write one of error, warn, info, debug, trace, off, such as off, or a level for one target as in info,tidings=debug
+            log.level: "b=c" is not a level: write one of error, warn, info, debug, trace, off, such as off, or a level for one target as in info,tidings=debug
         "#]],
     );
 }

@@ -1,4 +1,5 @@
-//! The checks of `[zeromq]`: data sources that exist and fit their place, and who may reach them.
+//! The checks of `[zeromq]`: data sources are valid, have the right type, and are not exposed by
+//! accident.
 
 use std::sync::Arc;
 
@@ -18,38 +19,38 @@ use crate::config::tables::zeromq::{
 };
 use crate::config::value::Secret;
 
-/// The types of sockets that messages come in by.
+/// The types of sockets that receive messages.
 pub const INPUTS: &[SocketType] = &[
     SocketType::Pull,
     SocketType::Sub,
     SocketType::XSub,
     SocketType::Rep,
 ];
-/// The types of sockets that messages go out of.
+/// The types of sockets that send messages.
 pub const OUTPUTS: &[SocketType] = &[SocketType::Pub, SocketType::XPub, SocketType::Push];
 
-/// Bytes of a user name or password, by the mechanism.
+/// Maximum size of a user name or password in bytes (PLAIN).
 const CREDENTIAL_BYTES_MAX: usize = 255;
-/// Bytes of a hub's name among those that share updates, before they are written as hexadecimal.
+/// Size of a hub's name in bytes, before hexadecimal encoding.
 const NODE_BYTES: usize = 12;
 
-/// Why a data source does not fit its place.
+/// Why a data source is not usable for a key.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// It is none.
+    /// It is not a data source.
     #[error(transparent)]
     Form(#[from] crate::broker::data_source::DataSourceError),
-    /// A socket of its type does nothing there.
-    #[error("{name} stands where only {allowed} can: {advice}")]
+    /// Its socket type is not usable there.
+    #[error("{name} is not allowed here, only {allowed}: {advice}")]
     Type {
         /// The data source.
         name: String,
-        /// The types that can.
+        /// The usable types.
         allowed: String,
         /// What to do.
         advice: &'static str,
     },
-    /// Others could read and write.
+    /// Other machines could read and write.
     #[error(
         "{name} can be reached by other machines, and ZeroMQ messages travel in the clear: write a \
          loopback address such as 127.0.0.1, or {switch} in a network that is protected in another \
@@ -63,12 +64,12 @@ pub enum SourceError {
     },
 }
 
-/// Reads a data source that must have one of these types and, unless `public`, may be reached by
-/// this machine only.
+/// Parses a data source that must have one of these types and, unless `public`, must be reachable
+/// only from this machine.
 ///
 /// # Errors
 ///
-/// The rule that it breaks; `switch` says how others may be let in.
+/// The broken rule; `switch` is the setting that permits access by other machines.
 pub fn source(
     text: &str,
     allowed: &'static [SocketType],
@@ -79,16 +80,20 @@ pub fn source(
     if !allowed.contains(&source.socket_type) {
         let names: Vec<&str> = allowed.iter().map(|kind| kind.name()).collect();
         let advice = match source.socket_type {
-            SocketType::Req => "a REQ socket belongs into the application, REP here",
-            SocketType::Push if allowed == INPUTS => "what applications PUSH comes in by PULL",
-            SocketType::Pub | SocketType::XPub => "what applications PUB comes in by SUB",
-            SocketType::Sub | SocketType::XSub => "what applications SUB to goes out by PUB",
+            SocketType::Req => "use REQ in the application and REP here",
+            SocketType::Push if allowed == INPUTS => {
+                "use PULL to receive from PUSH sockets of applications"
+            }
+            SocketType::Pub | SocketType::XPub => {
+                "use SUB to receive from PUB sockets of applications"
+            }
+            SocketType::Sub | SocketType::XSub => "use PUB to send to SUB sockets of applications",
             SocketType::Rep
             | SocketType::Dealer
             | SocketType::Router
             | SocketType::Push
             | SocketType::Pull => {
-                "messages come in by PULL, SUB, XSUB and REP, and go out by PUB, XPUB and PUSH"
+                "PULL, SUB, XSUB and REP receive messages; PUB, XPUB and PUSH send them"
             }
         };
         return Err(SourceError::Type {
@@ -105,7 +110,7 @@ pub fn source(
     Ok(source)
 }
 
-/// Makes the name of a hub among those that share updates.
+/// Makes the name by which hubs that share updates know this one.
 ///
 /// # Errors
 ///
@@ -117,7 +122,7 @@ pub fn node() -> Result<Arc<str>, getrandom::Error> {
     Ok(digits.into())
 }
 
-/// Returns what peers may use.
+/// Returns the limits for peers.
 pub fn limits(table: &ZeroMqTable) -> Limits {
     Limits {
         queue_messages_max: table.high_water_mark,
@@ -160,7 +165,7 @@ impl Checks<'_> {
             Err(error) => {
                 self.invalid(
                     "zeromq",
-                    format!("no random bytes from the system: {error}"),
+                    format!("the system provides no random bytes: {error}"),
                 );
                 return None;
             }
@@ -248,11 +253,11 @@ impl Checks<'_> {
                 "write the topic that the messages are published under, or another mapping";
             self.missing(&format!("{place}.topic"), advice);
         } else if table.topic.is_none() && table.unparsable == Unparsable::Text {
-            let advice = "write the topic of messages that are passed as text";
+            let advice = "write the topic of messages that are published as text";
             self.missing(&format!("{place}.topic"), advice);
         }
         if table.subscribe.is_empty() {
-            let advice = "is empty, so that nothing would come: write [\"\"] for everything";
+            let advice = "is empty, so no message would arrive: write [\"\"] for everything";
             self.contradiction(&format!("{place}.subscribe"), advice);
         }
         let publish = self.zeromq_matchers(

@@ -1,4 +1,4 @@
-//! Finding the name that a misspelt one may stand for.
+//! Finds the name that a misspelt one probably means.
 
 /// Returns the one of `names` that takes the fewest single-character changes to become `wanted`.
 pub fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> String {

@@ -1,7 +1,7 @@
-//! What a row of a table says about its key's values: form, default, range, and when a change counts.
+//! The rules in a row of a table: form, default, range, and when a change takes effect.
 //!
-//! A row reads `number(30).secs().at_least(1).live()`. [`Rule::live`] or [`Rule::start`] ends it, so
-//! that no key can be without one of the two.
+//! A row looks like `number(30).secs().at_least(1).live()`. It must end with [`Rule::live`] or
+//! [`Rule::start`].
 
 use super::{Bounds, Change, Fallback, Fixed, Form, Unit};
 use crate::config::value::Words;

@@ -1,4 +1,4 @@
-//! Reads a Caddyfile into lines and blocks. What they mean is not known here.
+//! Parses a Caddyfile into lines and blocks, without interpreting them.
 //!
 //! Words are separated by white space; `"…"` and backquotes keep it together, `#` begins a comment,
 //! `{` at the end of a line opens a block, a backslash at the end of a line continues it.
@@ -41,19 +41,19 @@ pub enum CaddyfileError {
         line: usize,
     },
     /// A block ends that did not begin.
-    #[error("line {line}: a }} closes nothing")]
+    #[error("line {line}: unmatched }}")]
     Unopened {
         /// Where.
         line: usize,
     },
     /// Blocks in blocks without end.
-    #[error("line {line}: more than {DEPTH_MAX} blocks in each other")]
+    #[error("line {line}: more than {DEPTH_MAX} nested blocks")]
     TooDeep {
         /// Where.
         line: usize,
     },
     /// A heredoc, which is not read.
-    #[error("line {line}: a text that begins with << is not read; write it in quotation marks")]
+    #[error("line {line}: heredocs (<<) are not supported; use quotation marks")]
     Heredoc {
         /// Where.
         line: usize,

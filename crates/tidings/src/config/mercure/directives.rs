@@ -1,7 +1,7 @@
-//! The directives of a `mercure` block: which of our keys each of them means.
+//! The directives of a `mercure` block, translated to our keys.
 //!
-//! The order of the table below is the one of that hub's manual. A directive that is not in it is
-//! left unread, whatever it is: a setting that nobody understood must be seen, not stop the hub.
+//! The table below has the order of that hub's manual. Unknown directives are not read: they are
+//! reported, but do not prevent a start.
 
 use super::caddyfile::{Line, Lookup};
 use super::placeholders::fill;

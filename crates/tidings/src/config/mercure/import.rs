@@ -21,10 +21,10 @@ pub enum ImportError {
     #[error(transparent)]
     Syntax(#[from] CaddyfileError),
     /// It configures no hub.
-    #[error("there is no mercure block in it")]
+    #[error("it has no mercure block")]
     NoHub,
     /// It configures several hubs.
-    #[error("there are {count} mercure blocks in it; take over one at a time (lines {lines})")]
+    #[error("it has {count} mercure blocks; import one at a time (lines {lines})")]
     SeveralHubs {
         /// How many.
         count: usize,

@@ -1,7 +1,7 @@
-//! Fills in the placeholders of Caddy that a Caddyfile may hold: `{env.NAME}` and `{file.PATH}`.
+//! Resolves Caddy's placeholders in a Caddyfile: `{env.NAME}` and `{file.PATH}`.
 //!
-//! As there, a variable that is not set is an empty text, a placeholder may stand anywhere in a word,
-//! and what is filled in is not looked at again. `{$NAME}` is replaced earlier, by
+//! As in Caddy, an unset variable is an empty string, a placeholder may be anywhere in a word, and
+//! the result is not resolved again. `{$NAME}` is replaced earlier, by
 //! [`caddyfile`](super::caddyfile).
 //!
 //! Caddy's documentation, "Conventions", "Placeholders".

@@ -1,7 +1,7 @@
-//! Addresses of sites as Caddy writes them: `localhost`, `:80`, `https://example.com:8443`.
+//! Site addresses in Caddy's syntax: `localhost`, `:80`, `https://example.com:8443`.
 //!
-//! `SERVER_NAME` holds them, and so does the head of a block in a Caddyfile. A site without a port
-//! or `http://` is one that Caddy serves over HTTPS with a certificate of its own making.
+//! They appear in `SERVER_NAME` and at the head of a Caddyfile block. Caddy serves a site without a
+//! port or `http://` over HTTPS with a certificate that it obtains itself.
 
 use super::Translation;
 use super::list;

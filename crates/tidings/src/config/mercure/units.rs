@@ -1,4 +1,4 @@
-//! How the other hub's settings write times and sizes.
+//! Times and sizes in the other hub's settings.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The environment of the hubs of 2019 and 2020 (0.1–0.10), whose names have no prefix.
 //!
-//! Up to 0.7 lists are separated by commas and only `1` switches something on; from 0.8 on lists are
-//! separated by spaces and `true` counts too. Both are read.
+//! Up to 0.7, lists are separated by commas and only `1` means true; since 0.8, lists are separated
+//! by spaces and `true` works too. Both forms are accepted.
 
 use super::units::{duration, whole_secs};
 use super::variables::PATH;

@@ -54,9 +54,9 @@ fn an_unknown_key_is_told_the_nearest() {
         "[history]\nretain_byte = 1\n[limit]\nhead_secs = 1\n[[auth.issuers]]\niss = \"x\"\n",
         &[],
         expect![[r#"
-            auth.issuers.0.iss: there is no such key; the nearest one is auth.issuers.0.issuer
-            history.retain_byte: there is no such key; the nearest one is history.retain_bytes
-            limit.head_secs: there is no such key; the nearest one is limits.head_secs
+            auth.issuers.0.iss: unknown key; the nearest one is auth.issuers.0.issuer
+            history.retain_byte: unknown key; the nearest one is history.retain_bytes
+            limit.head_secs: unknown key; the nearest one is limits.head_secs
         "#]],
     );
 }

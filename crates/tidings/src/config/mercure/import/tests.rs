@@ -138,13 +138,10 @@ fn the_usual_block_becomes_a_configuration() {
 #[test]
 fn a_file_with_no_hub_or_several_is_refused() {
     let read = |text: &str| caddyfile(text, &|_| None).unwrap_err().to_string();
-    assert_eq!(
-        read(":80 {\n respond hi\n}\n"),
-        "there is no mercure block in it"
-    );
+    assert_eq!(read(":80 {\n respond hi\n}\n"), "it has no mercure block");
     assert_eq!(
         read("a.example {\n mercure {\n }\n}\nb.example {\n mercure\n}\n"),
-        "there are 2 mercure blocks in it; take over one at a time (lines 2, 6)"
+        "it has 2 mercure blocks; import one at a time (lines 2, 6)"
     );
     assert_eq!(
         read(":80 {\n mercure {\n  heartbeat soon\n }\n}\n"),
