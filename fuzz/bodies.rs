@@ -357,7 +357,7 @@ pub fn sockjs_outbound(input: &[u8]) {
         let Ok(framing) = Framing::new(transport, Some(&name)) else {
             continue;
         };
-        let cover = framing.cover(&frame);
+        let cover = framing.wrap(&frame);
         let cover = std::str::from_utf8(&cover).expect("covers are text");
         if matches!(framing, Framing::Scripts(_)) {
             assert_eq!(cover.matches('<').count(), 2, "{cover}");

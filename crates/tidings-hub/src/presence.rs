@@ -148,7 +148,7 @@ impl Presence {
 }
 
 /// What presence needs of the rest of the hub.
-pub struct Surroundings {
+pub struct Dependencies {
     /// The hub's public URL, below which presence events have their topics.
     pub hub: HubUrl,
     /// Publishes the presence events.
@@ -168,7 +168,7 @@ pub struct Surroundings {
 /// The operating system refused the thread or its resources, or has no random bytes.
 pub(crate) fn start(
     options: Options,
-    surroundings: Surroundings,
+    dependencies: Dependencies,
     commands: mpsc::Receiver<Command>,
 ) -> io::Result<JoinHandle<()>> {
     let mut secret = [0; 16];
@@ -176,7 +176,7 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let keeper = Keeper::new(options, surroundings, Box::new(random), secret);
+    let keeper = Keeper::new(options, dependencies, Box::new(random), secret);
     std::thread::Builder::new()
         .name("presence".into())
         .spawn(move || runtime.block_on(keeper.run(commands)))
@@ -195,7 +195,7 @@ fn random() -> [u8; 16] {
 /// Keeps the table, and the world informed about it.
 pub struct Keeper {
     table: Table,
-    surroundings: Surroundings,
+    dependencies: Dependencies,
     page_max: usize,
     /// Makes validators of versions, which nobody can read them from.
     validator: hmac::Key,
@@ -216,15 +216,15 @@ impl Keeper {
     /// whoever holds it may come back.
     pub fn new(
         options: Options,
-        mut surroundings: Surroundings,
+        mut dependencies: Dependencies,
         random: table::Random,
         secret: [u8; 16],
     ) -> Self {
         let (says, said) = mpsc::channel(SAYING_MAX);
-        let ghosts = std::mem::take(&mut surroundings.ghosts);
+        let ghosts = std::mem::take(&mut dependencies.ghosts);
         let page_max = options.page_max;
-        let hub = surroundings.hub.clone();
-        let holders = surroundings.history.holder_key().clone();
+        let hub = dependencies.hub.clone();
+        let holders = dependencies.history.holder_key().clone();
         let mut table = Table::new(options, hub, random, holders);
         let left = ghosts.len();
         let ended = table.take_over(ghosts, Instant::now());
@@ -243,7 +243,7 @@ impl Keeper {
         }
         Self {
             table,
-            surroundings,
+            dependencies,
             page_max,
             validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             scans: VecDeque::new(),
@@ -295,7 +295,7 @@ impl Keeper {
         match command {
             Command::Joined(joined) => {
                 let refused = self.table.on_joined(joined);
-                self.surroundings
+                self.dependencies
                     .metrics
                     .presence
                     .untracked
@@ -318,9 +318,9 @@ impl Keeper {
             return;
         }
         // Read before the table is: whatever was said up to here is in it, or no longer is.
-        let cursor = self.surroundings.history.last_id();
+        let cursor = self.dependencies.history.last_id();
         let version = self.version(&question);
-        let hub = self.surroundings.hub.path().to_owned();
+        let hub = self.dependencies.hub.path().to_owned();
         let scan = Scan::new(question, reply, cursor, version, hub, self.page_max);
         self.scans.push_back(scan);
     }
@@ -344,7 +344,7 @@ impl Keeper {
             return;
         };
         let before = scan.bytes();
-        let Some(unfinished) = scan.go_on(&self.table, &self.surroundings.hub) else {
+        let Some(unfinished) = scan.go_on(&self.table, &self.dependencies.hub) else {
             self.scanned_bytes -= before;
             return;
         };
@@ -374,7 +374,7 @@ impl Keeper {
     fn on_one_said(&mut self, number: Number, kept: bool) {
         self.saying -= 1;
         if kept {
-            self.surroundings.metrics.presence.events.inc();
+            self.dependencies.metrics.presence.events.inc();
         } else {
             self.rest();
         }
@@ -400,7 +400,7 @@ impl Keeper {
             let done = Box::new(move |result: Result<_, _>| {
                 says.try_send((number, result.is_ok())).ok();
             });
-            if self.surroundings.ingest.enqueue_own(draft, done).is_ok() {
+            if self.dependencies.ingest.enqueue_own(draft, done).is_ok() {
                 self.saying += 1;
             } else {
                 self.table.on_said(number, false);
@@ -412,7 +412,7 @@ impl Keeper {
     /// Leaves the history alone for a while.
     fn rest(&mut self) {
         if self.pause.is_none() {
-            self.surroundings.metrics.presence.retries.inc();
+            self.dependencies.metrics.presence.retries.inc();
         }
         self.pause = Some(Instant::now() + RETRY_AFTER);
     }
@@ -440,7 +440,7 @@ impl Keeper {
 
     fn report(&self) {
         let live = i64::try_from(self.table.len()).unwrap_or(i64::MAX);
-        self.surroundings.metrics.presence.subscriptions.set(live);
+        self.dependencies.metrics.presence.subscriptions.set(live);
     }
 }
 

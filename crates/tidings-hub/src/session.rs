@@ -7,7 +7,7 @@
 pub mod carrier;
 pub mod catching_up;
 pub mod duplex;
-pub mod noted;
+pub mod log;
 pub mod pipe;
 pub mod progress;
 pub mod protocol;
@@ -37,7 +37,7 @@ use tidings_wire::frame::LAST_CHUNK;
 use tokio::sync::oneshot;
 
 use self::duplex::Duplex;
-use self::noted::Noted;
+use self::log::SessionLog;
 pub use self::progress::Phase;
 use self::progress::Progress;
 use self::socket::{Input, Sent, Socket};
@@ -156,7 +156,7 @@ pub struct Session {
     /// Which Mercure it speaks.
     pub(crate) dialect: Dialect,
     /// What the log says of it, if it mentions it.
-    pub(crate) noted: Option<Box<Noted>>,
+    pub(crate) log: Option<Box<SessionLog>>,
     socket: Socket,
     /// What it asks for.
     matchers: RefCell<Box<[Matcher]>>,
@@ -184,7 +184,7 @@ pub(crate) struct Parts {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
     pub(crate) dialect: Dialect,
-    pub(crate) noted: Option<Box<Noted>>,
+    pub(crate) log: Option<Box<SessionLog>>,
     pub(crate) socket: Socket,
     pub(crate) matchers: Box<[Matcher]>,
     pub(crate) booked: Booked,
@@ -202,7 +202,7 @@ impl Session {
             id: parts.id,
             encoding: parts.encoding,
             dialect: parts.dialect,
-            noted: parts.noted,
+            log: parts.log,
             socket: parts.socket,
             matchers: RefCell::new(parts.matchers),
             booked: RefCell::new(parts.booked),
@@ -221,8 +221,8 @@ impl Session {
 
     /// Writes into the log that an update was sent, if that is to be noted.
     pub(crate) fn note_sent(&self, posted: &Posted) {
-        if let Some(noted) = &self.noted {
-            noted.on_sent(posted, self.dialect);
+        if let Some(log) = &self.log {
+            log.on_sent(posted, self.dialect);
         }
     }
 
@@ -251,7 +251,7 @@ impl Session {
         };
         if phase != before {
             if let Socket::Carrier(carrier) = &self.socket {
-                carrier.settle(phase == Phase::Live);
+                carrier.set_idle(phase == Phase::Live);
             }
             self.wake();
         }
@@ -269,8 +269,8 @@ impl Session {
     }
 
     /// Returns whether all that its shard has seen was handed over, or was not for it.
-    pub fn is_settled(&self) -> bool {
-        self.progress.borrow().is_settled()
+    pub fn is_up_to_date(&self) -> bool {
+        self.progress.borrow().is_up_to_date()
     }
 
     /// Returns whether matchers that were added have not had everything yet.

@@ -5,6 +5,7 @@
 //! listeners ─▶ connection (hyper) ─▶ http ─▶ session ◀─ engine ◀─ inbox ◀─ router, other shards
 //! ```
 
+pub(crate) mod cursors;
 pub(crate) mod engine;
 pub mod patterns;
 pub(crate) mod placing;
@@ -12,7 +13,6 @@ pub mod presence;
 pub mod reading;
 pub mod ring;
 pub mod sockjs;
-pub(crate) mod speaking;
 pub(crate) mod timers;
 mod tokens;
 
@@ -51,7 +51,7 @@ use crate::posted::Encoding;
 use crate::presence::Presence;
 use crate::router::{Destination, Outgoing, Router};
 use crate::session::duplex::{self, Duplex};
-use crate::session::noted::Noted;
+use crate::session::log::SessionLog;
 use crate::session::socket::Socket;
 use crate::session::{self, Ending, Opening, Parts, Session};
 use crate::subscribing::Admitted;
@@ -81,7 +81,7 @@ pub enum Delivery {
     /// An event stream moved here from a fuller shard.
     Adopt(Box<Adoption>),
     /// A request for a session of SockJS that belongs here.
-    SockJs(sockjs::Errand),
+    SockJs(sockjs::Request),
     /// End all streams, spread over this time, and accept no more.
     Drain(Duration),
     /// End the thread.
@@ -106,7 +106,7 @@ pub struct Subscription {
     /// The Mercure version that the subscriber speaks.
     pub dialect: Dialect,
     /// What the log says of it, if it mentions it.
-    pub noted: Option<Box<Noted>>,
+    pub log: Option<Box<SessionLog>>,
     /// How updates are framed for it.
     pub encoding: Encoding,
     /// When the stream ends at the latest, and why.
@@ -409,8 +409,8 @@ impl Shard {
                 Delivery::Routed(Outgoing::Joined { ticket, ids, at }) => {
                     self.engine.borrow_mut().on_joined(ticket.0, ids, at);
                 }
-                Delivery::Adopt(adoption) => self.settle(*adoption),
-                Delivery::SockJs(errand) => self.on_errand(errand),
+                Delivery::Adopt(adoption) => self.adopt(*adoption),
+                Delivery::SockJs(request) => self.on_sockjs_request(request),
                 Delivery::Drain(within) => self.on_drain(within),
                 Delivery::Stop => stop = true,
             }
@@ -516,7 +516,7 @@ impl Shard {
                 id,
                 encoding: subscription.encoding,
                 dialect: subscription.dialect,
-                noted: subscription.noted,
+                log: subscription.log,
                 socket,
                 matchers: admitted.matchers,
                 booked: admitted.booked,
@@ -570,8 +570,8 @@ impl Shard {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_sub(1, Ordering::Relaxed);
         }
-        if let Some(noted) = &session.noted {
-            noted.on_end();
+        if let Some(log) = &session.log {
+            log.on_end();
         }
         let dialect = session.dialect.name();
         tracing::debug!(reason = ending.name(), dialect, "event stream ended");

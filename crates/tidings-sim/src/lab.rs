@@ -462,7 +462,7 @@ async fn open(
     let subscription = Subscription {
         admitted,
         dialect: Dialect::V1,
-        noted: None,
+        log: None,
         encoding: Encoding::Plain,
         deadline: None,
         duplex: None,

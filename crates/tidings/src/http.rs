@@ -1,6 +1,7 @@
 //! What requests are answered: routing, and the parts every answer shares. One file for each door
 //! and each kind of page; the rules about updates are in `ingest` and `tidings-core`.
 
+pub(crate) mod admission;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod cors;
@@ -9,6 +10,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod discovery;
 pub(crate) mod health;
 pub(crate) mod host;
+pub(crate) mod io_state;
 pub(crate) mod legacy;
 pub(crate) mod page;
 pub(crate) mod pages;
@@ -16,9 +18,7 @@ pub(crate) mod poll;
 pub(crate) mod problem;
 pub(crate) mod publish;
 pub(crate) mod request_body;
-pub(crate) mod signs;
 pub(crate) mod sockjs;
-pub(crate) mod speaking;
 pub(crate) mod subscribe;
 pub(crate) mod subscriptions;
 pub(crate) mod upgrade;
@@ -37,10 +37,10 @@ use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 
 use self::body::{EventBody, Whole};
+use self::io_state::IoState;
 use self::legacy::hixie::OldUpgrade;
 use self::legacy::{chat, demo, hub_2019};
 use self::problem::Problem;
-use self::signs::Signs;
 use self::sockjs::{Base, CarriedBody};
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
@@ -105,7 +105,7 @@ pub(crate) type Body = Either<Whole, Either<EventBody, CarriedBody>>;
 
 /// What is known of the connection that a request came by.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit {
+pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
     /// Whose memory it is that its requests and answers take.
     pub(crate) holder: Arc<Holder>,
@@ -115,7 +115,7 @@ pub(crate) struct Visit {
     pub(crate) listener: Option<usize>,
 }
 
-impl Visit {
+impl ConnectionInfo {
     /// Returns the topic that every WebSocket of this listener is about, if it has one.
     pub(crate) fn topic<'a>(&self, config: &'a Config) -> Option<&'a Topic> {
         config.listens.get(self.listener?)?.topic.as_ref()
@@ -166,15 +166,15 @@ pub(crate) enum Route<'a> {
 /// Answers one request.
 pub(crate) async fn answer(
     site: &Rc<Site>,
-    visit: &Visit,
-    signs: &Rc<Signs>,
+    info: &ConnectionInfo,
+    io_state: &Rc<IoState>,
     request: Request<Incoming>,
 ) -> Answer {
-    let logged = site.config().log.access && !visit.admin;
-    let access = logged.then(|| Access::of(visit.peer, &request));
-    let mut answer = decide(site, visit, signs, request).await;
+    let logged = site.config().log.access && !info.admin;
+    let access = logged.then(|| Access::of(info.peer, &request));
+    let mut answer = decide(site, info, io_state, request).await;
     if let Answer::Response(response) = &mut answer {
-        book(visit, response);
+        book(info, response);
     }
     match (&mut answer, access) {
         (_, None) => {}
@@ -186,9 +186,9 @@ pub(crate) async fn answer(
 }
 
 /// Books an answer until its peer has taken it; one that there is no room for becomes a refusal.
-fn book(visit: &Visit, response: &mut Response<Body>) {
+fn book(info: &ConnectionInfo, response: &mut Response<Body>) {
     if let Either::Left(whole) = response.body_mut()
-        && let Err(refusal) = whole.book(&visit.holder)
+        && let Err(refusal) = whole.book(&info.holder)
     {
         *response = Problem::from(refusal).into_response();
     }
@@ -196,21 +196,21 @@ fn book(visit: &Visit, response: &mut Response<Body>) {
 
 async fn decide(
     site: &Rc<Site>,
-    visit: &Visit,
-    signs: &Rc<Signs>,
+    info: &ConnectionInfo,
+    io_state: &Rc<IoState>,
     request: Request<Incoming>,
 ) -> Answer {
     let asks = upgrade::asks(&request);
     let uri = request.uri().clone();
-    let route = route(site, visit, uri.path(), asks);
+    let route = route(site, info, uri.path(), asks);
     let origin = request.headers().get(http::header::ORIGIN).cloned();
-    let outcome = match host::check(site, visit, route, &request) {
+    let outcome = match host::check(site, info, route, &request) {
         Ok(()) => {
             if let Route::SockJs(base) = route {
                 // Boxed, since its state would make every request's larger.
-                Box::pin(sockjs::answer(site, visit, signs, base, request)).await
+                Box::pin(sockjs::answer(site, info, io_state, base, request)).await
             } else {
-                dispatch(site, visit, route, request).await
+                dispatch(site, info, route, request).await
             }
         }
         Err(problem) => Err(problem),
@@ -243,14 +243,14 @@ async fn decide(
     answer
 }
 
-fn route<'a>(site: &'a Site, visit: &Visit, path: &'a str, asks: bool) -> Route<'a> {
+fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -> Route<'a> {
     let config = site.config();
-    let metrics_here = visit.admin || config.dev.is_some();
+    let metrics_here = info.admin || config.dev.is_some();
     match path {
         "/health/live" => Route::Live,
         "/health/ready" => Route::Ready,
         "/metrics" if metrics_here => Route::Metrics,
-        _ if visit.admin => Route::Nothing,
+        _ if info.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
         _ if path == discovery::metadata_path(&config.hub) => Route::Metadata,
@@ -279,24 +279,24 @@ fn offer_at<'a>(config: &'a Config, path: &str) -> Option<&'a Offer> {
 
 async fn dispatch(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     route: Route<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    if !visit.admin && upgrade::asks(&request) {
-        return upgrade::open(site, visit, route, request).await;
+    if !info.admin && upgrade::asks(&request) {
+        return upgrade::open(site, info, route, request).await;
     }
     let method = request.method().clone();
     let reading = method == Method::GET || method == Method::HEAD;
     let response = match route {
         Route::Hub if reading || method.as_str() == QUERY => {
             // Boxed, since its state would make every request's larger.
-            return Box::pin(subscribe::hub(site, visit, request)).await;
+            return Box::pin(subscribe::hub(site, info, request)).await;
         }
         Route::Hub if method == Method::POST => {
-            publish::hub(site, visit, Dialect::V1, None, request).await?
+            publish::hub(site, info, Dialect::V1, None, request).await?
         }
-        Route::Hub2019 => return hub_2019::answer(site, visit, request).await,
+        Route::Hub2019 => return hub_2019::answer(site, info, request).await,
         Route::Hub if method == Method::OPTIONS => {
             cors::preflight(&site.config().cors, HUB_METHODS, request.headers())
         }
@@ -307,12 +307,12 @@ async fn dispatch(
         }
         Route::Subscriptions => return Err(Problem::method_not_allowed(SUBSCRIPTION_METHODS)),
         Route::ChatEvents if reading => {
-            return Box::pin(subscribe::chat(site, visit, request)).await;
+            return Box::pin(subscribe::chat(site, info, request)).await;
         }
         Route::ChatBroadcast if method == Method::POST => {
-            chat::broadcast(site, visit, request).await?
+            chat::broadcast(site, info, request).await?
         }
-        Route::DevToken if method == Method::POST => dev::token(site, visit, request).await?,
+        Route::DevToken if method == Method::POST => dev::token(site, info, request).await?,
         Route::ChatBroadcast | Route::DevToken => {
             return Err(Problem::method_not_allowed("POST"));
         }
@@ -337,7 +337,7 @@ async fn dispatch(
         }
         Route::ChatEvents | Route::SockJs(_) | Route::Nothing => return Err(Problem::not_found()),
     };
-    tracing::trace!(peer = %visit.peer, status = response.status().as_u16(), "answered");
+    tracing::trace!(peer = %info.peer, status = response.status().as_u16(), "answered");
     Ok(Answer::Response(response))
 }
 

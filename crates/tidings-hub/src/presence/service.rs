@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tidings_core::hub_url::HubUrl;
 
-use super::{Options, Presence, Surroundings};
+use super::{Dependencies, Options, Presence};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
@@ -37,7 +37,7 @@ impl Service {
         if !configured && ghosts.is_empty() {
             return Ok(None);
         }
-        let surroundings = Surroundings {
+        let dependencies = Dependencies {
             hub,
             ingest: ingest.clone(),
             history: history.clone(),
@@ -46,7 +46,7 @@ impl Service {
         };
         let (presence, commands) = Presence::queue();
         let options = options.unwrap_or(Options::DEFAULT);
-        let thread = super::start(options, surroundings, commands)?;
+        let thread = super::start(options, dependencies, commands)?;
         Ok(Some(Self {
             presence,
             thread,

@@ -27,7 +27,7 @@ struct State {
     written: Vec<Bytes>,
     bytes: usize,
     /// Whether the session has nothing more to write for now.
-    settled: bool,
+    idle: bool,
     closed: Option<Close>,
     session: Option<Waker>,
     receiver: Option<Waker>,
@@ -119,10 +119,10 @@ impl Carrier {
     }
 
     /// Notes whether the session has nothing more to write for now.
-    pub(crate) fn settle(&self, settled: bool) {
+    pub(crate) fn set_idle(&self, idle: bool) {
         let mut state = self.0.borrow_mut();
-        state.settled = settled;
-        if settled {
+        state.idle = idle;
+        if idle {
             wake(&mut state.receiver);
         }
     }
@@ -143,7 +143,7 @@ impl Carrier {
         let mut state = self.0.borrow_mut();
         let some = !state.written.is_empty();
         let full = state.bytes >= SPACE_BYTES;
-        let all = state.settled || full || state.closed.is_some();
+        let all = state.idle || full || state.closed.is_some();
         if some && (take == Take::Each || all) {
             if take == Take::AllOnce {
                 state.open = false;

@@ -29,8 +29,8 @@ use crate::shard::timers::Tick;
 
 /// Bytes of answers that may wait for a peer. One that does not take them is not read from.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
-/// Bytes that a text costs beside its own while it waits to be dealt with.
-const SPOKEN_OVERHEAD_BYTES: usize = 48;
+/// Bytes that a text takes beside its own while it waits to be processed.
+const INBOUND_OVERHEAD_BYTES: usize = 48;
 /// Updates that one peer may have on their way to the history.
 const PUBLISHING_MAX: usize = 64;
 /// Bytes that a peer's compressed texts may become in a second; one that is faster is not read from
@@ -39,22 +39,22 @@ pub const INFLATED_BYTES_PER_SECOND_MAX: usize = 8 * 1024 * 1024;
 /// What compiling a URL pattern counts as: a peer may ask for a hundred others in each frame.
 const PATTERN_BYTES: usize = 64 * 1024;
 
-/// How a peer is shown that its connection lives.
+/// How a peer is shown that its connection is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
-    /// By pings, which it must answer.
+pub enum Heartbeat {
+    /// WebSocket pings, which the peer must answer.
     Pings,
-    /// By frames of SockJS beside pings.
+    /// SockJS heartbeat frames, and pings.
     Framed,
-    /// By frames of SockJS alone, to whoever receives them.
+    /// SockJS heartbeat frames alone, while a receiver is there.
     Carried,
 }
 
-/// A text that a peer said together with others.
+/// A text that a peer sent, perhaps together with others.
 #[derive(Debug)]
-pub(crate) struct Spoken {
+pub(crate) struct InboundText {
     pub(crate) text: Text,
-    /// Behind the last of them: where to say that all were dealt with.
+    /// With the last text of a batch: told once the whole batch was processed.
     pub(crate) last: Option<oneshot::Sender<()>>,
 }
 
@@ -70,9 +70,9 @@ pub struct Parts {
     /// Bytes that its compressed texts may become in a second.
     pub inflated_per_second_max: usize,
     /// How the peer is shown that its connection is alive.
-    pub beat: Beat,
-    /// Time between two beats; none for no beats.
-    pub beats_every: Option<Duration>,
+    pub heartbeat: Heartbeat,
+    /// Time between two heartbeats; none for no heartbeats.
+    pub heartbeat_interval: Option<Duration>,
     /// The compression that was negotiated, if any.
     pub agreement: Option<Agreement>,
     /// Who publishes, if it may.
@@ -89,17 +89,17 @@ pub struct Duplex {
     protocol: Box<dyn Protocol>,
     publisher: RefCell<Option<Arc<Identity>>>,
     pub(crate) lifetime: Option<Tick>,
-    pub(crate) beat: Beat,
-    pub(crate) beats_every: Option<Duration>,
-    /// What was said and is not dealt with, a message in part included, and answers that wait.
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    /// Inbound texts that wait, an incomplete message included, and replies that wait.
     charge: RefCell<Charge>,
-    /// Bytes of it that a message in part takes.
-    part_bytes: Cell<usize>,
+    /// Bytes of it that an incomplete message takes.
+    partial_bytes: Cell<usize>,
     decoder: RefCell<Decoder>,
     unread: RefCell<Bytes>,
-    /// What was said and not dealt with.
-    spoken: RefCell<VecDeque<Spoken>>,
-    spoken_bytes: Cell<usize>,
+    /// Texts that wait to be processed, oldest first.
+    inbound: RefCell<VecDeque<InboundText>>,
+    inbound_bytes: Cell<usize>,
     waiting: RefCell<VecDeque<Bytes>>,
     waiting_bytes: Cell<usize>,
     /// Updates on their way to the history.
@@ -110,8 +110,8 @@ pub struct Duplex {
     unannounced: Cell<bool>,
     /// Whether the peer is to be told when it has caught up.
     tells_caught_up: Cell<bool>,
-    /// Whether the peer was heard since the last ping.
-    heard: Cell<bool>,
+    /// Whether the peer sent something since the last ping.
+    active: Cell<bool>,
     last_ping: Cell<Tick>,
     frames_per_second_max: u32,
     inflated_per_second_max: usize,
@@ -136,21 +136,21 @@ impl Duplex {
         now: Tick,
         lifetime: Option<Tick>,
     ) -> Self {
-        let kind = match parts.beat {
-            Beat::Pings | Beat::Framed => Kind::WebSocket,
-            Beat::Carried => Kind::SockJs,
+        let kind = match parts.heartbeat {
+            Heartbeat::Pings | Heartbeat::Framed => Kind::WebSocket,
+            Heartbeat::Carried => Kind::SockJs,
         };
         let inflating = parts.agreement.as_ref().map(Inflating::new);
         Self {
             protocol: parts.protocol,
             publisher: RefCell::new(parts.publisher),
             lifetime,
-            beat: parts.beat,
-            beats_every: parts.beats_every,
+            heartbeat: parts.heartbeat,
+            heartbeat_interval: parts.heartbeat_interval,
             charge: RefCell::new(holder.book(kind, 0)),
-            part_bytes: Cell::new(0),
-            spoken: RefCell::default(),
-            spoken_bytes: Cell::new(0),
+            partial_bytes: Cell::new(0),
+            inbound: RefCell::default(),
+            inbound_bytes: Cell::new(0),
             decoder: RefCell::new(Decoder::new(Role::Server, parts.limits, inflating)),
             unread: RefCell::new(parts.unread),
             waiting: RefCell::default(),
@@ -159,7 +159,7 @@ impl Duplex {
             joining: RefCell::default(),
             unannounced: Cell::new(false),
             tells_caught_up: Cell::new(false),
-            heard: Cell::new(true),
+            active: Cell::new(true),
             last_ping: Cell::new(now),
             frames_per_second_max: parts.frames_per_second_max,
             inflated_per_second_max: parts.inflated_per_second_max,
@@ -201,77 +201,77 @@ impl Duplex {
         *self.unread.borrow_mut() = Bytes::copy_from_slice(bytes);
     }
 
-    /// Books what the decoder keeps of a message whose end has not come.
+    /// Books what the decoder keeps of an incomplete message.
     ///
     /// # Errors
     ///
     /// There is no room for it.
-    pub(crate) fn book_part(&self) -> Result<(), OverLimit> {
-        let (held, booked) = (self.decoder.borrow().held_bytes(), self.part_bytes.get());
+    pub(crate) fn book_partial(&self) -> Result<(), OverLimit> {
+        let (held, booked) = (self.decoder.borrow().held_bytes(), self.partial_bytes.get());
         let mut charge = self.charge.borrow_mut();
         match held.checked_sub(booked) {
             Some(more) => charge.grow(more)?,
             None => charge.give_back(booked - held),
         }
-        self.part_bytes.set(held);
+        self.partial_bytes.set(held);
         Ok(())
     }
 
-    /// Lets go of a message whose end has not come, and of whatever the peer sends from now on.
-    pub(crate) fn discard_part(&self) {
+    /// Drops an incomplete message, and whatever the peer sends from now on.
+    pub(crate) fn discard_partial(&self) {
         self.decoder.borrow_mut().discard();
         self.charge
             .borrow_mut()
-            .give_back(self.part_bytes.replace(0));
+            .give_back(self.partial_bytes.replace(0));
     }
 
-    /// Takes texts that were said together; `dealt_with` hears when all were dealt with.
+    /// Queues texts that arrived together; `processed` is told when all of them were processed.
     ///
     /// # Errors
     ///
     /// There is no room for them.
-    pub fn hear(
+    pub fn push_inbound(
         &self,
         texts: Vec<Text>,
-        dealt_with: Option<oneshot::Sender<()>>,
+        processed: Option<oneshot::Sender<()>>,
     ) -> Result<(), OverLimit> {
-        let mut spoken = self.spoken.borrow_mut();
+        let mut inbound = self.inbound.borrow_mut();
         let bytes = cost(&texts);
         self.charge.borrow_mut().grow(bytes)?;
-        self.spoken_bytes.set(self.spoken_bytes.get() + bytes);
+        self.inbound_bytes.set(self.inbound_bytes.get() + bytes);
         for text in texts {
-            spoken.push_back(Spoken { text, last: None });
+            inbound.push_back(InboundText { text, last: None });
         }
-        match (spoken.back_mut(), dealt_with) {
-            (Some(spoken), dealt_with) => spoken.last = dealt_with,
-            // Nothing was said, and nothing is to be waited for.
-            (None, Some(dealt_with)) => drop(dealt_with.send(())),
+        match (inbound.back_mut(), processed) {
+            (Some(inbound), processed) => inbound.last = processed,
+            // An empty batch is processed already.
+            (None, Some(processed)) => drop(processed.send(())),
             (None, None) => {}
         }
         Ok(())
     }
 
-    /// Returns the next text that was said.
-    pub(crate) fn next_spoken(&self) -> Option<Spoken> {
-        let mut waiting = self.spoken.borrow_mut();
-        let spoken = waiting.pop_front()?;
+    /// Takes the next text that waits to be processed.
+    pub(crate) fn next_inbound(&self) -> Option<InboundText> {
+        let mut waiting = self.inbound.borrow_mut();
+        let inbound = waiting.pop_front()?;
         if waiting.is_empty() {
             *waiting = VecDeque::new();
         }
-        let bytes = cost(std::slice::from_ref(&spoken.text));
-        self.spoken_bytes.set(self.spoken_bytes.get() - bytes);
+        let bytes = cost(std::slice::from_ref(&inbound.text));
+        self.inbound_bytes.set(self.inbound_bytes.get() - bytes);
         self.charge.borrow_mut().give_back(bytes);
-        Some(spoken)
+        Some(inbound)
     }
 
-    /// Returns whether something was said that was not dealt with.
-    pub(crate) fn has_spoken(&self) -> bool {
-        !self.spoken.borrow().is_empty()
+    /// Returns whether a text waits to be processed.
+    pub(crate) fn has_inbound(&self) -> bool {
+        !self.inbound.borrow().is_empty()
     }
 
-    /// Returns the bytes of what was said and not dealt with.
-    pub(crate) fn spoken_bytes(&self) -> usize {
-        self.spoken_bytes.get()
+    /// Returns the bytes that texts take that wait to be processed.
+    pub(crate) fn inbound_bytes(&self) -> usize {
+        self.inbound_bytes.get()
     }
 
     /// Counts a frame; returns whether there were too many in this second.
@@ -346,8 +346,8 @@ impl Duplex {
         self.publishing.set(self.publishing.get().saturating_sub(1));
     }
 
-    /// Notes what the router is asked to intern.
-    pub(crate) fn join(&self, joining: Joining) {
+    /// Keeps the matchers that the router was asked to intern, until it answers.
+    pub(crate) fn set_joining(&self, joining: Joining) {
         *self.joining.borrow_mut() = Some(joining);
     }
 
@@ -387,22 +387,22 @@ impl Duplex {
         *self.publisher.borrow_mut() = publisher;
     }
 
-    /// Takes note that the peer lives.
-    pub(crate) fn on_heard(&self) {
-        self.heard.set(true);
+    /// Notes that the peer is alive.
+    pub(crate) fn note_activity(&self) {
+        self.active.set(true);
     }
 
-    /// Returns whether the peer was heard since this was asked last.
-    pub(crate) fn take_heard(&self) -> bool {
-        self.heard.replace(false)
+    /// Returns whether the peer sent something since the last call. The mark is cleared.
+    pub(crate) fn take_active(&self) -> bool {
+        self.active.replace(false)
     }
 
-    /// Returns when the peer was last shown that its connection lives.
+    /// Returns when the last heartbeat was due.
     pub(crate) fn last_ping(&self) -> Tick {
         self.last_ping.get()
     }
 
-    /// Notes that the peer is shown that its connection lives.
+    /// Notes that a heartbeat is due now.
     pub(crate) fn set_last_ping(&self, now: Tick) {
         self.last_ping.set(now);
     }
@@ -417,21 +417,21 @@ impl Duplex {
         self.unannounced.get()
     }
 
-    /// Notes with which words the connection is to be closed.
-    pub(crate) fn part(&self, code: CloseCode, reason: &str) {
+    /// Sets the close code and reason that the peer is told at the end. The last call counts.
+    pub(crate) fn close_with(&self, code: CloseCode, reason: &str) {
         *self.farewell.borrow_mut() = Some((code, reason.into()));
     }
 
-    /// Takes the words noted.
+    /// Takes the close code and reason.
     pub(crate) fn take_farewell(&self) -> Option<(CloseCode, Box<str>)> {
         self.farewell.borrow_mut().take()
     }
 }
 
-/// Returns the bytes that texts cost while they wait to be dealt with.
+/// Returns the bytes that texts take while they wait to be processed.
 pub(crate) fn cost(texts: &[Text]) -> usize {
     let bytes: usize = texts.iter().map(Text::len).sum();
-    bytes + SPOKEN_OVERHEAD_BYTES * texts.len()
+    bytes + INBOUND_OVERHEAD_BYTES * texts.len()
 }
 
 /// What only a session with a duplex does.

@@ -9,7 +9,7 @@
 //! [`Progress`] decides and does nothing else: it knows no clock, socket or history. Callers pass in what it
 //! needs and act on what it returns. It has four kinds of methods:
 //!
-//! - questions: `phase`, `position`, `had_through`, `is_settled`, `reached`, `scope`, `added_scope`
+//! - questions: `phase`, `position`, `had_through`, `is_up_to_date`, `reached`, `scope`, `added_scope`
 //! - what the shard tells it: `on_joined`, `on_update`, `take_runs`, `fall_behind`, `read_again_after`,
 //!   `add_matchers`, `close`
 //! - what the session's task tells it while it reads on: `begin`, `begin_added`, `reads_after`, `on_trimmed`,
@@ -129,7 +129,7 @@ impl Progress {
     }
 
     /// Returns whether all that its shard has seen was handed over, or was not for it.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_up_to_date(&self) -> bool {
         self.phase == Phase::Live && self.runs.is_empty()
     }
 
@@ -138,7 +138,7 @@ impl Progress {
     pub fn reached(&self, last: Position) -> Option<Position> {
         if self.from_oldest {
             None
-        } else if self.is_settled() {
+        } else if self.is_up_to_date() {
             // Its cursor may be from another shard, which had seen more.
             Some(self.next.max(last))
         } else {

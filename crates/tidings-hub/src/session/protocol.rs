@@ -81,7 +81,7 @@ pub enum Control<'a> {
 /// A protocol of two-way sessions, with the state of one peer.
 ///
 /// All methods run on the session's own task, one message at a time. An error ends the session; what the
-/// peer is told then was noted with [`Duplex::part`].
+/// peer is told then was set with [`Duplex::close_with`].
 pub trait Protocol: Debug + Send {
     /// Returns the form in which updates are told.
     fn form(&self) -> Form;

@@ -57,7 +57,7 @@ async fn connected() -> (Session, std::net::TcpStream) {
         },
         encoding: Encoding::Chunked,
         dialect: Dialect::V1,
-        noted: None,
+        log: None,
         socket: Socket::Plain(socket),
         matchers: Box::default(),
         booked: Booked::default(),

@@ -21,7 +21,7 @@ use tidings_wire::websocket::encoder::{self, Packing};
 use tidings_wire::websocket::frames::Event;
 use tokio::time::timeout;
 
-use super::duplex::{Beat, Duplex};
+use super::duplex::{Duplex, Heartbeat};
 use super::protocol::{Control, Peer};
 use super::socket::Socket;
 use super::{Ending, Opening, Phase, Session, Start, live};
@@ -98,8 +98,8 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
             // Boxed, as below: what is seldom waited for takes no room in those who are idle.
             Box::pin(tokio::time::sleep(TICK)).await;
         }
-        if duplex.has_spoken() {
-            if let Err(ending) = Box::pin(on_spoken(shard, session, duplex)).await {
+        if duplex.has_inbound() {
+            if let Err(ending) = Box::pin(on_inbound(shard, session, duplex)).await {
                 return ending;
             }
             continue;
@@ -116,7 +116,7 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
                 }
             }
             Ok(None) => {
-                if let Err(refusal) = duplex.book_part() {
+                if let Err(refusal) = duplex.book_partial() {
                     return overdrawn(duplex, refusal);
                 }
                 if let Err(ending) = receive(session, duplex).await {
@@ -125,7 +125,7 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
             }
             Err(error) => {
                 tracing::debug!(%error, "a WebSocket breaks a rule");
-                duplex.part(error.close_code(), &error.to_string());
+                duplex.close_with(error.close_code(), &error.to_string());
                 return Ending::Violation;
             }
         }
@@ -145,7 +145,7 @@ fn is_long(event: &Event) -> bool {
 async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
     loop {
         if !duplex.is_clogged() {
-            if duplex.has_spoken() {
+            if duplex.has_inbound() {
                 return Ok(());
             }
             let mut buffer = [0; READ_BYTES];
@@ -164,7 +164,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
             if duplex.is_clogged() {
                 return Poll::Pending;
             }
-            if duplex.has_spoken() {
+            if duplex.has_inbound() {
                 return Poll::Ready(Ok(()));
             }
             session.socket().poll_readable(cx)
@@ -175,7 +175,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
 }
 
 /// Deals with the next of the texts that came together.
-async fn on_spoken(
+async fn on_inbound(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
     duplex: &Duplex,
@@ -183,7 +183,7 @@ async fn on_spoken(
     if duplex.is_clogged() {
         return receive(session, duplex).await;
     }
-    let Some(spoken) = duplex.next_spoken() else {
+    let Some(inbound) = duplex.next_inbound() else {
         return Ok(());
     };
     check_pace(shard, duplex)?;
@@ -192,8 +192,8 @@ async fn on_spoken(
         session,
         duplex,
     };
-    let answered = duplex.protocol().on_framed_text(peer, spoken.text).await;
-    if let Some(last) = spoken.last {
+    let answered = duplex.protocol().on_framed_text(peer, inbound.text).await;
+    if let Some(last) = inbound.last {
         // Whoever sent it may be gone.
         last.send(()).ok();
     }
@@ -203,7 +203,7 @@ async fn on_spoken(
 /// Counts a frame.
 fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
     if duplex.is_flooding(shard.now()) {
-        duplex.part(CloseCode::POLICY, "too many frames in a second");
+        duplex.close_with(CloseCode::POLICY, "too many frames in a second");
         return Err(Ending::Flooding);
     }
     Ok(())
@@ -212,7 +212,7 @@ fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
 /// Takes a text that holds texts.
 fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
     let texts = inbound::decode_websocket(frame, SOCKJS_TEXTS_MAX).map_err(|error| {
-        duplex.part(CloseCode::INVALID_PAYLOAD, &error.to_string());
+        duplex.close_with(CloseCode::INVALID_PAYLOAD, &error.to_string());
         Ending::Violation
     })?;
     if texts.is_empty() {
@@ -220,14 +220,14 @@ fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
         check_pace(shard, duplex)?;
     }
     duplex
-        .hear(texts, None)
+        .push_inbound(texts, None)
         .map_err(|refusal| overdrawn(duplex, refusal))
 }
 
 /// Notes why there is no room for what the peer says, and lets go of it.
 pub(super) fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
-    duplex.discard_part();
-    duplex.part(CloseCode::TRY_LATER, &refusal.to_string());
+    duplex.discard_partial();
+    duplex.close_with(CloseCode::TRY_LATER, &refusal.to_string());
     Ending::HeldBytes
 }
 
@@ -237,7 +237,7 @@ async fn on_event(
     duplex: &Duplex,
     event: Event,
 ) -> Result<(), Ending> {
-    duplex.on_heard();
+    duplex.note_activity();
     shard.metrics().websocket_frames.inc();
     if let Event::Text(frame) = &event
         && session.speaks_sockjs()
@@ -261,12 +261,12 @@ async fn on_event(
         Event::Pong(_) => Ok(()),
         Event::Close(close) => {
             let code = close.map_or(CloseCode::NORMAL, |close| close.code);
-            duplex.part(code, "");
+            duplex.close_with(code, "");
             Err(Ending::Closed)
         }
         Event::Text(text) => duplex.protocol().on_text(peer, text).await,
         Event::Binary(_) if session.speaks_sockjs() => {
-            duplex.part(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
+            duplex.close_with(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
             Err(Ending::Violation)
         }
         Event::Binary(bytes) => duplex.protocol().on_binary(peer, bytes),
@@ -275,7 +275,7 @@ async fn on_event(
 
 /// Tells a new peer that its connection is open, and where it may resume.
 pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: Start) {
-    if duplex.beat == Beat::Framed {
+    if duplex.heartbeat == Heartbeat::Framed {
         duplex.keep(encoder::text(sockjs::OPEN));
     }
     if !duplex.protocol().tells_places() {
@@ -290,7 +290,7 @@ pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
     };
     let open = Control::Open {
         cursor: &cursor,
-        ping: duplex.beats_every.unwrap_or_default(),
+        ping: duplex.heartbeat_interval.unwrap_or_default(),
     };
     if let Some(text) = duplex.protocol().control(open) {
         duplex.keep(session.text(&text));
@@ -317,7 +317,9 @@ async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
         while let Some(bytes) = duplex.take_waiting() {
             send_last(session, bytes).await?;
         }
-        if duplex.beat == Beat::Framed && !matches!(ending, Ending::Closed | Ending::Violation) {
+        if duplex.heartbeat == Heartbeat::Framed
+            && !matches!(ending, Ending::Closed | Ending::Violation)
+        {
             let frame = sockjs::close_frame(code.get(), &reason);
             send_last(session, encoder::text(&frame)).await?;
         }
@@ -356,8 +358,8 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
                 Ok(Some(Event::Close(_))) => return Ok(()),
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    if duplex.book_part().is_err() {
-                        duplex.discard_part();
+                    if duplex.book_partial().is_err() {
+                        duplex.discard_partial();
                     }
                     break;
                 }

@@ -8,7 +8,7 @@
 //! A session whose socket does not take everything falls behind and is passed by until its own task
 //! has caught up. Nothing here waits, and nothing is queued for anybody.
 
-mod speaking;
+mod two_way;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -156,7 +156,7 @@ impl Engine {
     fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
         let silent = match &session.duplex {
             Some(duplex) => duplex
-                .beats_every
+                .heartbeat_interval
                 .map(|interval| duplex.last_ping().after(interval)),
             None => self
                 .keep_alive
@@ -327,7 +327,7 @@ impl Engine {
                 continue;
             }
             keep_alives += match &session.duplex {
-                Some(duplex) => self.beat(&session, duplex, now),
+                Some(duplex) => self.heartbeat(&session, duplex, now),
                 None => self.keep_alive(&session, now),
             };
             self.look_later(&session, now);
@@ -353,8 +353,8 @@ impl Engine {
             // The one that waits for the answer keeps its own time.
             Encoding::Lines => return 0,
         });
-        if let Some(noted) = &session.noted {
-            noted.on_keep_alive();
+        if let Some(log) = &session.log {
+            log.on_keep_alive();
         }
         self.write_between(session, &comment);
         1
@@ -458,7 +458,7 @@ impl Sweep {
             Ok(sent) if sent.taken == shared.bytes.len() && sent.flushed => {
                 swept.updates += shared.updates;
                 swept.bytes += shared.bytes.len() as u64;
-                if session.noted.is_some() {
+                if session.log.is_some() {
                     self.posts_of(runs)
                         .for_each(|posted| session.note_sent(posted));
                 }

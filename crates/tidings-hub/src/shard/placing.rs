@@ -50,7 +50,7 @@ impl Shard {
             None => {
                 self.metrics().sockets_moved.inc();
             }
-            Some(adoption) => self.settle(*adoption),
+            Some(adoption) => self.adopt(*adoption),
         }
     }
 
@@ -80,7 +80,7 @@ impl Shard {
     }
 
     /// Makes a session of a stream that was moved here.
-    pub(crate) fn settle(self: &Rc<Self>, adoption: Adoption) {
+    pub(crate) fn adopt(self: &Rc<Self>, adoption: Adoption) {
         let Adoption {
             socket,
             tls,

@@ -53,24 +53,24 @@ impl Default for Seed {
 
 /// A request on its way to the shard that holds its session.
 #[derive(Debug)]
-pub enum Errand {
+pub enum Request {
     /// Take what the session says.
     Receive(Box<Receive>),
     /// Say something.
     Send(Send),
 }
 
-/// See [`Errand::Receive`].
+/// See [`Request::Receive`].
 #[derive(Debug)]
 pub struct Receive {
     key: Box<str>,
     receiver: Receiver,
     /// What a session is made of if there is none by this key.
-    newcomer: Option<Newcomer>,
-    reply: oneshot::Sender<Reception>,
+    new_session: Option<NewSession>,
+    reply: oneshot::Sender<ReceiveReply>,
 }
 
-/// See [`Errand::Send`].
+/// See [`Request::Send`].
 #[derive(Debug)]
 pub struct Send {
     key: Box<str>,
@@ -80,7 +80,7 @@ pub struct Send {
 
 /// A subscription that is to become a session.
 #[derive(Debug)]
-pub struct Newcomer {
+pub struct NewSession {
     /// The checked request of the first receiver.
     pub subscription: Subscription,
     /// The address that the session counts against.
@@ -98,7 +98,7 @@ pub(crate) struct Receiver {
 
 /// What becomes of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reception {
+pub enum ReceiveReply {
     /// Its pieces come.
     Begun,
     /// There is no such session.
@@ -136,8 +136,8 @@ struct Entry {
     left: Notify,
     /// Since when there is no receiver.
     left_at: Cell<Tick>,
-    /// Whether a look at it is noted.
-    noted: Cell<bool>,
+    /// Whether it stands in [`Sessions::looks`].
+    look_queued: Cell<bool>,
     /// Whose memory it is that the session holds.
     holder: Arc<Holder>,
 }
@@ -158,25 +158,25 @@ impl Shard {
         key: &str,
         framing: Framing,
         bytes_max: usize,
-        newcomer: Option<Newcomer>,
-    ) -> (Reception, mpsc::Receiver<Bytes>) {
+        new_session: Option<NewSession>,
+    ) -> (ReceiveReply, mpsc::Receiver<Bytes>) {
         let (pieces, receiving) = mpsc::channel(PIECES_MAX);
-        let (reply, reception) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let receiver = Receiver {
             framing,
             bytes_max,
             pieces,
         };
-        self.run_errand(
+        self.send_request(
             key,
-            Errand::Receive(Box::new(Receive {
+            Request::Receive(Box::new(Receive {
                 key: key.into(),
                 receiver,
-                newcomer,
+                new_session,
                 reply,
             })),
         );
-        (reception.await.unwrap_or(Reception::Busy), receiving)
+        (answer.await.unwrap_or(ReceiveReply::Busy), receiving)
     }
 
     /// Says `texts` in a session, and waits until they were dealt with.
@@ -191,18 +191,18 @@ impl Shard {
             texts,
             reply,
         };
-        self.run_errand(key, Errand::Send(send));
-        let dealt_with = answer.await.unwrap_or(Err(SendError::Busy))?;
-        dealt_with.await.map_err(|_ended| SendError::Unknown)
+        self.send_request(key, Request::Send(send));
+        let processed = answer.await.unwrap_or(Err(SendError::Busy))?;
+        processed.await.map_err(|_ended| SendError::Unknown)
     }
 
-    fn run_errand(&self, key: &str, errand: Errand) {
+    fn send_request(&self, key: &str, request: Request) {
         let hasher = foldhash::fast::FixedState::with_seed(self.shared.sockjs.0);
         let shards = self.shared.inboxes.len().max(1);
         let hash = usize::try_from(hasher.hash_one(key) >> 32).unwrap_or_default();
         if let Some(inbox) = self.shared.inboxes.get(hash % shards) {
             // What does not fit is dropped, and with it the way to answer: whoever asked sees that.
-            inbox.try_send(vec![Delivery::SockJs(errand)]);
+            inbox.try_send(vec![Delivery::SockJs(request)]);
         }
     }
 }
@@ -210,10 +210,10 @@ impl Shard {
 /// What the shard that holds a session does.
 impl Shard {
     /// Does what a request asks of a session of this shard.
-    pub(super) fn on_errand(self: &Rc<Self>, errand: Errand) {
-        match errand {
-            Errand::Receive(receive) => self.on_receive(*receive),
-            Errand::Send(send) => {
+    pub(super) fn on_sockjs_request(self: &Rc<Self>, request: Request) {
+        match request {
+            Request::Receive(receive) => self.on_receive(*receive),
+            Request::Send(send) => {
                 let result = self.on_send(&send.key, send.texts);
                 // The connection that asked may be gone.
                 send.reply.send(result).ok();
@@ -225,17 +225,17 @@ impl Shard {
         let Receive {
             key,
             receiver,
-            newcomer,
+            new_session,
             reply,
         } = receive;
         let known = self.sockjs.entries.borrow().get(&key).cloned();
-        let (entry, stage) = match (known, newcomer) {
+        let (entry, stage) = match (known, new_session) {
             (Some(entry), _) => (entry, Stage::Known),
             (None, None) => {
-                reply.send(Reception::Unknown).ok();
+                reply.send(ReceiveReply::Unknown).ok();
                 return;
             }
-            (None, Some(newcomer)) => match self.open_sockjs(key, newcomer) {
+            (None, Some(new_session)) => match self.open_sockjs(key, new_session) {
                 Ok(entry) => (entry, Stage::New),
                 Err(refused) => {
                     reply.send(refused).ok();
@@ -243,21 +243,21 @@ impl Shard {
                 }
             },
         };
-        reply.send(Reception::Begun).ok();
+        reply.send(ReceiveReply::Begun).ok();
         tasks::spawn(serve(Rc::clone(self), entry, receiver, stage));
     }
 
     fn open_sockjs(
         self: &Rc<Self>,
         key: Box<str>,
-        newcomer: Newcomer,
-    ) -> Result<Rc<Entry>, Reception> {
-        let admitted = self.account().admit(newcomer.peer, Place::SockJsSession);
-        let holder = admitted.map_err(Reception::Refused)?;
-        let mut subscription = newcomer.subscription;
+        new_session: NewSession,
+    ) -> Result<Rc<Entry>, ReceiveReply> {
+        let admitted = self.account().admit(new_session.peer, Place::SockJsSession);
+        let holder = admitted.map_err(ReceiveReply::Refused)?;
+        let mut subscription = new_session.subscription;
         // The connection that asked was booked for; it may be gone long before the session.
         let booked = subscription.admitted.book_for(&holder);
-        booked.map_err(Reception::Full)?;
+        booked.map_err(ReceiveReply::Full)?;
         let carrier = Rc::<Carrier>::default();
         let socket = Socket::Carrier(Rc::clone(&carrier));
         let opening = Opening::Head(Bytes::new());
@@ -269,7 +269,7 @@ impl Shard {
             receiving: Cell::new(false),
             left: Notify::new(),
             left_at: Cell::new(self.now()),
-            noted: Cell::new(false),
+            look_queued: Cell::new(false),
             holder,
         });
         self.sockjs
@@ -285,20 +285,20 @@ impl Shard {
     fn on_send(&self, key: &str, texts: Vec<Text>) -> Result<oneshot::Receiver<()>, SendError> {
         let entry = self.sockjs.entries.borrow().get(key).cloned();
         let entry = entry.ok_or(SendError::Unknown)?;
-        let (dealt_with, result) = oneshot::channel();
+        let (processed, result) = oneshot::channel();
         let session = entry.session.upgrade();
         let Some(duplex) = session.as_ref().and_then(|session| session.duplex.as_ref()) else {
             // It is closed, which its peer learns as soon as it receives.
-            dealt_with.send(()).ok();
+            processed.send(()).ok();
             return Ok(result);
         };
         let bytes = duplex::cost(&texts);
-        let spoken = duplex.spoken_bytes();
-        if spoken > 0 && spoken + bytes > self.options().sockjs_body_bytes_max {
+        let inbound = duplex.inbound_bytes();
+        if inbound > 0 && inbound + bytes > self.options().sockjs_body_bytes_max {
             return Err(SendError::Clogged);
         }
         duplex
-            .hear(texts, Some(dealt_with))
+            .push_inbound(texts, Some(processed))
             .map_err(SendError::Full)?;
         if let Some(session) = session {
             session.wake();
@@ -308,7 +308,7 @@ impl Shard {
 
     /// Notes when to look whether a session is still without a receiver.
     fn look_later(&self, entry: &Rc<Entry>) {
-        if !entry.noted.replace(true) {
+        if !entry.look_queued.replace(true) {
             let at = entry.left_at.get().after(self.options().sockjs_disconnect);
             let mut looks = self.sockjs.looks.borrow_mut();
             looks.entry(at).or_default().push(Rc::clone(entry));
@@ -327,9 +327,9 @@ impl Shard {
                 }
             };
             for entry in due {
-                entry.noted.set(false);
+                entry.look_queued.set(false);
                 if entry.receiving.get() {
-                    // Noted again when the receiver leaves.
+                    // Queued again when the receiver leaves.
                     continue;
                 }
                 let end = entry.left_at.get().after(self.options().sockjs_disconnect);
@@ -423,7 +423,7 @@ impl Receiver {
     async fn refuse(self, close: &Close, stall: Duration) -> Result<(), Stop> {
         self.begin(stall).await?;
         let frame = close_frame(close.code, &close.reason);
-        self.send(self.framing.cover(&frame), stall).await
+        self.send(self.framing.wrap(&frame), stall).await
     }
 
     async fn begin(&self, stall: Duration) -> Result<(), Stop> {
@@ -444,7 +444,7 @@ impl Receiver {
         self.begin(stall).await?;
         let mut sent = 0;
         if stage == Stage::New {
-            let frame = self.framing.cover(sockjs::OPEN);
+            let frame = self.framing.wrap(sockjs::OPEN);
             sent += frame.len();
             self.send(frame, stall).await?;
             if !self.framing.streams() {
@@ -473,7 +473,7 @@ impl Receiver {
                 Taken::Closed(close) => (Some(close_frame(close.code, &close.reason)), true),
             };
             if let Some(frame) = frame {
-                let piece = self.framing.cover(&frame);
+                let piece = self.framing.wrap(&frame);
                 sent += piece.len();
                 let piece = entry.holder.wrap(Kind::SockJs, piece);
                 self.send(piece.map_err(Stop::Refused)?, stall).await?;

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
 use tidings_hub::presence::question::{Answer, Found, Question};
-use tidings_hub::presence::{self, Keeper, Surroundings};
+use tidings_hub::presence::{self, Dependencies, Keeper};
 use tidings_hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
@@ -31,7 +31,7 @@ impl Lab {
 
 /// Keeps track of subscriptions in the hub's one thread.
 pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
-    let surroundings = Surroundings {
+    let dependencies = Dependencies {
         hub: shared.options.hub.clone(),
         ingest: shared.ingest.clone(),
         history: shared.history.clone(),
@@ -43,7 +43,7 @@ pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>)
     let bytes = || fastrand::u128(..).to_le_bytes();
     let keeper = Keeper::new(
         presence::Options::DEFAULT,
-        surroundings,
+        dependencies,
         Box::new(bytes),
         [0; 16],
     );

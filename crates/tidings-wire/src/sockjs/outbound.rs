@@ -1,4 +1,4 @@
-//! What the server sends: frames, and the covers that the transports give them.
+//! What the server sends: frames, and how each transport wraps them.
 
 use bytes::Bytes;
 
@@ -167,8 +167,8 @@ impl Framing {
         }
     }
 
-    /// Returns `frame` in its cover; a chunk of its own.
-    pub fn cover(&self, frame: &str) -> Bytes {
+    /// Wraps `frame` as the transport wants it, in a chunk of its own.
+    pub fn wrap(&self, frame: &str) -> Bytes {
         match self {
             Self::WebSocket => Bytes::copy_from_slice(frame.as_bytes()),
             Self::Lines { .. } => format!("{frame}\n").into(),

@@ -33,9 +33,9 @@ use super::stream::{Prefix, Stream, Transport};
 use super::timed_socket::TimedSocket;
 use super::{flash_policy, hixie, http2};
 use crate::http::Site;
+use crate::http::io_state::IoState;
 use crate::http::legacy::hixie::OldUpgrade;
-use crate::http::signs::Signs;
-use crate::http::{self, Answer, Body, Visit};
+use crate::http::{self, Answer, Body, ConnectionInfo};
 use tidings_hub::account::{Charge, Holder, OverLimit};
 use tidings_hub::metrics::count;
 use tidings_hub::shard::Subscription;
@@ -78,7 +78,7 @@ pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
         holder,
         cost,
     } = entrance;
-    let visit = Visit {
+    let info = ConnectionInfo {
         peer,
         holder,
         admin: kind == DoorKind::Admin,
@@ -91,9 +91,9 @@ pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
         return flash_policy::serve(&site, socket, &[]).await;
     }
     let outcome = match open(&site, socket, tls).await {
-        Ok((stream, Protocol::Http1)) => serve_http1(&site, stream, visit, cost).await,
+        Ok((stream, Protocol::Http1)) => serve_http1(&site, stream, info, cost).await,
         Ok((stream, Protocol::Http2)) => {
-            let served = http2::serve(&site, stream, visit).await;
+            let served = http2::serve(&site, stream, info).await;
             drop(cost);
             served
         }
@@ -230,21 +230,21 @@ enum TakeOver {
 async fn serve_http1(
     site: &Rc<Site>,
     stream: Stream,
-    visit: Visit,
+    info: ConnectionInfo,
     cost: Charge,
 ) -> Result<(), Failure> {
-    let signs = stream.signs();
+    let io_state = stream.signs();
     let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
     let service = {
         let (site, wanted) = (Rc::clone(site), Rc::clone(&wanted));
-        let visit = visit.clone();
-        let signs = Rc::clone(&signs);
+        let info = info.clone();
+        let io_state = Rc::clone(&io_state);
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
             let (site, wanted) = (Rc::clone(&site), Rc::clone(&wanted));
-            let visit = visit.clone();
-            let signs = Rc::clone(&signs);
+            let info = info.clone();
+            let io_state = Rc::clone(&io_state);
             Box::pin(async move {
-                let take_over = match http::answer(&site, &visit, &signs, request).await {
+                let take_over = match http::answer(&site, &info, &io_state, request).await {
                     Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();
@@ -272,7 +272,7 @@ async fn serve_http1(
         // make room to read, and try to, each time that an answer is waited for.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    let ended = drive(site, &mut connection, &wanted, &signs).await;
+    let ended = drive(site, &mut connection, &wanted, &io_state).await;
     if let Some(result) = ended {
         if result.as_ref().is_err_and(is_stall) {
             site.metrics().held.answers_stalled.inc();
@@ -290,7 +290,7 @@ async fn serve_http1(
     let parts = connection.into_parts();
     // hyper's buffers are gone.
     drop(cost);
-    continue_with(site, (parts.io, parts.read_buf), take_over, visit.holder).await;
+    continue_with(site, (parts.io, parts.read_buf), take_over, info.holder).await;
     Ok(())
 }
 
@@ -334,7 +334,7 @@ async fn drive<S>(
     site: &Rc<Site>,
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
     wanted: &RefCell<Option<TakeOver>>,
-    signs: &Signs,
+    io_state: &IoState,
 ) -> Option<hyper::Result<()>>
 where
     S: hyper::service::HttpService<Incoming, ResBody = Body> + Unpin,
@@ -346,7 +346,7 @@ where
         let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             // hyper has written all it can: `held_up` tells whether that was everything.
-            Poll::Pending if wanted.borrow().is_some() && !signs.held_up() => Poll::Ready(None),
+            Poll::Pending if wanted.borrow().is_some() && !io_state.held_up() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         tokio::select! {

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::stream::Stream;
 use crate::http::Site;
+use crate::http::admission::MessageFraming;
 use crate::http::legacy::hixie::OldUpgrade;
-use crate::http::speaking::Cover;
 use tidings_hub::account::{Charge, Holder, Kind};
 use tidings_hub::session::carrier::{Carrier, Close, Take, Taken};
 use tidings_hub::session::socket::Socket;
@@ -37,7 +37,7 @@ pub(crate) async fn run(
 ) {
     let OldUpgrade {
         subscription,
-        cover,
+        framing,
         keys,
         head,
     } = upgrade;
@@ -53,7 +53,7 @@ pub(crate) async fn run(
         stream,
         carrier,
         session,
-        cover,
+        framing,
         decoder: Decoder::new(site.config().websocket.bytes_max),
         unread,
         part,
@@ -92,7 +92,7 @@ struct Connection {
     stream: Stream,
     carrier: Rc<Carrier>,
     session: Rc<Session>,
-    cover: Cover,
+    framing: MessageFraming,
     decoder: Decoder,
     unread: Bytes,
     /// What the decoder keeps of a text whose end has not come.
@@ -104,7 +104,7 @@ struct Connection {
 enum Wakeup {
     Taken(Taken),
     Read(io::Result<usize>),
-    DealtWith,
+    Processed,
 }
 
 impl Connection {
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     async fn exchange(&mut self) -> io::Result<Ending> {
-        if self.cover == Cover::SockJs {
+        if self.framing == MessageFraming::SockJs {
             self.write(&hixie76::text(sockjs::OPEN.as_bytes())).await?;
         }
         self.carrier.open();
@@ -128,10 +128,10 @@ impl Connection {
             if saying.is_none() {
                 match self.next_event() {
                     Some(Ok(texts)) => {
-                        let (dealt_with, result) = oneshot::channel();
+                        let (processed, result) = oneshot::channel();
                         saying = Some(result);
                         if let Some(duplex) = &self.session.duplex
-                            && duplex.hear(texts, Some(dealt_with)).is_err()
+                            && duplex.push_inbound(texts, Some(processed)).is_err()
                         {
                             return self.close(Ending::HeldBytes).await;
                         }
@@ -145,7 +145,7 @@ impl Connection {
             let wakeup = tokio::select! {
                 taken = poll_fn(|cx| self.carrier.poll_taken(Take::Each, cx)) => Wakeup::Taken(taken),
                 read = self.stream.read(&mut buffer), if saying.is_none() => Wakeup::Read(read),
-                () = dealt_with(&mut saying), if saying.is_some() => Wakeup::DealtWith,
+                () = processed(&mut saying), if saying.is_some() => Wakeup::Processed,
             };
             match wakeup {
                 Wakeup::Taken(Taken::Texts(texts)) => {
@@ -164,7 +164,7 @@ impl Connection {
                     }
                     self.unread = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
                 }
-                Wakeup::DealtWith => saying = None,
+                Wakeup::Processed => saying = None,
             }
         }
     }
@@ -177,7 +177,7 @@ impl Connection {
         let read = before - input.len();
         drop(self.unread.split_to(read));
         match event {
-            Ok(Some(Event::Text(text))) if self.cover == Cover::SockJs => {
+            Ok(Some(Event::Text(text))) if self.framing == MessageFraming::SockJs => {
                 let texts = inbound::decode_websocket(&text, SOCKJS_TEXTS_MAX);
                 Some(texts.map_err(|_broken| Ending::Violation))
             }
@@ -199,7 +199,7 @@ impl Connection {
     }
 
     async fn say_goodbye(&mut self, close: &Close) -> io::Result<()> {
-        if self.cover == Cover::SockJs {
+        if self.framing == MessageFraming::SockJs {
             let frame = sockjs::close_frame(close.code, &close.reason);
             self.write(&hixie76::text(frame.as_bytes())).await?;
         }
@@ -220,7 +220,7 @@ impl Connection {
 }
 
 /// Waits until what was said was dealt with, or nobody will any more.
-async fn dealt_with(saying: &mut Option<oneshot::Receiver<()>>) {
+async fn processed(saying: &mut Option<oneshot::Receiver<()>>) {
     if let Some(saying) = saying {
         drop(saying.await);
     }

@@ -33,9 +33,9 @@ use super::connection::{Failure, HEAD_BYTES_MAX};
 use super::stream::Stream;
 use super::tunnel;
 use crate::http::Site;
+use crate::http::io_state::IoState;
 use crate::http::problem::Problem;
-use crate::http::signs::Signs;
-use crate::http::{self, Answer, Body, Visit};
+use crate::http::{self, Answer, Body, ConnectionInfo};
 use tidings_hub::account::{Charge, Kind, Seat};
 use tidings_hub::metrics::count;
 use tidings_hub::session::socket::PIECE_BYTES_MAX;
@@ -52,8 +52,12 @@ const STREAM_BYTES: usize = PIECE_BYTES_MAX;
 const CONNECTION_BYTES: usize = 16 * 1024;
 
 /// Serves a connection to its end.
-pub(super) async fn serve(site: &Rc<Site>, stream: Stream, visit: Visit) -> Result<(), Failure> {
-    let _cost = visit
+pub(super) async fn serve(
+    site: &Rc<Site>,
+    stream: Stream,
+    info: ConnectionInfo,
+) -> Result<(), Failure> {
+    let _cost = info
         .holder
         .take(Kind::Connection, CONNECTION_BYTES)
         .map_err(Failure::Refused)?;
@@ -62,11 +66,11 @@ pub(super) async fn serve(site: &Rc<Site>, stream: Stream, visit: Visit) -> Resu
     let service = {
         let (site, asked, streams) = (Rc::clone(site), Rc::clone(&asked), streams.clone());
         service_fn(move |request: Request<Incoming>| {
-            let (site, visit, streams) = (Rc::clone(&site), visit.clone(), streams.clone());
+            let (site, info, streams) = (Rc::clone(&site), info.clone(), streams.clone());
             asked.set(true);
             async move {
                 let progress = streams.polled();
-                let response = respond(&site, &visit, &progress, request).await;
+                let response = respond(&site, &info, &progress, request).await;
                 let paced = |body| Paced::new(body, progress, site.transport_stall());
                 Ok::<_, Infallible>(response.map(paced))
             }
@@ -104,22 +108,22 @@ pub(super) async fn serve(site: &Rc<Site>, stream: Stream, visit: Visit) -> Resu
 /// Answers the request of one stream, if there is a place for it.
 async fn respond(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     progress: &Rc<Progress>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    if let Err(problem) = progress.begin(visit) {
+    if let Err(problem) = progress.begin(info) {
         count(&site.metrics().requests_refused, problem.name());
         return problem.into_response();
     }
-    // A stream that is reset takes its answer with it, so that nobody needs signs.
-    let signs = Rc::<Signs>::default();
-    match http::answer(site, visit, &signs, request).await {
+    // A stream that is reset takes its answer with it, so nobody needs the connection's I/O state.
+    let io_state = Rc::<IoState>::default();
+    match http::answer(site, info, &io_state, request).await {
         Answer::Response(response) => response,
         Answer::OldUpgrade(_) => Problem::not_found().into_response(),
-        Answer::Stream(stream) => stream.into_http2(site, visit).await,
+        Answer::Stream(stream) => stream.into_http2(site, info).await,
         Answer::Upgrade(upgrade) => {
-            let (response, tunnel, pipe) = upgrade.into_http2(site, visit);
+            let (response, tunnel, pipe) = upgrade.into_http2(site, info);
             tasks::spawn(tunnel::pump(tunnel, pipe, Rc::clone(progress)));
             response
         }
@@ -137,12 +141,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn begin(&self, visit: &Visit) -> Result<(), Problem> {
-        let seat = visit
+    fn begin(&self, info: &ConnectionInfo) -> Result<(), Problem> {
+        let seat = info
             .holder
             .seat_stream()
             .map_err(Problem::too_many_connections)?;
-        let charge = visit
+        let charge = info
             .holder
             .take(Kind::Stream, STREAM_BYTES)
             .map_err(Problem::from)?;

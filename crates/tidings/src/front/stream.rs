@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::timed_socket::TimedSocket;
-use crate::http::signs::Signs;
+use crate::http::io_state::IoState;
 
 /// Bytes that are read ahead of hyper to learn whether the peer has ended. One that sends more before
 /// its answer has come is not watched on.
@@ -27,7 +27,7 @@ pub(crate) struct Stream {
     prefix: Prefix,
     /// Read while hyper did not; given to it next.
     ahead: Vec<u8>,
-    signs: Rc<Signs>,
+    io_state: Rc<IoState>,
 }
 
 /// What carries the bytes.
@@ -68,13 +68,13 @@ impl Stream {
             transport,
             prefix,
             ahead: Vec::new(),
-            signs: Rc::default(),
+            io_state: Rc::default(),
         }
     }
 
     /// Returns what it tells while hyper has it.
-    pub(crate) fn signs(&self) -> Rc<Signs> {
-        Rc::clone(&self.signs)
+    pub(crate) fn signs(&self) -> Rc<IoState> {
+        Rc::clone(&self.io_state)
     }
 
     /// Takes what was read ahead.
@@ -94,7 +94,7 @@ impl Stream {
     }
 
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        self.signs.set_held_up(result.is_pending());
+        self.io_state.set_held_up(result.is_pending());
         result
     }
 
@@ -111,7 +111,7 @@ impl Stream {
 
     /// Reads ahead if somebody wants to know whether the peer has ended.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.signs.is_watched() && self.ahead.len() < AHEAD_BYTES_MAX {
+        while self.io_state.is_watched() && self.ahead.len() < AHEAD_BYTES_MAX {
             let mut bytes = [0; 512];
             let mut buffer = ReadBuf::new(&mut bytes);
             let ended = match self.poll_transport(cx, &mut buffer) {
@@ -121,7 +121,7 @@ impl Stream {
             };
             self.ahead.extend_from_slice(buffer.filled());
             if ended {
-                self.signs.set_ended();
+                self.io_state.set_ended();
             }
         }
     }

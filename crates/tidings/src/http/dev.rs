@@ -10,7 +10,7 @@ use serde_json::json;
 use tidings_auth::issue::Detail;
 
 use super::problem::Problem;
-use super::{Body, Visit, page, request_body, respond};
+use super::{Body, ConnectionInfo, page, request_body, respond};
 use crate::http::Site;
 use tidings_hub::clock::unix_secs;
 use tidings_hub::refusal::Refusal;
@@ -52,7 +52,7 @@ fn default_ttl_secs() -> u64 {
 /// 400 for a wish that no token can hold.
 pub(crate) async fn token(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     page::check_own(site, request.headers())?;
@@ -66,7 +66,7 @@ pub(crate) async fn token(
         return Err(malformed("send JSON as application/json".to_owned()));
     }
     let (body, _charge) =
-        request_body::read(site, visit, request.into_body(), BODY_BYTES_MAX).await?;
+        request_body::read(site, info, request.into_body(), BODY_BYTES_MAX).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
     if wish.ttl_secs > TTL_SECS_MAX {
         return Err(malformed(format!("ttl_secs is more than {TTL_SECS_MAX}")));

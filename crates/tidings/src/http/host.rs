@@ -7,7 +7,7 @@ use http::{Request, Version};
 use tidings_wire::authority::{Authority, usual_port};
 
 use super::problem::Problem;
-use super::{Route, Visit};
+use super::{ConnectionInfo, Route};
 use crate::config::Config;
 use crate::http::Site;
 use tidings_hub::refusal::Refusal;
@@ -22,15 +22,15 @@ use tidings_hub::refusal::Refusal;
 /// 400 and 421.
 pub(crate) fn check<B>(
     site: &Site,
-    visit: &Visit,
+    info: &ConnectionInfo,
     route: Route<'_>,
     request: &Request<B>,
 ) -> Result<(), Problem> {
     let config = site.config();
-    let usual = usual_ports(config, visit);
+    let usual = usual_ports(config, info);
     let named = named(request, &usual)?;
     let probe = matches!(route, Route::Live | Route::Ready | Route::OldHealth);
-    if config.hosts.is_empty() || visit.admin || probe {
+    if config.hosts.is_empty() || info.admin || probe {
         return Ok(());
     }
     let is_ours = |named: &Authority| {
@@ -49,8 +49,8 @@ pub(crate) fn check<B>(
 
 /// Returns the ports that URLs of the hub leave out: that of the scheme by which the public reaches it,
 /// and that of the listener, which differ behind a proxy that ends TLS.
-fn usual_ports(config: &Config, visit: &Visit) -> Vec<u16> {
-    let listener = visit.listener.and_then(|index| config.listens.get(index));
+fn usual_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
+    let listener = info.listener.and_then(|index| config.listens.get(index));
     let here = if listener.is_some_and(|listen| listen.tls) {
         "https"
     } else {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use super::body::Whole;
 use super::problem::Problem;
 use super::subscribe::{MERCURE_LAST_EVENT_ID, NOT_CACHED};
-use super::{Body, Visit, respond};
+use super::{Body, ConnectionInfo, respond};
 use crate::http::Site;
 use tidings_hub::account::{Charge, Kind, OverLimit};
 use tidings_hub::refusal::Refusal;
@@ -61,7 +61,7 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
 /// The history cannot be read, there is no room for what it holds, or too many others read it.
 pub(crate) async fn answer(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     subscription: Subscription,
     headers: HeaderMap,
     wait: Duration,
@@ -82,11 +82,11 @@ pub(crate) async fn answer(
         Socket::Body(sink),
         subscription,
         opening,
-        Arc::clone(&visit.holder),
+        Arc::clone(&info.holder),
     );
     // A session that has ended instead stands nowhere.
     let began = joined.await.is_ok();
-    let mut gathered = Gathered::new(visit);
+    let mut gathered = Gathered::new(info);
     let refusal = gathered.gather(&session, &mut body, end, turn).await.err();
     let ending = match session.phase() {
         Phase::Closing(ending) => Some(ending),
@@ -132,7 +132,7 @@ fn set_headers(about_cursor: HeaderMap, wait: Duration, headers: &mut HeaderMap)
 enum Step {
     Piece(Bytes),
     /// It has sent all there is for now.
-    Settled,
+    UpToDate,
     Ended,
 }
 
@@ -145,11 +145,11 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn new(visit: &Visit) -> Self {
+    fn new(info: &ConnectionInfo) -> Self {
         Self {
             pieces: Vec::new(),
             bytes: 0,
-            charge: visit.holder.book(Kind::Poll, 0),
+            charge: info.holder.book(Kind::Poll, 0),
         }
     }
 
@@ -173,7 +173,7 @@ impl Gathered {
             let step = poll_fn(|cx| poll_step(session, body, cx));
             let piece = match timeout_at(end + READING, step).await {
                 Ok(Step::Piece(piece)) => piece,
-                Ok(Step::Settled) if self.pieces.is_empty() => {
+                Ok(Step::UpToDate) if self.pieces.is_empty() => {
                     // What comes now is new, and shared with whoever else it is for.
                     turn.take();
                     let next = poll_fn(|cx| body.poll_whole(cx));
@@ -182,7 +182,7 @@ impl Gathered {
                     };
                     piece
                 }
-                Ok(Step::Settled | Step::Ended) | Err(_) => return Ok(()),
+                Ok(Step::UpToDate | Step::Ended) | Err(_) => return Ok(()),
             };
             self.charge.grow(piece.len())?;
             self.bytes += piece.len();
@@ -236,7 +236,7 @@ fn poll_step(session: &Session, body: &mut StreamBody, cx: &mut Context<'_>) -> 
     match body.poll_whole(cx) {
         Poll::Ready(Some(piece)) => Poll::Ready(Step::Piece(piece)),
         Poll::Ready(None) => Poll::Ready(Step::Ended),
-        Poll::Pending if session.is_settled() => Poll::Ready(Step::Settled),
+        Poll::Pending if session.is_up_to_date() => Poll::Ready(Step::UpToDate),
         Poll::Pending => Poll::Pending,
     }
 }

@@ -16,7 +16,7 @@ use tidings_wire::publish_form::{FormError, PublishForm};
 
 use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
-use super::{Body, Visit, request_body, respond};
+use super::{Body, ConnectionInfo, request_body, respond};
 use crate::http::Site;
 use tidings_hub::account::Charge;
 use tidings_hub::ingest::Publisher;
@@ -34,12 +34,12 @@ use tidings_hub::refusal::Refusal;
 /// Mercure, "Publication".
 pub(crate) async fn hub(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
-    let result = publish(site, visit, dialect, peer, request).await;
+    let result = publish(site, info, dialect, peer, request).await;
     match &result {
         Ok(_) => {
             site.metrics().updates.inc();
@@ -51,13 +51,13 @@ pub(crate) async fn hub(
 
 async fn publish(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let explain = site.config().explain_refusals;
-    let read = read(site, visit, dialect, request).await?;
+    let read = read(site, info, dialect, request).await?;
     let grants = &read.identity.grants;
     let publisher = match read.identity.dialect {
         Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
@@ -88,7 +88,7 @@ struct Read {
 
 async fn read(
     site: &Site,
-    visit: &Visit,
+    info: &ConnectionInfo,
     dialect: Dialect,
     request: Request<Incoming>,
 ) -> Result<Read, Problem> {
@@ -101,7 +101,7 @@ async fn read(
             return Err(problem);
         }
     };
-    let (body, charge) = request_body::read(site, visit, body, bytes_max).await?;
+    let (body, charge) = request_body::read(site, info, body, bytes_max).await?;
     let read = decode(identity.dialect, &body);
     let (form, targets) =
         read.map_err(|problem| problem.said_in(identity.dialect, site.config().explain_refusals))?;

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use super::Visit;
+use super::ConnectionInfo;
 use super::problem::Problem;
 use crate::http::Site;
 use tidings_hub::account::{COVERED_BYTES_MAX, Charge, Kind, OverLimit};
@@ -25,7 +25,7 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 /// 503 if there is no room for it.
 pub(crate) async fn read(
     site: &Site,
-    visit: &Visit,
+    info: &ConnectionInfo,
     body: Incoming,
     bytes_max: usize,
 ) -> Result<(Bytes, Charge), Problem> {
@@ -34,7 +34,7 @@ pub(crate) async fn read(
         return Err(too_large(site, bytes_max));
     }
     let patience = site.config().limits.body;
-    let mut charge = visit.holder.book(Kind::RequestBody, 0);
+    let mut charge = info.holder.book(Kind::RequestBody, 0);
     match timeout(patience, gather(body, bytes_max, &mut charge)).await {
         Ok(Ok(gathered)) => Ok((gathered, charge)),
         Ok(Err(GatherError::TooLong)) => Err(too_large(site, bytes_max)),

@@ -16,13 +16,13 @@ use tidings_wire::origin::OriginList;
 use tidings_wire::sockjs::{Framing, InboundError, Place, Text, Transport, inbound, pages};
 
 pub(crate) use self::answers::CarriedBody;
+use super::admission::{self, MessageFraming, MessageTransport, OpenRequest};
 use super::authorize::{Credentials, check_page_of, credentials, is_named};
+use super::io_state::IoState;
 use super::legacy::hixie;
 use super::page::asking;
 use super::problem::Problem;
-use super::signs::Signs;
-use super::speaking::{self, Cover, Speaker, Way};
-use super::{Answer, Body, Visit, request_body, respond, upgrade};
+use super::{Answer, Body, ConnectionInfo, request_body, respond, upgrade};
 use crate::config::{Config, SockJsOptions};
 use crate::http::Site;
 use tidings_hub::account::Crowded;
@@ -31,7 +31,7 @@ use tidings_hub::refusal::Refusal;
 use tidings_hub::session::service::Offer;
 use tidings_hub::session::websocket::SOCKJS_TEXTS_MAX;
 use tidings_hub::shard::Subscription;
-use tidings_hub::shard::sockjs::{Newcomer, Reception, SendError};
+use tidings_hub::shard::sockjs::{NewSession, ReceiveReply, SendError};
 
 /// Where the hub is reached by SockJS.
 const HUB: &str = "/sockjs";
@@ -119,7 +119,7 @@ impl<'a> Base<'a> {
         options.cookie || self.offer().is_some_and(|offer| offer.cookie)
     }
 
-    /// Returns what a newcomer is let in to.
+    /// Checks a request to open a session, and returns its subscription.
     ///
     /// # Errors
     ///
@@ -127,22 +127,22 @@ impl<'a> Base<'a> {
     pub(crate) async fn subscription(
         &self,
         site: &Rc<Site>,
-        visit: &Visit,
+        info: &ConnectionInfo,
         asked: &Parts,
-        way: Way,
+        transport: MessageTransport,
     ) -> Result<Subscription, Problem> {
-        let speaker = Speaker {
-            holder: &visit.holder,
+        let request = OpenRequest {
+            holder: &info.holder,
             headers: &asked.headers,
             query: asked.uri.query().unwrap_or_default(),
         };
         match self.service {
-            Service::Hub => speaking::hub(site, speaker, way).await,
+            Service::Hub => admission::hub(site, request, transport).await,
             Service::Conversation(_) => {
                 let topic = self.topic.ok_or_else(Problem::not_found)?;
-                speaking::conversation(site, speaker, topic, way).await
+                admission::conversation(site, request, topic, transport).await
             }
-            Service::Offer(offer) => Ok(speaking::offer(site, offer, way)),
+            Service::Offer(offer) => Ok(admission::offer(site, offer, transport)),
         }
     }
 
@@ -171,7 +171,7 @@ impl<'a> Base<'a> {
             // It uses no cookie, but a page learns early that it may not.
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
-                Service::Conversation(_) => speaking::credentials_in_conversation(site, headers),
+                Service::Conversation(_) => admission::credentials_in_conversation(site, headers),
                 Service::Hub | Service::Offer(_) => credentials(site, headers),
             },
         };
@@ -187,14 +187,14 @@ impl<'a> Base<'a> {
 /// The refusal.
 pub(crate) async fn answer(
     site: &Rc<Site>,
-    visit: &Visit,
-    signs: &Rc<Signs>,
+    info: &ConnectionInfo,
+    io_state: &Rc<IoState>,
     base: Base<'_>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
     let topic = match base.service {
-        Service::Conversation(written) => Some(speaking::topic_of(site.config(), written)?),
+        Service::Conversation(written) => Some(admission::topic_of(site.config(), written)?),
         Service::Hub | Service::Offer(_) => None,
     };
     let topic = topic.as_ref();
@@ -204,7 +204,7 @@ pub(crate) async fn answer(
         .inspect_err(|problem| {
             count(&site.metrics().sockjs.refused, problem.name());
         })?;
-    let mut result = reply(site, visit, signs, base, place, request).await;
+    let mut result = reply(site, info, io_state, base, place, request).await;
     if let Err(problem) = result {
         let allowed = problem.allowed();
         result = Ok(Answer::Response(match allowed {
@@ -228,8 +228,8 @@ pub(crate) async fn answer(
 
 async fn reply(
     site: &Rc<Site>,
-    visit: &Visit,
-    signs: &Rc<Signs>,
+    info: &ConnectionInfo,
+    io_state: &Rc<IoState>,
     base: Base<'_>,
     place: Place<'_>,
     request: Request<Incoming>,
@@ -239,11 +239,13 @@ async fn reply(
         Place::Greeting | Place::Info | Place::Iframe => {
             return page(site, base, place, &request).map(Answer::Response);
         }
-        Place::RawWebSocket => return websocket(site, visit, base, Cover::Bare, request).await,
+        Place::RawWebSocket => {
+            return websocket(site, info, base, MessageFraming::Bare, request).await;
+        }
         Place::Session {
             transport: Transport::WebSocket,
             ..
-        } => return websocket(site, visit, base, Cover::SockJs, request).await,
+        } => return websocket(site, info, base, MessageFraming::SockJs, request).await,
         Place::Session { id, transport } => (id, transport),
     };
     let methods = transport.methods();
@@ -266,7 +268,7 @@ async fn reply(
         return Err(Refusal::invalid("session-id", title, detail).into());
     }
     if !transport.receives() {
-        let response = send(site, visit, options, &key, transport, request).await?;
+        let response = send(site, info, options, &key, transport, request).await?;
         return Ok(Answer::Response(response));
     }
     let (asked, body) = request.into_parts();
@@ -286,9 +288,9 @@ async fn reply(
         bytes_max: base
             .offer()
             .map_or(options.response_bytes_max, |offer| offer.response_bytes_max),
-        visit,
+        info,
     };
-    let response = receiving.receive(site, signs, base, &asked).await?;
+    let response = receiving.receive(site, io_state, base, &asked).await?;
     Ok(Answer::Response(response))
 }
 
@@ -333,9 +335,9 @@ fn page(
 /// A WebSocket, with or without frames of SockJS.
 async fn websocket(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     base: Base<'_>,
-    cover: Cover,
+    framing: MessageFraming,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     if !base.has_websocket(&site.config().sockjs) {
@@ -350,24 +352,24 @@ async fn websocket(
     let tunnel = hyper::upgrade::on(&mut request);
     let (asked, _body) = request.into_parts();
     if let Some(keys) = hixie::keys(&asked) {
-        let way = Way::carried(site, cover);
-        let subscription = base.subscription(site, visit, &asked, way).await?;
-        return Ok(hixie::open(site, visit, &asked, keys, cover, subscription));
+        let transport = MessageTransport::carried(site, framing);
+        let subscription = base.subscription(site, info, &asked, transport).await?;
+        return Ok(hixie::open(site, info, &asked, keys, framing, subscription));
     }
-    upgrade::open_sockjs(site, visit, &base, cover, &asked, tunnel).await
+    upgrade::open_sockjs(site, info, &base, framing, &asked, tunnel).await
 }
 
 /// Takes what a peer says.
 async fn send(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     options: &SockJsOptions,
     key: &str,
     transport: Transport,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
-    let (body, _charge) = request_body::read(site, visit, body, options.body_bytes_max).await?;
+    let (body, _charge) = request_body::read(site, info, body, options.body_bytes_max).await?;
     let texts = if transport == Transport::JsonpSend {
         let is_form = request_body::media_type(&asked.headers)
             .is_some_and(|found| found.eq_ignore_ascii_case(request_body::FORM));
@@ -410,33 +412,33 @@ struct Receiving<'a> {
     key: &'a str,
     framing: Framing,
     bytes_max: usize,
-    visit: &'a Visit,
+    info: &'a ConnectionInfo,
 }
 
 impl Receiving<'_> {
     async fn receive(
         self,
         site: &Rc<Site>,
-        signs: &Rc<Signs>,
+        io_state: &Rc<IoState>,
         base: Base<'_>,
         asked: &Parts,
     ) -> Result<Response<Body>, Problem> {
-        let watch = signs.watch();
-        let ask = |newcomer| {
-            site.receive_sockjs(self.key, self.framing.clone(), self.bytes_max, newcomer)
+        let watch = io_state.watch();
+        let ask = |new_session| {
+            site.receive_sockjs(self.key, self.framing.clone(), self.bytes_max, new_session)
         };
-        let (mut reception, mut pieces) = ask(None).await;
-        if reception == Reception::Unknown {
-            let way = Way::carried(site, Cover::SockJs);
-            let subscription = base.subscription(site, self.visit, asked, way).await?;
-            let peer = self.visit.peer.ip();
-            (reception, pieces) = ask(Some(Newcomer { subscription, peer })).await;
+        let (mut reply, mut pieces) = ask(None).await;
+        if reply == ReceiveReply::Unknown {
+            let transport = MessageTransport::carried(site, MessageFraming::SockJs);
+            let subscription = base.subscription(site, self.info, asked, transport).await?;
+            let peer = self.info.peer.ip();
+            (reply, pieces) = ask(Some(NewSession { subscription, peer })).await;
         }
-        match reception {
-            Reception::Begun => {}
-            Reception::Refused(refusal) => return Err(too_many_sessions(refusal)),
-            Reception::Full(refusal) => return Err(Problem::from(refusal)),
-            Reception::Unknown | Reception::Busy => return Err(busy()),
+        match reply {
+            ReceiveReply::Begun => {}
+            ReceiveReply::Refused(refusal) => return Err(too_many_sessions(refusal)),
+            ReceiveReply::Full(refusal) => return Err(Problem::from(refusal)),
+            ReceiveReply::Unknown | ReceiveReply::Busy => return Err(busy()),
         }
         let media_type = self.framing.media_type();
         let body = CarriedBody::new(pieces, watch);

@@ -29,14 +29,14 @@ use super::authorize::{Asking, identify, identify_in};
 use super::body::EventBody;
 use super::legacy::chat;
 use super::problem::Problem;
-use super::{Answer, Body, QUERY, Visit, poll, request_body, respond_empty};
+use super::{Answer, Body, ConnectionInfo, QUERY, poll, request_body, respond_empty};
 use crate::http::Site;
 use crate::telemetry::access::Access;
 use tidings_hub::metrics::count;
 use tidings_hub::posted::Encoding;
 use tidings_hub::refusal::Refusal;
 use tidings_hub::session::Opening;
-use tidings_hub::session::noted::Noted;
+use tidings_hub::session::log::SessionLog;
 use tidings_hub::session::socket::{BodySink, Socket};
 use tidings_hub::shard::Subscription;
 use tidings_hub::subscribing;
@@ -84,34 +84,34 @@ struct Prelude {
 /// Mercure, "Subscription".
 pub(crate) async fn hub(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if reading && site.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
-        return old(site, visit, Dialect::V0, None, request).await;
+        return old(site, info, Dialect::V0, None, request).await;
     }
-    let result = subscribe(site, visit, request).await;
+    let result = subscribe(site, info, request).await;
     if let Err(problem) = &result {
         count(&site.metrics().subscribe_refused, problem.name());
     }
     result
 }
 
-/// Subscribes in a dialect of before 1.0. With a `peer` it is noted in the log what happens to it.
+/// Subscribes in a dialect of before 1.0. With a `peer` the log says what happens to it.
 ///
 /// # Errors
 ///
 /// The refusal, as the hubs of that dialect said it.
 pub(crate) async fn old(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
-    let result = subscribe_old(site, visit, dialect, peer, request).await;
+    let result = subscribe_old(site, info, dialect, peer, request).await;
     result.map_err(|problem| {
         count(&site.metrics().subscribe_refused, problem.name());
         problem.said_in(dialect, site.config().explain_refusals)
@@ -120,7 +120,7 @@ pub(crate) async fn old(
 
 async fn subscribe_old(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     dialect: Dialect,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
@@ -141,15 +141,15 @@ async fn subscribe_old(
         method: &asked.method,
         version: asked.version,
         dialect,
-        noted: peer.map(|peer| Box::new(Noted::of_2019(peer))),
+        log: peer.map(|peer| Box::new(SessionLog::of_2019(peer))),
         wait: None,
     };
-    begin(site, visit, asked, matchers, identity, cursor).await
+    begin(site, info, asked, matchers, identity, cursor).await
 }
 
 async fn subscribe(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, body) = request.into_parts();
@@ -166,7 +166,7 @@ async fn subscribe(
     };
     // The charge is kept until the stream begins, or the poll is answered.
     let (body, _charge) = if is_query {
-        let (body, charge) = request_body::read(site, visit, body, QUERY_BODY_BYTES_MAX).await?;
+        let (body, charge) = request_body::read(site, info, body, QUERY_BODY_BYTES_MAX).await?;
         (Some(body), Some(charge))
     } else {
         (None, None)
@@ -189,10 +189,10 @@ async fn subscribe(
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
-        noted: None,
+        log: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(site, visit, asked, matchers, identity, cursor).await
+    begin(site, info, asked, matchers, identity, cursor).await
 }
 
 /// Says what is wrong with a query; one of 0.x is told how to be served.
@@ -211,7 +211,7 @@ struct Asked<'a> {
     version: Version,
     dialect: Dialect,
     /// For a subscriber of 2019.
-    noted: Option<Box<Noted>>,
+    log: Option<Box<SessionLog>>,
     /// How long a poll waits for an answer; none for an event stream.
     wait: Option<Duration>,
 }
@@ -233,7 +233,7 @@ async fn subscriber(site: &Site, asked: &Parts) -> Result<Option<Arc<Identity>>,
 /// The refusal.
 pub(crate) async fn chat(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
@@ -248,10 +248,10 @@ pub(crate) async fn chat(
         method: &asked.method,
         version: asked.version,
         dialect: Dialect::V1,
-        noted: None,
+        log: None,
         wait: poll::wait(&asked.headers),
     };
-    begin(site, visit, asked, matchers, None, cursor).await
+    begin(site, info, asked, matchers, None, cursor).await
 }
 
 /// Returns the cursor: of the header, else of the query.
@@ -273,13 +273,13 @@ fn field_text(bytes: &[u8]) -> Cow<'_, str> {
 /// Prepares the stream of a subscriber that may have one.
 async fn begin(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     asked: Asked<'_>,
     matchers: Vec<Matcher>,
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let admitted = subscribing::admit(site, &visit.holder, identity, matchers, cursor).await?;
+    let admitted = subscribing::admit(site, &info.holder, identity, matchers, cursor).await?;
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, &admitted.begins.cursor, &mut headers);
     if *asked.method == Method::HEAD {
@@ -293,7 +293,7 @@ async fn begin(
     let subscription = Subscription {
         admitted,
         dialect: asked.dialect,
-        noted: asked.noted,
+        log: asked.log,
         encoding: if asked.wait.is_some() {
             Encoding::Lines
         } else if asked.version == Version::HTTP_11 {
@@ -305,7 +305,7 @@ async fn begin(
         duplex: None,
     };
     if let Some(wait) = asked.wait {
-        let response = poll::answer(site, visit, subscription, headers, wait).await?;
+        let response = poll::answer(site, info, subscription, headers, wait).await?;
         return Ok(Answer::Response(response));
     }
     let prelude = prelude(site, subscription.encoding);
@@ -385,9 +385,9 @@ impl EventStream {
 
     /// Lets the access log have its line when the stream ends.
     pub(crate) fn log_at_end(&mut self, access: Access) {
-        let noted = self.subscription.noted.get_or_insert_default();
+        let log = self.subscription.log.get_or_insert_default();
         let at_end = Box::new(move |bytes| access.write(200, bytes));
-        noted.count_until_end(self.prelude.content_bytes as u64, at_end);
+        log.count_until_end(self.prelude.content_bytes as u64, at_end);
     }
 
     /// Returns the subscription and the bytes that open its HTTP/1 response.
@@ -414,7 +414,7 @@ impl EventStream {
     }
 
     /// Makes the subscriber join and returns its HTTP/2 response.
-    pub(crate) async fn into_http2(self, site: &Rc<Site>, visit: &Visit) -> Response<Body> {
+    pub(crate) async fn into_http2(self, site: &Rc<Site>, info: &ConnectionInfo) -> Response<Body> {
         let (sink, body) = BodySink::new();
         let (ready, joined) = oneshot::channel();
         let opening = Opening::Response {
@@ -425,7 +425,7 @@ impl EventStream {
             Socket::Body(sink),
             self.subscription,
             opening,
-            Arc::clone(&visit.holder),
+            Arc::clone(&info.holder),
         );
         // The response means that nothing published from now on is missed. If the session ended
         // before, its body says so.

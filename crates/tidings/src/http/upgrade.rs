@@ -1,6 +1,6 @@
 //! The door for WebSockets: over HTTP/1.1 by an upgrade (RFC 6455), over HTTP/2 by an extended
-//! CONNECT (RFC 8441). The handshake and the answer that opens it; who may, and what for, is said by
-//! `speaking` and, of SockJS, by `sockjs`.
+//! CONNECT (RFC 8441). It holds the handshake and the response. Access rules are in `admission`; for SockJS
+//! in `sockjs`.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use tidings_wire::websocket::handshake::{
     self, HandshakeError, RequestFields, check_version, response_head,
 };
 
+use super::admission::{self, MessageFraming, MessageTransport, OpenRequest};
 use super::authorize::{check_page, credentials};
 use super::legacy::hixie;
 use super::problem::Problem;
-use super::speaking::{self, Cover, Speaker, Way};
-use super::{Answer, Body, Route, Visit, diagnosis, respond_empty, sockjs};
+use super::{Answer, Body, ConnectionInfo, Route, diagnosis, respond_empty, sockjs};
 use crate::config::Config;
 use crate::http::Site;
 use tidings_hub::metrics::count;
@@ -71,26 +71,26 @@ pub(crate) fn asks<B>(request: &Request<B>) -> bool {
 /// The refusal.
 pub(crate) async fn open(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     route: Route<'_>,
     mut request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let tunnel = hyper::upgrade::on(&mut request);
     let (asked, _body) = request.into_parts();
     if let Some(keys) = hixie::keys(&asked) {
-        let way = Way::carried(site, Cover::Bare);
-        let admitted = admit(site, visit, route, &asked, way).await;
+        let transport = MessageTransport::carried(site, MessageFraming::Bare);
+        let admitted = admit(site, info, route, &asked, transport).await;
         let (subscription, _protocols) = refusal_counted(site, admitted)?;
         return Ok(hixie::open(
             site,
-            visit,
+            info,
             &asked,
             keys,
-            Cover::Bare,
+            MessageFraming::Bare,
             subscription,
         ));
     }
-    let result = prepare(site, visit, route, &asked, tunnel).await;
+    let result = prepare(site, info, route, &asked, tunnel).await;
     let upgrade = refusal_counted(site, result)?;
     Ok(Answer::Upgrade(Box::new(upgrade)))
 }
@@ -102,18 +102,19 @@ pub(crate) async fn open(
 /// The refusal.
 pub(crate) async fn open_sockjs(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     base: &sockjs::Base<'_>,
-    cover: Cover,
+    framing: MessageFraming,
     asked: &Parts,
     tunnel: OnUpgrade,
 ) -> Result<Answer, Problem> {
     let result = async {
         let accept = shake(asked).map_err(|error| of_handshake(&error))?;
-        let way = Way::by_websocket(site.config(), cover, agree(site, &asked.headers));
+        let transport =
+            MessageTransport::by_websocket(site.config(), framing, agree(site, &asked.headers));
         Ok(Upgrade {
-            agreement: way.agreement,
-            subscription: base.subscription(site, visit, asked, way).await?,
+            agreement: transport.agreement,
+            subscription: base.subscription(site, info, asked, transport).await?,
             accept,
             protocol: None,
             tunnel,
@@ -130,15 +131,15 @@ fn refusal_counted<T>(site: &Site, result: Result<T, Problem>) -> Result<T, Prob
 
 async fn prepare(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     route: Route<'_>,
     asked: &Parts,
     tunnel: OnUpgrade,
 ) -> Result<Upgrade, Problem> {
     let accept = shake(asked).map_err(|error| of_handshake(&error))?;
     let agreement = agree(site, &asked.headers);
-    let way = Way::by_websocket(site.config(), Cover::Bare, agreement);
-    let (subscription, protocols) = admit(site, visit, route, asked, way).await?;
+    let transport = MessageTransport::by_websocket(site.config(), MessageFraming::Bare, agreement);
+    let (subscription, protocols) = admit(site, info, route, asked, transport).await?;
     let offered = asked.headers.get_all(SEC_WEBSOCKET_PROTOCOL);
     let protocol = if route == Route::Hub {
         handshake::choose_protocol(texts(offered.iter()), &[HUB_PROTOCOL])
@@ -154,59 +155,61 @@ async fn prepare(
     })
 }
 
-/// Returns what a peer is let in to, and the sub-protocols of it.
+/// Admits a peer by its route. Returns the subscription and the subprotocols that may be chosen.
 async fn admit<'a>(
     site: &'a Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     route: Route<'_>,
     asked: &Parts,
-    way: Way,
+    transport: MessageTransport,
 ) -> Result<(Subscription, &'a [String]), Problem> {
     let config = site.config();
-    let speaker = Speaker {
-        holder: &visit.holder,
+    let request = OpenRequest {
+        holder: &info.holder,
         headers: &asked.headers,
         query: asked.uri.query().unwrap_or_default(),
     };
-    match (route, visit.topic(config)) {
+    match (route, info.topic(config)) {
         (Route::Hub, _) => {
             let by = credentials(site, &asked.headers);
             let origins = &config.cors.origins;
             check_page(site, &asked.headers, by, origins, "cors.origins")?;
-            Ok((speaking::hub(site, speaker, way).await?, &[]))
+            Ok((admission::hub(site, request, transport).await?, &[]))
         }
-        (Route::Offer(offer), _) => Ok((speaking::plain_offer(site, speaker, offer, way), &[])),
+        (Route::Offer(offer), _) => {
+            Ok((admission::plain_offer(site, request, offer, transport), &[]))
+        }
         (Route::Diagnosis(below), _) => {
             diagnosis::check_echo(below)?;
-            let mut echo = speaking::echo(site, speaker, way);
+            let mut echo = admission::echo(site, request, transport);
             let end = tokio::time::Instant::now() + diagnosis::ECHO_LIFETIME;
             echo.deadline = Some((end, Ending::Lifetime));
             Ok((echo, &[]))
         }
         (Route::Conversation(written), _) => {
-            let topic = speaking::topic_of(config, written)?;
-            let subscription = conversation_of(site, speaker, &topic, way).await?;
+            let topic = admission::topic_of(config, written)?;
+            let subscription = conversation_of(site, request, &topic, transport).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, Some(topic)) => {
-            let subscription = conversation_of(site, speaker, topic, way).await?;
+            let subscription = conversation_of(site, request, topic, transport).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, None) => Err(Problem::not_found()),
     }
 }
 
-/// Lets a peer in to a conversation, if its page may.
+/// Checks the page's origin, and admits a peer to a conversation.
 async fn conversation_of(
     site: &Rc<Site>,
-    speaker: Speaker<'_>,
+    request: OpenRequest<'_>,
     topic: &Topic,
-    way: Way,
+    transport: MessageTransport,
 ) -> Result<Subscription, Problem> {
     let origins = &site.config().rooms.origins;
-    let by = speaking::credentials_in_conversation(site, speaker.headers);
-    check_page(site, speaker.headers, by, origins, "rooms.origins")?;
-    speaking::conversation(site, speaker, topic, way).await
+    let by = admission::credentials_in_conversation(site, request.headers);
+    check_page(site, request.headers, by, origins, "rooms.origins")?;
+    admission::conversation(site, request, topic, transport).await
 }
 
 /// Returns the topic that a path names below that of conversations, as it is written, if there are any.
@@ -265,7 +268,7 @@ fn of_handshake(error: &HandshakeError) -> Problem {
 impl Upgrade {
     /// Returns the subscription and the head that opens it over HTTP/1.1.
     pub(crate) fn into_http1(mut self) -> (Subscription, Bytes) {
-        self.settle();
+        self.take_agreement();
         let accept = self.accept.as_deref().unwrap_or_default();
         let head = response_head(accept, self.protocol.as_deref(), self.agreement.as_ref());
         (self.subscription, head.into())
@@ -276,16 +279,16 @@ impl Upgrade {
     pub(crate) fn into_http2(
         mut self,
         site: &Rc<Site>,
-        visit: &Visit,
+        info: &ConnectionInfo,
     ) -> (Response<Body>, OnUpgrade, Rc<Pipe>) {
-        self.settle();
+        self.take_agreement();
         let pipe = Pipe::new();
         let opening = Opening::Head(Bytes::new());
         site.hold(
             Socket::Pipe(Rc::clone(&pipe)),
             self.subscription,
             opening,
-            Arc::clone(&visit.holder),
+            Arc::clone(&info.holder),
         );
         let mut response = respond_empty(StatusCode::OK);
         let headers = response.headers_mut();
@@ -303,8 +306,8 @@ impl Upgrade {
         (response, self.tunnel, pipe)
     }
 
-    /// Makes the answer say what its session does.
-    fn settle(&mut self) {
+    /// Takes over the compression that the session was given, so that the response names it.
+    fn take_agreement(&mut self) {
         if let Some(parts) = &self.subscription.duplex {
             self.agreement = parts.agreement;
         }

@@ -22,7 +22,7 @@ fn one_that_takes_once_waits_until_all_is_written() {
     carrier.try_send(&encoder::text("a"));
     assert_eq!(taken(&carrier, Take::AllOnce), None);
     carrier.try_send(&encoder::text("b"));
-    carrier.settle(true);
+    carrier.set_idle(true);
     assert_eq!(taken(&carrier, Take::AllOnce), Some(texts(&["a", "b"])));
     assert_eq!(
         carrier.try_send(&encoder::text("c")).taken,

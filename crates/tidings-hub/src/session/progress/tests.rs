@@ -75,7 +75,7 @@ fn what_a_sweep_had_for_a_session_that_falls_behind_is_read_again() {
     let mut progress = live_at(7);
     assert!(progress.on_update(0, Position::new(8), Position::new(7)));
     assert!(!progress.on_update(1, Position::new(9), Position::new(7)));
-    assert!(!progress.is_settled());
+    assert!(!progress.is_up_to_date());
     assert_eq!(
         progress.had_through(Position::new(9), Position::new(7)),
         Position::new(7)

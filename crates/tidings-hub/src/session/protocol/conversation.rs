@@ -65,7 +65,7 @@ impl Conversation {
         } = peer;
         let publisher = duplex.publisher();
         if publisher.is_none() && !self.open {
-            duplex.part(
+            duplex.close_with(
                 CloseCode::POLICY,
                 "speaking here needs a token that allows publishing",
             );
@@ -104,7 +104,7 @@ impl Conversation {
                 }
                 Err(error) => {
                     count(&shard.metrics().publish_refused, "conversation");
-                    duplex.part(close_code(&error), &error.to_string());
+                    duplex.close_with(close_code(&error), &error.to_string());
                     session.close(Ending::Refused);
                 }
             }
@@ -132,7 +132,7 @@ impl Protocol for Conversation {
             Ok(text) => self.say(peer, text),
             Err(_) => {
                 let reason = "binary that is not UTF-8";
-                peer.duplex.part(CloseCode::UNSUPPORTED, reason);
+                peer.duplex.close_with(CloseCode::UNSUPPORTED, reason);
                 Err(Ending::Violation)
             }
         }

@@ -57,7 +57,7 @@ impl Protocol for HubFrames {
 
     fn on_binary(&self, peer: Peer<'_>, _bytes: Vec<u8>) -> Result<(), Ending> {
         let reason = "the hub's frames are texts";
-        peer.duplex.part(CloseCode::UNSUPPORTED, reason);
+        peer.duplex.close_with(CloseCode::UNSUPPORTED, reason);
         Err(Ending::Violation)
     }
 
@@ -240,7 +240,7 @@ async fn add(
     if matchers.is_empty() {
         return Ok(begins.cursor);
     }
-    duplex.join(Joining {
+    duplex.set_joining(Joining {
         matchers: matchers.clone(),
         start: begins.start,
     });

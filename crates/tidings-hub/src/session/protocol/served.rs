@@ -53,7 +53,7 @@ impl Protocol for Served {
             return Ok(());
         };
         let code = CloseCode::new(code).unwrap_or(CloseCode::NORMAL);
-        peer.duplex.part(code, reason);
+        peer.duplex.close_with(code, reason);
         Err(Ending::Refused)
     }
 

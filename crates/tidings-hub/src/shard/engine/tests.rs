@@ -27,7 +27,7 @@ fn a_long_sweep_of_many_runs_is_left_to_the_sessions_own_task() {
         .map(|number| Arc::new(Posted::new(update(number), Arc::from([id]))))
         .collect();
     engine.mark(&posts[..RUNS_PER_SESSION_MAX]);
-    assert!(!session.is_settled());
+    assert!(!session.is_up_to_date());
     assert_eq!(session.phase(), Phase::Live);
     engine.mark(&posts[RUNS_PER_SESSION_MAX..]);
     assert!(session.update(Progress::take_runs).is_empty());
@@ -97,7 +97,7 @@ fn insert_on(
             id,
             encoding: Encoding::Plain,
             dialect: Dialect::V1,
-            noted: None,
+            log: None,
             socket: Socket::Body(sink),
             matchers: Box::default(),
             booked: Booked::default(),

@@ -1,4 +1,4 @@
-//! Frames and covers, byte for byte as the protocol writes them.
+//! Frames and how transports wrap them, byte for byte as the protocol writes them.
 
 use super::*;
 
@@ -16,18 +16,18 @@ fn frames() {
 }
 
 #[test]
-fn covers() {
-    let cover = |transport| framing(transport).cover("a[\"x\"]");
-    assert_eq!(cover(Transport::WebSocket), "a[\"x\"]");
-    assert_eq!(cover(Transport::Xhr), "a[\"x\"]\n");
-    assert_eq!(cover(Transport::XhrStreaming), "a[\"x\"]\n");
-    assert_eq!(cover(Transport::EventSource), "data: a[\"x\"]\r\n\r\n");
+fn wraps() {
+    let wrap = |transport| framing(transport).wrap("a[\"x\"]");
+    assert_eq!(wrap(Transport::WebSocket), "a[\"x\"]");
+    assert_eq!(wrap(Transport::Xhr), "a[\"x\"]\n");
+    assert_eq!(wrap(Transport::XhrStreaming), "a[\"x\"]\n");
+    assert_eq!(wrap(Transport::EventSource), "data: a[\"x\"]\r\n\r\n");
     assert_eq!(
-        cover(Transport::HtmlFile),
+        wrap(Transport::HtmlFile),
         "<script>\np(\"a[\\\"x\\\"]\");\n</script>\r\n"
     );
     assert_eq!(
-        cover(Transport::Jsonp),
+        wrap(Transport::Jsonp),
         "/**/callback(\"a[\\\"x\\\"]\");\r\n"
     );
 }
@@ -37,26 +37,26 @@ fn covers() {
 fn only_event_streams_escape_percent_signs() {
     let frame = text_frame(&[Text::from("100%"), Text::from("%25\n"), Text::from("é%20")]);
     assert_eq!(frame, r#"a["100%","%25\n","é%20"]"#);
-    let cover = |transport| framing(transport).cover(&frame);
+    let wrap = |transport| framing(transport).wrap(&frame);
     assert_eq!(
-        cover(Transport::EventSource),
+        wrap(Transport::EventSource),
         "data: a[\"100%25\",\"%2525\\n\",\"é%2520\"]\r\n\r\n"
     );
     assert_eq!(
-        framing(Transport::EventSource).cover(&close_frame(4000, "5% left")),
+        framing(Transport::EventSource).wrap(&close_frame(4000, "5% left")),
         "data: c[4000,\"5%25 left\"]\r\n\r\n"
     );
-    assert_eq!(cover(Transport::WebSocket), frame);
+    assert_eq!(wrap(Transport::WebSocket), frame);
     for transport in [Transport::Xhr, Transport::XhrStreaming] {
-        assert_eq!(cover(transport), format!("{frame}\n"));
+        assert_eq!(wrap(transport), format!("{frame}\n"));
     }
     let script = r#""a[\"100%\",\"%25\\n\",\"é%20\"]""#;
     assert_eq!(
-        cover(Transport::HtmlFile),
+        wrap(Transport::HtmlFile),
         format!("<script>\np({script});\n</script>\r\n")
     );
     assert_eq!(
-        cover(Transport::Jsonp),
+        wrap(Transport::Jsonp),
         format!("/**/callback({script});\r\n")
     );
 }
@@ -80,10 +80,10 @@ fn preludes() {
 
 #[test]
 fn a_text_cannot_end_the_script_around_it() {
-    let cover = framing(Transport::HtmlFile).cover(&unicode_frame("</script><script>alert(1)"));
-    let cover = std::str::from_utf8(&cover).expect("text");
-    assert_eq!(cover.matches("</script>").count(), 1, "{cover}");
-    assert!(cover.ends_with("</script>\r\n"));
+    let wrap = framing(Transport::HtmlFile).wrap(&unicode_frame("</script><script>alert(1)"));
+    let wrap = std::str::from_utf8(&wrap).expect("text");
+    assert_eq!(wrap.matches("</script>").count(), 1, "{wrap}");
+    assert!(wrap.ends_with("</script>\r\n"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tidings_wire::publish_form::PublishForm;
 
 use crate::http::Site;
 use crate::http::problem::Problem;
-use crate::http::{Body, Visit, page, request_body, respond};
+use crate::http::{Body, ConnectionInfo, page, request_body, respond};
 use tidings_hub::ingest::Publisher;
 use tidings_hub::refusal::Refusal;
 
@@ -32,7 +32,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// The refusal.
 pub(crate) async fn broadcast(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
@@ -46,7 +46,7 @@ pub(crate) async fn broadcast(
     if boundary.is_none() {
         request_body::require_form(&asked.headers)?;
     }
-    let (body, _charge) = request_body::read(site, visit, body, BODY_BYTES_MAX).await?;
+    let (body, _charge) = request_body::read(site, info, body, BODY_BYTES_MAX).await?;
     let said = match boundary {
         Some(boundary) => from_multipart(body, boundary).await?,
         None => from_form(&body)?,

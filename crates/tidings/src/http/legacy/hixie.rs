@@ -10,8 +10,8 @@ use tidings_core::dialect::Dialect;
 use tidings_wire::websocket::hixie76::{self, Keys};
 
 use crate::http::Site;
-use crate::http::speaking::Cover;
-use crate::http::{Answer, Visit};
+use crate::http::admission::MessageFraming;
+use crate::http::{Answer, ConnectionInfo};
 use tidings_hub::shard::Subscription;
 
 const KEY_1: HeaderName = HeaderName::from_static("sec-websocket-key1");
@@ -21,7 +21,7 @@ const KEY_2: HeaderName = HeaderName::from_static("sec-websocket-key2");
 #[derive(Debug)]
 pub(crate) struct OldUpgrade {
     pub(crate) subscription: Subscription,
-    pub(crate) cover: Cover,
+    pub(crate) framing: MessageFraming,
     pub(crate) keys: Keys,
     pub(crate) head: String,
 }
@@ -35,10 +35,10 @@ pub(crate) fn keys(asked: &Parts) -> Option<Keys> {
 /// Returns the answer that opens one.
 pub(crate) fn open(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     asked: &Parts,
     keys: Keys,
-    cover: Cover,
+    framing: MessageFraming,
     subscription: Subscription,
 ) -> Answer {
     debug_assert!(
@@ -53,7 +53,7 @@ pub(crate) fn open(
         value.unwrap_or_default().to_owned()
     };
     let config = site.config();
-    let listener = visit.listener.and_then(|index| config.listens.get(index));
+    let listener = info.listener.and_then(|index| config.listens.get(index));
     let secure =
         listener.is_some_and(|listen| listen.tls) || config.hub.origin().starts_with("https://");
     let scheme = if secure { "wss" } else { "ws" };
@@ -61,7 +61,7 @@ pub(crate) fn open(
     let location = format!("{scheme}://{}{path}", text(HOST));
     Answer::OldUpgrade(Box::new(OldUpgrade {
         subscription,
-        cover,
+        framing,
         keys,
         head: hixie76::response_head(&text(ORIGIN), &location),
     }))

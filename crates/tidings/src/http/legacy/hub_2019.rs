@@ -10,7 +10,7 @@ use tidings_core::dialect::Dialect;
 
 use crate::http::Site;
 use crate::http::problem::Problem;
-use crate::http::{Answer, Visit, cors, publish, subscribe};
+use crate::http::{Answer, ConnectionInfo, cors, publish, subscribe};
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -21,7 +21,7 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 /// The refusal; of a hub that does not serve that dialect, which setting it needs.
 pub(crate) async fn answer(
     site: &Rc<Site>,
-    visit: &Visit,
+    info: &ConnectionInfo,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let dialect = Dialect::V2019;
@@ -37,10 +37,10 @@ pub(crate) async fn answer(
     }
     match *request.method() {
         Method::GET | Method::HEAD => {
-            subscribe::old(site, visit, dialect, Some(visit.peer), request).await
+            subscribe::old(site, info, dialect, Some(info.peer), request).await
         }
         Method::POST => {
-            let response = publish::hub(site, visit, dialect, Some(visit.peer), request).await?;
+            let response = publish::hub(site, info, dialect, Some(info.peer), request).await?;
             Ok(Answer::Response(response))
         }
         Method::OPTIONS => {

@@ -20,7 +20,7 @@ use tidings_wire::origin::OriginList;
 use tidings_wire::sockjs::{Transport, pages};
 use tokio::sync::mpsc;
 
-use crate::http::signs::Watch;
+use crate::http::io_state::Watch;
 use crate::http::{Body, respond, respond_empty, set_allow};
 
 /// Asks nginx not to buffer.

@@ -1,5 +1,5 @@
-//! What a peer that may speak is let in to: the hub itself, a conversation, or a service for tests.
-//! However it travels, by a WebSocket or by SockJS, its session is the same.
+//! Admits two-way sessions: to the hub itself, to a conversation, or to a service. The session is the same
+//! over a WebSocket and over SockJS.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::http::Site;
 use tidings_hub::account::Holder;
 use tidings_hub::posted::{Encoding, Texts};
 use tidings_hub::refusal::Refusal;
-use tidings_hub::session::duplex::{self, Beat};
+use tidings_hub::session::duplex::{self, Heartbeat};
 use tidings_hub::session::protocol::Protocol;
 use tidings_hub::session::protocol::conversation::Conversation;
 use tidings_hub::session::protocol::hub_frames::HubFrames;
@@ -43,64 +43,65 @@ const FRAGMENT_BYTES_MIN: usize = 64;
 /// Fragments that every text may have.
 const FRAGMENTS: u32 = 1024;
 
-/// What a peer presents.
+/// The request that opens a session.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Speaker<'a> {
-    /// Whose memory it is that what it asks for takes.
+pub(crate) struct OpenRequest<'a> {
+    /// Books the memory that the session takes.
     pub(crate) holder: &'a Arc<Holder>,
     pub(crate) headers: &'a HeaderMap,
     /// The query of its URL.
     pub(crate) query: &'a str,
 }
 
-/// Whether texts travel in frames of SockJS.
+/// Whether messages travel in SockJS frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cover {
+pub(crate) enum MessageFraming {
     Bare,
     SockJs,
 }
 
-/// How a peer's texts travel.
+/// How a session's messages travel.
 #[derive(Clone, Debug)]
-pub(crate) struct Way {
+pub(crate) struct MessageTransport {
     pub(crate) agreement: Option<Agreement>,
-    cover: Cover,
-    beat: Beat,
-    beats_every: Option<Duration>,
+    framing: MessageFraming,
+    heartbeat: Heartbeat,
+    heartbeat_interval: Option<Duration>,
 }
 
-impl Way {
-    /// By a WebSocket of its own.
+impl MessageTransport {
+    /// The session has a WebSocket of its own.
     pub(crate) fn by_websocket(
         config: &Config,
-        cover: Cover,
+        framing: MessageFraming,
         agreement: Option<Agreement>,
     ) -> Self {
-        let (beat, every) = match cover {
-            Cover::Bare => (Beat::Pings, config.websocket.ping),
-            Cover::SockJs => (Beat::Framed, config.sockjs.heartbeat),
+        let (heartbeat, every) = match framing {
+            MessageFraming::Bare => (Heartbeat::Pings, config.websocket.ping),
+            MessageFraming::SockJs => (Heartbeat::Framed, config.sockjs.heartbeat),
         };
         Self {
             agreement,
-            cover,
-            beat,
-            beats_every: (!every.is_zero()).then_some(every),
+            framing,
+            heartbeat,
+            heartbeat_interval: (!every.is_zero()).then_some(every),
         }
     }
 
-    /// Without a connection of its own. Only frames of SockJS have heartbeats.
-    pub(crate) fn carried(site: &Site, cover: Cover) -> Self {
+    /// The session has no connection of its own. Only SockJS framing has heartbeats then.
+    pub(crate) fn carried(site: &Site, framing: MessageFraming) -> Self {
         let every = site.config().sockjs.heartbeat;
         Self {
             agreement: None,
-            cover,
-            beat: Beat::Carried,
-            beats_every: (cover == Cover::SockJs && !every.is_zero()).then_some(every),
+            framing,
+            heartbeat: Heartbeat::Carried,
+            heartbeat_interval: (framing == MessageFraming::SockJs && !every.is_zero())
+                .then_some(every),
         }
     }
 
-    /// Returns the subscription of a peer that speaks `protocol`. `publisher` is who publishes, if the peer
-    /// may; its connection ends at `lifetime` whatever token it has.
+    /// Returns the subscription of a peer that speaks `protocol`. `publisher` is the identity that it publishes
+    /// with, if it may. The connection ends at `lifetime`, whatever token it has.
     fn subscription(
         self,
         config: &Config,
@@ -111,7 +112,7 @@ impl Way {
     ) -> Subscription {
         let texts = Texts {
             form: protocol.form(),
-            in_sockjs: self.cover == Cover::SockJs,
+            in_sockjs: self.framing == MessageFraming::SockJs,
         };
         let window = self.agreement.map(|agreed| agreed.window);
         let known = admitted.identity.as_deref().or(publisher.as_deref());
@@ -127,8 +128,8 @@ impl Way {
             limits,
             frames_per_second_max: config.websocket.frames_per_second_max,
             inflated_per_second_max: duplex::INFLATED_BYTES_PER_SECOND_MAX,
-            beat: self.beat,
-            beats_every: self.beats_every,
+            heartbeat: self.heartbeat,
+            heartbeat_interval: self.heartbeat_interval,
             agreement: self.agreement,
             publisher,
             lifetime,
@@ -137,7 +138,7 @@ impl Way {
         Subscription {
             admitted,
             dialect: Dialect::V1,
-            noted: None,
+            log: None,
             encoding: Encoding::WebSocket(texts, window),
             deadline,
             duplex: Some(Box::new(parts)),
@@ -145,22 +146,23 @@ impl Way {
     }
 }
 
-/// The hub itself: by the parameters of its URL, or by frames later. Which pages may was checked.
+/// Admits a peer to the hub itself. It subscribes by the parameters of the URL, or by frames later. The
+/// caller has checked the `Origin`.
 ///
 /// # Errors
 ///
 /// The refusal.
 pub(crate) async fn hub(
     site: &Rc<Site>,
-    speaker: Speaker<'_>,
-    way: Way,
+    request: OpenRequest<'_>,
+    transport: MessageTransport,
 ) -> Result<Subscription, Problem> {
     let config = site.config();
-    let (subscriber, publisher) = identities(site, speaker.headers).await?;
-    let query = speaker.query.as_bytes();
+    let (subscriber, publisher) = identities(site, request.headers).await?;
+    let query = request.query.as_bytes();
     let query = match SubscribeQuery::decode(query, None, MATCHERS_PER_SUBSCRIBER_MAX) {
         Ok(query) => Some(query),
-        // What it wants comes in frames.
+        // It subscribes by frames later.
         Err(QueryError::NoMatcher) => None,
         Err(error) => return Err(error.into()),
     };
@@ -173,12 +175,12 @@ pub(crate) async fn hub(
         Some(query) => {
             allowed?;
             let matchers = subscribing::matchers(site, query).await?;
-            let cursor = subscribe::cursor(speaker.headers, query.last_event_id.as_deref());
-            subscribing::admit(site, speaker.holder, subscriber, matchers, cursor).await?
+            let cursor = subscribe::cursor(request.headers, query.last_event_id.as_deref());
+            subscribing::admit(site, request.holder, subscriber, matchers, cursor).await?
         }
     };
     let protocol = Box::new(HubFrames);
-    let mut subscription = way.subscription(config, protocol, admitted, publisher, lifetime);
+    let mut subscription = transport.subscription(config, protocol, admitted, publisher, lifetime);
     if must_authenticate {
         subscription.deadline = Some(subscribing::patience(site));
     }
@@ -236,20 +238,20 @@ pub(crate) fn credentials_in_conversation(site: &Site, headers: &HeaderMap) -> C
     }
 }
 
-/// Everybody with the same topic in one conversation. Which pages may was checked.
+/// Admits a peer to the conversation of a topic. The caller has checked the `Origin`.
 ///
 /// # Errors
 ///
 /// The refusal.
 pub(crate) async fn conversation(
     site: &Rc<Site>,
-    speaker: Speaker<'_>,
+    request: OpenRequest<'_>,
     topic: &Topic,
-    way: Way,
+    transport: MessageTransport,
 ) -> Result<Subscription, Problem> {
     let config = site.config();
     let (subscriber, publisher) = match config.rooms.access {
-        Some(RoomAccess::Token) => identities(site, speaker.headers).await?,
+        Some(RoomAccess::Token) => identities(site, request.headers).await?,
         Some(RoomAccess::Anonymous) | None => (None, None),
     };
     let open = config.rooms.access == Some(RoomAccess::Anonymous);
@@ -257,7 +259,7 @@ pub(crate) async fn conversation(
         return Err(Refusal::token_missing("taking part here needs an access token").into());
     }
     let matchers = subscribing::exactly(site, topic.as_str())?;
-    let admitted = subscribing::admit(site, speaker.holder, subscriber, matchers, None).await?;
+    let admitted = subscribing::admit(site, request.holder, subscriber, matchers, None).await?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_no_random| {
         let detail = "the system gives no random bytes".to_owned();
@@ -266,28 +268,32 @@ pub(crate) async fn conversation(
     let random = u64::from_ne_bytes(random);
     let conversation = Conversation::new(topic.clone(), config.rooms.private, open, random);
     let (protocol, lifetime) = (Box::new(conversation), subscribing::lifetime(site));
-    Ok(way.subscription(config, protocol, admitted, publisher, lifetime))
+    Ok(transport.subscription(config, protocol, admitted, publisher, lifetime))
 }
 
-/// Sends back what comes over a WebSocket, for the page `/diagnose`.
-pub(crate) fn echo(site: &Site, speaker: Speaker<'_>, way: Way) -> Subscription {
-    plain_service(site, speaker, Arc::new(Echo), way)
+/// Admits a peer to the echo service of the page `/diagnose`.
+pub(crate) fn echo(
+    site: &Site,
+    request: OpenRequest<'_>,
+    transport: MessageTransport,
+) -> Subscription {
+    plain_service(site, request, Arc::new(Echo), transport)
 }
 
-/// What a program offers beside the hub, by a WebSocket without SockJS.
+/// Admits a peer to a service beside the hub, over a WebSocket without SockJS.
 pub(crate) fn plain_offer(
     site: &Site,
-    speaker: Speaker<'_>,
+    request: OpenRequest<'_>,
     offer: &Offer,
-    way: Way,
+    transport: MessageTransport,
 ) -> Subscription {
-    let subscription = plain_service(site, speaker, Arc::clone(&offer.service), way);
+    let subscription = plain_service(site, request, Arc::clone(&offer.service), transport);
     paced(subscription, offer)
 }
 
-/// What a program offers beside the hub, by SockJS.
-pub(crate) fn offer(site: &Site, offer: &Offer, way: Way) -> Subscription {
-    paced(service(site, Arc::clone(&offer.service), way), offer)
+/// Admits a peer to a service beside the hub, over SockJS.
+pub(crate) fn offer(site: &Site, offer: &Offer, transport: MessageTransport) -> Subscription {
+    paced(service(site, Arc::clone(&offer.service), transport), offer)
 }
 
 fn paced(mut subscription: Subscription, offer: &Offer) -> Subscription {
@@ -299,21 +305,28 @@ fn paced(mut subscription: Subscription, offer: &Offer) -> Subscription {
 
 fn plain_service(
     site: &Site,
-    speaker: Speaker<'_>,
+    request: OpenRequest<'_>,
     purpose: Arc<dyn Service>,
-    way: Way,
+    transport: MessageTransport,
 ) -> Subscription {
     // Unlike the hub it keeps contexts where the peer wants them: its answers are for one peer alone.
-    let offered = speaker.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
-    let agreement = way.agreement.and_then(|_| {
+    let offered = request.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
+    let agreement = transport.agreement.and_then(|_| {
         Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)
     });
-    service(site, purpose, Way { agreement, ..way })
+    service(
+        site,
+        purpose,
+        MessageTransport {
+            agreement,
+            ..transport
+        },
+    )
 }
 
-/// A service, which publishes nothing and reads nothing.
-fn service(site: &Site, service: Arc<dyn Service>, way: Way) -> Subscription {
-    let served = Served::new(service, way.agreement);
+/// Returns the subscription of a service's peer. It has no matchers and publishes nothing.
+fn service(site: &Site, service: Arc<dyn Service>, transport: MessageTransport) -> Subscription {
+    let served = Served::new(service, transport.agreement);
     let admitted = Admitted::without_matchers(None);
-    way.subscription(site.config(), Box::new(served), admitted, None, None)
+    transport.subscription(site.config(), Box::new(served), admitted, None, None)
 }

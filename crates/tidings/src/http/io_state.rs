@@ -1,13 +1,13 @@
-//! What a connection tells those who answer its requests, while hyper has its socket: whether the last
-//! write was held up, and whether the peer has ended.
+//! The I/O state of a connection while hyper owns its socket: whether the last write was held up, and
+//! whether the peer has closed its side. Requests read it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// What a connection's stream tells while hyper has it.
+/// Written by a connection's stream, read by the requests on it.
 #[derive(Debug, Default)]
-pub(crate) struct Signs {
+pub(crate) struct IoState {
     held_up: Cell<bool>,
     /// How many answers want to know whether the peer has ended.
     watches: Cell<usize>,
@@ -15,7 +15,7 @@ pub(crate) struct Signs {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Signs {
+impl IoState {
     /// Returns whether the last write found the socket full. Once hyper has nothing more to do, `false`
     /// there means that everything it wrote is in the kernel's hands.
     pub(crate) fn held_up(&self) -> bool {
@@ -48,9 +48,9 @@ impl Signs {
     }
 }
 
-/// See [`Signs::watch`].
+/// See [`IoState::watch`].
 #[derive(Debug)]
-pub(crate) struct Watch(Rc<Signs>);
+pub(crate) struct Watch(Rc<IoState>);
 
 impl Watch {
     /// Waits for the peer's end.

@@ -1,5 +1,5 @@
-//! The engine's part for sessions whose peers speak: matchers that come and go, answers between two
-//! updates, pings.
+//! What a shard writes to two-way sessions between updates: replies and heartbeats. It also adds and
+//! removes their matchers while they run.
 
 use bytes::Bytes;
 use tidings_core::index::MatcherId;
@@ -7,19 +7,47 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 
 use super::Engine;
-use crate::session::duplex::{Beat, Duplex, Joining};
+use crate::session::duplex::{Duplex, Heartbeat, Joining};
 use crate::session::{Ending, Phase, Session, Start};
 use crate::shard::timers::Tick;
+use crate::shard::{RELEASE_AT, Shard};
 
 /// A ping without payload, as a server sends it; RFC 6455, 5.5.2.
 const PING: &[u8] = b"\x89\x00";
-/// A heartbeat of SockJS in a text.
+/// A SockJS heartbeat frame in a text message.
 const HEARTBEAT: &[u8] = b"\x81\x01h";
 /// Both.
 const HEARTBEAT_AND_PING: &[u8] = b"\x81\x01h\x89\x00";
 
+impl Shard {
+    /// Writes a reply to a session's peer, now or as soon as its socket takes it.
+    pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
+        self.engine.borrow().tell(session, bytes);
+    }
+
+    /// Changes when a session ends at the latest.
+    pub(crate) fn set_deadline(&self, session: &Session, deadline: Option<(Tick, Ending)>) {
+        let now = self.now();
+        self.engine
+            .borrow_mut()
+            .set_deadline(session, deadline, now);
+    }
+
+    /// Removes matchers from a running session, and gives back what was booked for them.
+    pub(crate) fn leave(&self, session: &Session, unwanted: &[Matcher]) {
+        let left = self.engine.borrow_mut().leave(session, unwanted);
+        session.booked().remove(&left);
+        self.give_back_matchers(RELEASE_AT);
+    }
+
+    /// Writes the replies that waited until a session had caught up.
+    pub(crate) fn tell_waiting(&self, session: &Session) {
+        self.engine.borrow().tell_waiting(session);
+    }
+}
+
 impl Engine {
-    /// Gives a session that runs the matchers that it asked for meanwhile.
+    /// Adds the matchers that a running session asked for, now that the router knows them.
     pub(super) fn add_matchers(&self, session: &Session, ids: &[MatcherId], joining: Joining) {
         let (matchers, interned) = session.take_matchers();
         let (mut matchers, mut interned) = (matchers.into_vec(), interned.into_vec());
@@ -40,7 +68,7 @@ impl Engine {
         session.wake();
     }
 
-    /// Takes matchers away from a session that runs; returns those that it had.
+    /// Removes matchers from a running session. Returns those that it had.
     pub(crate) fn leave(&mut self, session: &Session, unwanted: &[Matcher]) -> Vec<Matcher> {
         let (mut ids, mut left) = (Vec::new(), Vec::new());
         let (mut matchers, mut taken) = (Vec::new(), Vec::new());
@@ -60,14 +88,14 @@ impl Engine {
         taken
     }
 
-    /// Returns up to where a live session has had everything: what a sweep still has for it counts
-    /// as not yet sent.
+    /// Returns the position up to which a live session has had everything. Updates that the current sweep
+    /// still has for it count as not sent.
     pub(super) fn through(&self, session: &Session) -> Position {
         let (last, base) = (self.ring.last(), self.sweep.base);
         session.update(|progress| progress.had_through(last, base))
     }
 
-    /// Writes an answer to a session's peer now if it is live, else when its task gets to it.
+    /// Writes a reply now if the session is live; else its task writes it later.
     pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
         match &session.duplex {
             Some(duplex) if session.phase() != Phase::Live => duplex.keep(bytes),
@@ -84,20 +112,20 @@ impl Engine {
         }
     }
 
-    /// Shows a peer that its connection lives when it is time; closes a WebSocket that did not answer
-    /// the last ping. Returns how many beats were written.
-    pub(super) fn beat(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
+    /// Sends a heartbeat if one is due. Closes a WebSocket whose peer did not answer the last ping. Returns
+    /// how many heartbeats were written.
+    pub(super) fn heartbeat(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
         let time = duplex
-            .beats_every
+            .heartbeat_interval
             .is_some_and(|interval| duplex.last_ping().after(interval) <= now);
         if !time {
             return 0;
         }
         duplex.set_last_ping(now);
-        let beat = match duplex.beat {
-            Beat::Pings => PING,
-            Beat::Framed => HEARTBEAT_AND_PING,
-            Beat::Carried => {
+        let heartbeat = match duplex.heartbeat {
+            Heartbeat::Pings => PING,
+            Heartbeat::Framed => HEARTBEAT_AND_PING,
+            Heartbeat::Carried => {
                 let received = session.phase() == Phase::Live && session.is_received();
                 if received {
                     self.write_between(session, &Bytes::from_static(HEARTBEAT));
@@ -107,14 +135,14 @@ impl Engine {
         };
         // A session that is behind, or whose input is paused, cannot answer a ping: it counts as alive.
         if session.phase() != Phase::Live || duplex.is_clogged() {
-            duplex.on_heard();
+            duplex.note_activity();
             return 0;
         }
-        if !duplex.take_heard() {
+        if !duplex.take_active() {
             session.close(Ending::Silent);
             return 0;
         }
-        self.write_between(session, &Bytes::from_static(beat));
+        self.write_between(session, &Bytes::from_static(heartbeat));
         1
     }
 }

@@ -13,9 +13,9 @@ use crate::posted::Posted;
 /// What is done at the end of a session with the bytes of content that it sent.
 pub(crate) type AtEnd = Box<dyn FnOnce(u64) + Send>;
 
-/// A session that the log mentions.
+/// What is logged of one session.
 #[derive(Default)]
-pub struct Noted {
+pub struct SessionLog {
     /// Where a subscriber of 2019 comes from.
     peer: Option<Box<str>>,
     at_end: Cell<Option<AtEnd>>,
@@ -25,7 +25,7 @@ pub struct Noted {
     bytes: Cell<u64>,
 }
 
-impl Noted {
+impl SessionLog {
     /// Writes that a subscriber of 2019 came.
     pub fn of_2019(peer: SocketAddr) -> Self {
         let peer = peer.to_string();
@@ -71,9 +71,9 @@ impl Noted {
     }
 }
 
-impl fmt::Debug for Noted {
+impl fmt::Debug for SessionLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut noted = f.debug_struct("Noted");
+        let mut noted = f.debug_struct("SessionLog");
         noted.field("peer", &self.peer).field("bytes", &self.bytes);
         noted.finish_non_exhaustive()
     }
