@@ -129,7 +129,7 @@ match_urlpattern = ["https://example.com/books/:id"]
     check("several topics", found["topic"], [book, "https://example.com/b"])
     check("unparsable are dropped", hub.metric("tidings_zeromq_dropped_total"), 2)
     check("not granted are refused", hub.metric("tidings_zeromq_refused_total"), 2)
-    warned = [line for line in hub.log if "not published as it should be" in line]
+    warned = [line for line in hub.log if "could not be published as configured" in line]
     check("one line in the log for all", len(warned), 1)
     by_parts = pyzmq(zmq.PUSH, hub.sockets["in"][1])
     by_parts.send_multipart([b"books/2", b"plain text"])
@@ -141,7 +141,7 @@ match_urlpattern = ["https://example.com/books/:id"]
     request.send_json({"topic": "https://example.com/asked", "data": "?"})
     check("REP answers with the id", request.recv().decode(), page.next()["id"])
     request.send(b"no JSON")
-    check("REP says what is wrong", request.recv().startswith(b"error: it is no JSON"), True)
+    check("REP says what is wrong", request.recv().startswith(b"error: it is not a JSON"), True)
 
 
 def test_a_flood_waits_for_the_history(start_zeromq, pyzmq, check):

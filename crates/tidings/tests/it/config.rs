@@ -118,7 +118,7 @@ fn a_level_that_does_not_exist_is_named_with_the_valid_and_the_nearest_ones() {
         ("tidings", "such as"),
         ("info,", "empty entry"),
         ("info,warn", "two levels"),
-        ("=debug", "no target"),
+        ("=debug", "not a target"),
     ] {
         let valid = "error, warn, info, debug, trace, off";
         let found = level.rsplit(['=', ',']).next().unwrap_or_default();
