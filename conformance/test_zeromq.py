@@ -282,7 +282,7 @@ def is_counted(broker, limit):
     [
         ("tcp://127.0.0.1:5000", "begins with neither zmq:// nor zmq-bind://"),
         ("zmq-bind://pull@127.0.0.1:5000", "write one of PUSH, PULL"),
-        ("zmq-bind://PUSH@127.0.0.1:5000", "only PULL can"),
+        ("zmq-bind://PUSH@127.0.0.1:5000", "is not allowed here, only PULL"),
         ("zmq-bind://PULL@127.0.0.1", "not a host with a port"),
         ("zmq-bind://PULL@*:5000", "--allow-plaintext"),
     ],

@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: a hub on one core, `tidings-bench` on another, and the figures beside their
 //! targets.
 //!
-//! Lives here: the runs, the targets, starting the hub, the table and `bench/results.jsonl`. How
-//! something is measured is in `tidings-load`. A missed target is printed, not an error: machines
-//! differ, and what counts is what the table says over time. A run that breaks is an error.
+//! This file has the runs, the targets, starting the hub, the table and `bench/results.jsonl`. The
+//! measuring is in `tidings-load`. A missed target is printed but is not an error: machines differ,
+//! and only the trend matters. A run that fails is an error.
 
 mod ghosts;
 mod hub;

@@ -1,4 +1,4 @@
-//! The checklist of the Mercure specification: which test shows which line.
+//! The checklist of the Mercure specification: which test covers which line.
 //!
 //! Reads `conformance/mercure/checklist.toml`, finds lines without a test and tests that do not exist, and
 //! writes the table `conformance/mercure/CHECKLIST.md`. The lines themselves are data; no rule is here.

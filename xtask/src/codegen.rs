@@ -1,4 +1,4 @@
-//! Generated documents: what they are made from, writing them, and whether they are as they would be written.
+//! Generated documents: their sources, writing them, and checking that they are up to date.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What changes for whoever comes from another Mercure hub, made from data: the table of settings and
-//! behaviours, and the answers to that hub's deviations from the specification.
+//! The migration tables for users of another Mercure hub, generated from data: settings and
+//! behaviours, and that hub's deviations from the specification.
 //!
 //! Reads `conformance/mercure/compatibility.toml` and the differences of `checklist.toml`. That each
 //! test exists is checked here too; the rows themselves are data.

@@ -1,7 +1,7 @@
 //! Counts of passed, failed and skipped tests, read from what test runners print.
 //!
-//! Knows nextest, cargo test, node's runner (TAP and spec), pytest, and the plain line
-//! `N passed, N failed`. A run may hold several summaries: they add up.
+//! Knows nextest, cargo test, node's runner (TAP and spec), pytest, and the plain line `N passed, N
+//! failed`. If a run prints several summaries, they are added up.
 
 use std::fmt;
 use std::ops::AddAssign;

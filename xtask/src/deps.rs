@@ -1,4 +1,4 @@
-//! What the tests need from outside: Debian packages, npm packages, Python wheels.
+//! The test dependencies: Debian packages, npm packages, Python wheels.
 //!
 //! Each is installed only if it is missing, so a second run costs nothing. Wheels go into `.venv`, npm
 //! packages into `node_modules` beside their lock file; both are ignored by git.

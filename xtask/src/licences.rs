@@ -1,4 +1,5 @@
-//! Licences and sources of the dependencies: each must be one that we may pass on, from the registry.
+//! Licences and sources of the dependencies: the licence must permit redistribution, the source
+//! must be the registry.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,8 @@
 //! Every development command of Tidings: `cargo xtask --help` lists them.
 //!
-//! What lives here: the command line and which command runs which stages. The stages, their times and
-//! counts are in `stages.rs`; each further file holds one kind of stage. Nothing of the product.
+//! This file has the command line and the stages of each command. Running stages, their times and
+//! counts are in `stages.rs`; each further file has one kind of stage. Nothing here belongs to the
+//! product.
 
 #![expect(
     clippy::print_stdout,

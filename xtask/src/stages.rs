@@ -1,6 +1,7 @@
-//! Stages: runs one command or check after the other, shows what they print, and keeps the account.
+//! Stages: runs commands and checks one after the other, shows their output, and keeps count.
 //!
-//! Lives here: names, times, counts and the closing lines. Reading a runner's counts is in `counts.rs`.
+//! This file has names, times, counts and the closing lines. `counts.rs` parses the counts of test
+//! runners.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader, Read, Write as _};

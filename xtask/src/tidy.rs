@@ -1,7 +1,8 @@
-//! The project's own checks of its files: what no lint of the compiler sees.
+//! The project's own checks of its files, for rules that no compiler lint covers.
 //!
-//! Lives here: the list of checks and the tree that they read. Each check is a function from the tree to
-//! problems, about ten lines long, with a two-line test. `tidy/` holds them by what they read.
+//! This file has the list of checks and the tree that they read. Each check is a function from the
+//! tree to problems, about ten lines long, with a two-line test. `tidy/` groups them by their
+//! input.
 
 mod claims;
 mod modules;

@@ -1,4 +1,4 @@
-//! Arguments for the load generator, and its report on the standard output.
+//! Arguments of the load generator, and its report on standard output.
 
 mod presence;
 mod soak;

@@ -1,4 +1,4 @@
-//! The hub that `tidings dev` started last, as its data folder tells.
+//! The hub that `tidings dev` started last, from its data folder.
 
 use std::path::Path;
 

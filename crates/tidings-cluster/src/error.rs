@@ -1,4 +1,4 @@
-//! Why a relay or a history does not take something. Nothing here belongs to a protocol.
+//! Why a relay or a history refuses an update. Independent of any protocol.
 
 use std::error::Error;
 use std::sync::Arc;

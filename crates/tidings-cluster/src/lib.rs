@@ -1,9 +1,10 @@
-//! The relay: what gives each update its position among all others.
+//! The relay, which orders updates: it assigns each one its position.
 //!
 //! An update takes the same path in a single hub and in a cluster. Ingest checks and grants a draft
-//! and hands it to a [`Relay`]; the hub's [`History`] stores it; the router delivers what was stored.
-//! This crate owns what passes between these three: the two traits, the errors, the completions, the
-//! [`OrderedUpdate`] of a cluster and the [`Epoch`] that its hubs share. It knows no storage.
+//! and hands it to a [`Relay`]; the hub's [`History`] stores it; the router delivers what was
+//! stored. This crate defines the interface between these three: the two traits, the errors, the
+//! completions, the [`OrderedUpdate`] of a cluster and the [`Epoch`] that its hubs share. It knows
+//! no storage.
 //!
 //! ```text
 //!              ┌─ Loopback ──────────────── History::append ─────────┐
@@ -11,9 +12,9 @@
 //!              └─ an engine ─ its order ─▶ History::append_ordered ──┘
 //! ```
 //!
-//! A history is in one of two modes, and refuses what belongs to the other. Without a cluster it
-//! takes drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders, and
-//! the history of every hub takes the same updates at the same positions.
+//! A history is in one of two modes and refuses input of the other. Without a cluster it accepts
+//! drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders the
+//! updates, and the history of every hub stores the same updates at the same positions.
 
 mod epoch;
 mod error;

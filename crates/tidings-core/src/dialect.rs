@@ -1,5 +1,5 @@
-//! Which Mercure a peer speaks. How a request shows it is for the server; what the dialects do
-//! differently stands where it is done.
+//! The version of Mercure that a peer speaks. The server detects it from the request; the
+//! differences between dialects are in the code they affect.
 
 use std::fmt;
 

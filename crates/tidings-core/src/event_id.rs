@@ -1,5 +1,5 @@
-//! Event ids, which subscribers see and resume from: as publishers supply them, and as subscribers
-//! send them back. How the hub makes its own is in [`id_seal`](crate::id_seal).
+//! Event ids, which subscribers receive and resume from: those supplied by publishers, and those
+//! sent back by subscribers. [`id_seal`](crate::id_seal) makes the hub's own ids.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! What a token allows. How a token is read and verified is for the server; here is only what
-//! follows from it.
+//! What a token allows. Tokens are parsed and verified in `tidings-auth`.
 
 use std::sync::Arc;
 

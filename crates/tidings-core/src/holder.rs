@@ -1,5 +1,5 @@
-//! Who holds a subscription, as a hub notes it for its next start: enough to recognise who comes back,
-//! without saying who it is.
+//! The holder of a subscription, as stored for the next start: enough to recognise a returning
+//! subscriber without identifying it.
 
 use crate::print::{Fields, derive};
 

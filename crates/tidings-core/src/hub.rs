@@ -1,5 +1,5 @@
-//! One shard's subscribers, by what they asked for. Which matchers an update matches is found
-//! once for all shards, in [`index`](crate::index); what is sent is the session's business.
+//! One shard's subscribers, by their matchers. The matchers of an update are found once for all
+//! shards, in [`index`](crate::index); sessions do the sending.
 
 use std::hash::Hash;
 

@@ -1,5 +1,5 @@
-//! The public URL of the hub: the base of relative topics and patterns, and the namespace that
-//! only the hub publishes in.
+//! The public URL of the hub: the base of relative topics and patterns, and the namespace in which
+//! only the hub publishes.
 
 use std::fmt;
 use std::sync::Arc;

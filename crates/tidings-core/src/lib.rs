@@ -1,9 +1,9 @@
-//! The words and the rules of Tidings: topics, matchers, updates, grants, event ids, and who
+//! The domain types and rules of Tidings: topics, matchers, updates, grants, event ids, and who
 //! receives what.
 //!
-//! Nothing here reads a clock, a socket, a file, a random source or the environment, and nothing
-//! here starts a thread: whoever calls passes in what is needed. Bytes of protocols live in
-//! `tidings-wire`, which does not know this crate; the server joins the two.
+//! Nothing here reads a clock, a socket, a file, a random source or the environment, or starts a
+//! thread: callers pass in what is needed. Protocol formats are in `tidings-wire`, which does not
+//! depend on this crate; the server connects the two.
 //!
 //! Specification: `draft-dunglas-mercure-08`, cited as "Mercure" with the title of the section.
 

@@ -1,5 +1,5 @@
-//! Every bound of the core, by name. Other crates read them here and invent none of their own for
-//! the same thing; bounds of bytes on the wire and of connections live with the server's options.
+//! All limits of the core, by name. Other crates use these and define no second limit for the same
+//! thing; limits of bytes on the wire and of connections are in the server's options.
 
 /// Bytes in one topic.
 ///

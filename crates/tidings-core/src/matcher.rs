@@ -1,6 +1,6 @@
-//! A matcher: what a subscriber asks for, and what a token grants. How many are asked at once is
-//! in [`index`](crate::index); how a URL pattern or a URI template is read and tested is in
-//! `matcher/url_pattern.rs` and `matcher/uri_template.rs`.
+//! A matcher: in a subscription, or in the grant of a token. [`index`](crate::index) tests many
+//! matchers at once; `matcher/url_pattern.rs` and `matcher/uri_template.rs` parse and test URL
+//! patterns and URI templates.
 
 mod expression;
 mod uri_template;

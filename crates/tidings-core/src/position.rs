@@ -1,4 +1,4 @@
-//! A place in our own history. What a subscriber sees of it is an event id.
+//! A position in our own history. Subscribers see it as an event id.
 
 use std::fmt;
 

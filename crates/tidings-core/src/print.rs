@@ -1,14 +1,14 @@
-//! Prints: each update's vouches for the update and for the whole line of history before it.
+//! Prints: the print of an update vouches for the update and for all updates before it.
 //!
 //! ```text
 //! digest = SipHash-2-4-128(digest key, the update's fields)
 //! print  = SipHash-2-4-128(print key, the print of the update before ‖ digest)
 //! ```
 //!
-//! Two lines that part have other prints from there on, however equal what follows is: a history
-//! that was restored, a copy of it, a log that was lost. Both keys come from the secret of the
-//! epoch, so that nobody who publishes can aim at a print. The order of the fields stands in
-//! `docs/formats/history.md`.
+//! Two histories that diverge have different prints from there on, even if the following updates
+//! are equal: after a restore, in a copy, after a lost write-ahead log. Both keys come from the
+//! secret of the epoch, so that no publisher can aim at a print. `docs/formats/history.md` defines
+//! the order of the fields.
 
 use std::hash::Hasher;
 

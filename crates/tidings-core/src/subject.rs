@@ -1,4 +1,4 @@
-//! A topic made ready for matching: its text, and the URL that it means to this hub in pieces.
+//! A topic prepared for matching: its text, and its resolved URL in parts.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! The targets of Mercure before 0.8: an update names who may receive it, and a token names whom its
-//! bearer is among. They are names of audiences, not of topics.
+//! The targets of Mercure before 0.8: an update names the audiences that may receive it, and a
+//! token names the audiences of its bearer.
 
 use std::fmt;
 use std::sync::Arc;

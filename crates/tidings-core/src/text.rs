@@ -1,4 +1,4 @@
-//! Characters that no name may contain. Which names those are is for their own modules to say.
+//! Characters that no name may contain.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 

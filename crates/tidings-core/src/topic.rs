@@ -1,5 +1,6 @@
-//! A topic: the name that updates are published under. Whether it lies in the hub's own namespace
-//! is for [`HubUrl::reserves`](crate::HubUrl::reserves) to say, since the hub may publish there.
+//! A topic: the name that updates are published under.
+//! [`HubUrl::reserves`](crate::HubUrl::reserves) says whether it is in the hub's own namespace,
+//! where only the hub may publish.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! An update: as a publisher wrote it ([`Draft`]), and as it stands in the history ([`Update`]).
-//! Who may publish or read it is in [`grant`](crate::grant).
+//! An update: as published ([`Draft`]), and as stored in the history ([`Update`]).
+//! [`grant`](crate::grant) decides who may publish or read it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! A subscriber by SockJS without a WebSocket: answers that stream until they are long enough, one
-//! after the other on one connection.
+//! A SockJS subscriber without a WebSocket: consecutive streaming responses on one connection.
 
 use crate::BenchError;
 use crate::subscriber::{end_of_head, refused, status};

@@ -1,5 +1,5 @@
-//! The one clock of the generator: nanoseconds that only grow, the same for every thread and
-//! process of the machine.
+//! The generator's clock: monotonic nanoseconds, the same for every thread and process of the
+//! machine.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Broadcast to event streams over HTTP/1.1 and by another transport in turn: the same updates to as
-//! many subscribers of one hub, first of one kind, then of the other, several times, so that the
-//! price of one can be said as a multiple of the price of the other.
+//! Broadcast over HTTP/1.1 event streams and over another transport in turn: the same updates to
+//! the same number of subscribers of one hub, several times, so that the cost of one transport can
+//! be expressed as a multiple of the other's.
 
 use std::time::Duration;
 

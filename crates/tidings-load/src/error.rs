@@ -1,5 +1,5 @@
-//! Why a benchmark gives no figures. Half of these say that the generator, not the hub, was the
-//! limit: figures from such a run would be about the wrong program.
+//! Why a benchmark yields no figures. Half of these mean that the generator, not the hub, was the
+//! bottleneck: figures from such a run would describe the wrong program.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! The yardstick: what a bare `send()` of the same bytes to as many loopback sockets costs, on the
-//! server's processor. No hub can push one update at a time for less, so the hub's figure is given
-//! as a ratio to this one, measured in the same run: machines differ, and so do their hours.
+//! The baseline: the cost of a bare `send()` of the same bytes to as many loopback sockets, on the
+//! server's processor. No hub can push single updates for less, so the hub's figure is given as a
+//! ratio to this one, measured in the same run: machines differ, and so does their load.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! Latencies in buckets that grow with the value: each is known to better than one per cent, and
-//! the whole takes the same memory for ten values as for ten billion.
+//! Latencies in buckets that grow with the value: accurate to better than one per cent, with
+//! constant memory for any number of values.
 
 use crate::clock::{as_f64, as_ms};
 

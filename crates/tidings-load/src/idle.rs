@@ -1,4 +1,4 @@
-//! Subscribers that receive nothing: what each costs in memory, and all of them in CPU time.
+//! Idle subscribers: the memory of each, and the CPU time of all.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Checks what each connection received: nothing lost, nothing twice, the same order for all.
+//! Checks what each connection received: nothing lost, no duplicates, the same order for all.
 //!
-//! Updates that are published at the same time may be ordered either way by the hub, but all its
-//! subscribers must see the way that it chose. The connection that is ahead therefore sets the order
-//! of a topic, and all others are compared with it.
+//! The hub may order concurrent updates either way, but all subscribers must see the same order.
+//! The connection that is ahead therefore defines the order of a topic, and all others are compared
+//! with it.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,10 @@
 //! The load generator behind `tidings-bench`: it opens subscribers, publishes on a schedule, checks
-//! what arrives, and reads from outside what that cost the server.
+//! received updates, and measures the server from outside.
 //!
-//! One thread does all of it, so that the generator's own share can be told: subscribers and
-//! publishers hang in one epoll set, and the schedule is kept between its turns. Latency counts from
-//! the moment that an update was *due*, so a late generator or a slow hub cannot hide (no
-//! coordinated omission). Nothing here knows the server's code; any Mercure hub can be measured.
+//! One thread does all of it, so that the generator's own cost is known: subscribers and publishers
+//! share one epoll set, and the schedule runs between its turns. Latency counts from the moment at
+//! which an update was *due*, so a late generator or a slow hub cannot hide (no coordinated
+//! omission). Nothing here depends on the server's code; any Mercure hub can be measured.
 //!
 //! ```text
 //! sse ─┐

@@ -1,4 +1,4 @@
-//! The generator's one thread: subscribers, publishers and the epoll set that they hang in.
+//! The generator's single thread: subscribers, publishers and their epoll set.
 
 use std::collections::VecDeque;
 use std::time::Duration;

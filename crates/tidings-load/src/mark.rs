@@ -1,9 +1,9 @@
-//! What an update carries so that its receivers can check it, and the search for it in a stream.
+//! The mark in an update's data that lets receivers check it, and the search for marks in a stream.
 //!
-//! A mark is `~`, six digits of the topic's number, ten of the update's number within the topic, and
-//! twenty of the nanosecond that the update was due. Marks are found without looking at the framing
-//! around them: that the framing is right is for the conformance tests, and reading it would cost
-//! the generator more than the hub spends on writing it.
+//! A mark is `~`, six digits of the topic's number, ten of the update's number within the topic,
+//! and twenty of the nanosecond that the update was due. Marks are found without parsing the
+//! framing around them: the conformance tests check the framing, and parsing it would cost the
+//! generator more than writing it costs the hub.
 
 const TOPIC_DIGITS: usize = 6;
 const NUMBER_DIGITS: usize = 10;

@@ -1,4 +1,4 @@
-//! Matching: what many distinct subscriptions cost a publisher, a bystander and the memory.
+//! Matching: the cost of many distinct subscriptions for a publisher, a bystander and memory.
 //!
 //! ```text
 //! nobody ─▶ publish ─▶ all join ─▶ publish ─▶ all leave ─▶ publish ─▶ more such waves

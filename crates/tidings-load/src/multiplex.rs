@@ -1,5 +1,5 @@
 //! One HTTP/2 connection with its event streams, driven by the epoll set without a runtime: the
-//! crate `h2` reads and writes the frames, and is polled when the socket has something.
+//! crate `h2` reads and writes the frames, and is polled when the socket is ready.
 
 use std::io;
 use std::pin::{Pin, pin};

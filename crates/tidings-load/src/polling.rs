@@ -1,5 +1,5 @@
-//! A subscriber that polls: one request after the other on one connection, each with the cursor of
-//! the answer before.
+//! A long-polling subscriber: consecutive requests on one connection, each with the cursor of the
+//! previous response.
 
 use crate::BenchError;
 use crate::subscriber::{end_of_head, refused, status};

@@ -1,5 +1,5 @@
-//! Presence: what a hub that keeps track of a hundred thousand subscriptions takes to see them join
-//! and leave, to say so, and to answer questions about them.
+//! Presence: the cost for a hub of tracking a hundred thousand subscriptions that join and leave,
+//! of publishing the events, and of answering queries.
 //!
 //! ```text
 //! all join ─▶ listed, said ─▶ questions, one after the other ─▶ all leave ─▶ not listed, said

@@ -1,7 +1,7 @@
-//! Publishing without subscribers: acknowledged updates per second, and how long each took.
+//! Publishing without subscribers: acknowledged updates per second, and their latency.
 //!
-//! The publishers are a closed loop, as publishers are: each sends its next update when the one
-//! before was acknowledged. The number of publishers is the load.
+//! The publishers are a closed loop, like real publishers: each sends its next update when the
+//! previous one was acknowledged. The number of publishers is the load.
 
 use std::time::Duration;
 

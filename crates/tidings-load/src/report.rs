@@ -1,4 +1,4 @@
-//! What a run tells: named figures with units, as a table or as JSON.
+//! The report of a run: named figures with units, as a table or as JSON.
 
 use serde_json::{Map, Value, json};
 

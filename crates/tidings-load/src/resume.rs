@@ -1,5 +1,5 @@
-//! Coming back: how soon the first missed update arrives from anywhere in the history, what a
-//! thousand subscribers that reconnect at once cost, and what a slow reader holds in memory.
+//! Resuming: the time until the first missed update arrives from anywhere in the history, the cost
+//! of a thousand simultaneous reconnects, and the memory of a slow reader.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Counters that the hub itself shows at its metrics address (`admin.address`).
+//! The hub's own counters, from its metrics address (`admin.address`).
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

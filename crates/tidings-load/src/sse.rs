@@ -1,4 +1,4 @@
-//! Broadcast to event streams: how fast, how late, at what price, and whether all of it arrives.
+//! Broadcast to event streams: throughput, latency, cost, and completeness.
 
 use std::ops::Range;
 use std::time::Duration;

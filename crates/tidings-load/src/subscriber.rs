@@ -1,4 +1,4 @@
-//! A subscriber's connection: the head of the answer, then marks to the end.
+//! A subscriber's connection: the response head, then marks until the end.
 
 use std::io;
 

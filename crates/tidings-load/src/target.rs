@@ -1,4 +1,4 @@
-//! The hub under test: where it is, how to speak to it, and the requests that are sent to it.
+//! The hub under test: its address, its protocol, and the requests to it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};

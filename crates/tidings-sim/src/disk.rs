@@ -1,5 +1,5 @@
-//! The simulated disk under the history: what a crash leaves of it, and when it fails.
-//! It keeps its promises as a real one does: what a sync covered survives, the rest may not.
+//! The simulated disk under the history, with crashes and faults. Like a real disk, it keeps synced
+//! data in a crash and may lose the rest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The scenarios, one file each, and what they are made of: how often which action happens.
+//! The scenarios, one file each, and their ingredient: how often each action happens.
 
 mod calm;
 mod clock;

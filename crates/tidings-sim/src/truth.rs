@@ -1,5 +1,5 @@
-//! What is true, kept apart from the hub: which updates were acknowledged, which are on the disk,
-//! and, by a matcher simpler than the hub's, who is to receive what.
+//! The expected state, kept apart from the hub: which updates were acknowledged, which are on disk,
+//! and, by a simpler matcher than the hub's, who must receive what.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;

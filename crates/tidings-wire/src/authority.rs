@@ -1,7 +1,7 @@
-//! The authority of a URI, which says whom a request is for: in a `Host` field, in the
-//! pseudo-header `:authority`, in an absolute target, in the origin of a page.
+//! The authority of a URI: in a `Host` field, in the pseudo-header `:authority`, in an absolute
+//! target, in the origin of a page.
 //!
-//! Which authorities a hub answers to is not decided here.
+//! Which authorities a hub accepts is decided elsewhere.
 
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -1,6 +1,6 @@
-//! Reads `Authorization` fields as far as a bearer token needs it.
+//! Parses `Authorization` fields with bearer tokens.
 //!
-//! What is in the token is not looked at.
+//! The token itself is not parsed.
 
 /// What the `Authorization` fields of a request say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

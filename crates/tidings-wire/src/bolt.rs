@@ -1,8 +1,9 @@
-//! Reads a bbolt database file, the store of another Mercure hub. Never writes one.
+//! Reads a bbolt database file, the storage of another Mercure hub. Never writes one.
 //!
-//! The file is a copy-on-write B+ tree of pages. This reader trusts nothing in it: each page is read at
-//! most once per walk, every offset is checked, keys must ascend, and depth and sizes have bounds. What
-//! the entries mean is in [`stored_update`](crate::stored_update). The layout, little-endian:
+//! The file is a copy-on-write B+ tree of pages. This reader does not trust the file: each page is
+//! read at most once per walk, every offset is checked, keys must ascend, and depth and sizes have
+//! bounds. [`stored_update`](crate::stored_update) interprets the entries. The layout,
+//! little-endian:
 //!
 //! ```text
 //! page     id u64 · flags u16 · count u16 · overflow u32 · elements … · keys and values …
@@ -34,7 +35,7 @@ pub trait Source {
 /// Why a file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoltError<E> {
-    /// The bytes cannot be had.
+    /// The bytes cannot be read.
     #[error(transparent)]
     Source(E),
     /// There is no intact meta page: this is no bbolt file, or its beginning is damaged.

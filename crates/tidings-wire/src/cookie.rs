@@ -1,6 +1,6 @@
 //! Finds a cookie in a `Cookie` field.
 //!
-//! Setting cookies, and deciding whether a cookie may be used at all, is not done here.
+//! Cookies are set elsewhere, and whether a cookie may be used is decided elsewhere.
 
 /// Returns the value of the first cookie named `name` in `header`, the value of a `Cookie` field.
 ///

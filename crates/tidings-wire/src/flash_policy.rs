@@ -1,7 +1,7 @@
-//! The socket policy that Flash asked for before it opened a socket: the request, and the answer.
+//! The socket policy that Flash requests before it opens a socket: the request and the response.
 //!
-//! Browsers of that time with the `web_socket.js` fallback still ask. When and where it is answered
-//! is not decided here.
+//! Old browsers with the `web_socket.js` fallback still request it. When and where the hub answers
+//! is decided elsewhere.
 
 use std::fmt::Write;
 

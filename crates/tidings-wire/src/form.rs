@@ -1,6 +1,6 @@
-//! `application/x-www-form-urlencoded`: pairs of a name and a value, out of bytes and back.
+//! `application/x-www-form-urlencoded`: bytes to pairs of name and value, and back.
 //!
-//! Which names mean something is not known here; see [`publish_form`](crate::publish_form) and
+//! The names are interpreted by [`publish_form`](crate::publish_form) and
 //! [`subscribe_query`](crate::subscribe_query).
 
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! One event, encoded once for all its subscribers.
 //!
-//! HTTP/1.1 subscribers get it as a chunk, HTTP/2 subscribers and others as the event alone; both
-//! are parts of one allocation.
+//! HTTP/1.1 subscribers receive it as a chunk, HTTP/2 subscribers and others as the event alone;
+//! both are parts of one allocation.
 
 use bytes::Bytes;
 

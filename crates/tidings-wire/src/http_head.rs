@@ -1,6 +1,6 @@
-//! Writes the head of the response that an event stream begins with.
+//! Writes the response head of an event stream.
 //!
-//! For shards that speak HTTP/1 on the socket themselves. All other responses go through the HTTP
+//! For shards that write HTTP/1 to the socket directly. All other responses go through the HTTP
 //! library.
 
 use crate::bearer::is_token_character;

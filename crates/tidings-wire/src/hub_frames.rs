@@ -1,7 +1,7 @@
-//! The JSON frames that a subscriber and the hub exchange over a WebSocket.
+//! The JSON frames that a subscriber and the hub exchange over a WebSocket, one per message.
 //!
-//! Each frame is an object with one member that says what it is, and perhaps a `ref`, which comes
-//! back in the answer. `docs/reference/websocket.md` describes them all.
+//! Each frame is an object with one member that names its kind, and optionally a `ref`, which the
+//! response repeats. `docs/reference/websocket.md` describes them all.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,12 @@
-//! The formats that Tidings speaks: bytes in, fields out, and back.
+//! The formats of Tidings: bytes to fields, and back.
 //!
-//! Here are forms and queries, the event stream, WebSocket and SockJS framing, ZMTP, documents of
-//! subscriptions, rows of stored updates, the HTTP fields that a general HTTP library leaves as text, and
-//! what is secret in a text. Nothing in this crate reads a
-//! socket, a file or a clock, and nothing knows what a topic or a matcher means: the rules about
-//! values are in `tidings-core`.
+//! This crate has forms and queries, the event stream, WebSocket and SockJS framing, ZMTP,
+//! subscription documents, rows of stored updates, the HTTP fields that an HTTP library leaves as
+//! text, and the redaction of secrets. Nothing here reads a socket, a file or a clock, or
+//! interprets topics and matchers: the rules about values are in `tidings-core`.
 //!
-//! Every decoder takes bytes that a peer chose. None of them panics, and what each of them keeps
-//! is bounded by the length of its input or by an argument.
+//! Every decoder receives bytes chosen by a peer. No decoder panics, and its memory is bounded by
+//! the length of its input or by an argument.
 
 pub mod authority;
 pub mod bearer;

@@ -1,6 +1,6 @@
-//! The body of a publication of Mercure before 1.0, as fields.
+//! The body of a publish request before Mercure 1.0, as fields.
 //!
-//! It has what that of 1.0 has, a laxer `retry`, and before 0.8 the targets.
+//! It has the fields of 1.0, a laxer `retry`, and before 0.8 the targets.
 
 use crate::form::{ListName, pairs};
 use crate::publish_form::{FormError, PublishForm, take_retry};

@@ -1,6 +1,6 @@
-//! Origins of web pages: those that a request names, and lists of those that an operator allows.
+//! Origins of web pages: of requests, and lists of permitted ones.
 //!
-//! Which list applies, and what is answered, is not decided here.
+//! Which list applies, and the response, are decided elsewhere.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Reads `Prefer` fields as far as the preference `wait` goes.
+//! Parses the preference `wait` in `Prefer` fields.
 
 /// Returns how many seconds the `Prefer` fields of a request say that it would wait for an answer;
 /// `None` if they do not say so, or not in digits. The first `wait` counts.

@@ -1,6 +1,6 @@
-//! Problem documents: why a request was refused, for programs and for people. RFC 9457, 3.
+//! Problem documents: why a request was refused, readable by programs and people. RFC 9457, 3.
 //!
-//! HTTP answers with them, and `error` frames of the hub's WebSocket carry them.
+//! HTTP error responses and the `error` frames of the hub's WebSocket contain them.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! The body of a publication, as fields.
+//! The body of a publish request, as fields.
 //!
-//! Whether a topic, an id or a type has an allowed value is not decided here.
+//! Topics, ids and types are validated elsewhere.
 
 use crate::form::{ListName, NotUtf8, Pair, append_pair, pairs, shown};
 

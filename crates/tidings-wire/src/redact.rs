@@ -1,8 +1,9 @@
-//! The one place that knows what is secret in a text that leaves the process, such as a log line.
+//! Redacts secrets in texts that leave the process, such as log lines.
 //!
-//! [`text`] hides what can be told by its form wherever it stands: access tokens, credentials after
-//! `Bearer` or `Basic`, user and password in a URL. Every line of the log and every error goes through
-//! it, as the last wall. [`query`] and [`url()`] know more, because they know what they look at.
+//! [`text`] hides secrets that are recognisable by their form: access tokens, credentials after
+//! `Bearer` or `Basic`, user and password in a URL. Every log line and every error passes through
+//! it, as the last line of defence. [`query`] and [`url()`] hide more, because they know the
+//! structure of their input.
 
 use std::borrow::Cow;
 

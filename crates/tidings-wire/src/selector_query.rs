@@ -1,6 +1,7 @@
-//! The parameters of a subscription of Mercure before 1.0, from the query of its URL.
+//! The parameters of a subscription before Mercure 1.0, from the query of its URL.
 //!
-//! What a selector means, and whether such a subscription is served at all, is not decided here.
+//! Selectors are interpreted elsewhere, and whether such subscriptions are served is decided
+//! elsewhere.
 
 use crate::form::{ListName, NotUtf8, pairs};
 use crate::subscribe_query::starts_with_match;

@@ -1,6 +1,6 @@
-//! SockJS 0.3.3: what its URLs name, its frames, what a peer sends, and its fixed pages.
+//! SockJS 0.3.3: its URLs, frames, inbound messages and fixed pages.
 //!
-//! Sessions, their time limits and the sockets are not here: this is bytes in, fields out.
+//! Sessions, their timeouts and the sockets are elsewhere: this is bytes in, fields out.
 //!
 //! The format: the SockJS protocol, 0.3.3 (its annotated test suite is the specification).
 

@@ -1,6 +1,6 @@
-//! Reads an event stream that arrives in pieces.
+//! Parses an event stream that arrives in chunks.
 //!
-//! For subscribers written in Rust, and for tests. Does not reconnect: it only keeps the cursor
+//! For subscribers written in Rust, and for tests. It does not reconnect; it only keeps the cursor
 //! that a reconnecting subscriber sends.
 
 use std::mem;

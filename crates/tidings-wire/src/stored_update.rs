@@ -1,8 +1,8 @@
-//! An update as another Mercure hub stores it: JSON, with the names of its Go structures.
+//! An update as another Mercure hub stores it: JSON with the names of its Go structures.
 //!
 //! Key: the sequence number in 8 bytes, then the event id. Value since 0.10: `Data`, `ID`, `Type`,
 //! `Retry`, `Topics`, `Private`; up to 0.9 `Targets` (an object, whose names are who may read it)
-//! instead of `Private`. Which of the values our own rules accept is decided elsewhere.
+//! instead of `Private`. The values are validated elsewhere.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The parameters of a subscription, from the query of its URL and the body of a QUERY request.
 //!
-//! Which matcher types exist, and whether a pattern is well formed, is not decided here.
+//! Matcher types and patterns are validated elsewhere.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! The JSON document and the path of one subscription: those of Mercure 1.0, and those of 0.x.
-//! Presence events are stored and sent in the form of 1.0; subscribers of 0.x get a translation.
+//! The JSON document and the path of one subscription, for Mercure 1.0 and 0.x. Presence events are
+//! stored and sent in the form of 1.0; subscribers of 0.x receive a translation.
 //!
 //! Mercure, "Subscription Events" and "Subscription API".
 

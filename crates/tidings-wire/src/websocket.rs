@@ -1,4 +1,4 @@
-//! The WebSocket protocol (RFC 6455) and its compression (RFC 7692), as bytes in and events out.
+//! The WebSocket protocol (RFC 6455) and its compression (RFC 7692): bytes in, events out.
 //!
 //! ```text
 //! handshake   request fields ─▶ checked offer ─▶ 101
@@ -8,7 +8,7 @@
 //! deflate     what was agreed on compression, and the two directions of it
 //! ```
 //!
-//! Nothing here reads a socket, and nothing knows what the texts mean.
+//! Nothing here reads a socket or interprets messages.
 
 pub mod close;
 pub mod deflate;

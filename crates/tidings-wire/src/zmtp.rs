@@ -1,8 +1,8 @@
 //! ZMTP 3.0 and 3.1, the protocol of ZeroMQ sockets over TCP: greeting, handshake, frames, commands.
 //!
-//! [`handshake`] takes a connection from its first byte to traffic, [`decoder`] reads what follows,
-//! [`frame`] and [`command`] write, [`prefixes`] finds who subscribed to a message. Sockets, queues
-//! and high-water marks are the server's matter.
+//! [`handshake`] performs the handshake, [`decoder`] reads the traffic after it, [`frame`] and
+//! [`command`] write, [`prefixes`] finds the subscribers of a message. Sockets, queues and
+//! high-water marks are in the server.
 //!
 //! ZMTP 3.1 (RFC 37 of the ZeroMQ project, [rfc.zeromq.org](https://rfc.zeromq.org)).
 

@@ -1,5 +1,5 @@
-//! What a crash costs a hub with presence: all subscriptions are live when it is killed, and its next
-//! start tells that all of them ended.
+//! The cost of a crash for a hub with presence: all subscriptions are active when it is killed, and
+//! its next start publishes their end.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,5 @@
 //! The long runs: `cargo xtask bench soak`, a hub under mixed load whose memory must stay flat, and
-//! `cargo xtask bench crash`, one that is killed again and again and may lose nothing.
+//! `cargo xtask bench crash`, a hub that is killed repeatedly and must lose nothing.
 
 use std::fs;
 use std::path::Path;

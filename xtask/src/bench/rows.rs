@@ -1,4 +1,4 @@
-//! The figures that are kept, and their targets. Most are ratios: machines differ.
+//! The recorded figures and their targets. Most are ratios, because machines differ.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The runs of `tidings-bench` that `cargo xtask bench` makes, each with a hub of its own.
+//! The runs of `tidings-bench` that `cargo xtask bench` makes, each with its own hub.
 
 use super::hub::Settings;
 

@@ -1,4 +1,4 @@
-//! The samples of a soak as numbers over time, and the rule by which they count as flat.
+//! The samples of a soak as numbers over time, and the rule for "flat".
 
 use std::fs;
 use std::path::Path;

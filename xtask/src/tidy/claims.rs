@@ -1,7 +1,7 @@
-//! Checks that the code keeps what ARCHITECTURE.md and STYLE.md say of it.
+//! Checks the claims of ARCHITECTURE.md and STYLE.md about the code.
 //!
-//! Lives here: what a machine can compare. The invariants are read from ARCHITECTURE.md itself; the other
-//! rules are written down here a second time, in the terms of a search.
+//! This file has the claims that a machine can check. The invariants are read from ARCHITECTURE.md;
+//! the other rules are repeated here as searches.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
-//! Checks of how the rooms of the program hang together, as `project` does it for crates.
+//! Checks the dependencies between the rooms of the program, as `project` does for crates.
 //!
-//! Lives here: the table of rooms and of the arrows between them, and the reading of the names that a file
-//! uses. A room is a module at the root of `crates/tidings`. The table is in the order in which rooms may
-//! use each other: each only those after it, so that there is no circle.
+//! This file has the table of rooms and arrows, and finds the names that a file uses. A room is a
+//! module at the root of `crates/tidings`. Each room may use only rooms after it in the table, so
+//! there is no circle.
 
 use std::collections::BTreeSet;
 

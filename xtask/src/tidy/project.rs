@@ -1,4 +1,4 @@
-//! Checks of how the pieces hang together: crates, dependencies, fuzz targets.
+//! Checks of the project's structure: crates, dependencies, fuzz targets.
 
 use toml::{Table, Value};
 

@@ -1,9 +1,9 @@
-//! How many patterns an update may have to be compared with one by one: those that stand in one group
-//! of the index, since nothing literal tells them apart.
+//! The number of patterns that an update may have to be compared with one by one: those in one
+//! group of the index, which no literal part distinguishes.
 //!
-//! Whoever takes patterns in counts them here first, on any thread. The index puts each into the group
-//! with the fewest others of those that its anchors allow; here it counts for all of these. So a count
-//! here is never less than what stands in the group.
+//! Patterns are counted here before they are added, on any thread. The index puts each pattern into
+//! the smallest of the groups that its anchors allow; here it counts for all of them. So a count is
+//! never less than the size of the group.
 
 use std::hash::BuildHasher;
 

@@ -1,6 +1,5 @@
-//! Patterns that nothing cheaper could tell apart: each is tested. How many may stand in one group is
-//! bounded by whoever takes matchers in (see [`Crowds`](crate::index::Crowds)), and with that what an
-//! update costs.
+//! Patterns that no cheaper check can distinguish: each is tested. [`Crowds`](crate::index::Crowds)
+//! bounds the size of a group, and with it the cost of an update.
 
 use slab::Slab;
 

@@ -1,5 +1,5 @@
-//! Where the index looks for URI templates: in a [`Shelf`] for the literal beginning of each, up to
-//! one of its slashes. A topic asks one shelf for each of its own beginnings.
+//! The index of URI templates: a [`Shelf`] for each literal beginning, up to one of its slashes. A
+//! topic is looked up in one shelf for each of its own beginnings.
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;

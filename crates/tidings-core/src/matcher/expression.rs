@@ -1,9 +1,9 @@
 //! One regular expression as a table of states: what is left of the `(…)`, names and wildcards of a
 //! pattern that need more than literals.
 //!
-//! The expression is made deterministic when it is read. So it takes the same memory for as long as
-//! it lives, and testing a text costs one look-up for each byte of it, whatever the expression is.
-//! One that has too many states for that is refused.
+//! The expression is compiled to a deterministic automaton. Its memory is therefore constant, and
+//! testing a text costs one lookup per byte for every expression. An expression with too many
+//! states is refused.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;

@@ -1,11 +1,11 @@
-//! One URI template, asked which topics it could have been expanded to. RFC 6570, levels 1 to 4.
+//! One URI template, which matches the topics it could expand to. RFC 6570, levels 1 to 4.
 //!
 //! The grammar of the answer is that of the hubs of Mercure 0.x: an expression stands for whatever
 //! any values of its variables could make of it, a value's prefix (`{id:3}`) counts as the whole
 //! value, and a missing value leaves nothing, not even the operator's first character.
 //!
-//! The literal text before the first expression and after the last one is compared as it is; one
-//! regular expression is asked about what stands between.
+//! The literal text before the first expression and after the last one is compared directly; one
+//! regular expression tests the text in between.
 
 use crate::limits::{PATTERN_GROUPS_MAX, PATTERN_REGEX_BYTES_MAX};
 use crate::matcher::expression::{self, Expression as Table};

@@ -1,6 +1,6 @@
-//! One compiled URL pattern, kept small. The crate `urlpattern` reads the text; what it makes of it
-//! (sixteen regular expressions for each pattern) is thrown away for the few tests that are left
-//! when literals and plain wildcards need no regular expression.
+//! One compiled URL pattern, kept small. The crate `urlpattern` parses the text; its result
+//! (sixteen regular expressions per pattern) is replaced by the few tests that remain when literals
+//! and plain wildcards need no regular expression.
 //!
 //! Every component of a parsed URL is ASCII.
 

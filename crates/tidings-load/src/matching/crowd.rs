@@ -1,4 +1,4 @@
-//! Many subscribers with many distinct matchers each, and what each of them is to receive.
+//! Many subscribers with many distinct matchers each, and the updates that each must receive.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a run of the matching bench found.
+//! The results of a matching benchmark.
 
 use std::collections::HashSet;
 

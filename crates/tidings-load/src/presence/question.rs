@@ -1,4 +1,4 @@
-//! One connection that asks the hub about subscriptions, a question at a time.
+//! One connection that queries the subscription API, one request at a time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

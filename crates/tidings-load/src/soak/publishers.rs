@@ -1,5 +1,5 @@
-//! The publishers of a long run: keep-alive connections with one update in flight each, which are
-//! made again when they break.
+//! The publishers of a long run: keep-alive connections with one update in flight each, which
+//! reconnect when they break.
 
 use std::collections::VecDeque;
 

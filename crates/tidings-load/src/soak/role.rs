@@ -1,4 +1,4 @@
-//! How each kind of subscriber lives: what it does next, and when.
+//! The behaviour of each kind of subscriber: what it does next, and when.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What happens when: deeds by the moment at which they are due.
+//! The schedule: actions by their due time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,4 @@
-//! One subscription's connection: the head of the answer, then events, until somebody ends it.
+//! One subscription's connection: the response head, then events until either side closes it.
 
 use std::io;
 

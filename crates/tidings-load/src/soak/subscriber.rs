@@ -1,5 +1,5 @@
-//! One subscriber of a long run: what it wants, how far it came, and the connection that it has, if
-//! it has one. It lives through many connections.
+//! One subscriber of a long run: its subscription, its progress, and its current connection, if
+//! any. It uses many connections over its life.
 
 use fastrand::Rng;
 

@@ -1,4 +1,4 @@
-//! Presence in the lab: its keeper as a task of the hub's one thread, and a look at what it shows.
+//! Presence in the lab: its keeper as a task of the hub's single thread, and queries of its state.
 
 use std::sync::Arc;
 

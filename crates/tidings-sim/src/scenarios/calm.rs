@@ -1,4 +1,4 @@
-//! Everybody connects early and stays; the plain road.
+//! Everybody connects early and stays: the normal case.
 
 use super::{Action, OrderedBy, Scenario};
 

@@ -1,4 +1,4 @@
-//! The disk is full, or refuses writes, for a while; then there is room again.
+//! The disk is full, or refuses writes, for a while; then there is space again.
 
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;

@@ -1,4 +1,4 @@
-//! Subscribers read slowly, much is published, and the ring is small: replays from the disk.
+//! Subscribers read slowly, publishers are fast, and the ring is small: replays from disk.
 
 use super::{Action, OrderedBy, Scenario};
 

@@ -1,4 +1,4 @@
-//! Retention is short: it overtakes those who were away or slow, and they are told.
+//! Retention is short: it overtakes subscribers that were offline or slow, and the hub tells them.
 
 use super::{Action, OrderedBy, Scenario};
 

@@ -1,4 +1,4 @@
-//! Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
+//! Syncs fail: the hub must stop acknowledging, and the next start finds what was stored.
 
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;

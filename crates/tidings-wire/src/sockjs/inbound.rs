@@ -1,4 +1,4 @@
-//! What a peer sends: a JSON array of strings, in the several covers that the transports give it.
+//! Inbound messages: a JSON array of strings, in the framing of each transport.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the server sends: frames, and how each transport wraps them.
+//! Outbound frames, and the framing of each transport.
 
 use bytes::Bytes;
 
@@ -100,7 +100,7 @@ impl Callback {
     }
 }
 
-/// How the frames of one receiving connection are covered.
+/// The framing of one receiving connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// Bare, each in a text frame of a WebSocket.
@@ -167,7 +167,7 @@ impl Framing {
         }
     }
 
-    /// Wraps `frame` as the transport wants it, in a chunk of its own.
+    /// Wraps `frame` in the framing of the transport, as a separate chunk.
     pub fn wrap(&self, frame: &str) -> Bytes {
         match self {
             Self::WebSocket => Bytes::copy_from_slice(frame.as_bytes()),

@@ -1,4 +1,4 @@
-//! What a path below a SockJS base names.
+//! Parses a path below a SockJS base.
 
 /// How a session's frames travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

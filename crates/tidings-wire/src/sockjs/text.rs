@@ -1,4 +1,4 @@
-//! A text of SockJS: what JavaScript calls a string, which may hold half of a surrogate pair.
+//! A SockJS string: a JavaScript string, which may contain half of a surrogate pair.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Why a WebSocket ends: codes and reasons (RFC 6455, 7.4).
+//! Close codes and reasons (RFC 6455, 7.4).
 
 use super::CONTROL_BYTES_MAX;
 
@@ -13,7 +13,7 @@ impl CloseCode {
     pub const GOING_AWAY: Self = Self(1001);
     /// The peer broke the protocol.
     pub const PROTOCOL: Self = Self(1002);
-    /// A kind of payload that this end does not take, such as binary.
+    /// A kind of payload that this end does not accept, such as binary.
     pub const UNSUPPORTED: Self = Self(1003);
     /// A text that is not UTF-8, or compressed data that is not.
     pub const INVALID_PAYLOAD: Self = Self(1007);

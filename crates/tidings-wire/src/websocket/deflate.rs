@@ -1,7 +1,7 @@
-//! Compression of texts and binaries (RFC 7692): what two ends agree on, and both directions of it.
+//! Compression of messages (RFC 7692): the negotiation, and both directions.
 //!
-//! A server that forgets its context after each text compresses a text once for all peers that
-//! agreed on the same window; see [`Agreement::window`].
+//! A server that discards its context after each message compresses a message once for all peers
+//! with the same window; see [`Agreement::window`].
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -21,7 +21,8 @@ const STEP_BYTES: usize = 4096;
 pub enum Context {
     /// Each text stands alone: nothing is kept between them, and peers can share.
     Forgotten,
-    /// Later texts refer to earlier ones: smaller, for tens of kilobytes per connection.
+    /// Later messages refer to earlier ones: smaller messages, but tens of kilobytes per
+    /// connection.
     Kept,
 }
 
@@ -157,7 +158,7 @@ fn window_bits(value: &str) -> Option<u8> {
     ((8..=15).contains(&bits) && bare == bits.to_string()).then_some(bits)
 }
 
-/// Compresses texts.
+/// Compresses messages.
 #[derive(Debug)]
 pub struct Deflating {
     compress: Compress,
@@ -174,7 +175,7 @@ impl Deflating {
         }
     }
 
-    /// Returns the payload of a compressed text or binary.
+    /// Returns the payload of a compressed message.
     pub fn deflate(&mut self, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(payload.len() / 2 + 64);
         let before = self.compress.total_in();
@@ -208,7 +209,7 @@ impl Deflating {
 #[derive(Debug)]
 pub struct Inflating {
     context: Context,
-    /// Kept between two texts only with a context; it holds tens of kilobytes.
+    /// Kept between messages only with a context; it takes tens of kilobytes.
     decompress: Option<Box<Decompress>>,
 }
 
@@ -220,7 +221,7 @@ pub(super) enum InflateError {
 }
 
 impl Inflating {
-    /// Makes what reads the other end's texts.
+    /// Makes the decompressor for the other end's messages.
     pub fn new(agreement: &Agreement) -> Self {
         Self {
             context: agreement.peer,

@@ -1,12 +1,12 @@
-//! Reads the frames of a peer and puts its texts and binaries together.
+//! Reads the frames of a peer and reassembles its messages.
 //!
 //! ```text
 //! bytes ─▶ head (2 to 14 bytes) ─▶ payload, unmasked ─┬─▶ control: ping, pong, close
 //!                                                     └─▶ fragments ─▶ inflated ─▶ text, binary
 //! ```
 //!
-//! A rule that is broken is noticed at the first byte that breaks it. What is kept is bounded by
-//! the [`Limits`]: memory grows with what has arrived, never with what a head announces.
+//! An error is detected at the first invalid byte. The [`Limits`] bound the memory: it grows with
+//! the received bytes, never with an announced length.
 
 use super::close::{CloseCode, CloseFrame};
 use super::deflate::{InflateError, Inflating};
@@ -25,9 +25,9 @@ pub enum Role {
 /// What a peer may send at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one text or binary, all fragments together, before and after inflating.
+    /// Maximum size of one message in bytes, all fragments together, before and after inflating.
     pub bytes_max: usize,
-    /// Fragments of one text or binary.
+    /// Maximum number of fragments of one message.
     pub fragments_max: u32,
 }
 
@@ -74,19 +74,19 @@ pub enum DecodeError {
     #[error("a continuation follows nothing")]
     ContinuationOfNothing,
     /// RFC 6455, 5.4.
-    #[error("a new text or binary begins before the last one has ended")]
+    #[error("a new message begins before the previous one has ended")]
     Interleaved,
     /// RFC 6455, 5.2: the highest bit of a 64-bit length is 0.
     #[error("a length has its highest bit set")]
     Length,
     /// [`Limits::bytes_max`].
-    #[error("a text or binary is longer than {max} bytes")]
+    #[error("a message is longer than {max} bytes")]
     TooBig {
         /// The limit.
         max: usize,
     },
     /// [`Limits::fragments_max`].
-    #[error("a text or binary has more than {max} fragments")]
+    #[error("a message has more than {max} fragments")]
     TooManyFragments {
         /// The limit.
         max: u32,
@@ -146,7 +146,7 @@ pub struct Decoder {
     head: Head,
     /// The frame whose payload is coming.
     frame: Option<Frame>,
-    /// The text or binary whose fragments are coming.
+    /// The message whose fragments are arriving.
     whole: Option<Box<Whole>>,
     /// The payload of the control frame that is coming.
     control: Vec<u8>,
@@ -360,7 +360,7 @@ impl Decoder {
         }
     }
 
-    /// Makes the event of a text or binary whose last fragment came.
+    /// Makes the event of a message whose last fragment arrived.
     fn finish(&mut self) -> Result<Event, DecodeError> {
         let Some(whole) = self.whole.take() else {
             return Err(DecodeError::ContinuationOfNothing);
@@ -486,7 +486,7 @@ struct Frame {
     key: [u8; 4],
 }
 
-/// A text or binary whose fragments are coming.
+/// A message whose fragments are arriving.
 #[derive(Debug)]
 struct Whole {
     is_text: bool,

@@ -1,6 +1,6 @@
-//! The request that opens a WebSocket, and its answer (RFC 6455, 4).
+//! The opening handshake: request and response (RFC 6455, 4).
 //!
-//! Which paths, origins and tokens may is not decided here.
+//! Paths, origins and tokens are checked elsewhere.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -102,7 +102,7 @@ pub fn choose_protocol<'a>(
 
 /// Returns the head of the answer that opens a WebSocket over HTTP/1.1.
 ///
-/// `Connection` is `Upgrade` alone: the Flash client of old browsers takes nothing else.
+/// `Connection` is `Upgrade` alone: the Flash client of old browsers accepts nothing else.
 pub fn response_head(accept: &str, protocol: Option<&str>, agreed: Option<&Agreement>) -> Vec<u8> {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

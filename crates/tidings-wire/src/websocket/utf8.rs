@@ -1,4 +1,4 @@
-//! Checks UTF-8 that comes in pieces, and notices a mistake at the first byte that cannot be right.
+//! Validates UTF-8 that arrives in chunks, and detects an error at the first invalid byte.
 
 use std::str::from_utf8;
 

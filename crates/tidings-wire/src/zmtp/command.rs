@@ -1,4 +1,4 @@
-//! Commands: a name and what belongs to it. ZMTP 3.1, "Commands".
+//! Commands: a name and its data. ZMTP 3.1, "Commands".
 
 use super::frame::{COMMAND, encode_frame};
 use super::{PING_CONTEXT_BYTES_MAX, ProtocolError};

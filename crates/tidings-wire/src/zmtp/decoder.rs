@@ -1,7 +1,7 @@
 //! Reads the traffic of a connection after its handshake.
 //!
 //! A frame means the same on every connection, so whole messages are kept as they were on the wire:
-//! a broker passes them on without taking them apart.
+//! a broker forwards them without parsing their parts.
 
 use super::command::Command;
 use super::frame::{COMMAND, Header, MORE};

@@ -1,4 +1,4 @@
-//! From the first byte of a connection to traffic: greeting, security, READY.
+//! The handshake of a connection: greeting, security, READY.
 //!
 //! ZMTP 3.1, "Connection", "The NULL Security Mechanism", and RFC 24 of the ZeroMQ project for PLAIN.
 

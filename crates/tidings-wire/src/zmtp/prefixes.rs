@@ -1,5 +1,5 @@
-//! Who subscribed to what: a tree of prefixes. A message costs time in its own length and in those
-//! who receive it, whatever the number of subscriptions.
+//! The subscriptions, as a tree of prefixes. The cost of a message depends on its length and its
+//! number of receivers, but not on the number of subscriptions.
 
 use smallvec::SmallVec;
 
