@@ -1,28 +1,28 @@
-//! One subscriber's event stream, from joining to its end.
+//! A session: one subscriber's state on its shard, and which updates it gets.
 //!
-//! While it is live, the shard's sweep writes to it. While it is behind, its own task reads on from
-//! the ring or the history and writes when the socket takes more: resuming after a reconnect and
-//! catching up after a full socket are the same thing. Where it stands, [`progress`] decides.
+//! While a session is live, the shard's sweep writes to it. While it is behind, its own task ([`run`]) reads
+//! from the ring or the history, and writes when the socket takes more. Resuming after a reconnect and
+//! catching up after a full socket are the same mechanism. [`progress`] owns the phase and the position.
 
 pub mod carrier;
 pub mod catching_up;
 pub mod duplex;
+mod ending;
 pub mod log;
 pub mod pipe;
 pub mod progress;
 pub mod protocol;
+mod run;
 pub mod service;
 pub mod socket;
+mod waiting;
 pub mod watcher;
 pub mod websocket;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
-use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::Waker;
 
 use bytes::Bytes;
 use tidings_auth::Identity;
@@ -33,118 +33,29 @@ use tidings_core::index::MatcherId;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_history::sabotage::{Rule, skips};
-use tidings_wire::frame::LAST_CHUNK;
-use tokio::sync::oneshot;
 
 use self::duplex::Duplex;
+pub use self::ending::Ending;
 use self::log::SessionLog;
 pub use self::progress::Phase;
 use self::progress::Progress;
-use self::socket::{Input, Sent, Socket};
-use crate::account::{Booked, COVERED_BYTES_MAX, Charge, Holder, Kind};
+pub use self::run::Opening;
+pub(crate) use self::run::run;
+use self::socket::{Sent, Socket};
+use crate::account::{Booked, Holder};
 use crate::posted::{Encoding, Posted};
-use crate::router::Ticket;
-use crate::shard::Shard;
 use crate::shard::timers::Tick;
-
-/// Bytes that a subscriber may send after its request before it is taken for hostile.
-const STRAY_BYTES_MAX: usize = 64 * 1024;
-/// How long the last bytes of a stream may take.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Why a stream ended; the words of `tidings_sessions_closed_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The peer went away.
-    PeerClosed,
-    /// A write failed.
-    Broken,
-    /// The token's `exp` came.
-    TokenExpired,
-    /// The connection lived as long as the configuration allows.
-    Lifetime,
-    /// The peer took nothing for too long.
-    Stalled,
-    /// Retention removed what the subscriber had still to read.
-    Overtaken,
-    /// The history could not be read.
-    HistoryUnreadable,
-    /// The peer sent more than it may: after the request of an event stream, or frames in a second.
-    Flooding,
-    /// The poll that it was for has its answer.
-    Answered,
-    /// The peer said that it ends, by a close frame.
-    Closed,
-    /// The peer broke a rule of WebSocket.
-    Violation,
-    /// The peer asked for what it may not have, and there is no other way to say it.
-    Refused,
-    /// The peer did not answer a ping.
-    Silent,
-    /// No token came in time.
-    Anonymous,
-    /// There was no room for what the hub would have had to hold for the peer.
-    HeldBytes,
-    /// The hub is being stopped.
-    Drained,
-}
-
-impl Ending {
-    /// Returns the word used in metrics and logs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::PeerClosed => "peer_closed",
-            Self::Broken => "broken",
-            Self::TokenExpired => "token_expired",
-            Self::Lifetime => "lifetime",
-            Self::Stalled => "stalled",
-            Self::Overtaken => "overtaken",
-            Self::HistoryUnreadable => "history_unreadable",
-            Self::Flooding => "flooding",
-            Self::Answered => "answered",
-            Self::Closed => "closed",
-            Self::Violation => "violation",
-            Self::Refused => "refused",
-            Self::Silent => "silent",
-            Self::Anonymous => "anonymous",
-            Self::HeldBytes => "held_bytes",
-            Self::Drained => "drained",
-        }
-    }
-
-    /// Returns whether the peer may still be listening, so that the stream ends in good form.
-    fn has_farewell(self) -> bool {
-        match self {
-            Self::TokenExpired
-            | Self::Lifetime
-            | Self::Overtaken
-            | Self::HistoryUnreadable
-            | Self::Drained => true,
-            Self::PeerClosed
-            | Self::Broken
-            | Self::Stalled
-            | Self::Flooding
-            | Self::Answered
-            | Self::Closed
-            | Self::Violation
-            | Self::Refused
-            | Self::Silent
-            | Self::Anonymous
-            | Self::HeldBytes => false,
-        }
-    }
-}
 
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With what comes after joining.
+    /// With the updates after it has joined.
     Now,
-    /// After a position of the history.
+    /// After this position.
     After(Position),
-    /// After a position, and the subscriber is told that presence events which it may see are gone.
+    /// After this position. The subscriber is told that presence events that it may see are gone.
     AfterGap(Position),
-    /// With the oldest update that is kept once reading begins.
+    /// With the oldest update that the history keeps when reading begins.
     Oldest,
 }
 
@@ -153,28 +64,28 @@ pub enum Start {
 pub struct Session {
     pub(crate) id: SubscriberId,
     pub(crate) encoding: Encoding,
-    /// Which Mercure it speaks.
+    /// The Mercure version that its peer speaks.
     pub(crate) dialect: Dialect,
-    /// What the log says of it, if it mentions it.
+    /// What is logged of it, if anything.
     pub(crate) log: Option<Box<SessionLog>>,
     socket: Socket,
-    /// What it asks for.
+    /// Which updates it subscribes to.
     matchers: RefCell<Box<[Matcher]>>,
-    /// What is held for it because of them.
+    /// The memory booked for them.
     booked: RefCell<Booked>,
-    /// The same in the same order, interned by the router; empty until joined.
+    /// The ids of the matchers, in their order; empty until the router has interned them.
     interned: RefCell<Box<[MatcherId]>>,
-    /// Who it is and what it may read, by its token; none for an anonymous subscriber.
+    /// The identity and grants of its token; none for an anonymous subscriber.
     identity: RefCell<Option<Arc<Identity>>>,
     progress: RefCell<Progress>,
     last_sent: Cell<Tick>,
     deadline: Cell<Option<(Tick, Ending)>>,
     next_look: Cell<Tick>,
     stray: Cell<usize>,
-    /// What it has beside if its peer may say something: a WebSocket.
+    /// The receiving half, if it is two-way: over a WebSocket or SockJS.
     pub duplex: Option<Box<Duplex>>,
     waker: RefCell<Option<Waker>>,
-    /// Whose memory it is that it holds.
+    /// The holder that its memory is booked for.
     holder: Arc<Holder>,
 }
 
@@ -219,19 +130,19 @@ impl Session {
         }
     }
 
-    /// Writes into the log that an update was sent, if that is to be noted.
+    /// Logs an update that was sent, if this session is logged.
     pub(crate) fn note_sent(&self, posted: &Posted) {
         if let Some(log) = &self.log {
             log.on_sent(posted, self.dialect);
         }
     }
 
-    /// Returns who it is, by its token; nothing for an anonymous subscriber.
+    /// Returns the identity of its token; none for an anonymous subscriber.
     pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
         self.identity.borrow().clone()
     }
 
-    /// Returns whose memory it is that the session holds.
+    /// Returns the holder that its memory is booked for.
     pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
     }
@@ -241,7 +152,7 @@ impl Session {
         self.encoding.bytes(posted, self.dialect)
     }
 
-    /// Changes where it stands, or asks for it. If it is in another phase then, its task sees it.
+    /// Changes or reads its progress. If the phase changes, its task is woken.
     pub fn update<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
         let (before, result, phase) = {
             let mut progress = self.progress.borrow_mut();
@@ -258,68 +169,68 @@ impl Session {
         result
     }
 
-    /// Returns where it stands.
+    /// Returns its phase.
     pub fn phase(&self) -> Phase {
         self.progress.borrow().phase()
     }
 
-    /// Returns the position that it reads on after.
+    /// Returns the position after which it reads on.
     pub(crate) fn position(&self) -> Position {
         self.progress.borrow().position()
     }
 
-    /// Returns whether all that its shard has seen was handed over, or was not for it.
+    /// Returns whether it is live and has had everything that its shard has seen.
     pub fn is_up_to_date(&self) -> bool {
         self.progress.borrow().is_up_to_date()
     }
 
-    /// Returns whether matchers that were added have not had everything yet.
+    /// Returns whether added matchers are still catching up.
     pub(crate) fn is_adding(&self) -> bool {
         self.progress.borrow().is_adding()
     }
 
-    /// Lets its task close it; the first reason counts.
+    /// Asks its task to close it. The first reason counts.
     pub fn close(&self, ending: Ending) {
         self.update(|progress| progress.close(ending));
     }
 
-    /// Returns what it asks for.
+    /// Returns its matchers.
     pub(crate) fn matchers(&self) -> Ref<'_, [Matcher]> {
         Ref::map(self.matchers.borrow(), |matchers| &**matchers)
     }
 
-    /// Takes what it asks for, with the ids that the router gave. To be set again, or for good.
+    /// Takes its matchers and their interned ids. The caller sets them again, or the session ends.
     pub(crate) fn take_matchers(&self) -> (Box<[Matcher]>, Box<[MatcherId]>) {
         (self.matchers.take(), self.interned.take())
     }
 
-    /// Sets what it asks for.
+    /// Sets its matchers and their interned ids.
     pub(crate) fn set_matchers(&self, matchers: Box<[Matcher]>, ids: Box<[MatcherId]>) {
         *self.matchers.borrow_mut() = matchers;
         *self.interned.borrow_mut() = ids;
     }
 
-    /// Sets the ids that the router gave to what it asks for.
+    /// Sets the ids of its matchers, which the router has interned.
     pub(crate) fn set_interned(&self, ids: Box<[MatcherId]>) {
         *self.interned.borrow_mut() = ids;
     }
 
-    /// Takes the ids that the router gave.
+    /// Takes the ids of its matchers.
     pub(crate) fn take_interned(&self) -> Box<[MatcherId]> {
         self.interned.take()
     }
 
-    /// Returns what is held for it because of its matchers.
+    /// Returns what is booked for its matchers.
     pub(crate) fn booked(&self) -> RefMut<'_, Booked> {
         self.booked.borrow_mut()
     }
 
-    /// Returns when something was last sent to it, or at least tried.
+    /// Returns when a write to it was last tried.
     pub(crate) fn last_sent(&self) -> Tick {
         self.last_sent.get()
     }
 
-    /// Notes that something was sent to it.
+    /// Notes that a write to it was tried at `now`.
     pub(crate) fn set_last_sent(&self, now: Tick) {
         self.last_sent.set(now);
     }
@@ -344,22 +255,22 @@ impl Session {
         self.next_look.set(tick);
     }
 
-    /// Lets the session's task look around.
+    /// Wakes the session's task.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
     }
 
-    /// Lets its task read on after `next`, once the `tail` of the event that was cut is out.
+    /// Makes its task read on after `next`, once it has sent the `tail` of an event that was cut.
     pub(crate) fn fall_behind(&self, next: Position, tail: Bytes) {
-        // Without a receiver a session of SockJS is always behind; that is not lagging.
+        // A SockJS session without a receiver is always behind. That does not count as lagging.
         let lagging = !self.is_carried();
         self.update(|progress| progress.fall_behind(next, tail, lagging));
     }
 
-    /// Returns whether somebody else writes the stream: hyper into a stream of HTTP/2, or receivers of
-    /// SockJS. Such a socket takes all or nothing.
+    /// Returns whether another task writes to the connection: hyper for an HTTP/2 stream, or a SockJS
+    /// receiver. Such a socket takes all of a write or nothing.
     pub(crate) fn is_body(&self) -> bool {
         matches!(
             self.socket,
@@ -367,7 +278,7 @@ impl Session {
         )
     }
 
-    /// Returns whether its peer speaks by a WebSocket of its own.
+    /// Returns whether it has a WebSocket of its own.
     pub(crate) fn is_websocket(&self) -> bool {
         self.duplex.is_some() && !self.is_carried()
     }
@@ -377,7 +288,7 @@ impl Session {
         matches!(self.socket, Socket::Carrier(_))
     }
 
-    /// Writes what the socket takes at once.
+    /// Writes as much as the socket takes without waiting.
     ///
     /// # Errors
     ///
@@ -385,240 +296,6 @@ impl Session {
     pub(crate) fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
         self.socket.try_send(bytes)
     }
-
-    /// Waits for a phase other than `phase`, or for the end of the peer.
-    async fn leave(&self, phase: Phase) -> Result<(), Ending> {
-        loop {
-            poll_fn(|cx| self.poll_event(phase, cx)).await?;
-            if self.phase() != phase {
-                return Ok(());
-            }
-        }
-    }
-
-    fn poll_event(&self, phase: Phase, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
-        if self.phase() != phase {
-            return Poll::Ready(Ok(()));
-        }
-        self.keep_waker(cx);
-        if self.duplex.is_some() {
-            // What it says is read by the other half of its task.
-            return Poll::Pending;
-        }
-        loop {
-            match self.socket.poll_readable(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::Broken)),
-                Poll::Ready(Ok(())) => self.on_readable()?,
-            }
-        }
-    }
-
-    fn keep_waker(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            *waker = Some(cx.waker().clone());
-        }
-    }
-
-    fn on_readable(&self) -> Result<(), Ending> {
-        match self.socket.discard_input() {
-            Ok(Input::Closed) => Err(Ending::PeerClosed),
-            Err(_) => Err(Ending::Broken),
-            Ok(Input::Stray(count)) => {
-                self.stray.set(self.stray.get().saturating_add(count));
-                if self.stray.get() > STRAY_BYTES_MAX {
-                    Err(Ending::Flooding)
-                } else {
-                    Ok(())
-                }
-            }
-        }
-    }
-
-    /// Waits until everything handed over so far is out and the socket may take more. What is held
-    /// meanwhile is booked: that, and the `rest` of what is to be sent.
-    ///
-    /// # Errors
-    ///
-    /// How the stream ends: the connection broke, the peer took nothing for `stall`, there is no room
-    /// for what is held, or the session was told to close meanwhile.
-    pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
-        let mut charge = None;
-        let ready = poll_fn(|cx| {
-            if let Phase::Closing(ending) = self.phase() {
-                return Poll::Ready(Err(ending));
-            }
-            self.keep_waker(cx);
-            let ready = self.socket.poll_writable(cx);
-            if ready.is_pending() && charge.is_none() {
-                let held = rest + self.socket.held_bytes();
-                charge = match self.book_waiting(held) {
-                    Ok(charge) => Some(charge),
-                    Err(ending) => return Poll::Ready(Err(ending)),
-                };
-            }
-            ready.map_err(|_broken| Ending::Broken)
-        });
-        if self.is_carried() {
-            // How long it may be without a receiver is looked after elsewhere.
-            return ready.await;
-        }
-        match tokio::time::timeout(stall, ready).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(Ending::Stalled),
-        }
-    }
-
-    /// Books what waits for the peer; a kilobyte is covered by what the connection or stream costs.
-    fn book_waiting(&self, bytes: usize) -> Result<Option<Charge>, Ending> {
-        // A poll takes at once what it is sent, and books it itself: booked twice, polls that come
-        // together would refuse each other.
-        if bytes <= COVERED_BYTES_MAX || self.encoding == Encoding::Lines {
-            return Ok(None);
-        }
-        let charge = self.holder.take(Kind::Events, bytes);
-        charge.map(Some).map_err(|_refusal| Ending::HeldBytes)
-    }
-
-    /// Sends all of `bytes`, waiting for the peer as long as it takes something every `stall`.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable); what was not sent is then the tail.
-    pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
-        loop {
-            if !bytes.is_empty() {
-                let sent = self.try_send(&bytes).map_err(|_broken| Ending::Broken)?;
-                drop(bytes.split_to(sent.taken));
-                if bytes.is_empty() && sent.flushed {
-                    return Ok(());
-                }
-            }
-            if let Err(ending) = self.writable(bytes.len(), stall).await {
-                // The peer may have a part of it: nothing may follow on this connection.
-                self.update(|progress| progress.keep_tail(bytes));
-                return Err(ending);
-            }
-            if bytes.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Returns how much is left of a partly sent event.
-    pub(crate) fn tail_bytes(&self) -> usize {
-        self.progress.borrow().tail_bytes()
-    }
-
-    /// Takes the rest of a partly sent event.
-    pub(crate) fn take_tail(&self) -> Bytes {
-        self.update(Progress::take_tail)
-    }
-
-    /// Ends the stream: if the peer may still listen, in the form that the configuration asks for.
-    async fn finish(&self, ending: Ending, abruptly: bool) {
-        // What a poll is sent is taken by its answer, which books it.
-        if self.encoding != Encoding::Lines {
-            self.socket.give_up();
-        }
-        if ending.has_farewell() && abruptly {
-            return self.socket.break_off();
-        }
-        let tail = self.take_tail();
-        if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
-            // The phase is Closing, so a full socket ends this at once instead of waiting.
-            let farewell = self.send_all(Bytes::from_static(LAST_CHUNK), FAREWELL);
-            farewell.await.ok();
-        }
-        self.socket.finish();
-    }
-}
-
-/// How a stream begins on the wire.
-#[derive(Debug)]
-pub enum Opening {
-    /// These bytes are the response head; they go out once the subscriber has joined.
-    Head(Bytes),
-    /// hyper sends the head when told that the subscriber has joined; `prelude` comes next.
-    Response {
-        /// Tells the request to send its head.
-        ready: oneshot::Sender<()>,
-        /// The first bytes of the body; may be empty.
-        prelude: Bytes,
-    },
-}
-
-/// Runs a session to its end, then removes it from its shard.
-pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
-    if session.duplex.is_some() {
-        return websocket::run(shard, session, opening, start).await;
-    }
-    let ending = match live(&shard, &session, opening, start).await {
-        Ok(never) => match never {},
-        Err(ending) => ending,
-    };
-    session.close(ending);
-    Box::pin(session.finish(ending, shard.options().ends_abruptly)).await;
-    shard.on_session_end(&session, ending);
-}
-
-async fn live(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    opening: Opening,
-    start: Start,
-) -> Result<std::convert::Infallible, Ending> {
-    // Boxed, since a live session waits here for hours with the largest state of its past.
-    Box::pin(begin(shard, session, opening, start)).await?;
-    loop {
-        match session.phase() {
-            Phase::Joining | Phase::Live => session.leave(session.phase()).await?,
-            Phase::Behind => Box::pin(catching_up::catch_up(shard, session)).await?,
-            Phase::Closing(ending) => return Err(ending),
-        }
-    }
-}
-
-/// Joins, and sends what a stream begins with.
-async fn begin(
-    shard: &Rc<Shard>,
-    session: &Rc<Session>,
-    opening: Opening,
-    start: Start,
-) -> Result<(), Ending> {
-    if session.duplex.is_none() {
-        // The TLS state may hold what came right behind the request: no event of the socket tells.
-        session.on_readable()?;
-    }
-    let matchers: Box<[Matcher]> = (&*session.matchers()).into();
-    shard
-        .router()
-        .join(shard.index(), Ticket(session.id), matchers)
-        .await;
-    session.leave(Phase::Joining).await?;
-    if start != Start::Now {
-        let kept = shard.kept();
-        session.update(|progress| progress.begin(start, kept));
-    }
-    if let Some(duplex) = &session.duplex {
-        websocket::greet(shard, session, duplex, start).await;
-    }
-    // After joining, so that it receives its own event, if that is for it; and after the greeting, which
-    // comes before all answers.
-    shard.tell_joined(session).await;
-    match opening {
-        Opening::Head(head) => session.send_all(head, shard.stall()).await?,
-        Opening::Response { ready, prelude } => {
-            // The request may be gone: then the body is dropped, which the next step sees.
-            ready.send(()).ok();
-            session.send_all(prelude, shard.stall()).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
@@ -628,7 +305,7 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
         return false;
     }
     let selects = |matcher: &Matcher| {
-        // Without resolving the topics as URLs, which only URL patterns need.
+        // Topics are resolved as URLs only for URL patterns, which need it.
         if matcher.kind() != MatcherType::UrlPattern || matcher.is_wildcard() {
             let mut topics = update.topics.iter();
             return topics.any(|topic| matcher.matches_text(topic.as_str()) == Some(true));
@@ -637,7 +314,7 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
         subjects.any(|subject| matcher.matches(subject))
     };
     let matchers = session.matchers();
-    // While matchers that were added read on, the others have had these updates.
+    // While added matchers catch up, the earlier ones have had these updates.
     let scope = session
         .progress
         .borrow()

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::net::TcpListener;
+use std::task::Context;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 

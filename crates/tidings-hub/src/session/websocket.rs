@@ -23,8 +23,9 @@ use tokio::time::timeout;
 
 use super::duplex::{Duplex, Heartbeat};
 use super::protocol::{Control, Peer};
+use super::run::live;
 use super::socket::Socket;
-use super::{Ending, Opening, Phase, Session, Start, live};
+use super::{Ending, Opening, Phase, Session, Start};
 use crate::account::OverLimit;
 use crate::shard::Shard;
 use crate::shard::timers::TICK;

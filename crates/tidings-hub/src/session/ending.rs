@@ -1,0 +1,84 @@
+//! Why a session ends: the reasons, their names in metrics and logs, and whether the peer may still listen.
+
+/// Why a session ended. [`name`](Self::name) is the label in `tidings_sessions_closed_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The peer went away.
+    PeerClosed,
+    /// A write failed.
+    Broken,
+    /// The token expired.
+    TokenExpired,
+    /// The connection reached the end of its lifetime, such as `subscribe.connection_secs_max`.
+    Lifetime,
+    /// The peer took nothing for `limits.stall_secs`.
+    Stalled,
+    /// Retention removed updates that the subscriber had not read yet.
+    Overtaken,
+    /// The history could not be read.
+    HistoryUnreadable,
+    /// The peer sent too much: bytes after the request of an event stream, or frames in a second.
+    Flooding,
+    /// The poll has its response.
+    Answered,
+    /// The peer sent a close frame.
+    Closed,
+    /// The peer broke a rule of its protocol.
+    Violation,
+    /// The peer asked for something that it may not have, and its protocol has no error message.
+    Refused,
+    /// The peer did not answer a ping.
+    Silent,
+    /// The peer had to send a token and did not do so in time.
+    Anonymous,
+    /// The memory that the hub may hold for peers is used up.
+    HeldBytes,
+    /// The hub is stopping.
+    Drained,
+}
+
+impl Ending {
+    /// Returns the name in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PeerClosed => "peer_closed",
+            Self::Broken => "broken",
+            Self::TokenExpired => "token_expired",
+            Self::Lifetime => "lifetime",
+            Self::Stalled => "stalled",
+            Self::Overtaken => "overtaken",
+            Self::HistoryUnreadable => "history_unreadable",
+            Self::Flooding => "flooding",
+            Self::Answered => "answered",
+            Self::Closed => "closed",
+            Self::Violation => "violation",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Anonymous => "anonymous",
+            Self::HeldBytes => "held_bytes",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// Returns whether the peer may still listen, so that the stream can end in good form.
+    pub(super) fn has_farewell(self) -> bool {
+        match self {
+            Self::TokenExpired
+            | Self::Lifetime
+            | Self::Overtaken
+            | Self::HistoryUnreadable
+            | Self::Drained => true,
+            Self::PeerClosed
+            | Self::Broken
+            | Self::Stalled
+            | Self::Flooding
+            | Self::Answered
+            | Self::Closed
+            | Self::Violation
+            | Self::Refused
+            | Self::Silent
+            | Self::Anonymous
+            | Self::HeldBytes => false,
+        }
+    }
+}

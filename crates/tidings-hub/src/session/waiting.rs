@@ -1,0 +1,173 @@
+//! How a session's task waits for its peer and its shard: for a phase, for the socket to take more, for all
+//! of some bytes to be sent, and at the end for the last bytes.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_wire::frame::LAST_CHUNK;
+
+use super::progress::{Phase, Progress};
+use super::socket::Input;
+use super::{Ending, Session};
+use crate::account::{COVERED_BYTES_MAX, Charge, Kind};
+use crate::posted::Encoding;
+
+/// Bytes that a subscriber may send after its request before it is taken for hostile.
+const STRAY_BYTES_MAX: usize = 64 * 1024;
+/// How long the last bytes of a stream may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// Waits until the phase is no longer `phase`, or the peer has closed its side.
+    pub(super) async fn leave(&self, phase: Phase) -> Result<(), Ending> {
+        loop {
+            poll_fn(|cx| self.poll_event(phase, cx)).await?;
+            if self.phase() != phase {
+                return Ok(());
+            }
+        }
+    }
+
+    fn poll_event(&self, phase: Phase, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        if self.phase() != phase {
+            return Poll::Ready(Ok(()));
+        }
+        self.keep_waker(cx);
+        if self.duplex.is_some() {
+            // The reading half of its task reads what the peer sends.
+            return Poll::Pending;
+        }
+        loop {
+            match self.socket.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::Broken)),
+                Poll::Ready(Ok(())) => self.on_readable()?,
+            }
+        }
+    }
+
+    pub(super) fn keep_waker(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    pub(super) fn on_readable(&self) -> Result<(), Ending> {
+        match self.socket.discard_input() {
+            Ok(Input::Closed) => Err(Ending::PeerClosed),
+            Err(_) => Err(Ending::Broken),
+            Ok(Input::Stray(count)) => {
+                self.stray.set(self.stray.get().saturating_add(count));
+                if self.stray.get() > STRAY_BYTES_MAX {
+                    Err(Ending::Flooding)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Waits until everything written so far is out and the socket takes more. Meanwhile it books the bytes
+    /// that the socket holds, and the `rest` that the caller still has to send.
+    ///
+    /// # Errors
+    ///
+    /// How the stream ends: the connection broke, the peer took nothing for `stall`, there is no room
+    /// for what is held, or the session was told to close meanwhile.
+    pub(crate) async fn writable(&self, rest: usize, stall: Duration) -> Result<(), Ending> {
+        let mut charge = None;
+        let ready = poll_fn(|cx| {
+            if let Phase::Closing(ending) = self.phase() {
+                return Poll::Ready(Err(ending));
+            }
+            self.keep_waker(cx);
+            let ready = self.socket.poll_writable(cx);
+            if ready.is_pending() && charge.is_none() {
+                let held = rest + self.socket.held_bytes();
+                charge = match self.book_waiting(held) {
+                    Ok(charge) => Some(charge),
+                    Err(ending) => return Poll::Ready(Err(ending)),
+                };
+            }
+            ready.map_err(|_broken| Ending::Broken)
+        });
+        if self.is_carried() {
+            // The shard limits how long it may be without a receiver.
+            return ready.await;
+        }
+        match tokio::time::timeout(stall, ready).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Ending::Stalled),
+        }
+    }
+
+    /// Books bytes that wait for the peer. The first kilobyte is part of what the connection is booked with.
+    fn book_waiting(&self, bytes: usize) -> Result<Option<Charge>, Ending> {
+        // A poll takes everything at once and books it itself. If it were booked twice, concurrent polls
+        // would refuse each other.
+        if bytes <= COVERED_BYTES_MAX || self.encoding == Encoding::Lines {
+            return Ok(None);
+        }
+        let charge = self.holder.take(Kind::Events, bytes);
+        charge.map(Some).map_err(|_refusal| Ending::HeldBytes)
+    }
+
+    /// Sends all of `bytes`. Waits for the peer as long as it takes something within each `stall`.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable); what was not sent is then the tail.
+    pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
+        loop {
+            if !bytes.is_empty() {
+                let sent = self.try_send(&bytes).map_err(|_broken| Ending::Broken)?;
+                drop(bytes.split_to(sent.taken));
+                if bytes.is_empty() && sent.flushed {
+                    return Ok(());
+                }
+            }
+            if let Err(ending) = self.writable(bytes.len(), stall).await {
+                // The peer may have a part of it: nothing may follow on this connection.
+                self.update(|progress| progress.keep_tail(bytes));
+                return Err(ending);
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns how much is left of a partly sent event.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.progress.borrow().tail_bytes()
+    }
+
+    /// Takes the rest of a partly sent event.
+    pub(crate) fn take_tail(&self) -> Bytes {
+        self.update(Progress::take_tail)
+    }
+
+    /// Ends the stream. If the peer may still listen, `abruptly` breaks it off, and else it ends in good form.
+    pub(super) async fn finish(&self, ending: Ending, abruptly: bool) {
+        // The response of a poll takes what was written, and books it.
+        if self.encoding != Encoding::Lines {
+            self.socket.give_up();
+        }
+        if ending.has_farewell() && abruptly {
+            return self.socket.break_off();
+        }
+        let tail = self.take_tail();
+        if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
+            // The phase is Closing, so a full socket ends this at once instead of waiting.
+            let farewell = self.send_all(Bytes::from_static(LAST_CHUNK), FAREWELL);
+            farewell.await.ok();
+        }
+        self.socket.finish();
+    }
+}
