@@ -1,8 +1,8 @@
-//! Remembers verified tokens, so that a reconnecting browser costs one look-up.
+//! Caches verified tokens, so that a reconnecting browser costs one lookup.
 //!
-//! Each shard has its own. Only tokens that were accepted are kept, none counts once it has ended,
-//! and they never take more bytes than the bound; the one that came first leaves first. A change of
-//! an issuer's key set forgets everything, so that no token outlives the removal of its key here.
+//! Each shard has its own cache. It contains only accepted tokens, ignores expired ones, never
+//! exceeds its bound in bytes, and evicts the oldest entry first. A change of any key set clears
+//! the cache, so that no token outlives the removal of its key.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tidings_core::matcher::Matcher;
 
 use super::{Authority, Door, Identity, Role, TokenError};
 
-/// A bounded memory of verified tokens.
+/// A bounded cache of verified tokens.
 pub struct TokenCache {
     authority: Arc<Authority>,
     /// For each door and role.

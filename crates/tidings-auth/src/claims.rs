@@ -1,8 +1,8 @@
-//! The claims that say when and for whom a token counts: `exp`, `nbf`, `aud`, `sub`.
+//! The claims for the validity period, audience and subject of a token: `exp`, `nbf`, `aud`, `sub`.
 //!
-//! The clocks of a hub and of its issuers differ a little, so that a token may begin up to
-//! [`CLOCK_LEEWAY_SECS`] in the future. Its end has no leeway: a connection ends no later than its
-//! token, and a token that ended has ended. Numeric dates may have fractions.
+//! The clocks of a hub and its issuers differ a little, so `nbf` may be up to [`CLOCK_LEEWAY_SECS`]
+//! in the future. `exp` has no leeway, because no connection outlives its token. Numeric dates may
+//! have fractions.
 //!
 //! RFC 7519, 4.1; Mercure, "Token Validation".
 

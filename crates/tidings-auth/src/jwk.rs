@@ -1,7 +1,7 @@
-//! Keys from a JSON Web Key Set: which of its entries verify signatures, and with what algorithms.
+//! Parses a JSON Web Key Set: which entries verify signatures, and with which algorithms.
 //!
-//! A set is somebody else's document, so it is read with suspicion: strict JSON, bounds, and no entry
-//! that could sign as well as verify. Where it comes from is in `key_set.rs`.
+//! A set comes from a third party and is not trusted: strict JSON, bounds, and no entry that could
+//! sign as well as verify. `key_set.rs` obtains the set.
 //!
 //! RFC 7517; RFC 7518, 6; RFC 8037, 2; RFC 8725, 3.1, 3.2 and 3.5.
 

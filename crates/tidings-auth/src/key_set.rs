@@ -8,9 +8,9 @@
 //!      └── set taken over, or the failure noted and the old set kept ┘
 //! ```
 //!
-//! Everything here but the reading of the current keys runs on the control thread. A shard that meets a
-//! key that it does not know asks for a fetch and waits for its end, but only for a bounded time. How a
-//! set is fetched is in `key_fetch.rs`, what is in it in `jwk.rs`.
+//! Everything here except reading the current keys runs on the control thread. A shard that finds
+//! an unknown key requests a fetch and waits for it for a bounded time. `key_fetch.rs` fetches a
+//! set, `jwk.rs` parses it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ use super::key_fetch::{FetchError, Fetcher};
 use super::key_store::KeyStore;
 use crate::Counters;
 
-/// Where a key set is. Shown without what may be secret in its address: a user, a password, the query.
+/// The source of a key set. Displayed without the secret parts of its address: user, password,
+/// query.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// An address, with `https` or on this machine.
@@ -43,13 +44,14 @@ pub struct KeySet {
     /// Time between two fetches.
     refresh: Duration,
     current: ArcSwap<Current>,
-    /// Grows with each change of the keys. What was verified with an earlier one is verified again.
+    /// Grows with each change of the keys. Tokens verified with an earlier generation are verified
+    /// again.
     generation: AtomicU64,
     state: watch::Sender<State>,
     wanted: Notify,
 }
 
-/// The keys in force, and the document that they were in.
+/// The keys in force and their document.
 #[derive(Debug, Default)]
 pub struct Current {
     document: Vec<u8>,
@@ -57,12 +59,12 @@ pub struct Current {
     pub keys: Vec<SetKey>,
 }
 
-/// What became of the attempts to read a set.
+/// The outcome of the attempts to read a set.
 #[derive(Debug, Clone, Default)]
 struct State {
-    /// How many attempts have ended.
+    /// Number of finished attempts.
     ended: u64,
-    /// Whether one is under way.
+    /// Whether an attempt is in progress.
     running: bool,
     /// When the last one began.
     began: Option<Instant>,
@@ -72,28 +74,28 @@ struct State {
     failure: Option<Arc<str>>,
 }
 
-/// What was written into the store, and when.
+/// The last document written to the store, and when.
 #[derive(Debug, Default)]
 struct Saved {
     document: Option<Arc<Current>>,
     at: Option<Instant>,
-    /// Whether it was said that nothing can be written.
+    /// Whether a write error was already logged.
     complained: bool,
 }
 
 /// Why a set is read again.
 #[derive(Debug, PartialEq, Eq)]
 enum Reason {
-    /// It is time, or time to see whether the file changed.
+    /// The refresh is due, or the check whether the file changed.
     Due,
-    /// Somebody asked.
+    /// A caller requested it.
     Asked,
 }
 
 /// Why a set could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
-    /// It could not be had.
+    /// It could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The file cannot be read.
@@ -110,13 +112,13 @@ pub enum KeySetError {
         /// The file.
         path: PathBuf,
     },
-    /// What came is no key set.
+    /// The document is not a key set.
     #[error(transparent)]
     Set(#[from] JwkSetError),
 }
 
 impl KeySet {
-    /// Makes an empty set that nobody has fetched.
+    /// Makes an empty set that was not fetched yet.
     pub fn new(source: Source, refresh: Duration) -> Self {
         Self {
             source,
@@ -128,7 +130,7 @@ impl KeySet {
         }
     }
 
-    /// Returns where the set is.
+    /// Returns the source of the set.
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -143,7 +145,7 @@ impl KeySet {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Returns why nothing can be verified with this set: it could not be read even once.
+    /// Returns why the set cannot verify anything: it was never read successfully.
     pub fn unread(&self) -> Option<String> {
         let state = self.state.borrow();
         if state.read {
@@ -156,10 +158,11 @@ impl KeySet {
         ))
     }
 
-    /// Asks for a fetch because of a key that the set does not have, and waits for its end.
+    /// Requests a fetch because of an unknown key, and waits for it to finish.
     ///
-    /// Returns whether a fetch has ended since: the token is worth another look. Called by shards.
-    /// However many ask, there is one fetch per [`UNKNOWN_KID_EVERY`].
+    /// Returns whether a fetch has finished since, so that the token should be checked again.
+    /// Called by shards. There is at most one fetch per [`UNKNOWN_KID_EVERY`], however many callers
+    /// there are.
     pub async fn refreshed(&self) -> bool {
         if !self.is_url() {
             return false;
@@ -188,7 +191,8 @@ impl KeySet {
         self.wanted.notify_one();
     }
 
-    /// Takes over what an earlier process kept, at `now_secs` of Unix time, until the issuer answers.
+    /// Uses the set cached by an earlier process, at `now_secs` of Unix time, until the issuer
+    /// answers.
     pub fn restore(&self, store: &KeyStore, now_secs: u64, counters: &Counters) {
         let Source::Url(url) = &self.source else {
             return;
@@ -246,7 +250,7 @@ impl KeySet {
         }
     }
 
-    /// Writes the set into the store if it changed, or was written long ago.
+    /// Writes the set to the store if it changed or the last write is old.
     fn save(&self, store: &KeyStore, now_secs: u64, saved: &mut Saved) {
         let Source::Url(url) = &self.source else {
             return;
@@ -279,7 +283,7 @@ impl KeySet {
     async fn wait(&self, failures: u32) -> Reason {
         let patience = match &self.source {
             Source::File(_) => FILE_EVERY,
-            // After a failure sooner, and each time a little later.
+            // Exponential backoff after a failure.
             Source::Url(_) if failures > 0 => {
                 let doubled = RETRY_FIRST.saturating_mul(1 << failures.min(10).saturating_sub(1));
                 doubled.min(self.refresh)
@@ -289,7 +293,7 @@ impl KeySet {
         if timeout(patience, self.wanted.notified()).await.is_err() {
             return Reason::Due;
         }
-        // Several asked at once, or one asked who did not see the fetch before.
+        // Several callers asked at once, or one missed the previous fetch.
         let began = self.state.borrow().began;
         if let Some(left) = began.and_then(|began| UNKNOWN_KID_EVERY.checked_sub(began.elapsed())) {
             tokio::time::sleep(left).await;
@@ -301,11 +305,11 @@ impl KeySet {
         matches!(self.source, Source::Url(_))
     }
 
-    /// Reads the set once and takes it over if it can be used.
+    /// Reads the set once and puts it in force if it is usable.
     ///
     /// # Errors
     ///
-    /// Why the set in force stays. It is counted and logged here.
+    /// Why the current set stays in force. The error is counted and logged here.
     pub async fn read(&self, fetcher: &Fetcher, counters: &Counters) -> Result<(), KeySetError> {
         self.state.send_modify(|state| {
             state.running = true;
@@ -420,17 +424,17 @@ pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, KeySetError> {
     Ok(document)
 }
 
-/// Bytes of a key set.
+/// Maximum size of a key set in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Time between two fetches that unknown keys ask for.
+/// Minimum time between two fetches for unknown keys.
 pub const UNKNOWN_KID_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a request waits for a fetch that it asked for.
+/// Maximum time that a request waits for its fetch.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How soon a fetch that failed is tried again; then doubled, up to the usual time.
+/// First retry after a failed fetch; then doubled, up to the refresh interval.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 
-/// How often a file is looked at.
+/// How often a file is checked.
 const FILE_EVERY: Duration = Duration::from_secs(2);

@@ -1,9 +1,9 @@
-//! The last good key sets in files, so that a hub that starts while an issuer is down still knows its
-//! keys.
+//! Caches the last good key sets in files, so that a hub that starts while an issuer is down still
+//! has its keys.
 //!
-//! A set counts again only if it was fetched from the very address that is configured, not too long
-//! ago, and nobody but the hub's own user could write the file. What is read is judged like what is
-//! fetched. Whatever is wrong with a file, the hub starts as if it were not there and says so.
+//! A cached set is used only if it was fetched from the configured address, not too long ago, and
+//! only the hub's own user could write the file. It is validated like a fetched set. The hub
+//! ignores an invalid file and logs the reason.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -35,7 +35,7 @@ struct Kept {
     document: String,
 }
 
-/// Why a file does not count.
+/// Why a cached file is ignored.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
     /// It cannot be read.
@@ -113,7 +113,7 @@ impl KeyStore {
         Ok(Some(kept.document.into_bytes()))
     }
 
-    /// Keeps the document of an address, in place of an earlier one: whole, or not at all.
+    /// Stores the document of an address, replacing an earlier one: completely, or not at all.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl KeyStore {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Removes the files of addresses that are not configured any more.
+    /// Removes the files of addresses that are no longer configured.
     ///
     /// # Errors
     ///

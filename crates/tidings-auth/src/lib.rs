@@ -1,16 +1,16 @@
 //! Who may do what: access tokens and the grants in them.
 //!
-//! [`Authority`] verifies a token and says who it is about and what it allows: an [`Identity`]. This file
-//! has the order of the checks; each check has a file of its own. [`presented`] finds the token in a
-//! request, [`cache`] spares the work for a token seen before, [`key_set`] keeps the keys that issuers
-//! publish up to date, [`issue`] makes tokens for `tidings dev` and `tidings token make`. [`placeholder`]
-//! knows secrets that nobody filled in.
+//! [`Authority`] verifies a token and returns its [`Identity`]: its subject and what it allows.
+//! This file has the order of the checks; each check has its own file. [`presented`] finds the
+//! token in a request, [`cache`] caches verified tokens, [`key_set`] keeps the keys of issuers up
+//! to date, [`issue`] makes tokens for `tidings dev` and `tidings token make`. [`placeholder`]
+//! detects unfilled placeholders.
 //!
-//! What a grant allows is decided in `tidings-core`, what a refusal is answered by the doors. Nothing
-//! here knows the configuration or reads the time of day: both come in as arguments.
+//! `tidings-core` evaluates grants, and the HTTP layer maps refusals to responses. Nothing here
+//! reads the configuration or the clock: both are arguments.
 //!
-//! The signature is the library's part (aws-lc-rs). The other checks are our own: JWT libraries ignore
-//! `crit`, accept members that occur twice, and pool the keys of several issuers.
+//! The library (aws-lc-rs) verifies signatures. The other checks are our own: JWT libraries ignore
+//! `crit`, accept duplicate members, and pool the keys of several issuers.
 //!
 //! Mercure, "Token Validation"; RFC 9068, 4; RFC 8725.
 

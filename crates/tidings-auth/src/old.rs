@@ -1,10 +1,10 @@
-//! Tokens of the dialects before 1.0: told by their shape, verified with the keys that are for them
-//! alone, and read into the same grants.
+//! Tokens of the dialects before 1.0: recognised by their shape, verified only with keys for these
+//! dialects, and converted to the same grants.
 //!
-//! They name no issuer and no audience, and need no end. What 1.0 is strict about they are asked too
-//! where their hubs lose nothing by it: the algorithm is the key's, `crit` is refused, no member
-//! stands twice. The claim `mercure`, or the same under its URL, lists topic selectors in 0.x and
-//! targets in 2019.
+//! They name no issuer and no audience, and need no expiry. The strict rules of 1.0 apply where
+//! compatibility permits: the algorithm is the key's, `crit` is refused, no member occurs twice.
+//! The claim `mercure`, or the same under its URL, lists topic selectors in 0.x and targets in
+//! 2019.
 
 use std::sync::Arc;
 

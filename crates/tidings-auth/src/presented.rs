@@ -1,8 +1,7 @@
 //! Finds the token that a request presents: in the `Authorization` field or in a cookie.
 //!
-//! Whether the token is any good is not looked at, and neither is whether a cookie may be used for
-//! this request (the origin check is in `http`). A token in the URL is looked for only where a
-//! request may be of Mercure 0.x, and counts only if it is of that dialect.
+//! The token is not verified here, and the origin check for cookies is in `http`. A token in the
+//! URL is read only if the request may be of Mercure 0.x, and used only if it is of that dialect.
 //!
 //! Mercure, "Presenting the Access Token".
 

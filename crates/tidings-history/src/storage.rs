@@ -1,8 +1,8 @@
-//! The seam between the history's rules and what keeps the bytes.
+//! The interface between the history's rules and its storage.
 //!
-//! [`Storage`] is used by the writer alone, [`StorageReader`] by the reader alone; both are driven
-//! from one thread each. Implementations: `sqlite` (the file), `memory`, and `nothing`.
-//! Simulated ones inject faults.
+//! Only the writer uses [`Storage`], and only the reader uses [`StorageReader`], each on one
+//! thread. Implementations: `sqlite` (the file), `memory`, and `nothing`. Simulated storages inject
+//! faults.
 
 mod memory;
 mod nothing;

@@ -1,5 +1,5 @@
-//! Makes updates durable, group by group, in their order. No thread, clock or queue in here. The
-//! order of drafts is made here; updates that a relay ordered are checked in `writer/ordered.rs`.
+//! Commits updates in order, group by group. No thread, clock or queue here. Drafts are ordered
+//! here; `writer/ordered.rs` checks updates ordered by a relay.
 //!
 //! ```text
 //! Ok ──fault──▶ Refusing ──probe succeeds──▶ Ok
@@ -23,8 +23,8 @@ use crate::retention;
 use crate::sabotage::{Rule, skips};
 use crate::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader, Upkeep};
 
-/// Gives drafts their positions or takes those of a relay, commits updates, delivers them, and
-/// removes what retention ends.
+/// Assigns positions to drafts or uses those of a relay, commits and delivers updates, and applies
+/// retention.
 ///
 /// Driven by one thread: [`on_batch`](Self::on_batch) for what was queued,
 /// [`on_tick`](Self::on_tick) about once a second, [`on_slack`](Self::on_slack) after either for
