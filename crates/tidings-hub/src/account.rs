@@ -1,6 +1,5 @@
-//! The account of what peers cause to be held: connections, sessions, and bytes of memory, for each
-//! connection, for each address, and in total. Every transport books here, and nothing else decides
-//! whether there is room.
+//! The account of the resources that peers use: connections, sessions and memory, per connection, per
+//! address and in total. Every transport books here, and only this module decides whether there is room.
 //!
 //! ```text
 //! accept ──▶ Holder (a connection, or a SockJS session) ──▶ Address ──▶ Account
@@ -9,9 +8,9 @@
 //!            Charge ── gives back when dropped; may travel with the bytes
 //! ```
 //!
-//! Counting is a few relaxed additions. Only the beginning and the end of a holder take a lock, and no
-//! delivery does: frames that subscribers share are booked for a peer only once it does not take them.
-//! It knows nothing of HTTP; `http/problem` says a [`OverLimit`] to a peer.
+//! Booking is a few relaxed additions. Only the start and the end of a holder take a lock. Deliveries take
+//! none: a frame that subscribers share is booked for a peer only if its socket does not take it.
+//! The module knows no HTTP; `http/problem` turns an [`OverLimit`] into a response.
 
 mod kind;
 mod matchers;

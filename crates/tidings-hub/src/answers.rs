@@ -1,6 +1,6 @@
-//! What the relay answers the publishers of one shard: gathered while the writer answers a group,
-//! handed over once. Answering each publisher from the writer's thread would wake the shard for each,
-//! which costs a system call each and, on one core, a change of threads each.
+//! The relay's answers to the publishers of one shard. They are gathered while the writer answers a group,
+//! and handed over together. Answering each publisher from the writer's thread would wake the shard each
+//! time: one system call each and, on one core, one thread switch each.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! The machine's clocks: what they show now, in the units that the rest of the program counts in.
+//! The machine's wall clock, in the units that the program uses.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,6 @@
-//! The one way in: from a publisher's fields to a checked draft, its grants, and the relay.
-//! Doors decode bytes and answer; no rule about updates lives anywhere else.
+//! The one way in for publishers: it turns a publisher's fields into a checked draft, asks the grants, and
+//! hands the draft to the relay. Doors decode requests and encode responses; all rules about updates are
+//! here.
 
 use std::sync::Arc;
 

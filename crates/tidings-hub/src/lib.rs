@@ -1,6 +1,6 @@
-//! The hub: everything between the doors and the history. Publishers come in by [`ingest`], subscribers by
-//! [`subscribing`]; the [`router`] brings what was stored to the [`shard`]s, each of which writes it to
-//! its [`session`]s. Nothing here knows HTTP.
+//! The hub: everything between the doors and the history. Publishers enter through [`ingest`], subscribers
+//! through [`subscribing`]. The [`router`] sends stored updates to the [`shard`]s, and each shard writes them
+//! to its [`session`]s. Nothing here knows HTTP.
 
 pub mod account;
 pub mod answers;

@@ -1,5 +1,5 @@
-//! What the server counts, by the names that operators see. Every drop has a counter here.
-//! Counting happens where things happen; this file names and renders.
+//! The metrics of the process, under the names that operators see. Every drop has a counter here. The
+//! modules count; this file names and renders.
 
 pub mod zeromq;
 

@@ -1,5 +1,4 @@
-//! What the hub is told at its start. The configuration file's types are elsewhere: whoever starts a hub
-//! translates.
+//! The hub's options. They are not the configuration file's types: the caller that starts a hub translates.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! An update on its way to subscribers: committed, matched once, encoded once.
-//! Matching happens in `router`, writing in `shard`.
+//! A committed update on its way to subscribers. It is matched once, in `router`, and encoded once for each
+//! framing; shards write it.
 
 mod encoding;
 

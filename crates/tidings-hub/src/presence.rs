@@ -1,4 +1,4 @@
-//! Presence: which subscriptions there are, said in events and answered to requests.
+//! Presence: publishes an event when a subscription begins or ends, and answers requests for the list.
 //!
 //! ```text
 //! sessions ──joined, left──▶ ┌──────────┐ ──events──▶ ingest ─▶ relay ─▶ history ─▶ router ─▶ shards
@@ -6,10 +6,9 @@
 //!          ◀──documents───── └──────────┘
 //! ```
 //!
-//! One thread owns the table and does nothing else, so that neither a large table nor a long answer
-//! delays an update. The rules are in [`table`], the words in [`tidings_wire::subscription_document`],
-//! the answers in [`question`]; here are the queues and the waiting. A hub without presence has none of
-//! it.
+//! One thread owns the table and does nothing else, so neither a large table nor a long answer delays an
+//! update. The rules are in `table`, the documents in [`tidings_wire::subscription_document`], the answers
+//! in [`question`]. This file holds the queues and the waiting. A hub without presence starts none of it.
 //!
 //! Mercure, "Active Subscriptions".
 
@@ -101,7 +100,7 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Makes the queue; [`start`] serves it.
+    /// Makes the queue; its thread serves it.
     pub fn queue() -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         (Self { commands }, receiver)

@@ -1,5 +1,5 @@
-//! Refusals: what a peer asked for and does not get. Each has a kind, a name that programs can rely on,
-//! and a detail that says what was wrong, with which value, and what to do.
+//! Refusals: why a peer does not get what it asked for. Each has a kind, a stable name for programs, and a
+//! detail that says what was wrong, with which value, and what to do.
 //!
 //! Nothing here belongs to a protocol. HTTP makes a [`Refusal`] a problem document with a status and
 //! fields (`http/problem`), and the hub's WebSocket frames make it an `error` frame

@@ -1,6 +1,6 @@
-//! The router thread: owns the matcher index, matches each committed update once, and spreads it
-//! to every shard. Joins pass through the same queue, so that a subscriber's place in the order of
-//! updates is exact. It knows no socket, subscriber or shard, only destinations and interned matchers.
+//! The router thread. It owns the matcher index, matches each committed update once, and sends it to every
+//! shard. Joins pass through the same queue, so a subscriber's place in the order of updates is exact. The
+//! router knows no socket, subscriber or shard, only destinations and interned matchers.
 
 use std::io;
 use std::sync::Arc;

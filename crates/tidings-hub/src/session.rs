@@ -1,6 +1,6 @@
 //! A session: one subscriber's state on its shard, and which updates it gets.
 //!
-//! While a session is live, the shard's sweep writes to it. While it is behind, its own task ([`run`]) reads
+//! While a session is live, the shard's sweep writes to it. While it is behind, its own task (`run`) reads
 //! from the ring or the history, and writes when the socket takes more. Resuming after a reconnect and
 //! catching up after a full socket are the same mechanism. [`progress`] owns the phase and the position.
 

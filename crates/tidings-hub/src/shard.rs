@@ -1,5 +1,5 @@
-//! One shard: a thread with its own runtime, listeners, connections and part of the subscribers.
-//! Everything in it is single-threaded; what comes from outside comes through its inbox.
+//! A shard: a thread with its own runtime, listeners, connections and a part of the subscribers. Everything
+//! in it is single-threaded. Other threads reach it only through its inbox.
 //!
 //! ```text
 //! listeners ─▶ connection (hyper) ─▶ http ─▶ session ◀─ engine ◀─ inbox ◀─ router, other shards

@@ -1,6 +1,6 @@
-//! The one way in for subscribers, as `ingest` is the one for publishers: who may subscribe, what the
-//! matchers are and what is booked for them, where a stream begins, and when it ends at the latest.
-//! Doors decode requests and encode answers; no rule about subscribing lives in them.
+//! The one way in for subscribers, as `ingest` is for publishers. It decides who may subscribe, compiles and
+//! books matchers, and finds where a stream begins and when it ends at the latest. Doors decode requests and
+//! encode responses; they hold no rule about subscribing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::shard::Shard;
 /// connected at one moment must not all come back at one moment.
 const LIFETIME_SPREAD: Range<f64> = 0.8..1.0;
 
-/// Why somebody cannot subscribe.
+/// Why a subscription is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SubscribeError {
     /// There is no token, and the hub takes no anonymous subscribers. The door says how to present one.
@@ -65,14 +65,14 @@ pub enum SubscribeError {
     Closed,
 }
 
-/// A subscriber that may subscribe.
+/// A subscriber that was admitted.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Who it is, by its token; none for an anonymous subscriber.
+    /// The token's identity; none for an anonymous subscriber.
     pub identity: Option<Arc<Identity>>,
-    /// What it asks for.
+    /// Which updates it subscribes to.
     pub(crate) matchers: Box<[Matcher]>,
-    /// What is held because of the matchers.
+    /// The memory booked for the matchers.
     pub(crate) booked: Booked,
     /// Where its stream begins.
     pub begins: Begins,
@@ -99,7 +99,7 @@ impl Admitted {
         self.booked.add(holder, &mut self.matchers)
     }
 
-    /// Admits a peer that asks for nothing: it does so later, or never.
+    /// Admits a peer without matchers. It may add some later.
     pub fn without_matchers(identity: Option<Arc<Identity>>) -> Self {
         Self {
             identity,
@@ -349,7 +349,7 @@ pub(crate) fn earliest_of<T: Ord + Copy>(
     ends.min_by_key(|(end, _)| *end)
 }
 
-/// Returns until when a peer that must send a token has to do so.
+/// Returns the deadline for a peer that still has to send a token.
 pub fn patience(shard: &Shard) -> (Instant, Ending) {
     let end = Instant::now() + shard.options().patience;
     (end, Ending::Anonymous)

@@ -1,5 +1,5 @@
 //! The only place that spawns tasks, so that one search finds all of them. A task runs on the thread that
-//! starts it and ends with that thread's runtime; what it does is in its subject's file.
+//! starts it, and ends with that thread's runtime at the latest.
 
 use std::convert::Infallible;
 use std::future::Future;

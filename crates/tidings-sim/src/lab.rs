@@ -1,7 +1,6 @@
-//! A whole hub in one thread: the same ingest, relay, history rules, router, shards and sessions as
-//! in production, but the threads' work is done step by step, time stands in the runtime that the
-//! caller brings, the disk is the caller's `Storage`, and subscribers read response bodies instead
-//! of sockets. Made for `tidings-sim` and the fuzzers; nothing here is part of the running server.
+//! A whole hub in one thread, for the simulator and the fuzzers. Ingest, relay, history rules, router, shards
+//! and sessions are those of production. What differs: the caller does the threads' work step by step, and
+//! brings the runtime's clock and the `Storage`; subscribers read response bodies instead of sockets.
 
 mod subscriptions;
 

@@ -1,5 +1,5 @@
-//! What bytes are held for, which limits there are, and the refusal that names both. The words are
-//! those of `tidings_held_bytes` and `tidings_held_bytes_refused_total`.
+//! What memory is booked for, which limits apply, and the refusal that names both. The names are the labels
+//! of `tidings_held_bytes` and `tidings_held_bytes_refused_total`.
 
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

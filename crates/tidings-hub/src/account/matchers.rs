@@ -1,11 +1,10 @@
-//! What subscribers ask for: the memory of their matchers, and the work that each update has with them.
+//! What matchers cost: their memory, and the work that each update has with them.
 //!
-//! A pattern is in memory once, however many ask for it. So it is booked once in total, once for each
-//! address, and for a connection as often as it is asked for there. The text of an exact matcher is its
-//! subscriber's own.
+//! A pattern is in memory once, however many subscribers use it. So it is booked once in total, once per
+//! address, and once per use on a connection. The text of an exact matcher belongs to its subscriber.
 //!
-//! A pattern is *crowded* if nothing literal tells it apart from many others: an update that may match
-//! one of them is compared with all of them. How many there are is bounded for an address and in total.
+//! A pattern is *crowded* if no literal part distinguishes it from many others: an update that may match one
+//! of them is compared with all of them. Their number is bounded per address and in total.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
-//! How much memory the machine gives the process: the smaller one of what it has and of what its
-//! control group allows. The default of `limits.held_bytes_max` follows from it.
+//! How much memory the process may use: what the machine has, or what its control group allows if that is
+//! less. The default of `limits.held_bytes_max` follows from it.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Places: how many connections, streams of HTTP/2 and sessions of SockJS there may be, in total and
-//! from one address. A stream counts as a connection does, since over HTTP/1.1 it would be one.
+//! Places: limits on the number of connections, HTTP/2 streams and SockJS sessions, in total and per
+//! address. A stream counts as a connection, which it would be over HTTP/1.1.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

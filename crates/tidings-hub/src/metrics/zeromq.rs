@@ -1,4 +1,4 @@
-//! What the ZeroMQ broker counts, in the hub and on its own. Every loss has a reason here.
+//! The metrics of the ZeroMQ broker, inside the hub and standalone. Every loss has a reason here.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;

@@ -1,8 +1,8 @@
-//! What is asked about subscriptions, and how it is answered: a slice of the table at a time, so that
-//! a large answer does not keep others waiting.
+//! Questions about subscriptions and their answers. An answer is built from one slice of the table at a
+//! time, so a large one does not delay others.
 //!
-//! The cursor is read before the first slice. A subscription that begins or ends meanwhile may be in
-//! the answer or not; its event comes after the cursor, so whoever follows from there ends up right.
+//! The cursor is read before the first slice. A subscription that begins or ends during the answer may or
+//! may not be in it. Its event comes after the cursor, so a client that follows from there has it right.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! Presence as a part of the running server: its thread, from the start to the end.
+//! Presence in the running server: its thread, from start to stop.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The live subscriptions, and what of them was said to the world. No thread, clock or queue in here.
+//! The live subscriptions, and what was published about them. This file has no thread, clock or queue.
 //!
 //! ```text
 //!            joins                        leaves
@@ -8,8 +8,8 @@
 //!                    wanted, said ───────────────▶ unwanted, said ──said──▶ forgotten
 //! ```
 //!
-//! What is wanted changes at once, what is said follows as fast as the history takes it. So a storm
-//! of joins and leaves costs at most one entry for each subscription, and in the end both are the same.
+//! `wanted` changes at once; `said` follows as fast as the history accepts events. So a burst of joins and
+//! leaves costs at most one entry per subscription, and in the end both agree.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;

@@ -1,8 +1,8 @@
-//! The socket of a session that has no connection of its own: one of SockJS without WebSocket. What it
-//! writes waits here until a request comes that takes it.
+//! The socket of a session without a connection of its own: SockJS without a WebSocket. What the session
+//! writes waits here for a request that receives it.
 //!
-//! Without such a receiver there is no room, so the session is behind and reads on when the next one
-//! comes: nothing is queued for it but what the last receiver left.
+//! Without such a receiver there is no room, so the session is behind and reads on when the next receiver
+//! comes. Only what the last receiver left stays queued.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
@@ -15,25 +15,25 @@ use super::socket::Sent;
 /// Bytes after which a session is behind although a receiver is there.
 const SPACE_BYTES: usize = 64 * 1024;
 
-/// See the module.
+/// Where a session and its receivers meet.
 #[derive(Debug, Default)]
 pub struct Carrier(RefCell<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether somebody takes what is written.
+    /// Whether a receiver is there.
     open: bool,
     /// Whole frames of a WebSocket, as the session wrote them.
     written: Vec<Bytes>,
     bytes: usize,
-    /// Whether the session has nothing more to write for now.
+    /// Whether the session has written all that it has.
     idle: bool,
     closed: Option<Close>,
     session: Option<Waker>,
     receiver: Option<Waker>,
 }
 
-/// With which words a session was closed.
+/// The close code and reason of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
     /// The close code, as in a WebSocket's close frame or one of SockJS's own.
@@ -42,7 +42,7 @@ pub struct Close {
     pub reason: Box<str>,
 }
 
-/// When a receiver takes.
+/// How a receiver takes what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
     /// As soon as there is something.
@@ -51,7 +51,7 @@ pub enum Take {
     AllOnce,
 }
 
-/// What a receiver takes.
+/// What a receiver gets.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// Texts of the session.
@@ -61,26 +61,26 @@ pub enum Taken {
 }
 
 impl Carrier {
-    /// Lets the session write.
+    /// Lets the session write: a receiver is there.
     pub fn open(&self) {
         let mut state = self.0.borrow_mut();
         state.open = true;
         wake(&mut state.session);
     }
 
-    /// Lets the session write no more for now.
+    /// Stops the session from writing: the receiver has left.
     pub fn shut(&self) {
         let mut state = self.0.borrow_mut();
         state.open = false;
         state.receiver = None;
     }
 
-    /// Returns whether somebody takes what is written.
+    /// Returns whether a receiver is there.
     pub(crate) fn is_open(&self) -> bool {
         self.0.borrow().open
     }
 
-    /// Returns with which words the session was closed, if it was.
+    /// Returns the close code and reason, if the session was closed.
     pub(crate) fn closed(&self) -> Option<Close> {
         self.0.borrow().closed.clone()
     }
@@ -118,7 +118,7 @@ impl Carrier {
         Poll::Pending
     }
 
-    /// Notes whether the session has nothing more to write for now.
+    /// Notes whether the session has written all that it has.
     pub(crate) fn set_idle(&self, idle: bool) {
         let mut state = self.0.borrow_mut();
         state.idle = idle;
@@ -127,7 +127,7 @@ impl Carrier {
         }
     }
 
-    /// Closes the session after its `last` frames; the first words count.
+    /// Closes the session after its `last` frames. The first code and reason count.
     pub(crate) fn close(&self, last: impl IntoIterator<Item = Bytes>, code: u16, reason: &str) {
         let mut state = self.0.borrow_mut();
         if state.closed.is_none() {

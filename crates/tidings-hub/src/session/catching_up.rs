@@ -1,6 +1,7 @@
-//! How a session that is behind reads on until it is live: from the shard's ring of recent updates where that
-//! reaches back far enough, else from the history, in bounded slices, at the speed of its own socket. Each
-//! update is checked against the subscriber's matchers and grants anew. `progress` decides where it stands.
+//! How a session that is behind reads until it is live. It reads from the shard's ring of recent updates if
+//! that reaches back far enough, and else from the history, in bounded slices and at the speed of its own
+//! socket. Each update is checked against the subscriber's matchers and grants again. `progress` owns the
+//! position and the phase.
 
 use std::rc::Rc;
 use std::sync::Arc;

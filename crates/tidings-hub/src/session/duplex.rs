@@ -1,5 +1,5 @@
-//! What a session has beside if its peer may say something: frames half received, answers that
-//! wait, and what it may do. One for each WebSocket; nothing here writes or waits.
+//! The receiving half of a two-way session (WebSocket, SockJS): the frame decoder, inbound texts and replies
+//! that wait, rate limits, and the identity that publishes. Nothing here writes to a socket or waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -58,10 +58,10 @@ pub(crate) struct InboundText {
     pub(crate) last: Option<oneshot::Sender<()>>,
 }
 
-/// What a duplex is made of. It may move to another thread before it is made.
+/// What a [`Duplex`] is made of. Unlike it, the parts may move to another thread.
 #[derive(Debug)]
 pub struct Parts {
-    /// What it speaks.
+    /// The protocol of the session.
     pub protocol: Box<dyn Protocol>,
     /// How long a message may be, and in how many fragments it may come.
     pub limits: Limits,
@@ -83,7 +83,7 @@ pub struct Parts {
     pub unread: Bytes,
 }
 
-/// See the module.
+/// The receiving half of one two-way session.
 #[derive(Debug)]
 pub struct Duplex {
     protocol: Box<dyn Protocol>,

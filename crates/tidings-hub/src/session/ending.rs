@@ -1,6 +1,6 @@
 //! Why a session ends: the reasons, their names in metrics and logs, and whether the peer may still listen.
 
-/// Why a session ended. [`name`](Self::name) is the label in `tidings_sessions_closed_total`.
+/// Why a session ended. Its name is the label in `tidings_sessions_closed_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The peer went away.

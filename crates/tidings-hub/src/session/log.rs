@@ -1,5 +1,5 @@
-//! What the log says of a session: for a subscriber of 2019 the lines of its hub, and for everyone, if
-//! that is configured, the line of the access log, which is complete only at the end of the stream.
+//! What is logged of a session. A subscriber in the 2019 dialect gets the log lines of that hub. With the
+//! access log on, every session gets its line, which is complete only at the end of the stream.
 
 use std::cell::Cell;
 use std::fmt;

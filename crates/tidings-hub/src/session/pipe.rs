@@ -1,5 +1,5 @@
-//! A WebSocket's bytes inside an HTTP/2 stream (RFC 8441): the session on one side, the tunnel on the
-//! other (`front/tunnel`), and between them room for one write and one read.
+//! A WebSocket's bytes inside an HTTP/2 stream (RFC 8441): the session is on one side, the tunnel
+//! (`front/tunnel`) on the other. Between them is room for one write and one read.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};

@@ -1,8 +1,7 @@
-//! What a two-way session speaks: how the peer's messages are read, how an update is told, and what the hub
-//! says about the connection. One file for each protocol. What carries the messages, a WebSocket or
-//! SockJS, is the business of others.
+//! Protocols of two-way sessions: each reads the peer's messages, encodes updates, and encodes what the hub
+//! says about the connection. Each protocol is one file. The transports, WebSocket and SockJS, are elsewhere.
 //!
-//! A further protocol is a file here, its form in [`FORMS`], and a door that lets peers in to it.
+//! To add a protocol, add a file here, its form in `FORMS`, and a function in `http/admission`.
 
 pub mod conversation;
 pub mod hub_frames;
@@ -81,7 +80,7 @@ pub enum Control<'a> {
 /// A protocol of two-way sessions, with the state of one peer.
 ///
 /// All methods run on the session's own task, one message at a time. An error ends the session; what the
-/// peer is told then was set with [`Duplex::close_with`].
+/// peer is told then was set with `Duplex::close_with`.
 pub trait Protocol: Debug + Send {
     /// Returns the form in which updates are told.
     fn form(&self) -> Form;

@@ -1,5 +1,5 @@
-//! Services beside the hub: what comes over a two-way session is answered, and nothing is published or
-//! read. The hub has one, an echo; a program that uses this library may offer others.
+//! Services beside the hub. A service answers the messages of a two-way session, and neither publishes nor
+//! subscribes. The hub has one, an echo; a program that uses this library may offer others.
 
 use std::fmt;
 use std::sync::Arc;

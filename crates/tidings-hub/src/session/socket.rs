@@ -1,6 +1,5 @@
-//! Where a session writes and reads: a plain socket, TLS, the body of an HTTP/2 response, a tunnel
-//! through HTTP/2, or the requests of SockJS. Each attempt is made once and never waits; the session's
-//! task waits.
+//! What a session writes to and reads from: a plain socket, TLS, the body of an HTTP/2 response, a tunnel
+//! through HTTP/2, or SockJS requests. Each call tries once and never waits; the session's task waits.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};

@@ -1,4 +1,4 @@
-//! Who may see presence events, and whether some that they may see are gone.
+//! Who may see presence events, and whether the history has lost some that a subscriber may see.
 
 use smallvec::SmallVec;
 use tidings_core::grant::Grants;

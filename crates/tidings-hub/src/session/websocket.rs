@@ -1,5 +1,5 @@
-//! The half of a session that a WebSocket has beside an event stream: it reads frames, answers
-//! them, and says goodbye. Updates go out as to every other session, by the sweep or by replay.
+//! The reading half of a two-way session's task: it reads frames, answers them, and closes the connection.
+//! Updates are written as for every other session, by the sweep or while catching up.
 //!
 //! ```text
 //! socket ─▶ duplex (decoder) ─▶ on_event ─┬─▶ pong, close

@@ -5,8 +5,8 @@
 //!         ─▶ flush: join what is pending for a session, share the bytes with its neighbours, write
 //! ```
 //!
-//! A session whose socket does not take everything falls behind and is passed by until its own task
-//! has caught up. Nothing here waits, and nothing is queued for anybody.
+//! A session whose socket does not take everything falls behind. The sweep skips it until its own task has
+//! caught up. Nothing here waits, and nothing is queued for a session.
 
 mod two_way;
 

@@ -1,9 +1,8 @@
-//! Compiled URL patterns and URI templates that were asked for lately. Compiling one costs as much as
-//! forty deliveries, and a thousand browsers of one page ask for the same.
+//! A cache of compiled URL patterns and URI templates. Compiling one costs as much as forty deliveries, and a
+//! thousand browsers of one page ask for the same patterns.
 //!
-//! A subscriber may ask for a hundred of them, and many may come at once: one request compiles at a
-//! time, and before each pattern the shard looks after its other work, so that nobody's delivery
-//! waits for more than one pattern.
+//! A subscriber may ask for a hundred patterns, and many subscribers may come at once. So one request compiles
+//! at a time, and the shard does its other work before each pattern: no delivery waits for more than one.
 
 use std::cell::RefCell;
 

@@ -1,5 +1,4 @@
-//! Which shard holds a stream: the one with the fewest sessions, to which its socket moves if the
-//! difference is large.
+//! Which shard holds a stream. If another shard has far fewer sessions, the socket moves there.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a shard tells presence of its sessions: who began, who ended. Nobody waits to say that one
-//! ended; what the queue has no room for is told later.
+//! What a shard tells presence about its sessions: which began and which ended. An end never waits: if the
+//! queue is full, the shard tells it later.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a shard reads for its sessions: recent updates from its own ring, older ones from the history.
+//! How a shard reads updates for its sessions: recent ones from its own ring, older ones from the history.
 
 use std::sync::Arc;
 use std::time::Duration;

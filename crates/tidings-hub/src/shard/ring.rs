@@ -1,6 +1,5 @@
-//! The most recent updates in memory, in order, bounded in bytes. Serves most replays and every
-//! short lag without touching the disk. The updates are shared between the shards; each shard keeps
-//! its own list of them, so nobody waits for a lock.
+//! The most recent updates in memory, in order, bounded in bytes. The ring serves most replays and every
+//! short lag without touching the disk. Shards share the updates; each keeps its own list, without a lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The sessions of SockJS that have no connection of their own. Each belongs to the shard that its id
-//! leads to; requests that came to other shards reach it through the inbox, and what it says goes
-//! back to them piece by piece (decision 0012).
+//! SockJS sessions that have no connection of their own. The hash of a session's id selects its shard. A
+//! request on another shard reaches it through the inbox, and the frames go back to the request piece by
+//! piece (decision 0012).
 //!
 //! ```text
 //!          ┌────────────── without a receiver for disconnect_secs ──────────────┐
@@ -41,7 +41,7 @@ const PIECES_MAX: usize = 1;
 /// shard.
 const RIVAL_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Decides which id leads to which shard; not to be foreseen by peers.
+/// Seeds the hash that maps a session id to its shard. Peers cannot predict it.
 #[derive(Debug)]
 pub struct Seed(u64);
 
@@ -54,9 +54,9 @@ impl Default for Seed {
 /// A request on its way to the shard that holds its session.
 #[derive(Debug)]
 pub enum Request {
-    /// Take what the session says.
+    /// Receive the session's frames.
     Receive(Box<Receive>),
-    /// Say something.
+    /// Send texts into the session.
     Send(Send),
 }
 
@@ -65,7 +65,7 @@ pub enum Request {
 pub struct Receive {
     key: Box<str>,
     receiver: Receiver,
-    /// What a session is made of if there is none by this key.
+    /// The session to open if the key is unknown.
     new_session: Option<NewSession>,
     reply: oneshot::Sender<ReceiveReply>,
 }
@@ -78,7 +78,7 @@ pub struct Send {
     reply: oneshot::Sender<Result<oneshot::Receiver<()>, SendError>>,
 }
 
-/// A subscription that is to become a session.
+/// What is needed to open a session.
 #[derive(Debug)]
 pub struct NewSession {
     /// The checked request of the first receiver.
@@ -87,7 +87,7 @@ pub struct NewSession {
     pub peer: IpAddr,
 }
 
-/// Where the frames of a session go.
+/// The request that receives a session's frames.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     framing: Framing,
@@ -96,18 +96,18 @@ pub(crate) struct Receiver {
     pieces: mpsc::Sender<Bytes>,
 }
 
-/// What becomes of a receiver.
+/// The shard's reply to a request that receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiveReply {
-    /// Its pieces come.
+    /// The receiver is attached; its pieces follow.
     Begun,
     /// There is no such session.
     Unknown,
     /// There are too many sessions.
     Refused(Crowded),
-    /// Too much is held already.
+    /// The memory limit is reached.
     Full(OverLimit),
-    /// The shard that it leads to has too much to do.
+    /// The inbox of the session's shard is full.
     Busy,
 }
 
@@ -116,11 +116,11 @@ pub enum ReceiveReply {
 pub enum SendError {
     /// There is no such session.
     Unknown,
-    /// What was said before has not been dealt with.
+    /// Earlier texts are still being processed.
     Clogged,
-    /// Too much is held already.
+    /// The memory limit is reached.
     Full(OverLimit),
-    /// The shard that it leads to has too much to do.
+    /// The inbox of the session's shard is full.
     Busy,
 }
 
@@ -150,9 +150,9 @@ pub(crate) struct Sessions {
     looks: RefCell<BTreeMap<Tick, Vec<Rc<Entry>>>>,
 }
 
-/// What a connection needs: asking the shard that holds a session, wherever that is.
+/// The requesting side: it asks the shard that holds a session.
 impl Shard {
-    /// Asks for what a session says.
+    /// Attaches a receiver to a session. Opens the session if `new_session` is given and the key is unknown.
     pub async fn receive_sockjs(
         &self,
         key: &str,
@@ -179,7 +179,7 @@ impl Shard {
         (answer.await.unwrap_or(ReceiveReply::Busy), receiving)
     }
 
-    /// Says `texts` in a session, and waits until they were dealt with.
+    /// Sends `texts` into a session, and waits until they were processed.
     ///
     /// # Errors
     ///
@@ -207,9 +207,9 @@ impl Shard {
     }
 }
 
-/// What the shard that holds a session does.
+/// The side of the shard that holds a session.
 impl Shard {
-    /// Does what a request asks of a session of this shard.
+    /// Handles a request for a session of this shard.
     pub(super) fn on_sockjs_request(self: &Rc<Self>, request: Request) {
         match request {
             Request::Receive(receive) => self.on_receive(*receive),

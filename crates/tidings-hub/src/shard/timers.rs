@@ -1,5 +1,5 @@
-//! Coarse time for thousands of sessions: one entry each, in buckets of a quarter of a second,
-//! instead of a timer each. Knows no session; hands back who is due.
+//! Coarse timers for thousands of sessions: one entry per session in buckets of a quarter of a second,
+//! instead of one timer each. It knows no session; it returns the ids that are due.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

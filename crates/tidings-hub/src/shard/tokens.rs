@@ -1,4 +1,4 @@
-//! What a shard does about tokens: it verifies them, with a memory of those that it knows.
+//! How a shard verifies tokens: with a cache of those that it has seen.
 
 use std::sync::Arc;
 

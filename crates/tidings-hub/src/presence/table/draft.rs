@@ -1,4 +1,4 @@
-//! The event that says of a subscription that it began or ended, and its document.
+//! The presence event for a subscription that began or ended, and its document.
 
 use tidings_core::dialect::Dialect;
 use tidings_core::hub_url::HubUrl;

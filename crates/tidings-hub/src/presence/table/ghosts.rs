@@ -1,5 +1,5 @@
-//! What an earlier process said of subscriptions and did not take back. With a grace period it stays as
-//! if its subscribers had just left, since they may come back; else it has ended.
+//! Subscriptions that an earlier process announced and did not end. With a grace period they are kept as if
+//! their subscribers had just left, since these may come back; without one, they have ended.
 
 use std::sync::Arc;
 

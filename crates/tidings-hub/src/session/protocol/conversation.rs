@@ -1,5 +1,5 @@
-//! A conversation: each text of a peer is published to one topic, and all others of the topic get it as it
-//! is. What Ratchet's chat does.
+//! A conversation: each text of a peer is published to one topic, and every other peer of the topic gets the
+//! text as it is, as in Ratchet's chat.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -1,4 +1,5 @@
-//! The hub's own frames: a peer subscribes and publishes by JSON texts. `docs/reference/websocket.md`.
+//! The hub's own frames: a peer subscribes and publishes with JSON messages. `docs/reference/websocket.md`
+//! describes them.
 
 use std::borrow::Cow;
 use std::future::poll_fn;

@@ -1,5 +1,4 @@
-//! A service beside the hub as a protocol of sessions: what the peer sends is answered, and nothing else is
-//! told.
+//! A service beside the hub, as a protocol of sessions: it answers what the peer sends, and tells no updates.
 
 use std::cell::RefCell;
 use std::sync::Arc;
