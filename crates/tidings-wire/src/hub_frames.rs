@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::object::Object;
 use crate::publish_form::{FormError, PublishForm};
 use crate::subscribe_query::{DEFAULT_MATCHER_TYPE, QueryError, SubscribeQuery};
 
@@ -239,17 +240,17 @@ impl Request {
     ///
     /// The rule that it breaks.
     pub fn decode(frame: &str) -> Result<Self, RequestError> {
-        let written: Written = serde_json::from_str(frame)?;
+        let Object(written): Object<Written> = serde_json::from_str(frame)?;
         if let Some(Reference::Text(text)) = &written.reference
             && text.len() > REFERENCE_BYTES_MAX
         {
             return Err(RequestError::Reference);
         }
         let asks = [
-            written.authenticate.map(Ask::Authenticate),
-            written.subscribe.map(Ask::Subscribe),
-            written.unsubscribe.map(Ask::Unsubscribe),
-            written.publish.map(Ask::Publish),
+            written.authenticate.map(|Object(it)| Ask::Authenticate(it)),
+            written.subscribe.map(|Object(it)| Ask::Subscribe(it)),
+            written.unsubscribe.map(|Object(it)| Ask::Unsubscribe(it)),
+            written.publish.map(|Object(it)| Ask::Publish(it)),
             written.ping.map(|_empty| Ask::Ping),
             written.pong.map(|_empty| Ask::Pong),
         ];
@@ -268,12 +269,12 @@ impl Request {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    authenticate: Option<Authenticate>,
-    subscribe: Option<Selection>,
-    unsubscribe: Option<Selection>,
-    publish: Option<Box<Publish>>,
-    ping: Option<Empty>,
-    pong: Option<Empty>,
+    authenticate: Option<Object<Authenticate>>,
+    subscribe: Option<Object<Selection>>,
+    unsubscribe: Option<Object<Selection>>,
+    publish: Option<Object<Box<Publish>>>,
+    ping: Option<Object<Empty>>,
+    pong: Option<Object<Empty>>,
     #[serde(rename = "ref")]
     reference: Option<Reference>,
 }

@@ -17,6 +17,7 @@ pub mod form;
 pub mod frame;
 pub mod http_head;
 pub mod hub_frames;
+pub mod object;
 pub mod old_publish_form;
 pub mod origin;
 pub mod prefer;

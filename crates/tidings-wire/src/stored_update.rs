@@ -4,8 +4,11 @@
 //! `Retry`, `Topics`, `Private`; up to 0.9 `Targets` (an object, whose names are who may read it)
 //! instead of `Private`. The values are validated elsewhere.
 
-use serde::Deserialize;
 use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::object::Object;
 
 /// An update from another hub's store.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -57,7 +60,8 @@ impl StoredUpdate {
         if key.len() < SEQUENCE {
             return Err(StoredError::Key { bytes: key.len() });
         }
-        Ok(serde_json::from_slice(value)?)
+        let Object(update) = serde_json::from_slice(value)?;
+        Ok(update)
     }
 
     /// Returns who may read it, of a hub up to 0.9; empty if everybody may.

@@ -36,6 +36,7 @@ fn anything_else_is_refused() {
         "",
         "{}",
         "[]",
+        r#"["","",\t"",0,[]]"#,
         r#"{"ID":"x"}"#,
         r#"{"ID":1,"Topics":[]}"#,
         r#"{"ID":"x","Topics":"t"}"#,

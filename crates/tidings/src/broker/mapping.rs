@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_core::update::{Update, Visibility};
 use tidings_wire::hub_frames::{OneOrMany, RetryMember};
+use tidings_wire::object::Object;
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::zmtp::frame::encode_message;
 
@@ -107,7 +108,7 @@ pub(crate) fn as_text(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unre
 }
 
 fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
-    let fields: Fields<'_> = serde_json::from_str(object)?;
+    let Object(fields): Object<Fields<'_>> = serde_json::from_str(object)?;
     let topics = match (fields.topic.0, &bridge.topic) {
         // A single empty topic counts as absent; among others it is a mistake.
         (topics, _) if !topics.is_empty() && topics != [""] => topics,
