@@ -66,6 +66,9 @@ pub struct Progress {
     /// Whether it asked for all that is kept and has read nothing yet, so that retention takes nothing
     /// from it.
     from_oldest: bool,
+    /// Whether it was told that presence events are gone and has read nothing yet, so that it misses none of
+    /// those that go until then.
+    told_of_gap: bool,
     /// Presence events up to here may be gone without being missed: the peer was told so, or asked for
     /// what is kept.
     excused: Position,
@@ -103,6 +106,7 @@ impl Progress {
             phase: Phase::Joining,
             next: Position::ZERO,
             from_oldest: false,
+            told_of_gap: false,
             excused: Position::ZERO,
             tail: Bytes::new(),
             lagging: false,
@@ -289,6 +293,7 @@ impl Progress {
             Start::AfterGap(position) => {
                 self.next = position;
                 self.excused = kept.presence_trimmed;
+                self.told_of_gap = true;
             }
             Start::Oldest => {
                 // What comes after joining is its own, even where nothing is kept.
@@ -320,7 +325,7 @@ impl Progress {
     /// be gone. Those that were gone when it asked for what is kept are not missed; those that go while it
     /// reads were promised to it.
     pub(crate) fn reads_after(&mut self, presence_trimmed: Position) -> Position {
-        if self.from_oldest {
+        if self.from_oldest || self.told_of_gap {
             self.excused = presence_trimmed;
         }
         self.next
@@ -338,6 +343,7 @@ impl Progress {
     /// What was read, up to `through`, is to be sent.
     pub(crate) fn on_found(&mut self) {
         self.from_oldest = false;
+        self.told_of_gap = false;
     }
 
     /// Everything up to `through` was sent, or was not for it.
@@ -349,6 +355,7 @@ impl Progress {
     /// There is nothing more to read: the sweep goes on.
     pub(crate) fn go_live(&mut self) {
         self.from_oldest = false;
+        self.told_of_gap = false;
         self.enter(Phase::Live);
     }
 

@@ -61,6 +61,24 @@ fn a_session_that_asked_for_the_oldest_reads_again_when_retention_was_faster() {
 }
 
 #[test]
+fn presence_events_that_go_before_the_first_read_are_part_of_the_gap_that_was_told() {
+    let mut progress = Progress::new();
+    progress.on_joined(Position::new(9));
+    progress.begin(Start::AfterGap(Position::new(4)), KEPT);
+    assert_eq!(progress.excused(), KEPT.presence_trimmed);
+    // Its own join is an event, too, for which an older one goes.
+    assert_eq!(progress.reads_after(Position::new(6)), Position::new(4));
+    assert_eq!(progress.excused(), Position::new(6));
+    progress.on_found();
+    progress.reads_after(Position::new(7));
+    assert_eq!(
+        progress.excused(),
+        Position::new(6),
+        "what goes later was promised"
+    );
+}
+
+#[test]
 fn a_cursor_that_the_shard_has_not_seen_yet_is_read_on_from() {
     let mut progress = live_at(7);
     assert!(!progress.on_update(0, Position::new(7), Position::new(5)));
