@@ -13,7 +13,7 @@ def test_a_refused_token_can_be_inspected(start, check):
     hub = start(anonymous=False)
     elsewhere = "https://elsewhere.example.com"
     wrong = {
-        "ended": token(exp=int(time.time()) - 3600),
+        "expired": token(exp=int(time.time()) - 3600),
         elsewhere: token(aud=elsewhere),
         "issuer": token(iss=elsewhere),
     }
