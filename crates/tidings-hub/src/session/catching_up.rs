@@ -153,7 +153,8 @@ async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<
         Ok(page) => {
             let fresh = |update: &Arc<_>| Arc::new(Posted::replayed(Arc::clone(update)));
             let posts: Vec<_> = page.after(next).iter().map(fresh).collect();
-            let had = session.update(|progress| progress.excused());
+            let presence_trimmed = shard.history().presence_trimmed();
+            let had = session.update(|progress| progress.excused(presence_trimmed));
             let misses = page.last_hole > had && shard.misses(session, had);
             let through = page.next;
             // The history never has less than what this shard has seen.

@@ -12,7 +12,7 @@
 //! - questions: `phase`, `position`, `had_through`, `is_up_to_date`, `reached`, `scope`, `added_scope`
 //! - what the shard tells it: `on_joined`, `on_update`, `take_runs`, `fall_behind`, `read_again_after`,
 //!   `add_matchers`, `close`
-//! - what the session's task tells it while it reads on: `begin`, `begin_added`, `reads_after`, `on_trimmed`,
+//! - what the session's task tells it while it reads on: `begin`, `begin_added`, `reads_after`, `excused`, `on_trimmed`,
 //!   `on_sent`, `on_read`, `go_live`
 //! - the rest of an event that a socket took in part, and whether the peer is to be told that it lagged:
 //!   `keep_tail`, `take_tail`, `set_lagging`, `take_lagging`
@@ -148,11 +148,6 @@ impl Progress {
         } else {
             Some(self.next)
         }
-    }
-
-    /// Returns up to where presence events may be gone without being missed.
-    pub(crate) fn excused(&self) -> Position {
-        self.next.max(self.excused)
     }
 
     /// Returns which of its `matchers` count for the update at `position`.
@@ -329,6 +324,12 @@ impl Progress {
             self.excused = presence_trimmed;
         }
         self.next
+    }
+
+    /// A page has come. Returns up to where presence events may be gone from it without being missed. What
+    /// went while the page was read counts as gone before: so `presence_trimmed` is that of now.
+    pub(crate) fn excused(&mut self, presence_trimmed: Position) -> Position {
+        self.reads_after(presence_trimmed).max(self.excused)
     }
 
     /// What comes next is no longer kept. Returns whether it reads again: if it asked for the oldest, that
