@@ -16,8 +16,11 @@
 //! drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders the
 //! updates, and the history of every hub stores the same updates at the same positions.
 
+pub mod engine;
+pub mod envelope;
 mod epoch;
 mod error;
+mod link;
 mod loopback;
 mod ordered;
 
@@ -26,8 +29,10 @@ use std::sync::Arc;
 
 use tidings_core::{Draft, Position, Update};
 
+pub use envelope::{Envelope, EnvelopeError};
 pub use epoch::Epoch;
 pub use error::{Cause, InboundError, RelayError, StartError};
+pub use link::link;
 pub use loopback::Loopback;
 pub use ordered::{Batch, OrderedUpdate};
 

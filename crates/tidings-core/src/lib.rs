@@ -35,7 +35,7 @@ pub use id_seal::{Claim, IdSeal};
 pub use index::{Crowds, MatcherId, MatcherIndex};
 pub use matcher::{Matcher, MatcherError, MatcherType, PatternError};
 pub use position::Position;
-pub use print::{Print, PrintKey};
+pub use print::{Digest, Print, PrintKey};
 pub use subject::Subject;
 pub use target::{Target, TargetError, TargetGrant, Targets};
 pub use text::forbidden_character;

@@ -35,10 +35,30 @@ impl Print {
     }
 }
 
+/// Vouches for the contents of an update, wherever it is. Nobody without the epoch's secret can
+/// make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// Makes a digest from its bytes, for whoever carries it.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
 /// Makes the prints of one epoch.
 #[derive(Clone)]
 pub struct PrintKey {
     digest: [u8; 16],
+    entry: [u8; 16],
     chain: [u8; 16],
 }
 
@@ -48,6 +68,7 @@ impl PrintKey {
     pub fn new(secret: [u8; 32]) -> Self {
         Self {
             digest: derive(secret, b"tidings digest"),
+            entry: derive(secret, b"tidings entry"),
             chain: derive(secret, b"tidings print"),
         }
     }
@@ -67,27 +88,7 @@ impl PrintKey {
         let mut fields = Fields::new(&self.digest);
         fields.number(position.get());
         fields.number(published_ms);
-        fields.optional_text(draft.id.as_ref().map(|id| id.as_str()));
-        fields.texts(draft.topics.iter().map(|topic| topic.as_str()));
-        match &draft.visibility {
-            Visibility::Public => fields.number(0),
-            Visibility::Private => fields.number(1),
-            Visibility::Targeted(targets) => {
-                fields.number(2);
-                fields.texts(targets.iter().map(|target| target.as_str()));
-            }
-        }
-        fields.optional_text(draft.event_type.as_ref().map(|name| name.as_str()));
-        fields.number(u64::from(draft.retry_ms.is_some()));
-        if let Some(retry_ms) = draft.retry_ms {
-            fields.number(retry_ms);
-        }
-        fields.number(match draft.presence {
-            None => 0,
-            Some(Presence::Begins(_)) => 1,
-            Some(Presence::Ends) => 2,
-        });
-        fields.text(&draft.data);
+        fields.draft(draft);
         let digest = fields.finish();
         let previous = previous.map_or([0; 16], Print::bytes);
         let mut linked = [0; 32];
@@ -95,6 +96,17 @@ impl PrintKey {
         before.copy_from_slice(&previous);
         after.copy_from_slice(&digest);
         Print(hash(&self.chain, &linked))
+    }
+
+    /// Returns the digest of `draft` and of what is noted beside it, before it has a position:
+    /// whoever gives it one forms the print from that.
+    #[must_use]
+    pub fn digest(&self, draft: &Draft, note: &[u8]) -> Digest {
+        let mut fields = Fields::new(&self.entry);
+        fields.draft(draft);
+        fields.number(note.len() as u64);
+        fields.0.write(note);
+        Digest(fields.finish())
     }
 }
 
@@ -116,6 +128,31 @@ impl Fields {
 
     pub(crate) fn finish(self) -> [u8; 16] {
         self.0.finish128().as_bytes()
+    }
+
+    /// Everything that a publisher says, and what the hub says of a subscription.
+    fn draft(&mut self, draft: &Draft) {
+        self.optional_text(draft.id.as_ref().map(|id| id.as_str()));
+        self.texts(draft.topics.iter().map(|topic| topic.as_str()));
+        match &draft.visibility {
+            Visibility::Public => self.number(0),
+            Visibility::Private => self.number(1),
+            Visibility::Targeted(targets) => {
+                self.number(2);
+                self.texts(targets.iter().map(|target| target.as_str()));
+            }
+        }
+        self.optional_text(draft.event_type.as_ref().map(|name| name.as_str()));
+        self.number(u64::from(draft.retry_ms.is_some()));
+        if let Some(retry_ms) = draft.retry_ms {
+            self.number(retry_ms);
+        }
+        self.number(match draft.presence {
+            None => 0,
+            Some(Presence::Begins(_)) => 1,
+            Some(Presence::Ends) => 2,
+        });
+        self.text(&draft.data);
     }
 
     fn number(&mut self, number: u64) {

@@ -142,6 +142,20 @@ fn lines_that_parted_never_meet_again() {
     assert_ne!(line("one"), line("other"));
 }
 
+#[test]
+fn a_digest_vouches_for_each_field_and_for_the_note() {
+    let mut all: Vec<_> = variants()
+        .iter()
+        .map(|draft| key().digest(draft, b"note"))
+        .collect();
+    all.extend([b"".as_slice(), b"not", b"notes"].map(|note| key().digest(&draft(), note)));
+    for (index, one) in all.iter().enumerate() {
+        assert!(!all[index + 1..].contains(one));
+    }
+    assert_eq!(all[0], key().digest(&draft(), b"note"));
+    assert_ne!(all[0], PrintKey::new([9; 32]).digest(&draft(), b"note"));
+}
+
 fn draft() -> Draft {
     Draft {
         topics: Topics::one(topic("https://example.com/books/1")),

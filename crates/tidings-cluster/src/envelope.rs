@@ -1,0 +1,315 @@
+//! The form in which an update is in an engine: version 1.
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 1 | version: 1 |
+//! | 1 | readers: 0 public, 1 private, 2 targeted |
+//! | 1 | presence: 0 none, 1 begins, 2 begins with a holder, 3 ends |
+//! | 1 | what follows, as bits: 1 id, 2 type, 4 retry, 8 key; the others are 0 |
+//! | list | topics, the canonical one first |
+//! | list | targets, with readers 2 |
+//! | text | id, type, each if there is one |
+//! | number | retry in milliseconds, if there is one |
+//! | text, number | key, and for how many milliseconds it is kept, if there is one |
+//! | 16 | holder, with presence 2 |
+//! | text | data |
+//!
+//! A number is in LEB128, at most 10 bytes; a text is its length in bytes as a number, and its
+//! bytes; a list is its length as a number, and its texts. Nothing follows the data.
+//!
+//! Hubs of two versions run side by side while a cluster is upgraded, so a hub reads the versions
+//! before its own as well, and a new version is written only when all hubs read it.
+
+use std::sync::Arc;
+
+use tidings_core::event_id::EventId;
+use tidings_core::topic::{Topic, TopicError};
+use tidings_core::{Draft, EventType, Holder, Presence, Target, Targets, Topics, Visibility};
+
+use crate::engine::Key;
+
+/// An update, and what is kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The update.
+    pub draft: Draft,
+    /// By which it is taken once, and for how many milliseconds that is remembered.
+    pub key: Option<(Key, u64)>,
+}
+
+/// Why bytes are no envelope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// It ends too early.
+    #[error("an envelope ends within {part}")]
+    Truncated {
+        /// Within what.
+        part: &'static str,
+    },
+    /// A newer hub wrote it.
+    #[error("an envelope has version {version}, which this hub does not know: upgrade the hub")]
+    Version {
+        /// The version.
+        version: u8,
+    },
+    /// A part has a value that no hub writes.
+    #[error("an envelope has {part} that no hub writes")]
+    Invalid {
+        /// Which part.
+        part: &'static str,
+    },
+    /// Something follows the data.
+    #[error("{bytes} bytes follow the data of an envelope")]
+    Trailing {
+        /// How many bytes.
+        bytes: usize,
+    },
+}
+
+impl Envelope {
+    /// Returns the bytes of this update.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let draft = &self.draft;
+        let mut bytes = Vec::with_capacity(draft.data.len() + 128);
+        let readers = match draft.visibility {
+            Visibility::Public => 0,
+            Visibility::Private => 1,
+            Visibility::Targeted(_) => 2,
+        };
+        let presence = match draft.presence {
+            None => 0,
+            Some(Presence::Begins(None)) => 1,
+            Some(Presence::Begins(Some(_))) => 2,
+            Some(Presence::Ends) => 3,
+        };
+        let follows = [
+            (draft.id.is_some(), HAS_ID),
+            (draft.event_type.is_some(), HAS_TYPE),
+            (draft.retry_ms.is_some(), HAS_RETRY),
+            (self.key.is_some(), HAS_KEY),
+        ];
+        let follows = follows.into_iter().filter(|(has, _)| *has);
+        let follows = follows.fold(0, |bits, (_, bit)| bits | bit);
+        bytes.extend([VERSION, readers, presence, follows]);
+        put_texts(&mut bytes, draft.topics.iter().map(Topic::as_str));
+        if let Visibility::Targeted(targets) = &draft.visibility {
+            put_texts(&mut bytes, targets.iter().map(Target::as_str));
+        }
+        if let Some(id) = &draft.id {
+            put(&mut bytes, id.as_str().as_bytes());
+        }
+        if let Some(event_type) = &draft.event_type {
+            put(&mut bytes, event_type.as_str().as_bytes());
+        }
+        if let Some(retry_ms) = draft.retry_ms {
+            put_number(&mut bytes, retry_ms);
+        }
+        if let Some((key, kept_ms)) = &self.key {
+            put(&mut bytes, key.bytes());
+            put_number(&mut bytes, *kept_ms);
+        }
+        if let Some(Presence::Begins(Some(holder))) = draft.presence {
+            bytes.extend(holder.bytes());
+        }
+        put(&mut bytes, draft.data.as_bytes());
+        bytes
+    }
+
+    /// Reads the bytes of an update.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError`] if no hub that this one knows wrote them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let mut rest = Rest(bytes);
+        let version = rest.byte("the version")?;
+        if version != VERSION {
+            return Err(EnvelopeError::Version { version });
+        }
+        let readers = rest.byte("the readers")?;
+        let presence = rest.byte("the presence")?;
+        let follows = rest.byte("the parts")?;
+        if follows & !(HAS_ID | HAS_TYPE | HAS_RETRY | HAS_KEY) != 0 {
+            return Err(EnvelopeError::Invalid { part: "parts" });
+        }
+        let topics = rest.texts("the topics", topic)?;
+        let topics = Topics::new(topics).map_err(|_invalid| invalid("topics"))?;
+        let visibility = match readers {
+            0 => Visibility::Public,
+            1 => Visibility::Private,
+            2 => {
+                let targets = rest.texts("the targets", |text| Target::parse(text).ok())?;
+                let targets = Targets::new(targets).map_err(|_invalid| invalid("targets"))?;
+                Visibility::Targeted(targets.ok_or(invalid("targets"))?)
+            }
+            _ => return Err(invalid("readers")),
+        };
+        let has = |bit| follows & bit != 0;
+        let id =
+            has(HAS_ID).then(|| rest.parsed("the id", |text| EventId::parse_stored(text).ok()));
+        let id = id.transpose()?;
+        let event_type = has(HAS_TYPE).then(|| rest.parsed("the type", event_type));
+        let event_type = event_type.transpose()?;
+        let retry_ms = has(HAS_RETRY).then(|| rest.number("the retry"));
+        let retry_ms = retry_ms.transpose()?;
+        let key = has(HAS_KEY).then(|| rest.key()).transpose()?;
+        let presence = match presence {
+            0 => None,
+            1 => Some(Presence::Begins(None)),
+            2 => Some(Presence::Begins(Some(rest.holder()?))),
+            3 => Some(Presence::Ends),
+            _ => return Err(invalid("presence")),
+        };
+        let data = Arc::from(rest.text("the data")?);
+        match rest.0.len() {
+            0 => Ok(Self {
+                draft: Draft {
+                    topics,
+                    data,
+                    visibility,
+                    id,
+                    event_type,
+                    retry_ms,
+                    presence,
+                },
+                key,
+            }),
+            bytes => Err(EnvelopeError::Trailing { bytes }),
+        }
+    }
+}
+
+fn topic(text: &str) -> Option<Topic> {
+    match Topic::parse(text) {
+        Ok(topic) => Some(topic),
+        // The hub's own topics may be longer than those of publishers.
+        Err(TopicError::TooLong { .. }) => Some(Topic::of_hub(text)),
+        Err(_) => None,
+    }
+}
+
+fn event_type(text: &str) -> Option<EventType> {
+    // Only the hub itself may use this name.
+    let reserved = EventType::mercure();
+    match text == reserved.as_str() {
+        true => Some(reserved),
+        false => EventType::parse(text).ok(),
+    }
+}
+
+const fn invalid(part: &'static str) -> EnvelopeError {
+    EnvelopeError::Invalid { part }
+}
+
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+fn put(bytes: &mut Vec<u8>, text: &[u8]) {
+    put_number(bytes, text.len() as u64);
+    bytes.extend(text);
+}
+
+fn put_texts<'a>(bytes: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
+    put_number(bytes, texts.len() as u64);
+    for text in texts {
+        put(bytes, text.as_bytes());
+    }
+}
+
+/// What was not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize, part: &'static str) -> Result<&'a [u8], EnvelopeError> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(EnvelopeError::Truncated { part })?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self, part: &'static str) -> Result<u8, EnvelopeError> {
+        let byte = self.take(1, part)?;
+        byte.first()
+            .copied()
+            .ok_or(EnvelopeError::Truncated { part })
+    }
+
+    fn number(&mut self, part: &'static str) -> Result<u64, EnvelopeError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte(part)?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                return Err(invalid(part));
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(invalid(part))
+    }
+
+    fn bytes(&mut self, part: &'static str) -> Result<&'a [u8], EnvelopeError> {
+        let length = self.number(part)?;
+        let length = usize::try_from(length).map_err(|_large| EnvelopeError::Truncated { part })?;
+        self.take(length, part)
+    }
+
+    fn text(&mut self, part: &'static str) -> Result<&'a str, EnvelopeError> {
+        std::str::from_utf8(self.bytes(part)?).map_err(|_invalid| invalid(part))
+    }
+
+    fn parsed<T>(
+        &mut self,
+        part: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, EnvelopeError> {
+        parse(self.text(part)?).ok_or_else(|| invalid(part))
+    }
+
+    /// Reads a list. What it holds is checked by its bytes, before there is room for its length.
+    fn texts<T>(
+        &mut self,
+        part: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, EnvelopeError> {
+        let count = self.number(part)?;
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.parsed(part, &parse)?);
+        }
+        Ok(texts)
+    }
+
+    fn key(&mut self) -> Result<(Key, u64), EnvelopeError> {
+        let key = Key::new(self.bytes("the key")?).ok_or(invalid("the key"))?;
+        Ok((key, self.number("the key")?))
+    }
+
+    fn holder(&mut self) -> Result<Holder, EnvelopeError> {
+        let part = "the holder";
+        let bytes = self.take(16, part)?;
+        let bytes = bytes.try_into().map_err(|_length| invalid(part))?;
+        Ok(Holder::new(bytes))
+    }
+}
+
+/// The version that this hub writes, and the newest that it reads.
+pub const VERSION: u8 = 1;
+
+const HAS_ID: u8 = 1;
+const HAS_TYPE: u8 = 2;
+const HAS_RETRY: u8 = 4;
+const HAS_KEY: u8 = 8;
+
+#[cfg(test)]
+mod tests;
