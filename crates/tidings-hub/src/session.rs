@@ -15,6 +15,7 @@ pub mod protocol;
 mod run;
 pub mod service;
 pub mod socket;
+mod two_way;
 mod waiting;
 pub mod watcher;
 pub mod websocket;

@@ -57,7 +57,7 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         // What a peer asks for comes after the answer that it will come.
         session.announced().await?;
         // Answers to what the peer asked meanwhile go out between two slices.
-        while let Some(bytes) = session.take_waiting() {
+        while let Some(bytes) = session.take_reply() {
             session.send_all(bytes, shard.stall()).await?;
         }
         if session.is_unannounced() {
@@ -189,7 +189,7 @@ fn on_caught_up(shard: &Shard, session: &Session) {
         let cursor = shard.cursor_at_last();
         let caught_up = Control::CaughtUp { cursor: &cursor };
         if let Some(text) = duplex.protocol().control(caught_up) {
-            duplex.keep(session.text(&text));
+            duplex.keep_reply(session.text(&text));
         }
     }
     shard.tell_waiting(session);

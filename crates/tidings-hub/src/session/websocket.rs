@@ -145,7 +145,7 @@ fn is_long(event: &Event) -> bool {
 /// Waits for bytes of the peer, and until it may be read from.
 async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
     loop {
-        if !duplex.is_clogged() {
+        if !duplex.is_input_paused() {
             if duplex.has_inbound() {
                 return Ok(());
             }
@@ -162,7 +162,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
         }
         poll_fn(|cx| {
             session.keep_waker(cx);
-            if duplex.is_clogged() {
+            if duplex.is_input_paused() {
                 return Poll::Pending;
             }
             if duplex.has_inbound() {
@@ -181,7 +181,7 @@ async fn on_inbound(
     session: &Rc<Session>,
     duplex: &Duplex,
 ) -> Result<(), Ending> {
-    if duplex.is_clogged() {
+    if duplex.is_input_paused() {
         return receive(session, duplex).await;
     }
     let Some(inbound) = duplex.next_inbound() else {
@@ -276,8 +276,8 @@ async fn on_event(
 
 /// Tells a new peer that its connection is open, and where it may resume.
 pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: Start) {
-    if duplex.heartbeat == Heartbeat::Framed {
-        duplex.keep(encoder::text(sockjs::OPEN));
+    if duplex.heartbeat() == Heartbeat::Framed {
+        duplex.keep_reply(encoder::text(sockjs::OPEN));
     }
     if !duplex.protocol().tells_places() {
         return;
@@ -291,10 +291,10 @@ pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
     };
     let open = Control::Open {
         cursor: &cursor,
-        ping: duplex.heartbeat_interval.unwrap_or_default(),
+        ping: duplex.heartbeat_interval().unwrap_or_default(),
     };
     if let Some(text) = duplex.protocol().control(open) {
-        duplex.keep(session.text(&text));
+        duplex.keep_reply(session.text(&text));
     }
 }
 
@@ -302,7 +302,7 @@ pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
 async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
     let words = farewell(duplex, ending);
     if let Socket::Carrier(carrier) = session.socket() {
-        let waiting = std::iter::from_fn(|| duplex.take_waiting());
+        let waiting = std::iter::from_fn(|| duplex.take_reply());
         let last = Some(session.take_tail()).into_iter().chain(waiting);
         let last = last.filter(|bytes| !bytes.is_empty());
         return match words {
@@ -315,10 +315,10 @@ async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
     };
     let last = async {
         send_last(session, session.take_tail()).await?;
-        while let Some(bytes) = duplex.take_waiting() {
+        while let Some(bytes) = duplex.take_reply() {
             send_last(session, bytes).await?;
         }
-        if duplex.heartbeat == Heartbeat::Framed
+        if duplex.heartbeat() == Heartbeat::Framed
             && !matches!(ending, Ending::Closed | Ending::Violation)
         {
             let frame = sockjs::close_frame(code.get(), &reason);
@@ -343,7 +343,7 @@ async fn send_last(session: &Session, mut bytes: Bytes) -> io::Result<()> {
         let sent = session.try_send(&bytes)?;
         drop(bytes.split_to(sent.taken));
         if !bytes.is_empty() || !sent.flushed {
-            session.drained().await?;
+            session.socket_writable().await?;
         }
     }
     Ok(())

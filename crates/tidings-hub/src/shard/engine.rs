@@ -156,7 +156,7 @@ impl Engine {
     fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
         let silent = match &session.duplex {
             Some(duplex) => duplex
-                .heartbeat_interval
+                .heartbeat_interval()
                 .map(|interval| duplex.last_ping().after(interval)),
             None => self
                 .keep_alive

@@ -1,7 +1,8 @@
-//! Which matchers count, who said what, and how many frames are too many.
+//! How many frames are too many, and which replies stop the reading.
 
 use std::time::Duration;
 
+use super::replies::WAITING_BYTES_MAX;
 use super::*;
 use crate::session::protocol::hub_frames::HubFrames;
 
@@ -16,14 +17,14 @@ fn frames_are_counted_by_the_second() {
 }
 
 #[test]
-fn answers_that_nobody_takes_stop_the_reading() {
+fn replies_that_nobody_takes_stop_the_reading() {
     let duplex = duplex();
-    duplex.keep(Bytes::from(vec![0; WAITING_BYTES_MAX]));
-    assert!(!duplex.is_clogged());
-    duplex.keep(Bytes::from_static(b"x"));
-    assert!(duplex.is_clogged());
-    assert_eq!(duplex.take_waiting().unwrap().len(), WAITING_BYTES_MAX);
-    assert!(!duplex.is_clogged());
+    duplex.keep_reply(Bytes::from(vec![0; WAITING_BYTES_MAX]));
+    assert!(!duplex.is_input_paused());
+    duplex.keep_reply(Bytes::from_static(b"x"));
+    assert!(duplex.is_input_paused());
+    assert_eq!(duplex.take_reply().unwrap().len(), WAITING_BYTES_MAX);
+    assert!(!duplex.is_input_paused());
 }
 
 fn duplex() -> Duplex {

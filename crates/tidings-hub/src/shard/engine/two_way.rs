@@ -98,7 +98,7 @@ impl Engine {
     /// Writes a reply now if the session is live; else its task writes it later.
     pub(crate) fn tell(&self, session: &Session, bytes: Bytes) {
         match &session.duplex {
-            Some(duplex) if session.phase() != Phase::Live => duplex.keep(bytes),
+            Some(duplex) if session.phase() != Phase::Live => duplex.keep_reply(bytes),
             Some(_) | None => self.write_between(session, &bytes),
         }
     }
@@ -106,7 +106,7 @@ impl Engine {
     /// Writes what waited until a session had caught up.
     pub(crate) fn tell_waiting(&self, session: &Session) {
         while session.phase() == Phase::Live
-            && let Some(bytes) = session.take_waiting()
+            && let Some(bytes) = session.take_reply()
         {
             self.write_between(session, &bytes);
         }
@@ -116,13 +116,13 @@ impl Engine {
     /// how many heartbeats were written.
     pub(super) fn heartbeat(&self, session: &Session, duplex: &Duplex, now: Tick) -> u64 {
         let time = duplex
-            .heartbeat_interval
+            .heartbeat_interval()
             .is_some_and(|interval| duplex.last_ping().after(interval) <= now);
         if !time {
             return 0;
         }
         duplex.set_last_ping(now);
-        let heartbeat = match duplex.heartbeat {
+        let heartbeat = match duplex.heartbeat() {
             Heartbeat::Pings => PING,
             Heartbeat::Framed => HEARTBEAT_AND_PING,
             Heartbeat::Carried => {
@@ -134,7 +134,7 @@ impl Engine {
             }
         };
         // A session that is behind, or whose input is paused, cannot answer a ping: it counts as alive.
-        if session.phase() != Phase::Live || duplex.is_clogged() {
+        if session.phase() != Phase::Live || duplex.is_input_paused() {
             duplex.note_activity();
             return 0;
         }
