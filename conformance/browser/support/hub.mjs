@@ -21,11 +21,11 @@ export class Hub {
   #output = "";
   #token = null;
 
-  // Ends with the test `t`.
-  static async start(t) {
+  // Ends with the test `t`. Keeps its data in `dataDir`, or else in a new folder that ends with it.
+  static async start(t, dataDir) {
     assert.ok(existsSync(BINARY), `there is no hub at ${BINARY}: build it with "cargo build", or set TIDINGS_BIN`);
     const hub = new Hub();
-    hub.dataDir = await mkdtemp(join(tmpdir(), "tidings-browser-"));
+    hub.dataDir = dataDir ?? (await mkdtemp(join(tmpdir(), "tidings-browser-")));
     t.after(() => hub.close());
     await hub.run();
     return hub;
@@ -33,6 +33,18 @@ export class Hub {
 
   get origin() {
     return `http://localhost:${this.port}`;
+  }
+
+  // What it has written, of late.
+  get output() {
+    return this.#output;
+  }
+
+  // Waits until somebody subscribes.
+  async subscribers(count) {
+    const metrics = async () => (await fetch(`${this.origin}/metrics`)).text();
+    const subscribers = async () => Number(/^tidings_subscribers (\d+)$/m.exec(await metrics())[1]);
+    await until(async () => (await subscribers()) === count, `${count} subscribers`);
   }
 
   // Starts the process; after a kill on the same port and data folder.

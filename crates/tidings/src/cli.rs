@@ -125,8 +125,8 @@ const WRONG_ARGUMENTS: u8 = 2;
 const EXAMPLES: &str = "\
 Examples:
   tidings dev                                       start a hub to try things on
-  tidings subscribe --topic https://example.com/1   watch a topic of it
-  tidings publish --topic https://example.com/1 --data hello
+  tidings subscribe https://example.com/1           watch a topic of it
+  tidings publish https://example.com/1 hello       publish an update of that topic
   tidings serve --config /etc/tidings/tidings.toml  run a hub for others
 
 `tidings COMMAND --help` tells more about a command.";

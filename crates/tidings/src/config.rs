@@ -105,6 +105,8 @@ pub struct Config {
     pub log: LogOptions,
     /// Whether the body of a 401 or 403 says which check failed. Only in dev.
     pub explain_refusals: bool,
+    /// Whether a line on the terminal shows each request. Only in dev.
+    pub request_lines: bool,
     /// What is allowed but not good, said once at the start.
     pub warnings: Vec<String>,
     /// Ready-made tokens for the built-in pages. Only in dev.

@@ -47,6 +47,7 @@ use self::upgrade::Upgrade;
 use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
 use crate::telemetry::access::Access;
+use crate::telemetry::request_line::RequestLine;
 use tidings_hub::account::Holder;
 use tidings_hub::session::service::Offer;
 use tidings_hub::shard::Shard;
@@ -172,6 +173,8 @@ pub(crate) async fn answer(
 ) -> Answer {
     let logged = site.config().log.access && !info.admin;
     let access = logged.then(|| Access::of(info.peer, &request));
+    let line = site.config().request_lines;
+    let line = line.then(|| Box::new(RequestLine::of(&request, upgrade::asks(&request))));
     let mut answer = decide(site, info, io_state, request).await;
     if let Answer::Response(response) = &mut answer {
         book(info, response);
@@ -182,7 +185,21 @@ pub(crate) async fn answer(
         (Answer::Stream(stream), Some(access)) => stream.log_at_end(access),
         (Answer::Upgrade(_) | Answer::OldUpgrade(_), Some(access)) => access.on_upgrade(),
     }
+    if let Some(line) = line {
+        write_line(&line, &mut answer);
+    }
     answer
+}
+
+/// Shows the request to the developer at the terminal.
+fn write_line(line: &RequestLine, answer: &mut Answer) {
+    match answer {
+        Answer::Response(response) => {
+            line.on_response(response.status(), response.headers(), response.extensions());
+        }
+        Answer::Stream(stream) => line.on_stream(stream.headers_mut()),
+        Answer::Upgrade(_) | Answer::OldUpgrade(_) => line.on_upgrade(),
+    }
 }
 
 /// Books an answer until its peer has taken it; one that there is no room for becomes a refusal.

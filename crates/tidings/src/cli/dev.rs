@@ -27,8 +27,11 @@ use tidings_hub::presence;
 /// Start a hub for development, without configuration
 ///
 /// It listens on this machine only, makes its own key and tokens, stores its history in a folder,
-/// and serves a chat, a score board and a debugger. When it refuses a request, the response says
-/// why.
+/// and serves a chat, a score board, a debugger and a network test. Each request is a line on the
+/// terminal; when one is refused, the line and the response say why.
+///
+/// Pages of http://localhost and of other loopback names, with any port, may use it. A page opened
+/// from a file may read public updates.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -48,10 +51,18 @@ pub struct Arguments {
     #[arg(long)]
     presence: bool,
 
-    /// Origin of your own pages that use this hub, such as http://localhost:3000. They may read
-    /// and, with the cookie, publish. May be repeated
+    /// Origin of your own pages that use this hub, such as https://app.test. They may read and,
+    /// with the cookie, publish. May be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+
+    /// Refuse pages without an origin. Files have none, but any website can make such a page too
+    #[arg(long)]
+    no_file_pages: bool,
+
+    /// Do not show each request
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Runs the command until the server ends.
@@ -65,9 +76,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Entries that match anybody's pages allow reading, but not publishing with a visitor's cookie.
     let publishing = pages.clone().filter(|page| !ANYBODY.contains(page));
     config.publish.origins = OriginList::parse(own.chain(publishing))?;
-    let pages = OriginList::parse(pages)?;
-    config.rooms.origins = pages.clone();
-    config.cors.origins = pages;
+    // Rooms let anybody speak, so pages that anybody can make stay out.
+    let local = pages.chain(LOCAL_PAGES);
+    config.rooms.origins = OriginList::parse(local.clone())?;
+    let files = (!arguments.no_file_pages).then_some(FILE_PAGE);
+    config.cors.origins = OriginList::parse(local.chain(files))?;
+    config.request_lines = !arguments.quiet;
     config.presence = arguments.presence.then_some(presence::Options {
         old_paths: true,
         ..presence::Options::DEFAULT
@@ -191,19 +205,14 @@ level = "warn"
     )
 }
 
-/// Returns the text for the developer when the hub is up: pages, `curl` commands, history, how to
-/// stop.
-///
-/// The `curl` commands contain a real token, so that they work when pasted.
+/// Returns the text for the developer when the hub is up: pages, `curl` commands, what applications
+/// need, how to stop.
 pub fn banner(config: &Config) -> String {
     let origin = config.hub.origin();
     let hub = config.hub.as_str();
-    let publisher = config
-        .dev
-        .as_ref()
-        .map_or("", |tokens| tokens.publisher.as_str());
-    let tokens = DevFolder::new(&config.data_dir).hub_path();
-    let tokens = tokens.display();
+    let folder = DevFolder::new(&config.data_dir);
+    let (key, token) = (folder.key_path(), folder.publisher_path());
+    let (key, token) = (key.display(), token.display());
     let history = match &config.history.kind {
         Kind::File { path } => path.display().to_string(),
         Kind::Memory => "in memory, gone when the hub stops".to_owned(),
@@ -219,7 +228,7 @@ Tidings is ready. This hub is for trying things on this machine; `tidings serve`
   Diagnose   {origin}/diagnose
   Hub        {hub}
   History    {history}
-  Tokens     {tokens}
+  Key        {key} (HS256), of the issuer {ISSUER}
 
 Subscribe, in one terminal:
 
@@ -227,10 +236,11 @@ curl -N '{hub}?match=https://example.com/hello'
 
 Publish, in another:
 
-curl '{hub}' -H 'Authorization: Bearer {publisher}' -d 'topic=https://example.com/hello' \
-         --data-urlencode 'data=Hello, world'
+curl '{hub}' -H \"Authorization: Bearer $(cat '{token}')\" \\
+  -d topic=https://example.com/hello --data-urlencode 'data=Hello, world'
 
-Stop it with Ctrl-C.
+Stop it with Ctrl-C. Each request is shown from here on.
+
 "
     )
 }
@@ -298,6 +308,24 @@ fn authority(name: &str, port: u16) -> String {
     }
 }
 
+/// Origins of pages that servers on this machine serve. They may read with a cookie, which browsers
+/// share between the ports of a host anyway.
+const LOCAL_PAGES: [&str; 8] = [
+    "http://localhost:*",
+    "https://localhost:*",
+    "http://*.localhost:*",
+    "https://*.localhost:*",
+    "http://127.0.0.1:*",
+    "https://127.0.0.1:*",
+    "http://[::1]:*",
+    "https://[::1]:*",
+];
+
+/// The origin of a page that was opened from a file. A website can give it to a frame of its own
+/// (WHATWG HTML, "sandboxed origin browsing context flag"), so it never has credentials and may
+/// neither publish nor ask for tokens: it reads what is public.
+const FILE_PAGE: &str = "null";
+
 /// Names by which a browser on this machine can reach the hub.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -310,7 +338,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidings dev
   tidings dev --listen 127.0.0.1:8080 --memory
-  tidings dev --origin http://localhost:3000";
+  tidings dev --origin https://app.test";
 
 #[cfg(test)]
 mod tests;

@@ -88,15 +88,23 @@ impl DevFolder {
         serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// Writes down the hub's URL and tokens for the other commands.
+    /// Writes down the hub's URL and tokens for the other commands, and the publisher's token for
+    /// `curl` and the like.
     pub fn write_hub(&self, hub: &DevHub) -> anyhow::Result<()> {
+        write_private(&self.publisher_path(), &format!("{}\n", hub.publisher))?;
         write_private(
             &self.hub_path(),
             &format!("{}\n", serde_json::to_string_pretty(hub)?),
         )
     }
 
-    fn key_path(&self) -> PathBuf {
+    /// Returns the path of the file with the token that may publish everything.
+    pub fn publisher_path(&self) -> PathBuf {
+        self.0.join("publisher.token")
+    }
+
+    /// Returns the path of the file with the key.
+    pub fn key_path(&self) -> PathBuf {
         self.0.join("dev.key")
     }
 }

@@ -11,12 +11,22 @@ use super::{Usage, print};
 /// Publish one update and print its id
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[group(id = "about", required = true, args = ["topic", "topics"])]
 pub struct Arguments {
+    /// Topic of the update
+    #[arg(value_name = "TOPIC")]
+    topic: Option<String>,
+
+    /// Data for subscribers [default: empty]; - reads it from standard input, without the line
+    /// break at its end
+    #[arg(value_name = "DATA", conflicts_with = "data", requires = "topic")]
+    text: Option<String>,
+
     /// Topic of the update; may be repeated, the first one is canonical
-    #[arg(long = "topic", value_name = "TOPIC", required = true)]
+    #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
 
-    /// Data for subscribers [default: empty]; - reads it from standard input
+    /// The same as DATA
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     data: Option<String>,
 
@@ -52,16 +62,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn form(arguments: &Arguments) -> anyhow::Result<String> {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    for topic in &arguments.topics {
+    for topic in arguments.topic.iter().chain(&arguments.topics) {
         form.append_pair("topic", topic);
     }
-    match arguments.data.as_deref() {
+    match arguments.text.as_deref().or(arguments.data.as_deref()) {
         Some("-") => {
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
                 .context("cannot read standard input as UTF-8")?;
-            form.append_pair("data", &text);
+            // `echo` ends with a line break that nobody means to send.
+            let text = text.strip_suffix('\n').map_or(text.as_str(), |rest| {
+                rest.strip_suffix('\r').unwrap_or(rest)
+            });
+            form.append_pair("data", text);
         }
         Some(text) => {
             form.append_pair("data", text);
@@ -85,9 +99,10 @@ fn form(arguments: &Arguments) -> anyhow::Result<String> {
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings publish --topic https://example.com/books/1 --data '{\"available\":true}'
-  echo hello | tidings publish --topic https://example.com/greetings --data - --private
+  tidings publish https://example.com/books/1 '{\"available\":true}'
+  echo hello | tidings publish https://example.com/greetings - --private
+  tidings publish --topic https://example.com/books/1 --topic https://example.com/sales --data sold
   tidings publish --hub https://example.com/.well-known/mercure --token-file token \\
-      --topic https://example.com/books/1 --data sold
+      https://example.com/books/1 sold
 
 Exit codes: 0 published, 1 refused or failed, 2 wrong arguments.";

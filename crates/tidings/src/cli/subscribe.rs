@@ -16,11 +16,15 @@ use super::print;
 /// problems on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[group(id = "what", multiple = true, required = true, args = ["topics", "patterns"])]
+#[group(id = "what", multiple = true, required = true, args = ["topics", "more_topics", "patterns"])]
 pub struct Arguments {
-    /// Topic to receive; * receives all
-    #[arg(long = "topic", value_name = "TOPIC")]
+    /// Topics to receive; * receives all
+    #[arg(value_name = "TOPIC")]
     topics: Vec<String>,
+
+    /// The same as TOPIC; may be repeated
+    #[arg(long = "topic", value_name = "TOPIC")]
+    more_topics: Vec<String>,
 
     /// URL pattern of topics to receive, such as `https://example.com/books/:id`
     #[arg(long = "match-urlpattern", value_name = "PATTERN")]
@@ -159,6 +163,7 @@ impl<'a> Subscriber<'a> {
             .arguments
             .topics
             .iter()
+            .chain(&self.arguments.more_topics)
             .map(|topic| ("match", topic.as_str()));
         let patterns = self
             .arguments
@@ -295,9 +300,9 @@ const READ_BYTES: usize = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings subscribe --topic https://example.com/books/1
+  tidings subscribe https://example.com/books/1
   tidings subscribe --match-urlpattern 'https://example.com/books/:id' --earliest --json
-  tidings subscribe --hub https://example.com/.well-known/mercure --topic '*' --count 1
+  tidings subscribe --hub https://example.com/.well-known/mercure '*' --count 1
 
 Exit codes: 0 ended as asked, 1 refused or failed, 2 wrong arguments.";
 

@@ -136,6 +136,7 @@ impl Checks<'_> {
             zeromq: zeromq?,
             log,
             explain_refusals: false,
+            request_lines: false,
             warnings: std::mem::take(&mut self.warnings),
             dev: None,
             services: Vec::new(),

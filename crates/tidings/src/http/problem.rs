@@ -12,6 +12,7 @@ use tidings_wire::problem;
 use tidings_wire::websocket::handshake::VERSION;
 
 use super::{Body, respond, set_allow};
+use crate::telemetry::request_line::Refused;
 use tidings_hub::account::Crowded;
 use tidings_hub::refusal::{Kind, Refusal};
 
@@ -249,6 +250,8 @@ impl Problem {
         if let Some(allow) = self.allow {
             set_allow(headers, allow);
         }
+        let (name, detail) = (self.name, self.detail);
+        response.extensions_mut().insert(Refused { name, detail });
         response
     }
 }
@@ -283,6 +286,8 @@ impl Problem {
         if let Some(allow) = self.allow {
             set_allow(headers, allow);
         }
+        let (name, detail) = (self.name, self.detail);
+        response.extensions_mut().insert(Refused { name, detail });
         response
     }
 }

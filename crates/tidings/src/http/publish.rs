@@ -18,6 +18,7 @@ use super::authorize::{Asking, identify_in};
 use super::problem::Problem;
 use super::{Body, ConnectionInfo, request_body, respond};
 use crate::http::Site;
+use crate::telemetry::request_line::Published;
 use tidings_hub::account::Charge;
 use tidings_hub::ingest::Publisher;
 use tidings_hub::metrics::count;
@@ -73,7 +74,14 @@ async fn publish(
         tracing::info!(event_id = id, remote_addr = %peer, "Update published");
     }
     let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
-    Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", id))
+    let mut response = respond(StatusCode::OK, "text/plain; charset=utf-8", id);
+    if site.config().request_lines {
+        let topic = update.topics.canonical().as_str().to_owned();
+        let private = !update.visibility.is_public();
+        let published = Published { topic, private };
+        response.extensions_mut().insert(published);
+    }
+    Ok(response)
 }
 
 /// What is published and by whom. Nothing of the request's bytes is kept.

@@ -127,19 +127,63 @@ fn a_start_that_fails_does_not_hide_the_hub_that_runs() {
 }
 
 #[test]
-fn dev_lets_the_origins_it_is_told_read_the_hub_and_nothing_else() {
-    let hub = TestHub::dev_with(&["--origin", "http://localhost:3000"]);
+fn dev_lets_pages_of_this_machine_read_the_hub_and_nothing_else() {
+    let hub = TestHub::dev_with(&["--origin", "https://app.test"]);
     let allowed = |path: &str, origin: &str| {
         let answer = hub.request(Request::new("HEAD", path).header("Origin", origin));
-        answer
-            .header("Access-Control-Allow-Origin")
-            .map(str::to_owned)
+        let field = |name: &str| answer.header(name).map(str::to_owned);
+        (
+            field("Access-Control-Allow-Origin"),
+            field("Access-Control-Allow-Credentials").is_some(),
+        )
     };
     let path = "/.well-known/mercure?match=a";
-    let mine = "http://localhost:3000";
-    assert_eq!(allowed(path, mine).as_deref(), Some(mine));
-    assert_eq!(allowed(path, "http://localhost:3001"), None);
-    assert_eq!(allowed("/settings.json", mine), None);
+    for origin in [
+        "https://app.test",
+        "http://localhost:3000",
+        "http://localhost",
+        "https://localhost:8443",
+        "http://127.0.0.1:5173",
+        "http://[::1]:8000",
+        "http://shop.localhost:3000",
+    ] {
+        assert_eq!(allowed(path, origin), (Some(origin.to_owned()), true));
+        assert_eq!(allowed("/settings.json", origin), (None, false), "{origin}");
+    }
+    // A file; it may read what is public.
+    assert_eq!(allowed(path, "null"), (Some("null".to_owned()), false));
+    for origin in [
+        "https://other.test",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example:3000",
+        "http://192.0.2.1:3000",
+    ] {
+        assert_eq!(allowed(path, origin), (None, false), "{origin}");
+    }
+}
+
+#[test]
+fn dev_gives_pages_of_other_ports_and_of_files_no_token_and_no_publishing() {
+    let hub = TestHub::dev();
+    let cookie = format!("mercure_access_token={}", hub.publisher_token());
+    for origin in ["http://localhost:3000", "null"] {
+        let publish = Request::post(HUB_PATH)
+            .header("Cookie", &cookie)
+            .header("Origin", origin);
+        let publish = publish.form(&[("topic", "a")]);
+        let mut token = Request::post("/dev/token").header("Origin", origin);
+        token = token.header("Content-Type", "application/json");
+        for request in [publish, token.body(b"{\"publish\":[{\"match\":\"*\"}]}")] {
+            assert_eq!(hub.request(request).status, 403, "{origin}");
+        }
+    }
+    // Private updates need a token, which a page without an origin never sends along.
+    let reader = Request::get(&format!("{HUB_PATH}/subscriptions")).header("Origin", "null");
+    assert_ne!(hub.request(reader).status, 200);
+    let strict = TestHub::dev_with(&["--no-file-pages"]);
+    let asked = Request::new("HEAD", &format!("{HUB_PATH}?match=a")).header("Origin", "null");
+    let answer = strict.request(asked);
+    assert_eq!(answer.header("Access-Control-Allow-Origin"), None);
 }
 
 #[test]
@@ -178,6 +222,7 @@ fn the_curl_lines_of_the_banner_work_when_pasted() {
     let banner = hub.log();
     let subscribe = between(&banner, "Subscribe, in one terminal:\n\n", "\n\nPublish");
     let publish = between(&banner, "Publish, in another:\n\n", "\n\nStop");
+    assert!(publish.len() < 400, "too long to read: {publish}");
     let reader = Reader::start(bash(subscribe));
     hub.wait_for_metric("tidings_subscribers", |count| count >= 1.0);
     let output = bash(publish).output().expect("bash");
@@ -211,7 +256,7 @@ fn dev_keeps_its_keys_and_tokens_where_only_their_owner_reads_them() {
             assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", entry.path());
         }
     }
-    assert_eq!(found, 2, "the key and the tokens are in two files");
+    assert_eq!(found, 3, "the key, the tokens, and the publisher's token");
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod cookies_with_old_dialects;
 mod corpus;
 mod cors;
 mod crash;
+mod dev_lines;
 mod dialect_0x;
 mod dialect_2019;
 mod dialect_leaks;

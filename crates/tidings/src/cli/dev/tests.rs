@@ -106,8 +106,10 @@ fn the_banner_has_addresses_and_lines_to_paste() {
         "http://localhost:4400/scores",
         "http://localhost:4400/debugger",
         "\ncurl -N 'http://localhost:4400/.well-known/mercure?match=https://example.com/hello'\n",
-        "\ncurl 'http://localhost:4400/.well-known/mercure' -H 'Authorization: Bearer eyJ",
+        "\ncurl 'http://localhost:4400/.well-known/mercure' -H \"Authorization: Bearer $(cat '",
+        "publisher.token')\" \\\n  -d topic=https://example.com/hello",
         "history.db",
+        "dev.key (HS256), of the issuer urn:tidings:dev",
         "Ctrl-C",
     ] {
         assert!(banner.contains(part), "{part} in {banner}");
