@@ -74,10 +74,10 @@ outputs = ["zmq-bind://PUB@127.0.0.1:0"]
 """
 
 
-def start(held_bytes_max):
+def start(peer_memory_bytes_max):
     """Returns a hub of that limit with four bulky public updates in its history, and its ports."""
     certificate, key = make_certificate()
-    settings = f"{SETTINGS}[limits]\nheld_bytes_max = {held_bytes_max}\n"
+    settings = f"{SETTINGS}[limits]\npeer_memory_bytes_max = {peer_memory_bytes_max}\n"
     hub = mercure.start(settings, drain_secs=1, files={"hub.pem": certificate, "hub.key": key})
     ports = {"plain": hub.port(), "tls": hub.port("tls")}
     for line in hub.log:
@@ -230,7 +230,7 @@ def run(options):
     chosen = random.Random(options.seed)
     names = options.only or list(ATTACKERS)
     checks = Checks()
-    hub, ports = start(options.held_bytes_max)
+    hub, ports = start(options.peer_memory_bytes_max)
     samples = Samples(hub.process.pid)
     until, results = multiprocessing.Event(), multiprocessing.Queue()
     watcher = multiprocessing.Process(target=bystander, args=(ports["plain"], until, results))
@@ -274,7 +274,7 @@ def run(options):
     watcher.join()
     samples.ended.set()
     report(totals, delays, fresh, failures, before, after, worst, samples)
-    limit = options.held_bytes_max * (1 + FREED_SHARE) + BASE_BYTES
+    limit = options.peer_memory_bytes_max * (1 + FREED_SHARE) + BASE_BYTES
     checks.equal("memory within the account and the base", worst <= limit, True)
     checks.equal("memory after as before", after[0] <= before[0] + SETTLED_BYTES, True)
     checks.equal("descriptors after as before", after[1] <= before[1] + 4, True)
@@ -314,7 +314,7 @@ def main():
     parser.add_argument("--only", action="append", choices=list(ATTACKERS), metavar="KIND")
     parser.add_argument("--secs", type=float, help="how long a round lasts")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--held-bytes-max", type=int, default=256 << 20, help="the hub's limit of its account")
+    parser.add_argument("--peer-memory-bytes-max", type=int, default=256 << 20, help="the hub's limit of its account")
     options = parser.parse_args()
     if options.small:
         options.minutes = 0

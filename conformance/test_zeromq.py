@@ -242,7 +242,7 @@ HOSTILE = {
     "version": (b"\xff" + bytes(8) + b"\x7f\x01", "in"),
     "mechanism": (GREETING.replace(b"NULL\0", b"CURVE"), "in"),
     "socket_type": (GREETING + READY + b"PULL", "in"),
-    "handshake_time": (GREETING[:20], "in"),
+    "handshake_timeout": (GREETING[:20], "in"),
     "handshake_bytes": (GREETING + b"\x06" + (1 << 40).to_bytes(8, "big"), "in"),
     "message_bytes": (GREETING + READY + b"PUSH" + b"\x02" + (1 << 62).to_bytes(8, "big"), "in"),
     "message_parts": (GREETING + READY + b"PUSH" + b"\x01\x00" * 2000, "in"),
@@ -255,7 +255,7 @@ HOSTILE = {
 @pytest.mark.parametrize("limit", HOSTILE)
 def test_a_peer_that_breaks_the_rules_is_dropped(plain_broker, pyzmq, check, limit):
     """It is dropped by the limit's name; others go on."""
-    broker = plain_broker("--handshake-secs", "1", "--message-bytes-max", "10000")
+    broker = plain_broker("--handshake-timeout-secs", "1", "--message-bytes-max", "10000")
     push, sub = pyzmq(zmq.PUSH, broker.port("in")), pyzmq(zmq.SUB, broker.port("out"))
     joined(push, [sub])
     sent, direction = HOSTILE[limit]

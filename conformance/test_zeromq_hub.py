@@ -48,7 +48,7 @@ topic = "{CHAT}"
 event_type = "msg"
 [[zeromq.outputs]]
 socket = "zmq-bind://PUB@127.0.0.1:0"
-form = "data"
+format = "data"
 match_exact = ["{CHAT}"]
 """)
     page = Stream(hub, urllib.parse.urlencode({"match": CHAT}))
@@ -84,24 +84,24 @@ def test_mappings(start_zeromq, pyzmq, check):
     hub = start_zeromq("""
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
-mapping = "json"
+format = "json"
 match_urlpattern = ["https://example.com/:rest*"]
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
-mapping = "parts"
+format = "parts"
 topic_prefix = "https://example.com/"
 unparsable = "text"
 topic = "https://example.com/odd"
 [[zeromq.inputs]]
 socket = "zmq-bind://REP@127.0.0.1:0"
-mapping = "json"
+format = "json"
 match_urlpattern = ["https://example.com/:rest*"]
 [[zeromq.outputs]]
 socket = "zmq-bind://XPUB@127.0.0.1:0"
 private = true
 [[zeromq.outputs]]
 socket = "zmq-bind://PUB@127.0.0.1:0"
-form = "parts"
+format = "parts"
 match_urlpattern = ["https://example.com/books/:id"]
 """)
     page = Stream(hub, "match=*")
@@ -177,12 +177,12 @@ def test_hubs_share_updates(start_zeromq, start_broker, pyzmq, check):
 socket = "zmq://PUSH@127.0.0.1:{broker.port("in")}"
 [[zeromq.inputs]]
 socket = "zmq://SUB@127.0.0.1:{broker.port("out")}"
-mapping = "json"
+format = "json"
 """
     local = """
 [[zeromq.outputs]]
 socket = "zmq-bind://PUB@127.0.0.1:0"
-form = "data"
+format = "data"
 """
     hubs = [start_zeromq(sharing), start_zeromq(sharing + local)]
     assert broker.wait_for_metric("tidings_zeromq_subscriptions", lambda value: value == 2)

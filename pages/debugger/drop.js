@@ -129,7 +129,7 @@ class DropTest {
       this.#newest = Math.max(this.#newest, number);
       const replayed = this.#cut && number <= this.#sentAtReturn;
       if (replayed) this.#replayed += 1;
-      this.#cells[number - 1].className = replayed ? "replayed" : "live";
+      this.#cells[number - 1].className = replayed ? "replayed_updates" : "live";
     }
     this.#draw();
     this.#wake();

@@ -46,7 +46,7 @@ for (const [name, [perMessageDeflate, agreed]] of Object.entries(OFFERS)) {
     socket.ping("are you there");
     assert.equal(String((await ponged)[0]), "are you there");
     ask({ nonsense: true });
-    assert.match((await next()).error.type, /urn:tidings:problem:frame/);
+    assert.match((await next()).error.type, /urn:tidings:problem:frame-invalid/);
     const closed = once(socket, "close");
     socket.close(4000, "enough");
     assert.equal((await closed)[0], 4000);

@@ -13,23 +13,23 @@ pub struct Counters {
     key_sets_read: Family<Outcome, Counter<u64, AtomicU64>>,
 }
 
-/// What became of an attempt: one of a closed set of short words.
+/// The result of an attempt: one of a closed set of short words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
-    reason: &'static str,
+    result: &'static str,
 }
 
 impl Counters {
     /// Makes the counters and gives them their names.
     pub fn new(registry: &mut Registry) -> Self {
         let counters = Self::default();
-        let help = "Attempts to read a key set, by outcome";
+        let help = "Attempts to read a key set, by result";
         registry.register("key_sets_read", help, counters.key_sets_read.clone());
         counters
     }
 
     /// Counts one attempt.
-    pub(crate) fn read(&self, reason: &'static str) {
-        self.key_sets_read.get_or_create(&Outcome { reason }).inc();
+    pub(crate) fn read(&self, result: &'static str) {
+        self.key_sets_read.get_or_create(&Outcome { result }).inc();
     }
 }

@@ -210,7 +210,7 @@ impl KeySet {
                 tracing::info!(source = %self.source, "using the cached key set until the issuer answers");
                 self.take(set, document);
                 self.state.send_modify(|state| state.read = true);
-                counters.read("kept");
+                counters.read("cached");
             }
             Err(error) => {
                 tracing::warn!(source = %self.source, %error, "cached key set ignored");
@@ -319,7 +319,7 @@ impl KeySet {
             .document(fetcher)
             .await
             .and_then(|document| Ok((jwk::parse(&document)?, document)));
-        let (outcome, failure) = match &read {
+        let (result, failure) = match &read {
             Ok(_) => ("ok", None),
             Err(error) => {
                 tracing::warn!(source = %self.source, %error, "key set not read; keeping the current one");
@@ -327,7 +327,7 @@ impl KeySet {
             }
         };
         let read = read.map(|(set, document)| self.take(set, document));
-        counters.read(outcome);
+        counters.read(result);
         self.state.send_modify(|state| {
             state.running = false;
             state.ended += 1;

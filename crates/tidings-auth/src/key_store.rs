@@ -60,7 +60,7 @@ pub enum KeptError {
     #[error("it belongs to another address")]
     OtherAddress,
     /// The issuer may have changed its keys long since.
-    #[error("it is {age_secs} s old, more than auth.jwks_keep_secs")]
+    #[error("it is {age_secs} s old, more than auth.jwks_cache_secs")]
     Old {
         /// Its age.
         age_secs: u64,

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use crate::metrics::HeldCounters;
+use crate::metrics::PeerMemoryCounters;
 
 pub use self::kind::{Kind, Limit, OverLimit};
 pub use self::matchers::Booked;
@@ -47,10 +47,10 @@ pub struct Bounds {
     pub total_max: usize,
     /// For all sessions of SockJS together.
     pub sockjs_max: usize,
-    /// Crowded patterns, not bytes: for one address.
-    pub crowded_address_max: usize,
+    /// Unindexed patterns, not bytes: for one address.
+    pub unindexed_address_max: usize,
     /// The same in total.
-    pub crowded_max: usize,
+    pub unindexed_max: usize,
 }
 
 /// What is held in the process, and how much may be.
@@ -59,7 +59,7 @@ pub struct Account {
     bounds: Bounds,
     places: place::Places,
     held: AtomicUsize,
-    crowded: AtomicUsize,
+    unindexed: AtomicUsize,
     register: Mutex<matchers::Register>,
     by_kind: [AtomicUsize; Kind::ALL.len()],
     refused: [[AtomicU64; Kind::ALL.len()]; Limit::ALL.len()],
@@ -71,7 +71,7 @@ pub struct Account {
 struct Address {
     ip: IpAddr,
     held: AtomicUsize,
-    crowded: AtomicUsize,
+    unindexed: AtomicUsize,
     /// Holders; changed only with the table locked: the last one takes the address out of it.
     holders: AtomicUsize,
     places: [AtomicUsize; Place::ALL.len()],
@@ -107,7 +107,7 @@ impl Account {
             bounds,
             places: place::Places::new(connections, sockjs_sessions),
             held: AtomicUsize::new(0),
-            crowded: AtomicUsize::new(0),
+            unindexed: AtomicUsize::new(0),
             register: Mutex::default(),
             by_kind: Default::default(),
             refused: Default::default(),
@@ -198,9 +198,9 @@ impl Account {
     }
 
     /// Sets the metrics of what is held.
-    pub fn report(&self, metrics: &HeldCounters) {
+    pub fn report(&self, metrics: &PeerMemoryCounters) {
         metrics.set_streams(self.streams());
-        metrics.set_crowded_patterns(self.crowded_patterns());
+        metrics.set_unindexed_patterns(self.unindexed_patterns());
         for kind in Kind::ALL {
             metrics.set_bytes(kind.name(), self.held_of(kind));
             for limit in Limit::ALL {
@@ -218,7 +218,7 @@ impl Address {
         Arc::new(Self {
             ip,
             held: AtomicUsize::new(0),
-            crowded: AtomicUsize::new(0),
+            unindexed: AtomicUsize::new(0),
             holders: AtomicUsize::new(0),
             places: Default::default(),
         })
@@ -322,9 +322,9 @@ impl Holder {
                 over(sockjs, Limit::SockJs)
             })
             .or_else(|| {
-                let here = (kind == Kind::Matchers).then_some(&self.address.crowded)?;
-                over(here, Limit::AddressCrowd)
-                    .or_else(|| over(&self.account.crowded, Limit::Crowd))
+                let here = (kind == Kind::Matchers).then_some(&self.address.unindexed)?;
+                over(here, Limit::UnindexedPerAddress)
+                    .or_else(|| over(&self.account.unindexed, Limit::Unindexed))
             })
     }
 
@@ -335,8 +335,8 @@ impl Holder {
             Limit::Address => bounds.address_max,
             Limit::Total => bounds.total_max,
             Limit::SockJs => bounds.sockjs_max,
-            Limit::AddressCrowd => bounds.crowded_address_max,
-            Limit::Crowd => bounds.crowded_max,
+            Limit::UnindexedPerAddress => bounds.unindexed_address_max,
+            Limit::Unindexed => bounds.unindexed_max,
         }
     }
 

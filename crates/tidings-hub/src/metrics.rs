@@ -24,6 +24,15 @@ pub struct Reason {
 /// A counter split by reason.
 pub type ByReason = Family<Reason, Counter<u64, AtomicU64>>;
 
+/// What became of an attempt: a closed set of short words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    result: &'static str,
+}
+
+/// A counter split by result.
+pub type ByResult = Family<Outcome, Counter<u64, AtomicU64>>;
+
 /// All counters of the process. Cheap to clone parts of; shared by every thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -48,7 +57,7 @@ pub struct Metrics {
     /// SockJS sessions without a WebSocket.
     pub sockjs: SockJsCounters,
     /// Memory held for peers.
-    pub held: HeldCounters,
+    pub peer_memory: PeerMemoryCounters,
     /// WebSocket frames and HTTP/2 requests answered by an error, by the refusal's name.
     pub requests_refused: ByReason,
     /// Connections open now.
@@ -58,7 +67,7 @@ pub struct Metrics {
     /// Connections that ended in an error, by the step that failed.
     pub connections_failed: ByReason,
     /// Connections that asked for a Flash socket policy, by what became of them.
-    pub flash_policies: ByReason,
+    pub flash_policies: ByResult,
     pub(crate) sockets_moved: Counter,
     pub(crate) matchers: Gauge,
     /// The relay's own figures.
@@ -70,7 +79,7 @@ pub struct Metrics {
     /// Last position that the history has given.
     pub history_last: Gauge,
     /// TLS certificate reloads, by result.
-    pub certificates_reloaded: ByReason,
+    pub certificates_reloaded: ByResult,
     pub(crate) presence: PresenceCounters,
     /// Fetches of key sets.
     pub key_sets: tidings_auth::Counters,
@@ -101,12 +110,16 @@ impl HistoryCounters {
         let r = registry;
         Self {
             updates: counter(r, "history_updates", "Updates committed"),
-            groups: counter(r, "history_groups", "Groups committed, each with one sync"),
+            groups: counter(
+                r,
+                "history_commits",
+                "Commits, each of one group of updates with one fsync",
+            ),
             bytes: counter(r, "history_bytes", "Bytes of committed updates"),
             trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
-            refusals: counter(r, "history_refusals", "Updates refused because of a fault"),
+            refusals: counter(r, "history_refused", "Updates refused because of a fault"),
             pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
-            pages_cached: counter(r, "history_pages_cached", "Pages given from memory"),
+            pages_cached: counter(r, "history_pages_cached", "Pages served from memory"),
             cursors_read: counter(
                 r,
                 "history_cursors_read",
@@ -115,7 +128,7 @@ impl HistoryCounters {
             cursors_lost: counter(
                 r,
                 "history_cursors_lost",
-                "Cursors of updates that the history lost: it went back, or is a copy",
+                "Cursors of updates that this history does not have: it was restored, or is a copy",
             ),
             read_faults: counter(
                 r,
@@ -125,7 +138,7 @@ impl HistoryCounters {
             clock_steps: counter(
                 r,
                 "history_clock_steps",
-                "Times the machine's clock was set, or went on too far over a stop to be believed",
+                "Times the machine's clock was set, or had moved implausibly far at startup",
             ),
         }
     }
@@ -155,9 +168,9 @@ pub struct RelayGauges {
 
 impl RelayGauges {
     fn new(registry: &mut Registry) -> Self {
-        let help = "Updates that wait for their place in the order";
+        let help = "Updates waiting for their place in the order";
         Self {
-            waiting: gauge(registry, "relay_waiting", help),
+            waiting: gauge(registry, "relay_queued_updates", help),
         }
     }
 
@@ -190,7 +203,7 @@ impl PresenceCounters {
             retries: counter(
                 r,
                 "presence_retries",
-                "Times the history did not take a presence event at once",
+                "Presence events that the history did not accept at once",
             ),
             untracked: counter(
                 r,
@@ -219,22 +232,22 @@ impl SockJsCounters {
             sessions: gauge(
                 r,
                 "sockjs_sessions",
-                "SockJS sessions without WebSocket now, those included that were just closed",
+                "SockJS sessions without a WebSocket now, including those just closed",
             ),
             receivers: gauge(
                 r,
                 "sockjs_receivers",
-                "Requests that receive what such a session says now",
+                "Requests that receive for such a session now",
             ),
             waiting_bytes: gauge(
                 r,
-                "sockjs_waiting_bytes",
-                "Bytes that wait in such sessions: texts not dealt with, answers not received",
+                "sockjs_queued_bytes",
+                "Bytes queued in such sessions: messages not processed, replies not received",
             ),
             refused: by_reason(
                 r,
                 "sockjs_refused",
-                "SockJS requests refused, and sessions ended because a receiver broke off",
+                "SockJS requests refused, and sessions closed because a receiver was interrupted",
             ),
         }
     }
@@ -242,13 +255,13 @@ impl SockJsCounters {
 
 /// What is held for peers, copied from the account when somebody asks.
 #[derive(Debug)]
-pub struct HeldCounters {
+pub struct PeerMemoryCounters {
     bytes: Family<OfKind, Gauge>,
     refused: Family<ByLimit, Counter<u64, AtomicU64>>,
     streams: Gauge,
-    crowded_patterns: Gauge,
-    /// HTTP responses ended because the peer took nothing for `limits.stall_secs`.
-    pub answers_stalled: Counter,
+    unindexed_patterns: Gauge,
+    /// HTTP responses ended because the peer took nothing for `limits.stall_timeout_secs`.
+    pub responses_stalled: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -262,25 +275,25 @@ struct ByLimit {
     kind: &'static str,
 }
 
-impl HeldCounters {
+impl PeerMemoryCounters {
     fn new(registry: &mut Registry) -> Self {
         let bytes = Family::<OfKind, Gauge>::default();
-        let help = "Bytes of memory held for peers now, by what they are held for";
-        registry.register("held_bytes", help, bytes.clone());
+        let help = "Memory held for peers now, by what it is held for";
+        registry.register("peer_memory_bytes", help, bytes.clone());
         let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
-        let help = "Times bytes were not held for a peer because a limit was reached";
-        registry.register("held_bytes_refused", help, refused.clone());
-        let streams = gauge(registry, "streams", "Streams of HTTP/2 open now");
-        let help = "Patterns in use that nothing literal tells apart from many others";
-        let crowded_patterns = gauge(registry, "crowded_patterns", help);
-        let help = "Answers that ended because their peer took nothing for limits.stall_secs";
-        let answers_stalled = counter(registry, "answers_stalled", help);
+        let help = "Times memory was not granted to a peer because a limit was reached";
+        registry.register("peer_memory_refused", help, refused.clone());
+        let streams = gauge(registry, "http2_streams", "HTTP/2 streams open now");
+        let help = "Patterns in use that every update is compared with";
+        let unindexed_patterns = gauge(registry, "unindexed_patterns", help);
+        let help = "Responses ended because the peer read nothing for limits.stall_timeout_secs";
+        let responses_stalled = counter(registry, "responses_stalled", help);
         Self {
             bytes,
             refused,
             streams,
-            crowded_patterns,
-            answers_stalled,
+            unindexed_patterns,
+            responses_stalled,
         }
     }
 
@@ -302,9 +315,9 @@ impl HeldCounters {
         self.streams.set(gauged(count));
     }
 
-    /// Sets how many patterns are crowded.
-    pub(crate) fn set_crowded_patterns(&self, count: usize) {
-        self.crowded_patterns.set(gauged(count));
+    /// Sets how many patterns are unindexed.
+    pub(crate) fn set_unindexed_patterns(&self, count: usize) {
+        self.unindexed_patterns.set(gauged(count));
     }
 }
 
@@ -321,64 +334,44 @@ impl Metrics {
         Self {
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
-            deliveries: counter(
-                r,
-                "deliveries",
-                "Updates handed to subscribers' sockets, live",
-            ),
-            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates handed over"),
-            replayed: counter(
-                r,
-                "replayed",
-                "Updates handed to subscribers from the history",
-            ),
+            deliveries: counter(r, "deliveries", "Live updates written to subscribers"),
+            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates written"),
+            replayed: counter(r, "replayed_updates", "Updates written from the history"),
             keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
             subscribers: gauge(r, "subscribers", "Subscribers connected now"),
             subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
             sessions_closed: by_reason(r, "sessions_closed", "Subscribers' sessions that ended"),
-            lagging: counter(
-                r,
-                "lagging",
-                "Times a subscriber's socket was full and it fell behind",
-            ),
+            lagging: counter(r, "subscriber_lags", "Times a subscriber fell behind"),
             gaps: counter(
                 r,
                 "gaps",
-                "Subscribers that retention overtook; they were told and closed",
+                "Subscribers closed with notice because retention removed updates they had not read",
             ),
             cursors_unknown: counter(
                 r,
                 "cursors_unknown",
-                "Cursors answered as unknown, expired, or before removed presence events",
+                "Cursors answered with earliest: unknown, expired, or before removed presence events",
             ),
             websockets: gauge(r, "websockets", "Subscribers connected by WebSocket now"),
             websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
             sockjs: SockJsCounters::new(r),
-            held: HeldCounters::new(r),
-            requests_refused: by_reason(r, "requests_refused", "Frames answered by an error"),
+            peer_memory: PeerMemoryCounters::new(r),
+            requests_refused: by_reason(
+                r,
+                "requests_refused",
+                "WebSocket frames and HTTP/2 requests answered by an error",
+            ),
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused: by_reason(r, "connections_refused", "Connections refused"),
-            connections_failed: by_reason(
-                r,
-                "connections_failed",
-                "Connections that ended in error",
-            ),
-            flash_policies: by_reason(r, "flash_policies", "Connections for a Flash policy"),
-            sockets_moved: counter(
-                r,
-                "sockets_moved",
-                "Event streams moved to a less loaded shard",
-            ),
+            connections_failed: by_reason(r, "connections_failed", "Connections ended by an error"),
+            flash_policies: by_result(r, "flash_policies", "Connections for a Flash policy"),
+            sockets_moved: counter(r, "sockets_moved", "Event streams moved between shards"),
             matchers: gauge(r, "matchers", "Distinct matchers in the index"),
             relay: RelayGauges::new(r),
-            history_ready: gauge(
-                r,
-                "history_ready",
-                "1 while the history takes updates, else 0",
-            ),
-            history_oldest: gauge(r, "history_oldest_position", "Oldest position kept"),
-            history_last: gauge(r, "history_last_position", "Last position given"),
-            certificates_reloaded: by_reason(r, "certificates_reloaded", "TLS certificate reloads"),
+            history_ready: gauge(r, "history_ready", "1 while it accepts updates, else 0"),
+            history_oldest: gauge(r, "history_oldest_position", "Oldest position stored"),
+            history_last: gauge(r, "history_last_position", "Last position assigned"),
+            certificates_reloaded: by_result(r, "certificates_reloaded", "TLS certificate reloads"),
             presence: PresenceCounters::new(r),
             key_sets: tidings_auth::Counters::new(r),
             history: HistoryCounters::new(r),
@@ -401,6 +394,11 @@ pub fn count(family: &ByReason, reason: &'static str) {
     family.get_or_create(&Reason { reason }).inc();
 }
 
+/// Adds one to `family` under `result`.
+pub fn count_result(family: &ByResult, result: &'static str) {
+    family.get_or_create(&Outcome { result }).inc();
+}
+
 /// Adds `many` to `family` under `reason`.
 pub fn count_many(family: &ByReason, reason: &'static str, many: u64) {
     family.get_or_create(&Reason { reason }).inc_by(many);
@@ -418,6 +416,13 @@ pub(crate) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
+}
+
+/// Makes a counter split by result and gives it its name.
+fn by_result(registry: &mut Registry, name: &str, help: &str) -> ByResult {
+    let family = ByResult::default();
+    registry.register(name, help, family.clone());
+    family
 }
 
 /// Makes a counter split by reason and gives it its name.

@@ -63,7 +63,7 @@ pub struct Options {
     /// Subscriptions that are kept track of.
     pub subscriptions_max: usize,
     /// Subscriptions in one answer.
-    pub page_max: usize,
+    pub page_size_max: usize,
     /// Whether events are also published under the paths of 0.x.
     pub old_paths: bool,
 }
@@ -73,7 +73,7 @@ impl Options {
     pub const DEFAULT: Self = Self {
         grace: Duration::ZERO,
         subscriptions_max: 1_000_000,
-        page_max: 10_000,
+        page_size_max: 10_000,
         old_paths: false,
     };
 }
@@ -195,7 +195,7 @@ fn random() -> [u8; 16] {
 pub struct Keeper {
     table: Table,
     dependencies: Dependencies,
-    page_max: usize,
+    page_size_max: usize,
     /// Makes validators of versions, which nobody can read them from.
     validator: hmac::Key,
     scans: VecDeque<Scan>,
@@ -221,7 +221,7 @@ impl Keeper {
     ) -> Self {
         let (says, said) = mpsc::channel(SAYING_MAX);
         let ghosts = std::mem::take(&mut dependencies.ghosts);
-        let page_max = options.page_max;
+        let page_size_max = options.page_size_max;
         let hub = dependencies.hub.clone();
         let holders = dependencies.history.holder_key().clone();
         let mut table = Table::new(options, hub, random, holders);
@@ -243,7 +243,7 @@ impl Keeper {
         Self {
             table,
             dependencies,
-            page_max,
+            page_size_max,
             validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             scans: VecDeque::new(),
             scanned_bytes: 0,
@@ -320,7 +320,7 @@ impl Keeper {
         let cursor = self.dependencies.history.last_id();
         let version = self.version(&question);
         let hub = self.dependencies.hub.path().to_owned();
-        let scan = Scan::new(question, reply, cursor, version, hub, self.page_max);
+        let scan = Scan::new(question, reply, cursor, version, hub, self.page_size_max);
         self.scans.push_back(scan);
     }
 

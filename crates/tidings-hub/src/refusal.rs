@@ -121,10 +121,10 @@ impl From<&OverLimit> for Refusal {
         let (name, title) = match over.limit {
             Limit::SockJs => ("queue-full", "Too much waits"),
             Limit::Connection | Limit::Address | Limit::Total => {
-                ("held-bytes", "Too much memory held")
+                ("memory-limit", "Too much memory held")
             }
-            Limit::AddressCrowd | Limit::Crowd => {
-                ("crowded-patterns", "Too many patterns that are alike")
+            Limit::UnindexedPerAddress | Limit::Unindexed => {
+                ("too-many-patterns", "Too many unindexed patterns")
             }
         };
         if !over.limit.is_of_peer() {

@@ -352,5 +352,5 @@ pub(crate) fn earliest_of<T: Ord + Copy>(
 /// Returns the deadline for a peer that still has to send a token.
 pub fn patience(shard: &Shard) -> (Instant, Ending) {
     let end = Instant::now() + shard.options().patience;
-    (end, Ending::Anonymous)
+    (end, Ending::TokenTimeout)
 }

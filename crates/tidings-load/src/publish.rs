@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     }
     if let (Some(before), Some(after)) = (metrics_before, metrics_after) {
         let grown = |name| as_f64(after.counter(name) - before.counter(name));
-        let syncs = grown("tidings_history_groups_total");
+        let syncs = grown("tidings_history_commits_total");
         report.add("syncs", syncs, "");
         report.add(
             "updates_per_sync",

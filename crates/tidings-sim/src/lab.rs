@@ -401,8 +401,8 @@ fn account() -> Arc<Account> {
         address_max: usize::MAX,
         total_max: usize::MAX,
         sockjs_max: usize::MAX,
-        crowded_address_max: usize::MAX,
-        crowded_max: usize::MAX,
+        unindexed_address_max: usize::MAX,
+        unindexed_max: usize::MAX,
     };
     let places = PlaceBounds {
         total_max: usize::MAX,

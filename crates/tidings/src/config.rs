@@ -68,7 +68,7 @@ pub struct Config {
     /// Folder of everything that the hub writes.
     pub data_dir: PathBuf,
     /// How long the last good key sets of issuers count at a start; zero keeps none.
-    pub key_sets_keep: Duration,
+    pub key_sets_cache: Duration,
     /// How the process works.
     pub server: ServerOptions,
     /// How and how long updates are kept.

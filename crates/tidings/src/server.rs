@@ -364,12 +364,12 @@ fn options(config: &Config) -> Options {
 fn account_of(config: &Config) -> Arc<Account> {
     let (limits, sockjs) = (&config.limits, &config.sockjs);
     let bounds = Bounds {
-        holder_max: limits.held_bytes_per_connection_max,
-        address_max: limits.held_bytes_per_address(),
-        total_max: limits.held_bytes_max,
+        holder_max: limits.peer_memory_bytes_per_connection_max,
+        address_max: limits.peer_memory_bytes_per_address(),
+        total_max: limits.peer_memory_bytes_max,
         sockjs_max: sockjs.queue_bytes_max,
-        crowded_address_max: limits.crowded_patterns_per_address(),
-        crowded_max: limits.crowded_patterns_max,
+        unindexed_address_max: limits.unindexed_patterns_per_address(),
+        unindexed_max: limits.unindexed_patterns_max,
     };
     let connections = PlaceBounds {
         total_max: limits.connections_max,
@@ -391,8 +391,8 @@ fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
         Source::File(_) => None,
     });
     let folder = config.data_dir.join(KEY_SETS_FOLDER);
-    let store = KeyStore::new(folder, config.key_sets_keep);
-    let kept = !config.key_sets_keep.is_zero();
+    let store = KeyStore::new(folder, config.key_sets_cache);
+    let kept = !config.key_sets_cache.is_zero();
     let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
     if let Err(error) = store.forget_others(&wanted) {
         tracing::warn!(%error, "cannot remove outdated key sets from the cache");

@@ -296,7 +296,7 @@ fn configuration(
     settings: Settings,
 ) -> String {
     let data = folder.join("data");
-    let (stall_secs, connection_secs_max) = match settings {
+    let (stall_timeout_secs, connection_secs_max) = match settings {
         Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
@@ -325,7 +325,7 @@ fn configuration(
          [hub]\npublic_url = \"{url}\"\n[data]\ndir = \"{}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n\
          [subscribe]\nanonymous = true\nconnection_secs_max = {connection_secs_max}\n\
-         [limits]\nstall_secs = {stall_secs}\nconnections_per_address_max = 100000\naccepts_per_second = 100000\n\
+         [limits]\nstall_timeout_secs = {stall_timeout_secs}\nconnections_per_address_max = 100000\naccepts_per_second_max = 100000\n\
          [sockjs]\nenabled = true\nsessions_per_address_max = 100000\nsessions_max = 100000\n\
          [log]\nlevel = \"warn\"\n{more}",
         data.display(),

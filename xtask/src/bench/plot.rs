@@ -70,7 +70,7 @@ fn panels(samples: &Samples) -> Vec<Panel> {
             title: "updates a second: delivered, and of these replayed",
             lines: vec![
                 ("delivered", "a", samples.rate("delivered")),
-                ("replayed", "b", samples.rate("replayed")),
+                ("replayed_updates", "b", samples.rate("replayed_updates")),
             ],
         },
         one(

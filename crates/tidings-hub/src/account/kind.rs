@@ -1,5 +1,5 @@
 //! What memory is booked for, which limits apply, and the refusal that names both. The names are the labels
-//! of `tidings_held_bytes` and `tidings_held_bytes_refused_total`.
+//! of `tidings_peer_memory_bytes` and `tidings_peer_memory_refused_total`.
 
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Kind {
             Self::Connection => "connection",
             Self::Stream => "stream",
             Self::RequestBody => "request_body",
-            Self::Answer => "answer",
+            Self::Answer => "response",
             Self::Poll => "poll",
             Self::Events => "events",
             Self::WebSocket => "websocket",
@@ -89,10 +89,10 @@ pub enum Limit {
     Total,
     /// That of all sessions of SockJS.
     SockJs,
-    /// That of the crowded patterns of one address.
-    AddressCrowd,
-    /// That of all crowded patterns.
-    Crowd,
+    /// That of the unindexed patterns of one address.
+    UnindexedPerAddress,
+    /// That of all unindexed patterns.
+    Unindexed,
 }
 
 impl Limit {
@@ -102,8 +102,8 @@ impl Limit {
         Self::Address,
         Self::Total,
         Self::SockJs,
-        Self::AddressCrowd,
-        Self::Crowd,
+        Self::UnindexedPerAddress,
+        Self::Unindexed,
     ];
 
     /// Returns its word in metrics.
@@ -113,28 +113,28 @@ impl Limit {
             Self::Address => "address",
             Self::Total => "total",
             Self::SockJs => "sockjs",
-            Self::AddressCrowd => "address_crowd",
-            Self::Crowd => "crowd",
+            Self::UnindexedPerAddress => "unindexed_patterns_per_address",
+            Self::Unindexed => "unindexed_patterns",
         }
     }
 
     /// Returns the configuration key that sets it.
     pub(crate) fn key(self) -> &'static str {
         match self {
-            Self::Connection => "limits.held_bytes_per_connection_max",
-            Self::Address => "limits.held_bytes_per_address_max",
-            Self::Total => "limits.held_bytes_max",
+            Self::Connection => "limits.peer_memory_bytes_per_connection_max",
+            Self::Address => "limits.peer_memory_bytes_per_address_max",
+            Self::Total => "limits.peer_memory_bytes_max",
             Self::SockJs => "sockjs.queue_bytes_max",
-            Self::AddressCrowd => "limits.crowded_patterns_per_address_max",
-            Self::Crowd => "limits.crowded_patterns_max",
+            Self::UnindexedPerAddress => "limits.unindexed_patterns_per_address_max",
+            Self::Unindexed => "limits.unindexed_patterns_max",
         }
     }
 
     /// Returns whether the peer itself can do something about it.
     pub(crate) fn is_of_peer(self) -> bool {
         match self {
-            Self::Connection | Self::Address | Self::AddressCrowd => true,
-            Self::Total | Self::SockJs | Self::Crowd => false,
+            Self::Connection | Self::Address | Self::UnindexedPerAddress => true,
+            Self::Total | Self::SockJs | Self::Unindexed => false,
         }
     }
 
@@ -143,7 +143,7 @@ impl Limit {
         match self {
             Self::Connection | Self::Address | Self::Total => None,
             Self::SockJs => Some(Kind::SockJs),
-            Self::AddressCrowd | Self::Crowd => Some(Kind::Matchers),
+            Self::UnindexedPerAddress | Self::Unindexed => Some(Kind::Matchers),
         }
     }
 
@@ -157,8 +157,8 @@ impl Limit {
             Self::Address => "your address",
             Self::Total => "all peers together",
             Self::SockJs => "all SockJS sessions together",
-            Self::AddressCrowd => "patterns of your address that are much alike",
-            Self::Crowd => "patterns of all peers that are much alike",
+            Self::UnindexedPerAddress => "unindexed patterns of your address",
+            Self::Unindexed => "unindexed patterns of all peers",
         }
     }
 }

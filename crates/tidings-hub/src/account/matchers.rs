@@ -3,7 +3,7 @@
 //! A pattern is in memory once, however many subscribers use it. So it is booked once in total, once per
 //! address, and once per use on a connection. The text of an exact matcher belongs to its subscriber.
 //!
-//! A pattern is *crowded* if no literal part distinguishes it from many others: an update that may match one
+//! A pattern is *unindexed* if no literal part distinguishes it from many others: an update that may match one
 //! of them is compared with all of them. Their number is bounded per address and in total.
 
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use tidings_core::matcher::Matcher;
 
 use super::{Account, COVERED_BYTES_MAX, Charge, Holder, Kind, OverLimit};
 
-/// Patterns that nothing tells apart and that do not count as crowded yet.
+/// Patterns that nothing tells apart and that do not count as unindexed yet.
 pub(super) const CROWD_MIN: usize = 16;
 /// Bytes that a pattern takes beside its own, in the tables here and in the index.
 const PATTERN_OVERHEAD_BYTES: usize = 512;
@@ -33,7 +33,7 @@ pub(super) struct Register {
 #[derive(Debug)]
 struct Use {
     count: usize,
-    crowded: bool,
+    unindexed: bool,
 }
 
 /// The matchers of one subscriber. Gives them back when dropped.
@@ -139,21 +139,21 @@ impl Holder {
     fn enter_pattern(&self, register: &mut Register, matcher: &mut Matcher) {
         let bytes = bytes_of_pattern(matcher);
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        let (crowded, first) = register.enter(matcher);
+        let (unindexed, first) = register.enter(matcher);
         if first {
             self.account.held.fetch_add(bytes, Ordering::Relaxed);
             let kind = self.account.of_kind(Kind::Matchers);
             kind.fetch_add(bytes, Ordering::Relaxed);
-            let crowd = usize::from(crowded);
-            self.account.crowded.fetch_add(crowd, Ordering::Relaxed);
+            let count = usize::from(unindexed);
+            self.account.unindexed.fetch_add(count, Ordering::Relaxed);
         }
         let here = (self.address.ip, matcher.clone());
         let count = register.by_address.entry(here).or_default();
         *count += 1;
         if *count == 1 {
             self.address.held.fetch_add(bytes, Ordering::Relaxed);
-            let crowd = usize::from(crowded);
-            self.address.crowded.fetch_add(crowd, Ordering::Relaxed);
+            let count = usize::from(unindexed);
+            self.address.unindexed.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -174,13 +174,13 @@ impl Holder {
     fn leave_pattern(&self, register: &mut Register, matcher: &Matcher) {
         let bytes = bytes_of_pattern(matcher);
         self.held.fetch_sub(bytes, Ordering::Relaxed);
-        let (crowded, last) = register.leave(matcher);
+        let (unindexed, last) = register.leave(matcher);
         if last {
             self.account.held.fetch_sub(bytes, Ordering::Relaxed);
             let kind = self.account.of_kind(Kind::Matchers);
             kind.fetch_sub(bytes, Ordering::Relaxed);
-            let crowd = usize::from(crowded);
-            self.account.crowded.fetch_sub(crowd, Ordering::Relaxed);
+            let count = usize::from(unindexed);
+            self.account.unindexed.fetch_sub(count, Ordering::Relaxed);
         }
         let here = (self.address.ip, matcher.clone());
         let Some(count) = register.by_address.get_mut(&here) else {
@@ -190,16 +190,16 @@ impl Holder {
         if *count == 0 {
             register.by_address.remove(&here);
             self.address.held.fetch_sub(bytes, Ordering::Relaxed);
-            let crowd = usize::from(crowded);
-            self.address.crowded.fetch_sub(crowd, Ordering::Relaxed);
+            let count = usize::from(unindexed);
+            self.address.unindexed.fetch_sub(count, Ordering::Relaxed);
         }
     }
 }
 
 impl Account {
-    /// Returns how many crowded patterns there are.
-    pub(crate) fn crowded_patterns(&self) -> usize {
-        self.crowded.load(Ordering::Relaxed)
+    /// Returns how many unindexed patterns there are.
+    pub(crate) fn unindexed_patterns(&self) -> usize {
+        self.unindexed.load(Ordering::Relaxed)
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {
@@ -209,31 +209,34 @@ impl Account {
 }
 
 impl Register {
-    /// Counts one use. Returns whether the pattern is crowded, and whether this is its first use.
+    /// Counts one use. Returns whether the pattern is unindexed, and whether this is its first use.
     fn enter(&mut self, matcher: &mut Matcher) -> (bool, bool) {
         if let Some((shared, used)) = self.patterns.get_key_value_mut(matcher) {
             used.count += 1;
             *matcher = shared.clone();
-            return (used.crowded, false);
+            return (used.unindexed, false);
         }
-        let crowded = self.crowds.enter(matcher) >= CROWD_MIN;
-        let used = Use { count: 1, crowded };
+        let unindexed = self.crowds.enter(matcher) >= CROWD_MIN;
+        let used = Use {
+            count: 1,
+            unindexed,
+        };
         self.patterns.insert(matcher.clone(), used);
-        (crowded, true)
+        (unindexed, true)
     }
 
-    /// Counts one use less. Returns whether the pattern is crowded, and whether this was its last use.
+    /// Counts one use less. Returns whether the pattern is unindexed, and whether this was its last use.
     fn leave(&mut self, matcher: &Matcher) -> (bool, bool) {
         let Some(used) = self.patterns.get_mut(matcher) else {
             return (false, false);
         };
         used.count -= 1;
-        let (crowded, last) = (used.crowded, used.count == 0);
+        let (unindexed, last) = (used.unindexed, used.count == 0);
         if last {
             self.patterns.remove(matcher);
             self.crowds.leave(matcher);
         }
-        (crowded, last)
+        (unindexed, last)
     }
 
     fn shrink(&mut self) {

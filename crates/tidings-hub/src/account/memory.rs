@@ -1,5 +1,5 @@
 //! How much memory the process may use: what the machine has, or what its control group allows if that is
-//! less. The default of `limits.held_bytes_max` follows from it.
+//! less. The default of `limits.peer_memory_bytes_max` follows from it.
 
 use std::path::Path;
 

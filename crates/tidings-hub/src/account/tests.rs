@@ -17,8 +17,8 @@ fn account() -> Arc<Account> {
         address_max: 150,
         total_max: 200,
         sockjs_max: 50,
-        crowded_address_max: 3,
-        crowded_max: 5,
+        unindexed_address_max: 3,
+        unindexed_max: 5,
     };
     Account::new(bounds, CONNECTIONS, CONNECTIONS)
 }
@@ -218,19 +218,22 @@ fn patterns_that_nothing_tells_apart_are_few() {
     };
     let crowd = |number: usize| format!("https://e.com/a{number}*");
     let mut kept: Vec<Booked> = (0..CROWD_MIN).map(|n| ask(0, &crowd(n)).unwrap()).collect();
-    assert_eq!(account.crowded_patterns(), 0);
+    assert_eq!(account.unindexed_patterns(), 0);
     kept.extend((20..23).map(|number| ask(0, &crowd(number)).unwrap()));
-    assert_eq!(account.crowded_patterns(), 3);
-    assert_eq!(ask(0, &crowd(23)).unwrap_err().limit, Limit::AddressCrowd);
+    assert_eq!(account.unindexed_patterns(), 3);
+    assert_eq!(
+        ask(0, &crowd(23)).unwrap_err().limit,
+        Limit::UnindexedPerAddress
+    );
     kept.extend((30..32).map(|number| ask(1, &crowd(number)).unwrap()));
-    assert_eq!(ask(1, &crowd(32)).unwrap_err().limit, Limit::Crowd);
+    assert_eq!(ask(1, &crowd(32)).unwrap_err().limit, Limit::Unindexed);
     // What is there already makes no more work, and what is told apart makes none.
     kept.push(ask(1, &crowd(20)).unwrap());
     kept.extend((0..100).map(|number| ask(0, &format!("https://e.com/:a/x{number}")).unwrap()));
     kept.extend((0..100).map(|number| ask(0, &format!("https://e.com/x{number}/:a")).unwrap()));
-    assert_eq!(account.crowded_patterns(), 5);
+    assert_eq!(account.unindexed_patterns(), 5);
     drop(kept);
-    assert_eq!((account.crowded_patterns(), held(&account)), (0, 0));
+    assert_eq!((account.unindexed_patterns(), held(&account)), (0, 0));
     assert!(ask(0, &crowd(23)).is_ok());
 }
 
@@ -239,8 +242,8 @@ const BOUNDS: Bounds = Bounds {
     address_max: usize::MAX,
     total_max: usize::MAX,
     sockjs_max: usize::MAX,
-    crowded_address_max: 3,
-    crowded_max: 5,
+    unindexed_address_max: 3,
+    unindexed_max: 5,
 };
 
 fn roomy() -> Arc<Account> {

@@ -181,9 +181,9 @@ impl Scan {
         cursor: Option<EventId>,
         version: String,
         hub: String,
-        page_max: usize,
+        page_size_max: usize,
     ) -> Self {
-        let limit = question.limit.unwrap_or(page_max).min(page_max);
+        let limit = question.limit.unwrap_or(page_size_max).min(page_size_max);
         Self {
             through: question.after,
             question,

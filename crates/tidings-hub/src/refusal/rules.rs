@@ -23,7 +23,9 @@ impl Refusal {
                 source: TopicError::TooLong { .. },
                 ..
             } => Self::too_large("topic-too-long", "Topic too long", detail),
-            PublishError::Topic { .. } => Self::invalid("topic", "Topic not allowed", detail),
+            PublishError::Topic { .. } => {
+                Self::invalid("topic-invalid", "Topic not allowed", detail)
+            }
             PublishError::Reserved { .. } => {
                 Self::invalid("topic-reserved", "Topic reserved for the hub", detail)
             }
@@ -36,11 +38,13 @@ impl Refusal {
             PublishError::Id(EventIdError::TooLong { .. }) => {
                 Self::too_large("id-too-long", "Event id too long", detail)
             }
-            PublishError::Id(_) => Self::invalid("id", "Event id not allowed", detail),
+            PublishError::Id(_) => Self::invalid("id-invalid", "Event id not allowed", detail),
             PublishError::Type(EventTypeError::TooLong { .. }) => {
                 Self::too_large("type-too-long", "Event type too long", detail)
             }
-            PublishError::Type(_) => Self::invalid("type", "Event type not allowed", detail),
+            PublishError::Type(_) => {
+                Self::invalid("type-invalid", "Event type not allowed", detail)
+            }
             PublishError::Forbidden { .. } if explain => Self::scope_insufficient(detail),
             PublishError::Forbidden { .. } => {
                 Self::scope_insufficient("the token does not allow publishing to every topic given")
@@ -49,7 +53,9 @@ impl Refusal {
                 source: TargetError::TooLong { .. },
                 ..
             } => Self::too_large("target-too-long", "Target too long", detail),
-            PublishError::Target { .. } => Self::invalid("target", "Target not allowed", detail),
+            PublishError::Target { .. } => {
+                Self::invalid("target-invalid", "Target not allowed", detail)
+            }
             PublishError::Targets(_) => {
                 Self::too_large("too-many-targets", "Too many targets", detail)
             }
@@ -74,12 +80,12 @@ impl From<FormError> for Refusal {
         let detail = error.to_string();
         match error {
             FormError::NotUtf8(_) => Self::invalid("not-utf8", "Not UTF-8", detail),
-            FormError::List(_) => Self::invalid("list", LIST, detail),
+            FormError::List(_) => Self::invalid("list-invalid", LIST, detail),
             FormError::NoTopic => Self::invalid("topic-missing", "Topic missing", detail),
             FormError::TooManyTopics { .. } => {
                 Self::too_large("too-many-topics", "Too many topics", detail)
             }
-            FormError::Retry { .. } => Self::invalid("retry", "Retry not a number", detail),
+            FormError::Retry { .. } => Self::invalid("retry-invalid", "Retry not a number", detail),
         }
     }
 }
@@ -99,7 +105,7 @@ impl From<SelectorError> for Refusal {
     fn from(error: SelectorError) -> Self {
         let (name, title) = match error {
             SelectorError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
-            SelectorError::List(_) => ("list", LIST),
+            SelectorError::List(_) => ("list-invalid", LIST),
             SelectorError::NoSelector => ("selector-missing", "Topic selector missing"),
             SelectorError::TooMany { .. } => ("too-many-matchers", "Too many matchers"),
         };
@@ -111,7 +117,9 @@ impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
         let (name, title) = match error {
             QueryError::NotUtf8(_) => ("not-utf8", "Not UTF-8"),
-            QueryError::UnknownMatcherType { .. } => ("matcher-type", "Unknown matcher type"),
+            QueryError::UnknownMatcherType { .. } => {
+                ("matcher-type-unknown", "Unknown matcher type")
+            }
             QueryError::NoMatcher => ("matcher-missing", "Matcher missing"),
             QueryError::TooManyMatchers { .. } => ("too-many-matchers", "Too many matchers"),
         };
@@ -134,10 +142,10 @@ impl From<SubscribeError> for Refusal {
         match error {
             SubscribeError::Anonymous { .. } => Self::token_missing(detail),
             SubscribeError::MatcherType { .. } => {
-                Self::invalid("matcher-type", "Unknown matcher type", detail)
+                Self::invalid("matcher-type-unknown", "Unknown matcher type", detail)
             }
             SubscribeError::Matcher { .. } => {
-                Self::invalid("matcher", "Matcher not allowed", detail)
+                Self::invalid("matcher-invalid", "Matcher not allowed", detail)
             }
             SubscribeError::TooManyMatchers { .. } => {
                 Self::invalid("too-many-matchers", "Too many matchers", detail)

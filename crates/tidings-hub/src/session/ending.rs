@@ -6,12 +6,12 @@ pub enum Ending {
     /// The peer went away.
     PeerClosed,
     /// A write failed.
-    Broken,
+    WriteFailed,
     /// The token expired.
     TokenExpired,
     /// The connection reached the end of its lifetime, such as `subscribe.connection_secs_max`.
     Lifetime,
-    /// The peer took nothing for `limits.stall_secs`.
+    /// The peer took nothing for `limits.stall_timeout_secs`.
     Stalled,
     /// Retention removed updates that the subscriber had not read yet.
     Overtaken,
@@ -22,17 +22,17 @@ pub enum Ending {
     /// The poll has its response.
     Answered,
     /// The peer sent a close frame.
-    Closed,
+    CloseFrame,
     /// The peer broke a rule of its protocol.
     Violation,
     /// The peer asked for something that it may not have, and its protocol has no error message.
     Refused,
     /// The peer did not answer a ping.
-    Silent,
+    PingTimeout,
     /// The peer had to send a token and did not do so in time.
-    Anonymous,
+    TokenTimeout,
     /// The memory that the hub may hold for peers is used up.
-    HeldBytes,
+    MemoryLimit,
     /// The hub is stopping.
     Drained,
 }
@@ -42,7 +42,7 @@ impl Ending {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PeerClosed => "peer_closed",
-            Self::Broken => "broken",
+            Self::WriteFailed => "write_failed",
             Self::TokenExpired => "token_expired",
             Self::Lifetime => "lifetime",
             Self::Stalled => "stalled",
@@ -50,12 +50,12 @@ impl Ending {
             Self::HistoryUnreadable => "history_unreadable",
             Self::Flooding => "flooding",
             Self::Answered => "answered",
-            Self::Closed => "closed",
+            Self::CloseFrame => "close_frame",
             Self::Violation => "violation",
             Self::Refused => "refused",
-            Self::Silent => "silent",
-            Self::Anonymous => "anonymous",
-            Self::HeldBytes => "held_bytes",
+            Self::PingTimeout => "ping_timeout",
+            Self::TokenTimeout => "token_timeout",
+            Self::MemoryLimit => "memory_limit",
             Self::Drained => "drained",
         }
     }
@@ -69,16 +69,16 @@ impl Ending {
             | Self::HistoryUnreadable
             | Self::Drained => true,
             Self::PeerClosed
-            | Self::Broken
+            | Self::WriteFailed
             | Self::Stalled
             | Self::Flooding
             | Self::Answered
-            | Self::Closed
+            | Self::CloseFrame
             | Self::Violation
             | Self::Refused
-            | Self::Silent
-            | Self::Anonymous
-            | Self::HeldBytes => false,
+            | Self::PingTimeout
+            | Self::TokenTimeout
+            | Self::MemoryLimit => false,
         }
     }
 }

@@ -42,7 +42,7 @@ impl Session {
         loop {
             match self.socket.poll_readable(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::Broken)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::WriteFailed)),
                 Poll::Ready(Ok(())) => self.on_readable()?,
             }
         }
@@ -61,7 +61,7 @@ impl Session {
     pub(super) fn on_readable(&self) -> Result<(), Ending> {
         match self.socket.discard_input() {
             Ok(Input::Closed) => Err(Ending::PeerClosed),
-            Err(_) => Err(Ending::Broken),
+            Err(_) => Err(Ending::WriteFailed),
             Ok(Input::Stray(count)) => {
                 self.stray.set(self.stray.get().saturating_add(count));
                 if self.stray.get() > STRAY_BYTES_MAX {
@@ -95,7 +95,7 @@ impl Session {
                     Err(ending) => return Poll::Ready(Err(ending)),
                 };
             }
-            ready.map_err(|_broken| Ending::Broken)
+            ready.map_err(|_broken| Ending::WriteFailed)
         });
         if self.is_carried() {
             // The shard limits how long it may be without a receiver.
@@ -115,7 +115,7 @@ impl Session {
             return Ok(None);
         }
         let charge = self.holder.take(Kind::Events, bytes);
-        charge.map(Some).map_err(|_refusal| Ending::HeldBytes)
+        charge.map(Some).map_err(|_refusal| Ending::MemoryLimit)
     }
 
     /// Sends all of `bytes`. Waits for the peer as long as it takes something within each `stall`.
@@ -126,7 +126,9 @@ impl Session {
     pub(crate) async fn send_all(&self, mut bytes: Bytes, stall: Duration) -> Result<(), Ending> {
         loop {
             if !bytes.is_empty() {
-                let sent = self.try_send(&bytes).map_err(|_broken| Ending::Broken)?;
+                let sent = self
+                    .try_send(&bytes)
+                    .map_err(|_broken| Ending::WriteFailed)?;
                 drop(bytes.split_to(sent.taken));
                 if bytes.is_empty() && sent.flushed {
                     return Ok(());

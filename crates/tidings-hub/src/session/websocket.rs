@@ -157,7 +157,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
                     return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Ending::Broken),
+                Err(_) => return Err(Ending::WriteFailed),
             }
         }
         poll_fn(|cx| {
@@ -171,7 +171,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
             session.socket().poll_readable(cx)
         })
         .await
-        .map_err(|_broken| Ending::Broken)?;
+        .map_err(|_broken| Ending::WriteFailed)?;
     }
 }
 
@@ -229,7 +229,7 @@ fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
 pub(super) fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
     duplex.discard_partial();
     duplex.close_with(CloseCode::TRY_LATER, &refusal.to_string());
-    Ending::HeldBytes
+    Ending::MemoryLimit
 }
 
 async fn on_event(
@@ -263,7 +263,7 @@ async fn on_event(
         Event::Close(close) => {
             let code = close.map_or(CloseCode::NORMAL, |close| close.code);
             duplex.close_with(code, "");
-            Err(Ending::Closed)
+            Err(Ending::CloseFrame)
         }
         Event::Text(text) => duplex.protocol().on_text(peer, text).await,
         Event::Binary(_) if session.speaks_sockjs() => {
@@ -319,7 +319,7 @@ async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
             send_last(session, bytes).await?;
         }
         if duplex.heartbeat() == Heartbeat::Framed
-            && !matches!(ending, Ending::Closed | Ending::Violation)
+            && !matches!(ending, Ending::CloseFrame | Ending::Violation)
         {
             let frame = sockjs::close_frame(code.get(), &reason);
             send_last(session, encoder::text(&frame)).await?;
@@ -329,7 +329,7 @@ async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
     if !matches!(timeout(FAREWELL, last).await, Ok(Ok(()))) {
         return session.socket().finish();
     }
-    if matches!(ending, Ending::Closed | Ending::Violation) {
+    if matches!(ending, Ending::CloseFrame | Ending::Violation) {
         // The peer's close has come, or nothing that it sends can be read.
         session.socket().finish();
     }
@@ -388,18 +388,20 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
 fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
     let application = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY);
     let (code, reason) = match ending {
-        Ending::PeerClosed | Ending::Broken | Ending::Stalled | Ending::Answered => return None,
-        Ending::Closed
+        Ending::PeerClosed | Ending::WriteFailed | Ending::Stalled | Ending::Answered => {
+            return None;
+        }
+        Ending::CloseFrame
         | Ending::Violation
         | Ending::Refused
         | Ending::Flooding
-        | Ending::HeldBytes => {
+        | Ending::MemoryLimit => {
             return duplex
                 .take_farewell()
                 .or_else(|| Some((CloseCode::POLICY, "".into())));
         }
         Ending::TokenExpired => (application(4401), "the token has expired"),
-        Ending::Anonymous => (application(4401), "no token came in time"),
+        Ending::TokenTimeout => (application(4401), "no token came in time"),
         Ending::Overtaken => (
             application(4410),
             "events still to be read are no longer kept",
@@ -408,7 +410,7 @@ fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
             CloseCode::GOING_AWAY,
             "the connection has lived long enough",
         ),
-        Ending::Silent => (CloseCode::GOING_AWAY, "no answer to a ping"),
+        Ending::PingTimeout => (CloseCode::GOING_AWAY, "no answer to a ping"),
         Ending::HistoryUnreadable => (CloseCode::INTERNAL, "the history cannot be read"),
         Ending::Drained => (CloseCode::RESTART, "the hub is being stopped"),
     };

@@ -372,7 +372,7 @@ impl Engine {
                     session.update(Progress::take_lagging);
                 }
             }
-            Err(_) => session.close(Ending::Broken),
+            Err(_) => session.close(Ending::WriteFailed),
         }
     }
 }
@@ -473,7 +473,7 @@ impl Sweep {
                 swept.lagging += 1;
                 self.cut(session, runs, sent.taken, swept);
             }
-            Err(_) => session.close(Ending::Broken),
+            Err(_) => session.close(Ending::WriteFailed),
         }
     }
 

@@ -403,7 +403,7 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
         Stop::Refused(refusal) => {
             let code = CloseCode::TRY_LATER.get();
             entry.carrier.close(None, code, &refusal.to_string());
-            Ending::HeldBytes
+            Ending::MemoryLimit
         }
     };
     // What was on its way is lost, and only the peer could tell: so the session ends, and its next

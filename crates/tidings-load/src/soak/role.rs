@@ -97,7 +97,7 @@ impl Role {
             (Self::Roamer, Doing::Away) => secs(rng, 0.05, 20.0),
             (Self::Slow, Doing::Reading) => secs(rng, 2.0, 10.0),
             (_, Doing::Pausing) => match rng.u8(0..10) {
-                // Longer than `limits.stall_secs` of the hubs that `cargo xtask` starts.
+                // Longer than `limits.stall_timeout_secs` of the hubs that `cargo xtask` starts.
                 0 => secs(rng, 12.0, 20.0),
                 _ => secs(rng, 1.0, 8.0),
             },

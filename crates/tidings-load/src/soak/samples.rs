@@ -15,8 +15,8 @@ use crate::scrape::Metrics;
 const COUNTERS: &[(&str, &str)] = &[
     ("subscribers", "tidings_subscribers"),
     ("server_connections", "tidings_connections"),
-    ("replayed", "tidings_replayed_total"),
-    ("lagging", "tidings_lagging_total"),
+    ("replayed_updates", "tidings_replayed_updates_total"),
+    ("lagging", "tidings_subscriber_lags_total"),
     ("pages_read", "tidings_history_pages_read_total"),
     ("removed", "tidings_history_trimmed_total"),
 ];

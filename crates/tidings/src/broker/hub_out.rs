@@ -74,8 +74,8 @@ pub(crate) async fn run(
                     for ((output, socket), ids) in outputs {
                         let Some(ids) = ids else { continue };
                         let wanted = news.iter().filter(|(posted, foreign)| {
-                            let here = output.origin == OriginFilter::All || !foreign;
-                            here && is_for(output, ids, posted, &hub.url)
+                            let sent = output.origin == OriginFilter::All || !foreign;
+                            sent && is_for(output, ids, posted, &hub.url)
                         });
                         let posted = wanted.map(|(posted, _)| &***posted);
                         let chunk = encode(output, posted, &options.node);
@@ -102,7 +102,7 @@ fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, nod
     let mut messages = Vec::new();
     for posted in updates {
         let start = wire.len();
-        mapping::write(&mut wire, output.form, &posted.update, node);
+        mapping::write(&mut wire, output.format, &posted.update, node);
         let one = Chunk::first_of(wire.get(start..).unwrap_or_default());
         messages.push(Extent {
             end: wire.len(),

@@ -44,8 +44,8 @@ impl Failure {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Protocol(error) => error.reason(),
-            Self::Io(_) => "connection",
-            Self::Slow(_) => "handshake_time",
+            Self::Io(_) => "io",
+            Self::Slow(_) => "handshake_timeout",
             Self::Silent(_) => "heartbeat",
         }
     }

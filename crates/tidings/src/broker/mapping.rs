@@ -8,7 +8,7 @@ use tidings_wire::object::Object;
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::zmtp::frame::encode_message;
 
-use super::options::{HubInput, Mapping, OutputForm};
+use super::options::{HubInput, MessageFormat};
 
 /// A parsed message.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Mapped {
     pub(crate) hub: Option<String>,
 }
 
-/// Why a message does not fit its socket's `mapping`.
+/// Why a message does not fit its socket's `format`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("it has {found} parts, and {wanted} are expected")]
@@ -69,25 +69,25 @@ enum OneOrSeveral<'a> {
     Several(Vec<&'a str>),
 }
 
-/// Parses a message by the mapping of `bridge`.
+/// Parses a message by the format of `bridge`.
 ///
 /// # Errors
 ///
 /// [`Unreadable`] if it has another form.
 pub(crate) fn read(bridge: &HubInput, parts: &[&[u8]]) -> Result<Mapped, Unreadable> {
-    match bridge.mapping {
-        Mapping::Data => {
+    match bridge.format {
+        MessageFormat::Data => {
             let [data] = exactly(parts)?;
             let data = text(data, 1)?;
             with_fixed_topic(bridge, data.to_owned())
         }
-        Mapping::Parts => {
+        MessageFormat::Parts => {
             let [topic, data] = exactly(parts)?;
             let topic = format!("{}{}", bridge.topic_prefix, text(topic, 1)?);
             let form = form(bridge, vec![topic], text(data, 2)?.to_owned());
             Ok(Mapped { form, hub: None })
         }
-        Mapping::Json => {
+        MessageFormat::Json => {
             let [object] = exactly(parts)?;
             read_json(bridge, text(object, 1)?)
         }
@@ -170,12 +170,12 @@ pub(crate) fn can_carry(update: &Update) -> bool {
 }
 
 /// Appends `update` to `out` as one message. `node` names this hub.
-pub(crate) fn write(out: &mut Vec<u8>, form: OutputForm, update: &Update, node: &str) {
+pub(crate) fn write(out: &mut Vec<u8>, format: MessageFormat, update: &Update, node: &str) {
     let topic = update.topics.canonical().as_str();
-    match form {
-        OutputForm::Data => encode_message(out, &[update.data.as_bytes()]),
-        OutputForm::Parts => encode_message(out, &[topic.as_bytes(), update.data.as_bytes()]),
-        OutputForm::Json => {
+    match format {
+        MessageFormat::Data => encode_message(out, &[update.data.as_bytes()]),
+        MessageFormat::Parts => encode_message(out, &[topic.as_bytes(), update.data.as_bytes()]),
+        MessageFormat::Json => {
             let written = Written {
                 topic: match update.topics.len() {
                     1 => OneOrSeveral::One(topic),

@@ -55,8 +55,8 @@ pub struct HubInput {
     pub source: DataSource,
     /// The prefixes that a SUB or XSUB socket subscribes to. Never empty.
     pub prefixes: Vec<Vec<u8>>,
-    /// How a message is parsed.
-    pub mapping: Mapping,
+    /// The format of a message.
+    pub format: MessageFormat,
     /// What to do with messages that cannot be parsed.
     pub unparsable: Unparsable,
     /// The topic for messages without one.
@@ -71,14 +71,14 @@ pub struct HubInput {
     pub grants: Grants,
 }
 
-/// How a message becomes an update.
+/// The format of an update as a message, inbound and outbound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mapping {
-    /// It has one part, which is the data.
+pub enum MessageFormat {
+    /// One part: the data.
     Data,
-    /// It has one part, a JSON object with the fields of an update.
+    /// One part: a JSON object with the fields of the update.
     Json,
-    /// It has two parts, the topic and the data.
+    /// Two parts: the canonical topic, the data.
     Parts,
 }
 
@@ -99,22 +99,11 @@ pub struct HubOutput {
     /// The updates to send.
     pub matchers: Box<[Matcher]>,
     /// The format of a message.
-    pub form: OutputForm,
+    pub format: MessageFormat,
     /// The grants for reading: without one, public updates only.
     pub grants: Grants,
     /// Which of the matching updates.
     pub origin: OriginFilter,
-}
-
-/// The format of an update as a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputForm {
-    /// One part: the data.
-    Data,
-    /// One part: a JSON object with the fields of the update.
-    Json,
-    /// Two parts: the canonical topic, the data.
-    Parts,
 }
 
 /// Which updates a socket sends, by origin.
@@ -124,7 +113,7 @@ pub enum OriginFilter {
     All,
     /// Only those that were not received by a connecting socket of this hub: updates shared by
     /// another hub must not be sent back.
-    Here,
+    Local,
 }
 
 /// What peers may use.

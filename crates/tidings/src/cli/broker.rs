@@ -75,7 +75,7 @@ pub struct Arguments {
 
     /// Seconds within which a peer must complete its handshake
     #[arg(long, value_name = "SECONDS", default_value_t = ZeroMqTable::defaults().handshake.as_secs())]
-    handshake_secs: u64,
+    handshake_timeout_secs: u64,
 
     /// Allow binding addresses that other machines can reach; messages are not encrypted
     #[arg(long)]
@@ -200,7 +200,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
             queue_messages_max: arguments.high_water_mark.max(1),
             queue_bytes_max: arguments.high_water_bytes.max(1),
             message_bytes_max: arguments.message_bytes_max.max(1),
-            handshake: Duration::from_secs(arguments.handshake_secs.max(1)),
+            handshake: Duration::from_secs(arguments.handshake_timeout_secs.max(1)),
             ..limits(&ZeroMqTable::defaults())
         },
         node: node()?,

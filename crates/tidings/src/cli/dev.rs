@@ -130,7 +130,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
     // The key with its only algorithm, as `token inspect` checks tokens.
     config.auth.issuers = vec![folder.issuer()?];
     // All peers have one address.
-    config.limits.held_bytes_per_address_max = Some(config.limits.held_bytes_max);
+    config.limits.peer_memory_bytes_per_address_max = Some(config.limits.peer_memory_bytes_max);
     config.explain_refusals = true;
     config.dev = Some(tokens);
     Ok(config)
@@ -161,7 +161,7 @@ drain_secs = 1
 audiences = {audiences}
 # Over plain HTTP a browser does not set the first one, except some for localhost.
 cookie_names = ["__Secure-mercure_access_token", "mercure_access_token"]
-jwks_keep_secs = 0
+jwks_cache_secs = 0
 
 [[auth.issuers]]
 issuer = "{ISSUER}"
@@ -191,7 +191,7 @@ enabled = true
 [limits]
 connections_max = 10000
 # Everybody is at one address.
-crowded_patterns_per_address_max = 2000
+unindexed_patterns_per_address_max = 2000
 
 [pages]
 chat = true

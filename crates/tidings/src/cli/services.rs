@@ -41,9 +41,9 @@ pub fn serve(options: &Options<'_>, services: Vec<Offer>) -> anyhow::Result<()> 
     let banner = format!("services at http://{address}: {}\n", paths.join(" "));
     config.services = services;
     config.hosts = Vec::new();
-    config.websocket.bytes_max = options.text_bytes_max;
+    config.websocket.message_bytes_max = options.text_bytes_max;
     // A message of that length, its response, and both in transit.
-    config.limits.held_bytes_per_connection_max = 8 * options.text_bytes_max;
+    config.limits.peer_memory_bytes_per_connection_max = 8 * options.text_bytes_max;
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;
     config.sockjs.body_bytes_max = options.sockjs_body_bytes_max;

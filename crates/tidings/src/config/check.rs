@@ -88,7 +88,7 @@ impl Checks<'_> {
         let (issuers, dialects): (Vec<IssuerTable>, DialectOptions) = (self.tables(), self.table());
         self.dialects(&dialects, hub.public_url.as_ref(), &issuers);
         let (keys, subscribe): (AuthTable, SubscribeOptions) = (self.table(), self.table());
-        let key_sets_keep = keys.jwks_keep;
+        let key_sets_cache = keys.jwks_cache;
         let readers = (hub.public_url.as_ref(), subscribe.anonymous);
         let auth = self.auth(keys, &issuers, readers, &dialects);
         let publish: PublishOptions = self.table();
@@ -99,7 +99,7 @@ impl Checks<'_> {
         let limits: LimitOptions = self.table();
         let lengths = [
             ("publish.body_bytes_max", publish.body_bytes_max),
-            ("websocket.bytes_max", websocket.bytes_max),
+            ("websocket.message_bytes_max", websocket.message_bytes_max),
             ("sockjs.body_bytes_max", sockjs.body_bytes_max),
         ];
         self.lengths(&limits, &lengths);
@@ -112,7 +112,7 @@ impl Checks<'_> {
             hub: hub.public_url?,
             hosts: hub.hosts,
             data_dir: data.dir,
-            key_sets_keep,
+            key_sets_cache,
             server,
             history: history?,
             ring_bytes: kept.ring_bytes,
@@ -120,7 +120,7 @@ impl Checks<'_> {
             presence: presence.enabled.then_some(presence::Options {
                 grace: presence.grace,
                 subscriptions_max: presence.subscriptions_max,
-                page_max: presence.page_max,
+                page_size_max: presence.page_size_max,
                 old_paths: dialects.v0,
             }),
             dialects,

@@ -49,7 +49,7 @@ struct Myself;
 ///
 /// The key whose folder or file this process cannot write, with who it is and whose that is.
 pub fn check_writable(config: &Config) -> Result<(), ConfigError> {
-    let keeps_key_sets = !config.key_sets_keep.is_zero()
+    let keeps_key_sets = !config.key_sets_cache.is_zero()
         && config
             .auth
             .key_sets()

@@ -114,7 +114,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     };
     let mut draining = site.draining();
     let mut pace = Pace::new(
-        site.config().limits.accepts_per_second,
+        site.config().limits.accepts_per_second_max,
         site.config().server.shards,
     );
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
@@ -218,7 +218,7 @@ fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
             let cost = match holder.take(Kind::Connection, CONNECTION_BYTES) {
                 Ok(cost) => cost,
                 Err(refusal) => {
-                    count(&site.metrics().connections_refused, "held_bytes");
+                    count(&site.metrics().connections_refused, "memory_limit");
                     let problem = Problem::from(refusal);
                     return refuse_unless_tls(socket, tls, refusals, &problem);
                 }

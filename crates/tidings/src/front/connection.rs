@@ -137,7 +137,7 @@ impl Failure {
             Self::HeadTimeout => "head_timeout",
             Self::Io(_) => "io",
             Self::Stalled => "stalled",
-            Self::Refused(_) => "held_bytes",
+            Self::Refused(_) => "memory_limit",
             Self::Http(error) if error.is_timeout() => "head_timeout",
             Self::Http(error) if error.is_parse() => "malformed",
             Self::Http(_) => "http",
@@ -275,7 +275,7 @@ async fn serve_http1(
     let ended = drive(site, &mut connection, &wanted, &io_state).await;
     if let Some(result) = ended {
         if result.as_ref().is_err_and(is_stall) {
-            site.metrics().held.answers_stalled.inc();
+            site.metrics().peer_memory.responses_stalled.inc();
             return Err(Failure::Stalled);
         }
         if !*site.draining().borrow() {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::http::Site;
-use tidings_hub::metrics::count;
+use tidings_hub::metrics::count_result;
 
 /// Serves one connection, whose first bytes may have been read already. A request is answered, and
 /// anything else is closed without an answer, as is a peer that takes too long.
@@ -19,12 +19,12 @@ pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
         Ok(Ok(asked)) => asked,
         Ok(Err(_)) | Err(_) => Asked::Partly,
     };
-    let outcome = match asked {
+    let result = match asked {
         Asked::Policy => "answered",
         Asked::Partly => "unfinished",
         Asked::Junk => "junk",
     };
-    count(&site.metrics().flash_policies, outcome);
+    count_result(&site.metrics().flash_policies, result);
     if asked != Asked::Policy {
         return;
     }

@@ -54,7 +54,7 @@ pub(crate) async fn run(
         carrier,
         session,
         framing,
-        decoder: Decoder::new(site.config().websocket.bytes_max),
+        decoder: Decoder::new(site.config().websocket.message_bytes_max),
         unread,
         part,
         stall: site.stall(),
@@ -111,7 +111,7 @@ impl Connection {
     async fn serve(mut self) {
         let ending = match self.exchange().await {
             Ok(ending) => ending,
-            Err(_broken) => Ending::Broken,
+            Err(_broken) => Ending::WriteFailed,
         };
         self.carrier.shut();
         self.session.close(ending);
@@ -133,7 +133,7 @@ impl Connection {
                         if let Some(duplex) = &self.session.duplex
                             && duplex.push_inbound(texts, Some(processed)).is_err()
                         {
-                            return self.close(Ending::HeldBytes).await;
+                            return self.close(Ending::MemoryLimit).await;
                         }
                         self.session.wake();
                     }
@@ -155,7 +155,7 @@ impl Connection {
                 }
                 Wakeup::Taken(Taken::Closed(close)) => {
                     self.say_goodbye(&close).await?;
-                    return Ok(Ending::Closed);
+                    return Ok(Ending::CloseFrame);
                 }
                 Wakeup::Read(read) => {
                     let count = read?;
@@ -182,10 +182,10 @@ impl Connection {
                 Some(texts.map_err(|_broken| Ending::Violation))
             }
             Ok(Some(Event::Text(text))) => Some(Ok(vec![Text::from(text.as_str())])),
-            Ok(Some(Event::Close)) => Some(Err(Ending::Closed)),
+            Ok(Some(Event::Close)) => Some(Err(Ending::CloseFrame)),
             Ok(None) => match self.part.resize(self.decoder.held_bytes()) {
                 Ok(()) => None,
-                Err(_refusal) => Some(Err(Ending::HeldBytes)),
+                Err(_refusal) => Some(Err(Ending::MemoryLimit)),
             },
             Err(_broken_rule) => Some(Err(Ending::Violation)),
         }

@@ -253,7 +253,13 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
                 return Poll::Pending;
             }
             if deadline <= Instant::now() {
-                this.streams.0.site.metrics().held.answers_stalled.inc();
+                this.streams
+                    .0
+                    .site
+                    .metrics()
+                    .peer_memory
+                    .responses_stalled
+                    .inc();
                 return Poll::Ready(());
             }
             alarm.as_mut().reset(deadline);

@@ -49,7 +49,7 @@ impl TimedSocket {
         let stall = self.stall;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(stall)));
         alarm.as_mut().poll(cx).map(|()| {
-            let reason = "the peer took nothing for limits.stall_secs";
+            let reason = "the peer took nothing for limits.stall_timeout_secs";
             Err(io::Error::new(ErrorKind::TimedOut, reason))
         })
     }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::config::TlsFiles;
 use crate::text_file::without_mark;
-use tidings_hub::metrics::{Metrics, count};
+use tidings_hub::metrics::{Metrics, count_result};
 
 /// How often the files are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -95,11 +95,11 @@ impl Certificate {
             match load(&self.files) {
                 Ok(key) => {
                     self.current.store(Arc::new(key));
-                    count(&metrics.certificates_reloaded, "ok");
+                    count_result(&metrics.certificates_reloaded, "ok");
                     tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
                 }
                 Err(error) => {
-                    count(&metrics.certificates_reloaded, "failed");
+                    count_result(&metrics.certificates_reloaded, "failed");
                     tracing::error!(%error, "the new certificate cannot be used; the old one stays");
                 }
             }

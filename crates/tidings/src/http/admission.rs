@@ -117,7 +117,7 @@ impl MessageTransport {
         let window = self.agreement.map(|agreed| agreed.window);
         let known = admitted.identity.as_deref().or(publisher.as_deref());
         let deadline = subscribing::deadline(lifetime, known);
-        let bytes_max = config.websocket.bytes_max;
+        let bytes_max = config.websocket.message_bytes_max;
         let fragments = u32::try_from(bytes_max / FRAGMENT_BYTES_MIN).unwrap_or(u32::MAX);
         let limits = Limits {
             bytes_max,
@@ -208,7 +208,8 @@ async fn identities(site: &Site, headers: &HeaderMap) -> Result<Identities, Prob
 /// 404, or 400 for what is no topic.
 pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem> {
     let text = percent_encoding::percent_decode_str(written).decode_utf8();
-    let refuse = |detail: String| Refusal::invalid("topic", "Topic not allowed", detail).into();
+    let refuse =
+        |detail: String| Refusal::invalid("topic-invalid", "Topic not allowed", detail).into();
     let text = text.map_err(|_not_utf8| refuse("the topic in the path is not UTF-8".to_owned()))?;
     let topic = Topic::parse(&text).map_err(|error| refuse(error.to_string()))?;
     if config.hub.reserves(&topic) {

@@ -57,7 +57,12 @@ pub(crate) async fn token(
 ) -> Result<Response<Body>, Problem> {
     page::check_own(site, request.headers())?;
     let malformed = |detail: String| {
-        Refusal::invalid("token-wish", "No token can be made of this", detail).into()
+        Refusal::invalid(
+            "token-request-invalid",
+            "No token can be made of this",
+            detail,
+        )
+        .into()
     };
     // A form of another site can post text, but not JSON without a preflight.
     if !request_body::media_type(request.headers())

@@ -66,7 +66,7 @@ pub(crate) fn metrics(site: &Site) -> Response<Body> {
         .sockjs
         .waiting_bytes
         .set(gauge(site.account().held_of(Kind::SockJs) as u64));
-    site.account().report(&metrics.held);
+    site.account().report(&metrics.peer_memory);
     metrics
         .history_ready
         .set(i64::from(history.health() == Health::Ok));

@@ -110,5 +110,5 @@ fn parse(text: &str) -> Result<Authority, Problem> {
 }
 
 fn malformed(detail: impl Into<String>) -> Problem {
-    Refusal::invalid("host", "Host not understood", detail.into()).into()
+    Refusal::invalid("host-invalid", "Host not understood", detail.into()).into()
 }

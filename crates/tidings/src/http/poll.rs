@@ -94,7 +94,7 @@ pub(crate) async fn answer(
     };
     if gathered.pieces.is_empty() {
         if let Some(refusal) = refusal {
-            session.close(Ending::HeldBytes);
+            session.close(Ending::MemoryLimit);
             return Err(Problem::from(refusal));
         }
         if ending == Some(Ending::HistoryUnreadable) {

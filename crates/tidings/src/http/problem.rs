@@ -163,7 +163,7 @@ impl Problem {
     /// A token presented in a malformed way.
     pub(crate) fn token_malformed(detail: impl Into<String>) -> Self {
         let title = "Access token presented in a malformed way";
-        Self::new(StatusCode::BAD_REQUEST, "token-presentation", title, detail).with(
+        Self::new(StatusCode::BAD_REQUEST, "token-malformed", title, detail).with(
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer error=\"invalid_request\""),
         )
@@ -261,7 +261,7 @@ impl Problem {
     /// token does not allow.
     fn into_old_response(self, old: Old) -> Response<Body> {
         let (status, text) = match (self.status, self.name) {
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "token-presentation") => {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "token-malformed") => {
                 (StatusCode::UNAUTHORIZED, "Unauthorized")
             }
             (_, "topic-reserved") if old.dialect == Dialect::V0 => {
@@ -271,7 +271,7 @@ impl Problem {
             (_, "topic-missing") => (self.status, "Missing \"topic\" parameter"),
             (_, "selector-missing") => (self.status, "Missing \"topic\" parameter."),
             (_, "data-missing") => (self.status, "Missing \"data\" parameter"),
-            (_, "retry") => (self.status, "Invalid \"retry\" parameter"),
+            (_, "retry-invalid") => (self.status, "Invalid \"retry\" parameter"),
             (status, _) if status.is_client_error() => (status, self.detail.as_str()),
             (status, _) => (status, self.title),
         };

@@ -21,7 +21,7 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 ///
 /// # Errors
 ///
-/// 413 beyond the limit, 408 if it takes longer than `limits.body_secs`, 400 if it breaks off, 429 or
+/// 413 beyond the limit, 408 if it takes longer than `limits.body_timeout_secs`, 400 if it breaks off, 429 or
 /// 503 if there is no room for it.
 pub(crate) async fn read(
     site: &Site,
@@ -41,7 +41,7 @@ pub(crate) async fn read(
         Ok(Err(GatherError::Refused(refusal))) => Err(Problem::from(refusal)),
         Ok(Err(GatherError::Broken(error))) => {
             let detail = format!("the request body broke off: {error}");
-            Err(Refusal::invalid("body-broken", "Request body broke off", detail).into())
+            Err(Refusal::invalid("body-incomplete", "Request body broke off", detail).into())
         }
         Err(_elapsed) => Err(Problem::new(
             http::StatusCode::REQUEST_TIMEOUT,
@@ -150,7 +150,7 @@ pub(crate) fn require_form(headers: &HeaderMap) -> Result<(), Problem> {
         Some(found) if found.eq_ignore_ascii_case(FORM) => Ok(()),
         Some(found) => Err(Problem::new(
             http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "media-type",
+            "media-type-unsupported",
             "Media type not supported",
             format!("the body is {found:?}; send {FORM:?}"),
         )),

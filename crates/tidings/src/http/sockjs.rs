@@ -265,7 +265,7 @@ async fn reply(
     if key.len() > KEY_BYTES_MAX {
         let detail = format!("the path up to the session is longer than {KEY_BYTES_MAX} bytes");
         let title = "Session id too long";
-        return Err(Refusal::invalid("session-id", title, detail).into());
+        return Err(Refusal::invalid("session-id-invalid", title, detail).into());
     }
     if !transport.receives() {
         let response = send(site, info, options, &key, transport, request).await?;
@@ -384,7 +384,7 @@ async fn send(
         }
         Err(error @ InboundError::TooMany { .. }) => {
             let title = "Too many texts in one request";
-            return Err(Refusal::too_large("too-many-texts", title, error.to_string()).into());
+            return Err(Refusal::too_large("too-many-messages", title, error.to_string()).into());
         }
     };
     match site.send_sockjs(key, texts).await {
@@ -392,7 +392,7 @@ async fn send(
         Err(SendError::Unknown) => Err(Problem::not_found()),
         Err(SendError::Clogged) => Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "session-clogged",
+            "session-queue-full",
             "Too much said at once",
             "what this session said before has not been dealt with: wait for the answer to a request \
              before you send the next",
@@ -464,14 +464,14 @@ fn too_many_sessions(refusal: Crowded) -> Problem {
     let title = "Too many sessions";
     match refusal {
         Crowded::Total => Refusal::unavailable(
-            "sessions-max",
+            "too-many-sessions",
             title,
             "this hub has reached sockjs.sessions_max".to_owned(),
         )
         .into(),
         Crowded::Address => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "sessions-per-address-max",
+            "too-many-sessions-per-address",
             title,
             "too many sessions from this address (sockjs.sessions_per_address_max)",
         ),

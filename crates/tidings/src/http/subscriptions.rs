@@ -172,7 +172,7 @@ async fn question(
 fn number(name: &str, value: &str) -> Result<u64, Problem> {
     value.parse().map_err(|_not_a_number| {
         let detail = format!("{name} is {value:?}; write a whole number");
-        Refusal::invalid("page", "Page not understood", detail).into()
+        Refusal::invalid("page-invalid", "Page not understood", detail).into()
     })
 }
 

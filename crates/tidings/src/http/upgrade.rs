@@ -260,7 +260,7 @@ fn of_handshake(error: &HandshakeError) -> Problem {
     match error {
         HandshakeError::NoUpgrade | HandshakeError::Version => Problem::upgrade_required(detail),
         HandshakeError::NoConnectionUpgrade | HandshakeError::Key => {
-            Refusal::invalid("handshake", "WebSocket handshake malformed", detail).into()
+            Refusal::invalid("handshake-invalid", "WebSocket handshake malformed", detail).into()
         }
     }
 }

@@ -134,7 +134,7 @@ fn answers_that_nobody_reads_stay_below_the_bound_over_tls() {
         })
         .collect();
     field.check_unread(connections.len());
-    assert!(field.hub.metric("tidings_answers_stalled_total") >= 1.0);
+    assert!(field.hub.metric("tidings_responses_stalled_total") >= 1.0);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn texts_that_do_not_end_stay_below_the_bound_of_their_connection() {
     assert!(
         field
             .hub
-            .metric_for("tidings_sessions_closed_total", "held_bytes")
+            .metric_for("tidings_sessions_closed_total", "memory_limit")
             >= 80.0
     );
     drop(flood);
@@ -249,8 +249,8 @@ fn patterns_that_are_alike_stay_few_whoever_asks_for_them() {
         (count(200), count(429), count(503))
     });
     assert_eq!(answered, [(10, 20, 0), (10, 20, 0), (0, 0, 30)]);
-    let crowded = field.hub.metric("tidings_crowded_patterns");
-    assert!((1900.0..=2000.0).contains(&crowded), "{crowded}");
+    let unindexed = field.hub.metric("tidings_unindexed_patterns");
+    assert!((1900.0..=2000.0).contains(&unindexed), "{unindexed}");
     field.check_delays();
     // Whoever asks for something that others do not is served.
     let own = (0..50).map(|n| format!("https://example.com/own/{n}/:part"));
@@ -280,7 +280,7 @@ fn fifty_patterns_of_a_page_are_served_to_each_visitor() {
             EventStream::open(Connection::open(hub.address), &Request::get(&target))
         })
         .collect();
-    assert_eq!(hub.metric("tidings_crowded_patterns"), 0.0);
+    assert_eq!(hub.metric("tidings_unindexed_patterns"), 0.0);
     drop(streams);
 }
 
@@ -307,7 +307,7 @@ impl Field {
     }
 
     fn for_patterns() -> Self {
-        let limit = format!("held_bytes_per_address_max = {PATTERNS_HELD}\n");
+        let limit = format!("peer_memory_bytes_per_address_max = {PATTERNS_HELD}\n");
         Self::with(TestHub::serve(&serving::toml(&(settings() + &limit))), None)
     }
 
@@ -369,7 +369,7 @@ impl Field {
 
     /// Returns how long 95 of 100 updates of the bystander's take at most, from publishing to receiving.
     fn delays(&mut self) -> Duration {
-        // The hub closes a connection on which no request comes for `limits.head_secs`.
+        // The hub closes a connection on which no request comes for `limits.head_timeout_secs`.
         self.publisher = self.over(connect_from(ELSEWHERE, self.hub.address));
         let mut delays: Vec<Duration> = (0..TRIES)
             .map(|number| {
@@ -426,7 +426,7 @@ impl Field {
             let answered = floods.iter().map(|flood| flood.statuses().len());
             let ended = self
                 .hub
-                .metric_for("tidings_sessions_closed_total", "held_bytes");
+                .metric_for("tidings_sessions_closed_total", "memory_limit");
             (answered.sum::<usize>() == 500 && ended >= 400.0).then_some(())
         });
         self.check_delays();
@@ -449,12 +449,12 @@ impl Field {
             refused > 0 && served > 0,
             "{served} served, {refused} refused"
         );
-        assert!(self.hub.held("poll") + self.hub.held("answer") > 0.0);
+        assert!(self.hub.held("poll") + self.hub.held("response") > 0.0);
         wait_until("answers that nobody takes end", || {
             let reset: usize = floods.iter().map(Flood::resets).sum();
             (reset >= served).then_some(())
         });
-        assert!(self.hub.metric("tidings_answers_stalled_total") >= served as f64);
+        assert!(self.hub.metric("tidings_responses_stalled_total") >= served as f64);
         self.check_given_back();
     }
 
@@ -475,7 +475,7 @@ impl Field {
     #[track_caller]
     fn check_unread(&mut self, count: usize) {
         wait_until("some are refused", || {
-            let refused = self.hub.metric("tidings_held_bytes_refused_total");
+            let refused = self.hub.metric("tidings_peer_memory_refused_total");
             (refused >= count as f64 / 2.0).then_some(())
         });
         self.check_delays();
@@ -492,7 +492,7 @@ impl Field {
             let kinds = [
                 "stream",
                 "request_body",
-                "answer",
+                "response",
                 "poll",
                 "events",
                 "websocket",
@@ -501,8 +501,8 @@ impl Field {
             let held: f64 = kinds.iter().map(|kind| self.hub.held(kind)).sum();
             (held == 0.0).then_some(())
         });
-        assert_eq!(self.hub.metric("tidings_streams"), 0.0);
-        assert_eq!(self.hub.metric("tidings_crowded_patterns"), 0.0);
+        assert_eq!(self.hub.metric("tidings_http2_streams"), 0.0);
+        assert_eq!(self.hub.metric("tidings_unindexed_patterns"), 0.0);
         let now = self.hub.resident_bytes();
         note(&format!(
             "resident {} KiB afterwards, {} KiB before",
@@ -516,7 +516,7 @@ impl Field {
         let text = self.hub.request_admin("/metrics").text();
         let wanted = format!("kind=\"{kind}\"");
         text.lines()
-            .filter(|line| line.starts_with("tidings_held_bytes_refused_total{"))
+            .filter(|line| line.starts_with("tidings_peer_memory_refused_total{"))
             .filter(|line| line.contains(&wanted))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
@@ -541,7 +541,9 @@ fn form(patterns: &[String]) -> String {
 }
 
 fn settings() -> String {
-    format!("[subscribe]\nanonymous = true\n[limits]\nstall_secs = 5\nheld_bytes_max = {TOTAL}\n")
+    format!(
+        "[subscribe]\nanonymous = true\n[limits]\nstall_timeout_secs = 5\npeer_memory_bytes_max = {TOTAL}\n"
+    )
 }
 
 #[track_caller]

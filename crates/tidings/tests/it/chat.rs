@@ -66,13 +66,17 @@ fn the_chat_refuses_what_it_cannot_read() {
         let request = Request::post("/message/broadcast").header("Content-Type", media_type);
         hub.request(request.body(body))
     };
-    check(&post("application/json", b"{}"), 415, "media-type");
+    check(
+        &post("application/json", b"{}"),
+        415,
+        "media-type-unsupported",
+    );
     check(&post(FORM, b"from=Ada&text=%FF"), 400, "not-utf8");
     let unfinished = b"--b0\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\nAda";
     check(
         &post("multipart/form-data; boundary=b0", unfinished),
         400,
-        "multipart",
+        "multipart-invalid",
     );
     let broken = b"--b0\r\nContent-Disposition: form-data; name=\"from\"\r\n\r\n\xff\r\n--b0--\r\n";
     check(

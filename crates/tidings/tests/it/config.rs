@@ -28,9 +28,9 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
             "history.retain_bytes",
         ),
         (
-            "[limit]\nhead_secs = 1\n",
-            "limit.head_secs",
-            "limits.head_secs",
+            "[limit]\nhead_timeout_secs = 1\n",
+            "limit.head_timeout_secs",
+            "limits.head_timeout_secs",
         ),
         ("anonymous = true\n", "anonymous", ""),
     ] {
@@ -342,8 +342,8 @@ fn wrong_values_are_named_with_what_to_write() {
         ("[log]\nformat = \"xml\"", "log.format", "one of text, json"),
         ("[pages]\nchat = \"yes\"", "pages.chat", "true or false"),
         (
-            "[limits]\nhead_secs = -1",
-            "limits.head_secs",
+            "[limits]\nhead_timeout_secs = -1",
+            "limits.head_timeout_secs",
             "a whole number",
         ),
         (
@@ -620,7 +620,7 @@ fn forms_meanings_and_files_are_checked_in_one_run() {
     fs::write(
         &path,
         "[[listen]]\naddress = \"127.0.0.1:1\"\ntls = true\n[tls]\ncertificate = \"/nowhere/c.pem\"\n\
-         key = \"/nowhere/k.pem\"\n[hub]\npublic_ur = \"x\"\n[limits]\nhead_secs = \"soon\"\n\
+         key = \"/nowhere/k.pem\"\n[hub]\npublic_ur = \"x\"\n[limits]\nhead_timeout_secs = \"soon\"\n\
          [cors]\norigins = [\"https://a/b\"]\n",
     )
     .unwrap();
@@ -638,7 +638,7 @@ fn forms_meanings_and_files_are_checked_in_one_run() {
     // The form of what is written, what it means, what is missing, and the files: in one run.
     for key in [
         "hub.public_ur",
-        "limits.head_secs",
+        "limits.head_timeout_secs",
         "TIDINGS_X",
         "cors.origins",
         "auth.issuers.0.issuer",

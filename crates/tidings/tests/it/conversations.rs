@@ -280,7 +280,8 @@ fn the_policy_has_the_documented_bytes_on_both_ports() {
 /// F3.
 #[test]
 fn partial_missing_and_junk_requests_for_the_policy() {
-    let toml = format!("{ARTICLE}[limits]\nhead_secs = 1\n[admin]\naddress = \"127.0.0.1:0\"\n");
+    let toml =
+        format!("{ARTICLE}[limits]\nhead_timeout_secs = 1\n[admin]\naddress = \"127.0.0.1:0\"\n");
     let hub = TestHub::serve(&settings(&toml));
     let bytewise: Vec<&[u8]> = b"<policy-file-request/>\0".chunks(1).collect();
     assert_eq!(policy(hub.address, &bytewise).len(), 336);

@@ -123,7 +123,10 @@ fn lists_as_php_writes_them_are_told_how_lists_are_written() {
                 check_text(&answer, 400, &format!("{told}\n"));
             }
             let answer = publish_at(&hub, HUB_PATH, &modern, form);
-            assert_eq!((answer.status, answer.problem().as_str()), (400, "list"));
+            assert_eq!(
+                (answer.status, answer.problem().as_str()),
+                (400, "list-invalid")
+            );
             assert_eq!(answer.json()["detail"], json!(told));
         }
         let name = name.replace('[', "%5B").replace(']', "%5D");
@@ -135,7 +138,7 @@ fn lists_as_php_writes_them_are_told_how_lists_are_written() {
         }
         let name = name.replace("topic", "match");
         let answer = hub.request(Request::get(&format!("{HUB_PATH}?{name}=a")));
-        assert_eq!(answer.problem(), "matcher-type");
+        assert_eq!(answer.problem(), "matcher-type-unknown");
         let detail = answer.json()["detail"].to_string();
         assert!(
             detail.contains("match=TOPIC") && detail.contains("once for each"),

@@ -49,8 +49,9 @@ fn a_peer_whose_network_is_gone_is_forgotten_after_a_few_keep_alives() {
     }
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let inside = "ip link set lo up && exec \"$0\" \"$@\"";
-    let toml =
-        settings("[subscribe]\nanonymous = true\nkeep_alive_secs = 1\n[limits]\nstall_secs = 1\n");
+    let toml = settings(
+        "[subscribe]\nanonymous = true\nkeep_alive_secs = 1\n[limits]\nstall_timeout_secs = 1\n",
+    );
     let hub = TestHub::serve_under(&["unshare", "-rn", "sh", "-c", inside], folder, &toml);
     let port = hub.address.port();
     let enter = |script: &str| {

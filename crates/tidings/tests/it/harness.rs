@@ -326,14 +326,18 @@ impl TestHub {
     }
 
     /// Returns the value of a metric for one reason.
-    pub fn metric_for(&self, name: &str, reason: &str) -> f64 {
-        let wanted = format!("{name}{{reason=\"{reason}\"}}");
-        self.sum_of_metric(|line| line.split(' ').next() == Some(&wanted))
+    pub fn metric_for(&self, name: &str, value: &str) -> f64 {
+        let wanted = ["reason", "result"].map(|label| format!("{name}{{{label}=\"{value}\"}}"));
+        self.sum_of_metric(|line| {
+            wanted
+                .iter()
+                .any(|wanted| line.split(' ').next() == Some(wanted))
+        })
     }
 
     /// Returns the bytes that are held for peers, for one kind of use.
     pub fn held(&self, kind: &str) -> f64 {
-        let wanted = format!("tidings_held_bytes{{kind=\"{kind}\"}}");
+        let wanted = format!("tidings_peer_memory_bytes{{kind=\"{kind}\"}}");
         self.sum_of_metric(|line| line.split(' ').next() == Some(&wanted))
     }
 

@@ -13,8 +13,8 @@ use crate::harness::{
     Answer, Connection, DEADLINE, EventStream, HUB_PATH, Request, TestHub, note, wait_until,
 };
 
-const IMPATIENT: &str = "[subscribe]\nanonymous = true\n[limits]\nhead_secs = 1\nbody_secs = 1\n\
-                         handshake_secs = 1\n";
+const IMPATIENT: &str = "[subscribe]\nanonymous = true\n[limits]\nhead_timeout_secs = 1\nbody_timeout_secs = 1\n\
+                         handshake_timeout_secs = 1\n";
 
 #[test]
 fn a_head_that_does_not_end_is_cut_off() {

@@ -53,7 +53,7 @@ fn a_request_of_http_1_1_names_one_host_whatever_it_asks_for() {
             let answer = send(&hub, &format!("{line}HTTP/1.1\r\n{host}{more}\r\n"));
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
-                (400, "host"),
+                (400, "host-invalid"),
                 "{line}{host:?}"
             );
         }
@@ -61,7 +61,7 @@ fn a_request_of_http_1_1_names_one_host_whatever_it_asks_for() {
     let admin = hub.admin.unwrap();
     let mut connection = Connection::open(admin);
     connection.send(b"GET /metrics HTTP/1.1\r\n\r\n");
-    assert_eq!(connection.read_answer(false).problem(), "host");
+    assert_eq!(connection.read_answer(false).problem(), "host-invalid");
     for host in [
         "a",
         "A.Example.",

@@ -136,7 +136,7 @@ fn the_last_good_set_outlives_a_crash_while_the_issuer_is_down() {
     });
     assert_eq!(publish(&hub, &old.token(ISSUER, HUB)), 200);
     assert_eq!(hub.request_admin("/health/ready").status, 200);
-    assert_eq!(hub.metric_for("tidings_key_sets_read_total", "kept"), 1.0);
+    assert_eq!(hub.metric_for("tidings_key_sets_read_total", "cached"), 1.0);
     wait_until_said(&hub, "using the cached key set until the issuer answers");
     // What the issuer says then counts, and is what the next start begins with.
     server.publish(&[&new]);
@@ -182,10 +182,10 @@ fn a_kept_set_counts_only_if_nobody_else_could_have_written_it_and_if_it_is_want
         kept.replace("\"fetched_secs\":1", "\"fetched_secs\":"),
     )
     .unwrap();
-    check_without(&mut hub, "more than auth.jwks_keep_secs");
+    check_without(&mut hub, "more than auth.jwks_cache_secs");
     let path = hub.folder().join("tidings.toml");
     let toml = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("[auth]\njwks_keep_secs = 0\n{toml}")).unwrap();
+    std::fs::write(&path, format!("[auth]\njwks_cache_secs = 0\n{toml}")).unwrap();
     std::fs::write(&file, kept).unwrap();
     check_without(&mut hub, "key set not read");
     assert!(!file.exists());

@@ -9,14 +9,14 @@ const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
 const ELSEWHERE: [(&str, u16); 12] = [
-    ("body-broken", 400),
+    ("body-incomplete", 400),
     ("body-timeout", 408),
     ("too-many-connections", 429),
     ("too-many-connections", 503),
-    ("held-bytes", 429),
-    ("held-bytes", 503),
-    ("crowded-patterns", 429),
-    ("crowded-patterns", 503),
+    ("memory-limit", 429),
+    ("memory-limit", 503),
+    ("too-many-patterns", 429),
+    ("too-many-patterns", 503),
     ("busy", 503),
     ("history-unavailable", 503),
     ("history-unreadable", 503),
@@ -113,7 +113,7 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
     };
     vec![
         bytes("data=x", "topic-missing", 400, "topic"),
-        bytes("topic[0]=a", "list", 400, "topic=A&topic=B"),
+        bytes("topic[0]=a", "list-invalid", 400, "topic=A&topic=B"),
         bytes("topic=urn:a&data=%FF", "not-utf8", 400, "\"data\""),
         bytes(
             &vec!["topic=a"; 1001].join("&"),
@@ -127,8 +127,8 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
             413,
             "publish.body_bytes_max",
         ),
-        form(&[("topic", "*")], "topic", 400, "wildcard"),
-        form(&[("topic", "a\u{200b}")], "topic", 400, "\\u{200b}"),
+        form(&[("topic", "*")], "topic-invalid", 400, "wildcard"),
+        form(&[("topic", "a\u{200b}")], "topic-invalid", 400, "\\u{200b}"),
         form(
             &[("topic", "/.well-known/mercure/x")],
             "topic-reserved",
@@ -136,17 +136,17 @@ fn publishing(hub: &TestHub) -> Vec<Row> {
             "choose another path",
         ),
         form(&[("topic", &long)], "topic-too-long", 413, "4096"),
-        form(&[("id", "earliest")], "id", 400, "earliest"),
-        form(&[("id", "#1")], "id", 400, "'#'"),
+        form(&[("id", "earliest")], "id-invalid", 400, "earliest"),
+        form(&[("id", "#1")], "id-invalid", 400, "'#'"),
         form(&[("id", &long)], "id-too-long", 413, "1024"),
-        form(&[("type", "mercure")], "type", 400, "mercure"),
+        form(&[("type", "mercure")], "type-invalid", 400, "mercure"),
         form(&[("type", &long)], "type-too-long", 413, "256"),
-        form(&[("retry", "soon")], "retry", 400, "\"soon\""),
+        form(&[("retry", "soon")], "retry-invalid", 400, "\"soon\""),
         Row {
             request: Request::post(HUB_PATH)
                 .bearer(&token)
                 .header("Content-Type", "text/plain"),
-            name: "media-type",
+            name: "media-type-unsupported",
             status: 415,
             detail: "application/x-www-form-urlencoded",
         },
@@ -173,7 +173,7 @@ fn authorising(hub: &TestHub) -> Vec<Row> {
         ),
         row(
             post().header("Authorization", "Bearer").form(&form),
-            "token-presentation",
+            "token-malformed",
             400,
             "Authorization",
         ),
@@ -202,7 +202,7 @@ fn authorising(hub: &TestHub) -> Vec<Row> {
             Request::post("/dev/token")
                 .header("Content-Type", "application/json")
                 .body("{"),
-            "token-wish",
+            "token-request-invalid",
             400,
             "line 1",
         ),
@@ -221,12 +221,12 @@ fn subscribing() -> Vec<Row> {
     };
     vec![
         get("", "matcher-missing", 400, "match=TOPIC"),
-        get("matches=urn:a", "matcher-type", 400, "\"matches\""),
-        get("match_regex=a", "matcher-type", 400, "match_regex"),
-        get("match=", "matcher", 400, "empty"),
+        get("matches=urn:a", "matcher-type-unknown", 400, "\"matches\""),
+        get("match_regex=a", "matcher-type-unknown", 400, "match_regex"),
+        get("match=", "matcher-invalid", 400, "empty"),
         get(
             "match_urlpattern=https://example.com/(",
-            "matcher",
+            "matcher-invalid",
             400,
             "URL pattern",
         ),
@@ -265,10 +265,10 @@ fn others() -> Vec<Row> {
         ),
         row(
             Request::get(HUB_PATH).header("Host", "a b"),
-            "host",
+            "host-invalid",
             400,
             "a b",
         ),
-        row(broadcast.body("--b"), "multipart", 400, "multipart"),
+        row(broadcast.body("--b"), "multipart-invalid", 400, "multipart"),
     ]
 }

@@ -166,7 +166,7 @@ fn an_id_of_a_publisher_is_a_cursor_by_every_road_or_is_refused() {
         let answer = hub.publish(&[("topic", "urn:a"), ("id", id)]);
         assert_eq!(
             (answer.status, answer.problem().as_str()),
-            (400, "id"),
+            (400, "id-invalid"),
             "{id:?}"
         );
         let mut peer = hub.websocket("");

@@ -106,8 +106,8 @@ fn what_happens_between_two_polls_comes_with_the_next_in_order_and_once() {
         }
         assert!(polls <= 40, "{polls} polls for 400 updates");
     }
-    assert_eq!(hub.metric("tidings_lagging_total"), 0.0);
-    assert_eq!(hub.metric("tidings_sockjs_waiting_bytes"), 0.0);
+    assert_eq!(hub.metric("tidings_subscriber_lags_total"), 0.0);
+    assert_eq!(hub.metric("tidings_sockjs_queued_bytes"), 0.0);
 }
 
 #[test]

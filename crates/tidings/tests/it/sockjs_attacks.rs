@@ -22,7 +22,7 @@ fn check_all_given_back(hub: &TestHub) {
     for name in [
         "tidings_sockjs_sessions",
         "tidings_sockjs_receivers",
-        "tidings_sockjs_waiting_bytes",
+        "tidings_sockjs_queued_bytes",
         "tidings_subscribers",
         "tidings_matchers",
     ] {
@@ -48,9 +48,9 @@ fn sessions_are_bounded_in_number_and_forgotten() {
         assert_eq!(begin(&hub), (200, "o\n".to_owned()));
     }
     for _ in 0..50 {
-        assert_eq!(begin(&hub), (503, "sessions-max".to_owned()));
+        assert_eq!(begin(&hub), (503, "too-many-sessions".to_owned()));
     }
-    let refused = hub.metric_for("tidings_sockjs_refused_total", "sessions-max");
+    let refused = hub.metric_for("tidings_sockjs_refused_total", "too-many-sessions");
     assert_eq!(refused, 50.0);
     // WebSockets have connections of their own, whose number is bounded elsewhere.
     assert!(
@@ -68,7 +68,10 @@ fn one_address_does_not_take_all_sessions() {
     for _ in 0..3 {
         assert_eq!(begin(&hub), (200, "o\n".to_owned()));
     }
-    assert_eq!(begin(&hub), (429, "sessions-per-address-max".to_owned()));
+    assert_eq!(
+        begin(&hub),
+        (429, "too-many-sessions-per-address".to_owned())
+    );
     check_all_given_back(&hub);
 }
 
@@ -99,9 +102,9 @@ fn long_bodies_and_many_texts_are_refused() {
     let answer = poller.try_send(&many);
     assert_eq!(
         (answer.status, answer.problem()),
-        (413, "too-many-texts".to_owned())
+        (413, "too-many-messages".to_owned())
     );
-    assert!(hub.metric_for("tidings_sockjs_refused_total", "too-many-texts") >= 1.0);
+    assert!(hub.metric_for("tidings_sockjs_refused_total", "too-many-messages") >= 1.0);
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn long_session_ids_are_refused() {
     let answer = hub.request(Request::post(&target));
     assert_eq!(
         (answer.status, answer.problem()),
-        (400, "session-id".to_owned())
+        (400, "session-id-invalid".to_owned())
     );
 }
 
@@ -179,13 +182,13 @@ fn what_waits_in_all_sessions_together_is_bounded() {
         connection.send_request(&poller.request("xhr_send", &texts));
         held.push(connection);
     }
-    hub.wait_for_metric("tidings_sockjs_waiting_bytes", |bytes| bytes > 98_000.0);
+    hub.wait_for_metric("tidings_sockjs_queued_bytes", |bytes| bytes > 98_000.0);
     let answer = last.try_send(&["x".repeat(3000).as_str()]);
     assert_eq!(
         (answer.status, answer.problem()),
         (503, "queue-full".to_owned())
     );
-    assert!(hub.metric("tidings_sockjs_waiting_bytes") < 140_000.0);
+    assert!(hub.metric("tidings_sockjs_queued_bytes") < 140_000.0);
     drop(held);
     assert!(hub.metric_for("tidings_sockjs_refused_total", "queue-full") >= 1.0);
     drop(pollers);
@@ -195,8 +198,9 @@ fn what_waits_in_all_sessions_together_is_bounded() {
 /// It costs what one write takes, and others nothing.
 #[test]
 fn a_receiver_that_does_not_read_is_closed() {
-    let hub =
-        served("disconnect_secs = 15\nresponse_bytes_max = 1000000000\n[limits]\nstall_secs = 1\n");
+    let hub = served(
+        "disconnect_secs = 15\nresponse_bytes_max = 1000000000\n[limits]\nstall_timeout_secs = 1\n",
+    );
     let target = format!("{}/xhr_streaming?match={BOOK}", new_session("/sockjs"));
     let mut stalled = Connection::open(hub.address);
     stalled.send_request(&Request::post(&target));

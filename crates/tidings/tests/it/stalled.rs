@@ -37,7 +37,7 @@ fn one_stalled_subscriber_among_a_hundred_costs_the_others_nothing() {
         expected.push(publisher.publish(SMALL, start.elapsed().as_micros().to_string()));
         grown = hub.resident_bytes().saturating_sub(resident).max(grown);
     }
-    assert!(hub.metric("tidings_lagging_total") >= 1.0);
+    assert!(hub.metric("tidings_subscriber_lags_total") >= 1.0);
     let mut before = Vec::new();
     let mut during = Vec::new();
     for other in others {
@@ -102,7 +102,7 @@ fn a_subscriber_that_retention_overtakes_is_told_and_closed() {
 
 #[test]
 fn a_subscriber_that_takes_nothing_is_closed_and_resumes() {
-    let hub = serve("[history]\nring_bytes = 4194304\n[limits]\nstall_secs = 1\n");
+    let hub = serve("[history]\nring_bytes = 4194304\n[limits]\nstall_timeout_secs = 1\n");
     let mut publisher = Publisher::new(&hub);
     let mut stalled = subscribe_without_reading(&hub, &format!("match={LARGE}"));
     let published: Vec<Event> = (0..120)

@@ -157,7 +157,7 @@ impl Cause {
             Self::Drain => {
                 let delivered = || {
                     served.hub.metric("tidings_deliveries_total")
-                        + served.hub.metric("tidings_replayed_total")
+                        + served.hub.metric("tidings_replayed_updates_total")
                 };
                 UPDATES[1..].iter().for_each(|data| served.publish(data));
                 // Published is not yet spread: a hub that stops leaves the rest to whoever resumes.

@@ -149,11 +149,11 @@ fn query_takes_parameters_from_the_body_and_the_query_together() {
     // The rules for names and values are those of the query.
     assert_eq!(
         hub.request(query("match=urn:a", "MATCH=urn:b")).problem(),
-        "matcher-type"
+        "matcher-type-unknown"
     );
     assert_eq!(
         hub.request(query("match=urn:a", "match=%00")).problem(),
-        "matcher"
+        "matcher-invalid"
     );
     assert_eq!(
         hub.request(query("match=urn:a", "match=%FF")).problem(),
@@ -206,7 +206,7 @@ fn a_body_of_another_type_is_refused() {
         let answer = hub.request(request.body("match=urn:b"));
         assert_eq!(
             (answer.status, answer.problem().as_str()),
-            (415, "media-type")
+            (415, "media-type-unsupported")
         );
     }
     let with_charset = "Application/X-WWW-Form-Urlencoded; charset=utf-8";
@@ -223,7 +223,7 @@ fn only_canonical_names_of_matcher_types_are_known() {
         "match_Exact",
         "match_EXACT",
         "match_URLPattern",
-        "matcher",
+        "matcher-invalid",
         "matches",
         "match_",
         "match_regex",
@@ -237,7 +237,7 @@ fn only_canonical_names_of_matcher_types_are_known() {
         "%6Datch_x",
     ] {
         let answer = refusal(&hub, &format!("match=urn:a&{name}=urn:b"));
-        assert_eq!(answer, (400, "matcher-type".to_owned()), "{name}");
+        assert_eq!(answer, (400, "matcher-type-unknown".to_owned()), "{name}");
     }
     // Other names mean nothing, and are no mistake; a name may be percent-encoded.
     let mut stream = hub.subscribe("%6Datch=urn:a&topic=urn:b&amatch=urn:c&_match=urn:d&m=%FF&=");
@@ -267,7 +267,11 @@ fn an_empty_matcher_is_refused_with_or_without_an_equals_sign() {
         "match_urlpattern=",
         "match=urn:a&match",
     ] {
-        assert_eq!(refusal(&hub, query), (400, "matcher".to_owned()), "{query}");
+        assert_eq!(
+            refusal(&hub, query),
+            (400, "matcher-invalid".to_owned()),
+            "{query}"
+        );
     }
     for query in ["", "last_event_id=urn:a", "&&", "topics=urn:a"] {
         assert_eq!(
@@ -301,7 +305,7 @@ fn a_matcher_holds_no_invisible_characters_and_is_utf_8() {
             let query = format!("{name}=https://example.com/a{hidden}b");
             assert_eq!(
                 refusal(&hub, &query),
-                (400, "matcher".to_owned()),
+                (400, "matcher-invalid".to_owned()),
                 "{query}"
             );
         }
@@ -339,7 +343,7 @@ fn a_pattern_that_is_none_is_refused() {
         let query = format!("match=urn:a&match_urlpattern={pattern}");
         assert_eq!(
             refusal(&hub, &query),
-            (400, "matcher".to_owned()),
+            (400, "matcher-invalid".to_owned()),
             "{query}"
         );
     }
@@ -359,7 +363,10 @@ fn more_or_longer_matchers_than_the_limit_are_refused() {
         ("match_urlpattern", "https://example.com/"),
     ] {
         let matcher = |bytes: usize| format!("{name}={start}{}", "x".repeat(bytes - start.len()));
-        assert_eq!(refusal(&hub, &matcher(4097)), (400, "matcher".to_owned()));
+        assert_eq!(
+            refusal(&hub, &matcher(4097)),
+            (400, "matcher-invalid".to_owned())
+        );
         hub.subscribe(&matcher(4096));
     }
 }

@@ -288,7 +288,7 @@ fn private_updates_need_a_grant_and_hide_their_other_topics() {
 
 #[test]
 fn a_token_comes_in_the_first_frame_and_is_renewed_without_reconnecting() {
-    let hub = TestHub::serve(&settings("[limits]\nhead_secs = 20\n"));
+    let hub = TestHub::serve(&settings("[limits]\nhead_timeout_secs = 20\n"));
     let mut peer = hub.websocket("");
     let refused = peer.answered(json!({"subscribe": {"match": BOOK}}));
     assert_eq!(refused["error"]["status"], 401);
@@ -313,7 +313,7 @@ fn a_token_comes_in_the_first_frame_and_is_renewed_without_reconnecting() {
 
 #[test]
 fn who_sends_no_token_in_time_is_closed() {
-    let hub = TestHub::serve(&settings("[limits]\nhead_secs = 1\n"));
+    let hub = TestHub::serve(&settings("[limits]\nhead_timeout_secs = 1\n"));
     let mut peer = hub.websocket("");
     assert_eq!(peer.closed(), (4401, "no token came in time".to_owned()));
     let refused = hub.refused(&handshake(&format!("{HUB_PATH}?match={BOOK}")));
@@ -359,7 +359,7 @@ fn frames_that_are_no_requests_are_answered_and_cost_nothing_else() {
         // What a peer writes is not sent back to it at length.
         assert!(error["detail"].as_str().unwrap().len() < 1000);
     }
-    for (reason, refused) in [("frame", 5.0), ("matcher-missing", 1.0)] {
+    for (reason, refused) in [("frame-invalid", 5.0), ("matcher-missing", 1.0)] {
         let counted = hub.metric_for("tidings_requests_refused_total", reason);
         assert_eq!(counted, refused, "{reason}");
     }
@@ -401,7 +401,7 @@ fn one_that_does_not_read_lags_and_then_gets_everything_once() {
         hub.published(&[("topic", BOOK), ("data", &format!("{number} {data}"))]);
         assert!(quick.event().data.starts_with(&number.to_string()));
     }
-    assert!(hub.metric("tidings_lagging_total") >= 1.0);
+    assert!(hub.metric("tidings_subscriber_lags_total") >= 1.0);
     // It is heard while it lags, and answered between two updates.
     slow.ask(&json!({"ping": {}, "ref": 1}));
     let (mut seen, mut ponged) = (Vec::new(), false);

@@ -142,7 +142,7 @@ fn what_breaks_the_protocol_is_closed_with_its_code() {
 fn requests_whose_answers_nobody_reads_do_not_gather() {
     let hub = TestHub::serve(&settings(
         "[subscribe]\nanonymous = true\n[websocket]\nframes_per_second_max = 0\n\
-         [limits]\nstall_secs = 2\n[admin]\naddress = \"127.0.0.1:0\"\n",
+         [limits]\nstall_timeout_secs = 2\n[admin]\naddress = \"127.0.0.1:0\"\n",
     ));
     let before = hub.resident_bytes();
     let asked = handshake(HUB_PATH);
@@ -191,7 +191,7 @@ fn patterns_that_come_and_go_are_compiled_no_faster_than_they_may() {
 #[test]
 fn streams_that_take_nothing_hold_little_of_what_is_for_them() {
     const STREAMS: u32 = 100;
-    let field = Field::new("[limits]\nstall_secs = 20\n[server]\nshards = 1\n");
+    let field = Field::new("[limits]\nstall_timeout_secs = 20\n[server]\nshards = 1\n");
     let mut other = field.peer(Way::Plain, &format!("match={TOPIC}"));
     let before = field.hub.resident_bytes_at_most();
     let mut socket = TcpStream::connect(field.hub.address).unwrap();
@@ -233,7 +233,7 @@ fn streams_that_take_nothing_hold_little_of_what_is_for_them() {
 
 #[test]
 fn slow_handshakes_end_with_the_time_for_a_head() {
-    let field = Field::new("[limits]\nhead_secs = 2\nhandshake_secs = 2\n");
+    let field = Field::new("[limits]\nhead_timeout_secs = 2\nhandshake_timeout_secs = 2\n");
     let mut other = field.peer(Way::Plain, &format!("match={TOPIC}"));
     let before = field.hub.resident_bytes_at_most();
     let request = &b"GET /ws/chat HTTP/1.1\r\nUpgrade: websocket\r\n"[..];

@@ -22,7 +22,7 @@ socket = "zmq-bind://PULL@127.0.0.1:0"
 topic = "https://example.com/chat"
 [[zeromq.outputs]]
 socket = "zmq-bind://PUB@127.0.0.1:0"
-form = "parts"
+format = "parts"
 "#;
 
 #[test]
@@ -49,10 +49,10 @@ fn an_output_sends_what_its_grants_allow_and_never_what_is_for_targets() {
 address = "127.0.0.1:0"
 [[zeromq.outputs]]
 socket = "zmq-bind://PUB@127.0.0.1:0"
-form = "data"
+format = "data"
 [[zeromq.outputs]]
 socket = "zmq-bind://XPUB@127.0.0.1:0"
-form = "data"
+format = "data"
 private = true
 "#,
     ));
@@ -106,7 +106,7 @@ address = "127.0.0.1:0"
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
 topic = "https://example.com/chat"
-mapping = "json"
+format = "json"
 event_type = "said"
 "#,
     ));

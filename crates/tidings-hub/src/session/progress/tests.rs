@@ -106,7 +106,7 @@ fn what_a_sweep_had_for_a_session_that_falls_behind_is_read_again() {
 fn the_first_reason_to_close_counts() {
     let mut progress = live_at(7);
     progress.close(Ending::Drained);
-    progress.close(Ending::Broken);
+    progress.close(Ending::WriteFailed);
     progress.go_live();
     progress.read_again_after(Position::new(8));
     assert_eq!(progress.phase(), Phase::Closing(Ending::Drained));

@@ -193,7 +193,7 @@ fn of_request(error: &RequestError) -> Refusal {
         .chars()
         .take(DETAIL_CHARACTERS_MAX)
         .collect();
-    Refusal::invalid("frame", "Frame not understood", detail)
+    Refusal::invalid("frame-invalid", "Frame not understood", detail)
 }
 
 /// Takes a token, and returns when it expires.

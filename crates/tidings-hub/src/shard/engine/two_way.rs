@@ -139,7 +139,7 @@ impl Engine {
             return 0;
         }
         if !duplex.take_active() {
-            session.close(Ending::Silent);
+            session.close(Ending::PingTimeout);
             return 0;
         }
         self.write_between(session, &Bytes::from_static(heartbeat));

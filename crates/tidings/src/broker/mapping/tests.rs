@@ -10,11 +10,11 @@ use tidings_wire::zmtp::frame;
 use super::super::options::Unparsable;
 use super::*;
 
-fn bridge(mapping: Mapping) -> HubInput {
+fn bridge(format: MessageFormat) -> HubInput {
     HubInput {
         source: "zmq-bind://PULL@127.0.0.1:5555".parse().unwrap(),
         prefixes: vec![Vec::new()],
-        mapping,
+        format,
         unparsable: Unparsable::Drop,
         topic: Some("/chat".to_owned()),
         topic_prefix: "https://example.com/".to_owned(),
@@ -24,13 +24,13 @@ fn bridge(mapping: Mapping) -> HubInput {
     }
 }
 
-fn form_of(mapping: Mapping, parts: &[&[u8]]) -> PublishForm {
-    read(&bridge(mapping), parts).unwrap().form
+fn form_of(format: MessageFormat, parts: &[&[u8]]) -> PublishForm {
+    read(&bridge(format), parts).unwrap().form
 }
 
 #[test]
 fn data_goes_to_the_fixed_topic() {
-    let form = form_of(Mapping::Data, &[b"{\"from\":\"a\"}"]);
+    let form = form_of(MessageFormat::Data, &[b"{\"from\":\"a\"}"]);
     assert_eq!(form.topics, ["/chat"]);
     assert_eq!(form.data.as_deref(), Some("{\"from\":\"a\"}"));
     assert_eq!(form.event_type.as_deref(), Some("msg"));
@@ -39,7 +39,7 @@ fn data_goes_to_the_fixed_topic() {
 #[test]
 fn an_object_says_what_it_is_about() {
     let object = br#"{"topic":"/a","data":"x","private":true,"id":"i","type":"t","retry":5}"#;
-    let form = form_of(Mapping::Json, &[object]);
+    let form = form_of(MessageFormat::Json, &[object]);
     assert_eq!(
         (form.topics, form.data),
         (vec!["/a".into()], Some("x".into()))
@@ -54,19 +54,19 @@ fn an_object_says_what_it_is_about() {
 #[test]
 fn data_that_is_no_text_stays_as_it_is_written() {
     let form = form_of(
-        Mapping::Json,
+        MessageFormat::Json,
         &[br#"{"topic":["/a","/b"],"data":{"z":1, "a":[1.50]}}"#],
     );
     assert_eq!(form.topics, ["/a", "/b"]);
     assert_eq!(form.data.as_deref(), Some(r#"{"z":1, "a":[1.50]}"#));
-    let form = form_of(Mapping::Json, &[br#"{"data":null,"further":1}"#]);
+    let form = form_of(MessageFormat::Json, &[br#"{"data":null,"further":1}"#]);
     assert_eq!(form.topics, ["/chat"]);
     assert_eq!(form.data.as_deref(), Some(""));
 }
 
 #[test]
 fn the_first_of_two_parts_is_the_topic() {
-    let form = form_of(Mapping::Parts, &["livres/é".as_bytes(), b"x"]);
+    let form = form_of(MessageFormat::Parts, &["livres/é".as_bytes(), b"x"]);
     assert_eq!(form.topics, ["https://example.com/livres/é"]);
     assert_eq!(form.data.as_deref(), Some("x"));
 }
@@ -74,21 +74,25 @@ fn the_first_of_two_parts_is_the_topic() {
 #[test]
 fn what_has_another_form_is_refused_with_the_reason() {
     check(
-        Mapping::Data,
+        MessageFormat::Data,
         &[b"a", b"b"],
         "it has 2 parts, and 1 are expected",
     );
-    check(Mapping::Data, &[b"\xff"], "part 1 is not UTF-8");
+    check(MessageFormat::Data, &[b"\xff"], "part 1 is not UTF-8");
     check(
-        Mapping::Parts,
+        MessageFormat::Parts,
         &[b"a"],
         "it has 1 parts, and 2 are expected",
     );
-    check(Mapping::Parts, &[b"a", b"\xff"], "part 2 is not UTF-8");
-    check(Mapping::Json, &[b"hello"], "it is not a JSON object");
-    check(Mapping::Json, &[b"[1]"], "it is not a JSON object");
     check(
-        Mapping::Json,
+        MessageFormat::Parts,
+        &[b"a", b"\xff"],
+        "part 2 is not UTF-8",
+    );
+    check(MessageFormat::Json, &[b"hello"], "it is not a JSON object");
+    check(MessageFormat::Json, &[b"[1]"], "it is not a JSON object");
+    check(
+        MessageFormat::Json,
         &[br#"{"topic":1}"#],
         "it is not a JSON object",
     );
@@ -96,7 +100,7 @@ fn what_has_another_form_is_refused_with_the_reason() {
 
 #[test]
 fn a_message_without_a_topic_needs_a_fixed_one() {
-    let mut bridge = bridge(Mapping::Json);
+    let mut bridge = bridge(MessageFormat::Json);
     bridge.topic = None;
     let error = read(&bridge, &[b"{}"]).unwrap_err();
     assert!(
@@ -107,7 +111,7 @@ fn a_message_without_a_topic_needs_a_fixed_one() {
 
 #[test]
 fn any_message_has_a_text() {
-    let form = as_text(&bridge(Mapping::Json), &[b"a", b"\xffb"])
+    let form = as_text(&bridge(MessageFormat::Json), &[b"a", b"\xffb"])
         .unwrap()
         .form;
     assert_eq!(form.data.as_deref(), Some("a\n\u{fffd}b"));
@@ -117,12 +121,12 @@ fn any_message_has_a_text() {
 fn an_update_that_went_out_as_an_object_comes_in_as_it_was() {
     let update = update();
     let mut wire = Vec::new();
-    write(&mut wire, OutputForm::Json, &update, "node-1");
+    write(&mut wire, MessageFormat::Json, &update, "node-1");
     let parts: Vec<&[u8]> = frame::parts(&wire).collect();
     let text = "{\"topic\":[\"/a\",\"/b\"],\"data\":\"l1\\nl2 é\",\"private\":true,\"id\":\"i\",\
                 \"type\":\"t\",\"retry\":7,\"hub\":\"node-1\"}";
     assert_eq!(parts, [text.as_bytes()]);
-    let mapped = read(&bridge(Mapping::Json), &parts).unwrap();
+    let mapped = read(&bridge(MessageFormat::Json), &parts).unwrap();
     assert_eq!(mapped.hub.as_deref(), Some("node-1"));
     let form = PublishForm {
         topics: vec!["/a".into(), "/b".into()],
@@ -138,11 +142,11 @@ fn an_update_that_went_out_as_an_object_comes_in_as_it_was() {
 #[test]
 fn an_update_goes_out_as_parts_or_as_its_data() {
     let mut wire = Vec::new();
-    write(&mut wire, OutputForm::Parts, &update(), "");
+    write(&mut wire, MessageFormat::Parts, &update(), "");
     let parts: Vec<&[u8]> = frame::parts(&wire).collect();
     assert_eq!(parts, [b"/a", "l1\nl2 é".as_bytes()]);
     wire.clear();
-    write(&mut wire, OutputForm::Data, &update(), "");
+    write(&mut wire, MessageFormat::Data, &update(), "");
     assert_eq!(frame::parts(&wire).next(), Some("l1\nl2 é".as_bytes()));
 }
 
@@ -164,7 +168,7 @@ fn update() -> Update {
 }
 
 #[track_caller]
-fn check(mapping: Mapping, parts: &[&[u8]], expected: &str) {
-    let error = read(&bridge(mapping), parts).unwrap_err().to_string();
+fn check(format: MessageFormat, parts: &[&[u8]], expected: &str) {
+    let error = read(&bridge(format), parts).unwrap_err().to_string();
     assert!(error.starts_with(expected), "{error}");
 }

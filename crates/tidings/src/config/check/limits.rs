@@ -8,10 +8,10 @@ impl Checks<'_> {
     /// Warns about each key in `lengths` (limits of one message) that exceeds the bytes that may be
     /// held for a connection: a message of that length could never arrive.
     pub(super) fn lengths(&mut self, limits: &LimitOptions, lengths: &[(&str, usize)]) {
-        let held = limits.held_bytes_per_connection_max;
+        let held = limits.peer_memory_bytes_per_connection_max;
         for (key, bytes_max) in lengths.iter().filter(|(_, bytes_max)| *bytes_max > held) {
             self.warnings.push(format!(
-                "{key}: {bytes_max} is more than limits.held_bytes_per_connection_max ({held}), \
+                "{key}: {bytes_max} is more than limits.peer_memory_bytes_per_connection_max ({held}), \
                  beyond which a peer is refused: write at most {held}, or raise that limit"
             ));
         }

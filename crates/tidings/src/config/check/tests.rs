@@ -230,14 +230,14 @@ fn other_values_are_checked() {
         &format!(
             "{GOOD}[publish]\norigins = [\"example.com\"]\n[cors]\norigins = [\"https://a/b\"]\n\
              [history]\nkind = \"memory\"\npath = \"x\"\n[limits]\nconnections_max = 0\n\
-             accepts_per_second = 5000000000\n[server]\nshards = 0\ndrain_secs = 9000000000\n[log]\nlevel = \"a=b=c\"\n"
+             accepts_per_second_max = 5000000000\n[server]\nshards = 0\ndrain_secs = 9000000000\n[log]\nlevel = \"a=b=c\"\n"
         ),
         expect![[r#"
             history.path: is set, but history.kind is not "file": remove one of the two
             publish.origins: origin "example.com" does not begin with a scheme such as https://: write it like https://example.com
             cors.origins: origin "https://a/b" is more than scheme://host:port: write it like https://example.com
             limits.connections_max: 0 is too small: write at least 1
-            limits.accepts_per_second: 5000000000 is too large
+            limits.accepts_per_second_max: 5000000000 is too large
             server.shards: 0 is too small: write at least 1
             server.drain_secs: 9000000000 is more than ten years: write at most 315360000
             log.level: "b=c" is not a level: write one of error, warn, info, debug, trace, off, such as off, or a level for one target as in info,tidings=debug
@@ -247,17 +247,17 @@ fn other_values_are_checked() {
 
 #[test]
 fn what_may_be_sent_but_not_held_is_warned_of() {
-    let held = "[limits]\nheld_bytes_per_connection_max = 1048576\n";
+    let held = "[limits]\npeer_memory_bytes_per_connection_max = 1048576\n";
     assert!(read(&format!("{GOOD}{held}")).unwrap().warnings.is_empty());
     let config = read(&format!(
-        "{GOOD}{held}[websocket]\nbytes_max = 1048577\n[publish]\nbody_bytes_max = 2000000\n\
+        "{GOOD}{held}[websocket]\nmessage_bytes_max = 1048577\n[publish]\nbody_bytes_max = 2000000\n\
          [sockjs]\nbody_bytes_max = 3000000\n"
     ));
     let warnings = config.unwrap().warnings;
     expect![[r#"
-        publish.body_bytes_max: 2000000 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
-        websocket.bytes_max: 1048577 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
-        sockjs.body_bytes_max: 3000000 is more than limits.held_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit"#]].assert_eq(&warnings.join("\n"));
+        publish.body_bytes_max: 2000000 is more than limits.peer_memory_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
+        websocket.message_bytes_max: 1048577 is more than limits.peer_memory_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit
+        sockjs.body_bytes_max: 3000000 is more than limits.peer_memory_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit"#]].assert_eq(&warnings.join("\n"));
 }
 
 #[track_caller]

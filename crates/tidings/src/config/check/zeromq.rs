@@ -12,7 +12,8 @@ use tidings_wire::zmtp::SocketType;
 use super::Checks;
 use crate::broker::data_source::{Attach, DataSource};
 use crate::broker::options::{
-    Brokering, HubInput, HubOutput, Limits, Mapping, Options, OriginFilter, Security, Unparsable,
+    Brokering, HubInput, HubOutput, Limits, MessageFormat, Options, OriginFilter, Security,
+    Unparsable,
 };
 use crate::config::tables::zeromq::{
     ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable,
@@ -248,9 +249,8 @@ impl Checks<'_> {
     ) -> Option<HubInput> {
         let place = format!("zeromq.inputs.{index}");
         let source = self.zeromq_socket(&place, table.socket.as_deref(), INPUTS, public);
-        if table.topic.is_none() && table.mapping == Mapping::Data {
-            let advice =
-                "write the topic that the messages are published under, or another mapping";
+        if table.topic.is_none() && table.format == MessageFormat::Data {
+            let advice = "write the topic that the messages are published under, or another format";
             self.missing(&format!("{place}.topic"), advice);
         } else if table.topic.is_none() && table.unparsable == Unparsable::Text {
             let advice = "write the topic of messages that are published as text";
@@ -269,7 +269,7 @@ impl Checks<'_> {
         Some(HubInput {
             source: source?,
             prefixes: table.subscribe.into_iter().map(String::into).collect(),
-            mapping: table.mapping,
+            format: table.format,
             unparsable: table.unparsable,
             topic: table.topic,
             topic_prefix: table.topic_prefix,
@@ -301,11 +301,11 @@ impl Checks<'_> {
         };
         Some(HubOutput {
             matchers: matchers.into(),
-            form: table.form,
+            format: table.format,
             grants: Grants::new(Vec::new(), granted, Vec::new()).ok()?,
             origin: match (table.origin, source.attach) {
                 (Some(origin), _) => origin,
-                (None, Attach::Connect) => OriginFilter::Here,
+                (None, Attach::Connect) => OriginFilter::Local,
                 (None, Attach::Bind) => OriginFilter::All,
             },
             source,

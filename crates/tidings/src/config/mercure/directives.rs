@@ -218,7 +218,9 @@ fn setting(name: &str, words: &[&str], source: &str, into: &mut Translation) {
             let why = "a subscriber that takes nothing is always closed at last";
             into.leave(source, why);
         }
-        ("dispatch_timeout", Some(text)) => seconds("limits.stall_secs", text, source, into),
+        ("dispatch_timeout", Some(text)) => {
+            seconds("limits.stall_timeout_secs", text, source, into)
+        }
         ("resource_identifier", Some(url)) => {
             into.set("auth.audiences", list([url]), source);
             if url.ends_with(super::variables::PATH) {

@@ -226,8 +226,8 @@ const LISTS: [(&str, &str); 3] = [
 const TIMES: [(&str, &str); 4] = [
     ("HEARTBEAT_INTERVAL", "subscribe.keep_alive_secs"),
     ("WRITE_TIMEOUT", "subscribe.connection_secs_max"),
-    ("READ_TIMEOUT", "limits.body_secs"),
-    ("DISPATCH_TIMEOUT", "limits.stall_secs"),
+    ("READ_TIMEOUT", "limits.body_timeout_secs"),
+    ("DISPATCH_TIMEOUT", "limits.stall_timeout_secs"),
 ];
 
 const WITHOUT_COUNTERPART: [(&str, &str); 6] = [

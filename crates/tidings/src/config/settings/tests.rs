@@ -51,12 +51,12 @@ fn lists_in_the_environment_are_separated_by_commas() {
 #[test]
 fn an_unknown_key_is_told_the_nearest() {
     check(
-        "[history]\nretain_byte = 1\n[limit]\nhead_secs = 1\n[[auth.issuers]]\niss = \"x\"\n",
+        "[history]\nretain_byte = 1\n[limit]\nhead_timeout_secs = 1\n[[auth.issuers]]\niss = \"x\"\n",
         &[],
         expect![[r#"
             auth.issuers.0.iss: unknown key; the nearest one is auth.issuers.0.issuer
             history.retain_byte: unknown key; the nearest one is history.retain_bytes
-            limit.head_secs: unknown key; the nearest one is limits.head_secs
+            limit.head_timeout_secs: unknown key; the nearest one is limits.head_timeout_secs
         "#]],
     );
 }

@@ -22,7 +22,7 @@ table! {
         /// Maximum age in seconds of a cached key set that the hub uses at startup until the issuer
         /// answers. The cache is in `key-sets` in `data.dir`; 0 caches nothing. A key that the
         /// issuer has removed in the meantime stays valid until the issuer answers.
-        jwks_keep as "jwks_keep_secs": Duration = number(86_400).secs().live();
+        jwks_cache as "jwks_cache_secs": Duration = number(86_400).secs().live();
     }
 }
 
@@ -47,7 +47,7 @@ table! {
         /// this machine. The hub fetches it at startup, every `auth.jwks_refresh_secs`, and at most
         /// every 5 seconds for tokens with an unknown key. Redirects are refused. While the set
         /// cannot be fetched, the last one stays in force; at startup the cached one is used
-        /// (`auth.jwks_keep_secs`).
+        /// (`auth.jwks_cache_secs`).
         jwks_url: Option<String> = unset(Url, "none").live();
         /// File with a key set. The hub reads it again when it changes.
         jwks_file: Option<String> = unset(Path, "none").live();

@@ -21,37 +21,37 @@ table! {
         /// bodies and messages that they do not finish, and the buffers of their connections and
         /// streams. Beyond this limit, requests get 503 and sessions are closed. An idle subscriber
         /// does not count.
-        held_bytes_max: usize = computed(HELD_BYTES, held_bytes).at_least(HELD_BYTES_MIN).live();
+        peer_memory_bytes_max: usize = computed(PEER_MEMORY_BYTES, peer_memory_bytes).at_least(PEER_MEMORY_BYTES_MIN).live();
         /// The same for the peers at one IP address. Beyond this limit, requests get 429. Behind a
-        /// proxy, use the value of `limits.held_bytes_max`.
-        held_bytes_per_address_max: Option<usize> =
-            unset(Number, HALF_HELD).at_least(HELD_BYTES_MIN).live();
+        /// proxy, use the value of `limits.peer_memory_bytes_max`.
+        peer_memory_bytes_per_address_max: Option<usize> =
+            unset(Number, HALF_PEER_MEMORY).at_least(PEER_MEMORY_BYTES_MIN).live();
         /// The same for one connection with all its streams, and for one SockJS session. Beyond
         /// this limit, requests get 429.
-        held_bytes_per_connection_max: usize =
-            number(16 * 1024 * 1024).at_least(HELD_BYTES_MIN).live();
-        /// Maximum number of distinct crowded URL patterns and URI templates in use: those that no
+        peer_memory_bytes_per_connection_max: usize =
+            number(16 * 1024 * 1024).at_least(PEER_MEMORY_BYTES_MIN).live();
+        /// Maximum number of distinct unindexed URL patterns and URI templates in use: those that no
         /// literal part distinguishes from 16 others. Each update that may match one of them is
         /// compared with all of them, which costs up to a microsecond for each. Beyond this limit,
         /// subscribing fails with 503. A pattern with a path segment or a literal beginning that
         /// few others share does not count.
-        crowded_patterns_max: usize = number(2000).at_least(1).live();
+        unindexed_patterns_max: usize = number(2000).at_least(1).live();
         /// The same for the subscribers at one IP address. Beyond this limit, subscribing fails
-        /// with 429. Behind a proxy, use the value of `limits.crowded_patterns_max`.
-        crowded_patterns_per_address_max: Option<usize> =
-            unset(Number, HALF_CROWDED).at_least(1).live();
+        /// with 429. Behind a proxy, use the value of `limits.unindexed_patterns_max`.
+        unindexed_patterns_per_address_max: Option<usize> =
+            unset(Number, HALF_UNINDEXED).at_least(1).live();
         /// Maximum number of new connections per second for the whole server. Further ones wait.
-        accepts_per_second: u32 = number(5000).at_least(1).live();
+        accepts_per_second_max: u32 = number(5000).at_least(1).live();
         /// Seconds within which a whole request head must arrive.
-        head as "head_secs": Duration = number(10).secs().at_least(1).live();
+        head as "head_timeout_secs": Duration = number(10).secs().at_least(1).live();
         /// Seconds within which a whole request body must arrive.
-        body as "body_secs": Duration = number(30).secs().at_least(1).live();
+        body as "body_timeout_secs": Duration = number(30).secs().at_least(1).live();
         /// Seconds within which a TLS handshake must end.
-        handshake as "handshake_secs": Duration = number(10).secs().at_least(1).live();
+        handshake as "handshake_timeout_secs": Duration = number(10).secs().at_least(1).live();
         /// Seconds after which the hub closes the connection of a subscriber that is behind and
         /// reads nothing. No update is lost: the subscriber resumes where it was when it
         /// reconnects.
-        stall as "stall_secs": Duration = number(60).secs().at_least(1).live();
+        stall as "stall_timeout_secs": Duration = number(60).secs().at_least(1).live();
         /// Maximum number of concurrent streams on one HTTP/2 connection.
         streams_per_connection_max: u32 = number(250).at_least(1).live();
         /// Addresses and networks whose connections are closed immediately, such as `192.0.2.0/24`.
@@ -62,28 +62,28 @@ table! {
 
 impl LimitOptions {
     /// Returns the bytes that may be held for one address.
-    pub fn held_bytes_per_address(&self) -> usize {
-        self.held_bytes_per_address_max
-            .unwrap_or(self.held_bytes_max / 2)
+    pub fn peer_memory_bytes_per_address(&self) -> usize {
+        self.peer_memory_bytes_per_address_max
+            .unwrap_or(self.peer_memory_bytes_max / 2)
     }
 
-    /// Returns the crowded patterns that the subscribers at one address may have in use.
-    pub fn crowded_patterns_per_address(&self) -> usize {
-        self.crowded_patterns_per_address_max
-            .unwrap_or_else(|| self.crowded_patterns_max.div_ceil(2))
+    /// Returns the unindexed patterns that the subscribers at one address may have in use.
+    pub fn unindexed_patterns_per_address(&self) -> usize {
+        self.unindexed_patterns_per_address_max
+            .unwrap_or_else(|| self.unindexed_patterns_max.div_ceil(2))
     }
 }
 
-/// Returns the default of `held_bytes_max`: see [`HELD_BYTES`].
-fn held_bytes() -> u64 {
+/// Returns the default of `peer_memory_bytes_max`: see [`PEER_MEMORY_BYTES`].
+fn peer_memory_bytes() -> u64 {
     (machine_bytes() / 4).clamp(16 * 1024 * 1024, 1024 * 1024 * 1024)
 }
 
 /// The defaults, in words.
-const HELD_BYTES: &str =
+const PEER_MEMORY_BYTES: &str =
     "a quarter of the memory that the machine or its control group has, at most 1 GiB";
-const HALF_HELD: &str = "half of `limits.held_bytes_max`";
-const HALF_CROWDED: &str = "half of `limits.crowded_patterns_max`";
+const HALF_PEER_MEMORY: &str = "half of `limits.peer_memory_bytes_max`";
+const HALF_UNINDEXED: &str = "half of `limits.unindexed_patterns_max`";
 
 /// Lowest limit of held bytes: one body of a megabyte at a time.
-const HELD_BYTES_MIN: u64 = 1024 * 1024;
+const PEER_MEMORY_BYTES_MIN: u64 = 1024 * 1024;

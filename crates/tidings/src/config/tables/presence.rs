@@ -18,7 +18,7 @@ table! {
         /// every disconnect is published at once.
         grace as "grace_secs": Duration = number(0).secs().live();
         /// Maximum number of subscriptions in one response. Longer lists are split into pages.
-        page_max: usize = number(DEFAULT.page_max as u64).at_least(1).live();
+        page_size_max: usize = number(DEFAULT.page_size_max as u64).at_least(1).live();
         /// Maximum number of subscriptions that the hub tracks. Further ones receive updates but
         /// are not listed; `tidings_presence_untracked_total` counts them.
         subscriptions_max: usize = number(DEFAULT.subscriptions_max as u64).at_least(1).live();

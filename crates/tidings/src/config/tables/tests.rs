@@ -107,7 +107,7 @@ fn the_form_of_every_row_fits_the_type_of_its_field() {
 
 #[test]
 fn a_wrong_value_hides_no_other() {
-    let text = "[limits]\nconnections_max = 0\nhead_secs = 0\nbody_secs = 7\n";
+    let text = "[limits]\nconnections_max = 0\nhead_timeout_secs = 0\nbody_timeout_secs = 7\n";
     let mut errors = Vec::new();
     let settings = Settings::read(Some((Path::new("t.toml"), text)), &[], &mut errors);
     let read = limits::LimitOptions::read(&mut Values::new(&settings, "limits", &mut errors));
@@ -116,7 +116,7 @@ fn a_wrong_value_hides_no_other() {
         said,
         [
             "limits.connections_max: 0 is too small: write at least 1",
-            "limits.head_secs: 0 is too small: write at least 1",
+            "limits.head_timeout_secs: 0 is too small: write at least 1",
         ]
     );
     assert_eq!(read.body, Duration::from_secs(7));
@@ -148,7 +148,7 @@ fn what_only_a_start_can_change_is_decided() {
         zeromq.brokers.N.outputs
         zeromq.inputs.N.socket
         zeromq.inputs.N.subscribe
-        zeromq.inputs.N.mapping
+        zeromq.inputs.N.format
         zeromq.inputs.N.unparsable
         zeromq.inputs.N.topic
         zeromq.inputs.N.topic_prefix
@@ -157,7 +157,7 @@ fn what_only_a_start_can_change_is_decided() {
         zeromq.inputs.N.match_exact
         zeromq.inputs.N.match_urlpattern
         zeromq.outputs.N.socket
-        zeromq.outputs.N.form
+        zeromq.outputs.N.format
         zeromq.outputs.N.match_exact
         zeromq.outputs.N.match_urlpattern
         zeromq.outputs.N.private

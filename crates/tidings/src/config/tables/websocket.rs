@@ -12,7 +12,7 @@ table! {
         compression: bool = flag(true).live();
         /// Maximum size of a message from a WebSocket peer in bytes, after inflating. A longer
         /// message closes the connection with code 1009.
-        bytes_max: usize = number(1024 * 1024).at_least(1).live();
+        message_bytes_max: usize = number(1024 * 1024).at_least(1).live();
         /// Maximum number of frames per second from one WebSocket peer. More frames close the
         /// connection with code 1008. 0 sets no limit.
         frames_per_second_max: u32 = number(1000).live();

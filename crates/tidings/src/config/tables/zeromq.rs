@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::broker::options::{Mapping, OriginFilter, OutputForm, Unparsable};
+use crate::broker::options::{MessageFormat, OriginFilter, Unparsable};
 use crate::config::keys::Form::{self, Choice, List, Text};
 use crate::config::keys::rule::{
     flag, list, number, required, required_by_check, text, unset, word,
@@ -38,7 +38,7 @@ table! {
         /// Maximum number of subscriptions of one ZeroMQ peer. A peer with more is disconnected.
         subscriptions_max: usize = number(10_000).at_least(1).live();
         /// Seconds within which a ZeroMQ peer must complete its handshake.
-        handshake as "handshake_secs": Duration = number(10).secs().at_least(1).live();
+        handshake as "handshake_timeout_secs": Duration = number(10).secs().at_least(1).live();
         /// Seconds of silence after which a ZeroMQ peer gets a heartbeat. A peer that stays silent
         /// for as long again is disconnected.
         heartbeat as "heartbeat_secs": Duration = number(30).secs().at_least(1).live();
@@ -66,10 +66,10 @@ table! {
         /// Message prefixes that a SUB or XSUB socket subscribes to. The empty prefix matches every
         /// message.
         subscribe: Vec<String> = list(&[""]).start();
-        /// How a message becomes an update. `data`: its only part is the data, the topic is fixed.
+        /// The format of a message. `data`: its only part is the data, the topic is fixed.
         /// `json`: its only part is an object with `topic`, `data`, `private`, `id`, `type` and
         /// `retry`. `parts`: the first of two parts is the topic, the second the data.
-        mapping: Mapping = word::<Mapping>("data").start();
+        format: MessageFormat = word::<MessageFormat>("data").start();
         /// What to do with messages that cannot be parsed: drop them, or publish their text under
         /// the fixed topic.
         unparsable: Unparsable = word::<Unparsable>("drop").start();
@@ -96,7 +96,7 @@ table! {
         socket: Option<String> = required(Text, DATA_SOURCE).start();
         /// The format of a message. `json`: one part, an object that `json` inputs can read.
         /// `parts`: two parts, topic and data. `data`: one part, the data.
-        form: OutputForm = word::<OutputForm>("json").start();
+        format: MessageFormat = word::<MessageFormat>("json").start();
         /// Topics of the updates to send.
         match_exact: Option<Vec<String>> = unset(List, EVERY_TOPIC).start();
         /// URL patterns of further topics of the updates to send.
@@ -109,7 +109,7 @@ table! {
     }
 }
 
-impl Words for Mapping {
+impl Words for MessageFormat {
     const WORDS: &'static [&'static str] = &["data", "json", "parts"];
     const VALUES: &'static [Self] = &[Self::Data, Self::Json, Self::Parts];
 }
@@ -119,14 +119,9 @@ impl Words for Unparsable {
     const VALUES: &'static [Self] = &[Self::Drop, Self::Text];
 }
 
-impl Words for OutputForm {
-    const WORDS: &'static [&'static str] = &["json", "parts", "data"];
-    const VALUES: &'static [Self] = &[Self::Json, Self::Parts, Self::Data];
-}
-
 impl Words for OriginFilter {
-    const WORDS: &'static [&'static str] = &["all", "here"];
-    const VALUES: &'static [Self] = &[Self::All, Self::Here];
+    const WORDS: &'static [&'static str] = &["all", "local"];
+    const VALUES: &'static [Self] = &[Self::All, Self::Local];
 }
 
 /// Advice for a missing socket.
@@ -136,4 +131,4 @@ const DATA_SOURCE: &str = "write a data source, such as \"zmq-bind://PULL@127.0.
 const EVERY_TOPIC: &str = "every topic, unless `match_urlpattern` is written";
 
 /// The updates that are sent by default.
-const ORIGIN: &str = "`here` if the socket connects, else `all`";
+const ORIGIN: &str = "`local` if the socket connects, else `all`";

@@ -91,7 +91,11 @@ fn from_form(body: &[u8]) -> Result<Said, Problem> {
 
 async fn from_multipart(body: Bytes, boundary: String) -> Result<Said, Problem> {
     let broken = |error: multer::Error| {
-        Refusal::invalid("multipart", "Malformed multipart body", error.to_string())
+        Refusal::invalid(
+            "multipart-invalid",
+            "Malformed multipart body",
+            error.to_string(),
+        )
     };
     let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);

@@ -361,7 +361,7 @@ fn answers_can_be_filtered_and_counted() {
 
 #[test]
 fn a_large_table_comes_in_pages() {
-    let hub = hub("page_max = 150\n");
+    let hub = hub("page_size_max = 150\n");
     let streams: Vec<EventStream> = (0..30)
         .map(|stream| {
             let query: Vec<String> = (0..100).map(|n| format!("match=t{stream}.{n}")).collect();

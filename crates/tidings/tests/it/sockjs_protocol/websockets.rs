@@ -38,7 +38,7 @@ fn invalid_connection(server: &Server) {
     let answer = server.request(&request);
     assert_eq!(
         (answer.status, answer.problem().as_str()),
-        (400, "handshake")
+        (400, "handshake-invalid")
     );
 }
 
