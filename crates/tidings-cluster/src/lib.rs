@@ -27,14 +27,14 @@ mod ordered;
 use std::fmt;
 use std::sync::Arc;
 
-use tidings_core::{Draft, Position, Update};
+use tidings_core::{Draft, Position, Print, Update};
 
 pub use envelope::{Envelope, EnvelopeError};
 pub use epoch::Epoch;
 pub use error::{Cause, InboundError, RelayError, StartError};
 pub use link::link;
 pub use loopback::Loopback;
-pub use ordered::{Batch, OrderedUpdate};
+pub use ordered::{Batch, Cut, OrderedUpdate, Stretch};
 
 /// Takes the outcome of one publish. Must not block.
 ///
@@ -46,6 +46,12 @@ pub type Done = Box<dyn FnOnce(Result<Arc<Update>, RelayError>) + Send>;
 /// Takes the outcome of one batch: the updates that are new to this hub, in order. Updates that it
 /// had already are left out. Must not block.
 pub type BatchDone = Box<dyn FnOnce(Result<Vec<Arc<Update>>, InboundError>) + Send>;
+
+/// Takes what a history stores from a position on. Must not block.
+pub type StretchDone = Box<dyn FnOnce(Result<Stretch, RelayError>) + Send>;
+
+/// Takes the outcome of a cut. Must not block.
+pub type CutDone = Box<dyn FnOnce(Result<(), RelayError>) + Send>;
 
 /// Gives checked and granted drafts their positions.
 ///
@@ -117,6 +123,42 @@ pub trait History: fmt::Debug + Send + Sync {
     ///
     /// [`RelayError`], with `done` dropped unused, if the batch cannot be queued.
     fn append_ordered(&self, batch: Batch, done: BatchDone) -> Result<(), RelayError>;
+
+    /// Returns the position and the print of the newest stored update. No print before the first,
+    /// and after a [`Cut::All`].
+    fn tip(&self) -> (Position, Option<Print>);
+
+    /// Returns the first stored position: the one after [`last`](Self::last) if nothing is stored.
+    fn oldest(&self) -> Position;
+
+    /// Returns whether updates are taken.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    fn takes_updates(&self) -> Result<(), RelayError>;
+
+    /// Reads the stored updates `from..=to` of at most `bytes_max` bytes, or one that is larger.
+    /// For a history whose updates a relay orders. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`], with `done` dropped unused, if the request cannot be queued.
+    fn stretch(
+        &self,
+        from: Position,
+        to: Position,
+        bytes_max: u64,
+        done: StretchDone,
+    ) -> Result<(), RelayError>;
+
+    /// Leaves a line that is not the relay's, after what is queued. Subscribers that may have seen
+    /// something of it are told. For a history whose updates a relay orders. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`], with `done` dropped unused, if the request cannot be queued.
+    fn cut(&self, cut: Cut, done: CutDone) -> Result<(), RelayError>;
 }
 
 /// Whether a relay can order updates.

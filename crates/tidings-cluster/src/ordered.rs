@@ -1,6 +1,7 @@
 //! Updates that come with their positions, in batches of bounded size.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tidings_core::{Draft, Position, Print};
 
@@ -19,6 +20,28 @@ pub struct OrderedUpdate {
     pub print: Option<Print>,
     /// The contents, and the id if the publisher supplied one. Without one, each hub makes the id.
     pub draft: Draft,
+    /// What the relay keeps beside it, for itself: the print vouches for it too.
+    pub note: Arc<[u8]>,
+}
+
+/// What a history stores from a position on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// The print of the position before, if it is kept.
+    pub before: Option<Print>,
+    /// The updates, in order, each with its print. Positions may be missing: retention removes
+    /// presence events sooner than others.
+    pub updates: Vec<OrderedUpdate>,
+}
+
+/// How a history leaves a line that is not the relay's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Everything after this position goes, which is not before the oldest.
+    After(Position),
+    /// Everything goes, and what comes next follows this position: nothing is known of what was
+    /// before.
+    All(Position),
 }
 
 /// Ordered updates that are stored as one group: at least one, and no more than the bounds allow.

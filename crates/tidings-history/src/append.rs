@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use tidings_cluster::{Batch, BatchDone, Done};
+use tidings_cluster::{Batch, BatchDone, Cut, CutDone, Done};
 use tidings_core::{Draft, Update};
+
+use crate::published::Tip;
 
 /// Receives the writer's output for each group, on the writer thread. Must not block.
 pub type Outlet = Box<dyn FnMut(Step) + Send>;
@@ -17,6 +19,9 @@ pub enum Step {
     /// All completions of one batch were called, whether accepted or refused. A caller that waits
     /// for many of them is woken here once, instead of at each.
     Answered,
+    /// The line was cut: this is the newest update now. Whoever has seen a later one has seen what
+    /// is gone; what comes next follows here.
+    Cut(Tip),
 }
 
 /// One item for the writer. Its completion is called exactly once.
@@ -35,6 +40,13 @@ pub enum Append {
         /// Takes the result.
         done: BatchDone,
     },
+    /// For a history ordered by a relay: leave a line.
+    Cut {
+        /// Where.
+        cut: Cut,
+        /// Takes the result.
+        done: CutDone,
+    },
 }
 
 impl Append {
@@ -43,6 +55,7 @@ impl Append {
         match self {
             Self::Draft { .. } => 1,
             Self::Ordered { batch, .. } => batch.updates().len(),
+            Self::Cut { .. } => 0,
         }
     }
 }

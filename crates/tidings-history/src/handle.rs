@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tidings_cluster::{Batch, BatchDone, Done, History, RelayError};
+use tidings_cluster::{Batch, BatchDone, Cut, CutDone, Done, History, RelayError, StretchDone};
 use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print};
 
 use crate::append::{Append, Outlet};
@@ -439,7 +439,60 @@ impl History for Handle {
             Order::Relay(_) => self.enqueue(Append::Ordered { batch, done }),
         }
     }
+
+    fn tip(&self) -> (Position, Option<Print>) {
+        let Tip { position, print } = self.tip();
+        (position, print)
+    }
+
+    fn oldest(&self) -> Position {
+        self.bounds().oldest
+    }
+
+    fn takes_updates(&self) -> Result<(), RelayError> {
+        match self.health() {
+            Health::Ok | Health::Unreadable { .. } => Ok(()),
+            Health::Refusing { reason } => Err(RelayError::Unavailable {
+                cause: Arc::new(TakesNone(reason)),
+            }),
+            Health::Damaged { reason } | Health::Poisoned { reason } => Err(RelayError::Failed {
+                cause: Arc::new(TakesNone(reason)),
+            }),
+        }
+    }
+
+    fn stretch(
+        &self,
+        from: Position,
+        to: Position,
+        bytes_max: u64,
+        done: StretchDone,
+    ) -> Result<(), RelayError> {
+        let request = Request::Stretch {
+            from,
+            to,
+            bytes_max,
+            reply: done,
+        };
+        let pushed = self.shared.reads.push(request);
+        pushed.map_err(|rejected| match rejected {
+            Rejected::Full(_) => RelayError::Busy,
+            Rejected::Closed(_) => RelayError::Closed,
+        })
+    }
+
+    fn cut(&self, cut: Cut, done: CutDone) -> Result<(), RelayError> {
+        match self.shared.order {
+            Order::Own(_) => Err(wrong_order(WrongOrder::Ordered)),
+            Order::Relay(_) => self.enqueue(Append::Cut { cut, done }),
+        }
+    }
 }
+
+/// The history takes no updates.
+#[derive(Debug, thiserror::Error)]
+#[error("the history takes no updates: {0}")]
+struct TakesNone(Arc<str>);
 
 impl Handle {
     fn enqueue(&self, append: Append) -> Result<(), RelayError> {
@@ -530,6 +583,8 @@ fn reject(rejected: Rejected<Request>) {
         Request::Page { reply, .. } => reply(Err(error)),
         Request::Find { reply, .. } => reply(Err(error)),
         Request::Cursor { reply, .. } => reply(Err(error)),
+        // The relay's way in keeps what was not queued.
+        Request::Stretch { .. } => {}
     }
 }
 

@@ -84,6 +84,12 @@ impl PageCache {
         }
     }
 
+    /// Evicts all pages: they belong to a line that was left.
+    pub(crate) fn clear(&mut self) {
+        self.pages.clear();
+        self.bytes = 0;
+    }
+
     /// Evicts the pages that end before `oldest`, because removed updates must not be read.
     pub(crate) fn trim(&mut self, oldest: Position) {
         while let Some((first, entry)) = self.pages.first_key_value() {

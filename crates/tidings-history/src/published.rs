@@ -66,7 +66,9 @@ pub struct Published {
     removed: Mutex<Arc<Removed>>,
     tip: Mutex<Tip>,
     /// Updates up to here have no print.
-    unprinted_through: Position,
+    unprinted_through: AtomicU64,
+    /// How often the line was cut.
+    cuts: AtomicU64,
     health: Mutex<Health>,
     /// Why stored data cannot be read: found by the reader, and found by the writer.
     unreadable: Mutex<[Option<Arc<str>>; 2]>,
@@ -109,7 +111,8 @@ impl Published {
             presence_trimmed: AtomicU64::new(removed.through().get()),
             removed: Mutex::new(Arc::new(removed)),
             tip: Mutex::new(tip),
-            unprinted_through: extent.unprinted_through,
+            unprinted_through: AtomicU64::new(extent.unprinted_through.get()),
+            cuts: AtomicU64::new(0),
             health: Mutex::new(Health::Ok),
             unreadable: Mutex::default(),
             counters: Counters::default(),
@@ -178,10 +181,37 @@ impl Published {
         *self.tip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the last position that has no print, because an earlier version of the hub wrote it.
+    /// Returns the last position that has no print: an earlier version of the hub wrote it, or the
+    /// history begins after it in the middle of a relay's line.
     #[must_use]
     pub fn unprinted_through(&self) -> Position {
+        Position::new(self.unprinted_through.load(Ordering::Acquire))
+    }
+
+    /// Returns how often the line was cut: what was read before belongs to another one.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    /// Publishes that the line was cut. [`on_cutting`](Self::on_cutting) came before.
+    pub(crate) fn on_cut(&self, extent: &Extent, removed: Removed) {
         self.unprinted_through
+            .store(extent.unprinted_through.get(), Ordering::Release);
+        self.presence_trimmed
+            .store(removed.through().get(), Ordering::Release);
+        *self.removed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(removed);
+        *self.tip.lock().unwrap_or_else(PoisonError::into_inner) = Tip {
+            position: extent.last,
+            print: extent.last_print,
+        };
+        self.on_oldest(extent.trimmed_through.next());
+        self.last.store(extent.last.get(), Ordering::Release);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Publishes that the line is about to be cut: what is read meanwhile belongs to no line.
+    pub(crate) fn on_cutting(&self) {
+        self.cuts.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn on_committed(&self, tip: Tip, updates: usize, bytes: u64) {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidings_core::{Claim, EventId, IdSeal, Position, Print, Update};
+use tidings_cluster::{OrderedUpdate, RelayError, Stretch, StretchDone};
+use tidings_core::{Claim, Draft, EventId, IdSeal, IdSource, Position, Print, Update};
 
 use crate::page::{PAGE_BYTES_MAX, PAGE_POSITIONS, Page};
 use crate::page_cache::PageCache;
@@ -82,6 +83,17 @@ pub enum Request {
         /// Takes the id.
         reply: CursorReply,
     },
+    /// Updates with everything that a relay knows of them.
+    Stretch {
+        /// The first position.
+        from: Position,
+        /// The last position.
+        to: Position,
+        /// Bytes with which it ends.
+        bytes_max: u64,
+        /// Takes the updates.
+        reply: StretchDone,
+    },
 }
 
 /// Answers [`Request`]s. Driven by one thread.
@@ -92,6 +104,8 @@ pub struct Reader {
     cache: PageCache,
     /// The failed reads, until they succeed.
     unread: Option<Unread>,
+    /// How often the line was cut when the cache was filled.
+    cuts: u64,
 }
 
 /// A read that is retried after it failed.
@@ -120,6 +134,7 @@ impl Reader {
             seal,
             cache: PageCache::new(cache_bytes_max),
             unread: None,
+            cuts: 0,
         }
     }
 
@@ -144,6 +159,17 @@ impl Reader {
                     let cursor = self.cursor(position);
                     self.on_result(&cursor, || Unread::Cursor(position));
                     reply(cursor);
+                }
+                Request::Stretch {
+                    from,
+                    to,
+                    bytes_max,
+                    reply,
+                } => {
+                    let stretch = self.stretch(from, to, bytes_max);
+                    reply(stretch.map_err(|fault| RelayError::Unavailable {
+                        cause: Arc::new(fault),
+                    }));
                 }
             }
         }
@@ -187,6 +213,22 @@ impl Reader {
     ///
     /// [`ReadError`]; [`Trimmed`](ReadError::Trimmed) if that position was removed.
     pub fn page(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
+        let cuts = self.published.cuts();
+        if cuts != self.cuts {
+            self.cache.clear();
+            self.cuts = cuts;
+        }
+        let page = self.page_of_line(after)?;
+        match self.published.cuts() == cuts {
+            true => Ok(page),
+            // Some of it may be of the line that was left: whoever asked is told so.
+            false => Err(ReadError::Trimmed {
+                oldest: self.published.bounds().oldest,
+            }),
+        }
+    }
+
+    fn page_of_line(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
         let bounds = self.published.bounds();
         self.cache.trim(bounds.oldest);
         self.cache.trim_presence(self.published.presence_trimmed());
@@ -239,6 +281,27 @@ impl Reader {
             Some(print) => Ok(Some(print)),
             None => self.storage.print(position).map_err(in_storage),
         }
+    }
+
+    /// Returns what is stored of `from..=to`, as the relay gave it.
+    fn stretch(
+        &mut self,
+        from: Position,
+        to: Position,
+        bytes_max: u64,
+    ) -> Result<Stretch, StorageError> {
+        let mut updates = Vec::new();
+        self.storage.read(from, to, bytes_max, &mut updates)?;
+        let before = Position::new(from.get().saturating_sub(1));
+        let mut stretch = Stretch {
+            before: self.storage.print(before)?,
+            updates: Vec::with_capacity(updates.len()),
+        };
+        for update in updates {
+            let note = self.storage.note(update.position)?;
+            stretch.updates.push(ordered(&update, note));
+        }
+        Ok(stretch)
     }
 
     /// Returns the hub's id of the update at `position`.
@@ -336,8 +399,30 @@ impl Request {
     fn position(&self) -> Position {
         match self {
             Self::Page { after, .. } => *after,
-            Self::Find { .. } | Self::Cursor { .. } => Position::ZERO,
+            Self::Find { .. } | Self::Cursor { .. } | Self::Stretch { .. } => Position::ZERO,
         }
+    }
+}
+
+/// Returns an update as its relay gave it.
+fn ordered(update: &Update, note: Option<Arc<[u8]>>) -> OrderedUpdate {
+    OrderedUpdate {
+        position: update.position,
+        published_ms: update.published_ms,
+        print: update.print,
+        draft: Draft {
+            topics: update.topics.clone(),
+            data: Arc::clone(&update.data),
+            visibility: update.visibility.clone(),
+            id: match update.id_source {
+                IdSource::Hub => None,
+                IdSource::Publisher => Some(update.id.clone()),
+            },
+            event_type: update.event_type.clone(),
+            retry_ms: update.retry_ms,
+            presence: update.presence,
+        },
+        note: note.unwrap_or_default(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tidings_cluster::Cut;
 use tidings_core::{Holder, Position, Print, Topics, Update};
 
 use crate::clock::ClockNote;
@@ -51,6 +52,16 @@ pub trait Storage: Send {
     /// [`StorageError`]; the group must be rolled back.
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError>;
 
+    /// Adds what a relay keeps beside the update that was inserted last. A storage that keeps no
+    /// updates keeps none of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; the group must be rolled back.
+    fn insert_note(&mut self, _position: Position, _note: &[u8]) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Makes the group durable: when this returns, a crash of the machine does not lose it.
     ///
     /// # Errors
@@ -89,6 +100,15 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`]; nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
+
+    /// Leaves a line: removes updates at its end, or all of them, with their prints and notes.
+    /// After [`Cut::All`] the extent has the position, the mark of the last update and no print.
+    /// When this returns, a crash of the machine does not undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]; nothing was removed, unless it leaves doubt.
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError>;
 
     /// Returns the kept presence events up to and including `through`, oldest first: where
     /// they are, and their topics.
@@ -219,6 +239,15 @@ pub trait StorageReader: Send {
     ///
     /// [`StorageError`] if it cannot be read.
     fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError>;
+
+    /// Returns what a relay keeps beside the update at `position`.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    fn note(&mut self, _position: Position) -> Result<Option<Arc<[u8]>>, StorageError> {
+        Ok(None)
+    }
 }
 
 /// Positions, back from the newest, whose prints are kept although their presence
@@ -246,6 +275,20 @@ pub struct Extent {
 }
 
 impl Extent {
+    /// Returns what is left of this after [`Cut::All`] at `after`.
+    #[must_use]
+    pub const fn cut_all(self, after: Position) -> Self {
+        Self {
+            trimmed_through: after,
+            trimmed_mark: self.last_mark,
+            last: after,
+            last_mark: self.last_mark,
+            last_print: None,
+            unprinted_through: after,
+            presence_trimmed_through: after,
+        }
+    }
+
     /// A history in which nothing was kept yet.
     pub const EMPTY: Self = Self {
         trimmed_through: Position::ZERO,

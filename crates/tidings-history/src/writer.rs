@@ -6,13 +6,15 @@
 //!  └── a sync fails, or damage ──▶ Poisoned    (for good)
 //! ```
 
+mod line;
 mod ordered;
 
 use std::sync::Arc;
 
 use tidings_cluster::{Cause, Done, InboundError, RelayError};
-use tidings_core::{Draft, HolderKey, IdSeal, IdSource, Position, Print, PrintKey, Update};
+use tidings_core::{Draft, HolderKey, IdSeal, IdSource, Position, Print, Update};
 
+use self::line::Line;
 use crate::append::{Append, Outlet, Step};
 use crate::clock::{ClockNote, OwnClock, Reading};
 use crate::health::Health;
@@ -36,7 +38,7 @@ pub struct Writer {
     retention: Retention,
     clock: OwnClock,
     seal: IdSeal,
-    print_key: PrintKey,
+    line: Line,
     extent: Extent,
     phase: Phase,
     /// The last position that retention removes; what lies up to it is removed in slices.
@@ -51,6 +53,16 @@ enum Phase {
     Ok,
     Refusing(Arc<StorageError>),
     Poisoned(Arc<StorageError>),
+}
+
+/// An update that is about to get its place, or has it.
+struct Coming {
+    draft: Draft,
+    published_ms: u64,
+    /// Its print, if it was formed while it was checked.
+    print: Option<Print>,
+    /// What the relay keeps beside it, if there is a relay.
+    note: Option<Arc<[u8]>>,
 }
 
 /// A group that was inserted and not committed.
@@ -75,7 +87,7 @@ impl Writer {
         let secret = storage.order().epoch().secret();
         let mut writer = Self {
             seal: IdSeal::new(secret),
-            print_key: PrintKey::new(secret),
+            line: Line::new(storage.order()),
             published: Arc::new(Published::new(&extent, storage.removed())),
             outlet,
             clock: OwnClock::new(&extent, storage.clock(), retention.age_max),
@@ -159,6 +171,7 @@ impl Writer {
                     dones.push(done);
                 }
                 Append::Ordered { batch, done } => self.take_ordered(batch, done),
+                Append::Cut { cut, done } => self.cut(cut, done),
             }
         }
         if !drafts.is_empty() {
@@ -168,8 +181,13 @@ impl Writer {
 
     /// Commits `drafts` as one group, delivers the group, answers each.
     fn take_drafts(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
-        let timed = drafts.into_iter().map(|draft| (draft, now_ms));
-        let staged = self.stage(timed);
+        let coming = drafts.into_iter().map(|draft| Coming {
+            draft,
+            published_ms: now_ms,
+            print: None,
+            note: None,
+        });
+        let staged = self.stage(coming);
         if let (Ok(staged), true) = (&staged, skips(Rule::AnswerAfterCommit)) {
             acknowledge(&mut dones, staged.group.clone());
         }
@@ -323,13 +341,13 @@ impl Writer {
         }
     }
 
-    /// Begins a group and inserts drafts, each with its time.
+    /// Begins a group and inserts updates.
     fn stage(
         &mut self,
-        timed: impl ExactSizeIterator<Item = (Draft, u64)>,
+        coming: impl ExactSizeIterator<Item = Coming>,
     ) -> Result<Staged, StorageError> {
         self.storage.begin()?;
-        self.insert(timed).map_err(|fault| self.drop_group(fault))
+        self.insert(coming).map_err(|fault| self.drop_group(fault))
     }
 
     /// Makes a staged group durable and shows it to readers.
@@ -358,23 +376,34 @@ impl Writer {
         }
     }
 
-    /// Makes updates of drafts and their times, and inserts them.
+    /// Makes updates of what is coming, and inserts them.
     fn insert(
         &mut self,
-        timed: impl ExactSizeIterator<Item = (Draft, u64)>,
+        coming: impl ExactSizeIterator<Item = Coming>,
     ) -> Result<Staged, StorageError> {
-        let mut group = Vec::with_capacity(timed.len());
+        let mut group = Vec::with_capacity(coming.len());
         let mut position = self.extent.last;
         let mut mark = self.extent.last_mark;
         let mut print = self.extent.last_print;
-        for (draft, published_ms) in timed {
+        for Coming {
+            draft,
+            published_ms,
+            print: formed,
+            note,
+        } in coming
+        {
             position = position.next();
-            let key = &self.print_key;
-            let printed = key.print(print, position, published_ms, &draft);
-            print = Some(printed);
-            let update = Arc::new(self.update(draft, position, printed, published_ms));
+            let formed = formed.unwrap_or_else(|| {
+                let note = note.as_deref().unwrap_or_default();
+                self.line.print(print, position, published_ms, &draft, note)
+            });
+            print = Some(formed);
+            let update = Arc::new(self.update(draft, position, formed, published_ms));
             mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
+            if let Some(note) = note {
+                self.storage.insert_note(position, &note)?;
+            }
             group.push(update);
         }
         Ok(Staged { group, mark })
@@ -450,6 +479,7 @@ impl Writer {
             match append {
                 Append::Draft { done, .. } => done(Err(error.clone())),
                 Append::Ordered { done, .. } => done(Err(InboundError::Relay(error.clone()))),
+                Append::Cut { done, .. } => done(Err(error.clone())),
             }
         }
     }

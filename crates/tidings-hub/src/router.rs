@@ -12,6 +12,7 @@ use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::subject::Subject;
 use tidings_core::update::Update;
+use tidings_history::Tip;
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
@@ -44,6 +45,8 @@ pub enum Command {
     },
     /// Forget matchers of subscribers that left; one entry for each time they were interned.
     Release(Vec<MatcherId>),
+    /// The history left its line: this is the newest update now.
+    Cut(Tip),
     /// End the thread.
     Stop,
 }
@@ -62,6 +65,9 @@ pub enum Outgoing {
         /// The last update that was routed without them.
         at: Position,
     },
+    /// The history left its line: what comes next follows here, and whoever has seen anything else
+    /// is told and comes again.
+    Cut(Tip),
 }
 
 /// One of those that updates are spread to: a shard, or the ZeroMQ broker.
@@ -92,6 +98,11 @@ impl Router {
     pub fn committed(&self, group: Vec<Arc<Update>>) {
         // A router that is gone means that the process is ending.
         drop(self.commands.blocking_send(Command::Committed(group)));
+    }
+
+    /// Hands over that the history left its line. Blocks like [`committed`](Self::committed).
+    pub fn cut(&self, tip: Tip) {
+        drop(self.commands.blocking_send(Command::Cut(tip)));
     }
 
     /// Asks for the matchers of a joining subscriber to be interned, waiting while the queue is full.
@@ -224,6 +235,12 @@ impl Routing {
                 matchers,
             } => self.on_join(shard, ticket, &matchers),
             Command::Release(ids) => self.leaving.extend(ids),
+            Command::Cut(tip) => {
+                self.last = tip.position;
+                for outgoing in &mut self.outgoing {
+                    outgoing.push(Outgoing::Cut(tip));
+                }
+            }
             Command::Stop => return true,
         }
         false

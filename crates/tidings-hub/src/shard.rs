@@ -409,6 +409,7 @@ impl Shard {
                 Delivery::Routed(Outgoing::Joined { ticket, ids, at }) => {
                     self.engine.borrow_mut().on_joined(ticket.0, ids, at);
                 }
+                Delivery::Routed(Outgoing::Cut(tip)) => self.on_cut(tip),
                 Delivery::Adopt(adoption) => self.adopt(*adoption),
                 Delivery::SockJs(request) => self.on_sockjs_request(request),
                 Delivery::Drain(within) => self.on_drain(within),
@@ -471,6 +472,12 @@ impl Shard {
                 engine.released = ids;
             }
         }
+    }
+
+    /// Ends the streams of a line that the history left.
+    fn on_cut(&self, tip: Tip) {
+        let ended = self.engine.borrow_mut().cut(tip);
+        self.metrics().gaps.inc_by(ended as u64);
     }
 
     /// Ends this shard's part of the service within `within`.

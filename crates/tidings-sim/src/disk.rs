@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tidings_cluster::Cut;
 use tidings_core::position::Position;
 use tidings_core::print::Print;
 use tidings_core::update::{IdSource, Presence, Topics, Update};
@@ -46,6 +47,8 @@ struct Kept {
     updates: BTreeMap<u64, (Arc<Update>, Mark)>,
     /// The print at each position from the last that retention removed.
     prints: BTreeMap<u64, Print>,
+    /// What a relay keeps.
+    notes: BTreeMap<u64, Arc<[u8]>>,
     extent: Extent,
     removed: Removed,
     clock: Option<ClockNote>,
@@ -59,6 +62,7 @@ impl Disk {
         let kept = Kept {
             updates: BTreeMap::new(),
             prints: BTreeMap::new(),
+            notes: BTreeMap::new(),
             extent: Extent::EMPTY,
             removed: Removed::unknown(Position::ZERO),
             clock: None,
@@ -200,6 +204,13 @@ impl Storage for SimStorage {
         Ok(())
     }
 
+    fn insert_note(&mut self, position: Position, note: &[u8]) -> Result<(), StorageError> {
+        if let Some(group) = &mut self.group {
+            group.notes.insert(position.get(), note.into());
+        }
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), StorageError> {
         let Some(group) = self.group.take() else {
             return Ok(());
@@ -240,8 +251,37 @@ impl Storage for SimStorage {
         fault_of(state.fault)?;
         state.kept.updates = state.kept.updates.split_off(&through.next().get());
         state.kept.prints = state.kept.prints.split_off(&through.get());
+        state.kept.notes = state.kept.notes.split_off(&through.next().get());
         state.kept.extent.trimmed_through = through;
         state.kept.extent.trimmed_mark = mark;
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        let mut state = self.disk.lock();
+        fault_of(state.fault)?;
+        let kept = &mut state.kept;
+        let (from, extent) = match cut {
+            Cut::All(after) => (0, kept.extent.cut_all(after)),
+            Cut::After(after) => {
+                let before = kept.updates.range(..=after.get()).next_back();
+                let mark = before.map_or(kept.extent.trimmed_mark, |(_, (_, mark))| *mark);
+                let extent = Extent {
+                    last: after,
+                    last_mark: mark,
+                    last_print: kept.prints.get(&after.get()).copied(),
+                    presence_trimmed_through: kept.extent.presence_trimmed_through.min(after),
+                    ..kept.extent
+                };
+                (after.get(), extent)
+            }
+        };
+        kept.updates.split_off(&(from + 1));
+        kept.prints.split_off(&(from + 1));
+        kept.notes.split_off(&(from + 1));
+        kept.extent = extent;
+        kept.removed = Removed::unknown(extent.presence_trimmed_through);
+        state.synced = state.kept.clone();
         Ok(())
     }
 
@@ -334,6 +374,10 @@ impl StorageReader for SimReader {
 
     fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
         Ok(self.disk.lock().kept.prints.get(&position.get()).copied())
+    }
+
+    fn note(&mut self, position: Position) -> Result<Option<Arc<[u8]>>, StorageError> {
+        Ok(self.disk.lock().kept.notes.get(&position.get()).cloned())
     }
 }
 

@@ -98,6 +98,7 @@ impl Engine {
             published_ms,
             print: None,
             draft,
+            note: Arc::default(),
         });
         Ok(position)
     }

@@ -22,7 +22,6 @@ use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
-use tidings_core::update::Update;
 use tidings_history::storage::Storage;
 use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Order, Reading, Retention, Step};
 use tidings_wire::publish_form::PublishForm;
@@ -66,8 +65,11 @@ pub struct Lab {
     history: Detached,
     routing: Routing,
     commands: mpsc::Receiver<Command>,
-    committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>>,
+    committed: Committed,
 }
+
+/// What the history's writer has for the router.
+type Committed = Arc<Mutex<Vec<Command>>>;
 
 /// What a publisher was told.
 pub type Published = oneshot::Receiver<Result<String, String>>;
@@ -113,7 +115,7 @@ impl Lab {
         let url = hub_options.hub.clone();
         let metrics = Arc::new(Metrics::new(|_registry| {}));
         let (router, commands) = Router::queue();
-        let committed: Arc<Mutex<Vec<Vec<Arc<Update>>>>> = Arc::default();
+        let committed = Committed::default();
         let answers: Box<[Arc<Answers>]> = (0..options.shards).map(|_| Arc::default()).collect();
         let outlet = {
             let committed = Arc::clone(&committed);
@@ -122,7 +124,11 @@ impl Lab {
                 Step::Committed(group) => committed
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(group),
+                    .push(Command::Committed(group)),
+                Step::Cut(tip) => committed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Command::Cut(tip)),
                 Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
             })
         };
@@ -280,14 +286,14 @@ impl Lab {
     ///
     /// If a shard's inbox is full, which the caller prevents by letting it settle.
     pub fn route(&mut self, commands_max: usize) {
-        let groups = std::mem::take(
+        let committed = std::mem::take(
             &mut *self
                 .committed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        for group in groups {
-            self.routing.on_command(Command::Committed(group));
+        for command in committed {
+            self.routing.on_command(command);
         }
         for _ in 0..commands_max {
             let Ok(command) = self.commands.try_recv() else {

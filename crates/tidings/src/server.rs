@@ -422,6 +422,7 @@ fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
     Box::new(move |step| match step {
         Step::Committed(group) => router.committed(group),
         Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
+        Step::Cut(tip) => router.cut(tip),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
+use tidings_cluster::Cut;
 use tidings_core::{IdSource, Position, Print, Topics, Update};
 
 use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader};
@@ -35,6 +36,8 @@ struct Kept {
 struct Entry {
     update: Arc<Update>,
     mark: Mark,
+    /// What a relay keeps beside it.
+    note: Option<Arc<[u8]>>,
 }
 
 struct MemoryReader {
@@ -45,14 +48,7 @@ impl MemoryStorage {
     /// Returns an empty history.
     #[must_use]
     pub fn new(order: Order) -> Self {
-        let kept = Kept {
-            extent: Extent::EMPTY,
-            removed: Removed::unknown(Position::ZERO),
-            entries: VecDeque::new(),
-            presence: VecDeque::new(),
-            prints: VecDeque::new(),
-            positions: HashMap::default(),
-        };
+        let kept = Kept::empty(Extent::EMPTY);
         Self {
             order,
             group: Vec::new(),
@@ -83,7 +79,15 @@ impl Storage for MemoryStorage {
         self.group.push(Entry {
             update: Arc::clone(update),
             mark,
+            note: None,
         });
+        Ok(())
+    }
+
+    fn insert_note(&mut self, _position: Position, note: &[u8]) -> Result<(), StorageError> {
+        if let Some(entry) = self.group.last_mut() {
+            entry.note = Some(note.into());
+        }
         Ok(())
     }
 
@@ -159,6 +163,44 @@ impl Storage for MemoryStorage {
         if kept.entries.is_empty() {
             kept.entries.shrink_to_fit();
         }
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        let mut kept = self.lock();
+        let after = match cut {
+            Cut::All(after) => {
+                let extent = kept.extent.cut_all(after);
+                *kept = Kept::empty(extent);
+                return Ok(());
+            }
+            Cut::After(after) => after,
+        };
+        while let Some(entry) = kept
+            .entries
+            .pop_back_if(|entry| entry.update.position > after)
+        {
+            kept.forget_newest(&entry.update);
+        }
+        while kept
+            .presence
+            .pop_back_if(|entry| entry.update.position > after)
+            .is_some()
+        {}
+        while kept
+            .prints
+            .pop_back_if(|(position, _)| *position > after)
+            .is_some()
+        {}
+        let newest = [kept.entries.back(), kept.presence.back()];
+        let newest = newest.into_iter().flatten();
+        let mark = newest
+            .max_by_key(|entry| entry.update.position)
+            .map_or(kept.extent.trimmed_mark, |entry| entry.mark);
+        kept.extent.last = after;
+        kept.extent.last_mark = mark;
+        kept.extent.last_print = kept.print(after);
+        kept.extent.presence_trimmed_through = kept.extent.presence_trimmed_through.min(after);
         Ok(())
     }
 
@@ -249,18 +291,38 @@ impl StorageReader for MemoryReader {
             .unwrap_or_else(PoisonError::into_inner)
             .print(position))
     }
+
+    fn note(&mut self, position: Position) -> Result<Option<Arc<[u8]>>, StorageError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(kept.entry(position).and_then(|entry| entry.note.clone()))
+    }
 }
 
 impl Kept {
-    fn print(&self, position: Position) -> Option<Print> {
+    fn empty(extent: Extent) -> Self {
+        Self {
+            extent,
+            removed: Removed::unknown(extent.presence_trimmed_through),
+            entries: VecDeque::new(),
+            presence: VecDeque::new(),
+            prints: VecDeque::new(),
+            positions: HashMap::default(),
+        }
+    }
+
+    fn entry(&self, position: Position) -> Option<&Entry> {
         let before = Position::new(position.get().saturating_sub(1));
-        let kept = [&self.entries, &self.presence]
+        [&self.entries, &self.presence]
             .into_iter()
             .find_map(|entries| {
                 let entry = entries.get(first_after(entries, before))?;
-                (entry.update.position == position).then_some(entry.update.print)
-            });
-        kept.flatten().or_else(|| {
+                (entry.update.position == position).then_some(entry)
+            })
+    }
+
+    fn print(&self, position: Position) -> Option<Print> {
+        let kept = self.entry(position).and_then(|entry| entry.update.print);
+        kept.or_else(|| {
             let index = self
                 .prints
                 .binary_search_by_key(&position, |(at, _)| *at)
@@ -281,6 +343,19 @@ impl Kept {
             return;
         };
         positions.pop_front();
+        if positions.is_empty() {
+            self.positions.remove(id);
+        }
+    }
+
+    fn forget_newest(&mut self, update: &Update) {
+        let Some(id) = publisher_id(update) else {
+            return;
+        };
+        let Some(positions) = self.positions.get_mut(id) else {
+            return;
+        };
+        positions.pop_back();
         if positions.is_empty() {
             self.positions.remove(id);
         }

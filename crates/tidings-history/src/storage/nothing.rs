@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidings_cluster::Cut;
 use tidings_core::{Position, Print, Topics, Update};
 
 use super::{Extent, Mark, Storage, StorageError, StorageReader};
@@ -77,6 +78,12 @@ impl Storage for NoStorage {
     }
 
     fn trim(&mut self, _through: Position, _mark: Mark) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        let (Cut::After(after) | Cut::All(after)) = cut;
+        self.extent = self.extent.cut_all(after);
         Ok(())
     }
 

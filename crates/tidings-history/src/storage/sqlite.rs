@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
+use tidings_cluster::Cut;
 use tidings_core::{Holder, IdSource, Position, Presence, Print, Topics, Update};
 
 use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
@@ -109,6 +110,9 @@ impl SqliteStorage {
         for sql in [KEEP_PRINT, DELETE_UPDATES, FORGET_PRINTS] {
             self.execute_at(sql, through)?;
         }
+        if matches!(self.order, Order::Relay(_)) {
+            self.execute_at(DELETE_NOTES, through)?;
+        }
         for (name, value) in [
             ("trimmed_through", through.get()),
             ("trimmed_bytes", mark.bytes_through),
@@ -116,6 +120,37 @@ impl SqliteStorage {
             ("trimmed_published_ms", mark.published_ms),
         ] {
             self.set_meta(name, value)?;
+        }
+        self.execute("COMMIT")
+    }
+
+    /// Removes the end of a line, or all of it.
+    fn remove_line(&self, cut: Cut) -> Result<(), StorageError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let (from, extent) = match cut {
+            Cut::After(after) => (after, None),
+            Cut::All(after) => (Position::ZERO, Some(self.extent.cut_all(after))),
+        };
+        for sql in [FORGET_CUT, CUT_UPDATES, CUT_PRINTS, CUT_NOTES] {
+            self.execute_at(sql, from)?;
+        }
+        match extent {
+            Some(extent) => {
+                for (name, value) in [
+                    ("trimmed_through", extent.trimmed_through.get()),
+                    ("trimmed_bytes", extent.trimmed_mark.bytes_through),
+                    ("trimmed_updates", extent.trimmed_mark.updates_through),
+                    ("trimmed_published_ms", extent.trimmed_mark.published_ms),
+                    ("unprinted_through", extent.unprinted_through.get()),
+                    ("presence_trimmed_through", extent.last.get()),
+                ] {
+                    self.set_meta(name, value)?;
+                }
+            }
+            None => {
+                let trimmed = self.extent.presence_trimmed_through.min(from);
+                self.set_meta("presence_trimmed_through", trimmed.get())?;
+            }
         }
         self.execute("COMMIT")
     }
@@ -254,6 +289,17 @@ impl Storage for SqliteStorage {
         Ok(())
     }
 
+    fn insert_note(&mut self, position: Position, note: &[u8]) -> Result<(), StorageError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(INSERT_NOTE)
+            .map_err(write_failure)?;
+        statement
+            .execute(params![position.get().cast_signed(), note])
+            .map_err(write_failure)?;
+        Ok(())
+    }
+
     fn commit(&mut self) -> Result<(), StorageError> {
         self.execute("COMMIT")?;
         self.log_pages += 2;
@@ -303,6 +349,19 @@ impl Storage for SqliteStorage {
         self.log_pages += 4 + bytes / PAGE_BYTES;
         self.extent.trimmed_through = through;
         self.extent.trimmed_mark = mark;
+        Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        self.prepare(Durability::Synced)?;
+        if let Err(fault) = self.remove_line(cut) {
+            self.rollback()?;
+            return Err(fault);
+        }
+        self.files.check()?;
+        self.extent = open::extent(&self.connection)?;
+        self.removed = open::removed(&self.connection, &self.extent)?;
+        self.log_pages = CHECKPOINT_PAGES;
         Ok(())
     }
 
@@ -470,6 +529,15 @@ const KEEP_PRESENCE_PRINTS: &str = "INSERT OR REPLACE INTO prints (position, pri
 const FORGET_PRINTS: &str = "DELETE FROM prints WHERE position < ?1";
 const DELETE_UPDATES: &str = "DELETE FROM updates WHERE position <= ?1";
 const DELETE_PRESENCE: &str = "DELETE FROM updates WHERE presence IS NOT NULL AND position <= ?1";
+/// A subscription whose begin is cut was not said to have begun. One whose end is cut is not there
+/// any more: who published that end publishes it again.
+const FORGET_CUT: &str = "DELETE FROM subscriptions WHERE topics IN \
+    (SELECT topics FROM updates WHERE presence = 1 AND position > ?1)";
+const CUT_UPDATES: &str = "DELETE FROM updates WHERE position > ?1";
+const CUT_PRINTS: &str = "DELETE FROM prints WHERE position > ?1";
+const CUT_NOTES: &str = "DELETE FROM notes WHERE position > ?1";
+const DELETE_NOTES: &str = "DELETE FROM notes WHERE position <= ?1";
+const INSERT_NOTE: &str = "INSERT INTO notes (position, note) VALUES (?1, ?2)";
 const PRESENCE: &str = "SELECT position, topics FROM updates \
     WHERE presence IS NOT NULL AND position <= ?1 ORDER BY position";
 const SET_REMOVED: &str =

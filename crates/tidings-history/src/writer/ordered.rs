@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use tidings_cluster::{Batch, BatchDone, InboundError, OrderedUpdate};
-use tidings_core::{Draft, Position, Print, Update};
+use tidings_cluster::{Batch, BatchDone, Cut, CutDone, InboundError, OrderedUpdate};
+use tidings_core::{Position, Print, Update};
 
-use super::Writer;
+use super::{Coming, Writer};
 use crate::append::Step;
+use crate::published::Tip;
 use crate::storage::StorageError;
 
 /// Why a batch is not written.
@@ -49,10 +50,10 @@ impl Writer {
         if let Some(error) = self.phase.error() {
             return Err(error.into());
         }
-        let stored = self.new_of(batch).and_then(|timed| match timed.len() {
+        let stored = self.new_of(batch).and_then(|coming| match coming.len() {
             0 => Ok(Vec::new()),
             _ => {
-                let staged = self.stage(timed.into_iter())?;
+                let staged = self.stage(coming.into_iter())?;
                 Ok(self.commit(staged)?)
             }
         });
@@ -62,12 +63,42 @@ impl Writer {
         })
     }
 
-    /// Returns the updates of `batch` that are not stored yet, each with its time.
+    /// Leaves a line, answers, and says so to whoever may have seen it.
+    pub(super) fn cut(&mut self, cut: Cut, done: CutDone) {
+        let result = match self.phase.error() {
+            Some(error) => Err(error),
+            None => self.try_cut(cut).map_err(|fault| self.on_refusing(fault)),
+        };
+        if result.is_ok() {
+            (self.outlet)(Step::Cut(Tip {
+                position: self.extent.last,
+                print: self.extent.last_print,
+            }));
+        }
+        done(result);
+    }
+
+    fn try_cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        let cut = match cut {
+            Cut::After(after) if after < self.extent.trimmed_through => Cut::All(after),
+            Cut::After(after) => Cut::After(after.min(self.extent.last)),
+            Cut::All(after) => Cut::All(after),
+        };
+        self.published.on_cutting();
+        self.storage.cut(cut)?;
+        self.extent = self.storage.extent();
+        self.goal = self.extent.trimmed_through;
+        self.presence_goal = self.extent.presence_trimmed_through;
+        self.published.on_cut(&self.extent, self.storage.removed());
+        Ok(())
+    }
+
+    /// Returns the updates of `batch` that are not stored yet.
     ///
     /// # Errors
     ///
     /// The first update that does not continue what is stored, or is another than the stored one.
-    fn new_of(&mut self, batch: Batch) -> Result<Vec<(Draft, u64)>, Unfit> {
+    fn new_of(&mut self, batch: Batch) -> Result<Vec<Coming>, Unfit> {
         let mut new = Vec::with_capacity(batch.updates().len());
         let mut last = self.extent.last;
         let mut last_print = self.extent.last_print;
@@ -90,12 +121,23 @@ impl Writer {
                 }
                 .into());
             }
-            let print = self
-                .print_key
-                .print(last_print, position, got_ms, &update.draft);
-            check_print(position, print, update.print)?;
+            let (draft, note) = (update.draft, update.note);
+            let formed = self.line.print(last_print, position, got_ms, &draft, &note);
+            // In the middle of a line, nothing vouches for what is before the first update.
+            let print = match update.print {
+                Some(print) if last_print.is_none() && last > Position::ZERO => print,
+                came => {
+                    check_print(position, formed, came)?;
+                    formed
+                }
+            };
             (last, last_print, before_ms) = (position, Some(print), got_ms);
-            new.push((update.draft, got_ms));
+            new.push(Coming {
+                draft,
+                published_ms: got_ms,
+                print: Some(print),
+                note: Some(note),
+            });
         }
         Ok(new)
     }
@@ -113,9 +155,10 @@ impl Writer {
         if before_print.is_none() && before != Position::ZERO {
             return Ok(());
         }
+        let (draft, note) = (&update.draft, &*update.note);
         let got = self
-            .print_key
-            .print(before_print, position, update.published_ms, &update.draft);
+            .line
+            .print(before_print, position, update.published_ms, draft, note);
         Ok(check_print(position, stored, Some(got))?)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use tidings_cluster::Cut;
 use tidings_cluster::{Done, History as _};
 use tidings_core::{Position, Print, Topics, Update};
 use tidings_history::storage::{
@@ -64,7 +65,7 @@ fn run_with(prepare: impl FnOnce() + Send) -> Arc<Report> {
                 router.check("delivered", &update);
             }
         }
-        Step::Answered => {}
+        Step::Answered | Step::Cut(_) => {}
     });
     let (history, mut detached) = detached(Box::new(storage), options(), outlet).unwrap();
     for _ in 0..QUEUED {
@@ -189,6 +190,10 @@ impl Storage for ReportingStorage {
         progress.synced = progress.written;
         self.report.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        self.inner.cut(cut)
     }
 
     fn order(&self) -> Order {

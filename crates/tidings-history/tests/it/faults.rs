@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use tidings_cluster::Cut;
 use tidings_cluster::RelayError;
 use tidings_core::{Position, Print, Topics, Update};
 use tidings_history::storage::{
@@ -57,6 +58,7 @@ fn those_who_wait_for_a_group_are_woken_once_after_its_last_answer() {
             log.lock().unwrap().push(match step {
                 Step::Committed(_) => "committed",
                 Step::Answered => "answered",
+                Step::Cut(_) => "cut",
             });
         })
     };
@@ -328,6 +330,16 @@ impl Storage for FaultyStorage {
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError> {
         self.plan.on_operation()?;
         self.inner.insert(update, mark)
+    }
+
+    fn insert_note(&mut self, position: Position, note: &[u8]) -> Result<(), StorageError> {
+        self.plan.on_operation()?;
+        self.inner.insert_note(position, note)
+    }
+
+    fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {
+        self.plan.on_operation()?;
+        self.inner.cut(cut)
     }
 
     fn commit(&mut self) -> Result<(), StorageError> {

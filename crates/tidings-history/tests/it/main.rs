@@ -11,6 +11,7 @@
 mod acknowledged;
 mod clock;
 mod cursors;
+mod cuts;
 mod desk;
 mod faults;
 mod file;

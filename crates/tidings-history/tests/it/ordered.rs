@@ -21,7 +21,7 @@ use crate::faults::memory_with_faults;
 use crate::threads::{open, options};
 
 const SHARED: Epoch = Epoch::new([3; 32]);
-const RELAY: Order = Order::Relay(SHARED);
+pub(crate) const RELAY: Order = Order::Relay(SHARED);
 
 #[test]
 fn two_histories_of_one_epoch_make_the_same_updates() {
@@ -413,7 +413,7 @@ fn loopback_passes_drafts_to_the_history_that_orders_them() {
 }
 
 /// The same updates wherever it is called: of every kind, each with its place and time.
-fn line(positions: std::ops::RangeInclusive<u64>) -> Vec<OrderedUpdate> {
+pub(crate) fn line(positions: std::ops::RangeInclusive<u64>) -> Vec<OrderedUpdate> {
     positions
         .map(|position| ordered(position, contents(position)))
         .collect()
@@ -441,12 +441,13 @@ fn contents(position: u64) -> Draft {
     }
 }
 
-fn ordered(position: u64, draft: Draft) -> OrderedUpdate {
+pub(crate) fn ordered(position: u64, draft: Draft) -> OrderedUpdate {
     OrderedUpdate {
         position: Position::new(position),
         published_ms: position * 10,
         print: None,
         draft,
+        note: position.to_be_bytes().into(),
     }
 }
 
@@ -454,16 +455,19 @@ fn batch(updates: Vec<OrderedUpdate>) -> Batch {
     Batch::take(&mut updates.into()).expect("an update")
 }
 
-fn in_memory() -> Desk {
+pub(crate) fn in_memory() -> Desk {
     Desk::new(Box::new(MemoryStorage::new(RELAY)), KEEP_ALL)
 }
 
-fn of_relay(kind: Kind) -> Options {
+pub(crate) fn of_relay(kind: Kind) -> Options {
     options(kind, KEEP_ALL).ordered_by(Some(SHARED))
 }
 
 /// Has a desk store updates as one batch, and returns what the relay is told.
-fn store(desk: &mut Desk, updates: Vec<OrderedUpdate>) -> Result<Vec<Arc<Update>>, InboundError> {
+pub(crate) fn store(
+    desk: &mut Desk,
+    updates: Vec<OrderedUpdate>,
+) -> Result<Vec<Arc<Update>>, InboundError> {
     let told = Arc::new(Mutex::new(None));
     let done = {
         let (told, delivered) = (Arc::clone(&told), Arc::clone(&desk.delivered));
@@ -495,6 +499,6 @@ fn hand_over(
     rx.recv().unwrap()
 }
 
-fn positions(updates: &[Arc<Update>]) -> Vec<u64> {
+pub(crate) fn positions(updates: &[Arc<Update>]) -> Vec<u64> {
     updates.iter().map(|update| update.position.get()).collect()
 }

@@ -23,6 +23,7 @@ use tidings_core::hub::{Hub, SubscriberId};
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
 use tidings_core::position::Position;
+use tidings_history::Tip;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::KEEP_ALIVE_CHUNK;
 use tidings_wire::sse::KEEP_ALIVE;
@@ -212,6 +213,18 @@ impl Engine {
         if self.sessions.is_empty() {
             self.sessions.shrink_to_fit();
         }
+    }
+
+    /// Forgets a line that the history left, and ends all sessions: each may have seen something of
+    /// it, and what it comes back with says what. Returns how many there were.
+    pub(crate) fn cut(&mut self, tip: Tip) -> usize {
+        self.ring.cut(tip);
+        self.sweep.dirty.clear();
+        self.sweep.clear();
+        for (_, session) in &self.sessions {
+            session.close(Ending::Overtaken);
+        }
+        self.sessions.len()
     }
 
     /// Takes in a committed batch and notes which sessions are to be sent what.

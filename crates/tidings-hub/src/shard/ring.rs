@@ -77,6 +77,11 @@ impl Ring {
         }
     }
 
+    /// Forgets everything, to continue after `tip` on another line.
+    pub(crate) fn cut(&mut self, tip: Tip) {
+        *self = Self::new(tip, self.bytes_max);
+    }
+
     /// Returns up to `updates_max` updates after `position`, or nothing if the ring starts later.
     pub(crate) fn after(&self, position: Position, updates_max: usize) -> Option<Vec<Arc<Posted>>> {
         let first = self.posts.front()?.update.position;

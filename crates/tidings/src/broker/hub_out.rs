@@ -65,6 +65,8 @@ pub(crate) async fn run(
                         *place = Some(ids);
                     }
                 }
+                // Peers of a broker have no cursors.
+                Outgoing::Cut(_) => {}
                 Outgoing::Batch(batch) => {
                     let news: Vec<_> = batch
                         .iter()

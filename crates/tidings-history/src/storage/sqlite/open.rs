@@ -261,7 +261,9 @@ fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenE
         }
         Err(fault) => Err(fault),
     };
-    let prepared = prepared.and_then(|()| add_holders(connection));
+    let prepared = prepared
+        .and_then(|()| add_holders(connection))
+        .and_then(|()| add_notes(connection));
     prepared.map_err(|source| OpenError::Storage {
         path: path.into(),
         source,
@@ -390,7 +392,17 @@ fn add_holders(connection: &Connection) -> Result<(), StorageError> {
     connection.execute_batch(change).map_err(write_failure)
 }
 
-fn extent(connection: &Connection) -> Result<Extent, StorageError> {
+/// Adds the table of what a relay keeps, to a file whose updates a relay orders.
+fn add_notes(connection: &Connection) -> Result<(), StorageError> {
+    if matches!(order(connection)?, Order::Own(_)) {
+        return Ok(());
+    }
+    let change = "CREATE TABLE IF NOT EXISTS notes \
+        (position INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT";
+    connection.execute_batch(change).map_err(write_failure)
+}
+
+pub(super) fn extent(connection: &Connection) -> Result<Extent, StorageError> {
     let trimmed_through = Position::new(meta(connection, "trimmed_through")?);
     let trimmed_mark = Mark {
         published_ms: meta(connection, "trimmed_published_ms")?,
@@ -427,7 +439,7 @@ fn extent(connection: &Connection) -> Result<Extent, StorageError> {
 
 /// Returns what stays known of removed presence events. An older hub removes without noting:
 /// then nothing is known.
-fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageError> {
+pub(super) fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageError> {
     let through = extent.presence_trimmed_through;
     let text = connection
         .query_row(META, ["presence_removed"], |row| row.get::<_, String>(0))

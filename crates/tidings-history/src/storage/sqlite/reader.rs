@@ -71,6 +71,19 @@ impl StorageReader for SqliteReader {
     fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError> {
         print_at(&self.connection, position)
     }
+
+    fn note(&mut self, position: Position) -> Result<Option<Arc<[u8]>>, StorageError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(NOTE_AT)
+            .map_err(read_failure)?;
+        let note = statement
+            .query_row([position.get().cast_signed()], |row| {
+                row.get::<_, Vec<u8>>(0)
+            })
+            .optional();
+        Ok(note.map_err(read_failure)?.map(Arc::from))
+    }
 }
 
 /// Returns the position of the earliest row to which its publisher gave the id `id`.
@@ -101,5 +114,6 @@ pub(super) fn print_at(
 
 const PRINT_AT: &str = "SELECT print FROM updates WHERE position = ?1 AND print IS NOT NULL \
     UNION ALL SELECT print FROM prints WHERE position = ?1";
+const NOTE_AT: &str = "SELECT note FROM notes WHERE position = ?1";
 const FIRST_OF: &str =
     "SELECT position FROM updates WHERE own_id = 1 AND id = ?1 ORDER BY position LIMIT 1";
