@@ -1,8 +1,8 @@
-//! What matching, taking in and releasing cost, with many matchers of one shape. Prints a table;
-//! run with `cargo bench -p tidings-core`.
+//! What matching, interning and releasing cost with many matchers of one shape. Prints a table; run
+//! with `cargo bench -p tidings-core`.
 //!
-//! *new* is a topic that was not asked before, *cold* the first one of all, *worst* the longest
-//! single call that took a matcher in.
+//! *new* is a topic that was not matched before, *cold* the first match of all, *worst* the longest
+//! single call of `intern`.
 
 #![expect(
     clippy::disallowed_methods,

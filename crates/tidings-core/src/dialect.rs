@@ -15,7 +15,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Returns the name, as it stands in logs and documents.
+    /// Returns the name that logs and documents use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::limits::EVENT_ID_BYTES_MAX;
 use crate::text::forbidden_character;
 
-/// The cursor that asks for everything there is.
+/// The cursor that asks for the whole history.
 ///
 /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
 pub const EARLIEST: &str = "earliest";
@@ -19,12 +19,12 @@ pub struct EventId(Arc<str>);
 impl EventId {
     /// Reads an id that a publisher supplied.
     ///
-    /// A form field that is present and empty supplies none: whoever reads the form leaves it
-    /// out instead of passing `""` here.
+    /// A form field that is present and empty supplies no id. The form's decoder leaves it out and
+    /// does not pass `""` here.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks. Mercure, "Publication", field `id`.
+    /// [`EventIdError`] names the rule that `text` breaks. Mercure, "Publication", field `id`.
     pub fn parse(text: &str) -> Result<Self, EventIdError> {
         if text.starts_with(' ') || text.ends_with(' ') {
             return Err(EventIdError::OuterSpace);
@@ -32,11 +32,11 @@ impl EventId {
         Self::parse_stored(text)
     }
 
-    /// Reads an id that was stored. Files from before the rule about spaces have such ids.
+    /// Reads an id from the history. Files that predate the rule about spaces may contain such ids.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks.
+    /// [`EventIdError`] names the rule that `text` breaks.
     pub fn parse_stored(text: &str) -> Result<Self, EventIdError> {
         if text.is_empty() {
             return Err(EventIdError::Empty);
@@ -59,7 +59,7 @@ impl EventId {
         Ok(Self(text.into()))
     }
 
-    /// Wraps an id that this hub made, or that it checked when it was published.
+    /// Wraps an id that this hub made, or that it checked when the update was published.
     pub(crate) fn from_hub(text: &str) -> Self {
         Self(text.into())
     }
@@ -83,25 +83,25 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Why a text is no id for a publisher to supply.
+/// Why a publisher cannot supply a text as an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventIdError {
-    /// An empty id would make a subscriber forget where it is.
+    /// An empty id would make a subscriber forget its cursor.
     #[error("an event id is empty")]
     Empty,
-    /// The word is a cursor of its own.
+    /// The word `earliest` is a cursor itself.
     #[error("'earliest' is reserved and cannot be an event id")]
     Earliest,
-    /// Fragments are left to the hub.
+    /// Ids that begin with `#` are reserved for the hub.
     #[error("an event id begins with '#', which is reserved for the hub")]
     Fragment,
-    /// HTTP drops spaces around a field's value, so that a subscriber would resume at another id.
+    /// HTTP drops spaces around a header's value, so a subscriber would resume at another id.
     #[error("an event id begins or ends with a space, which Last-Event-ID cannot carry")]
     OuterSpace,
     /// The id contains an invisible character.
     #[error("an event id contains {character:?}, a control or format character")]
     ForbiddenCharacter {
-        /// The first one.
+        /// The first such character.
         character: char,
     },
     /// The id is longer than the limit.
@@ -114,21 +114,21 @@ pub enum EventIdError {
     },
 }
 
-/// Where a subscriber wants to read on.
+/// Where a subscriber resumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// From the oldest update that is kept.
+    /// From the oldest retained update.
     Earliest,
     /// After the update that has this id, which may be unknown.
     After(Arc<str>),
 }
 
 impl Cursor {
-    /// Reads a cursor as a subscriber sent it. Any text is one: an id that was never given is
-    /// found out when it is looked up, and answered as such.
+    /// Reads a cursor as a subscriber sent it. Any text is a cursor: the lookup finds out whether
+    /// the id is known.
     ///
-    /// `""` means [`Earliest`](Self::Earliest), as `earliest` does: a subscriber that names no
-    /// event has seen none.
+    /// `""` means [`Earliest`](Self::Earliest), like `earliest`: a subscriber that names no event
+    /// has seen none.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {

@@ -14,35 +14,38 @@ pub struct Grants {
     publish: Vec<Matcher>,
     subscribe: Vec<Matcher>,
     payloads: Vec<PayloadRule>,
-    /// Of a token of Mercure before 0.8.
+    /// From a token of Mercure before 0.8.
     targets: RoleTargets,
 }
 
-/// The targets that a token of Mercure before 0.8 names for each role; none for a role that it does
-/// not have.
+/// The targets that a token of Mercure before 0.8 names for each role; `None` for a role that the
+/// token does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleTargets {
-    /// Whom its bearer may publish for. With a role, what is for everybody too.
+    /// The audiences its bearer may publish to. With this role it may also publish updates for
+    /// everybody.
     pub publish: Option<TargetGrant>,
-    /// Whom its bearer is among.
+    /// The audiences that its bearer belongs to.
     pub subscribe: Option<TargetGrant>,
 }
 
-/// What to say about a subscription, in its events and in the subscription API.
+/// The payload of a subscription, in presence events and in the subscription API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadRule {
-    /// The subscriptions that it is about: their matcher's text is taken as a topic.
+    /// The subscriptions that the rule applies to: each subscription's matcher is tested as if it
+    /// were a topic.
     pub topics: Vec<Matcher>,
-    /// The text of a JSON object; in Mercure 0.x, of any JSON value. A rule without one ends the search with no payload.
+    /// The text of a JSON object; in Mercure 0.x, of any JSON value. A rule without one ends the
+    /// search, and the subscription has no payload.
     pub payload: Option<Arc<str>>,
 }
 
 impl Grants {
-    /// Takes what the token says, in the order in which the token says it.
+    /// Takes the claims of a token, in the token's order.
     ///
     /// # Errors
     ///
-    /// [`GrantsError`] if it says more than the limits allow. Mercure, "Authorization Details".
+    /// [`GrantsError`] if they exceed the limits. Mercure, "Authorization Details".
     pub fn new(
         publish: Vec<Matcher>,
         subscribe: Vec<Matcher>,
@@ -68,8 +71,8 @@ impl Grants {
         })
     }
 
-    /// Takes what a token of Mercure before 0.8 says. Naming every target for subscribing, it lets
-    /// its bearer read everything.
+    /// Takes the targets of a token of Mercure before 0.8. A token that names every target for
+    /// subscribing lets its bearer read everything.
     #[must_use]
     pub fn of_targets(targets: RoleTargets) -> Self {
         Self {
@@ -78,11 +81,13 @@ impl Grants {
         }
     }
 
-    /// Returns whether an update for `targets` may be published; without any, one for everybody.
+    /// Checks that an update for `targets` may be published. An update without targets is for
+    /// everybody.
     ///
     /// # Errors
     ///
-    /// The first target that the token does not name; nothing if it may not publish at all.
+    /// The first target that the token does not name, or `None` if the token may not publish at
+    /// all.
     pub fn allows_targets<'a>(
         &self,
         targets: Option<&'a Targets>,
@@ -97,11 +102,11 @@ impl Grants {
         }
     }
 
-    /// Returns whether every one of an update's topics may be published.
+    /// Checks that every topic of an update may be published.
     ///
     /// # Errors
     ///
-    /// The index of the first topic that may not. Mercure, "Publishers".
+    /// The index of the first topic that the token does not cover. Mercure, "Publishers".
     pub fn allows_publish(&self, subjects: &[Subject]) -> Result<(), usize> {
         let refused = subjects
             .iter()
@@ -109,7 +114,7 @@ impl Grants {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Returns whether a private update with these topics may be read: one of them is enough.
+    /// Returns whether a private update with these topics may be read. One granted topic is enough.
     ///
     /// Mercure, "Subscribers".
     #[must_use]
@@ -120,14 +125,14 @@ impl Grants {
                 .any(|subject| any_matches(&self.subscribe, subject))
     }
 
-    /// Returns whether it is a token of Mercure before 0.8 that may read everything.
+    /// Returns whether this is a token of Mercure before 0.8 that may read everything.
     #[must_use]
     pub fn reads_all_targets(&self) -> bool {
         self.targets.subscribe == Some(TargetGrant::All)
     }
 
-    /// Returns whether an update with these topics may be read: of a private one, one granted topic
-    /// is enough; of a targeted one, one named target. Whoever may read everything may read both.
+    /// Returns whether an update with these topics may be read. A private update needs one granted
+    /// topic, a targeted update one named target. A grant for everything covers both.
     #[must_use]
     pub fn allows_update(&self, visibility: &Visibility, subjects: &[Subject]) -> bool {
         match visibility {
@@ -141,8 +146,8 @@ impl Grants {
         }
     }
 
-    /// Returns the payload of the subscription whose matcher, taken as a topic, is `subject`: that
-    /// of the first rule that matches, the text of a JSON object.
+    /// Returns the payload of a subscription, whose matcher is passed as `subject`: the text of a
+    /// JSON object from the first rule that matches.
     ///
     /// Mercure, "Payloads".
     #[must_use]
@@ -154,7 +159,8 @@ impl Grants {
             .as_deref()
     }
 
-    /// Returns all matchers, those that choose payloads included: what keeping the grants costs.
+    /// Returns all matchers, including those of payload rules. They decide how much memory the
+    /// grants take.
     pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
         let of_rules = self.payloads.iter().flat_map(|rule| &rule.topics);
         self.publish.iter().chain(&self.subscribe).chain(of_rules)
@@ -170,20 +176,20 @@ impl Grants {
         count(&self.targets.publish) + count(&self.targets.subscribe)
     }
 
-    /// Returns what may be published, as the token says it.
+    /// Returns the matchers for publishing, in the token's order.
     #[must_use]
     pub fn publish(&self) -> &[Matcher] {
         &self.publish
     }
 
-    /// Returns what may be read, as the token says it.
+    /// Returns the matchers for reading, in the token's order.
     #[must_use]
     pub fn subscribe(&self) -> &[Matcher] {
         &self.subscribe
     }
 }
 
-/// Why a token's grants are not taken.
+/// Why a token's grants are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantsError {
     /// There are more authorization details than the limit.

@@ -3,12 +3,13 @@
 
 use crate::print::{Fields, derive};
 
-/// Who holds a subscription: a keyed hash of the token's issuer and subject. It stays within the hub.
+/// The holder of a subscription: a keyed hash of the token's issuer and subject. It never leaves
+/// the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Holder([u8; 16]);
 
 impl Holder {
-    /// Makes one from its bytes, for whoever stores it.
+    /// Makes a holder from its stored bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -21,7 +22,7 @@ impl Holder {
     }
 }
 
-/// Makes the holders of one epoch: those of another look different.
+/// Makes the holders of one epoch. The same subject has another holder in another epoch.
 #[derive(Clone)]
 pub struct HolderKey([u8; 16]);
 
@@ -32,7 +33,7 @@ impl HolderKey {
         Self(derive(secret, b"tidings holder"))
     }
 
-    /// Returns who `subject` of `issuer` is.
+    /// Returns the holder for `subject` of `issuer`.
     #[must_use]
     pub fn holder(&self, issuer: &str, subject: &str) -> Holder {
         let mut fields = Fields::new(&self.0);
@@ -43,7 +44,7 @@ impl HolderKey {
 }
 
 impl std::fmt::Debug for HolderKey {
-    /// Says nothing: the key is secret.
+    /// Hides the key, which is secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HolderKey")
     }

@@ -9,17 +9,19 @@ use smallvec::SmallVec;
 
 use crate::index::MatcherId;
 
-/// A subscriber of one shard. The slot is used again after it left; the generation is not.
+/// A subscriber of one shard. A slot is reused after its subscriber has left; a pair of slot and
+/// generation is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriberId {
-    /// Its place in the shard's table.
+    /// The slot in the shard's table.
     pub slot: u32,
-    /// How often the place was given away before.
+    /// How many subscribers had the slot before.
     pub generation: u32,
 }
 
-/// The subscribers of one shard, by matcher. Joining and leaving cost time in what one subscriber
-/// asked for, routing in who receives; the number of all subscribers matters to neither.
+/// The subscribers of one shard, by matcher. Adding or removing a subscriber takes time in
+/// proportion to its own matchers, routing in proportion to the receivers. The total number of
+/// subscribers affects neither.
 #[derive(Debug, Default)]
 pub struct Hub {
     audiences: HashMap<MatcherId, SmallVec<[Seat; 2]>, RandomState>,
@@ -30,7 +32,7 @@ pub struct Hub {
 #[derive(Clone, Copy, Debug)]
 struct Seat {
     subscriber: SubscriberId,
-    /// Whether it sits in other audiences too, and could be met twice.
+    /// Whether the subscriber may also sit in other audiences, and so be found twice.
     elsewhere: Elsewhere,
 }
 
@@ -40,7 +42,7 @@ enum Elsewhere {
     Maybe,
 }
 
-/// Where a subscriber sits.
+/// Where a subscriber sits in one audience.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     matcher: MatcherId,
@@ -55,8 +57,8 @@ impl Hub {
         Self::default()
     }
 
-    /// Adds matchers to what `subscriber` receives. Those it has already are left as they are.
-    pub fn join(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
+    /// Adds matchers to what `subscriber` receives. Matchers that it already has are skipped.
+    pub fn add(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
         if matchers.is_empty() {
             return;
         }
@@ -66,7 +68,7 @@ impl Hub {
                 continue;
             }
             let audience = self.audiences.entry(matcher).or_default();
-            // More than four thousand million seats would not fit into memory.
+            // More than 2^32 seats do not fit into memory.
             let seat = u32::try_from(audience.len()).unwrap_or(u32::MAX);
             audience.push(Seat {
                 subscriber,
@@ -83,9 +85,9 @@ impl Hub {
         }
     }
 
-    /// Takes matchers away from what `subscriber` receives. Those it does not have are ignored;
-    /// with the last one the subscriber is gone.
-    pub fn leave(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
+    /// Removes matchers from what `subscriber` receives. Matchers that it does not have are
+    /// ignored. A subscriber without matchers is forgotten.
+    pub fn remove(&mut self, subscriber: SubscriberId, matchers: &[MatcherId]) {
         for &matcher in matchers {
             let Some(places) = self.members.get_mut(&subscriber) else {
                 return;
@@ -103,11 +105,11 @@ impl Hub {
         shrink(&mut self.audiences);
     }
 
-    /// Replaces the content of `receivers` with the subscribers of any of the `matching` matchers,
-    /// each once, in no particular order.
+    /// Replaces the content of `receivers` with the subscribers that have any of the `matching`
+    /// matchers, each once, in no particular order.
     ///
-    /// `matching` is as [`MatcherIndex::matching`](crate::MatcherIndex::matching) gives it: sorted
-    /// and without duplicates.
+    /// `matching` comes from [`MatcherIndex::matching`](crate::MatcherIndex::matching): sorted and
+    /// without duplicates.
     pub fn route(&self, matching: &[MatcherId], receivers: &mut Vec<SubscriberId>) {
         debug_assert!(
             matching.is_sorted_by(|one, next| one < next),
@@ -142,8 +144,8 @@ impl Hub {
         self.members.is_empty()
     }
 
-    /// Returns whether `matcher` is the least of those in `matching` that this subscriber has, so
-    /// that the subscriber is taken there and nowhere else.
+    /// Returns whether `matcher` is the smallest id in `matching` that this subscriber has. The
+    /// subscriber is counted for that matcher only.
     fn meets_first(&self, seat: Seat, matcher: MatcherId, matching: &[MatcherId]) -> bool {
         let Some(places) = self.members.get(&seat.subscriber) else {
             return false;
@@ -153,7 +155,7 @@ impl Hub {
             .any(|place| place.matcher < matcher && matching.binary_search(&place.matcher).is_ok())
     }
 
-    /// Empties a seat; the last one of the audience takes it.
+    /// Empties a seat. The last seat of the audience moves into its place.
     fn vacate(&mut self, place: Place) {
         let Some(audience) = self.audiences.get_mut(&place.matcher) else {
             return;
@@ -187,7 +189,7 @@ fn seat_mut(
         .get_mut(place.seat as usize)
 }
 
-/// Gives memory back once three quarters are unused: few subscribers may have asked for much.
+/// Gives memory back once three quarters are unused: a few subscribers may have had many matchers.
 fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V, RandomState>) {
     if table.capacity() > SHRINK_FROM && table.len() < table.capacity() / 4 {
         table.shrink_to(table.len() * 2);

@@ -9,8 +9,8 @@ use url::{Position, Url};
 use crate::limits::HUB_URL_BYTES_MAX;
 use crate::topic::Topic;
 
-/// The public URL of the hub: `http` or `https`, with a host and a path that names something, and
-/// nothing else. Subscribers and publishers reach the hub there, whatever it is bound to.
+/// The public URL of the hub: `http` or `https`, a host, and a path that does not end in `/`; no
+/// user, query or fragment. Clients reach the hub there, whatever address it listens on.
 ///
 /// Mercure, "Discovery".
 ///
@@ -30,11 +30,11 @@ impl HubUrl {
     ///
     /// # Errors
     ///
-    /// [`HubUrlError`] if it is no URL that could be a hub's.
+    /// [`HubUrlError`] if the text cannot be the URL of a hub.
     pub fn parse(text: &str) -> Result<Self, HubUrlError> {
         check_length(text)?;
         let url = Url::parse(text)?;
-        // Written out, with percent-encoding and Punycode, it may be several times as long.
+        // Percent-encoding and Punycode may make the URL several times as long.
         check_length(url.as_str())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(HubUrlError::Scheme {
@@ -47,7 +47,7 @@ impl HubUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(HubUrlError::QueryOrFragment);
         }
-        // With "/" as the hub's path, no place would be left for its own resources below it.
+        // With "/" as the hub's path, there would be no room for the hub's own resources below it.
         if url.path().ends_with('/') {
             return Err(HubUrlError::Path {
                 path: url.path().to_owned(),
@@ -57,31 +57,31 @@ impl HubUrl {
         Ok(Self(Arc::new(Base { url, reserved })))
     }
 
-    /// Returns the whole URL, as the WHATWG parser writes it.
+    /// Returns the whole URL, as the WHATWG parser serializes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.url.as_str()
     }
 
-    /// Returns the path, which requests are told apart by.
+    /// Returns the path by which requests to the hub are recognized.
     #[must_use]
     pub fn path(&self) -> &str {
         self.0.url.path()
     }
 
-    /// Returns scheme, host and port, as an `Origin` header says them.
+    /// Returns scheme, host and port as an `Origin` header contains them.
     #[must_use]
     pub fn origin(&self) -> String {
         self.0.url.origin().ascii_serialization()
     }
 
-    /// Returns the host, with its port unless that is the scheme's own.
+    /// Returns the host, with the port unless it is the scheme's default.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.0.url[Position::BeforeHost..Position::AfterPort]
     }
 
-    /// Returns what `reference` means, seen from the hub, or nothing if it is no URL.
+    /// Resolves `reference` against the hub's URL; `None` if the result is no URL.
     ///
     /// Mercure, "URL Pattern": relative topics are relative to the hub.
     #[must_use]
@@ -89,10 +89,10 @@ impl HubUrl {
         self.0.url.join(reference).ok()
     }
 
-    /// Returns whether `topic` lies in the namespace that only the hub publishes in: its path is
-    /// the hub's own or below it, whatever its scheme and authority are.
+    /// Returns whether `topic` is in the hub's reserved namespace: its path is the hub's own or
+    /// below it. Scheme and authority do not matter.
     ///
-    /// A topic that is no URL does not. Mercure, "Publication" and "Reserved Hub Namespace".
+    /// A topic that is no URL is not reserved. Mercure, "Publication" and "Reserved Hub Namespace".
     #[must_use]
     pub fn reserves(&self, topic: &Topic) -> bool {
         if self.is_plainly_elsewhere(topic.as_str()) {
@@ -106,13 +106,13 @@ impl HubUrl {
         below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Returns whether a topic cannot name a path of the hub, which most show without being parsed:
-    /// an absolute URL in which the last segment of the hub's path does not occur, as it stands or
-    /// encoded.
+    /// Returns whether a topic certainly is outside the reserved namespace. This avoids parsing
+    /// most topics: an absolute URL cannot be reserved if it does not contain the last segment of
+    /// the hub's path, plain or percent-encoded.
     fn is_plainly_elsewhere(&self, topic: &str) -> bool {
         let absolute = topic.starts_with("https://") || topic.starts_with("http://");
         let last = self.0.reserved.rsplit('/').next().unwrap_or_default();
-        // An encoded hub's path is also meant by a topic that has the characters themselves.
+        // If the hub's path has encoded characters, a topic may spell them unencoded.
         let plain = !topic.contains('%') && !last.contains('%');
         absolute && plain && !topic.contains(last)
     }
@@ -138,11 +138,11 @@ fn check_length(text: &str) -> Result<(), HubUrlError> {
     Ok(())
 }
 
-/// Why a text is no hub's URL.
+/// Why a text cannot be the URL of a hub.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HubUrlError {
-    /// The text is no absolute URL.
-    #[error("the hub's URL cannot be read")]
+    /// The text is not an absolute URL.
+    #[error("the hub's URL is not a valid URL")]
     Syntax(#[from] url::ParseError),
     /// The URL is longer than the limit.
     #[error("the hub's URL has {bytes} bytes, more than {max}")]
@@ -152,19 +152,19 @@ pub enum HubUrlError {
         /// The limit.
         max: usize,
     },
-    /// The protocol is defined over HTTP.
+    /// Mercure is defined over HTTP only.
     #[error("the hub's URL begins with {scheme:?}, not with http or https")]
     Scheme {
-        /// What it begins with.
+        /// The scheme that it has.
         scheme: String,
     },
-    /// The URL is public; it names no one.
+    /// The URL is public and must not contain credentials.
     #[error("the hub's URL contains a user name or a password")]
     Credentials,
-    /// Requests bring their own query.
+    /// Requests have their own query.
     #[error("the hub's URL contains a query or a fragment")]
     QueryOrFragment,
-    /// Resources of the hub stand below its path.
+    /// The hub's resources are below its path.
     #[error("the path of the hub's URL is {path:?}; it must not end in '/'")]
     Path {
         /// The path.
@@ -172,16 +172,17 @@ pub enum HubUrlError {
     },
 }
 
-/// Decodes what needs no encoding, then removes dot-segments: RFC 3986, 6.2.2.2 and 5.2.4.
+/// Decodes percent-encoded unreserved characters, then removes dot-segments: RFC 3986, 6.2.2.2 and
+/// 5.2.4.
 ///
-/// The WHATWG parser has done a part of it, but leaves `%6D`, and treats paths of schemes that it
-/// does not know differently. It has turned the backslashes that are slashes into slashes.
+/// The WHATWG parser has done part of this, but it keeps `%6D`, and it treats the paths of unknown
+/// schemes differently. It has already replaced the backslashes that count as slashes.
 fn normalized(path: &str) -> String {
     without_dot_segments(&decoded(path))
 }
 
-/// Decodes the percent-encoded unreserved characters, also those that only decoding brings to
-/// light (`%%36d` is `%6d`, is `m`), in one pass over the text.
+/// Decodes the percent-encoded unreserved characters in one pass, including those that another
+/// decoding produces: `%%36d` becomes `%6d`, then `m`.
 fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     for byte in path.bytes() {
@@ -191,7 +192,7 @@ fn decoded(path: &str) -> String {
             bytes.push(character);
         }
     }
-    // Only ASCII replaced only ASCII, so nothing is lost here.
+    // Only ASCII bytes were replaced, by ASCII bytes, so the text is still UTF-8.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -210,8 +211,9 @@ fn encoded_unreserved(bytes: &[u8]) -> Option<u8> {
     unreserved.then_some(character)
 }
 
-/// RFC 3986, 5.2.4, by segments: `.` goes, `..` goes and takes the segment before it along. As in
-/// the WHATWG parser, a dot-segment at the end leaves its slash, and none climbs over the root.
+/// Removes dot-segments as RFC 3986, 5.2.4: drops each `.`, and each `..` together with the segment
+/// before it. As in the WHATWG parser, a dot-segment at the end leaves its slash, and none climbs
+/// above the root.
 fn without_dot_segments(path: &str) -> String {
     let (root, segments) = path
         .strip_prefix('/')
@@ -224,7 +226,7 @@ fn without_dot_segments(path: &str) -> String {
         match segment {
             "." => {}
             ".." => {
-                // The segment before, gone, leaves the slash behind it: a/../b is /b.
+                // The removed segment leaves its slash: a/../b is /b.
                 rooted |= kept.pop().is_some();
             }
             _ => kept.push(segment),

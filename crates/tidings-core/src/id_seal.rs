@@ -9,14 +9,14 @@
 //! urn:uuid:tttttttt-tttt-8ttm-vmmm-mmmmmmmmmmmm      t: tag, m: masked, v: variant and masked
 //! ```
 //!
-//! The tag is at once the check and the nonce of the mask (the shape of a synthetic initialization
-//! vector, RFC 5297), so equal updates at equal positions give equal ids, and no two positions give
-//! the same. Whoever opens an id knows a position, and has to look up the print there to know
-//! whether the id is of this line of history: an id of another line fits with probability 2⁻⁵⁸. One
-//! that was made up opens to a position of 64 random bits, which no history has reached.
+//! The tag is both the check and the nonce of the mask, like a synthetic initialization vector (RFC
+//! 5297). Equal updates at equal positions therefore have equal ids, and no two positions have the
+//! same id. Opening an id gives a position only. To know whether the id belongs to this line of
+//! history, the caller looks up the print at that position: an id of another line fits with
+//! probability 2⁻⁵⁸. A forged id opens to a position of 64 random bits, which no history reaches.
 //!
-//! Updates from before there were prints have a tag of the position alone. UUID version 8 is the one
-//! whose bits are ours: RFC 9562, 5.8.
+//! For updates that predate prints, the tag is computed from the position alone. UUID version 8
+//! leaves its bits to the application: RFC 9562, 5.8.
 
 use std::hash::Hasher;
 
@@ -27,15 +27,15 @@ use crate::event_id::EventId;
 use crate::position::Position;
 use crate::print::Print;
 
-/// Turns positions and prints into event ids, and ids into what they claim. Made once for each
-/// epoch of a history.
+/// Turns positions and prints into event ids, and ids into claims. One is made for each epoch of a
+/// history.
 #[derive(Clone)]
 pub struct IdSeal {
     tag_key: [u8; 16],
     mask_key: [u8; 16],
 }
 
-/// What an id says of itself, to be believed when [`IdSeal::vouches`] says so.
+/// What an id claims. It is true only if [`IdSeal::vouches`] confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     position: Position,
@@ -43,7 +43,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Returns where the update is that the id names.
+    /// Returns the position that the id claims for its update.
     #[must_use]
     pub fn position(self) -> Position {
         self.position
@@ -51,7 +51,7 @@ impl Claim {
 }
 
 impl IdSeal {
-    /// Takes 32 secret bytes, which must stay the same as long as the history does.
+    /// Takes 32 secret bytes, which must stay the same for as long as the history exists.
     #[must_use]
     pub fn new(secret: [u8; 32]) -> Self {
         let mut tag_key = [0; 16];
@@ -62,8 +62,8 @@ impl IdSeal {
         Self { tag_key, mask_key }
     }
 
-    /// Returns the id of the update at `position`, whose print is `print`: nothing if it is from
-    /// before there were prints.
+    /// Returns the id of the update at `position` with this print; `None` for an update that
+    /// predates prints.
     ///
     /// Mercure, "Reconnection, State Reconciliation, and Event Sourcing": ids should be opaque.
     #[must_use]
@@ -73,9 +73,9 @@ impl IdSeal {
         EventId::from_hub(&text(tag, masked))
     }
 
-    /// Returns what `id` claims, or nothing if no seal made it.
+    /// Returns the claim of `id`, or `None` if it does not have the form of a sealed id.
     ///
-    /// Only the one spelling that [`seal`](Self::seal) writes is accepted.
+    /// Accepts only the spelling that [`seal`](Self::seal) writes.
     #[must_use]
     pub fn open(&self, id: &str) -> Option<Claim> {
         let bits = Uuid::try_parse(id.strip_prefix(PREFIX)?).ok()?.as_u128();
@@ -90,7 +90,7 @@ impl IdSeal {
         })
     }
 
-    /// Returns whether the id that claims `claim` is the one of an update with this print.
+    /// Returns whether `claim` is that of an update with this print.
     #[must_use]
     pub fn vouches(&self, claim: Claim, print: Option<Print>) -> bool {
         self.tag(claim.position, print) == claim.tag
@@ -113,7 +113,7 @@ impl IdSeal {
 }
 
 impl std::fmt::Debug for IdSeal {
-    /// Says nothing: the keys are secret.
+    /// Hides the keys, which are secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IdSeal")
     }
@@ -130,8 +130,8 @@ fn text(tag: u64, masked: u64) -> String {
     format!("{PREFIX}{}", Uuid::from_u128(high | low).hyphenated())
 }
 
-/// Reads tag and masked position, whatever version and variant say: who compares the text again
-/// sees whether they were right.
+/// Reads the tag and the masked position, and ignores version and variant: the caller compares the
+/// text again, which checks them.
 fn unpack(bits: u128) -> (u64, u64) {
     let (high, low) = Uuid::from_u128(bits).as_u64_pair();
     let tag = ((high >> 16) << 10) | ((high >> 2) & 0x3ff);

@@ -31,12 +31,12 @@ use crate::subject::Subject;
 
 pub use crate::index::crowds::Crowds;
 
-/// A matcher in the index. Given away again once everyone has released it.
+/// The id of a matcher in the index. It is reused after every user has released the matcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MatcherId(u32);
 
 impl MatcherId {
-    /// Returns the number: small, and dense as long as matchers do not go.
+    /// Returns the number. Numbers are small, and dense until matchers are released.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -54,8 +54,8 @@ impl MatcherId {
 
 /// All matchers in use, each once.
 ///
-/// Taking one in or releasing it costs microseconds on average; memory follows the number of matchers,
-/// up and down.
+/// Interning or releasing one takes microseconds on average. Memory grows and shrinks with the
+/// number of matchers.
 #[derive(Debug, Default)]
 pub struct MatcherIndex {
     entries: Slab<Entry>,
@@ -63,22 +63,22 @@ pub struct MatcherIndex {
     wildcards: Vec<MatcherId>,
     buckets: Buckets,
     templates: Templates,
-    /// Topic selectors in use, templates or not.
+    /// Topic selectors in use, whether templates or not.
     selectors: usize,
-    // Seeded by the address space's layout, so that nobody can choose matchers that collide.
-    // No order of the table shows: results are sorted.
+    // Seeded from the address space's layout, so that nobody can choose matchers that collide. The
+    // table's order is never visible: results are sorted.
     hashing: RandomState,
 }
 
-/// A matcher found by type and text. The hash is kept, so that a table that grows does not have to
-/// look at a hundred thousand matchers in one call.
+/// Finds a matcher by type and text. The hash is stored, so that a growing table does not have to
+/// hash a hundred thousand matchers in one call.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     hash: u64,
     id: MatcherId,
 }
 
-/// One matcher and where to find it.
+/// One matcher and its location.
 #[derive(Debug)]
 struct Entry {
     matcher: Matcher,
@@ -86,11 +86,11 @@ struct Entry {
     home: Option<Place>,
 }
 
-/// Where a matcher stands that is not found by its text alone.
+/// The location of a matcher that is not found by its text alone.
 #[derive(Debug)]
 enum Place {
     Pattern(Home),
-    /// The path segment that the template is found by.
+    /// The path segment that finds the template.
     Template(Option<Box<str>>),
 }
 
@@ -101,7 +101,7 @@ impl MatcherIndex {
         Self::default()
     }
 
-    /// Takes a matcher in, or counts one more use of it if it is there already.
+    /// Adds a matcher, or counts one more use of it if it is already there.
     pub fn intern(&mut self, matcher: &Matcher) -> MatcherId {
         let hash = self.hash(matcher.kind(), matcher.pattern());
         if let Some(id) = self.find(hash, matcher.kind(), matcher.pattern()) {
@@ -143,8 +143,8 @@ impl MatcherIndex {
         id
     }
 
-    /// Counts one use less of a matcher; with the last one it is forgotten, and its id may be
-    /// given to another. Releasing what is not there does nothing.
+    /// Counts one use less of a matcher. The last release forgets the matcher, and its id may be
+    /// reused. Releasing an unknown id does nothing.
     pub fn release(&mut self, id: MatcherId) {
         let Some(entry) = self.entries.get_mut(id.index()) else {
             return;
@@ -192,7 +192,7 @@ impl MatcherIndex {
                 out.extend(self.find(hash, MatcherType::UriTemplate, subject.text()));
                 self.templates.matching(subject.text(), &self.entries, out);
             }
-            // Without patterns no topic needs to be parsed.
+            // Without URL patterns, no topic needs to be parsed.
             if !self.buckets.is_empty()
                 && let Some(url) = subject.url()
             {
@@ -236,14 +236,14 @@ impl MatcherIndex {
     }
 
     /// Gives memory back once three quarters are unused. Only a table that was four times as large
-    /// is rebuilt, so the cost is spread over the releases before.
+    /// is rebuilt, so the cost is spread over the releases before it.
     fn shrink(&mut self) {
         let len = self.entries.len();
         if self.by_text.capacity() > SHRINK_FROM && len < self.by_text.capacity() / 4 {
             self.by_text.shrink_to(len * 2, |row| row.hash);
         }
         if self.entries.capacity() > SHRINK_FROM && len < self.entries.capacity() / 4 {
-            // Keeps every id where it is, so it reaches down to the highest one in use.
+            // Keeps every id where it is, so it shrinks only down to the highest id in use.
             self.entries.shrink_to_fit();
         }
     }

@@ -19,16 +19,15 @@ pub const PATTERN_GROUPS_MAX: usize = 64;
 
 /// Bytes that the compiled regular expressions of one URL pattern or URI template may take.
 ///
-/// Testing costs one look-up for each byte of the topic, whatever the expression is. What is bounded here
-/// is memory, and the time that compiling takes: the worst patterns that were tried are refused after
-/// some milliseconds.
+/// Testing costs one lookup for each byte of the topic, whatever the expression. This limit bounds
+/// memory and the time to compile: the worst patterns tried are refused after some milliseconds.
 ///
 /// Mercure, "URL-Pattern Denial of Service".
 pub const PATTERN_REGEX_BYTES_MAX: usize = 16 * 1024;
 
-/// Classes of characters (`[…]`, `\w`, `\p{L}`) in a regular expression that names one of Unicode.
+/// Character classes (`[…]`, `\w`, `\p{L}`) in a regular expression that contains a Unicode class.
 ///
-/// Reading such a class takes up to half a millisecond if case is ignored.
+/// With case ignored, parsing such a class takes up to half a millisecond.
 pub const PATTERN_CLASSES_MAX: usize = 8;
 
 /// Matchers of one subscriber.
@@ -36,7 +35,7 @@ pub const PATTERN_CLASSES_MAX: usize = 8;
 /// Mercure, "Subscription": a request with more is answered with 400.
 pub const MATCHERS_PER_SUBSCRIBER_MAX: usize = 100;
 
-/// Topic selectors of one subscriber of Mercure before 1.0, whose hubs took so many.
+/// Topic selectors of one subscriber of Mercure before 1.0, whose hubs accepted as many.
 pub const SELECTORS_PER_SUBSCRIBER_MAX: usize = 1000;
 
 /// Topics of one update, the canonical one included.
@@ -68,10 +67,10 @@ pub const TOKEN_MATCHERS_MAX: usize = 1000;
 
 /// Topic selectors or targets for one action in one token of Mercure before 1.0.
 ///
-/// The hubs of 0.24 took as many.
+/// The hubs of 0.24 accepted as many.
 pub const TOKEN_SELECTORS_MAX: usize = 1000;
 
-/// Bytes in the body of one publication, if the configuration does not say otherwise.
+/// Bytes in the body of one publication, unless the configuration says otherwise.
 pub const PUBLISH_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes in the hub's own URL.

@@ -18,7 +18,7 @@ use crate::text::forbidden_character;
 pub(crate) use uri_template::UriTemplate;
 pub(crate) use url_pattern::UrlPattern;
 
-/// How a matcher's text is to be understood.
+/// How the text of a matcher is interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatcherType {
     /// Byte for byte. Mercure, "Exact Matching".
@@ -31,10 +31,10 @@ pub enum MatcherType {
 }
 
 impl MatcherType {
-    /// The types of Mercure 1.0, for whoever advertises them.
+    /// The types of Mercure 1.0, in the order in which they are advertised.
     pub const ALL: [Self; 2] = [Self::Exact, Self::UrlPattern];
 
-    /// Returns the canonical name, as it stands in `match_…` parameters and in tokens.
+    /// Returns the canonical name, as used in `match_…` parameters and in tokens.
     ///
     /// Mercure, "Summary of Matcher Types".
     #[must_use]
@@ -46,7 +46,7 @@ impl MatcherType {
         }
     }
 
-    /// Returns the type of Mercure 1.0 with this name; case matters.
+    /// Returns the type of Mercure 1.0 with this name. Case matters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -59,10 +59,10 @@ impl fmt::Display for MatcherType {
     }
 }
 
-/// An expression that topics match or do not. Read and compiled once; cloning shares it.
+/// An expression that is tested against topics. Parsed and compiled once; cloning shares it.
 ///
-/// Two matchers are equal if type and text are; the text is never normalised, since subscriptions
-/// are shown as they were asked for.
+/// Two matchers are equal if their types and texts are. The text is never normalised, because
+/// subscriptions are shown as they were requested.
 #[derive(Clone)]
 pub struct Matcher(Arc<Inner>);
 
@@ -72,27 +72,28 @@ struct Inner {
     test: Test,
 }
 
-/// How a matcher decides.
+/// How a matcher is tested.
 #[derive(Debug)]
 pub(crate) enum Test {
     /// Every topic matches. Mercure, "Matcher Types": `*` means this for every type.
     Any,
-    /// The text is the topic.
+    /// The topic is equal to the text.
     Exact,
     /// The topic's URL matches.
     UrlPattern(Box<UrlPattern>),
-    /// The text is the topic, or can be expanded to it.
+    /// The topic is equal to the text, or the text can expand to it.
     UriTemplate(Box<UriTemplate>),
 }
 
 impl Matcher {
-    /// Reads a matcher as a subscriber or a token gave it.
+    /// Parses a matcher from a subscription or a token.
     ///
-    /// A URL pattern takes some ten microseconds to compile, and more with groups.
+    /// A URL pattern takes about ten microseconds to compile, and more with groups.
     ///
     /// # Errors
     ///
-    /// The rule that `pattern` breaks. Mercure, "Subscription" and "Matcher Types".
+    /// [`MatcherError`] names the rule that `pattern` breaks. Mercure, "Subscription" and "Matcher
+    /// Types".
     pub fn parse(kind: MatcherType, pattern: &str, hub: &HubUrl) -> Result<Self, MatcherError> {
         if pattern.is_empty() {
             return Err(MatcherError::Empty);
@@ -124,7 +125,7 @@ impl Matcher {
         })))
     }
 
-    /// Returns the bytes of memory that it takes, however many share it.
+    /// Returns the bytes of memory that the matcher takes, however many clones share it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let compiled = match &self.0.test {
@@ -135,19 +136,20 @@ impl Matcher {
         size_of::<Inner>() + self.0.pattern.len() + compiled
     }
 
-    /// Returns the type, as it was asked for.
+    /// Returns the type, as requested.
     #[must_use]
     pub fn kind(&self) -> MatcherType {
         self.0.kind
     }
 
-    /// Returns the text, as it was asked for.
+    /// Returns the text, as requested.
     #[must_use]
     pub fn pattern(&self) -> &str {
         &self.0.pattern
     }
 
-    /// Returns whether topics are compared with something compiled.
+    /// Returns whether the matcher has a compiled form: a URL pattern or a URI template with
+    /// expressions.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         matches!(self.0.test, Test::UrlPattern(_) | Test::UriTemplate(_))
@@ -159,7 +161,7 @@ impl Matcher {
         matches!(self.0.test, Test::Any)
     }
 
-    /// Returns whether `subject` matches. Linear in the subject's length.
+    /// Returns whether `subject` matches. Takes time linear in the subject's length.
     #[must_use]
     pub fn matches(&self, subject: &Subject) -> bool {
         self.matches_text(subject.text()).unwrap_or_else(|| {
@@ -168,7 +170,7 @@ impl Matcher {
         })
     }
 
-    /// Returns whether a topic matches, if its text alone says so: URL patterns need its URL.
+    /// Returns whether a topic matches, or `None` for a URL pattern, which needs the topic's URL.
     #[must_use]
     pub fn matches_text(&self, topic: &str) -> Option<bool> {
         match &self.0.test {
@@ -181,8 +183,8 @@ impl Matcher {
         }
     }
 
-    /// Returns whether some topic at or below `path` of the hub's own origin may match. Never wrongly
-    /// `false`; `true` also where only the beginning of a pattern is literal.
+    /// Returns whether some topic at or below `path` of the hub's own origin may match. The answer
+    /// `false` is certain. `true` may be wrong where only the beginning of a pattern is literal.
     #[must_use]
     pub fn may_match_below(&self, path: &str, hub: &HubUrl) -> bool {
         match &self.0.test {
@@ -193,9 +195,10 @@ impl Matcher {
         }
     }
 
-    /// Returns whether `subject` may match, or a topic that differs from it only after its last slash.
-    /// Never wrongly `false`: the text after the pattern's own last slash is tried in that place. A text
-    /// with a regular expression or an escape does not match itself; there only the beginning counts.
+    /// Returns whether `subject`, or a topic that differs from it only after the last slash, may
+    /// match. The answer `false` is certain: `subject` is also tested with the text after the
+    /// pattern's own last slash in place of its own. A text with a regular expression or an escape
+    /// does not match itself, so there only the beginning is compared.
     #[must_use]
     pub fn may_match_beside(&self, subject: &Subject) -> bool {
         if self.matches(subject) {
@@ -228,7 +231,7 @@ impl Test {
         }
     }
 
-    /// Returns whether this is a URI template that can be expanded to `topic`.
+    /// Returns whether this is a URI template that can expand to `topic`.
     pub(crate) fn matches_expanded(&self, topic: &str) -> bool {
         match self {
             Self::UriTemplate(template) => template.matches(topic),
@@ -265,7 +268,7 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// Why a text is no matcher.
+/// Why a text is not a valid matcher.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MatcherError {
     /// No topic is empty, so nothing could ever match.
@@ -274,7 +277,7 @@ pub enum MatcherError {
     /// The text contains an invisible character.
     #[error("a matcher contains {character:?}, a control or format character")]
     ForbiddenCharacter {
-        /// The first one.
+        /// The first such character.
         character: char,
     },
     /// The text is longer than the limit.
@@ -285,37 +288,37 @@ pub enum MatcherError {
         /// The limit.
         max: usize,
     },
-    /// The text is no URL pattern.
+    /// The text is not a valid URL pattern.
     #[error("a matcher is not a usable URL pattern: {0}")]
     Pattern(#[from] PatternError),
-    /// The text is a URI template that would cost too much.
+    /// The URI template would cost too much.
     #[error("a topic selector is not a usable URI template: {0}")]
     Template(#[source] PatternError),
 }
 
-/// Why a text is no usable URL pattern or URI template.
+/// Why a URL pattern or URI template is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// A `{`, `(`, `:name`, modifier or `\` stands where none may, or a name stands twice.
-    #[error("its groups cannot be read")]
+    /// A `{`, `(`, `:name`, modifier or `\` is where none is allowed, or a name occurs twice.
+    #[error("its groups are malformed")]
     Syntax,
-    /// A literal part cannot stand where it does in a URL.
+    /// A literal part is not valid in its place in a URL.
     #[error("one of its parts cannot stand in a URL ({0})")]
     Url(#[from] url::ParseError),
-    /// The expression in a `(…)` is wrong, or needs what no linear-time engine offers.
+    /// The expression in a `(…)` is invalid, or it needs what no linear-time engine offers.
     #[error(
-        "a regular expression in it cannot be read; look-around and back-references are not supported"
+        "a regular expression in it is invalid; look-around and back-references are not supported"
     )]
     Regexp,
-    /// Compiled, it would take too much memory.
+    /// The compiled form would take too much memory.
     #[error("the regular expressions it stands for need more than {max} bytes")]
     TooComplex {
         /// The limit.
         max: usize,
     },
-    /// Reading it would take too long.
+    /// Parsing it would take too long.
     #[error(
-        "it has {count} classes of characters, some of Unicode: more than {PATTERN_CLASSES_MAX}"
+        "it has {count} character classes, some of them Unicode, more than {PATTERN_CLASSES_MAX}"
     )]
     TooManyClasses {
         /// How many.
@@ -331,8 +334,8 @@ pub enum PatternError {
 
 const WILDCARD: &str = "*";
 
-/// Literal path segments that the index may find a pattern by; the longest ones tell patterns apart
-/// best.
+/// The most literal path segments by which the index can find one pattern. The longest ones are
+/// kept, since they distinguish patterns best.
 const ANCHORS_MAX: usize = 4;
 
 #[cfg(test)]

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-/// A place in the history of this hub: 1 for the first update, then without holes.
+/// A position in the history of this hub: 1 for the first update, then without gaps.
 ///
-/// Never leaves the process in the clear; see [`IdSeal`](crate::IdSeal).
+/// It never leaves the process unsealed; see [`IdSeal`](crate::IdSeal).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(u64);
 
 impl Position {
-    /// Before everything.
+    /// The position before the first update.
     pub const ZERO: Self = Self(0);
 
-    /// Makes a position from its number, for whoever stores it.
+    /// Makes a position from its stored number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
@@ -24,7 +24,7 @@ impl Position {
         self.0
     }
 
-    /// Returns the position that follows. The last one, which no history reaches, follows itself.
+    /// Returns the next position. The greatest one, which no history reaches, returns itself.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -5,10 +5,10 @@
 //! print  = SipHash-2-4-128(print key, the print of the update before ‖ digest)
 //! ```
 //!
-//! Two histories that diverge have different prints from there on, even if the following updates
-//! are equal: after a restore, in a copy, after a lost write-ahead log. Both keys come from the
-//! secret of the epoch, so that no publisher can aim at a print. `docs/formats/history.md` defines
-//! the order of the fields.
+//! Two histories that diverge have different prints from then on, even if the updates that follow
+//! are equal: after a restore, in a copy, after a lost write-ahead log. Both keys are derived from
+//! the secret of the epoch, so that no publisher can produce a chosen print.
+//! `docs/formats/history.md` defines the order of the fields.
 
 use std::hash::Hasher;
 
@@ -17,12 +17,12 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use crate::position::Position;
 use crate::update::{Draft, Presence, Visibility};
 
-/// Vouches for an update and for all that came before it.
+/// Vouches for an update and for all updates before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Print([u8; 16]);
 
 impl Print {
-    /// Makes a print from its bytes, for whoever stores it.
+    /// Makes a print from its stored bytes.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -35,13 +35,13 @@ impl Print {
     }
 }
 
-/// Vouches for the contents of an update, wherever it is. Nobody without the epoch's secret can
+/// Vouches for the contents of an update at any position. Only the holder of the epoch's secret can
 /// make one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 16]);
 
 impl Digest {
-    /// Makes a digest from its bytes, for whoever carries it.
+    /// Makes a digest from bytes that were stored or transferred.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -54,7 +54,7 @@ impl Digest {
     }
 }
 
-/// Makes the prints of one epoch.
+/// Computes the prints of one epoch.
 #[derive(Clone)]
 pub struct PrintKey {
     digest: [u8; 16],
@@ -73,10 +73,10 @@ impl PrintKey {
         }
     }
 
-    /// Returns the print of `draft` once it is kept at `position`, where `previous` is the print of
-    /// the position before: nothing at the first position, and where that has none.
+    /// Returns the print of `draft` when it is stored at `position`. `previous` is the print of the
+    /// position before; `None` at the first position, and where that position has no print.
     ///
-    /// An id that the hub makes is no part of it, since it is made of the print.
+    /// An id that the hub makes is not part of the print, since the id is made from the print.
     #[must_use]
     pub fn print(
         &self,
@@ -98,8 +98,8 @@ impl PrintKey {
         Print(hash(&self.chain, &linked))
     }
 
-    /// Returns the digest of `draft` and of what is noted beside it, before it has a position:
-    /// whoever gives it one forms the print from that.
+    /// Returns the digest of `draft` and of the `note` beside it, before the draft has a position.
+    /// The print is computed when it is given one.
     #[must_use]
     pub fn digest(&self, draft: &Draft, note: &[u8]) -> Digest {
         let mut fields = Fields::new(&self.entry);
@@ -111,14 +111,14 @@ impl PrintKey {
 }
 
 impl std::fmt::Debug for PrintKey {
-    /// Says nothing: the keys are secret.
+    /// Hides the keys, which are secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PrintKey")
     }
 }
 
-/// Fields on their way into a hash, such as those of an update into its digest. Each says where it ends,
-/// so that no two updates have the same bytes.
+/// Hashes fields, such as those of an update for its digest. Each field is length-prefixed, so that
+/// different updates never hash the same bytes.
 pub(crate) struct Fields(SipHasher24);
 
 impl Fields {
@@ -130,7 +130,7 @@ impl Fields {
         self.0.finish128().as_bytes()
     }
 
-    /// Everything that a publisher says, and what the hub says of a subscription.
+    /// Hashes all fields from the publisher, and the kind of a presence event.
     fn draft(&mut self, draft: &Draft) {
         self.optional_text(draft.id.as_ref().map(|id| id.as_str()));
         self.texts(draft.topics.iter().map(|topic| topic.as_str()));
@@ -179,7 +179,7 @@ impl Fields {
     }
 }
 
-/// Returns the key for one purpose, of the 32 secret bytes of the epoch.
+/// Derives the key for one purpose from the 32 secret bytes of the epoch.
 pub(crate) fn derive(secret: [u8; 32], purpose: &[u8]) -> [u8; 16] {
     let (first, _) = secret.split_at(16);
     let mut key = [0; 16];

@@ -8,8 +8,8 @@ use url::{Url, quirks};
 use crate::hub_url::HubUrl;
 use crate::topic::Topic;
 
-/// A topic made ready for matching. The first URL pattern that is asked costs a URL parse, so one is
-/// made per topic of an update, however many matchers are asked.
+/// A topic prepared for matching. The first URL pattern that is tested costs one URL parse, so each
+/// topic of an update has one subject, however many matchers are tested.
 #[derive(Clone, Debug)]
 pub struct Subject {
     text: Box<str>,
@@ -18,7 +18,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Takes a topic, which means what it means seen from `hub`.
+    /// Takes a topic. `hub` is the base of a relative topic.
     ///
     /// Mercure, "URL Pattern".
     #[must_use]
@@ -26,7 +26,7 @@ impl Subject {
         Self::from_text(topic.as_str(), hub)
     }
 
-    /// Takes any text as a topic: a matcher's own text, or the path of a request to the
+    /// Takes any text as a topic: the text of a matcher, or the path of a request to the
     /// subscription API.
     ///
     /// Mercure, "Payloads" and "Subscription API".
@@ -45,32 +45,32 @@ impl Subject {
         &self.text
     }
 
-    /// Returns the hub from which it is seen.
+    /// Returns the hub that a relative topic is resolved against.
     pub(crate) fn hub(&self) -> &HubUrl {
         &self.hub
     }
 
-    /// Returns the pieces of the topic's URL, or nothing if the topic is none.
+    /// Returns the components of the topic's URL; `None` if the topic is no URL.
     pub(crate) fn url(&self) -> Option<&Parts> {
         let resolve = || self.hub.resolve(&self.text).map(|url| Parts::new(&url));
         self.url.get_or_init(resolve).as_ref()
     }
 }
 
-/// The components of a URL, as a URL pattern is tested against them: without the characters that
-/// delimit them. WHATWG URL Pattern, "match".
+/// The components of a URL as URL patterns test them: without the characters that delimit them.
+/// WHATWG URL Pattern, "match".
 ///
-/// All stand in one text, one behind the other.
+/// All components are stored in one text, one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     joined: Box<str>,
-    /// Where each component ends.
+    /// The end of each component.
     ends: [usize; Component::ALL.len()],
 }
 
 impl Parts {
     pub(crate) fn new(url: &Url) -> Self {
-        Self::join(|component| match component {
+        Self::from_components(|component| match component {
             Component::Protocol => url.scheme(),
             Component::Username => url.username(),
             Component::Password => url.password().unwrap_or_default(),
@@ -82,8 +82,8 @@ impl Parts {
         })
     }
 
-    /// Takes the components one by one.
-    pub(crate) fn join<'a>(text: impl Fn(Component) -> &'a str) -> Self {
+    /// Takes the components from a function.
+    pub(crate) fn from_components<'a>(text: impl Fn(Component) -> &'a str) -> Self {
         let mut joined = String::new();
         let ends = Component::ALL.map(|component| {
             joined.push_str(text(component));
@@ -107,8 +107,8 @@ impl Parts {
             .unwrap_or_default()
     }
 
-    /// Returns the path's segments that are not empty and follow a slash, each with the index of
-    /// its first byte.
+    /// Returns the non-empty segments of the path that follow a slash, each with the index of its
+    /// first byte.
     pub(crate) fn segments(&self) -> SmallVec<[(usize, &str); 16]> {
         let mut start = 0;
         let all = self.get(Component::Pathname).split('/').map(|segment| {
@@ -129,7 +129,7 @@ impl Parts {
     }
 }
 
-/// The components of a URL, in the order in which [`Parts`] writes them.
+/// The components of a URL, in the order in which [`Parts`] stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Component {
     Protocol,

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use crate::limits::{TARGET_BYTES_MAX, TARGETS_PER_UPDATE_MAX};
 use crate::text::forbidden_character;
 
-/// A name of an audience. May be empty: an update for the audience of no name is not for everybody.
+/// The name of an audience. It may be empty: that is an audience too, and an update for it is not
+/// for everybody.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target(Arc<str>);
 
 impl Target {
-    /// Reads a target as a publisher or a token gave it.
+    /// Reads a target from a publication or a token.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks.
+    /// [`TargetError`] names the rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         if text.len() > TARGET_BYTES_MAX {
             return Err(TargetError::TooLong {
@@ -43,17 +44,18 @@ impl fmt::Display for Target {
     }
 }
 
-/// The targets of one update: at least one, at most [`TARGETS_PER_UPDATE_MAX`]. Cloning shares them.
+/// The targets of one update: at least one, at most [`TARGETS_PER_UPDATE_MAX`]. Cloning shares
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets(Arc<[Target]>);
 
 impl Targets {
-    /// Takes the targets in the order in which they were published; `None` if there is none, so
-    /// that the update is for everybody.
+    /// Takes the targets in the order of publication. `None` if there are none, and the update is
+    /// for everybody.
     ///
     /// # Errors
     ///
-    /// [`TargetError::TooMany`].
+    /// [`TargetError::TooMany`] if there are more than the limit.
     pub fn new(targets: Vec<Target>) -> Result<Option<Self>, TargetError> {
         if targets.len() > TARGETS_PER_UPDATE_MAX {
             return Err(TargetError::TooMany {
@@ -79,12 +81,12 @@ impl<'a> IntoIterator for &'a Targets {
     }
 }
 
-/// Which targets a token names, for one role.
+/// The targets that a token names for one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetGrant {
-    /// These; with none, what is for everybody and nothing else.
+    /// These targets. If the list is empty, only updates for everybody.
     Of(Vec<Target>),
-    /// Every target: the token names `*`.
+    /// Every target, because the token names `*`.
     All,
 }
 
@@ -99,13 +101,13 @@ impl TargetGrant {
     }
 }
 
-/// Why a text is no target, or a list too long.
+/// Why a target, or a list of targets, is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// The target contains an invisible character.
     #[error("a target contains {character:?}, a control or format character")]
     ForbiddenCharacter {
-        /// The first one.
+        /// The first such character.
         character: char,
     },
     /// The target is longer than the limit.

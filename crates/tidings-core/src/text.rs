@@ -2,8 +2,8 @@
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// Returns the first character of `text` that topics, matchers, event ids and event types must
-/// not contain: C0, DEL, C1, or a format character (category Cf), which nobody can see.
+/// Returns the first character of `text` that topics, matchers, event ids and event types must not
+/// contain: C0, DEL, C1, or a format character (category Cf), which is invisible.
 ///
 /// Mercure, "Terminology".
 #[must_use]

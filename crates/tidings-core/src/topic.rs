@@ -8,18 +8,18 @@ use std::sync::Arc;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::text::forbidden_character;
 
-/// A name that updates are published under. Never empty, never `*`, no invisible characters; what a
-/// publisher sends has at most [`TOPIC_BYTES_MAX`] bytes. Compared byte for byte. Cloning shares the
-/// text.
+/// The name that updates are published under. It is never empty, never `*`, and has no invisible
+/// characters. A topic from a publisher has at most [`TOPIC_BYTES_MAX`] bytes. Topics are compared
+/// byte for byte. Cloning shares the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic(Arc<str>);
 
 impl Topic {
-    /// Reads a topic as a publisher sent it.
+    /// Reads a topic from a publication.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks. Mercure, "Terminology" and "Publication".
+    /// [`TopicError`] names the rule that `text` breaks. Mercure, "Terminology" and "Publication".
     pub fn parse(text: &str) -> Result<Self, TopicError> {
         if text.is_empty() {
             return Err(TopicError::Empty);
@@ -39,8 +39,8 @@ impl Topic {
         Ok(Self(text.into()))
     }
 
-    /// Takes a topic that the hub made of checked parts. It may be longer than what is published,
-    /// since a matcher's text is encoded in it.
+    /// Takes a topic that the hub built from checked parts. It may be longer than the limit for
+    /// publishers, since it contains the encoded text of a matcher.
     ///
     /// Mercure, "Subscription Events".
     #[must_use]
@@ -67,19 +67,19 @@ impl fmt::Display for Topic {
     }
 }
 
-/// Why a text is no topic.
+/// Why a text is not a valid topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
-    /// Nothing could match it.
+    /// Nothing could match an empty topic.
     #[error("a topic is empty")]
     Empty,
-    /// `*` is the matcher of everything, so no matcher could name this topic alone.
+    /// `*` is the matcher of every topic, so no matcher could name this topic alone.
     #[error("'*' is the wildcard matcher and cannot be a topic")]
     Wildcard,
     /// The topic contains an invisible character.
     #[error("a topic contains {character:?}, a control or format character")]
     ForbiddenCharacter {
-        /// The first one.
+        /// The first such character.
         character: char,
     },
     /// The topic is longer than the limit.

@@ -13,27 +13,28 @@ use crate::target::Targets;
 use crate::text::forbidden_character;
 use crate::topic::Topic;
 
-/// An update on its way into the history, checked and granted.
+/// An update that has been checked and authorized, before the history stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// What it is about.
+    /// What the update is about.
     pub topics: Topics,
     /// What the subscriber's `onmessage` receives.
     pub data: Arc<str>,
     /// Who may receive it.
     pub visibility: Visibility,
-    /// The publisher's own id. Without one the history seals its position and its print.
+    /// The publisher's own id. Without one, the history makes an id from the position and the
+    /// print.
     pub id: Option<EventId>,
-    /// The name of the event that the subscriber sees.
+    /// The name of the event that subscribers receive.
     pub event_type: Option<EventType>,
-    /// How many milliseconds the subscriber is to wait before it reconnects.
+    /// How many milliseconds subscribers should wait before they reconnect.
     pub retry_ms: Option<u64>,
-    /// What it says of a subscription, if it is an event of the hub about one.
+    /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
 }
 
 impl Draft {
-    /// Returns its size, as limits count it: the bytes of its texts, and 64 for the rest.
+    /// Returns the size that limits count: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let id = self.id.as_ref().map_or(0, |id| id.as_str().len());
@@ -45,32 +46,32 @@ impl Draft {
 /// An update in the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// Its place. Later updates have greater ones.
+    /// Its position. Later updates have greater ones.
     pub position: Position,
-    /// Vouches for it and for what came before it; nothing if it is from before there were prints.
+    /// Vouches for this update and all before it; `None` for an update that predates prints.
     pub print: Option<Print>,
-    /// Cursor that a subscriber may resume from.
+    /// The cursor from which a subscriber may resume.
     pub id: EventId,
     /// Who made the id.
     pub id_source: IdSource,
-    /// When the history took it, in Unix milliseconds by its own time (decision 0016).
+    /// When the history stored it, in Unix milliseconds of the history's own time (decision 0016).
     pub published_ms: u64,
-    /// What it is about.
+    /// What the update is about.
     pub topics: Topics,
     /// What the subscriber's `onmessage` receives.
     pub data: Arc<str>,
     /// Who may receive it.
     pub visibility: Visibility,
-    /// The name of the event that the subscriber sees.
+    /// The name of the event that subscribers receive.
     pub event_type: Option<EventType>,
-    /// How many milliseconds the subscriber is to wait before it reconnects.
+    /// How many milliseconds subscribers should wait before they reconnect.
     pub retry_ms: Option<u64>,
-    /// What it says of a subscription, if it is an event of the hub about one.
+    /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
 }
 
 impl Update {
-    /// Returns its size, as retention counts it: the bytes of its texts, and 64 for the rest.
+    /// Returns the size that retention counts: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let names = name_bytes(&self.topics, &self.visibility, self.event_type.as_ref());
@@ -78,10 +79,10 @@ impl Update {
     }
 }
 
-/// Bytes that an update counts for beside its texts.
+/// Bytes that an update counts for in addition to its texts.
 const REST_BYTES: u64 = 64;
 
-/// Returns the bytes of the topics and targets, each with one more, and of the event type.
+/// Returns the bytes of the topics and targets, plus one for each, and of the event type.
 fn name_bytes(topics: &Topics, visibility: &Visibility, event_type: Option<&EventType>) -> usize {
     let topics: usize = topics.iter().map(|topic| topic.as_str().len() + 1).sum();
     let targets: usize = match visibility {
@@ -94,11 +95,11 @@ fn name_bytes(topics: &Topics, visibility: &Visibility, event_type: Option<&Even
 /// Who may receive an update. Mercure, "Publication", field `private`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everyone whose matchers select it.
+    /// Every subscriber with a matcher for it.
     Public,
-    /// Of those, the subscribers whose grants cover one of its topics.
+    /// Among those, the subscribers whose grants cover one of its topics.
     Private,
-    /// Of those, the subscribers whose token names one of these targets. Mercure before 0.8.
+    /// Among those, the subscribers whose token names one of these targets. Mercure before 0.8.
     Targeted(Targets),
 }
 
@@ -110,15 +111,15 @@ impl Visibility {
     }
 }
 
-/// What an event of the hub says of a subscription. Such events have a retention of their own.
+/// What a presence event says about a subscription. Presence events have their own retention.
 ///
 /// Mercure, "Subscription Events".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Presence {
-    /// It began. Who holds it is stored beside the event, not in it: who comes back after a restart is
-    /// recognised by that.
+    /// The subscription began. The holder is stored beside the event, not in it: it recognizes a
+    /// subscriber that returns after a restart.
     Begins(Option<Holder>),
-    /// It ended.
+    /// The subscription ended.
     Ends,
 }
 
@@ -127,7 +128,7 @@ pub enum Presence {
 pub enum IdSource {
     /// The history, from the position and the print.
     Hub,
-    /// Whoever published it.
+    /// The publisher.
     Publisher,
 }
 
@@ -140,11 +141,12 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// Takes the topics in the order in which they were published.
+    /// Takes the topics in the order of publication.
     ///
     /// # Errors
     ///
-    /// [`TopicsError`] if there is none, or too many. Mercure, "Publication", field `topic`.
+    /// [`TopicsError`] if there is no topic, or more than the limit. Mercure, "Publication", field
+    /// `topic`.
     pub fn new(topics: Vec<Topic>) -> Result<Self, TopicsError> {
         let canonical = topics.first().ok_or(TopicsError::None)?.clone();
         if topics.len() > TOPICS_PER_UPDATE_MAX {
@@ -196,10 +198,10 @@ impl<'a> IntoIterator for &'a Topics {
     }
 }
 
-/// Why a list of topics cannot belong to one update.
+/// Why a list of topics is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicsError {
-    /// An update is about something.
+    /// Every update has a topic.
     #[error("an update has no topic")]
     None,
     /// There are more topics than the limit.
@@ -212,19 +214,19 @@ pub enum TopicsError {
     },
 }
 
-/// The name of an event, as `addEventListener` takes it. Cloning shares the text.
+/// The name of an event, as passed to `addEventListener`. Cloning shares the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventType(Arc<str>);
 
 impl EventType {
-    /// Reads an event type that a publisher supplied.
+    /// Reads an event type from a publication.
     ///
-    /// A form field that is present and empty supplies none: whoever reads the form leaves it
-    /// out instead of passing `""` here.
+    /// A form field that is present and empty supplies no type. The form's decoder leaves it out
+    /// and does not pass `""` here.
     ///
     /// # Errors
     ///
-    /// The rule that `text` breaks. Mercure, "Publication", field `type`.
+    /// [`EventTypeError`] names the rule that `text` breaks. Mercure, "Publication", field `type`.
     pub fn parse(text: &str) -> Result<Self, EventTypeError> {
         if text.is_empty() {
             return Err(EventTypeError::Empty);
@@ -244,7 +246,7 @@ impl EventType {
         Ok(Self(text.into()))
     }
 
-    /// Returns `mercure`, the type of the events that the hub itself makes and nobody else may.
+    /// Returns `mercure`, the type of the events that only the hub makes.
     ///
     /// Mercure, "Reserved Hub Namespace".
     #[must_use]
@@ -265,10 +267,10 @@ impl fmt::Display for EventType {
     }
 }
 
-/// Why a text is no event type for a publisher to supply.
+/// Why a publisher cannot supply a text as an event type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventTypeError {
-    /// An event without a name has no type at all.
+    /// An event with an empty name would have no type.
     #[error("an event type is empty")]
     Empty,
     /// Subscribers trust that events of this type come from the hub.
@@ -277,7 +279,7 @@ pub enum EventTypeError {
     /// The type contains an invisible character.
     #[error("an event type contains {character:?}, a control or format character")]
     ForbiddenCharacter {
-        /// The first one.
+        /// The first such character.
         character: char,
     },
     /// The type is longer than the limit.

@@ -10,8 +10,8 @@ use crate::index::MatcherId;
 #[test]
 fn a_subscriber_of_two_matching_matchers_receives_once() {
     let mut hub = Hub::new();
-    hub.join(subscriber(1), &[matcher(5), matcher(3), matcher(5)]);
-    hub.join(subscriber(2), &[matcher(5)]);
+    hub.add(subscriber(1), &[matcher(5), matcher(3), matcher(5)]);
+    hub.add(subscriber(2), &[matcher(5)]);
     check(&hub, &[3, 5], &[1, 2]);
     check(&hub, &[3], &[1]);
     check(&hub, &[4], &[]);
@@ -21,8 +21,8 @@ fn a_subscriber_of_two_matching_matchers_receives_once() {
 #[test]
 fn who_joins_in_two_steps_receives_once() {
     let mut hub = Hub::new();
-    hub.join(subscriber(1), &[matcher(5)]);
-    hub.join(subscriber(1), &[matcher(3)]);
+    hub.add(subscriber(1), &[matcher(5)]);
+    hub.add(subscriber(1), &[matcher(3)]);
     check(&hub, &[3, 5], &[1]);
     assert_eq!(hub.len(), 1);
 }
@@ -30,15 +30,15 @@ fn who_joins_in_two_steps_receives_once() {
 #[test]
 fn who_left_receives_nothing() {
     let mut hub = Hub::new();
-    hub.join(subscriber(1), &[matcher(1), matcher(2)]);
-    hub.join(subscriber(2), &[matcher(1)]);
-    hub.leave(subscriber(1), &[matcher(1)]);
+    hub.add(subscriber(1), &[matcher(1), matcher(2)]);
+    hub.add(subscriber(2), &[matcher(1)]);
+    hub.remove(subscriber(1), &[matcher(1)]);
     check(&hub, &[1, 2], &[1, 2]);
     check(&hub, &[1], &[2]);
-    hub.leave(subscriber(1), &[matcher(2), matcher(9)]);
+    hub.remove(subscriber(1), &[matcher(2), matcher(9)]);
     check(&hub, &[1, 2], &[2]);
-    hub.leave(subscriber(2), &[matcher(1)]);
-    hub.leave(subscriber(2), &[matcher(1)]);
+    hub.remove(subscriber(2), &[matcher(1)]);
+    hub.remove(subscriber(2), &[matcher(1)]);
     assert!(hub.is_empty());
     assert!(hub.audiences.is_empty());
 }
@@ -50,9 +50,9 @@ fn another_generation_is_another_subscriber() {
         slot: 1,
         generation: 1,
     };
-    hub.join(subscriber(1), &[matcher(1)]);
-    hub.join(later, &[matcher(1)]);
-    hub.leave(subscriber(1), &[matcher(1)]);
+    hub.add(subscriber(1), &[matcher(1)]);
+    hub.add(later, &[matcher(1)]);
+    hub.remove(subscriber(1), &[matcher(1)]);
     let mut receivers = Vec::new();
     hub.route(&[matcher(1)], &mut receivers);
     assert_eq!(receivers, [later]);
@@ -62,10 +62,10 @@ fn another_generation_is_another_subscriber() {
 fn memory_comes_back() {
     let mut hub = Hub::new();
     for slot in 0..10_000 {
-        hub.join(subscriber(slot), &[matcher(slot), matcher(1 << 20)]);
+        hub.add(subscriber(slot), &[matcher(slot), matcher(1 << 20)]);
     }
     for slot in 0..10_000 {
-        hub.leave(subscriber(slot), &[matcher(slot), matcher(1 << 20)]);
+        hub.remove(subscriber(slot), &[matcher(slot), matcher(1 << 20)]);
     }
     assert!(hub.members.capacity() <= 1024 && hub.audiences.capacity() <= 1024);
 }
@@ -83,10 +83,10 @@ proptest! {
             let ids: Vec<_> = matchers.iter().copied().map(matcher).collect();
             let own = model.entry(slot).or_default();
             if joins {
-                hub.join(subscriber(slot), &ids);
+                hub.add(subscriber(slot), &ids);
                 own.extend(&matchers);
             } else {
-                hub.leave(subscriber(slot), &ids);
+                hub.remove(subscriber(slot), &ids);
                 own.retain(|id| !matchers.contains(id));
             }
             model.retain(|_, own| !own.is_empty());

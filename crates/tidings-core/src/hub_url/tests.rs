@@ -157,7 +157,7 @@ fn the_hub_may_stand_anywhere() {
 
 #[test]
 fn a_topic_full_of_encodings_is_still_cheap() {
-    // Each decoding brings the next one to light.
+    // Each decoding reveals the next encoded character.
     let mut topic = String::from("%6d");
     while topic.len() < 4000 {
         topic = topic.replacen('6', "%36", 1);

@@ -10,7 +10,7 @@ use crate::print::Print;
 
 #[test]
 fn an_id_of_fixed_keys_never_changes() {
-    // Ids are stored by subscribers: another spelling of the same update would lose them.
+    // Subscribers store ids: another spelling for the same update would invalidate them.
     let ids = |print| {
         let id = |number| seal().seal(Position::new(number), print).to_string();
         [1, 2, u64::MAX].map(id).to_vec()
@@ -121,7 +121,7 @@ proptest! {
 
     #[test]
     fn a_random_uuid_never_fits(bits: u128, print: Option<[u8; 16]>) {
-        // Half of them with the right version and variant, so that the tag is what refuses.
+        // Half of the ids have the right version and variant, so that the tag is what refuses them.
         let ours = bits & !(0xf << 76) & !(0b11 << 62) | (8 << 76) | (0b10 << 62);
         let print = print.map(Print::new);
         for bits in [bits, ours] {
@@ -135,7 +135,7 @@ proptest! {
     }
 }
 
-/// Returns where an id leads where the update that it claims to name has this print.
+/// Returns the position of `id` if the update there has this print.
 fn open(seal: &IdSeal, id: &str, print: Option<Print>) -> Option<Position> {
     let claim = seal.open(id)?;
     seal.vouches(claim, print).then(|| Claim::position(claim))

@@ -1,8 +1,9 @@
-//! Where the index looks for URL patterns: those whose protocol, host and port are literals stand
-//! in a bucket for these and the literal beginning of their path; all others in one for the rest.
+//! Where the index looks for URL patterns. A pattern whose protocol, host and port are literals is
+//! in the bucket of these and of the literal beginning of its path. All other patterns are in one
+//! bucket, the rest.
 //!
-//! A topic asks one bucket for each directory of its path, one for its whole path, and that of the
-//! rest. Each bucket has a [`Shelf`].
+//! A topic is looked up in one bucket for each directory of its path, in one for its whole path,
+//! and in the rest. Each bucket has a [`Shelf`].
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -24,10 +25,10 @@ pub(super) struct Buckets {
     hashing: RandomState,
 }
 
-/// Where one pattern stands, so that it can be taken away again.
+/// The location of one pattern, by which it can be removed.
 #[derive(Debug)]
 pub(super) struct Home {
-    /// A bucket by its key, or that of the rest.
+    /// The keyed bucket; `None` is the rest.
     bucket: Option<usize>,
     anchor: Option<Box<str>>,
 }
@@ -38,7 +39,7 @@ struct Bucket {
     shelf: Shelf,
 }
 
-/// What a topic's URL must have for a bucket to be asked.
+/// What a topic's URL must have for a bucket to be searched.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Key {
     protocol: Box<str>,
@@ -49,9 +50,9 @@ pub(super) struct Key {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Path {
-    /// The path begins so, and this ends in a slash or is empty.
+    /// The path begins with this text, which ends in a slash or is empty.
     Directory(Box<str>),
-    /// The path is this.
+    /// The path is exactly this.
     Whole(Box<str>),
 }
 
@@ -75,7 +76,7 @@ impl Buckets {
         }
     }
 
-    /// Takes away a pattern that has this `home`.
+    /// Removes the pattern that is at `home`.
     pub(super) fn remove(&mut self, id: MatcherId, pattern: &UrlPattern, home: &Home) {
         let bucket = match home.bucket {
             Some(place) => self.keyed.get_mut(place),
@@ -95,7 +96,7 @@ impl Buckets {
         self.keyed.is_empty() && self.rest.shelf.is_empty()
     }
 
-    /// Appends the patterns that match `url`; one may be appended more than once.
+    /// Appends the patterns that match `url`; the same one may be appended more than once.
     pub(super) fn matching(&self, url: &Parts, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         let segments = url.segments();
         let mut ask = |bucket: &Bucket, directory: usize| {
@@ -128,7 +129,7 @@ impl Buckets {
         }
     }
 
-    /// Returns the bucket with this key, made if it is not there.
+    /// Returns the bucket with this key, and makes it if there is none.
     fn place(&mut self, key: Key) -> usize {
         let hash = key.hash(&self.hashing);
         let found = self.by_key.find(hash, |&place| {
@@ -169,7 +170,7 @@ impl Buckets {
 }
 
 impl Key {
-    /// Returns the key of a pattern, unless it belongs to the rest.
+    /// Returns the key of a pattern; `None` if it belongs to the rest.
     pub(super) fn of(pattern: &UrlPattern) -> Option<Self> {
         let path = match pattern.literal(Component::Pathname) {
             Some(path) => Path::Whole(path.into()),
@@ -212,7 +213,7 @@ impl Key {
 }
 
 impl Path {
-    /// Returns whether this is `directory`, or without one the whole `path`.
+    /// Returns whether this is `directory`, or the whole `path` if `directory` is `None`.
     fn is(&self, directory: Option<&str>, path: &str) -> bool {
         match (self, directory) {
             (Self::Directory(own), Some(directory)) => **own == *directory,
@@ -222,7 +223,7 @@ impl Path {
     }
 }
 
-/// What a bucket's patterns have in common before the path.
+/// What all patterns of a bucket share before the path.
 #[derive(PartialEq, Eq)]
 struct Origin<'a> {
     protocol: &'a str,
@@ -239,7 +240,8 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Returns a hasher that the directories of a path are to be written to, one after another.
+    /// Returns a hasher for the directories of a path, which the caller writes to it one after
+    /// another.
     fn hasher(&self, hashing: &RandomState) -> <RandomState as BuildHasher>::Hasher {
         let mut hasher = hashing.build_hasher();
         for part in [self.protocol, self.hostname, self.port] {
@@ -250,7 +252,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Hashes a path that is a literal from end to end.
+/// Hashes a path that is a literal as a whole.
 fn whole(origin: &<RandomState as BuildHasher>::Hasher, path: &str) -> u64 {
     let mut hasher = origin.clone();
     hasher.write_u8(0xfe);
@@ -258,14 +260,14 @@ fn whole(origin: &<RandomState as BuildHasher>::Hasher, path: &str) -> u64 {
     hasher.finish()
 }
 
-/// A beginning of a path that ends in a slash.
+/// A prefix of a path that ends in a slash.
 pub(super) struct Directory<'a> {
     pub(super) all: &'a str,
-    /// What it has more than the one before.
+    /// What it adds to the directory before it.
     last: &'a str,
 }
 
-/// Returns every beginning of `path` that ends in a slash, the shortest first.
+/// Returns every prefix of `path` that ends in a slash, shortest first.
 pub(super) fn directories(path: &str) -> impl Iterator<Item = Directory<'_>> {
     let mut start = 0;
     path.match_indices('/').filter_map(move |(slash, _)| {
@@ -284,6 +286,6 @@ fn rehash(keyed: &Slab<Bucket>, hashing: &RandomState, place: usize) -> u64 {
         .map_or(0, |bucket| bucket.key.hash(hashing))
 }
 
-/// Slashes in the beginning of a path that buckets are told apart by; a bound on how many a topic
-/// asks.
+/// Slashes in the part of a path that selects a bucket. This bounds how many buckets a topic is
+/// looked up in.
 pub(super) const DIRECTORIES_MAX: usize = 16;

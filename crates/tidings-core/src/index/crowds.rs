@@ -16,24 +16,24 @@ use crate::index::buckets::Key;
 use crate::index::templates::directory;
 use crate::matcher::{Matcher, Test};
 
-/// The patterns that could stand in each group.
+/// The number of patterns that could be in each group.
 #[derive(Debug, Default)]
 pub struct Crowds {
     groups: HashMap<u64, usize, RandomState>,
-    // No order of the table shows.
+    // The table's order is never visible.
     hashing: RandomState,
 }
 
 impl Crowds {
-    /// Counts nothing yet.
+    /// Makes an empty count.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts a matcher in. Returns how many others a topic may have to be compared with because it is
-    /// compared with this one; 0 for one that is found by its text.
-    pub fn enter(&mut self, matcher: &Matcher) -> usize {
+    /// Adds a matcher. Returns how many others would be tested with it on the same topic; 0 for a
+    /// matcher that is found by its text.
+    pub fn add(&mut self, matcher: &Matcher) -> usize {
         let groups = self.groups_of(matcher);
         let count = |group: &u64| self.groups.get(group).copied().unwrap_or_default();
         let others = groups.iter().map(count).min().unwrap_or_default();
@@ -43,8 +43,8 @@ impl Crowds {
         others
     }
 
-    /// Counts out a matcher that was counted in.
-    pub fn leave(&mut self, matcher: &Matcher) {
+    /// Removes a matcher that was added.
+    pub fn remove(&mut self, matcher: &Matcher) {
         for group in self.groups_of(matcher) {
             if let Some(count) = self.groups.get_mut(&group) {
                 *count -= 1;
@@ -59,7 +59,7 @@ impl Crowds {
         }
     }
 
-    /// Returns the groups that a matcher could stand in.
+    /// Returns the groups that a matcher could be in.
     fn groups_of(&self, matcher: &Matcher) -> SmallVec<[u64; 4]> {
         let (bucket, anchors) = match matcher.test() {
             Test::Any | Test::Exact => return SmallVec::new(),
@@ -79,7 +79,7 @@ impl Crowds {
             .iter()
             .map(|anchor| self.hashing.hash_one((bucket, anchor)))
             .collect();
-        // A segment may stand in a pattern twice.
+        // A segment may occur twice in a pattern.
         groups.sort_unstable();
         groups.dedup();
         groups

@@ -8,25 +8,25 @@ use crate::matcher::Test;
 use crate::subject::Parts;
 
 /// What patterns are tested against: a topic's URL, or its text.
-pub(super) trait Asked {
+pub(super) trait Input {
     /// Returns whether `test` matches.
     fn matches(&self, test: &Test) -> bool;
 }
 
-impl Asked for Parts {
+impl Input for Parts {
     fn matches(&self, test: &Test) -> bool {
         test.matches_url(self)
     }
 }
 
 /// A topic's text, for URI templates.
-impl Asked for str {
+impl Input for str {
     fn matches(&self, test: &Test) -> bool {
         test.matches_expanded(self)
     }
 }
 
-/// Patterns that are asked together.
+/// Patterns that are tested one after another.
 #[derive(Debug, Default)]
 pub(super) struct Group(Vec<MatcherId>);
 
@@ -52,16 +52,16 @@ impl Group {
         }
     }
 
-    /// Appends the patterns that match `asked`.
-    pub(super) fn matching<A: Asked + ?Sized>(
+    /// Appends the patterns that match `input`.
+    pub(super) fn matching<A: Input + ?Sized>(
         &self,
-        asked: &A,
+        input: &A,
         entries: &Slab<Entry>,
         out: &mut Vec<MatcherId>,
     ) {
         let matches = |id: &MatcherId| {
             let entry = entries.get(id.index());
-            entry.is_some_and(|entry| asked.matches(entry.matcher.test()))
+            entry.is_some_and(|entry| input.matches(entry.matcher.test()))
         };
         out.extend(self.0.iter().copied().filter(matches));
     }

@@ -1,14 +1,15 @@
-//! Patterns of one bucket: one that names a whole path segment after the bucket's beginning, such as
-//! `x17` in `/:kind/x17`, is found by that segment; all others stand in one plain group.
+//! The patterns of one bucket. A pattern with a whole literal path segment after the bucket's
+//! prefix, such as `x17` in `/:kind/x17`, is found by that segment. All others are in one plain
+//! group.
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use crate::index::group::{Asked, Group};
+use crate::index::group::{Group, Input};
 use crate::index::{Entry, MatcherId, SHRINK_FROM};
 
-/// Patterns that a topic asks together.
+/// The patterns of one bucket.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     plain: Group,
@@ -20,9 +21,9 @@ impl Shelf {
         self.plain.is_empty() && self.by_segment.is_empty()
     }
 
-    /// Adds a pattern and returns the one of `anchors` that it is found by.
+    /// Adds a pattern and returns the one of `anchors` that finds it.
     pub(super) fn insert(&mut self, id: MatcherId, anchors: &[Box<str>]) -> Option<Box<str>> {
-        // The segment that the fewest others have chosen so far.
+        // The segment with the fewest patterns so far.
         let anchor = anchors
             .iter()
             .min_by_key(|anchor| self.by_segment.get(&***anchor).map_or(0, Group::len))
@@ -35,7 +36,7 @@ impl Shelf {
         anchor
     }
 
-    /// Takes away a pattern that is found by `anchor`.
+    /// Removes a pattern that is found by `anchor`.
     pub(super) fn remove(&mut self, id: MatcherId, anchor: Option<&str>) {
         let Some(anchor) = anchor else {
             return self.plain.remove(id);
@@ -52,22 +53,22 @@ impl Shelf {
         }
     }
 
-    /// Appends the patterns that match `asked`, whose path has these `segments`; one may be
-    /// appended more than once.
-    pub(super) fn matching<'a, A: Asked + ?Sized>(
+    /// Appends the patterns that match `input`, whose path has these `segments`; the same one may
+    /// be appended more than once.
+    pub(super) fn matching<'a, A: Input + ?Sized>(
         &self,
-        asked: &A,
+        input: &A,
         segments: impl Iterator<Item = &'a str>,
         entries: &Slab<Entry>,
         out: &mut Vec<MatcherId>,
     ) {
-        self.plain.matching(asked, entries, out);
+        self.plain.matching(input, entries, out);
         if self.by_segment.is_empty() {
             return;
         }
         for segment in segments {
             if let Some(group) = self.by_segment.get(segment) {
-                group.matching(asked, entries, out);
+                group.matching(input, entries, out);
             }
         }
     }

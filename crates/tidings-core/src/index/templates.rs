@@ -1,5 +1,5 @@
-//! The index of URI templates: a [`Shelf`] for each literal beginning, up to one of its slashes. A
-//! topic is looked up in one shelf for each of its own beginnings.
+//! The index of URI templates: a [`Shelf`] for each literal prefix that ends in a slash. A topic is
+//! looked up in one shelf for each of its own prefixes.
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
@@ -17,13 +17,13 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Adds a template and returns the segment that it is found by, if it is.
+    /// Adds a template and returns the segment that finds it, if there is one.
     pub(super) fn insert(&mut self, id: MatcherId, template: &UriTemplate) -> Option<Box<str>> {
         let shelf = self.by_directory.entry(directory(template).into());
         shelf.or_default().insert(id, template.anchors())
     }
 
-    /// Takes away a template that is found by `anchor`.
+    /// Removes a template that is found by `anchor`.
     pub(super) fn remove(&mut self, id: MatcherId, template: &UriTemplate, anchor: Option<&str>) {
         let directory = directory(template);
         let Some(shelf) = self.by_directory.get_mut(directory) else {
@@ -39,7 +39,8 @@ impl Templates {
         }
     }
 
-    /// Appends the templates that can be expanded to `topic`; one may be appended more than once.
+    /// Appends the templates that can expand to `topic`; the same one may be appended more than
+    /// once.
     pub(super) fn matching(&self, topic: &str, entries: &Slab<Entry>, out: &mut Vec<MatcherId>) {
         if self.by_directory.is_empty() {
             return;
@@ -59,7 +60,7 @@ impl Templates {
     }
 }
 
-/// Returns the beginning that a template is found by.
+/// Returns the literal prefix that selects a template's shelf.
 pub(super) fn directory(template: &UriTemplate) -> &str {
     directories(template.directory())
         .take(DIRECTORIES_MAX)

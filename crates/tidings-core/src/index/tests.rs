@@ -1,4 +1,4 @@
-//! The index finds what asking every matcher finds, through any coming and going.
+//! The index finds what testing every matcher finds, however matchers come and go.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ fn a_segment_that_stands_twice_finds_once() {
 
 #[test]
 fn thousands_of_one_kind_are_found_one_by_one() {
-    // Each kind goes another way through the buckets; all reach the tiers or their like.
+    // Each kind takes another path through the buckets.
     for shape in [
         "https://e.com/:kind/x#",
         "https://e.com/x#/:id",
@@ -118,7 +118,7 @@ fn thousands_of_templates_are_found_one_by_one() {
                 [ids[number as usize]],
                 "{topic}"
             );
-            // A template is also a topic of its own.
+            // The text of a template is also a topic that it matches.
             assert_eq!(
                 matching(&mut index, &[&text(number)]),
                 [ids[number as usize]]

@@ -1,9 +1,8 @@
-//! One regular expression as a table of states: what is left of the `(…)`, names and wildcards of a
-//! pattern that need more than literals.
+//! One regular expression as a table of states, for the `(…)`, names and wildcards of a pattern
+//! that cannot be tested by literals alone.
 //!
-//! The expression is compiled to a deterministic automaton. Its memory is therefore constant, and
-//! testing a text costs one lookup per byte for every expression. An expression with too many
-//! states is refused.
+//! The expression is compiled to a deterministic automaton. Its memory is constant, and testing a
+//! text costs one lookup per byte. An expression with too many states is refused.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -19,25 +18,25 @@ use regex_syntax::hir::{
 use crate::limits::{PATTERN_CLASSES_MAX, PATTERN_REGEX_BYTES_MAX};
 use crate::matcher::PatternError;
 
-/// A regular expression for whole texts, compiled.
+/// A compiled regular expression that matches whole texts.
 #[derive(Debug)]
 pub(crate) struct Expression {
-    /// The column of each byte. Bytes that no state tells apart share one.
+    /// The column of each byte. Bytes that no state distinguishes share one.
     columns: [u8; 256],
-    /// One row for each state: for each column where the row of the next state begins, then whether the
-    /// text may end here.
+    /// One row per state. Each column holds the start of the next state's row; the last one holds
+    /// whether the text may end here.
     table: Box<[u16]>,
     row_len: usize,
-    /// Where the row of the first state begins.
+    /// The start of the first state's row.
     start: u16,
 }
 
 impl Expression {
-    /// Compiles an expression, if it takes no more than `bytes_max` bytes.
+    /// Compiles an expression, if the result takes at most `bytes_max` bytes.
     ///
     /// # Errors
     ///
-    /// It needs what no table can hold, or too much of it.
+    /// [`PatternError::TooComplex`] if the automaton or its table would be larger.
     pub(crate) fn compile(source: &Hir, bytes_max: usize) -> Result<Self, PatternError> {
         let too_complex = PatternError::TooComplex {
             max: PATTERN_REGEX_BYTES_MAX,
@@ -48,7 +47,7 @@ impl Expression {
                     .utf8(false)
                     .shrink(false)
                     .which_captures(thompson::WhichCaptures::None)
-                    .nfa_size_limit(Some(FORM_BYTES_MAX)),
+                    .nfa_size_limit(Some(AUTOMATON_BYTES_MAX)),
             )
             .build_from_hir(source)
             .map_err(|_too_big| too_complex)?;
@@ -58,8 +57,8 @@ impl Expression {
                     .start_kind(StartKind::Anchored)
                     .match_kind(MatchKind::All)
                     .accelerate(false)
-                    .dfa_size_limit(Some(FORM_BYTES_MAX))
-                    .determinize_size_limit(Some(FORM_BYTES_MAX)),
+                    .dfa_size_limit(Some(AUTOMATON_BYTES_MAX))
+                    .determinize_size_limit(Some(AUTOMATON_BYTES_MAX)),
             )
             .build_from_nfa(&nfa)
             .map_err(|_too_big| too_complex)?;
@@ -68,7 +67,8 @@ impl Expression {
             .ok_or(too_complex)
     }
 
-    /// Copies the states that can be reached. `None` if there are more than a table can number.
+    /// Copies the reachable states. `None` if the table would have more cells than a `u16` can
+    /// number.
     fn of(dfa: &dense::DFA<Vec<u32>>) -> Option<Self> {
         let classes = dfa.byte_classes();
         let mut columns = [0; 256];
@@ -87,7 +87,7 @@ impl Expression {
             row_len,
         };
         let start = states.row(dfa, dfa.start_state(&anchored).ok()?)?;
-        // The dead state's row, which leads nowhere.
+        // The row of the dead state, which leads nowhere.
         let mut table = vec![DEAD; row_len];
         let mut done = 0;
         while let Some(&state) = states.found.get(done) {
@@ -105,7 +105,7 @@ impl Expression {
         })
     }
 
-    /// Returns whether all of `text` matches. Linear in its length.
+    /// Returns whether the whole `text` matches. Takes time linear in its length.
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
         let mut state = self.start;
         for &byte in text {
@@ -129,8 +129,8 @@ impl Expression {
     }
 }
 
-/// The states that were found so far, in the order of their rows. The first row is that of the dead
-/// state, which is not among them.
+/// The states found so far, in the order of their rows. The dead state has the first row and is not
+/// in the list.
 struct States {
     found: Vec<StateID>,
     rows: HashMap<StateID, u16, RandomState>,
@@ -138,9 +138,9 @@ struct States {
 }
 
 impl States {
-    /// Returns where the row of a state begins; nothing beyond what a table can hold.
+    /// Returns the start of a state's row; `None` beyond what the table can number.
     fn row(&mut self, dfa: &dense::DFA<Vec<u32>>, state: StateID) -> Option<u16> {
-        // No byte makes it give up: it is told of no such byte.
+        // The automaton has no quit bytes, so a quit state never occurs; it counts as dead.
         if dfa.is_dead_state(state) || dfa.is_quit_state(state) {
             return Some(DEAD);
         }
@@ -154,14 +154,15 @@ impl States {
     }
 }
 
-/// Reads an expression that will see ASCII only, or bytes where it says so.
+/// Parses an expression, which will be matched against ASCII, or against bytes where it says so.
 ///
 /// # Errors
 ///
-/// It breaks the grammar, or names classes of Unicode beside more classes than may be.
+/// [`PatternError::Regexp`] if it breaks the grammar; [`PatternError::TooManyClasses`] if it
+/// contains a Unicode class and more classes than the limit.
 pub(crate) fn parse(source: &str) -> Result<Hir, PatternError> {
     let names_unicode = names_unicode(source);
-    // Reading classes of Unicode is slow.
+    // Parsing Unicode classes is slow.
     if names_unicode {
         let count = classes(source);
         if count > PATTERN_CLASSES_MAX {
@@ -177,7 +178,7 @@ pub(crate) fn parse(source: &str) -> Result<Hir, PatternError> {
     Ok(if names_unicode { ascii_of(&hir) } else { hir })
 }
 
-/// Returns whether an expression asks for Unicode: by a class such as `\p{L}`, or by the flag `u`.
+/// Returns whether an expression uses Unicode: by a class such as `\p{L}`, or by the flag `u`.
 fn names_unicode(source: &str) -> bool {
     let sets_flag = |after: &str| {
         let flags = after.split([':', ')', '-']).next();
@@ -186,7 +187,7 @@ fn names_unicode(source: &str) -> bool {
     source.contains("\\p") || source.contains("\\P") || source.split("(?").skip(1).any(sets_flag)
 }
 
-/// Counts what may be a class of characters: each `[` and each escaped letter.
+/// Counts what may be a character class: each `[` and each escaped letter.
 fn classes(source: &str) -> usize {
     let mut count = 0;
     let mut characters = source.chars();
@@ -197,8 +198,8 @@ fn classes(source: &str) -> usize {
     count
 }
 
-/// Returns an expression that means the same for ASCII text, without classes of Unicode. With them
-/// it would take fifty times the memory and longer to compile.
+/// Returns an expression that means the same for ASCII text, without Unicode classes. With these,
+/// it would take fifty times the memory, and longer to compile.
 fn ascii_of(hir: &Hir) -> Hir {
     match hir.kind() {
         HirKind::Class(Class::Unicode(class)) => {
@@ -243,15 +244,15 @@ fn ascii_of(hir: &Hir) -> Hir {
     }
 }
 
-/// Where the row of the state begins that nothing leads out of.
+/// The start of the dead state's row. No byte leads out of that state.
 const DEAD: u16 = 0;
 
-/// What the last column holds for a state in which the text may end.
+/// The last column's value for a state in which the text may end.
 const ACCEPTED: u16 = 1;
 
-/// Bytes that an expression may take on its way to a table, in each of its forms; they bound the time
-/// that it takes to some milliseconds, which the worst that were tried needed to be refused.
-const FORM_BYTES_MAX: usize = 4 * PATTERN_REGEX_BYTES_MAX;
+/// Bytes that each intermediate automaton may take during compilation. This bounds the time to some
+/// milliseconds: the worst patterns tried needed that long to be refused.
+const AUTOMATON_BYTES_MAX: usize = 4 * PATTERN_REGEX_BYTES_MAX;
 
 #[cfg(test)]
 mod tests;

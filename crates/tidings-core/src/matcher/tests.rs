@@ -1,5 +1,5 @@
-//! What matchers match, and which texts are none. That the small compiled form decides as the
-//! crate `urlpattern` does is a property at the end.
+//! What matchers match, and which texts are refused. A property at the end compares the small
+//! compiled form with the crate `urlpattern`.
 
 use proptest::prelude::*;
 use urlpattern::{UrlPatternInit, UrlPatternMatchInput};
@@ -209,7 +209,7 @@ fn an_error_tells_no_more_than_the_reader_wrote() {
     let error = Matcher::parse(MatcherType::UrlPattern, "/(a(?=b))", &hub()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a matcher is not a usable URL pattern: a regular expression in it cannot be read; \
+        "a matcher is not a usable URL pattern: a regular expression in it is invalid; \
          look-around and back-references are not supported"
     );
 }
@@ -235,7 +235,8 @@ fn brackets_belong_to_addresses_and_expressions() {
         "https://[]]",
         "x://a{b}]/",
         "https://[@]",
-        // Found by `no_text_makes_it_panic`: a brace that stays open counts when the host is read.
+        // Found by `no_text_makes_it_panic`: an unclosed brace still counts when the host is
+        // parsed.
         "https://[}]{",
         "https://{[}]{",
         "https://a}]{",

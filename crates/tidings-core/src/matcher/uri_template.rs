@@ -1,8 +1,8 @@
 //! One URI template, which matches the topics it could expand to. RFC 6570, levels 1 to 4.
 //!
-//! The grammar of the answer is that of the hubs of Mercure 0.x: an expression stands for whatever
-//! any values of its variables could make of it, a value's prefix (`{id:3}`) counts as the whole
-//! value, and a missing value leaves nothing, not even the operator's first character.
+//! The result follows the hubs of Mercure 0.x. An expression matches any text that some values of
+//! its variables could expand to. A prefix modifier (`{id:3}`) is ignored: the whole value matches.
+//! A missing value leaves nothing, not even the operator's first character.
 //!
 //! The literal text before the first expression and after the last one is compared directly; one
 //! regular expression tests the text in between.
@@ -16,17 +16,17 @@ use crate::matcher::{ANCHORS_MAX, PatternError};
 pub(crate) struct UriTemplate {
     prefix: Box<str>,
     suffix: Box<str>,
-    /// What stands between them.
+    /// The text between prefix and suffix.
     middle: Box<Table>,
-    /// The prefix up to and with its last slash.
+    /// The length of the prefix up to and including its last slash.
     directory_len: usize,
-    /// Whole path segments after the directory that any matching topic contains.
+    /// Whole path segments after the directory that every matching topic contains.
     anchors: Box<[Box<str>]>,
 }
 
 impl UriTemplate {
-    /// Reads a template. `None` if the text is none, or has no expression: such a text means only
-    /// itself.
+    /// Parses a template. `None` if the text is not a template or has no expression: such a text
+    /// matches only itself.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl UriTemplate {
         }))
     }
 
-    /// Returns whether the template can be expanded to `topic`. Linear in the topic's length.
+    /// Returns whether the template can expand to `topic`. Takes time linear in the topic's length.
     pub(crate) fn matches(&self, topic: &str) -> bool {
         topic
             .strip_prefix(&*self.prefix)
@@ -78,18 +78,18 @@ impl UriTemplate {
             .is_some_and(|middle| self.middle.matches(middle.as_bytes()))
     }
 
-    /// Returns what any matching topic begins with, up to and with its last slash.
+    /// Returns what every matching topic begins with, up to and including the last slash.
     pub(crate) fn directory(&self) -> &str {
         self.prefix.get(..self.directory_len).unwrap_or_default()
     }
 
-    /// Returns whole path segments after the directory that any matching topic contains, the
-    /// longest first.
+    /// Returns whole path segments after the directory that every matching topic contains, longest
+    /// first.
     pub(crate) fn anchors(&self) -> &[Box<str>] {
         &self.anchors
     }
 
-    /// Returns the bytes of memory that it takes beside its own size.
+    /// Returns the bytes of memory that it takes, without its own size.
     pub(crate) fn bytes(&self) -> usize {
         let anchors = self
             .anchors
@@ -109,7 +109,8 @@ enum Piece<'a> {
 struct Expression<'a> {
     operator: Operator,
     variables: Vec<&'a str>,
-    /// Whether a variable stands for all entries of its value, each on its own.
+    /// Whether a variable has the modifier `*`, so that each entry of its value is expanded
+    /// separately.
     explodes: bool,
 }
 
@@ -150,7 +151,7 @@ impl Operator {
     }
 }
 
-/// Takes a template apart; `None` if it breaks the grammar.
+/// Splits a template into pieces; `None` if it breaks the grammar.
 ///
 /// RFC 6570, 2.
 fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
@@ -185,7 +186,7 @@ fn is_literal(text: &str) -> bool {
     !text.contains(forbidden) && escapes_are_whole(text)
 }
 
-/// Says whether two hex digits follow each `%`.
+/// Returns whether two hex digits follow each `%`.
 fn escapes_are_whole(text: &str) -> bool {
     text.split('%').skip(1).all(|after| {
         let digits = after.as_bytes().get(..2);
@@ -250,8 +251,8 @@ impl Piece<'_> {
     }
 }
 
-/// Writes a literal character. One that no URL holds as it is also stands for its encoding, which
-/// is what expanding makes of it. RFC 6570, 3.1.
+/// Writes a literal character. A character that a URL cannot contain also matches its
+/// percent-encoding, because expanding encodes it. RFC 6570, 3.1.
 fn write_literal(source: &mut String, character: char) {
     let mut buffer = [0; 4];
     let plain = character.encode_utf8(&mut buffer);
@@ -276,7 +277,8 @@ impl Expression<'_> {
             reserved,
         } = self.operator;
         let value = value(reserved, named || self.explodes);
-        // Several values with these between them are one: it may contain them.
+        // A value may contain these separators, so several values with separators between them
+        // match as one.
         let is_one = reserved || matches!(separator, ',' | '.');
         let separator = regex_syntax::escape(separator.encode_utf8(&mut [0; 4]));
         source.push_str("(?:");
@@ -292,7 +294,8 @@ impl Expression<'_> {
     }
 }
 
-/// Returns the expression of one value: its encoded characters, and what joins its entries.
+/// Returns the expression for one value: its percent-encoded characters, and the separators of its
+/// entries.
 fn value(reserved: bool, pairs: bool) -> String {
     let joins = match (reserved, pairs) {
         (true, _) => "",
@@ -307,8 +310,8 @@ fn value(reserved: bool, pairs: bool) -> String {
     format!("(?:[A-Za-z0-9._~{joins}{more}\\-]|%[0-9A-Fa-f][0-9A-Fa-f])*")
 }
 
-/// Returns the path segments that stand whole between slashes in the literals after the first one;
-/// the last segment of the template counts too.
+/// Returns the path segments that are whole between slashes in the literals after the first one.
+/// The last segment of the template counts too.
 fn anchors(pieces: &[Piece<'_>]) -> Box<[Box<str>]> {
     let mut anchors: Vec<Box<str>> = Vec::new();
     for (index, piece) in pieces.iter().enumerate().skip(1) {

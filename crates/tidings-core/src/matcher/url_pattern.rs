@@ -1,5 +1,5 @@
-//! One compiled URL pattern, kept small. The crate `urlpattern` parses the text; its result
-//! (sixteen regular expressions per pattern) is replaced by the few tests that remain when literals
+//! One compiled URL pattern, kept small. The crate `urlpattern` parses the text. Its result,
+//! sixteen regular expressions per pattern, is replaced by one small test per component; literals
 //! and plain wildcards need no regular expression.
 //!
 //! Every component of a parsed URL is ASCII.
@@ -17,20 +17,20 @@ use crate::matcher::expression::{self, Expression};
 use crate::matcher::{ANCHORS_MAX, PatternError};
 use crate::subject::{Component, Parts};
 
-/// A URL pattern, compiled. WHATWG URL Pattern; `ignoreCase` is never on.
+/// A compiled URL pattern. WHATWG URL Pattern; `ignoreCase` is always off.
 #[derive(Debug)]
 pub(crate) struct UrlPattern {
     /// In the order of [`Component::ALL`].
     tests: [ComponentTest; Component::ALL.len()],
-    /// What any matching path begins with, up to and with its last slash.
+    /// What every matching path begins with, up to and including the last slash.
     directory: Box<str>,
-    /// Whole path segments that any matching path contains; without those of the directory, if
+    /// Whole path segments that every matching path contains; without those of the directory, if
     /// the pattern is looked up by its directory.
     anchors: Box<[Box<str>]>,
 }
 
 impl UrlPattern {
-    /// Reads a constructor string, relative to the hub's URL. Mercure, "URL Pattern".
+    /// Parses a constructor string, relative to the hub's URL. Mercure, "URL Pattern".
     pub(crate) fn parse(pattern: &str, hub: &HubUrl) -> Result<Self, PatternError> {
         let count = groups(pattern);
         if count > PATTERN_GROUPS_MAX {
@@ -42,8 +42,8 @@ impl UrlPattern {
         if closes_unopened_bracket(&plain) {
             return Err(PatternError::Url(url::ParseError::InvalidIpv6Address));
         }
-        // The base is for relative patterns only. With one, the standard would put the directory
-        // of the base before the path of `urn\:isbn\:*`, which then no topic could match.
+        // Only relative patterns need the base. With a base, the standard would put the base's
+        // directory before the path of `urn\:isbn\:*`, and no topic could match.
         let absolute = UrlPatternInit::parse_constructor_string::<Source>(pattern, None);
         let init = match absolute {
             Err(urlpattern::Error::BaseUrlRequired) => {
@@ -55,7 +55,7 @@ impl UrlPattern {
         Self::from_init(init.map_err(|error| reason(&error))?)
     }
 
-    /// Compiles a pattern whose components were told apart.
+    /// Compiles a pattern from its parsed components.
     fn from_init(init: UrlPatternInit) -> Result<Self, PatternError> {
         let parsed = urlpattern::UrlPattern::<Source>::parse(init, UrlPatternOptions::default())
             .map_err(|error| reason(&error))?;
@@ -84,15 +84,15 @@ impl UrlPattern {
         Ok(pattern)
     }
 
-    /// Finds the literals that any matching path contains, in `source`, the path's whole
-    /// expression.
+    /// Finds the literals that every matching path contains, in `source`, the regular expression of
+    /// the whole path.
     fn read_path(&mut self, source: &str) {
         let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
         let Ok(path) = parser.parse(source) else {
             return;
         };
         self.directory = directory(&path).into();
-        // Those that are looked up by directory or whole path need no segment of these.
+        // Patterns that are looked up by directory or by whole path need no segments from these.
         self.anchors = if !self.has_literal_origin() {
             anchors(&path, 0)
         } else if self.literal(Component::Pathname).is_none() {
@@ -104,7 +104,7 @@ impl UrlPattern {
 
     /// Returns whether every component matches.
     pub(crate) fn matches(&self, url: &Parts) -> bool {
-        // The path differs most often, and any other component rarely decides.
+        // The path differs most often, so it is tested first.
         self.test(Component::Pathname)
             .matches(url.get(Component::Pathname))
             && Component::ALL
@@ -113,7 +113,7 @@ impl UrlPattern {
                 .all(|(component, test)| test.matches(url.get(component)))
     }
 
-    /// Returns whether a URL of `base`'s host at or below `path` may match.
+    /// Returns whether a URL at or below `path` on `base`'s host may match.
     pub(crate) fn may_match_below(&self, path: &str, base: &url::Url) -> bool {
         let host = self.literal(Component::Hostname);
         if host.is_some_and(|host| Some(host) != base.host_str()) {
@@ -125,7 +125,7 @@ impl UrlPattern {
         }
     }
 
-    /// Returns the text that `component` must be, if it is a literal.
+    /// Returns the text that `component` must be equal to, if it is a literal.
     pub(crate) fn literal(&self, component: Component) -> Option<&str> {
         match self.test(component) {
             ComponentTest::Literal(literal) => Some(literal),
@@ -135,13 +135,13 @@ impl UrlPattern {
         }
     }
 
-    /// Returns the literal beginning of the path, up to and with its last slash.
+    /// Returns the literal beginning of the path, up to and including its last slash.
     pub(crate) fn directory(&self) -> &str {
         &self.directory
     }
 
-    /// Returns whole path segments that any matching path contains, apart from those of the
-    /// directory if the pattern is looked up by it. The longest come first.
+    /// Returns whole path segments that every matching path contains, longest first. If the pattern
+    /// is looked up by its directory, those of the directory are left out.
     pub(crate) fn anchors(&self) -> &[Box<str>] {
         &self.anchors
     }
@@ -154,7 +154,7 @@ impl UrlPattern {
             .all(|component| self.literal(component).is_some())
     }
 
-    /// Returns the bytes of memory that it takes beside its own size.
+    /// Returns the bytes of memory that it takes, without its own size.
     pub(crate) fn bytes(&self) -> usize {
         let tests = self.tests.iter().map(ComponentTest::bytes);
         let anchors = self
@@ -188,21 +188,21 @@ impl UrlPattern {
     }
 }
 
-/// What one component must be.
+/// The test of one component.
 #[derive(Debug)]
 enum ComponentTest {
-    /// Anything.
+    /// Any text.
     Any,
-    /// Just this.
+    /// Exactly this text.
     Literal(Box<str>),
-    /// Something between two literals, without the one character.
+    /// Any text between two literals that does not contain the character `without`.
     Capture {
         prefix: Box<str>,
         suffix: Box<str>,
         without: Option<char>,
         may_be_empty: bool,
     },
-    /// What the expression matches, between two literals.
+    /// A text between two literals that the expression matches.
     Regex {
         prefix: Box<str>,
         suffix: Box<str>,
@@ -211,7 +211,8 @@ enum ComponentTest {
 }
 
 impl ComponentTest {
-    /// Takes what its expression needs from `bytes_left`.
+    /// Compiles the test of a component. The memory of its expression is deducted from
+    /// `bytes_left`.
     fn new(
         component: urlpattern::component::Component<Source>,
         bytes_left: &mut usize,
@@ -272,7 +273,7 @@ impl ComponentTest {
         }
     }
 
-    /// Returns the bytes that it takes beside its own size.
+    /// Returns the bytes that it takes, without its own size.
     fn bytes(&self) -> usize {
         match self {
             Self::Any => 0,
@@ -287,17 +288,17 @@ impl ComponentTest {
     }
 }
 
-/// Returns what stands between `prefix` and `suffix`, if both are there without overlapping.
+/// Returns the text between `prefix` and `suffix`, if both are there and do not overlap.
 fn between<'a>(text: &'a str, prefix: &str, suffix: &str) -> Option<&'a str> {
     text.strip_prefix(prefix)?.strip_suffix(suffix)
 }
 
-/// A regular expression that `urlpattern` made, not compiled unless it is asked to match while the
-/// pattern is still being read, which happens to the protocol only.
+/// A regular expression from `urlpattern`. It is compiled only if `urlpattern` tests it during
+/// parsing, which happens for the protocol only.
 #[derive(Debug)]
 struct Source {
     text: String,
-    /// Compiled for the schemes that it is asked about; nothing if it cannot be.
+    /// The compiled form for that test; `None` if it cannot be compiled.
     compiled: OnceCell<Option<Expression>>,
 }
 
@@ -344,7 +345,7 @@ fn reason(error: &urlpattern::Error) -> PatternError {
     }
 }
 
-/// Counts what makes a pattern more than a literal.
+/// Counts groups, wildcards and names.
 fn groups(pattern: &str) -> usize {
     let mut count = 0;
     let mut characters = pattern.chars();
@@ -360,11 +361,11 @@ fn groups(pattern: &str) -> usize {
     count
 }
 
-/// Returns whether the host may close a `[` that it did not open, which no host does.
+/// Returns whether the host may close a `[` that it did not open. No valid host does.
 ///
-/// `urlpattern` 0.6.0 counts such brackets down below zero, which panics where overflow is
-/// checked. So the host is found here as its constructor-string parser finds it; where that would
-/// need the whole parser, both readings are tried and an odd pattern is refused too often.
+/// `urlpattern` 0.6.0 counts such brackets below zero, which panics where overflow is checked. So
+/// the host is located here as its constructor-string parser does it. Where that would need the
+/// whole parser, both readings are tried, which refuses some odd patterns too often.
 fn closes_unopened_bracket(plain: &str) -> bool {
     let Some((_, after)) = plain.split_once(':') else {
         return false;
@@ -392,12 +393,13 @@ fn closes_before_it_opens(text: &str) -> bool {
     })
 }
 
-/// Returns `pattern` without its `{…}`, `(…)` and names: what may delimit the parts of a URL.
-/// `None` if no component could be read from it: its braces are not in pairs, or it has a `]` beside
-/// a name that begins outside ASCII, of which only the crate knows whether it is one.
+/// Returns `pattern` without its `{…}`, `(…)` and names: the characters that may delimit the parts
+/// of a URL. `None` if no component could be read: its braces are not paired, or it has a `]`
+/// together with a name that begins outside ASCII, and only `urlpattern` knows whether that is a
+/// name.
 ///
-/// A brace that stays open counts still when the crate's parser steps back to read the host: so
-/// a `[` after it would not count there, and the `]` that belongs to it would.
+/// An unclosed brace still counts when `urlpattern` steps back to parse the host. A `[` after the
+/// brace would not count there, but the `]` that belongs to it would.
 fn plain_characters(pattern: &str) -> Option<String> {
     let names_known = pattern
         .split(':')
@@ -410,7 +412,7 @@ fn plain_characters(pattern: &str) -> Option<String> {
         match character {
             '{' => depth += 1,
             '}' => depth = depth.checked_sub(1)?,
-            // The crate skips these.
+            // `urlpattern` skips these.
             '\n' | '\r' | '\t' => {}
             '(' => match after_expression(rest.as_str()) {
                 Some(after) => rest = after.chars(),
@@ -429,9 +431,10 @@ fn plain_characters(pattern: &str) -> Option<String> {
     readable.then_some(plain)
 }
 
-/// Returns what follows the `)` that ends an expression, if `text` begins with a sound one.
+/// Returns the text after the `)` that ends an expression, if `text` begins with a valid one.
 ///
-/// WHATWG URL Pattern, "tokenize": ASCII only, no `?` at the start, nested groups begin with `(?`.
+/// WHATWG URL Pattern, "tokenize": ASCII only, no `?` at the start, and nested groups begin with
+/// `(?`.
 fn after_expression(text: &str) -> Option<&str> {
     let mut depth = 1_usize;
     let mut characters = text.char_indices().peekable();
@@ -457,7 +460,7 @@ fn after_expression(text: &str) -> Option<&str> {
     None
 }
 
-/// Returns the literal beginning of `path`, up to and with its last slash.
+/// Returns the literal beginning of `path`, up to and including its last slash.
 fn directory(path: &Hir) -> &str {
     let [first, second, ..] = items(path) else {
         return "";
@@ -473,7 +476,7 @@ fn directory(path: &Hir) -> &str {
 
 /// Returns whole segments, beginning at or after byte `from`, that every match of `path` contains.
 ///
-/// Only literals that stand in every match count: those of the outermost sequence. A segment is
+/// Only literals of the outermost sequence count, since every match contains them. A segment is
 /// whole between two slashes of one literal, and from a slash to the end of the path.
 fn anchors(path: &Hir, from: usize) -> Box<[Box<str>]> {
     let items = items(path);
@@ -481,7 +484,7 @@ fn anchors(path: &Hir, from: usize) -> Box<[Box<str>]> {
     for (index, item) in items.iter().enumerate() {
         let Some(text) = literal(item) else { continue };
         let first = index == 1 && items.first().is_some_and(|item| is_look(item, Look::Start));
-        // The last slash of the directory begins the first segment after it.
+        // The last slash of the directory starts the first segment after it.
         let text = if first {
             text.get(from.saturating_sub(1)..).unwrap_or("")
         } else {

@@ -36,8 +36,8 @@ fn each_field_counts() {
     }
 }
 
-/// Returns drafts that differ in one field each, and some that would have the same bytes if a field
-/// did not say where it ends.
+/// Returns drafts that differ in one field each, and some that would hash the same bytes if fields
+/// were not length-prefixed.
 fn variants() -> Vec<Draft> {
     let topics = |names: &[&str]| Topics::new(names.iter().copied().map(topic).collect()).unwrap();
     let private = Visibility::Private;
@@ -168,7 +168,7 @@ fn draft() -> Draft {
     }
 }
 
-/// Returns a draft with something in each field.
+/// Returns a draft with a value in every field.
 fn full() -> Draft {
     let targets = ["one", "", "two"].map(|name| Target::parse(name).unwrap());
     let targets = Targets::new(targets.to_vec()).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! How a topic falls into pieces.
+//! How a topic is split into components.
 
 use super::{Component, Subject};
 use crate::hub_url::HubUrl;

@@ -216,7 +216,7 @@ impl Register {
             *matcher = shared.clone();
             return (used.unindexed, false);
         }
-        let unindexed = self.crowds.enter(matcher) >= CROWD_MIN;
+        let unindexed = self.crowds.add(matcher) >= CROWD_MIN;
         let used = Use {
             count: 1,
             unindexed,
@@ -234,7 +234,7 @@ impl Register {
         let (unindexed, last) = (used.unindexed, used.count == 0);
         if last {
             self.patterns.remove(matcher);
-            self.crowds.leave(matcher);
+            self.crowds.remove(matcher);
         }
         (unindexed, last)
     }

@@ -187,7 +187,7 @@ impl Engine {
             self.released.extend_from_slice(&ids);
             return;
         };
-        self.hub.join(id, &ids);
+        self.hub.add(id, &ids);
         let joining = session
             .duplex
             .as_ref()
@@ -205,7 +205,7 @@ impl Engine {
             return;
         }
         let ids = session.take_interned();
-        self.hub.leave(session.id, &ids);
+        self.hub.remove(session.id, &ids);
         if !skips(Rule::GiveMatchersBack) {
             self.released.extend_from_slice(&ids);
         }

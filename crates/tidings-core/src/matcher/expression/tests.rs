@@ -1,4 +1,4 @@
-//! Expressions as tables.
+//! Compiled expressions.
 
 use proptest::prelude::*;
 

@@ -1,5 +1,5 @@
-//! What a template can be expanded to matches it: the examples of RFC 6570, section 3.2, and made-up
-//! templates with made-up values. What it cannot be expanded to does not.
+//! A template matches what it expands to: the examples of RFC 6570, section 3.2, and generated
+//! templates with generated values. It does not match other texts.
 
 use proptest::prelude::*;
 
@@ -147,7 +147,7 @@ fn what_costs_too_much_is_refused() {
         UriTemplate::parse(&long),
         Err(PatternError::TooComplex { .. })
     ));
-    // Text at either end costs nothing.
+    // Literal text at either end costs nothing.
     let long = "x".repeat(2000);
     check(
         &format!("{long}{{a}}{long}"),
@@ -164,7 +164,7 @@ proptest! {
         let text: String = pieces.iter().map(|(source, _)| source.as_str()).collect();
         let expanded: String = pieces.iter().map(|(_, expanded)| expanded.as_str()).collect();
         let parsed = match UriTemplate::parse(&text) {
-            // What the bound refuses matches nothing.
+            // A template that exceeds the limit matches nothing.
             Err(PatternError::TooComplex { .. }) => return Ok(()),
             parsed => parsed.unwrap(),
         };
@@ -190,7 +190,7 @@ enum Value {
     Pairs(Vec<(String, String)>),
 }
 
-/// Makes a piece of a template, and what it is expanded to.
+/// Generates a piece of a template, and what it expands to.
 fn a_piece() -> impl Strategy<Value = (String, String)> {
     let literal = prop_oneof![
         Just("/"),
@@ -296,8 +296,8 @@ fn expand(operator: &str, variables: &[(String, String, Value)]) -> String {
     }
 }
 
-/// RFC 6570, 1.5 and 3.2.1: what is neither unreserved nor, if they are let through, reserved, is
-/// percent-encoded.
+/// RFC 6570, 1.5 and 3.2.1: percent-encodes all characters but the unreserved ones and, if they are
+/// allowed, the reserved ones.
 fn encoded(text: &str, reserved: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! The test vectors of the WHATWG standard, as `conformance/url-pattern` has them, against what is left
-//! of a pattern once it is compiled. Those that do not apply are listed with the reason.
+//! The test vectors of the WHATWG standard (`conformance/url-pattern`), run against compiled
+//! patterns. Vectors that do not apply are listed with the reason.
 
 use serde_json::Value;
 use urlpattern::UrlPatternInit;
@@ -12,7 +12,7 @@ use crate::subject::{Component, Parts};
 const VECTORS: &str =
     include_str!("../../../../../conformance/url-pattern/urlpatterntestdata.json");
 
-/// Vectors whose answer is another here, by their number from 0, and why that is right.
+/// Vectors with another result here, by their number from 0, and why that is right.
 const EXCLUDED: &[(usize, &str)] = &[
     (337, IGNORE_CASE),
     (338, IGNORE_CASE),
@@ -43,7 +43,7 @@ fn the_vectors_of_the_standard_hold() {
     assert_eq!(excluded.len(), EXCLUDED.len());
 }
 
-/// Says what is not as the vector has it.
+/// Returns what differs from the vector.
 fn check(vector: &Value) -> Result<(), String> {
     let pattern = vector["pattern"].as_array().cloned().unwrap_or_default();
     let is_error = vector["expected_obj"] == "error";
@@ -59,7 +59,7 @@ fn check(vector: &Value) -> Result<(), String> {
     let inputs = vector["inputs"].as_array().cloned().unwrap_or_default();
     let matches = asked(&inputs).is_some_and(|parts| {
         let matches = compiled.matches(&parts);
-        // The index finds whatever matches by any of its anchors.
+        // The index may look the pattern up by any of its anchors, so a match contains all of them.
         let segments = parts.segments();
         let has = |anchor: &str| segments.iter().any(|(_, segment)| *segment == anchor);
         let mut anchors = compiled.anchors().iter();
@@ -83,7 +83,7 @@ fn compile(pattern: &[Value]) -> Result<UrlPattern, String> {
     if pattern.len() > 2 && pattern.iter().all(Value::is_string) {
         return Err("more texts than a pattern and a base".to_owned());
     }
-    // A text alone is what subscribers and tokens send.
+    // Subscribers and tokens send a constructor string alone.
     if let (StringOrInit::String(text), None) = (&input, base) {
         let alone = UrlPattern::parse(text, &hub()).map_err(|error| error.to_string());
         let init = quirks::process_construct_pattern_input(input.clone(), None);
@@ -98,7 +98,7 @@ fn compile(pattern: &[Value]) -> Result<UrlPattern, String> {
     UrlPattern::from_init(init).map_err(|error| error.to_string())
 }
 
-/// Returns the components that are asked about; nothing if they are no URL's.
+/// Returns the tested components; `None` if they do not make a URL.
 fn asked(inputs: &[Value]) -> Option<Parts> {
     let base = inputs.get(1).and_then(Value::as_str);
     let input = match inputs.first() {
@@ -107,7 +107,7 @@ fn asked(inputs: &[Value]) -> Option<Parts> {
     };
     let (input, _) = quirks::process_match_input(input, base).ok()??;
     let parts = quirks::parse_match_input(input)?;
-    Some(Parts::join(|component| match component {
+    Some(Parts::from_components(|component| match component {
         Component::Protocol => &parts.protocol,
         Component::Username => &parts.username,
         Component::Password => &parts.password,

@@ -83,7 +83,7 @@ impl Engine {
             }
         }
         session.set_matchers(matchers.into(), ids.into());
-        self.hub.leave(session.id, &left);
+        self.hub.remove(session.id, &left);
         self.released.extend(left);
         taken
     }
