@@ -13,7 +13,7 @@ use tidings_core::{
 use tidings_wire::authority::Authority;
 use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::bolt::{Bolt, Source, Stop};
-use tidings_wire::flash_policy::{Access, Asked, REQUEST, Recognizer, SiteControl, policy};
+use tidings_wire::flash_policy::{Access, REQUEST, Recognized, Recognizer, SiteControl, policy};
 use tidings_wire::form::{self, append_pair, pairs};
 use tidings_wire::frame::Frame;
 use tidings_wire::http_head::{Version, event_stream_head};
@@ -28,7 +28,7 @@ use tidings_wire::sse::{EventFields, encode_event, event_len};
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, DecodeError, Decoded, Decoder, Event};
 use tidings_wire::stored_update::StoredUpdate;
 use tidings_wire::subscribe_query::SubscribeQuery;
-use tidings_wire::websocket::deflate::{Agreement, Context, Deflating, Inflating, Window};
+use tidings_wire::websocket::deflate::{Agreement, Context, Deflater, Inflater, Window};
 use tidings_wire::websocket::frames::{self, Limits, Role as End};
 use tidings_wire::websocket::handshake::{RequestFields, choose_protocol, response_head};
 use tidings_wire::websocket::hixie76;
@@ -380,7 +380,7 @@ pub fn selector_query(input: &[u8]) {
     let _token = selector_query::token(input);
     let cursor = selector_query::old_cursor(input);
     let decoded = SelectorQuery::decode(input, 8);
-    if SelectorQuery::is_meant_by(input) {
+    if SelectorQuery::applies_to(input) {
         // It is asked in one way or the other.
         assert!(!matches!(decoded, Err(SelectorError::NoSelector)));
         assert!(SubscribeQuery::decode(input, None, 8).is_err());
@@ -395,7 +395,7 @@ pub fn selector_query(input: &[u8]) {
     if let Some(id) = &decoded.last_event_id {
         append_pair(&mut encoded, "lastEventID", id);
     }
-    assert!(SelectorQuery::is_meant_by(encoded.as_bytes()));
+    assert!(SelectorQuery::applies_to(encoded.as_bytes()));
     assert_eq!(SelectorQuery::decode(encoded.as_bytes(), 8), Ok(decoded));
 }
 
@@ -534,9 +534,9 @@ pub fn flash_policy(input: &[u8]) {
     let last = input
         .chunks(1)
         .map(|byte| bytewise.push(byte))
-        .find(|asked| *asked != Asked::Partly);
-    assert_eq!(last.unwrap_or(Asked::Partly), whole);
-    assert_eq!(whole == Asked::Policy, input.starts_with(REQUEST));
+        .find(|asked| *asked != Recognized::Partly);
+    assert_eq!(last.unwrap_or(Recognized::Partly), whole);
+    assert_eq!(whole == Recognized::Policy, input.starts_with(REQUEST));
     if let Ok(access) = Access::parse(&text(input)) {
         let policy = policy(SiteControl::All, &[access]);
         assert_eq!(policy.iter().filter(|byte| **byte == b'<').count(), 6);
@@ -566,12 +566,12 @@ pub fn websocket_frames(input: &[u8]) {
         let context = if first & 2 == 0 {
             Context::Kept
         } else {
-            Context::Forgotten
+            Context::Discarded
         };
         let agreed = Agreement::choose(["permessage-deflate"], context, context);
         let inflating = agreed
             .filter(|_| first & 1 == 1)
-            .map(|agreed| Inflating::new(&agreed));
+            .map(|agreed| Inflater::new(&agreed));
         let role = if first & 4 == 0 {
             End::Server
         } else {
@@ -600,7 +600,7 @@ pub fn websocket_frames(input: &[u8]) {
             assert!(text.len() <= LIMITS.bytes_max);
         }
     }
-    let mut deflating = Deflating::new(Window::Bits9, Context::Forgotten);
+    let mut deflating = Deflater::new(Window::Bits9, Context::Discarded);
     assert_eq!(deflating.deflate(bytes), deflating.deflate(bytes));
 }
 
@@ -608,7 +608,7 @@ pub fn websocket_frames(input: &[u8]) {
 /// rest.
 pub fn websocket_handshake(input: &[u8]) {
     let (extensions, key) = split_text(input);
-    let agreed = Agreement::choose([&*extensions], Context::Kept, Context::Forgotten);
+    let agreed = Agreement::choose([&*extensions], Context::Kept, Context::Discarded);
     if let Some(agreed) = &agreed {
         let again = Agreement::choose([agreed.answer().as_str()], Context::Kept, Context::Kept);
         assert_eq!(again.as_ref().map(Agreement::answer), Some(agreed.answer()));

@@ -21,7 +21,7 @@ use tidings_wire::sockjs::outbound::unicode_frame;
 use tidings_wire::sse::EventFields;
 use tidings_wire::subscription_document as document;
 use tidings_wire::websocket::Opcode;
-use tidings_wire::websocket::deflate::{Context, Deflating, Window};
+use tidings_wire::websocket::deflate::{Context, Deflater, Window};
 use tidings_wire::websocket::encoder::{self, Packing};
 
 pub use self::encoding::{Encoding, Texts};
@@ -244,13 +244,13 @@ impl Posted {
 /// when it is first needed.
 fn deflate(window: Window, payload: &[u8]) -> Vec<u8> {
     thread_local! {
-        static COMPRESSORS: RefCell<Vec<(Window, Deflating)>> = const { RefCell::new(Vec::new()) };
+        static COMPRESSORS: RefCell<Vec<(Window, Deflater)>> = const { RefCell::new(Vec::new()) };
     }
     COMPRESSORS.with_borrow_mut(|compressors| {
         if let Some((_, known)) = compressors.iter_mut().find(|(known, _)| *known == window) {
             return known.deflate(payload);
         }
-        let mut new = Deflating::new(window, Context::Forgotten);
+        let mut new = Deflater::new(window, Context::Discarded);
         let packed = new.deflate(payload);
         compressors.push((window, new));
         packed

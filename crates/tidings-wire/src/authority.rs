@@ -10,18 +10,18 @@ use crate::form::shown;
 
 /// A host, with a port if one was written.
 ///
-/// The host is in normal form: ASCII letters in lower case, an IPv6 address as RFC 5952 writes it.
-/// Percent-encoding stays as it is.
+/// The host is in normal form: ASCII letters in lower case, an IPv6 address as in RFC 5952.
+/// Percent-encoding is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     host: Box<str>,
     port: Option<u16>,
 }
 
-/// Why a text is no authority.
+/// Why a text is not an authority.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// The host is empty, or has a character or a form that no host has.
+    /// The host is empty, or its characters or form are invalid.
     #[error("{text:?} has no valid host")]
     Host {
         /// The text.
@@ -36,11 +36,12 @@ pub enum AuthorityError {
 }
 
 impl Authority {
-    /// Reads `host` or `host:port`. An empty port is none.
+    /// Reads `host` or `host:port`. An empty port counts as no port.
     ///
     /// # Errors
     ///
-    /// What is wrong. A user name before the host is an error too: RFC 9110, 4.2.4.
+    /// [`AuthorityError`] names the invalid part. A user name before the host is also an error: RFC
+    /// 9110, 4.2.4.
     ///
     /// RFC 3986, 3.2.2 and 3.2.3; RFC 9110, 7.2.
     pub fn parse(text: &str) -> Result<Self, AuthorityError> {
@@ -64,7 +65,7 @@ impl Authority {
             None if after.is_empty() => None,
             None => return Err(no_host()),
             Some("") => None,
-            // `u16::from_str` alone would also take a `+`.
+            // `u16::from_str` alone would accept a `+`.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().map_err(|_too_large| no_port())?)
             }
@@ -76,22 +77,22 @@ impl Authority {
         })
     }
 
-    /// Returns the host; an IPv6 address in its brackets.
+    /// Returns the host; an IPv6 address includes its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the port that was written.
+    /// Returns the port, if one was written.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Says whether two authorities name the same server where connections without a port go to one
-    /// of `usual` ports: case, a dot at the end of a name and a usual port make no difference.
+    /// Returns whether two authorities name the same server. Case and a dot at the end of a name
+    /// make no difference, and a missing port is equal to any of the `default_ports`.
     ///
     /// RFC 9110, 4.2.3.
-    pub fn is_same(&self, other: &Self, usual: &[u16]) -> bool {
-        let port = |of: &Self| of.port.filter(|port| !usual.contains(port));
+    pub fn is_same(&self, other: &Self, default_ports: &[u16]) -> bool {
+        let port = |of: &Self| of.port.filter(|port| !default_ports.contains(port));
         let absolute = |of: &'_ Self| of.host.strip_suffix('.').unwrap_or(&of.host).to_owned();
         absolute(self) == absolute(other) && port(self) == port(other)
     }
@@ -107,10 +108,10 @@ impl fmt::Display for Authority {
     }
 }
 
-/// Returns the port of connections whose URL names none.
+/// Returns the default port of a scheme: the port of URLs that name none.
 ///
 /// WHATWG URL, "special scheme".
-pub fn usual_port(scheme: &str) -> Option<u16> {
+pub fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),

@@ -2,25 +2,25 @@
 //!
 //! The token itself is not parsed.
 
-/// What the `Authorization` fields of a request say.
+/// The content of a request's `Authorization` fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization<'a> {
-    /// The scheme is `Bearer`, and this is the token.
+    /// The scheme is `Bearer`, with this token.
     Bearer(&'a str),
-    /// Not what RFC 6750 and RFC 9110 allow.
+    /// The fields break RFC 6750 or RFC 9110.
     Malformed(Malformed),
 }
 
-/// Which rule an `Authorization` field breaks.
+/// The rule that an `Authorization` field breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// There is more than one field; the field does not allow a list.
     #[error("more than one Authorization field")]
     Repeated,
-    /// The field does not begin with the name of a scheme.
+    /// The field does not begin with the name of an authentication scheme.
     #[error("no authentication scheme in the Authorization field")]
     Scheme,
-    /// The scheme is another than `Bearer`.
+    /// The scheme is not `Bearer`.
     #[error(
         "the Authorization field has another scheme than Bearer, and no cookie counts beside the \
          field: keep the credentials of a proxy (Basic) from the hub"
@@ -29,7 +29,7 @@ pub enum Malformed {
     /// The scheme is `Bearer`, but no token follows.
     #[error("no token in the Authorization field")]
     NoToken,
-    /// What follows `Bearer` contains a character that no token has.
+    /// The text after `Bearer` contains a character that is not allowed in a token.
     #[error("a character in the Authorization field that no bearer token has")]
     Token,
 }
@@ -72,9 +72,9 @@ pub fn parse(value: &[u8]) -> Authorization<'_> {
     }
 }
 
-/// Says whether only characters stand in `text` that a bearer token may have before the padding.
+/// Returns whether `text` has only the characters of a bearer token before its padding.
 ///
-/// Looks at all of them without a branch: a token is long, mostly well formed, and comes with every
+/// Looks at all bytes without branching: tokens are long, usually valid, and sent with every
 /// request. RFC 6750, 2.1.
 fn is_b64token(text: &str) -> bool {
     let allowed =
@@ -82,7 +82,7 @@ fn is_b64token(text: &str) -> bool {
     text.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
-/// Says whether `byte` may stand in a token of HTTP, such as a field name. RFC 9110, 5.6.2.
+/// Returns whether `byte` may occur in an HTTP token, such as a field name. RFC 9110, 5.6.2.
 pub(crate) fn is_token_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -16,32 +16,32 @@
 
 use std::collections::HashSet;
 
-/// Where the bytes of a file come from.
+/// The source of a file's bytes.
 pub trait Source {
-    /// Why bytes cannot be read.
+    /// Why bytes could not be read.
     type Error;
 
     /// Returns the length of the file in bytes.
     fn bytes(&self) -> u64;
 
-    /// Fills `buffer` from `offset`; the range is within [`bytes`](Self::bytes).
+    /// Fills `buffer` from `offset`. The range is within [`bytes`](Self::bytes).
     ///
     /// # Errors
     ///
-    /// Why the bytes cannot be read.
+    /// [`Error`](Self::Error) if the bytes cannot be read.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// Why a file cannot be read.
+/// Why a database file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BoltError<E> {
-    /// The bytes cannot be read.
+    /// The source failed.
     #[error(transparent)]
     Source(E),
-    /// There is no intact meta page: this is no bbolt file, or its beginning is damaged.
+    /// There is no intact meta page: this is not a bbolt file, or its beginning is damaged.
     #[error("this is no bbolt file, or its first pages are damaged")]
     NoMeta,
-    /// The file is shorter than it says.
+    /// The file is shorter than its page numbers require.
     #[error("the file is damaged: page {page} lies beyond its end")]
     Truncated {
         /// The page.
@@ -55,7 +55,7 @@ pub enum BoltError<E> {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// There is no such bucket.
+    /// There is no bucket of this name.
     #[error("the file has no such bucket")]
     NoBucket,
 }
@@ -73,22 +73,22 @@ pub struct Bolt<S> {
 #[derive(Clone, Debug)]
 pub struct Bucket {
     root: u64,
-    /// The leaf page of a bucket that is too small to have pages of its own.
+    /// The leaf page of a small bucket, which has no pages of its own.
     inline: Option<Vec<u8>>,
 }
 
-/// What comes of one entry.
+/// Handles one key and value.
 type Visit<'a, B> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), B>;
 
-/// The same for an entry of any kind, whose flags come first.
+/// Handles one entry of any kind; its flags come first.
 type VisitAny<'a, B> = &'a mut dyn FnMut(u32, &[u8], &[u8]) -> Result<(), B>;
 
-/// Why a walk ended early: the file, or what the visitor said.
+/// Why a walk ended early: the file is damaged, or the visitor stopped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop<E, B> {
-    /// The file cannot be read on.
+    /// The file cannot be read any further.
     Bolt(BoltError<E>),
-    /// The visitor has enough.
+    /// The visitor stopped the walk.
     Visitor(B),
 }
 
@@ -103,11 +103,11 @@ impl<S: Source> Bolt<S> {
     ///
     /// # Errors
     ///
-    /// If it is no bbolt file or too damaged.
+    /// [`BoltError`] if this is not a bbolt file, or if it is too damaged.
     pub fn open(source: S) -> Result<Self, BoltError<S::Error>> {
         let mut newest: Option<(u64, Meta)> = None;
-        // The first page's meta says how large pages are; if that one is damaged, the second is
-        // looked for behind every size that there is.
+        // The meta of the first page contains the page size. If it is damaged, the second meta page
+        // is looked for at every possible page size.
         let offsets = std::iter::once(0).chain(PAGE_SIZES);
         for offset in offsets {
             let Some(meta) = meta_at(&source, offset)? else {
@@ -132,11 +132,11 @@ impl<S: Source> Bolt<S> {
         })
     }
 
-    /// Finds a bucket of the top level.
+    /// Finds a top-level bucket.
     ///
     /// # Errors
     ///
-    /// If there is none of this name, or the file is damaged.
+    /// [`BoltError::NoBucket`] if none has this name; another [`BoltError`] if the file is damaged.
     pub fn bucket(&self, name: &[u8]) -> Result<Bucket, BoltError<S::Error>> {
         let mut found = None;
         self.walk_buckets(&mut |key, value| {
@@ -162,12 +162,12 @@ impl<S: Source> Bolt<S> {
         Ok(Bucket { root, inline })
     }
 
-    /// Returns the names of the buckets of the top level, at most `names_max`. A file that was only
-    /// opened has none.
+    /// Returns the names of the top-level buckets, at most `names_max`. A file that was opened but
+    /// never written to has none.
     ///
     /// # Errors
     ///
-    /// If the file is damaged.
+    /// [`BoltError`] if the file is damaged.
     pub fn bucket_names(&self, names_max: usize) -> Result<Vec<String>, BoltError<S::Error>> {
         let mut names = Vec::new();
         self.walk_buckets(&mut |key, _value| {
@@ -178,7 +178,7 @@ impl<S: Source> Bolt<S> {
         Ok(names)
     }
 
-    /// Calls `visit` with the name and the head of each bucket of the top level.
+    /// Calls `visit` with the name and the header of each top-level bucket.
     fn walk_buckets(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BoltError<S::Error>> {
         let mut visit = |flags: u32, key: &[u8], value: &[u8]| {
             if flags & BUCKET != 0 {
@@ -193,12 +193,11 @@ impl<S: Source> Bolt<S> {
         }
     }
 
-    /// Calls `visit` with each key and value of a bucket, in the order of the keys. Nested buckets are
-    /// passed over.
+    /// Calls `visit` with each key and value of a bucket, in key order. Nested buckets are skipped.
     ///
     /// # Errors
     ///
-    /// The first damage, or what `visit` said.
+    /// [`Stop::Bolt`] for the first damage, or [`Stop::Visitor`] with the error of `visit`.
     pub fn walk<B>(&self, bucket: &Bucket, visit: Visit<'_, B>) -> Result<(), Stop<S::Error, B>> {
         let mut visit = |flags: u32, key: &[u8], value: &[u8]| {
             if flags & BUCKET == 0 {
@@ -298,7 +297,7 @@ impl<'a, S: Source> Walk<'a, S> {
         Ok(())
     }
 
-    /// Reads a page with what overflows from it.
+    /// Reads a page with its overflow pages.
     fn read(&self, id: u64) -> Result<Vec<u8>, BoltError<S::Error>> {
         let bolt = self.bolt;
         let truncated = BoltError::Truncated { page: id };
@@ -337,7 +336,7 @@ impl<'a, S: Source> Walk<'a, S> {
     }
 }
 
-/// Reads an entry of a leaf.
+/// Reads one entry of a leaf.
 fn entry(page: &[u8], element: usize) -> Option<(u32, &[u8], &[u8])> {
     let number = |offset| usize::try_from(u32_at(page, element + offset)?).ok();
     let flags = u32_at(page, element)?;
@@ -395,26 +394,26 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
-/// Bytes of a page's head.
+/// Bytes of a page header.
 const HEAD: usize = 16;
 /// Bytes of an element.
 const ELEMENT: usize = 16;
-/// Bytes of a meta page behind its head.
+/// Bytes of a meta page after the page header.
 const META: usize = 64;
-/// Bytes of a bucket's head.
+/// Bytes of a bucket header.
 const BUCKET_HEAD: usize = 16;
 const MAGIC: u32 = 0xed0c_daed;
 const VERSION: u32 = 2;
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
 const META_FLAG: u16 = 0x04;
-/// The flag of a leaf's entry that is a bucket.
+/// The flag of a leaf entry that is a bucket.
 const BUCKET: u32 = 0x01;
-/// A page is as large as one of memory, on whatever machine the file was made.
+/// The page size of a file is the memory page size of the machine that made it.
 const PAGE_SIZES: [u64; 7] = [1024, 2048, 4096, 8192, 16384, 32768, 65536];
-/// Levels of a tree; a full one of this depth is larger than any disk.
+/// Levels of a tree. A full tree of this depth is larger than any disk.
 const DEPTH_MAX: usize = 32;
-/// Bytes of one page with its overflow: a single entry is not larger than this.
+/// Bytes of one page with its overflow. No single entry is larger than this.
 const PAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]

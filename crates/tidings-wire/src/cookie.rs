@@ -5,8 +5,8 @@
 /// Returns the value of the first cookie named `name` in `header`, the value of a `Cookie` field.
 ///
 /// Space around names and values is dropped, as are double quotes around a value. Names are
-/// compared byte for byte. A user agent sends the cookie with the longer path first, so the first
-/// is the most specific. HTTP/2 may split the field; call this for each of its parts in turn.
+/// compared byte for byte. User agents send the cookie with the longer path first, so the first
+/// match is the most specific. HTTP/2 may split the field; call this for each part in turn.
 ///
 /// RFC 6265, 4.2 and 5.4; RFC 9113, 8.2.3.
 pub fn find<'a>(header: &'a str, name: &str) -> Option<&'a str> {

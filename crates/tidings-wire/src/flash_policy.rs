@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::form::shown;
 
-/// What Flash sends, with the NUL that ends it.
+/// The request of Flash, with its terminating NUL.
 pub const REQUEST: &[u8] = b"<policy-file-request/>\0";
 
 /// One `allow-access-from` of a policy.
@@ -124,13 +124,13 @@ pub fn policy(site_control: SiteControl, access: &[Access]) -> Vec<u8> {
 
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Recognized {
     /// The beginning of a request.
     Partly,
     /// A whole request.
     Policy,
     /// Something else.
-    Junk,
+    Other,
 }
 
 /// Recognizes a request that comes in pieces.
@@ -141,20 +141,20 @@ pub struct Recognizer {
 
 impl Recognizer {
     /// Takes the next bytes. What follows a whole request does not count.
-    pub fn push(&mut self, bytes: &[u8]) -> Asked {
+    pub fn push(&mut self, bytes: &[u8]) -> Recognized {
         let rest = REQUEST.get(self.matched..).unwrap_or_default();
         if !bytes
             .iter()
             .zip(rest)
             .all(|(byte, expected)| byte == expected)
         {
-            return Asked::Junk;
+            return Recognized::Other;
         }
         self.matched = REQUEST.len().min(self.matched + bytes.len());
         if self.matched == REQUEST.len() {
-            Asked::Policy
+            Recognized::Policy
         } else {
-            Asked::Partly
+            Recognized::Partly
         }
     }
 }

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 /// Returns the pairs of `encoded` in their order.
 ///
-/// The input is split at `&` only: a raw `;` belongs to the name or value it stands in. An empty
-/// sequence between two `&` is skipped. Never fails; a pair whose bytes are not UTF-8 says so
-/// when it is decoded. The caller bounds the length of `encoded`.
+/// The input is split at `&` only: a raw `;` belongs to the name or value that contains it. An
+/// empty sequence between two `&` is skipped. This never fails; a pair that is not UTF-8 fails when
+/// it is decoded. The caller bounds the length of `encoded`.
 ///
 /// WHATWG URL, "application/x-www-form-urlencoded parsing".
 pub fn pairs(encoded: &[u8]) -> Pairs<'_> {
@@ -24,28 +24,29 @@ pub struct Pairs<'a> {
 
 /// One pair of a form, still encoded.
 ///
-/// Decoding allocates only if the text contains `+` or `%`, so that skipping a pair costs nothing.
+/// Decoding allocates only if the text contains `+` or `%`, so skipping a pair costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
     name: &'a [u8],
     value: &'a [u8],
 }
 
-/// The bytes of a name or a value are not UTF-8 once they are percent-decoded.
+/// A name or a value is not UTF-8 after percent-decoding.
 ///
-/// The algorithm of the URL standard would replace them; Mercure asks for UTF-8.
-/// Mercure, "Subscription" and "Publication".
+/// The URL standard would replace the invalid bytes, but Mercure requires UTF-8. Mercure,
+/// "Subscription" and "Publication".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("field {field:?} is not valid UTF-8")]
 pub struct NotUtf8 {
-    /// Name of the field, shortened to [`SHOWN_CHARACTERS_MAX`], with U+FFFD for what is not UTF-8.
+    /// Name of the field, shortened to [`SHOWN_CHARACTERS_MAX`], with U+FFFD for bytes that are not
+    /// UTF-8.
     pub field: Box<str>,
 }
 
-/// A list is written as PHP writes arrays: `topic[0]=A`, `topic[]=A`.
+/// A list in PHP's array notation: `topic[0]=A`, `topic[]=A`.
 ///
-/// Mercure repeats the field. Passed over like any unknown field, the list would be lost, and an
-/// update without its targets would be public.
+/// Mercure repeats the field instead. If the list were skipped like an unknown field, it would be
+/// lost, and an update without its targets would be public.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no field; write a list by repeating {field}: {field}=A&{field}=B")]
 pub struct ListName {
@@ -58,7 +59,7 @@ impl ListName {
     ///
     /// # Errors
     ///
-    /// The name, shortened to [`SHOWN_CHARACTERS_MAX`].
+    /// [`ListName`] with the name, shortened to [`SHOWN_CHARACTERS_MAX`].
     pub fn refuse(pair: Pair<'_>, field: &'static str) -> Result<(), Self> {
         let name = pair.name_bytes();
         match name.strip_prefix(field.as_bytes()) {
@@ -71,7 +72,7 @@ impl ListName {
     }
 }
 
-/// How much of a peer's text an error of this crate repeats, in characters.
+/// Characters of a peer's text that an error of this crate repeats at most.
 pub const SHOWN_CHARACTERS_MAX: usize = 64;
 
 /// Appends one encoded pair to `encoded`, after a `&` if it is not the first.
@@ -103,7 +104,7 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl<'a> Pair<'a> {
-    /// Returns the name, decoded.
+    /// Returns the decoded name.
     ///
     /// # Errors
     ///
@@ -112,7 +113,7 @@ impl<'a> Pair<'a> {
         self.text(self.name)
     }
 
-    /// Returns the value, decoded; a name without `=` has an empty value.
+    /// Returns the decoded value; a name without `=` has an empty value.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl<'a> Pair<'a> {
         self.text(self.value)
     }
 
-    /// Returns the name as bytes, decoded.
+    /// Returns the decoded name as bytes.
     pub fn name_bytes(self) -> Cow<'a, [u8]> {
         percent_decode(self.name)
     }
@@ -137,12 +138,12 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Returns the beginning of a peer's `text`, short enough for an error.
+/// Returns the beginning of a peer's `text`, short enough for an error text.
 pub(crate) fn shown(text: &str) -> Box<str> {
     text.chars().take(SHOWN_CHARACTERS_MAX).collect()
 }
 
-/// Returns what stands before and after the first `separator`; without one, all and nothing.
+/// Returns the bytes before and after the first `separator`; without one, all bytes and none.
 fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
     memchr::memchr(separator, bytes)
         .and_then(|index| bytes.split_at_checked(index))
@@ -150,7 +151,7 @@ fn split_at_byte(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
         .unwrap_or((bytes, &[]))
 }
 
-/// Decodes `+` and `%xx`. A `%` without two hex digits after it stays as it is.
+/// Decodes `+` and `%xx`. A `%` without two hex digits after it is kept.
 fn percent_decode(encoded: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr2(b'+', b'%', encoded) else {
         return Cow::Borrowed(encoded);
@@ -194,7 +195,7 @@ fn append_encoded(encoded: &mut String, text: &str) {
     }
 }
 
-/// Returns the hex digit of `value`, which is below 16.
+/// Returns the hex digit for `value`, which is below 16.
 fn upper_hex(value: u8) -> char {
     char::from(if value < 10 {
         b'0' + value

@@ -10,7 +10,7 @@ use crate::sse::{EventFields, encode_event, encode_retry, event_len};
 /// [`KEEP_ALIVE`](crate::sse::KEEP_ALIVE) as a chunk.
 pub const KEEP_ALIVE_CHUNK: &[u8] = b"2\r\n:\n\r\n";
 
-/// The chunk that ends a body, without trailers. RFC 9112, 7.1.
+/// The chunk that ends a body without trailers. RFC 9112, 7.1.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// The bytes of one event. Cloning shares them.
@@ -27,12 +27,13 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Encodes `event`, with one allocation of the exact size.
+    /// Encodes `event` in one allocation of the exact size.
     pub fn encode(event: EventFields<'_>) -> Self {
         Self::build(event_len(event), |out| encode_event(out, event))
     }
 
-    /// Returns a frame that sets the reconnection time to `ms` milliseconds and dispatches nothing.
+    /// Returns a frame that sets the reconnection time to `ms` milliseconds and dispatches no
+    /// event.
     ///
     /// WHATWG HTML, "Parsing an event stream".
     pub fn retry(ms: u64) -> Self {
@@ -64,7 +65,7 @@ impl Frame {
         chunk.extend_from_slice(CRLF);
         let event_start = chunk.len();
         append_event(&mut chunk);
-        // A wrong size would desynchronise every HTTP/1.1 connection that gets the frame.
+        // A wrong size would desynchronise every HTTP/1.1 connection that receives the frame.
         assert_eq!(
             chunk.len(),
             event_start + event_len,

@@ -6,16 +6,16 @@
 use crate::bearer::is_token_character;
 use crate::form::shown;
 
-/// Which version of HTTP/1 the request had.
+/// The HTTP/1 version of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// The body is what follows until the connection closes.
+    /// The body ends when the connection closes.
     Http10,
-    /// The body comes in chunks.
+    /// The body is sent in chunks.
     Http11,
 }
 
-/// Why a head cannot be written. A mistake of the caller, not of a peer.
+/// Why a head cannot be written: a mistake of the caller, not of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// The name of a field is not a token.
@@ -24,7 +24,7 @@ pub enum HeadError {
         /// The name.
         name: Box<str>,
     },
-    /// The head has this field already, or the field would contradict the framing of the body.
+    /// The head sets this field itself, or the field would contradict the framing of the body.
     #[error("response field {name:?} is set by the head itself")]
     Fixed {
         /// The name.
@@ -40,12 +40,12 @@ pub enum HeadError {
 
 /// Returns the head of an event stream's response, up to and including the empty line.
 ///
-/// `date` is the value of the `Date` field. `extra` are further fields, of which no name is one
-/// that the head sets; their values may have bytes outside ASCII, such as those of an event id.
+/// `date` is the value of the `Date` field. `extra` are further fields, none of which the head sets
+/// itself. Their values may contain bytes outside ASCII, for example in an event id.
 ///
 /// # Errors
 ///
-/// The first field that is not well formed, so that no value can add a field of its own.
+/// [`HeadError`] for the first invalid field, so that no value can inject another field.
 ///
 /// WHATWG HTML, "Server-sent events"; RFC 9112, 4 and 6.
 pub fn event_stream_head(
@@ -75,20 +75,20 @@ pub fn event_stream_head(
     Ok(head)
 }
 
-/// How an event stream is kept out of caches, and out of what compresses: that would hold events back
-/// until a block is full.
+/// Keeps the event stream out of caches and out of compression, which would hold events back until
+/// a block is full.
 ///
 /// RFC 9111, 5.2.2.6.
 pub const CACHE_CONTROL: &str =
     "private, no-cache, no-store, no-transform, must-revalidate, max-age=0";
 
 /// The status line and the fields of every event stream. An HTTP/1.1 server answers an HTTP/1.0
-/// request with its own version too. RFC 9110, 6.2.
+/// request with its own version, too. RFC 9110, 6.2.
 const FIRST_LINES: &[u8] = b"HTTP/1.1 200 OK\r\n\
     content-type: text/event-stream\r\n\
     x-accel-buffering: no\r\n";
 
-/// At least the length of everything that does not depend on the arguments.
+/// An upper bound for the length of everything that does not depend on the arguments.
 const STATIC_LEN_MAX: usize = FIRST_LINES.len() + CACHE_CONTROL.len() + 96;
 
 /// The fields that `extra` must not have.

@@ -12,33 +12,34 @@ use crate::subscribe_query::{DEFAULT_MATCHER_TYPE, QueryError, SubscribeQuery};
 /// The longest `ref`, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 64;
 
-/// What a peer asks for.
+/// A request from a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What.
-    pub ask: Ask,
-    /// Comes back in the answer.
+    /// The kind of request.
+    pub kind: RequestKind,
+    /// The reference that the response repeats.
     pub reference: Option<Reference>,
 }
 
 /// The kinds of requests.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Present a token, for the first time or anew.
+pub enum RequestKind {
+    /// Presents a token, the first one or a new one.
     Authenticate(Authenticate),
-    /// Receive more.
+    /// Adds matchers.
     Subscribe(Selection),
-    /// Receive less.
+    /// Removes matchers.
     Unsubscribe(Selection),
-    /// Publish an update.
+    /// Publishes an update.
     Publish(Box<Publish>),
-    /// To be answered by a pong.
+    /// Asks for a pong.
     Ping,
-    /// The answer to a ping, or a sign of life.
+    /// Answers a ping, or shows unasked that the peer is alive.
     Pong,
 }
 
-/// Names a request, for its answer: a text or a number of the peer's choice.
+/// Names a request, so that the peer can recognise its response: a text or a number of the peer's
+/// choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Reference {
@@ -52,7 +53,7 @@ pub enum Reference {
 #[derive(PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authenticate {
-    /// The access token.
+    /// The access token, not verified.
     pub token: String,
 }
 
@@ -62,7 +63,7 @@ impl std::fmt::Debug for Authenticate {
     }
 }
 
-/// Which updates: the parameters of a subscription's URL.
+/// The matchers of a request, named like the parameters of a subscription's URL.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
@@ -72,10 +73,10 @@ pub struct Selection {
     /// URL patterns.
     #[serde(default, rename = "match_urlpattern")]
     pub url_pattern: OneOrMany,
-    /// Topics or URI templates, as before 1.0.
+    /// Topics or URI templates, as in dialects before 1.0.
     #[serde(default)]
     pub topic: OneOrMany,
-    /// Where to begin; a cursor.
+    /// The cursor to begin at.
     #[serde(default)]
     pub last_event_id: Option<String>,
 }
@@ -90,21 +91,21 @@ pub struct Publish {
     /// The payload.
     #[serde(default)]
     pub data: Option<String>,
-    /// Whether only those with a grant may read it.
+    /// Whether reading it needs a grant.
     #[serde(default)]
     pub private: Option<bool>,
     /// The publisher's own event id.
     #[serde(default)]
     pub id: Option<String>,
-    /// The event's type.
+    /// The type of the event.
     #[serde(default, rename = "type")]
     pub event_type: Option<String>,
-    /// Milliseconds until a subscriber reconnects.
+    /// Milliseconds that subscribers wait before they reconnect.
     #[serde(default)]
     pub retry: RetryMember,
 }
 
-/// One text, or a list of them; `null` is an empty list.
+/// One text or a list of texts; `null` is an empty list.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Texts")]
 pub struct OneOrMany(pub Vec<String>);
@@ -117,7 +118,8 @@ enum Texts {
     Many(Vec<String>),
 }
 
-/// The member `retry`: milliseconds. `null` and an empty text mean none, as an empty field of a form does.
+/// The member `retry`: milliseconds. `null` and an empty text mean no value, like an empty field of
+/// a form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "WrittenRetry")]
 pub struct RetryMember(pub Option<u64>);
@@ -130,7 +132,7 @@ enum WrittenRetry {
     Text(String),
 }
 
-/// A text where a number belongs.
+/// A text in the place of a number.
 #[derive(Debug, thiserror::Error)]
 #[error("retry is a text; write milliseconds as a whole number")]
 struct RetryText;
@@ -159,11 +161,11 @@ impl From<Texts> for OneOrMany {
 }
 
 impl Selection {
-    /// Returns the same as parameters of a URL.
+    /// Returns the parameters of a subscription's URL that mean the same.
     ///
     /// # Errors
     ///
-    /// There is no matcher, or more than `matchers_max`.
+    /// [`QueryError`] if there is no matcher, or more than `matchers_max`.
     pub fn into_query(self, matchers_max: usize) -> Result<SubscribeQuery, QueryError> {
         if !self.topic.0.is_empty() {
             return Err(QueryError::UnknownMatcherType {
@@ -193,11 +195,11 @@ impl Selection {
 }
 
 impl Publish {
-    /// Returns the same as the fields of a form.
+    /// Returns the form fields that mean the same.
     ///
     /// # Errors
     ///
-    /// There is no topic, or more than `topics_max`.
+    /// [`FormError`] if there is no topic, or more than `topics_max`.
     pub fn into_form(self, topics_max: usize) -> Result<PublishForm, FormError> {
         let topics = self.topic.0;
         if topics.is_empty() {
@@ -220,15 +222,15 @@ impl Publish {
 /// Why a frame is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// Not the JSON of any request.
+    /// The text is not the JSON of a request.
     #[error("the frame is not a request: {0}")]
     Json(#[from] serde_json::Error),
-    /// None of the known members, or several.
+    /// The object has none of the known members, or several.
     #[error(
         "a frame has exactly one of authenticate, subscribe, unsubscribe, publish, ping and pong"
     )]
     Kind,
-    /// Too long to be carried back.
+    /// The reference is too long.
     #[error("ref is longer than {REFERENCE_BYTES_MAX} bytes")]
     Reference,
 }
@@ -238,7 +240,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The rule that it breaks.
+    /// [`RequestError`] names the rule that the frame breaks.
     pub fn decode(frame: &str) -> Result<Self, RequestError> {
         let Object(written): Object<Written> = serde_json::from_str(frame)?;
         if let Some(Reference::Text(text)) = &written.reference
@@ -247,17 +249,23 @@ impl Request {
             return Err(RequestError::Reference);
         }
         let asks = [
-            written.authenticate.map(|Object(it)| Ask::Authenticate(it)),
-            written.subscribe.map(|Object(it)| Ask::Subscribe(it)),
-            written.unsubscribe.map(|Object(it)| Ask::Unsubscribe(it)),
-            written.publish.map(|Object(it)| Ask::Publish(it)),
-            written.ping.map(|_empty| Ask::Ping),
-            written.pong.map(|_empty| Ask::Pong),
+            written
+                .authenticate
+                .map(|Object(it)| RequestKind::Authenticate(it)),
+            written
+                .subscribe
+                .map(|Object(it)| RequestKind::Subscribe(it)),
+            written
+                .unsubscribe
+                .map(|Object(it)| RequestKind::Unsubscribe(it)),
+            written.publish.map(|Object(it)| RequestKind::Publish(it)),
+            written.ping.map(|_empty| RequestKind::Ping),
+            written.pong.map(|_empty| RequestKind::Pong),
         ];
         let mut asks = asks.into_iter().flatten();
         match (asks.next(), asks.next()) {
-            (Some(ask), None) => Ok(Self {
-                ask,
+            (Some(kind), None) => Ok(Self {
+                kind,
                 reference: written.reference,
             }),
             _ => Err(RequestError::Kind),
@@ -265,7 +273,7 @@ impl Request {
     }
 }
 
-/// A frame as written.
+/// A frame before its members are counted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -283,88 +291,88 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-/// An update as JSON has it: in a frame of its own, and in the answers of long polling.
+/// An update in JSON: in a frame of its own, and in the answers of long polling.
 #[derive(Clone, Debug, Serialize)]
 pub struct UpdateFields<'a> {
     /// The cursor.
     pub id: &'a str,
     /// Its topics, the canonical one first.
     pub topics: &'a [&'a str],
-    /// The event's type.
+    /// The type of the event.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub event_type: Option<&'a str>,
-    /// Milliseconds until a subscriber reconnects.
+    /// Milliseconds that subscribers wait before they reconnect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<u64>,
-    /// Whether only those with a grant receive it.
+    /// Whether reading it needs a grant.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
     /// The payload.
     pub data: &'a str,
 }
 
-/// What the hub says.
+/// A frame from the hub.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Saying<'a> {
+pub enum HubFrame<'a> {
     /// The connection is open.
     Open {
-        /// Where a subscriber without any update yet may resume.
+        /// The cursor from which a subscriber without any update may resume.
         last_event_id: &'a str,
-        /// Seconds between two pings of the hub; 0 if there are none.
+        /// Seconds between two pings of the hub; 0 if it sends none.
         ping_secs: u64,
     },
     /// An update.
     Update(UpdateFields<'a>),
-    /// A request is granted.
+    /// A request was granted.
     Ack(AckFields<'a>),
-    /// A request is refused, or the connection is about to be closed: a problem document.
+    /// A request was refused, or the connection is about to be closed: a problem document.
     Error(&'a serde_json::Value),
-    /// Everything that was asked for by a cursor has been sent.
+    /// Every update that a cursor asked for has been sent.
     CaughtUp {
-        /// Where to resume from here on.
+        /// The cursor to resume from.
         last_event_id: &'a str,
     },
-    /// The connection was full; the hub reads on from the history.
+    /// The connection was full, so the hub continues from the history.
     Lagging {},
     /// The answer to a ping.
     Pong {},
 }
 
-/// What a granted request gives.
+/// The result of a granted request.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AckFields<'a> {
     /// The id of a published update.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a str>,
-    /// Where a subscription begins: the cursor that was given, `earliest` if it is not known, or
-    /// where the history stands.
+    /// Where a subscription begins: the cursor of the request, `earliest` if that is unknown, or
+    /// the end of the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<&'a str>,
-    /// When a token ends, in seconds since 1970.
+    /// When a token expires, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
 }
 
 /// Returns the text of a frame.
-pub fn encode(saying: &Saying<'_>, reference: Option<&Reference>) -> String {
+pub fn encode(frame: &HubFrame<'_>, reference: Option<&Reference>) -> String {
     #[derive(Serialize)]
     struct Frame<'a> {
         #[serde(flatten)]
-        saying: &'a Saying<'a>,
+        frame: &'a HubFrame<'a>,
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<&'a Reference>,
     }
     let written = match reference {
-        // The usual case, and the one of every update, without the detour of `flatten`.
-        None => serde_json::to_string(saying),
-        Some(_) => serde_json::to_string(&Frame { saying, reference }),
+        // The usual case, and that of every update, avoids the cost of `flatten`.
+        None => serde_json::to_string(frame),
+        Some(_) => serde_json::to_string(&Frame { frame, reference }),
     };
     debug_assert!(written.is_ok(), "texts, numbers and lists are always JSON");
     written.unwrap_or_default()
 }
 
-/// Returns the text of an update without a frame around it: one line.
+/// Returns the JSON of an update on one line, without a frame.
 pub fn encode_update(fields: &UpdateFields<'_>) -> String {
     let written = serde_json::to_string(fields);
     debug_assert!(written.is_ok(), "texts, numbers and lists are always JSON");

@@ -5,38 +5,38 @@
 use crate::form::{ListName, pairs};
 use crate::publish_form::{FormError, PublishForm, take_retry};
 
-/// What a publisher of before 1.0 sent, read but not checked.
+/// A publication before 1.0, decoded but not validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OldPublishForm {
-    /// What 1.0 has too.
+    /// The fields that 1.0 has too.
     pub fields: PublishForm,
-    /// Values of `target` in their order.
+    /// Values of `target`, in order.
     pub targets: Vec<String>,
 }
 
 /// Why a body is not such a publication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OldFormError {
-    /// A rule that 1.0 has too.
+    /// It breaks a rule of 1.0.
     #[error(transparent)]
     Form(#[from] FormError),
-    /// There are more fields `target` than the hub takes.
+    /// There are more `target` fields than the hub accepts.
     #[error("more than {max} targets in one update")]
     TooManyTargets {
-        /// How many targets the hub takes.
+        /// How many targets the hub accepts.
         max: usize,
     },
 }
 
 impl OldPublishForm {
-    /// Reads `body`, which is `application/x-www-form-urlencoded`, as [`PublishForm::decode`] does;
-    /// but a `retry` of zero means none.
+    /// Decodes `body`, which is `application/x-www-form-urlencoded`, like [`PublishForm::decode`],
+    /// except that a `retry` of zero means no value.
     ///
     /// Keeps at most `targets_max` targets.
     ///
     /// # Errors
     ///
-    /// The first rule that the body breaks, in the order of its fields; a missing topic last.
+    /// [`OldFormError`] for the first invalid field; a missing topic is reported last.
     pub fn decode(
         body: &[u8],
         topics_max: usize,

@@ -4,13 +4,13 @@
 
 use std::fmt;
 
-use crate::authority::{Authority, AuthorityError, usual_port};
+use crate::authority::{Authority, AuthorityError, default_port};
 use crate::form::shown;
 
 /// The origins that an operator allows.
 ///
-/// Compared as origins, not as text: scheme and host without regard to ASCII case, a default port
-/// like none. Matching walks the list, which is as long as the operator made it.
+/// Entries are compared as origins, not as text: scheme and host without regard to ASCII case, a
+/// default port like no port. A lookup walks the list, whose length the operator chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginList {
     any: bool,
@@ -18,7 +18,7 @@ pub struct OriginList {
     allowed: Vec<Allowed>,
 }
 
-/// Why an entry of a list is refused.
+/// Why an entry of the list is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
     /// The entry does not begin with a scheme and `://`.
@@ -27,7 +27,7 @@ pub enum OriginError {
         /// The entry.
         entry: Box<str>,
     },
-    /// The host is empty or has a character that no host has.
+    /// The host is empty or has an invalid character.
     #[error("origin {entry:?} has no valid host; write international names in their xn-- form")]
     Host {
         /// The entry.
@@ -39,13 +39,13 @@ pub enum OriginError {
         /// The entry.
         entry: Box<str>,
     },
-    /// Something follows the host and the port, or a user name goes before them.
+    /// There is more after the host and the port, or a user name before them.
     #[error("origin {entry:?} is more than scheme://host:port")]
     NotOnlyOrigin {
         /// The entry.
         entry: Box<str>,
     },
-    /// A `*` stands elsewhere than as the whole entry, in a label of a host, or as the port.
+    /// A `*` is neither the whole entry, nor in a label of a host, nor the port.
     #[error(
         "origin {entry:?} has a wildcard that is neither in a label before the last of a host nor \
          the port"
@@ -57,16 +57,16 @@ pub enum OriginError {
 }
 
 impl OriginList {
-    /// Reads the entries of a list.
+    /// Parses the entries of a list.
     ///
-    /// An entry is `*` for every origin, `null` for pages without one, `file://` for pages that some
-    /// devices load from a file, or `scheme://host[:port]`. One label of the host but the last may have
-    /// a `*`, which stands for one or more characters of that label (`*.host`, `pr-*.host`); the port
-    /// may be `*` for every port.
+    /// An entry is `*` for every origin, `null` for pages without one, `file://` for pages that
+    /// some devices load from a file, or `scheme://host[:port]`. One label of the host except the
+    /// last may contain a `*`, which matches one or more characters of that label (`*.host`,
+    /// `pr-*.host`). The port may be `*`, which matches every port.
     ///
     /// # Errors
     ///
-    /// The first entry that is none of these, and why.
+    /// [`OriginError`] for the first invalid entry.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, OriginError> {
         let mut list = Self::default();
         for entry in entries {
@@ -79,9 +79,9 @@ impl OriginList {
         Ok(list)
     }
 
-    /// Says whether the list allows `origin`, the value of an `Origin` field.
+    /// Returns whether the list allows `origin`, the value of an `Origin` field.
     ///
-    /// A text that is no origin is only allowed by `*`.
+    /// A text that is not an origin is allowed by `*` only.
     pub fn allows(&self, origin: &str) -> bool {
         if self.any {
             return true;
@@ -92,7 +92,7 @@ impl OriginList {
         self.names(origin)
     }
 
-    /// Says whether an entry other than `*` and `null` allows `origin`: then its pages may use
+    /// Returns whether an entry other than `*` and `null` allows `origin`. Its pages may then use
     /// credentials.
     pub fn names(&self, origin: &str) -> bool {
         match Origin::parse(origin) {
@@ -101,28 +101,29 @@ impl OriginList {
         }
     }
 
-    /// Says whether `*` is in the list.
+    /// Returns whether the list contains `*`.
     pub fn is_any(&self) -> bool {
         self.any
     }
 
-    /// Returns the entries that name origins, as a `frame-ancestors` directive has them. Those are left
-    /// out that it has no form for: files, and hosts with a `*` that is not the whole first label.
+    /// Returns the entries that name origins, in the form of a `frame-ancestors` directive. Entries
+    /// that CSP cannot express are left out: files, and hosts whose `*` is not the whole first
+    /// label.
     ///
-    /// CSP3, 2.3.1: its `*.` stands for any number of labels.
+    /// CSP3, 2.3.1: in CSP, `*.` matches any number of labels.
     pub fn named(&self) -> impl Iterator<Item = String> {
         self.allowed.iter().filter_map(Allowed::source)
     }
 
-    /// Says whether the list allows nothing.
+    /// Returns whether the list allows nothing.
     pub fn is_empty(&self) -> bool {
         !self.any && !self.null && self.allowed.is_empty()
     }
 }
 
-/// Returns the origin of `url`, the value of a `Referer` or `Origin` field, in normal form.
+/// Returns the normal form of the origin of `url`, the value of a `Referer` or `Origin` field.
 ///
-/// Scheme and host are in lower case, a default port is left out. `None` if `url` is not
+/// Scheme and host are in lower case, and a default port is left out. `None` if `url` is not
 /// `scheme://host[:port]` with an optional path, query or fragment.
 ///
 /// RFC 6454, 6.2; RFC 9110, 10.1.3.
@@ -141,7 +142,7 @@ pub fn origin_of(url: &str) -> Option<String> {
 struct Origin {
     scheme: Box<str>,
     host: Box<str>,
-    /// `None` for the default port of the scheme.
+    /// `None` for the scheme's default port.
     port: Option<u16>,
 }
 
@@ -153,22 +154,22 @@ struct Allowed {
     ports: Ports,
 }
 
-/// Which hosts an entry stands for.
+/// The hosts that an entry matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     This(Box<str>),
-    /// Those with one or more characters, but no dot, between two texts.
+    /// Hosts with one or more characters, but no dot, between two texts.
     Between(Box<str>, Box<str>),
 }
 
-/// Which ports an entry stands for.
+/// The ports that an entry matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ports {
     This(Option<u16>),
     Any,
 }
 
-/// Which part of an origin is wrong.
+/// The invalid part of an origin.
 enum Part {
     Scheme,
     Host,
@@ -180,12 +181,12 @@ impl Allowed {
     fn parse(entry: &str) -> Result<Self, OriginError> {
         let name = || shown(entry);
         let (text, any_port) = match entry.strip_suffix(":*") {
-            // The scheme's own colon is no port's.
+            // This colon belongs to the scheme, not to a port.
             Some(text) if !text.ends_with('/') => (text, true),
             Some(_) | None => (entry, false),
         };
         let wildcard = || OriginError::Wildcard { entry: name() };
-        // A letter stands for the `*` while the rest is read as usual.
+        // A letter replaces the `*` while the rest is parsed as usual.
         let star = text.find('*');
         let text = text.replacen('*', STAND_IN, 1);
         if text.contains('*') {
@@ -228,7 +229,7 @@ impl Allowed {
         host && port && origin.scheme == self.scheme
     }
 
-    /// Returns the entry as a source of CSP, if that has a form for it.
+    /// Returns the entry as a CSP source, if CSP can express it.
     fn source(&self) -> Option<String> {
         let host = match &self.hosts {
             Hosts::This(host) if host.is_empty() => return None,
@@ -261,7 +262,7 @@ impl Origin {
             return Err(Part::NotOnlyOrigin);
         }
         let scheme = scheme.to_ascii_lowercase();
-        // Some devices say so of a page that they loaded from a file; browsers say `null`.
+        // Some devices send this for a page loaded from a file; browsers send `null`.
         if scheme == "file" && authority.is_empty() {
             return Ok(Self {
                 scheme: scheme.into(),
@@ -270,7 +271,7 @@ impl Origin {
             });
         }
         let (host, port) = parse_authority(authority)?;
-        let port = port.filter(|port| Some(*port) != usual_port(&scheme));
+        let port = port.filter(|port| Some(*port) != default_port(&scheme));
         Ok(Self {
             scheme: scheme.into(),
             host: host.into(),
@@ -280,12 +281,12 @@ impl Origin {
 }
 
 impl Origin {
-    /// Returns the hosts that an entry stands for whose `*` is at this byte of it.
+    /// Returns the hosts that an entry matches whose `*` is at this byte.
     fn hosts_around(&self, star: usize) -> Option<Hosts> {
         let index = star.checked_sub(self.scheme.len() + "://".len())?;
         let (before, rest) = self.host.split_at_checked(index)?;
         let after = rest.strip_prefix(STAND_IN)?;
-        // In the last label it would be any domain, and an address has no subdomains.
+        // In the last label the `*` would match any domain, and an IP address has no subdomains.
         let fits = after.contains('.') && !is_numeric(before, after);
         fits.then(|| Hosts::Between(before.into(), after.into()))
     }
@@ -301,7 +302,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Reads `host[:port]`, which is stricter in an origin: a name has labels, and a colon a port.
+/// Parses `host[:port]` more strictly than [`Authority`]: a name has non-empty labels, and a colon
+/// is followed by a port.
 fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Part> {
     if authority.ends_with(':') {
         return Err(Part::Port);
@@ -323,13 +325,13 @@ fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Part> {
     Ok((host.to_owned(), parsed.port()))
 }
 
-/// Says whether the labels around a `*` are those of an IP address.
+/// Returns whether the labels around a `*` are those of an IP address.
 fn is_numeric(before: &str, after: &str) -> bool {
     let numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     before.bytes().chain(after.bytes()).all(numeric)
 }
 
-/// What is read in the place of a `*`.
+/// Replaces a `*` while an entry is parsed.
 const STAND_IN: &str = "x";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Parses the preference `wait` in `Prefer` fields.
 
-/// Returns how many seconds the `Prefer` fields of a request say that it would wait for an answer;
-/// `None` if they do not say so, or not in digits. The first `wait` counts.
+/// Returns how many seconds a request is willing to wait for an answer, from its `Prefer` fields;
+/// `None` if they do not say so in digits. The first `wait` counts.
 ///
 /// RFC 7240, 2 and 4.3.
 pub fn wait<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Option<u64> {
@@ -21,7 +21,7 @@ pub fn wait<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Option<u64> {
     seconds(unquoted(named.next()?))
 }
 
-/// Cuts a field at each `separator` that is not within quotes.
+/// Splits a field at each `separator` outside quotes.
 fn parts(field: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
     let mut escaped = false;
@@ -43,7 +43,7 @@ fn unquoted(word: &[u8]) -> &[u8] {
         .unwrap_or(word)
 }
 
-/// Reads `delta-seconds`: one too large to be held counts as the largest (RFC 9111, 1.2.2).
+/// Reads `delta-seconds`. A number that does not fit counts as the largest one (RFC 9111, 1.2.2).
 fn seconds(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-/// Returns a problem document. `name` becomes the type `urn:tidings:problem:NAME`; `status` is the status
-/// code that HTTP has for it.
+/// Returns a problem document. `name` becomes the type `urn:tidings:problem:NAME`; `status` is the
+/// HTTP status code.
 #[must_use]
 pub fn document(status: u16, name: &str, title: &str, detail: &str) -> Value {
     json!({

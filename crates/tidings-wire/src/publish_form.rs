@@ -4,20 +4,20 @@
 
 use crate::form::{ListName, NotUtf8, Pair, append_pair, pairs, shown};
 
-/// What a publisher sent, read but not checked.
+/// A publication, decoded but not validated.
 ///
 /// Mercure, "Publication".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishForm {
-    /// Values of `topic` in their order, at least one; the first is the canonical topic.
+    /// Values of `topic`, in order, at least one; the first is the canonical topic.
     pub topics: Vec<String>,
     /// First value of `data`; `None` if there is no such field.
     pub data: Option<String>,
-    /// Whether there is a field `private`, whatever its value.
+    /// Whether there is a `private` field, whatever its value.
     pub private: bool,
     /// First value of `id`.
     pub id: Option<String>,
-    /// First value of `type`, the name of the event.
+    /// First value of `type`, the type of the event.
     pub event_type: Option<String>,
     /// First value of `retry`, in milliseconds.
     pub retry: Option<u64>,
@@ -26,19 +26,19 @@ pub struct PublishForm {
 /// Why a body is not a publication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// A name, or the value of a known field, is not UTF-8.
+    /// A name or the value of a known field is not UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
-    /// There is no field `topic`.
+    /// There is no `topic` field.
     #[error("missing \"topic\" parameter")]
     NoTopic,
-    /// There are more fields `topic` than the hub takes.
+    /// There are more `topic` fields than the hub accepts.
     #[error("more than {max} topics in one update")]
     TooManyTopics {
-        /// How many topics the hub takes.
+        /// How many topics the hub accepts.
         max: usize,
     },
-    /// A list is written as PHP writes arrays, which would be lost silently.
+    /// A list is in PHP's array notation, and would be lost silently.
     #[error(transparent)]
     List(#[from] ListName),
     /// `retry` is neither empty nor a number of milliseconds in ASCII digits that fits 64 bits.
@@ -50,14 +50,14 @@ pub enum FormError {
 }
 
 impl PublishForm {
-    /// Reads `body`, which is `application/x-www-form-urlencoded`.
+    /// Decodes `body`, which is `application/x-www-form-urlencoded`.
     ///
     /// Unknown fields are skipped, as are further values of `data`, `id`, `type` and `retry`.
     /// Keeps at most `topics_max` topics; the caller bounds the length of `body`.
     ///
     /// # Errors
     ///
-    /// The first rule that the body breaks, in the order of its fields; a missing topic last.
+    /// [`FormError`] for the first invalid field; a missing topic is reported last.
     ///
     /// Mercure, "Publication".
     pub fn decode(body: &[u8], topics_max: usize) -> Result<Self, FormError> {
@@ -74,7 +74,7 @@ impl PublishForm {
         Ok(form)
     }
 
-    /// Takes one field in that is not `retry`.
+    /// Takes in one field other than `retry`.
     pub(crate) fn take(&mut self, pair: Pair<'_>, topics_max: usize) -> Result<(), FormError> {
         ListName::refuse(pair, "topic")?;
         match pair.name()?.as_ref() {
@@ -100,7 +100,7 @@ impl PublishForm {
         Ok(())
     }
 
-    /// Returns the body that [`decode`](Self::decode) reads as this form.
+    /// Returns the body that [`decode`](Self::decode) decodes to this form.
     pub fn encode(&self) -> String {
         let mut body = String::new();
         for topic in &self.topics {
@@ -123,11 +123,11 @@ impl PublishForm {
     }
 }
 
-/// Takes a field `retry` in: the first one counts, and means none if it is empty.
+/// Takes in a `retry` field. The first one counts; an empty one means no value.
 pub(crate) fn take_retry(pair: Pair<'_>, retry: &mut Option<Option<u64>>) -> Result<(), FormError> {
     if retry.is_none() {
         *retry = Some(match &*pair.value()? {
-            // Forms of pages send the fields that nobody filled in.
+            // Forms of web pages also send the fields that the user left empty.
             "" => None,
             value => Some(parse_retry(value)?),
         });
@@ -135,7 +135,7 @@ pub(crate) fn take_retry(pair: Pair<'_>, retry: &mut Option<Option<u64>>) -> Res
     Ok(())
 }
 
-/// Reads digits; `u64::from_str` alone would also take a `+`.
+/// Parses digits; `u64::from_str` alone would accept a `+`.
 fn parse_retry(value: &str) -> Result<u64, FormError> {
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.parse() {

@@ -9,11 +9,11 @@ use std::borrow::Cow;
 
 use crate::form;
 
-/// What stands where something is hidden.
+/// The text that replaces a secret.
 const HIDDEN: &str = "hidden";
 
-/// Names whose values are hidden in a query: in lower case, without `-` and `_`, and without what
-/// follows a `[`.
+/// Query parameters whose values are hidden: in lower case, without `-` and `_`, and without the
+/// text from a `[` on.
 const SECRET_NAMES: [&str; 30] = [
     "accesstoken",
     "apikey",
@@ -47,26 +47,28 @@ const SECRET_NAMES: [&str; 30] = [
     "token",
 ];
 
-/// Bytes from which on what looks like a token is one.
+/// The minimum length of a token, in bytes. Shorter texts that look like one are not hidden.
 const TOKEN_BYTES_MIN: usize = 20;
-/// Bytes from which on what follows `Bearer` or `Basic` is no word of a sentence.
+/// The minimum length of credentials after `Bearer` or `Basic`, in bytes. Shorter texts are words
+/// of a sentence.
 const CREDENTIALS_BYTES_MIN: usize = 16;
 
-/// Returns `text` with `hidden` for every access token, credentials after `Bearer` or `Basic`, and
-/// user and password in a URL.
+/// Returns `text` in which `hidden` replaces every access token, credentials after `Bearer` or
+/// `Basic`, and user and password in a URL.
 pub fn text(text: &str) -> Cow<'_, str> {
     match bytes(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
-        // What is cut out begins and ends with ASCII.
+        // Each removed part begins and ends with ASCII, so the rest is still UTF-8.
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 
-/// Does what [`text`] does with bytes that may not be UTF-8, such as a header field.
+/// Does the same as [`text`] for bytes that may not be UTF-8, such as a header field.
 pub fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let (mut copied, mut at) = (0, 0);
-    // Where the letters end in which no token can begin, so that none is looked at twice.
+    // The end of the last run of characters that contains no token, so that no byte is scanned
+    // twice.
     let mut barren = 0;
     while at < bytes.len() {
         match secret_at(bytes, at, &mut barren) {
@@ -85,8 +87,8 @@ pub fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Returns a query in which `hidden` stands for the values of secret names, however those are
-/// written, and for what [`bytes()`] hides.
+/// Returns a query in which `hidden` replaces the values of secret parameters, however their names
+/// are written, and everything that [`bytes()`] hides.
 pub fn query(query: &[u8]) -> Vec<u8> {
     let pairs = query.split(|&byte| byte == b'&').map(|pair| {
         let name = form::pairs(pair).next().map(form::Pair::name_bytes);
@@ -99,13 +101,13 @@ pub fn query(query: &[u8]) -> Vec<u8> {
     pairs.collect::<Vec<_>>().join(&b'&')
 }
 
-/// Returns a URL of the configuration, or of another page, without user and password and without
-/// what its query and its fragment say.
+/// Returns a URL, from the configuration or of another page, without user, password, query and
+/// fragment.
 pub fn url(url: &str) -> String {
     String::from_utf8_lossy(&url_bytes(url.as_bytes())).into_owned()
 }
 
-/// Does what [`url()`] does with bytes that may not be UTF-8.
+/// Does the same as [`url()`] for bytes that may not be UTF-8.
 pub fn url_bytes(url: &[u8]) -> Vec<u8> {
     let end = url.iter().position(|byte| matches!(byte, b'?' | b'#'));
     let Some(end) = end else {
@@ -133,7 +135,7 @@ fn is_secret_name(name: &[u8]) -> bool {
         .any(|secret| secret.as_bytes() == letters)
 }
 
-/// Returns where a secret begins and ends that can be told at `at`.
+/// Returns the start and end of a secret that is recognised at `at`.
 fn secret_at(bytes: &[u8], at: usize, barren: &mut usize) -> Option<(usize, usize)> {
     match bytes.get(at)? {
         b'e' => token(bytes, at, barren),
@@ -143,11 +145,11 @@ fn secret_at(bytes: &[u8], at: usize, barren: &mut usize) -> Option<(usize, usiz
     }
 }
 
-/// Finds a token in the compact form: parts of base64url with dots between them, the first of which
-/// is a JSON object. RFC 7515, 7.1; RFC 7516, 7.1.
+/// Finds a token in compact form: parts of base64url separated by dots, the first of which is a
+/// JSON object. RFC 7515, 7.1; RFC 7516, 7.1.
 fn token(bytes: &[u8], at: usize, barren: &mut usize) -> Option<(usize, usize)> {
     let first: &[u8; 3] = bytes.get(at..)?.first_chunk()?;
-    // `{` and then a quotation mark, a space, a tab or a line break.
+    // `{` followed by a quotation mark, a space, a tab or a line break.
     let object = match first {
         [b'e', b'y', third] => matches!(third, b'I'..=b'L' | b'A'..=b'D'),
         [b'e', b'w', third] => matches!(third, b'k'..=b'r' | b'0'..=b'3'),
@@ -178,7 +180,7 @@ fn token(bytes: &[u8], at: usize, barren: &mut usize) -> Option<(usize, usize)> 
     (long && (dots > 0 || alone)).then_some((at, end))
 }
 
-/// Finds what follows `Bearer` or `Basic`. RFC 9110, 11.4.
+/// Finds the credentials after `Bearer` or `Basic`. RFC 9110, 11.4.
 fn credentials(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let scheme = [&b"bearer"[..], b"basic"].into_iter().find(|scheme| {
         let word = bytes.get(at..at + scheme.len());
@@ -200,12 +202,12 @@ fn credentials(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     (length >= CREDENTIALS_BYTES_MIN).then_some((start, start + length))
 }
 
-/// Finds user and password between `://` and `@`. RFC 3986, 3.2.1.
+/// Finds the user and password between `://` and `@`. RFC 3986, 3.2.1.
 fn userinfo(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let start = at + 3;
     let authority = bytes.get(at..)?.strip_prefix(b"://")?;
     let scheme = bytes.get(..at)?;
-    // `zmq://PULL@…`: there stands the type of the socket (`broker/data_source.rs`).
+    // In `zmq://PULL@…` this is the socket type (`broker/data_source.rs`).
     if scheme.ends_with(b"zmq") || scheme.ends_with(b"zmq-bind") {
         return None;
     }

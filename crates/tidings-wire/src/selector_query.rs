@@ -6,12 +6,12 @@
 use crate::form::{ListName, NotUtf8, pairs};
 use crate::subscribe_query::starts_with_match;
 
-/// What a subscriber of before 1.0 asked for, read but not checked.
+/// A subscription before 1.0, decoded but not validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelectorQuery {
-    /// Values of `topic` in their order, at least one: topics or URI templates.
+    /// Values of `topic`, in order, at least one: topics or URI templates.
     pub selectors: Vec<String>,
-    /// The cursor, by any of its names. The `Last-Event-ID` field of the request goes before it.
+    /// The cursor, under any of its names. The request's `Last-Event-ID` field takes precedence.
     pub last_event_id: Option<String>,
 }
 
@@ -21,24 +21,24 @@ pub enum SelectorError {
     /// The value of a selector or of the cursor is not UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
-    /// A list is written as PHP writes arrays, which would be lost silently.
+    /// A list is in PHP's array notation, and would be lost silently.
     #[error(transparent)]
     List(#[from] ListName),
     /// There is no selector.
     #[error("missing \"topic\" parameter")]
     NoSelector,
-    /// There are more selectors than the hub takes.
+    /// There are more selectors than the hub accepts.
     #[error("more than {max} topic parameters in one subscription request")]
     TooMany {
-        /// How many selectors the hub takes.
+        /// How many selectors the hub accepts.
         max: usize,
     },
 }
 
 impl SelectorQuery {
-    /// Says whether `query` asks in the way of before 1.0: with `topic`, and with nothing of the
-    /// namespace in which 1.0 asks.
-    pub fn is_meant_by(query: &[u8]) -> bool {
+    /// Returns whether `query` is a subscription before 1.0: it has a `topic`, and nothing from the
+    /// namespace that 1.0 reserves.
+    pub fn applies_to(query: &[u8]) -> bool {
         let mut topic = false;
         for pair in pairs(query) {
             let name = pair.name_bytes();
@@ -50,14 +50,14 @@ impl SelectorQuery {
         topic
     }
 
-    /// Reads `query`, without its `?`.
+    /// Decodes `query`, which does not include the `?`.
     ///
-    /// Other parameters are skipped without a look at their value. Keeps at most `selectors_max`
-    /// selectors; the caller bounds the length of `query`.
+    /// The values of other parameters are not decoded. Keeps at most `selectors_max` selectors; the
+    /// caller bounds the length of `query`.
     ///
     /// # Errors
     ///
-    /// The first rule that a parameter breaks; a missing selector last.
+    /// [`SelectorError`] for the first invalid parameter; a missing selector is reported last.
     pub fn decode(query: &[u8], selectors_max: usize) -> Result<Self, SelectorError> {
         let mut decoded = Self::default();
         for pair in pairs(query) {
@@ -80,21 +80,21 @@ impl SelectorQuery {
     }
 }
 
-/// Returns the first cursor of `query` by any of the names that it had before 1.0.
+/// Returns the first cursor of `query`, under any of the names before 1.0.
 pub fn old_cursor(query: &[u8]) -> Option<String> {
     let mut cursors = pairs(query).filter(|pair| is_cursor(&pair.name_bytes()));
     Some(cursors.next()?.value().ok()?.into_owned())
 }
 
-/// Returns the token that stands in `query`, as subscribers of 0.x may send it.
+/// Returns the token in `query`, where subscribers of 0.x may send it.
 pub fn token(query: &[u8]) -> Option<String> {
     let mut tokens = pairs(query).filter(|pair| *pair.name_bytes() == *b"authorization");
     let token = tokens.next()?.value().ok()?.into_owned();
     Some(token).filter(|token| !token.is_empty())
 }
 
-/// Says whether a parameter holds the cursor: as 1.0 calls it, as 0.14 to 0.24 did, as those before
-/// did, and as a widespread polyfill does.
+/// Returns whether a parameter is the cursor: by its name in 1.0, in 0.14 to 0.24, before those, or
+/// in a widespread polyfill.
 fn is_cursor(name: &[u8]) -> bool {
     [
         b"last_event_id".as_slice(),

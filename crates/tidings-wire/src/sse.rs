@@ -1,9 +1,9 @@
 //! Writes events of an event stream.
 //!
-//! Reading one is in [`sse_decoder`](crate::sse_decoder), sharing the written bytes between
-//! subscribers in [`frame`](crate::frame).
+//! [`sse_decoder`](crate::sse_decoder) reads an event stream; [`frame`](crate::frame) shares the
+//! written bytes between subscribers.
 
-/// A comment line, which a subscriber ignores: keeps a silent stream open, and tells a new
+/// A comment line, which subscribers ignore. It keeps a silent stream open, and shows a new
 /// subscriber that it is connected.
 ///
 /// WHATWG HTML, "Authoring notes" of server-sent events.
@@ -12,23 +12,23 @@ pub const KEEP_ALIVE: &[u8] = b":\n";
 /// The media type of an event stream.
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
-/// What one event says.
+/// The fields of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventFields<'a> {
-    /// Name of the event; without one a browser calls `onmessage`. Contains no line break.
+    /// The type of the event; without one a browser calls `onmessage`. Contains no line break.
     pub event_type: Option<&'a str>,
-    /// How long a subscriber waits before it reconnects, in milliseconds.
+    /// How long subscribers wait before they reconnect, in milliseconds.
     pub retry_ms: Option<u64>,
-    /// The cursor that the subscriber keeps. Contains no line break and no NUL.
+    /// The cursor that subscribers keep. Contains no line break and no NUL.
     pub id: &'a str,
-    /// The payload. Every CR, LF or CRLF in it reaches the subscriber as LF.
+    /// The payload. Subscribers receive every CR, LF or CRLF in it as LF.
     pub data: &'a str,
 }
 
 /// Appends one event to `out`: `event`, `retry`, `id`, one `data` for every line, an empty line.
 ///
-/// Empty data is still an event, with one empty `data` line. A type or an id is written up to its
-/// first line break only, so that it can never become a field of its own.
+/// Empty data is still an event, with one empty `data` line. A type or an id is written only up to
+/// its first line break, so it can never inject another field.
 ///
 /// WHATWG HTML, "Parsing an event stream"; Mercure, "Publication".
 pub fn encode_event(out: &mut Vec<u8>, event: EventFields<'_>) {
@@ -63,7 +63,7 @@ pub fn event_len(event: EventFields<'_>) -> usize {
 
 /// Appends a reconnection time of `ms` milliseconds to `out`, without an event.
 ///
-/// A subscriber takes over the time and dispatches nothing.
+/// Subscribers store the time and dispatch no event.
 ///
 /// WHATWG HTML, "Parsing an event stream".
 pub fn encode_retry(out: &mut Vec<u8>, ms: u64) {
@@ -93,7 +93,7 @@ fn first_line(text: &str) -> &str {
     line
 }
 
-/// Returns the first line of `text` and, if it ends in a line break, what follows.
+/// Returns the first line of `text` and, if a line break ends it, the text after that.
 fn split_line(text: &str) -> (&str, Option<&str>) {
     let Some((line, rest)) = memchr::memchr2(b'\r', b'\n', text.as_bytes())
         .and_then(|index| text.split_at_checked(index))
@@ -107,7 +107,7 @@ fn split_line(text: &str) -> (&str, Option<&str>) {
     )
 }
 
-/// A number written in decimal, without an allocation.
+/// A number in decimal, without an allocation.
 struct Decimal {
     buffer: [u8; 20],
     start: usize,
@@ -121,7 +121,7 @@ impl Decimal {
         };
         for place in decimal.buffer.iter_mut().rev() {
             decimal.start -= 1;
-            // A remainder of ten always fits a byte; `try_from` says so without a cast.
+            // A remainder of ten always fits a byte; `try_from` avoids a cast.
             *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
             number /= 10;
             if number == 0 {

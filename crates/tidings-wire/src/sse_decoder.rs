@@ -8,14 +8,14 @@ use std::mem;
 /// The type of an event that names none. WHATWG HTML, "Interpreting an event stream".
 pub const DEFAULT_EVENT_TYPE: &str = "message";
 
-/// Reads one event stream. Made anew for every connection.
+/// Decodes one event stream. Make a new one for every connection.
 #[derive(Debug)]
 pub struct Decoder {
-    /// What of a line has arrived, without its line break.
+    /// The part of a line that has arrived, without its line break.
     line: Vec<u8>,
     data: String,
     event_type: String,
-    /// The "last event ID buffer": what the next dispatch makes the last event id.
+    /// The "last event ID buffer": the next dispatch makes it the last event id.
     id: String,
     last_event_id: String,
     event_bytes_max: usize,
@@ -27,27 +27,27 @@ pub struct Decoder {
 pub enum Decoded {
     /// An event is complete.
     Event(Event),
-    /// A comment line, without its colon: a sign of life.
+    /// A comment line, without its colon. It shows that the connection is alive.
     Comment(String),
-    /// The reconnection time is to be set, in milliseconds; a number over 64 bits saturates.
+    /// The stream sets the reconnection time, in milliseconds; a number over 64 bits saturates.
     Retry(u64),
 }
 
 /// A dispatched event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its type, [`DEFAULT_EVENT_TYPE`] if the stream names none.
+    /// Its type; [`DEFAULT_EVENT_TYPE`] if the stream names none.
     pub event_type: String,
     /// Its payload, with LF between lines.
     pub data: String,
-    /// The last event id at this event, empty if there is none.
+    /// The last event id as of this event; empty if there is none.
     pub last_event_id: String,
 }
 
-/// Why a stream cannot be read on.
+/// Why a stream cannot be decoded any further.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// An event or a line does not fit the bound; every later push fails too.
+    /// An event or a line exceeds the bound. Every later push fails too.
     #[error("an event of the stream is longer than {max} bytes")]
     EventTooLong {
         /// The bound, in bytes.
@@ -55,23 +55,23 @@ pub enum DecodeError {
     },
 }
 
-/// Where in the stream the next byte stands.
+/// The place of the next byte in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// In the first line, which may begin with a byte order mark.
     FirstLine,
     Line,
-    /// After a CR: a LF belongs to the same line break.
+    /// After a CR: an LF belongs to the same line break.
     AfterCr,
     /// After an event that was too long.
     Failed,
 }
 
 impl Decoder {
-    /// Starts a stream whose events may have `event_bytes_max` bytes.
+    /// Starts a stream whose events may have up to `event_bytes_max` bytes.
     ///
-    /// `last_event_id` is the cursor that the request carried, or empty. The bound counts type,
-    /// data and the line that is being read; about twice as much is kept.
+    /// `last_event_id` is the cursor in the request, or empty. The bound counts the type, the data
+    /// and the current line; the decoder keeps about twice as much.
     pub fn new(event_bytes_max: usize, last_event_id: &str) -> Self {
         Self {
             line: Vec::new(),
@@ -89,14 +89,14 @@ impl Decoder {
         &self.last_event_id
     }
 
-    /// Takes the next bytes of the stream and appends to `decoded` what they complete.
+    /// Takes the next bytes of the stream, and appends to `decoded` what they complete.
     ///
-    /// The end of the stream needs no call: what is incomplete then is to be dropped. Invalid
-    /// UTF-8 is replaced by U+FFFD.
+    /// The end of the stream needs no call: an incomplete event is dropped. Invalid UTF-8 is
+    /// replaced by U+FFFD.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::EventTooLong`], after what came before the long event was appended.
+    /// [`DecodeError::EventTooLong`], after everything before the long event was appended.
     ///
     /// WHATWG HTML, "Parsing an event stream" and "Interpreting an event stream".
     pub fn push(&mut self, bytes: &[u8], decoded: &mut Vec<Decoded>) -> Result<(), DecodeError> {
@@ -137,14 +137,15 @@ impl Decoder {
         Ok(())
     }
 
-    /// Returns how many bytes count against the bound.
+    /// Returns the bytes that count against the bound.
     fn buffered(&self) -> usize {
         self.line.len() + self.data.len() + self.event_type.len()
     }
 
     fn on_line(&mut self, decoded: &mut Vec<Decoded>) {
         let mut line = mem::take(&mut self.line);
-        // No part of a replaced sequence is ASCII, so decoding by lines is decoding the stream.
+        // No part of an invalid sequence is ASCII, so decoding line by line gives the same as
+        // decoding the stream.
         let text = String::from_utf8_lossy(&line);
         let text = match self.place {
             Place::FirstLine => text.strip_prefix('\u{feff}').unwrap_or(&text),
@@ -163,7 +164,7 @@ impl Decoder {
         self.line = line;
     }
 
-    /// Takes a field over; returns a reconnection time.
+    /// Handles a field. Returns the reconnection time if the field sets it.
     fn on_field(&mut self, name: &str, value: &str) -> Option<u64> {
         match name {
             "event" => value.clone_into(&mut self.event_type),
@@ -182,7 +183,7 @@ impl Decoder {
         self.last_event_id.clone_from(&self.id);
         let event_type = mem::take(&mut self.event_type);
         let mut payload = mem::take(&mut self.data);
-        // No `data` field at all: nothing is dispatched. An empty one left a LF here.
+        // Without a `data` field nothing is dispatched. An empty one has left an LF here.
         payload.pop()?;
         Some(Event {
             event_type: if event_type.is_empty() {
@@ -196,7 +197,7 @@ impl Decoder {
     }
 }
 
-/// Reads a value of ASCII digits; others, and the empty one, say nothing.
+/// Parses a value of ASCII digits. Any other value is ignored, as is an empty one.
 fn parse_retry(value: &str) -> Option<u64> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| value.parse().unwrap_or(u64::MAX))

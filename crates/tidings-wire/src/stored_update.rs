@@ -1,8 +1,8 @@
 //! An update as another Mercure hub stores it: JSON with the names of its Go structures.
 //!
-//! Key: the sequence number in 8 bytes, then the event id. Value since 0.10: `Data`, `ID`, `Type`,
-//! `Retry`, `Topics`, `Private`; up to 0.9 `Targets` (an object, whose names are who may read it)
-//! instead of `Private`. The values are validated elsewhere.
+//! The key is the sequence number in 8 bytes, followed by the event id. The value since 0.10 has
+//! `Data`, `ID`, `Type`, `Retry`, `Topics`, `Private`; up to 0.9 it has `Targets` instead of
+//! `Private`, an object whose names are the audiences. The values are validated elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 use crate::object::Object;
 
-/// An update from another hub's store.
+/// An update from the store of another hub.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct StoredUpdate {
-    /// What subscribers receive.
+    /// The payload.
     #[serde(rename = "Data", default)]
     pub data: String,
     /// The event id.
@@ -28,15 +28,15 @@ pub struct StoredUpdate {
     /// The topics, the canonical one first.
     #[serde(rename = "Topics")]
     pub topics: Vec<String>,
-    /// Whether a grant is needed to read it.
+    /// Whether reading it needs a grant.
     #[serde(rename = "Private", default)]
     pub private: bool,
-    /// Up to 0.9: who may read it; nobody in particular if there is none.
+    /// Up to 0.9: the audiences that may read it; everybody may if there are none.
     #[serde(rename = "Targets", default)]
     targets: Option<BTreeMap<String, serde::de::IgnoredAny>>,
 }
 
-/// Why an entry is no update.
+/// Why an entry is not an update.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
     /// The key is shorter than a sequence number.
@@ -45,17 +45,17 @@ pub enum StoredError {
         /// Its length.
         bytes: usize,
     },
-    /// The value is no JSON of an update.
+    /// The value is not the JSON of an update.
     #[error("a value is no update: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl StoredUpdate {
-    /// Reads one entry.
+    /// Decodes one entry.
     ///
     /// # Errors
     ///
-    /// If it is none of an update.
+    /// [`StoredError`] if the entry is not an update.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, StoredError> {
         if key.len() < SEQUENCE {
             return Err(StoredError::Key { bytes: key.len() });
@@ -64,7 +64,7 @@ impl StoredUpdate {
         Ok(update)
     }
 
-    /// Returns who may read it, of a hub up to 0.9; empty if everybody may.
+    /// Returns the audiences that may read the update, for hubs up to 0.9; empty if everybody may.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
         self.targets
             .iter()

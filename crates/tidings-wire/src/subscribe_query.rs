@@ -9,16 +9,16 @@ use crate::form::{NotUtf8, Pair, pairs, shown};
 /// The matcher type that the bare `match` parameter selects.
 pub const DEFAULT_MATCHER_TYPE: &str = "exact";
 
-/// What a subscriber asked for, read but not checked.
+/// A subscription, decoded but not validated.
 ///
 /// Mercure, "Subscription".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeQuery {
-    /// Matcher type and pattern of every matcher, at least one: first those of the query, then
-    /// those of the body. The type is in the form `[a-z][a-z0-9]*`; the hub may not know it.
+    /// Matcher type and pattern of every matcher, at least one: those of the query, then those of
+    /// the body. The type has the form `[a-z][a-z0-9]*`; the hub may not know it.
     pub matchers: Vec<(String, String)>,
-    /// First `last_event_id` of the query, or else of the body. The `Last-Event-ID` field of the
-    /// request goes before it.
+    /// The first `last_event_id` of the query, otherwise of the body. The request's `Last-Event-ID`
+    /// field takes precedence.
     pub last_event_id: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub enum QueryError {
     /// The value of a matcher or of `last_event_id` is not UTF-8.
     #[error(transparent)]
     NotUtf8(#[from] NotUtf8),
-    /// A name in the reserved `match` namespace is not that of a matcher parameter.
+    /// A name in the reserved `match` namespace is not a matcher parameter.
     #[error("unknown topic matcher query parameter {name:?}")]
     UnknownMatcherType {
         /// The name, shortened to [`SHOWN_CHARACTERS_MAX`](crate::form::SHOWN_CHARACTERS_MAX).
@@ -37,23 +37,23 @@ pub enum QueryError {
     /// There is no matcher.
     #[error("missing \"match\" subscription parameter")]
     NoMatcher,
-    /// There are more matchers than the hub takes.
+    /// There are more matchers than the hub accepts.
     #[error("more than {max} topic matchers in one subscription request")]
     TooManyMatchers {
-        /// How many matchers the hub takes.
+        /// How many matchers the hub accepts.
         max: usize,
     },
 }
 
 impl SubscribeQuery {
-    /// Reads the union of `query`, without its `?`, and `body`.
+    /// Decodes the union of `query`, which does not include the `?`, and `body`.
     ///
-    /// Parameters with other names are skipped without a look at their value. Keeps at most
-    /// `matchers_max` matchers; the caller bounds the lengths of `query` and `body`.
+    /// The values of other parameters are not decoded. Keeps at most `matchers_max` matchers; the
+    /// caller bounds the lengths of `query` and `body`.
     ///
     /// # Errors
     ///
-    /// The first rule that a parameter breaks; a missing matcher last.
+    /// [`QueryError`] for the first invalid parameter; a missing matcher is reported last.
     ///
     /// Mercure, "Subscription".
     pub fn decode(
@@ -88,7 +88,7 @@ impl SubscribeQuery {
     }
 }
 
-/// What the name of a parameter stands for.
+/// The meaning of a parameter's name.
 enum Name {
     Matcher(String),
     LastEventId,
@@ -111,7 +111,7 @@ fn parse_name(pair: Pair<'_>) -> Result<Name, QueryError> {
     }
 }
 
-/// Says whether `name` is in the reserved namespace, in any ASCII case.
+/// Returns whether `name` is in the reserved namespace, in any ASCII case.
 pub(crate) fn starts_with_match(name: &[u8]) -> bool {
     name.get(..5)
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"match"))

@@ -9,12 +9,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What stands between the hub's path and the parts of a subscription's path.
+/// The segment between the hub's path and the parts of a subscription's path.
 pub const BELOW_HUB: &str = "/subscriptions";
 /// The context of a 0.x document.
 pub const CONTEXT: &str = "https://mercure.rocks/";
 
-/// What is encoded in a part of a path: all but the unreserved characters (RFC 6570, 3.2.1).
+/// The characters that are encoded in a part of a path: all but the unreserved ones (RFC 6570,
+/// 3.2.1).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -41,7 +42,7 @@ pub struct Document<'a> {
     pub subscriber: Cow<'a, str>,
     /// Whether the subscription is open.
     pub active: bool,
-    /// The payload of the token, as it stands there.
+    /// The payload from the token, as written there.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
 }
@@ -49,7 +50,7 @@ pub struct Document<'a> {
 /// The document of 0.x.
 #[derive(Debug, Serialize)]
 pub struct OldDocument<'a> {
-    /// The JSON-LD context, where it stands by itself.
+    /// The JSON-LD context, in a document that is not part of a list.
     #[serde(rename = "@context", skip_serializing_if = "Option::is_none")]
     pub context: Option<&'static str>,
     /// The path of the subscription.
@@ -63,21 +64,21 @@ pub struct OldDocument<'a> {
     pub topic: &'a str,
     /// Whether the subscription is open.
     pub active: bool,
-    /// The id of the last event, where it stands by itself.
+    /// The id of the last event, in a document that is not part of a list.
     #[serde(rename = "lastEventID", skip_serializing_if = "Option::is_none")]
     pub last_event_id: Option<&'a str>,
-    /// The payload of the token, as it stands there.
+    /// The payload from the token, as written there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<&'a RawValue>,
 }
 
-/// Returns the path of a subscription as 1.0 names it. Each part is encoded exactly once.
+/// Returns the path of a subscription in 1.0. Each part is encoded exactly once.
 pub fn path(hub: &str, match_type: &str, pattern: &str, subscriber: &str) -> String {
     let (pattern, subscriber) = (encode(pattern), encode(subscriber));
     format!("{hub}{BELOW_HUB}/{match_type}/{pattern}/{subscriber}")
 }
 
-/// Returns the path of a subscription as 0.x names it.
+/// Returns the path of a subscription in 0.x.
 pub fn old_path(hub: &str, pattern: &str, subscriber: &str) -> String {
     let (pattern, subscriber) = (encode(pattern), encode(subscriber));
     format!("{hub}{BELOW_HUB}/{pattern}/{subscriber}")
@@ -89,20 +90,20 @@ fn encode(part: &str) -> impl std::fmt::Display {
 
 /// Returns a document as text.
 pub fn text(document: &impl Serialize) -> String {
-    // Texts and a payload that was read as JSON before cannot fail.
+    // Texts, and a payload that was parsed as JSON before, always serialize.
     serde_json::to_string(document).unwrap_or_default()
 }
 
-/// Returns a payload as it stands in a document.
+/// Returns a payload for use in a document; `None` if it is not JSON.
 pub fn raw(payload: &str) -> Option<&RawValue> {
     serde_json::from_str(payload).ok()
 }
 
-/// Returns the data of the event that ends a subscription, from that of the one that began it.
+/// Turns the data of the event that began a subscription into the data of the event that ends it.
 ///
 /// # Errors
 ///
-/// The data is not a document of this form.
+/// [`serde_json::Error`] if the data is not such a document.
 pub fn ended(data: &str) -> Result<String, serde_json::Error> {
     let document: Document<'_> = serde_json::from_str(data)?;
     Ok(text(&Document {
@@ -111,7 +112,7 @@ pub fn ended(data: &str) -> Result<String, serde_json::Error> {
     }))
 }
 
-/// Returns the data of an event in the words of 0.x, or nothing if it is not of this hub's making.
+/// Returns the data of a presence event in the form of 0.x; `None` if this hub did not make it.
 pub fn translated(data: &str) -> Option<String> {
     let document: Document<'_> = serde_json::from_str(data).ok()?;
     let below = path(

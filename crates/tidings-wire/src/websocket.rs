@@ -18,28 +18,28 @@ pub mod handshake;
 pub mod hixie76;
 mod utf8;
 
-/// The longest payload of a ping, a pong or a close; RFC 6455, 5.5.
+/// The maximum payload of a ping, a pong or a close, in bytes; RFC 6455, 5.5.
 pub const CONTROL_BYTES_MAX: usize = 125;
 
-/// What a frame is for; RFC 6455, 5.2.
+/// The kind of a frame; RFC 6455, 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
-    /// A further fragment.
+    /// Another fragment of a message.
     Continuation,
-    /// UTF-8 text, or its first fragment.
+    /// A text message, or its first fragment.
     Text,
-    /// Bytes, or their first fragment.
+    /// A binary message, or its first fragment.
     Binary,
-    /// The end of what this peer sends.
+    /// The last frame that this peer sends.
     Close,
     /// Asks for a pong.
     Ping,
-    /// Answers a ping, or comes unasked.
+    /// Answers a ping, or is sent unasked.
     Pong,
 }
 
 impl Opcode {
-    /// Returns the opcode of these four bits, if they have a meaning.
+    /// Returns the opcode with these four bits, if there is one.
     pub fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0x0 => Some(Self::Continuation),
@@ -64,7 +64,8 @@ impl Opcode {
         }
     }
 
-    /// Returns whether frames of this kind are short, whole, and may come between fragments.
+    /// Returns whether this is a control frame: short, never fragmented, and allowed between the
+    /// fragments of a message.
     pub fn is_control(self) -> bool {
         match self {
             Self::Close | Self::Ping | Self::Pong => true,

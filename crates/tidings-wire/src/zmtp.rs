@@ -15,44 +15,44 @@ pub mod prefixes;
 
 use std::fmt;
 
-/// Bytes of one command frame after the handshake; the longest one holds a subscription.
+/// Bytes of one command frame after the handshake. The longest command is a subscription.
 pub const COMMAND_BYTES_MAX: usize = 2 * SUBSCRIPTION_BYTES_MAX;
-/// Bytes that a peer may send before the handshake is over.
+/// Bytes that a peer may send before the handshake is complete.
 pub const HANDSHAKE_BYTES_MAX: usize = 4096;
 /// Bytes of the prefix of one subscription.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 1024;
-/// Parts of one message.
+/// Parts in one message.
 pub const MESSAGE_PARTS_MAX: usize = 1024;
-/// Bytes of the context of a PING, by the standard.
+/// Bytes of the context of a PING, a limit of the standard.
 pub const PING_CONTEXT_BYTES_MAX: usize = 16;
 
-/// The type of a socket, as it stands in the handshake.
+/// The type of a ZeroMQ socket, as named in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketType {
-    /// Asks and waits for the answer.
+    /// Sends a request and waits for the reply.
     Req,
-    /// Answers.
+    /// Replies to requests.
     Rep,
-    /// Asks without waiting.
+    /// Sends requests without waiting.
     Dealer,
-    /// Answers by address.
+    /// Replies by address.
     Router,
-    /// Hands each message to one of its peers.
+    /// Distributes messages, each to one of its peers.
     Push,
-    /// Takes from all its peers.
+    /// Receives from all of its peers.
     Pull,
-    /// Sends each message to all who subscribed.
+    /// Sends each message to all subscribers.
     Pub,
-    /// Receives what it subscribed to.
+    /// Receives the messages that it subscribed to.
     Sub,
-    /// A publisher that sees subscriptions.
+    /// A publisher that receives subscriptions as messages.
     XPub,
     /// A subscriber that forwards subscriptions.
     XSub,
 }
 
 impl SocketType {
-    /// Every type that is known.
+    /// All known types.
     pub const ALL: [Self; 10] = [
         Self::Req,
         Self::Rep,
@@ -66,7 +66,7 @@ impl SocketType {
         Self::XSub,
     ];
 
-    /// Returns the name in the handshake.
+    /// Returns the name used in the handshake.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl SocketType {
         }
     }
 
-    /// Returns the type with this name; case matters.
+    /// Returns the type with this name. Case matters.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Self> {
         Self::ALL
@@ -91,11 +91,11 @@ impl SocketType {
             .find(|kind| kind.name().as_bytes() == name)
     }
 
-    /// Returns whether a socket of this type may be joined to one of type `peer`.
+    /// Returns whether a socket of this type can be connected to one of type `peer`.
     ///
     /// ZMTP 3.1, "The Socket-Type Property".
     #[must_use]
-    pub const fn talks_to(self, peer: Self) -> bool {
+    pub const fn is_compatible_with(self, peer: Self) -> bool {
         match self {
             Self::Req => matches!(peer, Self::Rep | Self::Router),
             Self::Rep => matches!(peer, Self::Req | Self::Dealer),
@@ -115,33 +115,33 @@ impl fmt::Display for SocketType {
     }
 }
 
-/// What a peer did that the protocol or a limit does not allow. The connection is to be closed.
+/// The rule or limit that a peer broke. The connection must be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// The first bytes are no greeting; perhaps the peer speaks another protocol.
+    /// The first bytes are not a greeting; the peer may speak another protocol.
     #[error("the peer does not begin with a ZMTP greeting")]
     Signature,
-    /// The peer speaks a version that is not understood.
+    /// The peer speaks an unsupported version.
     #[error("the peer speaks ZMTP {major}.x; 3.0 and newer are understood")]
     Version {
-        /// Its major version; 1 stands for 1.0, 2.0 is written as 1 in the greeting.
+        /// Its major version. 1 stands for 1.0; 2.0 is also written as 1 in the greeting.
         major: u8,
     },
-    /// The peer wants another security mechanism.
+    /// The peer uses another security mechanism.
     #[error("the peer wants the security mechanism {peer:?}, not {here}")]
     Mechanism {
-        /// What it wants.
+        /// The peer's mechanism.
         peer: String,
-        /// What is configured here.
+        /// The mechanism that is configured here.
         here: &'static str,
     },
-    /// Both peers take the same side of PLAIN.
+    /// Both ends take the same role of PLAIN.
     #[error("both ends are the {0} of the PLAIN mechanism")]
     Role(&'static str),
     /// The handshake is longer than the limit.
     #[error("the handshake is longer than {HANDSHAKE_BYTES_MAX} bytes")]
     HandshakeTooLong,
-    /// Something else than the expected command came during the handshake.
+    /// The peer did not send the expected command during the handshake.
     #[error("the handshake is broken: {expected} was expected")]
     Handshake {
         /// The command that was expected.
@@ -156,7 +156,7 @@ pub enum ProtocolError {
         /// The reason, as it was sent.
         reason: String,
     },
-    /// The types of the two sockets do not go together.
+    /// The types of the two sockets are not compatible.
     #[error("a socket of type {peer:?} cannot talk to {here}")]
     SocketType {
         /// The peer's type.
@@ -164,7 +164,7 @@ pub enum ProtocolError {
         /// The type of the socket here.
         here: SocketType,
     },
-    /// Flags that do not exist, or not together.
+    /// The flags of a frame are unknown, or not valid together.
     #[error("a frame has the flags {flags:#04x}")]
     Flags {
         /// The flags.
@@ -176,13 +176,13 @@ pub enum ProtocolError {
         /// Its length.
         bytes: u64,
     },
-    /// A command cannot be read.
+    /// A command is malformed.
     #[error("a command cannot be read")]
     Command,
     /// A message is longer than the limit.
     #[error("a message has {bytes} bytes or more, more than {max}")]
     MessageTooLong {
-        /// The bytes that are known.
+        /// The bytes that are known so far.
         bytes: u64,
         /// The limit.
         max: usize,
@@ -190,7 +190,7 @@ pub enum ProtocolError {
     /// A message has more parts than the limit.
     #[error("a message has more than {MESSAGE_PARTS_MAX} parts")]
     TooManyParts,
-    /// The peer sent a message although sockets of its type do not.
+    /// The peer sent a message, but sockets of its type do not send any.
     #[error("a {0} socket does not send messages")]
     UnexpectedMessage(SocketType),
     /// A subscription is longer than the limit.
@@ -205,7 +205,7 @@ pub enum ProtocolError {
         /// The limit.
         max: usize,
     },
-    /// A peer's subscriptions together have more bytes than its share of what is free.
+    /// A peer's subscriptions have more bytes in total than its share of the free memory.
     #[error("subscriptions of more than {max} bytes, which are this peer's share of what is free")]
     SubscriptionsTooLong {
         /// The limit.
@@ -214,7 +214,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// Returns a short word for it, as counters show it.
+    /// Returns a short label for the metrics.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidings_auth::Identity;
 use tidings_wire::websocket::close::CloseCode;
-use tidings_wire::websocket::deflate::{Agreement, Inflating};
+use tidings_wire::websocket::deflate::{Agreement, Inflater};
 use tidings_wire::websocket::frames::{Decoder, Limits, Role};
 
 use self::adding::Adding;
@@ -89,7 +89,7 @@ impl Duplex {
             Heartbeat::Pings | Heartbeat::Framed => Kind::WebSocket,
             Heartbeat::Carried => Kind::SockJs,
         };
-        let inflating = parts.agreement.as_ref().map(Inflating::new);
+        let inflating = parts.agreement.as_ref().map(Inflater::new);
         let decoder = Decoder::new(Role::Server, parts.limits, inflating);
         let rates = Rates::new(
             parts.frames_per_second_max,

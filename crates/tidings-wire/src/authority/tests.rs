@@ -83,8 +83,16 @@ fn the_same_server_has_several_names() {
     check("example.com", "example.org", &[], false);
 }
 
-fn check(one: &str, other: &str, usual: &[u16], same: bool) {
+fn check(one: &str, other: &str, default_ports: &[u16], same: bool) {
     let [one, other] = [one, other].map(|text| Authority::parse(text).expect(text));
-    assert_eq!(one.is_same(&other, usual), same, "{one} {other} {usual:?}");
-    assert_eq!(other.is_same(&one, usual), same, "{other} {one} {usual:?}");
+    assert_eq!(
+        one.is_same(&other, default_ports),
+        same,
+        "{one} {other} {default_ports:?}"
+    );
+    assert_eq!(
+        other.is_same(&one, default_ports),
+        same,
+        "{other} {one} {default_ports:?}"
+    );
 }

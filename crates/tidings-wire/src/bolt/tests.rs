@@ -5,13 +5,14 @@ use std::convert::Infallible;
 use super::*;
 use crate::stored_update::StoredUpdate;
 
-/// Several transactions, pages of 1024 bytes, removed entries, one value over ten pages.
+/// Made by several transactions: pages of 1024 bytes, removed entries, one value that spans ten
+/// pages.
 const FILE: &[u8] = include_bytes!("../../tests/bolt/mercure.db");
-/// A bucket within a leaf of its parent, pages of 4096 bytes.
+/// A bucket inside a leaf of its parent, with pages of 4096 bytes.
 const SMALL: &[u8] = include_bytes!("../../tests/bolt/small.db");
-/// A file of a hub of 2019.
+/// A file of a hub from 2019.
 const OLD: &[u8] = include_bytes!("../../tests/bolt/updates-2019.db");
-/// No bucket at all.
+/// A file without buckets.
 const EMPTY: &[u8] = include_bytes!("../../tests/bolt/empty.db");
 
 #[test]
@@ -65,9 +66,9 @@ fn a_damaged_first_meta_page_leaves_the_second() {
     for file in [FILE, SMALL] {
         let mut damaged = file.to_vec();
         damaged[20] ^= 1;
-        // What the second one leads to may be a state before the bucket was made.
+        // The second meta page may hold a state from before the bucket was made.
         assert!(matches!(read(&damaged), Ok(_) | Err(BoltError::NoBucket)));
-        // With both gone nothing is left.
+        // Without any meta page nothing is left.
         let page = if file.len() == FILE.len() { 1024 } else { 4096 };
         damaged[page + 20] ^= 1;
         assert_eq!(read(&damaged), Err(BoltError::NoMeta));
@@ -81,7 +82,7 @@ fn every_cut_of_a_file_is_refused_or_read_whole() {
     let whole = read(FILE).unwrap();
     for length in (0..FILE.len()).step_by(97) {
         let (cut, _) = FILE.split_at(length);
-        // What was cut off may be pages that are free.
+        // The part that was cut off may consist of free pages.
         if let Ok(updates) = read(cut) {
             assert_eq!(updates, whole, "{length}");
         }
@@ -103,7 +104,7 @@ fn no_changed_byte_breaks_the_reader() {
 
 #[test]
 fn a_page_that_is_its_own_child_is_refused() {
-    // The tree's root is a branch; its first child is made the root itself.
+    // The tree's root is a branch; make its first child the root itself.
     let bolt = Bolt::open(Bytes(FILE)).unwrap();
     let root = usize::try_from(bolt.bucket(b"updates").unwrap().root).unwrap() * 1024;
     let mut damaged = FILE.to_vec();
@@ -137,7 +138,7 @@ fn read(file: &[u8]) -> Result<Vec<StoredUpdate>, BoltError<Infallible>> {
     let bucket = bolt.bucket(b"updates")?;
     let mut updates = Vec::new();
     let walked = bolt.walk(&bucket, &mut |key, value| {
-        // A changed byte may well be in a value.
+        // The changed byte may be in a value.
         updates.extend(StoredUpdate::decode(key, value));
         Ok::<(), Infallible>(())
     });

@@ -45,13 +45,13 @@ fn a_request_is_recognized_in_every_split() {
     for split in 0..REQUEST.len() {
         let (first, second) = REQUEST.split_at(split);
         let mut recognizer = Recognizer::default();
-        assert_eq!(recognizer.push(first), Asked::Partly);
-        assert_eq!(recognizer.push(second), Asked::Policy);
+        assert_eq!(recognizer.push(first), Recognized::Partly);
+        assert_eq!(recognizer.push(second), Recognized::Policy);
     }
     let mut recognizer = Recognizer::default();
     assert_eq!(
         recognizer.push(b"<policy-file-request/>\0more"),
-        Asked::Policy
+        Recognized::Policy
     );
 }
 
@@ -59,8 +59,11 @@ fn a_request_is_recognized_in_every_split() {
 fn junk_is_noticed_at_its_first_byte() {
     assert_eq!(
         Recognizer::default().push(b"<policy-file-request>"),
-        Asked::Junk
+        Recognized::Other
     );
-    assert_eq!(Recognizer::default().push(b"<html>"), Asked::Junk);
-    assert_eq!(Recognizer::default().push(b"GET / HTTP/1.1"), Asked::Junk);
+    assert_eq!(Recognizer::default().push(b"<html>"), Recognized::Other);
+    assert_eq!(
+        Recognizer::default().push(b"GET / HTTP/1.1"),
+        Recognized::Other
+    );
 }

@@ -68,9 +68,9 @@ fn frames_are_written() {
         data: "line\n\"é\"",
     };
     let written = [
-        encode(&Saying::Update(update.clone()), None),
+        encode(&HubFrame::Update(update.clone()), None),
         encode(
-            &Saying::Update(UpdateFields {
+            &HubFrame::Update(UpdateFields {
                 event_type: Some("t"),
                 retry: Some(5),
                 private: true,
@@ -79,27 +79,27 @@ fn frames_are_written() {
             None,
         ),
         encode(
-            &Saying::Open {
+            &HubFrame::Open {
                 last_event_id: "c",
                 ping_secs: 30,
             },
             None,
         ),
         encode(
-            &Saying::Ack(AckFields::default()),
+            &HubFrame::Ack(AckFields::default()),
             Some(&Reference::Number(7)),
         ),
         encode(
-            &Saying::Ack(AckFields {
+            &HubFrame::Ack(AckFields {
                 id: Some("i"),
                 ..AckFields::default()
             }),
             Some(&Reference::Text("p".to_owned())),
         ),
-        encode(&Saying::Error(&serde_json::json!({"status": 403})), None),
-        encode(&Saying::CaughtUp { last_event_id: "c" }, None),
-        encode(&Saying::Lagging {}, None),
-        encode(&Saying::Pong {}, Some(&Reference::Number(1))),
+        encode(&HubFrame::Error(&serde_json::json!({"status": 403})), None),
+        encode(&HubFrame::CaughtUp { last_event_id: "c" }, None),
+        encode(&HubFrame::Lagging {}, None),
+        encode(&HubFrame::Pong {}, Some(&Reference::Number(1))),
     ];
     let expected = expect![[r#"
         {"update":{"id":"urn:uuid:1","topics":["a","b"],"data":"line\n\"é\""}}
@@ -116,6 +116,6 @@ fn frames_are_written() {
 
 #[track_caller]
 fn check(frame: &str, expected: Expect) {
-    let Request { ask, reference } = Request::decode(frame).unwrap();
-    expected.assert_eq(&format!("{ask:?}\n{reference:?}"));
+    let Request { kind, reference } = Request::decode(frame).unwrap();
+    expected.assert_eq(&format!("{kind:?}\n{reference:?}"));
 }

@@ -110,7 +110,7 @@ fn a_wildcard_may_be_a_part_of_a_label_or_the_port() {
         ],
         false,
     );
-    // A policy of CSP has no form for a part of a label, and must not allow more instead.
+    // CSP cannot express a wildcard in part of a label, and the policy must not allow more instead.
     let named: Vec<String> = list(&[
         "https://pr-*.example.com",
         "https://*.example.com",

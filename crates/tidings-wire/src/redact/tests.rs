@@ -15,7 +15,7 @@ fn what_looks_like_a_token_is_hidden_wherever_it_stands() {
         (&format!("Tool/1 ({TOKEN})"), "Tool/1 (hidden)"),
         (&format!("/ws/{TOKEN}/x"), "/ws/hidden/x"),
         (&format!("%22{TOKEN}%22"), "%22hidden%22"),
-        // Spaces or line breaks after the brace; encrypted, five parts; cut off.
+        // Space or line breaks after the brace; encrypted, with five parts; truncated.
         ("eyAiYWxnIjoiSFMyNTYifQ.e30.c2ln", "hidden"),
         ("ewogImFsZyI6IkhTMjU2In0.e30.c2ln", "hidden"),
         ("eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", "hidden"),
@@ -112,7 +112,7 @@ fn of_a_url_only_the_place_is_shown() {
 
 #[test]
 fn a_text_that_is_made_to_be_looked_at_twice_is_not() {
-    // With one look for each beginning these would take minutes.
+    // If each beginning were scanned again, these would take minutes.
     for piece in ["aeyJ", "bearer ", "://", "eyJ.", "%2eyJ"] {
         let long = piece.repeat(1024 * 1024);
         assert!(bytes(long.as_bytes()).len() <= long.len() + HIDDEN.len() * long.len());

@@ -49,7 +49,7 @@ fn a_matcher_of_1_0_makes_it_a_query_of_1_0() {
         ("topic=a&MatchX=1", false),
         ("topic=a&%6Datch=1", false),
     ] {
-        assert_eq!(SelectorQuery::is_meant_by(query.as_bytes()), old, "{query}");
+        assert_eq!(SelectorQuery::applies_to(query.as_bytes()), old, "{query}");
     }
 }
 

@@ -7,16 +7,16 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use super::text::Text;
 use crate::form;
 
-/// Why what a peer sent holds no texts.
+/// Why the input of a peer contains no texts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InboundError {
-    /// There is nothing in it. The text is the answer that the protocol prescribes.
+    /// The input is empty. The protocol prescribes this error text.
     #[error("Payload expected.")]
     Empty,
-    /// It is not a JSON array of strings. The text is the answer that the protocol prescribes.
+    /// The input is not a JSON array of strings. The protocol prescribes this error text.
     #[error("Broken JSON encoding.")]
     Broken,
-    /// It holds more texts than allowed.
+    /// The input contains more texts than allowed.
     #[error("more than {max} texts in one request; send fewer at once")]
     TooMany {
         /// How many are allowed.
@@ -24,11 +24,11 @@ pub enum InboundError {
     },
 }
 
-/// Reads the body of `xhr_send`, up to `texts_max` texts.
+/// Decodes the body of `xhr_send`, with at most `texts_max` texts.
 ///
 /// # Errors
 ///
-/// See [`InboundError`].
+/// [`InboundError`] if the body is invalid.
 ///
 /// SockJS protocol 0.3.3, "XhrPolling".
 pub fn decode(body: &[u8], texts_max: usize) -> Result<Vec<Text>, InboundError> {
@@ -38,11 +38,12 @@ pub fn decode(body: &[u8], texts_max: usize) -> Result<Vec<Text>, InboundError> 
     read(body, texts_max, false)
 }
 
-/// Reads the body of `jsonp_send`: in the field `d` of a form (`is_form`), or bare.
+/// Decodes the body of `jsonp_send`: from the field `d` of a form if `is_form`, otherwise the bare
+/// body.
 ///
 /// # Errors
 ///
-/// See [`InboundError`].
+/// [`InboundError`] if the body is invalid.
 ///
 /// SockJS protocol 0.3.3, "JsonPolling".
 pub fn decode_jsonp(
@@ -61,11 +62,12 @@ pub fn decode_jsonp(
     decode(value.as_bytes(), texts_max)
 }
 
-/// Reads one text frame of a WebSocket: an array or a single string; nothing at all means nothing.
+/// Decodes one text message of a WebSocket: an array or a single string. An empty message contains
+/// no texts.
 ///
 /// # Errors
 ///
-/// See [`InboundError`]; the protocol asks to drop the connection then.
+/// [`InboundError`]. The protocol requires that the connection is dropped then.
 ///
 /// SockJS protocol 0.3.3, "WebSocket".
 pub fn decode_websocket(frame: &str, texts_max: usize) -> Result<Vec<Text>, InboundError> {
@@ -76,7 +78,7 @@ pub fn decode_websocket(frame: &str, texts_max: usize) -> Result<Vec<Text>, Inbo
 }
 
 fn read(json: &[u8], texts_max: usize, single: bool) -> Result<Vec<Text>, InboundError> {
-    // The decoder below keeps bytes as they are, so what is not UTF-8 is refused here.
+    // The decoder below keeps bytes as they are, so input that is not UTF-8 is refused here.
     let json = std::str::from_utf8(json).map_err(|_not_text| InboundError::Broken)?;
     let mut decoder = serde_json::Deserializer::from_str(json);
     let texts = if single && json.trim_start().starts_with('"') {
@@ -92,7 +94,7 @@ fn read(json: &[u8], texts_max: usize, single: bool) -> Result<Vec<Text>, Inboun
     Ok(texts)
 }
 
-/// Reads an array of texts.
+/// Deserializes an array of texts.
 struct Texts {
     max: usize,
 }
@@ -107,7 +109,7 @@ impl<'de> Visitor<'de> for Texts {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut texts = Vec::new();
         while let Some(Element(text)) = seq.next_element()? {
-            // One more than allowed is kept, which the caller sees.
+            // One text beyond the limit is kept, by which the caller recognises the excess.
             if texts.len() <= self.max {
                 texts.push(text);
             }
@@ -116,7 +118,8 @@ impl<'de> Visitor<'de> for Texts {
     }
 }
 
-/// One string, with lone surrogates kept: serde_json gives them to who asks for bytes.
+/// One string with its lone surrogates, which serde_json preserves if a string is deserialized as
+/// bytes.
 struct Element(Text);
 
 impl<'de> Deserialize<'de> for Element {

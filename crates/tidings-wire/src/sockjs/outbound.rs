@@ -5,14 +5,14 @@ use bytes::Bytes;
 use super::place::Transport;
 use super::text::{self, Text};
 
-/// Bytes of `h` that open an `xhr_streaming` answer: old browsers show nothing before them.
+/// Bytes of `h` that begin an `xhr_streaming` response: old browsers buffer that much.
 const XHR_PRELUDE_BYTES: usize = 2048;
 /// Bytes before the first script of an `htmlfile` page, for the same reason.
 const HTML_HEAD_BYTES_MIN: usize = 1025;
-/// The longest name of a JavaScript function that is taken.
+/// The maximum length of the name of a JavaScript function, in bytes.
 const CALLBACK_BYTES_MAX: usize = 128;
 
-/// Returns the frame that hands over texts of a peer.
+/// Returns the frame that carries texts of a peer.
 pub fn text_frame<'a>(texts: impl IntoIterator<Item = &'a Text>) -> String {
     let mut frame = String::from("a[");
     for text in texts {
@@ -25,7 +25,7 @@ pub fn text_frame<'a>(texts: impl IntoIterator<Item = &'a Text>) -> String {
     frame
 }
 
-/// Returns the frame that hands over one text which is Unicode.
+/// Returns the frame that carries one Unicode text.
 pub fn unicode_frame(text: &str) -> String {
     let mut frame = String::with_capacity(text.len() + 8);
     frame.push_str("a[");
@@ -34,8 +34,8 @@ pub fn unicode_frame(text: &str) -> String {
     frame
 }
 
-/// Joins frames into one, for a transport that takes one at a time: the texts of all of them, or a
-/// heartbeat if there are none. `None` if there is no frame at all.
+/// Merges frames into one, for a transport that takes one at a time: the texts of all frames, or a
+/// heartbeat if they contain no text. `None` if there is no frame.
 pub fn joined_frame<'a>(frames: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let mut joined = None;
     for frame in frames {
@@ -57,7 +57,7 @@ pub fn joined_frame<'a>(frames: impl IntoIterator<Item = &'a str>) -> Option<Str
     joined
 }
 
-/// Returns the frame that ends a session.
+/// Returns the frame that closes a session.
 pub fn close_frame(code: u16, reason: &str) -> String {
     let mut frame = format!("c[{code},");
     text::write_json(reason, &mut frame);
@@ -65,27 +65,28 @@ pub fn close_frame(code: u16, reason: &str) -> String {
     frame
 }
 
-/// Why a `c` parameter names no JavaScript function. The texts are those that the protocol asks for.
+/// Why a `c` parameter does not name a JavaScript function. The protocol prescribes the error
+/// texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
-    /// There is none, or it is empty.
+    /// The parameter is missing or empty.
     #[error("\"callback\" parameter required")]
     Missing,
-    /// It holds other characters than letters, digits, `-`, `_` and `.`, or is too long.
+    /// The name contains other characters than letters, digits, `-`, `_` and `.`, or is too long.
     #[error("invalid \"callback\" parameter")]
     Invalid,
 }
 
-/// The name of a JavaScript function of the page.
+/// The name of a JavaScript function on the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callback(Box<str>);
 
 impl Callback {
-    /// Reads a `c` parameter. The name goes into a script, so little is allowed.
+    /// Parses a `c` parameter. The name is written into a script, so few characters are allowed.
     ///
     /// # Errors
     ///
-    /// See [`CallbackError`].
+    /// [`CallbackError`] if the name is missing or invalid.
     ///
     /// SockJS protocol 0.3.3, "HtmlFile", "JsonPolling".
     pub fn parse(name: Option<&str>) -> Result<Self, CallbackError> {
@@ -103,27 +104,28 @@ impl Callback {
 /// The framing of one receiving connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// Bare, each in a text frame of a WebSocket.
+    /// The bare frame, as a text message of a WebSocket.
     WebSocket,
-    /// A line each; one to an answer (`xhr`) or many (`xhr_streaming`, which has a prelude).
+    /// One frame per line: one in a response (`xhr`), or many (`xhr_streaming`, which begins with a
+    /// prelude).
     Lines {
-        /// Whether the answer goes on.
+        /// Whether the response carries more than one frame.
         streaming: bool,
     },
-    /// Events of an event stream.
+    /// One event of an event stream per frame.
     Events,
-    /// Scripts of a page that calls a function of the page around it.
+    /// One script per frame, in a page, which calls a function of the page around it.
     Scripts(Callback),
-    /// One script that calls a function.
+    /// One script, which calls a function.
     Jsonp(Callback),
 }
 
 impl Framing {
-    /// Returns the framing of a transport that receives. `callback` is its `c` parameter.
+    /// Returns the framing of a receiving transport. `callback` is its `c` parameter.
     ///
     /// # Errors
     ///
-    /// The transport needs a function and `callback` names none.
+    /// [`CallbackError`] if the transport needs a function and `callback` does not name one.
     pub fn new(transport: Transport, callback: Option<&str>) -> Result<Self, CallbackError> {
         Ok(match transport {
             Transport::WebSocket => Self::WebSocket,
@@ -137,12 +139,12 @@ impl Framing {
         })
     }
 
-    /// Returns whether one answer carries more than one frame.
+    /// Returns whether one response carries more than one frame.
     pub fn streams(&self) -> bool {
         !matches!(self, Self::Lines { streaming: false } | Self::Jsonp(_))
     }
 
-    /// Returns the media type of the answer.
+    /// Returns the media type of the response.
     pub fn media_type(&self) -> &'static str {
         match self {
             Self::Events => "text/event-stream",
@@ -153,7 +155,7 @@ impl Framing {
         }
     }
 
-    /// Returns what goes out before the first frame; a chunk of its own.
+    /// Returns the bytes before the first frame, as a chunk of its own.
     pub fn prelude(&self) -> Bytes {
         match self {
             Self::WebSocket | Self::Lines { streaming: false } | Self::Jsonp(_) => Bytes::new(),
@@ -172,13 +174,14 @@ impl Framing {
         match self {
             Self::WebSocket => Bytes::copy_from_slice(frame.as_bytes()),
             Self::Lines { .. } => format!("{frame}\n").into(),
-            // A frame holds no line breaks: they are escaped. Every sockjs-client applies `decodeURI` or
-            // `unescape` to what an event stream brings, and no other transport does.
+            // A frame contains no line breaks, because they are escaped. Every sockjs-client
+            // applies `decodeURI` or `unescape` to the data of an event stream, and to no other
+            // transport.
             Self::Events => format!("data: {}\r\n\r\n", frame.replace('%', "%25")).into(),
             Self::Scripts(_) => {
                 format!("<script>\np({});\n</script>\r\n", script_text(frame)).into()
             }
-            // The comment keeps the answer from being taken for a Flash file.
+            // The comment prevents the response from being taken for a Flash file.
             Self::Jsonp(Callback(name)) => {
                 format!("/**/{name}({});\r\n", script_text(frame)).into()
             }
@@ -186,7 +189,7 @@ impl Framing {
     }
 }
 
-/// Returns `frame` as a JavaScript string that cannot end the script around it.
+/// Returns `frame` as a JavaScript string that cannot end the script element around it.
 fn script_text(frame: &str) -> String {
     let mut json = String::with_capacity(frame.len() + 16);
     text::write_json(frame, &mut json);

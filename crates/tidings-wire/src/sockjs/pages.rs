@@ -1,21 +1,22 @@
-//! The fixed texts of the protocol, and the page that transports across origins load.
+//! The fixed texts of the protocol, and the page that cross-origin transports load.
 
-/// The answer of the base.
+/// The response at the base.
 pub const GREETING: &str = "Welcome to SockJS!\n";
-/// The media type of the greeting, and of the answers to texts.
+/// The media type of the greeting, and of the responses to inbound texts.
 pub const PLAIN: &str = "text/plain; charset=UTF-8";
-/// How the page and preflights are cached: for a year.
+/// The `Cache-Control` of the page and of preflights: one year.
 pub const CACHED: &str = "public, max-age=31536000";
-/// The same, in seconds.
+/// The same in seconds.
 pub const CACHED_SECS: u64 = 31_536_000;
-/// How everything else is not cached; compared literally by the protocol's tests.
+/// The `Cache-Control` of everything else; the protocol's tests compare it literally.
 pub const NOT_CACHED: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
-/// The cookie that some load balancers choose a server by.
+/// The cookie by which some load balancers choose a server.
 pub const AFFINITY_COOKIE: &str = "JSESSIONID";
-/// The answer to a request of a WebSocket that is none.
+/// The response to a request at a WebSocket URL that is not an upgrade.
 pub const NOT_AN_UPGRADE: &str = "Can \"Upgrade\" only to \"WebSocket\".";
 
-/// Returns the answer of `/info`. `entropy` is new for each answer: old browsers seed by it.
+/// Returns the response of `/info`. `entropy` is different in each response: old browsers seed
+/// their random numbers with it.
 ///
 /// SockJS protocol 0.3.3, "InfoTest".
 pub fn info(websocket: bool, cookie_needed: bool, entropy: u32) -> String {
@@ -27,8 +28,8 @@ pub fn info(websocket: bool, cookie_needed: bool, entropy: u32) -> String {
 
 /// Returns the page of `/iframe*.html`, which loads the library from `library_url`.
 ///
-/// SockJS protocol 0.3.3, "IframePage": the protocol's tests compare the page by an expression, so
-/// no space may change.
+/// SockJS protocol 0.3.3, "IframePage": the protocol's tests match the page against an expression,
+/// so no space may change.
 pub fn iframe(library_url: &str) -> String {
     let library_url = escape_attribute(library_url);
     format!(

@@ -1,23 +1,23 @@
 //! Parses a path below a SockJS base.
 
-/// How a session's frames travel.
+/// The transport of a session's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `…/websocket`.
     WebSocket,
-    /// `…/xhr`: one frame an answer.
+    /// `…/xhr`: one frame per response.
     Xhr,
     /// `…/xhr_streaming`.
     XhrStreaming,
-    /// `…/xhr_send`: texts of the peer.
+    /// `…/xhr_send`: inbound texts.
     XhrSend,
     /// `…/eventsource`.
     EventSource,
     /// `…/htmlfile`.
     HtmlFile,
-    /// `…/jsonp`: one frame an answer, as a script.
+    /// `…/jsonp`: one frame per response, as a script.
     Jsonp,
-    /// `…/jsonp_send`: texts of the peer, from a form.
+    /// `…/jsonp_send`: inbound texts, from a form.
     JsonpSend,
 }
 
@@ -34,7 +34,7 @@ impl Transport {
         Self::JsonpSend,
     ];
 
-    /// Returns the last segment of its URLs.
+    /// Returns the last segment of the transport's URLs.
     pub fn name(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
@@ -48,7 +48,7 @@ impl Transport {
         }
     }
 
-    /// Returns the methods that its URLs answer to, as in an `Allow` field.
+    /// Returns the methods that the transport's URLs allow, in the form of an `Allow` field.
     pub fn methods(self) -> &'static str {
         match self {
             Self::Xhr | Self::XhrStreaming | Self::XhrSend => "OPTIONS, POST",
@@ -57,36 +57,37 @@ impl Transport {
         }
     }
 
-    /// Returns whether it carries frames to the peer, unlike the two that only take texts.
+    /// Returns whether the client receives frames over this transport. The two send transports only
+    /// carry inbound texts.
     pub fn receives(self) -> bool {
         !matches!(self, Self::XhrSend | Self::JsonpSend)
     }
 }
 
-/// What a path names.
+/// The resource that a path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
     /// The base itself.
     Greeting,
-    /// What the server can do.
+    /// The server's capabilities.
     Info,
-    /// The page that transports across origins load.
+    /// The page that cross-origin transports load.
     Iframe,
-    /// A WebSocket without frames of SockJS.
+    /// A WebSocket without SockJS frames.
     RawWebSocket,
     /// A transport of a session.
     Session {
-        /// Names the session; unique by itself, whatever stands in the server's place.
+        /// The session id. It is unique by itself; the server part of the path is ignored.
         id: &'a str,
-        /// How it travels.
+        /// The transport.
         transport: Transport,
     },
 }
 
 impl<'a> Place<'a> {
-    /// Reads what follows the base in a path: empty, or beginning with `/`. `None` is not found.
+    /// Parses the path after the base: empty, or beginning with `/`. `None` means not found.
     ///
-    /// Server and session may not be empty nor hold a dot.
+    /// The server and session parts must not be empty or contain a dot.
     ///
     /// SockJS protocol 0.3.3, "Greeting url", "IFrame page", "Session URLs".
     pub fn parse(rest: &'a str) -> Option<Self> {

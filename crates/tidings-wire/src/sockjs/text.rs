@@ -2,44 +2,44 @@
 
 use std::fmt::Write as _;
 
-/// A text, in WTF-8: UTF-8 in which a lone surrogate is the three bytes that UTF-8 would give it.
+/// A text in WTF-8: UTF-8 in which a lone surrogate has the three bytes that UTF-8 would give it.
 ///
-/// JSON can carry lone surrogates by escapes, and browsers send them. Where a text leaves as JSON
-/// they are kept; where it becomes an update they are replaced, as an update is Unicode.
+/// JSON escapes can express lone surrogates, and browsers send them. They are kept if the text is
+/// sent as JSON. They are replaced if the text becomes an update, which is Unicode.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Text(Box<[u8]>);
 
-/// One piece of a text.
+/// One unit of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Scalar(char),
-    /// Half of a pair, from 0xd800 to 0xdfff.
+    /// Half of a surrogate pair, from 0xd800 to 0xdfff.
     Surrogate(u16),
 }
 
 impl Text {
-    /// Takes WTF-8, as a JSON decoder makes it. Bytes that are neither UTF-8 nor a surrogate are
+    /// Takes WTF-8 as a JSON decoder produces it. Bytes that are neither UTF-8 nor a surrogate are
     /// replaced when the text is read.
     pub(crate) fn from_wtf8(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 
-    /// Returns the bytes that it takes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there is nothing in it.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns it as Unicode, or `None` if it holds a lone surrogate.
+    /// Returns the text as Unicode, or `None` if it contains a lone surrogate.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// Returns it as Unicode, each lone surrogate replaced by U+FFFD.
+    /// Returns the text as Unicode, with each lone surrogate replaced by U+FFFD.
     pub fn to_unicode(&self) -> String {
         self.units()
             .map(|unit| match unit {
@@ -56,7 +56,7 @@ impl Text {
         }
     }
 
-    /// Appends it to `out` as a JSON string, written like those of [`write_json`].
+    /// Appends the text to `out` as a JSON string, with the escapes of [`write_json`].
     pub(crate) fn write_json(&self, out: &mut String) {
         out.push('"');
         for unit in self.units() {
@@ -83,9 +83,9 @@ impl std::fmt::Debug for Text {
     }
 }
 
-/// Reads WTF-8 piece by piece.
+/// Reads WTF-8 unit by unit.
 struct Units<'a> {
-    /// What is known to be sound and comes next, so that each byte is looked at twice at most.
+    /// The valid UTF-8 that comes next, so that each byte is looked at twice at most.
     sound: std::str::Chars<'a>,
     rest: &'a [u8],
 }
@@ -105,7 +105,8 @@ impl Iterator for Units<'_> {
         let chunk = self.rest.utf8_chunks().next()?;
         self.sound = chunk.valid().chars();
         let first = self.sound.next();
-        // Without a sound character it begins with a piece that is not, which one character stands for.
+        // Without a valid character, the input begins with an invalid sequence, which one character
+        // replaces.
         let read = match first {
             Some(_) => chunk.valid().len(),
             None => chunk.invalid().len(),
@@ -115,8 +116,8 @@ impl Iterator for Units<'_> {
     }
 }
 
-/// Appends `text` to `out` as a JSON string: what `JSON.stringify` writes, and the characters that the
-/// protocol asks a server to escape.
+/// Appends `text` to `out` as a JSON string. It escapes what `JSON.stringify` escapes, and the
+/// characters that the protocol requires a server to escape.
 pub(crate) fn write_json(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
@@ -125,7 +126,7 @@ pub(crate) fn write_json(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The escapes are those that the protocol's tests compare literally.
+/// The protocol's tests compare these escapes literally.
 ///
 /// ECMA-262, "QuoteJSONString"; SockJS protocol 0.3.3, "JSON Unicode Encoding".
 fn write_escaped(character: char, out: &mut String) {

@@ -202,7 +202,8 @@ fn check(stream: &str, expected: &str) {
     check_bytes(stream.as_bytes(), expected);
 }
 
-/// Every split into two pushes gives `expected`, and every truncation a beginning of it.
+/// Checks that every split into two pushes gives `expected`, and every truncation a beginning of
+/// it.
 #[track_caller]
 fn check_bytes(stream: &[u8], expected: &str) {
     let whole = decode_in_two(stream, 0);

@@ -2,33 +2,33 @@
 
 use super::CONTROL_BYTES_MAX;
 
-/// A code that may stand in a close frame.
+/// A code that is allowed in a close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseCode(u16);
 
 impl CloseCode {
     /// The purpose is fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// The server goes down, or the page is left.
+    /// The server shuts down, or the browser leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
     /// The peer broke the protocol.
     pub const PROTOCOL: Self = Self(1002);
-    /// A kind of payload that this end does not accept, such as binary.
+    /// The receiver does not accept this kind of payload, such as binary.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// A text that is not UTF-8, or compressed data that is not.
+    /// A text is not UTF-8, or compressed data is invalid.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// The peer may not do this.
+    /// The peer is not allowed to do this.
     pub const POLICY: Self = Self(1008);
-    /// More than this end takes at once.
+    /// A message is larger than the receiver accepts.
     pub const TOO_BIG: Self = Self(1009);
-    /// Something failed at this end.
+    /// The server failed.
     pub const INTERNAL: Self = Self(1011);
-    /// The server is restarting: come back.
+    /// The server restarts: reconnect.
     pub const RESTART: Self = Self(1012);
-    /// The server has too much to do: come back later.
+    /// The server is overloaded: reconnect later.
     pub const TRY_LATER: Self = Self(1013);
 
-    /// Returns the code, if a peer may send it: a registered one, or one for libraries and
+    /// Returns the code if a peer may send it: a registered code, or one for libraries and
     /// applications (3000 to 4999). RFC 6455, 7.4.1 and 7.4.2, and the IANA registry.
     pub fn new(code: u16) -> Option<Self> {
         match code {
@@ -43,16 +43,16 @@ impl CloseCode {
     }
 }
 
-/// What a peer said when it closed.
+/// The content of a peer's close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
     /// Why.
     pub code: CloseCode,
-    /// For people; at most 123 bytes.
+    /// A text for people; at most 123 bytes.
     pub reason: Box<str>,
 }
 
-/// Returns the payload of a close frame; a reason that is too long is cut between two characters.
+/// Returns the payload of a close frame. A reason that is too long is cut between two characters.
 pub fn payload(code: CloseCode, reason: &str) -> Vec<u8> {
     let mut len = reason.len().min(CONTROL_BYTES_MAX - 2);
     while !reason.is_char_boundary(len) {

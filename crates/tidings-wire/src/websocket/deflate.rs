@@ -1,6 +1,6 @@
 //! Compression of messages (RFC 7692): the negotiation, and both directions.
 //!
-//! A server that discards its context after each message compresses a message once for all peers
+//! A server that discards its context after each message compresses the message once for all peers
 //! with the same window; see [`Agreement::window`].
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -9,26 +9,27 @@ use super::handshake::elements;
 
 /// The name of the extension; RFC 7692, 7.
 const NAME: &str = "permessage-deflate";
-/// What a sync flush ends with, and what is left out on the wire; RFC 7692, 7.2.1.
+/// The bytes that a sync flush ends with. They are not sent; RFC 7692, 7.2.1.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
-/// Effort of compressing: well packed for half the time of the default.
+/// The compression level: nearly the size of the default level, in half the time.
 const LEVEL: u32 = 4;
-/// Bytes by which the room for inflated data grows at least.
+/// The minimum step by which the buffer for inflated data grows, in bytes.
 const STEP_BYTES: usize = 4096;
 
-/// Whether an end remembers what it has compressed before.
+/// Whether an end keeps its compression context between messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// Each text stands alone: nothing is kept between them, and peers can share.
-    Forgotten,
-    /// Later messages refer to earlier ones: smaller messages, but tens of kilobytes per
-    /// connection.
+    /// Each message is compressed on its own: nothing is kept between messages, and peers can share
+    /// the result.
+    Discarded,
+    /// Later messages refer to earlier ones. They are smaller, but each connection takes tens of
+    /// kilobytes.
     Kept,
 }
 
-/// How far back a compressed text may refer: 2⁹, 2¹² or 2¹⁵ bytes.
+/// How far back compressed data may refer: 2⁹, 2¹² or 2¹⁵ bytes.
 ///
-/// Only three sizes, so that a text is compressed three times at most.
+/// There are only three sizes, so that a message is compressed three times at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// For peers that allow less than twelve bits.
@@ -43,7 +44,7 @@ impl Window {
     /// All sizes.
     pub const ALL: [Self; 3] = [Self::Bits9, Self::Bits12, Self::Bits15];
 
-    /// Returns the largest size within `bits`; none for 8, which zlib cannot write.
+    /// Returns the largest size within `bits`; `None` for 8, which zlib cannot write.
     fn within(bits: u8) -> Option<Self> {
         match bits {
             9..=11 => Some(Self::Bits9),
@@ -63,25 +64,25 @@ impl Window {
     }
 }
 
-/// What two ends agreed on.
+/// The negotiated parameters of the compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// The window of what the server compresses.
+    /// The window of the server's compressor.
     pub window: Window,
-    /// Whether the window must be named in the answer, because it is not the largest.
+    /// Whether the response must name the window, because it is not the largest.
     limited: bool,
-    /// What the server remembers.
+    /// Whether the server keeps its context.
     pub server: Context,
-    /// What the other end remembers.
+    /// Whether the peer keeps its context.
     pub peer: Context,
 }
 
 impl Agreement {
-    /// Chooses the first acceptable offer of the values of `Sec-WebSocket-Extensions`.
+    /// Chooses the first acceptable offer from the values of `Sec-WebSocket-Extensions`.
     ///
-    /// `server` and `peer` are what this server would like; the other end may insist on
-    /// forgetting. An offer that is malformed or cannot be met is passed over, and without any the
-    /// connection is not compressed. RFC 7692, 5 and 7.1.
+    /// `server` and `peer` are this server's preferences; the peer may insist that a context is
+    /// discarded. An offer that is malformed or cannot be met is skipped. Without an acceptable
+    /// offer the connection is not compressed. RFC 7692, 5 and 7.1.
     pub fn choose<'a>(
         values: impl IntoIterator<Item = &'a str>,
         server: Context,
@@ -112,13 +113,13 @@ impl Agreement {
             };
             let name = name.to_ascii_lowercase();
             match (name.as_str(), value) {
-                ("server_no_context_takeover", None) => agreement.server = Context::Forgotten,
-                ("client_no_context_takeover", None) => agreement.peer = Context::Forgotten,
+                ("server_no_context_takeover", None) => agreement.server = Context::Discarded,
+                ("client_no_context_takeover", None) => agreement.peer = Context::Discarded,
                 ("server_max_window_bits", Some(value)) => {
                     agreement.window = Window::within(window_bits(value)?)?;
                     agreement.limited = true;
                 }
-                // Whatever it chooses, a window of fifteen bits can read.
+                // A window of fifteen bits can read whatever the peer chooses.
                 ("client_max_window_bits", None) => {}
                 ("client_max_window_bits", Some(value)) => drop(window_bits(value)?),
                 _ => return None,
@@ -131,13 +132,13 @@ impl Agreement {
         Some(agreement)
     }
 
-    /// Returns the value of `Sec-WebSocket-Extensions` that says what was agreed on.
+    /// Returns the value of `Sec-WebSocket-Extensions` for the response.
     pub fn answer(&self) -> String {
         let mut answer = NAME.to_owned();
-        if self.server == Context::Forgotten {
+        if self.server == Context::Discarded {
             answer.push_str("; server_no_context_takeover");
         }
-        if self.peer == Context::Forgotten {
+        if self.peer == Context::Discarded {
             answer.push_str("; client_no_context_takeover");
         }
         if self.limited {
@@ -148,7 +149,7 @@ impl Agreement {
     }
 }
 
-/// Reads a window size: 8 to 15, without leading zeros, perhaps in quotes. RFC 7692, 7.1.2.
+/// Parses a window size: 8 to 15, without leading zeros, optionally in quotes. RFC 7692, 7.1.2.
 fn window_bits(value: &str) -> Option<u8> {
     let bare = value
         .strip_prefix('"')
@@ -160,13 +161,13 @@ fn window_bits(value: &str) -> Option<u8> {
 
 /// Compresses messages.
 #[derive(Debug)]
-pub struct Deflating {
+pub struct Deflater {
     compress: Compress,
     context: Context,
 }
 
-impl Deflating {
-    /// Makes a compressor with nothing to refer to.
+impl Deflater {
+    /// Makes a compressor with an empty context.
     pub fn new(window: Window, context: Context) -> Self {
         let level = Compression::new(LEVEL);
         Self {
@@ -185,7 +186,7 @@ impl Deflating {
             let status = self
                 .compress
                 .compress_vec(rest, &mut out, FlushCompress::Sync);
-            // A flush is complete when there is room left after it.
+            // A flush is complete when there is room left in the buffer.
             if status.is_err() || out.len() < out.capacity() {
                 break;
             }
@@ -198,18 +199,18 @@ impl Deflating {
             // RFC 7692, 7.2.3.6.
             out.push(0);
         }
-        if self.context == Context::Forgotten {
+        if self.context == Context::Discarded {
             self.compress.reset();
         }
         out
     }
 }
 
-/// Inflates what a peer compressed.
+/// Inflates the messages of a peer.
 #[derive(Debug)]
-pub struct Inflating {
+pub struct Inflater {
     context: Context,
-    /// Kept between messages only with a context; it takes tens of kilobytes.
+    /// Kept between messages only if the context is kept; it takes tens of kilobytes.
     decompress: Option<Box<Decompress>>,
 }
 
@@ -220,8 +221,8 @@ pub(super) enum InflateError {
     Malformed,
 }
 
-impl Inflating {
-    /// Makes the decompressor for the other end's messages.
+impl Inflater {
+    /// Makes the decompressor for the peer's messages.
     pub fn new(agreement: &Agreement) -> Self {
         Self {
             context: agreement.peer,
@@ -249,7 +250,8 @@ impl Inflating {
     }
 }
 
-/// Inflates all of `input`, in steps, so that a bomb is noticed when it has reached the limit.
+/// Inflates all of `input` in steps, so that a decompression bomb is detected when it reaches the
+/// limit.
 fn run(
     decompress: &mut Decompress,
     mut input: &[u8],
@@ -271,7 +273,7 @@ fn run(
             return Err(InflateError::TooBig);
         }
         match status {
-            // A final block ends a stream, but not a text; RFC 7692, 7.2.3.4.
+            // A final block ends a deflate stream, but not a message; RFC 7692, 7.2.3.4.
             Status::StreamEnd => {
                 decompress.reset(false);
                 if input.is_empty() {

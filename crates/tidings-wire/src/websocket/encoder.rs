@@ -5,16 +5,16 @@ use bytes::Bytes;
 use super::Opcode;
 use super::close::{self, CloseCode};
 
-/// Whether a payload went through the compression that was agreed on; RFC 7692, 6.
+/// Whether a payload is compressed; RFC 7692, 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// The payload as it is.
+    /// Not compressed.
     Plain,
     /// Compressed.
     Deflated,
 }
 
-/// Returns one whole frame of a server.
+/// Returns one complete server frame.
 pub fn frame(opcode: Opcode, packing: Packing, payload: &[u8]) -> Bytes {
     let mut frame = Vec::with_capacity(payload.len() + 10);
     append_head(&mut frame, opcode, packing, payload.len(), 0);
@@ -22,13 +22,13 @@ pub fn frame(opcode: Opcode, packing: Packing, payload: &[u8]) -> Bytes {
     frame.into()
 }
 
-/// Returns a text in one frame of a server.
+/// Returns a text message as one server frame.
 pub fn text(text: &str) -> Bytes {
     frame(Opcode::Text, Packing::Plain, text.as_bytes())
 }
 
-/// Returns the payloads of whole frames of a server, which [`frame`] wrote and nothing compressed. They
-/// share the bytes.
+/// Returns the payloads of complete, uncompressed server frames that [`frame`] wrote. They share
+/// the bytes.
 pub fn payloads(mut frames: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
         let (head, len) = match *frames.get(1)? {
@@ -45,13 +45,13 @@ pub fn payloads(mut frames: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// Returns the close frame of a server.
+/// Returns the close frame of the server.
 pub fn close(code: CloseCode, reason: &str) -> Bytes {
     let payload = close::payload(code, reason);
     frame(Opcode::Close, Packing::Plain, &payload)
 }
 
-/// Returns one whole frame of the other side, masked with `key`; RFC 6455, 5.3.
+/// Returns one complete client frame, masked with `key`; RFC 6455, 5.3.
 pub fn masked_frame(opcode: Opcode, packing: Packing, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 14);
     append_head(&mut frame, opcode, packing, payload.len(), MASKED);

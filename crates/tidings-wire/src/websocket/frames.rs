@@ -9,20 +9,20 @@
 //! the received bytes, never with an announced length.
 
 use super::close::{CloseCode, CloseFrame};
-use super::deflate::{InflateError, Inflating};
+use super::deflate::{InflateError, Inflater};
 use super::utf8::{NotUtf8, Utf8Check};
 use super::{CONTROL_BYTES_MAX, Opcode};
 
-/// Which end decodes.
+/// The side that decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Every frame must be masked.
+    /// The server: every frame must be masked.
     Server,
-    /// No frame may be masked.
+    /// The client: no frame may be masked.
     Peer,
 }
 
-/// What a peer may send at most.
+/// Limits for what a peer sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum size of one message in bytes, all fragments together, before and after inflating.
@@ -31,25 +31,25 @@ pub struct Limits {
     pub fragments_max: u32,
 }
 
-/// What a peer sent.
+/// A decoded message or control frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A whole text.
+    /// A text message.
     Text(String),
-    /// Whole bytes.
+    /// A binary message.
     Binary(Vec<u8>),
-    /// To be answered by a pong with the same bytes, at most 125.
+    /// Asks for a pong with the same payload, at most 125 bytes.
     Ping(Vec<u8>),
-    /// The answer to a ping, or an unasked sign of life.
+    /// The answer to a ping, or a pong sent unasked.
     Pong(Vec<u8>),
-    /// The peer sends nothing more; what it says of the reason, if anything.
+    /// The peer's last frame, with its reason if there is one.
     Close(Option<CloseFrame>),
 }
 
 /// The rule that a peer broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A reserved bit is set that no extension gave a meaning. RFC 6455, 5.2.
+    /// A reserved bit is set that no extension uses. RFC 6455, 5.2.
     #[error("a reserved bit is set")]
     Reserved,
     /// RFC 6455, 5.2.
@@ -109,7 +109,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns the code that this end closes with.
+    /// Returns the close code for this error.
     pub fn close_code(self) -> CloseCode {
         match self {
             Self::TooBig { .. } => CloseCode::TOO_BIG,
@@ -136,28 +136,28 @@ impl From<NotUtf8> for DecodeError {
     }
 }
 
-/// Reads one peer's frames. Costs about a hundred bytes while nothing is half received.
+/// Decodes the frames of one peer. Takes about a hundred bytes while no message is partly received.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
     limits: Limits,
-    /// Compression, if it was agreed on.
-    inflating: Option<Inflating>,
+    /// Decompression, if it was negotiated.
+    inflating: Option<Inflater>,
     head: Head,
-    /// The frame whose payload is coming.
+    /// The frame whose payload is arriving.
     frame: Option<Frame>,
     /// The message whose fragments are arriving.
     whole: Option<Box<Whole>>,
-    /// The payload of the control frame that is coming.
+    /// The payload of the control frame that is arriving.
     control: Vec<u8>,
-    /// Bytes that inflating has made since somebody asked.
+    /// Inflated bytes since the last call of `take_inflated`.
     inflated: usize,
     closed: bool,
 }
 
 impl Decoder {
-    /// Makes a decoder for a connection that has just been opened.
-    pub fn new(role: Role, limits: Limits, inflating: Option<Inflating>) -> Self {
+    /// Makes a decoder for a new connection.
+    pub fn new(role: Role, limits: Limits, inflating: Option<Inflater>) -> Self {
         Self {
             role,
             limits,
@@ -171,14 +171,15 @@ impl Decoder {
         }
     }
 
-    /// Reads up to the end of the next event, and takes what it has read from `input`.
+    /// Reads up to the end of the next event, and removes the bytes that it reads from `input`.
     ///
-    /// Returns nothing when all of `input` was read and the next event is not yet complete. What
-    /// follows a close is read and ignored (RFC 6455, 5.5.1).
+    /// Returns `None` when it has read all of `input` and the next event is not complete. Bytes
+    /// after a close are read and ignored (RFC 6455, 5.5.1).
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke. Nothing more can be read from this peer then.
+    /// [`DecodeError`] names the rule that the peer broke. Nothing more can be decoded from this
+    /// peer then.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Event>, DecodeError> {
         if self.closed {
             *input = &[];
@@ -198,7 +199,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Returns how many bytes are held for what is half received.
+    /// Returns the bytes that are held for partly received messages and frames.
     pub fn held_bytes(&self) -> usize {
         let whole = self
             .whole
@@ -207,7 +208,7 @@ impl Decoder {
         whole + self.control.capacity()
     }
 
-    /// Lets go of what is half received. What comes from now on is read and ignored.
+    /// Drops what is partly received. All further bytes are read and ignored.
     pub fn discard(&mut self) {
         self.frame = None;
         self.whole = None;
@@ -215,13 +216,12 @@ impl Decoder {
         self.closed = true;
     }
 
-    /// Returns how many bytes inflating has made since this was last asked: a peer may make much work
-    /// by sending little.
+    /// Returns the inflated bytes since the last call. A peer can cause much work with few bytes.
     pub fn take_inflated(&mut self) -> usize {
         std::mem::take(&mut self.inflated)
     }
 
-    /// Checks what the first two bytes say, as soon as they are there.
+    /// Checks the first two bytes of a frame as soon as they have arrived.
     fn check_start(&self) -> Result<(), DecodeError> {
         match self.head.start() {
             Some(start) => self.check(start).map(|_opcode| ()),
@@ -304,7 +304,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Reads payload of the current frame; returns an event if the frame ends one.
+    /// Reads payload of the current frame. Returns an event if the frame completes one.
     fn read_payload(&mut self, input: &mut &[u8]) -> Result<Option<Event>, DecodeError> {
         let Some(frame) = &mut self.frame else {
             return Ok(None);
@@ -360,7 +360,7 @@ impl Decoder {
         }
     }
 
-    /// Makes the event of a message whose last fragment arrived.
+    /// Makes the event of a message whose last fragment has arrived.
     fn finish(&mut self) -> Result<Event, DecodeError> {
         let Some(whole) = self.whole.take() else {
             return Err(DecodeError::ContinuationOfNothing);
@@ -415,7 +415,7 @@ const RESERVED_2_AND_3: u8 = 0x30;
 const MASKED: u8 = 0x80;
 const LEN: u8 = 0x7F;
 
-/// The head of a frame, as far as it has come.
+/// The bytes of a frame's head that have arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
     bytes: [u8; 14],
@@ -423,7 +423,7 @@ struct Head {
 }
 
 impl Head {
-    /// Takes bytes from `input` until the head is complete, and says whether it is.
+    /// Takes bytes from `input` until the head is complete. Returns whether it is.
     fn fill(&mut self, input: &mut &[u8]) -> bool {
         while self.len < self.needed() {
             let Some((&byte, rest)) = input.split_first() else {
@@ -465,7 +465,7 @@ impl Head {
         }
     }
 
-    /// The masking key: the last four bytes of the head. Zero changes nothing.
+    /// The masking key: the last four bytes of the head. A key of zero changes nothing.
     fn key(&self) -> [u8; 4] {
         let [_, second, ..] = self.bytes;
         if second & MASKED == 0 {
@@ -476,13 +476,13 @@ impl Head {
     }
 }
 
-/// A frame whose payload is coming.
+/// A frame whose payload is arriving.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     opcode: Opcode,
     is_final: bool,
     left: u64,
-    /// Rotated, so that its first byte belongs to the next byte of the payload.
+    /// Rotated, so that its first byte is for the next byte of the payload.
     key: [u8; 4],
 }
 
@@ -496,7 +496,7 @@ struct Whole {
     utf8: Utf8Check,
 }
 
-/// Takes the mask off, eight bytes at a time, and rotates `key` for what comes next.
+/// Unmasks eight bytes at a time, and rotates `key` for the next bytes.
 fn unmask(bytes: &mut [u8], key: &mut [u8; 4]) {
     let word = u64::from(u32::from_ne_bytes(*key));
     let wide = word << 32 | word;

@@ -9,10 +9,10 @@ use super::deflate::Agreement;
 
 /// The version of the protocol; RFC 6455, 4.1.
 pub const VERSION: &str = "13";
-/// Proves that a server understood the request; RFC 6455, 1.3.
+/// The constant by which a server proves that it understood the request; RFC 6455, 1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The fields of a request that concern WebSocket, each with all its values.
+/// The fields of a request that concern WebSocket, each with all of its values.
 #[derive(Clone, Debug, Default)]
 pub struct RequestFields<'a> {
     /// `Upgrade`.
@@ -25,26 +25,26 @@ pub struct RequestFields<'a> {
     pub version: Vec<&'a str>,
 }
 
-/// Why a request opens no WebSocket.
+/// Why a request does not open a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// No `Upgrade: websocket`.
+    /// There is no `Upgrade: websocket`.
     #[error("the request does not ask for an upgrade to websocket")]
     NoUpgrade,
-    /// No `Connection: Upgrade`.
+    /// There is no `Connection: Upgrade`.
     #[error("the Connection field does not name Upgrade")]
     NoConnectionUpgrade,
-    /// Another version, or none.
+    /// The version is not 13, or missing.
     #[error("Sec-WebSocket-Version is not 13")]
     Version,
-    /// Not one key of sixteen bytes in base64.
+    /// The key is not one value of sixteen bytes in base64.
     #[error("Sec-WebSocket-Key is not sixteen bytes in base64")]
     Key,
 }
 
 impl RequestFields<'_> {
-    /// Says whether the request asks for a WebSocket at all; RFC 9110, 7.8.
-    pub fn asks(&self) -> bool {
+    /// Returns whether the request asks for a WebSocket at all; RFC 9110, 7.8.
+    pub fn asks_for_websocket(&self) -> bool {
         has_element(&self.upgrade, "websocket")
     }
 
@@ -52,9 +52,9 @@ impl RequestFields<'_> {
     ///
     /// # Errors
     ///
-    /// The first rule that the request breaks.
+    /// [`HandshakeError`] names the first rule that the request breaks.
     pub fn accept(&self) -> Result<String, HandshakeError> {
-        if !self.asks() {
+        if !self.asks_for_websocket() {
             return Err(HandshakeError::NoUpgrade);
         }
         if !has_element(&self.connection, "upgrade") {
@@ -68,11 +68,11 @@ impl RequestFields<'_> {
     }
 }
 
-/// Checks the values of `Sec-WebSocket-Version`; over HTTP/2 too (RFC 8441, 5).
+/// Checks the values of `Sec-WebSocket-Version`, which HTTP/2 has too (RFC 8441, 5).
 ///
 /// # Errors
 ///
-/// [`HandshakeError::Version`].
+/// [`HandshakeError::Version`] if the version is missing or not supported.
 pub fn check_version(values: &[&str]) -> Result<(), HandshakeError> {
     match values {
         [version] if version.trim() == VERSION => Ok(()),
@@ -88,8 +88,8 @@ pub fn accept_for(key: &str) -> String {
     STANDARD.encode(sha1.digest().bytes())
 }
 
-/// Returns the first sub-protocol of `values`, in the order of the peer's preference, that is one
-/// of `supported`.
+/// Returns the first sub-protocol of `values`, in the peer's order of preference, that is in
+/// `supported`.
 pub fn choose_protocol<'a>(
     values: impl IntoIterator<Item = &'a str>,
     supported: &[impl AsRef<str>],
@@ -100,15 +100,15 @@ pub fn choose_protocol<'a>(
         .find(|offered| supported.iter().any(|known| known.as_ref() == *offered))
 }
 
-/// Returns the head of the answer that opens a WebSocket over HTTP/1.1.
+/// Returns the head of the response that opens a WebSocket over HTTP/1.1.
 ///
-/// `Connection` is `Upgrade` alone: the Flash client of old browsers accepts nothing else.
+/// `Connection` is `Upgrade` alone: the Flash client of old browsers accepts no other value.
 pub fn response_head(accept: &str, protocol: Option<&str>, agreed: Option<&Agreement>) -> Vec<u8> {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n"
     );
-    // Chosen from the operator's own list, whose values are tokens.
+    // The value comes from the operator's own list, whose entries are tokens.
     if let Some(protocol) = protocol {
         head.push_str(&format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
     }
@@ -122,8 +122,8 @@ pub fn response_head(accept: &str, protocol: Option<&str>, agreed: Option<&Agree
     head.into_bytes()
 }
 
-/// Splits the value of a list field; RFC 9110, 5.6.1. Commas in quotes do not occur in what is
-/// accepted here, so such an element is simply not known.
+/// Splits the value of a list field; RFC 9110, 5.6.1. No accepted element contains a comma in
+/// quotes, so an element that does is simply unknown.
 pub(super) fn elements(value: &str) -> impl Iterator<Item = &str> {
     value
         .split(',')

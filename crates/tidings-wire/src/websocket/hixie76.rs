@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Bytes that the peer sends behind the head of its request.
+/// Bytes that the peer sends after the head of its request.
 pub const NONCE_BYTES: usize = 8;
 /// Ends the connection; draft-hixie-thewebsocketprotocol-76, 5.3.
 pub const CLOSE: &[u8] = &[0xff, 0x00];
@@ -22,8 +22,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads `Sec-WebSocket-Key1` and `Sec-WebSocket-Key2`: the digits of each, divided by the number
-    /// of its spaces. `None` if one is not such a number.
+    /// Reads `Sec-WebSocket-Key1` and `Sec-WebSocket-Key2`: the digits of each, divided by its
+    /// number of spaces. `None` if one is not such a number.
     ///
     /// draft-hixie-thewebsocketprotocol-76, 5.2.
     pub fn parse(first: &str, second: &str) -> Option<Self> {
@@ -33,7 +33,7 @@ impl Keys {
         })
     }
 
-    /// Returns the proof that a server understood the request, which `nonce` belongs to.
+    /// Returns the proof that the server understood the request that came with `nonce`.
     pub fn answer(self, nonce: [u8; NONCE_BYTES]) -> [u8; 16] {
         let mut context = md5::Context::new();
         context.consume(self.first.to_be_bytes());
@@ -53,8 +53,8 @@ fn number(key: &str) -> Option<u32> {
     u32::try_from(digits / spaces).ok()
 }
 
-/// Returns the head of the answer. `location` is the WebSocket's URL; both are values of fields that
-/// hyper has accepted.
+/// Returns the head of the response. `location` is the WebSocket's URL. Both are values of fields
+/// that hyper has accepted.
 pub fn response_head(origin: &str, location: &str) -> String {
     format!(
         "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
@@ -62,7 +62,7 @@ pub fn response_head(origin: &str, location: &str) -> String {
     )
 }
 
-/// Returns a text in its frame. UTF-8 never holds the byte that ends it.
+/// Returns a text in its frame. UTF-8 never contains the byte that ends the frame.
 pub fn text(text: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(text.len() + 2);
     frame.put_u8(TEXT_START);
@@ -71,43 +71,43 @@ pub fn text(text: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// What a peer sends.
+/// A decoded text or close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A text.
+    /// A text message.
     Text(String),
-    /// It ends the connection.
+    /// The peer closes the connection.
     Close,
 }
 
-/// Which rule a peer broke.
+/// The rule that a peer broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A frame of bytes, of which the draft gave only the form.
+    /// A binary frame; the draft defines only its form.
     #[error("a frame that is not a text")]
     NotText,
-    /// A text that is not UTF-8.
+    /// The text is not UTF-8.
     #[error("a text that is not UTF-8")]
     NotUtf8,
-    /// A text that is longer than allowed.
+    /// The text exceeds the limit.
     #[error("a text of more than {max} bytes")]
     TooLong {
-        /// How long it may be.
+        /// The limit.
         max: usize,
     },
 }
 
-/// Reads frames of a peer, however they are cut.
+/// Decodes the frames of a peer from chunks of any size.
 #[derive(Debug)]
 pub struct Decoder {
     bytes_max: usize,
-    /// The text that has begun.
+    /// The text that is arriving.
     text: Option<Vec<u8>>,
     closing: bool,
 }
 
 impl Decoder {
-    /// Starts between two frames. No text may have more than `bytes_max` bytes.
+    /// Starts between two frames. A text may have up to `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -116,17 +116,17 @@ impl Decoder {
         }
     }
 
-    /// Returns the bytes of memory that a text takes whose end has not come.
+    /// Returns the bytes of memory of the text that is arriving.
     pub fn held_bytes(&self) -> usize {
         self.text.as_ref().map_or(0, Vec::capacity)
     }
 
-    /// Returns the next event, or nothing until more bytes are there; takes what it reads from
-    /// `input`.
+    /// Returns the next event, or `None` if it is not complete. Removes the bytes that it reads
+    /// from `input`.
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke.
+    /// [`DecodeError`] names the rule that the peer broke.
     pub fn decode(&mut self, input: &mut &[u8]) -> Result<Option<Event>, DecodeError> {
         while let Some((&byte, rest)) = input.split_first() {
             if let Some(text) = &mut self.text {

@@ -2,10 +2,10 @@
 
 use std::str::from_utf8;
 
-/// A text of which a part has come.
+/// The state of a text that has arrived in part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Utf8Check {
-    /// The beginning of a character of which more must come.
+    /// The bytes of a character that is not complete.
     started: [u8; 4],
     len: usize,
 }
@@ -15,11 +15,11 @@ pub(super) struct Utf8Check {
 pub(super) struct NotUtf8;
 
 impl Utf8Check {
-    /// Takes the next bytes of the text.
+    /// Checks the next bytes of the text.
     ///
     /// # Errors
     ///
-    /// No continuation could make the text UTF-8.
+    /// [`NotUtf8`] if no continuation can make the text UTF-8.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Result<(), NotUtf8> {
         while self.len > 0 {
             let Some((&byte, rest)) = bytes.split_first() else {
@@ -42,7 +42,7 @@ impl Utf8Check {
         if error.error_len().is_some() {
             return Err(NotUtf8);
         }
-        // At most three bytes: four would be a character or a mistake.
+        // There are at most three bytes: four would be a character or an error.
         for (place, byte) in self
             .started
             .iter_mut()
@@ -54,11 +54,11 @@ impl Utf8Check {
         Ok(())
     }
 
-    /// Says whether the text may end here.
+    /// Checks that the text may end here.
     ///
     /// # Errors
     ///
-    /// The last character is not complete.
+    /// [`NotUtf8`] if the last character is not complete.
     pub(super) fn finish(&self) -> Result<(), NotUtf8> {
         if self.len == 0 { Ok(()) } else { Err(NotUtf8) }
     }

@@ -6,29 +6,29 @@ use super::{PING_CONTEXT_BYTES_MAX, ProtocolError};
 /// A command after the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// The peer wants messages that begin with this.
+    /// The peer subscribes to messages that begin with this prefix.
     Subscribe(&'a [u8]),
-    /// The peer does not want them any more.
+    /// The peer cancels its subscription to this prefix.
     Cancel(&'a [u8]),
-    /// The peer asks for a sign of life: a PONG with this context.
+    /// The peer asks for a PONG with this context.
     Ping {
-        /// Comes back in the PONG.
+        /// The context, which the PONG repeats.
         context: &'a [u8],
     },
-    /// The peer's sign of life.
+    /// The peer answers a PING.
     Pong,
-    /// The peer gives up, and says why.
+    /// The peer ends the connection for this reason.
     Error(&'a [u8]),
-    /// A command that is not known; the standard says to ignore it.
+    /// An unknown command, which the standard says to ignore.
     Other,
 }
 
 impl<'a> Command<'a> {
-    /// Reads the body of a command frame.
+    /// Parses the body of a command frame.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::Command`] if it is no command.
+    /// [`ProtocolError::Command`] if it is not a command.
     pub(super) fn read(body: &'a [u8]) -> Result<Self, ProtocolError> {
         let (name, rest) = split(body)?;
         Ok(match name {
@@ -68,8 +68,8 @@ pub(super) fn encode(out: &mut Vec<u8>, name: &str, rest: &[&[u8]]) {
     encode_frame(out, COMMAND, &body);
 }
 
-/// Appends the wish for messages that begin with `prefix`, in the form that a peer of this minor
-/// version understands: a command since 3.1, a message before.
+/// Appends a subscription to messages that begin with `prefix`, in the form for the peer's minor
+/// version: a command since 3.1, a message before.
 pub fn encode_subscribe(out: &mut Vec<u8>, prefix: &[u8], minor: u8) {
     if minor == 0 {
         encode_frame(out, 0, &[&[1], prefix].concat());
@@ -78,8 +78,8 @@ pub fn encode_subscribe(out: &mut Vec<u8>, prefix: &[u8], minor: u8) {
     }
 }
 
-/// Appends a question for a sign of life. The peer may take the connection for dead after
-/// `ttl_tenths` tenths of a second without another.
+/// Appends a PING. The peer may consider the connection dead after `ttl_tenths` tenths of a second
+/// without another one.
 pub fn encode_ping(out: &mut Vec<u8>, ttl_tenths: u16) {
     encode(out, "PING", &[&ttl_tenths.to_be_bytes()]);
 }
@@ -89,7 +89,8 @@ pub fn encode_pong(out: &mut Vec<u8>, context: &[u8]) {
     encode(out, "PONG", &[context]);
 }
 
-/// Appends the reason why the connection ends; only the first 255 bytes are sent.
+/// Appends an ERROR with the reason why the connection ends. Only the first 255 bytes of the reason
+/// are sent.
 pub fn encode_error(out: &mut Vec<u8>, reason: &str) {
     let reason = reason.as_bytes();
     let len = u8::try_from(reason.len()).unwrap_or(u8::MAX);

@@ -10,10 +10,10 @@ use super::{COMMAND_BYTES_MAX, MESSAGE_PARTS_MAX, ProtocolError};
 /// Bytes that an idle decoder may keep allocated.
 const KEPT_BYTES_MAX: usize = 4096;
 
-/// Reads one connection.
+/// Decodes the traffic of one connection.
 #[derive(Debug)]
 pub struct Decoder {
-    /// A frame that has not arrived whole.
+    /// A frame that has arrived in part.
     frame: Vec<u8>,
     /// The frames of a message whose last part has not arrived.
     message: Vec<u8>,
@@ -23,33 +23,33 @@ pub struct Decoder {
     message_bytes_max: usize,
 }
 
-/// What arrived. Reused from read to read.
+/// The decoded messages and commands. Reused from read to read.
 #[derive(Debug, Default)]
 pub struct Received {
-    /// Whole messages as on the wire, one after the other.
+    /// Complete messages as on the wire, one after another.
     pub wire: Vec<u8>,
-    /// Where in `wire` each one ends.
+    /// The end of each message in `wire`.
     pub messages: Vec<Extent>,
-    /// What the peer said beside the messages.
-    pub commands: Vec<Said>,
+    /// The commands of the peer.
+    pub commands: Vec<PeerCommand>,
 }
 
-/// A message within [`Received::wire`]. It begins where the one before ends.
+/// A message within [`Received::wire`]. It begins where the previous one ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Where it ends.
+    /// The end of the message.
     pub end: usize,
-    /// Where the body of its first part begins.
+    /// The start of its first part's body.
     pub first: usize,
-    /// Bytes of its first part.
+    /// Bytes of its first part's body.
     pub first_len: usize,
-    /// How many parts it has.
+    /// The number of its parts.
     pub parts: usize,
 }
 
-/// A [`Command`] that matters after the handshake, with its own bytes.
+/// A [`Command`] that matters after the handshake, and owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum PeerCommand {
     /// SUBSCRIBE with this prefix.
     Subscribe(Box<[u8]>),
     /// CANCEL with this prefix.
@@ -59,7 +59,7 @@ pub enum Said {
 }
 
 impl Received {
-    /// Forgets what arrived.
+    /// Empties all lists.
     pub fn clear(&mut self) {
         self.wire.clear();
         self.messages.clear();
@@ -68,7 +68,7 @@ impl Received {
 }
 
 impl Decoder {
-    /// Starts with messages of at most `message_bytes_max` bytes, all parts together.
+    /// Starts a decoder for messages of at most `message_bytes_max` bytes, all parts together.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
         Self {
@@ -80,11 +80,12 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes and appends to `received` what they complete.
+    /// Decodes the next bytes, and appends to `received` what they complete.
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke, after what came before it was appended.
+    /// [`ProtocolError`] names the rule that the peer broke, after everything before it was
+    /// appended.
     pub fn push(&mut self, bytes: &[u8], received: &mut Received) -> Result<(), ProtocolError> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -96,8 +97,8 @@ impl Decoder {
                 rest = after;
                 continue;
             }
-            // Only what belongs to this frame is kept, and only as it arrives: what a peer says
-            // about a length allocates nothing.
+            // Only bytes of this frame are kept, and only as they arrive: an announced length
+            // allocates nothing.
             let missing = match self.whole_frame(&self.frame)? {
                 None => 1,
                 Some(len) => len - self.frame.len(),
@@ -117,7 +118,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Returns the length of the frame that `bytes` begin with, once its header is whole.
+    /// Returns the length of the frame at the start of `bytes`, once its header is complete.
     fn whole_frame(&self, bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some(header) = Header::read(bytes)? else {
             return Ok(None);
@@ -181,17 +182,17 @@ impl Decoder {
 }
 
 fn on_command(body: &[u8], received: &mut Received) -> Result<(), ProtocolError> {
-    let said = match Command::read(body)? {
-        Command::Subscribe(prefix) => Said::Subscribe(prefix.into()),
-        Command::Cancel(prefix) => Said::Cancel(prefix.into()),
-        Command::Ping { context } => Said::Ping(context.into()),
+    let command = match Command::read(body)? {
+        Command::Subscribe(prefix) => PeerCommand::Subscribe(prefix.into()),
+        Command::Cancel(prefix) => PeerCommand::Cancel(prefix.into()),
+        Command::Ping { context } => PeerCommand::Ping(context.into()),
         Command::Error(reason) => {
             let reason = String::from_utf8_lossy(reason).into_owned();
             return Err(ProtocolError::Refused { reason });
         }
         Command::Pong | Command::Other => return Ok(()),
     };
-    received.commands.push(said);
+    received.commands.push(command);
     Ok(())
 }
 

@@ -9,18 +9,18 @@ pub(super) const LONG: u8 = 0x02;
 /// The body is a command.
 pub(super) const COMMAND: u8 = 0x04;
 
-/// What stands before a frame's body.
+/// The bytes before a frame's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) flags: u8,
     /// Bytes of the header itself: 2 or 9.
     pub(super) len: usize,
-    /// Bytes of the body, as the peer says.
+    /// Bytes of the body, as announced by the peer.
     pub(super) body: u64,
 }
 
 impl Header {
-    /// Reads a header, if `bytes` hold a whole one.
+    /// Parses a header, if `bytes` contain a complete one.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<Self>, ProtocolError> {
         let Some(&flags) = bytes.first() else {
             return Ok(None);
@@ -44,7 +44,7 @@ impl Header {
     }
 }
 
-/// Appends one message of these parts to `out`. Without parts nothing is appended.
+/// Appends one message of these parts to `out`. Without parts it appends nothing.
 pub fn encode_message(out: &mut Vec<u8>, parts: &[&[u8]]) {
     let Some((last, before)) = parts.split_last() else {
         return;
@@ -55,7 +55,7 @@ pub fn encode_message(out: &mut Vec<u8>, parts: &[&[u8]]) {
     encode_frame(out, 0, last);
 }
 
-/// Returns the bytes that stand before a part of `body` bytes when it is encoded.
+/// Returns the length of the header of a part whose body has `body` bytes.
 #[must_use]
 pub const fn header_len(body: usize) -> usize {
     if body > 255 { 9 } else { 2 }
@@ -72,7 +72,7 @@ pub(super) fn encode_frame(out: &mut Vec<u8>, flags: u8, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Goes through the parts of one encoded message, as the decoder gives it.
+/// Iterates over the parts of one encoded message from the decoder.
 pub fn parts(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = message;
     std::iter::from_fn(move || {

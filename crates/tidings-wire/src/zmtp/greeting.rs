@@ -9,7 +9,7 @@ const SIGNATURE_END: usize = 9;
 const VERSION: usize = 10;
 const MECHANISM_BYTES: usize = 20;
 
-/// What a greeting says.
+/// The content of a greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Greeting {
     pub(super) minor: u8,
@@ -18,7 +18,7 @@ pub(super) struct Greeting {
     pub(super) as_server: bool,
 }
 
-/// Returns our greeting: version 3.1, this mechanism.
+/// Returns our greeting: version 3.1, and this mechanism.
 pub(super) fn encode(mechanism: &str, as_server: bool) -> Vec<u8> {
     let mut bytes = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1];
     bytes.extend_from_slice(mechanism.as_bytes());
@@ -28,8 +28,8 @@ pub(super) fn encode(mechanism: &str, as_server: bool) -> Vec<u8> {
     bytes
 }
 
-/// Reads a greeting, once `bytes` hold a whole one. What is wrong is said as soon as it is seen: a
-/// peer of another protocol may wait for us forever.
+/// Parses a greeting once `bytes` contain a complete one. An error is reported at the first invalid
+/// byte: a peer of another protocol may wait for us forever.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Greeting>, ProtocolError> {
     }
     match bytes.get(SIGNATURE_END) {
         None => return Ok(None),
-        // ZMTP 1.0 would have the flags of a long frame here.
+        // In ZMTP 1.0 these would be the flags of a long frame.
         Some(end) if end & 1 == 0 => return Err(ProtocolError::Version { major: 1 }),
         Some(_) => {}
     }

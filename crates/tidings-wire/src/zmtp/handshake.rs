@@ -9,23 +9,23 @@ use super::frame::{COMMAND, Header};
 use super::greeting::{self, GREETING_BYTES, Greeting};
 use super::{HANDSHAKE_BYTES_MAX, ProtocolError, SocketType};
 
-/// What a socket says and expects in its handshakes.
+/// The settings of a socket's handshakes.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The socket's own type.
+    /// The type of this socket.
     pub socket_type: SocketType,
-    /// How peers prove who they are.
+    /// How peers authenticate.
     pub security: Security,
-    /// Which end of the mechanism this is: by custom the one that was connected to is the server.
+    /// The role in the security mechanism. By custom, the end that was connected to is the server.
     pub role: Role,
 }
 
-/// How peers prove who they are.
+/// How peers authenticate.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Security {
-    /// Not at all.
+    /// Without authentication.
     Null,
-    /// By a name and a password in the clear.
+    /// By a name and a password in clear text.
     Plain {
         /// The name.
         username: Arc<str>,
@@ -51,16 +51,16 @@ impl Security {
     }
 }
 
-/// An end of a security mechanism.
+/// The role in a security mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Proves itself.
+    /// Authenticates itself.
     Client,
-    /// Checks.
+    /// Checks the client.
     Server,
 }
 
-/// What is known of a peer once the handshake is over.
+/// The properties of a peer after the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The type of its socket.
@@ -74,7 +74,7 @@ pub struct Peer {
 pub struct Handshake {
     options: Options,
     state: State,
-    /// What arrived and is not yet understood.
+    /// Bytes that have arrived and are not yet parsed.
     received: Vec<u8>,
     minor: u8,
 }
@@ -82,18 +82,18 @@ pub struct Handshake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Greeting,
-    /// PLAIN, server.
+    /// Expected by the server of PLAIN.
     Hello,
-    /// PLAIN, client.
+    /// Expected by the client of PLAIN.
     Welcome,
-    /// PLAIN, server.
+    /// Expected by the server of PLAIN.
     Initiate,
     Ready,
     Done,
 }
 
 impl Handshake {
-    /// Starts a handshake. `out` gets what is to be sent first.
+    /// Starts a handshake. The first bytes to send are appended to `out`.
     #[must_use]
     pub fn new(options: Options, out: &mut Vec<u8>) -> Self {
         let as_server = options.security != Security::Null && options.role == Role::Server;
@@ -106,16 +106,17 @@ impl Handshake {
         }
     }
 
-    /// Takes the next bytes and appends to `out` what is to be sent. Returns the peer once the
-    /// handshake is over; [`rest`](Self::rest) then holds what belongs to the traffic.
+    /// Handles the next bytes, and appends to `out` the bytes to send. Returns the peer once the
+    /// handshake is complete; [`rest`](Self::rest) then returns the bytes after it.
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke. `out` may then end with an ERROR command for it.
+    /// [`ProtocolError`] names the rule that the peer broke. `out` may then end with an ERROR
+    /// command for the peer.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Peer>, ProtocolError> {
         self.received.extend_from_slice(bytes);
         let result = self.advance(out);
-        // Only what belongs to the handshake counts: traffic may follow in the same read.
+        // Only bytes of the handshake count: traffic may follow in the same read.
         if matches!(result, Ok(None)) && self.received.len() > HANDSHAKE_BYTES_MAX {
             return Err(ProtocolError::HandshakeTooLong);
         }
@@ -128,7 +129,7 @@ impl Handshake {
         result
     }
 
-    /// Returns what arrived after the handshake.
+    /// Returns the bytes that arrived after the handshake.
     #[must_use]
     pub fn rest(self) -> Vec<u8> {
         self.received
@@ -154,7 +155,7 @@ impl Handshake {
         Ok(None)
     }
 
-    /// Takes a whole command out of what arrived, if there is one.
+    /// Removes a complete command from the received bytes, if there is one.
     fn next_command(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
         let Some(header) = Header::read(&self.received)? else {
             return Ok(None);
@@ -246,7 +247,7 @@ impl Handshake {
         };
         let (name, rest) = short_text(rest).ok_or(ProtocolError::Command)?;
         let (word, _) = short_text(rest).ok_or(ProtocolError::Command)?;
-        // Both are compared in full, so that the time tells nothing about the first difference.
+        // Both are compared in full, so that the time does not reveal the first difference.
         if same(name, username.as_bytes()) & same(word, password.as_bytes()) {
             Ok(())
         } else {
@@ -260,7 +261,7 @@ impl Handshake {
         encode(out, name, &[b"\x0bSocket-Type", &len, own]);
     }
 
-    /// Reads the metadata of a READY or INITIATE command.
+    /// Parses the metadata of a READY or INITIATE command.
     fn peer(&self, mut rest: &[u8]) -> Result<Peer, ProtocolError> {
         let mut kind: &[u8] = b"";
         while !rest.is_empty() {
@@ -274,7 +275,7 @@ impl Handshake {
             rest = after;
         }
         let here = self.options.socket_type;
-        match SocketType::from_name(kind).filter(|kind| here.talks_to(*kind)) {
+        match SocketType::from_name(kind).filter(|kind| here.is_compatible_with(*kind)) {
             Some(socket_type) => Ok(Peer {
                 socket_type,
                 minor: self.minor,
@@ -298,7 +299,7 @@ impl Handshake {
     }
 }
 
-/// Splits off a text that begins with its length in one byte.
+/// Splits off a text whose length is in the first byte.
 fn short_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = bytes.split_first()?;
     rest.split_at_checked(len.into())

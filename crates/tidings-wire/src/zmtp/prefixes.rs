@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 pub struct Prefixes {
     nodes: Vec<Node>,
-    /// Nodes that may be used again.
+    /// Nodes that can be reused.
     free: Vec<u32>,
 }
 
-/// One prefix, and those that subscribed to exactly it.
+/// One prefix, and the peers that subscribed to exactly this prefix.
 #[derive(Debug, Default)]
 struct Node {
     children: SmallVec<[(u8, u32); 2]>,
@@ -36,31 +36,31 @@ impl Prefixes {
         }
     }
 
-    /// Returns how many nodes the table holds: at most one for each byte of each prefix.
+    /// Returns the number of nodes in the table: at most one for each byte of each prefix.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len() - self.free.len()
     }
 
-    /// Returns whether nobody subscribed to anything.
+    /// Returns whether there are no subscriptions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 1 && self.everything().is_empty()
     }
 
-    /// Returns those that subscribed to everything, in order.
+    /// Returns the peers that subscribed to everything, in order.
     #[must_use]
     pub fn everything(&self) -> &[u32] {
         self.nodes.first().map_or(&[], |root| &root.peers)
     }
 
-    /// Returns whether there is nothing but subscriptions to everything.
+    /// Returns whether all subscriptions are to everything.
     #[must_use]
     pub fn only_everything(&self) -> bool {
         self.len() == 1
     }
 
-    /// Adds a subscription. One that is there already changes nothing.
+    /// Adds a subscription. Adding it again changes nothing.
     pub fn insert(&mut self, prefix: &[u8], peer: u32) {
         let mut at = ROOT;
         for &byte in prefix {
@@ -76,7 +76,7 @@ impl Prefixes {
         }
     }
 
-    /// Takes a subscription away, if it is there.
+    /// Removes a subscription, if it exists.
     pub fn remove(&mut self, prefix: &[u8], peer: u32) {
         let mut path: SmallVec<[u32; 64]> = SmallVec::new();
         path.push(ROOT);
@@ -93,7 +93,7 @@ impl Prefixes {
         {
             node.peers.remove(place);
         }
-        // Nodes that nobody needs go, from the end of the prefix on.
+        // Nodes that are no longer used are removed, starting at the end of the prefix.
         for (&byte, edge) in prefix.iter().zip(path.windows(2)).rev() {
             let &[parent, child] = edge else { break };
             let needed = |node: &Node| !node.peers.is_empty() || !node.children.is_empty();
@@ -107,8 +107,8 @@ impl Prefixes {
         }
     }
 
-    /// Calls `visit` with each peer that subscribed to more than everything and to a prefix of
-    /// `topic`; one that subscribed to several is visited several times.
+    /// Calls `visit` with each peer that subscribed to a non-empty prefix of `topic`. A peer with
+    /// several such subscriptions is visited several times.
     pub fn visit(&self, topic: &[u8], mut visit: impl FnMut(u32)) {
         let mut at = ROOT;
         for &byte in topic {
@@ -132,7 +132,7 @@ impl Prefixes {
             Some(free) => free,
             None => {
                 self.nodes.push(Node::default());
-                // The callers' bound on nodes is far below.
+                // The callers' bound on nodes is far below `u32::MAX`.
                 u32::try_from(self.nodes.len() - 1).unwrap_or(ROOT)
             }
         };

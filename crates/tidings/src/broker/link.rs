@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidings_wire::zmtp::ProtocolError;
-use tidings_wire::zmtp::decoder::{Decoder, Said};
+use tidings_wire::zmtp::decoder::{Decoder, PeerCommand};
 use tidings_wire::zmtp::handshake::{self, Handshake, Peer, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,7 +54,7 @@ impl Failure {
 /// The result of a read.
 pub(crate) enum Read {
     /// Messages, the commands among them, and possibly the error after them.
-    Some(Chunk, Vec<Said>, Option<ProtocolError>),
+    Some(Chunk, Vec<PeerCommand>, Option<ProtocolError>),
     /// No bytes are available.
     Blocked,
     /// The peer closed its side.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tidings_wire::zmtp::decoder::Said;
+use tidings_wire::zmtp::decoder::PeerCommand;
 use tidings_wire::zmtp::{ProtocolError, SocketType, command};
 use tokio::io::Interest;
 use tokio::sync::Notify;
@@ -109,22 +109,25 @@ impl Socket {
         }
     }
 
-    fn on_said(&self, session: &Session, said: Said) -> Result<(), ProtocolError> {
-        match (self, said) {
-            (_, Said::Ping(context)) => {
+    fn on_command(&self, session: &Session, command: PeerCommand) -> Result<(), ProtocolError> {
+        match (self, command) {
+            (_, PeerCommand::Ping(context)) => {
                 let mut pong = Vec::new();
                 command::encode_pong(&mut pong, &context);
                 session.outbox.borrow_mut().control(pong);
                 Ok(())
             }
-            (Self::Publisher(publisher), Said::Subscribe(prefix)) => {
+            (Self::Publisher(publisher), PeerCommand::Subscribe(prefix)) => {
                 publisher.subscribe(session, &prefix)
             }
-            (Self::Publisher(publisher), Said::Cancel(prefix)) => {
+            (Self::Publisher(publisher), PeerCommand::Cancel(prefix)) => {
                 publisher.cancel(session, &prefix);
                 Ok(())
             }
-            (Self::Input(_) | Self::Pusher(_), Said::Subscribe(_) | Said::Cancel(_)) => Ok(()),
+            (
+                Self::Input(_) | Self::Pusher(_),
+                PeerCommand::Subscribe(_) | PeerCommand::Cancel(_),
+            ) => Ok(()),
         }
     }
 
@@ -182,10 +185,10 @@ async fn serve(
         };
         match read {
             Read::End => return Ok(()),
-            Read::Some(chunk, said, broken) => {
+            Read::Some(chunk, commands, broken) => {
                 heartbeat.on_read();
-                for said in said {
-                    with_queue(shared, session, || socket.on_said(session, said))?;
+                for command in commands {
+                    with_queue(shared, session, || socket.on_command(session, command))?;
                 }
                 if !chunk.messages.is_empty() {
                     socket.on_chunk(session, chunk).await?;

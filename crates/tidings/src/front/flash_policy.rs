@@ -3,7 +3,7 @@
 
 use std::io;
 
-use tidings_wire::flash_policy::{Asked, REQUEST, Recognizer};
+use tidings_wire::flash_policy::{Recognized, REQUEST, Recognizer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,17 +15,17 @@ use tidings_hub::metrics::count_result;
 /// anything else is closed without an answer, as is a peer that takes too long.
 pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
     let patience = site.config().limits.head;
-    let asked = match timeout(patience, request(&mut socket, read)).await {
-        Ok(Ok(asked)) => asked,
-        Ok(Err(_)) | Err(_) => Asked::Partly,
+    let recognized = match timeout(patience, request(&mut socket, read)).await {
+        Ok(Ok(recognized)) => recognized,
+        Ok(Err(_)) | Err(_) => Recognized::Partly,
     };
-    let result = match asked {
-        Asked::Policy => "answered",
-        Asked::Partly => "unfinished",
-        Asked::Junk => "junk",
+    let result = match recognized {
+        Recognized::Policy => "answered",
+        Recognized::Partly => "unfinished",
+        Recognized::Other => "junk",
     };
     count_result(&site.metrics().flash_policies, result);
-    if asked != Asked::Policy {
+    if recognized != Recognized::Policy {
         return;
     }
     let answer = async {
@@ -41,16 +41,16 @@ pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
 }
 
 /// Reads a request, or as much as shows that it is none.
-async fn request(socket: &mut TcpStream, read: &[u8]) -> io::Result<Asked> {
+async fn request(socket: &mut TcpStream, read: &[u8]) -> io::Result<Recognized> {
     let mut recognizer = Recognizer::default();
-    let mut asked = recognizer.push(read);
+    let mut recognized = recognizer.push(read);
     let mut buffer = [0; REQUEST.len()];
-    while asked == Asked::Partly {
+    while recognized == Recognized::Partly {
         let count = socket.read(&mut buffer).await?;
         if count == 0 {
             break;
         }
-        asked = recognizer.push(buffer.get(..count).unwrap_or_default());
+        recognized = recognizer.push(buffer.get(..count).unwrap_or_default());
     }
-    Ok(asked)
+    Ok(recognized)
 }

@@ -4,7 +4,7 @@
 
 use http::header::{HOST, HeaderValue};
 use http::{Request, Version};
-use tidings_wire::authority::{Authority, usual_port};
+use tidings_wire::authority::{Authority, default_port};
 
 use super::problem::Problem;
 use super::{ConnectionInfo, Route};
@@ -27,15 +27,15 @@ pub(crate) fn check<B>(
     request: &Request<B>,
 ) -> Result<(), Problem> {
     let config = site.config();
-    let usual = usual_ports(config, info);
-    let named = named(request, &usual)?;
+    let default_ports = default_ports(config, info);
+    let named = named(request, &default_ports)?;
     let probe = matches!(route, Route::Live | Route::Ready | Route::OldHealth);
     if config.hosts.is_empty() || info.admin || probe {
         return Ok(());
     }
     let is_ours = |named: &Authority| {
         let mut hosts = config.hosts.iter();
-        hosts.any(|host| host.is_same(named, &usual))
+        hosts.any(|host| host.is_same(named, &default_ports))
     };
     if named.as_ref().is_some_and(is_ours) {
         return Ok(());
@@ -49,7 +49,7 @@ pub(crate) fn check<B>(
 
 /// Returns the ports that URLs of the hub leave out: that of the scheme by which the public reaches it,
 /// and that of the listener, which differ behind a proxy that ends TLS.
-fn usual_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
+fn default_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
     let listener = info.listener.and_then(|index| config.listens.get(index));
     let here = if listener.is_some_and(|listen| listen.tls) {
         "https"
@@ -58,11 +58,14 @@ fn usual_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
     };
     let origin = config.hub.origin();
     let public = origin.split(':').next().unwrap_or_default();
-    [public, here].into_iter().filter_map(usual_port).collect()
+    [public, here]
+        .into_iter()
+        .filter_map(default_port)
+        .collect()
 }
 
 /// Returns the host that a request names: by its target, else by its field.
-fn named<B>(request: &Request<B>, usual: &[u16]) -> Result<Option<Authority>, Problem> {
+fn named<B>(request: &Request<B>, default_ports: &[u16]) -> Result<Option<Authority>, Problem> {
     let mut fields = request.headers().get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
         (Some(_), Some(_)) => return Err(malformed("this request has more than one Host field")),
@@ -76,7 +79,7 @@ fn named<B>(request: &Request<B>, usual: &[u16]) -> Result<Option<Authority>, Pr
     let version = request.version();
     if version == Version::HTTP_2
         && let (Some(target), Some(field)) = (&target, &field)
-        && !target.is_same(field, usual)
+        && !target.is_same(field, default_ports)
     {
         let detail = format!("this request names {target} in :authority and {field} in host");
         return Err(malformed(detail));

@@ -89,7 +89,7 @@ pub(crate) async fn hub(
 ) -> Result<Answer, Problem> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    if reading && site.config().dialects.v0 && SelectorQuery::is_meant_by(query) {
+    if reading && site.config().dialects.v0 && SelectorQuery::applies_to(query) {
         return old(site, info, Dialect::V0, None, request).await;
     }
     let result = subscribe(site, info, request).await;
@@ -197,7 +197,7 @@ async fn subscribe(
 
 /// Says what is wrong with a query; one of 0.x is told how to be served.
 fn of_query(error: QueryError, query: &[u8]) -> Refusal {
-    if error == QueryError::NoMatcher && SelectorQuery::is_meant_by(query) {
+    if error == QueryError::NoMatcher && SelectorQuery::applies_to(query) {
         let detail = "topic is a parameter of Mercure 0.x, which this hub does not serve; \
                       dialects.v0 = true switches it on, match=TOPIC asks in Mercure 1.0";
         return Refusal::invalid("matcher-missing", "Matcher missing", detail);

@@ -61,7 +61,7 @@ pub(crate) fn asks<B>(request: &Request<B>) -> bool {
     }
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
-        && fields(request.headers()).asks()
+        && fields(request.headers()).asks_for_websocket()
 }
 
 /// Opens a WebSocket.
@@ -223,8 +223,8 @@ fn agree(site: &Site, headers: &HeaderMap) -> Option<Agreement> {
     let offered = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     Agreement::choose(
         texts(offered.iter()),
-        Context::Forgotten,
-        Context::Forgotten,
+        Context::Discarded,
+        Context::Discarded,
     )
     .filter(|_| site.config().websocket.compression)
 }

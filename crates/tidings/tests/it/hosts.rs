@@ -124,7 +124,7 @@ fn the_target_of_a_request_names_its_host_before_the_field_does() {
 }
 
 #[test]
-fn a_usual_port_case_and_a_last_dot_make_no_difference() {
+fn a_default_port_case_and_a_last_dot_make_no_difference() {
     let hub = named(&[
         "Hub.test",
         "other.test:8443",
@@ -247,7 +247,7 @@ fn over_http_2_the_authority_and_the_field_name_the_same_host() {
 }
 
 #[test]
-fn under_tls_the_usual_port_is_443() {
+fn under_tls_the_default_port_is_443() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let certificate = Certificate::write(folder.path());
     let text = format!("{}{}", with_hosts(&["hub.test"]), Certificate::toml());

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_wire::websocket::Opcode;
-use tidings_wire::websocket::deflate::{Context, Deflating, Window};
+use tidings_wire::websocket::deflate::{Context, Deflater, Window};
 use tidings_wire::websocket::encoder::{Packing, masked_frame};
 
 use crate::harness::peer::{Peer, handshake};
@@ -390,7 +390,7 @@ fn flood(peer: &mut Peer, way: Way, frame: &[u8], enough: usize) {
 
 /// Returns so many spaces, compressed.
 fn packed(bytes: usize) -> Vec<u8> {
-    Deflating::new(Window::Bits15, Context::Forgotten).deflate(&vec![b' '; bytes])
+    Deflater::new(Window::Bits15, Context::Discarded).deflate(&vec![b' '; bytes])
 }
 
 /// Builds a frame of HTTP/2; RFC 9113, 4.1.

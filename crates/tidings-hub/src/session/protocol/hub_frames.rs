@@ -11,8 +11,8 @@ use tidings_auth::{Door, Identity, Role};
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
 use tidings_wire::hub_frames::{
-    self, AckFields, Ask, Authenticate, Publish, Reference, Request, RequestError, Saying,
-    Selection,
+    self, AckFields, Authenticate, HubFrame, Publish, Reference, Request, RequestError,
+    RequestKind, Selection,
 };
 use tidings_wire::problem;
 use tidings_wire::publish_form::PublishForm;
@@ -67,23 +67,23 @@ impl Protocol for HubFrames {
     }
 
     fn control(&self, control: Control<'_>) -> Option<String> {
-        let saying = match control {
-            Control::Open { cursor, ping } => Saying::Open {
+        let frame = match control {
+            Control::Open { cursor, ping } => HubFrame::Open {
                 last_event_id: cursor.as_str(),
                 ping_secs: ping.as_secs(),
             },
-            Control::Lagging => Saying::Lagging {},
-            Control::CaughtUp { cursor } => Saying::CaughtUp {
+            Control::Lagging => HubFrame::Lagging {},
+            Control::CaughtUp { cursor } => HubFrame::CaughtUp {
                 last_event_id: cursor.as_str(),
             },
         };
-        Some(hub_frames::encode(&saying, None))
+        Some(hub_frames::encode(&frame, None))
     }
 }
 
 /// Tells an update as an `update` frame.
 pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
-    Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&Saying::Update(fields), None)))
+    Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&HubFrame::Update(fields), None)))
 }
 
 /// Answers one frame of a peer.
@@ -93,7 +93,7 @@ async fn on_request(peer: Peer<'_>, frame: &str) {
         session,
         duplex,
     } = peer;
-    let Request { ask, reference } = match Request::decode(frame) {
+    let Request { kind, reference } = match Request::decode(frame) {
         Ok(request) => request,
         Err(error) => {
             let refusal = of_request(&error);
@@ -102,13 +102,13 @@ async fn on_request(peer: Peer<'_>, frame: &str) {
         }
     };
     let reference = reference.as_ref();
-    let result = match ask {
-        Ask::Ping => {
-            say(shard, session, &Saying::Pong {}, reference);
+    let result = match kind {
+        RequestKind::Ping => {
+            say(shard, session, &HubFrame::Pong {}, reference);
             Ok(())
         }
-        Ask::Pong => Ok(()),
-        Ask::Authenticate(asked) => {
+        RequestKind::Pong => Ok(()),
+        RequestKind::Authenticate(asked) => {
             let result = authenticate(shard, session, duplex, &asked).await;
             result.map(|expires_at| {
                 let expires_at = Some(expires_at);
@@ -123,7 +123,7 @@ async fn on_request(peer: Peer<'_>, frame: &str) {
                 );
             })
         }
-        Ask::Subscribe(selection) => {
+        RequestKind::Subscribe(selection) => {
             let result = add(shard, session, duplex, selection).await;
             if let Err(refusal) = &result {
                 count(&shard.metrics().subscribe_refused, refusal.name);
@@ -141,10 +141,10 @@ async fn on_request(peer: Peer<'_>, frame: &str) {
                 );
             })
         }
-        Ask::Unsubscribe(selection) => remove(shard, session, duplex, selection)
+        RequestKind::Unsubscribe(selection) => remove(shard, session, duplex, selection)
             .await
             .map(|()| ack(shard, session, AckFields::default(), reference)),
-        Ask::Publish(asked) => publish(shard, session, duplex, *asked, reference),
+        RequestKind::Publish(asked) => publish(shard, session, duplex, *asked, reference),
     };
     if let Err(refusal) = result {
         count(&shard.metrics().requests_refused, refusal.name);
@@ -156,21 +156,18 @@ async fn on_request(peer: Peer<'_>, frame: &str) {
     }
 }
 
-fn say(shard: &Shard, session: &Session, saying: &Saying<'_>, reference: Option<&Reference>) {
-    shard.tell(
-        session,
-        session.text(&hub_frames::encode(saying, reference)),
-    );
+fn say(shard: &Shard, session: &Session, frame: &HubFrame<'_>, reference: Option<&Reference>) {
+    shard.tell(session, session.text(&hub_frames::encode(frame, reference)));
 }
 
 fn ack(shard: &Shard, session: &Session, fields: AckFields<'_>, reference: Option<&Reference>) {
-    say(shard, session, &Saying::Ack(fields), reference);
+    say(shard, session, &HubFrame::Ack(fields), reference);
 }
 
 fn refuse(shard: &Shard, session: &Session, refusal: &Refusal, reference: Option<&Reference>) {
     let status = status(refusal.kind);
     let document = problem::document(status, refusal.name, refusal.title, &refusal.detail);
-    say(shard, session, &Saying::Error(&document), reference);
+    say(shard, session, &HubFrame::Error(&document), reference);
 }
 
 /// The table from kinds of refusal to the `status` of an `error` frame: what HTTP would answer with.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidings_wire::sockjs::{self, Text};
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::close::CloseCode;
-use tidings_wire::websocket::deflate::{Agreement, Deflating};
+use tidings_wire::websocket::deflate::{Agreement, Deflater};
 use tidings_wire::websocket::encoder::{self, Packing};
 
 use super::{Form, Peer, Pending, Protocol, at_once};
@@ -19,13 +19,13 @@ use crate::session::service::Service;
 pub struct Served {
     service: Arc<dyn Service>,
     /// Keeps its context from text to text, where that was agreed. Boxed, since most are without.
-    deflating: RefCell<Option<Box<Deflating>>>,
+    deflating: RefCell<Option<Box<Deflater>>>,
 }
 
 impl Served {
     /// Makes a peer, whose answers are compressed as was agreed.
     pub fn new(service: Arc<dyn Service>, agreement: Option<Agreement>) -> Self {
-        let deflating = |agreed: Agreement| Box::new(Deflating::new(agreed.window, agreed.server));
+        let deflating = |agreed: Agreement| Box::new(Deflater::new(agreed.window, agreed.server));
         Self {
             service,
             deflating: RefCell::new(agreement.map(deflating)),

@@ -1,4 +1,4 @@
-//! Frames and how transports wrap them, byte for byte as the protocol writes them.
+//! Frames and the framing of each transport, byte for byte as in the protocol.
 
 use super::*;
 

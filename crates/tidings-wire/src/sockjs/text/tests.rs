@@ -46,7 +46,7 @@ fn bytes_that_are_no_text_are_replaced() {
     );
 }
 
-/// In the time of a test; in time that grows by the square of the length it would be hours.
+/// If the time grew with the square of the length, this would take hours.
 #[test]
 fn a_long_text_is_read_in_one_go() {
     let long = "é%".repeat(4 << 20);

@@ -1,4 +1,4 @@
-//! Offers and answers, and that what is compressed comes back.
+//! Offers and responses, and that compressed messages are restored.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn a_peer_may_insist_on_forgetting() {
     let agreed = Agreement::choose([offer], Context::Kept, Context::Kept).unwrap();
     assert_eq!(
         (agreed.server, agreed.peer),
-        (Context::Forgotten, Context::Forgotten)
+        (Context::Discarded, Context::Discarded)
     );
     let agreed = Agreement::choose(["permessage-deflate"], Context::Kept, Context::Kept).unwrap();
     assert_eq!(agreed.answer(), "permessage-deflate");
@@ -46,7 +46,7 @@ fn offers_that_cannot_be_met_are_passed_over() {
         "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
         "permessage-deflate; unknown",
     ] {
-        let agreed = Agreement::choose([offer], Context::Forgotten, Context::Forgotten);
+        let agreed = Agreement::choose([offer], Context::Discarded, Context::Discarded);
         assert_eq!(agreed, None, "{offer}");
     }
     check(
@@ -60,11 +60,11 @@ fn offers_that_cannot_be_met_are_passed_over() {
 fn what_is_compressed_comes_back() {
     let texts = ["", "Hello", "Hello", &"tidings ".repeat(20_000), "é€"];
     for window in Window::ALL {
-        for context in [Context::Forgotten, Context::Kept] {
-            let mut deflating = Deflating::new(window, context);
+        for context in [Context::Discarded, Context::Kept] {
+            let mut deflating = Deflater::new(window, context);
             let offer = "permessage-deflate";
             let agreed = Agreement::choose([offer], context, context).unwrap();
-            let mut inflating = Inflating::new(&agreed);
+            let mut inflating = Inflater::new(&agreed);
             for text in texts {
                 let packed = deflating.deflate(text.as_bytes());
                 let back = inflating.inflate(&packed, text.len()).unwrap();
@@ -77,14 +77,14 @@ fn what_is_compressed_comes_back() {
 /// RFC 7692, 7.2.3.1 and 7.2.3.2.
 #[test]
 fn the_standards_example_is_written() {
-    let mut forgetting = Deflating::new(Window::Bits15, Context::Forgotten);
+    let mut forgetting = Deflater::new(Window::Bits15, Context::Discarded);
     for _ in 0..2 {
         assert_eq!(
             forgetting.deflate(b"Hello"),
             b"\xf2\x48\xcd\xc9\xc9\x07\x00"
         );
     }
-    let mut keeping = Deflating::new(Window::Bits15, Context::Kept);
+    let mut keeping = Deflater::new(Window::Bits15, Context::Kept);
     let first = keeping.deflate(b"Hello").len();
     assert!(keeping.deflate(b"Hello").len() < first);
 }
@@ -92,7 +92,7 @@ fn the_standards_example_is_written() {
 #[test]
 fn what_is_not_deflate_is_refused() {
     let agreed = Agreement::choose(["permessage-deflate"], Context::Kept, Context::Kept).unwrap();
-    let mut inflating = Inflating::new(&agreed);
+    let mut inflating = Inflater::new(&agreed);
     assert_eq!(
         inflating.inflate(b"\xff\xff\xff", 100),
         Err(InflateError::Malformed)
@@ -105,6 +105,6 @@ fn what_is_not_deflate_is_refused() {
 
 #[track_caller]
 fn check(offer: &str, answer: &str) {
-    let agreed = Agreement::choose([offer], Context::Forgotten, Context::Forgotten).unwrap();
+    let agreed = Agreement::choose([offer], Context::Discarded, Context::Discarded).unwrap();
     assert_eq!(agreed.answer(), answer);
 }

@@ -1,7 +1,7 @@
-//! Frames as peers send them: the standards' examples, every split, every rule that can be broken.
+//! Frames from peers: the examples of the standards, every split, every rule that can be broken.
 
 use super::super::close::CloseCode;
-use super::super::deflate::{Agreement, Context, Deflating, Window};
+use super::super::deflate::{Agreement, Context, Deflater, Window};
 use super::super::encoder::{Packing, masked_frame};
 use super::*;
 
@@ -106,7 +106,7 @@ fn each_broken_rule_has_its_name_and_code() {
 
 #[test]
 fn a_mistake_is_noticed_before_the_frame_has_ended() {
-    // Nothing of the announced payload has come but the byte that is wrong.
+    // Only the invalid byte of the announced payload has arrived.
     let found = decode(Role::Peer, None, &[b"\x81\x7e\x40\x00ab\xff"]).1;
     assert_eq!(found, Err(DecodeError::NotUtf8));
     let found = decode(Role::Peer, None, &[b"\x89\x7f"]).1;
@@ -170,17 +170,17 @@ fn a_kept_context_serves_the_next_text() {
             Ok(())
         )
     );
-    let result = decode(Role::Peer, Some(agreement(Context::Forgotten)), &[twice]).1;
+    let result = decode(Role::Peer, Some(agreement(Context::Discarded)), &[twice]).1;
     assert_eq!(result, Err(DecodeError::Deflate));
 }
 
 #[test]
 fn a_bomb_stops_at_the_limit() {
-    let mut deflating = Deflating::new(Window::Bits15, Context::Forgotten);
+    let mut deflating = Deflater::new(Window::Bits15, Context::Discarded);
     let bomb = deflating.deflate(&vec![0; 50_000_000]);
     assert!(bomb.len() < 70_000);
     let frame = masked_frame(Opcode::Binary, Packing::Deflated, &bomb, KEY);
-    let result = decode(Role::Server, Some(agreement(Context::Forgotten)), &[&frame]).1;
+    let result = decode(Role::Server, Some(agreement(Context::Discarded)), &[&frame]).1;
     assert_eq!(result, Err(DecodeError::TooBig { max: 70_000 }));
 }
 
@@ -230,7 +230,7 @@ fn decode(
     agreement: Option<Agreement>,
     pieces: &[&[u8]],
 ) -> (Vec<String>, Result<(), DecodeError>) {
-    let inflating = agreement.as_ref().map(Inflating::new);
+    let inflating = agreement.as_ref().map(Inflater::new);
     let mut decoder = Decoder::new(role, LIMITS, inflating);
     let mut events = Vec::new();
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! Messages and commands in whatever pieces they come, and what breaks the rules.
+//! Messages and commands in pieces of any size, and violations of the rules.
 
 use super::*;
 use crate::zmtp::command::{encode_ping, encode_subscribe};
@@ -28,11 +28,11 @@ fn messages_and_commands_are_found_at_every_split() {
     assert_eq!(texts[3], [b""]);
     assert_eq!(whole.messages.len(), 4);
     assert_eq!(whole.messages[1].parts, 3);
-    let said = [
-        Said::Subscribe((*b"scores.").into()),
-        Said::Ping((*b"").into()),
+    let command = [
+        PeerCommand::Subscribe((*b"scores.").into()),
+        PeerCommand::Ping((*b"").into()),
     ];
-    assert_eq!(whole.commands, said);
+    assert_eq!(whole.commands, command);
     for split in 0..bytes.len() {
         let pieces = decode(&[&bytes[..split], &bytes[split..]]).unwrap();
         assert_eq!(pieces.wire, whole.wire);

@@ -1,9 +1,9 @@
-//! Handshakes with peers that do it right, and with those that do not.
+//! Handshakes with correct peers, and with peers that break the rules.
 
 use super::*;
 use crate::zmtp::frame::encode_message;
 
-/// What libzmq 4.3.4 sends for a PUSH socket.
+/// The bytes of libzmq 4.3.4 for a PUSH socket.
 fn push_peer(minor: u8) -> Vec<u8> {
     let mut bytes = greeting::encode("NULL", false);
     bytes[11] = minor;
@@ -140,7 +140,7 @@ fn plain_keeps_out_who_does_not() {
 
 type Outcome = Result<Option<Peer>, ProtocolError>;
 
-/// Lets two ends talk until nobody has anything to say.
+/// Exchanges bytes between two ends until neither has anything to send.
 fn converse(server: Options, other: Options) -> (Outcome, Outcome) {
     let (mut to_other, mut to_server) = (Vec::new(), Vec::new());
     let mut here = Handshake::new(server, &mut to_other);

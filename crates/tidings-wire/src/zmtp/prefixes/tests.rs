@@ -1,4 +1,4 @@
-//! The tree of prefixes against a plain list.
+//! Compares the tree of prefixes with a plain list.
 
 use std::collections::BTreeSet;
 

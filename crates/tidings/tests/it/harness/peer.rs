@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidings_wire::websocket::Opcode;
-use tidings_wire::websocket::deflate::{Agreement, Context, Inflating};
+use tidings_wire::websocket::deflate::{Agreement, Context, Inflater};
 use tidings_wire::websocket::encoder::{Packing, masked_frame};
 use tidings_wire::websocket::frames::{Decoder, Event, Limits, Role};
 
@@ -79,7 +79,7 @@ impl Peer {
             });
         Self {
             stream,
-            decoder: Decoder::new(Role::Peer, LIMITS, agreed.as_ref().map(Inflating::new)),
+            decoder: Decoder::new(Role::Peer, LIMITS, agreed.as_ref().map(Inflater::new)),
             unread: Vec::new(),
             head,
         }
@@ -94,7 +94,7 @@ impl Peer {
     pub fn opened_with(stream: impl ReadWrite + 'static, agreed: Option<&Agreement>) -> Self {
         Self {
             stream: Box::new(stream),
-            decoder: Decoder::new(Role::Peer, LIMITS, agreed.map(Inflating::new)),
+            decoder: Decoder::new(Role::Peer, LIMITS, agreed.map(Inflater::new)),
             unread: Vec::new(),
             head: String::new(),
         }

@@ -72,7 +72,7 @@ pub fn compressing(address: SocketAddr, certificate: Option<&Certificate>, targe
             }
         });
     });
-    let agreed = Agreement::choose([OFFER], Context::Forgotten, Context::Forgotten);
+    let agreed = Agreement::choose([OFFER], Context::Discarded, Context::Discarded);
     Peer::opened_with(near, agreed.as_ref())
 }
 
