@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Returns the nanoseconds since the machine started.
+/// Returns the nanoseconds since the machine was started.
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let secs = u64::try_from(now.tv_sec).unwrap_or_default();
@@ -13,7 +13,7 @@ pub(crate) fn now_ns() -> u64 {
     secs * 1_000_000_000 + nanos
 }
 
-/// Returns a duration in whole nanoseconds; those beyond 580 years count as that.
+/// Returns a duration in whole nanoseconds; a duration above 580 years saturates.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -27,7 +27,7 @@ pub(crate) fn as_ms(nanos: u64) -> f64 {
     nanos as f64 / 1e6
 }
 
-/// Returns a count as a number to divide with.
+/// Returns a count as a floating-point number for divisions.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts here stay far below 52 bits"

@@ -16,11 +16,11 @@ use crate::report::Report;
 use crate::sse::{BUSY_MAX, Lockstep, lockstep};
 use crate::target::{self, Transport};
 
-/// Updates per topic before the count begins, published one by one.
+/// Updates per topic before measuring starts, published one by one.
 const WARM_UP_UPDATES: u32 = 20;
-/// Times that each side has its turn.
+/// Turns of each side.
 const ROUNDS: u32 = 4;
-/// The numbers of the topics, and with them of the sides.
+/// The topic number of each side.
 const EVENT_STREAMS: usize = 0;
 const OTHER: usize = 1;
 const SSE: &str = "sse";
@@ -29,32 +29,33 @@ const SIDES: [usize; 2] = [EVENT_STREAMS, OTHER];
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hub, and the transport that is compared with event streams over HTTP/1.1. If the hub's
-    /// URL is `https`, both sides speak TLS.
+    /// The hub, and the transport to compare with event streams over HTTP/1.1. If the hub's URL is
+    /// `https`, both sides use TLS.
     pub target: target::Options,
     /// Connections of that transport.
     pub connections: usize,
-    /// Event streams on each of them, for HTTP/2; otherwise 1. There are as many HTTP/1.1
-    /// connections as streams in all.
+    /// Event streams on each of them for HTTP/2, otherwise 1. The other side has one HTTP/1.1
+    /// connection for each stream.
     pub streams: usize,
-    /// Updates published at the same time, a series of runs for each.
+    /// Sizes of the bursts of simultaneous updates; each size is a series of runs.
     pub bursts: Vec<u32>,
-    /// Bursts that each side gets, of each kind.
+    /// Bursts of each size for each side.
     pub repeats: u32,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// How long to wait for what is missing after nothing more arrived.
+    /// How long to wait for missing deliveries after the last arrival.
     pub settle: Duration,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// Also when there are too few open files for the connections: [`BenchError::OpenFiles`].
+/// [`BenchError`], also if the open-file limit is too low for the connections:
+/// [`BenchError::OpenFiles`].
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let mut options = options.clone();
-    // One at a time comes first: only then is the order known beforehand.
+    // Single updates come first: only then is the order known beforehand.
     options.bursts.sort_unstable();
     let Options {
         connections,
@@ -85,7 +86,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         if *burst == 1 {
             descents = load.counts.ledger.descents();
         }
-        tell(&mut report, *burst, other, &sides);
+        report_burst(&mut report, *burst, other, &sides);
     }
     let flaws = load
         .counts
@@ -125,7 +126,7 @@ fn check(options: &Options, subscribers: usize) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Opens both sides and reports what their connections cost in memory.
+/// Opens both sides and reports how much memory their connections take.
 fn open(
     load: &mut Load,
     options: &Options,
@@ -192,7 +193,7 @@ fn one_by_one(
     lockstep(load, &run)
 }
 
-/// What one side needed for its runs of one burst.
+/// The measurements of one side for one burst size.
 #[derive(Debug, Default)]
 struct Side {
     wall_ns: u64,
@@ -202,7 +203,7 @@ struct Side {
     latency: Histogram,
 }
 
-/// Lets both sides take turns.
+/// Measures both sides in turn.
 fn measure(
     load: &mut Load,
     options: &Options,
@@ -211,7 +212,7 @@ fn measure(
 ) -> Result<[Side; 2], BenchError> {
     let mut sides = <[Side; 2]>::default();
     for round in 0..ROUNDS {
-        // What is left over when the bursts do not divide goes to the first rounds.
+        // If the bursts do not divide evenly, the first rounds get the remainder.
         let repeats = (options.repeats + ROUNDS - 1 - round) / ROUNDS;
         for (topic, side) in SIDES.into_iter().zip(&mut sides) {
             let run = Lockstep {
@@ -238,13 +239,14 @@ fn measure(
 }
 
 impl Side {
-    /// Returns the share of the time that the generator worked.
+    /// Returns the share of time for which the generator was busy.
     fn busy(&self) -> f64 {
         as_f64(self.own_cpu_ns) / as_f64(self.wall_ns.max(1))
     }
 
-    /// Whether the generator was the limit, so that times and rates would be about itself. Both
-    /// take turns, so it is only if it worked nearly all the time and more than the hub.
+    /// Returns whether the generator was the limit, so that times and rates would describe it. The
+    /// two take turns, so this is the case only if it was busy nearly all the time and more than
+    /// the hub.
     fn is_saturated(&self) -> bool {
         let more = (self.server_cpu_ns).is_none_or(|server| server < self.own_cpu_ns);
         self.busy() > BUSY_MAX && more
@@ -256,10 +258,10 @@ impl Side {
     }
 }
 
-/// Adds the figures of one burst. Rates and times are left out where the generator was the limit;
-/// what a delivery costs the hub does not depend on how fast it is taken, while all of a burst fits
-/// into the sockets.
-fn tell(report: &mut Report, burst: u32, other: &str, sides: &[Side; 2]) {
+/// Adds the figures of one burst size. Rates and times are left out if the generator was the limit.
+/// The hub's cost per delivery does not depend on the reading speed, as long as a burst fits into
+/// the sockets.
+fn report_burst(report: &mut Report, burst: u32, other: &str, sides: &[Side; 2]) {
     for (name, side) in [SSE, other].into_iter().zip(sides) {
         let figure = |what: &str| format!("burst_{burst}_{name}_{what}");
         report.add(figure("generator_busy"), 100.0 * side.busy(), "%");

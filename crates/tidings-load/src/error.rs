@@ -7,10 +7,10 @@ use std::path::PathBuf;
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The hub's URL cannot be used.
+    /// The hub's URL is not usable.
     #[error("{url} is not the URL of a hub: {reason}")]
     Url {
-        /// As given.
+        /// The URL as given.
         url: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -20,19 +20,19 @@ pub enum BenchError {
     Address {
         /// The host and port.
         host: String,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// An option makes no sense.
+    /// An option has an invalid value.
     #[error("{option}: {reason}")]
     Option {
-        /// Its name.
+        /// The name of the option.
         option: &'static str,
         /// What is wrong.
         reason: &'static str,
     },
-    /// The certificates to trust cannot be used.
+    /// The trusted certificates cannot be read.
     #[error("cannot use the certificates of {}", path.display())]
     Certificates {
         /// The file.
@@ -41,10 +41,10 @@ pub enum BenchError {
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    /// TLS cannot be set up.
+    /// TLS cannot be configured.
     #[error("TLS cannot be used with these settings")]
     Tls(#[from] rustls::Error),
-    /// The limit of open files of this process is too low for the connections asked for.
+    /// The process may not open enough files for the requested connections.
     #[error(
         "{needed} connections need more than the {limit} files that this process may open (the \
          generator's limit, `ulimit -n`)"
@@ -52,76 +52,76 @@ pub enum BenchError {
     OpenFiles {
         /// Files needed.
         needed: u64,
-        /// The hard limit.
+        /// The hard limit of the process.
         limit: u64,
     },
     /// A connection could not be made.
     #[error("connection {number} could not be made")]
     Connect {
-        /// How many there were before it.
+        /// The number of connections before it.
         number: usize,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// A connection broke or ended during the run.
+    /// A connection failed or ended during the run.
     #[error("a connection ended during the run")]
     Connection(#[source] io::Error),
-    /// The hub refused something.
+    /// The hub refused a request.
     #[error("the hub answered {status} to a {request}: {detail}")]
     Refused {
-        /// Subscription or publication.
+        /// The kind of request: a subscription or a publication.
         request: &'static str,
-        /// The answer's first line.
+        /// The status line of the response.
         status: String,
-        /// The beginning of its body.
+        /// The beginning of the response body.
         detail: String,
     },
-    /// Nothing happened for as long as the run waits.
+    /// Nothing happened for the maximum waiting time.
     #[error("nothing arrived for {secs} s while waiting for {what}: {have} of {want} were there")]
     Stuck {
-        /// What was awaited.
+        /// What the run was waiting for.
         what: &'static str,
         /// How many were there.
         have: u64,
-        /// How many were awaited.
+        /// How many were expected.
         want: u64,
-        /// How long nothing came.
+        /// How long nothing arrived.
         secs: u64,
     },
-    /// The generator's own core was full.
+    /// The generator's own core was fully used.
     #[error(
         "the generator was the limit: its thread was busy {busy_percent:.0} % of the run (90 % are \
          too many); lower --rate, --subscribers or give it a faster core"
     )]
     Saturated {
-        /// Share of one core.
+        /// The generator's share of one core.
         busy_percent: f64,
     },
-    /// Updates went out later than they were due.
+    /// Updates were sent later than they were due.
     #[error(
         "the schedule slipped: the last update went out {late_ms:.0} ms late in a run of \
          {planned_ms:.0} ms; the load asked for was not offered. Lower --rate or raise --publishers"
     )]
     Slipped {
-        /// How late.
+        /// How late the last update was.
         late_ms: f64,
         /// How long the schedule was.
         planned_ms: f64,
     },
-    /// Figures about the server's process cannot be read.
+    /// Figures about the server's process are not readable.
     #[error("cannot read {path}; is --pid right?")]
     Process {
-        /// Where they should be.
+        /// The file that should contain them.
         path: String,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// The server's metrics cannot be read.
+    /// The server's metrics are not readable.
     #[error("cannot read the metrics at {url}")]
     Metrics {
-        /// Where they should be.
+        /// Their URL.
         url: String,
         /// What went wrong.
         #[source]
@@ -136,19 +136,19 @@ pub enum BenchError {
         #[source]
         source: io::Error,
     },
-    /// A call to the system failed.
+    /// A system call failed.
     #[error("{call} failed")]
     System {
-        /// Which.
+        /// The name of the call.
         call: &'static str,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
 }
 
 impl BenchError {
-    /// Names the system call that failed.
+    /// Returns a function that adds the name of the failed system call.
     pub(crate) fn system(call: &'static str) -> impl FnOnce(rustix::io::Errno) -> Self {
         move |errno| Self::System {
             call,

@@ -16,9 +16,9 @@ use crate::process::{allow_connections, own_processor, own_thread_cpu_ns, run_on
 use crate::progress;
 use crate::report::Report;
 
-/// Rounds before the count begins: on fresh connections every segment is acknowledged at once.
+/// Rounds before measuring starts: fresh connections acknowledge every segment at once.
 const WARM_UP_ROUNDS: u32 = 20;
-/// How long a round may take.
+/// The maximum duration of a round.
 const ROUND_MAX: Duration = Duration::from_secs(10);
 
 /// What to measure.
@@ -30,17 +30,18 @@ pub struct Options {
     pub bytes: usize,
     /// Sweeps over all sockets.
     pub rounds: u32,
-    /// Sweeps per second; none begins each when the one before has arrived.
+    /// Sweeps per second. A sweep never begins before the previous one has arrived.
     pub rate: Option<f64>,
     /// Processor of the sender.
     pub sender: usize,
 }
 
-/// Measures and reports, with a reader that waits for every byte and with one that does not.
+/// Measures twice, with a reader that waits for every byte and with one that does not, and reports.
 ///
 /// # Errors
 ///
-/// Too few files, or a processor that we may not use.
+/// [`BenchError::OpenFiles`] if the process may not open enough files, [`BenchError::System`] if it
+/// may not use a processor.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Options {
         sockets,
@@ -58,7 +59,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-/// Returns the time between two of so many per second.
+/// Returns the interval between events at this rate per second.
 pub(crate) fn interval(per_second: f64) -> Duration {
     Duration::try_from_secs_f64(1.0 / per_second).unwrap_or(Duration::MAX)
 }
@@ -73,7 +74,7 @@ pub(crate) struct Floor {
     warm: bool,
 }
 
-/// What was measured.
+/// The measured cost.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     /// CPU time of one send in nanoseconds.
@@ -98,11 +99,11 @@ impl Cost {
 }
 
 impl Floor {
-    /// Connects `sockets` pairs; the sender will run on processor `sender`, the reader on ours.
+    /// Connects `sockets` pairs. The sender will run on processor `sender`, the reader on our own.
     ///
     /// # Errors
     ///
-    /// Too few files.
+    /// [`BenchError::System`] if the process may not open enough files.
     pub(crate) fn open(sockets: usize, sender: usize) -> Result<Self, BenchError> {
         allow_connections(2 * sockets)?;
         let wrong = |number| move |source| BenchError::Connect { number, source };
@@ -131,12 +132,12 @@ impl Floor {
         })
     }
 
-    /// Sweeps over the sockets while a reader on the other processor waits for the bytes, and
-    /// begins the next sweep when all have arrived, or at its time if there is an interval.
+    /// Sweeps over the sockets while a reader on the other processor waits for the bytes. The next
+    /// sweep begins when all have arrived, or at its due time if there is an interval.
     ///
     /// # Errors
     ///
-    /// A processor that we may not use, or a broken socket.
+    /// [`BenchError::System`] if a processor may not be used or a socket fails.
     pub(crate) fn measure(
         &mut self,
         bytes: usize,
@@ -170,11 +171,11 @@ impl Floor {
         })
     }
 
-    /// Returns the CPU nanoseconds of a send when nobody waits for the bytes.
+    /// Returns the CPU nanoseconds of one send when nobody waits for the bytes.
     ///
     /// # Errors
     ///
-    /// A processor that we may not use, or a broken socket.
+    /// [`BenchError::System`] if a processor may not be used or a socket fails.
     pub(crate) fn measure_idle_reader(&self, bytes: usize, rounds: u32) -> Result<f64, BenchError> {
         let (near, far, sender) = (&self.near, &self.far, self.sender);
         std::thread::scope(|scope| {
@@ -197,7 +198,7 @@ impl Floor {
     }
 }
 
-/// What the two threads tell each other.
+/// The state that the two threads share.
 #[derive(Debug, Default)]
 struct Arrived {
     bytes: AtomicU64,
@@ -306,7 +307,7 @@ fn send(mut socket: &TcpStream, data: &[u8]) -> Result<(), BenchError> {
     }
 }
 
-/// Reads what is there and returns how much it was.
+/// Reads all available bytes and returns their number.
 fn drain(mut socket: &TcpStream, buffer: &mut [u8]) -> Result<u64, BenchError> {
     match socket.read(buffer) {
         Ok(count) => Ok(count as u64),

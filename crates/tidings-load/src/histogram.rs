@@ -3,12 +3,12 @@
 
 use crate::clock::{as_f64, as_ms};
 
-/// Buckets per doubling. 128 of them make the widest error 1/128.
+/// Buckets per doubling of the value. With 128, the largest error is 1/128.
 const BUCKETS: u64 = 128;
-/// Values below this have a bucket each.
+/// Each value below this has its own bucket.
 const EXACT: u64 = 2 * BUCKETS;
 
-/// Counts values of nanoseconds.
+/// A histogram of nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Histogram {
     counts: Vec<u64>,
@@ -17,12 +17,12 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    /// Starts without values.
+    /// Makes an empty histogram.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Counts `value`.
+    /// Adds one value.
     pub(crate) fn record(&mut self, value: u64) {
         let bucket = bucket(value);
         if bucket >= self.counts.len() {
@@ -35,7 +35,7 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    /// Adds all values of another one.
+    /// Adds all values of another histogram.
     pub(crate) fn add(&mut self, other: &Self) {
         if other.counts.len() > self.counts.len() {
             self.counts.resize(other.counts.len(), 0);
@@ -47,7 +47,7 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// Returns how many values there are.
+    /// Returns the number of values.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
@@ -57,8 +57,8 @@ impl Histogram {
         self.max
     }
 
-    /// Returns a value that the given share of all values does not exceed by more than the error.
-    /// Zero without values.
+    /// Returns a value that the given share of all values does not exceed by more than the bucket's
+    /// error. Zero if there are no values.
     pub(crate) fn quantile(&self, share: f64) -> u64 {
         let wanted = share * as_f64(self.count);
         let mut below = 0;
@@ -71,7 +71,7 @@ impl Histogram {
         self.max
     }
 
-    /// Returns p50, p90, p99, p99.9 and the maximum in milliseconds, each with its name.
+    /// Returns p50, p90, p99, p99.9 and the maximum in milliseconds, with their names.
     pub(crate) fn percentiles_ms(&self) -> [(&'static str, f64); 5] {
         let ms = |share| as_ms(self.quantile(share));
         [

@@ -25,20 +25,20 @@ pub struct Options {
     pub target: target::Options,
     /// Connections, each with a topic of its own.
     pub subscribers: usize,
-    /// How long to wait before memory is read.
+    /// How long to wait before memory is measured.
     pub settle: Duration,
-    /// How long the CPU time is watched.
+    /// How long CPU time is measured.
     pub window: Duration,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// No process is named, or the generator has too few files.
+/// [`BenchError`] if no process is given or the process may not open enough files.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Some(server) = options.target.pid.map(Process::new) else {
-        let reason = "memory and CPU time are those of a process of this machine";
+        let reason = "needed: memory and CPU time are read from the process of the hub";
         return Err(BenchError::Option {
             option: "--pid",
             reason,

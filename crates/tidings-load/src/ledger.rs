@@ -6,61 +6,63 @@
 
 use std::collections::HashMap;
 
-/// A place in the order of a topic that no update has.
+/// The place of an update that nobody has received yet.
 const UNSEEN: u32 = u32::MAX;
 
-/// What was received by all connections.
+/// The record of what all connections received.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     topics: Vec<Order>,
     connections: Vec<Progress>,
-    /// Updates missed for now: by connection, the places that were skipped.
+    /// Updates that are missing for now: the skipped places of each connection.
     skipped: HashMap<usize, Vec<u32>>,
     flaws: Flaws,
     delivered: u64,
 }
 
-/// What was wrong.
+/// The errors that were found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flaws {
-    /// Deliveries that did not happen.
+    /// Deliveries that are missing.
     pub(crate) lost: u64,
-    /// Deliveries that happened again.
+    /// Repeated deliveries.
     pub(crate) duplicates: u64,
-    /// Deliveries after one that should have followed them.
+    /// Deliveries that came after a later one.
     pub(crate) order_errors: u64,
-    /// Deliveries of a topic that the connection did not ask for.
+    /// Deliveries of a topic that the connection did not subscribe to.
     pub(crate) misrouted: u64,
 }
 
 #[derive(Debug, Default)]
 struct Order {
-    /// Connections that asked for the topic.
+    /// Connections that subscribed to the topic.
     connections: u64,
-    /// The numbers of updates, first to last.
+    /// The numbers of the updates, in the order of arrival.
     numbers: Vec<u32>,
-    /// Where each number is in `numbers`.
+    /// The place of each number in `numbers`.
     places: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     topic: u32,
-    /// Place of the next update in the order of the topic.
+    /// The next place in the topic's order.
     next: u32,
 }
 
-/// How updates are published, as far as it decides about their order.
+/// How updates are published, as far as it affects their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Publishing {
-    /// Each after the one before was acknowledged: the order is that of the numbers.
+    /// Each update is published after the previous one was acknowledged: the order is that of the
+    /// numbers.
     OneByOne,
-    /// Several at once: any order that all subscribers agree on.
+    /// Several updates are published at once: any order is valid if all subscribers see the same
+    /// one.
     AtOnce,
 }
 
 impl Ledger {
-    /// Starts for that many topics, without connections.
+    /// Starts with this many topics and no connections.
     pub(crate) fn new(topics: usize) -> Self {
         Self {
             topics: (0..topics).map(|_| Order::default()).collect(),
@@ -71,7 +73,7 @@ impl Ledger {
         }
     }
 
-    /// Adds a connection that asked for `topic`. Connections are counted from 0.
+    /// Adds a connection that subscribed to `topic`. Connections are numbered from 0.
     pub(crate) fn add(&mut self, topic: u32) {
         self.connections.push(Progress { topic, next: 0 });
         if let Some(order) = self.topics.get_mut(topic as usize) {
@@ -79,12 +81,12 @@ impl Ledger {
         }
     }
 
-    /// Returns how many deliveries there were, without duplicates.
+    /// Returns the number of deliveries without duplicates.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// Returns how many deliveries there will be, given how many updates each topic had.
+    /// Returns the expected number of deliveries, given the number of updates of each topic.
     pub(crate) fn expected(&self, published: &[u32]) -> u64 {
         let topics = self.topics.iter().zip(published);
         topics
@@ -92,7 +94,7 @@ impl Ledger {
             .sum()
     }
 
-    /// Notes that `connection` received update `number` of `topic`.
+    /// Records that `connection` received update `number` of `topic`.
     pub(crate) fn on_delivery(&mut self, connection: usize, topic: u32, number: u32) {
         let order = self.topics.get_mut(topic as usize);
         let progress = self
@@ -125,12 +127,12 @@ impl Ledger {
         }
     }
 
-    /// Returns how often an update came before one that was published earlier, in all topics.
+    /// Returns how often an update came before one with a lower number, over all topics.
     pub(crate) fn descents(&self) -> u64 {
         self.topics.iter().map(Order::descents).sum()
     }
 
-    /// Returns what was wrong, given how many updates each topic had.
+    /// Returns the errors, given the number of updates of each topic.
     pub(crate) fn flaws(&self, published: &[u32], publishing: Publishing) -> Flaws {
         let mut flaws = self.flaws;
         flaws.lost = self.expected(published).saturating_sub(self.delivered);

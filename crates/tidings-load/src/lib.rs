@@ -14,7 +14,6 @@
 //! floor: bare send() to as many sockets, the yardstick of the same run
 //! ```
 
-mod carried;
 mod clock;
 mod error;
 mod histogram;
@@ -30,6 +29,7 @@ mod progress;
 mod publisher;
 mod scrape;
 mod subscriber;
+mod xhr_streaming;
 
 pub mod compare;
 pub mod floor;

@@ -1,4 +1,4 @@
-//! One TCP connection to the hub, with TLS above it or without.
+//! One TCP connection to the hub, with or without TLS.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::target::Target;
 
-/// How long the system may take to accept a connection or a request.
+/// The longest time that connecting or sending may take.
 const SEND_MAX: Duration = Duration::from_secs(20);
 
 /// A connection.
@@ -22,44 +22,44 @@ pub(crate) struct Link {
     tls: Option<Box<ClientConnection>>,
 }
 
-/// What is spoken over a connection.
+/// The HTTP version on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2: by ALPN under TLS, else by prior knowledge (RFC 9113, 3.3).
+    /// HTTP/2: by ALPN with TLS, otherwise with prior knowledge (RFC 9113, 3.3).
     Http2,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
-    /// That many bytes of the peer's.
+    /// This many bytes from the peer.
     Bytes(usize),
-    /// Nothing for now.
+    /// Nothing is available now.
     Nothing,
-    /// The peer will send no more.
+    /// The peer closed its side.
     End,
 }
 
 impl Link {
-    /// Connects to the hub; `number` chooses the address that the connection comes from.
+    /// Connects to the hub. `number` selects the source address.
     ///
     /// The TLS handshake happens in later calls of [`read`](Self::read).
     ///
     /// # Errors
     ///
-    /// What the system says, or what TLS has against the hub's name.
+    /// The error of the system, or of TLS if it rejects the hub's name.
     pub(crate) fn open(target: &Target, number: usize, protocol: Protocol) -> io::Result<Self> {
         Self::open_with(target, number, protocol, None)
     }
 
-    /// The same with a receive buffer of about `receive_bytes`, which is full soon when nobody
-    /// reads.
+    /// Connects like [`open`](Self::open), with a receive buffer of about `receive_bytes`, which
+    /// fills up soon if nobody reads.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub(crate) fn open_with(
         target: &Target,
         number: usize,
@@ -92,11 +92,11 @@ impl Link {
         Ok(Self { stream, tls })
     }
 
-    /// Sends all of `bytes`, waiting where the socket is full.
+    /// Sends all of `bytes`, and waits while the socket is full.
     ///
     /// # Errors
     ///
-    /// The connection is broken, or nothing was taken for 20 seconds.
+    /// The connection fails, or accepts nothing for 20 seconds.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.tls {
             None => send_all(&self.stream, bytes),
@@ -107,11 +107,11 @@ impl Link {
         }
     }
 
-    /// Reads what is there, at most what `buffer` holds.
+    /// Reads what is available, up to the size of `buffer`.
     ///
     /// # Errors
     ///
-    /// The connection is broken or the hub breaks TLS.
+    /// The connection fails, or the hub violates TLS.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Arrived> {
         let Some(tls) = &mut self.tls else {
             return arrived((&self.stream).read(buffer));
@@ -132,7 +132,7 @@ impl Link {
         }
     }
 
-    /// Says whether a read that filled less than its buffer left nothing behind.
+    /// Returns whether a read that does not fill its buffer has read everything.
     pub(crate) fn short_read_is_last(&self) -> bool {
         self.tls.is_none()
     }

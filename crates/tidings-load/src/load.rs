@@ -1,13 +1,15 @@
 //! The generator's single thread: subscribers, publishers and their epoll set.
 
+pub(crate) mod counts;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::BenchError;
 use crate::clock::{nanos, now_ns};
-use crate::histogram::Histogram;
 use crate::ledger::Ledger;
 use crate::link::{Link, Protocol};
+use crate::load::counts::Counts;
 use crate::mark::Mark;
 use crate::multiplex::{Event, Multiplex};
 use crate::poller::Poller;
@@ -18,16 +20,19 @@ use crate::target::{self, Target, Transport, escaped, exact};
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
-/// Numbers from here on in the epoll set are publishers.
+/// Epoll numbers from here on belong to publishers.
 const PUBLISHERS: u64 = 1 << 32;
-/// Numbers from here on are HTTP/2 connections.
+/// Epoll numbers from here on belong to HTTP/2 connections.
 const MULTIPLEXES: u64 = 1 << 33;
-/// Longest wait in the epoll set; whoever waits for something looks at the clock this often.
+/// The longest wait in epoll. Callers that wait for a condition look at the clock this often.
 const TURN_MAX: Duration = Duration::from_millis(100);
-/// Subscriptions that are sent before their answers are read.
+/// Subscriptions that are sent before their responses are read.
 pub(crate) const OPENING_MAX: usize = 256;
 
-/// Everything that a run has open, and what it counted.
+/// How long a run waits while nothing happens.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything that a run has open, and its counts.
 #[derive(Debug)]
 pub(crate) struct Load {
     target: Target,
@@ -38,71 +43,21 @@ pub(crate) struct Load {
     topics: Vec<String>,
     subscribers: Vec<Subscriber>,
     multiplexes: Vec<Multiplex>,
-    /// When each subscriber asked, by its number in the ledger.
-    asked_ns: Vec<u64>,
+    /// When each subscription was sent, by its number in the ledger.
+    requested_ns: Vec<u64>,
     publishers: Vec<Publisher>,
     idle: Vec<usize>,
-    /// Updates that are due and wait for a publisher.
+    /// Updates that are due and wait for an idle publisher.
     backlog: VecDeque<Mark>,
     pub(crate) counts: Counts,
 }
 
-/// What was counted since the start, or since the last `reset`.
-#[derive(Debug)]
-pub(crate) struct Counts {
-    pub(crate) ledger: Ledger,
-    /// Updates handed to publishers, per topic.
-    pub(crate) published: Vec<u32>,
-    pub(crate) opened: u64,
-    pub(crate) sent: u64,
-    pub(crate) acknowledged: u64,
-    /// From a subscription's request to its answer.
-    pub(crate) opening: Histogram,
-    /// From the moment that an update was due to its arrival.
-    pub(crate) latency: Histogram,
-    /// From sending an update to its acknowledgement.
-    pub(crate) acknowledgement: Histogram,
-    /// How late the last update was sent.
-    pub(crate) late_ns: u64,
-    /// When the last delivery arrived.
-    pub(crate) last_delivery_ns: u64,
-    /// Ids of acknowledged updates: every `keep_every`-th. Zero keeps none.
-    pub(crate) ids: Vec<String>,
-    pub(crate) keep_every: u64,
-    /// Every delivery, where they are few and the ledger's one topic for each connection does not
-    /// fit. The ledger then sees none.
-    pub(crate) log: Option<Vec<Delivery>>,
-    /// When each update of the first topic began and ended to arrive, by its number; only if asked
-    /// for.
-    pub(crate) spans: Option<Vec<Span>>,
-}
-
-/// How an update spread.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Span {
-    /// When it was due; zero if nothing of it arrived.
-    pub(crate) due_ns: u64,
-    /// When the first subscriber had it, and when the last.
-    pub(crate) first_ns: u64,
-    pub(crate) last_ns: u64,
-}
-
-/// One update that arrived.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery {
-    /// Who received it.
-    pub(crate) account: usize,
-    pub(crate) mark: Mark,
-    /// When.
-    pub(crate) at_ns: u64,
-}
-
 impl Load {
-    /// Prepares a run with that many topics, whose names are of this run only.
+    /// Prepares a run with this many topics. Their names are unique to the run.
     ///
     /// # Errors
     ///
-    /// The hub cannot be found, or the system has no file left.
+    /// [`BenchError`] if the hub is not found, or the system has no file left.
     pub(crate) fn new(
         target: &target::Options,
         topics: usize,
@@ -117,7 +72,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// The hub cannot be found, or the system has no file left.
+    /// [`BenchError`] if the hub is not found, or the system has no file left.
     pub(crate) fn with_topics(
         target: &target::Options,
         topics: Vec<String>,
@@ -133,14 +88,15 @@ impl Load {
             topics,
             subscribers: Vec::new(),
             multiplexes: Vec::new(),
-            asked_ns: Vec::new(),
+            requested_ns: Vec::new(),
             publishers: Vec::new(),
             idle: Vec::new(),
             backlog: VecDeque::new(),
         })
     }
 
-    /// Opens that many more subscribers, each for one topic in turn, and waits for their answers.
+    /// Opens `count` more subscribers and waits for the responses. They take the topics in turn,
+    /// one each.
     ///
     /// # Errors
     ///
@@ -154,7 +110,7 @@ impl Load {
         let bar = progress::bar("connecting", count as u64);
         let opened_before = self.counts.opened;
         for number in 0..count {
-            let topic = self.asked_ns.len() % self.topics.len().max(1);
+            let topic = self.requested_ns.len() % self.topics.len().max(1);
             self.open_subscriber(topic, after)?;
             let enough = (number + 1).saturating_sub(opening_max) as u64;
             self.wait(
@@ -170,7 +126,7 @@ impl Load {
         Ok(())
     }
 
-    /// Opens one more subscriber, of `topic`, without waiting for the answer.
+    /// Opens one more subscriber to `topic`, without waiting for the response.
     ///
     /// # Errors
     ///
@@ -183,7 +139,7 @@ impl Load {
         self.open_subscriber_by(self.target.transport, topic, after)
     }
 
-    /// The same by another transport than that of the run.
+    /// Does the same over another transport than that of the run.
     ///
     /// # Errors
     ///
@@ -196,22 +152,22 @@ impl Load {
     ) -> Result<(), BenchError> {
         let query = exact(self.topics.get(topic).map_or("", String::as_str));
         let account = self.add_account(topic);
-        self.ask(transport, &query, after, account)
+        self.subscribe(transport, &query, after, account)
     }
 
-    /// Opens one more subscriber, of whatever `query` asks for, without waiting for the answer.
-    /// Returns its number in the account that [`Counts::log`] keeps.
+    /// Opens one more subscriber with this `query`, without waiting for the response. Returns its
+    /// number in [`Counts::log`].
     ///
     /// # Errors
     ///
     /// [`BenchError::Connect`].
     pub(crate) fn open_by_query(&mut self, query: &str) -> Result<usize, BenchError> {
         let account = self.add_account(usize::MAX);
-        self.ask(self.target.transport, query, None, account)?;
+        self.subscribe(self.target.transport, query, None, account)?;
         Ok(account)
     }
 
-    fn ask(
+    fn subscribe(
         &mut self,
         transport: Transport,
         query: &str,
@@ -240,7 +196,7 @@ impl Load {
         Ok(())
     }
 
-    /// Opens an HTTP/2 connection with that many streams of `topic`, and waits for their answers.
+    /// Opens an HTTP/2 connection with this many streams of `topic`, and waits for the responses.
     ///
     /// # Errors
     ///
@@ -262,7 +218,7 @@ impl Load {
         for _ in 0..streams {
             let account = self.add_account(topic);
             if let Some(multiplex) = self.multiplexes.last_mut() {
-                multiplex.ask(&request, account).map_err(wrong)?;
+                multiplex.subscribe(&request, account).map_err(wrong)?;
             }
             let opened = self.counts.opened + 1;
             self.on_multiplex(number)?;
@@ -271,19 +227,19 @@ impl Load {
         Ok(())
     }
 
-    /// Begins the account of one more subscriber.
+    /// Adds one more subscriber to the ledger.
     fn add_account(&mut self, topic: usize) -> usize {
         let topic = u32::try_from(topic).unwrap_or(u32::MAX);
         self.counts.ledger.add(topic);
-        self.asked_ns.push(now_ns());
-        self.asked_ns.len() - 1
+        self.requested_ns.push(now_ns());
+        self.requested_ns.len() - 1
     }
 
-    /// Closes all subscribers and begins a new account of what they received.
+    /// Closes all subscribers and starts a new ledger.
     pub(crate) fn close_subscribers(&mut self) {
         self.subscribers.clear();
         self.multiplexes.clear();
-        self.asked_ns.clear();
+        self.requested_ns.clear();
         self.counts.ledger = Ledger::new(self.topics.len());
         self.counts.opened = 0;
         self.counts.reset();
@@ -294,7 +250,7 @@ impl Load {
         self.subscribers.truncate(kept);
     }
 
-    /// Opens that many publishers.
+    /// Opens `count` more publishers.
     ///
     /// # Errors
     ///
@@ -309,13 +265,13 @@ impl Load {
         Ok(())
     }
 
-    /// Closes all publishers. None may have an update in flight.
+    /// Closes all publishers. None of them may have an update in flight.
     pub(crate) fn close_publishers(&mut self) {
         self.publishers.clear();
         self.idle.clear();
     }
 
-    /// Publishes the next update of `topic`, as soon as a publisher is free.
+    /// Publishes the next update of `topic` as soon as a publisher is idle.
     ///
     /// # Errors
     ///
@@ -335,14 +291,14 @@ impl Load {
         self.send_backlog()
     }
 
-    /// Returns how many publishers have nothing in flight.
+    /// Returns the number of publishers with nothing in flight.
     pub(crate) fn idle_publishers(&self) -> usize {
         self.idle.len()
     }
 
-    /// Returns how many subscribers there are, of either kind.
+    /// Returns the number of subscribers, over all kinds of connections.
     pub(crate) fn subscribers(&self) -> usize {
-        self.asked_ns.len()
+        self.requested_ns.len()
     }
 
     /// Returns whether connections are encrypted.
@@ -350,7 +306,7 @@ impl Load {
         self.target.tls.is_some()
     }
 
-    /// Returns the bytes of all event streams so far, without their heads.
+    /// Returns the bytes of all event streams so far, without response heads.
     pub(crate) fn received_bytes(&self) -> u64 {
         let http1 = self.subscribers.iter().map(Subscriber::bytes);
         http1
@@ -358,21 +314,21 @@ impl Load {
             .sum()
     }
 
-    /// Returns how many deliveries the updates published so far make.
+    /// Returns the number of deliveries expected from the updates published so far.
     pub(crate) fn expected(&self) -> u64 {
         self.counts.ledger.expected(&self.counts.published)
     }
 
-    /// Returns when the subscription of subscriber `number` was sent.
-    pub(crate) fn asked_ns(&self, number: usize) -> u64 {
-        self.asked_ns.get(number).copied().unwrap_or_default()
+    /// Returns when subscription `number` was sent.
+    pub(crate) fn requested_ns(&self, number: usize) -> u64 {
+        self.requested_ns.get(number).copied().unwrap_or_default()
     }
 
-    /// Waits for at most `timeout` for something to read, and reads it.
+    /// Waits up to `timeout` for readable sockets, and reads them.
     ///
     /// # Errors
     ///
-    /// A connection ended or a request was refused.
+    /// [`BenchError`] if a connection ended or a request was refused.
     pub(crate) fn turn(&mut self, timeout: Duration) -> Result<(), BenchError> {
         let mut ready = std::mem::take(&mut self.ready);
         let waited = self.poller.wait(timeout.min(TURN_MAX), &mut ready);
@@ -388,11 +344,11 @@ impl Load {
         read
     }
 
-    /// Takes turns until `count` has reached `want`.
+    /// Runs turns until `count` has reached `want`.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Stuck`] if it does not grow for [`PATIENCE`]; what a turn has.
+    /// [`BenchError::Stuck`] if it does not grow for [`PATIENCE`]; the errors of a turn.
     pub(crate) fn wait(
         &mut self,
         what: &'static str,
@@ -413,12 +369,12 @@ impl Load {
         }
     }
 
-    /// Takes turns until `count` has reached `want`, or has not grown for `patience`. Returns
-    /// whether it was reached.
+    /// Runs turns until `count` has reached `want`, or has not grown for `patience`. Returns
+    /// whether it has reached `want`.
     ///
     /// # Errors
     ///
-    /// What a turn has.
+    /// Those of [`turn`](Self::turn).
     pub(crate) fn wait_for_at_most(
         &mut self,
         patience: Duration,
@@ -446,15 +402,15 @@ impl Load {
         let (counts, account) = (&mut self.counts, subscriber.account());
         let mut now = 0;
         let turn = subscriber.on_readable(&mut self.buffer, |mark| {
-            // One look at the clock for all that a read brought: they arrived together.
+            // One clock reading for all marks of a read: they arrived together.
             if now == 0 {
                 now = now_ns();
             }
             counts.on_delivery(account, mark, now);
         })?;
         if turn == Turn::Opened {
-            let asked = self.asked_ns.get(account).copied().unwrap_or_default();
-            counts.on_opened(asked);
+            let requested = self.requested_ns.get(account).copied().unwrap_or_default();
+            counts.on_opened(requested);
         }
         Ok(())
     }
@@ -463,11 +419,11 @@ impl Load {
         let Some(multiplex) = self.multiplexes.get_mut(number) else {
             return Ok(());
         };
-        let (counts, asked_ns) = (&mut self.counts, &self.asked_ns);
+        let (counts, requested_ns) = (&mut self.counts, &self.requested_ns);
         let mut now = 0;
         multiplex.on_readable(|account, event| match event {
             Event::Opened => {
-                counts.on_opened(asked_ns.get(account).copied().unwrap_or_default());
+                counts.on_opened(requested_ns.get(account).copied().unwrap_or_default());
             }
             Event::Mark(mark) => {
                 if now == 0 {
@@ -536,70 +492,3 @@ fn open_publisher(
     poller.add(&link, PUBLISHERS + number as u64)?;
     Ok(Publisher::new(link))
 }
-
-impl Counts {
-    fn new(topics: usize) -> Self {
-        Self {
-            ledger: Ledger::new(topics),
-            published: vec![0; topics],
-            opened: 0,
-            sent: 0,
-            acknowledged: 0,
-            opening: Histogram::new(),
-            latency: Histogram::new(),
-            acknowledgement: Histogram::new(),
-            late_ns: 0,
-            last_delivery_ns: 0,
-            ids: Vec::new(),
-            keep_every: 0,
-            log: None,
-            spans: None,
-        }
-    }
-
-    fn on_opened(&mut self, asked_ns: u64) {
-        self.opened += 1;
-        self.opening.record(now_ns().saturating_sub(asked_ns));
-    }
-
-    fn on_delivery(&mut self, account: usize, mark: Mark, now: u64) {
-        match &mut self.log {
-            Some(log) => log.push(Delivery {
-                account,
-                mark,
-                at_ns: now,
-            }),
-            None => self.ledger.on_delivery(account, mark.topic, mark.number),
-        }
-        if let Some(spans) = &mut self.spans
-            && mark.topic == 0
-        {
-            note_span(spans, mark, now);
-        }
-        self.latency.record(now.saturating_sub(mark.due_ns));
-        self.last_delivery_ns = self.last_delivery_ns.max(now);
-    }
-
-    /// Forgets the times measured so far; the account of updates goes on.
-    pub(crate) fn reset(&mut self) {
-        self.latency = Histogram::new();
-        self.acknowledgement = Histogram::new();
-        self.late_ns = 0;
-    }
-}
-
-fn note_span(spans: &mut Vec<Span>, mark: Mark, now: u64) {
-    let number = mark.number as usize;
-    if number >= spans.len() {
-        spans.resize(number + 1, Span::default());
-    }
-    if let Some(span) = spans.get_mut(number) {
-        if span.due_ns == 0 {
-            (span.due_ns, span.first_ns) = (mark.due_ns, now);
-        }
-        span.last_ns = now;
-    }
-}
-
-/// How long a run waits when nothing happens.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

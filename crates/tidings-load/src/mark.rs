@@ -11,19 +11,19 @@ const TIME_DIGITS: usize = 20;
 /// Bytes of a mark.
 pub(crate) const MARK_BYTES: usize = 1 + TOPIC_DIGITS + NUMBER_DIGITS + TIME_DIGITS;
 
-/// What an update says about itself.
+/// What an update contains about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// Which of the run's topics it was published to.
+    /// The topic it was published to, as a number within the run.
     pub(crate) topic: u32,
-    /// Its number among the updates of that topic, from 0.
+    /// Its number among the updates of the topic, from 0.
     pub(crate) number: u32,
-    /// When it was due, by [`now_ns`](crate::clock::now_ns).
+    /// When it was due, in the time of [`now_ns`](crate::clock::now_ns).
     pub(crate) due_ns: u64,
 }
 
 impl Mark {
-    /// Writes the mark and fills up with letters to `data_bytes`.
+    /// Writes the mark and pads it with letters to `data_bytes`.
     pub(crate) fn write(self, out: &mut Vec<u8>, data_bytes: usize) {
         let Self {
             topic,
@@ -35,7 +35,7 @@ impl Mark {
         out.resize(end, b'x');
     }
 
-    /// Reads the mark at the beginning of `bytes`, if there is a whole one.
+    /// Reads the mark at the beginning of `bytes`, if a complete one is there.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.strip_prefix(b"~")?;
         let (topic, bytes) = digits(bytes, TOPIC_DIGITS)?;
@@ -63,21 +63,21 @@ fn digits(bytes: &[u8], count: usize) -> Option<(u64, &[u8])> {
     Some((value, rest))
 }
 
-/// Finds the marks of one stream that arrives in pieces.
+/// Finds marks in a stream that arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    /// The beginning of a mark whose end has not arrived. Empty for nearly all of a connection's
-    /// life, and then without memory.
+    /// The beginning of an incomplete mark. It is empty, and takes no memory, for nearly all of a
+    /// connection's life.
     beginning: Vec<u8>,
 }
 
 impl Scanner {
-    /// Takes the next piece and calls `on_mark` for each mark that it completes.
+    /// Scans the next piece and calls `on_mark` for each mark that it completes.
     pub(crate) fn scan(&mut self, piece: &[u8], on_mark: impl FnMut(Mark)) {
         if self.beginning.is_empty() {
             self.scan_joined(piece, on_mark);
         } else {
-            // A copy, but of one piece in many: most end between two updates.
+            // This copies, but rarely: most pieces end between two updates.
             let mut joined = std::mem::take(&mut self.beginning);
             joined.extend_from_slice(piece);
             self.scan_joined(&joined, on_mark);

@@ -17,7 +17,8 @@ use std::time::Duration;
 use crate::BenchError;
 use crate::clock::{nanos, now_ns};
 use crate::histogram::Histogram;
-use crate::load::{Delivery, Load};
+use crate::load::Load;
+use crate::load::counts::Delivery;
 use crate::mark::MARK_BYTES;
 use crate::process::{Process, allow_connections};
 use crate::progress;
@@ -29,11 +30,12 @@ use figures::{Figures, Series};
 
 pub use crowd::Kind;
 
-/// Connections that publish while others join: none of the bystander's updates waits for another.
+/// Publishing connections while others subscribe, so that no update of the bystander waits for
+/// another one.
 const PUBLISHERS: usize = 4;
-/// Number of the bystander among the subscribers.
+/// The bystander's number among the subscribers.
 const BYSTANDER: usize = 0;
-/// Pause before memory is read.
+/// Pause before memory is measured.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to run.
@@ -43,33 +45,34 @@ pub struct Options {
     pub target: target::Options,
     /// Connections.
     pub connections: usize,
-    /// Distinct matchers of each.
+    /// Distinct matchers of each connection.
     pub matchers: usize,
-    /// Their type.
+    /// The type of the matchers.
     pub kind: Kind,
-    /// Their text: `#` stands for a number that makes each distinct.
+    /// The text of the matchers; `#` is replaced by a number, so that each is distinct.
     pub shape: String,
-    /// Subscriptions that are sent before their answers are read.
+    /// Subscriptions that are sent before their responses are read.
     pub opening_max: usize,
-    /// Updates of each series.
+    /// Updates in each series.
     pub updates: usize,
-    /// Times that all join and leave.
+    /// How often all subscribe and leave.
     pub waves: usize,
-    /// Updates per second that the bystander receives while others join and leave.
+    /// Updates per second that the bystander receives while others subscribe and leave.
     pub rate: f64,
-    /// How long the bystander is watched while nobody joins, and after all left.
+    /// How long the bystander is measured before others subscribe, and after they have left.
     pub quiet: Duration,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// URL of the hub's metrics, which tell when all have left.
+    /// URL of the hub's metrics, which show when all have left.
     pub metrics: Option<String>,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// A request was refused, a connection ended, or the generator has too few files.
+/// [`BenchError`] if a request was refused, a connection ended, or the process may not open enough
+/// files.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     check(options)?;
     allow_connections(options.connections + PUBLISHERS + 1)?;
@@ -80,17 +83,17 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     bench.series(&mut figures.none, options.updates, None)?;
     bench.watch_quiet(&mut figures.quiet)?;
     figures.memory.push(bench.resident()?);
-    let crowd = bench.join(&mut figures)?;
+    let crowd = bench.subscribe_all(&mut figures)?;
     bench.series(&mut figures.with, options.updates, Some(&crowd))?;
     figures.memory.push(bench.resident()?);
-    bench.leave(&mut figures)?;
+    bench.unsubscribe_all(&mut figures)?;
     bench.series(&mut figures.none, options.updates, None)?;
     figures.memory.push(bench.resident()?);
-    // What the first wave left behind must do for the next ones.
+    // The later waves must be able to reuse the memory of the first one.
     for _ in 1..options.waves {
         let mut again = Figures::default();
-        bench.join(&mut again)?;
-        bench.leave(&mut again)?;
+        bench.subscribe_all(&mut again)?;
+        bench.unsubscribe_all(&mut again)?;
         figures.memory.push(bench.resident()?);
     }
     let mut report = Report::new(format!(
@@ -132,13 +135,13 @@ fn check(options: &Options) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// A hub under test with a bystander.
+/// A hub with a bystander.
 struct Bench<'a> {
     options: &'a Options,
     shape: Shape,
     load: Load,
     server: Option<Process>,
-    /// Topics used so far: each is published to once, but for the first, which is the bystander's.
+    /// Topics used so far. Each is published to once, except the first, which is the bystander's.
     topics: usize,
     flaws: figures::Flaws,
 }
@@ -167,7 +170,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Publishes to that many new topics, the next when the one before has arrived everywhere.
+    /// Publishes to `count` new topics, each after the previous update has arrived everywhere.
     fn series(
         &mut self,
         series: &mut Series,
@@ -212,13 +215,13 @@ impl<'a> Bench<'a> {
             .unwrap_or_default()
     }
 
-    /// Watches the bystander while nothing else happens.
+    /// Measures the bystander while nothing else happens.
     fn watch_quiet(&mut self, latency: &mut Histogram) -> Result<(), BenchError> {
         let end = now_ns() + nanos(self.options.quiet);
         self.watch(latency, |_| Ok(Step::until(now_ns() >= end)))
     }
 
-    /// Publishes to the bystander at its rate until `step` says that it is done.
+    /// Publishes to the bystander at its rate until `step` returns that it is done.
     fn watch(
         &mut self,
         latency: &mut Histogram,
@@ -232,7 +235,7 @@ impl<'a> Bench<'a> {
             if now >= due {
                 self.load.publish(0, due)?;
                 published += 1;
-                // What was missed is not made up for: it would be a burst of our own.
+                // Missed updates are skipped: catching up would be a burst of our own.
                 due += interval * (1 + (now - due) / interval);
             }
             let wait = match step {
@@ -257,8 +260,8 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Lets all subscribe while the bystander is watched.
-    fn join(&mut self, figures: &mut Figures) -> Result<Crowd, BenchError> {
+    /// Opens all subscriptions while the bystander is measured.
+    fn subscribe_all(&mut self, figures: &mut Figures) -> Result<Crowd, BenchError> {
         let Options {
             connections,
             matchers,
@@ -274,7 +277,7 @@ impl<'a> Bench<'a> {
             bar.set_position(answered);
             let answered = usize::try_from(answered).unwrap_or(usize::MAX);
             if asked < connections && asked < answered + opening_max {
-                // One at a time, so that the bystander's updates keep their times.
+                // One at a time, so that the bystander's updates stay on time.
                 let first = asked * matchers;
                 let account = load.open_by_query(&shape.query(first..first + matchers))?;
                 crowd.accounts.push(account);
@@ -288,8 +291,9 @@ impl<'a> Bench<'a> {
         Ok(crowd)
     }
 
-    /// Lets all go while the bystander is watched, and waits until the hub knows.
-    fn leave(&mut self, figures: &mut Figures) -> Result<(), BenchError> {
+    /// Closes all subscriptions while the bystander is measured, and waits until the hub has
+    /// noticed.
+    fn unsubscribe_all(&mut self, figures: &mut Figures) -> Result<(), BenchError> {
         let begin = now_ns();
         self.load.keep_subscribers(1);
         let end = begin + nanos(self.options.quiet);
@@ -305,12 +309,12 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// What goes on beside the bystander.
+/// What an activity beside the bystander needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// There is more to do at once.
+    /// To be called again at once.
     More,
-    /// There is more to do when something arrived.
+    /// To be called again when something has arrived.
     Wait,
     Done,
 }

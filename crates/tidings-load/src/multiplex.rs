@@ -18,8 +18,8 @@ use crate::link::{Arrived, Link};
 use crate::mark::{Mark, Scanner};
 use crate::subscriber::ended;
 
-/// Bytes that the hub may send before it is told to go on, for a stream and for a connection: what
-/// browsers allow.
+/// Bytes that the hub may send before it receives a window update, per stream and per connection:
+/// as in browsers.
 const STREAM_WINDOW: u32 = 6 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 15 * 1024 * 1024;
 
@@ -28,17 +28,17 @@ pub(crate) struct Multiplex {
     connection: Connection<Pipe, Bytes>,
     requests: SendRequest<Bytes>,
     streams: Vec<Stream>,
-    /// Woken when the connection itself has something to do.
+    /// Set when the connection itself must be polled.
     woken: Arc<Flag>,
-    /// Streams that have something to read.
+    /// Streams that must be polled.
     ready: Arc<Ready>,
     bytes: u64,
 }
 
-/// What happened to a stream.
+/// An event of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The hub answered that it begins.
+    /// The hub accepted the subscription.
     Opened,
     /// An update arrived.
     Mark(Mark),
@@ -52,7 +52,7 @@ struct Stream {
 }
 
 enum Phase {
-    Asked(ResponseFuture),
+    Requested(ResponseFuture),
     Open(RecvStream),
 }
 
@@ -65,11 +65,11 @@ impl std::fmt::Debug for Multiplex {
 }
 
 impl Multiplex {
-    /// Begins HTTP/2 on a new connection.
+    /// Starts HTTP/2 on a new connection.
     ///
     /// # Errors
     ///
-    /// The connection is broken.
+    /// The connection fails.
     pub(crate) fn open(link: Link) -> io::Result<Self> {
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -79,7 +79,8 @@ impl Multiplex {
                 link,
                 drained: false,
             });
-        // It only writes, and a pipe takes everything at once.
+        // The handshake only writes, and the socket waits until everything is sent, so one poll
+        // completes it.
         let mut context = Context::from_waker(Waker::noop());
         let (requests, connection) = match pin!(handshake).poll(&mut context) {
             Poll::Ready(result) => result.map_err(io::Error::other)?,
@@ -95,13 +96,13 @@ impl Multiplex {
         })
     }
 
-    /// Sends a subscription. The one before must have been answered; `account` is its number in
+    /// Sends a subscription. The previous one must have been answered. `account` is its number in
     /// the ledger.
     ///
     /// # Errors
     ///
-    /// The connection is broken, or the hub allows no more streams.
-    pub(crate) fn ask(&mut self, request: &Request<()>, account: usize) -> io::Result<()> {
+    /// The connection fails, or the hub allows no more streams.
+    pub(crate) fn subscribe(&mut self, request: &Request<()>, account: usize) -> io::Result<()> {
         let mut context = Context::from_waker(Waker::noop());
         match self.requests.poll_ready(&mut context) {
             Poll::Ready(result) => result.map_err(io::Error::other)?,
@@ -113,8 +114,8 @@ impl Multiplex {
         let ready = Arc::clone(&self.ready);
         self.streams.push(Stream {
             account,
-            phase: Phase::Asked(response),
-            waker: Waker::from(Arc::new(Bell { place, ready })),
+            phase: Phase::Requested(response),
+            waker: Waker::from(Arc::new(StreamWaker { place, ready })),
             scanner: Scanner::default(),
         });
         self.ready.lock().push(place);
@@ -122,16 +123,17 @@ impl Multiplex {
         Ok(())
     }
 
-    /// Returns the bytes of all its event streams.
+    /// Returns the bytes of all event streams.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Reads what is there and calls `on_event` with the account of the stream that it concerns.
+    /// Reads what is available and calls `on_event` with the number of the stream's account.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if an answer is not an event stream; [`BenchError::Connection`] if
+    /// [`BenchError::Refused`] if a response is not an event stream; [`BenchError::Connection`] if
+    /// the connection or a stream ended.
     /// the connection or a stream ended.
     pub(crate) fn on_readable(
         &mut self,
@@ -151,7 +153,7 @@ impl Multiplex {
                     self.bytes += stream.read(&mut on_event)?;
                 }
             }
-            // Reading gives windows back, which the connection may have to tell the hub.
+            // Reading frees window space, which the connection may have to announce to the hub.
             if !self.woken.0.load(Ordering::Relaxed) && self.ready.lock().is_empty() {
                 return Ok(());
             }
@@ -160,11 +162,11 @@ impl Multiplex {
 }
 
 impl Stream {
-    /// Reads what the connection has for this stream. Returns how many bytes there were.
+    /// Reads what the connection has for this stream. Returns the number of bytes.
     fn read(&mut self, on_event: &mut impl FnMut(usize, Event)) -> Result<u64, BenchError> {
         let account = self.account;
         let mut context = Context::from_waker(&self.waker);
-        if let Phase::Asked(response) = &mut self.phase {
+        if let Phase::Requested(response) = &mut self.phase {
             match Pin::new(response).poll(&mut context) {
                 Poll::Pending => return Ok(0),
                 Poll::Ready(response) => self.phase = opened(response.map_err(broken)?)?,
@@ -206,11 +208,11 @@ fn broken(error: h2::Error) -> BenchError {
     BenchError::Connection(io::Error::other(error))
 }
 
-/// A connection as `h2` sees it: never waits for reading, always waits for writing.
+/// The socket for `h2`: reads never wait, writes always do.
 struct Pipe {
     link: Link,
-    /// Whether the last read took everything, so that the next call need not ask the system. The
-    /// epoll set reports what comes later.
+    /// Whether the last read emptied the socket, so that the next call needs no system call. Epoll
+    /// reports later data.
     drained: bool,
 }
 
@@ -255,7 +257,7 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// Says that the connection is to be polled again.
+/// Records that the connection must be polled again.
 #[derive(Debug, Default)]
 struct Flag(AtomicBool);
 
@@ -265,7 +267,7 @@ impl Wake for Flag {
     }
 }
 
-/// Streams that are to be polled.
+/// The streams that must be polled.
 #[derive(Debug, Default)]
 struct Ready(Mutex<Vec<usize>>);
 
@@ -275,14 +277,14 @@ impl Ready {
     }
 }
 
-/// Adds one stream to those.
+/// Wakes one stream.
 #[derive(Debug)]
-struct Bell {
+struct StreamWaker {
     place: usize,
     ready: Arc<Ready>,
 }
 
-impl Wake for Bell {
+impl Wake for StreamWaker {
     fn wake(self: Arc<Self>) {
         self.ready.lock().push(self.place);
     }

@@ -1,4 +1,4 @@
-//! One epoll set: which of many sockets have something to read. Linux only, like the figures that
+//! One epoll set, which reports the sockets that are readable. Linux only, like the figures that
 //! the generator reads from `/proc`.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,10 +10,10 @@ use rustix::io::Errno;
 
 use crate::BenchError;
 
-/// Sockets reported at once. Few, so that the schedule is looked at between them.
+/// Sockets reported at once. Few, so that the schedule is checked in between.
 const EVENTS_MAX: usize = 256;
 
-/// An epoll set and the room for its answers.
+/// An epoll set and the buffer for its events.
 pub(crate) struct Poller {
     set: OwnedFd,
     events: Vec<epoll::Event>,
@@ -32,7 +32,7 @@ impl Poller {
     ///
     /// # Errors
     ///
-    /// The system has no file left.
+    /// [`BenchError::System`] if the system has no file left.
     pub(crate) fn new() -> Result<Self, BenchError> {
         let set = epoll::create(epoll::CreateFlags::CLOEXEC);
         let set = set.map_err(BenchError::system("epoll_create"))?;
@@ -42,31 +42,31 @@ impl Poller {
         })
     }
 
-    /// Adds a socket under a number. It leaves the set when it is closed.
+    /// Adds a socket under a number. Closing the socket removes it.
     ///
     /// # Errors
     ///
-    /// The system refuses it.
+    /// [`BenchError::System`] if the system refuses it.
     pub(crate) fn add(&self, socket: impl AsFd, number: u64) -> Result<(), BenchError> {
         let flags = epoll::EventFlags::IN;
         epoll::add(&self.set, socket, epoll::EventData::new_u64(number), flags)
             .map_err(BenchError::system("epoll_ctl"))
     }
 
-    /// Takes a socket out of the set.
+    /// Removes a socket from the set.
     ///
     /// # Errors
     ///
-    /// It is not in the set.
+    /// [`BenchError::System`] if it is not in the set.
     pub(crate) fn remove(&self, socket: impl AsFd) -> Result<(), BenchError> {
         epoll::delete(&self.set, socket).map_err(BenchError::system("epoll_ctl"))
     }
 
-    /// Waits for at most `timeout` and fills `ready` with the numbers of the readable sockets.
+    /// Waits up to `timeout` and fills `ready` with the numbers of the readable sockets.
     ///
     /// # Errors
     ///
-    /// The system refuses to wait.
+    /// [`BenchError::System`] if waiting fails.
     pub(crate) fn wait(
         &mut self,
         timeout: Duration,

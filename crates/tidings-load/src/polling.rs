@@ -4,30 +4,30 @@
 use crate::BenchError;
 use crate::subscriber::{end_of_head, refused, status};
 
-/// Bytes of an answer that are read at most: updates of a megabyte, and what came last.
+/// The largest response, in bytes: an update of a megabyte and those after it fit.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What the cursor of the next request stands behind, at the end of each answer.
+/// The text before the cursor for the next request, at the end of each response.
 const CURSOR: &[u8] = b"\"last_event_id\":\"";
 
-/// What has come of an answer, and how to ask again.
+/// The bytes of a response so far, and the request that follows it.
 #[derive(Debug)]
 pub(crate) struct Polling {
-    /// The request up to its cursor.
+    /// The request up to the cursor.
     request: Vec<u8>,
     answer: Vec<u8>,
 }
 
-/// What a piece completed.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The updates, as they stand in the answer.
+    /// The updates, as encoded in the response.
     pub(crate) body: Vec<u8>,
-    /// What to send next.
+    /// The next request to send.
     pub(crate) next: Vec<u8>,
 }
 
 impl Polling {
-    /// Begins with a request that was sent; `request` is the one to repeat, up to its cursor.
+    /// Starts with a request that was sent. `request` is the one to repeat, up to its cursor.
     pub(crate) fn new(request: Vec<u8>) -> Self {
         Self {
             request,
@@ -35,11 +35,11 @@ impl Polling {
         }
     }
 
-    /// Takes a piece; returns the answer if it is whole.
+    /// Handles a piece; returns the response once it is complete.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if it is not the answer to a poll.
+    /// [`BenchError::Refused`] if it is not the response to a poll.
     pub(crate) fn on_bytes(&mut self, piece: &[u8]) -> Result<Option<Answer>, BenchError> {
         self.answer.extend_from_slice(piece);
         let Some(end) = end_of_head(&self.answer) else {
@@ -79,7 +79,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
     length.trim().parse().ok()
 }
 
-/// Returns the cursor of an answer. The hub's own ids need no escapes.
+/// Returns the cursor in a response. The hub's own ids need no escapes.
 fn cursor(body: &[u8]) -> Option<&[u8]> {
     let place = memchr::memmem::rfind(body, CURSOR)?;
     let (_, from) = body.split_at_checked(place + CURSOR.len())?;

@@ -5,7 +5,7 @@
 //! all join ─▶ listed, said ─▶ questions, one after the other ─▶ all leave ─▶ not listed, said
 //! ```
 
-mod question;
+mod query;
 
 use std::time::Duration;
 
@@ -19,42 +19,42 @@ use crate::report::Report;
 use crate::scrape::Metrics;
 use crate::target::{self, escaped};
 
-use question::Asker;
+use query::QueryConnection;
 
-/// How often the hub is asked how far it is.
+/// The interval at which the hub's progress is checked.
 const ASK_EVERY: Duration = Duration::from_millis(20);
-/// Subscriptions that are sent before their answers are read.
+/// Subscriptions that are sent before their responses are read.
 const OPENING_MAX: usize = 256;
-/// Pause before memory is read.
+/// Pause before memory is measured.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hub, with presence switched on, and a token for subscribers that may read everything.
+    /// The hub, with presence on, and a subscriber's token that may read everything.
     pub target: target::Options,
     /// Connections.
     pub connections: usize,
-    /// Matchers of each.
+    /// Matchers of each connection.
     pub matchers: usize,
-    /// Topics that the matchers are for, in turn.
+    /// Topics of the matchers, taken in turn.
     pub topics: usize,
-    /// Times that each question is asked.
+    /// How often each query is sent.
     pub asks: u32,
-    /// Whether to ask nothing and stay, once all have joined, until the hub ends.
+    /// Whether to skip the queries and, once all have subscribed, stay until the hub ends.
     pub stay: bool,
-    /// URL of the hub's metrics, which tell how far it is.
+    /// URL of the hub's metrics, which show its progress.
     pub metrics: Option<String>,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// A request was refused, a connection ended, or the hub does not get as far as it should.
+/// [`BenchError`] if a request was refused, a connection ended, or the hub does not make progress.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Some(metrics) = options.metrics.as_deref() else {
-        let reason = "only the hub knows how far it is";
+        let reason = "needed to follow the progress of the hub";
         return Err(BenchError::Option {
             option: "--metrics",
             reason,
@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         });
     }
     if options.matchers > options.topics {
-        let reason = "a subscriber that asks for a topic twice has one subscription for it";
+        let reason = "a subscriber has at most one subscription to a topic";
         return Err(BenchError::Option {
             option: "--topics",
             reason,
@@ -89,14 +89,14 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
         options.topics
     ));
     let mut load = Load::with_topics(&options.target, Vec::new(), MARK_BYTES)?;
-    bench.join(&mut load, count as u64, &mut report)?;
+    bench.subscribe_all(&mut load, count as u64, &mut report)?;
     if options.stay {
-        // However its connections end, the hub is gone.
+        // The hub is gone, however its connections end.
         while load.turn(ASK_EVERY).is_ok() {}
         return Ok(report);
     }
-    bench.ask(&mut report)?;
-    bench.leave(&mut load, count as u64, &mut report)?;
+    bench.query_all(&mut report)?;
+    bench.unsubscribe_all(&mut load, count as u64, &mut report)?;
     Ok(report)
 }
 
@@ -107,13 +107,18 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn join(&self, load: &mut Load, count: u64, report: &mut Report) -> Result<(), BenchError> {
+    fn subscribe_all(
+        &self,
+        load: &mut Load,
+        count: u64,
+        report: &mut Report,
+    ) -> Result<(), BenchError> {
         let Options {
             connections,
             matchers,
             ..
         } = *self.options;
-        let (memory, cpu, said) = (self.memory()?, self.cpu()?, self.said()?);
+        let (memory, cpu, said) = (self.memory()?, self.cpu()?, self.presence_events()?);
         let bar = progress::bar("joining", connections as u64);
         let begin = now_ns();
         for number in 0..connections {
@@ -150,8 +155,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn ask(&self, report: &mut Report) -> Result<(), BenchError> {
-        let mut asker = Asker::open(&self.options.target)?;
+    fn query_all(&self, report: &mut Report) -> Result<(), BenchError> {
+        let mut connection = QueryConnection::open(&self.options.target)?;
         let some = escaped(&topic(0));
         for (name, below) in [
             ("first_page_of_100", "?limit=100".to_owned()),
@@ -168,11 +173,11 @@ impl Bench<'_> {
             ),
             ("of_one_matcher", format!("/exact/{some}?limit=100")),
         ] {
-            let asked = asker.ask(&below, self.options.asks, None)?;
-            report.add_percentiles(name, asked.times.percentiles_ms());
-            report.add(format!("{name}_bytes"), as_f64(asked.bytes), "bytes");
-            if let Some(tag) = asked.tag.filter(|_| below.is_empty()) {
-                let known = asker.ask(&below, self.options.asks, Some(&tag))?;
+            let result = connection.query(&below, self.options.asks, None)?;
+            report.add_percentiles(name, result.times.percentiles_ms());
+            report.add(format!("{name}_bytes"), as_f64(result.bytes), "bytes");
+            if let Some(tag) = result.tag.filter(|_| below.is_empty()) {
+                let known = connection.query(&below, self.options.asks, Some(&tag))?;
                 report.add_percentiles("not_modified", known.times.percentiles_ms());
             }
         }
@@ -182,8 +187,13 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn leave(&self, load: &mut Load, count: u64, report: &mut Report) -> Result<(), BenchError> {
-        let (cpu, said, begin) = (self.cpu()?, self.said()?, now_ns());
+    fn unsubscribe_all(
+        &self,
+        load: &mut Load,
+        count: u64,
+        report: &mut Report,
+    ) -> Result<(), BenchError> {
+        let (cpu, said, begin) = (self.cpu()?, self.presence_events()?, now_ns());
         load.close_subscribers();
         self.wait("tidings_presence_subscriptions", 0, load)?;
         report.add("leave_not_listed", as_ms(now_ns() - begin), "ms");
@@ -200,7 +210,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Waits until a metric has reached this value; it may only come nearer.
+    /// Waits until a metric has reached this value. The time limit starts again whenever it comes
+    /// nearer.
     fn wait(&self, name: &'static str, want: u64, load: &mut Load) -> Result<(), BenchError> {
         let (mut have, mut since) = (self.metric(name)?, now_ns());
         while have != want {
@@ -222,7 +233,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn said(&self) -> Result<u64, BenchError> {
+    fn presence_events(&self) -> Result<u64, BenchError> {
         self.metric("tidings_presence_events_total")
     }
 

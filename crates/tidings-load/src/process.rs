@@ -1,4 +1,4 @@
-//! Figures about a process as the kernel counts them: CPU time, memory, open files, processors.
+//! Figures about a process from the kernel: CPU time, memory, open files, processors.
 
 use std::fs;
 
@@ -7,26 +7,26 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::BenchError;
 
-/// Files that are open besides the connections.
+/// Open files that are not connections.
 const OTHER_FILES: u64 = 64;
 
-/// A process of this machine.
+/// A process on this machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(u32);
 
 impl Process {
-    /// Names a process; nothing is read.
+    /// Refers to a process; reads nothing.
     pub(crate) fn new(pid: u32) -> Self {
         Self(pid)
     }
 
-    /// Returns the nanoseconds that its threads have run, in user and kernel mode.
+    /// Returns the nanoseconds for which its threads have run, in user and kernel mode.
     ///
     /// Threads that ended are not counted. `/proc/PID/task/TID/schedstat`, first field.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Process`]: there is no such process.
+    /// [`BenchError::Process`] if there is no such process.
     pub(crate) fn cpu_ns(self) -> Result<u64, BenchError> {
         let path = format!("/proc/{}/task", self.0);
         let wrong = |source| BenchError::Process {
@@ -36,7 +36,7 @@ impl Process {
         let mut sum = 0;
         for task in fs::read_dir(&path).map_err(wrong)? {
             let schedstat = task.map_err(wrong)?.path().join("schedstat");
-            // A thread may end between the listing and the reading.
+            // A thread may end after it was listed.
             sum += fs::read_to_string(schedstat).map_or(0, |text| first_number(&text));
         }
         Ok(sum)
@@ -46,7 +46,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`BenchError::Process`]: there is no such process.
+    /// [`BenchError::Process`] if there is no such process.
     pub(crate) fn resident_bytes(self) -> Result<u64, BenchError> {
         let path = format!("/proc/{}/status", self.0);
         let text = fs::read_to_string(&path).map_err(|source| BenchError::Process {
@@ -60,11 +60,11 @@ impl Process {
         Ok(first_number(line) * 1024)
     }
 
-    /// Returns how many files and sockets it has open. `/proc/PID/fd`.
+    /// Returns the number of its open files and sockets. `/proc/PID/fd`.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Process`]: there is no such process, or it is another user's.
+    /// [`BenchError::Process`] if there is no such process, or another user owns it.
     pub(crate) fn open_files(self) -> Result<u64, BenchError> {
         let path = format!("/proc/{}/fd", self.0);
         let files = fs::read_dir(&path).map_err(|source| BenchError::Process { path, source })?;
@@ -75,14 +75,14 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`BenchError::System`]: there is no such process.
+    /// [`BenchError::System`] if there is no such process.
     pub(crate) fn first_processor(self) -> Result<usize, BenchError> {
         let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw);
         first_of(pid)
     }
 }
 
-/// Returns the nanoseconds that the calling thread has run.
+/// Returns the nanoseconds for which the calling thread has run.
 pub(crate) fn own_thread_cpu_ns() -> u64 {
     fs::read_to_string("/proc/thread-self/schedstat").map_or(0, |text| first_number(&text))
 }
@@ -91,7 +91,7 @@ pub(crate) fn own_thread_cpu_ns() -> u64 {
 ///
 /// # Errors
 ///
-/// [`BenchError::System`]: the kernel does not say.
+/// [`BenchError::System`] if the kernel does not report it.
 pub(crate) fn own_processor() -> Result<usize, BenchError> {
     first_of(None)
 }
@@ -100,18 +100,18 @@ pub(crate) fn own_processor() -> Result<usize, BenchError> {
 ///
 /// # Errors
 ///
-/// [`BenchError::System`]: there is no such processor for us.
+/// [`BenchError::System`] if this process may not use that processor.
 pub(crate) fn run_on(processor: usize) -> Result<(), BenchError> {
     let mut set = CpuSet::new();
     set.set(processor);
     sched_setaffinity(None, &set).map_err(BenchError::system("sched_setaffinity"))
 }
 
-/// Makes sure that this process may have that many connections, raising its limit where it may.
+/// Makes sure that this process may have that many connections, and raises its limit if necessary.
 ///
 /// # Errors
 ///
-/// [`BenchError::OpenFiles`]: the hard limit is lower.
+/// [`BenchError::OpenFiles`] if the hard limit is lower.
 pub(crate) fn allow_connections(connections: usize) -> Result<(), BenchError> {
     let needed = connections as u64 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::BenchError;
 use crate::clock::{as_f64, now_ns};
-use crate::load::{Counts, Load};
+use crate::load::Load;
+use crate::load::counts::Counts;
 use crate::mark::MARK_BYTES;
 use crate::process::{Process, allow_connections, own_thread_cpu_ns};
 use crate::progress;
@@ -15,7 +16,7 @@ use crate::report::Report;
 use crate::scrape::Metrics;
 use crate::target;
 
-/// Updates published before the count begins, per publisher.
+/// Updates per publisher before measuring starts.
 const WARM_UP_UPDATES: u64 = 50;
 
 /// What to run.
@@ -25,21 +26,22 @@ pub struct Options {
     pub target: target::Options,
     /// Publishers, each with one update in flight.
     pub publishers: usize,
-    /// Topics, taken in turn.
+    /// Topics, used in turn.
     pub topics: usize,
     /// Updates in all.
     pub updates: u64,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// URL of the hub's metrics, for the number of syncs.
+    /// URL of the hub's metrics, for the number of synchronisations.
     pub metrics: Option<String>,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// A publication was refused, a connection ended, or the generator has too few files.
+/// [`BenchError`] if a publication was refused, a connection ended, or the process may not open
+/// enough files.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Options {
         publishers,
@@ -100,7 +102,8 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-/// Publishes `updates` updates, each publisher its next when the one before was acknowledged.
+/// Publishes `updates` updates. Each publisher sends its next one when the previous one was
+/// acknowledged.
 pub(crate) fn publish_all(load: &mut Load, updates: u64) -> Result<(), BenchError> {
     let bar = progress::bar("publishing", updates);
     let acknowledged = |counts: &Counts| counts.acknowledged;

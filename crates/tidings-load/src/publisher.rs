@@ -1,10 +1,10 @@
-//! A publisher's connection: kept alive, one update in flight.
+//! A publisher's keep-alive connection with one update in flight.
 
 use crate::BenchError;
 use crate::link::{Arrived, Link};
 use crate::subscriber::{end_of_head, ended, refused, status};
 
-/// One keep-alive connection that publishes.
+/// One keep-alive connection for publishing.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     link: Link,
@@ -13,23 +13,23 @@ pub(crate) struct Publisher {
     sent_ns: Option<u64>,
 }
 
-/// What a publisher's connection brought.
+/// The result of reading a publisher's connection.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// Not enough to say anything.
+    /// The response is incomplete.
     Incomplete,
-    /// The update in flight was taken.
+    /// The update in flight was acknowledged.
     Acknowledged(Acknowledged),
-    /// The hub closed the connection while nothing was in flight, as it may.
+    /// The hub closed the connection while nothing was in flight, which is allowed.
     Closed,
 }
 
-/// A whole acknowledgement.
+/// A complete acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
     /// When the update was sent.
     pub(crate) sent_ns: u64,
-    /// The id that the hub gave it.
+    /// The event id from the hub.
     pub(crate) id: String,
 }
 
@@ -43,21 +43,22 @@ impl Publisher {
         }
     }
 
-    /// Sends a request. The one before must have been acknowledged.
+    /// Sends a request. The previous update must have been acknowledged.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Connection`] if it cannot be sent.
+    /// [`BenchError::Connection`] if sending fails.
     pub(crate) fn send(&mut self, request: &[u8], now_ns: u64) -> Result<(), BenchError> {
         self.sent_ns = Some(now_ns);
         self.link.send(request).map_err(BenchError::Connection)
     }
 
-    /// Reads what is there.
+    /// Reads what is available.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if the update was not taken, [`BenchError::Connection`] if the
+    /// [`BenchError::Refused`] if the update was refused, [`BenchError::Connection`] if the
+    /// connection ended with one in flight.
     /// connection ended while one was in flight.
     pub(crate) fn on_readable(&mut self, buffer: &mut [u8]) -> Result<Answer, BenchError> {
         loop {
@@ -81,7 +82,7 @@ impl Publisher {
             return Ok(Answer::Incomplete);
         };
         let (head, body) = self.answer.split_at_checked(end).unwrap_or_default();
-        // An answer without a length could not be told from the next one.
+        // Without a length, the end of the response would be unknown.
         let length = content_length(head).ok_or_else(|| refused("publication", &self.answer))?;
         if body.len() < length {
             return Ok(Answer::Incomplete);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// One figure.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Its name: small letters and underscores, the same in every version.
+    /// Its name, in lower case with underscores. Names stay the same in all versions.
     pub name: String,
     /// Its value.
     pub value: f64,
@@ -16,14 +16,14 @@ pub struct Figure {
 /// The figures of one run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was run, with its sizes.
+    /// What was run, including its sizes.
     pub title: String,
-    /// In the order in which they are to be read.
+    /// In the order of presentation.
     pub figures: Vec<Figure>,
 }
 
 impl Report {
-    /// Starts without figures.
+    /// Makes an empty report.
     pub(crate) fn new(title: String) -> Self {
         Self {
             title,
@@ -40,14 +40,14 @@ impl Report {
         });
     }
 
-    /// Adds the percentiles of a histogram in milliseconds, as `NAME_p50` and so on.
+    /// Adds the percentiles of a histogram in milliseconds, named `NAME_p50` and so on.
     pub(crate) fn add_percentiles(&mut self, name: &str, percentiles: [(&'static str, f64); 5]) {
         for (percentile, ms) in percentiles {
             self.add(format!("{name}_{percentile}"), ms, "ms");
         }
     }
 
-    /// Returns the figure of that name.
+    /// Returns the figure with that name.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.figures
             .iter()
@@ -55,7 +55,7 @@ impl Report {
             .map(|figure| figure.value)
     }
 
-    /// Returns the figures as an aligned table, a line each.
+    /// Returns the figures as an aligned table, one per line.
     pub fn to_table(&self) -> String {
         let width = self
             .figures
@@ -86,7 +86,7 @@ impl Report {
     }
 }
 
-/// Writes a number with three or four digits that mean something, and groups large ones.
+/// Formats a number with three or four significant digits, and groups the digits of large ones.
 fn number(value: f64) -> String {
     if value.fract() != 0.0 && value.abs() < 1000.0 {
         return format!("{value:.3}");

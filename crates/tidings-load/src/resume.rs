@@ -7,7 +7,8 @@ use crate::BenchError;
 use crate::clock::{as_f64, as_ms, nanos, now_ns};
 use crate::histogram::Histogram;
 use crate::ledger::Publishing;
-use crate::load::{Counts, Load, PATIENCE};
+use crate::load::counts::Counts;
+use crate::load::{Load, PATIENCE};
 use crate::mark::MARK_BYTES;
 use crate::process::{Process, allow_connections};
 use crate::progress;
@@ -26,27 +27,27 @@ const SLOW_PAUSE: Duration = Duration::from_millis(20);
 pub struct Options {
     /// The hub.
     pub target: target::Options,
-    /// Updates to publish first: the history that is resumed in.
+    /// Updates to publish first. They are the history that subscribers resume from.
     pub events: u64,
     /// Cursors, spread evenly over the history.
     pub cursors: u64,
-    /// Subscribers that reconnect at once.
+    /// Subscribers that reconnect at the same time.
     pub subscribers: usize,
-    /// Updates that each of them missed.
+    /// Updates that each of them has missed.
     pub missed: u64,
-    /// Updates that the slow reader missed; at most `events`. None has no slow reader.
+    /// Updates that the slow reader has missed, at most `events`. 0 leaves out the slow reader.
     pub slow_missed: u64,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// URL of the hub's metrics, for the pages read.
+    /// URL of the hub's metrics, for the number of pages read.
     pub metrics: Option<String>,
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// A request was refused, a connection ended, or something did not arrive at all.
+/// [`BenchError`] if a request was refused, a connection ended, or something never arrived.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     let Options {
         events,
@@ -77,7 +78,7 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     let first = first_bytes(&mut load, &marks.spread)?;
     report.add("cursors", as_f64(first.count()), "");
     report.add_percentiles("first_update", first.percentiles_ms());
-    // First those that are many: the slow reader would leave their pages in the hub's memory.
+    // The many subscribers come first: the slow reader would leave their pages in the hub's memory.
     storm(&mut load, options, &marks.before_missed, &mut report)?;
     load.close_subscribers();
     if slow_missed > 0 {
@@ -99,8 +100,8 @@ struct Marks {
     before_missed: String,
 }
 
-/// Publishes the history. At the places that are counted from, one update is published alone, so
-/// that it is known exactly what follows it.
+/// Publishes the history. At each place that is counted from, one update is published alone, so
+/// that the number of updates after it is known exactly.
 fn fill(load: &mut Load, options: &Options) -> Result<Marks, BenchError> {
     let Options {
         events,
@@ -119,7 +120,7 @@ fn fill(load: &mut Load, options: &Options) -> Result<Marks, BenchError> {
     } else {
         before_far.clone()
     };
-    // What is published last has nothing, or too little, behind it: no cursor to wait at.
+    // No update, or too few, follow the last published ones, so they are no useful cursors.
     let mut spread = std::mem::take(&mut load.counts.ids);
     spread.push(before_near.clone());
     load.counts.keep_every = 0;
@@ -142,7 +143,7 @@ fn publish_alone(load: &mut Load) -> Result<String, BenchError> {
     Ok(load.counts.ids.pop().unwrap_or_default())
 }
 
-/// Measures from the request to the first update that follows the cursor.
+/// Measures from the request to the first update after the cursor.
 fn first_bytes(load: &mut Load, cursors: &[String]) -> Result<Histogram, BenchError> {
     let bar = progress::bar("cursors", cursors.len() as u64);
     let mut times = Histogram::new();
@@ -153,7 +154,7 @@ fn first_bytes(load: &mut Load, cursors: &[String]) -> Result<Histogram, BenchEr
         times.record(
             load.counts
                 .last_delivery_ns
-                .saturating_sub(load.asked_ns(0)),
+                .saturating_sub(load.requested_ns(0)),
         );
         bar.inc(1);
     }
@@ -162,7 +163,7 @@ fn first_bytes(load: &mut Load, cursors: &[String]) -> Result<Histogram, BenchEr
     Ok(times)
 }
 
-/// Reads with pauses, so that the hub has to hold back what the socket does not take.
+/// Reads with pauses, so that the hub must hold back what the socket does not accept.
 fn slow_reader(
     load: &mut Load,
     cursor: &str,
@@ -207,7 +208,7 @@ fn slow_reader(
     Ok(())
 }
 
-/// Lets all subscribers come back at once, and waits until each has all that it missed.
+/// Lets all subscribers resume at once, and waits until each has received all that it missed.
 fn storm(
     load: &mut Load,
     options: &Options,

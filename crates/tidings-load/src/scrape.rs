@@ -8,10 +8,10 @@ use url::Url;
 
 use crate::BenchError;
 
-/// How long an answer may take.
+/// The longest time that a response may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// A page of metrics as it was at one moment.
+/// A page of metrics from one moment.
 #[derive(Debug)]
 pub(crate) struct Metrics(String);
 
@@ -20,7 +20,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// [`BenchError::Metrics`].
+    /// [`BenchError::Metrics`] if the page cannot be read.
     pub(crate) fn read(url: &str) -> Result<Self, BenchError> {
         let wrong = |source| BenchError::Metrics {
             url: url.to_owned(),
@@ -34,7 +34,7 @@ impl Metrics {
         Ok(Self(page))
     }
 
-    /// Returns the value of a counter without labels; zero if there is none of that name.
+    /// Returns the value of a counter without labels; zero if there is no such counter.
     pub(crate) fn counter(&self, name: &str) -> u64 {
         let line = self
             .0

@@ -27,71 +27,72 @@ use crate::soak::engine::Engine;
 use crate::soak::samples::Sources;
 use crate::target::{self, Transport};
 
-/// Share of one core from which the generator is taken to be the limit.
+/// The share of one core above which the generator counts as the limit.
 const BUSY_MAX: f64 = 0.9;
-/// Readers that come back to old cursors after the end.
+/// Readers that resume from old cursors after the end.
 const RETURNERS: usize = 20;
-/// Most topics that a mark can tell apart.
+/// The most topics that a mark can distinguish.
 const TOPICS_MAX: usize = 1_000_000;
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hub. With a subscriber's token, every second topic has private updates, which the
+    /// The hub. With a subscriber's token, every second topic has private updates, which
     /// subscribers without a token must not receive.
     pub target: target::Options,
     /// For how long updates are published.
     pub duration: Duration,
-    /// Decides what everybody does; not what the network makes of it.
+    /// Determines the behaviour of all subscribers, but not the timing of the network.
     pub seed: u64,
-    /// Subscribers of all kinds.
+    /// Subscribers of all kinds together.
     pub subscribers: usize,
-    /// Topics; at most as many as subscribers.
+    /// Topics, at most as many as subscribers.
     pub topics: usize,
     /// Publishers, each with one update in flight.
     pub publishers: usize,
     /// Updates per second.
     pub rate: f64,
-    /// Updates of a burst, besides those.
+    /// Additional updates in each burst.
     pub burst: usize,
-    /// From burst to burst.
+    /// The interval between bursts.
     pub burst_every: Duration,
-    /// From storm to storm.
+    /// The interval between storms.
     pub storm_every: Duration,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// Whether the hub may go away.
+    /// Whether the hub may restart.
     pub hub: Hub,
-    /// For how long at least the hub keeps an update; none if for ever, and then its history is
+    /// How long the hub keeps an update at least. `None` means forever, and its history is then
     /// read from the very beginning.
     pub keeps: Option<Duration>,
-    /// Where figures of the server go, and come from.
+    /// Where figures of the server are read from, and the file they are written to.
     pub samples: Option<Sources>,
-    /// From sample to sample.
+    /// The interval between samples.
     pub sample_every: Duration,
 }
 
-/// What is expected of the hub.
+/// The expected availability of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hub {
-    /// It answers all the time.
+    /// It always answers.
     Stays,
-    /// It ends now and then without a warning, and comes back.
+    /// It ends without warning now and then, and restarts.
     Restarts,
 }
 
 impl Options {
-    /// Says whether the updates of a topic are private.
+    /// Returns whether the updates of a topic are private.
     pub(crate) fn is_private(&self, topic: u32) -> bool {
         self.target.subscriber_token.is_some() && topic % 2 == 1
     }
 }
 
-/// Runs and reports. Flaws are figures of the report, not errors.
+/// Runs the soak and returns its report. Flaws are figures of the report, not errors.
 ///
 /// # Errors
 ///
-/// The hub refused something or went away without leave, or the generator was the limit.
+/// [`BenchError`] if the hub refused something or was unexpectedly unavailable, or if the generator
+/// was the limit.
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     check(options)?;
     allow_connections(options.subscribers + options.publishers + RETURNERS)?;

@@ -8,24 +8,25 @@ use crate::clock::{as_f64, as_ms, nanos, now_ns};
 use crate::floor::{Cost, Floor, interval};
 use crate::histogram::Histogram;
 use crate::ledger::{Flaws, Publishing};
-use crate::load::{Load, OPENING_MAX, Span};
+use crate::load::counts::Span;
+use crate::load::{Load, OPENING_MAX};
 use crate::mark::MARK_BYTES;
 use crate::process::{Process, allow_connections, own_thread_cpu_ns};
 use crate::progress;
 use crate::report::Report;
 use crate::target;
 
-/// Updates per topic before the count begins, published one by one.
+/// Updates per topic before measuring starts, published one by one.
 const WARM_UP_UPDATES: usize = 20;
-/// Share of one core from which the generator is taken to be the limit.
+/// The share of one core above which the generator counts as the limit.
 pub(crate) const BUSY_MAX: f64 = 0.9;
 /// How late the last update may be sent, as a share of the whole schedule.
 const SLIP_MAX: f64 = 0.1;
-/// Sweeps of the floor before the run, and again after it.
+/// Sweeps of the baseline before the run, and again after it.
 const FLOOR_ROUNDS: u32 = 100;
-/// The same at the pace of the run.
+/// Sweeps of the baseline at the pace of the run.
 const PACED_FLOOR_ROUNDS: u32 = 100;
-/// Pause after connecting, before memory is read and the run begins.
+/// Pause after connecting, before memory is measured and the run begins.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to run.
@@ -35,38 +36,39 @@ pub struct Options {
     pub target: target::Options,
     /// Connections, each with one topic.
     pub subscribers: usize,
-    /// Topics; connections and updates take them in turn.
+    /// Topics; connections and updates use them in turn.
     pub topics: usize,
-    /// Updates in all, besides those of the warm-up.
+    /// Updates in total, without those of the warm-up.
     pub updates: u32,
-    /// When each is published.
+    /// When each update is published.
     pub pace: Pace,
     /// Updates published at the same time.
     pub burst: u32,
     /// Bytes of an update's data.
     pub data_bytes: usize,
-    /// Keep-alive connections that publish.
+    /// Keep-alive connections for publishing.
     pub publishers: usize,
-    /// How long to wait for what is missing after nothing more arrived.
+    /// How long to wait for missing deliveries after the last arrival.
     pub settle: Duration,
-    /// Whether the floor is measured too; only with the server's process.
+    /// Whether to measure the baseline too. Needs the server's process.
     pub floor: bool,
 }
 
 /// When updates are published.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// When all subscribers have the burst before.
+    /// When all subscribers have received the previous burst.
     Lockstep,
-    /// So many updates per second, whatever the hub does.
+    /// This many updates per second, whatever the hub does.
     PerSecond(f64),
 }
 
-/// Runs and reports.
+/// Runs the benchmark and returns its report.
 ///
 /// # Errors
 ///
-/// Also when the generator was the limit and its figures would be about itself:
+/// [`BenchError`], also if the generator was the limit and the figures would describe it:
+/// [`BenchError::Saturated`], [`BenchError::Slipped`], [`BenchError::OpenFiles`].
 /// [`BenchError::Saturated`], [`BenchError::Slipped`], [`BenchError::OpenFiles`].
 pub fn run(options: &Options) -> Result<Report, BenchError> {
     check(options)?;
@@ -184,7 +186,7 @@ fn title(options: &Options) -> String {
     )
 }
 
-/// Publishes one by one until the connections behave as they will. Returns the bytes of a delivery.
+/// Publishes one by one until the connections are warm. Returns the bytes of one delivery.
 fn warm_up(load: &mut Load, options: &Options) -> Result<usize, BenchError> {
     for round in 0..WARM_UP_UPDATES {
         for topic in 0..options.topics.min(WARM_UP_UPDATES) {
@@ -207,10 +209,10 @@ fn warm_up(load: &mut Load, options: &Options) -> Result<usize, BenchError> {
     Ok(usize::try_from(bytes / want.max(1)).unwrap_or(usize::MAX))
 }
 
-/// A run in which each burst waits for the one before.
+/// A run in which each burst waits for the previous one.
 #[derive(Clone, Debug)]
 pub(crate) struct Lockstep {
-    /// The numbers of the topics that are published to.
+    /// The numbers of the topics to publish to.
     pub(crate) topics: Range<usize>,
     pub(crate) updates: u32,
     pub(crate) burst: u32,
@@ -257,7 +259,7 @@ fn measure_run(
         (Pace::Lockstep, 1, _) | (_, _, 1) => Publishing::OneByOne,
         _ => Publishing::AtOnce,
     };
-    // Whatever waits for its acknowledgement now was delivered already.
+    // An update whose acknowledgement is still missing may already be delivered.
     let sent = load.counts.sent;
     load.wait("acknowledgements", sent, |counts| counts.acknowledged)?;
     Ok(Measured {
@@ -273,7 +275,7 @@ fn measure_run(
     })
 }
 
-/// Publishes one burst when all subscribers have the one before, to the topics in turn.
+/// Publishes each burst when all subscribers have received the previous one, to the topics in turn.
 pub(crate) fn lockstep(load: &mut Load, run: &Lockstep) -> Result<(), BenchError> {
     let bar = progress::bar("updates", u64::from(run.updates));
     let mut topics = run.topics.clone().cycle();
@@ -289,7 +291,7 @@ pub(crate) fn lockstep(load: &mut Load, run: &Lockstep) -> Result<(), BenchError
         if !load.wait_for_at_most(run.settle, want, |counts| counts.ledger.delivered())? {
             break;
         }
-        // The acknowledgement usually comes before the deliveries, but nobody promises that.
+        // The acknowledgement usually comes before the deliveries, but this is not guaranteed.
         let sent = load.counts.sent;
         load.wait("acknowledgements", sent, |counts| counts.acknowledged)?;
         bar.set_position(u64::from(next));
@@ -298,7 +300,7 @@ pub(crate) fn lockstep(load: &mut Load, run: &Lockstep) -> Result<(), BenchError
     Ok(())
 }
 
-/// Returns how long the schedule was.
+/// Publishes on a schedule, and returns how long it was.
 fn paced(load: &mut Load, options: &Options, rate: f64) -> Result<u64, BenchError> {
     let step = nanos(interval(rate / f64::from(options.burst)));
     let bar = progress::bar("updates", u64::from(options.updates));
@@ -337,7 +339,7 @@ impl Measured {
         as_f64(self.own_cpu_ns) / as_f64(self.wall_ns)
     }
 
-    /// Says whether the figures are about the hub.
+    /// Checks whether the figures describe the hub.
     fn verdict(&self, options: &Options) -> Result<(), BenchError> {
         if self.busy() > BUSY_MAX && options.pace != Pace::Lockstep {
             return Err(BenchError::Saturated {
@@ -393,7 +395,8 @@ impl Measured {
     }
 }
 
-/// Tells the way to the first subscriber from the way from the first to the last.
+/// Reports the time to the first subscriber separately from the time between the first and the
+/// last.
 fn report_spans(report: &mut Report, spans: &[Span]) {
     let (mut first, mut spread) = (Histogram::new(), Histogram::new());
     for span in spans.iter().filter(|span| span.due_ns > 0) {

@@ -3,21 +3,21 @@
 use std::io;
 
 use crate::BenchError;
-use crate::carried::Carried;
 use crate::link::{Arrived, Link};
 use crate::mark::{Mark, Scanner};
 use crate::polling::Polling;
 use crate::target::Transport;
+use crate::xhr_streaming::XhrStreaming;
 
-/// Bytes of an answer's head, or of a refusal, that are kept.
+/// Bytes of a response head, or of a refusal, that are kept at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// A ping as this hub sends it, and a masked pong; RFC 6455, 5.5.
 const PING: &[u8] = b"\x89\x00";
 const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
 
-/// One event stream, WebSocket, or chain of requests. The marks stand in the bytes of all as they were
-/// published, so that frames need not be taken apart.
+/// One event stream, WebSocket, or chain of requests. All of them contain the marks as published,
+/// so the framing is not parsed.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     link: Link,
@@ -30,30 +30,30 @@ pub(crate) struct Subscriber {
 
 #[derive(Debug)]
 enum Phase {
-    /// The head is not complete; what there is of it.
+    /// The head is incomplete; its bytes so far.
     Head(Vec<u8>),
     Open,
-    /// Answers that come one by one; the first one counts as the head.
+    /// Responses one after another; the first one counts as the head.
     Polling {
         polling: Polling,
         opened: bool,
     },
-    /// Answers that stream one by one.
-    Carried(Carried),
+    /// Streaming responses one after another.
+    XhrStreaming(XhrStreaming),
 }
 
-/// What happened when a subscriber's socket was read.
+/// The result of reading a subscriber's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The stream goes on as it was.
+    /// Nothing has changed.
     Same,
-    /// The answer's head is complete.
+    /// The response head is complete.
     Opened,
 }
 
 impl Subscriber {
-    /// Wraps a connection on which a subscription was just sent; `account` is its number in the
-    /// ledger, `again` the request that follows an answer, for a poll up to its cursor.
+    /// Wraps a connection on which a subscription was just sent. `account` is its number in the
+    /// ledger. `again` is the request that follows a response, for a poll up to its cursor.
     pub(crate) fn new(
         link: Link,
         account: usize,
@@ -62,7 +62,7 @@ impl Subscriber {
     ) -> Self {
         let phase = match again {
             Some(request) if transport == Transport::SockJs => {
-                Phase::Carried(Carried::new(request))
+                Phase::XhrStreaming(XhrStreaming::new(request))
             }
             Some(request) => Phase::Polling {
                 polling: Polling::new(request),
@@ -85,16 +85,17 @@ impl Subscriber {
         self.account
     }
 
-    /// Returns the bytes of the stream so far, without the head.
+    /// Returns the bytes of the stream so far, without the response head.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Reads what is there, at most one `buffer` of it from a plain connection.
+    /// Reads what is available, at most one `buffer` of a plain connection.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if it is not an event stream; [`BenchError::Connection`] if it ended.
+    /// [`BenchError::Refused`] if it is not an event stream; [`BenchError::Connection`] if it
+    /// ended.
     pub(crate) fn on_readable(
         &mut self,
         buffer: &mut [u8],
@@ -126,14 +127,14 @@ impl Subscriber {
         if let Phase::Polling { .. } = self.phase {
             return self.on_answer(piece, on_mark);
         }
-        if let Phase::Carried(carried) = &mut self.phase {
-            let brought = carried.on_bytes(piece)?;
-            self.bytes += brought.body.len() as u64;
-            self.scanner.scan(brought.body, on_mark);
-            if let Some(next) = brought.next {
+        if let Phase::XhrStreaming(xhr_streaming) = &mut self.phase {
+            let received = xhr_streaming.on_bytes(piece)?;
+            self.bytes += received.body.len() as u64;
+            self.scanner.scan(received.body, on_mark);
+            if let Some(next) = received.next {
                 self.link.send(&next).map_err(BenchError::Connection)?;
             }
-            return Ok(match brought.opened {
+            return Ok(match received.opened {
                 true => Turn::Opened,
                 false => Turn::Same,
             });
@@ -141,7 +142,7 @@ impl Subscriber {
         let Phase::Head(head) = &mut self.phase else {
             self.bytes += piece.len() as u64;
             self.scanner.scan(piece, on_mark);
-            // Once too often, by bytes that only look like it, does no harm.
+            // An extra pong, for bytes that only look like a ping, does no harm.
             if self.transport == Transport::WebSocket && memchr::memmem::find(piece, PING).is_some()
             {
                 self.link.send(PONG).map_err(BenchError::Connection)?;
@@ -198,17 +199,17 @@ impl Subscriber {
     }
 }
 
-/// Returns what to say about a connection that the hub ended.
+/// Returns the error for a connection that the hub closed.
 pub(crate) fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the hub closed it")
 }
 
-/// Returns where the body begins, if the head is complete.
+/// Returns the start of the body, if the head is complete.
 pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, b"\r\n\r\n").map(|place| place + 4)
 }
 
-/// Returns the status of an answer that begins with `head`.
+/// Returns the status in a response head.
 pub(crate) fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
     line.strip_prefix("HTTP/1.")?
@@ -218,7 +219,7 @@ pub(crate) fn status(head: &[u8]) -> Option<u16> {
         .ok()
 }
 
-/// Makes the error about an answer that is not the wished one.
+/// Returns the error for an unexpected response.
 pub(crate) fn refused(request: &'static str, answer: &[u8]) -> BenchError {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));

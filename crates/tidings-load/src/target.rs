@@ -15,24 +15,24 @@ use url::{Position, Url};
 use crate::BenchError;
 use crate::clock::now_ns;
 
-/// How subscribers connect.
+/// The transport of subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// An event stream over HTTP/1.1.
     EventStream,
-    /// Event streams over HTTP/2, several on one connection. Only where two transports are
-    /// compared.
+    /// Event streams over HTTP/2, several on one connection. Only for comparing two transports.
     Http2,
-    /// A WebSocket over HTTP/1.1, not compressed.
+    /// A WebSocket over HTTP/1.1, without compression.
     WebSocket,
-    /// One request after the other over HTTP/1.1, each answered when there is something.
+    /// Requests over HTTP/1.1 one after another; each is answered when there are updates.
     LongPoll,
-    /// SockJS over HTTP/1.1 by `xhr_streaming`: what a browser has where no WebSocket passes.
+    /// SockJS over HTTP/1.1 with `xhr_streaming`, the fallback of browsers where no WebSocket
+    /// works.
     SockJs,
 }
 
 impl Transport {
-    /// Returns the word that reports begin with.
+    /// Returns the name used in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::EventStream => "sse",
@@ -44,23 +44,22 @@ impl Transport {
     }
 }
 
-/// Which hub is measured, and how.
+/// The hub to measure, and how to reach it.
 #[derive(Clone)]
 pub struct Options {
-    /// Its URL: `http` or `https`.
+    /// Its URL, `http` or `https`.
     pub hub: String,
-    /// How subscribers connect.
+    /// The transport of subscribers.
     pub transport: Transport,
     /// Bearer token of the publishers.
     pub publisher_token: Option<String>,
-    /// Bearer token of the subscribers; none subscribes anonymously.
+    /// Bearer token of the subscribers; without one they are anonymous.
     pub subscriber_token: Option<String>,
     /// PEM file of the authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// The server's process, for its CPU time and memory. Only on the same machine.
+    /// The server's process, for CPU time and memory. Only on the same machine.
     pub pid: Option<u32>,
-    /// Addresses that connections come from: 127.0.0.1 and the following. One leaves the choice to
-    /// the system.
+    /// The number of source addresses: 127.0.0.1 and the following. With one, the system chooses.
     pub source_addresses: u8,
 }
 
@@ -72,7 +71,7 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// A hub that requests can be sent to.
+/// The hub, ready to receive requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -86,17 +85,17 @@ pub(crate) struct Target {
     subscriber_token: Option<String>,
 }
 
-/// What a TLS connection is made with.
+/// The configuration of TLS connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) config: Arc<ClientConfig>,
-    /// The same, asking for HTTP/2 (RFC 9113, 3.2).
+    /// The same, but offers HTTP/2 by ALPN (RFC 9113, 3.2).
     pub(crate) http2: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
 }
 
 impl Target {
-    /// Looks the hub's address up and reads the certificates.
+    /// Looks up the hub's address and reads the certificates.
     ///
     /// # Errors
     ///
@@ -152,7 +151,7 @@ impl Target {
         })
     }
 
-    /// Returns the same hub for subscribers without a token.
+    /// Returns the same hub without the subscribers' token.
     pub(crate) fn anonymous(&self) -> Self {
         Self {
             subscriber_fields: String::new(),
@@ -160,7 +159,7 @@ impl Target {
         }
     }
 
-    /// Returns the HTTP/1.1 request that subscribes by `transport` to what `query` asks for.
+    /// Returns the HTTP/1.1 request that subscribes over `transport` with `query`.
     pub(crate) fn subscription(
         &self,
         transport: Transport,
@@ -179,7 +178,7 @@ impl Target {
         let fields = match transport {
             Transport::EventStream | Transport::Http2 => "Accept: text/event-stream\r\n",
             Transport::WebSocket => UPGRADE_FIELDS,
-            // The first answer comes at once, with the cursor of the next request.
+            // The first response comes at once, with the cursor for the next request.
             Transport::LongPoll => "Prefer: wait=0\r\n",
             Transport::SockJs => return self.sockjs(query, after),
         };
@@ -190,7 +189,7 @@ impl Target {
         .into_bytes()
     }
 
-    /// Returns the request that begins a session of SockJS, and goes on with it.
+    /// Returns the request that opens a SockJS session. The same request continues it.
     fn sockjs(&self, query: &str, after: Option<&str>) -> Vec<u8> {
         let Self {
             host,
@@ -223,11 +222,11 @@ impl Target {
         .into_bytes()
     }
 
-    /// Returns the HTTP/2 request that subscribes to what `query` asks for.
+    /// Returns the HTTP/2 request that subscribes with `query`.
     ///
     /// # Errors
     ///
-    /// The subscribers' token cannot stand in a header field.
+    /// [`http::Error`] if the subscribers' token is not valid in a header field.
     pub(crate) fn http2_subscription(&self, query: &str) -> Result<Request<()>, http::Error> {
         let scheme = match self.tls {
             Some(_) => uri::Scheme::HTTPS,
@@ -245,9 +244,9 @@ impl Target {
         request.body(())
     }
 
-    /// Returns the request that asks for what is below the path of all subscriptions, unless the
-    /// answer is the one that is `known`.
-    pub(crate) fn question(&self, below: &str, known: Option<&str>) -> Vec<u8> {
+    /// Returns the request for a path below that of all subscriptions; with the `ETag` that is
+    /// `known`, a conditional one.
+    pub(crate) fn subscriptions_request(&self, below: &str, known: Option<&str>) -> Vec<u8> {
         let Self {
             host,
             path,
@@ -283,19 +282,20 @@ impl Target {
     }
 }
 
-/// How long a poll waits for something to come: the most that a hub lets it.
+/// How long a poll waits: the most that a hub allows.
 const POLL_SECS: u32 = 60;
 
-/// Returns the query that asks for one topic.
+/// Returns the query that subscribes to one topic.
 pub(crate) fn exact(topic: &str) -> String {
     format!("match={}", escaped(topic))
 }
 
-/// What asks for a WebSocket; RFC 6455, 1.3. The key need not be random for a hub that is measured.
+/// The fields that request a WebSocket; RFC 6455, 1.3. The key need not be random for a
+/// measurement.
 const UPGRADE_FIELDS: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
-/// Escapes a value of a form or a query.
+/// Escapes a value for a form or a query.
 pub(crate) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -327,7 +327,7 @@ fn tls(ca: Option<&Path>) -> Result<ClientConfig, BenchError> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // Every connection pays for a whole handshake, as those of many browsers do.
+    // Every connection pays for a full handshake, as with many different browsers.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)
 }

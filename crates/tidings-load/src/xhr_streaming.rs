@@ -3,37 +3,37 @@
 use crate::BenchError;
 use crate::subscriber::{end_of_head, refused, status};
 
-/// Bytes of an answer's head that are kept.
+/// Bytes of a response head that are kept at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// How the last chunk of an answer ends; RFC 9112, 7.1.
+/// The end of the last chunk of a response; RFC 9112, 7.1.
 const LAST: &[u8] = b"\r\n0\r\n\r\n";
-/// What the first text of the hub says, as it stands in a frame.
+/// The beginning of the hub's first text, as escaped in a SockJS frame.
 const OPEN: &[u8] = b"{\\\"open\\\":";
 
-/// Where the chain of answers stands.
+/// The state of the chain of responses.
 #[derive(Debug)]
-pub(crate) struct Carried {
-    /// The request that every answer is for.
+pub(crate) struct XhrStreaming {
+    /// The request that is repeated for every response.
     request: Vec<u8>,
-    /// The head of an answer, while it is not complete; else the last bytes of its body.
+    /// The head of a response while it is incomplete, then the last bytes of its body.
     kept: Vec<u8>,
     in_head: bool,
     opened: bool,
 }
 
-/// What a piece brought.
+/// What a piece contained.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Brought<'a> {
-    /// Bytes of bodies, as they came; none of a head.
+pub(crate) struct Received<'a> {
+    /// Body bytes as received, without any head.
     pub(crate) body: &'a [u8],
-    /// Whether the hub said that the subscription has begun.
+    /// Whether the hub has confirmed the subscription.
     pub(crate) opened: bool,
-    /// What to send next, if an answer ended.
+    /// The next request to send, if a response ended.
     pub(crate) next: Option<Vec<u8>>,
 }
 
-impl Carried {
-    /// Begins with a request that was sent, and is to be repeated.
+impl XhrStreaming {
+    /// Starts with a request that was sent and that is to be repeated.
     pub(crate) fn new(request: Vec<u8>) -> Self {
         Self {
             request,
@@ -43,12 +43,12 @@ impl Carried {
         }
     }
 
-    /// Takes a piece.
+    /// Handles a piece.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if it is not an answer with frames.
-    pub(crate) fn on_bytes<'a>(&mut self, piece: &'a [u8]) -> Result<Brought<'a>, BenchError> {
+    /// [`BenchError::Refused`] if this is not a response with frames.
+    pub(crate) fn on_bytes<'a>(&mut self, piece: &'a [u8]) -> Result<Received<'a>, BenchError> {
         let mut body = piece;
         if self.in_head {
             let before = self.kept.len();
@@ -56,7 +56,7 @@ impl Carried {
             let Some(end) = end_of_head(&self.kept) else {
                 return match self.kept.len() > HEAD_BYTES_MAX {
                     true => Err(refused("SockJS", &self.kept)),
-                    false => Ok(Brought::default()),
+                    false => Ok(Received::default()),
                 };
             };
             if status(&self.kept) != Some(200) {
@@ -78,7 +78,7 @@ impl Carried {
             let long = LAST.len().max(OPEN.len()) - 1;
             self.kept.drain(..self.kept.len().saturating_sub(long));
         }
-        Ok(Brought { body, opened, next })
+        Ok(Received { body, opened, next })
     }
 }
 
@@ -92,14 +92,14 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\r\n2\r\no\n\r\n18\r\na[\"{\\\"open\\\":{}}\"]\n\r\n0\r\n\r\n";
         let second = "HTTP/1.1 200 OK\r\n\r\n6\r\na[1]\n\r\n0\r\n\r\n";
         for cut in 1..first.len() {
-            let mut carried = Carried::new(b"POST".to_vec());
+            let mut xhr_streaming = XhrStreaming::new(b"POST".to_vec());
             let (mut body, mut opened, mut asked) = (Vec::new(), 0, 0);
             let (one, two) = first.split_at(cut);
             for piece in [one, two, second] {
-                let brought = carried.on_bytes(piece.as_bytes()).unwrap();
-                body.extend_from_slice(brought.body);
-                opened += usize::from(brought.opened);
-                asked += usize::from(brought.next.is_some());
+                let received = xhr_streaming.on_bytes(piece.as_bytes()).unwrap();
+                body.extend_from_slice(received.body);
+                opened += usize::from(received.opened);
+                asked += usize::from(received.next.is_some());
             }
             assert_eq!((opened, asked), (1, 2), "cut at {cut}");
             let text = String::from_utf8(body).unwrap();
@@ -109,7 +109,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_an_error() {
-        let mut carried = Carried::new(Vec::new());
-        assert!(carried.on_bytes(b"HTTP/1.1 404 Not Found\r\n\r\n").is_err());
+        let mut xhr_streaming = XhrStreaming::new(Vec::new());
+        assert!(
+            xhr_streaming
+                .on_bytes(b"HTTP/1.1 404 Not Found\r\n\r\n")
+                .is_err()
+        );
     }
 }

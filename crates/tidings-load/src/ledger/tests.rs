@@ -1,4 +1,4 @@
-//! Which flaw is counted as what.
+//! How each flaw is counted.
 
 use super::*;
 

@@ -9,10 +9,10 @@ use crate::load::PATIENCE;
 use crate::scrape::Metrics;
 use crate::target::escaped;
 
-/// How often the hub is asked whether all have left.
+/// The interval at which the hub is asked whether all have left.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// Which type of matcher is tried.
+/// The type of the matchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The topic itself.
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns its name in Mercure's queries.
+    /// Returns the name of the type in Mercure's queries.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact",
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-/// What the matchers look like.
+/// The form of the matchers.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     kind: Kind,
@@ -51,7 +51,7 @@ impl Shape {
         Self { kind, text }
     }
 
-    /// Returns the query that asks for the matchers of these numbers.
+    /// Returns the query that subscribes to the matchers with these numbers.
     pub(super) fn query(&self, numbers: Range<usize>) -> String {
         let name = self.kind.parameter();
         let pairs = numbers.map(|number| format!("{name}={}", escaped(&self.matcher(number))));
@@ -62,8 +62,8 @@ impl Shape {
         self.text.replace('#', &format!("{number:06}"))
     }
 
-    /// Returns a topic that the matcher of this number selects. A pattern's names and wildcards
-    /// become something of this place only, so that the topic is new.
+    /// Returns a topic that the matcher with this number matches. The names and wildcards of a
+    /// pattern are filled in with text of this place only, so that the topic is new.
     pub(super) fn topic(&self, number: usize, place: usize) -> String {
         let matcher = self.matcher(number);
         if self.kind == Kind::Exact {
@@ -88,7 +88,7 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Crowd {
     matchers: usize,
-    /// Their numbers, in the order in which they came.
+    /// Their numbers, in the order of subscription.
     pub(super) accounts: Vec<usize>,
 }
 
@@ -100,14 +100,14 @@ impl Crowd {
         }
     }
 
-    /// Returns who is to receive the update at `place` of the topics, beside the bystander.
+    /// Returns the subscriber, other than the bystander, that should receive the update at `place`.
     pub(super) fn receiver(&self, place: usize) -> Option<usize> {
         let number = place % (self.accounts.len() * self.matchers).max(1);
         self.accounts.get(number / self.matchers).copied()
     }
 }
 
-/// Waits until the hub counts one subscriber and has given back what the others asked for.
+/// Waits until the hub counts one subscriber and has freed the matchers of the others.
 ///
 /// # Errors
 ///
@@ -124,7 +124,7 @@ pub(super) fn wait_until_gone(metrics: Option<&str>) -> Result<(), BenchError> {
         }
         if now_ns() - begin > nanos(PATIENCE) {
             return Err(BenchError::Stuck {
-                what: "matchers to be given back",
+                what: "matchers to be freed",
                 have: left,
                 want: 1,
                 secs: PATIENCE.as_secs(),

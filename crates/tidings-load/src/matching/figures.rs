@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::clock::{as_f64, as_ms};
 use crate::histogram::Histogram;
-use crate::load::Delivery;
+use crate::load::counts::Delivery;
 use crate::report::Report;
 
 use super::BYSTANDER;
@@ -19,20 +19,21 @@ pub(super) struct Series {
     pub(super) cpu_ns: Option<u64>,
 }
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Without subscriptions, before and after.
     pub(super) none: Series,
-    /// With all of them.
+    /// With all subscriptions.
     pub(super) with: Series,
-    /// The bystander's updates while nobody joins, while all join, and after all left at once.
+    /// The bystander's latency while nobody subscribes, while all subscribe, and after all have
+    /// left at once.
     pub(super) quiet: Histogram,
     pub(super) joining: Histogram,
     pub(super) leaving: Histogram,
     pub(super) join_ns: u64,
     pub(super) leave_ns: u64,
-    /// Resident memory: before, with all, and after each wave.
+    /// Resident memory: before, with all subscriptions, and after each wave.
     pub(super) memory: Vec<Option<u64>>,
 }
 
@@ -97,14 +98,14 @@ impl Figures {
             "bytes",
         );
         report.add("memory_kept", 100.0 * (after - before) / taken, "%");
-        // The first wave may leave holes that the second fills; from then on nothing may grow.
+        // The first wave may leave holes that the second one fills; after that nothing may grow.
         if let ([second, ..], [.., last]) = (waves, waves) {
             report.add("memory_kept_more", 100.0 * (last - second) / taken, "%");
         }
     }
 }
 
-/// What arrived wrongly.
+/// Deliveries that were wrong.
 #[derive(Debug, Default)]
 pub(super) struct Flaws {
     pub(super) expected: u64,
@@ -115,7 +116,7 @@ pub(super) struct Flaws {
 }
 
 impl Flaws {
-    /// Checks one delivery against who was to receive it.
+    /// Checks whether a delivery reached the right subscriber.
     pub(super) fn note(&mut self, delivery: &Delivery, crowd: Option<&Crowd>) {
         let Delivery { account, mark, .. } = *delivery;
         let receiver = crowd.and_then(|crowd| crowd.receiver(mark.topic as usize));

@@ -9,28 +9,28 @@ use crate::histogram::Histogram;
 use crate::load::PATIENCE;
 use crate::target::{self, Target};
 
-/// A connection.
-pub(super) struct Asker {
+/// A connection for queries.
+pub(super) struct QueryConnection {
     stream: BufReader<TcpStream>,
     target: Target,
 }
 
-/// What came of a question.
-pub(super) struct Asked {
-    /// From each request to the last byte of its answer.
+/// The results of one query.
+pub(super) struct QueryResult {
+    /// From each request to the last byte of its response.
     pub(super) times: Histogram,
-    /// Bytes of the last answer's content.
+    /// Bytes of the last response body.
     pub(super) bytes: u64,
-    /// Its validator.
+    /// The `ETag` of the last response.
     pub(super) tag: Option<String>,
 }
 
-impl Asker {
+impl QueryConnection {
     /// Connects, without TLS.
     pub(super) fn open(options: &target::Options) -> Result<Self, BenchError> {
         let target = Target::find(options)?;
         if target.tls.is_some() {
-            let reason = "questions are asked over plain HTTP";
+            let reason = "queries need plain HTTP";
             return Err(BenchError::Option {
                 option: "--hub",
                 reason,
@@ -48,17 +48,17 @@ impl Asker {
         })
     }
 
-    /// Asks for what is below the path of all subscriptions, so many times, perhaps knowing an
-    /// answer already.
-    pub(super) fn ask(
+    /// Sends a query for a path below that of all subscriptions, `times` times, with an `ETag` that
+    /// is already known if there is one.
+    pub(super) fn query(
         &mut self,
         below: &str,
         times: u32,
         known: Option<&str>,
-    ) -> Result<Asked, BenchError> {
-        let request = self.target.question(below, known);
+    ) -> Result<QueryResult, BenchError> {
+        let request = self.target.subscriptions_request(below, known);
         let wanted = if known.is_some() { " 304 " } else { " 200 " };
-        let mut asked = Asked {
+        let mut result = QueryResult {
             times: Histogram::new(),
             bytes: 0,
             tag: None,
@@ -66,7 +66,7 @@ impl Asker {
         for _ in 0..times {
             let begin = now_ns();
             let answer = self.exchange(&request).map_err(BenchError::Connection)?;
-            asked.times.record(now_ns() - begin);
+            result.times.record(now_ns() - begin);
             if !answer.status.contains(wanted) {
                 return Err(BenchError::Refused {
                     request: "question about subscriptions",
@@ -74,9 +74,9 @@ impl Asker {
                     detail: String::new(),
                 });
             }
-            (asked.bytes, asked.tag) = (answer.bytes, answer.tag);
+            (result.bytes, result.tag) = (answer.bytes, answer.tag);
         }
-        Ok(asked)
+        Ok(result)
     }
 
     fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {

@@ -9,14 +9,14 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// A number that no update has: no place, no name, never ended.
+/// The number that no update has: for an unknown place, and for an update that has not ended.
 const UNSEEN: u32 = u32::MAX;
 
 /// Everything known about the updates of a run.
 #[derive(Debug)]
 pub(crate) struct Account {
     topics: Vec<Topic>,
-    /// Updates that may be on their way at the same time.
+    /// Updates that may be in flight at the same time.
     in_flight_max: usize,
     flaws: Flaws,
     delivered: u64,
@@ -24,28 +24,28 @@ pub(crate) struct Account {
     given_up: u64,
 }
 
-/// What was wrong. All must be zero.
+/// The errors that were found. All must be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flaws {
-    /// Deliveries that a subscriber should have had.
+    /// Deliveries that a subscriber should have received.
     pub(crate) lost: u64,
-    /// Acknowledged updates that no subscriber ever received.
+    /// Acknowledged updates that no subscriber has received.
     pub(crate) missing: u64,
-    /// Deliveries that happened again.
+    /// Repeated deliveries.
     pub(crate) duplicates: u64,
-    /// Deliveries, or places in the order, after one that should have followed them.
+    /// Deliveries, or places in the order, that come after a later one.
     pub(crate) order_errors: u64,
-    /// Deliveries of a topic that the subscriber did not ask for or may not read.
+    /// Deliveries of a topic that the subscriber did not subscribe to or may not read.
     pub(crate) misrouted: u64,
-    /// Deliveries whose id is not the one that was acknowledged.
+    /// Deliveries with another id than the acknowledged one.
     pub(crate) misnamed: u64,
 }
 
 #[derive(Debug, Default)]
 struct Topic {
-    /// By number of update.
+    /// By the number of the update.
     updates: Vec<Sent>,
-    /// Numbers, first to last.
+    /// Numbers of updates in the topic's order.
     order: Vec<u32>,
     /// The highest number in `order`.
     highest: Option<u32>,
@@ -54,12 +54,12 @@ struct Topic {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     fate: Fate,
-    /// Place in the order of the topic.
+    /// The place in the topic's order.
     place: u32,
-    /// How many updates of the topic were sent when this one ended: whatever has a number from
-    /// there on was sent later.
+    /// How many updates of the topic had been sent when this one was answered or given up. All
+    /// updates from this number on were sent later.
     ended: u32,
-    /// Hash of its event id; zero while that is unknown.
+    /// The hash of its event id; zero while the id is unknown.
     id: u64,
 }
 
@@ -67,18 +67,18 @@ struct Sent {
 enum Fate {
     InFlight,
     Acknowledged,
-    /// The connection broke before an answer came: it may be stored, or not.
+    /// The connection failed before the response: the hub may or may not have stored it.
     Unknown,
 }
 
-/// How far one subscriber has come in one topic.
+/// The progress of one subscriber in one topic.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pub(crate) topic: u32,
     next: Next,
-    /// Places missed for now.
+    /// Places that are missing for now.
     skipped: Vec<u32>,
-    /// Numbers that were received while it is unknown where in the order the first of them stands.
+    /// Numbers that were received while the place of the first of them is unknown.
     waiting: VecDeque<u32>,
 }
 
@@ -87,14 +87,15 @@ pub(crate) struct Progress {
 pub(crate) enum Next {
     /// The update at this place.
     Place(u32),
-    /// Any, but none of those that were sent since this many were sent may be left out.
+    /// Any update. But after this many updates were sent, no update that was sent later may be left
+    /// out.
     NotAfter(u32),
-    /// The oldest that is kept, whichever that is.
+    /// The oldest retained update, whichever it is.
     Oldest,
 }
 
 impl Progress {
-    /// Starts for `topic`.
+    /// Starts with `topic`.
     pub(crate) fn new(topic: u32, next: Next) -> Self {
         Self {
             topic,
@@ -106,7 +107,7 @@ impl Progress {
 }
 
 impl Account {
-    /// Starts for that many topics, with at most that many updates on their way at once.
+    /// Starts with `topics` topics and at most `in_flight_max` updates in flight.
     pub(crate) fn new(topics: usize, in_flight_max: usize) -> Self {
         Self {
             topics: (0..topics).map(|_| Topic::default()).collect(),
@@ -118,27 +119,27 @@ impl Account {
         }
     }
 
-    /// Returns how many deliveries there were, without duplicates.
+    /// Returns the number of deliveries without duplicates.
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// Returns how many updates were acknowledged.
+    /// Returns the number of acknowledged updates.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Returns how many updates got no answer.
+    /// Returns the number of updates without a response.
     pub(crate) fn given_up(&self) -> u64 {
         self.given_up
     }
 
-    /// Returns how many updates of a topic were sent.
+    /// Returns the number of updates of a topic that were sent.
     pub(crate) fn sent(&self, topic: u32) -> u32 {
         self.topic(topic).map_or(0, |topic| len(&topic.updates))
     }
 
-    /// Notes that the next update of `topic` is sent. Returns its number.
+    /// Records that the next update of `topic` is sent. Returns its number.
     pub(crate) fn on_sent(&mut self, topic: u32) -> u32 {
         let Some(topic) = self.topics.get_mut(topic as usize) else {
             return UNSEEN;
@@ -152,14 +153,14 @@ impl Account {
         len(&topic.updates) - 1
     }
 
-    /// Notes that an update was acknowledged under this id.
+    /// Records that an update was acknowledged with this id.
     pub(crate) fn on_acknowledged(&mut self, topic: u32, number: u32, id: &str) {
         self.acknowledged += 1;
         self.end(topic, number, Fate::Acknowledged);
         self.check_id(topic, number, id);
     }
 
-    /// Notes that the connection broke on which an update was sent.
+    /// Records that the connection failed while this update was in flight.
     pub(crate) fn on_given_up(&mut self, topic: u32, number: u32) {
         self.given_up += 1;
         self.end(topic, number, Fate::Unknown);
@@ -176,7 +177,7 @@ impl Account {
     fn check_id(&mut self, topic: u32, number: u32, id: &str) {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
-        // Zero stands for "unknown"; that another id hashes to one is as unlikely as any collision.
+        // Zero means "unknown". Another id that hashes to one is as unlikely as any collision.
         let id = hasher.finish().max(1);
         let Some(update) = self.update(topic, number) else {
             return;
@@ -188,8 +189,8 @@ impl Account {
         }
     }
 
-    /// Notes that a subscriber received update `number` of `topic` under an id. Returns its place
-    /// in the order of the topic, if that is known and the subscriber may have it.
+    /// Records that a subscriber received update `number` of `topic` with an id. Returns its place
+    /// in the topic's order, if that is known and the subscriber may receive the update.
     pub(crate) fn on_delivery(
         &mut self,
         progress: &mut [Progress],
@@ -209,8 +210,8 @@ impl Account {
         (place != UNSEEN).then_some(place)
     }
 
-    /// Books what a subscriber received while its place in the order was unknown, if it is known by
-    /// now.
+    /// Records deliveries that came before their place in the order was known, as far as it is
+    /// known now.
     pub(crate) fn take_waiting(&mut self, progress: &mut Progress) {
         while let Some(number) = progress.waiting.front().copied() {
             let placed = self.update(progress.topic, number);
@@ -250,7 +251,8 @@ impl Account {
         }
     }
 
-    /// Returns how many places right before `place` hold updates that were sent when `sent` were.
+    /// Returns how far before `place` the earliest update stands that was sent after the first
+    /// `sent` updates. A subscriber that began then has missed the updates in between.
     fn left_out(&self, topic: u32, place: u32, sent: u32) -> u32 {
         let Some(topic) = self.topic(topic) else {
             return 0;
@@ -264,7 +266,8 @@ impl Account {
             } else {
                 earlier += 1;
             }
-            // Only what was on its way at the same time can stand among those sent later.
+            // Only updates that were in flight at the same time can stand between those that were
+            // sent later.
             if earlier > self.in_flight_max {
                 break;
             }
@@ -288,7 +291,7 @@ impl Account {
         Some(place)
     }
 
-    /// Returns how many updates known to be there the subscriber has not received yet.
+    /// Returns how many known updates the subscriber has not received yet.
     pub(crate) fn outstanding(&self, progress: &Progress) -> u64 {
         let Some(topic) = self.topic(progress.topic) else {
             return 0;
@@ -311,7 +314,7 @@ impl Account {
         updates.filter(lost).count() as u64
     }
 
-    /// Returns what was wrong, when nothing more is expected by the subscribers with this progress.
+    /// Returns the errors, when the subscribers with this progress expect no further updates.
     pub(crate) fn flaws<'a>(&self, progress: impl Iterator<Item = &'a Progress>) -> Flaws {
         let outstanding: u64 = progress.map(|progress| self.outstanding(progress)).sum();
         Flaws {

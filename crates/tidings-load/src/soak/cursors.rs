@@ -1,4 +1,4 @@
-//! Cursors that were seen during a run, for subscribers that come back to one from some time ago.
+//! Cursors that were seen during a run, for subscribers that resume from an older one.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use fastrand::Rng;
 
 use crate::clock::nanos;
 
-/// Cursors kept.
+/// The most cursors that are kept.
 const CURSORS_MAX: usize = 4096;
-/// One in so many deliveries is a cursor to keep.
+/// One in this many deliveries is offered as a cursor.
 const EVERY: u32 = 64;
 
-/// A place to come back to.
+/// A place to resume from.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor {
     pub(crate) id: String,
     pub(crate) topic: u32,
-    /// Place in the order of the topic.
+    /// The place in the topic's order.
     pub(crate) place: u32,
     /// When the update was due.
     pub(crate) due_ns: u64,
 }
 
-/// A choice of all cursors of a run.
+/// A sample of the cursors of a run.
 #[derive(Debug)]
 pub(crate) struct Cursors {
     list: Vec<Cursor>,
@@ -31,7 +31,7 @@ pub(crate) struct Cursors {
 }
 
 impl Cursors {
-    /// Starts without any; those older than `age_max` are not given.
+    /// Makes an empty sample. Cursors older than `age_max` are not returned.
     pub(crate) fn new(age_max: Option<Duration>) -> Self {
         Self {
             list: Vec::new(),
@@ -40,8 +40,8 @@ impl Cursors {
         }
     }
 
-    /// Keeps some of the cursors that it is shown: of a hub that forgets nothing, a fair choice of
-    /// all; otherwise rather late ones.
+    /// Keeps some of the cursors that it is shown. If the hub retains everything, this is a uniform
+    /// sample of all; otherwise it favours recent ones.
     pub(crate) fn show(&mut self, rng: &mut Rng, cursor: impl FnOnce() -> Cursor) {
         if rng.u32(0..EVERY) > 0 {
             return;
@@ -61,12 +61,12 @@ impl Cursors {
         }
     }
 
-    /// Says whether the hub must still keep an update that was due at `due_ns`.
+    /// Returns whether the hub must still retain an update that was due at `due_ns`.
     pub(crate) fn is_young(&self, due_ns: u64, now_ns: u64) -> bool {
         now_ns.saturating_sub(due_ns) < self.age_max_ns
     }
 
-    /// Returns any cursor that is young enough.
+    /// Returns a random cursor that is young enough.
     pub(crate) fn choose(&self, rng: &mut Rng, now_ns: u64) -> Option<Cursor> {
         let young = |cursor: &&Cursor| self.is_young(cursor.due_ns, now_ns);
         let young: Vec<&Cursor> = self.list.iter().filter(young).collect();

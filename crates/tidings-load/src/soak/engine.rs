@@ -1,4 +1,4 @@
-//! The one loop of a long run: what is due, then what the connections brought.
+//! The one loop of a long run: what is due, then what the connections incoming.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::process::Process;
 use crate::soak::account::Account;
 use crate::soak::cursors::Cursors;
 use crate::soak::publishers::{Outcome, Publishers};
-use crate::soak::role::{Deed, Doing, Role};
+use crate::soak::role::{Action, Activity, Role};
 use crate::soak::samples::Samples;
 use crate::soak::schedule::{Event, Schedule};
-use crate::soak::stream::{Standing, garbled};
+use crate::soak::stream::{StreamState, garbled};
 use crate::soak::subscriber::{Book, Subscriber, Tally};
 use crate::soak::{Hub, Options};
 use crate::subscriber::ended;
@@ -26,22 +26,22 @@ use crate::target::Target;
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
-/// Numbers from here on in the epoll set are publishers.
+/// Epoll numbers from here on belong to publishers.
 const PUBLISHERS: u64 = 1 << 32;
-/// Longest wait in the epoll set.
+/// The longest wait in epoll.
 const TURN_MAX: Duration = Duration::from_millis(100);
-/// How long to wait for what is missing when nothing arrives.
+/// How long to wait for missing deliveries while nothing arrives.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a publisher waits before it connects again.
+/// How long a publisher waits before it reconnects.
 const PUBLISHER_BACK_OFF: Duration = Duration::from_millis(50);
-/// Share of subscribers that a storm takes, of 100.
+/// The percentage of subscribers that a storm disconnects.
 const STORM_PERCENT: u8 = 80;
-/// Share of subscribers without a token, of 100.
+/// The percentage of subscribers without a token.
 const ANONYMOUS_PERCENT: u8 = 25;
-/// Subscribers ask for at most so many topics.
+/// The most topics that one subscriber subscribes to.
 const TOPICS_MAX: usize = 3;
 
-/// Everything of a run.
+/// The whole state of a run.
 #[derive(Debug)]
 pub(crate) struct Engine<'a> {
     options: &'a Options,
@@ -53,12 +53,12 @@ pub(crate) struct Engine<'a> {
     topics: Vec<String>,
     subscribers: Vec<Subscriber>,
     publishers: Publishers,
-    /// When the updates were due that wait for a publisher.
+    /// The due times of updates that wait for a publisher.
     backlog: VecDeque<u64>,
     schedule: Schedule,
     samples: Option<Samples>,
     begin_ns: u64,
-    /// Whether nothing new begins any more.
+    /// Whether no new activity begins.
     ending: bool,
     pub(crate) book: Book,
     /// From sending an update to its acknowledgement.
@@ -66,11 +66,11 @@ pub(crate) struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Prepares a run; nothing is connected.
+    /// Prepares a run without any connection.
     ///
     /// # Errors
     ///
-    /// The hub cannot be found, or a file not be made.
+    /// [`BenchError`] if the hub is not found, or a file cannot be created.
     pub(crate) fn new(options: &'a Options) -> Result<Self, BenchError> {
         let target = Target::find(&options.target)?;
         let server = options.target.pid.map(Process::new);
@@ -105,19 +105,19 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Connects the witnesses, and then plans the beginning: everybody else connects within the
-    /// first second.
+    /// Connects the witnesses, then schedules the start: all others connect within the first
+    /// second.
     ///
     /// # Errors
     ///
-    /// The hub cannot be reached, or does not answer.
+    /// [`BenchError`] if the hub cannot be reached or does not answer.
     pub(crate) fn begin(&mut self) -> Result<(), BenchError> {
         for number in 0..self.options.subscribers {
-            let subscriber = self.invent(number);
+            let subscriber = self.new_subscriber(number);
             self.subscribers.push(subscriber);
         }
         for number in 0..self.options.topics {
-            self.perform(number, Deed::Begin)?;
+            self.perform(number, Action::Begin)?;
         }
         let (want, secs) = (self.options.topics as u64, PATIENCE.as_secs());
         let deadline = now_ns() + nanos(PATIENCE);
@@ -136,7 +136,7 @@ impl<'a> Engine<'a> {
         self.begin_ns = now_ns();
         for number in self.options.topics..self.options.subscribers {
             let at = self.begin_ns + self.book.rng.u64(0..nanos(Duration::from_secs(1)));
-            self.plan_deed(number, at, Deed::Begin);
+            self.plan_action(number, at, Action::Begin);
         }
         for number in 0..self.publishers.count() {
             self.schedule
@@ -156,9 +156,9 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Chooses topics and rights. The first subscribers have a token and together every topic, so
-    /// that each update has a receiver.
-    fn invent(&mut self, number: usize) -> Subscriber {
+    /// Chooses topics and rights. The first subscribers have a token and together cover every
+    /// topic, so that each update has a receiver.
+    fn new_subscriber(&mut self, number: usize) -> Subscriber {
         let rng = &mut self.book.rng;
         let topics = self.options.topics;
         let first = number < topics;
@@ -167,7 +167,7 @@ impl<'a> Engine<'a> {
         } else {
             Role::of(number)
         };
-        // A cursor to come back to may be that of a private update.
+        // A returner needs a token, because its cursor may be that of a private update.
         let unknown = !first && role != Role::Returner;
         let anonymous = unknown && rng.u8(0..100) < ANONYMOUS_PERCENT;
         let mut wanted = vec![number % topics];
@@ -182,11 +182,11 @@ impl<'a> Engine<'a> {
         Subscriber::new(role, anonymous, wanted, readable)
     }
 
-    /// Runs until `until_ns`, calling `on_second` about once a second.
+    /// Runs until `until_ns`, and calls `on_second` about once a second.
     ///
     /// # Errors
     ///
-    /// What a turn has.
+    /// Those of a turn.
     pub(crate) fn run_until(
         &mut self,
         until_ns: u64,
@@ -208,7 +208,7 @@ impl<'a> Engine<'a> {
         self.begin_ns
     }
 
-    /// Does what is due, then reads what came until the next is due.
+    /// Performs what is due, then reads from the connections until the next event is due.
     fn turn(&mut self) -> Result<(), BenchError> {
         while let Some((due_ns, event)) = self.schedule.take_due(now_ns()) {
             self.on_due(due_ns, event)?;
@@ -262,14 +262,18 @@ impl<'a> Engine<'a> {
                     Err(error) => return Err(error),
                 }
             }
-            Event::Subscriber { number, turn, deed } => {
+            Event::Subscriber {
+                number,
+                turn,
+                action,
+            } => {
                 let current = self.subscribers.get(number);
                 if current.is_some_and(|subscriber| subscriber.turn == turn) {
-                    self.perform(number, deed)?;
+                    self.perform(number, action)?;
                 }
             }
         }
-        // A hub that is away for long does not get all of it at once when it is back.
+        // After a long outage, the hub does not receive the whole backlog at once.
         let waiting_max = 2 * self.options.burst + self.options.publishers;
         while self.options.hub == Hub::Restarts && self.backlog.len() > waiting_max {
             self.backlog.pop_front();
@@ -344,54 +348,60 @@ impl<'a> Engine<'a> {
             return Ok(());
         };
         match subscriber.on_readable(&mut self.buffer, &mut self.book) {
-            Standing::Open => Ok(()),
-            Standing::Ended => {
+            StreamState::Open => Ok(()),
+            StreamState::Ended => {
                 self.book.tally.ended += 1;
-                self.come_back(number);
+                self.plan_resume(number);
                 Ok(())
             }
-            Standing::Refused(503) if self.options.hub == Hub::Restarts => {
-                self.come_back(number);
+            StreamState::Refused(503) if self.options.hub == Hub::Restarts => {
+                self.plan_resume(number);
                 Ok(())
             }
-            Standing::Refused(status) => Err(BenchError::Refused {
+            StreamState::Refused(status) => Err(BenchError::Refused {
                 request: "subscription",
                 status: status.to_string(),
                 detail: String::new(),
             }),
-            Standing::Garbled => Err(BenchError::Connection(garbled())),
+            StreamState::Garbled => Err(BenchError::Connection(garbled())),
         }
     }
 
-    /// Plans that a subscriber without a connection goes on where it was, as a browser would.
-    fn come_back(&mut self, number: usize) {
-        let wait = Role::Steady.lasting(Doing::Away, &mut self.book.rng);
+    /// Schedules a disconnected subscriber to resume where it was, as a browser would.
+    fn plan_resume(&mut self, number: usize) {
+        let wait = Role::Steady.duration(Activity::Away, &mut self.book.rng);
         let at = now_ns() + nanos(wait.unwrap_or_default());
-        self.plan_deed(number, at, Deed::Resume);
+        self.plan_action(number, at, Action::Resume);
     }
 
-    fn plan_deed(&mut self, number: usize, at_ns: u64, deed: Deed) {
+    fn plan_action(&mut self, number: usize, at_ns: u64, action: Action) {
         if let Some(subscriber) = self.subscribers.get_mut(number) {
             subscriber.turn = subscriber.turn.wrapping_add(1);
             let turn = subscriber.turn;
-            self.schedule
-                .add(at_ns, Event::Subscriber { number, turn, deed });
+            self.schedule.add(
+                at_ns,
+                Event::Subscriber {
+                    number,
+                    turn,
+                    action,
+                },
+            );
         }
     }
 
-    fn perform(&mut self, number: usize, deed: Deed) -> Result<(), BenchError> {
+    fn perform(&mut self, number: usize, action: Action) -> Result<(), BenchError> {
         let Some(subscriber) = self.subscribers.get_mut(number) else {
             return Ok(());
         };
-        match deed {
-            Deed::Leave => subscriber.leave(),
-            Deed::Pause => {
+        match action {
+            Action::Leave => subscriber.leave(),
+            Action::Pause => {
                 self.book.tally.pauses += 1;
                 subscriber.pause(&self.poller)?;
             }
-            Deed::Read => subscriber.read_again(number, &self.poller)?,
-            Deed::Begin | Deed::Resume => {
-                if deed == Deed::Begin || !subscriber.has_begun() {
+            Action::Read => subscriber.read_again(number, &self.poller)?,
+            Action::Begin | Action::Resume => {
+                if action == Action::Begin || !subscriber.has_begun() {
                     subscriber.begin(&mut self.book);
                 }
                 let target = match subscriber.is_anonymous() {
@@ -401,7 +411,7 @@ impl<'a> Engine<'a> {
                 match subscriber.connect(number, target, &self.topics, &self.poller) {
                     Ok(()) => {}
                     Err(_) if self.options.hub == Hub::Restarts => {
-                        self.come_back(number);
+                        self.plan_resume(number);
                         return Ok(());
                     }
                     Err(error) => return Err(error),
@@ -416,27 +426,27 @@ impl<'a> Engine<'a> {
         let Some(subscriber) = self.subscribers.get(number).filter(|_| !self.ending) else {
             return;
         };
-        let (role, doing) = (subscriber.role, subscriber.doing);
-        if let Some(lasting) = role.lasting(doing, &mut self.book.rng) {
-            let deed = role.next(doing, &mut self.book.rng);
-            self.plan_deed(number, now_ns() + nanos(lasting), deed);
+        let (role, activity) = (subscriber.role, subscriber.activity);
+        if let Some(duration) = role.duration(activity, &mut self.book.rng) {
+            let action = role.next(activity, &mut self.book.rng);
+            self.plan_action(number, now_ns() + nanos(duration), action);
         }
     }
 
-    /// Ends most connections and makes them again, all at once.
+    /// Disconnects most subscribers and reconnects them, all at once.
     fn storm(&mut self) -> Result<(), BenchError> {
         self.book.tally.storms += 1;
         let mut hit = Vec::new();
         for (number, subscriber) in self.subscribers.iter_mut().enumerate() {
             let lucky = self.book.rng.u8(0..100) >= STORM_PERCENT;
-            if subscriber.role == Role::Slow || subscriber.doing == Doing::Away || lucky {
+            if subscriber.role == Role::Slow || subscriber.activity == Activity::Away || lucky {
                 continue;
             }
             subscriber.leave();
             hit.push(number);
         }
         hit.into_iter()
-            .try_for_each(|number| self.perform(number, Deed::Resume))
+            .try_for_each(|number| self.perform(number, Action::Resume))
     }
 
     fn sample(&mut self) -> Result<(), BenchError> {
@@ -460,7 +470,7 @@ impl<'a> Engine<'a> {
         samples.take(sample)
     }
 
-    /// Returns how many subscriptions are taken now.
+    /// Returns the number of open subscriptions.
     pub(crate) fn subscribed(&self) -> u64 {
         let open = self
             .subscribers
@@ -469,11 +479,11 @@ impl<'a> Engine<'a> {
         open.count() as u64
     }
 
-    /// Publishes no more, and brings all who stay back to their connections.
+    /// Stops publishing, and reconnects all subscribers that stay to the end.
     ///
     /// # Errors
     ///
-    /// The hub cannot be reached.
+    /// [`BenchError`] if the hub cannot be reached.
     pub(crate) fn end(&mut self) -> Result<(), BenchError> {
         self.ending = true;
         self.backlog.clear();
@@ -482,12 +492,12 @@ impl<'a> Engine<'a> {
             let Some(subscriber) = self.subscribers.get(number) else {
                 continue;
             };
-            let (stays, doing) = (subscriber.role.stays_to_the_end(), subscriber.doing);
-            match doing {
+            let (stays, activity) = (subscriber.role.stays_to_the_end(), subscriber.activity);
+            match activity {
                 _ if !stays => self.retire(number),
-                Doing::Away => self.perform(number, Deed::Resume)?,
-                Doing::Pausing => self.perform(number, Deed::Read)?,
-                Doing::Reading => {}
+                Activity::Away => self.perform(number, Action::Resume)?,
+                Activity::Pausing => self.perform(number, Action::Read)?,
+                Activity::Reading => {}
             }
         }
         Ok(())
@@ -500,12 +510,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Adds readers to a run that has ended: one from the beginning to all topics, and `returners`
-    /// from cursors of any time.
+    /// Adds readers to a run that has ended: one that reads all topics from the beginning, and
+    /// `returners` that resume from random cursors.
     ///
     /// # Errors
     ///
-    /// The hub cannot be reached.
+    /// [`BenchError`] if the hub cannot be reached.
     pub(crate) fn read_again(&mut self, returners: usize) -> Result<(), BenchError> {
         let all: Vec<u32> = (0..).take(self.topics.len()).collect();
         let historian = Subscriber::new(Role::Historian, false, all.clone(), all.clone());
@@ -524,14 +534,15 @@ impl<'a> Engine<'a> {
     fn add_reader(&mut self, reader: Subscriber) -> Result<(), BenchError> {
         let number = self.subscribers.len();
         self.subscribers.push(reader);
-        self.perform(number, Deed::Begin)
+        self.perform(number, Action::Begin)
     }
 
-    /// Takes turns until everybody has everything, or nothing came for [`PATIENCE`].
+    /// Runs turns until all subscribers have received everything, or nothing has arrived for
+    /// [`PATIENCE`].
     ///
     /// # Errors
     ///
-    /// What a turn has.
+    /// Those of a turn.
     pub(crate) fn settle(&mut self) -> Result<(), BenchError> {
         let (mut have, mut since) = (self.book.account.delivered(), now_ns());
         while now_ns() - since < nanos(PATIENCE) {
@@ -555,7 +566,7 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Returns those who must have received everything by now.
+    /// Returns the subscribers that must have received everything by now.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &Subscriber> {
         self.subscribers.iter().filter(|one| !one.retired)
     }

@@ -1,5 +1,5 @@
-//! Reads the events of one stream with their ids: chunks, lines, fields. Written for itself, not
-//! with the hub's decoder, so that a mistake of the one is not repeated by the other.
+//! Reads the events of one stream with their ids: chunks, lines, fields. It does not use the hub's
+//! decoder, so that the two do not share a mistake.
 //!
 //! ```text
 //! bytes ─▶ chunks (or none) ─▶ lines ─▶ id, data ─▶ empty line: one event
@@ -12,24 +12,24 @@ pub(crate) struct Event {
     pub(crate) data: Vec<u8>,
 }
 
-/// What is known of a stream so far.
+/// The state of a stream.
 #[derive(Debug)]
 pub(crate) struct Events {
     framing: Framing,
     line: Vec<u8>,
     event: Event,
-    /// Whether the event has a line of data.
+    /// Whether the event has a `data` line.
     has_data: bool,
 }
 
-/// How a body is cut into pieces. RFC 9112, 7.1.
+/// The framing of a body. RFC 9112, 7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// Not at all: to the end of the connection.
+    /// None: the body extends to the end of the connection.
     Plain,
-    /// In the line that tells a chunk's size; what it tells so far.
+    /// In the line with a chunk's size; the size so far.
     Size(usize),
-    /// In a chunk that goes on for so many bytes.
+    /// In a chunk with this many bytes left.
     Chunk(usize),
     /// In the line break after a chunk.
     AfterChunk,
@@ -42,7 +42,7 @@ pub(crate) enum Body {
     Plain,
 }
 
-/// A chunk's size is not a number.
+/// The size of a chunk is not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadChunk;
 
@@ -60,11 +60,11 @@ impl Events {
         }
     }
 
-    /// Takes the next bytes and calls `on_event` for each event that they complete.
+    /// Handles the next bytes and calls `on_event` for each event that they complete.
     ///
     /// # Errors
     ///
-    /// [`BadChunk`]: the body cannot be read on.
+    /// [`BadChunk`] if the body cannot be read any further.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
@@ -134,8 +134,8 @@ impl Events {
     }
 }
 
-/// Reads a byte of the line before a chunk. A size of zero, which ends the body, leaves the reader
-/// waiting for more; the end of the connection tells the rest.
+/// Reads a byte of the size line of a chunk. A size of zero ends the body; the reader then waits
+/// for more, and the end of the connection ends the stream.
 fn on_size(size: usize, byte: u8) -> Result<Framing, BadChunk> {
     match byte {
         b'\r' => Ok(Framing::Size(size)),

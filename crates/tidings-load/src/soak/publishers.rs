@@ -11,13 +11,13 @@ use crate::poller::Poller;
 use crate::publisher::{Answer, Publisher};
 use crate::target::{Target, escaped};
 
-/// All publishers, and what each has on its way.
+/// All publishers, and the update that each has in flight.
 #[derive(Debug)]
 pub(crate) struct Publishers {
     list: Vec<Slot>,
-    /// Numbers of those that have nothing on their way; the one that waited longest is next.
+    /// The numbers of idle publishers. The one that has been idle longest is next.
     idle: VecDeque<usize>,
-    /// Number of the first in the epoll set.
+    /// The epoll number of the first publisher.
     first: u64,
 }
 
@@ -27,23 +27,23 @@ struct Slot {
     in_flight: Option<Mark>,
 }
 
-/// What became of an update.
+/// The result of an update.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// Nothing yet.
+    /// No response yet.
     Open,
-    /// It was taken under this id.
+    /// The update was acknowledged with this id.
     Acknowledged {
         mark: Mark,
         id: String,
         took_ns: u64,
     },
-    /// The connection broke before an answer came.
+    /// The connection failed before the response.
     Broken { mark: Option<Mark> },
 }
 
 impl Publishers {
-    /// Makes room for `count` publishers without connecting any.
+    /// Makes `count` publishers without connections.
     pub(crate) fn new(count: usize, first: u64) -> Self {
         Self {
             list: (0..count).map(|_| Slot::default()).collect(),
@@ -52,18 +52,18 @@ impl Publishers {
         }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of publishers.
     pub(crate) fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// Returns how many updates are on their way.
+    /// Returns the number of updates in flight.
     pub(crate) fn in_flight(&self) -> usize {
         let busy = self.list.iter().filter(|slot| slot.in_flight.is_some());
         busy.count()
     }
 
-    /// Says whether an update could be sent at once.
+    /// Returns whether a publisher is idle.
     pub(crate) fn has_idle(&self) -> bool {
         !self.idle.is_empty()
     }
@@ -89,8 +89,8 @@ impl Publishers {
         Ok(())
     }
 
-    /// Sends an update with an idle publisher. Returns the number of the publisher whose connection
-    /// turned out to be broken, if it was.
+    /// Sends an update with an idle publisher. Returns the publisher's number if its connection
+    /// turned out to be broken.
     pub(crate) fn send(
         &mut self,
         target: &Target,
@@ -109,11 +109,11 @@ impl Publishers {
         sent.is_err().then_some(number)
     }
 
-    /// Reads what the connection of publisher `number` brought.
+    /// Reads from the connection of publisher `number`.
     ///
     /// # Errors
     ///
-    /// [`BenchError::Refused`] if an update was not taken.
+    /// [`BenchError::Refused`] if an update was refused.
     pub(crate) fn on_readable(
         &mut self,
         number: usize,
@@ -147,7 +147,7 @@ impl Publishers {
         }
     }
 
-    /// Forgets the connection of publisher `number`. Returns the update that was on its way.
+    /// Drops the connection of publisher `number`. Returns the update that was in flight.
     pub(crate) fn on_broken(&mut self, number: usize) -> Option<Mark> {
         self.idle.retain(|idle| *idle != number);
         let slot = self.list.get_mut(number)?;

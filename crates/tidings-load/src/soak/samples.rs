@@ -1,5 +1,5 @@
-//! Figures of the server at regular times, a line of JSON each: memory, open files, CPU time and
-//! the size of its folder, read from outside, and some of its own counters.
+//! Samples of the server at regular intervals, one line of JSON each: memory, open files, CPU time
+//! and folder size, measured from outside, and some of the hub's counters.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::BenchError;
 use crate::process::Process;
 use crate::scrape::Metrics;
 
-/// Counters of the hub that a sample holds, beside what is read from outside.
+/// The hub's counters in a sample.
 const COUNTERS: &[(&str, &str)] = &[
     ("subscribers", "tidings_subscribers"),
     ("server_connections", "tidings_connections"),
@@ -21,10 +21,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("removed", "tidings_history_trimmed_total"),
 ];
 
-/// Where figures come from.
+/// Where figures are read from, and where they are written.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// The file that gets the lines.
+    /// The file to which samples are written.
     pub file: PathBuf,
     /// URL of the hub's metrics.
     pub metrics: Option<String>,
@@ -41,11 +41,11 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Empties the file.
+    /// Truncates the file.
     ///
     /// # Errors
     ///
-    /// [`BenchError::File`].
+    /// [`BenchError::File`] if the file cannot be written.
     pub(crate) fn create(sources: Sources, server: Option<Process>) -> Result<Self, BenchError> {
         let file = File::create(&sources.file).map_err(|source| BenchError::File {
             path: sources.file.clone(),
@@ -58,11 +58,12 @@ impl Samples {
         })
     }
 
-    /// Adds what the server looks like to `sample`, and writes it.
+    /// Adds the figures of the server to `sample`, and writes it.
     ///
     /// # Errors
     ///
-    /// The process or its metrics cannot be read, or the file not be written.
+    /// [`BenchError`] if the process or its metrics are not readable, or the file cannot be
+    /// written.
     pub(crate) fn take(&mut self, mut sample: Map<String, Value>) -> Result<(), BenchError> {
         let mut put = |name: &str, value: u64| sample.insert(name.to_owned(), value.into());
         if let Some(server) = self.server {
@@ -86,7 +87,7 @@ impl Samples {
     }
 }
 
-/// Returns the bytes of all files in a folder. Files may come and go meanwhile.
+/// Returns the bytes of all files in a folder. Files may come and go in the meantime.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = entries.filter_map(|entry| match entry.metadata().ok()? {

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::soak::role::Deed;
+use crate::soak::role::Action;
 
-/// Something that happens at its time.
+/// A scheduled event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// An update is due.
@@ -14,19 +14,19 @@ pub(crate) enum Event {
     Burst,
     /// Most subscribers lose their connections at once.
     Storm,
-    /// The server is looked at.
+    /// A sample of the server is taken.
     Sample,
     /// A publisher connects.
     Publisher { number: usize },
-    /// A subscriber does something, unless something else happened to it since `turn`.
+    /// A subscriber acts, unless something else has happened to it since `turn`.
     Subscriber {
         number: usize,
         turn: u32,
-        deed: Deed,
+        action: Action,
     },
 }
 
-/// Events in the order of their times.
+/// Events ordered by due time.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     heap: BinaryHeap<Reverse<Due>>,
@@ -36,7 +36,8 @@ pub(crate) struct Schedule {
 #[derive(Debug)]
 struct Due {
     at_ns: u64,
-    /// Events of the same moment happen in the order in which they were added.
+    /// The number of added events. Events with the same due time happen in the order in which they
+    /// were added.
     added: u64,
     event: Event,
 }
@@ -53,7 +54,7 @@ impl Schedule {
         }));
     }
 
-    /// Takes the next event that is due, with the moment at which it was.
+    /// Removes the next event that is due, and returns it with its due time.
     pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<(u64, Event)> {
         if self.next_ns()? > now_ns {
             return None;
@@ -67,7 +68,7 @@ impl Schedule {
         self.heap.peek().map(|Reverse(due)| due.at_ns)
     }
 
-    /// Forgets everything.
+    /// Removes all events.
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
     }

@@ -6,10 +6,10 @@ use crate::link::{Arrived, Link};
 use crate::soak::events::{BadChunk, Body, Event, Events};
 use crate::subscriber::{end_of_head, status};
 
-/// Bytes of an answer's head that are kept.
+/// Bytes of a response head that are kept at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// An open connection with a subscription on it.
+/// An open connection with one subscription.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) link: Link,
@@ -18,30 +18,30 @@ pub(crate) struct Stream {
 
 #[derive(Debug)]
 enum Phase {
-    /// The head is not complete; what there is of it.
+    /// The head is incomplete; its bytes so far.
     Head(Vec<u8>),
     Open(Events),
 }
 
-/// Something that a connection brought.
+/// What a connection delivered.
 #[derive(Debug)]
-pub(crate) enum Brought<'a> {
-    /// The subscription was taken, from this cursor on.
+pub(crate) enum Incoming<'a> {
+    /// The hub accepted the subscription, starting at this cursor.
     Opened { from: Option<String> },
     /// An event.
     Event(&'a Event),
 }
 
-/// How a connection stands after it was read.
+/// The state of a connection after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It goes on.
+pub(crate) enum StreamState {
+    /// It is open.
     Open,
-    /// The hub closed it, or it broke.
+    /// The hub closed it, or it failed.
     Ended,
-    /// The hub answered with another status than 200.
+    /// The hub answered with a status other than 200.
     Refused(u16),
-    /// What came is not what HTTP allows.
+    /// The received bytes are not valid HTTP.
     Garbled,
 }
 
@@ -54,73 +54,77 @@ impl Stream {
         }
     }
 
-    /// Says whether the subscription was taken.
+    /// Returns whether the hub has accepted the subscription.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
 
-    /// Reads what is there, at most one `buffer` of it from a plain connection.
+    /// Reads what is available, at most one `buffer` of a plain connection.
     pub(crate) fn on_readable(
         &mut self,
         buffer: &mut [u8],
-        mut on_brought: impl FnMut(Brought<'_>),
-    ) -> Standing {
+        mut on_incoming: impl FnMut(Incoming<'_>),
+    ) -> StreamState {
         loop {
             match self.link.read(buffer) {
                 Ok(Arrived::Bytes(count)) => {
                     let (piece, _) = buffer.split_at_checked(count).unwrap_or_default();
-                    let standing = self.on_bytes(piece, &mut on_brought);
-                    if standing != Standing::Open || self.link.short_read_is_last() {
-                        return standing;
+                    let state = self.on_bytes(piece, &mut on_incoming);
+                    if state != StreamState::Open || self.link.short_read_is_last() {
+                        return state;
                     }
                 }
-                Ok(Arrived::Nothing) => return Standing::Open,
-                Ok(Arrived::End) | Err(_) => return Standing::Ended,
+                Ok(Arrived::Nothing) => return StreamState::Open,
+                Ok(Arrived::End) | Err(_) => return StreamState::Ended,
             }
         }
     }
 
-    fn on_bytes(&mut self, piece: &[u8], on_brought: &mut impl FnMut(Brought<'_>)) -> Standing {
+    fn on_bytes(
+        &mut self,
+        piece: &[u8],
+        on_incoming: &mut impl FnMut(Incoming<'_>),
+    ) -> StreamState {
         let head = match &mut self.phase {
-            Phase::Open(events) => return read_events(events, piece, on_brought),
+            Phase::Open(events) => return read_events(events, piece, on_incoming),
             Phase::Head(head) => head,
         };
         head.extend_from_slice(piece);
         let Some(end) = end_of_head(head) else {
             return match head.len() > HEAD_BYTES_MAX {
-                true => Standing::Garbled,
-                false => Standing::Open,
+                true => StreamState::Garbled,
+                false => StreamState::Open,
             };
         };
         match status(head) {
             Some(200) => {}
-            Some(status) => return Standing::Refused(status),
-            None => return Standing::Garbled,
+            Some(status) => return StreamState::Refused(status),
+            None => return StreamState::Garbled,
         }
         let body = head.split_off(end);
         let chunked = field(head, "transfer-encoding").is_some();
-        on_brought(Brought::Opened {
+        on_incoming(Incoming::Opened {
             from: field(head, "mercure-last-event-id"),
         });
         let mut events = Events::new(if chunked { Body::Chunked } else { Body::Plain });
-        let standing = read_events(&mut events, &body, on_brought);
+        let state = read_events(&mut events, &body, on_incoming);
         self.phase = Phase::Open(events);
-        standing
+        state
     }
 }
 
 fn read_events(
     events: &mut Events,
     piece: &[u8],
-    on_brought: &mut impl FnMut(Brought<'_>),
-) -> Standing {
-    match events.push(piece, |event| on_brought(Brought::Event(event))) {
-        Ok(()) => Standing::Open,
-        Err(BadChunk) => Standing::Garbled,
+    on_incoming: &mut impl FnMut(Incoming<'_>),
+) -> StreamState {
+    match events.push(piece, |event| on_incoming(Incoming::Event(event))) {
+        Ok(()) => StreamState::Open,
+        Err(BadChunk) => StreamState::Garbled,
     }
 }
 
-/// Returns the value of a field of an answer's head.
+/// Returns the value of a field in a response head.
 fn field(head: &[u8], name: &str) -> Option<String> {
     let head = std::str::from_utf8(head).ok()?;
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
@@ -128,7 +132,7 @@ fn field(head: &[u8], name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// Makes the error about a connection that cannot be used.
+/// Returns the error for an unusable connection.
 pub(crate) fn garbled() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "what the hub sent is not HTTP")
 }

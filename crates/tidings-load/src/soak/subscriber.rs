@@ -11,82 +11,83 @@ use crate::mark::Mark;
 use crate::poller::Poller;
 use crate::soak::account::{Account, Next, Progress};
 use crate::soak::cursors::{Cursor, Cursors};
-use crate::soak::role::{Doing, Role};
-use crate::soak::stream::{Brought, Standing, Stream};
+use crate::soak::role::{Activity, Role};
+use crate::soak::stream::{Incoming, Stream, StreamState};
 use crate::target::{Target, Transport, exact};
 
-/// Asks for everything that is kept. Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
+/// The cursor for the whole history. Mercure, "Reconnection, State Reconciliation, and Event
+/// Sourcing".
 const EARLIEST: &str = "earliest";
-/// Receive buffer of a slow subscriber, so that it falls behind soon.
+/// The receive buffer of a slow subscriber, in bytes: small, so that it falls behind soon.
 const SLOW_RECEIVE_BYTES: usize = 8 * 1024;
 
 /// A subscriber.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(crate) role: Role,
-    pub(crate) doing: Doing,
-    /// Changes with everything that happens to it, so that a deed planned before is not done.
+    pub(crate) activity: Activity,
+    /// Changes with every event, so that an action scheduled before it is skipped.
     pub(crate) turn: u32,
-    /// Whether nothing more is expected of it.
+    /// Whether no further deliveries are expected.
     pub(crate) retired: bool,
-    /// Whether it comes without a token.
+    /// Whether it connects without a token.
     anonymous: bool,
-    /// Topics that it asks for.
+    /// The topics that it subscribes to.
     topics: Vec<u32>,
-    /// Those of them that it may read.
+    /// The topics among them that it may read.
     readable: Vec<u32>,
     progress: Vec<Progress>,
-    /// Id of the last event, or what a new start begins with.
+    /// The id of the last event, or the cursor of its role.
     cursor: Option<String>,
-    /// When the update was due whose id the cursor is.
+    /// When the update of the cursor was due.
     cursor_due_ns: u64,
     stream: Option<Stream>,
 }
 
-/// What all subscribers write to.
+/// The records that all subscribers share.
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) account: Account,
     pub(crate) cursors: Cursors,
     pub(crate) rng: Rng,
-    /// Deliveries to steady subscribers, from the moment that the update was due.
+    /// Latency of deliveries to steady subscribers, from the update's due time.
     pub(crate) latency: Histogram,
     pub(crate) tally: Tally,
-    /// Whether the hub never forgets an update.
+    /// Whether the hub retains every update.
     pub(crate) keeps_all: bool,
 }
 
-/// What happened how often.
+/// Counts of what happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// Subscriptions taken.
+    /// Accepted subscriptions.
     pub(crate) opened: u64,
-    /// Those of them that went on after a cursor.
+    /// Accepted subscriptions that resumed from a cursor.
     pub(crate) resumed: u64,
-    /// Cursors that the hub did not know although their updates are young enough to be kept.
+    /// Cursors that the hub did not know although it must still retain their updates.
     pub(crate) cursors_lost: u64,
-    /// Cursors that the hub did not know, of updates that it need not keep: a reader of the oldest
-    /// updates lost its connection, and retention was faster than its return.
+    /// Cursors that the hub did not know, of updates that it need not retain: a reader of the
+    /// oldest updates lost its connection, and retention overtook it before it returned.
     pub(crate) cursors_expired: u64,
-    /// Connections that the hub ended, or that broke.
+    /// Connections that the hub closed, or that failed.
     pub(crate) ended: u64,
     /// Subscribers that stopped reading for a while.
     pub(crate) pauses: u64,
     /// Bursts of updates.
     pub(crate) bursts: u64,
-    /// Times that most subscribers lost their connections at once.
+    /// Times that most subscribers were disconnected at once.
     pub(crate) storms: u64,
-    /// Updates that were not sent because the hub was away for too long.
+    /// Updates that were not sent because the hub was unavailable for too long.
     pub(crate) not_sent: u64,
 }
 
 impl Subscriber {
-    /// Makes a subscriber without a connection. `readable` are those of `topics` whose updates it
-    /// may receive.
+    /// Makes a subscriber without a connection. `readable` are the `topics` whose updates it may
+    /// receive.
     pub(crate) fn new(role: Role, anonymous: bool, topics: Vec<u32>, readable: Vec<u32>) -> Self {
         Self {
             role,
-            doing: Doing::Away,
+            activity: Activity::Away,
             turn: 0,
             retired: false,
             anonymous,
@@ -99,22 +100,22 @@ impl Subscriber {
         }
     }
 
-    /// Returns how far it has come in each topic.
+    /// Returns its progress in each topic.
     pub(crate) fn progress(&self) -> &[Progress] {
         &self.progress
     }
 
-    /// Says whether it comes without a token.
+    /// Returns whether it connects without a token.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.anonymous
     }
 
-    /// Says whether its subscription was taken and goes on.
+    /// Returns whether its subscription is open.
     pub(crate) fn is_subscribed(&self) -> bool {
         self.stream.as_ref().is_some_and(Stream::is_open)
     }
 
-    /// Forgets what it received, and begins as its role does.
+    /// Resets its progress, and starts as its role requires.
     pub(crate) fn begin(&mut self, book: &mut Book) {
         self.cursor = None;
         let mut start = Next::NotAfter(0);
@@ -132,7 +133,7 @@ impl Subscriber {
                 };
             }
             Role::Returner => {
-                // Until there is a cursor to come back to, it is one more who begins now.
+                // Until there is a cursor to return to, it begins like a new subscriber.
                 if let Some(found) = book.cursors.choose(&mut book.rng, now_ns()) {
                     self.topics = vec![found.topic];
                     self.readable = vec![found.topic];
@@ -147,7 +148,7 @@ impl Subscriber {
             .collect();
     }
 
-    /// Connects and subscribes after the cursor, if there is one.
+    /// Connects and subscribes from its cursor, if it has one.
     ///
     /// # Errors
     ///
@@ -173,59 +174,59 @@ impl Subscriber {
         link.send(&request).map_err(wrong)?;
         poller.add(&link, number as u64)?;
         self.stream = Some(Stream::new(link));
-        self.doing = Doing::Reading;
+        self.activity = Activity::Reading;
         Ok(())
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub(crate) fn leave(&mut self) {
         self.stream = None;
-        self.doing = Doing::Away;
+        self.activity = Activity::Away;
     }
 
-    /// Reads nothing from here on.
+    /// Stops reading.
     ///
     /// # Errors
     ///
-    /// The system refuses.
+    /// [`BenchError::System`] if the system refuses.
     pub(crate) fn pause(&mut self, poller: &Poller) -> Result<(), BenchError> {
-        self.doing = Doing::Pausing;
+        self.activity = Activity::Pausing;
         match &self.stream {
             Some(stream) => poller.remove(&stream.link),
             None => Ok(()),
         }
     }
 
-    /// Reads again.
+    /// Continues reading.
     ///
     /// # Errors
     ///
-    /// The system refuses.
+    /// [`BenchError::System`] if the system refuses.
     pub(crate) fn read_again(&mut self, number: usize, poller: &Poller) -> Result<(), BenchError> {
-        self.doing = Doing::Reading;
+        self.activity = Activity::Reading;
         match &self.stream {
             Some(stream) => poller.add(&stream.link, number as u64),
             None => Ok(()),
         }
     }
 
-    /// Reads what is there and books it.
-    pub(crate) fn on_readable(&mut self, buffer: &mut [u8], book: &mut Book) -> Standing {
+    /// Reads what is available and records it.
+    pub(crate) fn on_readable(&mut self, buffer: &mut [u8], book: &mut Book) -> StreamState {
         let Some(mut stream) = self.stream.take() else {
-            return Standing::Open;
+            return StreamState::Open;
         };
         let now = now_ns();
-        let standing = stream.on_readable(buffer, |brought| match brought {
-            Brought::Opened { from } => self.on_opened(from.as_deref(), book),
-            Brought::Event(event) => {
+        let state = stream.on_readable(buffer, |incoming| match incoming {
+            Incoming::Opened { from } => self.on_opened(from.as_deref(), book),
+            Incoming::Event(event) => {
                 self.on_event(&event.id, Mark::read(&event.data), now, book);
             }
         });
-        self.stream = (standing == Standing::Open).then_some(stream);
-        if standing != Standing::Open {
-            self.doing = Doing::Away;
+        self.stream = (state == StreamState::Open).then_some(stream);
+        if state != StreamState::Open {
+            self.activity = Activity::Away;
         }
-        standing
+        state
     }
 
     fn on_opened(&mut self, from: Option<&str>, book: &mut Book) {
@@ -244,7 +245,7 @@ impl Subscriber {
                     true => book.tally.cursors_lost += 1,
                     false => book.tally.cursors_expired += 1,
                 }
-                // What is lost by that is one mistake, not one for each update.
+                // A lost cursor counts as one error, not as one for each missed update.
                 for progress in &mut self.progress {
                     *progress = Progress::new(progress.topic, Next::Oldest);
                 }
@@ -276,19 +277,19 @@ impl Subscriber {
         self.cursor_due_ns = due_ns;
     }
 
-    /// Says whether it has a cursor to come back with.
+    /// Returns whether it has begun, and so can resume.
     pub(crate) fn has_begun(&self) -> bool {
         !self.progress.is_empty()
     }
 
-    /// Books what it received before its place in the order was known.
+    /// Records deliveries that came before their place in the order was known.
     pub(crate) fn take_waiting(&mut self, account: &mut Account) {
         for progress in &mut self.progress {
             account.take_waiting(progress);
         }
     }
 
-    /// Returns how many updates known to be there it has not received yet.
+    /// Returns how many known updates it has not received yet.
     pub(crate) fn outstanding(&self, account: &Account) -> u64 {
         let each = self
             .progress

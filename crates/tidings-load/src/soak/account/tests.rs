@@ -1,4 +1,4 @@
-//! Each kind of flaw is noticed, and nothing else is one.
+//! Each kind of flaw is detected, and correct behaviour is not reported.
 
 use super::{Account, Flaws, Next, Progress};
 
@@ -133,7 +133,7 @@ fn what_nobody_asked_for_is_misrouted_and_another_id_misnamed() {
     });
 }
 
-/// An account of one topic with updates that were sent and acknowledged one by one.
+/// Returns an account of one topic whose updates were sent and acknowledged one by one.
 fn acknowledged(updates: u32) -> Account {
     let mut account = Account::new(1, 2);
     for _ in 0..updates {

@@ -1,4 +1,4 @@
-//! Events are the same however the stream is cut into reads and chunks.
+//! The events are the same however the stream is split into reads and chunks.
 
 use super::{BadChunk, Body, Event, Events};
 
