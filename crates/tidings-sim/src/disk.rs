@@ -11,21 +11,21 @@ use tidings_core::update::{IdSource, Presence, Topics, Update};
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
 use tidings_history::{ClockNote, Order, Removed};
 
-/// How the next write ends.
+/// How the following writes end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Well.
+    /// They succeed.
     #[default]
     None,
-    /// There is no room, until the fault is mended.
+    /// The disk is full, until the fault is cleared.
     Full,
-    /// The write fails before anything reached the disk, until the fault is mended.
+    /// A write fails before anything reaches the disk, until the fault is cleared.
     Write,
-    /// The sync fails: whether the group survives a crash is for the seed to say.
+    /// The sync fails. The seed decides whether the group survives a crash.
     Sync,
 }
 
-/// The disk; it outlives the hubs that are started on it.
+/// The disk. It outlives the hubs that run on it.
 #[derive(Clone, Debug)]
 pub struct Disk(Arc<Mutex<State>>);
 
@@ -33,9 +33,10 @@ pub struct Disk(Arc<Mutex<State>>);
 struct State {
     order: Order,
     kept: Kept,
-    /// What is on the disk for certain; differs from `kept` after a removal that was not synced.
+    /// The data that is certainly on the disk. It differs from `kept` after a removal that was not
+    /// synced.
     synced: Kept,
-    /// The copy that was made last.
+    /// The most recent copy.
     backup: Option<Kept>,
     /// The group whose sync failed.
     doubtful: Option<Kept>,
@@ -52,12 +53,12 @@ struct Kept {
     extent: Extent,
     removed: Removed,
     clock: Option<ClockNote>,
-    /// Subscriptions that were said to have begun and not to have ended, by their topic.
+    /// Subscriptions that were announced as begun and not as ended, by topic.
     announced: BTreeMap<String, Announced>,
 }
 
 impl Disk {
-    /// Makes an empty disk whose history will have this order and epoch.
+    /// Makes an empty disk for a history with this order and epoch.
     pub fn new(order: Order) -> Self {
         let kept = Kept {
             updates: BTreeMap::new(),
@@ -79,17 +80,17 @@ impl Disk {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Makes writes end as `fault` says from now on.
+    /// Sets how writes end from now on.
     pub fn set_fault(&self, fault: Fault) {
         self.lock().fault = fault;
     }
 
-    /// Returns how writes end.
+    /// Returns how writes end now.
     pub fn fault(&self) -> Fault {
         self.lock().fault
     }
 
-    /// Loses what was not synced. `keep` decides about what may or may not have reached the disk.
+    /// Loses what was not synced. `keep` decides whether the doubtful group has reached the disk.
     pub fn crash(&self, keep: bool) {
         let mut state = self.lock();
         let doubtful = state.doubtful.take();
@@ -104,13 +105,13 @@ impl Disk {
         }
     }
 
-    /// Makes a copy of what is kept.
+    /// Copies the disk.
     pub fn back_up(&self) {
         let mut state = self.lock();
         state.backup = Some(state.kept.clone());
     }
 
-    /// Puts the copy that was made last in the place of what is kept. Returns whether there was one.
+    /// Replaces the disk with the most recent copy. Returns whether there was one.
     pub fn restore(&self) -> bool {
         let mut state = self.lock();
         let Some(backup) = state.backup.clone() else {
@@ -122,7 +123,7 @@ impl Disk {
         true
     }
 
-    /// Returns what is kept, in order.
+    /// Returns the stored updates in order.
     pub fn updates(&self) -> Vec<Arc<Update>> {
         self.lock()
             .kept
@@ -132,18 +133,18 @@ impl Disk {
             .collect()
     }
 
-    /// Returns how many subscriptions the events on the disk leave active: those that began and did
-    /// not end, whether their events are still kept or not.
+    /// Returns how many subscriptions the stored events leave active: announced as begun and not as
+    /// ended. It counts events that retention has removed, too.
     pub fn announced(&self) -> usize {
         self.lock().kept.announced.len()
     }
 
-    /// Returns the last position that retention removed.
+    /// Returns the last position that retention has removed.
     pub fn trimmed_through(&self) -> Position {
         self.lock().kept.extent.trimmed_through
     }
 
-    /// Returns a storage on this disk, for a hub that starts.
+    /// Returns storage on this disk for a hub that starts.
     pub fn storage(&self) -> Box<dyn Storage> {
         Box::new(SimStorage {
             disk: self.clone(),
@@ -221,7 +222,7 @@ impl Storage for SimStorage {
         }
         fault_of(state.fault)?;
         state.kept = group;
-        // One sync covers everything before it, removals too.
+        // One sync covers everything before it, including removals.
         state.synced = state.kept.clone();
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! A model of a cluster engine, and the relays of the hubs that follow it.
 //!
-//! The engine keeps the order in memory and loses nothing. Each hub has a [`Member`]: it appends what
-//! the hub's publishers publish, and hands the engine's log to the hub's history when it is told to
-//! [`follow`](Member::follow). A publisher is answered when its own hub has stored its update.
+//! The engine keeps the order in memory and loses nothing. Each hub has a [`Member`]. It appends
+//! the updates of the hub's publishers, and passes the engine's log to the hub's history whenever
+//! [`follow`](Member::follow) is called. A publisher is answered when its own hub has stored its
+//! update.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -15,7 +16,7 @@ use tidings_cluster::{
 use tidings_core::position::Position;
 use tidings_core::update::{Draft, Update};
 
-/// The engine. Clones are the same one.
+/// The engine. Clones refer to the same one.
 #[derive(Clone)]
 pub struct Engine(Arc<Mutex<State>>);
 
@@ -23,17 +24,17 @@ struct State {
     epoch: Epoch,
     log: Vec<OrderedUpdate>,
     now_ms: u64,
-    /// Whether it answers.
+    /// Whether the engine is unreachable.
     away: bool,
 }
 
-/// Why the engine takes nothing.
+/// The engine is unreachable.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine does not answer")]
 struct Away;
 
 impl Engine {
-    /// Makes an engine whose log is empty.
+    /// Makes an engine with an empty log.
     #[must_use]
     pub fn new(epoch: Epoch) -> Self {
         Self(Arc::new(Mutex::new(State {
@@ -44,7 +45,7 @@ impl Engine {
         })))
     }
 
-    /// Returns the relay of one more hub.
+    /// Returns the relay of another hub.
     #[must_use]
     pub fn member(&self) -> Member {
         Member(Arc::new(Inner {
@@ -59,12 +60,13 @@ impl Engine {
         self.lock().now_ms = now_ms;
     }
 
-    /// Lets the engine answer nobody any more, or everybody again.
+    /// Makes the engine unreachable for all hubs, or reachable again.
     pub fn set_away(&self, away: bool) {
         self.lock().away = away;
     }
 
-    /// Changes an update of the log, as if the engine had been replaced by one with another line.
+    /// Changes an update in the log, as if another engine with a different history had replaced
+    /// this one.
     ///
     /// # Panics
     ///
@@ -103,7 +105,7 @@ impl Engine {
         Ok(position)
     }
 
-    /// Returns at most `updates_max` updates of the log from `from` on.
+    /// Returns at most `updates_max` updates of the log, starting at `from`.
     fn tail(&self, from: Position, updates_max: usize) -> VecDeque<OrderedUpdate> {
         let state = self.lock();
         if state.away {
@@ -118,7 +120,7 @@ impl Engine {
     }
 }
 
-/// The relay of one hub. Clones are the same one.
+/// The relay of one hub. Clones refer to the same one.
 #[derive(Clone)]
 pub struct Member(Arc<Inner>);
 
@@ -128,14 +130,14 @@ struct Inner {
     following: Mutex<Following>,
 }
 
-/// How far a hub has come with the engine's log.
+/// How far a hub has followed the engine's log.
 #[derive(Default)]
 struct Following {
-    /// Where to go on, if not after the history's last update.
+    /// The position to continue at, if it is not the one after the history's last update.
     next: Option<Position>,
-    /// Whether a batch is on its way into the history: the next one follows when that is done.
+    /// Whether a batch is on its way into the history. The next batch follows when it is done.
     in_flight: bool,
-    /// The publishers of this hub that wait, by the position of their update.
+    /// Waiting publishers of this hub, by the position of their update.
     waiting: BTreeMap<Position, Done>,
     /// Why the history refused a batch that does not fit.
     refused: Option<String>,
@@ -143,8 +145,8 @@ struct Following {
 }
 
 impl Member {
-    /// Hands at most `updates_max` updates of the engine's log to the history, as one batch, unless
-    /// one is on its way.
+    /// Passes at most `updates_max` updates of the engine's log to the history as one batch, unless
+    /// a batch is already on its way.
     pub fn follow(&self, updates_max: usize) {
         let Some(history) = self.0.history.get() else {
             return;
@@ -159,7 +161,7 @@ impl Member {
         let Some(batch) = Batch::take(&mut tail) else {
             return;
         };
-        // The history's queue must not keep the relay, which keeps the history.
+        // The history owns the relay, so the history's queue must not keep the relay alive.
         let inner = Arc::downgrade(&self.0);
         let done = Box::new(move |stored| {
             if let Some(inner) = inner.upgrade() {
@@ -169,7 +171,8 @@ impl Member {
         following.in_flight = history.append_ordered(batch, done).is_ok();
     }
 
-    /// Answers everybody who waits that the engine does not answer, as a relay does after a while.
+    /// Answers all waiting publishers that the engine is unreachable, as a relay does after a
+    /// timeout.
     pub fn give_up(&self) {
         let waiting = std::mem::take(&mut self.0.lock().waiting);
         for done in waiting.into_values() {
@@ -178,18 +181,19 @@ impl Member {
         }
     }
 
-    /// Goes on at another position, as a relay does that lost its connection.
+    /// Continues at another position, like a relay that lost its connection.
     pub fn follow_from(&self, position: Position) {
         self.0.lock().next = Some(position);
     }
 
-    /// Returns why the history refused a batch that does not fit, if it did.
+    /// Returns why the history refused a batch that does not fit, if it has.
     #[must_use]
     pub fn refused(&self) -> Option<String> {
         self.0.lock().refused.clone()
     }
 
-    /// Answers the publishers whose updates were stored. After a fault, the same updates come again.
+    /// Answers the publishers whose updates were stored. After a fault, the same updates come
+    /// again.
     fn on_stored(&self, stored: Result<Vec<Arc<Update>>, InboundError>) {
         self.0.lock().in_flight = false;
         match stored {
@@ -204,7 +208,7 @@ impl Member {
             Err(InboundError::Relay(_)) => {}
             Err(error) => self.0.lock().refused = Some(error.to_string()),
         }
-        // At the end, nobody else asks for the rest.
+        // The relay is stopping, so nobody else will ask for the rest.
         if self.0.lock().stopped {
             self.follow(Batch::UPDATES_MAX);
         }
@@ -256,7 +260,7 @@ impl Relay for Member {
 
     fn stop(&self) {
         self.0.lock().stopped = true;
-        // What the engine took is still stored, and so answered.
+        // Updates in the engine's log are still stored, and their publishers answered.
         self.follow(Batch::UPDATES_MAX);
     }
 }

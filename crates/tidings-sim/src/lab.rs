@@ -40,24 +40,24 @@ use tidings_hub::session::{Opening, Start};
 use tidings_hub::shard::{self, Inbox, Shard, Shared, Subscription, sockjs};
 use tidings_hub::subscribing;
 
-/// How a hub in the lab differs from one that was installed.
+/// The settings of a hub in the lab.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Shards, all in the calling thread.
+    /// The number of shards, all in the calling thread.
     pub shards: usize,
     /// Bytes of recent updates in memory.
     pub ring_bytes: usize,
-    /// What the history keeps.
+    /// The retention of the history.
     pub retention: Retention,
-    /// Silence after which a comment is sent.
+    /// The idle time after which a comment is sent.
     pub keep_alive: Duration,
-    /// How long a subscriber may take nothing.
+    /// How long a subscriber may accept nothing before it is closed.
     pub stall: Duration,
-    /// Whether subscriptions are kept track of.
+    /// Whether presence is on.
     pub presence: bool,
 }
 
-/// A hub whose every step the caller decides.
+/// A hub whose every step is triggered by the caller.
 pub struct Lab {
     runtime: LocalRuntime,
     shared: Arc<Shared>,
@@ -68,39 +68,39 @@ pub struct Lab {
     committed: Committed,
 }
 
-/// What the history's writer has for the router.
+/// Commands from the history's writer to the router.
 type Committed = Arc<Mutex<Vec<Command>>>;
 
-/// What a publisher was told.
+/// The answer to a publisher.
 pub type Published = oneshot::Receiver<Result<String, String>>;
 
-/// One subscriber's open stream. Dropping it is the loss of its connection.
+/// The open stream of one subscriber. Dropping it loses the connection.
 pub struct Stream {
     body: StreamBody,
     /// The value of `Mercure-Last-Event-ID`.
     pub answered: String,
-    /// The position that this value stands for.
+    /// The position of this value.
     pub after: Position,
 }
 
-/// What a subscriber finds when it reads.
+/// The result of reading a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     /// Bytes of the event stream.
     Bytes(Bytes),
-    /// Nothing for now.
+    /// Nothing is available now.
     Nothing,
-    /// The hub ended the stream.
+    /// The hub has closed the stream.
     End,
 }
 
 impl Lab {
-    /// Starts a hub on `storage`, whose updates go through `relay`. `runtime` should have its clock
+    /// Starts a hub on `storage` whose updates go through `relay`. The clock of `runtime` should be
     /// paused.
     ///
     /// # Errors
     ///
-    /// The storage cannot be read, or its updates are ordered by somebody else.
+    /// [`OpenError`] if the storage cannot be read, or another order is stored in it.
     ///
     /// # Panics
     ///
@@ -188,12 +188,12 @@ impl Lab {
         &self.shared.options.hub
     }
 
-    /// Returns which positions are kept.
+    /// Returns the range of stored positions.
     pub fn bounds(&self) -> Bounds {
         self.shared.history.bounds()
     }
 
-    /// Publishes on the first shard; the answer comes when the history's writer has worked.
+    /// Publishes on the first shard. The answer comes after the history's writer has run.
     ///
     /// # Panics
     ///
@@ -216,11 +216,11 @@ impl Lab {
         answered
     }
 
-    /// Subscribes on one of the shards. The stream comes when the router has worked.
+    /// Subscribes on one of the shards. The stream comes after the router has run.
     ///
     /// # Panics
     ///
-    /// If a pattern is not one.
+    /// If a pattern is invalid.
     pub fn subscribe(
         &self,
         shard: usize,
@@ -254,7 +254,7 @@ impl Lab {
         answered
     }
 
-    /// Lets the shards' and sessions' tasks run until they rest.
+    /// Runs the tasks of shards and sessions until all of them are idle.
     pub fn settle(&self) {
         const TURNS: usize = 64;
         self.runtime.block_on(async {
@@ -264,27 +264,27 @@ impl Lab {
         });
     }
 
-    /// Lets the history's writer commit one group. Returns whether there was one.
+    /// Runs the history's writer for one group. Returns whether there was one.
     pub fn write(&mut self, updates_max: usize, now: Reading) -> bool {
         self.history.write(updates_max, now)
     }
 
-    /// Lets the history's reader answer what was asked. Returns whether anything was.
+    /// Runs the history's reader. Returns whether it had any request.
     pub fn read(&mut self) -> bool {
         self.history.read()
     }
 
-    /// Lets the history do what is due each second.
+    /// Runs the history's work that is due each second.
     pub fn tick(&mut self, now: Reading) {
         self.history.tick(now);
     }
 
-    /// Lets the router do everything that waits for it, in the order of its queue: first what was
-    /// committed, since the writer waits for it, then `commands_max` of the rest.
+    /// Runs the router on its queue: first everything that was committed, since the writer waits
+    /// for it, then up to `commands_max` other commands.
     ///
     /// # Panics
     ///
-    /// If a shard's inbox is full, which the caller prevents by letting it settle.
+    /// If a shard's inbox is full. The caller prevents this by calling [`settle`](Self::settle).
     pub fn route(&mut self, commands_max: usize) {
         let committed = std::mem::take(
             &mut *self
@@ -312,17 +312,17 @@ impl Lab {
         }
     }
 
-    /// Runs the caller's future in the hub's runtime: to move its clock.
+    /// Runs a future in the hub's runtime, for example to advance its clock.
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 
-    /// Returns whether the history takes updates.
+    /// Returns the health of the history.
     pub fn health(&self) -> Health {
         self.shared.history.health()
     }
 
-    /// Returns the bytes of the fullest ring.
+    /// Returns the bytes in the fullest ring.
     pub fn ring_bytes(&self) -> usize {
         self.shards
             .iter()
@@ -331,12 +331,12 @@ impl Lab {
             .unwrap_or_default()
     }
 
-    /// Returns how many distinct matchers the router knows.
+    /// Returns the number of distinct matchers in the router.
     pub fn matchers(&self) -> usize {
         self.routing.matchers()
     }
 
-    /// Returns how many sessions the shards hold.
+    /// Returns the number of sessions in all shards.
     pub fn sessions(&self) -> usize {
         self.shards.iter().map(|shard| shard.sessions()).sum()
     }
@@ -344,7 +344,7 @@ impl Lab {
 
 /// The URL of every hub in the lab.
 const HUB: &str = "https://hub.example/.well-known/mercure";
-/// Its key, for tokens that nobody makes: grants come from the caller.
+/// The hub's key. No token is ever made with it: grants come from the caller.
 const KEY: &str = "a key of the lab, long enough for HS256";
 
 #[expect(clippy::expect_used, reason = "a fixed text; a mistake ends the test")]
@@ -400,7 +400,7 @@ fn history_options(options: &Options) -> tidings_history::Options {
     }
 }
 
-/// An account that refuses nothing.
+/// Returns an account that refuses nothing.
 fn account() -> Arc<Account> {
     let bytes = account::Bounds {
         holder_max: usize::MAX,
@@ -434,7 +434,7 @@ fn authority() -> Authority {
     Authority::new(auth_options(), hub()).expect("an authority")
 }
 
-/// Makes what a token with these grants would say.
+/// Returns the identity of a token with these grants.
 fn identity(grants: Arc<Grants>) -> Arc<Identity> {
     Arc::new(Identity {
         grants,
@@ -486,7 +486,7 @@ async fn open(
 }
 
 impl Stream {
-    /// Reads what has arrived, without waiting.
+    /// Reads what is available, without waiting.
     pub fn read(&mut self) -> Read {
         let cx = Context::from_waker(Waker::noop());
         match self.body.poll_piece(&cx) {
@@ -498,12 +498,12 @@ impl Stream {
     }
 }
 
-/// Returns a runtime for a lab: one thread, and a clock that only [`Lab::block_on`] moves if the
+/// Returns a runtime for a lab: one thread, with a clock that only [`Lab::block_on`] moves if the
 /// caller's tokio has the feature `test-util` and pauses it.
 ///
 /// # Errors
 ///
-/// The operating system refused its resources.
+/// [`io::Error`] if the operating system refuses its resources.
 pub fn runtime(builder: &mut tokio::runtime::Builder) -> io::Result<LocalRuntime> {
     builder.build_local(tokio::runtime::LocalOptions::default())
 }

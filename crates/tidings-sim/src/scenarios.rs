@@ -1,4 +1,4 @@
-//! The scenarios, one file each, and their ingredient: how often each action happens.
+//! The scenarios, one file each, and what defines them: how often each action happens.
 
 mod calm;
 mod clock;
@@ -17,48 +17,49 @@ use fastrand::Rng;
 
 use crate::disk::Fault;
 
-/// One thing that happens.
+/// One action in a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Somebody publishes.
+    /// A publisher publishes.
     Publish,
-    /// Somebody who is away connects.
+    /// A disconnected subscriber connects.
     Connect,
-    /// Somebody loses the connection.
+    /// A subscriber loses its connection.
     Disconnect,
-    /// Somebody reads some of the stream.
+    /// A subscriber reads part of its stream.
     Read,
     /// The history's writer commits a group.
     Write,
-    /// The history's reader answers.
+    /// The history's reader answers requests.
     Answer,
-    /// The router works.
+    /// The router runs.
     Route,
-    /// The shards work.
+    /// The shards run.
     Settle,
-    /// Time passes.
+    /// Time advances.
     Advance,
-    /// The history looks after retention and its health.
+    /// The history applies retention and checks its health.
     Tick,
-    /// The process dies, and the next one starts.
+    /// The process crashes and restarts.
     Crash,
     /// The history is copied.
     BackUp,
-    /// The process dies, and the next one starts on the copy that was made last.
+    /// The process crashes, and restarts on the most recent copy of the history.
     Restore,
-    /// The machine's clock is set to a time far away, or to the right one.
+    /// The machine's clock is set to a distant time, or to the right one.
     SetClock,
     /// The disk's state changes.
     Fault(Fault),
-    /// The cluster's engine answers nobody any more.
+    /// The cluster engine becomes unreachable.
     EngineAway,
-    /// It answers again.
+    /// The engine becomes reachable again.
     EngineBack,
-    /// The hub's relay loses its connection, and goes on at an update that the hub may have.
+    /// The hub's relay loses its connection, and continues at an update that the hub may already
+    /// have.
     Reconnect,
 }
 
-/// Who orders the updates.
+/// The component that orders the updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderedBy {
     /// The hub's own history.
@@ -67,32 +68,32 @@ pub enum OrderedBy {
     Engine,
 }
 
-/// A kind of world.
+/// One scenario.
 #[derive(Debug)]
 pub struct Scenario {
     /// The name on the command line.
     pub name: &'static str,
     /// Shards of the hub.
     pub shards: usize,
-    /// Subscribers, over all their connections.
+    /// Subscribers, each over all its connections.
     pub subscribers: usize,
-    /// Actions before everything is mended.
+    /// Actions before all faults are cleared.
     pub steps: usize,
     /// Bytes of the hub's ring of recent updates.
     pub ring_bytes: usize,
-    /// Who orders the updates.
+    /// The component that orders the updates.
     pub ordered_by: OrderedBy,
-    /// Updates that retention leaves.
+    /// Retention: the maximum number of updates.
     pub updates_max: Option<u64>,
-    /// How old updates become.
+    /// Retention: the maximum age of updates.
     pub age_max: Option<Duration>,
-    /// Bytes of the longest data.
+    /// Maximum bytes of an update's data.
     pub data_bytes_max: usize,
-    /// What happens beside the usual, and how often in relation to all.
+    /// Actions in addition to the usual ones, with their weights.
     pub also: &'static [(Action, u32)],
 }
 
-/// What happens in every scenario.
+/// The actions of every scenario, with their weights.
 const USUAL: &[(Action, u32)] = &[
     (Action::Publish, 20),
     (Action::Read, 30),
@@ -119,12 +120,12 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 impl Scenario {
-    /// Returns the scenario of this name.
+    /// Returns the scenario with this name.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
     }
 
-    /// Lets the dice choose what happens next.
+    /// Chooses the next action at random.
     pub fn choose(&self, dice: &mut Rng) -> Action {
         let actions = || USUAL.iter().chain(self.also);
         let total: u32 = actions().map(|(_, weight)| weight).sum();

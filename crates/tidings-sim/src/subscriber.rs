@@ -1,5 +1,5 @@
-//! A simulated subscriber: reads as fast as the seed says, loses its connection, comes back with its
-//! last event id, and checks what it receives against the truth.
+//! A simulated subscriber. It reads as fast as the seed says, loses its connection, resumes from
+//! its last event id, and checks what it receives against the truth.
 
 use crate::lab::{Read, Stream};
 use tidings_core::position::Position;
@@ -9,33 +9,35 @@ use tokio::sync::oneshot;
 use crate::disk::Disk;
 use crate::truth::{Interest, Truth, number_of};
 
-/// Bytes of the longest event.
+/// Maximum bytes of an event.
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// One subscriber over all its connections.
 #[derive(Debug)]
 pub struct Subscriber {
-    /// What it is to receive.
+    /// What it should receive.
     pub interest: Interest,
     connection: Connection,
-    /// The id that it would send when it comes back.
+    /// The id that it sends when it reconnects.
     last_event_id: Option<String>,
-    /// Whether that is no event's id but the hub's answer of where it stood.
+    /// Whether that id is not from an event, but from the hub's response to a connection without a
+    /// cursor.
     standing: bool,
-    /// The position that the id stands for.
+    /// The position of the id.
     cursor_at: Position,
-    /// Whether the history went back to before that since.
+    /// Whether the history has gone back to before that position since.
     lost: bool,
-    /// Everything up to here it has, or need not have.
+    /// It has received everything up to here that it must receive.
     through: Position,
-    /// After a start without a cursor, until something came: what came after this may come too,
-    /// since the hub joined it at some moment between its request and its answer.
+    /// After a start without a cursor, until the first event: updates after this position may be
+    /// received too, because the hub joined the subscriber at some moment between its request and
+    /// the response.
     may_come_after: Option<Position>,
     /// Events received over all connections.
     pub received: u64,
-    /// Gaps that it was told of.
+    /// Gaps that the hub told it about.
     pub gaps: u64,
-    /// Whether nothing has come since it was told of a gap.
+    /// Whether it has received nothing since it was told about a gap.
     after_gap: bool,
 }
 
@@ -63,7 +65,7 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Subscriber {
-    /// Makes a subscriber that was never connected.
+    /// Makes a subscriber that has never been connected.
     pub fn new(interest: Interest) -> Self {
         Self {
             interest,
@@ -90,12 +92,12 @@ impl Subscriber {
         matches!(self.connection, Connection::Open { .. })
     }
 
-    /// Returns the cursor that it sends when it comes back.
+    /// Returns the cursor that it sends when it reconnects.
     pub fn cursor(&self) -> Option<&str> {
         self.last_event_id.as_deref()
     }
 
-    /// Starts to connect; `last` is where the history stands when it asks.
+    /// Starts to connect. `last` is the history's last position at that moment.
     pub fn connect(&mut self, stream: oneshot::Receiver<Stream>, last: Position) {
         let asked = self.last_event_id.clone();
         self.connection = Connection::Opening {
@@ -105,7 +107,7 @@ impl Subscriber {
         };
     }
 
-    /// Takes note that the history went back, and ends with `last` now.
+    /// Records that the history has gone back and now ends at `last`.
     pub fn on_restore(&mut self, last: Position) {
         self.lost |= self.cursor_at > last;
     }
@@ -115,11 +117,11 @@ impl Subscriber {
         self.connection = Connection::Away;
     }
 
-    /// Takes its stream if the hub has opened it; `last` is where the history stands.
+    /// Takes its stream if the hub has opened it. `last` is the history's last position now.
     ///
     /// # Errors
     ///
-    /// The hub's answer to the cursor is wrong.
+    /// The hub's response to the cursor is wrong.
     pub fn poll_open(&mut self, last: Position, truth: &Truth) -> Result<(), String> {
         let Connection::Opening {
             stream,
@@ -138,8 +140,9 @@ impl Subscriber {
             }
         };
         match (asked.as_deref(), stream.answered.as_str()) {
-            // What is committed from now on must come; what came since it asked may. The answer is
-            // what it resumes after if nothing comes before its connection is lost.
+            // Everything that is committed from now on must be received. What was committed since
+            // the request may be received. The response is the cursor to resume from if the
+            // connection is lost before the first event.
             (None, answered) => {
                 self.may_come_after = Some(*from);
                 self.through = last;
@@ -162,7 +165,8 @@ impl Subscriber {
             (Some(asked), answered) if asked == answered => {
                 self.may_come_after = None;
                 if self.standing {
-                    // It has nothing yet: all that comes after the answer of then is to come now.
+                    // It has received nothing yet, so everything after the earlier response must
+                    // come now.
                     self.through = stream.after;
                 }
                 let at = truth.update(asked).map(|update| update.position);
@@ -266,8 +270,8 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Checks that nothing between what it has and `position` was for it too. After a gap that it
-    /// was told of, only what is still kept counts.
+    /// Checks that it has missed nothing between what it has and `position`. After a gap that it
+    /// was told about, only updates that are still stored count.
     fn check_no_hole(&self, position: Position, truth: &Truth, disk: &Disk) -> Result<(), String> {
         let trimmed = disk.trimmed_through();
         let missed = truth.between(self.through, position).find(|update| {
@@ -285,11 +289,11 @@ impl Subscriber {
         }
     }
 
-    /// Checks at the end, when all faults are mended and all is quiet, that nothing is missing.
+    /// Checks at the end, after all faults are cleared and all is quiet, that nothing is missing.
     ///
     /// # Errors
     ///
-    /// What did not come.
+    /// The missing update.
     pub fn check_complete(&self, truth: &Truth, disk: &Disk) -> Result<(), String> {
         if !self.is_open() {
             return Err("its connection is not open although all faults are mended".to_owned());

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tidings_core::position::Position;
 use tidings_core::update::{IdSource, Update, Visibility};
 
-/// What a simulated subscriber asks for and may read.
+/// What a simulated subscriber subscribes to and may read.
 #[derive(Clone, Debug)]
 pub struct Interest {
-    /// Topics by name, or everything below a folder (`/t/` for the pattern `/t/:id`).
+    /// A topic, or all topics below a folder (`/t/` for the pattern `/t/:id`).
     pub wanted: Wanted,
     /// The folder of private updates that its token grants, if it has one.
     pub granted: Option<String>,
@@ -23,12 +23,12 @@ pub struct Interest {
 pub enum Wanted {
     /// One topic.
     Exact(String),
-    /// Every topic right below a folder.
+    /// Every topic directly below a folder.
     Below(String),
 }
 
 impl Interest {
-    /// Returns whether `update` is for this subscriber.
+    /// Returns whether this subscriber should receive `update`.
     pub fn concerns(&self, update: &Update) -> bool {
         let wanted = update.topics.iter().any(|topic| match &self.wanted {
             Wanted::Exact(name) => topic.as_str() == name,
@@ -37,7 +37,7 @@ impl Interest {
         wanted && self.may_read(update)
     }
 
-    /// Returns whether `update` may be read at all.
+    /// Returns whether this subscriber may read `update`.
     pub fn may_read(&self, update: &Update) -> bool {
         let granted = |folder: &String| {
             update
@@ -55,20 +55,21 @@ fn is_below(topic: &str, folder: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
 }
 
-/// Everything that was ever committed, by event id, across crashes.
+/// Everything that was ever committed, by event id, over all crashes.
 #[derive(Debug, Default)]
 pub struct Truth {
     by_id: HashMap<String, Arc<Update>>,
     by_position: BTreeMap<u64, Arc<Update>>,
     acknowledged: Vec<(String, u64)>,
-    /// When each position was first seen on the disk: the time that had passed, and the crashes.
+    /// When each position was first seen on the disk: the elapsed time, and the number of crashes
+    /// so far.
     seen: BTreeMap<u64, (Duration, u32)>,
-    /// What was committed and is gone, because the history went back.
+    /// Updates that were committed and are gone because the history went back.
     lost: Vec<Arc<Update>>,
 }
 
 impl Truth {
-    /// Takes note of what is on the disk.
+    /// Records what is on the disk.
     pub fn on_disk(&mut self, updates: &[Arc<Update>]) {
         for update in updates.iter().rev() {
             if self.by_id.contains_key(update.id.as_str()) {
@@ -81,7 +82,7 @@ impl Truth {
         }
     }
 
-    /// Takes note of when what is on the disk came there.
+    /// Records when new positions came to the disk.
     pub fn on_age(&mut self, elapsed: Duration, crashes: u32) {
         for position in self.by_position.keys().rev() {
             if self.seen.contains_key(position) {
@@ -91,12 +92,12 @@ impl Truth {
         }
     }
 
-    /// Checks that what was removed up to `trimmed` was `age_max` old. A hub that starts may believe
-    /// that it was stopped for a quarter of that.
+    /// Checks that everything removed up to `trimmed` was `age_max` old. A hub that starts may
+    /// assume that it was stopped for up to a quarter of that.
     ///
     /// # Errors
     ///
-    /// What was removed too early.
+    /// The update that was removed too early.
     pub fn check_ages(
         &self,
         trimmed: Position,
@@ -119,7 +120,7 @@ impl Truth {
         Ok(())
     }
 
-    /// Forgets what a crash undid, so that its place can be given to another update.
+    /// Forgets what a crash has undone, so that its position can be reused.
     pub fn on_crash(&mut self, updates: &[Arc<Update>], trimmed: Position) {
         let last = updates.last().map_or(trimmed, |update| update.position);
         self.by_id.retain(|_, update| update.position <= last);
@@ -128,7 +129,8 @@ impl Truth {
         self.seen.retain(|position, _| *position <= last.get());
     }
 
-    /// Takes note that the history went back: what it does not have any more is lost in the open.
+    /// Records that the history went back: the missing updates are lost, and subscribers must be
+    /// told.
     pub fn on_restore(&mut self, updates: &[Arc<Update>], trimmed: Position) {
         let last = updates.last().map_or(trimmed, |update| update.position);
         let lost = self.by_id.values().filter(|update| update.position > last);
@@ -138,11 +140,11 @@ impl Truth {
             .retain(|(id, _)| self.by_id.contains_key(id));
     }
 
-    /// Checks that no id of the hub was given to two updates (invariant 4, no silent gap).
+    /// Checks that the hub has given no id to two updates (invariant 4, no silent gap).
     ///
     /// # Errors
     ///
-    /// The id.
+    /// The repeated id.
     pub fn check_ids(&self) -> Result<(), String> {
         let again = self.lost.iter().find(|lost| {
             let now = self.by_id.get(lost.id.as_str());
@@ -157,13 +159,13 @@ impl Truth {
         }
     }
 
-    /// Takes note of an acknowledgement: the id, and the number in the update's data.
+    /// Records an acknowledgement: the id, and the number in the update's data.
     pub fn on_acknowledged(&mut self, id: String, number: u64) {
         self.acknowledged.push((id, number));
     }
 
-    /// Returns everything that was committed between two positions, both left out, whether it is
-    /// still kept or not.
+    /// Returns everything that was committed between two positions, without these, whether or not
+    /// it is still stored.
     pub fn between(&self, after: Position, before: Position) -> impl Iterator<Item = &Arc<Update>> {
         let range = (
             Bound::Excluded(after.get()),
@@ -177,12 +179,12 @@ impl Truth {
         self.by_id.get(id)
     }
 
-    /// Checks that everything acknowledged is kept, unless retention removed it
-    /// (invariant 3, acknowledged is kept).
+    /// Checks that everything acknowledged is stored, unless retention removed it (invariant 3,
+    /// acknowledged is kept).
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// The missing update.
     pub fn check_acknowledged(
         &self,
         updates: &[Arc<Update>],
@@ -219,7 +221,7 @@ impl Truth {
     ///
     /// # Errors
     ///
-    /// Where a hole is.
+    /// The hole.
     pub fn check_dense(updates: &[Arc<Update>]) -> Result<(), String> {
         for pair in updates.windows(2) {
             if let [one, next] = pair
@@ -235,7 +237,7 @@ impl Truth {
     }
 }
 
-/// Returns the number that a simulated publisher puts in front of its data.
+/// Returns the number that a simulated publisher writes before its data.
 pub fn number_of(data: &str) -> Option<u64> {
     data.split(' ').next()?.parse().ok()
 }

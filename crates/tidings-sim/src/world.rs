@@ -24,18 +24,18 @@ use crate::truth::{Interest, Truth, Wanted};
 /// Folders of topics; each has this many topics.
 const FOLDERS: [&str; 3] = ["/news/", "/chat/", "/secret/"];
 const TOPICS_PER_FOLDER: usize = 3;
-/// When the simulated world begins, in milliseconds of Unix time.
+/// The start of the simulated world, in milliseconds of Unix time.
 const EPOCH_MS: u64 = 1_800_000_000_000;
-/// How far the machine's clock is set, at most: about four hundred days.
+/// The largest change of the machine's clock: about four hundred days.
 const CLOCK_STEP_MAX_MS: i64 = 35_000_000_000;
-/// Rounds after the last fault in which everything must come right.
+/// Rounds after the last fault within which everything must recover.
 const HEALING_ROUNDS: u32 = 400;
 const HEALING_ROUND: Duration = Duration::from_millis(100);
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What happened, a line for each step.
+    /// The log, one line for each step.
     pub log: Vec<String>,
     /// The invariant that was broken, if one was.
     pub broken: Option<String>,
@@ -58,7 +58,7 @@ struct World<'a> {
     scenario: &'a Scenario,
     dice: Rng,
     disk: Disk,
-    /// The engine of the cluster, with the hub's relay, if there is one.
+    /// The cluster engine and the hub's relay, if there is one.
     engine: Option<(Engine, Member)>,
     lab: Option<Lab>,
     truth: Truth,
@@ -66,9 +66,9 @@ struct World<'a> {
     waiting: Vec<(u64, Published)>,
     number: u64,
     elapsed: Duration,
-    /// How far the machine's clock is from the right time.
+    /// How far the machine's clock is off.
     clock_off_ms: i64,
-    /// How often the process died.
+    /// How often the process has crashed.
     crashes: u32,
     log: Vec<String>,
 }
@@ -160,8 +160,8 @@ impl<'a> World<'a> {
         self.lab = Some(lab);
     }
 
-    /// Returns whether the hub keeps track of subscriptions. In a cluster what it knows is not all:
-    /// events of hubs that died are still on their way.
+    /// Returns whether presence is checked. In a cluster, one hub does not know everything: events
+    /// of hubs that crashed are still on their way.
     fn has_presence(&self) -> bool {
         self.engine.is_none()
     }
@@ -280,7 +280,7 @@ impl<'a> World<'a> {
         }
         self.on_disk();
         if let Health::Poisoned { .. } = self.lab().health() {
-            // The server ends its process then; what it answered before may still go out.
+            // The server would exit now. Answers that it has already given may still be sent.
             self.lab().settle();
             return self.crash();
         }
@@ -340,7 +340,7 @@ impl<'a> World<'a> {
             subscriber.cursor(),
             grants,
         );
-        // Not by the id: it vouches for events of presence too, which name sessions at random.
+        // The id is not logged: it depends on presence events, which contain random session names.
         let after = subscriber.cursor().map(|cursor| {
             let update = self.truth.update(cursor);
             update.map_or(Position::ZERO, |update| update.position)
@@ -420,7 +420,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Puts an older copy of the history in its place while no hub runs.
+    /// Replaces the history with an older copy while no hub runs.
     fn restore(&mut self) -> Result<(), String> {
         self.on_disk();
         if !self.disk.restore() {
@@ -440,7 +440,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Mends everything, lets all come right, and checks that it did.
+    /// Clears all faults, lets everything recover, and checks the result.
     fn heal(&mut self) -> Result<(), String> {
         self.disk.set_fault(Fault::None);
         self.set_engine_away(false);
@@ -478,7 +478,7 @@ impl<'a> World<'a> {
         self.leave()
     }
 
-    /// Checks that age ended nothing too early, whatever the machine's clock showed
+    /// Checks that retention by age removed nothing too early, whatever the machine's clock showed
     /// (invariant 3, acknowledged is kept).
     fn check_ages(&self) -> Result<(), String> {
         let Some(age_max) = self.scenario.age_max else {
@@ -489,7 +489,8 @@ impl<'a> World<'a> {
             .check_ages(trimmed, age_max, self.elapsed, self.crashes)
     }
 
-    /// Checks that age ends what is old: nobody published while all was healed.
+    /// Checks that retention by age removes old updates: nobody published while the world
+    /// recovered.
     fn check_old(&self) -> Result<(), String> {
         let old = self.disk.updates();
         let old = old.iter().find(|update| update.presence.is_none());
@@ -504,11 +505,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Checks that memory stays within what was configured (invariant 7, bounded memory).
+    /// Checks that memory stays within its configured bound (invariant 7, bounded memory).
     fn check_bounds(&mut self) -> Result<(), String> {
         let bound = self.scenario.ring_bytes;
         let kept = self.lab().ring_bytes();
-        // The newest update always stays: its text in up to four forms, and what is around them.
+        // The newest update always stays: its text in up to four forms, with some overhead.
         if kept > bound + self.scenario.data_bytes_max * 4 + 1024 {
             return Err(format!(
                 "the ring holds {kept} bytes, more than {bound} (invariant 7, bounded memory)"
@@ -517,7 +518,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Checks that presence shows the live connections and no other, and that its events say the same
+    /// Checks that presence shows exactly the live connections, and that its events agree
     /// (invariant 9, true presence).
     fn check_presence(&mut self) -> Result<(), String> {
         if !self.has_presence() {
@@ -548,7 +549,8 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Lets everybody leave, and checks that nothing of them stays (invariant 9, true presence).
+    /// Disconnects all subscribers, and checks that nothing of them stays (invariant 9, true
+    /// presence).
     fn leave(&mut self) -> Result<(), String> {
         let (sessions, open) = (self.lab().sessions(), self.subscribers.len());
         if sessions != open {

@@ -11,8 +11,8 @@ use tidings_hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
 impl Lab {
-    /// Asks for all subscriptions. The answer comes once presence has worked: the matchers of those
-    /// that are live, and the id of the last event.
+    /// Queries all subscriptions. The answer comes after presence has run: the matchers of the live
+    /// subscriptions, followed by the id of the last event.
     pub fn subscriptions(&self) -> oneshot::Receiver<Vec<String>> {
         let (answer, answered) = oneshot::channel();
         let presence = self.shared.presence.clone();
@@ -29,7 +29,7 @@ impl Lab {
     }
 }
 
-/// Keeps track of subscriptions in the hub's one thread.
+/// Runs presence in the hub's single thread.
 pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
     let dependencies = Dependencies {
         hub: shared.options.hub.clone(),
@@ -38,8 +38,8 @@ pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>)
         metrics: Arc::clone(&shared.metrics),
         ghosts: shared.history.take_announced(),
     };
-    // The seed of a run decides what happens; identifiers only have to differ, also between the
-    // hubs of one run.
+    // The seed of a run decides what happens. Identifiers need not depend on it; they only have to
+    // differ, also between the hubs of one run.
     let bytes = || fastrand::u128(..).to_le_bytes();
     let keeper = Keeper::new(
         presence::Options::DEFAULT,
@@ -50,7 +50,7 @@ pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>)
     tidings_hub::tasks::spawn(keeper.run(commands));
 }
 
-/// Returns what the live subscriptions of an answer ask for, sorted.
+/// Returns the patterns of the live subscriptions in an answer, sorted.
 fn patterns(answer: &Answer) -> Vec<String> {
     let Found::Page(page) = &answer.found else {
         return Vec::new();

@@ -2,7 +2,6 @@
 
 use super::{Action, OrderedBy, Scenario};
 
-/// Everybody connects early and stays; the plain road.
 pub(super) const CALM: Scenario = Scenario {
     name: "calm",
     shards: 2,

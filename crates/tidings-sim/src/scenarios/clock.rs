@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Action, OrderedBy, Scenario};
 
-/// The machine's clock is set years ahead and back, also while the hub is down.
 pub(super) const CLOCK: Scenario = Scenario {
     name: "clock",
     shards: 2,

@@ -1,5 +1,6 @@
-//! An engine orders: the process dies, the disk is full or fails a sync, the engine is away, and
-//! sends again what it sent; and the hub goes on with the engine's line where its own ends.
+//! An engine orders the updates. The process crashes, the disk is full or fails a sync, and the
+//! engine is unreachable and repeats updates. The hub then continues with the engine's log where
+//! its own history ends.
 
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;

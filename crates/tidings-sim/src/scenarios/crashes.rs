@@ -1,8 +1,7 @@
-//! The process dies at any moment.
+//! The process crashes at any moment.
 
 use super::{Action, OrderedBy, Scenario};
 
-/// The process dies at any moment.
 pub(super) const CRASHES: Scenario = Scenario {
     name: "crashes",
     shards: 2,

@@ -3,7 +3,6 @@
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;
 
-/// The disk is full, or refuses writes, for a while; then there is room again.
 pub(super) const FULL_DISK: Scenario = Scenario {
     name: "full-disk",
     shards: 2,

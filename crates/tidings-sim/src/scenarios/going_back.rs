@@ -1,4 +1,4 @@
-//! The history goes back to an older copy, and goes on with other updates under the same positions.
+//! The history goes back to an older copy, and continues with other updates at the same positions.
 
 use super::{Action, OrderedBy, Scenario};
 

@@ -2,7 +2,6 @@
 
 use super::{Action, OrderedBy, Scenario};
 
-/// Subscribers read slowly, much is published, and the ring is small: replays from the disk.
 pub(super) const LAGGING: Scenario = Scenario {
     name: "lagging",
     shards: 2,

@@ -2,7 +2,6 @@
 
 use super::{Action, OrderedBy, Scenario};
 
-/// Connections are lost all the time, in every phase of a subscriber.
 pub(super) const RECONNECTS: Scenario = Scenario {
     name: "reconnects",
     shards: 2,

@@ -2,7 +2,6 @@
 
 use super::{Action, OrderedBy, Scenario};
 
-/// Retention is short: it overtakes those who were away or slow, and they are told.
 pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
     shards: 2,

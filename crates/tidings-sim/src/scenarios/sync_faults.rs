@@ -3,7 +3,6 @@
 use super::{Action, OrderedBy, Scenario};
 use crate::disk::Fault;
 
-/// Syncs fail: the hub must stop acknowledging, and the next one finds what is there.
 pub(super) const SYNC_FAULTS: Scenario = Scenario {
     name: "sync-faults",
     shards: 2,

@@ -14,7 +14,7 @@ mod two_hubs;
 
 use tidings_sim::{SCENARIOS, Scenario, run};
 
-/// Seeds of each scenario in the ordinary and in the long form.
+/// Seeds of each scenario, in the fast and in the slow form.
 const SEEDS: u64 = 25;
 const MANY_SEEDS: u64 = 2000;
 

@@ -1,9 +1,9 @@
-//! Each rule that is skipped must be noticed, in some scenario, by the checker for it.
+//! For each rule that is skipped, its checker must notice in some scenario.
 
 use tidings_history::sabotage::{Rule, skip};
 use tidings_sim::{Scenario, run};
 
-/// Seeds within which a skipped rule must show.
+/// The number of seeds within which a skipped rule must be noticed.
 const SEEDS: u64 = 100;
 
 #[track_caller]

@@ -1,5 +1,5 @@
-//! Two whole hubs behind the model of an engine: one line of updates, ids that both know, and an
-//! engine that is away, stopped, or has another line.
+//! Two hubs behind a model engine: one log of updates, ids that both hubs know, and an engine that
+//! is unreachable, stopped, or replaced by one with another log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn both_hubs_hold_the_same_updates_whoever_took_them() {
     for round in 0..5 {
         engine.set_clock(NOW_MS + round);
         let taken = [one.publish("a"), other.publish("b"), one.publish("c")];
-        // They come through at different times.
+        // The two hubs store the updates at different times.
         one.work();
         if round % 2 == 0 {
             other.work();
@@ -115,7 +115,7 @@ fn what_waits_when_the_relay_stops_is_answered_and_what_comes_later_is_refused()
     hub.member.stop();
     let late = outcome(hub.publish("late"));
     assert_eq!(late, Some(Err("the hub is being stopped".to_owned())));
-    // The history is closed after the relay: it stores what is queued.
+    // The history closes after the relay, so it stores what is queued.
     while hub.lab.write(1000, now()) {}
     hub.lab.settle();
     for answer in waiting {
@@ -170,7 +170,7 @@ fn a_full_disk_keeps_the_publisher_waiting_until_its_update_is_stored() {
     hub.disk.set_fault(Fault::Full);
     let mut answer = hub.publish("taken by the engine");
     hub.work();
-    // The engine has it, so it is not refused.
+    // The engine has the update, so it is not refused.
     assert!(answer.try_recv().is_err());
     hub.disk.set_fault(Fault::None);
     hub.lab.tick(now());
@@ -210,7 +210,7 @@ impl Hub {
         Self { lab, disk, member }
     }
 
-    /// Publishes; what the engine takes is stored when the hub works.
+    /// Publishes an update. The hub stores it when it works.
     fn publish(&self, data: &str) -> Published {
         let answer = self.lab.publish(PublishForm {
             topics: vec![TOPIC.to_owned()],
@@ -235,7 +235,7 @@ impl Hub {
         stream.try_recv().expect("a stream")
     }
 
-    /// Returns the data of the events that arrive until nothing more does.
+    /// Returns the data of all events that arrive.
     fn read(&mut self, stream: &mut Stream) -> Vec<String> {
         let mut text = Vec::new();
         for _ in 0..10 {
@@ -251,7 +251,7 @@ impl Hub {
         data.map(str::to_owned).collect()
     }
 
-    /// Follows the engine, stores, delivers.
+    /// Follows the engine, stores and delivers.
     fn work(&mut self) {
         self.member.follow(1000);
         self.lab.write(1000, now());
@@ -270,7 +270,7 @@ fn now() -> Reading {
     }
 }
 
-/// Returns what a publisher was told, if it was told anything.
+/// Returns the answer to a publisher, if there is one.
 fn outcome(mut answer: Published) -> Option<Result<String, String>> {
     answer.try_recv().ok()
 }
