@@ -28,15 +28,15 @@ var Backoff = class {
     __privateAdd(this, _random);
     __privateSet(this, _random, random);
   }
-  /** Takes what the hub asks for as the shortest pause (`retry` of an event stream). */
+  /** Sets the shortest pause, as requested by the hub (`retry` of an event stream). */
   asked(ms) {
     __privateSet(this, _firstMs, Math.min(Math.max(ms, 1), ASKED_MS_MAX));
   }
-  /** Begins anew: the connection works. */
+  /** Starts again: the connection works. */
   reset() {
     __privateSet(this, _failures, 0);
   }
-  /** Returns the next pause in milliseconds; at least `atLeastMs`, which a refusal may ask for. */
+  /** Returns the next pause in milliseconds, at least `atLeastMs`, which a refusal may request. */
   next(atLeastMs = 0) {
     const longest = Math.max(LONGEST_MS, __privateGet(this, _firstMs));
     const ceiling = Math.min(__privateGet(this, _firstMs) * 2 ** Math.min(__privateGet(this, _failures), 16), longest);
@@ -60,11 +60,14 @@ var Choice = class {
     __privateAdd(this, _names);
     __privateAdd(this, _environment);
     __privateAdd(this, _key);
-    /** What does not pass through this network. */
+    /** Transports that do not work in this network. */
     __privateAdd(this, _unfit, /* @__PURE__ */ new Set());
-    /** What was lost in this round. */
+    /** Transports that were lost in this round. */
     __privateAdd(this, _lost, /* @__PURE__ */ new Set());
-    /** Whether one of this round did not pass: then the network is there, and the others were not lost by chance. */
+    /**
+     * Whether a transport failed to work in this round. Then the network is up, and the others were
+     * not lost by chance.
+     */
     __privateAdd(this, _suspect, false);
     __privateAdd(this, _rounds, 0);
     __privateAdd(this, _current);
@@ -75,11 +78,11 @@ var Choice = class {
     for (const name of names.slice(0, Math.max(worked, 0))) __privateGet(this, _unfit).add(name);
     __privateSet(this, _current, __privateMethod(this, _Choice_instances, pick_fn).call(this));
   }
-  /** The transport that is used, or tried now. */
+  /** The transport that is in use or being tried. */
   get current() {
     return __privateGet(this, _current);
   }
-  /** Goes on to the next one; returns whether all were tried. */
+  /** Moves on to the next transport. Returns whether all have been tried. */
   next(why) {
     if (why === "unfit") __privateSet(this, _suspect, true);
     (why === "unfit" ? __privateGet(this, _unfit) : __privateGet(this, _lost)).add(__privateGet(this, _current));
@@ -95,13 +98,16 @@ var Choice = class {
     __privateSet(this, _current, __privateMethod(this, _Choice_instances, pick_fn).call(this));
     return exhausted;
   }
-  /** The current one works. */
+  /** Records that the current transport works. */
   keep() {
     if (__privateGet(this, _lost).size === 0 || __privateGet(this, _suspect)) __privateMethod(this, _Choice_instances, remember_fn).call(this, __privateGet(this, _current));
     __privateMethod(this, _Choice_instances, begin_fn).call(this);
     __privateSet(this, _rounds, 0);
   }
-  /** The current one worked and was cut: the first that passes is tried again. */
+  /**
+   * Records that the current transport worked and was lost. The next round starts with the first
+   * that works.
+   */
   restart() {
     __privateSet(this, _current, __privateMethod(this, _Choice_instances, pick_fn).call(this));
   }
@@ -159,7 +165,7 @@ var EventParser = class {
     __privateSet(this, _onEvent, onEvent);
     __privateSet(this, _onRetry, onRetry);
   }
-  /** Takes the next piece. Throws if an event is too long. */
+  /** Parses the next piece. Throws if an event is too long. */
   push(piece) {
     let text = __privateGet(this, _rest) + piece;
     if (__privateGet(this, _first) && text !== "") {
@@ -596,14 +602,17 @@ var Link = class {
     __privateAdd(this, _close, null);
     __privateAdd(this, _timer);
     __privateAdd(this, _steady);
-    /** Counts connections: what belongs to an earlier one is not heard any more. */
+    /** Counts connections. Events of earlier connections are ignored. */
     __privateAdd(this, _number, 0);
-    /** Whether the token was fetched anew since the hub last took one. */
+    /** Whether the token was renewed since the hub last accepted one. */
     __privateAdd(this, _renewed, false);
     __privateAdd(this, _recent, /* @__PURE__ */ new Set());
-    /** Whether what the hub sends may hold updates that came before. */
+    /** Whether the hub may repeat updates that were already received. */
     __privateAdd(this, _repeats, false);
-    /** A page or a network that comes back is no reason to wait any longer, one that goes is one to let go. */
+    /**
+     * Handles events of the browser: if the page or network returns, reconnects at once; if it goes,
+     * disconnects.
+     */
     __privateAdd(this, _onEvent2, (event) => {
       const { type } = event;
       const state = this.state;
@@ -635,12 +644,12 @@ var Link = class {
   get transport() {
     return this.state === "open" ? __privateGet(this, _choice).current : null;
   }
-  /** Connects; once. */
+  /** Connects; called once. */
   start() {
     __privateMethod(this, _Link_instances, enter_fn).call(this, "connecting");
     void __privateMethod(this, _Link_instances, connect_fn).call(this);
   }
-  /** Ends it for good. */
+  /** Closes the connection for good. */
   close() {
     __privateMethod(this, _Link_instances, drop_fn).call(this);
     for (const name of EVENTS) __privateGet(this, _environment2).events?.removeEventListener(name, __privateGet(this, _onEvent2));
@@ -823,7 +832,7 @@ var SharedLink = class {
     } catch {
     }
   }
-  /** Takes part; the first tab, or the next one after it is gone, connects. */
+  /** Joins the other tabs. The first tab connects, and another one when that has gone. */
   start() {
     const { locks } = __privateGet(this, _environment3);
     if (!locks || !__privateGet(this, _channel)) return __privateMethod(this, _SharedLink_instances, alone_fn).call(this);
@@ -870,7 +879,7 @@ lead_fn = function() {
   __privateSet(this, _link, link);
   link.start();
 };
-/** Tells this tab and all others what the connection brings. */
+/** Passes the events of the connection to this tab and all others. */
 leading_fn = function() {
   return {
     onUpdate: (update) => {

@@ -1,11 +1,12 @@
-// Builds the client: types by the TypeScript compiler, one ES module and one plain script by esbuild.
-// `--embed` writes both to where the hub takes them from when it is compiled (docs/decisions/0013).
+// Builds the client: types with the TypeScript compiler, one ES module and one plain script with
+// esbuild. `--embed` writes both to where the hub includes them at compile time
+// (docs/decisions/0013).
 
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
-/** What the whole client may weigh, minified: it is loaded before a page can show anything. */
+/** The maximum size of the minified client: it is loaded before a page can show anything. */
 const BYTES_MAX = 20 * 1024;
 
 rmSync("dist", { recursive: true, force: true });

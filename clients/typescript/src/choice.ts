@@ -1,26 +1,30 @@
-// Which transport is tried next, and what worked before.
+// Chooses the next transport, and remembers which one worked.
 
 import type { Environment, TransportName } from "./types.js";
 
 const KEY = "tidings.transport";
-/** How long a transport that is not the first choice is tried first: networks change. */
+/** How long a transport other than the first choice is preferred: networks change. */
 const REMEMBERED_MS = 24 * 60 * 60 * 1000;
-/** After so many rounds in vain, those that do not pass are tried again too. */
+/** After this many failed rounds, transports that did not work are tried again, too. */
 const ROUNDS_MAX = 3;
 
 /**
- * Goes through the transports in their order. One that does not pass is left out from then on; one
- * that was only lost gets its turn again, so that a hub that is away for a moment changes nothing.
+ * Tries the transports in order. A transport that does not work in this network is left out from
+ * then on. One that was only lost gets another turn, so that a short outage of the hub changes
+ * nothing.
  */
 export class Choice {
   readonly #names: readonly TransportName[];
   readonly #environment: Environment;
   readonly #key: string;
-  /** What does not pass through this network. */
+  /** Transports that do not work in this network. */
   readonly #unfit = new Set<TransportName>();
-  /** What was lost in this round. */
+  /** Transports that were lost in this round. */
   readonly #lost = new Set<TransportName>();
-  /** Whether one of this round did not pass: then the network is there, and the others were not lost by chance. */
+  /**
+   * Whether a transport failed to work in this round. Then the network is up, and the others were
+   * not lost by chance.
+   */
   #suspect = false;
   #rounds = 0;
   #current: TransportName;
@@ -34,12 +38,12 @@ export class Choice {
     this.#current = this.#pick() as TransportName;
   }
 
-  /** The transport that is used, or tried now. */
+  /** The transport that is in use or being tried. */
   get current(): TransportName {
     return this.#current;
   }
 
-  /** Goes on to the next one; returns whether all were tried. */
+  /** Moves on to the next transport. Returns whether all have been tried. */
   next(why: "lost" | "unfit"): boolean {
     if (why === "unfit") this.#suspect = true;
     (why === "unfit" ? this.#unfit : this.#lost).add(this.#current);
@@ -56,15 +60,18 @@ export class Choice {
     return exhausted;
   }
 
-  /** The current one works. */
+  /** Records that the current transport works. */
   keep(): void {
-    // One that stands in for those that were only lost is nothing to remember.
+    // A transport that only replaces lost ones is not worth remembering.
     if (this.#lost.size === 0 || this.#suspect) this.#remember(this.#current);
     this.#begin();
     this.#rounds = 0;
   }
 
-  /** The current one worked and was cut: the first that passes is tried again. */
+  /**
+   * Records that the current transport worked and was lost. The next round starts with the first
+   * that works.
+   */
   restart(): void {
     this.#current = this.#pick() as TransportName;
   }
@@ -93,7 +100,7 @@ export class Choice {
     try {
       this.#environment.storage?.setItem(this.#key, `${name} ${this.#environment.now()}`);
     } catch {
-      // A full or forbidden storage costs the next visit a try.
+      // If the storage is full or forbidden, the next visit needs one more attempt.
     }
   }
 }

@@ -1,4 +1,5 @@
-// One connection as an application sees it: it goes on from where it was, whatever happens below.
+// One connection as the application sees it. It resumes where it was, whatever happens to its
+// transports.
 
 import { Backoff } from "./backoff.js";
 import { Choice } from "./choice.js";
@@ -19,27 +20,27 @@ const ORDER: readonly TransportName[] = ["event-stream", "websocket", "long-poll
 
 /** How long a transport may take to open before the next one is tried. */
 const OPEN_MS_MAX = 8_000;
-/** How long a connection must last to count as working. */
+/** How long a connection must last before it counts as working. */
 const STEADY_MS = 10_000;
 const SILENCE_SECS = 45;
-/** Ids of recent updates, to leave out those that come again after a gap. */
+/** The number of recent ids that are kept, to drop updates that are repeated after a gap. */
 const RECENT_MAX = 1024;
 const EARLIEST = "earliest";
-/** What a browser tells of the page and the network. */
+/** Events of the browser about the page and the network. */
 const EVENTS = ["online", "offline", "visibilitychange", "pageshow", "pagehide"];
 
-/** What a {@link Link} tells. */
+/** The events of a {@link Link}. */
 export interface Listener {
   onUpdate(update: Update): void;
   onOpen(opening: Opening): void;
   onGap(gap: Gap): void;
   onState(state: State, transport: TransportName | null): void;
   onError(error: HubError): void;
-  /** The place to resume from moved without an update. */
+  /** The cursor advanced without an update. */
   onCursor(cursor: string): void;
 }
 
-/** Keeps one subscription alive. */
+/** Keeps one subscription connected. */
 export class Link {
   cursor: string | null;
   state: State = "connecting";
@@ -52,12 +53,12 @@ export class Link {
   #close: (() => void) | null = null;
   #timer: unknown;
   #steady: unknown;
-  /** Counts connections: what belongs to an earlier one is not heard any more. */
+  /** Counts connections. Events of earlier connections are ignored. */
   #number = 0;
-  /** Whether the token was fetched anew since the hub last took one. */
+  /** Whether the token was renewed since the hub last accepted one. */
   #renewed = false;
   #recent = new Set<string>();
-  /** Whether what the hub sends may hold updates that came before. */
+  /** Whether the hub may repeat updates that were already received. */
   #repeats = false;
 
   constructor(url: URL, options: Options, listener: Listener, environment: Environment) {
@@ -76,27 +77,30 @@ export class Link {
     return this.state === "open" ? this.#choice.current : null;
   }
 
-  /** Connects; once. */
+  /** Connects; called once. */
   start(): void {
     this.#enter("connecting");
     void this.#connect();
   }
 
-  /** Ends it for good. */
+  /** Closes the connection for good. */
   close(): void {
     this.#drop();
     for (const name of EVENTS) this.#environment.events?.removeEventListener(name, this.#onEvent);
     this.#enter("closed");
   }
 
-  /** A page or a network that comes back is no reason to wait any longer, one that goes is one to let go. */
+  /**
+   * Handles events of the browser: if the page or network returns, reconnects at once; if it goes,
+   * disconnects.
+   */
   #onEvent = (event: Event) => {
     const { type } = event;
     const state = this.state;
     if (state === "closed" || state === "failed") return;
     if (type === "offline" || type === "pagehide") {
-      // Nobody would notice the end of a connection without a network, nor of one that a browser puts
-      // aside with its page.
+      // Without a network, or on a page that the browser has suspended, nobody would notice the end
+      // of a connection.
       this.#drop();
       return this.#wait(0);
     }
@@ -168,7 +172,7 @@ export class Link {
         if (isCurrent()) this.#onEnd(ending, opened);
       },
     });
-    // A transport may have ended while it was opened, and another one been opened since.
+    // The transport may have ended while it was being opened, and another one may be open now.
     if (!isCurrent()) this.#close = null;
   }
 
@@ -197,7 +201,8 @@ export class Link {
     this.#repeats = asked !== null && asked !== EARLIEST && answered !== asked;
     this.#listener.onOpen({ asked, answered, transport: this.#choice.current });
     if (this.#repeats) this.#listener.onGap({ asked: asked as string });
-    // Where the hub stands is where one that is cut off before its first update resumes.
+    // If the connection is lost before the first update, it resumes from the hub's current
+    // position.
     if (asked === null) this.cursor = answered;
     if (this.cursor !== null) this.#listener.onCursor(this.cursor);
     this.#enter("open");
@@ -238,7 +243,7 @@ export class Link {
       return this.#again();
     }
     if (error.status === 401 && renewable) return this.#wait(0);
-    // 404 and 405 may mean that only this way is not served.
+    // 404 and 405 may mean that only this transport is not supported.
     const otherWay = error.status === 404 || error.status === 405 || error.status === 406;
     if (otherWay && !this.#choice.next("unfit")) return this.#again();
     this.#enter("failed");
@@ -247,13 +252,13 @@ export class Link {
   #wait(atLeastMs: number): void {
     const number = this.#number;
     this.#enter("waiting");
-    // Who was told may have closed it.
+    // The callback may have closed the connection.
     if (number !== this.#number) return;
     this.#timer = this.#environment.setTimeout(this.#again, this.#backoff.next(atLeastMs));
   }
 }
 
-/** Returns one or many as many. */
+/** Returns one or several values as an array. */
 export function list(texts: string | readonly string[] | undefined): readonly string[] {
   return typeof texts === "string" ? [texts] : (texts ?? []);
 }

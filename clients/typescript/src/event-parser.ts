@@ -1,18 +1,20 @@
-// Reads an event stream, piece by piece; WHATWG HTML, "Interpreting an event stream".
+// Parses an event stream that arrives in pieces; WHATWG HTML, "Interpreting an event stream".
 
 /** One dispatched event. */
 export interface ParsedEvent {
   readonly id: string;
   readonly type: string;
   readonly data: string;
-  /** The lines that it came in. */
+  /** The original lines. */
   readonly wire?: string;
 }
 
-/** Characters of one event, so that a stream without end does not take all memory. */
+/**
+ * The maximum length of an event in characters, so that an endless stream does not fill the memory.
+ */
 const EVENT_LENGTH_MAX = 16 * 1024 * 1024;
 
-/** Takes pieces of text, and calls back for what they complete. */
+/** Takes pieces of text, and calls back for each completed event. */
 export class EventParser {
   #rest = "";
   #data: string[] = [];
@@ -31,7 +33,7 @@ export class EventParser {
     this.#onRetry = onRetry;
   }
 
-  /** Takes the next piece. Throws if an event is too long. */
+  /** Parses the next piece. Throws if an event is too long. */
   push(piece: string): void {
     let text = this.#rest + piece;
     if (this.#first && text !== "") {
@@ -41,7 +43,7 @@ export class EventParser {
     let from = 0;
     const lineEnd = /\r\n|\n|\r/g;
     for (let end = lineEnd.exec(text); end !== null; end = lineEnd.exec(text)) {
-      // A carriage return at the very end may be half of a line end.
+      // A carriage return at the end may be the first half of a line end.
       if (end[0] === "\r" && lineEnd.lastIndex === text.length) break;
       this.#onLine(text.slice(from, end.index));
       from = lineEnd.lastIndex;

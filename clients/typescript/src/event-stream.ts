@@ -1,4 +1,4 @@
-// Server-Sent Events by fetch, which unlike EventSource carries a token and shows the answer.
+// Server-Sent Events over fetch, which unlike EventSource can send a token and shows the response.
 
 import { EventParser } from "./event-parser.js";
 import { readProblem } from "./problem.js";
@@ -52,7 +52,7 @@ export function eventStream(attempt: Attempt, receiver: Receiver): () => void {
       const piece = await reader.read();
       if (piece.done || done) return;
       watch.heard();
-      // The hub sends a comment at once. Where it does not arrive, something holds the stream back.
+      // The hub sends a comment at once. If it does not arrive, something is buffering the stream.
       if (!opened) receiver.opened(answered);
       opened = true;
       parser.push(decoder.decode(piece.value, { stream: true }));

@@ -1,4 +1,4 @@
-// The client: subscribes by whatever passes, resumes without loss, says so where it cannot.
+// The client: subscribes over any transport that works, resumes without loss, and reports gaps.
 
 import { Link, list, type Listener } from "./connection.js";
 import { publish as post } from "./publish.js";
@@ -20,22 +20,22 @@ export type {
   Update,
 } from "./types.js";
 
-/** A subscription that is kept alive until it is closed. */
+/** A subscription that stays connected until it is closed. */
 export interface Connection {
   readonly state: State;
-  /** The place to resume from: keep it to begin there on the next visit. */
+  /** The cursor to resume from. Store it to continue there on the next visit. */
   readonly lastEventId: string | null;
-  /** What carries it now. */
+  /** The current transport. */
   readonly transport: TransportName | null;
-  /** Publishes by the same token; returns the event id. Rejects with a {@link HubError}. */
+  /** Publishes with the same token and returns the event id. Rejects with a {@link HubError}. */
   publish(draft: Draft, options?: PublishOptions): Promise<string>;
-  /** Ends it. */
+  /** Closes the subscription. */
   close(): void;
 }
 
 /**
- * Subscribes to the hub at `url`. Each update that matches comes once and in order; what was missed
- * while the connection was lost comes first when it is back.
+ * Subscribes to the hub at `url`. Each matching update comes once and in order. After a lost
+ * connection, the missed updates come first.
  */
 export function connect(url: string | URL, options: Options): Connection {
   const hub = resolved(url);
@@ -51,12 +51,12 @@ export function connect(url: string | URL, options: Options): Connection {
     onError: (error) => options.onError?.(error),
     onCursor: () => {},
   };
-  // A tab with a cursor of its own needs its own past.
+  // A tab with its own cursor needs its own history, and cannot share a connection.
   const shares = options.share !== undefined && options.lastEventId === undefined;
   const link = shares
     ? new SharedLink(hub, options, listener, environment)
     : new Link(hub, options, listener, environment);
-  // Later, so that the caller has what this returns before anything is told.
+  // Deferred, so that the caller has the return value before any callback runs.
   void Promise.resolve().then(() => {
     if (link.state !== "closed") link.start();
   });
@@ -76,7 +76,7 @@ export function connect(url: string | URL, options: Options): Connection {
 }
 
 /**
- * Publishes to the hub at `url` without a connection; returns the event id. Rejects with a
+ * Publishes to the hub at `url` without a subscription and returns the event id. Rejects with a
  * {@link HubError}, whose `code` names the cause.
  */
 export async function publish(

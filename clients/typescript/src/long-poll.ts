@@ -1,11 +1,14 @@
-// Long polling: one request after the other, each answered when there is something, or after a while.
+// Long polling: requests one after another. Each is answered when there are updates, or after a
+// while.
 
 import { readProblem } from "./problem.js";
 import { answeredCursor, requestHeaders, silence, subscriptionUrl, type Attempt, type Receiver } from "./transport.js";
 import type { Update } from "./types.js";
 
 const JSON_TYPE = "application/json";
-/** Seconds that the hub may hold a request; shorter than what proxies usually bear. */
+/**
+ * Seconds for which the hub may hold a request. This is shorter than the usual timeout of proxies.
+ */
 const WAIT_SECS_MAX = 25;
 
 interface Answer {
@@ -13,7 +16,7 @@ interface Answer {
   last_event_id: string;
 }
 
-/** Asks again and again. */
+/** Polls repeatedly. */
 export function longPoll(attempt: Attempt, receiver: Receiver): () => void {
   const abort = new AbortController();
   let done = false;
@@ -49,11 +52,11 @@ export function longPoll(attempt: Attempt, receiver: Receiver): () => void {
     return onAnswer(answeredCursor(answer), (await answer.json()) as Answer);
   };
 
-  /** Returns whether updates came. */
+  /** Returns whether there were updates. */
   const onAnswer = (answered: string | null, { updates, last_event_id }: Answer): boolean => {
     if (done) return false;
     watch.heard();
-    // Each request has a cursor, and the hub may lose any of them.
+    // Each request has a cursor, and the hub may not know it any more.
     if (first || answered !== cursor) receiver.opened(answered);
     first = false;
     for (const update of updates) {
@@ -68,7 +71,7 @@ export function longPoll(attempt: Attempt, receiver: Receiver): () => void {
   };
 
   const run = async () => {
-    // The first answer comes at once: it says that this works.
+    // The first response comes at once, and shows that the transport works.
     await ask(0);
     const waitSecs = Math.min(WAIT_SECS_MAX, Math.max(1, Math.floor(attempt.silenceMs / 2000) || WAIT_SECS_MAX));
     while (!done) {
@@ -76,7 +79,8 @@ export function longPoll(attempt: Attempt, receiver: Receiver): () => void {
       const timer = attempt.environment.setTimeout(() => (waited = true), waitSecs * 500);
       const came = await ask(waitSecs);
       attempt.environment.clearTimeout(timer);
-      // Nothing, and too early: the hub is stopping. Asking again at once would be a flood.
+      // An early response without updates: the hub is stopping. Polling again at once would flood
+      // it.
       if (!came && !waited) end({ kind: "lost" });
     }
   };

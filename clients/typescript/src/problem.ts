@@ -1,19 +1,21 @@
-// Reads refusals.
+// Parses refusals.
 
 import { HubError } from "./types.js";
 
-/** Reads the problem document of an answer (RFC 9457); without one, the status has to say it. */
+/**
+ * Parses the problem document of a response (RFC 9457). Without one, the status names the problem.
+ */
 export async function readProblem(answer: Response): Promise<HubError> {
   let document: { type?: unknown; title?: unknown; detail?: unknown } = {};
   try {
     document = JSON.parse(await answer.text());
   } catch {
-    // Not a problem document: a proxy's page, perhaps.
+    // This is not a problem document, perhaps the page of a proxy.
   }
   return problem(answer.status, document, retryAfter(answer));
 }
 
-/** Makes an error of a problem document. */
+/** Makes an error from a problem document. */
 export function problem(status: number, document: object | null, retryAfterMs: number | null): HubError {
   const { type, title, detail } = (document ?? {}) as Record<string, unknown>;
   const texts = [detail, title].filter((text): text is string => typeof text === "string" && text !== "");
@@ -21,7 +23,7 @@ export function problem(status: number, document: object | null, retryAfterMs: n
   return new HubError("refused", status, typeof type === "string" ? type : "", typeof title === "string" ? title : "", text, retryAfterMs);
 }
 
-/** Returns whether asking again in the same way can help: the hub or its proxy is busy or away. */
+/** Returns whether a retry can help: the hub or its proxy is busy or unavailable. */
 export function isPassing(status: number): boolean {
   return status === 408 || status === 429 || status >= 500;
 }

@@ -1,13 +1,13 @@
-// Publishing: one POST, which ends in time.
+// Publishing: one POST request with a time limit.
 
 import { list } from "./connection.js";
 import { readProblem } from "./problem.js";
 import { HubError, type Draft, type Environment, type ErrorCode, type Options, type PublishOptions } from "./types.js";
 
-/** How long the token and the hub's answer may take together. */
+/** The time limit for the token and the hub's response together. */
 const TIMEOUT_SECS = 30;
 
-/** Publishes an update and returns its event id. Rejects with a {@link HubError} in all other cases. */
+/** Publishes an update and returns its event id. Otherwise rejects with a {@link HubError}. */
 export async function publish(
   url: URL,
   draft: Draft,
@@ -17,7 +17,7 @@ export async function publish(
   const abort = new AbortController();
   let timer: unknown;
   let onAbort = () => {};
-  // What is waited for need not heed the signal: a token's source knows none.
+  // A pending promise may ignore the signal: a token source does not know it.
   const given = new Promise<never>((_, reject) => {
     onAbort = () => reject(failure("aborted", "Aborted", "publishing was aborted"));
     if (signal?.aborted) onAbort();
@@ -51,7 +51,7 @@ export async function publish(
 
 const UNREACHED = "The hub cannot be reached";
 
-/** Returns the token that a source gives. Rejects with a {@link HubError} if it has none. */
+/** Returns the token from a source. Rejects with a {@link HubError} if there is none. */
 export async function fetchToken(source: Options["token"]): Promise<string | null> {
   try {
     return (typeof source === "function" ? await source() : source) ?? null;

@@ -1,4 +1,4 @@
-// One connection for all tabs: the tab that holds a lock has it, the others hear from it.
+// One connection for all tabs: the tab that holds a lock has it, and broadcasts to the others.
 
 import { list, type Listener, Link } from "./connection.js";
 import type { Environment, Gap, Opening, Options, State, TransportName, Update } from "./types.js";
@@ -8,10 +8,13 @@ type Note =
   | { opening: Opening }
   | { gap: Gap }
   | { state: State; transport: TransportName | null; cursor: string | null }
-  /** A tab that is new asks where the others stand. */
+  /** A new tab asks for the current state. */
   | { hello: true };
 
-/** A subscription that one of several tabs keeps; each its own where a browser lets none share. */
+/**
+ * A subscription that several tabs share. Where the browser does not allow sharing, each tab has
+ * its own.
+ */
 export class SharedLink {
   cursor: string | null;
   state: State = "connecting";
@@ -35,16 +38,16 @@ export class SharedLink {
     const selection = [url.href, options.share, list(options.topics), list(options.patterns)];
     this.#name = `tidings ${JSON.stringify(selection)}`;
     try {
-      // Without channels, or where a page may have none, this throws: in a frame without an origin, or
-      // where a visitor forbids all storage.
+      // This throws where BroadcastChannel is missing or forbidden: in a frame without an origin,
+      // or if the visitor blocks all storage.
       this.#channel = new (environment.BroadcastChannel as typeof BroadcastChannel)(this.#name);
       this.#channel.onmessage = ({ data }: MessageEvent<Note>) => this.#onNote(data);
     } catch {
-      // Alone then; see `start`.
+      // This tab is alone then; see `start`.
     }
   }
 
-  /** Takes part; the first tab, or the next one after it is gone, connects. */
+  /** Joins the other tabs. The first tab connects, and another one when that has gone. */
   start(): void {
     const { locks } = this.#environment;
     if (!locks || !this.#channel) return this.#alone();
@@ -54,11 +57,11 @@ export class SharedLink {
     const hold = () => {
       if (signal.aborted) return;
       this.#lead();
-      // Held until this tab closes the connection, or is closed itself.
+      // The lock is held until this tab closes the connection or is closed itself.
       return new Promise<void>((resolve) => (this.#release = resolve));
     };
     locks.request(this.#name, { signal }, hold).catch(() => {
-      // Closed before it was this tab's turn, or no page like this one may have locks.
+      // The connection was closed before this tab got the lock, or this page may not use locks.
       if (!signal.aborted) this.#alone();
     });
   }
@@ -85,7 +88,7 @@ export class SharedLink {
     link.start();
   }
 
-  /** Tells this tab and all others what the connection brings. */
+  /** Passes the events of the connection to this tab and all others. */
   #leading(): Listener {
     return {
       onUpdate: (update) => {
@@ -123,7 +126,7 @@ export class SharedLink {
       if (this.#link) this.#post({ state: this.state, transport: this.transport, cursor: this.cursor });
       return;
     }
-    // Two tabs may lead for a moment, while the lock goes from one to the other.
+    // Two tabs may lead for a moment, while the lock changes hands.
     if (this.#link) return;
     if ("update" in note) {
       this.cursor = note.update.id;
@@ -134,7 +137,7 @@ export class SharedLink {
       this.#listener.onGap(note.gap);
     } else {
       if (note.cursor !== null) this.cursor = note.cursor;
-      // The tab that leads was closed: this one, or another, is about to take over.
+      // The leading tab was closed. This tab, or another one, is about to take over.
       if (note.state !== "closed") this.#onState(note.state, note.transport);
     }
   }

@@ -1,8 +1,8 @@
-// What every transport does: open one connection, hand over what comes, and say how it ended.
+// The interface of a transport: opens one connection, delivers updates, and reports how it ended.
 
 import type { Environment, HubError, Update } from "./types.js";
 
-/** What one connection is opened with. */
+/** The settings of one connection. */
 export interface Attempt {
   readonly url: URL;
   readonly topics: readonly string[];
@@ -11,36 +11,36 @@ export interface Attempt {
   readonly token: string | null;
   readonly credentials: RequestCredentials;
   readonly silenceMs: number;
-  /** Whether each update keeps what was sent. */
+  /** Whether each update keeps the text that was received. */
   readonly wire: boolean;
   readonly environment: Environment;
 }
 
 /** How a connection ended. */
 export type Ending =
-  /** It was cut, or never came about. */
+  /** It was lost, or could not be established. */
   | { readonly kind: "lost" }
-  /** The hub said no. */
+  /** The hub refused it. */
   | { readonly kind: "refused"; readonly error: HubError }
-  /** This transport does not exist in this browser, or not on this hub. */
+  /** The browser or the hub does not support this transport. */
   | { readonly kind: "unfit" };
 
-/** Who is told what comes. Nothing is told after the end, nor after the connection was closed. */
+/** Receives the events of a connection. Nothing is called after its end, or after it was closed. */
 export interface Receiver {
-  /** The hub answered: `answered` is the cursor that it begins after. */
+  /** The hub responded. `answered` is the cursor that it starts after. */
   opened(answered: string | null): void;
   update(update: Update): void;
-  /** The place to resume from moved without an update. */
+  /** The cursor advanced without an update. */
   cursor(id: string): void;
-  /** How long the hub asks to wait before connecting again. */
+  /** The time that the hub asks to wait before reconnecting. */
   retry(ms: number): void;
   ended(ending: Ending): void;
 }
 
-/** Opens a connection; what it returns closes it. */
+/** Opens a connection. Returns a function that closes it. */
 export type Transport = (attempt: Attempt, receiver: Receiver) => () => void;
 
-/** Returns the address of a subscription. */
+/** Returns the URL of a subscription. */
 export function subscriptionUrl(attempt: Attempt): URL {
   const url = new URL(attempt.url);
   for (const topic of attempt.topics) url.searchParams.append("match", topic);
@@ -48,7 +48,9 @@ export function subscriptionUrl(attempt: Attempt): URL {
   return url;
 }
 
-/** Returns the header fields of a request, and puts a cursor that no field can carry into `url`. */
+/**
+ * Returns the header fields of a request. A cursor that does not fit into a field goes into `url`.
+ */
 export function requestHeaders(attempt: Attempt, url: URL, accept: string): Record<string, string> {
   const headers: Record<string, string> = { Accept: accept };
   if (attempt.token !== null) headers["Authorization"] = `Bearer ${attempt.token}`;
@@ -60,7 +62,10 @@ export function requestHeaders(attempt: Attempt, url: URL, accept: string): Reco
   return headers;
 }
 
-/** Returns the cursor that an answer begins after. Browsers read a field's bytes as Latin-1, the hub writes UTF-8. */
+/**
+ * Returns the cursor that a response starts after. Browsers decode field values as Latin-1, but the
+ * hub sends UTF-8.
+ */
 export function answeredCursor(answer: Response): string | null {
   const field = answer.headers.get("Mercure-Last-Event-ID");
   if (field === null || /^[\x00-\x7f]*$/.test(field)) return field;
@@ -72,7 +77,7 @@ export function answeredCursor(answer: Response): string | null {
   }
 }
 
-/** Watches for silence: `heard` begins the time anew, `stop` ends it. */
+/** Detects silence: `heard` restarts the timer, `stop` ends it. */
 export function silence(attempt: Attempt, onSilence: () => void): { heard(): void; stop(): void } {
   const { environment, silenceMs } = attempt;
   let timer: unknown;

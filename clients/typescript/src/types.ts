@@ -1,31 +1,31 @@
-// What an application sees: updates, options, states and errors.
+// The types that applications see: updates, options, states and errors.
 
-/** How updates travel. */
+/** The transport of updates. */
 export type TransportName = "event-stream" | "websocket" | "long-poll";
 
-/** What somebody published. */
+/** A published update. */
 export interface Update {
-  /** The cursor: a connection that begins with it as `lastEventId` gets everything after it. */
+  /** The cursor. A connection with this `lastEventId` receives everything after it. */
   readonly id: string;
-  /** The event's type; `message` if the publisher chose none. */
+  /** The event's type; `message` if the publisher set none. */
   readonly type: string;
   /** The payload. */
   readonly data: string;
-  /** Its topics, the canonical one first. An event stream does not carry them. */
+  /** Its topics, the canonical one first. Event streams do not contain them. */
   readonly topics?: readonly string[];
-  /** What the hub sent, if {@link Options.wire} asks for it. */
+  /** The text that the hub sent, if {@link Options.wire} is on. */
   readonly wire?: string;
 }
 
-/** What is published. */
+/** An update to publish. */
 export interface Draft {
   /** Its topics, the canonical one first. */
   topic: string | readonly string[];
-  /** The payload; anything but a string is sent as JSON. */
+  /** The payload. Anything but a string is sent as JSON. */
   data?: unknown;
   /** Whether only subscribers with a grant receive it. */
   private?: boolean;
-  /** An event id of the publisher's own. */
+  /** An event id chosen by the publisher. */
   id?: string;
   /** The event's type. */
   type?: string;
@@ -34,95 +34,108 @@ export interface Draft {
 }
 
 /**
- * Where a connection stands. `waiting`: it was lost and is tried again after a pause. `offline`: the
- * browser says that there is no network; it is tried all the same, since a hub on this machine needs
- * none. `failed`: the hub refuses it for good, and nothing is tried any more.
+ * The state of a connection. `waiting`: it was lost, and is tried again after a pause. `offline`:
+ * the browser reports that there is no network; it is still tried, since a hub on this machine
+ * needs none. `failed`: the hub refused it for good, and it is not tried again.
  */
 export type State = "connecting" | "open" | "waiting" | "offline" | "failed" | "closed";
 
-/** A connection was opened. */
+/** The event that a connection was opened. */
 export interface Opening {
-  /** The cursor that it was asked to begin after. */
+  /** The cursor that the client requested. */
   readonly asked: string | null;
-  /** The cursor that the hub says it begins after; `earliest` if it does not know the one asked for. */
+  /** The cursor that the hub starts after; `earliest` if it does not know the requested one. */
   readonly answered: string | null;
   readonly transport: TransportName;
 }
 
-/** Updates may be missing: the hub does not have all that came after a cursor. */
+/** Updates may be missing: the hub does not have everything after a cursor. */
 export interface Gap {
   /** The cursor that the hub does not know any more. */
   readonly asked: string;
 }
 
-/** An access token, or what fetches a new one; called before each connection and after a refusal. */
+/**
+ * An access token, or a function that fetches one. It is called before each connection and after a
+ * refusal.
+ */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** What {@link connect} takes. */
+/** The options of {@link connect}. */
 export interface Options {
-  /** Topics, each as it was published. */
+  /** Topics, exactly as published. */
   topics?: string | readonly string[];
   /** URL patterns. */
   patterns?: string | readonly string[];
-  /** What is tried, in this order; what worked last is tried first. Default: all three. */
+  /**
+   * Transports in the order of preference; the one that worked last is tried first. Default: all
+   * three.
+   */
   transports?: readonly TransportName[];
-  /** Without one, cookies identify the visitor, if {@link withCredentials} lets them. */
+  /**
+   * The access token. Without one, cookies identify the visitor, if {@link withCredentials} allows
+   * them.
+   */
   token?: TokenSource;
-  /** Begins after this event instead of now; `earliest` for everything that the hub has. */
+  /** Starts after this event instead of now; `earliest` for everything that the hub has. */
   lastEventId?: string;
-  /** Sends cookies to a hub of another origin too. */
+  /** Sends cookies to a hub of another origin, too. */
   withCredentials?: boolean;
   /**
-   * Shares one connection between the tabs of a browser. Tabs share if url, topics and patterns are
-   * equal, and the name given here. Off by default, since tabs could hold tokens of several people.
+   * Shares one connection between the tabs of a browser. Tabs share it if url, topics, patterns and
+   * the name given here are equal. Off by default, since tabs may have tokens of different people.
    */
   share?: string;
-  /** Seconds of silence after which a connection is taken for lost; three heartbeats. Default: 45. */
+  /** Seconds of silence after which a connection counts as lost; three heartbeats. Default: 45. */
   silenceSecs?: number;
-  /** Keeps the text that the hub sent in `wire` of each update, for debugging. */
+  /** Keeps the text from the hub in `wire` of each update, for debugging. */
   wire?: boolean;
-  /** Called for each update, once, in order. */
+  /** Called once for each update, in order. */
   onUpdate: (update: Update) => void;
-  /** Called when updates may have been missed; fetch the present state anew then. */
+  /** Called when updates may have been missed. Fetch the current state again then. */
   onGap?: (gap: Gap) => void;
-  /** Called when the hub says where a connection begins; before {@link onGap}. */
+  /** Called when the hub reports where a connection starts; before {@link onGap}. */
   onOpen?: (opening: Opening) => void;
   /** Called whenever the state changes. */
   onState?: (state: State, transport: TransportName | null) => void;
-  /** Called for each refusal, also for those after which the connection is tried again. */
+  /** Called for each refusal, including those after which the connection is tried again. */
   onError?: (error: HubError) => void;
-  /** What the browser offers; replaced in tests. */
+  /** The features of the browser; replaced in tests. */
   environment?: Partial<Environment>;
 }
 
-/** How a publication is sent. */
+/** The options of a publication. */
 export interface PublishOptions {
-  /** Gives up when it is aborted. */
+  /** Cancels the publication when it is aborted. */
   signal?: AbortSignal;
-  /** Gives up after so many seconds; 0 for never. Default: 30. */
+  /** The time limit in seconds; 0 for none. Default: 30. */
   timeoutSecs?: number;
 }
 
 /**
- * Why something did not come about. `refused`: the hub answered so. `unreachable`: no answer came.
- * `timeout`: none came in time. `aborted`: a signal said so. `token`: the token could not be fetched.
- * After all but `refused` and `token`, what was published may have reached the hub nevertheless.
+ * Why something failed. `refused`: the hub refused it. `unreachable`: there was no response.
+ * `timeout`: there was none in time. `aborted`: the signal was aborted. `token`: the token could
+ * not be fetched. Except after `refused` and `token`, the hub may still have received the
+ * publication.
  */
 export type ErrorCode = "refused" | "unreachable" | "timeout" | "aborted" | "token";
 
-/** A refusal by the hub, with its problem document (RFC 9457), or what kept it from answering. */
+/**
+ * A refusal by the hub, with its problem document (RFC 9457), or the reason why there was no
+ * response.
+ */
 export class HubError extends Error {
   constructor(
-    /** Names the cause, for programs. */
+    /** The cause, for programs. */
     readonly code: ErrorCode,
-    /** The HTTP status; 0 if the hub did not answer. */
+    /** The HTTP status; 0 if there was no response. */
     readonly status: number,
-    /** Names the problem, for programs; empty if the answer held no problem document. */
+    /** The type of the problem, for programs; empty if the response had no problem document. */
     readonly type: string,
-    /** A few words that are the same for all problems of the type. */
+    /** A short title, which is the same for all problems of this type. */
     readonly title: string,
     detail: string,
-    /** After how many milliseconds the hub asks to try again. */
+    /** The milliseconds after which the hub asks to try again. */
     readonly retryAfterMs: number | null = null,
   ) {
     super(detail);
@@ -130,28 +143,28 @@ export class HubError extends Error {
   }
 }
 
-/** What the client takes from the browser. */
+/** The features of the browser that the client uses. */
 export interface Environment {
   fetch: typeof fetch;
   WebSocket: typeof WebSocket | undefined;
   BroadcastChannel: typeof BroadcastChannel | undefined;
   locks: LockManager | undefined;
   storage: Storage | undefined;
-  /** From 0 to 1. */
+  /** A random number from 0 to 1. */
   random: () => number;
   /** Milliseconds since 1970. */
   now: () => number;
   setTimeout: (run: () => void, ms: number) => unknown;
   clearTimeout: (timer: unknown) => void;
-  /** Where `online`, `offline`, `visibilitychange`, `pageshow` and `pagehide` are told. */
+  /** The target of `online`, `offline`, `visibilitychange`, `pageshow` and `pagehide`. */
   events: EventTarget | undefined;
   /** Whether there may be a network. */
   isOnline: () => boolean;
-  /** Whether somebody may see the page. */
+  /** Whether the page may be visible. */
   isVisible: () => boolean;
 }
 
-/** Returns what this browser offers; a part that it forbids is missing. */
+/** Returns the features of this browser. Forbidden ones are missing. */
 export function browser(): Environment {
   const scope = globalThis as typeof globalThis & { BroadcastChannel?: typeof BroadcastChannel };
   return {
@@ -170,7 +183,7 @@ export function browser(): Environment {
   };
 }
 
-/** Touching the storage throws where a page may not use it. */
+/** Returns the storage. Accessing it throws where a page may not use it. */
 function storage(): Storage | undefined {
   try {
     return globalThis.localStorage;

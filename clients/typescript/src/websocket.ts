@@ -1,10 +1,10 @@
-// The hub's WebSocket: JSON frames, as docs/reference/websocket.md describes them.
+// The hub's WebSocket with JSON frames, as described in docs/reference/websocket.md.
 
 import { problem } from "./problem.js";
 import { silence, type Attempt, type Receiver } from "./transport.js";
 import type { Update } from "./types.js";
 
-/** Names the request whose answer says that the subscription stands. */
+/** The reference of the request whose response confirms the subscription. */
 const SUBSCRIBE = "subscribe";
 
 interface Frame {
@@ -23,7 +23,7 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   let socket: WebSocket;
   try {
-    // Without WebSockets, or where a page may open none, this throws.
+    // This throws without WebSocket support, or where a page may not open one.
     socket = new (environment.WebSocket as typeof WebSocket)(url);
   } catch {
     const timer = environment.setTimeout(() => receiver.ended({ kind: "unfit" }), 0);
@@ -42,7 +42,7 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
     receiver.ended(ending);
   };
   const send = (frame: object) => socket.send(JSON.stringify(frame));
-  // The browser does not show the hub's pings: half of the silence is ours to break.
+  // The browser hides the hub's pings, so we send our own after half of the silence.
   let pinged = false;
   const half = { ...attempt, silenceMs: attempt.silenceMs / 2 };
   const watch = silence(half, () => {
@@ -81,7 +81,7 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
     try {
       frame = JSON.parse(data);
     } catch {
-      // Something else than a hub speaks here.
+      // The peer is not a hub.
       return end({ kind: "unfit" });
     }
     onFrame(frame, data);

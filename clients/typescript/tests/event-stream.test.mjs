@@ -1,4 +1,4 @@
-// Event streams: what is asked for, what is read, and how a cut is mended.
+// Event streams: the request, the parsing, and recovery after a lost connection.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -143,7 +143,7 @@ test("a stream whose head arrives and nothing else is held back somewhere: the n
 test("a cursor in other letters is no gap", async () => {
   const world = new World();
   world.connect({ lastEventId: "é😀" });
-  // As a browser shows the bytes of UTF-8.
+  // As browsers show UTF-8 bytes.
   const shown = String.fromCharCode(...new TextEncoder().encode("é😀"));
   await world.stream(shown);
   await world.settle();

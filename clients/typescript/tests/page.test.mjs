@@ -1,4 +1,4 @@
-// What a browser tells of the page and the network, and what follows at once.
+// Events of the browser about the page and the network, and the immediate reaction to them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -115,7 +115,7 @@ test("a try that hangs from before the network came back is made anew", async ()
   events.dispatchEvent(new Event("online"));
   await world.settle();
   assert.deepEqual(world.requests.map(({ aborted }) => aborted), [true, false]);
-  // The first did not fail by its transport: the same is tried.
+  // The first connection did not fail because of its transport, so the same one is tried.
   assert.equal(world.requests[1].headers.Accept, "text/event-stream");
 });
 

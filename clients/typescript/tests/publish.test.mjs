@@ -1,4 +1,4 @@
-// Publishing: what is sent, and each way in which it may end.
+// Publishing: the request, and each possible result.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -65,7 +65,7 @@ test("a signal ends it", async () => {
   abort.abort();
   assert.equal((await error).code, "aborted");
   assert.equal(post.aborted, true);
-  // What follows on the same signal is not even sent.
+  // Another request with the same signal is not even sent.
   const { length } = world.requests;
   await assert.rejects(world.connection.publish(DRAFT, { signal: abort.signal }), { name: "HubError", code: "aborted" });
   await world.settle();

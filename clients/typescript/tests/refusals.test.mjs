@@ -1,4 +1,4 @@
-// What a refusal leads to: a new token, a pause, another way, or the end.
+// The reaction to a refusal: a new token, a pause, another transport, or the end.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

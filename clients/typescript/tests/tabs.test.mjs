@@ -1,10 +1,10 @@
-// Tabs that share: one connects, all hear, the next takes over without loss.
+// Tabs that share: one connects, all receive, and the next one takes over without loss.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { World } from "./support/world.mjs";
 
-/** Locks and channels of one browser, shared by its tabs. */
+/** The locks and channels of one browser, shared by its tabs. */
 class Browser {
   #queues = new Map();
   #channels = new Set();
@@ -94,7 +94,7 @@ test("a tab that is closed while it waits does not take over", async () => {
   assert.equal(second.connection.state, "closed");
 });
 
-/** What a page finds that may share nothing: a frame without an origin, or a visitor who forbids all storage. */
+/** A page that cannot share: a frame without an origin, or a visitor who blocks all storage. */
 const refusal = () => new DOMException("denied in this context", "SecurityError");
 const FORBIDDEN = {
   locks: { locks: { request: () => Promise.reject(refusal()) } },

@@ -1,4 +1,4 @@
-// Which transport is used: in order, what worked last first, and each of them resumes.
+// The choice of transport: in order, the last working one first; and each of them resumes.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ async function socket(world) {
   return world.sockets.at(-1);
 }
 
-/** Lets time pass until the next request. */
+/** Advances time until the next request. */
 async function pause(world) {
   const { length } = world.requests;
   while (world.requests.length === length) await world.pass(100);
@@ -179,7 +179,7 @@ test("a hub that is away for a while changes no transport, also not for the next
   }
   await pause(world);
   (await world.request()).fail();
-  // It is back in the middle of a round.
+  // The network returns in the middle of a round.
   const ws = await socket(world);
   ws.say({ open: { last_event_id: "urn:0", ping_secs: 30 } });
   ws.say({ ack: { last_event_id: "urn:0" }, ref: "subscribe" });

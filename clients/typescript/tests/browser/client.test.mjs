@@ -1,4 +1,5 @@
-// The TypeScript client in a browser, by each transport, through a network that fails in every way: all updates, once, in order.
+// The TypeScript client in a browser, over each transport, through a network that fails in every
+// way: all updates, once, in order.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -10,16 +11,16 @@ import { Hub, until } from "../../../../conformance/browser/support/hub.mjs";
 
 const BUNDLE = new URL("../../dist/tidings.global.js", import.meta.url);
 const TRANSPORTS = ["event-stream", "websocket", "long-poll"];
-/** The minute of drops in full; the short form has the same drops, fewer of them. */
+/** A full minute of drops. The short form has fewer of the same drops. */
 const DROPS = process.env.RUN_SLOW_TESTS ? 20 : 4;
 const DROP_MS = 2000;
 
-/** A browser that finds a proxy where it looks for the hub. */
+/** A browser that reaches the hub through a proxy. */
 function behind(t, hub, port) {
   return openChromium(t, { flags: [`--host-resolver-rules=MAP localhost:${hub.port} 127.0.0.1:${port}`] });
 }
 
-/** A page that follows one topic by one transport. */
+/** A page that subscribes to one topic over one transport. */
 async function follow(hub, browser, transport) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -99,7 +100,7 @@ test("drops of two seconds, again and again, lose nothing", async (t) => {
     cutter.refuse(true);
     cutter.cut();
     await publish(hub, sent, 2);
-    // The fault itself lasts so long: there is nothing to wait for.
+    // The fault itself lasts this long: there is no event to wait for.
     await new Promise((resolve) => setTimeout(resolve, DROP_MS));
     cutter.refuse(false);
     await publish(hub, sent, 2);
@@ -137,7 +138,8 @@ test("where event streams and WebSockets do not pass, long polling does, and at 
         onUpdate: (update) => window.got.push(update.data),
       });
     });
-    // The event stream does not open within eight seconds, the WebSocket is refused; later visits know that.
+    // The event stream does not open within eight seconds, and the WebSocket is refused. Later
+    // visits remember that.
     const opened = () => page.evaluate(() => window.connection.state === "open");
     await until(opened, "a connection", visit === 0 ? 30000 : 7000);
     assert.equal(await page.evaluate(() => window.connection.transport), "long-poll");

@@ -1,4 +1,4 @@
-// The TypeScript client in pages that a browser keeps small, and in pages without a network.
+// The TypeScript client on pages with few features, and on pages without a network.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { ServedHub } from "../../../../conformance/browser/support/served.mjs";
 
 const BUNDLE = new URL("../../dist/tidings.global.js", import.meta.url);
 const TRANSPORTS = ["event-stream", "websocket", "long-poll"];
-/** Lets in pages without an origin. */
+/** Accepts pages without an origin. */
 const SETTINGS = `
 [hub]
 public_url = "https://hub.test/.well-known/mercure"
@@ -23,7 +23,7 @@ algorithm = "HS256"
 key = "a key that is only good for the tests of this client"
 `;
 
-/** Connects in a page or a frame; what it tells is kept in its window. */
+/** Connects in a page or a frame. Its events are stored in its window. */
 async function follow(frame, address, options) {
   await frame.addScriptTag({ content: await readFile(BUNDLE, "utf8") });
   await frame.evaluate(
@@ -81,7 +81,7 @@ test("without a network the state says so at once, and with it everything that w
     const context = await browser.newContext();
     const page = await context.newPage();
     await page.goto(`${hub.origin}/health/live`);
-    // Silence would take this long to be noticed: nothing here waits for it.
+    // Detecting silence takes this long, and nothing here waits for it.
     const follower = await follow(page, "/.well-known/mercure", { transports: [transport], silenceSecs: 3600 });
     await follower.open();
     await hub.publish("urn:a", "before");

@@ -1,5 +1,5 @@
-// A browser and a hub under the test's control: the clock moves when the test says so, and every
-// request waits for the test to answer it.
+// A browser and a hub under the control of the test: the test moves the clock, and each request
+// waits for the test to answer it.
 
 import { connect } from "../../dist/tidings.js";
 
@@ -13,7 +13,7 @@ export class World {
   gaps = [];
   errors = [];
   storage = new Map();
-  /** What the browser says of the network and of the page. */
+  /** What the browser reports about the network and the page. */
   online = true;
   visible = true;
   #timers = new Map();
@@ -72,12 +72,12 @@ export class World {
     return environment;
   }
 
-  /** Lets everything run that can, without time passing. */
+  /** Runs everything that can run, without advancing time. */
   async settle() {
     for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Lets `ms` pass. */
+  /** Advances time by `ms`. */
   async pass(ms) {
     const end = this.#now + ms;
     for (;;) {
@@ -92,7 +92,7 @@ export class World {
     this.#now = end;
   }
 
-  /** The request that waits for an answer; the last one. */
+  /** The latest request that waits for a response. */
   async request() {
     await this.settle();
     const request = this.requests.at(-1);
@@ -100,7 +100,7 @@ export class World {
     return request;
   }
 
-  /** Opens an event stream for the request that waits. */
+  /** Opens an event stream for the waiting request. */
   async stream(answered, first) {
     return (await this.request()).stream(answered, first);
   }
@@ -151,7 +151,7 @@ class Request {
     this.answer(200, headers, JSON.stringify({ updates, last_event_id: lastEventId }));
   }
 
-  /** As the hub does, with a comment first. */
+  /** Sends a comment first, like the hub. */
   stream(answered, first = ":\n") {
     const pipe = new TransformStream();
     const writer = pipe.writable.getWriter();
