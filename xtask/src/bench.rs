@@ -25,28 +25,28 @@ use hub::Hub;
 use rows::{ROWS, Row, verdict};
 use runs::RUNS;
 
-/// How large the runs are.
+/// The size of the runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// The sizes that the targets are for, with a release build. About five minutes.
+    /// The sizes for which the targets are defined, with a release build. About five minutes.
     Full,
-    /// So small that nothing but completeness is tested, with a debug build. A few seconds.
+    /// Sizes so small that only completeness is tested, with a debug build. A few seconds.
     Small,
 }
 
-/// Seconds of the small forms of the long runs.
+/// Seconds of each long run in its small form.
 const SMALL_SECS: u64 = 8;
 
-/// The run with presence, and that with a crash, which goes with it.
+/// The runs with presence: the normal one, and the one with a crash.
 const PRESENCE: &str = "presence";
 const GHOSTS: &str = "presence_crash";
 
-/// Returns the names that `only` may have.
+/// Returns the valid names for `only`.
 pub fn run_names() -> Vec<&'static str> {
     RUNS.iter().map(|run| run.name).collect()
 }
 
-/// Runs everything, or `only` what is named. Returns what went wrong; missed targets are only
+/// Runs everything, or only the runs named in `only`. Returns the problems; missed targets are only
 /// printed.
 ///
 /// # Errors
@@ -139,7 +139,7 @@ fn table(measured: &[(&Row, Option<f64>)], size: Size) -> String {
     table
 }
 
-/// Appends a line for each figure, for the plot over time.
+/// Appends a line for each figure to the results.
 fn record(root: &Path, figures: &[(&str, &str, Option<f64>)]) -> anyhow::Result<()> {
     let commit = commit(root)?;
     let date = output(root, "date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?;
@@ -164,7 +164,7 @@ fn record(root: &Path, figures: &[(&str, &str, Option<f64>)]) -> anyhow::Result<
     Ok(())
 }
 
-/// Returns the short name of the commit, with a plus sign if files differ from it.
+/// Returns the short name of the commit, with a plus sign if the working tree differs from it.
 fn commit(root: &Path) -> anyhow::Result<String> {
     let commit = output(root, "git", &["rev-parse", "--short", "HEAD"])?;
     let changes = output(

@@ -10,19 +10,19 @@ use toml::{Table, Value};
 
 use crate::tidy::{File, Tree};
 
-/// Where the checklist is, from the root.
+/// The path of the checklist, relative to the root.
 pub const SOURCE: &str = "conformance/mercure/checklist.toml";
 
-/// Where its table goes, from the root.
+/// The path of its table, relative to the root.
 pub const TABLE: &str = "conformance/mercure/CHECKLIST.md";
 
-/// A table by hand whose last columns name tests in the same way, from the root.
+/// A handwritten table whose last columns name tests in the same way, relative to the root.
 const DIALECTS: &str = "docs/reference/dialects.md";
 
-/// How many lines the specification's checklist has.
+/// The number of lines in the specification's checklist.
 const LINES: usize = 92;
 
-/// A line of the checklist, or a difference to another hub.
+/// A line of the checklist, or a difference from another hub.
 struct Row {
     name: String,
     columns: Vec<String>,
@@ -30,7 +30,8 @@ struct Row {
     later: Option<String>,
 }
 
-/// Returns what the checklist lacks: lines, tests of lines, and tests that are named but do not exist.
+/// Returns the gaps of the checklist: missing lines, lines without tests, and named tests that do
+/// not exist.
 pub fn gaps(tree: &Tree) -> Vec<String> {
     let Some(source) = tree.file(SOURCE) else {
         return Vec::new();
@@ -66,11 +67,11 @@ pub fn gaps(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Returns the table in Markdown.
+/// Returns the table as Markdown.
 ///
 /// # Errors
 ///
-/// If the checklist is not written as it should be; the error names the line.
+/// If the checklist is malformed; the error names the line.
 pub fn table(source: &str) -> anyhow::Result<String> {
     let (lines, differences) = read(source)?;
     let mut table = String::from(
@@ -155,14 +156,14 @@ fn row(value: &Value, name: &str, columns: &[&str]) -> anyhow::Result<Row> {
     })
 }
 
-/// Returns what stands between backticks in `text` and is a test's name: it has `::` in it.
+/// Returns the texts between backticks in `text` that are test names: they contain `::`.
 fn named_tests(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted.filter(|quoted| quoted.contains("::"))
 }
 
-/// Says whether the sources have the test: `it::publish::name` is `fn name` in a file or folder `publish`;
-/// `chat.test.mjs::title` is the title in that file.
+/// Returns whether the sources contain the test: `it::publish::name` is `fn name` in a file or
+/// folder `publish`; `chat.test.mjs::title` is the title in that file.
 pub fn exists(tree: &Tree, test: &str) -> bool {
     let (place, name) = test.rsplit_once("::").unwrap_or(("", test));
     if place.ends_with("js") || place.ends_with(".py") {

@@ -1,4 +1,4 @@
-//! Generated documents: their sources, writing them, and checking that they are up to date.
+//! Generated documents: their sources, how they are written, and a check that they are up to date.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::{checklist, compatibility};
 
-/// A generated document: where it goes, from the root, and what makes it.
+/// A generated document: its path relative to the root, and the function that generates it.
 type Document = (&'static str, fn(&Path) -> anyhow::Result<String>);
 
 const DOCUMENTS: &[Document] = &[
@@ -21,7 +21,7 @@ const DOCUMENTS: &[Document] = &[
 ///
 /// # Errors
 ///
-/// If a source is missing or wrong, or the document cannot be written.
+/// If a source is missing or malformed, or the document cannot be written.
 pub fn write(root: &Path) -> anyhow::Result<()> {
     for (path, generate) in DOCUMENTS {
         let text = generate(root)?;
@@ -31,11 +31,11 @@ pub fn write(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns a problem for each document that is not as it would be written.
+/// Returns a problem for each document that is not up to date.
 ///
 /// # Errors
 ///
-/// If a source is missing or wrong.
+/// If a source is missing or malformed.
 pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
     for (path, generate) in DOCUMENTS {
@@ -62,7 +62,7 @@ fn source(root: &Path, path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// Returns what `tidings config docs` prints. It says itself that it is generated.
+/// Returns the output of `tidings config docs`, which says itself that it is generated.
 fn configuration(root: &Path) -> anyhow::Result<String> {
     let arguments = [
         "run", "--quiet", "--locked", "-p", "tidings", "--", "config", "docs",

@@ -1,8 +1,8 @@
 //! The migration tables for users of another Mercure hub, generated from data: settings and
 //! behaviours, and that hub's deviations from the specification.
 //!
-//! Reads `conformance/mercure/compatibility.toml` and the differences of `checklist.toml`. That each
-//! test exists is checked here too; the rows themselves are data.
+//! Reads `conformance/mercure/compatibility.toml` and the differences in `checklist.toml`. It also
+//! checks that each test exists. The rows themselves are data.
 
 use std::fmt::Write as _;
 
@@ -12,19 +12,19 @@ use toml::{Table, Value};
 use crate::checklist;
 use crate::tidy::Tree;
 
-/// Where the rows are, from the root.
+/// The path of the rows, relative to the root.
 pub const SOURCE: &str = "conformance/mercure/compatibility.toml";
 
-/// Where the table goes, from the root.
+/// The path of the table, relative to the root.
 pub const TABLE: &str = "docs/reference/compatibility.md";
 
-/// Where the answers to the deviations go, from the root.
+/// The path of the answers to the deviations, relative to the root.
 pub const DEVIATIONS: &str = "docs/reference/deviations.md";
 
-/// How many deviations of the other hub are known.
+/// The number of known deviations of the other hub.
 const DEVIATIONS_COUNT: usize = 25;
 
-/// What a row may say of us, in the order of the table's explanation.
+/// The possible verdicts about us, in the order of the table's explanation.
 const VERDICTS: [&str; 4] = ["same", "better", "differs", "absent"];
 
 /// A row of the table.
@@ -36,7 +36,7 @@ struct Row {
     tests: Vec<String>,
 }
 
-/// Returns what the rows lack: a verdict that is known, a test, and tests that exist.
+/// Returns the problems of the rows: unknown verdicts, missing tests, and tests that do not exist.
 pub fn gaps(tree: &Tree) -> Vec<String> {
     let Some(source) = tree.file(SOURCE) else {
         return Vec::new();
@@ -53,7 +53,7 @@ pub fn gaps(tree: &Tree) -> Vec<String> {
                 row.theirs, row.verdict
             ));
         }
-        // What is absent has nothing to be shown by.
+        // There is no test for what is absent.
         if row.tests.is_empty() && row.verdict != "absent" {
             problems.push(format!("{SOURCE}: no test for {}", row.theirs));
         }
@@ -66,11 +66,11 @@ pub fn gaps(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Returns the table in Markdown.
+/// Returns the table as Markdown.
 ///
 /// # Errors
 ///
-/// If the rows are not written as they should be.
+/// If a row is malformed.
 pub fn table(source: &str) -> anyhow::Result<String> {
     let rows = read(source)?;
     let mut text = format!(
@@ -96,11 +96,11 @@ pub fn table(source: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Returns the answers to the deviations in Markdown, from the checklist's differences.
+/// Returns the answers to the deviations as Markdown, from the checklist's differences.
 ///
 /// # Errors
 ///
-/// If the checklist is not written as it should be, or has not each deviation once.
+/// If the checklist is malformed, or does not contain each deviation once.
 pub fn deviations(checklist: &str) -> anyhow::Result<String> {
     let checklist: Table = checklist.parse().context("it is no TOML")?;
     let differences = checklist.get("difference").and_then(Value::as_array);

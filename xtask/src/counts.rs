@@ -1,4 +1,4 @@
-//! Counts of passed, failed and skipped tests, read from what test runners print.
+//! Counts of passed, failed and skipped tests, parsed from the output of test runners.
 //!
 //! Knows nextest, cargo test, node's runner (TAP and spec), pytest, and the plain line `N passed, N
 //! failed`. If a run prints several summaries, they are added up.
@@ -6,14 +6,14 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// How many tests passed, failed and did not run.
+/// The number of tests that passed, failed and did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Tests that ran and held.
+    /// Tests that ran and passed.
     pub passed: usize,
     /// Tests that failed, timed out, were cancelled or could not start.
     pub failed: usize,
-    /// Tests that were not asked for, such as slow ones.
+    /// Tests that were not run, such as slow ones.
     pub skipped: usize,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Counts {
 }
 
 impl Counts {
-    /// Counts of what failed alone.
+    /// Returns the counts of failures only.
     pub fn failed(failed: usize) -> Self {
         Self {
             failed,
@@ -46,7 +46,7 @@ impl Counts {
         }
     }
 
-    /// Reads every summary line in `output`.
+    /// Adds up all summary lines in `output`.
     pub fn read(output: &str) -> Self {
         let mut counts = Self::default();
         for line in output.lines().map(str::trim) {
@@ -82,7 +82,7 @@ fn cargo_test(line: &str) -> Option<Counts> {
     })
 }
 
-/// `# pass 3` or `ℹ fail 0`, each on a line of its own. Cancelled tests have failed.
+/// `# pass 3` or `ℹ fail 0`, each on its own line. Cancelled tests count as failed.
 fn node(line: &str) -> Option<Counts> {
     let list = line
         .strip_prefix("# ")
@@ -99,8 +99,9 @@ fn node(line: &str) -> Option<Counts> {
     Some(counts)
 }
 
-/// `==== 1 failed, 3 passed, 1 skipped, 2 subtests passed in 1.03s ====`. Each check with a name in a
-/// test is a subtest; one that failed is among the failed. What fails before or after a test is an error.
+/// `==== 1 failed, 3 passed, 1 skipped, 2 subtests passed in 1.03s ====`. Each named check in a
+/// test is a subtest; a failed subtest is also in `failed`. A failure before or after a test is an
+/// error.
 fn pytest(line: &str) -> Option<Counts> {
     let (list, time) = line.trim_matches(['=', ' ']).rsplit_once(" in ")?;
     if !time.starts_with(|c: char| c.is_ascii_digit()) || !time.contains('s') {
@@ -131,7 +132,7 @@ fn plain(line: &str) -> Option<Counts> {
     })
 }
 
-/// Returns the number that stands right before `word`, at the first place where one does.
+/// Returns the number directly before the first `word` that has one.
 fn number_before(list: &str, word: &str) -> Option<usize> {
     list.match_indices(word).find_map(|(at, _)| {
         let before = list.get(..at)?.strip_suffix(' ')?;

@@ -11,10 +11,10 @@ use crate::stages::{Stages, Step};
 /// Pinned wheels, with hashes.
 const REQUIREMENTS: &str = "conformance/requirements.txt";
 
-/// Folders with npm packages and a test script, in the order of their tests.
+/// Folders with npm packages and a test script, in test order.
 pub const NPM_FOLDERS: &[&str] = &["clients/typescript", "conformance/browser"];
 
-/// A program that the tests start, and the Debian package that has it.
+/// A program that the tests start, and its Debian package.
 const PROGRAMS: &[(&str, &str)] = &[
     ("caddy", "caddy"),
     ("cc", "gcc"),
@@ -31,14 +31,14 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
 ];
 
-/// Installs everything that is missing, as stages.
+/// Installs everything that is missing, one stage each.
 pub fn install(stages: &mut Stages, root: &Path) {
     debian(stages);
     npm(stages, root);
     wheels(stages, root);
 }
 
-/// Says whether a program is in the path.
+/// Returns whether a program is on the path.
 pub fn is_installed(program: &str) -> bool {
     succeeds(Command::new("sh").args([
         "-c",
@@ -47,7 +47,7 @@ pub fn is_installed(program: &str) -> bool {
     ]))
 }
 
-/// Returns the Python with the wheels.
+/// Returns the Python interpreter that has the wheels.
 pub fn python(root: &Path) -> PathBuf {
     root.join(".venv/bin/python")
 }
@@ -63,7 +63,7 @@ fn debian(stages: &mut Stages) {
     if !succeeds(Command::new("php").args(["-r", "exit(extension_loaded('zmq') ? 0 : 1);"])) {
         packages.push("php-zmq");
     }
-    // Without a font browsers draw boxes, and nothing on a page has its size.
+    // Without a font, browsers draw boxes, and all sizes on a page are wrong.
     if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {
         packages.push("fonts-dejavu-core");
     }
@@ -81,7 +81,7 @@ fn debian(stages: &mut Stages) {
     );
     if succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"])) {
         stages.run("apt-get update", &Step::new("apt-get", &["update", "-q"]));
-        // In the first runlevel no service starts: the proxies are for tests alone.
+        // In runlevel 1 no service starts: only the tests need the proxies.
         let step = Step::new("sh", &["-c", &install])
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("RUNLEVEL", "1");
@@ -136,7 +136,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python imports", &Step::new(python(root), &arguments));
 }
 
-/// Says whether `made` exists and is newer than its source.
+/// Returns whether `made` exists and is newer than its source.
 fn is_newer(made: &Path, source: &Path) -> bool {
     let time = |path: &Path| {
         path.metadata()
@@ -146,7 +146,7 @@ fn is_newer(made: &Path, source: &Path) -> bool {
     time(made).is_some_and(|made| Some(made) > time(source))
 }
 
-/// Runs a silent question.
+/// Runs a command without output, and returns whether it succeeded.
 fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }

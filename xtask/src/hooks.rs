@@ -6,14 +6,14 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
-/// Checks what lies in the folder: what is staged is checked with what is not.
+/// The hook checks the working tree: both staged and unstaged changes.
 const PRE_COMMIT: &str = "#!/bin/sh\n# by cargo xtask hooks\nexec cargo xtask check\n";
 
 /// Writes the hook.
 ///
 /// # Errors
 ///
-/// If git does not say where hooks go, or another hook is there.
+/// If git does not report the hook folder, or there is another hook.
 pub fn install(root: &Path) -> anyhow::Result<()> {
     let arguments = ["rev-parse", "--git-path", "hooks"];
     let output = Command::new("git")

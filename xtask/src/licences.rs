@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-/// Licences whose terms the binary meets.
+/// Licences whose terms the binary fulfils.
 const ALLOWED: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -60,7 +60,7 @@ fn problem(package: &Value) -> Option<String> {
         text("name").unwrap_or("?"),
         text("version").unwrap_or("?")
     );
-    // A package without a source is ours.
+    // A package without a source is one of ours.
     if text("source").is_some_and(|source| !source.starts_with("registry+")) {
         return Some(format!("{name}: does not come from the registry"));
     }
@@ -70,8 +70,8 @@ fn problem(package: &Value) -> Option<String> {
     (!allows(licence)).then(|| format!("{name}: {licence} is not on the list"))
 }
 
-/// Says whether an SPDX expression can be met by allowed licences. `AND` binds tighter than `OR`; the old
-/// `A/B` means `A OR B`.
+/// Returns whether allowed licences satisfy an SPDX expression. `AND` binds tighter than `OR`; the
+/// old `A/B` means `A OR B`.
 fn allows(expression: &str) -> bool {
     let spaced = expression
         .replace('(', " ( ")

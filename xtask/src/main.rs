@@ -57,9 +57,10 @@ const SLOW: &str = "RUN_SLOW_TESTS";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Formatting, clippy and tidy; what the pre-commit hook runs.
+    /// Checks formatting, runs clippy and tidy: the pre-commit hook.
     Check,
-    /// The fast tests, or those whose name contains FILTER; with --all, everything, set-up included.
+    /// Runs the fast tests, or those whose name contains FILTER; with --all, everything, including
+    /// set-up.
     Test {
         /// Runs only tests whose name contains this text.
         filter: Option<String>,
@@ -67,30 +68,30 @@ enum Command {
         #[arg(long, conflicts_with = "filter")]
         all: bool,
     },
-    /// What continuous integration runs: test --all, the documentation, the fuzz targets and the
-    /// licences.
+    /// Runs what continuous integration runs: test --all, the documentation, the fuzz targets and
+    /// the licences.
     Ci,
     /// Installs what the tests need: Debian, npm and Python packages.
     Deps,
-    /// The project's own checks of its files.
+    /// Runs the project's own checks of its files.
     Tidy,
     /// Installs the pre-commit hook.
     Hooks,
     /// Writes the generated documents.
     Codegen {
-        /// Writes nothing; fails when a document is not as it would be written.
+        /// Writes nothing; fails if a document is out of date.
         #[arg(long)]
         check: bool,
     },
     /// Fuzzes one decoder, which needs cargo-fuzz, or only checks that all targets compile.
     Fuzz {
-        /// A file in fuzz/fuzz_targets, without its ending.
+        /// A file in fuzz/fuzz_targets, without its extension.
         #[arg(required_unless_present = "check")]
         target: Option<String>,
-        /// Checks that every target compiles and runs none.
+        /// Only checks that every target compiles.
         #[arg(long, conflicts_with = "target")]
         check: bool,
-        /// How long.
+        /// Seconds to fuzz.
         #[arg(long, default_value_t = 60)]
         secs: u64,
     },
@@ -103,10 +104,10 @@ enum Command {
     /// Measures the hub against its targets and appends the figures to bench/results.jsonl.
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
-        /// Tiny sizes and no times: only that everything arrives and every figure is there.
+        /// Uses tiny sizes and checks no times, only that everything arrives and every figure exists.
         #[arg(long)]
         small: bool,
-        /// Only these runs, by name.
+        /// Runs only these, by name.
         #[arg(long, value_delimiter = ',', value_name = "NAME,NAME", value_parser = bench::run_names())]
         only: Vec<String>,
         #[command(subcommand)]
@@ -114,11 +115,11 @@ enum Command {
     },
     /// Measures the ZeroMQ broker beside libzmq's own proxy, and a bridge into the hub.
     BenchZeromq {
-        /// Tiny sizes and no times: only that everything arrives and every figure is there.
+        /// Uses tiny sizes and checks no times, only that everything arrives and every figure exists.
         #[arg(long)]
         small: bool,
     },
-    /// Attacks a hub as strangers could: its memory stays bounded, and a bystander is served.
+    /// Attacks a hub like an outsider: its memory must stay bounded, and a bystander must be served.
     Attack {
         /// Options of `bench/attack.py`: --minutes N, --small, --only KIND, --seed N.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -134,21 +135,22 @@ enum Command {
 
 #[derive(Subcommand)]
 enum LongRun {
-    /// Mixed load for long: nothing may be lost, and memory must stay flat. Draws docs/soak.svg.
+    /// Runs mixed load for a long time: nothing may be lost, and memory must stay flat. Draws
+    /// docs/soak.svg.
     Soak {
-        /// How long.
+        /// Minutes of load.
         #[arg(long, default_value_t = 60)]
         minutes: u64,
-        /// Decides what everybody does.
+        /// Determines the behaviour of all subscribers.
         #[arg(long)]
         seed: Option<u64>,
     },
     /// Kills the hub (`kill -9`) at random moments under load: nothing acknowledged may be lost.
     Crash {
-        /// How long.
+        /// Minutes of load.
         #[arg(long, default_value_t = 30)]
         minutes: u64,
-        /// Decides when it is killed.
+        /// Determines when the hub is killed.
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -168,7 +170,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one command. Returns whether everything in it went well.
+/// Runs one command. Returns whether it succeeded.
 fn run(command: Command, slow: bool) -> anyhow::Result<bool> {
     let root = root()?;
     let mut stages = Stages::new(&root);
@@ -253,7 +255,7 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
     Ok(())
 }
 
-/// Returns the folder of the workspace: where this crate was compiled, one up.
+/// Returns the root of the workspace: the parent of this crate's folder.
 fn root() -> anyhow::Result<PathBuf> {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(manifest_dir
@@ -266,12 +268,14 @@ fn check(stages: &mut Stages, root: &Path) {
     stages.run("formatting", &Step::cargo(&["fmt", "--all", "--check"]));
     stages.run("clippy", &clippy());
     stages.check("tidy", || tidy::check(root));
-    // A workspace of its own: a change of our dependencies leaves its lock file behind.
+    // The fuzz targets are a separate workspace, whose lock file does not follow a change of our
+    // dependencies.
     let fuzz = ["fetch", "--manifest-path", "fuzz/Cargo.toml", "--locked"];
     stages.run("lock file of the fuzz targets", &Step::cargo(&fuzz));
 }
 
-/// Set-up first, then cheap checks before expensive ones. Every stage runs, whatever failed before it.
+/// Set-up first, then cheap checks before expensive ones. Every stage runs, even if earlier ones
+/// failed.
 fn everything(stages: &mut Stages, root: &Path, slow: bool) {
     deps::install(stages, root);
     check(stages, root);
@@ -318,8 +322,8 @@ fn attack(stages: &mut Stages, root: &Path, binary: &Path, options: &[String]) {
     stages.run("attack", &step.must_count());
 }
 
-/// Hubs that skip a rule, each of which the simulator's checkers must notice, and the history's test
-/// of acknowledgements too.
+/// Runs hubs that skip a rule. The simulator's checkers must notice each one, and so must the
+/// history's test of acknowledgements.
 fn skipped_rules(stages: &mut Stages) {
     for (package, filter) in [("tidings-sim", "sabotage"), ("tidings-history", "noticed")] {
         let step = Step::cargo(&["test", "-p", package, "--features", "sabotage", "--locked"]);
@@ -341,24 +345,24 @@ fn npm_tests(stages: &mut Stages, root: &Path, slow: bool) {
     }
 }
 
-/// What other people's libraries say of the hub: `pytest.ini` says how the tests run.
+/// Tests the hub with other people's libraries: `pytest.ini` configures how they run.
 fn conformance_tests(stages: &mut Stages, root: &Path, slow: bool) {
     let step = Step::new(deps::python(root), &["-m", "pytest", "-q", "--durations=5"]).must_count();
     stages.run("conformance tests", &for_tests(step, root, slow));
 }
 
-/// Sets what tests in other languages read.
+/// Sets the environment for tests in other languages.
 fn for_tests(step: Step, root: &Path, slow: bool) -> Step {
     let step = step.env("TIDINGS_BIN", binary(root));
     if slow { step.env(SLOW, "1") } else { step }
 }
 
-/// Returns where the build stage leaves the hub.
+/// Returns the path of the hub that the build stage makes.
 fn binary(root: &Path) -> PathBuf {
     root.join("target/debug/tidings")
 }
 
-/// Flags go to clippy itself: in RUSTFLAGS they would build every dependency a second time.
+/// Flags are passed to clippy itself: in RUSTFLAGS they would rebuild every dependency.
 fn clippy() -> Step {
     Step::cargo(&[
         "clippy",
@@ -383,14 +387,14 @@ fn documentation() -> Step {
 
 fn fuzz(target: &str, secs: u64) -> Step {
     let limit = format!("-max_total_time={secs}");
-    // The sanitizers need options of the compiler that only this opens in a stable toolchain.
+    // The sanitizers need compiler options that the stable toolchain accepts only with this.
     Step::cargo(&["fuzz", "run", target, "--"])
         .args([limit])
         .env("RUSTC_BOOTSTRAP", "1")
 }
 
-/// Checks whether the targets still fit the code. Needs neither cargo-fuzz nor options that a stable
-/// compiler lacks, and a fraction of the disk: the 32 linked programs take 6 GB.
+/// Checks that the targets still compile. This needs neither cargo-fuzz nor unstable options, and
+/// little disk space: the 32 linked programs take 6 GB.
 fn fuzz_targets() -> Step {
     Step::cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--locked"])
 }

@@ -1,5 +1,5 @@
-//! The Rust tests: all of them, or those whose name contains a text, of which only the targets that hold
-//! them are built.
+//! The Rust tests: all of them, or those whose name contains a text. In the second case only the
+//! targets with such tests are built.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::rust_text::definitions;
 use crate::stages::{Stages, Step};
 use crate::tidy::{File, Tree};
 
-/// What cargo builds for a test.
+/// A target of cargo that contains tests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     package: String,
@@ -17,17 +17,17 @@ pub struct Target {
     kind: Vec<&'static str>,
 }
 
-/// Runs every test of the workspace; the slow ones too, if they are asked for.
+/// Runs every test of the workspace; `slow` includes the slow ones.
 pub fn all(stages: &mut Stages, slow: bool) {
     let step = runner(&["--workspace", "--no-fail-fast"], None, slow);
     stages.run("rust tests", &step.must_count());
 }
 
-/// Runs the tests whose name contains `filter`; all of them without one.
+/// Runs the tests whose name contains `filter`, or all tests without one.
 ///
 /// # Errors
 ///
-/// If the sources cannot be read.
+/// If the sources are not readable.
 pub fn run(
     stages: &mut Stages,
     root: &Path,
@@ -39,7 +39,7 @@ pub fn run(
         return Ok(());
     };
     let targets = targets(&Tree::read(root)?, filter);
-    // A test that a macro names is not found; then every target is asked.
+    // Tests whose names come from a macro are not found; then every target is built.
     if targets.is_empty() {
         let step = runner(&["--workspace", "--no-fail-fast"], Some(filter), slow);
         stages.run("rust tests", &step.must_count().only_chosen());
@@ -54,7 +54,7 @@ pub fn run(
     Ok(())
 }
 
-/// A run by nextest, if it is installed, or by cargo.
+/// Returns a run by nextest if it is installed, otherwise by cargo.
 fn runner(chosen: &[&str], filter: Option<&str>, slow: bool) -> Step {
     if deps::is_installed("cargo-nextest") {
         let step = Step::cargo(&["nextest", "run", "--locked"]).args(chosen);
@@ -74,7 +74,7 @@ fn runner(chosen: &[&str], filter: Option<&str>, slow: bool) -> Step {
     step.args(slow.then_some(["--", "--include-ignored"]).iter().flatten())
 }
 
-/// Returns the targets that have a test with such a name, `module::path::name`.
+/// Returns the targets with a test whose name, `module::path::name`, contains `filter`.
 fn targets(tree: &Tree, filter: &str) -> BTreeSet<Target> {
     let files = tree
         .ending("rs")
@@ -91,7 +91,7 @@ fn has_test(file: &File, module: &str, filter: &str) -> bool {
         && functions.any(|found| format!("{module}{}", found.name).contains(filter))
 }
 
-/// Where a file stands: in which target, and how the names of its tests begin.
+/// The target that a file belongs to, and the module path of its tests.
 struct Place {
     target: Target,
     module: String,
@@ -113,7 +113,7 @@ impl Place {
         if matches!(names.as_slice(), ["lib" | "main"]) {
             names.clear();
         }
-        // Tests in the file itself stand in its module `tests`.
+        // Tests inside the file are in its module `tests`.
         if folder == "src" && names.last() != Some(&"tests") {
             names.push("tests");
         }

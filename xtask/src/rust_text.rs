@@ -1,10 +1,10 @@
-//! Rust source as text: without comments and strings, and cut into tokens.
+//! Rust source as text: without comments and strings, and split into tokens.
 //!
 //! Knows just enough of the language for the checks of `tidy`: what is code, and which names a file
 //! defines. It is not a parser and never refuses a file.
 
-/// Returns `source` with each comment and the inside of each string replaced by spaces. Line breaks stay,
-/// so lines keep their numbers.
+/// Returns `source` in which spaces replace each comment and the content of each string. Line
+/// breaks stay, so line numbers are unchanged.
 pub fn code_of(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;
@@ -20,7 +20,7 @@ pub fn code_of(source: &str) -> String {
     code
 }
 
-/// Returns the length of the comment, string or character that `rest` begins with.
+/// Returns the length of the comment, string or character literal at the beginning of `rest`.
 fn blank_length(rest: &str, before: Option<char>) -> Option<usize> {
     let inside_name = before.is_some_and(is_name_character);
     if rest.starts_with("//") {
@@ -41,12 +41,13 @@ fn blank_length(rest: &str, before: Option<char>) -> Option<usize> {
         return Some(quoted_length(rest, '"'));
     }
     let quoted = rest.strip_prefix('\'')?;
-    // 'a' and '\n' are characters, 'a is a lifetime.
+    // `'a'` and `'\n'` are character literals, `'a` is a lifetime.
     let is_character = quoted.starts_with('\\') || quoted.chars().nth(1) == Some('\'');
     is_character.then(|| quoted_length(rest, '\''))
 }
 
-/// Returns the length of a quoted text with its quotes. A backslash hides the character after it.
+/// Returns the length of a quoted text including its quotes. A backslash escapes the next
+/// character.
 fn quoted_length(rest: &str, quote: char) -> usize {
     let mut hidden = false;
     for (at, c) in rest.char_indices().skip(1) {
@@ -80,7 +81,7 @@ fn block_comment_length(rest: &str) -> usize {
     rest.len()
 }
 
-/// Returns `r#"`, `br"` and the like, if `rest` begins so.
+/// Returns `r#"`, `br"` or similar, if `rest` begins with one.
 fn raw_string_opening(rest: &str) -> Option<&str> {
     let name_length = rest
         .find(|c: char| !matches!(c, 'r' | 'b' | 'c'))
@@ -94,16 +95,16 @@ fn raw_string_opening(rest: &str) -> Option<&str> {
 /// A name that a file defines.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Definition<'a> {
-    /// The word before it (`fn`, `struct`, `let` …), or `:` for a field or parameter.
+    /// The word before the name (`fn`, `struct`, `let` …), or `:` for a field or parameter.
     pub kind: &'a str,
     /// The name itself.
     pub name: &'a str,
-    /// Counted from 1.
+    /// Its line, counted from 1.
     pub line: usize,
 }
 
-/// Returns the names that `code` defines: items, variables, fields and parameters. Names inside
-/// patterns are not found.
+/// Returns the names that `code` defines: items, variables, fields and parameters, but not names
+/// inside patterns.
 pub fn definitions(code: &str) -> Vec<Definition<'_>> {
     let tokens = tokens(code);
     let mut found = Vec::new();
@@ -142,7 +143,7 @@ pub fn definitions(code: &str) -> Vec<Definition<'_>> {
     found
 }
 
-/// Cuts into names and single other characters, each with its line.
+/// Splits code into names and single other characters, each with its line.
 fn tokens(code: &str) -> Vec<(&str, usize)> {
     let mut tokens = Vec::new();
     for (line, text) in code.lines().enumerate() {
@@ -165,7 +166,8 @@ fn is_name_character(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns the words of a name, in lower case: `ringBytes`, `RingBytes` and `ring_bytes` have two.
+/// Returns the words of a name in lower case: `ringBytes`, `RingBytes` and `ring_bytes` have two
+/// each.
 pub fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut after_lower = false;

@@ -1,4 +1,4 @@
-//! Stages: runs commands and checks one after the other, shows their output, and keeps count.
+//! Stages: runs commands and checks one after another, shows their output, and counts results.
 //!
 //! This file has names, times, counts and the closing lines. `counts.rs` parses the counts of test
 //! runners.
@@ -14,10 +14,10 @@ use anyhow::Context as _;
 
 use crate::counts::Counts;
 
-/// How many stages the closing lines name.
+/// The number of stages in the closing list of the slowest.
 const SLOWEST_MAX: usize = 5;
 
-/// A command of a stage.
+/// The command of a stage.
 pub struct Step {
     program: OsString,
     args: Vec<OsString>,
@@ -27,16 +27,16 @@ pub struct Step {
     chosen: bool,
 }
 
-/// What a command that ends well must have printed.
+/// What the output of a successful command must contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expects {
     Nothing,
-    /// Counts of at least one test: a runner that found none has not tested.
+    /// Counts of at least one test: a runner that ran no test is a failure.
     Tests,
 }
 
 impl Step {
-    /// A command, run in the root of the workspace.
+    /// Makes a command that runs in the root of the workspace.
     pub fn new(program: impl AsRef<OsStr>, args: &[&str]) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -48,7 +48,7 @@ impl Step {
         }
     }
 
-    /// A command of cargo.
+    /// Makes a cargo command.
     pub fn cargo(args: &[&str]) -> Self {
         Self::new("cargo", args)
     }
@@ -71,13 +71,13 @@ impl Step {
         self
     }
 
-    /// Fails when no test was counted.
+    /// Makes the stage fail if no test was counted.
     pub fn must_count(mut self) -> Self {
         self.expects = Expects::Tests;
         self
     }
 
-    /// Runs chosen tests only: the others are not skipped, but not meant.
+    /// Runs only chosen tests: the others are not counted as skipped.
     pub fn only_chosen(mut self) -> Self {
         self.chosen = true;
         self
@@ -92,7 +92,7 @@ impl Step {
     }
 }
 
-/// One finished stage.
+/// A finished stage.
 struct Finished {
     name: String,
     took: Duration,
@@ -100,14 +100,14 @@ struct Finished {
     failure: Option<String>,
 }
 
-/// The stages of one command, in the order in which they ran.
+/// The stages of one command, in the order of execution.
 pub struct Stages {
     root: PathBuf,
     finished: Vec<Finished>,
 }
 
 impl Stages {
-    /// Starts an empty account. `root` is where the commands run.
+    /// Starts without any stage. Commands run in `root`.
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_path_buf(),
@@ -133,7 +133,7 @@ impl Stages {
         self.close(name, started, counts, failure);
     }
 
-    /// Runs a check of our own as a stage. Each problem that it returns is one failure.
+    /// Runs one of our own checks as a stage. Each returned problem counts as one failure.
     pub fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<Vec<String>>) {
         println!("\n== {name}");
         let started = Instant::now();
@@ -168,7 +168,7 @@ impl Stages {
         });
     }
 
-    /// Prints the account; its last line is the counts. Returns whether every stage went well.
+    /// Prints the summary; its last line has the counts. Returns whether every stage succeeded.
     pub fn finish(self) -> bool {
         let total: Duration = self.finished.iter().map(|stage| stage.took).sum();
         println!(
@@ -192,7 +192,7 @@ impl Stages {
     }
 }
 
-/// Adds the counts up. A stage that failed without a failed count is one failure.
+/// Adds up the counts. A stage that failed without a counted failure counts as one.
 fn sum(finished: &[Finished]) -> Counts {
     let mut total = Counts::default();
     for stage in finished {
@@ -205,7 +205,7 @@ fn sum(finished: &[Finished]) -> Counts {
     total
 }
 
-/// Says why a command that ended has failed, if it has.
+/// Returns why a finished command counts as failed, if it does.
 fn judge(step: &Step, success: bool, counts: Counts, status: &str) -> Option<String> {
     if !success {
         return Some(status.to_owned());
@@ -219,7 +219,7 @@ fn judge(step: &Step, success: bool, counts: Counts, status: &str) -> Option<Str
     (step.expects == Expects::Tests && counts.passed == 0).then(|| "it ran no test".to_owned())
 }
 
-/// Runs the command, shows its output line by line, and returns it: both streams, mixed.
+/// Runs the command, shows its output line by line, and returns it with both streams mixed.
 fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
     let mut command = Command::new(&step.program);
     command
@@ -252,8 +252,8 @@ fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
     ))
 }
 
-/// Copies lines to our output and to `output` until the stream ends. A line that is not UTF-8 is
-/// shown with replacement characters.
+/// Copies lines to our output and to `output` until the stream ends. Invalid UTF-8 is shown with
+/// replacement characters.
 fn show(stream: impl Read, output: &Mutex<String>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
@@ -263,7 +263,7 @@ fn show(stream: impl Read, output: &Mutex<String>) {
     {
         let text = String::from_utf8_lossy(&line);
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-        // A closed terminal does not make a test fail.
+        // A closed terminal must not make a test fail.
         std::io::stdout().write_all(text.as_bytes()).ok();
         output.push_str(&text);
         drop(output);

@@ -19,7 +19,7 @@ use anyhow::{Context as _, ensure};
 use crate::rust_text::code_of;
 use crate::{checklist, compatibility};
 
-/// Files with more lines are printed: each is worth a question, not a verdict.
+/// Files with more lines are printed. This is a question, not an error.
 const LINES_MAX: usize = 600;
 
 type Check = fn(&Tree) -> Vec<String>;
@@ -53,7 +53,7 @@ const CHECKS: &[Check] = &[
     compatibility::gaps,
 ];
 
-/// Every file that is, or could be, committed.
+/// Every file that is committed or could be.
 pub struct Tree {
     /// Sorted by path.
     pub files: Vec<File>,
@@ -61,17 +61,17 @@ pub struct Tree {
 
 /// A file of the tree.
 pub struct File {
-    /// From the root, with `/`.
+    /// Relative to the root, with `/`.
     pub path: String,
-    /// Its text; bytes that are no text are replaced.
+    /// Its text, with replacement characters for bytes that are not UTF-8.
     pub text: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     code: OnceCell<String>,
 }
 
 impl File {
-    /// A file with this text.
+    /// Makes a file with this text.
     pub fn new(path: &str, text: String, bytes: u64) -> Self {
         Self {
             path: path.to_owned(),
@@ -81,12 +81,12 @@ impl File {
         }
     }
 
-    /// Returns the text of a Rust source without comments and strings, which is made once.
+    /// Returns the text of a Rust source without comments and strings. It is computed once.
     pub fn code(&self) -> &str {
         self.code.get_or_init(|| code_of(&self.text))
     }
 
-    /// Returns the ending of its name: `rs`, `md` …
+    /// Returns the file's extension: `rs`, `md` …
     pub fn ending(&self) -> &str {
         Path::new(&self.path)
             .extension()
@@ -94,7 +94,7 @@ impl File {
             .unwrap_or_default()
     }
 
-    /// Returns its name without folder and ending.
+    /// Returns the file's name without folder and extension.
     pub fn stem(&self) -> &str {
         Path::new(&self.path)
             .file_stem()
@@ -104,7 +104,8 @@ impl File {
 }
 
 impl Tree {
-    /// Reads what git lists under `root`: committed files, and new ones that it does not ignore.
+    /// Reads the files that git lists under `root`: committed ones, and new ones that are not
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ impl Tree {
         Ok(Self { files })
     }
 
-    /// Returns the files with that ending.
+    /// Returns the files with this extension.
     pub fn ending(&self, ending: &str) -> impl Iterator<Item = &File> {
         self.files
             .iter()
@@ -147,7 +148,7 @@ impl Tree {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// Says whether something lies at `path`: a file, or a folder with files.
+    /// Returns whether there is a file at `path`, or a folder with files.
     pub fn holds(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
         path.is_empty()
@@ -162,7 +163,7 @@ impl Tree {
 ///
 /// # Errors
 ///
-/// If the tree cannot be read.
+/// If the tree is not readable.
 pub fn check(root: &Path) -> anyhow::Result<Vec<String>> {
     let tree = Tree::read(root)?;
     for file in tree.ending("rs") {

@@ -14,18 +14,18 @@ use serde_json::{Value, json};
 use super::Size;
 use super::hub::{Hub, Settings};
 
-/// How long each step may take.
+/// The maximum duration of each step.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often the hub is asked how far it is.
+/// The interval at which the hub's progress is checked.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 const SAID: &str = "tidings_presence_events_total";
 
-/// Lets all join, kills the hub, starts it again, and waits until it told of every end. Returns
-/// figures as `tidings-bench` does.
+/// Opens all subscriptions, kills the hub, restarts it, and waits until it has published every end.
+/// Returns figures in the format of `tidings-bench`.
 ///
 /// # Errors
 ///
-/// If something does not start, or does not get as far as it should.
+/// If something does not start, or makes no progress.
 pub fn run(binary: &Path, size: Size) -> anyhow::Result<Value> {
     let (connections, matchers) = match size {
         Size::Full => (1000, 100),
@@ -35,7 +35,7 @@ pub fn run(binary: &Path, size: Size) -> anyhow::Result<Value> {
     let mut hub = Hub::start(binary, Settings::Presence)?;
     let mut crowd = hub.crowd(connections, matchers)?;
     let killed = kill(&mut hub, &mut crowd, count);
-    // It ends with the hub; if it did not, nobody needs it any more.
+    // It ends together with the hub. If it did not, it is not needed any more.
     let _killed = crowd.kill();
     let _status = crowd.wait();
     killed
@@ -61,7 +61,7 @@ fn kill(hub: &mut Hub, crowd: &mut Child, count: usize) -> anyhow::Result<Value>
     }}))
 }
 
-/// Waits until the hub has said so many events.
+/// Waits until the hub has published `count` presence events.
 fn wait_until_said(
     hub: &Hub,
     count: usize,
@@ -102,7 +102,7 @@ fn metric(hub: &Hub, name: &str) -> anyhow::Result<usize> {
         .with_context(|| format!("{name} is {value}"))
 }
 
-/// Returns a figure of a process's memory; `/proc/PID/status`.
+/// Returns a figure about a process's memory; `/proc/PID/status`.
 fn status_bytes(pid: u32, name: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

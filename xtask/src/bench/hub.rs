@@ -1,4 +1,4 @@
-//! A hub for one run: its folder, its configuration, its process, and the generator beside it.
+//! The hub of one run: its folder, configuration and process, and the load generator beside it.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,41 +10,41 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
-/// The core of the hub, and that of the generator.
+/// The core of the hub and the core of the generator.
 const CORES: (&str, &str) = ("0", "1");
 const FIRST_PORT: u16 = 20_000;
-/// Addresses that were given away in this process.
+/// Addresses that this process has used.
 static TAKEN: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
 const START_MAX: Duration = Duration::from_secs(30);
 const ISSUER: &str = "https://bench.example";
-/// Signs tokens for a hub that only this machine reaches, for the minutes of one run.
+/// Signs the tokens for a hub that only this machine can reach, for the minutes of one run.
 const KEY: &str = "only for benchmarks, only for benchmarks, only for benchmarks";
 
-/// Names 127.0.0.1, signed by itself, valid for a hundred years, made by
-/// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`: making
-/// one for each run would bring a cryptographic library into every `cargo xtask`.
+/// A self-signed certificate for 127.0.0.1, valid for a hundred years, made by `openssl req -x509
+/// -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500`. Making one for each run
+/// would need a cryptographic library in `cargo xtask`.
 const CERTIFICATE: &str = include_str!("localhost.pem");
 const TLS_KEY: &str = include_str!("localhost.key.pem");
 
-/// How a hub is configured.
+/// The configuration of a hub.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Settings {
-    /// As delivered, with limits on connections that one machine can reach.
+    /// The defaults, with connection limits that one machine can reach.
     Usual,
-    /// With next to no recent updates in memory, so that replays come from the store.
+    /// With a minimal ring of recent updates, so that replays read from the store.
     SmallRing,
-    /// Behind TLS, with a certificate that only benchmarks use.
+    /// With TLS and a certificate that only benchmarks use.
     Tls,
-    /// For a long run: the history forgets after some minutes, connections end after some too,
-    /// and those who read nothing are sent away soon.
+    /// For a long run: retention and the maximum age of connections are some minutes, and stalled
+    /// readers are closed soon.
     Soak,
-    /// For a hub that is killed again and again: nothing is forgotten.
+    /// For a hub that is killed repeatedly: retention removes nothing.
     Crash,
-    /// With presence switched on.
+    /// With presence on.
     Presence,
 }
 
-/// A running hub. Killed, and its folder removed, when dropped.
+/// A running hub. Dropping it kills the process and removes its folder.
 pub struct Hub {
     binary: PathBuf,
     folder: PathBuf,
@@ -54,7 +54,7 @@ pub struct Hub {
     url: String,
     publisher: String,
     subscriber: String,
-    /// The certificate that peers are to trust.
+    /// The certificate that clients trust.
     certificate: Option<PathBuf>,
 }
 
@@ -84,7 +84,7 @@ impl Hub {
             configuration(&folder, &url, address, admin, settings),
         )
         .with_context(|| format!("cannot write {}", file.display()))?;
-        // A long run is not measured, and two threads are more of what it is for.
+        // A long run is not a measurement, and two threads exercise more of the hub.
         let core = match settings {
             Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => {
                 Some(CORES.0)
@@ -106,7 +106,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Ends the process as a crash would (SIGKILL), and starts it again in the same folder.
+    /// Kills the process as a crash would (SIGKILL), and restarts it in the same folder.
     ///
     /// # Errors
     ///
@@ -118,16 +118,16 @@ impl Hub {
         self.wait_until_ready()
     }
 
-    /// Returns the load generator that was built with it.
+    /// Returns the load generator of the same build.
     fn load_generator(&self) -> PathBuf {
         self.binary.with_file_name("tidings-bench")
     }
 
-    /// Runs `tidings-bench` against it, on the other core. Returns the report.
+    /// Runs `tidings-bench` against the hub, on the other core. Returns the report.
     ///
     /// # Errors
     ///
-    /// If it refuses to report, or deliveries went wrong.
+    /// If it refuses to report, or deliveries were wrong.
     pub fn bench(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         println!("tidings-bench {}", arguments.join(" "));
         let mut command = pinned(Some(CORES.1), &self.load_generator());
@@ -152,8 +152,8 @@ impl Hub {
         serde_json::from_slice(&output.stdout).context("the report is not JSON")
     }
 
-    /// Returns a command that soaks it: anywhere on the machine, with tokens for both sides, and
-    /// its progress on the terminal.
+    /// Returns the command of a soak: on any core, with tokens for both sides, and with its
+    /// progress on the terminal.
     pub fn soak(&self, arguments: &[String]) -> Command {
         println!("tidings-bench soak {}", arguments.join(" "));
         let mut command = Command::new(self.load_generator());
@@ -164,7 +164,7 @@ impl Hub {
         command
     }
 
-    /// Lets subscribers join that stay until it ends.
+    /// Starts subscribers that stay until the hub ends.
     ///
     /// # Errors
     ///
@@ -180,17 +180,17 @@ impl Hub {
         child.context("cannot run tidings-bench")
     }
 
-    /// Returns its process.
+    /// Returns the hub's process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns where its metrics are.
+    /// Returns the URL of the hub's metrics.
     pub fn metrics(&self) -> String {
         format!("http://{}/metrics", self.admin)
     }
 
-    /// Returns the folder that it writes to.
+    /// Returns the hub's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
@@ -210,14 +210,15 @@ impl Hub {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to stop, and the folder still goes.
+        // The hub may have ended already. Then there is nothing to stop, but the folder is still
+        // removed.
         let _killed = self.child.kill();
         let _status = self.child.wait();
         let _removed = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Returns how many cores there are.
+/// Returns the number of cores.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -230,7 +231,7 @@ fn spawn(binary: &Path, core: Option<&str>, folder: &Path) -> anyhow::Result<Chi
     child.context("cannot start the hub")
 }
 
-/// A command bound to one core, where there are two.
+/// Returns a command bound to one core, if there are two.
 fn pinned(core: Option<&str>, binary: &Path) -> Command {
     let Some(core) = core.filter(|_| cores() > 1) else {
         return Command::new(binary);
@@ -240,8 +241,8 @@ fn pinned(core: Option<&str>, binary: &Path) -> Command {
     command
 }
 
-/// Finds a port that nobody has, below those that the system gives to outgoing connections: a hub
-/// that is killed and comes back must find its port free.
+/// Finds a free port below the range that the system uses for outgoing connections: a hub that is
+/// killed and restarted must find its port free.
 fn free_address() -> anyhow::Result<SocketAddr> {
     let first = FIRST_PORT + u16::try_from(std::process::id() % 5000)?;
     let mut candidates = (first..first + 5000).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

@@ -14,29 +14,29 @@ use super::plot;
 use super::series::Samples;
 use super::{Size, build, record};
 
-/// What of a run is kept in the repository.
+/// The samples of a run, which are kept in the repository.
 const SAMPLES: &str = "bench/soak.jsonl";
 const PLOT: &str = "docs/soak.svg";
-/// Figures of the samples, whether each must be flat, the factor to its unit, and the unit.
+/// Figures of the samples: name, whether it must be flat, the factor to its unit, and the unit.
 const FIGURES: &[(&str, Flat, f64, &str)] = &[
     ("resident_bytes", Flat::Must, 1.0 / 1048576.0, "MiB"),
     ("data_bytes", Flat::Must, 1.0 / 1048576.0, "MiB"),
     ("open_files", Flat::Must, 1.0, ""),
     ("subscribers", Flat::May, 1.0, ""),
 ];
-/// How long a hub lives before it is killed, in milliseconds.
+/// How long a hub runs before it is killed, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 100..4000;
-/// Time before the end of the load in which the hub is left alive.
+/// The time before the end of the load in which the hub is not killed.
 const PEACE: Duration = Duration::from_secs(2);
 
-/// About a sixth of a core for the hub, and updates so large that slow readers fall behind.
+/// Uses about a sixth of a core for the hub, with updates so large that slow readers fall behind.
 const SOAK_LOAD: &[&str] = &[
     "--subscribers=300",
     "--rate=150",
     "--burst=500",
     "--data-bytes=1000",
 ];
-/// More updates and fewer subscribers: what counts is what is on its way when the hub dies.
+/// More updates and fewer subscribers: what counts is what is in flight when the hub is killed.
 const CRASH_LOAD: &[&str] = &[
     "--subscribers=150",
     "--publishers=32",
@@ -62,7 +62,7 @@ enum Flat {
     May,
 }
 
-/// Soaks a hub for `secs` seconds. Returns what went wrong.
+/// Soaks a hub for `secs` seconds. Returns the problems.
 ///
 /// # Errors
 ///
@@ -118,11 +118,11 @@ pub fn soak(root: &Path, size: Size, secs: u64, seed: u64) -> anyhow::Result<Vec
     Ok(problems)
 }
 
-/// Draws the samples of the last soak anew.
+/// Draws the samples of the last soak again.
 ///
 /// # Errors
 ///
-/// If there are none, or the picture cannot be written.
+/// If there are no samples, or the picture cannot be written.
 pub fn draw(root: &Path) -> anyhow::Result<()> {
     let samples = Samples::read(&root.join(SAMPLES))?;
     let minutes = samples
@@ -141,7 +141,7 @@ pub fn draw(root: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Kills a hub under load for `secs` seconds. Returns what went wrong.
+/// Repeatedly kills a hub under load for `secs` seconds. Returns the problems.
 ///
 /// # Errors
 ///
@@ -164,7 +164,7 @@ pub fn crash(root: &Path, size: Size, secs: u64, seed: u64) -> anyhow::Result<Ve
         std::thread::sleep(life);
         let crashed = hub.crash();
         if crashed.is_err() {
-            // It must not wait for a hub that does not come back.
+            // The generator must not wait for a hub that does not come back.
             let _killed = child.kill();
         }
         crashed?;
@@ -199,7 +199,7 @@ fn load(size: Size, full: &[&str]) -> Vec<String> {
     options.iter().map(|option| (*option).to_owned()).collect()
 }
 
-/// Waits for the generator and reads its report, which it prints even if something was wrong.
+/// Waits for the generator and reads its report, which it prints even if deliveries were wrong.
 fn read_report(child: Child) -> anyhow::Result<(Value, Vec<String>)> {
     let output = child
         .wait_with_output()
@@ -267,7 +267,7 @@ fn flaws_table(report: &Value) -> String {
     table
 }
 
-/// Returns a table of what the last two thirds of the samples tell, and what of it is wrong.
+/// Returns a table of the last two thirds of the samples, and the problems in it.
 fn steadiness(samples: &Samples) -> (String, Vec<String>) {
     let mut table = format!(
         "  {:24} {:>10} {:>10} {:>10} {:>8}  in the last two thirds\n",

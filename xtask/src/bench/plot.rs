@@ -1,6 +1,6 @@
-//! Draws the samples of a soak as one SVG: panels one above the other with a common time axis.
+//! Draws the samples of a soak as one SVG: panels below each other, with a common time axis.
 //!
-//! Plain text, no scripts; colours that are readable on light and on dark paper.
+//! Plain text without scripts, in colours that are readable on light and dark backgrounds.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 44.0;
 
-/// A part of the picture: a title with its unit, and its lines.
+/// A panel of the picture: a title with its unit, and its lines.
 struct Panel {
     title: &'static str,
     lines: Vec<(&'static str, &'static str, Series)>,
@@ -164,7 +164,7 @@ fn place(minute: f64, minutes: f64) -> f64 {
     LEFT + (WIDTH - LEFT - RIGHT) * minute / minutes.max(1e-9)
 }
 
-/// Returns the next of 1, 2, 5, 10, 20 … that is not less.
+/// Returns the first of 1, 2, 5, 10, 20 … that is not less than `least`.
 fn step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let wanted = [1.0, 2.0, 5.0].map(|digit| digit * power);
@@ -183,7 +183,7 @@ fn label(value: f64, step: f64) -> String {
 }
 
 fn add(svg: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _written = svg.write_fmt(text);
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// A figure of the table.
 pub struct Row {
-    /// Its name in the table and in `bench/results.jsonl`; it never changes its meaning.
+    /// Its name in the table and in `bench/results.jsonl`. The meaning of a name never changes.
     pub name: &'static str,
     /// Number of the target that it is for; empty for orientation.
     pub target: &'static str,
@@ -127,7 +127,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// Returns the names of the runs that the row is made of.
+    /// Returns the names of the runs that the row uses.
     pub fn runs(&self) -> impl Iterator<Item = &'static str> {
         let (one, other) = match self.from {
             Figure(run, _) => (run, None),
@@ -136,7 +136,7 @@ impl Row {
         std::iter::once(one).chain(other)
     }
 
-    /// Returns the row's value from the reports of all runs, if they have it.
+    /// Returns the row's value from the reports of all runs, if they contain it.
     pub fn value(&self, reports: &[(&str, Value)]) -> Option<f64> {
         let figure = |run: &str, name: &str| {
             let (_, report) = reports.iter().find(|(of, _)| *of == run)?;
@@ -149,7 +149,7 @@ impl Row {
     }
 }
 
-/// Says what is wanted, and whether it is so.
+/// Returns the target and whether the value meets it.
 pub fn verdict(row: &Row, value: Option<f64>) -> String {
     let (bound, limit, holds) = match row.wanted {
         AtMost(limit) => ("at most", limit, value.is_some_and(|value| value <= limit)),
@@ -161,7 +161,7 @@ pub fn verdict(row: &Row, value: Option<f64>) -> String {
     format!("{bound} {}: {word} ({share:.0} %)", number(limit, row.unit))
 }
 
-/// Writes a value with its unit.
+/// Formats a value with its unit.
 pub fn number(value: f64, unit: &str) -> String {
     let text = if value.abs() < 1000.0 {
         format!("{value:.2}")

@@ -6,15 +6,15 @@ use super::hub::Settings;
 pub struct Run {
     /// Its name in the rows of the table.
     pub name: &'static str,
-    /// How its hub is configured.
+    /// The configuration of its hub.
     pub settings: Settings,
-    /// Its arguments in full size.
+    /// Its arguments in the full size.
     pub full: &'static [&'static str],
-    /// The same in small.
+    /// Its arguments in the small size.
     pub small: &'static [&'static str],
 }
 
-/// All runs, in the order in which they are made.
+/// All runs, in order.
 pub const RUNS: &[Run] = &[
     Run {
         name: "lockstep",

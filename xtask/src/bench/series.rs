@@ -1,4 +1,4 @@
-//! The samples of a soak as numbers over time, and the rule for "flat".
+//! The samples of a soak as numbers over time, and the definition of "flat".
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-/// A figure is flat if the line fitted to its last two thirds rises by at most this share of its
-/// mean over that time.
+/// A figure is flat if a line fitted to its last two thirds rises by at most this share of the
+/// mean.
 const RISE_MAX: f64 = 0.05;
 
 /// All samples of a run.
@@ -15,24 +15,24 @@ pub struct Samples(Vec<Value>);
 
 /// One figure over time.
 pub struct Series {
-    /// Minutes since the beginning, and the value.
+    /// Minutes since the start, and the value.
     pub points: Vec<(f64, f64)>,
 }
 
-/// What the last two thirds of a run tell about a figure.
+/// Statistics of a figure over the last two thirds of a run.
 pub struct Steadiness {
     /// Its mean.
     pub mean: f64,
-    /// Its least value.
+    /// Its minimum.
     pub min: f64,
-    /// Its greatest value.
+    /// Its maximum.
     pub max: f64,
-    /// By how much the fitted line rises from its beginning to its end, as a share of the mean.
+    /// The rise of the fitted line from start to end, as a share of the mean.
     pub rise: f64,
 }
 
 impl Samples {
-    /// Reads a file with a line of JSON for each sample.
+    /// Reads a file with one line of JSON for each sample.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Samples {
         }
     }
 
-    /// Returns how fast a counter grows over time, per second.
+    /// Returns the growth of a counter over time, per second.
     pub fn rate(&self, name: &str) -> Series {
         let series = self.series(name).points;
         let steps = series.iter().zip(series.iter().skip(1));
@@ -85,7 +85,7 @@ impl Series {
         self.points.last().map_or(0.0, |(_, value)| *value)
     }
 
-    /// Returns what the last two thirds tell, if there is anything in them.
+    /// Returns the statistics of the last two thirds, if there are samples in them.
     pub fn steadiness(&self) -> Option<Steadiness> {
         let (begin, end) = (self.points.first()?.0, self.points.last()?.0);
         let from = begin + (end - begin) / 3.0;
@@ -112,7 +112,7 @@ impl Series {
 }
 
 impl Steadiness {
-    /// Says whether the figure is flat. One that falls is.
+    /// Returns whether the figure is flat. A falling one is.
     pub fn is_flat(&self) -> bool {
         self.rise <= RISE_MAX
     }

@@ -1,4 +1,4 @@
-//! Tables of rows, and rows that are not complete.
+//! Tables of rows, and incomplete rows.
 
 use super::*;
 

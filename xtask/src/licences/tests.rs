@@ -1,4 +1,4 @@
-//! Which licence expressions can be met.
+//! Which licence expressions are satisfied.
 
 use super::*;
 

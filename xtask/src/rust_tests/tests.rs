@@ -1,4 +1,4 @@
-//! Which targets a name leads to.
+//! Which targets a filter selects.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is code, and which names it defines.
+//! What counts as code, and which names it defines.
 
 use super::*;
 

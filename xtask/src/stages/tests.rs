@@ -1,4 +1,4 @@
-//! The account: what counts as a failure.
+//! The summary: what counts as a failure.
 
 use super::*;
 

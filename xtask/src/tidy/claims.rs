@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use super::{File, Tree};
 use crate::rust_text::definitions;
 
-/// Where the invariants are listed.
+/// The document that lists the invariants.
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
-/// What a line of a comment begins with, and what breaks a line of a string.
+/// What a comment line begins with, and what continues a string on the next line.
 const DECORATION: &[&str] = &["///", "//!", "//", "#", "*", "\\"];
 
-/// Where an error ends on a terminal, so that nobody asks which one it was.
+/// Where an error ends on a terminal, so that no code distinguishes its causes.
 const TERMINAL: &[&str] = &[
     "/main.rs",
     "/cli.rs",
@@ -23,19 +23,19 @@ const TERMINAL: &[&str] = &[
     "/tidings-bench/",
 ];
 
-/// Words that say nothing before a verb or a noun.
+/// Prefixes that add nothing to a verb or a noun.
 const EMPTY_PREFIXES: &[&str] = &["get_", "do_"];
 
-/// Where the macro of the configuration's tables is.
+/// The file with the macro of the configuration's tables.
 const TABLES: &str = "crates/tidings/src/config/tables.rs";
 
-/// Where conformance tests wait.
+/// The file in which conformance tests wait.
 const PYTHON_WAITS: &str = "conformance/support/waiting.py";
 
-/// A decision record that is longer is not a record of one decision.
+/// The maximum length of a decision record. A longer one records more than one decision.
 const DECISION_LINES_MAX: usize = 60;
 
-/// Who names an invariant names its number and its name, as ARCHITECTURE.md has them.
+/// Every mention of an invariant has its number and its name from ARCHITECTURE.md.
 pub fn wrong_invariant(tree: &Tree) -> Vec<String> {
     let Some(list) = tree.file(ARCHITECTURE) else {
         return Vec::new();
@@ -71,8 +71,8 @@ fn invariants(architecture: &str) -> BTreeMap<&str, String> {
     items.collect()
 }
 
-/// Returns what follows each `invariant` that a number follows, up to the end of the sentence's part, with
-/// its line. Comments and strings may break the line in between.
+/// Returns the text after each `invariant` that is followed by a number, up to the end of the
+/// clause, with its line. Comments and strings may continue on the next line.
 fn mentions(text: &str) -> Vec<(usize, String)> {
     let mut words = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -96,7 +96,7 @@ fn mentions(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Joins words up to the first that ends a part of a sentence, the number's own comma left out.
+/// Joins words up to the end of the clause. The comma after the number does not end it.
 fn first_part(words: &[(usize, &str)]) -> String {
     let mut part = String::new();
     for (index, (_, word)) in words.iter().take(6).enumerate() {
@@ -113,7 +113,7 @@ fn first_part(words: &[(usize, &str)]) -> String {
     part
 }
 
-/// An error of the product has a type; `anyhow` is for what only a person reads.
+/// An error of the product has a type; `anyhow` is for errors that only people read.
 pub fn untyped_error(tree: &Tree) -> Vec<String> {
     let product = tree
         .ending("rs")
@@ -125,7 +125,7 @@ pub fn untyped_error(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// A function is named after what it does, and what it returns needs no verb.
+/// A function is named after what it does; a getter needs no verb.
 pub fn empty_prefix(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("rs") {
@@ -146,7 +146,7 @@ pub fn empty_prefix(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Macros of our own are a second language, which only the tables of the configuration need.
+/// Our own macros are a second language, which only the configuration's tables need.
 pub fn own_macro(tree: &Tree) -> Vec<String> {
     let defining = tree
         .ending("rs")
@@ -157,8 +157,7 @@ pub fn own_macro(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// A test waits for what happens, not for time. What looks again and again does so in one place for each
-/// language.
+/// A test waits for events, not for time. Each language has one place that polls.
 pub fn sleeping_test(tree: &Tree) -> Vec<String> {
     let rust = tree.ending("rs").filter(|file| is_test(file));
     let python = tree

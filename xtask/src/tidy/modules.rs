@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use super::{File, Tree};
 
-/// Where the rooms lie.
+/// The folder of the rooms.
 const SOURCES: &str = "crates/tidings/src/";
 
-/// A room: its name, what it is for, and the rooms that it may use.
+/// A room: its name, its purpose, and the rooms that it may use.
 struct Layer {
     name: &'static str,
     is: &'static str,
@@ -22,8 +22,8 @@ const fn layer(name: &'static str, is: &'static str, uses: &'static [&'static st
     Layer { name, is, uses }
 }
 
-/// The rooms. A new arrow is a decision: it gets its word here. An arrow that nothing needs any longer
-/// loses it, so that it does not come back unseen.
+/// The rooms. A new arrow is a decision, and is added here. An arrow that is no longer needed is
+/// removed, so that it does not come back unnoticed.
 const LAYERS: &[Layer] = &[
     layer(
         "cli",
@@ -88,7 +88,7 @@ const LAYERS: &[Layer] = &[
     layer("text_file", "files of text", &[]),
 ];
 
-/// Returns the rooms and their arrows, for people.
+/// Returns the rooms and their arrows in readable form.
 pub fn drawing() -> String {
     LAYERS
         .iter()
@@ -142,7 +142,7 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
             used.insert((from.to_owned(), to));
         }
     }
-    // A tree of a few files, as in a test, uses few arrows.
+    // A small tree, as in a test, does not use every arrow.
     if tree.file("crates/tidings/src/lib.rs").is_some() {
         let arrows = LAYERS
             .iter()
@@ -156,7 +156,7 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Returns the room that a file is part of; none for those that only gather rooms, and for tests.
+/// Returns the room of a file. Files that only gather rooms have none, nor do tests.
 fn layer_of(file: &File) -> Option<&str> {
     let path = file.path.strip_prefix(SOURCES)?;
     let layer = path.split('/').next()?.trim_end_matches(".rs");
@@ -164,7 +164,7 @@ fn layer_of(file: &File) -> Option<&str> {
     (!is_test && !["bin", "lib", "main"].contains(&layer)).then_some(layer)
 }
 
-/// Returns the rooms that code names from the root of its crate.
+/// Returns the rooms that code names with a path from the crate's root.
 fn used_layers(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -181,7 +181,7 @@ fn used_layers(code: &str) -> BTreeSet<String> {
     used
 }
 
-/// Returns the first name of each path in a list of `use`, up to the brace that closes it.
+/// Returns the first name of each path in a `use` list, up to its closing brace.
 fn first_names(list: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut depth = 0;
@@ -203,7 +203,8 @@ fn first_names(list: &str) -> BTreeSet<String> {
     names
 }
 
-/// Returns the module's name that `text` begins with: lower case, which types and constants are not.
+/// Returns the module name at the beginning of `text`. It is lower case, unlike types and
+/// constants.
 fn leading_name(text: &str) -> Option<String> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let name: String = text.chars().take_while(|c| is_name(*c)).collect();

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::{File, Tree};
 
-/// Which crates of ours a crate may use. A new edge is a decision: it gets its row here.
+/// The crates of the workspace that a crate may use. A new edge is a decision, and is added here.
 const EDGES: &[(&str, &[&str])] = &[
     ("tidings-core", &[]),
     ("tidings-wire", &[]),
@@ -48,11 +48,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Which crates of others a crate of ours may not use, and knows nothing of: the hub is reached by other
-/// protocols than HTTP, too.
+/// The outside crates that a crate must not use. The hub serves other protocols than HTTP, too.
 const FOREIGN: &[(&str, &[&str])] = &[("tidings-hub", &["http", "http-body", "hyper"])];
 
-/// Functions that take what a peer sent.
+/// Functions that take bytes from a peer.
 const DECODERS: &[&str] = &[
     "pub fn decode(",
     "pub fn parse(",
@@ -83,7 +82,7 @@ pub fn forbidden_edge(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Crates know nothing of what they are to know nothing of.
+/// Crates do not use the outside crates that are forbidden to them.
 pub fn foreign_dependency(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, manifest) in crates(tree) {
@@ -107,7 +106,7 @@ pub fn lints_not_inherited(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Every dependency has its line of reasons.
+/// Every dependency has a line with its reasons.
 pub fn dependency_without_reason(tree: &Tree) -> Vec<String> {
     let reasons = tree
         .file("docs/decisions/dependencies.md")
@@ -120,7 +119,7 @@ pub fn dependency_without_reason(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// A dependency that no crate uses is not a dependency.
+/// Every dependency is used by a crate.
 pub fn unused_dependency(tree: &Tree) -> Vec<String> {
     let manifests = tree
         .ending("toml")
@@ -137,7 +136,7 @@ pub fn unused_dependency(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// What takes bytes of a peer is fuzzed: by a target named like the module, `a/b.rs` as `a_b`.
+/// Every decoder is fuzzed, by a target named after the module: `a/b.rs` as `a_b`.
 pub fn decoder_without_fuzz_target(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree
@@ -162,7 +161,7 @@ pub fn decoder_without_fuzz_target(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Returns the names of the workspace's dependencies that are not ours.
+/// Returns the names of the workspace's outside dependencies.
 fn outside_dependencies(tree: &Tree) -> Vec<String> {
     let workspace = tree
         .file("Cargo.toml")
@@ -179,7 +178,7 @@ fn outside_dependencies(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Returns the crates with their manifests.
+/// Returns the crates and their manifests.
 fn crates(tree: &Tree) -> impl Iterator<Item = (String, Table)> {
     let ours = |file: &&File| file.path == "xtask/Cargo.toml" || file.path.starts_with("crates/");
     let manifests = tree
@@ -195,7 +194,7 @@ fn crates(tree: &Tree) -> impl Iterator<Item = (String, Table)> {
     })
 }
 
-/// Returns a manifest as a table; cargo itself complains about one that is no TOML.
+/// Returns a manifest as a table. Cargo itself reports one that is not TOML.
 fn manifest(file: &File) -> Option<Table> {
     file.text.parse().ok()
 }

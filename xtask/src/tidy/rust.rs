@@ -3,16 +3,16 @@
 use super::Tree;
 use crate::rust_text::{definitions, words};
 
-/// Inline tests longer than this have a file of their own.
+/// The maximum length of inline tests. Longer ones are in a file of their own.
 const INLINE_TEST_LINES_MAX: usize = 40;
 
-/// Words that name nothing. See STYLE.md, "Names".
+/// Words that mean nothing. See STYLE.md, "Names".
 const BANNED: &[&str] = &["manager", "helper", "util", "utils", "common", "misc"];
 
-/// Names that contain such a word and say something nevertheless, with the reason.
+/// Names that contain such a word but are meaningful, with the reason.
 const ALLOWED_NAMES: &[(&str, &str)] = &[("common_prefix", "what two texts begin with")];
 
-/// Every file begins by saying what it contains.
+/// Every file begins with a description of its contents.
 pub fn header_is_missing(tree: &Tree) -> Vec<String> {
     let without = tree
         .ending("rs")
@@ -49,7 +49,7 @@ pub fn ignored_test(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Names do not use words that name nothing.
+/// Names do not use words that mean nothing.
 pub fn banned_word(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("rs") {

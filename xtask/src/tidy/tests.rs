@@ -1,4 +1,4 @@
-//! Each check finds its problem, and leaves the right way alone.
+//! Each check finds its problem, and accepts correct input.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn names_do_not_use_words_that_name_nothing() {
         &["a.rs:1: `misc` uses the word `misc`"],
     );
     check(rust::banned_word, &[("a.rs", "fn common_prefix() {}")], &[]);
-    // Words of protocols and of the configuration are names there.
+    // Words of protocols and of the configuration are allowed as names.
     check(
         rust::banned_word,
         &[("a.rs", "let (message, room, channel) = f(); // no util")],
@@ -264,7 +264,7 @@ fn a_decoder_is_fuzzed() {
     );
 }
 
-/// An invariant's number, put together here, so that this file names none.
+/// A mention of an invariant, assembled here so that this file contains none.
 fn named(rest: &str) -> String {
     format!("// It holds (invariant {rest}).")
 }
@@ -345,7 +345,7 @@ fn a_record_holds_one_decision() {
     check(claims::long_decision, &[(path, "# X")], &[]);
 }
 
-/// Checks what `check` says about a tree of these paths and texts.
+/// Checks what `check` reports for a tree of these paths and texts.
 #[track_caller]
 fn check(check: Check, files: &[(&str, &str)], expected: &[&str]) {
     assert_eq!(check(&tree(files)), expected);

@@ -1,16 +1,16 @@
-//! Checks of every text: marks, links and titles in Markdown, machine paths, size.
+//! Checks of all texts: marks, links and titles in Markdown, machine paths, size.
 
 use super::{File, Tree};
 
-/// Larger files do not belong into the history.
+/// The maximum size of a file in the repository.
 const FILE_BYTES_MAX: u64 = 200 * 1024;
 
-/// Endings of what people write as code.
+/// Extensions of handwritten code.
 const CODE: &[&str] = &["rs", "ts", "js", "mjs", "py", "html", "css", "toml", "sh"];
 
-/// Work that is left is an issue; unfinished work is not committed.
+/// Work that is left is an issue. Unfinished work is not committed.
 pub fn mark_without_issue(tree: &Tree) -> Vec<String> {
-    // Put together here, so that this file has no such mark.
+    // Assembled here, so that this file contains no such mark.
     let (unfinished, later) = (["FIX", "ME"].concat(), ["TO", "DO"].concat());
     let mut problems = Vec::new();
     for file in tree
@@ -35,7 +35,7 @@ pub fn mark_without_issue(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Links to other files of the repository, and to headings, lead somewhere.
+/// Links to other files of the repository, and to headings, have a target.
 pub fn broken_link(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("md") {
@@ -60,7 +60,7 @@ pub fn broken_link(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Each document begins with its title.
+/// Each document begins with a title.
 pub fn missing_title(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for file in tree.ending("md") {
@@ -75,7 +75,7 @@ pub fn missing_title(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// Nothing names the machine it was written on, nor where its packages came from.
+/// No file names the machine it was written on, or the source of its packages.
 pub fn machine_path(tree: &Tree) -> Vec<String> {
     let folders = ["work", "root", "tmp/plan"].map(|folder| format!("/{folder}/"));
     let hosts = [
@@ -100,7 +100,7 @@ pub fn machine_path(tree: &Tree) -> Vec<String> {
     problems
 }
 
-/// The history stays small.
+/// The repository stays small.
 pub fn large_file(tree: &Tree) -> Vec<String> {
     let large = tree.files.iter().filter(|file| file.bytes > FILE_BYTES_MAX);
     large
@@ -127,7 +127,7 @@ fn links(markdown: &str) -> Vec<&str> {
                 .filter_map(|rest| rest.split_once(')'));
             targets.extend(ends.map(|(target, _)| target));
         }
-        // `[`code`](target)`: the link's text is code, its target follows the last backquote.
+        // In `[`code`](target)` the link text is code, and the target follows the last backquote.
         let after_code = line
             .split("`](")
             .skip(1)
@@ -154,7 +154,7 @@ fn headings(markdown: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns where `link` in the file at `from` leads, from the root.
+/// Returns the target of `link` in the file at `from`, relative to the root.
 fn resolve(from: &str, link: &str) -> String {
     let mut folders: Vec<&str> = from.split('/').collect();
     folders.pop();
