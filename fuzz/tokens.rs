@@ -1,4 +1,4 @@
-//! Tokens for the fuzz targets: signed with a key that verifies them, whatever they say.
+//! Tokens for the fuzz targets, with any content, and signed with a key that verifies them.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use tidings_auth::key::{Algorithm, VerifyKey};
 use tidings_auth::{Authority, Door, Issuer, Options, Role};
 use tidings_core::{Dialect, HubUrl};
 
-/// The time of every check, in seconds of Unix time.
+/// The time at which tokens are checked, in seconds since 1970.
 pub const NOW: u64 = 1_800_000_000;
 
 /// A token header that is accepted.
@@ -19,15 +19,15 @@ pub fn sign(header: &str, claims: &str) -> String {
     key.sign_text(header, claims).expect("a signature")
 }
 
-/// Verifies any text as a token of a subscriber, and returns what is wrong with it, if anything.
+/// Verifies any text as a subscriber's token, and returns the error if it is refused.
 pub fn verify(token: &str) -> Result<(), String> {
     static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority(&[Dialect::V1]));
     let verified = AUTHORITY.verify(token, Role::Subscribe, NOW);
     verified.map(drop).map_err(|error| error.to_string())
 }
 
-/// The same for a token of before 1.0, at both doors: `Ok` if one of them accepts it, and whether it
-/// grants anything there.
+/// Verifies a token before 1.0 at both endpoints, that of 0.x and that of 2019: `Ok` if one of them
+/// accepts it, and whether it grants anything there.
 pub fn verify_old(token: &str) -> Result<bool, String> {
     static AUTHORITY: LazyLock<Authority> =
         LazyLock::new(|| authority(&[Dialect::V0, Dialect::V2019]));

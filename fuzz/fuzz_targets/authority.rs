@@ -1,4 +1,4 @@
-//! Feeds [`bodies::authority`] with what libFuzzer makes up.
+//! Feeds [`bodies::authority`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::bearer`] with what libFuzzer makes up.
+//! Feeds [`bodies::bearer`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::bolt`] with what libFuzzer makes up.
+//! Feeds [`bodies::bolt`] with the input of libFuzzer.
 
 #![no_main]
 

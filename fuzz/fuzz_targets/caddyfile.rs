@@ -1,4 +1,4 @@
-//! Feeds [`bodies::caddyfile`] with what libFuzzer makes up.
+//! Feeds [`bodies::caddyfile`] with the input of libFuzzer.
 
 #![no_main]
 

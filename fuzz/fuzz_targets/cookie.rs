@@ -1,4 +1,4 @@
-//! Feeds [`bodies::cookie`] with what libFuzzer makes up.
+//! Feeds [`bodies::cookie`] with the input of libFuzzer.
 
 #![no_main]
 

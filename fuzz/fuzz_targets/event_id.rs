@@ -1,4 +1,4 @@
-//! Feeds [`bodies::event_id`] with what libFuzzer makes up.
+//! Feeds [`bodies::event_id`] with the input of libFuzzer.
 
 #![no_main]
 

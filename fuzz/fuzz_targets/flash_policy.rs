@@ -1,4 +1,4 @@
-//! Feeds [`bodies::flash_policy`] with what libFuzzer makes up.
+//! Feeds [`bodies::flash_policy`] with the input of libFuzzer.
 
 #![no_main]
 

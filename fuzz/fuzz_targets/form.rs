@@ -1,4 +1,4 @@
-//! Feeds [`bodies::form`] with what libFuzzer makes up.
+//! Feeds [`bodies::form`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::http_head`] with what libFuzzer makes up.
+//! Feeds [`bodies::http_head`] with the input of libFuzzer.
 
 #![no_main]
 

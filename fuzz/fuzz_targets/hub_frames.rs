@@ -1,4 +1,4 @@
-//! Feeds [`bodies::hub_frames`] with what libFuzzer makes up.
+//! Feeds [`bodies::hub_frames`] with the input of libFuzzer.
 
 #![no_main]
 

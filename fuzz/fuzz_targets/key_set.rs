@@ -1,4 +1,4 @@
-//! Feeds [`bodies::key_set`] with what libFuzzer makes up.
+//! Feeds [`bodies::key_set`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::matcher`] with what libFuzzer makes up.
+//! Feeds [`bodies::matcher`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::old_publish_form`] with what libFuzzer makes up.
+//! Feeds [`bodies::old_publish_form`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::old_token`] with what libFuzzer makes up.
+//! Feeds [`bodies::old_token`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::origin`] with what libFuzzer makes up.
+//! Feeds [`bodies::origin`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::prefer`] with what libFuzzer makes up.
+//! Feeds [`bodies::prefer`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::publish_form`] with what libFuzzer makes up.
+//! Feeds [`bodies::publish_form`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::selector_query`] with what libFuzzer makes up.
+//! Feeds [`bodies::selector_query`] with the input of libFuzzer.
 
 #![no_main]
 

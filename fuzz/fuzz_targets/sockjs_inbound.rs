@@ -1,4 +1,4 @@
-//! Feeds [`bodies::sockjs_inbound`] with what libFuzzer makes up.
+//! Feeds [`bodies::sockjs_inbound`] with the input of libFuzzer.
 
 #![no_main]
 

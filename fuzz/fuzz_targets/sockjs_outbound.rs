@@ -1,4 +1,4 @@
-//! Feeds [`bodies::sockjs_outbound`] with what libFuzzer makes up.
+//! Feeds [`bodies::sockjs_outbound`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::sse`] with what libFuzzer makes up.
+//! Feeds [`bodies::sse`] with the input of libFuzzer.
 
 #![no_main]
 

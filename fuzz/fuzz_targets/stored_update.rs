@@ -1,4 +1,4 @@
-//! Feeds [`bodies::stored_update`] with what libFuzzer makes up.
+//! Feeds [`bodies::stored_update`] with the input of libFuzzer.
 
 #![no_main]
 

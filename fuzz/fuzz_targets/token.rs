@@ -1,4 +1,4 @@
-//! Feeds [`bodies::token`] with what libFuzzer makes up.
+//! Feeds [`bodies::token`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::topic`] with what libFuzzer makes up.
+//! Feeds [`bodies::topic`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::websocket_handshake`] with what libFuzzer makes up.
+//! Feeds [`bodies::websocket_handshake`] with the input of libFuzzer.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Feeds [`bodies::websocket_hixie76`] with what libFuzzer makes up.
+//! Feeds [`bodies::websocket_hixie76`] with the input of libFuzzer.
 
 #![no_main]
 

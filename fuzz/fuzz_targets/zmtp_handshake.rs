@@ -1,4 +1,4 @@
-//! Feeds [`bodies::zmtp_handshake`] with what libFuzzer makes up.
+//! Feeds [`bodies::zmtp_handshake`] with the input of libFuzzer.
 
 #![no_main]
 
