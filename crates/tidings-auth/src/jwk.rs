@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use tidings_wire::byte_order_mark;
 
 use super::json::{Json, Object};
 use super::key::{Algorithm, PublicKey, VerifyKey};
@@ -81,9 +82,7 @@ pub enum Ignored {
 /// If the document is no set. Single entries of no use are left out and counted; that none is left is
 /// no error, since an issuer may withdraw all its keys.
 pub fn parse(document: &[u8]) -> Result<Read, JwkSetError> {
-    let Json::Object(set) =
-        Json::parse(document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document))?
-    else {
+    let Json::Object(set) = Json::parse(byte_order_mark::without_bytes(document))? else {
         return Err(JwkSetError::NotSet);
     };
     let entries = set.find("keys").and_then(Json::as_array);
@@ -219,9 +218,6 @@ pub const KEYS_MAX: usize = 64;
 
 /// Bytes of a key's name.
 const KID_BYTES_MAX: usize = 1024;
-
-/// What some editors put at the head of a file; it is no part of the document.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The formats of Tidings: bytes to fields, and back.
 //!
 //! This crate has forms and queries, the event stream, WebSocket and SockJS framing, ZMTP,
-//! subscription documents, rows of stored updates, the HTTP fields that an HTTP library leaves as
+//! subscription documents, rows of stored updates, byte order marks, the HTTP fields that an HTTP library leaves as
 //! text, and the redaction of secrets. Nothing here reads a socket, a file or a clock, or
 //! interprets topics and matchers: the rules about values are in `tidings-core`.
 //!
@@ -11,6 +11,7 @@
 pub mod authority;
 pub mod bearer;
 pub mod bolt;
+pub mod byte_order_mark;
 pub mod cookie;
 pub mod flash_policy;
 pub mod form;

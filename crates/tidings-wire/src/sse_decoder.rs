@@ -5,6 +5,8 @@
 
 use std::mem;
 
+use crate::byte_order_mark;
+
 /// The type of an event that names none. WHATWG HTML, "Interpreting an event stream".
 pub const DEFAULT_EVENT_TYPE: &str = "message";
 
@@ -148,7 +150,7 @@ impl Decoder {
         // decoding the stream.
         let text = String::from_utf8_lossy(&line);
         let text = match self.place {
-            Place::FirstLine => text.strip_prefix('\u{feff}').unwrap_or(&text),
+            Place::FirstLine => byte_order_mark::without(&text),
             Place::Line | Place::AfterCr | Place::Failed => &text,
         };
         match text.split_once(':') {

@@ -65,7 +65,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "front",
         "sockets, until there is a request",
-        &["config", "http", "text_file"],
+        &["config", "http"],
     ),
     layer(
         "http",

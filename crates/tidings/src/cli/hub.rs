@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tidings_auth::Role;
-use tidings_wire::redact;
+use tidings_wire::{byte_order_mark, redact};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
@@ -247,7 +247,7 @@ fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
     if let Some(file) = &arguments.ca {
         let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let before = roots.len();
-        for item in parse_pem(text_file::without_mark(&pem)) {
+        for item in parse_pem(byte_order_mark::without_bytes(&pem)) {
             if let PemItem::Certificate(root) = item.with_context(|| file.display().to_string())? {
                 roots.push(root);
             }

@@ -13,12 +13,12 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tidings_hub::metrics::{Metrics, count_result};
+use tidings_wire::byte_order_mark;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::config::TlsFiles;
-use crate::text_file::without_mark;
-use tidings_hub::metrics::{Metrics, count_result};
 
 /// How often the files are looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -125,7 +125,7 @@ impl ResolvesServerCert for Certificate {
 /// Reads a PEM file, without a byte order mark before its first line.
 fn pem_of(path: &Path) -> Result<Vec<u8>, CertificateError> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(without_mark(&bytes).to_vec()),
+        Ok(bytes) => Ok(byte_order_mark::without_bytes(&bytes).to_vec()),
         Err(source) => Err(CertificateError::Read {
             path: path.display().to_string(),
             source: rustls_pki_types::pem::Error::Io(source),
