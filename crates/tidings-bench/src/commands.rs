@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use tidings_load::report::Report;
 use tidings_load::{compare, floor, idle, matching, publish, resume, sse, target};
+use tidings_wire::byte_order_mark;
 
 use crate::Usage;
 use crate::dev_hub::{DEFAULT_DATA, DevHub};
 
-/// What is measured.
+/// The benchmarks.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Sse(Sse),
@@ -41,11 +42,11 @@ pub struct Sse {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     subscribers: usize,
 
-    /// Topics, which connections and updates take in turn
+    /// Topics; connections and updates use them in turn
     #[arg(long, value_name = "N", default_value_t = 1)]
     topics: usize,
 
-    /// Updates in all, besides those of the warm-up
+    /// Updates in total, without those of the warm-up
     #[arg(long, value_name = "N", default_value_t = 100)]
     updates: u32,
 
@@ -53,7 +54,8 @@ pub struct Sse {
     #[arg(long, value_name = "N", conflicts_with = "lockstep")]
     rate: Option<f64>,
 
-    /// Publish the next when all subscribers have the one before; so it is without --rate
+    /// Publish each burst when all subscribers have received the previous one; the default without
+    /// --rate
     #[arg(long)]
     lockstep: bool,
 
@@ -61,15 +63,14 @@ pub struct Sse {
     #[arg(long, value_name = "N", default_value_t = 1)]
     burst: u32,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// Connections that publish [default: as many as a burst has updates, with --rate at least 8]
+    /// Publishing connections [default: one for each update of a burst, with --rate at least 8]
     #[arg(long, value_name = "N")]
     publishers: Option<usize>,
 
-    /// Seconds to wait for missing updates after nothing more arrived
+    /// Seconds to wait for missing updates after the last arrival
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     settle: u64,
 
@@ -78,7 +79,7 @@ pub struct Sse {
     no_floor: bool,
 }
 
-/// Publish to event streams and to subscribers by another transport in turn, and compare
+/// Publish to event streams and over another transport in turn, and compare them
 #[derive(Debug, clap::Args)]
 pub struct Compare {
     #[command(flatten)]
@@ -87,15 +88,15 @@ pub struct Compare {
     #[command(flatten)]
     output: Output,
 
-    /// Connections of the transport that is compared
+    /// Connections of the other transport
     #[arg(long, value_name = "N", default_value_t = 1000)]
     connections: usize,
 
-    /// Streams on each, for http2; beside them, as many HTTP/1.1 connections as streams in all
+    /// Streams on each, for http2; there is one HTTP/1.1 connection for each stream
     #[arg(long, value_name = "N", default_value_t = 1)]
     streams: usize,
 
-    /// Updates published at the same time, a series of runs for each number
+    /// Sizes of the bursts of simultaneous updates; each size is a series of runs
     #[arg(
         long,
         value_name = "N,N",
@@ -104,15 +105,14 @@ pub struct Compare {
     )]
     bursts: Vec<u32>,
 
-    /// Bursts of each size that either side gets
+    /// Bursts of each size for each side
     #[arg(long, value_name = "N", default_value_t = 100)]
     repeats: u32,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// Seconds to wait for missing updates after nothing more arrived
+    /// Seconds to wait for missing updates after the last arrival
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     settle: u64,
 }
@@ -130,24 +130,22 @@ pub struct Publish {
     #[arg(long, value_name = "N", default_value_t = 64)]
     publishers: usize,
 
-    /// Topics, taken in turn
+    /// Topics, used in turn
     #[arg(long, value_name = "N", default_value_t = 1)]
     topics: usize,
 
-    /// Updates in all
+    /// Updates in total
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     updates: u64,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// Where the hub shows its metrics, for the number of syncs
-    #[arg(long, value_name = "URL")]
-    metrics: Option<String>,
+    #[command(flatten)]
+    metrics: Metrics,
 }
 
-/// Hold connections that receive nothing, and read the hub's memory and CPU time
+/// Hold idle connections, and measure the hub's memory and CPU time
 #[derive(Debug, clap::Args)]
 pub struct Idle {
     #[command(flatten)]
@@ -160,16 +158,16 @@ pub struct Idle {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     subscribers: usize,
 
-    /// Seconds to wait before memory is read
+    /// Seconds to wait before memory is measured
     #[arg(long, value_name = "SECS", default_value_t = 3)]
     settle: u64,
 
-    /// Seconds for which the CPU time is watched
+    /// Seconds for which CPU time is measured
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     window: u64,
 }
 
-/// Fill the history, then come back from anywhere in it
+/// Fill the history, then resume from anywhere in it
 #[derive(Debug, clap::Args)]
 pub struct Resume {
     #[command(flatten)]
@@ -182,33 +180,31 @@ pub struct Resume {
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     events: u64,
 
-    /// Cursors to come back from, spread over the history
+    /// Cursors to resume from, spread evenly over the history
     #[arg(long, value_name = "N", default_value_t = 100)]
     cursors: u64,
 
-    /// Subscribers that reconnect at once
+    /// Subscribers that reconnect at the same time
     #[arg(long, value_name = "N", default_value_t = 1000)]
     subscribers: usize,
 
-    /// Updates that each of them missed
+    /// Updates that each of them has missed
     #[arg(long, value_name = "N", default_value_t = 1000)]
     missed: u64,
 
-    /// Updates that one slow reader missed; 0 leaves it out
+    /// Updates that one slow reader has missed; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     slow_missed: u64,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// Where the hub shows its metrics, for the pages read
-    #[arg(long, value_name = "URL")]
-    metrics: Option<String>,
+    #[command(flatten)]
+    metrics: Metrics,
 }
 
-/// Let many distinct subscriptions come and go, and measure what they cost publishers, a bystander
-/// and the memory
+/// Open and close many distinct subscriptions, and measure their cost for publishers, a bystander
+/// and memory
 #[derive(Debug, clap::Args)]
 pub struct Match {
     #[command(flatten)]
@@ -221,46 +217,45 @@ pub struct Match {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     connections: usize,
 
-    /// Distinct matchers of each
+    /// Distinct matchers of each connection
     #[arg(long, value_name = "N", default_value_t = 100)]
     matchers: usize,
 
-    /// Ask by URL patterns instead of exact topics
+    /// Subscribe with URL patterns instead of exact topics
     #[arg(long)]
     urlpattern: bool,
 
-    /// Text of the matchers; # stands for a number. Default: `https://bench.example/books/#`, with
+    /// Text of the matchers; a number replaces #. Default: `https://bench.example/books/#`, with
     /// --urlpattern `https://bench.example/books#/:id`
     #[arg(long, value_name = "TEXT")]
     shape: Option<String>,
 
-    /// Subscriptions that are sent before their answers are read
+    /// Subscriptions that are sent before their responses are read
     #[arg(long, value_name = "N", default_value_t = 16)]
     opening: usize,
 
-    /// Updates of each series, every one to a new topic
+    /// Updates in each series, each to a new topic
     #[arg(long, value_name = "N", default_value_t = 1000)]
     updates: usize,
 
-    /// Milliseconds for which the bystander is watched while nobody joins, and after all left
+    /// Milliseconds for which the bystander is measured before others subscribe, and after they have
+    /// left
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     quiet: u64,
 
-    /// Times that all join and leave
+    /// How often all subscribe and leave
     #[arg(long, value_name = "N", default_value_t = 4)]
     waves: usize,
 
-    /// Updates per second that a bystander receives while others join and leave
+    /// Updates per second that the bystander receives while others subscribe and leave
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// Where the hub shows its metrics, which tell when all have left
-    #[arg(long, value_name = "URL")]
-    metrics: Option<String>,
+    #[command(flatten)]
+    metrics: Metrics,
 }
 
 /// Measure a bare send() loop, without a hub
@@ -281,16 +276,16 @@ pub struct Floor {
     #[arg(long, value_name = "N", default_value_t = 200)]
     rounds: u32,
 
-    /// Sweeps per second; without it each begins when the one before has arrived
+    /// Sweeps per second; without it, each begins when the previous one has arrived
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
 
-    /// Processor of the sender; the reader stays where this process is
+    /// Processor of the sender; the reader stays on the processor of this process
     #[arg(long, value_name = "N", default_value_t = 0)]
     sender: usize,
 }
 
-/// Which hub.
+/// The hub, and how to reach it.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Hub")]
 #[group(skip)]
@@ -320,11 +315,11 @@ pub struct Target {
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
 
-    /// Local addresses to connect from: 127.0.0.1 and the following
+    /// Number of local addresses to connect from: 127.0.0.1 and the following
     #[arg(long, value_name = "N", default_value_t = 1)]
     source_addresses: u8,
 
-    /// How subscribers connect
+    /// Transport of the subscribers
     #[arg(long, value_enum, default_value_t = Transport::Sse)]
     transport: Transport,
 
@@ -332,12 +327,34 @@ pub struct Target {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// Data folder of `tidings dev`, where its hub and tokens are found
+    /// Data folder of `tidings dev`, with its hub and tokens
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
     dev_data: PathBuf,
 }
 
-/// In which form figures are printed.
+/// The size of the updates.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Data {
+    /// Bytes of an update's data
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    data_bytes: usize,
+}
+
+/// The hub's own counters.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Metrics {
+    /// URL of the hub's metrics (`admin.address`), for figures that only the hub knows
+    #[arg(long = "metrics", value_name = "URL")]
+    metrics_url: Option<String>,
+}
+
+impl Metrics {
+    fn url(&self) -> Option<String> {
+        self.metrics_url.clone()
+    }
+}
+
+/// The format of the report.
 #[derive(Debug, clap::Args)]
 pub struct Output {
     /// Print one JSON object instead of a table
@@ -353,7 +370,7 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// Runs the command.
+/// Runs a benchmark and prints its report.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     let (report, output) = match command {
         Command::Sse(arguments) => (sse::run(&arguments.options()?)?, &arguments.output),
@@ -376,14 +393,11 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
     verdict(&report)
 }
 
-/// Fails if updates were lost or arrived wrongly, whatever else was measured.
+/// Fails if updates were lost or delivered wrongly, whatever else was measured.
 fn verdict(report: &Report) -> anyhow::Result<()> {
-    let wrong: Vec<String> = FLAWS
-        .iter()
-        .filter_map(|name| {
-            let count = report.value(name).filter(|count| *count > 0.0)?;
-            Some(format!("{name}: {count}"))
-        })
+    let wrong: Vec<String> = report
+        .flaws()
+        .map(|figure| format!("{}: {}", figure.name, figure.value))
         .collect();
     if wrong.is_empty() {
         return Ok(());
@@ -407,7 +421,7 @@ impl Sse {
             updates: self.updates,
             pace: self.rate.map_or(sse::Pace::Lockstep, sse::Pace::PerSecond),
             burst: self.burst,
-            data_bytes: self.data_bytes,
+            data_bytes: self.data.data_bytes,
             publishers: self
                 .publishers
                 .unwrap_or_else(|| publishers_min.max(self.burst as usize)),
@@ -424,7 +438,7 @@ impl Compare {
             streams: self.streams,
             bursts: self.bursts.clone(),
             repeats: self.repeats,
-            data_bytes: self.data_bytes,
+            data_bytes: self.data.data_bytes,
             settle: Duration::from_secs(self.settle),
         })
     }
@@ -437,8 +451,8 @@ impl Publish {
             publishers: self.publishers,
             topics: self.topics,
             updates: self.updates,
-            data_bytes: self.data_bytes,
-            metrics: self.metrics.clone(),
+            data_bytes: self.data.data_bytes,
+            metrics: self.metrics.url(),
         })
     }
 }
@@ -463,8 +477,8 @@ impl Resume {
             subscribers: self.subscribers,
             missed: self.missed,
             slow_missed: self.slow_missed,
-            data_bytes: self.data_bytes,
-            metrics: self.metrics.clone(),
+            data_bytes: self.data.data_bytes,
+            metrics: self.metrics.url(),
         })
     }
 }
@@ -489,8 +503,8 @@ impl Match {
             waves: self.waves,
             quiet: Duration::from_millis(self.quiet),
             rate: self.rate,
-            data_bytes: self.data_bytes,
-            metrics: self.metrics.clone(),
+            data_bytes: self.data.data_bytes,
+            metrics: self.metrics.url(),
         })
     }
 }
@@ -507,7 +521,7 @@ impl Floor {
     }
 }
 
-/// How subscribers connect.
+/// The transport of subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Transport {
     /// Event streams over HTTP/1.1
@@ -518,7 +532,7 @@ enum Transport {
     Websocket,
     /// Long polls
     Longpoll,
-    /// SockJS by `xhr_streaming`; the hub needs `sockjs.enabled`
+    /// SockJS with `xhr_streaming`; the hub needs `sockjs.enabled`
     Sockjs,
 }
 
@@ -529,8 +543,7 @@ impl Target {
             (None, Some(file)) => {
                 let text = std::fs::read_to_string(file)
                     .with_context(|| format!("cannot read {}", file.display()))?;
-                // Some editors put a byte order mark at the head.
-                Some(text.trim_start_matches('\u{feff}').trim().to_owned())
+                Some(byte_order_mark::without(&text).trim().to_owned())
             }
             (None, None) => None,
         };
@@ -562,16 +575,5 @@ impl Target {
     }
 }
 
-/// Figures that must be zero.
-const FLAWS: [&str; 7] = [
-    "lost",
-    "missing",
-    "duplicates",
-    "order_errors",
-    "misrouted",
-    "misnamed",
-    "cursors_lost",
-];
-/// Publishers of a run with a rate: one that waits for its acknowledgement must not hold up the
-/// schedule.
+/// Publishers of a run with a rate: one that waits for an acknowledgement must not delay the schedule.
 const RATE_PUBLISHERS: usize = 8;

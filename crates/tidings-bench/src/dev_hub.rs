@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-/// The data folder when none is named.
+/// The data folder if none is given.
 pub const DEFAULT_DATA: &str = "tidings-data";
 
-/// What `dev.json` says about the hub that matters here.
+/// The parts of `dev.json` that matter here.
 #[derive(Deserialize)]
 pub struct DevHub {
     /// The hub's URL.
@@ -18,11 +18,11 @@ pub struct DevHub {
 }
 
 impl DevHub {
-    /// Reads it; nothing if no hub was started in this folder.
+    /// Reads `dev.json`; `None` if no hub was started with this folder.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or says something else.
+    /// If the file is not readable or malformed.
     pub fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
         let path = folder.join("dev.json");
         if !path.exists() {

@@ -1,5 +1,5 @@
-//! `tidings-bench`: measures a hub. Here are the start of the program and its exit codes; the arguments are
-//! in `commands`, and what is measured and how is in the crate `tidings-load`.
+//! `tidings-bench`: measures a hub. This file starts the program and sets its exit code. The arguments
+//! are in `commands`, the measurements in the crate `tidings-load`.
 
 #![expect(unreachable_pub, reason = "`pub` says here: used by another module")]
 
@@ -18,9 +18,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measure a hub: speed, delay, CPU time and memory
 ///
-/// Run it on another core than the hub (`taskset -c 1 tidings-bench …`). With --pid, CPU time and
-/// memory are read from the hub's process, and a bare send() loop on its core is measured as the
-/// yardstick. It refuses to report when it was itself the limit.
+/// Run it on another core than the hub (`taskset -c 1 tidings-bench …`). With --pid, it reads CPU time
+/// and memory from the hub's process, and measures a bare send() loop on the hub's core as the
+/// baseline. It refuses to report if it was the limit itself.
 #[derive(Debug, Parser)]
 #[command(name = "tidings-bench", version, max_term_width = 100)]
 struct Arguments {
@@ -28,7 +28,7 @@ struct Arguments {
     command: commands::Command,
 }
 
-/// Wrong arguments that clap cannot see, such as a hub that is missing.
+/// Wrong arguments that clap cannot detect, such as a missing hub.
 #[derive(Debug)]
 struct Usage(&'static str);
 
@@ -44,7 +44,7 @@ impl std::error::Error for Usage {}
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and version come this way too, with code 0. A closed output changes nothing.
+        // Help and version are errors of clap, too, with code 0. A closed output changes nothing.
         Err(answer) if answer.use_stderr() => {
             complain(answer.render().to_string().trim_end());
             return ExitCode::from(WRONG_ARGUMENTS);
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     };
     match commands::run(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output has seen enough, as in `tidings-bench … | head -1`.
+        // The reader of the output has closed it, as in `tidings-bench … | head -1`.
         Err(error) if is_closed_output(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("tidings-bench: {error:#}"));
@@ -74,8 +74,7 @@ fn is_closed_output(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Writes a line to the standard error without what is secret in it. There is nobody to tell if that
-/// fails.
+/// Writes a line to standard error, without the secrets in it. A failure cannot be reported.
 fn complain(line: &str) {
     let line = redact::text(line);
     let _written = io::stderr()

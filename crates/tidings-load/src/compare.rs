@@ -26,7 +26,7 @@ const OTHER: usize = 1;
 const SSE: &str = "sse";
 const SIDES: [usize; 2] = [EVENT_STREAMS, OTHER];
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub, and the transport to compare with event streams over HTTP/1.1. If the hub's URL is

@@ -12,16 +12,16 @@ use crate::progress;
 use crate::report::Report;
 use crate::target;
 
-/// Sockets of the floor that keep-alives are compared with. More cost the same each.
+/// Sockets of the baseline for keep-alives. With more sockets, the cost of each is the same.
 const FLOOR_SOCKETS_MAX: usize = 2000;
 const FLOOR_ROUNDS: u32 = 20;
-/// Bytes of one keep-alive: a comment line in a chunk of its own.
+/// Bytes of one keep-alive: a comment line as a separate chunk.
 const KEEP_ALIVE_BYTES: usize = 8;
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The hub; its process must be named.
+    /// The hub; its process must be given.
     pub target: target::Options,
     /// Connections, each with a topic of its own.
     pub subscribers: usize,

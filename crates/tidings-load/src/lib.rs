@@ -7,11 +7,10 @@
 //! omission). Nothing here depends on the server's code; any Mercure hub can be measured.
 //!
 //! ```text
-//! sse ─┐
-//! publish ─┼─▶ Load (epoll) ─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
-//! idle, resume ─┘        └───▶ Publisher ─▶ acknowledgements
-//! soak ────▶ its own subscribers, which come back, and an Account of all they receive
-//! floor: bare send() to as many sockets, the yardstick of the same run
+//! sse, publish, idle, resume ─▶ Load (epoll) ─┬─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
+//!                                             └─▶ Publisher ─▶ acknowledgements
+//! soak  ─▶ its own subscribers, which reconnect, and an Account of all that they receive
+//! floor ─▶ bare send() to as many sockets: the baseline of the same run
 //! ```
 
 mod clock;

@@ -1,13 +1,13 @@
 //! Matching: the cost of many distinct subscriptions for a publisher, a bystander and memory.
 //!
 //! ```text
-//! nobody ─▶ publish ─▶ all join ─▶ publish ─▶ all leave ─▶ publish ─▶ more such waves
+//! nobody ─▶ publish ─▶ all subscribe ─▶ publish ─▶ all leave ─▶ publish ─▶ more waves
 //!                         └─ a bystander receives all the while ─┘
 //! ```
 //!
-//! One subscriber, the bystander, asks for everything. Each update of a series is the first of its
-//! topic, and is published when the one before has arrived; with subscriptions there, it is also
-//! for one of them.
+//! One subscriber, the bystander, receives everything. Each update of a series is the first of its
+//! topic, and is published when the previous one has arrived. While there are subscriptions, one of
+//! them receives it, too.
 
 mod crowd;
 mod figures;
@@ -38,7 +38,7 @@ const BYSTANDER: usize = 0;
 /// Pause before memory is measured.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub.

@@ -2,7 +2,7 @@
 //! of publishing the events, and of answering queries.
 //!
 //! ```text
-//! all join ─▶ listed, said ─▶ questions, one after the other ─▶ all leave ─▶ not listed, said
+//! all subscribe ─▶ listed, published ─▶ queries, one after another ─▶ all leave ─▶ gone, published
 //! ```
 
 mod query;
@@ -28,7 +28,7 @@ const OPENING_MAX: usize = 256;
 /// Pause before memory is measured.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub, with presence on, and a subscriber's token that may read everything.

@@ -19,7 +19,7 @@ use crate::target;
 /// Updates per publisher before measuring starts.
 const WARM_UP_UPDATES: u64 = 50;
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub.

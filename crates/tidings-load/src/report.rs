@@ -22,6 +22,17 @@ pub struct Report {
     pub figures: Vec<Figure>,
 }
 
+/// The names of the figures that must be zero: lost, repeated and wrong deliveries.
+const FLAWS: [&str; 7] = [
+    "lost",
+    "missing",
+    "duplicates",
+    "order_errors",
+    "misrouted",
+    "misnamed",
+    "cursors_lost",
+];
+
 impl Report {
     /// Makes an empty report.
     pub(crate) fn new(title: String) -> Self {
@@ -55,6 +66,15 @@ impl Report {
             .map(|figure| figure.value)
     }
 
+    /// Returns the figures that must be zero but are not.
+    pub fn flaws(&self) -> impl Iterator<Item = &Figure> {
+        let is_flaw = |figure: &&Figure| FLAWS.contains(&figure.name.as_str());
+        self.figures
+            .iter()
+            .filter(is_flaw)
+            .filter(|figure| figure.value > 0.0)
+    }
+
     /// Returns the figures as an aligned table, one per line.
     pub fn to_table(&self) -> String {
         let width = self
@@ -72,7 +92,7 @@ impl Report {
         table
     }
 
-    /// Returns the figures as one JSON object.
+    /// Returns the figures as one JSON object, with the sum of all flaws.
     pub fn to_json(&self) -> Value {
         let figures: Map<String, Value> = (self.figures.iter())
             .map(|figure| {
@@ -82,7 +102,8 @@ impl Report {
                 )
             })
             .collect();
-        json!({"title": self.title, "figures": figures})
+        let flaws: f64 = self.flaws().map(|figure| figure.value).sum();
+        json!({"title": self.title, "figures": figures, "flaws": flaws})
     }
 }
 
@@ -117,5 +138,21 @@ mod tests {
         report.add("p50", 1.5, "ms");
         let expected = "sse\n  deliveries       1 234 567\n  p50                  1.500 ms\n";
         assert_eq!(report.to_table(), expected);
+    }
+
+    #[test]
+    fn only_wrong_deliveries_are_flaws() {
+        let mut report = Report::new("soak".to_owned());
+        for (name, value) in [
+            ("deliveries", 9.0),
+            ("lost", 2.0),
+            ("missing", 0.0),
+            ("misnamed", 1.0),
+        ] {
+            report.add(name, value, "");
+        }
+        let names: Vec<&str> = report.flaws().map(|flaw| flaw.name.as_str()).collect();
+        assert_eq!(names, ["lost", "misnamed"]);
+        assert_eq!(report.to_json()["flaws"], 3.0);
     }
 }

@@ -22,7 +22,7 @@ const PUBLISHERS: usize = 64;
 /// Pause of the slow reader between two reads of at most 256 KiB.
 const SLOW_PAUSE: Duration = Duration::from_millis(20);
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub.

@@ -34,7 +34,7 @@ const RETURNERS: usize = 20;
 /// The most topics that a mark can distinguish.
 const TOPICS_MAX: usize = 1_000_000;
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub. With a subscriber's token, every second topic has private updates, which

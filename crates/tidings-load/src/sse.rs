@@ -29,7 +29,7 @@ const PACED_FLOOR_ROUNDS: u32 = 100;
 /// Pause after connecting, before memory is measured and the run begins.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The hub.

@@ -17,14 +17,14 @@ pub struct Access {
     ports: Box<str>,
 }
 
-/// Who may grant further access; the policy's `site-control`.
+/// The policies that may grant further access: `site-control`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteControl {
-    /// Nobody.
+    /// None.
     None,
     /// This policy only.
     MasterOnly,
-    /// Policies at other ports too.
+    /// Policies on other ports, too.
     All,
 }
 
@@ -37,7 +37,7 @@ pub enum AccessError {
         /// The rule.
         rule: Box<str>,
     },
-    /// The domain is neither `*` nor a name, perhaps with `*.` in front.
+    /// The domain is neither `*` nor a name with an optional `*.` before it.
     #[error("{rule:?} has no valid domain before the colon")]
     Domain {
         /// The rule.
@@ -56,7 +56,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// The part that is wrong.
+    /// [`AccessError`] names the invalid part.
     pub fn parse(rule: &str) -> Result<Self, AccessError> {
         let named = || shown(rule);
         let Some((domain, ports)) = rule.rsplit_once(':') else {
@@ -98,7 +98,7 @@ fn is_port_range(text: &str) -> bool {
     }
 }
 
-/// Returns the policy as it goes over the wire, with the NUL that ends it.
+/// Returns the encoded policy with its terminating NUL.
 pub fn policy(site_control: SiteControl, access: &[Access]) -> Vec<u8> {
     let control = match site_control {
         SiteControl::None => "none",
@@ -111,7 +111,7 @@ pub fn policy(site_control: SiteControl, access: &[Access]) -> Vec<u8> {
          <site-control permitted-cross-domain-policies=\"{control}\"/>"
     );
     for Access { domain, ports } in access {
-        // Both were checked to have no character that XML needs escaped. Writing cannot fail.
+        // Both were checked: no character needs an XML escape. Writing cannot fail.
         write!(
             xml,
             "<allow-access-from domain=\"{domain}\" to-ports=\"{ports}\" secure=\"false\"/>"
@@ -122,25 +122,25 @@ pub fn policy(site_control: SiteControl, access: &[Access]) -> Vec<u8> {
     xml.into_bytes()
 }
 
-/// What the bytes so far are.
+/// What the bytes so far are recognized as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recognized {
     /// The beginning of a request.
     Partly,
-    /// A whole request.
+    /// A complete request.
     Policy,
     /// Something else.
     Other,
 }
 
-/// Recognizes a request that comes in pieces.
+/// Recognizes a request that arrives in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recognizer {
     matched: usize,
 }
 
 impl Recognizer {
-    /// Takes the next bytes. What follows a whole request does not count.
+    /// Takes the next bytes. Bytes after a complete request are ignored.
     pub fn push(&mut self, bytes: &[u8]) -> Recognized {
         let rest = REQUEST.get(self.matched..).unwrap_or_default();
         if !bytes

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! handshake   request fields ─▶ checked offer ─▶ 101
-//! frames      bytes of a peer ─▶ texts, binaries, pings, pongs, closes, or the rule that was broken
-//! encoder     payload ─▶ frame; a server's frame is not masked, so one serves all its peers
-//! hixie76     the same of 2010, for browsers of old
-//! deflate     what was agreed on compression, and the two directions of it
+//! frames      bytes of a peer ─▶ messages, pings, pongs, closes, or the rule that was broken
+//! encoder     payload ─▶ frame; server frames are not masked, so all peers share one
+//! hixie76     the same as of 2010, for old browsers
+//! deflate     the negotiated compression, in both directions
 //! ```
 //!
 //! Nothing here reads a socket or interprets messages.

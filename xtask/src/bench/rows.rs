@@ -6,7 +6,7 @@ use serde_json::Value;
 pub struct Row {
     /// Its name in the table and in `bench/results.jsonl`. The meaning of a name never changes.
     pub name: &'static str,
-    /// Number of the target that it is for; empty for orientation.
+    /// The number of its target; empty if it is for information only.
     pub target: &'static str,
     /// Its unit.
     pub unit: &'static str,

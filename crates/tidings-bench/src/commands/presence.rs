@@ -3,9 +3,9 @@
 use tidings_load::presence;
 use tidings_load::report::Report;
 
-use super::{Output, Target};
+use super::{Metrics, Output, Target};
 
-/// Let many subscriptions come and go on a hub with presence, and ask about them
+/// Open and close many subscriptions on a hub with presence, and query them
 #[derive(Debug, clap::Args)]
 pub struct Presence {
     #[command(flatten)]
@@ -18,29 +18,29 @@ pub struct Presence {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     connections: usize,
 
-    /// Matchers of each
+    /// Matchers of each connection
     #[arg(long, value_name = "N", default_value_t = 100)]
     matchers: usize,
 
-    /// Topics that the matchers are for, in turn
+    /// Topics of the matchers, used in turn
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     topics: usize,
 
-    /// Times that each question is asked
+    /// How often each query is sent
     #[arg(long, value_name = "N", default_value_t = 20)]
     asks: u32,
 
-    /// Ask nothing and stay, once all have joined, until the hub ends: to see what a crash costs
+    /// Skip the queries and, once all have subscribed, stay until the hub ends: to measure the cost of
+    /// a crash
     #[arg(long)]
     stay: bool,
 
-    /// Where the hub shows its metrics, which tell how far it is
-    #[arg(long, value_name = "URL")]
-    metrics: Option<String>,
+    #[command(flatten)]
+    metrics: Metrics,
 }
 
 impl Presence {
-    /// Runs and reports.
+    /// Runs the benchmark and returns its report.
     pub fn run(&self) -> anyhow::Result<Report> {
         Ok(presence::run(&presence::Options {
             target: self.target.options()?,
@@ -49,7 +49,7 @@ impl Presence {
             topics: self.topics,
             asks: self.asks,
             stay: self.stay,
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.url(),
         })?)
     }
 }

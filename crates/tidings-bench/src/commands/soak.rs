@@ -7,14 +7,14 @@ use tidings_load::report::Report;
 use tidings_load::soak::samples::Sources;
 use tidings_load::soak::{self, Hub};
 
-use super::{Output, Target};
+use super::{Data, Metrics, Output, Target};
 
-/// Mixed load for a long time: comers and goers, slow readers, bursts, storms
+/// Mixed load for a long time: changing subscribers, slow readers, bursts, storms
 ///
-/// Of twenty subscribers twelve stay, four come and go, two read slowly, one reads from the oldest
+/// Of twenty subscribers, twelve stay, four come and go, two read slowly, one reads from the oldest
 /// update and one from an old cursor. Each must receive exactly what was published, in one order,
-/// through all its connections. With a token for subscribers every second topic is private, and a
-/// quarter of the subscribers come without it.
+/// over all its connections. With a token for subscribers, every second topic is private, and a
+/// quarter of the subscribers connect without it.
 #[derive(Debug, clap::Args)]
 pub struct Soak {
     #[command(flatten)]
@@ -27,15 +27,15 @@ pub struct Soak {
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     secs: u64,
 
-    /// Decides what everybody does [default: by chance]
+    /// Determines the behaviour of all subscribers [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Subscribers of all kinds
+    /// Subscribers of all kinds together
     #[arg(long, value_name = "N", default_value_t = 300)]
     subscribers: usize,
 
-    /// Topics; subscribers ask for one to three of them
+    /// Topics; each subscriber subscribes to one to three of them
     #[arg(long, value_name = "N", default_value_t = 8)]
     topics: usize,
 
@@ -47,56 +47,54 @@ pub struct Soak {
     #[arg(long, value_name = "N", default_value_t = 100.0)]
     rate: f64,
 
-    /// Updates of a burst, besides those
+    /// Additional updates in each burst
     #[arg(long, value_name = "N", default_value_t = 500)]
     burst: usize,
 
-    /// Seconds from burst to burst
+    /// Seconds between bursts
     #[arg(long, value_name = "SECS", default_value_t = 20)]
     burst_every: u64,
 
-    /// Seconds from storm to storm: four of five subscribers reconnect at once
+    /// Seconds between storms, in which four of five subscribers reconnect at once
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     storm_every: u64,
 
-    /// Bytes of an update's data
-    #[arg(long, value_name = "N", default_value_t = 120)]
-    data_bytes: usize,
+    #[command(flatten)]
+    data: Data,
 
-    /// The hub may end and come back: broken connections are made again, and updates that got no
-    /// answer may be there or not
+    /// The hub may restart: subscribers reconnect, and updates without a response may or may not be
+    /// stored
     #[arg(long)]
     restarts: bool,
 
-    /// Seconds for which the hub keeps an update at least [default: for ever, and then its history
-    /// must begin with the first]
+    /// Seconds for which the hub keeps an update at least [default: forever; its history must then
+    /// begin with the first update]
     #[arg(long, value_name = "SECS")]
     keeps: Option<u64>,
 
-    /// File for figures of the hub during the run, a line of JSON each
+    /// File for samples of the hub during the run, one line of JSON each
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
 
-    /// Seconds from sample to sample
+    /// Seconds between samples
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     sample_every: u64,
 
-    /// Where the hub shows its metrics, for the samples
-    #[arg(long, value_name = "URL")]
-    metrics: Option<String>,
+    #[command(flatten)]
+    metrics: Metrics,
 
     /// The folder that the hub writes to, for its size in the samples
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    #[arg(long = "data", value_name = "FOLDER")]
+    data_folder: Option<PathBuf>,
 }
 
 impl Soak {
-    /// Runs and reports.
+    /// Runs the soak and returns its report.
     pub(super) fn run(&self) -> anyhow::Result<Report> {
         let samples = self.samples.clone().map(|file| Sources {
             file,
-            metrics: self.metrics.clone(),
-            data: self.data.clone(),
+            metrics: self.metrics.url(),
+            data: self.data_folder.clone(),
         });
         Ok(soak::run(&soak::Options {
             target: self.target.options()?,
@@ -109,7 +107,7 @@ impl Soak {
             burst: self.burst,
             burst_every: Duration::from_secs(self.burst_every),
             storm_every: Duration::from_secs(self.storm_every),
-            data_bytes: self.data_bytes,
+            data_bytes: self.data.data_bytes,
             hub: if self.restarts {
                 Hub::Restarts
             } else {

@@ -1,7 +1,7 @@
-//! The services that conformance suites run against, by the codecs, shards and sessions of the hub. For
-//! the repository's tests: no release has this program.
+//! The services that conformance suites run against, with the codecs, shards and sessions of the hub. It
+//! is for the repository's tests, and not part of a release.
 
-#![expect(clippy::print_stderr, reason = "it says why it ends")]
+#![expect(clippy::print_stderr, reason = "it reports why it ends")]
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -11,16 +11,16 @@ use clap::Parser;
 use tidings::{Echo, Offer, Options, Service};
 use tidings_wire::sockjs;
 
-/// Longest text that is echoed: the suites send up to 16 MiB.
+/// Maximum length of a text: the suites send up to 16 MiB.
 const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Longest body of a request of SockJS: a text of 64 Ki units, each by an escape of six bytes, fits.
+/// Maximum body of a SockJS request: a text of 64 Ki units with an escape of six bytes each fits.
 const SOCKJS_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes after which streaming answers end, as the protocol's own tests ask.
+/// Bytes after which streaming responses end, as the protocol's own tests require.
 const RESPONSE_BYTES_MAX: usize = 4096;
-/// The longest text that is asked for by a number, as a power of two.
+/// The longest text that a number may request, as a power of two.
 const AMPLIFIED_POWER_MAX: u32 = 18;
 
-/// Serve what conformance suites test: a WebSocket echo at /echo, and the services of SockJS
+/// Serve the endpoints of conformance suites: a WebSocket echo at /echo, and the SockJS services
 #[derive(Debug, Parser)]
 #[command(name = "tidings-test-server", version)]
 struct Arguments {
@@ -28,17 +28,17 @@ struct Arguments {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
 
-    /// Where the page for SockJS across origins loads the library from
+    /// URL from which the cross-origin page of SockJS loads the library
     #[arg(long, value_name = "URL", default_value = "/sockjs.js")]
     sockjs_library_url: String,
 }
 
-/// Answers a number by a text of that power of two.
+/// Answers a number with a text whose length is that power of two.
 #[derive(Debug)]
 struct Amplify;
 
 impl Service for Amplify {
-    /// Twice `x` unless the text is a whole number from 1 to 18.
+    /// Returns two `x` unless the text is a whole number from 1 to 18.
     fn on_text(&self, text: String) -> String {
         let power = text.trim().parse().ok();
         let power = power.filter(|power| (1..=AMPLIFIED_POWER_MAX).contains(power));
@@ -108,7 +108,7 @@ fn offer(path: &'static str, service: Arc<dyn Service>) -> Offer {
         websocket: true,
         cookie: false,
         response_bytes_max: RESPONSE_BYTES_MAX,
-        // What tests the codec sends as much as it can.
+        // The suites that test the codec send as much as they can.
         inflated_per_second_max: usize::MAX,
     }
 }

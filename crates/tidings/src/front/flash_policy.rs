@@ -3,7 +3,7 @@
 
 use std::io;
 
-use tidings_wire::flash_policy::{Recognized, REQUEST, Recognizer};
+use tidings_wire::flash_policy::{REQUEST, Recognized, Recognizer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
