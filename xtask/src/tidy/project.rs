@@ -11,6 +11,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-auth", &["tidings-core", "tidings-wire"]),
     ("tidings-cluster", &["tidings-core"]),
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
+    ("tidings-contract", &["tidings-core", "tidings-cluster"]),
+    (
+        "tidings-redis",
+        &["tidings-core", "tidings-cluster", "tidings-contract"],
+    ),
     (
         "tidings-hub",
         &[

