@@ -13,12 +13,11 @@ import urllib.parse
 
 import pytest
 
-from support.hub import PATH, Hub, tidings
+from support.hub import PATH, Hub
+from support.mercure import ISSUER, SECRET, token
 from support.waiting import DEADLINE_SECS
 
 PUBLIC_URL = "https://hub.test" + PATH
-ISSUER = "https://issuer.test"
-KEY = "a key that is only good for the tests of this hub"
 TOPIC = "https://example.com/ids"
 TOML = f"""
 [hub]
@@ -27,7 +26,7 @@ public_url = "{PUBLIC_URL}"
 address = "127.0.0.1:0"
 [[auth.issuers]]
 issuer = "{ISSUER}"
-key = "{KEY}"
+key = "{SECRET}"
 [presence]
 enabled = true
 grace_secs = 0
@@ -158,14 +157,6 @@ class File:
         return {self.epoch.id(*entry): entry[0] for entry in self.prints.items()}
 
 
-def token():
-    arguments = ["token", "make", "--issuer", ISSUER, "--audience", PUBLIC_URL, "--key", KEY]
-    arguments += ["--publish", "*", "--subscribe", "*"]
-    made = tidings(*arguments)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
-
-
 class Peer:
     """Publishes and subscribes."""
 
@@ -230,7 +221,7 @@ class Story:
     """What a hub, the same hub later, and a hub on the older copy said, and what their files hold."""
 
     def __init__(self, folder):
-        self.history, self.bearer = folder / "history.db", token()
+        self.history, self.bearer = folder / "history.db", token(aud=PUBLIC_URL)
         copy = folder / "copy.db"
         self.before_the_copy()
         shutil.copy(self.history, copy)

@@ -12,35 +12,16 @@ import h2.config
 import h2.connection
 import h2.events
 import httpx
-import jwt
 import pytest
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame, PingFrame
 
 from support.certificates import make_certificate
 from support.hub import PATH
+from support.mercure import ISSUER, PUBLIC_URL, SECRET, token
 from support.waiting import DEADLINE_SECS
 
 STREAMS = 100
-ISSUER = "https://issuer.example.com"
-SECRET = "0123456789abcdef0123456789abcdef"
-PUBLIC_URL = "https://localhost" + PATH
 TOPIC = "https://example.com/books/1"
-
-
-def make_token():
-    claims = {
-        "iss": ISSUER,
-        "aud": PUBLIC_URL,
-        "exp": 4102444800,
-        "authorization_details": [
-            {
-                "type": "https://mercure.rocks/authorization-detail",
-                "actions": ["publish", "subscribe"],
-                "topics": [{"match": "*"}],
-            }
-        ],
-    }
-    return jwt.encode(claims, SECRET, "HS256", headers={"typ": "at+jwt"})
 
 
 TOML = f"""
@@ -111,7 +92,7 @@ class Applications:
         return httpx.AsyncClient(transport=transport, timeout=DEADLINE_SECS)
 
     async def publish(self, data):
-        headers = {"Authorization": "Bearer " + make_token()}
+        headers = {"Authorization": "Bearer " + token()}
         return await self.http.post(self.url, data={"topic": TOPIC, "data": data}, headers=headers)
 
     async def events(self, count, joined, **query):
@@ -237,7 +218,7 @@ class Frames:
 
     def publish(self, data):
         form = f"topic={TOPIC}&data={data}".encode()
-        fields = {"authorization": "Bearer " + make_token()}
+        fields = {"authorization": "Bearer " + token()}
         fields["content-type"] = "application/x-www-form-urlencoded"
         return self.status(self.ask("POST", PATH, form, **fields))
 

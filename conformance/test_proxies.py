@@ -11,19 +11,17 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import time
 import urllib.parse
 
-import jwt
 import pytest
 from websockets.sync.client import connect
 
+from support import mercure
 from support.hub import PATH, ROOT, Hub, free_port
+from support.mercure import ISSUER, SECRET
 from support.waiting import DEADLINE_SECS, until
 
 GUIDE = ROOT / "docs/guide/operating.md"
-ISSUER = "https://issuer.example.com"
-SECRET = "0123456789abcdef0123456789abcdef"
 TOPIC = "https://example.com/books/1"
 LARGE = "x" * 300_000
 
@@ -179,12 +177,6 @@ def publish(port, token, data):
     return answer.status, text
 
 
-def token(port):
-    detail = {"type": "https://mercure.rocks/authorization-detail", "actions": ["publish", "subscribe"], "topics": [{"match": "*"}]}
-    claims = {"iss": ISSUER, "aud": url(port), "exp": int(time.time()) + 600, "authorization_details": [detail]}
-    return jwt.encode(claims, SECRET, "HS256", {"typ": "at+jwt"})
-
-
 def url(port):
     return f"http://localhost:{port}{PATH}"
 
@@ -216,7 +208,7 @@ def proxied(request):
     port = free_port()
     hub = hub_for(port)
     with proxy(request.param, port, hub):
-        yield hub, port, token(port)
+        yield hub, port, mercure.token(aud=url(port))
     assert hub.stop() == 0
 
 

@@ -11,18 +11,17 @@ import re
 import socket
 import subprocess
 import sys
-import time
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-import jwt
 import pytest
 import websockets
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from support.hub import BINARY, PATH
+from support.mercure import ISSUER, SECRET, token
 from support.slow import SLOW_SECS_MAX, slow
 from support.waiting import DEADLINE_SECS
 
@@ -36,8 +35,6 @@ FIRST_PACKED = [f"12.{group}.1" for group in range(1, 6)]
 FIRST_PACKED += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2, 3)]
 # `NON-STRICT` would be a failure: texts that are not UTF-8 are noticed at once.
 GOOD = {"OK", "INFORMATIONAL"}
-ISSUER = "https://issuer.example.com"
-SECRET = "0123456789abcdef0123456789abcdef"
 HUB_URL = "http://localhost" + PATH
 TOPIC = "https://example.com/books/1"
 
@@ -100,27 +97,6 @@ def test_autobahn_with_all_compression(echo, tmp_path, check, section):
     check_results(results, check)
 
 
-def token():
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER,
-        "aud": HUB_URL,
-        "sub": "someone",
-        "client_id": "tests",
-        "iat": now,
-        "exp": now + 600,
-        "jti": "1",
-        "authorization_details": [
-            {
-                "type": "https://mercure.rocks/authorization-detail",
-                "actions": ["publish", "subscribe"],
-                "topics": [{"match": "*"}],
-            }
-        ],
-    }
-    return jwt.encode(claims, SECRET, "HS256", {"typ": "at+jwt"})
-
-
 @pytest.fixture(scope="module")
 def hub(start_hub):
     return start_hub(
@@ -137,7 +113,7 @@ def test_the_library_websockets(hub, check):
 async def interoperate(hub, check):
     """The hub's frames and a conversation, by the library `websockets` with all its extensions."""
     base = f"ws://127.0.0.1:{hub.port()}"
-    bearer = {"Authorization": "Bearer " + token()}
+    bearer = {"Authorization": "Bearer " + token(aud=HUB_URL)}
     factories = [
         None,
         [ClientPerMessageDeflateFactory()],
@@ -207,7 +183,7 @@ def test_frames_inside_http2(hub, check):
             (":authority", f"127.0.0.1:{hub.port()}"),
             (":path", f"{PATH}?match={TOPIC}"),
             ("sec-websocket-version", "13"),
-            ("authorization", "Bearer " + token()),
+            ("authorization", "Bearer " + token(aud=HUB_URL)),
         ],
     )
     sock.sendall(connection.data_to_send())
