@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tidings_auth::issue::{Detail, IssueError, Issuing};
 use tidings_core::HubUrl;
 use tidings_core::topic::Topic;
@@ -18,6 +17,7 @@ use tidings_wire::authority::Authority;
 
 pub use self::tables::cors::CorsOptions;
 pub use self::tables::dialects::DialectOptions;
+pub use self::tables::flash::FlashOptions;
 pub use self::tables::limits::LimitOptions;
 pub use self::tables::log::{LogFormat, LogOptions};
 pub use self::tables::pages::PageOptions;
@@ -144,17 +144,6 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key of the first certificate.
     pub key: PathBuf,
-}
-
-/// The policy that Flash asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FlashOptions {
-    /// The listener for it, usually port 843.
-    pub address: Option<SocketAddr>,
-    /// Whether it is also answered on plain listeners.
-    pub inline: bool,
-    /// The policy, as it goes over the wire.
-    pub policy: Bytes,
 }
 
 /// Ready-made tokens of `tidings dev`, and the means to make more. `Debug` hides them.

@@ -24,7 +24,7 @@ use crate::broker::data_source::DataSource;
 use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
 use crate::config::LogOptions;
-use crate::config::check::zeromq::{limits, node, source};
+use crate::config::check::zeromq::{node, source};
 use crate::config::log_filter::LogFilter;
 use crate::config::tables::Table;
 use crate::config::tables::zeromq::ZeroMqTable;
@@ -201,7 +201,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
             queue_bytes_max: arguments.high_water_bytes.max(1),
             message_bytes_max: arguments.message_bytes_max.max(1),
             handshake: Duration::from_secs(arguments.handshake_timeout_secs.max(1)),
-            ..limits(&ZeroMqTable::defaults())
+            ..ZeroMqTable::defaults().limits()
         },
         node: node()?,
     })

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{dev, log};
+use crate::config::value::ScriptUrl;
 use crate::server::{self, Control};
 use crate::signals::Hangup;
 use crate::telemetry::output;
@@ -47,7 +48,7 @@ pub fn serve(options: &Options<'_>, services: Vec<Offer>) -> anyhow::Result<()> 
     config.websocket.frames_per_second_max = 0;
     config.websocket.ping = Duration::ZERO;
     config.sockjs.body_bytes_max = options.sockjs_body_bytes_max;
-    config.sockjs.library_url = Some(options.sockjs_library_url.to_owned());
+    config.sockjs.library_url = Some(ScriptUrl::parse(options.sockjs_library_url)?);
     log::start(&config.log)?;
     let result = server::run(control, config, |_config| output::announce(&banner));
     output::flush();

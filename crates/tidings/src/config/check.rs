@@ -7,14 +7,13 @@ mod addresses;
 mod auth;
 pub mod dialects;
 mod flash;
-pub mod history;
+mod history;
 mod hub;
 mod key_sets;
 mod limits;
 mod listen;
 pub mod publish;
 mod rooms;
-mod sockjs;
 mod tls;
 pub mod zeromq;
 
@@ -30,6 +29,7 @@ use super::tables::admin::AdminTable;
 use super::tables::auth::{AuthTable, IssuerTable};
 use super::tables::data::DataTable;
 use super::tables::dialects::DialectOptions;
+use super::tables::flash::FlashOptions;
 use super::tables::history::HistoryTable;
 use super::tables::hub::HubTable;
 use super::tables::limits::LimitOptions;
@@ -41,8 +41,7 @@ use super::tables::sockjs::SockJsOptions;
 use super::tables::subscribe::SubscribeOptions;
 use super::tables::websocket::WebSocketOptions;
 use super::tables::{Table, Values};
-use super::{Config, FlashOptions, Listen, TlsFiles};
-use tidings_hub::presence;
+use super::{Config, Listen, TlsFiles};
 
 /// Checks a configuration for `tidings serve`. Reads the key files and opens nothing else.
 ///
@@ -95,7 +94,11 @@ impl Checks<'_> {
         self.publish_origins();
         let cors = self.table();
         let websocket: WebSocketOptions = self.table();
-        let (rooms, sockjs, flash) = self.conversations(&listen);
+        let rooms: RoomOptions = self.table();
+        self.rooms(&rooms, &listen);
+        let sockjs: SockJsOptions = self.table();
+        let flash: FlashOptions = self.table();
+        self.flash(&flash);
         let limits: LimitOptions = self.table();
         let lengths = [
             ("publish.body_bytes_max", publish.body_bytes_max),
@@ -117,12 +120,7 @@ impl Checks<'_> {
             history: history?,
             ring_bytes: kept.ring_bytes,
             auth: auth?,
-            presence: presence.enabled.then_some(presence::Options {
-                grace: presence.grace,
-                subscriptions_max: presence.subscriptions_max,
-                page_size_max: presence.page_size_max,
-                old_paths: dialects.v0,
-            }),
+            presence: presence.options(dialects.v0),
             dialects,
             subscribe,
             publish,
@@ -130,7 +128,7 @@ impl Checks<'_> {
             websocket,
             rooms,
             sockjs,
-            flash: flash?,
+            flash,
             limits,
             pages: self.table(),
             zeromq: zeromq?,
@@ -155,18 +153,6 @@ impl Checks<'_> {
             self.listen_on("admin.address", address);
         }
         (listens, tls, address)
-    }
-
-    fn conversations(
-        &mut self,
-        listen: &[ListenTable],
-    ) -> (RoomOptions, SockJsOptions, Option<FlashOptions>) {
-        let rooms = self.table();
-        self.rooms(&rooms, listen);
-        let sockjs = self.table();
-        self.sockjs(&sockjs);
-        let policy = self.table();
-        (rooms, sockjs, self.flash(&policy))
     }
 
     /// Reads a single table.

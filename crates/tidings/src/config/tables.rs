@@ -2,9 +2,10 @@
 //! range, and whether a change needs a restart. Everything else about keys is derived from these
 //! rows.
 //!
-//! One file per table. Most tables are at the same time the options of a part of the program. Where
-//! that part needs another type, or a rule involves two keys, `check/` has a file of the same name.
-//! `Values` reads a table from the settings and collects the errors.
+//! One file per table. Most tables are at the same time the options of a part of the program; the
+//! file of a table whose part is another crate also makes that crate's options of it. A rule that
+//! involves two keys, a file or another table is in `check/`, in a file of the same name. `Values`
+//! reads a table from the settings and collects the errors.
 
 use super::error::ConfigError;
 use super::keys::{Fallback, Key};
@@ -117,7 +118,7 @@ pub const ALL: &[&[Key]] = &[
     websocket::WebSocketOptions::KEYS,
     rooms::RoomOptions::KEYS,
     sockjs::SockJsOptions::KEYS,
-    flash::FlashTable::KEYS,
+    flash::FlashOptions::KEYS,
     history::HistoryTable::KEYS,
     presence::PresenceTable::KEYS,
     limits::LimitOptions::KEYS,

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tidings_auth::key::Algorithm;
-use tidings_core::HubUrl;
 use tidings_core::hub_url::HubUrlError;
+use tidings_core::topic::{Topic, TopicError};
+use tidings_core::{Dialect, HubUrl};
 use tidings_wire::authority::{Authority, AuthorityError};
+use tidings_wire::flash_policy::{Access, AccessError};
 use tidings_wire::origin::{OriginError, OriginList};
 use tidings_wire::redact;
 use toml::Value;
@@ -46,6 +48,14 @@ pub trait Words: Copy + 'static {
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
+
+/// A URL or a path from which pages load a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptUrl(String);
+
+/// A name of a WebSocket subprotocol: a token of RFC 9110, 5.6.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subprotocol(String);
 
 /// Why a value is of no use although it has the form of its key.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +118,30 @@ pub enum ValueError {
     /// A name of a field is none.
     #[error("{text:?} is not a field name: write it like \"X-Requested-With\"")]
     Field {
+        /// What is written.
+        text: String,
+    },
+    /// A topic is none.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// A dialect is none.
+    #[error("{text:?} is not a dialect: write 1.0, 0.x or 2019")]
+    Dialect {
+        /// What is written.
+        text: String,
+    },
+    /// An entry of the Flash policy is none.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A URL of a script is none.
+    #[error("{shown:?} is not a URL: write https://… or a path")]
+    Script {
+        /// The URL without what is secret in it.
+        shown: String,
+    },
+    /// A subprotocol is none.
+    #[error("{text:?} is not a token: write letters, digits, - and .")]
+    Subprotocol {
         /// What is written.
         text: String,
     },
@@ -204,6 +238,18 @@ impl FromValue for HubUrl {
     }
 }
 
+impl FromValue for Topic {
+    fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
+        Ok(Self::parse(text(value)?)?)
+    }
+}
+
+impl FromValue for ScriptUrl {
+    fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
+        Self::parse(text(value)?)
+    }
+}
+
 impl FromValue for Algorithm {
     fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
         Self::from_name(text(value)?).ok_or(ValueError::Form)
@@ -219,6 +265,45 @@ impl FromValue for LogFilter {
 impl FromValue for Vec<String> {
     fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
         Ok(texts(value)?.into_iter().map(str::to_owned).collect())
+    }
+}
+
+impl FromValue for Vec<Dialect> {
+    fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
+        let mut dialects = Self::new();
+        for text in texts(value)? {
+            let mut all = [Dialect::V1, Dialect::V0, Dialect::V2019].into_iter();
+            let dialect = all.find(|dialect| dialect.name() == text);
+            let dialect = dialect.ok_or_else(|| ValueError::Dialect {
+                text: text.to_owned(),
+            })?;
+            if !dialects.contains(&dialect) {
+                dialects.push(dialect);
+            }
+        }
+        Ok(dialects)
+    }
+}
+
+impl FromValue for Vec<Access> {
+    fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
+        let rules = texts(value)?.into_iter().map(Access::parse);
+        Ok(rules.collect::<Result<_, _>>()?)
+    }
+}
+
+impl FromValue for Vec<Subprotocol> {
+    fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let name = |text: &str| {
+            if text.is_empty() || !text.bytes().all(is_token) {
+                let text = text.to_owned();
+                return Err(ValueError::Subprotocol { text });
+            }
+            Ok(Subprotocol(text.to_owned()))
+        };
+        texts(value)?.into_iter().map(name).collect()
     }
 }
 
@@ -273,6 +358,33 @@ impl<T: FromValue> FromValue for Option<T> {
 
     fn unset() -> Option<Self> {
         Some(None)
+    }
+}
+
+impl ScriptUrl {
+    /// Parses a URL or a path.
+    ///
+    /// # Errors
+    ///
+    /// If it begins like neither.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let mut starts = ["/", "https://", "http://"].iter();
+        if starts.any(|start| text.starts_with(start)) {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown = redact::url(text);
+        Err(ValueError::Script { shown })
+    }
+
+    /// Returns it as it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Subprotocol {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

@@ -179,7 +179,7 @@ async fn open(site: &Site, socket: TcpStream, tls: bool) -> Result<(Stream, Prot
             Transport::Tls(Box::new(stream))
         }
     };
-    let first = first_bytes(transport, site.config().flash.inline);
+    let first = first_bytes(transport, !site.config().flash.allow.is_empty());
     timeout(limits.head, first)
         .await
         .map_err(|_elapsed| Failure::HeadTimeout)?

@@ -29,7 +29,7 @@ pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
         return;
     }
     let answer = async {
-        socket.write_all(&site.config().flash.policy).await?;
+        socket.write_all(&site.config().flash.policy()).await?;
         socket.shutdown().await?;
         // Closing with unread bytes would reset the connection and destroy the answer.
         let mut unread = [0; 64];

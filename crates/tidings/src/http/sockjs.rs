@@ -324,7 +324,7 @@ fn page(
                 return Err(Problem::not_found());
             };
             let framers = base.origins(site.config()).map(|(list, _)| list);
-            Ok(answers::iframe(url, framers, request.headers()))
+            Ok(answers::iframe(url.as_str(), framers, request.headers()))
         }
         Place::Greeting | Place::RawWebSocket | Place::Session { .. } => {
             Ok(respond(StatusCode::OK, pages::PLAIN, pages::GREETING))

@@ -27,6 +27,7 @@ use super::legacy::hixie;
 use super::problem::Problem;
 use super::{Answer, Body, ConnectionInfo, Route, diagnosis, respond_empty, sockjs};
 use crate::config::Config;
+use crate::config::value::Subprotocol;
 use crate::http::Site;
 use tidings_hub::metrics::count;
 use tidings_hub::refusal::Refusal;
@@ -162,7 +163,7 @@ async fn admit<'a>(
     route: Route<'_>,
     asked: &Parts,
     transport: MessageTransport,
-) -> Result<(Subscription, &'a [String]), Problem> {
+) -> Result<(Subscription, &'a [Subprotocol]), Problem> {
     let config = site.config();
     let request = OpenRequest {
         holder: &info.holder,

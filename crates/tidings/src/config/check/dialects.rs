@@ -28,7 +28,7 @@ impl Checks<'_> {
         }
         let has_key = |dialect: Dialect| {
             let mut names = issuers.iter().flat_map(|issuer| &issuer.dialects);
-            names.any(|name| name == dialect.name())
+            names.any(|name| *name == dialect)
         };
         for dialect in dialects.old() {
             if !has_key(dialect) && !issuers.is_empty() {
@@ -46,30 +46,19 @@ impl Checks<'_> {
         }
     }
 
-    /// Returns the dialects of a key.
+    /// Returns the dialects of a key, of which there is at least one.
     pub(super) fn issuer_dialects(
         &mut self,
         path: &str,
         table: &IssuerTable,
     ) -> Option<Vec<Dialect>> {
-        let mut dialects = Vec::new();
-        for name in &table.dialects {
-            let Some(dialect) = ALL.into_iter().find(|dialect| dialect.name() == name) else {
-                let reason = format!("{name:?} is not a dialect: write 1.0, 0.x or 2019");
-                self.invalid(&format!("{path}.dialects"), reason);
-                return None;
-            };
-            if !dialects.contains(&dialect) {
-                dialects.push(dialect);
-            }
-        }
-        if dialects.is_empty() {
+        if table.dialects.is_empty() {
             let advice = "is empty, so that the key is of no use: write [\"1.0\"], or remove the \
                           issuer";
             self.contradiction(&format!("{path}.dialects"), advice);
             return None;
         }
-        Some(dialects)
+        Some(table.dialects.clone())
     }
 
     /// Parses a key for tokens of `dialects`. A key only for dialects before 1.0 may be a short
@@ -112,8 +101,6 @@ pub(super) fn further_keys(issuer: &tidings_auth::Issuer, text: &str) -> Vec<tid
         })
         .collect()
 }
-
-const ALL: [Dialect; 3] = [Dialect::V1, Dialect::V0, Dialect::V2019];
 
 /// The path of Mercure 2019.
 pub const PATH_2019: &str = "/hub";

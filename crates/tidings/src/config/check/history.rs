@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tidings_cluster::Epoch;
-use tidings_history::{Kind, Order, PresenceRetention, Retention};
+use tidings_history::Order;
 
 use super::Checks;
 use crate::config::tables::history::{HistoryKind, HistoryTable};
@@ -20,14 +20,6 @@ impl Checks<'_> {
             let advice = "is set, but history.kind is not \"file\": remove one of the two";
             self.contradiction("history.path", advice);
         }
-        let path = table.path.clone();
-        let kind = match table.kind {
-            HistoryKind::File => Kind::File {
-                path: path.unwrap_or_else(|| data_dir.join(HISTORY_FILE)),
-            },
-            HistoryKind::Memory => Kind::Memory,
-            HistoryKind::None => Kind::None,
-        };
         let mut secret = [0; 32];
         if let Err(error) = getrandom::fill(&mut secret) {
             let reason = format!("the system provides no random bytes: {error}");
@@ -35,16 +27,8 @@ impl Checks<'_> {
             return None;
         }
         Some(tidings_history::Options {
-            kind,
-            retention: Retention {
-                age_max: table.age_max,
-                updates_max: table.updates_max,
-                bytes_max: table.bytes_max,
-                presence: PresenceRetention {
-                    age_max: presence.age_max,
-                    events_max: presence.events_max,
-                },
-            },
+            kind: table.kind(data_dir),
+            retention: table.retention(presence.retention()),
             queue_max: HISTORY_QUEUE_MAX,
             group_max: HISTORY_GROUP_MAX,
             reads_max: HISTORY_READS_MAX,
@@ -53,9 +37,6 @@ impl Checks<'_> {
         })
     }
 }
-
-/// Name of the history's file in the data folder.
-pub const HISTORY_FILE: &str = "history.db";
 
 /// Maximum number of drafts queued for the history's writer; beyond it publishers get 503.
 const HISTORY_QUEUE_MAX: usize = 16 * 1024;

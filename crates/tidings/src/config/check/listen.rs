@@ -1,6 +1,4 @@
-//! `[[listen]]`: there is an address, and its room has a valid topic.
-
-use tidings_core::topic::Topic;
+//! `[[listen]]`: there is an address, and no other listener has it.
 
 use super::Checks;
 use crate::config::Listen;
@@ -22,20 +20,9 @@ impl Checks<'_> {
             listens.push(Listen {
                 address,
                 tls: table.tls,
-                topic: self.listen_topic(index, table),
+                topic: table.room.clone(),
             });
         }
         listens
-    }
-
-    /// Parses the topic of a listener's room.
-    fn listen_topic(&mut self, index: usize, table: &ListenTable) -> Option<Topic> {
-        match Topic::parse(table.room.as_deref()?) {
-            Ok(topic) => Some(topic),
-            Err(error) => {
-                self.invalid(&format!("listen.{index}.room"), error);
-                None
-            }
-        }
     }
 }

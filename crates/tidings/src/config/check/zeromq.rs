@@ -12,8 +12,7 @@ use tidings_wire::zmtp::SocketType;
 use super::Checks;
 use crate::broker::data_source::{Attach, DataSource};
 use crate::broker::options::{
-    Brokering, HubInput, HubOutput, Limits, MessageFormat, Options, OriginFilter, Security,
-    Unparsable,
+    Brokering, HubInput, HubOutput, MessageFormat, Options, OriginFilter, Security, Unparsable,
 };
 use crate::config::tables::zeromq::{
     ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable,
@@ -123,20 +122,6 @@ pub fn node() -> Result<Arc<str>, getrandom::Error> {
     Ok(digits.into())
 }
 
-/// Returns the limits for peers.
-pub fn limits(table: &ZeroMqTable) -> Limits {
-    Limits {
-        queue_messages_max: table.high_water_mark,
-        queue_bytes_max: table.high_water_bytes,
-        total_bytes_max: table.queue_bytes_max,
-        message_bytes_max: table.message_bytes_max,
-        peers_max: table.peers_max,
-        subscriptions_max: table.subscriptions_max,
-        handshake: table.handshake,
-        heartbeat: table.heartbeat,
-    }
-}
-
 impl Checks<'_> {
     /// Returns the broker's settings, `Some(None)` if there are no sockets.
     pub(super) fn zeromq(&mut self, hub: Option<&HubUrl>) -> Option<Option<Options>> {
@@ -176,7 +161,7 @@ impl Checks<'_> {
             inputs: inputs.into_iter().collect::<Option<_>>()?,
             outputs: outputs.into_iter().collect::<Option<_>>()?,
             security: security?,
-            limits: limits(&table),
+            limits: table.limits(),
             node,
         }))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidings_auth::key::Algorithm;
+use tidings_core::Dialect;
 
 use crate::config::keys::Form::{self, Choice, List, Path, Text, Url};
 use crate::config::keys::rule::{flag, list, number, required_by_check, unset};
@@ -61,7 +62,7 @@ table! {
         /// 1.0 name neither an issuer nor an audience: if only those are listed, `issuer` may be
         /// omitted, and a secret may be shorter than its algorithm requires (the hub logs a
         /// warning).
-        dialects: Vec<String> = list(&["1.0"]).live();
+        dialects: Vec<Dialect> = list(&["1.0"]).live();
     }
 }
 

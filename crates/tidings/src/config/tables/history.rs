@@ -1,7 +1,9 @@
 //! `[history]`: where and how long updates are stored.
 
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
+
+use tidings_history::{Kind, PresenceRetention, Retention};
 
 use crate::config::keys::Form::Path;
 use crate::config::keys::rule::{number, unset, word};
@@ -26,6 +28,35 @@ table! {
         ring_bytes: usize = number(32 * 1024 * 1024).live();
     }
 }
+
+impl HistoryTable {
+    /// Returns where updates are stored: by default in the data folder.
+    pub fn kind(&self, data_dir: &FilePath) -> Kind {
+        match self.kind {
+            HistoryKind::File => Kind::File {
+                path: self
+                    .path
+                    .clone()
+                    .unwrap_or_else(|| data_dir.join(HISTORY_FILE)),
+            },
+            HistoryKind::Memory => Kind::Memory,
+            HistoryKind::None => Kind::None,
+        }
+    }
+
+    /// Returns how long updates are stored.
+    pub fn retention(&self, presence: PresenceRetention) -> Retention {
+        Retention {
+            age_max: self.age_max,
+            updates_max: self.updates_max,
+            bytes_max: self.bytes_max,
+            presence,
+        }
+    }
+}
+
+/// Name of the history's file in the data folder.
+pub const HISTORY_FILE: &str = "history.db";
 
 /// Where updates are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

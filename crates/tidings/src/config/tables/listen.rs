@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tidings_core::topic::Topic;
+
 use crate::config::keys::Form::{Address, Text};
 use crate::config::keys::rule::{flag, required, unset};
 
@@ -17,7 +19,7 @@ table! {
         /// The topic of the room that every WebSocket at this address joins, unless its path is the
         /// hub's or that of another room. A chat page then needs only `new
         /// WebSocket("ws://HOST:PORT")`. Requires `rooms.access`.
-        room: Option<String> = unset(Text, "none").start();
+        room: Option<Topic> = unset(Text, "none").start();
     }
 }
 

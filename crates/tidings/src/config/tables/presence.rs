@@ -30,6 +30,27 @@ table! {
     }
 }
 
+impl PresenceTable {
+    /// Returns the options of presence; `None` if it is off. `old_paths`: whether to publish what
+    /// subscribers of 0.x read, too.
+    pub fn options(&self, old_paths: bool) -> Option<Options> {
+        self.enabled.then_some(Options {
+            grace: self.grace,
+            subscriptions_max: self.subscriptions_max,
+            page_size_max: self.page_size_max,
+            old_paths,
+        })
+    }
+
+    /// Returns how long presence events are stored.
+    pub fn retention(&self) -> PresenceRetention {
+        PresenceRetention {
+            age_max: self.age_max,
+            events_max: self.events_max,
+        }
+    }
+}
+
 /// The defaults of presence.
 const DEFAULT: Options = Options::DEFAULT;
 /// The default retention of presence events.

@@ -5,7 +5,7 @@ use toml::Value;
 
 use crate::config::keys::Bounds;
 use crate::config::keys::rule::{choice, flag, list};
-use crate::config::value::{FromValue, ValueError};
+use crate::config::value::{FromValue, Subprotocol, ValueError};
 
 table! {
     /// Rules for rooms.
@@ -23,7 +23,7 @@ table! {
         origins: OriginList = list(&[]).live();
         /// Supported subprotocols. The hub selects the first one in the browser's list that is also
         /// in this list; if there is none, the connection opens without a subprotocol.
-        subprotocols: Vec<String> = list(&[]).live();
+        subprotocols: Vec<Subprotocol> = list(&[]).live();
         /// Whether messages are private updates, which only holders of a grant can read. Requires
         /// `rooms.access = "token"`.
         private: bool = flag(false).live();

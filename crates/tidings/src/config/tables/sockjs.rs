@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::keys::Form::Text;
 use crate::config::keys::rule::{flag, number, unset};
+use crate::config::value::ScriptUrl;
 
 table! {
     /// SockJS: the hub and its rooms for browsers without WebSocket.
@@ -18,7 +19,7 @@ table! {
         cookie: bool = flag(false).live();
         /// URL from which the page for cross-origin transports loads the SockJS library. It must be
         /// the same version that your own pages load; serve both from your own site.
-        library_url: Option<String> = unset(Text, "there is no such page").live();
+        library_url: Option<ScriptUrl> = unset(Text, "there is no such page").live();
         /// Bytes after which a streaming response ends and the browser makes a new request.
         /// Browsers keep a whole response in memory.
         response_bytes_max: usize = number(128 * 1024).at_least(1).live();

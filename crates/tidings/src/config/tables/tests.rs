@@ -53,7 +53,7 @@ fn the_fallback_of_every_row_has_the_type_of_its_field() {
         read::<cors::CorsOptions>,
         read::<data::DataTable>,
         read::<dialects::DialectOptions>,
-        read::<flash::FlashTable>,
+        read::<flash::FlashOptions>,
         read::<history::HistoryTable>,
         read::<hub::HubTable>,
         read::<limits::LimitOptions>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::broker::options::{MessageFormat, OriginFilter, Unparsable};
+use crate::broker::options::{Limits, MessageFormat, OriginFilter, Unparsable};
 use crate::config::keys::Form::{self, Choice, List, Text};
 use crate::config::keys::rule::{
     flag, list, number, required, required_by_check, text, unset, word,
@@ -42,6 +42,22 @@ table! {
         /// Seconds of silence after which a ZeroMQ peer gets a heartbeat. A peer that stays silent
         /// for as long again is disconnected.
         heartbeat as "heartbeat_secs": Duration = number(30).secs().at_least(1).live();
+    }
+}
+
+impl ZeroMqTable {
+    /// Returns what peers may use.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            queue_messages_max: self.high_water_mark,
+            queue_bytes_max: self.high_water_bytes,
+            total_bytes_max: self.queue_bytes_max,
+            message_bytes_max: self.message_bytes_max,
+            peers_max: self.peers_max,
+            subscriptions_max: self.subscriptions_max,
+            handshake: self.handshake,
+            heartbeat: self.heartbeat,
+        }
     }
 }
 
