@@ -27,7 +27,7 @@ pub(super) struct InboundTexts {
 }
 
 impl Duplex {
-    /// Queues texts that arrived together. `processed` is told when all of them were processed.
+    /// Queues texts that arrived together, a batch. `processed` is told when all of them were processed.
     ///
     /// # Errors
     ///
@@ -41,13 +41,13 @@ impl Duplex {
         self.charge.borrow_mut().grow(bytes)?;
         let mut inbound = self.inbound.borrow_mut();
         inbound.bytes += bytes;
-        let texts = texts.into_iter();
-        inbound
-            .texts
-            .extend(texts.map(|text| InboundText { text, last: None }));
-        match (inbound.texts.back_mut(), processed) {
-            (Some(inbound), processed) => inbound.last = processed,
-            // An empty batch is processed already.
+        let mut batch = texts.into_iter();
+        let last = batch.next_back();
+        let texts = batch.map(|text| InboundText { text, last: None });
+        inbound.texts.extend(texts);
+        match (last, processed) {
+            (Some(text), last) => inbound.texts.push_back(InboundText { text, last }),
+            // An empty batch is processed already, whatever waits before it. Who sent it may be gone.
             (None, Some(processed)) => drop(processed.send(())),
             (None, None) => {}
         }

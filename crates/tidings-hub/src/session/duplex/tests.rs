@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::replies::WAITING_BYTES_MAX;
 use super::*;
 use crate::session::protocol::hub_frames::HubFrames;
@@ -25,6 +27,22 @@ fn replies_that_nobody_takes_stop_the_reading() {
     assert!(duplex.is_input_paused());
     assert_eq!(duplex.take_reply().unwrap().len(), WAITING_BYTES_MAX);
     assert!(!duplex.is_input_paused());
+}
+
+#[test]
+fn an_empty_batch_does_not_end_the_batch_before_it() {
+    let duplex = duplex();
+    let (processed, mut first) = oneshot::channel();
+    duplex
+        .push_inbound(vec!["a".into()], Some(processed))
+        .unwrap();
+    let (processed, mut empty) = oneshot::channel();
+    duplex.push_inbound(Vec::new(), Some(processed)).unwrap();
+    empty.try_recv().unwrap();
+    assert!(first.try_recv().is_err());
+    let text = duplex.next_inbound().unwrap();
+    text.last.unwrap().send(()).unwrap();
+    first.try_recv().unwrap();
 }
 
 fn duplex() -> Duplex {
