@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -220,7 +221,7 @@ fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
                 Err(refusal) => {
                     count(&site.metrics().connections_refused, "memory_limit");
                     let problem = Problem::from(refusal);
-                    return refuse_unless_tls(socket, tls, refusals, &problem);
+                    return refuse_unless_tls(socket, tls, refusals, problem);
                 }
             };
             let entrance = connection::Entrance {
@@ -236,7 +237,7 @@ fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
         Err(refusal) => {
             count(&site.metrics().connections_refused, refusal_name(refusal));
             let problem = Problem::too_many_connections(refusal);
-            refuse_unless_tls(socket, tls, refusals, &problem);
+            refuse_unless_tls(socket, tls, refusals, problem);
         }
     }
 }
@@ -266,9 +267,9 @@ fn set_options(socket: &TcpStream, unacknowledged_max: Duration) -> io::Result<(
 
 /// Tells a refused peer why. Under TLS there is no way to say it before a handshake, which is what a
 /// flood wants.
-fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, problem: &Problem) {
+fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, problem: Problem) {
     if !tls && let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
-        let answer = problem.raw();
+        let answer = problem.into_http1();
         tasks::spawn(async move {
             refuse(socket, answer).await;
             drop(permit);
@@ -277,9 +278,9 @@ fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, pr
 }
 
 /// Tells a refused peer why, without reading its request.
-async fn refuse(mut socket: TcpStream, answer: String) {
+async fn refuse(mut socket: TcpStream, answer: Bytes) {
     let farewell = async {
-        socket.write_all(answer.as_bytes()).await?;
+        socket.write_all(&answer).await?;
         socket.shutdown().await?;
         // Closing with unread bytes would reset the connection and destroy the answer.
         let mut unread = [0; 4096];

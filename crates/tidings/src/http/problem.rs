@@ -1,16 +1,19 @@
 //! Refusals over HTTP: the table from kinds of refusal to statuses and fields, and the refusals that only
 //! HTTP has. RFC 9457; `docs/reference/http.md` lists the names.
 
+use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
+use http_body_util::Either;
 use tidings_core::dialect::Dialect;
 use tidings_wire::authority::Authority;
 use tidings_wire::problem;
 use tidings_wire::websocket::handshake::VERSION;
 
+use super::body::Whole;
 use super::{Body, respond, set_allow};
 use crate::telemetry::request_line::Refused;
 use tidings_hub::account::Crowded;
@@ -31,9 +34,9 @@ pub(crate) struct Problem {
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     allow: Option<&'static str>,
-    /// The dialect that it is answered in, if that is one before 1.0.
+    /// The dialect of the response, if that is before 1.0.
     old: Option<Old>,
-    /// Whether the detail may be told where a dialect before 1.0 tells none.
+    /// Whether the detail may be told even if a dialect before 1.0 tells none.
     is_harmless: bool,
 }
 
@@ -59,8 +62,8 @@ where
     }
 }
 
-/// The table from kinds of refusal to statuses and fields. RFC 6750, 3.1, wants no error code where there
-/// is no token.
+/// The table from kinds of refusal to statuses and fields. RFC 6750, 3.1, wants no error code if there is no
+/// token.
 fn status_and_fields(kind: Kind) -> (StatusCode, Vec<(HeaderName, HeaderValue)>) {
     let challenge = |text| vec![(WWW_AUTHENTICATE, HeaderValue::from_static(text))];
     let later = vec![(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))];
@@ -102,7 +105,7 @@ impl Problem {
         }
     }
 
-    /// Says it as the hubs of a `dialect` before 1.0 did; with `explain` the reason follows.
+    /// Makes it a refusal in `dialect`. With `explain`, dialects before 1.0 tell the reason.
     pub(crate) fn said_in(self, dialect: Dialect, explain: bool) -> Self {
         match dialect {
             Dialect::V1 => self,
@@ -113,7 +116,7 @@ impl Problem {
         }
     }
 
-    /// Returns the short name, which is also the word in metrics.
+    /// Returns the short name, which is also the label in metrics.
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
@@ -139,13 +142,13 @@ impl Problem {
         }
     }
 
-    /// A path that nothing is at.
+    /// A path without a resource.
     pub(crate) fn not_found() -> Self {
         let detail = "there is nothing at this path";
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
-    /// A host name that the hub was not told to answer to; RFC 9110, 15.5.20.
+    /// A host name that the hub does not answer for; RFC 9110, 15.5.20.
     pub(crate) fn misdirected(named: &str, hosts: &[Authority]) -> Self {
         let hosts: Vec<String> = hosts.iter().map(Authority::to_string).collect();
         let detail = format!(
@@ -181,7 +184,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "origin-refused", title, detail)
     }
 
-    /// Something that is only to be had over a WebSocket; RFC 9110, 15.5.22.
+    /// A resource that only a WebSocket can use; RFC 9110, 15.5.22.
     pub(crate) fn upgrade_required(detail: impl Into<String>) -> Self {
         let status = StatusCode::UPGRADE_REQUIRED;
         Self::new(status, "upgrade-required", "WebSocket required", detail)
@@ -190,7 +193,7 @@ impl Problem {
             .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION))
     }
 
-    /// A connection, or a stream of one, for which there is no place.
+    /// A connection or a stream for which there is no place.
     pub(crate) fn too_many_connections(crowded: Crowded) -> Self {
         let (status, detail) = match crowded {
             Crowded::Total => (
@@ -207,45 +210,48 @@ impl Problem {
         Self::new(status, "too-many-connections", title, detail).with(RETRY_AFTER, retry_after)
     }
 
-    /// Returns the bytes of an answer to a connection that is closed without reading its request.
-    pub(crate) fn raw(&self) -> String {
-        let body = self.document().to_string();
-        let mut answer = format!(
-            "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-             connection: close\r\n",
-            self.status,
-            body.len()
-        );
-        for (name, value) in &self.headers {
-            answer.push_str(&format!(
-                "{name}: {}\r\n",
-                value.to_str().unwrap_or_default()
-            ));
-        }
-        answer + "\r\n" + &body
-    }
-
-    /// Returns the document; RFC 9457, 3.
-    fn document(&self) -> serde_json::Value {
-        problem::document(self.status.as_u16(), self.name, self.title, &self.detail)
-    }
-
     /// Returns the response.
     pub(crate) fn into_response(self) -> Response<Body> {
-        if let Some(old) = self.old {
-            return self.into_old_response(old);
+        match self.old {
+            Some(old) => self.into_old_response(old),
+            None => self
+                .into_document()
+                .map(|document| Either::Left(Whole::new(document))),
         }
-        let body = self.document();
-        let mut response = respond(self.status, "application/problem+json", body.to_string());
+    }
+
+    /// Returns the bytes of the response over HTTP/1.1, for a connection that is closed without reading its
+    /// request.
+    pub(crate) fn into_http1(self) -> Bytes {
+        let mut response = self.into_document();
+        let length = response.body().len();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let (head, document) = response.into_parts();
+        let mut bytes = format!("{:?} {}\r\n", head.version, head.status).into_bytes();
+        for (name, value) in &head.headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&document);
+        bytes.into()
+    }
+
+    /// Returns the response with its problem document; RFC 9457, 3.
+    fn into_document(self) -> Response<Bytes> {
+        let document = problem::document(self.status.as_u16(), self.name, self.title, &self.detail);
+        let mut response = Response::new(document.to_string().into());
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        headers.insert(
-            http::header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
         if let Some(allow) = self.allow {
             set_allow(headers, allow);
@@ -257,8 +263,7 @@ impl Problem {
 }
 
 impl Problem {
-    /// Returns the response that a hub of before 1.0 gave: a line of text, and 401 for whatever a
-    /// token does not allow.
+    /// Returns the response of a hub before 1.0: a line of text, and 401 for everything that a token does not allow.
     fn into_old_response(self, old: Old) -> Response<Body> {
         let (status, text) = match (self.status, self.name) {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "token-malformed") => {

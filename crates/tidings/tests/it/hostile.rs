@@ -234,6 +234,7 @@ fn connections_beyond_the_limit_are_told_503() {
             (answer.status, answer.problem().as_str()),
             (503, "too-many-connections")
         );
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert!(answer.header("retry-after").is_some());
     }
     drop(open);
