@@ -35,13 +35,13 @@ use crate::posted::Posted;
 use crate::session::progress::Progress;
 use crate::session::{Ending, Phase, Session, may_read};
 
-/// Bytes joined for one write; a session with more pending reads on in slices instead.
+/// Bytes joined for one write. A session with more pending reads on in slices instead.
 const SWEEP_BYTES_MAX: usize = 256 * 1024;
-/// Identities whose answer about one update is remembered while it is given to its receivers.
+/// Identities whose permission to read one update is remembered while the update is delivered.
 const GRANTS_REMEMBERED: usize = 8;
-/// Room that the list of sessions to be written to keeps after a sweep.
+/// Capacity that the list of sessions to write to keeps after a sweep.
 const DIRTY_KEPT: usize = 4096;
-/// How long a session is not looked at, at most: so long may stay a note of one that has ended.
+/// The longest time between two looks at a session. A timer of a session that has ended stays that long.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The subscribers of one shard and what is being sent to them.
@@ -54,15 +54,15 @@ pub(crate) struct Engine {
     pub(crate) ring: Ring,
     pub(crate) timers: Timers,
     keep_alive: Option<Duration>,
-    /// Matchers of sessions that left, on their way back to the router.
+    /// Matchers of ended sessions, on their way to the router, which releases them.
     pub(crate) released: Vec<MatcherId>,
     sweep: Sweep,
 }
 
-/// What one sweep is about; empty between sweeps.
+/// The state of one sweep. Empty between sweeps.
 #[derive(Debug, Default)]
 struct Sweep {
-    /// Everything up to here was dealt with by earlier sweeps.
+    /// Earlier sweeps have handled everything up to here.
     base: Position,
     posts: Vec<Arc<Posted>>,
     runs: Vec<Run>,
@@ -72,13 +72,13 @@ struct Sweep {
     receivers: Vec<SubscriberId>,
 }
 
-/// Neighbouring updates that go to the same sessions.
+/// Consecutive updates that go to the same sessions.
 #[derive(Debug)]
 struct Run {
     posts: Range<usize>,
 }
 
-/// What a part of a sweep has done.
+/// The result of a part of a sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) updates: u64,
@@ -114,7 +114,7 @@ impl Engine {
         self.sessions.iter().map(|(_, session)| session)
     }
 
-    /// Gives a place to a session, which `make` builds for the id of the place.
+    /// Adds a session, which `make` builds for its id.
     pub(crate) fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
@@ -128,7 +128,7 @@ impl Engine {
         session
     }
 
-    /// Notes when a session is next to be looked at.
+    /// Notes when to look at a session next.
     fn look_later(&mut self, session: &Session, now: Tick) {
         if let Some(tick) = self.due(session, now) {
             session.set_next_look(tick);
@@ -144,7 +144,7 @@ impl Engine {
         now: Tick,
     ) {
         session.set_deadline(deadline);
-        // An end that is later now is found when the session is looked at for the earlier one.
+        // A later deadline is found at the look that was planned for the earlier one.
         if self
             .due(session, now)
             .is_some_and(|due| due < session.next_look())
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// Returns when a session is next to be looked at: for a keep-alive or for its end.
+    /// Returns when to look at a session next: for a keep-alive or for its deadline.
     fn due(&self, session: &Session, now: Tick) -> Option<Tick> {
         let silent = match &session.duplex {
             Some(duplex) => duplex
@@ -179,9 +179,9 @@ impl Engine {
             .filter(|session| session.id == id)
     }
 
-    /// Takes note that the router knows a session's matchers and sends what comes after `at`.
+    /// Handles a join: the router has interned a session's matchers, and updates after `at` follow.
     pub(crate) fn on_joined(&mut self, id: SubscriberId, ids: Box<[MatcherId]>, at: Position) {
-        // A run made before must not grow: its updates are from before this session.
+        // An earlier run must not grow: its updates are from before this session.
         self.sweep.open = false;
         let Some(session) = self.session(id).cloned() else {
             self.released.extend_from_slice(&ids);
@@ -199,7 +199,7 @@ impl Engine {
         session.update(|progress| progress.on_joined(at));
     }
 
-    /// Forgets a session.
+    /// Removes a session.
     pub(crate) fn remove(&mut self, session: &Session) {
         if self.session(session.id).is_none() {
             return;
@@ -215,8 +215,8 @@ impl Engine {
         }
     }
 
-    /// Forgets a line that the history left, and ends all sessions: each may have seen something of
-    /// it, and what it comes back with says what. Returns how many there were.
+    /// Drops the updates of a line that the history has left, and ends all sessions. Each may have seen some of
+    /// them, and its cursor shows which when it comes back. Returns how many sessions there were.
     pub(crate) fn cut(&mut self, tip: Tip) -> usize {
         self.ring.cut(tip);
         self.sweep.dirty.clear();
@@ -227,7 +227,7 @@ impl Engine {
         self.sessions.len()
     }
 
-    /// Takes in a committed batch and notes which sessions are to be sent what.
+    /// Takes in a committed batch, and marks which sessions get which updates.
     pub(crate) fn mark(&mut self, batch: &[Arc<Posted>]) {
         if self.sweep.posts.is_empty() {
             self.sweep.base = self.ring.last();
@@ -280,7 +280,7 @@ impl Engine {
         sweep.open = true;
         sweep.receivers.clear();
         self.hub.route(&posted.matching, &mut sweep.receivers);
-        // Sessions with one token share one identity: its answer is asked for once.
+        // Sessions with the same token share one identity, which is asked once.
         let mut granted = SmallVec::new();
         for id in sweep.receivers.drain(..) {
             let Some(session) = self.sessions.get(id.slot as usize) else {
@@ -322,8 +322,8 @@ impl Engine {
         swept
     }
 
-    /// Looks after the sessions of one due bucket; returns how many keep-alives were written, or
-    /// nothing when no bucket is due.
+    /// Looks at the sessions of one due bucket. Returns how many keep-alives were written; none if no bucket is
+    /// due.
     pub(crate) fn on_timer(&mut self, now: Tick) -> Option<u64> {
         let due = self.timers.pop_due(now)?;
         let mut keep_alives = 0;
@@ -332,7 +332,7 @@ impl Engine {
                 continue;
             };
             if session.next_look() > now {
-                // A note from before its deadline was changed.
+                // A timer from before its deadline changed.
                 continue;
             }
             if let Some((_, ending)) = session.deadline().filter(|(tick, _)| *tick <= now) {
@@ -348,7 +348,7 @@ impl Engine {
         Some(keep_alives)
     }
 
-    /// Writes a comment to an event stream that was silent long enough; returns how many.
+    /// Writes a comment to an event stream that was silent long enough. Returns how many.
     fn keep_alive(&self, session: &Session, now: Tick) -> u64 {
         let silent = self
             .keep_alive
@@ -363,7 +363,7 @@ impl Engine {
         let comment = Bytes::from_static(match session.encoding {
             Encoding::Chunked => KEEP_ALIVE_CHUNK,
             Encoding::Plain | Encoding::WebSocket(..) => KEEP_ALIVE,
-            // The one that waits for the answer keeps its own time.
+            // A poll has its own timer.
             Encoding::Lines => return 0,
         });
         if let Some(log) = &session.log {
@@ -380,8 +380,8 @@ impl Engine {
             Ok(sent) => {
                 session.fall_behind(self.through(session), bytes.slice(sent.taken..));
                 if sent.taken == 0 && session.is_body() {
-                    // hyper has not had its turn since the last piece. Whether the peer is slow is
-                    // seen by the session's own task.
+                    // hyper has not had its turn since the last piece. The session's own task finds out
+                    // whether the peer is slow.
                     session.update(Progress::take_lagging);
                 }
             }
@@ -390,8 +390,8 @@ impl Engine {
     }
 }
 
-/// Returns whether a session's token lets it read `posted`. `known` remembers what was found for others of
-/// the same update.
+/// Returns whether a session's token lets it read `posted`. `known` remembers the results of other identities
+/// for the same update.
 fn is_granted(
     session: &Session,
     posted: &Posted,
@@ -407,14 +407,14 @@ fn is_granted(
     }
     let granted = may_read(Some(&identity), posted, hub);
     if known.len() == GRANTS_REMEMBERED {
-        // The one that was asked about longest ago: subscribers with one token mostly come in a row.
+        // Forgets the oldest result: subscribers with the same token mostly come in a row.
         known.remove(0);
     }
     known.push((class, granted));
     granted
 }
 
-/// Joined bytes of the session before, which are often those of the next one too.
+/// The joined bytes for the previous session, which are often the same for the next one.
 #[derive(Debug, Default)]
 struct Shared {
     runs: SmallVec<[u32; 4]>,
@@ -449,7 +449,7 @@ impl Sweep {
     ) {
         let mut own;
         let shared = if self.posts_of(runs).any(|posted| session.is_echo_of(posted)) {
-            // One that spoke does not hear itself, so it cannot share with the others.
+            // A publisher does not receive its own updates, so it cannot share the others' bytes.
             own = self.concatenate(session, runs);
             &mut own
         } else {
@@ -463,7 +463,7 @@ impl Sweep {
             return;
         }
         if shared.bytes.len() > SWEEP_BYTES_MAX {
-            // Too much for one write: its own task reads it from the ring, slice by slice.
+            // Too much for one write. Its own task reads it from the ring, slice by slice.
             return session.update(|progress| progress.read_again_after(self.base));
         }
         session.set_last_sent(now);
@@ -476,11 +476,12 @@ impl Sweep {
                         .for_each(|posted| session.note_sent(posted));
                 }
             }
-            // hyper has not had its turn since the last piece; whether the peer is slow is seen by
-            // the session's own task, which waits for the place.
+            // hyper has not had its turn since the last piece. The session's own task waits for it, and finds
+            // out whether the peer is slow.
             Ok(sent) if sent.taken == 0 && session.is_body() => {
-                let base = self.unsent_after(self.base);
-                session.update(|progress| progress.read_again_after(base));
+                if !skips(Rule::ReadAgainAfterLag) {
+                    session.update(|progress| progress.read_again_after(self.base));
+                }
             }
             Ok(sent) => {
                 swept.lagging += 1;
@@ -490,7 +491,7 @@ impl Sweep {
         }
     }
 
-    /// Returns the bytes of all updates of `runs` for a session, up to what one write takes.
+    /// Returns the joined bytes of the updates of `runs` for a session, up to the limit of one write.
     fn concatenate(&self, session: &Session, runs: &SmallVec<[u32; 4]>) -> Shared {
         let mut shared = Shared {
             runs: runs.clone(),
@@ -522,8 +523,8 @@ impl Sweep {
         shared
     }
 
-    /// Lets a session fall behind after the socket took only `taken` bytes of its runs: the rest of
-    /// the event that was cut goes out first, everything after it is read again.
+    /// Lets a session fall behind, because the socket took only `taken` bytes of its runs. The rest of the event
+    /// that was cut is sent first, and everything after it is read again.
     fn cut(&self, session: &Session, runs: &[u32], taken: usize, swept: &mut Swept) {
         let mut rest = taken;
         let mut through = self.base.max(session.position());
@@ -546,16 +547,7 @@ impl Sweep {
             }
             rest -= bytes.len();
         }
-        session.fall_behind(self.unsent_after(through), tail);
-    }
-
-    /// Returns where a session reads on whose socket took everything up to `through`: there, unless
-    /// the simulator skips the rule.
-    fn unsent_after(&self, through: Position) -> Position {
-        match self.posts.last() {
-            Some(last) if skips(Rule::ReadAgainAfterLag) => last.update.position,
-            _ => through,
-        }
+        session.fall_behind(through, tail);
     }
 }
 
