@@ -22,6 +22,7 @@ use super::outbox::Chunk;
 use super::{HubParts, Shared};
 use tidings_hub::ingest::{Ingest, PublishError, Publisher};
 use tidings_hub::metrics::count;
+use tidings_hub::refusal::Refusal;
 use tidings_hub::tasks;
 
 /// Maximum number of unacknowledged updates of one socket.
@@ -172,10 +173,12 @@ impl Bridge {
         }
         let grants = Publisher::Grants(&self.options.grants);
         let mut draft = self.ingest.draft(form, grants).map_err(|error| {
-            count(&self.shared.counters.refused, refusal(&error));
+            // The grants are the operator's own, so the whole reason is told.
+            let refusal = Refusal::of_publishing(&error, true);
+            count(&self.shared.counters.refused, refusal.name);
             let socket = self.options.source.to_string();
-            self.complaints.say(&socket, &error);
-            error.to_string()
+            self.complaints.say(&socket, &refusal.detail);
+            refusal.detail
         })?;
         if self.marks {
             // The hub must recognise the update when it sends it out, so that it does not send it
@@ -291,22 +294,6 @@ fn new_id() -> Option<EventId> {
     getrandom::fill(&mut bytes).ok()?;
     let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
     EventId::parse(&format!("urn:uuid:{uuid}")).ok()
-}
-
-fn refusal(error: &PublishError) -> &'static str {
-    match error {
-        PublishError::Forbidden { .. } => "forbidden",
-        PublishError::Topic { .. } | PublishError::Topics(_) => "topic",
-        PublishError::Reserved { .. } => "reserved",
-        PublishError::Id(_) => "id",
-        PublishError::Type(_) => "type",
-        PublishError::Busy | PublishError::Closed | PublishError::NotStored(_) => "history",
-        // Messages name no targets.
-        PublishError::Target { .. }
-        | PublishError::Targets(_)
-        | PublishError::ForbiddenTarget { .. }
-        | PublishError::ForbiddenAtAll => "targets",
-    }
 }
 
 /// Logs, at a limited rate, that messages are not published, and why.

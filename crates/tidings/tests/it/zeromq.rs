@@ -96,6 +96,33 @@ fn what_cannot_be_an_update_is_counted_and_the_next_is_taken() {
 }
 
 #[test]
+fn refused_messages_are_counted_by_the_names_that_http_has() {
+    let hub = TestHub::serve(&tokens::settings(
+        r#"
+[subscribe]
+anonymous = true
+[admin]
+address = "127.0.0.1:0"
+[[zeromq.inputs]]
+socket = "zmq-bind://PULL@127.0.0.1:0"
+mapping = "json"
+match_exact = ["https://example.com/chat"]
+"#,
+    ));
+    let mut page = hub.subscribe("match=*");
+    let mut push = Peer::open(socket(&hub, "PULL"), SocketType::Push);
+    push.send(&[br#"{"topic":"https://example.com/other"}"#]);
+    push.send(&[br#"{"topic":"/.well-known/mercure/subscriptions/x"}"#]);
+    push.send(&[br##"{"topic":"https://example.com/chat","id":"#1"}"##]);
+    push.send(&[br#"{"topic":"https://example.com/chat","data":"good"}"#]);
+    assert_eq!(page.event().data, "good");
+    for name in ["scope-insufficient", "topic-reserved", "id"] {
+        let refused = hub.metric_for("tidings_zeromq_refused_total", name);
+        assert_eq!(refused, 1.0, "{name}");
+    }
+}
+
+#[test]
 fn empty_members_of_an_object_are_absent() {
     let hub = TestHub::serve(&tokens::settings(
         r#"
