@@ -20,19 +20,20 @@ use tokio::sync::oneshot;
 
 use crate::answers::Answers;
 
-/// Says who publishes.
+/// Who publishes, and by which permission.
 #[derive(Clone, Copy, Debug)]
 pub enum Publisher<'a> {
-    /// Somebody with a token.
+    /// The holder of a token.
     Grants(&'a Grants),
-    /// Somebody with a token of 2019, who names who may read instead of being granted topics.
+    /// The holder of a 2019 token. It names the targets that may read, and needs grants for those instead of
+    /// topics.
     Targets(&'a Grants, &'a [String]),
-    /// Somebody whose grants are not asked: a page or a conversation that the operator opened to everybody,
-    /// or a command of the operator's own.
+    /// A publisher whose grants are not asked: a page or a room that the operator opened to everybody, or an
+    /// operator's command.
     Unchecked,
 }
 
-/// Why an update is not published.
+/// Why an update is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A topic is not well formed.
@@ -54,7 +55,7 @@ pub enum PublishError {
         /// The hub's own path.
         path: String,
     },
-    /// There is no topic, or there are too many.
+    /// There are no topics, or too many.
     #[error(transparent)]
     Topics(TopicsError),
     /// The event id is not allowed.
@@ -115,7 +116,7 @@ impl From<RelayError> for PublishError {
 pub struct Ingest {
     hub: HubUrl,
     relay: Arc<dyn Relay>,
-    /// By which way the relay's answers come back; none if straight from its thread.
+    /// Gathers the relay's answers for one shard. None if they come straight from the relay's thread.
     answers: Option<Arc<Answers>>,
 }
 
@@ -128,7 +129,7 @@ impl std::fmt::Debug for Ingest {
 }
 
 impl Ingest {
-    /// Makes the way in to `relay`.
+    /// Makes the way in that publishes to `relay`.
     pub fn new(hub: HubUrl, relay: Arc<dyn Relay>) -> Self {
         Self {
             hub,
@@ -137,7 +138,7 @@ impl Ingest {
         }
     }
 
-    /// Returns the same way in for the publishers of one shard, which serves `answers`.
+    /// Returns the way in for the publishers of one shard, which serves `answers`.
     pub(crate) fn answering_by(&self, answers: Option<Arc<Answers>>) -> Self {
         Self {
             answers,
@@ -145,15 +146,15 @@ impl Ingest {
         }
     }
 
-    /// Publishes an update: checks it, asks the grants for each topic, and waits until it is kept.
+    /// Publishes an update: checks it, asks the grants for each topic, and waits until it is stored.
     ///
-    /// What is wrong with the update is said before what the token does not allow, as the
-    /// specification asks for reserved topics (Mercure, "Publication").
+    /// The update's own mistakes are reported before missing grants, as the specification requires for reserved
+    /// topics (Mercure, "Publication").
     ///
     /// # Errors
     ///
-    /// The rule that the update breaks, the topic that the token does not grant, or why the
-    /// history does not take it.
+    /// The rule that the update breaks, the topic that the token does not grant, or why the relay did not store
+    /// it.
     pub async fn publish(
         &self,
         form: PublishForm,
@@ -191,7 +192,7 @@ impl Ingest {
         Ok(draft)
     }
 
-    /// Hands a draft to the relay. Never waits; `done` is called on the relay's thread.
+    /// Hands a draft to the relay. Never waits. `done` is called on the relay's thread.
     ///
     /// # Errors
     ///
@@ -200,8 +201,8 @@ impl Ingest {
         Ok(self.relay.publish(draft, done)?)
     }
 
-    /// Publishes a presence event: the hub itself is the publisher, and the topics are its own, which
-    /// nobody else may use. Never waits; `done` is called on the relay's thread.
+    /// Publishes a presence event. The hub itself is the publisher, and the topics are its own, which nobody
+    /// else may use. Never waits. `done` is called on the relay's thread.
     ///
     /// # Errors
     ///
@@ -209,7 +210,7 @@ impl Ingest {
     pub(crate) fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
         assert!(
             draft.presence.is_some(),
-            "the hub publishes nothing but presence events"
+            "the hub itself publishes only presence events"
         );
         self.enqueue(draft, done)
     }
@@ -240,14 +241,14 @@ impl Ingest {
             .into_iter()
             .map(|text| self.check_topic(text))
             .collect();
-        // A form with an empty field for it means the same as one without.
+        // An empty field means the same as an absent one.
         let id = form.id.as_deref().filter(|id| !id.is_empty());
         let id = id
             .map(EventId::parse)
             .transpose()
             .map_err(PublishError::Id)?;
         let event_type = match form.event_type.as_deref() {
-            // An empty type is what an absent one means (WHATWG HTML, "Interpreting an event stream").
+            // An empty type means the same as an absent one (WHATWG HTML, "Interpreting an event stream").
             None | Some("") => None,
             Some(text) => Some(EventType::parse(text).map_err(PublishError::Type)?),
         };
@@ -281,7 +282,7 @@ impl Ingest {
     }
 }
 
-/// Reads targets and asks the grants for each; without any, whether the token may publish at all.
+/// Parses targets and asks the grants for each. Without targets, asks whether the token may publish at all.
 fn check_targets(grants: &Grants, texts: &[String]) -> Result<Option<Targets>, PublishError> {
     let targets: Result<Vec<Target>, PublishError> = texts
         .iter()
@@ -302,7 +303,7 @@ fn check_targets(grants: &Grants, texts: &[String]) -> Result<Option<Targets>, P
     }
 }
 
-/// Cuts a value for an error text, so that a refusal is never longer than what was refused.
+/// Shortens a value for an error text, so that a refusal is never longer than what was refused.
 fn shorten(text: String) -> String {
     const SHOWN_MAX: usize = 100;
     if text.chars().count() <= SHOWN_MAX {

@@ -14,7 +14,7 @@ use crate::account::{Limit, OverLimit};
 pub enum Kind {
     /// The peer sent something malformed, or that a rule of the hub does not allow.
     Invalid,
-    /// A field or a body is longer than its limit.
+    /// A field or a body exceeds its limit.
     TooLarge,
     /// A token is needed, and there is none.
     TokenMissing,
@@ -22,9 +22,9 @@ pub enum Kind {
     TokenInvalid,
     /// The token is good and does not allow this.
     ScopeInsufficient,
-    /// There is nothing of this name.
+    /// The named thing does not exist.
     NotFound,
-    /// The peer holds or asks for more than it may; it can do something about it.
+    /// The peer holds or asks for more than it may. It can do something about it.
     TooMuch,
     /// The hub cannot do this now. Trying again later may help.
     Unavailable,
@@ -33,15 +33,15 @@ pub enum Kind {
 /// A refusal.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// From which each protocol derives its own code.
+    /// What sort of refusal it is. Each protocol derives its own code from it.
     pub kind: Kind,
     /// The short name; also the label in metrics.
     pub name: &'static str,
-    /// One line for people. It is the same for every refusal of this name.
+    /// One line for people, the same for every refusal of this name.
     pub title: &'static str,
     /// What was wrong this time, with which value, and what to do.
     pub detail: String,
-    /// Whether the detail repeats nothing but what the peer sent, so that it may always be told.
+    /// Whether the detail repeats only what the peer sent, so that it may always be told.
     pub is_harmless: bool,
 }
 
@@ -56,7 +56,7 @@ impl Refusal {
         }
     }
 
-    /// Lets the detail be told where details are otherwise kept back: it repeats only what the peer sent.
+    /// Marks the detail as harmless: it is told even where details are otherwise withheld.
     pub(crate) fn harmless(self) -> Self {
         Self {
             is_harmless: true,
@@ -69,7 +69,7 @@ impl Refusal {
         Self::new(Kind::Invalid, name, title, detail)
     }
 
-    /// A body or a field is longer than its limit.
+    /// A body or a field exceeds its limit.
     pub fn too_large(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(Kind::TooLarge, name, title, detail)
     }
@@ -92,7 +92,7 @@ impl Refusal {
         Self::new(Kind::ScopeInsufficient, "scope-insufficient", title, detail)
     }
 
-    /// There is nothing of this name.
+    /// The named thing does not exist.
     pub fn not_found(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, name, title, detail)
     }
@@ -116,7 +116,7 @@ impl Refusal {
 }
 
 impl From<&OverLimit> for Refusal {
-    /// Bytes that the hub does not hold for a peer, since a limit is reached.
+    /// A limit of the memory that the hub holds for peers was reached.
     fn from(over: &OverLimit) -> Self {
         let (name, title) = match over.limit {
             Limit::SockJs => ("queue-full", "Too much waits"),

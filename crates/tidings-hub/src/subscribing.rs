@@ -1,6 +1,8 @@
 //! The one way in for subscribers, as `ingest` is for publishers. It decides who may subscribe, compiles and
 //! books matchers, and finds where a stream begins and when it ends at the latest. Doors decode requests and
-//! encode responses; they hold no rule about subscribing.
+//! encode responses; they hold no rule about subscribing. The rules of rooms are in [`rooms`].
+
+pub mod rooms;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,14 +23,14 @@ use crate::session::watcher::Watcher;
 use crate::session::{Ending, Session, Start};
 use crate::shard::Shard;
 
-/// A connection lives for a random part of `subscribe.connection_secs_max`, in this range: those that
-/// connected at one moment must not all come back at one moment.
+/// A connection lives for a random part of `subscribe.connection_secs_max`, in this range. Subscribers that
+/// connected at the same moment must not all reconnect at the same moment.
 const LIFETIME_SPREAD: Range<f64> = 0.8..1.0;
 
 /// Why a subscription is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SubscribeError {
-    /// There is no token, and the hub takes no anonymous subscribers. The door says how to present one.
+    /// A token is needed, and there is none. The text says how to present one.
     #[error("{how}")]
     Anonymous {
         /// One line that says how to present a token.
@@ -48,13 +50,13 @@ pub enum SubscribeError {
         /// The rule that it breaks.
         source: MatcherError,
     },
-    /// With the new matchers, the session would have `count`, which is over the limit.
+    /// With the new matchers, the session would have too many.
     #[error("{count} matchers on one connection, more than {MATCHERS_PER_SUBSCRIBER_MAX}")]
     TooManyMatchers {
         /// How many it would have.
         count: usize,
     },
-    /// There is no room for what the matchers take.
+    /// There is no room for the matchers' memory.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
     /// The cursor could not be looked up.
@@ -83,13 +85,13 @@ pub struct Admitted {
 pub struct Begins {
     /// What the session reads first.
     pub start: Start,
-    /// The cursor of that place: an event before all that the stream sends. A subscriber that received
-    /// nothing can resume by it.
+    /// The cursor of that place: the event before everything that the stream sends. A subscriber that received
+    /// nothing can resume with it.
     pub cursor: Cursor,
 }
 
 impl Admitted {
-    /// Books the matchers for another holder instead.
+    /// Books the matchers for another holder instead of the present one.
     ///
     /// # Errors
     ///
@@ -113,7 +115,8 @@ impl Admitted {
     }
 }
 
-/// Refuses a subscriber without a token where the hub takes none. `how` tells it how to present one.
+/// Refuses a subscriber without a token if the hub does not accept anonymous subscribers. `how` says how to
+/// present one.
 ///
 /// # Errors
 ///
@@ -129,7 +132,7 @@ pub fn check_anonymous(
     Ok(())
 }
 
-/// Compiles the matchers of a query, each different one once.
+/// Compiles the matchers of a query. Duplicates are dropped.
 ///
 /// # Errors
 ///
@@ -151,7 +154,7 @@ pub async fn matchers(
     Ok(matchers)
 }
 
-/// Compiles the topic selectors of a query in a dialect before 1.0, each different one once.
+/// Compiles the topic selectors of a query in a dialect before 1.0. Duplicates are dropped.
 ///
 /// # Errors
 ///
@@ -169,11 +172,11 @@ pub async fn selectors(
     Ok(matchers)
 }
 
-/// Returns the matcher of exactly one topic.
+/// Returns the matcher that selects exactly `topic`.
 ///
 /// # Errors
 ///
-/// `topic` is not one.
+/// `topic` is not a topic.
 pub fn exactly(shard: &Shard, topic: &str) -> Result<Vec<Matcher>, SubscribeError> {
     let matcher = Matcher::parse(MatcherType::Exact, topic, shard.hub());
     Ok(vec![named("exact", matcher)?])
@@ -185,7 +188,7 @@ fn push_new(matchers: &mut Vec<Matcher>, matcher: Matcher) {
     }
 }
 
-/// Says which field of a request a matcher stands in that is not well formed.
+/// Adds the name of the request's field to the error of a matcher.
 ///
 /// # Errors
 ///
@@ -204,7 +207,7 @@ pub fn named(
 ///
 /// # Errors
 ///
-/// There is no room for the matchers, or the history cannot be asked about the cursor.
+/// There is no room for the matchers, or the history cannot look up the cursor.
 pub async fn admit(
     shard: &Shard,
     holder: &Arc<Holder>,
@@ -227,8 +230,8 @@ pub async fn admit(
 ///
 /// # Errors
 ///
-/// They are too many, there is no room for them, or the history cannot be asked about the cursor.
-/// Nothing is booked then.
+/// They are too many, there is no room for them, or the history cannot look up the cursor. Nothing is booked
+/// then.
 pub(crate) async fn admit_more(
     shard: &Shard,
     session: &Session,
@@ -250,8 +253,8 @@ pub(crate) async fn admit_more(
     Ok((matchers.into(), begins))
 }
 
-/// Returns where a stream begins. A known cursor that lies before lost presence events which the
-/// subscriber may see is answered `earliest`, and what follows it comes (docs/decisions/0015).
+/// Returns where a stream begins. If presence events that the subscriber may see are gone after a known
+/// cursor, the response is `earliest`, and the stream begins after the cursor (docs/decisions/0015).
 async fn begins(
     shard: &Shard,
     cursor: Option<Cursor>,
@@ -279,10 +282,10 @@ async fn begins(
     })
 }
 
-/// Finds where a cursor points to.
+/// Finds the place of a cursor.
 ///
-/// A known one is answered as it was asked: nothing is missing after it. An unknown or expired one
-/// is answered `earliest`, and everything that is kept follows (docs/decisions/0007).
+/// A known cursor is returned unchanged: nothing is missing after it. For an unknown or expired one, the
+/// response is `earliest`, and everything retained follows (docs/decisions/0007).
 async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError> {
     let oldest = Begins {
         start: Start::Oldest,
@@ -314,7 +317,7 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError
     }
 }
 
-/// Returns when a connection that begins now has lived long enough, if there is such a time.
+/// Returns when the lifetime of a connection that begins now ends, if lifetimes are limited.
 pub fn lifetime(shard: &Shard) -> Option<Instant> {
     let longest = shard.options().connection_max?;
     let spread = LIFETIME_SPREAD.end - LIFETIME_SPREAD.start;
@@ -322,14 +325,14 @@ pub fn lifetime(shard: &Shard) -> Option<Instant> {
     Instant::now().checked_add(longest.mul_f64(part))
 }
 
-/// Returns when a token expires; nothing for a time so far away that no timer can hold it.
+/// Returns when a token expires. None if that is too far away for a timer.
 pub(crate) fn expiry(identity: &Identity) -> Option<Instant> {
     let ends = UNIX_EPOCH.checked_add(Duration::from_secs(identity.expires_at))?;
     let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now().checked_add(left)
 }
 
-/// Returns when a session ends at the latest: with its token, or after its longest life.
+/// Returns when a session ends at the latest: when its token expires, or at the end of its lifetime.
 pub fn deadline(
     lifetime: Option<Instant>,
     identity: Option<&Identity>,
@@ -338,7 +341,7 @@ pub fn deadline(
     earliest_of(lifetime, expiry)
 }
 
-/// Returns the earlier end of a session, and why it ends then. If both come at once, the token's counts.
+/// Returns the earlier end of a session, and its reason. If both are at the same time, the token's counts.
 pub(crate) fn earliest_of<T: Ord + Copy>(
     lifetime: Option<T>,
     expiry: Option<T>,

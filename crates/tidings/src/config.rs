@@ -89,7 +89,7 @@ pub struct Config {
     pub cors: CorsOptions,
     /// Rules for WebSockets.
     pub websocket: WebSocketOptions,
-    /// Conversations: WebSockets whose texts go to everybody with the same topic.
+    /// Rooms: WebSockets whose messages go to everybody with the same topic.
     pub rooms: RoomOptions,
     /// SockJS.
     pub sockjs: SockJsOptions,
@@ -133,7 +133,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Whether connections there start with a TLS handshake.
     pub tls: bool,
-    /// The conversation that WebSockets here take part in, whatever their path.
+    /// The room that WebSockets here join, whatever their path.
     pub topic: Option<Topic>,
 }
 

@@ -1,5 +1,5 @@
-//! What requests are answered: routing, and the parts every answer shares. One file for each door
-//! and each kind of page; the rules about updates are in `ingest` and `tidings-core`.
+//! Routes requests, and holds what all responses share. Each door and each kind of page is one file. The rules
+//! about updates are in `tidings-hub` and `tidings-core`.
 
 pub(crate) mod admission;
 pub(crate) mod authorize;
@@ -54,14 +54,14 @@ use tidings_hub::shard::Shard;
 
 /// The safe method whose request has a body; RFC 10008.
 const QUERY: &str = "QUERY";
-/// What the hub's URL answers to.
+/// The methods of the hub's URL.
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
-/// What the subscriptions below it answer to.
+/// The methods of the subscription API.
 const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// What a request is answered from: the shard whose thread it came in on, and what the doors were told.
+/// What a request is answered from: the shard that accepted it, and the configuration of the doors.
 ///
-/// It stands for its shard where the hub is asked.
+/// It dereferences to its shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     shard: Rc<Shard>,
@@ -87,7 +87,7 @@ impl Site {
         &self.config
     }
 
-    /// Returns what TLS connections are accepted with.
+    /// Returns the TLS settings for new connections.
     pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
         self.tls.as_ref()
     }
@@ -101,33 +101,33 @@ impl Deref for Site {
     }
 }
 
-/// The body of an answer: whole, an HTTP/2 event stream, or a stream of SockJS.
+/// The body of a response: a whole one, an HTTP/2 event stream, or a SockJS stream.
 pub(crate) type Body = Either<Whole, Either<EventBody, CarriedBody>>;
 
-/// What is known of the connection that a request came by.
+/// The connection of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
-    /// Whose memory it is that its requests and answers take.
+    /// The holder that the memory of its requests and responses is booked for.
     pub(crate) holder: Arc<Holder>,
-    /// Whether it came by the operators' listener.
+    /// Whether it was accepted by the admin listener.
     pub(crate) admin: bool,
-    /// Which of the listeners of the configuration it came by.
+    /// The index of its listener in the configuration.
     pub(crate) listener: Option<usize>,
 }
 
 impl ConnectionInfo {
-    /// Returns the topic that every WebSocket of this listener is about, if it has one.
+    /// Returns the topic of the listener's room, if it has one.
     pub(crate) fn topic<'a>(&self, config: &'a Config) -> Option<&'a Topic> {
         config.listens.get(self.listener?)?.topic.as_ref()
     }
 }
 
-/// What becomes of a request.
+/// The result of a request.
 pub(crate) enum Answer {
     /// A whole response.
     Response(Response<Body>),
-    /// An event stream, which the connection's protocol decides how to begin.
+    /// An event stream. The connection's HTTP version decides how it begins.
     Stream(Box<EventStream>),
     /// A WebSocket, likewise.
     Upgrade(Box<Upgrade>),
@@ -135,12 +135,12 @@ pub(crate) enum Answer {
     OldUpgrade(Box<OldUpgrade>),
 }
 
-/// Where a request goes, with what its path names there.
+/// The door of a request, with the parts of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     Hub,
     Hub2019,
-    /// What hubs before 1.0 had beside: a page, a demonstration, a probe.
+    /// Other resources of hubs before 1.0: a page, a demonstration, a probe.
     OldPage,
     Demo,
     OldHealth,
@@ -153,12 +153,12 @@ pub(crate) enum Route<'a> {
     Metadata,
     Settings,
     DevToken,
-    /// The topic as it is written in the path.
-    Conversation(&'a str),
+    /// A room. The topic as it is written in the path.
+    Room(&'a str),
     /// A service that the program offers, by a WebSocket without SockJS.
     Offer(&'a Offer),
     SockJs(Base<'a>),
-    /// What the page that tests the network asks for.
+    /// A test of the page `/diagnose`.
     Diagnosis(&'a str),
     Page,
     Nothing,
@@ -202,7 +202,7 @@ fn write_line(line: &RequestLine, answer: &mut Answer) {
     }
 }
 
-/// Books an answer until its peer has taken it; one that there is no room for becomes a refusal.
+/// Books a response until the peer has taken it. If there is no room, the response becomes a refusal.
 fn book(info: &ConnectionInfo, response: &mut Response<Body>) {
     if let Either::Left(whole) = response.body_mut()
         && let Err(refusal) = whole.book(&info.holder)
@@ -233,18 +233,18 @@ async fn decide(
         Err(problem) => Err(problem),
     };
     let mut answer = outcome.unwrap_or_else(|problem| Answer::Response(problem.into_response()));
-    // Errors too carry these fields, or a page could not read why it was refused.
+    // Errors have these fields too. Otherwise a page could not read why it was refused.
     let headers = match &mut answer {
         Answer::Response(response) => {
             if *site.draining().borrow() {
-                // A connection that is kept would hold up the end.
+                // A connection that is kept open would delay the stop.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
             response.headers_mut()
         }
         Answer::Stream(stream) => stream.headers_mut(),
-        // Its head has what the protocol asks for and nothing else.
+        // Its head has only what the protocol requires.
         Answer::Upgrade(_) | Answer::OldUpgrade(_) => return answer,
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -283,7 +283,7 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
             .or_else(|| offer_at(config, path).filter(|_| asks).map(Route::Offer))
             .or_else(|| diagnosis::below(config, path).map(Route::Diagnosis))
             .or_else(|| Base::find(config, path).map(Route::SockJs))
-            .or_else(|| upgrade::conversation(config, path).map(Route::Conversation))
+            .or_else(|| upgrade::room(config, path).map(Route::Room))
             .unwrap_or(Route::Page),
     }
 }
@@ -348,7 +348,7 @@ async fn dispatch(
             pages::settings(site.config())
         }
         Route::Page => pages::page(site.config(), request.uri().path(), request.headers())?,
-        Route::Conversation(_) | Route::Offer(_) => {
+        Route::Room(_) | Route::Offer(_) => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));
         }
@@ -358,7 +358,7 @@ async fn dispatch(
     Ok(Answer::Response(response))
 }
 
-/// Says whether a path is `folder` below `hub`, or something in it.
+/// Returns whether a path is `folder` below `hub`, or something in it.
 fn is_below(path: &str, hub: &str, folder: &str) -> bool {
     path.strip_prefix(hub)
         .is_some_and(|rest| rest.starts_with(folder))
@@ -378,7 +378,7 @@ pub(crate) fn respond(
     response
 }
 
-/// Makes a whole response of what is part of the program, and takes no memory.
+/// Makes a whole response from bytes that are part of the program and take no memory.
 pub(crate) fn respond_embedded(
     status: StatusCode,
     media_type: &'static str,
@@ -396,7 +396,7 @@ pub(crate) fn respond_empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Adds the field that says what a resource answers to.
+/// Adds the field that lists the methods of a resource.
 pub(crate) fn set_allow(headers: &mut HeaderMap, methods: &'static str) {
     headers.insert(ALLOW, HeaderValue::from_static(methods));
 }

@@ -12,10 +12,10 @@ use tidings_wire::subscribe_query::QueryError;
 use super::Refusal;
 use crate::ingest::PublishError;
 use crate::subscribing::SubscribeError;
+use crate::subscribing::rooms::RoomError;
 
 impl Refusal {
-    /// Tells why an update was not published. Which topic the token does not grant is told only where
-    /// refusals are explained.
+    /// Says why an update was not published. With `explain`, it names the topic that the token does not grant.
     pub fn of_publishing(error: &PublishError, explain: bool) -> Self {
         let detail = with_sources(error);
         match error {
@@ -72,7 +72,7 @@ impl Refusal {
     }
 }
 
-/// The title for a list that is not written by repeating the field.
+/// The title for a list that is not written as repeated fields.
 const LIST: &str = "List not understood";
 
 impl From<FormError> for Refusal {
@@ -157,7 +157,19 @@ impl From<SubscribeError> for Refusal {
     }
 }
 
-/// Joins an error and its causes: the innermost one often says what to do.
+impl From<RoomError> for Refusal {
+    fn from(error: RoomError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RoomError::Topic(_) | RoomError::Reserved { .. } => {
+                Self::invalid("topic-invalid", "Topic not allowed", detail)
+            }
+            RoomError::Unknown => Self::not_found("not-found", "Not found", detail),
+        }
+    }
+}
+
+/// Joins the texts of an error and its causes. The innermost one often says what to do.
 fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

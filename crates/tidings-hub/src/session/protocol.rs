@@ -3,8 +3,8 @@
 //!
 //! To add a protocol, add a file here, its form in `FORMS`, and a function in `http/admission`.
 
-pub mod conversation;
 pub mod hub_frames;
+pub mod room;
 pub mod served;
 
 use std::borrow::Cow;
@@ -22,11 +22,10 @@ use super::{Ending, Session};
 use crate::posted::Posted;
 use crate::shard::Shard;
 
-/// How each form tells an update, by the number of the form.
-pub(crate) const FORMS: [fn(&Posted) -> Cow<'_, str>; 2] =
-    [hub_frames::update, conversation::update];
+/// How each form encodes an update, by the number of the form.
+pub(crate) const FORMS: [fn(&Posted) -> Cow<'_, str>; 2] = [hub_frames::update, room::update];
 
-/// A form in which updates are told. Sessions of the same form share the bytes.
+/// A form in which updates are encoded. Sessions of the same form share the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Form(usize);
 
@@ -42,10 +41,10 @@ impl Form {
     }
 }
 
-/// The result of something that a protocol waits for.
+/// The future result of a protocol's method.
 pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<(), Ending>> + 'a>>;
 
-/// Returns a result that nobody waits for.
+/// Returns a result that is there at once.
 fn at_once<'a>(result: Result<(), Ending>) -> Pending<'a> {
     Box::pin(std::future::ready(result))
 }
@@ -58,34 +57,34 @@ pub struct Peer<'a> {
     pub(crate) duplex: &'a Duplex,
 }
 
-/// What the hub says about a connection.
+/// What the hub tells a peer about its connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Control<'a> {
     /// It is open.
     Open {
-        /// Where a subscriber that receives nothing may resume.
+        /// Where a subscriber that receives nothing can resume.
         cursor: &'a Cursor,
         /// Time between two pings; zero for no pings.
         ping: Duration,
     },
-    /// It was full; the hub reads on from the history.
+    /// It was full, and the hub reads on from the history.
     Lagging,
-    /// Everything that was asked for by a cursor has been sent.
+    /// Everything after the requested cursor has been sent.
     CaughtUp {
-        /// Where to resume from here on.
+        /// Where the subscriber can resume from now on.
         cursor: &'a Cursor,
     },
 }
 
 /// A protocol of two-way sessions, with the state of one peer.
 ///
-/// All methods run on the session's own task, one message at a time. An error ends the session; what the
-/// peer is told then was set with `Duplex::close_with`.
+/// All methods run on the session's own task, one message at a time. An error ends the session. The peer is
+/// then told the reason that was set with `Duplex::close_with`.
 pub trait Protocol: Debug + Send {
-    /// Returns the form in which updates are told.
+    /// Returns the form in which updates are encoded.
     fn form(&self) -> Form;
 
-    /// Takes note that the session has joined. Nothing of the peer was read yet.
+    /// Handles the start of the session: it has joined, and nothing was read from the peer yet.
     ///
     /// # Errors
     ///
@@ -94,33 +93,32 @@ pub trait Protocol: Debug + Send {
         Ok(())
     }
 
-    /// Reads a text of the peer.
+    /// Handles a text message of the peer.
     fn on_text<'a>(&'a self, peer: Peer<'a>, text: String) -> Pending<'a>;
 
-    /// Reads a text that came in a SockJS frame, which may have halves of surrogate pairs in it.
+    /// Handles a text that came in a SockJS frame. It may contain lone surrogates.
     fn on_framed_text<'a>(&'a self, peer: Peer<'a>, text: Text) -> Pending<'a> {
         self.on_text(peer, text.to_unicode())
     }
 
-    /// Reads a binary message of the peer.
+    /// Handles a binary message of the peer.
     ///
     /// # Errors
     ///
     /// The session ends.
     fn on_binary(&self, peer: Peer<'_>, bytes: Vec<u8>) -> Result<(), Ending>;
 
-    /// Returns whether the protocol has words for the places that [`Control`] names.
+    /// Returns whether the protocol can tell the cursors that [`Control`] contains.
     fn tells_places(&self) -> bool {
         false
     }
 
-    /// Returns what tells the peer something about its connection; nothing if the protocol has no words
-    /// for it.
+    /// Encodes what the hub tells the peer about its connection. None if the protocol has no message for it.
     fn control(&self, _control: Control<'_>) -> Option<String> {
         None
     }
 
-    /// Returns whether the peer sent this update itself and is not to hear it again.
+    /// Returns whether the peer published this update itself and is not to receive it.
     fn is_echo(&self, _update: &Update) -> bool {
         false
     }

@@ -32,16 +32,16 @@ use crate::shard::timers::TICK;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
-/// Events and reads of one peer that are dealt with before the shard looks after its other work.
+/// Events and reads of one peer that are handled before the shard does its other work.
 const TURNS: usize = 32;
-/// Texts that one frame of SockJS, or one request, may hold.
+/// Texts that one SockJS frame, or one request, may hold.
 pub const SOCKJS_TEXTS_MAX: usize = 4096;
-/// Bytes of a text after which the shard looks after its other work at once.
+/// Bytes of a message after which the shard does its other work at once.
 const LONG_BYTES: usize = 64 * 1024;
-/// How long the last frames may take, and how long the peer may then take to end.
+/// How long the last frames may take, and how long the peer may then take to close its side.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Runs a session whose peer may speak to its end, then removes it from its shard.
+/// Runs a two-way session to its end, then removes it from its shard.
 pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening, start: Start) {
     let Some(duplex) = &session.duplex else {
         return;
@@ -54,7 +54,7 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
             ended = &mut writing => ended,
             ending = &mut reading => {
                 session.close(ending);
-                // It stops at once, but knows what of a frame is still to go out.
+                // It stops at once, and keeps the rest of a partly sent frame.
                 writing.await
             }
         };
@@ -64,11 +64,11 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         }
     };
     session.close(ending);
-    Box::pin(say_goodbye(&session, duplex, ending)).await;
+    Box::pin(close_connection(&session, duplex, ending)).await;
     shard.on_session_end(&session, ending);
 }
 
-/// Reads and answers until the peer ends or breaks a rule.
+/// Reads frames and answers them until the peer ends or breaks a rule.
 async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> Ending {
     let joined = poll_fn(|cx| {
         session.keep_waker(cx);
@@ -96,7 +96,7 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
             tokio::task::yield_now().await;
         }
         while duplex.is_too_busy(shard.now()) {
-            // Boxed, as below: what is seldom waited for takes no room in those who are idle.
+            // Boxed, as below: a wait that is rare takes no memory of idle sessions.
             Box::pin(tokio::time::sleep(TICK)).await;
         }
         if duplex.has_inbound() {
@@ -118,14 +118,14 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
             }
             Ok(None) => {
                 if let Err(refusal) = duplex.book_partial() {
-                    return overdrawn(duplex, refusal);
+                    return over_limit(duplex, refusal);
                 }
                 if let Err(ending) = receive(session, duplex).await {
                     return ending;
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "a WebSocket breaks a rule");
+                tracing::debug!(%error, "WebSocket frame refused");
                 duplex.close_with(error.close_code(), &error.to_string());
                 return Ending::Violation;
             }
@@ -133,7 +133,7 @@ async fn listen(shard: &Rc<Shard>, session: &Rc<Session>, duplex: &Duplex) -> En
     }
 }
 
-/// Returns whether an event is as much work as many short ones.
+/// Returns whether an event is as much work as many short events.
 fn is_long(event: &Event) -> bool {
     match event {
         Event::Text(text) => text.len() >= LONG_BYTES,
@@ -142,7 +142,7 @@ fn is_long(event: &Event) -> bool {
     }
 }
 
-/// Waits for bytes of the peer, and until it may be read from.
+/// Waits until the peer may be read from and has sent something.
 async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
     loop {
         if !duplex.is_input_paused() {
@@ -175,7 +175,7 @@ async fn receive(session: &Session, duplex: &Duplex) -> Result<(), Ending> {
     }
 }
 
-/// Deals with the next of the texts that came together.
+/// Processes the next text of a batch.
 async fn on_inbound(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
@@ -195,13 +195,13 @@ async fn on_inbound(
     };
     let answered = duplex.protocol().on_framed_text(peer, inbound.text).await;
     if let Some(last) = inbound.last {
-        // Whoever sent it may be gone.
+        // The request that sent it may be gone.
         last.send(()).ok();
     }
     answered
 }
 
-/// Counts a frame.
+/// Counts a frame, and checks how many there were in this second.
 fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
     if duplex.is_flooding(shard.now()) {
         duplex.close_with(CloseCode::POLICY, "too many frames in a second");
@@ -210,23 +210,23 @@ fn check_pace(shard: &Shard, duplex: &Duplex) -> Result<(), Ending> {
     Ok(())
 }
 
-/// Takes a text that holds texts.
+/// Takes a SockJS frame, which holds any number of texts.
 fn on_frame(shard: &Shard, duplex: &Duplex, frame: &str) -> Result<(), Ending> {
     let texts = inbound::decode_websocket(frame, SOCKJS_TEXTS_MAX).map_err(|error| {
         duplex.close_with(CloseCode::INVALID_PAYLOAD, &error.to_string());
         Ending::Violation
     })?;
     if texts.is_empty() {
-        // The others are counted one by one.
+        // Otherwise each text counts as a frame.
         check_pace(shard, duplex)?;
     }
     duplex
         .push_inbound(texts, None)
-        .map_err(|refusal| overdrawn(duplex, refusal))
+        .map_err(|refusal| over_limit(duplex, refusal))
 }
 
-/// Notes why there is no room for what the peer says, and lets go of it.
-pub(super) fn overdrawn(duplex: &Duplex, refusal: OverLimit) -> Ending {
+/// Drops what the peer is sending, because there is no room for it, and sets the reason for the close.
+pub(super) fn over_limit(duplex: &Duplex, refusal: OverLimit) -> Ending {
     duplex.discard_partial();
     duplex.close_with(CloseCode::TRY_LATER, &refusal.to_string());
     Ending::MemoryLimit
@@ -267,14 +267,14 @@ async fn on_event(
         }
         Event::Text(text) => duplex.protocol().on_text(peer, text).await,
         Event::Binary(_) if session.speaks_sockjs() => {
-            duplex.close_with(CloseCode::UNSUPPORTED, "frames of SockJS are texts");
+            duplex.close_with(CloseCode::UNSUPPORTED, "SockJS frames are text messages");
             Err(Ending::Violation)
         }
         Event::Binary(bytes) => duplex.protocol().on_binary(peer, bytes),
     }
 }
 
-/// Tells a new peer that its connection is open, and where it may resume.
+/// Tells a new peer that its connection is open, and from where it can resume.
 pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, start: Start) {
     if duplex.heartbeat() == Heartbeat::Framed {
         duplex.keep_reply(encoder::text(sockjs::OPEN));
@@ -298,19 +298,20 @@ pub(super) async fn greet(shard: &Shard, session: &Session, duplex: &Duplex, sta
     }
 }
 
-/// Closes in good form: the rest of a frame, what waits, the close frame; then the peer's turn.
-async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
-    let words = farewell(duplex, ending);
+/// Closes the connection cleanly: sends the rest of a frame, the replies that wait and the close frame, then
+/// waits for the peer to close its side.
+async fn close_connection(session: &Session, duplex: &Duplex, ending: Ending) {
+    let close = farewell(duplex, ending);
     if let Socket::Carrier(carrier) = session.socket() {
         let waiting = std::iter::from_fn(|| duplex.take_reply());
         let last = Some(session.take_tail()).into_iter().chain(waiting);
         let last = last.filter(|bytes| !bytes.is_empty());
-        return match words {
+        return match close {
             Some((code, reason)) => carrier.close(last, code.get(), &reason),
             None => carrier.close(last, sockjs::CLOSE_INTERRUPTED, "Connection interrupted"),
         };
     }
-    let Some((code, reason)) = words else {
+    let Some((code, reason)) = close else {
         return session.socket().finish();
     };
     let last = async {
@@ -330,10 +331,10 @@ async fn say_goodbye(session: &Session, duplex: &Duplex, ending: Ending) {
         return session.socket().finish();
     }
     if matches!(ending, Ending::CloseFrame | Ending::Violation) {
-        // The peer's close has come, or nothing that it sends can be read.
+        // The peer's close frame has come, or its input cannot be decoded.
         session.socket().finish();
     }
-    // Closing while the peer still sends would reset the connection and destroy the last frames.
+    // Closing while the peer still sends would reset the connection and lose the last frames.
     drop(timeout(FAREWELL, peer_ends(session, duplex)).await);
     session.socket().finish();
 }
@@ -349,7 +350,7 @@ async fn send_last(session: &Session, mut bytes: Bytes) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the peer's close frame, and for its end where ours was said already.
+/// Waits for the peer's close frame, or for the end of its side.
 async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
     let mut buffer = [0; READ_BYTES];
     let mut readable = true;
@@ -373,7 +374,7 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
                 if readable {
                     duplex.receive(buffer.get(..count).unwrap_or_default());
                 }
-                // One that sends without end must not keep the shard, nor time, from passing.
+                // A peer that sends without end must not keep the shard busy.
                 tokio::task::yield_now().await;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -384,7 +385,7 @@ async fn peer_ends(session: &Session, duplex: &Duplex) -> io::Result<()> {
     }
 }
 
-/// The one table of close codes; docs/reference/websocket.md lists them.
+/// The one table of close codes. `docs/reference/websocket.md` lists them.
 fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
     let application = |code| CloseCode::new(code).unwrap_or(CloseCode::POLICY);
     let (code, reason) = match ending {

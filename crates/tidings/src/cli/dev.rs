@@ -180,7 +180,7 @@ anonymous = true
 [publish]
 origins = {origins}
 
-# Any conversation, for any page of this hub.
+# Any room, for any page of this hub.
 [rooms]
 access = "anonymous"
 topics = ["*"]

@@ -1,4 +1,4 @@
-//! Admits two-way sessions: to the hub itself, to a conversation, or to a service. The session is the same
+//! Admits two-way sessions: to the hub itself, to a room, or to a service. The session is the same
 //! over a WebSocket and over SockJS.
 
 use std::rc::Rc;
@@ -27,20 +27,20 @@ use tidings_hub::posted::{Encoding, Texts};
 use tidings_hub::refusal::Refusal;
 use tidings_hub::session::duplex::{self, Heartbeat};
 use tidings_hub::session::protocol::Protocol;
-use tidings_hub::session::protocol::conversation::Conversation;
 use tidings_hub::session::protocol::hub_frames::HubFrames;
+use tidings_hub::session::protocol::room::Room;
 use tidings_hub::session::protocol::served::Served;
 use tidings_hub::session::service::{Echo, Offer, Service};
 use tidings_hub::shard::Subscription;
+use tidings_hub::subscribing::rooms::{Access, Rooms};
 use tidings_hub::subscribing::{self, Admitted};
 
-/// What a peer without a token is told where it needs one.
+/// What a peer that needs a token is told.
 const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous): present a \
      token by header or cookie, or connect without matchers and send it in a frame";
-/// Bytes that the fragments of the longest text have at least, on average: shorter ones only serve to
-/// keep a hub busy.
+/// Minimum mean size of the fragments of the longest message. Shorter fragments only serve to keep a hub busy.
 const FRAGMENT_BYTES_MIN: usize = 64;
-/// Fragments that every text may have.
+/// Fragments that every message may have.
 const FRAGMENTS: u32 = 1024;
 
 /// The request that opens a session.
@@ -187,7 +187,7 @@ pub(crate) async fn hub(
     Ok(subscription)
 }
 
-/// Who subscribes and who publishes; one token may do for both, and its issuer for one only.
+/// The identities that subscribe and publish. One token may serve for both, or only for one of them.
 type Identities = (Option<Arc<Identity>>, Option<Arc<Identity>>);
 
 async fn identities(site: &Site, headers: &HeaderMap) -> Result<Identities, Problem> {
@@ -201,74 +201,68 @@ async fn identities(site: &Site, headers: &HeaderMap) -> Result<Identities, Prob
     }
 }
 
-/// The topic that a path names, as it is `written` there, if the configuration has it open.
+/// Returns the topic of the room that a path names, as it is `written` there.
 ///
 /// # Errors
 ///
-/// 404, or 400 for what is no topic.
+/// 404 if there is no such room, 400 if the name is not a topic.
 pub(crate) fn topic_of(config: &Config, written: &str) -> Result<Topic, Problem> {
-    let text = percent_encoding::percent_decode_str(written).decode_utf8();
-    let refuse =
-        |detail: String| Refusal::invalid("topic-invalid", "Topic not allowed", detail).into();
-    let text = text.map_err(|_not_utf8| refuse("the topic in the path is not UTF-8".to_owned()))?;
-    let topic = Topic::parse(&text).map_err(|error| refuse(error.to_string()))?;
-    if config.hub.reserves(&topic) {
-        return Err(refuse(format!("\"{topic}\" is reserved for the hub")));
-    }
-    let open = config
-        .rooms
-        .topics
-        .iter()
-        .any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => topic.as_str().starts_with(beginning),
-            None => topic.as_str() == pattern,
-        });
-    if open {
-        Ok(topic)
-    } else {
-        Err(Problem::not_found())
+    let name = percent_encoding::percent_decode_str(written).decode_utf8();
+    let name = name.map_err(|_not_utf8| {
+        let detail = "the topic in the path is not UTF-8";
+        Refusal::invalid("topic-invalid", "Topic not allowed", detail)
+    })?;
+    let rooms = rooms(config).ok_or_else(Problem::not_found)?;
+    Ok(rooms.topic(&name, &config.hub)?)
+}
+
+/// Returns the rules of rooms, if there are rooms.
+fn rooms(config: &Config) -> Option<Rooms<'_>> {
+    let access = match config.rooms.access? {
+        RoomAccess::Anonymous => Access::Anonymous,
+        RoomAccess::Token => Access::Token,
+    };
+    Some(Rooms {
+        access,
+        topics: &config.rooms.topics,
+        private: config.rooms.private,
+    })
+}
+
+/// Returns how a peer of a room presents its token, if rooms ask for tokens.
+pub(crate) fn credentials_in_room(site: &Site, headers: &HeaderMap) -> Credentials {
+    match rooms(site.config()) {
+        Some(rooms) if rooms.asks_for_tokens() => credentials(site, headers),
+        Some(_) | None => Credentials::Other,
     }
 }
 
-/// Returns how a peer of a conversation presents its token, where tokens count: a cookie that a browser
-/// has for another part of the site says nothing where anybody may speak.
-pub(crate) fn credentials_in_conversation(site: &Site, headers: &HeaderMap) -> Credentials {
-    match site.config().rooms.access {
-        Some(RoomAccess::Token) => credentials(site, headers),
-        Some(RoomAccess::Anonymous) | None => Credentials::Other,
-    }
-}
-
-/// Admits a peer to the conversation of a topic. The caller has checked the `Origin`.
+/// Admits a peer to the room of a topic. The caller has checked the `Origin`.
 ///
 /// # Errors
 ///
 /// The refusal.
-pub(crate) async fn conversation(
+pub(crate) async fn room(
     site: &Rc<Site>,
     request: OpenRequest<'_>,
     topic: &Topic,
     transport: MessageTransport,
 ) -> Result<Subscription, Problem> {
     let config = site.config();
-    let (subscriber, publisher) = match config.rooms.access {
-        Some(RoomAccess::Token) => identities(site, request.headers).await?,
-        Some(RoomAccess::Anonymous) | None => (None, None),
+    let rooms = rooms(config).ok_or_else(Problem::not_found)?;
+    let (subscriber, publisher) = match rooms.asks_for_tokens() {
+        true => identities(site, request.headers).await?,
+        false => (None, None),
     };
-    let open = config.rooms.access == Some(RoomAccess::Anonymous);
-    if !open && subscriber.is_none() && (config.rooms.private || !config.subscribe.anonymous) {
-        return Err(Refusal::token_missing("taking part here needs an access token").into());
-    }
-    let matchers = subscribing::exactly(site, topic.as_str())?;
-    let admitted = subscribing::admit(site, request.holder, subscriber, matchers, None).await?;
+    let admitted = rooms.admit(site, request.holder, topic, subscriber).await?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|_no_random| {
         let detail = "the system gives no random bytes".to_owned();
         Refusal::unavailable("no-random", "The hub cannot identify a peer", detail)
     })?;
     let random = u64::from_ne_bytes(random);
-    let conversation = Conversation::new(topic.clone(), config.rooms.private, open, random);
-    let (protocol, lifetime) = (Box::new(conversation), subscribing::lifetime(site));
+    let room = Room::new(topic.clone(), rooms, random);
+    let (protocol, lifetime) = (Box::new(room), subscribing::lifetime(site));
     Ok(transport.subscription(config, protocol, admitted, publisher, lifetime))
 }
 
@@ -310,7 +304,7 @@ fn plain_service(
     purpose: Arc<dyn Service>,
     transport: MessageTransport,
 ) -> Subscription {
-    // Unlike the hub it keeps contexts where the peer wants them: its answers are for one peer alone.
+    // Unlike the hub, a service keeps compression contexts if the peer asks: its answers are for one peer alone.
     let offered = request.headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     let agreement = transport.agreement.and_then(|_| {
         Agreement::choose(upgrade::texts(offered.iter()), Context::Kept, Context::Kept)

@@ -1,5 +1,5 @@
-//! The door for SockJS 0.3.3: what its URLs answer, and the requests that carry sessions. The sessions
-//! themselves are in `shard/sockjs` and are like those of every WebSocket.
+//! The door for SockJS 0.3.3: its URLs, and the requests that carry sessions. The sessions themselves are in
+//! `tidings-hub` (`shard/sockjs`), and are like those of every WebSocket.
 
 mod answers;
 
@@ -33,35 +33,35 @@ use tidings_hub::session::websocket::SOCKJS_TEXTS_MAX;
 use tidings_hub::shard::Subscription;
 use tidings_hub::shard::sockjs::{NewSession, ReceiveReply, SendError};
 
-/// Where the hub is reached by SockJS.
+/// The SockJS base of the hub.
 const HUB: &str = "/sockjs";
-/// What the paths of its conversations begin with; the topic comes next.
-const CONVERSATIONS: &str = "/sockjs/room/";
-/// Bytes of a base and a session id together.
+/// The start of the paths of its rooms; the topic follows.
+const ROOMS: &str = "/sockjs/room/";
+/// Maximum length of a base and a session id together, in bytes.
 const KEY_BYTES_MAX: usize = 2048;
 
-/// What a base is for.
+/// The resource at a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service<'a> {
     Hub,
     /// The topic as it is written in the path.
-    Conversation(&'a str),
-    /// What the program offers beside the hub.
+    Room(&'a str),
+    /// A service beside the hub.
     Offer(&'a Offer),
 }
 
-/// A base of SockJS and what follows it in a path.
+/// A SockJS base, and the rest of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Base<'a> {
     service: Service<'a>,
     path: &'a str,
     rest: &'a str,
-    /// The topic of a conversation, once it was read.
+    /// The topic of a room, once it was parsed.
     topic: Option<&'a Topic>,
 }
 
 impl<'a> Base<'a> {
-    /// Returns the base that a path is below of.
+    /// Finds the SockJS base of a path.
     pub(crate) fn find(config: &'a Config, path: &'a str) -> Option<Self> {
         let offered = config.services.iter().find_map(|offer| {
             let begins = path.starts_with(offer.path);
@@ -73,11 +73,11 @@ impl<'a> Base<'a> {
         if !config.sockjs.enabled {
             return None;
         }
-        if let Some(topic) = path.strip_prefix(CONVERSATIONS) {
+        if let Some(topic) = path.strip_prefix(ROOMS) {
             let topic = topic.split('/').next().unwrap_or_default();
-            let len = CONVERSATIONS.len() + topic.len();
+            let len = ROOMS.len() + topic.len();
             let open = config.rooms.access.is_some() && !topic.is_empty();
-            return Self::below(path, len, Service::Conversation(topic), open);
+            return Self::below(path, len, Service::Room(topic), open);
         }
         Self::below(path, HUB.len(), Service::Hub, path.starts_with(HUB))
     }
@@ -93,21 +93,21 @@ impl<'a> Base<'a> {
         })
     }
 
-    /// Returns which pages may use it beside the hub's own, and the setting that says so. What a program
-    /// offers is for every page.
+    /// Returns the origins whose pages may use it, beside the hub's own, and the setting that lists them. Every page
+    /// may use a service.
     fn origins<'c>(&self, config: &'c Config) -> Option<(&'c OriginList, &'static str)> {
         match self.service {
             Service::Hub => Some((&config.cors.origins, "cors.origins")),
-            Service::Conversation(_) => Some((&config.rooms.origins, "rooms.origins")),
+            Service::Room(_) => Some((&config.rooms.origins, "rooms.origins")),
             Service::Offer(_) => None,
         }
     }
 
-    /// Returns what a program offers here.
+    /// Returns the service at this base, if it is one.
     fn offer(&self) -> Option<&'a Offer> {
         match self.service {
             Service::Offer(offer) => Some(offer),
-            Service::Hub | Service::Conversation(_) => None,
+            Service::Hub | Service::Room(_) => None,
         }
     }
 
@@ -138,15 +138,15 @@ impl<'a> Base<'a> {
         };
         match self.service {
             Service::Hub => admission::hub(site, request, transport).await,
-            Service::Conversation(_) => {
+            Service::Room(_) => {
                 let topic = self.topic.ok_or_else(Problem::not_found)?;
-                admission::conversation(site, request, topic, transport).await
+                admission::room(site, request, topic, transport).await
             }
             Service::Offer(offer) => Ok(admission::offer(site, offer, transport)),
         }
     }
 
-    /// Says whether the page that asks may send a visitor's cookies along.
+    /// Returns whether the requesting page may send a visitor's cookies.
     fn may_use_credentials(&self, config: &Config, headers: &HeaderMap) -> bool {
         let Some((list, _key)) = self.origins(config) else {
             return true;
@@ -155,7 +155,7 @@ impl<'a> Base<'a> {
         origin.is_some_and(|origin| is_named(config, origin, list))
     }
 
-    /// Refuses pages of origins that may not.
+    /// Refuses pages whose origins are not allowed.
     fn check_page(
         &self,
         site: &Site,
@@ -168,10 +168,10 @@ impl<'a> Base<'a> {
         };
         let credentials = match place {
             Place::Greeting | Place::Iframe => return Ok(()),
-            // It uses no cookie, but a page learns early that it may not.
+            // This request uses no cookie, but a page learns early that it is not allowed.
             Place::Info => Credentials::Other,
             Place::RawWebSocket | Place::Session { .. } => match self.service {
-                Service::Conversation(_) => admission::credentials_in_conversation(site, headers),
+                Service::Room(_) => admission::credentials_in_room(site, headers),
                 Service::Hub | Service::Offer(_) => credentials(site, headers),
             },
         };
@@ -194,7 +194,7 @@ pub(crate) async fn answer(
 ) -> Result<Answer, Problem> {
     let place = Place::parse(base.rest).ok_or_else(Problem::not_found)?;
     let topic = match base.service {
-        Service::Conversation(written) => Some(admission::topic_of(site.config(), written)?),
+        Service::Room(written) => Some(admission::topic_of(site.config(), written)?),
         Service::Hub | Service::Offer(_) => None,
     };
     let topic = topic.as_ref();
@@ -208,7 +208,7 @@ pub(crate) async fn answer(
     if let Err(problem) = result {
         let allowed = problem.allowed();
         result = Ok(Answer::Response(match allowed {
-            // Without a body: browsers of old show it, and the protocol's tests look.
+            // Without a body: old browsers show it, and the protocol's tests check it.
             Some(methods) => answers::method_not_allowed(methods),
             None => {
                 count(&site.metrics().sockjs.refused, problem.name());
@@ -272,7 +272,7 @@ async fn reply(
         return Ok(Answer::Response(response));
     }
     let (asked, body) = request.into_parts();
-    // Some browsers send an empty form along.
+    // Some browsers send an empty form.
     request_body::discard(site, &asked.headers, body, options.body_bytes_max).await;
     let query = asked.uri.query().unwrap_or_default();
     let callback = form::pairs(query.as_bytes())
@@ -332,7 +332,7 @@ fn page(
     }
 }
 
-/// A WebSocket, with or without frames of SockJS.
+/// A WebSocket, with or without SockJS frames.
 async fn websocket(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -359,7 +359,7 @@ async fn websocket(
     upgrade::open_sockjs(site, info, &base, framing, &asked, tunnel).await
 }
 
-/// Takes what a peer says.
+/// Handles a request that sends texts into a session.
 async fn send(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -403,11 +403,11 @@ async fn send(
 }
 
 fn busy() -> Problem {
-    let detail = "the shard that this session belongs to has too much to do".to_owned();
+    let detail = "the shard of this session is overloaded; try again".to_owned();
     Refusal::unavailable("busy", "The hub is busy", detail).into()
 }
 
-/// A request that takes what a session says.
+/// Handles a request that receives a session's frames.
 struct Receiving<'a> {
     key: &'a str,
     framing: Framing,
@@ -450,7 +450,7 @@ impl Receiving<'_> {
                 .insert(http::header::CONTENT_TYPE, value);
             return Ok(answers::not_cached(response));
         }
-        // One frame, whose length is known when it comes.
+        // One frame, whose length is known when it arrives.
         let piece = body.only_piece().await;
         Ok(answers::not_cached(respond(
             StatusCode::OK,

@@ -36,17 +36,18 @@ use tidings_hub::session::socket::Socket;
 use tidings_hub::session::{Ending, Opening};
 use tidings_hub::shard::Subscription;
 
-/// What the paths of conversations begin with; the topic comes next.
-const CONVERSATIONS: &str = "/ws/";
-/// The sub-protocol of the hub's own frames, for those who want to name it.
+/// The start of the paths of rooms; the topic follows.
+const ROOMS: &str = "/ws/";
+/// The subprotocol of the hub's own frames, for clients that name it.
 const HUB_PROTOCOL: &str = "tidings";
 /// The name of the protocol in an extended CONNECT; RFC 8441, 5.
 const WEBSOCKET: &str = "websocket";
+
 /// A WebSocket that is about to be opened.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     subscription: Subscription,
-    /// The proof of HTTP/1.1; HTTP/2 needs none.
+    /// The `Sec-WebSocket-Accept` of HTTP/1.1. HTTP/2 needs none.
     accept: Option<String>,
     protocol: Option<String>,
     agreement: Option<Agreement>,
@@ -187,39 +188,39 @@ async fn admit<'a>(
             echo.deadline = Some((end, Ending::Lifetime));
             Ok((echo, &[]))
         }
-        (Route::Conversation(written), _) => {
+        (Route::Room(written), _) => {
             let topic = admission::topic_of(config, written)?;
-            let subscription = conversation_of(site, request, &topic, transport).await?;
+            let subscription = room_of(site, request, &topic, transport).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, Some(topic)) => {
-            let subscription = conversation_of(site, request, topic, transport).await?;
+            let subscription = room_of(site, request, topic, transport).await?;
             Ok((subscription, &config.rooms.subprotocols))
         }
         (_, None) => Err(Problem::not_found()),
     }
 }
 
-/// Checks the page's origin, and admits a peer to a conversation.
-async fn conversation_of(
+/// Checks the page's origin, and admits a peer to a room.
+async fn room_of(
     site: &Rc<Site>,
     request: OpenRequest<'_>,
     topic: &Topic,
     transport: MessageTransport,
 ) -> Result<Subscription, Problem> {
     let origins = &site.config().rooms.origins;
-    let by = admission::credentials_in_conversation(site, request.headers);
+    let by = admission::credentials_in_room(site, request.headers);
     check_page(site, request.headers, by, origins, "rooms.origins")?;
-    admission::conversation(site, request, topic, transport).await
+    admission::room(site, request, topic, transport).await
 }
 
-/// Returns the topic that a path names below that of conversations, as it is written, if there are any.
-pub(crate) fn conversation<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
+/// Returns the topic that a path below that of rooms names, as it is written, if there are rooms.
+pub(crate) fn room<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
     config.rooms.access?;
-    path.strip_prefix(CONVERSATIONS)
+    path.strip_prefix(ROOMS)
 }
 
-/// Returns what is agreed on compression. Contexts are not kept between two texts.
+/// Negotiates compression. Contexts are not kept between messages.
 fn agree(site: &Site, headers: &HeaderMap) -> Option<Agreement> {
     let offered = headers.get_all(SEC_WEBSOCKET_EXTENSIONS);
     Agreement::choose(
@@ -230,7 +231,7 @@ fn agree(site: &Site, headers: &HeaderMap) -> Option<Agreement> {
     .filter(|_| site.config().websocket.compression)
 }
 
-/// Checks what the protocol asks of a request; returns the proof, which HTTP/2 does not need.
+/// Checks the handshake. Returns the `Sec-WebSocket-Accept`, which HTTP/2 does not need.
 fn shake(asked: &Parts) -> Result<Option<String>, HandshakeError> {
     let fields = fields(&asked.headers);
     if asked.version == Version::HTTP_2 {
@@ -249,7 +250,7 @@ pub(super) fn fields(headers: &HeaderMap) -> RequestFields<'_> {
     }
 }
 
-/// Returns field values as text; one that is not ASCII says nothing that is known here.
+/// Returns field values as text. A value that is not ASCII counts as empty: no known value has such characters.
 pub(super) fn texts<'a>(
     values: impl Iterator<Item = &'a HeaderValue>,
 ) -> impl Iterator<Item = &'a str> {
@@ -275,8 +276,8 @@ impl Upgrade {
         (self.subscription, head.into())
     }
 
-    /// Begins the session. Returns the response that opens it over HTTP/2, the tunnel that hyper makes of
-    /// the stream, and the pipe by which the session uses it.
+    /// Begins the session. Returns the response that opens it over HTTP/2, the tunnel that hyper makes from the
+    /// stream, and the pipe that connects the session to it.
     pub(crate) fn into_http2(
         mut self,
         site: &Rc<Site>,
@@ -299,7 +300,7 @@ impl Upgrade {
             (SEC_WEBSOCKET_EXTENSIONS, agreed),
         ];
         for (name, value) in fields {
-            // Tokens of ours, which are values of fields.
+            // Our own tokens, which are valid field values.
             if let Some(Ok(value)) = value.map(|value| HeaderValue::from_str(&value)) {
                 headers.insert(name, value);
             }
@@ -307,7 +308,7 @@ impl Upgrade {
         (response, self.tunnel, pipe)
     }
 
-    /// Takes over the compression that the session was given, so that the response names it.
+    /// Takes over the compression of the session, so that the response names it.
     fn take_agreement(&mut self) {
         if let Some(parts) = &self.subscription.duplex {
             self.agreement = parts.agreement;

@@ -359,7 +359,7 @@ fn damage_that_retention_finds_is_told_and_publishing_goes_on() {
         assert_eq!(publish(&hub, &token, &data).status, 200);
         assert_eq!(live.event().data, data);
     }
-    let said = hub.log().matches("retention stops").count();
+    let said = hub.log().matches("retention stopped").count();
     assert_eq!(said, 1, "{}", hub.log());
 }
 

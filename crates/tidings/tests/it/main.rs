@@ -26,7 +26,6 @@ mod chat;
 mod cli;
 mod clock;
 mod config;
-mod conversations;
 mod cookies;
 #[expect(
     clippy::duplicate_mod,
@@ -66,6 +65,7 @@ mod problems;
 mod publish;
 mod reconcile;
 mod replay;
+mod rooms;
 mod secrets;
 mod shards;
 mod signals;

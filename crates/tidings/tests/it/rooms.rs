@@ -1,4 +1,4 @@
-//! Conversations at `/ws/{topic}`: what Ratchet's tutorial chat does (rows R1, R3 to R6), and the
+//! Rooms at `/ws/{topic}`: what Ratchet's tutorial chat does (rows R1, R3 to R6), and the
 //! Flash policy beside them (F1 to F3, F6).
 
 use std::io::{Read, Write};
@@ -44,11 +44,11 @@ fn a_text_goes_to_everybody_else_unchanged() {
 }
 
 #[test]
-fn a_conversation_is_a_topic() {
+fn a_room_is_a_topic() {
     let hub = TestHub::dev();
-    let mut first = hub.conversation("chat");
-    let mut second = hub.conversation("chat");
-    let mut elsewhere = hub.conversation("other");
+    let mut first = hub.room("chat");
+    let mut second = hub.room("chat");
+    let mut elsewhere = hub.room("other");
     let mut stream = hub.subscribe("match=chat");
     let mut json_peer = hub.websocket("match=chat");
     first.send("by WebSocket");
@@ -63,13 +63,13 @@ fn a_conversation_is_a_topic() {
     assert_eq!(stream.event().data, "by POST");
     hub.published(&[("topic", "other"), ("data", "only there")]);
     assert_eq!(elsewhere.text(), "only there");
-    // Kept like all: whoever comes later may read it, but a conversation begins with what comes.
+    // Kept like all: whoever comes later may read it, but a room begins with what comes.
     let mut late = hub.subscribe("match=chat&last_event_id=earliest");
     assert_eq!(
         [late.event().data, late.event().data],
         ["by WebSocket", "by POST"]
     );
-    let mut newcomer = hub.conversation("chat");
+    let mut newcomer = hub.room("chat");
     first.send("now");
     assert_eq!(newcomer.text(), "now");
 }
@@ -78,7 +78,7 @@ fn a_conversation_is_a_topic() {
 fn all_see_one_order_and_nobody_hears_itself_however_fast_they_speak() {
     let hub = TestHub::dev();
     let mut stream = hub.subscribe("match=chat");
-    let mut speakers: Vec<_> = (0..4).map(|_| hub.conversation("chat")).collect();
+    let mut speakers: Vec<_> = (0..4).map(|_| hub.room("chat")).collect();
     for number in 0..100 {
         for (name, speaker) in speakers.iter_mut().enumerate() {
             speaker.send(&format!("{name} {number}"));
@@ -108,7 +108,7 @@ fn one_that_does_not_read_gets_all_but_its_own_later() {
     // The system may hold 32 MiB for a peer that does not read, unless its buffer has a size.
     let stream = connect_with_buffer(hub.address, 64 * 1024);
     let mut slow = Peer::over(hub.address, stream, &handshake("/ws/chat"));
-    let mut other = hub.conversation("chat");
+    let mut other = hub.room("chat");
     let data = "x".repeat(100_000);
     for number in 0..150 {
         other.send(&format!("{number} {data}"));
@@ -128,8 +128,8 @@ fn one_that_does_not_read_gets_all_but_its_own_later() {
 #[test]
 fn the_others_get_texts_only() {
     let hub = TestHub::dev();
-    let mut first = hub.conversation("chat");
-    let mut second = hub.conversation("chat");
+    let mut first = hub.room("chat");
+    let mut second = hub.room("chat");
     first.send_frame(Opcode::Binary, "é".as_bytes());
     assert_eq!(second.text(), "é");
     first.send_frame(Opcode::Binary, &[0xff]);
@@ -232,7 +232,7 @@ fn whoever_may_only_speak_is_heard_no_longer_than_its_token_lasts() {
     let mut claims = with("authorization_details", speaks);
     claims["exp"] = json!(now_secs() + 4);
     let mut speaker = Peer::open(hub.address, &handshake("/ws/chat").bearer(&token(&claims)));
-    let mut listener = hub.conversation("chat");
+    let mut listener = hub.room("chat");
     speaker.send("in time");
     assert_eq!(listener.text(), "in time");
     assert_eq!(speaker.closed(), (4401, "the token has expired".to_owned()));
@@ -314,7 +314,7 @@ fn without_rules_there_is_no_policy() {
 }
 
 #[test]
-fn the_hub_is_where_it_was_on_a_listener_with_a_conversation() {
+fn the_hub_is_where_it_was_on_a_listener_with_a_room() {
     let hub = TestHub::serve(&settings(ARTICLE));
     let mut peer = hub.websocket("match=chat");
     let mut speaker = Peer::open(hub.address, &handshake("/any/path?x=1"));

@@ -1,4 +1,4 @@
-//! The hub and its conversations over SockJS: `docs/reference/sockjs.md`. The protocol's own cases are
+//! The hub and its rooms over SockJS: `docs/reference/sockjs.md`. The protocol's own cases are
 //! in `sockjs_protocol`.
 
 use std::io::{Read, Write};
@@ -111,11 +111,11 @@ fn what_happens_between_two_polls_comes_with_the_next_in_order_and_once() {
 }
 
 #[test]
-fn a_conversation_goes_on_over_every_transport() {
+fn a_room_is_the_same_over_every_transport() {
     let hub = TestHub::dev();
-    let mut poller = hub.sockjs_conversation("chat");
-    let mut other = hub.sockjs_conversation("chat");
-    let mut websocket = hub.conversation("chat");
+    let mut poller = hub.sockjs_room("chat");
+    let mut other = hub.sockjs_room("chat");
+    let mut websocket = hub.room("chat");
     let mut framed = Peer::open(
         hub.address,
         &handshake(&format!("{}/websocket", new_session("/sockjs/room/chat"))),
@@ -429,11 +429,11 @@ fn it_works_over_tls_and_notices_who_leaves() {
     hub.wait_for_metric("tidings_subscribers", |subscribers| subscribers == 0.0);
 }
 
-/// The browsers of 2010 take part in conversations without SockJS too.
+/// The browsers of 2010 join rooms without SockJS too.
 #[test]
-fn a_websocket_of_2010_takes_part_in_a_conversation() {
+fn a_websocket_of_2010_joins_a_room() {
     let hub = TestHub::dev();
-    let mut other = hub.conversation("chat");
+    let mut other = hub.room("chat");
     let mut stream = TcpStream::connect(hub.address).expect("a connection");
     stream.set_read_timeout(Some(DEADLINE)).expect("an option");
     let request = format!(

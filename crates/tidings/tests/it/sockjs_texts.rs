@@ -113,7 +113,7 @@ fn one_update_goes_to_every_framing_by_its_own_escapes() {
         &handshake(&format!("{}/websocket", new_session(base))),
     );
     assert_eq!(framed.text(), "o");
-    let mut speaker = hub.conversation("chat");
+    let mut speaker = hub.room("chat");
     for text in ["50% off", "%25", "a%\nb", "{\"rate\": \"7%\"}"] {
         speaker.send(text);
         let json = serde_json::to_string(text).expect("JSON");

@@ -116,7 +116,7 @@ match_exact = ["https://example.com/chat"]
     push.send(&[br##"{"topic":"https://example.com/chat","id":"#1"}"##]);
     push.send(&[br#"{"topic":"https://example.com/chat","data":"good"}"#]);
     assert_eq!(page.event().data, "good");
-    for name in ["scope-insufficient", "topic-reserved", "id"] {
+    for name in ["scope-insufficient", "topic-reserved", "id-invalid"] {
         let refused = hub.metric_for("tidings_zeromq_refused_total", name);
         assert_eq!(refused, 1.0, "{name}");
     }

@@ -32,12 +32,12 @@ use crate::shard::Shard;
 use crate::subscribing;
 use crate::tasks;
 
-/// How a peer is told that it needs a token to subscribe, or to publish.
+/// What a peer without a token is told when it subscribes or publishes.
 const SUBSCRIBING_NEEDS_A_TOKEN: &str =
     "subscribing needs a token: send {\"authenticate\":{\"token\":\"…\"}} first";
 const PUBLISHING_NEEDS_A_TOKEN: &str = "publishing needs a token that allows it: send \
      {\"authenticate\":{\"token\":\"…\"}} first";
-/// Characters that are said about a frame that is not understood.
+/// Characters of the detail about a frame that is not understood.
 const DETAIL_CHARACTERS_MAX: usize = 256;
 
 /// A peer that speaks the hub's frames.
@@ -57,7 +57,7 @@ impl Protocol for HubFrames {
     }
 
     fn on_binary(&self, peer: Peer<'_>, _bytes: Vec<u8>) -> Result<(), Ending> {
-        let reason = "the hub's frames are texts";
+        let reason = "the hub's frames are text messages";
         peer.duplex.close_with(CloseCode::UNSUPPORTED, reason);
         Err(Ending::Violation)
     }
@@ -81,7 +81,7 @@ impl Protocol for HubFrames {
     }
 }
 
-/// Tells an update as an `update` frame.
+/// Encodes an update as an `update` frame.
 pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
     Cow::Owned(posted.with_fields(|fields| hub_frames::encode(&HubFrame::Update(fields), None)))
 }
@@ -184,7 +184,7 @@ fn status(kind: refusal::Kind) -> u16 {
 }
 
 fn of_request(error: &RequestError) -> Refusal {
-    // It may repeat what the peer wrote, which may be a megabyte.
+    // The text may repeat what the peer wrote, which may be a megabyte.
     let detail: String = error
         .to_string()
         .chars()
@@ -193,7 +193,7 @@ fn of_request(error: &RequestError) -> Refusal {
     Refusal::invalid("frame-invalid", "Frame not understood", detail)
 }
 
-/// Takes a token, and returns when it expires.
+/// Verifies a token, and uses it from now on. Returns when it expires.
 async fn authenticate(
     shard: &Shard,
     session: &Session,
@@ -212,12 +212,12 @@ async fn authenticate(
     duplex.set_publisher(publisher);
     let expiry = subscribing::expiry(&identity).map(|instant| shard.tick_before(instant));
     shard.set_deadline(session, subscribing::earliest_of(duplex.lifetime, expiry));
-    // Its subscriptions have the payloads of this token from now on.
+    // Its subscriptions have this token's payloads from now on.
     shard.tell_changed(session).await;
     Ok(identity.expires_at)
 }
 
-/// Adds matchers to what a session asks for; returns the cursor of where they begin.
+/// Adds matchers to a session. Returns the cursor of the place where they begin.
 async fn add(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
@@ -231,7 +231,7 @@ async fn add(
     )?;
     let query = query_of(duplex, selection)?;
     let matchers = subscribing::matchers(shard, &query).await?;
-    // One at a time: what a later one has had is known only when the earlier one has ended.
+    // One request at a time: where later matchers begin is known only when earlier ones have caught up.
     caught_up(session).await;
     let cursor = query.last_event_id.as_deref().map(Cursor::parse);
     let (matchers, begins) = subscribing::admit_more(shard, session, matchers, cursor).await?;
@@ -257,7 +257,7 @@ async fn add(
     Ok(begins.cursor)
 }
 
-/// Takes matchers away from what a session asks for. Those that it does not have do not count.
+/// Removes matchers from a session. Ignores those that it does not have.
 async fn remove(
     shard: &Rc<Shard>,
     session: &Rc<Session>,
@@ -271,7 +271,7 @@ async fn remove(
     Ok(())
 }
 
-/// Waits until matchers that were added have had everything.
+/// Waits until added matchers have caught up.
 async fn caught_up(session: &Session) {
     poll_fn(|cx| {
         session.keep_waker(cx);
@@ -284,13 +284,13 @@ async fn caught_up(session: &Session) {
     .await;
 }
 
-/// Returns the selection of a frame as the parameters of a URL.
+/// Returns the selection of a frame as the query of a URL.
 fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Refusal> {
     duplex.on_patterns(selection.url_pattern.0.len());
     Ok(selection.into_query(MATCHERS_PER_SUBSCRIBER_MAX)?)
 }
 
-/// Reads what a peer publishes: by whom, what, and the bytes that are booked until it is kept.
+/// Checks a publication: returns its publisher, its form, and the memory booked until it is stored.
 fn publication(
     session: &Session,
     duplex: &Duplex,
@@ -304,7 +304,7 @@ fn publication(
     Ok((publisher, form, charge))
 }
 
-/// Publishes; the answer comes when the update is kept.
+/// Publishes an update. The reply follows when it is stored.
 fn publish(
     shard: &Rc<Shard>,
     session: &Rc<Session>,

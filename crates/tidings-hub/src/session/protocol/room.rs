@@ -1,5 +1,5 @@
-//! A conversation: each text of a peer is published to one topic, and every other peer of the topic gets the
-//! text as it is, as in Ratchet's chat.
+//! A room: each message of a peer is published to one topic, and every other peer of the topic receives its
+//! text unchanged, as in Ratchet's chat. `subscribing/rooms` decides who may join.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -17,57 +17,57 @@ use crate::metrics::count;
 use crate::posted::Posted;
 use crate::refusal::{self, Refusal};
 use crate::session::Ending;
-use crate::session::websocket::overdrawn;
+use crate::session::websocket::over_limit;
+use crate::subscribing::rooms::{Access, Rooms};
 use crate::tasks;
 
-/// One peer of a conversation.
+/// One peer of a room.
 #[derive(Debug)]
-pub struct Conversation {
+pub struct Room {
     topic: Topic,
-    /// Whether only those with a grant may read what is said.
+    access: Access,
+    /// Whether messages are private updates.
     private: bool,
-    /// Whether everybody may speak; otherwise a grant is needed.
-    open: bool,
-    /// What the ids of all that it says begin with, so that it does not hear itself.
+    /// The start of the event ids of all its messages, so that it does not receive them itself.
     signature: Box<str>,
-    /// How often it has spoken.
-    said: Cell<u64>,
+    /// How many messages it has published.
+    published: Cell<u64>,
 }
 
-impl Conversation {
+impl Room {
     /// Makes a peer. `random` tells it apart from all others.
-    pub fn new(topic: Topic, private: bool, open: bool, random: u64) -> Self {
+    pub fn new(topic: Topic, rooms: Rooms<'_>, random: u64) -> Self {
         Self {
             topic,
-            private,
-            open,
+            access: rooms.access,
+            private: rooms.private,
             signature: signature(random),
-            said: Cell::new(0),
+            published: Cell::new(0),
         }
     }
 
-    /// Returns a new id for what the peer says.
+    /// Returns the event id of the peer's next message.
     fn new_id(&self) -> String {
-        let said = self.said.get();
-        self.said.set(said.wrapping_add(1));
+        let published = self.published.get();
+        self.published.set(published.wrapping_add(1));
         // The variant of RFC 9562 in the two highest bits, and the number below.
-        let number = VARIANT | (said & !VARIANT_BITS);
+        let number = VARIANT | (published & !VARIANT_BITS);
         let (high, low) = (number >> 48, number & 0xFFFF_FFFF_FFFF);
         format!("{}{high:04x}-{low:012x}", self.signature)
     }
 
-    /// Publishes what the peer says.
-    fn say(&self, peer: Peer<'_>, text: String) -> Result<(), Ending> {
+    /// Publishes a message of the peer.
+    fn publish(&self, peer: Peer<'_>, text: String) -> Result<(), Ending> {
         let Peer {
             shard,
             session,
             duplex,
         } = peer;
         let publisher = duplex.publisher();
-        if publisher.is_none() && !self.open {
+        if publisher.is_none() && self.access == Access::Token {
             duplex.close_with(
                 CloseCode::POLICY,
-                "speaking here needs a token that allows publishing",
+                "sending here needs a token that allows publishing",
             );
             return Err(Ending::Refused);
         }
@@ -83,12 +83,12 @@ impl Conversation {
         let charge = session
             .holder()
             .take(Kind::Publication, bytes)
-            .map_err(|over| overdrawn(duplex, over))?;
+            .map_err(|over| over_limit(duplex, over))?;
         duplex.on_publishing();
-        let (shard, session, open) = (Rc::clone(shard), Rc::clone(session), self.open);
+        let (shard, session, access) = (Rc::clone(shard), Rc::clone(session), self.access);
         tasks::spawn(async move {
             let publisher = match &publisher {
-                Some(identity) if !open => Publisher::Grants(&identity.grants),
+                Some(identity) if access == Access::Token => Publisher::Grants(&identity.grants),
                 Some(_) | None => Publisher::Unchecked,
             };
             let result = shard.ingest().publish(form, publisher).await;
@@ -103,8 +103,9 @@ impl Conversation {
                     session.wake();
                 }
                 Err(error) => {
-                    count(&shard.metrics().publish_refused, "conversation");
-                    duplex.close_with(close_code(&error), &error.to_string());
+                    let refusal = Refusal::of_publishing(&error, true);
+                    count(&shard.metrics().publish_refused, refusal.name);
+                    duplex.close_with(close_code(&error, &refusal), &error.to_string());
                     session.close(Ending::Refused);
                 }
             }
@@ -117,21 +118,21 @@ impl Conversation {
 const VARIANT_BITS: u64 = 0b11 << 62;
 const VARIANT: u64 = 0b10 << 62;
 
-impl Protocol for Conversation {
+impl Protocol for Room {
     fn form(&self) -> Form {
         Form::DATA
     }
 
     fn on_text<'a>(&'a self, peer: Peer<'a>, text: String) -> Pending<'a> {
-        at_once(self.say(peer, text))
+        at_once(self.publish(peer, text))
     }
 
-    /// As Ratchet does it: the others get a text whatever kind of frame came.
+    /// As in Ratchet, the others receive a text message whatever kind of message came.
     fn on_binary(&self, peer: Peer<'_>, bytes: Vec<u8>) -> Result<(), Ending> {
         match String::from_utf8(bytes) {
-            Ok(text) => self.say(peer, text),
+            Ok(text) => self.publish(peer, text),
             Err(_) => {
-                let reason = "binary that is not UTF-8";
+                let reason = "the binary message is not UTF-8";
                 peer.duplex.close_with(CloseCode::UNSUPPORTED, reason);
                 Err(Ending::Violation)
             }
@@ -143,17 +144,17 @@ impl Protocol for Conversation {
     }
 }
 
-/// Tells an update as its data and nothing else.
+/// Encodes an update as its data and nothing else.
 pub(crate) fn update(posted: &Posted) -> Cow<'_, str> {
     Cow::Borrowed(&posted.update.data)
 }
 
-/// The table from refusals to close codes: a text that is refused closes the connection.
-fn close_code(error: &PublishError) -> CloseCode {
+/// The table from kinds of refusal to close codes: a message that is refused closes the connection.
+fn close_code(error: &PublishError, refusal: &Refusal) -> CloseCode {
     if matches!(error, PublishError::Closed) {
         return CloseCode::RESTART;
     }
-    match Refusal::of_publishing(error, true).kind {
+    match refusal.kind {
         refusal::Kind::TooMuch | refusal::Kind::Unavailable => CloseCode::TRY_LATER,
         refusal::Kind::Invalid
         | refusal::Kind::TooLarge
@@ -164,8 +165,8 @@ fn close_code(error: &PublishError) -> CloseCode {
     }
 }
 
-/// Returns what the ids of one peer begin with: a version 8 UUID up to the variant (RFC 9562, 5.8) with
-/// sixty random bits.
+/// Returns the start of one peer's event ids: a version 8 UUID up to the variant (RFC 9562, 5.8) with sixty
+/// random bits.
 fn signature(random: u64) -> Box<str> {
     let (time_low, mid, high) = (random >> 32, random >> 16 & 0xFFFF, random & 0xFFF);
     format!("urn:uuid:{time_low:08x}-{mid:04x}-8{high:03x}-").into()
@@ -176,11 +177,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_peer_says_has_ids_of_its_own() {
+    fn a_peers_messages_have_ids_of_its_own() {
         let topic = Topic::parse("chat").unwrap();
-        let conversation = Conversation::new(topic, false, true, 0x0123_4567_89ab_cdef);
+        let rooms = Rooms {
+            access: Access::Anonymous,
+            topics: &[],
+            private: false,
+        };
+        let room = Room::new(topic, rooms, 0x0123_4567_89ab_cdef);
         assert_eq!(
-            [conversation.new_id(), conversation.new_id()],
+            [room.new_id(), room.new_id()],
             [
                 "urn:uuid:01234567-89ab-8def-8000-000000000000",
                 "urn:uuid:01234567-89ab-8def-8000-000000000001"

@@ -1,4 +1,4 @@
-//! A service beside the hub, as a protocol of sessions: it answers what the peer sends, and tells no updates.
+//! A service beside the hub, as a protocol of sessions: it answers the peer's messages and sends no updates.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::session::service::Service;
 #[derive(Debug)]
 pub struct Served {
     service: Arc<dyn Service>,
-    /// Keeps its context from text to text, where that was agreed. Boxed, since most are without.
+    /// Keeps its context between messages, if that was agreed. Boxed, since most sessions have none.
     deflating: RefCell<Option<Box<Deflater>>>,
 }
 
 impl Served {
-    /// Makes a peer, whose answers are compressed as was agreed.
+    /// Makes a peer, whose answers are compressed as agreed.
     pub fn new(service: Arc<dyn Service>, agreement: Option<Agreement>) -> Self {
         let deflating = |agreed: Agreement| Box::new(Deflater::new(agreed.window, agreed.server));
         Self {

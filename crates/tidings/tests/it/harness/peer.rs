@@ -245,9 +245,9 @@ impl TestHub {
         peer
     }
 
-    /// Joins a conversation.
+    /// Joins a room.
     #[track_caller]
-    pub fn conversation(&self, topic: &str) -> Peer {
+    pub fn room(&self, topic: &str) -> Peer {
         Peer::open(self.address, &handshake(&format!("/ws/{topic}")))
     }
 

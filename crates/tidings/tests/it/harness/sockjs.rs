@@ -170,9 +170,9 @@ impl TestHub {
         poller
     }
 
-    /// Joins a conversation by polling.
+    /// Joins a room by polling.
     #[track_caller]
-    pub fn sockjs_conversation(&self, topic: &str) -> Poller {
+    pub fn sockjs_room(&self, topic: &str) -> Poller {
         Poller::open(self.address, &format!("/sockjs/room/{topic}"), "")
     }
 }
