@@ -32,20 +32,20 @@ pub use self::matchers::Booked;
 pub use self::memory::machine_bytes;
 pub use self::place::{Crowded, Place, PlaceBounds, Seat};
 
-/// Bytes of an answer, or of a part of one, that are not booked: what its connection or stream costs
-/// covers them.
+/// Bytes of a response, or of a part of it, that are not booked: the charge of its connection or stream covers
+/// them.
 pub const COVERED_BYTES_MAX: usize = 1024;
 
-/// Bytes that may be held.
+/// Limits on the bytes that may be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// For one connection, or one session of SockJS.
+    /// For one connection, or one SockJS session.
     pub holder_max: usize,
     /// For one address.
     pub address_max: usize,
     /// In total.
     pub total_max: usize,
-    /// For all sessions of SockJS together.
+    /// For all SockJS sessions together.
     pub sockjs_max: usize,
     /// Unindexed patterns, not bytes: for one address.
     pub unindexed_address_max: usize,
@@ -53,7 +53,7 @@ pub struct Bounds {
     pub unindexed_max: usize,
 }
 
-/// What is held in the process, and how much may be.
+/// The bytes and places that are taken in the process, and their limits.
 #[derive(Debug)]
 pub struct Account {
     bounds: Bounds,
@@ -66,29 +66,29 @@ pub struct Account {
     addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
 }
 
-/// What is held for one address.
+/// The bytes and places that one address takes.
 #[derive(Debug)]
 struct Address {
     ip: IpAddr,
     held: AtomicUsize,
     unindexed: AtomicUsize,
-    /// Holders; changed only with the table locked: the last one takes the address out of it.
+    /// Holders. Changed only with the table locked, because the last one removes the address from it.
     holders: AtomicUsize,
     places: [AtomicUsize; Place::ALL.len()],
 }
 
-/// One connection or one session, for which bytes are held. Its place is given back when the last of
-/// those that share it is dropped.
+/// One connection or session, for which bytes are held. Its place is given back when the last reference to it
+/// is dropped.
 pub struct Holder {
     account: Arc<Account>,
     address: Arc<Address>,
     place: Place,
-    /// Operators must get their answers from a full hub.
+    /// Whether no limit applies: operators need responses from a full hub.
     exempt: bool,
     held: AtomicUsize,
 }
 
-/// Bytes that are held for a peer. Gives them back when dropped.
+/// Bytes that are booked for a peer. Gives them back when dropped.
 #[derive(Debug)]
 pub struct Charge {
     holder: Arc<Holder>,
@@ -97,7 +97,7 @@ pub struct Charge {
 }
 
 impl Account {
-    /// Starts with nothing held.
+    /// Makes an account with nothing booked.
     pub fn new(
         bounds: Bounds,
         connections: PlaceBounds,
@@ -115,7 +115,7 @@ impl Account {
         })
     }
 
-    /// Returns the bytes of one kind that are held.
+    /// Returns the booked bytes of one kind.
     pub fn held_of(&self, kind: Kind) -> usize {
         self.by_kind
             .get(kind.index())
@@ -135,7 +135,7 @@ impl Account {
         self.places.open(Place::Connection)
     }
 
-    /// Returns how many streams are open in connections of HTTP/2.
+    /// Returns how many HTTP/2 streams are open.
     pub(crate) fn streams(&self) -> usize {
         self.places.open(Place::Stream)
     }
@@ -163,7 +163,7 @@ impl Account {
         Ok(self.holder(address, place, false))
     }
 
-    /// Takes a place for a connection that no limit refuses, nor what is held for it.
+    /// Takes a place for a connection to which no limit applies.
     pub fn admit_always(self: &Arc<Self>, ip: IpAddr) -> Arc<Holder> {
         self.places.take_always(Place::Connection);
         let mut addresses = self.addresses();
@@ -186,18 +186,18 @@ impl Account {
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<Address>>> {
-        // The counts stay right even if a holder panicked between two lines.
+        // The counts stay correct even if a holder panicked halfway.
         self.addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of_kind(&self, kind: Kind) -> &AtomicUsize {
-        // Every kind has its place in the list; `kind/tests` checks it.
+        // Every kind has its place in the list. A test of `kind` checks it.
         self.by_kind.get(kind.index()).unwrap_or(&self.held)
     }
 
-    /// Sets the metrics of what is held.
+    /// Sets the metrics of the account.
     pub fn report(&self, metrics: &PeerMemoryCounters) {
         metrics.set_streams(self.streams());
         metrics.set_unindexed_patterns(self.unindexed_patterns());
@@ -230,7 +230,7 @@ impl Holder {
     ///
     /// # Errors
     ///
-    /// The limit that they would exceed; nothing is booked then.
+    /// The limit that they would exceed. Nothing is booked then.
     pub fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Charge, OverLimit> {
         self.add_within(kind, bytes)?;
         Ok(Charge {
@@ -240,8 +240,8 @@ impl Holder {
         })
     }
 
-    /// Books `bytes` whatever the limits say: for what is held already, and bounded elsewhere. Others
-    /// are refused sooner then.
+    /// Books `bytes` regardless of the limits: for bytes that are held already, and bounded elsewhere. Others are
+    /// refused earlier then.
     pub fn book(self: &Arc<Self>, kind: Kind, bytes: usize) -> Charge {
         self.add(kind, bytes);
         Charge {
@@ -251,8 +251,8 @@ impl Holder {
         }
     }
 
-    /// Books `bytes` for as long as any part of them is held; fewer than a kilobyte are covered by what
-    /// their connection or stream costs.
+    /// Books `bytes` for as long as any part of them is held. Up to a kilobyte is covered by the charge of the
+    /// connection or stream.
     ///
     /// # Errors
     ///
@@ -284,7 +284,7 @@ impl Holder {
             .inspect_err(|_| self.subtract(kind, bytes))
     }
 
-    /// Checks the limits after bytes were added.
+    /// Checks the limits after `added` bytes were added.
     fn check(&self, kind: Kind, added: usize) -> Result<(), OverLimit> {
         if self.exempt {
             return Ok(());
@@ -301,13 +301,13 @@ impl Holder {
             kind = kind.name(),
             limit = limit.key(),
             max,
-            "bytes refused"
+            "memory limit reached"
         );
         Err(OverLimit { limit, kind, max })
     }
 
-    /// Returns the narrowest limit that is exceeded, after the bytes were added; none of those that
-    /// are only reached, unless nothing was to be added.
+    /// Returns the narrowest limit that is exceeded, after the bytes were added. If nothing was added, a limit
+    /// that is only reached counts too.
     fn exceeded(&self, kind: Kind, added: usize) -> Option<Limit> {
         let over = |held: &AtomicUsize, limit| {
             let held = held.load(Ordering::Relaxed);
@@ -388,27 +388,27 @@ impl Charge {
     ///
     /// # Errors
     ///
-    /// The limit that they would exceed; the charge is then as before.
+    /// The limit that they would exceed. The charge is then unchanged.
     pub fn grow(&mut self, bytes: usize) -> Result<(), OverLimit> {
         self.holder.add_within(self.kind, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    /// Books `bytes` more whatever the limits say; see [`Holder::book`].
+    /// Books `bytes` more regardless of the limits. See [`Holder::book`].
     pub(crate) fn add(&mut self, bytes: usize) {
         self.holder.add(self.kind, bytes);
         self.bytes += bytes;
     }
 
-    /// Gives some of the bytes back, or all if there are fewer.
+    /// Gives `bytes` back, or all if there are fewer.
     pub(crate) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.holder.subtract(self.kind, bytes);
         self.bytes -= bytes;
     }
 
-    /// Takes `bytes` of it, or all if there are fewer, into a charge of their own.
+    /// Moves `bytes` of it, or all if there are fewer, into a new charge.
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -419,11 +419,11 @@ impl Charge {
         }
     }
 
-    /// Makes it `bytes` in all.
+    /// Changes it to `bytes` in all.
     ///
     /// # Errors
     ///
-    /// The limit that they would exceed; the charge is then as before.
+    /// The limit that they would exceed. The charge is then unchanged.
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverLimit> {
         match bytes.checked_sub(self.bytes) {
             Some(0) => Ok(()),
@@ -440,8 +440,7 @@ impl Charge {
         self.holder.may_hold(self.kind)
     }
 
-    /// Lets the charge travel with `bytes`: it is given back when the last part of them is dropped,
-    /// wherever that is.
+    /// Attaches the charge to `bytes`. It is given back when the last part of them is dropped, on any thread.
     pub fn wrap(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Charged {
             bytes,

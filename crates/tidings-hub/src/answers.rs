@@ -8,12 +8,12 @@ use tidings_cluster::RelayError;
 use tidings_core::update::Update;
 use tokio::sync::{Notify, oneshot};
 
-/// What a publisher's update has become.
+/// The result of publishing: the stored update, or why it was not stored.
 pub(crate) type Kept = Result<Arc<Update>, RelayError>;
 
 /// Answers on their way from the history's writer to one shard.
 ///
-/// Never more than there are publishers that wait: each has one update on its way.
+/// Never more than there are waiting publishers: each has one update on its way.
 #[derive(Debug, Default)]
 pub struct Answers {
     gathered: Mutex<Vec<Answer>>,
@@ -27,9 +27,9 @@ struct Answer {
 }
 
 impl Answers {
-    /// Adds the answer for one publisher. The shard learns of an update that was stored by
-    /// [`hand_over`](Self::hand_over), and of a failure at once: a relay may report one at any time,
-    /// without a group that is handed over after it.
+    /// Adds the answer for one publisher. The shard learns of a stored update when
+    /// [`hand_over`](Self::hand_over) is called, and of a failure at once: a relay may report a failure at any
+    /// time, without a group that is handed over after it.
     pub(crate) fn add(&self, publisher: oneshot::Sender<Kept>, kept: Kept) {
         let failed = kept.is_err();
         self.lock().push(Answer { publisher, kept });
@@ -45,13 +45,13 @@ impl Answers {
         }
     }
 
-    /// Answers the publishers, on their own shard, for as long as that lives.
+    /// Answers the publishers, on their own shard, as long as the shard lives.
     pub(crate) async fn serve(self: Arc<Self>) {
         loop {
             self.handed_over.notified().await;
             let gathered = std::mem::take(&mut *self.lock());
             for Answer { publisher, kept } in gathered {
-                // One that is gone needs no answer.
+                // The publisher may be gone.
                 drop(publisher.send(kept));
             }
         }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Returns the time in whole seconds since the Unix epoch; zero for a clock before it.
+/// Returns the time in whole seconds since the Unix epoch. Zero if the clock is before it.
 pub fn unix_secs() -> u64 {
     since_epoch().as_secs()
 }
 
-/// Returns the time in milliseconds since the Unix epoch; zero for a clock before it.
+/// Returns the time in milliseconds since the Unix epoch. Zero if the clock is before it.
 pub fn unix_ms() -> u64 {
     u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,7 +15,7 @@ use tidings_cluster::Figures;
 
 use self::zeromq::Counters;
 
-/// Why something was refused, dropped or ended: a closed set of short words.
+/// The reason why something was refused, dropped or ended: one of a closed set of short words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
     reason: &'static str,
@@ -33,7 +33,7 @@ pub struct Outcome {
 /// A counter split by result.
 pub type ByResult = Family<Outcome, Counter<u64, AtomicU64>>;
 
-/// All counters of the process. Cheap to clone parts of; shared by every thread.
+/// All counters of the process. Every thread shares them, and parts are cheap to clone.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -66,7 +66,7 @@ pub struct Metrics {
     pub connections_refused: ByReason,
     /// Connections that ended in an error, by the step that failed.
     pub connections_failed: ByReason,
-    /// Connections that asked for a Flash socket policy, by what became of them.
+    /// Connections that asked for a Flash socket policy, by result.
     pub flash_policies: ByResult,
     pub(crate) sockets_moved: Counter,
     pub(crate) matchers: Gauge,
@@ -74,7 +74,7 @@ pub struct Metrics {
     pub relay: RelayGauges,
     /// 1 while the history takes updates, else 0.
     pub history_ready: Gauge,
-    /// Oldest position that the history keeps.
+    /// Oldest position that the history retains.
     pub history_oldest: Gauge,
     /// Last position that the history has given.
     pub history_last: Gauge,
@@ -89,7 +89,7 @@ pub struct Metrics {
     pub zeromq: Arc<Counters>,
 }
 
-/// What the history counts itself, copied when somebody asks.
+/// The history's own counters, copied when the metrics are read.
 #[derive(Debug)]
 pub struct HistoryCounters {
     updates: Counter,
@@ -160,7 +160,7 @@ impl HistoryCounters {
     }
 }
 
-/// What is measured of the relay.
+/// The relay's gauges.
 #[derive(Debug)]
 pub struct RelayGauges {
     waiting: Gauge,
@@ -181,7 +181,7 @@ impl RelayGauges {
     }
 }
 
-/// What is counted about subscriptions.
+/// The counters of presence.
 #[derive(Debug)]
 pub(crate) struct PresenceCounters {
     pub(crate) subscriptions: Gauge,
@@ -214,7 +214,7 @@ impl PresenceCounters {
     }
 }
 
-/// What is counted about sessions of SockJS without a WebSocket.
+/// The counters of SockJS sessions without a WebSocket.
 #[derive(Debug)]
 pub struct SockJsCounters {
     pub(crate) sessions: Gauge,
@@ -253,7 +253,7 @@ impl SockJsCounters {
     }
 }
 
-/// What is held for peers, copied from the account when somebody asks.
+/// The memory held for peers, copied from the account when the metrics are read.
 #[derive(Debug)]
 pub struct PeerMemoryCounters {
     bytes: Family<OfKind, Gauge>,
@@ -304,7 +304,7 @@ impl PeerMemoryCounters {
             .set(gauged(bytes));
     }
 
-    /// Sets how often bytes for `kind` were not held because of `limit`.
+    /// Sets how often bytes for `kind` were refused because of `limit`.
     pub(crate) fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
         let counter = self.refused.get_or_create(&ByLimit { limit, kind });
         counter.inner().store(times, Ordering::Relaxed);
@@ -326,7 +326,7 @@ fn gauged(count: usize) -> i64 {
 }
 
 impl Metrics {
-    /// Makes every counter, at zero. `others` registers those that are counted elsewhere.
+    /// Makes every counter, at zero. `others` registers metrics that are counted elsewhere.
     pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("tidings");
         let r = &mut registry;

@@ -9,25 +9,25 @@ use tidings_core::hub_url::HubUrl;
 pub struct Options {
     /// The hub's public URL.
     pub hub: HubUrl,
-    /// Bytes of recent updates that each shard keeps in memory.
+    /// Bytes of recent updates that each shard holds in memory.
     pub ring_bytes: usize,
     /// Whether peers without a token may subscribe to public updates.
     pub anonymous: bool,
-    /// The longest that a connection lives; none for no such limit.
+    /// The maximum lifetime of a connection. None for no limit.
     pub connection_max: Option<Duration>,
-    /// Silence after which an event stream gets a comment; zero for never.
+    /// Silence after which an event stream gets a keep-alive comment. Zero for never.
     pub keep_alive: Duration,
-    /// How long a peer may take nothing of what is for it.
+    /// How long a peer may take nothing of what is sent to it.
     pub stall: Duration,
-    /// How long a peer that must send a token may take to do so.
+    /// How long a peer may take to send a token that it needs.
     pub patience: Duration,
-    /// Whether streams that the hub ends look broken off, instead of complete.
+    /// Whether streams that the hub ends look broken off instead of complete.
     pub ends_abruptly: bool,
-    /// Whether presence remembers who went, so that those who come back were never gone.
+    /// Whether presence has a grace period, in which a subscriber that left can come back.
     pub remembers_who_left: bool,
-    /// Bytes of texts that one request of a SockJS session may bring while others wait.
+    /// Bytes of texts that one request may send into a SockJS session while others wait.
     pub sockjs_body_bytes_max: usize,
-    /// How long a SockJS session may be without a request that receives.
+    /// How long a SockJS session may be without a receiver.
     pub sockjs_disconnect: Duration,
     /// Whether peers are told in detail why they are refused.
     pub explain_refusals: bool,

@@ -27,47 +27,47 @@ use tidings_wire::websocket::encoder::{self, Packing};
 pub use self::encoding::{Encoding, Texts};
 use crate::session::protocol::FORMS;
 
-/// Forms in which the text of one update may be kept: itself, an event, a text of a WebSocket, the
+/// Copies of one update's data that may be held: the data itself, an event, a WebSocket message, and the
 /// same compressed.
 const COPIES: usize = 4;
-/// Texts shorter than this are not compressed: they would hardly become shorter.
+/// Data shorter than this is not compressed: it would hardly become shorter.
 const PACKED_BYTES_MIN: usize = 128;
-/// Forms in which a topic may be kept: itself, as a subject, and the URL of that.
+/// Copies of one topic that may be held: the topic itself, its subject, and the subject's URL.
 const TOPIC_COPIES: usize = 3;
-/// Bytes that a subject costs beside them.
+/// Bytes that a subject takes beside its texts.
 const SUBJECT_BYTES: usize = 160;
-/// Bytes that one kept update costs beside its text: the structures around it, rounded up.
+/// Bytes that one update takes beside its texts: the structures around it, rounded up.
 const OVERHEAD_BYTES: usize = 320;
 
 /// A committed update, shared by every shard.
 #[derive(Debug)]
 pub struct Posted {
-    /// What the history holds.
+    /// The update, as the history holds it.
     pub update: Arc<Update>,
-    /// Interned matchers that select the update, ascending; empty for what was read back from the
-    /// history, which is matched against one subscriber's own matchers instead.
+    /// The interned matchers that select the update, ascending. Empty for an update that was read back from
+    /// the history: that is matched against one subscriber's own matchers.
     pub matching: Arc<[MatcherId]>,
-    /// Its topics, made ready for matching.
+    /// Its topics, parsed for matching.
     subjects: OnceLock<Subjects>,
     frame: OnceLock<Frame>,
     texts: OnceLock<Box<TextFrames>>,
-    /// The wire form of a presence event in the words of 0.x.
+    /// A presence event's wire form in the old dialects.
     old_frame: OnceLock<Box<Frame>>,
 }
 
-/// The topics of one update, made ready for matching.
+/// The topics of one update, parsed for matching.
 pub(crate) type Subjects = SmallVec<[Subject; 1]>;
 
-/// The frames of WebSockets, each made when the first session needs it.
+/// The WebSocket frames of one update. Each is encoded when the first session needs it.
 #[derive(Debug, Default)]
 struct TextFrames {
-    /// Of each form, bare and in a frame of SockJS.
+    /// For each form: bare, and in a SockJS frame.
     forms: [[TextFrame; 2]; FORMS.len()],
-    /// The JSON of the update alone, and a line end.
+    /// The update's JSON alone, and a line end.
     line: OnceLock<Bytes>,
 }
 
-/// One of them, plain and compressed: one for each window.
+/// One WebSocket frame: plain, and compressed for each window.
 #[derive(Debug, Default)]
 struct TextFrame {
     plain: OnceLock<Bytes>,
@@ -75,7 +75,7 @@ struct TextFrame {
 }
 
 impl Posted {
-    /// Wraps a freshly committed update with the matchers that select it.
+    /// Wraps an update that was just committed, with the matchers that select it.
     pub(crate) fn new(update: Arc<Update>, matching: Arc<[MatcherId]>) -> Self {
         Self {
             update,
@@ -87,16 +87,16 @@ impl Posted {
         }
     }
 
-    /// Keeps the subjects that the update was matched by, where grants will be asked about them.
+    /// Keeps the subjects that the update was matched by, if grants will be asked about them.
     pub(crate) fn with_subjects(self, subjects: Subjects) -> Self {
         if !self.update.visibility.is_public() {
-            // Nobody can have asked before.
+            // The cell is empty: nobody can have asked before.
             drop(self.subjects.set(subjects));
         }
         self
     }
 
-    /// Returns the topics made ready for matching. Whoever asks first makes them, for all.
+    /// Returns the topics, parsed for matching. The first caller parses them, for all.
     pub(crate) fn subjects(&self, hub: &HubUrl) -> &[Subject] {
         let topics = &self.update.topics;
         self.subjects.get_or_init(|| {
@@ -112,8 +112,8 @@ impl Posted {
         Self::new(update, Arc::from([]))
     }
 
-    /// Returns the wire form for a subscriber that speaks `dialect`, encoded by the first caller and
-    /// shared from then on. Only the hub's own events differ between dialects.
+    /// Returns the wire form in `dialect`, encoded by the first caller and shared from then on. Only presence
+    /// events differ between dialects.
     pub(crate) fn frame(&self, dialect: Dialect) -> &Frame {
         match (dialect, self.update.presence) {
             (Dialect::V0 | Dialect::V2019, Some(_)) => self.old_frame(),
@@ -121,7 +121,8 @@ impl Posted {
         }
     }
 
-    /// Old subscribers listen to `onmessage`, so the event has no type.
+    /// Encodes a presence event for the old dialects. Their subscribers listen to `onmessage`, so the event has
+    /// no type.
     fn old_frame(&self) -> &Frame {
         self.old_frame.get_or_init(|| {
             let data = document::translated(&self.update.data);
@@ -146,7 +147,7 @@ impl Posted {
         })
     }
 
-    /// Returns the frame of a WebSocket, encoded by the first caller and shared from then on.
+    /// Returns a WebSocket frame, encoded by the first caller and shared from then on.
     pub(crate) fn websocket_frame(&self, texts: Texts, window: Option<Window>) -> Bytes {
         let frames = self.texts.get_or_init(Box::default);
         // Every form has a place.
@@ -168,7 +169,7 @@ impl Posted {
         let pack = || {
             let payload = deflate(window, self.text(texts).as_bytes());
             let frame = encoder::frame(Opcode::Text, Packing::Deflated, &payload);
-            // Data that does not compress is sent as it is, which the peer must take too.
+            // Data that does not compress is sent plain. The peer must accept that too.
             if frame.len() < plain().len() {
                 frame
             } else {
@@ -189,7 +190,7 @@ impl Posted {
         frames.line.get_or_init(encode).clone()
     }
 
-    /// Returns the text that tells this update.
+    /// Returns the message that carries this update.
     fn text(&self, texts: Texts) -> Cow<'_, str> {
         let tell = FORMS.get(texts.form.number());
         let text = tell.map_or(Cow::Borrowed(""), |tell| tell(self));
@@ -200,11 +201,11 @@ impl Posted {
         }
     }
 
-    /// Returns what `encode` makes of the update's fields.
+    /// Returns the result of `encode` for the update's fields.
     pub(crate) fn with_fields<T>(&self, encode: impl FnOnce(UpdateFields<'_>) -> T) -> T {
         let update = &self.update;
         let private = !update.visibility.is_public();
-        // The other names of a private update may be those of people who may read it.
+        // The alternate topics of a private update may name the people who may read it.
         let named = if private { 1 } else { usize::MAX };
         let topics: SmallVec<[&str; 4]> = update
             .topics
@@ -222,15 +223,15 @@ impl Posted {
         })
     }
 
-    /// Returns whether whoever has `grants` may read the update: what is not public needs a grant
-    /// (invariant 5, private by grant).
+    /// Returns whether a subscriber with `grants` may read the update: an update that is not public needs a
+    /// grant (invariant 5, private by grant).
     pub fn is_readable_with(&self, grants: Option<&Grants>, hub: &HubUrl) -> bool {
         let visibility = &self.update.visibility;
         let granted = |grants: &Grants| grants.allows_update(visibility, self.subjects(hub));
         visibility.is_public() || grants.is_some_and(granted)
     }
 
-    /// Returns the bytes of memory that keeping this update costs, its wire form included.
+    /// Returns the bytes of memory that this update takes, its wire forms included.
     pub(crate) fn kept_bytes(&self) -> usize {
         let topics = self.update.topics.iter();
         let topics: usize = topics
@@ -240,8 +241,8 @@ impl Posted {
     }
 }
 
-/// Compresses by the calling thread's own compressor, which holds hundreds of kilobytes and is made
-/// when it is first needed.
+/// Compresses with the calling thread's own compressor. That holds hundreds of kilobytes, and is made when it
+/// is first needed.
 fn deflate(window: Window, payload: &[u8]) -> Vec<u8> {
     thread_local! {
         static COMPRESSORS: RefCell<Vec<(Window, Deflater)>> = const { RefCell::new(Vec::new()) };

@@ -37,39 +37,38 @@ use self::table::{Number, Table};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
-/// Commands that may wait; beyond it joining subscribers wait, and those who left are noted by
-/// their shard.
+/// Commands that may wait. Beyond this, joining subscribers wait, and shards note which sessions ended.
 pub(crate) const COMMANDS_MAX: usize = 4096;
-/// Commands taken before other work is looked after.
+/// Commands handled before other work gets its turn.
 const COMMANDS_PER_TURN: usize = 256;
-/// Events on their way into the history at once: far less than the queue of publishers holds.
-const SAYING_MAX: usize = 512;
-/// Questions that are being answered at once; further ones are told to come again.
+/// Events on their way into the history at once. Far fewer than the queue of publishers holds.
+const PUBLISHING_MAX: usize = 512;
+/// Questions that are being answered at once. Further ones are refused, and may be asked again.
 const QUESTIONS_MAX: usize = 256;
-/// Bytes of unfinished answers from which on one is finished after the other.
+/// Bytes of unfinished answers beyond which one is finished after the other.
 const SCANNED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of a validator: enough that two are never the same by chance.
+/// Bytes of a validator. Enough that two are never equal by chance.
 const VALIDATOR_BYTES: usize = 12;
-/// How long to wait before the history is given an event again that it did not take.
+/// The pause after the history did not store an event, before it gets the event again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How long the end of the hub waits for the last events.
+/// How long a hub that ends waits for the last events.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How presence behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long who left may take to come back without anybody noticing. Zero: no time.
+    /// The grace period: a subscriber that comes back within it has neither left nor joined. May be zero.
     pub grace: Duration,
-    /// Subscriptions that are kept track of.
+    /// Maximum number of tracked subscriptions.
     pub subscriptions_max: usize,
-    /// Subscriptions in one answer.
+    /// Maximum number of subscriptions in one answer.
     pub page_size_max: usize,
     /// Whether events are also published under the paths of 0.x.
     pub old_paths: bool,
 }
 
 impl Options {
-    /// What counts where nothing is configured.
+    /// The defaults.
     pub const DEFAULT: Self = Self {
         grace: Duration::ZERO,
         subscriptions_max: 1_000_000,
@@ -78,41 +77,41 @@ impl Options {
     };
 }
 
-/// What presence is told and asked.
+/// A command to presence.
 #[derive(Debug)]
 pub enum Command {
-    /// A subscriber began, or asks for other matchers than before.
+    /// A session began, or its matchers or identity changed.
     Joined(Joined),
-    /// One ended.
+    /// A session ended.
     Left(Key),
-    /// The hub is being stopped: who leaves now cannot come back before the next start.
+    /// The hub is being stopped. A subscriber that leaves now cannot come back before the next start.
     Drain,
-    /// Somebody asks for subscriptions.
+    /// A question about subscriptions.
     Ask(Question, oneshot::Sender<Answer>),
-    /// The hub ends, and with it all that nobody can come back for.
+    /// The hub ends, and so do all subscriptions that cannot be resumed after the next start.
     Stop,
 }
 
-/// The shards' way to presence.
+/// A handle to presence, for the shards.
 #[derive(Clone, Debug)]
 pub struct Presence {
     commands: mpsc::Sender<Command>,
 }
 
 impl Presence {
-    /// Makes the queue; its thread serves it.
+    /// Makes the queue, which the thread serves.
     pub fn queue() -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         (Self { commands }, receiver)
     }
 
-    /// Says that a subscriber began, waiting while the queue is full.
+    /// Tells that a session began. Waits while the queue is full.
     pub(crate) async fn join(&self, joined: Joined) {
-        // Presence that is gone means that the process is ending.
+        // If presence is gone, the process is ending.
         self.commands.send(Command::Joined(joined)).await.ok();
     }
 
-    /// Says that a subscriber began or changed. Returns whether there was room for it in the queue.
+    /// Tells that a session began or changed. Returns whether the queue had room.
     pub(crate) fn try_join(&self, joined: Joined) -> bool {
         match self.commands.try_send(Command::Joined(joined)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
@@ -120,7 +119,7 @@ impl Presence {
         }
     }
 
-    /// Says that one ended. Returns whether there was room for it in the queue.
+    /// Tells that a session ended. Returns whether the queue had room.
     pub(crate) fn try_leave(&self, key: Key) -> bool {
         match self.commands.try_send(Command::Left(key)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => true,
@@ -128,19 +127,19 @@ impl Presence {
         }
     }
 
-    /// Asks for subscriptions. Nothing means that too much is asked at once, or that the hub ends.
+    /// Asks a question. None if too many questions wait, or if the hub ends.
     pub async fn ask(&self, question: Question) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command::Ask(question, reply)).ok()?;
         answer.await.ok()
     }
 
-    /// Says that the hub is being stopped. Blocks: call it from the control thread.
+    /// Tells that the hub is being stopped. Blocks: call it from the control thread.
     pub(crate) fn drain(&self) {
         drop(self.commands.blocking_send(Command::Drain));
     }
 
-    /// Says that the hub ends. Blocks: call it from the control thread.
+    /// Tells that the hub ends. Blocks: call it from the control thread.
     pub(crate) fn stop(&self) {
         drop(self.commands.blocking_send(Command::Stop));
     }
@@ -152,11 +151,11 @@ pub struct Dependencies {
     pub hub: HubUrl,
     /// Publishes the presence events.
     pub ingest: Ingest,
-    /// Gives the event id that an answer is complete up to.
+    /// Returns the last event id, up to which an answer is complete.
     pub history: tidings_history::Handle,
     /// Counts subscriptions, events and retries.
     pub metrics: Arc<Metrics>,
-    /// What an earlier process said of subscriptions and did not take back.
+    /// Subscriptions that an earlier process announced and did not end.
     pub ghosts: Vec<Announced>,
 }
 
@@ -175,10 +174,10 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let keeper = Keeper::new(options, dependencies, Box::new(random), secret);
+    let tracker = Tracker::new(options, dependencies, Box::new(random), secret);
     std::thread::Builder::new()
         .name("presence".into())
-        .spawn(move || runtime.block_on(keeper.run(commands)))
+        .spawn(move || runtime.block_on(tracker.run(commands)))
 }
 
 #[expect(
@@ -191,35 +190,37 @@ fn random() -> [u8; 16] {
     bytes
 }
 
-/// Keeps the table, and the world informed about it.
-pub struct Keeper {
+/// The state of the presence thread: the table, the events on their way, and the questions.
+pub struct Tracker {
     table: Table,
     dependencies: Dependencies,
     page_size_max: usize,
-    /// Makes validators of versions, which nobody can read them from.
+    /// Turns versions into validators, which do not reveal them.
     validator: hmac::Key,
     scans: VecDeque<Scan>,
-    /// Bytes of the answers in them.
+    /// Bytes of the unfinished answers in `scans`.
     scanned_bytes: usize,
-    said: mpsc::Receiver<(Number, bool)>,
-    says: mpsc::Sender<(Number, bool)>,
-    saying: usize,
-    /// Until when the history is left alone, after it did not take something.
-    pause: Option<Instant>,
-    /// When the farewell ends, once the hub is being stopped.
+    /// For each event, whether the history stored it.
+    results: mpsc::Receiver<(Number, bool)>,
+    report: mpsc::Sender<(Number, bool)>,
+    /// Events on their way into the history.
+    publishing: usize,
+    /// When publishing resumes, after the history did not store an event.
+    paused_until: Option<Instant>,
+    /// When to end at the latest, once the hub ends.
     ending: Option<Instant>,
 }
 
-impl Keeper {
-    /// Makes a keeper. What an earlier process left behind ends at once, or after the grace period if
-    /// whoever holds it may come back.
+impl Tracker {
+    /// Makes the state. Subscriptions that an earlier process left behind end at once, or after the grace period
+    /// if their subscribers may come back.
     pub fn new(
         options: Options,
         mut dependencies: Dependencies,
         random: table::Random,
         secret: [u8; 16],
     ) -> Self {
-        let (says, said) = mpsc::channel(SAYING_MAX);
+        let (report, results) = mpsc::channel(PUBLISHING_MAX);
         let ghosts = std::mem::take(&mut dependencies.ghosts);
         let page_size_max = options.page_size_max;
         let hub = dependencies.hub.clone();
@@ -237,7 +238,7 @@ impl Keeper {
             let count = left - ended;
             tracing::info!(
                 count,
-                "subscriptions of an earlier run wait for their subscribers to come back"
+                "keeping subscriptions of an earlier run for the grace period"
             );
         }
         Self {
@@ -247,29 +248,29 @@ impl Keeper {
             validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             scans: VecDeque::new(),
             scanned_bytes: 0,
-            said,
-            says,
-            saying: 0,
-            pause: None,
+            results,
+            report,
+            publishing: 0,
+            paused_until: None,
             ending: None,
         }
     }
 
-    /// Works until it is told to stop and everything is said, or cannot be.
+    /// Works until it is stopped and all events are published, or cannot be.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            // Each turn some of everything: no flood of one kind keeps the others waiting.
+            // Each turn does some of every kind of work, so that no flood delays the rest.
             self.on_timeout();
             self.scan();
-            self.say();
-            self.report();
+            self.publish();
+            self.set_metrics();
             if self.is_over() {
                 return;
             }
             let due = self.due();
             tokio::select! {
                 biased;
-                Some((number, kept)) = self.said.recv() => self.on_said(number, kept),
+                Some((number, stored)) = self.results.recv() => self.on_results(number, stored),
                 command = commands.recv(), if self.ending.is_none() => match command {
                     Some(command) => self.on_commands(command, &mut commands),
                     None => self.on_stop(),
@@ -313,10 +314,10 @@ impl Keeper {
 
     fn on_question(&mut self, question: Question, reply: oneshot::Sender<Answer>) {
         if self.scans.len() >= QUESTIONS_MAX {
-            // Dropping the reply says so.
+            // The dropped reply tells the asker.
             return;
         }
-        // Read before the table is: whatever was said up to here is in it, or no longer is.
+        // Read before the table, so that the table contains the effect of every event up to here.
         let cursor = self.dependencies.history.last_id();
         let version = self.version(&question);
         let hub = self.dependencies.hub.path().to_owned();
@@ -324,8 +325,8 @@ impl Keeper {
         self.scans.push_back(scan);
     }
 
-    /// Returns the validator of an answer: other than that of another answer to the question, but
-    /// without saying how much has changed. The words of an answer depend on the dialect, too.
+    /// Returns the validator of an answer. It differs whenever the answer does, and does not reveal how much has
+    /// changed. The answer's form depends on the dialect, too.
     fn version(&self, question: &Question) -> String {
         let mut context = hmac::Context::with_key(&self.validator);
         context.update(question.dialect.name().as_bytes());
@@ -336,8 +337,8 @@ impl Keeper {
         URL_SAFE_NO_PAD.encode(tag.as_ref().get(..VALIDATOR_BYTES).unwrap_or_default())
     }
 
-    /// Goes on with the question that waits for longest; if much is waiting to be sent, with the same
-    /// one until it is answered.
+    /// Continues the question that has waited longest. If the unfinished answers take much memory, continues the
+    /// same one until it is answered.
     fn scan(&mut self) {
         let Some(scan) = self.scans.pop_front() else {
             return;
@@ -360,64 +361,64 @@ impl Keeper {
         self.scans.clear();
         self.scanned_bytes = 0;
         self.ending = Some(Instant::now() + FAREWELL);
-        self.pause = None;
+        self.paused_until = None;
     }
 
-    fn on_said(&mut self, number: Number, kept: bool) {
-        self.on_one_said(number, kept);
-        while let Ok((number, kept)) = self.said.try_recv() {
-            self.on_one_said(number, kept);
+    fn on_results(&mut self, number: Number, stored: bool) {
+        self.on_result(number, stored);
+        while let Ok((number, stored)) = self.results.try_recv() {
+            self.on_result(number, stored);
         }
     }
 
-    fn on_one_said(&mut self, number: Number, kept: bool) {
-        self.saying -= 1;
-        if kept {
+    fn on_result(&mut self, number: Number, stored: bool) {
+        self.publishing -= 1;
+        if stored {
             self.dependencies.metrics.presence.events.inc();
         } else {
-            self.rest();
+            self.pause();
         }
-        self.table.on_said(number, kept);
+        self.table.on_published(number, stored);
     }
 
     fn on_timeout(&mut self) {
         let now = Instant::now();
-        if self.pause.is_some_and(|until| until <= now) {
-            self.pause = None;
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
         }
         self.table.on_timeout(now);
     }
 
-    /// Publishes events, as long as they are taken.
-    fn say(&mut self) {
-        while self.pause.is_none() && self.saying < SAYING_MAX {
+    /// Publishes events, as long as the relay accepts them.
+    fn publish(&mut self) {
+        while self.paused_until.is_none() && self.publishing < PUBLISHING_MAX {
             let Some((number, draft)) = self.table.next_event() else {
                 return;
             };
-            let says = self.says.clone();
-            // There is a place for each of those that are being said.
+            let report = self.report.clone();
+            // The channel has room for every event that is on its way.
             let done = Box::new(move |result: Result<_, _>| {
-                says.try_send((number, result.is_ok())).ok();
+                report.try_send((number, result.is_ok())).ok();
             });
             if self.dependencies.ingest.enqueue_own(draft, done).is_ok() {
-                self.saying += 1;
+                self.publishing += 1;
             } else {
-                self.table.on_said(number, false);
-                self.rest();
+                self.table.on_published(number, false);
+                self.pause();
             }
         }
     }
 
-    /// Leaves the history alone for a while.
-    fn rest(&mut self) {
-        if self.pause.is_none() {
+    /// Publishes nothing for a while.
+    fn pause(&mut self) {
+        if self.paused_until.is_none() {
             self.dependencies.metrics.presence.retries.inc();
         }
-        self.pause = Some(Instant::now() + RETRY_AFTER);
+        self.paused_until = Some(Instant::now() + RETRY_AFTER);
     }
 
     fn due(&self) -> Option<Instant> {
-        let dues = [self.table.timeout(), self.pause, self.ending];
+        let dues = [self.table.timeout(), self.paused_until, self.ending];
         dues.into_iter().flatten().min()
     }
 
@@ -431,13 +432,13 @@ impl Keeper {
         let late = Instant::now() >= until;
         if late {
             tracing::warn!(
-                "not all ends of subscriptions were told; the next start tells the rest"
+                "not all ends of subscriptions were published; the next start publishes the rest"
             );
         }
         late
     }
 
-    fn report(&self) {
+    fn set_metrics(&self) {
         let live = i64::try_from(self.table.len()).unwrap_or(i64::MAX);
         self.dependencies.metrics.presence.subscriptions.set(live);
     }

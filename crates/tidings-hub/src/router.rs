@@ -18,32 +18,32 @@ use tokio::sync::mpsc;
 use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted, Subjects};
 
-/// Commands that may wait for the router; beyond it the history writer and joining subscribers wait.
+/// Commands that may wait for the router. Beyond this the history writer and joining subscribers wait.
 pub(crate) const COMMANDS_MAX: usize = 4096;
-/// Commands handled before the shards are given what has gathered.
+/// Commands handled before the destinations get what has gathered.
 const COMMANDS_PER_TURN: usize = 256;
-/// Matchers taken in before the shards are given what has gathered; a command more than that is
+/// Matchers interned before the destinations get what has gathered. The command that exceeds it is still
 /// handled whole.
 const JOINS_PER_TURN: usize = 256;
-/// Matchers forgotten at once: a pattern's memory takes microseconds to give back, and updates
-/// should not wait for those of a thousand subscribers that left together.
+/// Matchers released at once. Freeing a pattern takes microseconds, and updates should not wait for the
+/// patterns of a thousand subscribers that left together.
 const RELEASES_PER_TURN: usize = 64;
 
-/// What the router is asked to do.
+/// A command to the router.
 #[derive(Debug)]
 pub enum Command {
     /// Spread a committed group.
     Committed(Vec<Arc<Update>>),
     /// Intern the matchers of a subscriber that is joining on `shard`.
     Join {
-        /// Index of the shard that is told the ids.
+        /// Index of the shard that gets the ids.
         shard: usize,
-        /// Which subscriber of that shard the ids are for.
+        /// The subscriber of that shard that the ids are for.
         ticket: Ticket,
         /// What it subscribes to. The ids come back in this order.
         matchers: Box<[Matcher]>,
     },
-    /// Forget matchers of subscribers that left; one entry for each time they were interned.
+    /// Release matchers of subscribers that left. One entry for each time they were interned.
     Release(Vec<MatcherId>),
     /// The history left its line: this is the newest update now.
     Cut(Tip),
@@ -51,18 +51,18 @@ pub enum Command {
     Stop,
 }
 
-/// What the router sends to one of its destinations, in the order in which it happened.
+/// What the router sends to one of its destinations, in the order of the commands.
 #[derive(Debug)]
 pub enum Outgoing {
     /// Updates to spread.
     Batch(Batch),
     /// The router knows a subscriber's matchers; updates after `at` follow.
     Joined {
-        /// Which subscriber of that shard the ids are for.
+        /// The subscriber of that shard that the ids are for.
         ticket: Ticket,
         /// The interned matchers, in the order of the request.
         ids: Box<[MatcherId]>,
-        /// The last update that was routed without them.
+        /// The position of the last update that was routed without them.
         at: Position,
     },
     /// The history left its line: what comes next follows here, and whoever has seen anything else
@@ -70,10 +70,10 @@ pub enum Outgoing {
     Cut(Tip),
 }
 
-/// One of those that updates are spread to: a shard, or the ZeroMQ broker.
+/// A receiver of batches: a shard, or the ZeroMQ broker.
 pub trait Destination: Send {
-    /// Delivers, waiting while it is behind: its backlog is bounded, and publishers feel it instead of
-    /// memory. One that is gone means that the process is ending.
+    /// Delivers, and waits while the destination is behind: its backlog is bounded, so that publishers slow down
+    /// and memory does not grow. If the destination is gone, the process is ending.
     fn deliver(&self, outgoing: Vec<Outgoing>);
 }
 
@@ -81,22 +81,22 @@ pub trait Destination: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(pub tidings_core::hub::SubscriberId);
 
-/// The shards' and the history's way to the router.
+/// A handle to the router's queue, for the shards and the history.
 #[derive(Clone, Debug)]
 pub struct Router {
     commands: mpsc::Sender<Command>,
 }
 
 impl Router {
-    /// Makes the queue; [`start`] serves it.
+    /// Makes the queue, which [`start`] serves.
     pub fn queue() -> (Self, mpsc::Receiver<Command>) {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         (Self { commands }, receiver)
     }
 
-    /// Hands over a committed group. Blocks while the router is behind: call it from the writer.
+    /// Hands over a committed group. Blocks while the router is behind: call it from the writer thread.
     pub fn committed(&self, group: Vec<Arc<Update>>) {
-        // A router that is gone means that the process is ending.
+        // If the router is gone, the process is ending.
         drop(self.commands.blocking_send(Command::Committed(group)));
     }
 
@@ -105,7 +105,7 @@ impl Router {
         drop(self.commands.blocking_send(Command::Cut(tip)));
     }
 
-    /// Asks for the matchers of a joining subscriber to be interned, waiting while the queue is full.
+    /// Asks the router to intern the matchers of a joining subscriber. Waits while the queue is full.
     pub async fn join(&self, shard: usize, ticket: Ticket, matchers: Box<[Matcher]>) {
         drop(
             self.commands
@@ -118,7 +118,7 @@ impl Router {
         );
     }
 
-    /// Gives matchers back, unless the queue is full: then they are returned for the next try.
+    /// Releases matchers. If the queue is full, returns them for the next try.
     pub(crate) fn try_release(&self, ids: Vec<MatcherId>) -> Result<(), Vec<MatcherId>> {
         match self.commands.try_send(Command::Release(ids)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -127,7 +127,7 @@ impl Router {
         }
     }
 
-    /// Ends the thread after what is queued. Blocks: call it from the control thread.
+    /// Ends the thread once the queued commands are handled. Blocks: call it from the control thread.
     pub fn stop(&self) {
         drop(self.commands.blocking_send(Command::Stop));
     }
@@ -155,16 +155,16 @@ pub fn start(
 #[derive(Debug)]
 pub struct Routing {
     hub: HubUrl,
-    /// Last position that was spread: where a subscriber that joins now stands.
+    /// The last position that was spread: a subscriber that joins now gets what comes after it.
     last: Position,
     index: MatcherIndex,
-    /// What gathered for each shard.
+    /// What gathered for each destination.
     outgoing: Vec<Vec<Outgoing>>,
     metrics: Arc<Metrics>,
     matching: Vec<MatcherId>,
-    /// Matchers to be forgotten when there is time; never more than were taken in.
+    /// Matchers to release when there is time. Never more than were interned.
     leaving: Vec<MatcherId>,
-    /// Matchers taken in during this turn.
+    /// Matchers interned during this turn.
     joined: usize,
 }
 
@@ -217,7 +217,7 @@ impl Routing {
                     destination.deliver(outgoing);
                 }
             }
-            // However much there is to do, what left goes too.
+            // Under load too, some matchers are released.
             self.on_slack();
             if stop {
                 return;
@@ -246,12 +246,12 @@ impl Routing {
         false
     }
 
-    /// Forgets some of the matchers of subscribers that left. Returns whether there are more.
+    /// Releases some of the matchers of subscribers that left. Returns whether more are left.
     pub fn on_slack(&mut self) -> bool {
         if self.leaving.is_empty() {
             return false;
         }
-        // A share of them too, so that they do not gather faster than they go.
+        // At least a fixed share of them, so that they do not gather faster than they go.
         let count = RELEASES_PER_TURN.max(self.leaving.len() / RELEASES_PER_TURN);
         let rest = self.leaving.len().saturating_sub(count);
         for id in self.leaving.drain(rest..) {
@@ -275,8 +275,8 @@ impl Routing {
                 let subjects: Subjects =
                     topics.map(|topic| Subject::new(topic, &self.hub)).collect();
                 self.index.matching(&subjects, &mut self.matching);
-                // Neighbours with the same matchers share one list: the shards then see at a
-                // glance that they go to the same subscribers.
+                // Neighbours with the same matchers share one list. The shards then see by its address that
+                // they go to the same subscribers.
                 if *previous != *self.matching {
                     previous = Arc::from(self.matching.as_slice());
                 }
@@ -316,7 +316,7 @@ impl Routing {
             .set(i64::try_from(self.index.len()).unwrap_or(i64::MAX));
     }
 
-    /// Takes what gathered for each shard that there is something for.
+    /// Takes what gathered, for each destination that has something.
     pub fn take_outgoing(&mut self) -> impl Iterator<Item = (usize, Vec<Outgoing>)> {
         let gathered = self.outgoing.iter_mut().map(std::mem::take).enumerate();
         gathered.filter(|(_, outgoing)| !outgoing.is_empty())

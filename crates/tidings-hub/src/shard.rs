@@ -57,38 +57,38 @@ use crate::session::{self, Ending, Opening, Parts, Session};
 use crate::subscribing::Admitted;
 use crate::tasks;
 
-/// How much sooner than its connection a session ends that its peer takes nothing of.
+/// How much earlier than its connection a stalled session ends.
 const SESSION_AHEAD: Duration = Duration::from_secs(1);
-/// Deliveries that may wait for a shard, each a group of what gathered at the router.
+/// Groups of deliveries that may wait for a shard.
 const INBOX_MAX: usize = 1024;
-/// Polls that read what is kept at once. What they read is booked once they have it: until then each
-/// may hold an update in several forms.
+/// Polls that may read from the history at the same time. Their memory is booked only once they have read.
+/// Until then each may hold an update in several forms.
 const POLLS_READING_MAX: usize = 8;
-/// Deliveries taken into one sweep.
+/// Groups of deliveries taken into one sweep.
 const INBOX_PER_SWEEP: usize = 64;
-/// Sessions written to before the shard looks after its other work.
+/// Sessions written to before the shard does its other work.
 const SESSIONS_PER_TURN: usize = 128;
-/// Matchers that gather before they are given back to the router.
+/// Matchers that gather before they are released at the router.
 const RELEASE_AT: usize = 256;
 /// Bytes of tokens whose verification one shard remembers.
 const TOKENS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What comes to a shard from other threads.
+/// What other threads send to a shard.
 #[derive(Debug)]
 pub enum Delivery {
-    /// What the router spreads.
+    /// Output of the router.
     Routed(Outgoing),
     /// An event stream moved here from a fuller shard.
     Adopt(Box<Adoption>),
-    /// A request for a session of SockJS that belongs here.
+    /// A request for a SockJS session of this shard.
     SockJs(sockjs::Request),
-    /// End all streams, spread over this time, and accept no more.
+    /// End all streams, spread over this time, and accept no new ones.
     Drain(Duration),
     /// End the thread.
     Stop,
 }
 
-/// A socket with everything that makes it a subscriber, on its way to the shard that will hold it.
+/// A subscriber's socket and its subscription, on their way to another shard.
 #[derive(Debug)]
 pub struct Adoption {
     pub(crate) socket: std::net::TcpStream,
@@ -105,24 +105,24 @@ pub struct Subscription {
     pub admitted: Admitted,
     /// The Mercure version that the subscriber speaks.
     pub dialect: Dialect,
-    /// What the log says of it, if it mentions it.
+    /// What is logged of it, if anything.
     pub log: Option<Box<SessionLog>>,
     /// How updates are framed for it.
     pub encoding: Encoding,
     /// When the stream ends at the latest, and why.
     pub deadline: Option<(Instant, Ending)>,
-    /// What it is made of beside, if its peer may speak.
+    /// The parts of the receiving half, if the session is two-way.
     pub duplex: Option<Box<duplex::Parts>>,
 }
 
-/// The way into a shard from other threads.
+/// The sending end of a shard's inbox, for other threads.
 #[derive(Clone, Debug)]
 pub struct Inbox(mpsc::Sender<Vec<Delivery>>);
 
 impl Inbox {
-    /// Delivers, waiting while the shard is behind. Not to be called on a shard's thread.
+    /// Delivers, and waits while the shard is behind. Not to be called on a shard's thread.
     pub fn blocking_send(&self, deliveries: Vec<Delivery>) {
-        // A shard that is gone means that the process is ending.
+        // If the shard is gone, the process is ending.
         drop(self.0.blocking_send(deliveries));
     }
 
@@ -131,12 +131,12 @@ impl Inbox {
         self.0.try_send(deliveries).is_ok()
     }
 
-    /// Delivers what the router spreads, if there is room. Returns whether there was.
+    /// Delivers output of the router, if there is room. Returns whether there was.
     pub fn try_deliver(&self, outgoing: Vec<Outgoing>) -> bool {
         self.try_send(outgoing.into_iter().map(Delivery::Routed).collect())
     }
 
-    /// Hands over a stream, or gives it back if the shard has no room.
+    /// Hands over a stream. Returns it if the shard has no room.
     fn try_adopt(&self, adoption: Box<Adoption>) -> Option<Box<Adoption>> {
         let refused = match self.0.try_send(vec![Delivery::Adopt(adoption)]) {
             Ok(()) => return None,
@@ -157,7 +157,7 @@ impl Destination for Inbox {
     }
 }
 
-/// Makes the inbox of a shard that is to be started.
+/// Makes the inbox of a shard that is about to start.
 pub fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
     let (sender, receiver) = mpsc::channel(INBOX_MAX);
     (Inbox(sender), receiver)
@@ -176,17 +176,17 @@ pub struct Shared {
     pub relay: Arc<dyn Relay>,
     /// Keeps updates and resolves cursors.
     pub history: tidings_history::Handle,
-    /// Who keeps track of subscriptions; nobody unless it is configured.
+    /// Tracks subscriptions. None unless it is configured.
     pub presence: Option<Presence>,
-    /// The way in for publishers; each shard gets a copy that answers on its own thread.
+    /// The way in for publishers. Each shard gets a copy that answers on its own thread.
     pub ingest: Ingest,
-    /// What the history answers the publishers of each shard.
+    /// The relay's answers to the publishers of each shard.
     pub answers: Box<[Arc<Answers>]>,
     /// Verifies tokens.
     pub authority: Arc<Authority>,
-    /// What is held for peers.
+    /// The memory and the places that peers take.
     pub account: Arc<Account>,
-    /// Where sessions of SockJS are.
+    /// Maps SockJS sessions to shards.
     pub sockjs: sockjs::Seed,
     /// Sessions on each shard.
     pub loads: Box<[AtomicUsize]>,
@@ -203,18 +203,18 @@ pub struct Shard {
     engine: RefCell<Engine>,
     tokens: RefCell<TokenCache>,
     patterns: Patterns,
-    /// Turns of polls that read what is kept.
+    /// Turns of polls that read from the history.
     poll_turns: Semaphore,
     started: Instant,
-    /// Sessions that ended and of which presence has not been told, since its queue was full.
+    /// Sessions whose end presence has not been told yet, because its queue was full.
     departed: RefCell<Vec<SubscriberId>>,
-    /// Sessions that have no connection of their own.
+    /// SockJS sessions without a connection of their own.
     sockjs: sockjs::Sessions,
     draining: watch::Sender<bool>,
 }
 
-/// Starts a shard's thread. `last` is where the history stood before any shard could publish: the
-/// batches in the inbox continue there. `open` is called on the thread, to let connections in.
+/// Starts a shard's thread. `tip` is where the history stood before any shard could publish: the batches in
+/// the inbox continue there. `open` is called on the thread, to let connections in.
 ///
 /// # Errors
 ///
@@ -226,7 +226,7 @@ pub fn start(
     open: impl FnOnce(&Rc<Shard>) + Send + 'static,
     inbox: mpsc::Receiver<Vec<Delivery>>,
 ) -> io::Result<JoinHandle<()>> {
-    // The runtime must not move, so the thread builds it and says whether it could.
+    // The runtime must not move between threads, so the thread builds it and reports the result.
     let (report, built) = sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{index}"))
@@ -238,13 +238,13 @@ pub fn start(
                 Ok(runtime) => (Some(runtime), Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            // The caller waits for it below.
+            // The caller waits for the report below.
             drop(report.send(result));
             if let Some(runtime) = runtime {
                 runtime.block_on(run(index, shared, tip, open, inbox));
             }
         })?;
-    let gone = |_| io::Error::other("the thread of a shard ended before it began");
+    let gone = |_| io::Error::other("the thread of a shard ended before it had started");
     built.recv().map_err(gone)??;
     Ok(thread)
 }
@@ -263,7 +263,7 @@ async fn run(
 }
 
 impl Shard {
-    /// Makes a shard of the calling thread; nothing runs yet.
+    /// Makes a shard on the calling thread. Nothing runs yet.
     pub fn new(index: usize, shared: Arc<Shared>, tip: Tip) -> Rc<Self> {
         let keep_alive = shared.options.keep_alive;
         let ring = Ring::new(tip, shared.options.ring_bytes);
@@ -290,12 +290,12 @@ impl Shard {
         })
     }
 
-    /// Returns the bytes that this shard's ring keeps.
+    /// Returns the bytes that this shard's ring holds.
     pub fn ring_bytes(&self) -> usize {
         self.engine.borrow().ring.bytes()
     }
 
-    /// Returns the last position that came to this shard.
+    /// Returns the last position that reached this shard.
     pub fn last_seen(&self) -> Position {
         self.engine.borrow().ring.last()
     }
@@ -313,12 +313,12 @@ impl Shard {
         &self.shared.options
     }
 
-    /// The hub's public URL.
+    /// Returns the hub's public URL.
     pub fn hub(&self) -> &HubUrl {
         &self.shared.options.hub
     }
 
-    /// The counters of the process.
+    /// Returns the counters of the process.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
@@ -327,48 +327,48 @@ impl Shard {
         &self.shared.router
     }
 
-    /// The relay that orders and stores updates.
+    /// Returns the relay that orders and stores updates.
     pub fn relay(&self) -> &dyn Relay {
         &*self.shared.relay
     }
 
-    /// The history of the whole process.
+    /// Returns the history of the process.
     pub fn history(&self) -> &tidings_history::Handle {
         &self.shared.history
     }
 
-    /// The way in for publishers whose requests came to this shard: they are answered on its thread.
+    /// Returns the way in for publishers whose requests reached this shard. They are answered on its thread.
     pub fn ingest(&self) -> &Ingest {
         &self.ingest
     }
 
-    /// What verifies tokens. [`TokenCache`] asks it only for tokens that this shard has not seen lately.
+    /// Returns what verifies tokens. [`TokenCache`] asks it only for tokens that this shard has not seen lately.
     pub fn authority(&self) -> &Authority {
         &self.shared.authority
     }
 
-    /// Returns the turns of polls that read what is kept.
+    /// Returns the turns of polls that read from the history.
     pub fn poll_turns(&self) -> &Semaphore {
         &self.poll_turns
     }
 
-    /// Where memory held for peers is booked.
+    /// Returns the account of the memory and the places that peers take.
     pub fn account(&self) -> &Arc<Account> {
         &self.shared.account
     }
 
-    /// Returns the way to the matchers of one request.
+    /// Returns the compiler for the matchers of one request.
     pub fn compiler(&self) -> Compiler<'_> {
         self.patterns.compiler(self.hub())
     }
 
-    /// Returns how long a peer may take nothing before it is closed.
+    /// Returns how long a peer may take nothing before its session is closed.
     pub fn stall(&self) -> Duration {
         self.options().stall
     }
 
-    /// Returns how long a peer may take nothing before its connection or stream ends, whatever is sent on
-    /// it. Longer than a session waits, so that one that ends itself can say why.
+    /// Returns how long a peer may take nothing before its connection or stream ends, whatever is sent on it.
+    /// Longer than a session waits, so that a session can still say why it ends.
     pub fn transport_stall(&self) -> Duration {
         self.stall().saturating_add(SESSION_AHEAD)
     }
@@ -383,7 +383,7 @@ impl Shard {
         self.draining.subscribe()
     }
 
-    /// Works until the inbox says stop.
+    /// Works until [`Delivery::Stop`] arrives.
     pub async fn serve_inbox(self: Rc<Self>, mut inbox: mpsc::Receiver<Vec<Delivery>>) {
         while let Some(deliveries) = inbox.recv().await {
             let mut stop = self.on_deliveries(deliveries);
@@ -400,7 +400,7 @@ impl Shard {
         }
     }
 
-    /// Returns whether the shard is to end.
+    /// Handles deliveries. Returns whether the shard is to end.
     fn on_deliveries(self: &Rc<Self>, deliveries: Vec<Delivery>) -> bool {
         let mut stop = false;
         for delivery in deliveries {
@@ -436,7 +436,7 @@ impl Shard {
         }
     }
 
-    /// Starts what the shard does beside its inbox.
+    /// Starts the shard's tasks other than its inbox.
     pub fn spawn_own_tasks(self: &Rc<Self>) {
         tasks::spawn(Rc::clone(self).keep_time());
         if let Some(answers) = self.shared.answers.get(self.index) {
@@ -444,7 +444,7 @@ impl Shard {
         }
     }
 
-    /// Looks after keep-alives and the ends of streams, for as long as the shard lives.
+    /// Sends keep-alives and ends streams on time, as long as the shard lives.
     async fn keep_time(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -463,7 +463,7 @@ impl Shard {
         }
     }
 
-    /// Returns matchers of sessions that left to the router, if at least `gathered` are waiting.
+    /// Releases the matchers of ended sessions at the router, if at least `gathered` of them wait.
     fn give_back_matchers(&self, gathered: usize) {
         let mut engine = self.engine.borrow_mut();
         if engine.released.len() >= gathered {
@@ -480,16 +480,16 @@ impl Shard {
         self.metrics().gaps.inc_by(ended as u64);
     }
 
-    /// Ends this shard's part of the service within `within`.
+    /// Ends all streams of this shard, spread over `within`.
     fn on_drain(&self, within: Duration) {
         self.draining.send_replace(true);
         let engine = self.engine.borrow();
         let count = u32::try_from(engine.len()).unwrap_or(u32::MAX).max(1);
         for (number, session) in (0..).zip(engine.sessions()) {
-            // Each stream ends at its own moment: ending all at once would make every subscriber
-            // reconnect in the same instant, to hubs that are restarting too.
+            // Each stream ends at its own time. Otherwise all subscribers would reconnect at the same moment,
+            // to hubs that are restarting too.
             let after = within.mul_f64(f64::from(number) / f64::from(count));
-            // One that ends by itself before gives its place back at once.
+            // Weak, so that a session that ends before gives its place back at once.
             let session = Rc::downgrade(session);
             tasks::spawn(async move {
                 tokio::time::sleep(after).await;
@@ -500,7 +500,7 @@ impl Shard {
         }
     }
 
-    /// Makes a session of a stream and runs it.
+    /// Makes a session for a stream, and runs it.
     pub fn hold(
         self: &Rc<Self>,
         socket: Socket,
@@ -541,7 +541,7 @@ impl Shard {
         if let Some(load) = self.shared.loads.get(self.index) {
             load.fetch_add(1, Ordering::Relaxed);
         }
-        // What ends within the current bucket ends now, since the next look would come too late.
+        // A deadline within the current bucket ends the session now. The next look would come too late.
         let overdue = deadline.filter(|(end, _)| *end <= now);
         if *self.draining.borrow() {
             session.close(Ending::Drained);
@@ -557,18 +557,18 @@ impl Shard {
         session
     }
 
-    /// Returns the bucket before the one of `instant`: a bucket is looked at after it has begun, and
-    /// a token's end must not be late.
+    /// Returns the bucket before that of `instant`. A bucket is handled after it has begun, and a session must
+    /// not outlive its token.
     pub(crate) fn tick_before(&self, instant: Instant) -> Tick {
         Tick::of(self.started, instant).before()
     }
 
-    /// Forgets a session that ended.
+    /// Removes a session that ended.
     pub(crate) fn on_session_end(&self, session: &Session, ending: Ending) {
         self.engine.borrow_mut().remove(session);
         self.give_back_matchers(RELEASE_AT);
         self.tell_left(session);
-        // First, so that whoever sees one subscriber less sees the reason too.
+        // Before the gauge, so that a reader who sees one subscriber less sees the reason too.
         count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();
         if session.is_websocket() {

@@ -12,7 +12,7 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     tokio::task::spawn_local(future);
 }
 
-/// Runs futures that never end beside each other, on the caller's thread; never ends itself.
+/// Runs futures that never end concurrently, on the caller's thread. Never ends.
 pub async fn side_by_side(futures: impl Iterator<Item = impl Future<Output = ()>>) -> Infallible {
     let mut futures: Vec<_> = futures.map(Box::pin).collect();
     std::future::poll_fn(|context| {

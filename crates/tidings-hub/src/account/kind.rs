@@ -4,25 +4,25 @@
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What a connection costs while HTTP reads and writes it: its buffers.
+    /// The buffers of a connection while HTTP reads and writes it.
     Connection,
-    /// What a stream of HTTP/2 costs, a tunnel included.
+    /// The buffers of an HTTP/2 stream, a tunnel included.
     Stream,
-    /// A request body that is being read or worked on.
+    /// A request body that is being read or processed.
     RequestBody,
-    /// A whole answer that its peer has not taken.
+    /// A whole response that the peer has not taken.
     Answer,
-    /// Updates gathered for the answer to a poll.
+    /// Updates gathered for the response to a poll.
     Poll,
-    /// A part of an event stream, or frames of a WebSocket, that the peer does not take.
+    /// A part of an event stream, or WebSocket frames, that the peer does not take.
     Events,
-    /// What the peer of a WebSocket said and is not dealt with, and answers that wait for it.
+    /// Inbound WebSocket messages that wait to be processed, and replies that wait for the peer.
     WebSocket,
-    /// The same in sessions of SockJS.
+    /// The same in SockJS sessions.
     SockJs,
-    /// Updates of a WebSocket on their way to the history.
+    /// Updates that a WebSocket's peer published, on their way to the history.
     Publication,
-    /// What subscribers ask for: compiled patterns, and texts.
+    /// Subscribers' matchers: compiled patterns, and texts.
     Matchers,
 }
 
@@ -41,7 +41,7 @@ impl Kind {
         Self::Matchers,
     ];
 
-    /// Returns what a peer can do that holds too much of it.
+    /// Returns what a peer that holds too much of it can do.
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::Matchers => "ask for fewer, or by literal texts that few others ask for",
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// Returns its word in metrics.
+    /// Returns its label in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -81,13 +81,13 @@ impl Kind {
 /// Which limit bytes would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// That of one connection, or one session.
+    /// The bytes of one connection, or one session.
     Connection,
-    /// That of one address.
+    /// The bytes of one address.
     Address,
-    /// That of all.
+    /// The bytes in total.
     Total,
-    /// That of all sessions of SockJS.
+    /// The bytes of all SockJS sessions.
     SockJs,
     /// That of the unindexed patterns of one address.
     UnindexedPerAddress,
@@ -106,7 +106,7 @@ impl Limit {
         Self::Unindexed,
     ];
 
-    /// Returns its word in metrics.
+    /// Returns its label in metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -138,7 +138,7 @@ impl Limit {
         }
     }
 
-    /// Returns the kind that it is for, if it is for one only.
+    /// Returns the kind that it limits, if it limits only one.
     pub(crate) fn only_of(self) -> Option<Kind> {
         match self {
             Self::Connection | Self::Address | Self::Total => None,

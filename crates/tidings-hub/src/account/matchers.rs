@@ -1,4 +1,4 @@
-//! What matchers cost: their memory, and the work that each update has with them.
+//! The cost of matchers: their memory, and the work that they cause for each update.
 //!
 //! A pattern is in memory once, however many subscribers use it. So it is booked once in total, once per
 //! address, and once per use on a connection. The text of an exact matcher belongs to its subscriber.
@@ -18,14 +18,14 @@ use super::{Account, COVERED_BYTES_MAX, Charge, Holder, Kind, OverLimit};
 
 /// Patterns that nothing tells apart and that do not count as unindexed yet.
 pub(super) const CROWD_MIN: usize = 16;
-/// Bytes that a pattern takes beside its own, in the tables here and in the index.
+/// Bytes that a pattern takes in the tables here and in the index, beside its own.
 const PATTERN_OVERHEAD_BYTES: usize = 512;
 
 /// The patterns in use. One lock: it is taken when a subscription begins or ends, never by an update.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     patterns: HashMap<Matcher, Use>,
-    /// How often each is asked for from an address.
+    /// How often an address uses each pattern.
     by_address: HashMap<(IpAddr, Matcher), usize>,
     crowds: Crowds,
 }
@@ -39,9 +39,9 @@ struct Use {
 /// The matchers of one subscriber. Gives them back when dropped.
 #[derive(Debug, Default)]
 pub struct Booked {
-    /// Bytes of the exact ones.
+    /// Bytes of the exact matchers.
     text_bytes: usize,
-    /// None where there is nothing but a few short texts.
+    /// None if there are only a few short texts.
     booking: Option<Box<Booking>>,
 }
 
@@ -53,11 +53,11 @@ struct Booking {
 }
 
 impl Booked {
-    /// Books more matchers. Each pattern that others have, too, becomes theirs.
+    /// Books more matchers. A pattern that others use too is replaced by their copy.
     ///
     /// # Errors
     ///
-    /// The limit that they would exceed; nothing more is booked then.
+    /// The limit that they would exceed. Nothing more is booked then.
     pub(crate) fn add(
         &mut self,
         holder: &Arc<Holder>,
@@ -87,7 +87,7 @@ impl Booked {
         Ok(())
     }
 
-    /// Gives matchers back, each of which was booked.
+    /// Gives matchers back. Each of them was booked.
     pub(crate) fn remove(&mut self, matchers: &[Matcher]) {
         let before = self.text_bytes;
         self.text_bytes = before.saturating_sub(bytes_of_texts(matchers));
@@ -135,7 +135,7 @@ impl Drop for Booking {
 }
 
 impl Holder {
-    /// Counts one use of a pattern, and makes it the one that others use.
+    /// Counts one use of a pattern, and replaces it by the copy that others use.
     fn enter_pattern(&self, register: &mut Register, matcher: &mut Matcher) {
         let bytes = bytes_of_pattern(matcher);
         self.held.fetch_add(bytes, Ordering::Relaxed);
@@ -167,7 +167,7 @@ impl Holder {
         }
         register.shrink();
         drop(register);
-        // Freed here, with the lock open again.
+        // Freed here, after the lock is released.
         drop(patterns);
     }
 
@@ -203,7 +203,7 @@ impl Account {
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {
-        // The counts stay right even if a holder panicked between two lines.
+        // The counts stay correct even if a holder panicked halfway.
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -249,13 +249,13 @@ impl Register {
     }
 }
 
-/// Returns the bytes of matchers that are no patterns.
+/// Returns the bytes of the matchers that are not patterns.
 fn bytes_of_texts(matchers: &[Matcher]) -> usize {
     let texts = matchers.iter().filter(|matcher| !matcher.is_pattern());
     texts.map(Matcher::bytes).sum()
 }
 
-/// Returns what is booked for so many bytes of texts; a few are covered by what a connection costs.
+/// Returns what is booked for so many bytes of texts. A few bytes are covered by the charge of the connection.
 fn booked(text_bytes: usize) -> usize {
     if text_bytes > COVERED_BYTES_MAX {
         text_bytes

@@ -3,17 +3,17 @@
 
 use std::path::Path;
 
-/// What is assumed where the system does not say.
+/// The memory that is assumed if the system does not tell.
 const ASSUMED_BYTES: u64 = 1024 * 1024 * 1024;
-/// Where version 2 of control groups puts the limits of the process's own group, and version 1 those of
-/// memory. A container sees its own group at the root of either.
+/// The files with the memory limit of the process's control group, in version 2 and version 1. A container sees
+/// its own group at the root of either.
 const GROUP_LIMITS: [&str; 2] = [
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 ];
 const MACHINE: &str = "/proc/meminfo";
 
-/// Returns the bytes of memory that there are for the process.
+/// Returns how many bytes of memory the process may use.
 pub fn machine_bytes() -> u64 {
     let read = |path: &str| std::fs::read_to_string(Path::new(path)).ok();
     let groups = GROUP_LIMITS
@@ -23,7 +23,7 @@ pub fn machine_bytes() -> u64 {
     groups.chain(machine).min().unwrap_or(ASSUMED_BYTES)
 }
 
-/// Reads a group's limit; the word `max` sets none.
+/// Reads a group's limit. The word `max` means no limit.
 fn of_group(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_says_is_read() {
+    fn the_systems_files_are_read() {
         assert_eq!(of_group("268435456\n"), Some(268_435_456));
         assert_eq!(of_group("max\n"), None);
         let text = "MemTotal:       16384256 kB\nMemFree:         1 kB\n";

@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Holder;
 
-/// What takes a place.
+/// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A connection.
     Connection,
-    /// A stream of an HTTP/2 connection.
+    /// An HTTP/2 stream.
     Stream,
-    /// A session of SockJS without a connection of its own.
+    /// A SockJS session without a connection of its own.
     SockJsSession,
 }
 
 impl Place {
     pub(super) const ALL: [Self; 3] = [Self::Connection, Self::Stream, Self::SockJsSession];
 
-    /// Returns the places that count for the same limit.
+    /// Returns the kinds that count for the same limit.
     fn counted_with(self) -> &'static [Self] {
         match self {
             Self::Connection | Self::Stream => &[Self::Connection, Self::Stream],
@@ -32,18 +32,18 @@ impl Place {
 /// How many places there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlaceBounds {
-    /// Places in the whole process at once; zero sets no limit.
+    /// Places in the whole process at once. Zero sets no limit.
     pub total_max: usize,
-    /// Zero sets no limit.
+    /// Places of one address at once. Zero sets no limit.
     pub per_address_max: usize,
 }
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crowded {
-    /// The limit of all is reached.
+    /// The total limit is reached.
     Total,
-    /// The limit of the address is reached.
+    /// The limit per address is reached.
     Address,
 }
 

@@ -18,37 +18,37 @@ use tokio::sync::oneshot;
 
 use super::table::{Number, Subscription, Table};
 
-/// Subscriptions looked at before others get their turn.
+/// Subscriptions looked at before other work gets its turn.
 const SLICE: usize = 1000;
-/// Bytes of a page after which it ends, however few subscriptions it has.
+/// Bytes after which a page ends, however few subscriptions it has.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Matchers of which a question remembers what the filters said.
+/// Matchers for which a question remembers the result of its filters.
 const MEMORY_MAX: usize = 1024;
 
 /// A question.
 #[derive(Debug)]
 pub struct Question {
-    /// The Mercure version in whose form the answer is written.
+    /// The Mercure version that defines the form of the answer.
     pub dialect: Dialect,
-    /// Which subscriptions are asked for.
+    /// The subscriptions that are asked for.
     pub about: About,
-    /// Only subscriptions that get updates of this topic.
+    /// Only subscriptions that select this topic.
     pub topic: Option<String>,
-    /// Only subscriptions whose own text, taken as a topic, this matches.
+    /// Only subscriptions whose pattern, taken as a topic, matches this.
     pub pattern: Option<Matcher>,
-    /// Only what comes after this number.
+    /// Only subscriptions after this number.
     pub after: Number,
-    /// At most so many.
+    /// Maximum number of subscriptions.
     pub limit: Option<usize>,
-    /// Only how many there are.
+    /// Only count them.
     pub count_only: bool,
-    /// Validators that the asker has, any of which means that there is nothing new.
+    /// Validators that the asker has. If one of them is current, there is nothing new.
     pub known: Known,
 }
 
 impl Question {
-    /// Returns numbers that change whenever what the question is about does, and otherwise do not:
-    /// who may ask about a part learns nothing of the rest.
+    /// Returns numbers that change whenever the subscriptions in question change, and only then: who may ask
+    /// about a part learns nothing about the rest.
     pub(crate) fn versions(&self, table: &Table) -> Vec<u64> {
         let of_matchers = |matchers: &[Matcher]| {
             let changed = |matcher| table.of_matcher(matcher).map_or(0, |listed| listed.changed);
@@ -69,7 +69,7 @@ impl Question {
         }
     }
 
-    /// Returns the question for everything, in the words of 1.0.
+    /// Returns the question for everything, in the form of 1.0.
     pub fn all() -> Self {
         Self {
             dialect: Dialect::V1,
@@ -89,11 +89,11 @@ impl Question {
 pub enum About {
     /// Everything.
     All,
-    /// Subscriptions of exactly one of these.
+    /// Subscriptions with exactly one of these matchers.
     Matchers(Vec<Matcher>),
     /// Everything of one subscriber.
     Subscriber(String),
-    /// The one subscription of this subscriber for exactly one of these.
+    /// The one subscription of this subscriber with exactly one of these matchers.
     One(Vec<Matcher>, String),
 }
 
@@ -123,7 +123,7 @@ impl Known {
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// From where on events complete it; nothing before the first update.
+    /// The event id after which events complete it. None before the first update.
     pub cursor: Option<EventId>,
     /// The validator, without quotes.
     pub version: String,
@@ -136,7 +136,7 @@ pub struct Answer {
 pub enum Found {
     /// There is no such subscription.
     Nothing,
-    /// What the asker has already.
+    /// The asker has this version already.
     Known,
     /// The document of one subscription.
     One(String),
@@ -149,7 +149,7 @@ pub enum Found {
 pub struct Page {
     /// The documents, joined by commas.
     pub items: String,
-    /// How many there are in all, if that is known without looking at all of them.
+    /// How many there are in all, if that is known without a look at all of them.
     pub total: Option<usize>,
     /// Where the next page begins, if there is one.
     pub next: Option<Number>,
@@ -169,12 +169,12 @@ pub(crate) struct Scan {
     listed: usize,
     counted: usize,
     items: String,
-    /// What the filters said of matchers that were met.
+    /// The result of the filters for matchers seen so far.
     memory: HashMap<Matcher, bool, RandomState>,
 }
 
 impl Scan {
-    /// Begins to answer. `version` is that of what the question is about.
+    /// Begins an answer, whose validator is `version`.
     pub(crate) fn new(
         question: Question,
         reply: oneshot::Sender<Answer>,
@@ -204,7 +204,7 @@ impl Scan {
         self.items.len()
     }
 
-    /// Looks at a slice. Returns itself if there is more to look at.
+    /// Looks at a slice. Returns itself if it is not finished.
     pub(crate) fn go_on(mut self, table: &Table, hub: &HubUrl) -> Option<Self> {
         if self.reply.is_closed() {
             return None;
@@ -237,7 +237,7 @@ impl Scan {
             version: self.version,
             found,
         };
-        // Who asked may be gone.
+        // The asker may be gone.
         self.reply.send(answer).ok();
         None
     }
@@ -252,7 +252,7 @@ impl Scan {
         Some(self.document(found, Some(CONTEXT), Some(last_event_id)))
     }
 
-    /// Breaks with where the next page begins, if there is one.
+    /// Looks at a slice. Breaks at the end of the page, with the start of the next one if there is one.
     fn look(&mut self, table: &Table, hub: &HubUrl) -> ControlFlow<Option<Number>> {
         let numbers = self.next_numbers(table);
         for &number in &numbers {

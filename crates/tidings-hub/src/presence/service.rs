@@ -10,7 +10,7 @@ use super::{Dependencies, Options, Presence};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
-/// Who keeps track of subscriptions, or tells what a crash left to tell.
+/// The running presence thread. It also runs without presence, to publish the ends that a crash left open.
 pub struct Service {
     presence: Presence,
     thread: JoinHandle<()>,
@@ -19,8 +19,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts for the hub at `hub`, if there are options, which says that presence is on, or if there is
-    /// something to tell that a crash left behind.
+    /// Starts the thread if there are options, which means that presence is on, or if an earlier process left
+    /// subscriptions behind that have to end.
     ///
     /// # Errors
     ///
@@ -54,22 +54,22 @@ impl Service {
         }))
     }
 
-    /// Returns whom sessions tell and requests ask, if presence is on.
+    /// Returns the handle for sessions and requests, if presence is on.
     pub fn asked(&self) -> Option<Presence> {
         self.configured.then(|| self.presence.clone())
     }
 
-    /// Lets nobody be ended for not coming back: the hub is being stopped. Blocks: call it from the
-    /// control thread.
+    /// Stops the clock of the grace period, because the hub is being stopped. Blocks: call it from the control
+    /// thread.
     pub fn drain(&self) {
         self.presence.drain();
     }
 
-    /// Ends it, after the last events. Blocks: call it from the control thread.
+    /// Ends the thread, after the last events. Blocks: call it from the control thread.
     ///
     /// # Errors
     ///
-    /// What it panicked with.
+    /// The payload of its panic.
     pub fn stop(self) -> std::thread::Result<()> {
         self.presence.stop();
         self.thread.join()

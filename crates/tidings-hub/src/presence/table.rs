@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!            joins                        leaves
-//! nothing ─────────▶ wanted, not said ───────────▶ forgotten: nobody heard of it
-//!                        │ said                    
-//!                        ▼                         
-//!                    wanted, said ───────────────▶ unwanted, said ──said──▶ forgotten
+//! nothing ───────▶ wanted, not announced ────────▶ forgotten: nobody heard of it
+//!                        │ begin published
+//!                        ▼
+//!                  wanted, announced ────────────▶ unwanted, announced ──end published──▶ forgotten
 //! ```
 //!
-//! `wanted` changes at once; `said` follows as fast as the history accepts events. So a burst of joins and
+//! `wanted` changes at once. `announced` follows as fast as the history accepts events. So a burst of joins and
 //! leaves costs at most one entry per subscription, and in the end both agree.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,7 +38,7 @@ pub struct Key {
     pub(crate) id: SubscriberId,
 }
 
-/// A subscriber that began, or what it asks for now.
+/// A session that began, or its present matchers and identity.
 #[derive(Debug)]
 pub struct Joined {
     pub(crate) key: Key,
@@ -46,7 +46,7 @@ pub struct Joined {
     pub(crate) identity: Option<Arc<Identity>>,
 }
 
-/// The place of a subscription among all: later ones have greater numbers.
+/// The number of a subscription. Later ones have greater numbers.
 pub(crate) type Number = u64;
 
 /// One live subscription.
@@ -54,11 +54,11 @@ pub(crate) type Number = u64;
 pub(crate) struct Subscription {
     pub(crate) subscriber: Arc<str>,
     pub(crate) matcher: Matcher,
-    /// The text of a JSON object.
+    /// A JSON object, as text.
     pub(crate) payload: Option<Arc<str>>,
-    /// Who may come back for it.
+    /// The holder of its token, which may come back for it.
     holder: Option<Holder>,
-    /// The version of the table at which it became what it is.
+    /// The version of the table at its last change.
     pub(crate) changed: u64,
 }
 
@@ -66,34 +66,34 @@ pub(crate) struct Subscription {
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     pub(crate) numbers: BTreeSet<Number>,
-    /// The version of the table at which they became what they are.
+    /// The version of the table at their last change.
     pub(crate) changed: u64,
 }
 
-/// What is to be said of one subscription.
+/// The state of one subscription: what it should be, and what was published about it.
 #[derive(Debug)]
 struct Entry {
     about: About,
     /// Whether it is live, or may still come back within the grace period.
     wanted: bool,
-    /// Whether the world was told that it began.
-    said: bool,
-    /// Whether what was said is no longer right: its payload or its holder changed.
+    /// Whether its begin was published.
+    announced: bool,
+    /// Whether the published begin is outdated, because its payload or its holder changed.
     stale: bool,
-    /// What is being said now.
-    saying: Option<Presence>,
-    /// Whether it waits in `unsaid`.
+    /// The event that is on its way into the history.
+    publishing: Option<Presence>,
+    /// Whether it waits in `pending`.
     queued: bool,
 }
 
 #[derive(Debug)]
 enum About {
     Subscription(Subscription),
-    /// What an earlier process said and did not take back, and nobody comes back for.
+    /// A subscription that an earlier process announced and did not end, and that nobody comes back for.
     Ghost(Announced),
 }
 
-/// One connection's subscriptions, or those of one that may come back.
+/// The subscriptions of one session, or of a subscriber that may come back.
 #[derive(Debug)]
 struct Member {
     subscriber: Arc<str>,
@@ -101,7 +101,7 @@ struct Member {
     entries: SmallVec<[Number; 1]>,
 }
 
-/// Those who left last that are looked at, for each matcher of one that may be one of them.
+/// Subscribers that left last and are candidates for a returning one, for each of its matchers.
 const CANDIDATES_MAX: usize = 16;
 
 /// Returns random bytes for the next subscriber's identifier.
@@ -114,21 +114,22 @@ pub(crate) struct Table {
     random: Random,
     next: Number,
     members: HashMap<Key, Member, RandomState>,
-    /// Those who left and may come back, by their number, with the end of the grace period.
+    /// Subscribers that left and may come back, by number, with the end of the grace period.
     parked: BTreeMap<Number, (Instant, Member)>,
-    /// The same by whom they are and by each of their matchers. Thousands may have one token.
+    /// The same by holder and by each matcher. Thousands may have the same token.
     parked_by_matcher: HashMap<(Holder, Matcher), BTreeSet<Number>, RandomState>,
-    /// Makes holders of tokens: of issuer and subject.
+    /// Derives holders from a token's issuer and subject.
     holders: HolderKey,
-    /// Whether the hub is being stopped, so that nobody can come back in time.
+    /// Whether the hub is being stopped, so that no subscriber can come back in time.
     draining: bool,
     entries: BTreeMap<Number, Entry>,
     by_matcher: HashMap<Matcher, Listed, RandomState>,
     by_subscriber: HashMap<Arc<str>, SmallVec<[Number; 1]>, RandomState>,
-    /// Entries about which something may be to be said, oldest first.
-    unsaid: VecDeque<Number>,
-    saying: usize,
-    /// Grows with every change of what is live.
+    /// Entries that may need an event, oldest first.
+    pending: VecDeque<Number>,
+    /// Events on their way into the history.
+    publishing: usize,
+    /// Grows with every change of the live subscriptions.
     version: u64,
     live: usize,
 }
@@ -137,7 +138,7 @@ impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
             .field("live", &self.live)
-            .field("unsaid", &self.unsaid.len())
+            .field("pending", &self.pending.len())
             .finish_non_exhaustive()
     }
 }
@@ -158,8 +159,8 @@ impl Table {
             entries: BTreeMap::new(),
             by_matcher: HashMap::default(),
             by_subscriber: HashMap::default(),
-            unsaid: VecDeque::new(),
-            saying: 0,
+            pending: VecDeque::new(),
+            publishing: 0,
             version: 0,
             live: 0,
         }
@@ -170,17 +171,17 @@ impl Table {
         self.live
     }
 
-    /// Returns a number that differs whenever what is live does.
+    /// Returns a number that changes with the live subscriptions.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
-    /// Returns whether all that is to be said was said.
+    /// Returns whether every event was published.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.unsaid.is_empty() && self.saying == 0
+        self.pending.is_empty() && self.publishing == 0
     }
 
-    /// Takes in a subscriber, or what one asks for now. Returns how many of its subscriptions there was no room for.
+    /// Adds or changes a subscriber. Returns for how many of its subscriptions there was no room.
     pub(crate) fn on_joined(&mut self, joined: Joined) -> usize {
         let Joined {
             key,
@@ -231,7 +232,7 @@ impl Table {
         refused
     }
 
-    /// Lets a subscriber go: at once, or after the grace period if it may be recognised by then.
+    /// Removes a subscriber: at once, or after the grace period if it can be recognised when it comes back.
     pub(crate) fn on_left(&mut self, key: Key, now: Instant) {
         let Some(member) = self.members.remove(&key) else {
             return;
@@ -255,7 +256,7 @@ impl Table {
         self.parked.insert(number, (until, member));
     }
 
-    /// Lets nobody's grace period end any more: the hub is being stopped, and takes nobody in.
+    /// Ends no grace period any more: the hub is being stopped, and nobody can come back.
     pub(crate) fn on_drain(&mut self) {
         self.draining = true;
     }
@@ -265,11 +266,11 @@ impl Table {
         if self.draining {
             return None;
         }
-        // All wait equally long, so the first that left is the first to go.
+        // All wait equally long, so the first that left is due first.
         self.parked.first_key_value().map(|(_, (until, _))| *until)
     }
 
-    /// Ends those who did not come back in time.
+    /// Ends the subscriptions of those who did not come back in time.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         while self.timeout().is_some_and(|until| until <= now) {
             let Some((number, (_, member))) = self.parked.pop_first() else {
@@ -280,7 +281,7 @@ impl Table {
         }
     }
 
-    /// Ends everything that nobody can come back for after the next start, because the hub ends.
+    /// Ends every subscription that cannot be resumed after the next start, because the hub ends.
     pub(crate) fn on_stop(&mut self) {
         self.draining = true;
         let members = self.members.drain().map(|(_, member)| member);
@@ -290,19 +291,20 @@ impl Table {
         }
     }
 
-    /// Returns what is to be said next, if anything is. The answer comes to
-    /// [`on_said`](Self::on_said).
+    /// Returns the next event, if there is one. Its result comes to [`on_published`](Self::on_published).
     pub(crate) fn next_event(&mut self) -> Option<(Number, Draft)> {
-        while let Some(number) = self.unsaid.pop_front() {
+        while let Some(number) = self.pending.pop_front() {
             let Some(entry) = self.entries.get_mut(&number) else {
                 continue;
             };
             entry.queued = false;
-            if entry.saying.is_some() {
+            if entry.publishing.is_some() {
                 continue;
             }
-            let presence = match (entry.wanted, entry.said) {
-                (true, said) if !said || entry.stale => Presence::Begins(entry.about.holder()),
+            let presence = match (entry.wanted, entry.announced) {
+                (true, announced) if !announced || entry.stale => {
+                    Presence::Begins(entry.about.holder())
+                }
                 (false, true) => Presence::Ends,
                 (true, _) => continue,
                 (false, false) => {
@@ -310,29 +312,29 @@ impl Table {
                     continue;
                 }
             };
-            entry.saying = Some(presence);
+            entry.publishing = Some(presence);
             entry.stale = false;
-            self.saying += 1;
+            self.publishing += 1;
             let draft = draft(&entry.about, presence, &self.hub, self.options.old_paths);
             return Some((number, draft));
         }
         None
     }
 
-    /// Takes note of whether what was said of a subscription is kept; if not it is said again.
-    pub(crate) fn on_said(&mut self, number: Number, kept: bool) {
+    /// Handles the result of an event: whether it was stored. If not, it is published again.
+    pub(crate) fn on_published(&mut self, number: Number, stored: bool) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
-        let Some(presence) = entry.saying.take() else {
+        let Some(presence) = entry.publishing.take() else {
             return;
         };
-        self.saying -= 1;
-        match (presence, kept) {
-            (Presence::Begins(_), true) => entry.said = true,
-            (Presence::Ends, true) => entry.said = false,
-            // Whether it was said or not, it is to be said again.
-            (Presence::Begins(_), false) => entry.stale = entry.said,
+        self.publishing -= 1;
+        match (presence, stored) {
+            (Presence::Begins(_), true) => entry.announced = true,
+            (Presence::Ends, true) => entry.announced = false,
+            // It is published again, whether for the first time or not.
+            (Presence::Begins(_), false) => entry.stale = entry.announced,
             (Presence::Ends, false) => {}
         }
         self.queue(number);
@@ -353,7 +355,7 @@ impl Table {
         numbers.filter_map(|(number, _)| Some((*number, self.get(*number)?)))
     }
 
-    /// Returns the live subscriptions of exactly this matcher.
+    /// Returns the live subscriptions with exactly this matcher.
     pub(crate) fn of_matcher(&self, matcher: &Matcher) -> Option<&Listed> {
         self.by_matcher.get(matcher)
     }
@@ -365,7 +367,7 @@ impl Table {
             .map_or(&[], SmallVec::as_slice)
     }
 
-    /// Returns who holds the subscriptions of a token, if it may come back for them.
+    /// Returns the holder of a token, if it may come back for its subscriptions.
     fn holder(&self, identity: &Identity) -> Option<Holder> {
         if self.options.grace.is_zero() {
             return None;
@@ -374,7 +376,7 @@ impl Table {
         Some(self.holders.holder(&identity.issuer, subject))
     }
 
-    /// Returns, of those who left lately and are `holder`, the one with most of these matchers.
+    /// Takes back the subscriber of `holder` that left lately and has most of these matchers.
     fn returning(&mut self, holder: Option<Holder>, matchers: &[Matcher]) -> Option<Member> {
         let holder = holder.filter(|_| !self.parked.is_empty())?;
         let mut counts: HashMap<Number, usize, RandomState> = HashMap::default();
@@ -407,7 +409,7 @@ impl Table {
         }
     }
 
-    /// Returns by what one that left is found when it comes back.
+    /// Returns the keys by which a subscriber is found when it comes back.
     fn recognised_by(&self, member: &Member) -> Vec<(Holder, Matcher)> {
         let Some(holder) = member.holder else {
             return Vec::new();
@@ -423,7 +425,7 @@ impl Table {
             .is_some_and(|subscription| subscription.matcher == *matcher)
     }
 
-    /// Returns what a token says about a subscription: its matcher's text is taken as a topic.
+    /// Returns a token's payload for a subscription. The matcher's pattern is taken as a topic.
     ///
     /// Mercure, "Payloads".
     fn payload(&self, identity: Option<&Identity>, matcher: &Matcher) -> Option<Arc<str>> {
@@ -437,13 +439,13 @@ impl Table {
         number
     }
 
-    /// Takes in a live subscription; `said` if the world was told that it began.
-    fn list(&mut self, mut subscription: Subscription, said: bool) -> Number {
+    /// Adds a live subscription, which was `announced` or not.
+    fn list(&mut self, mut subscription: Subscription, announced: bool) -> Number {
         self.version += 1;
         subscription.changed = self.version;
         let matcher = subscription.matcher.clone();
         let subscriber = Arc::clone(&subscription.subscriber);
-        let number = self.add(About::Subscription(subscription), true, said);
+        let number = self.add(About::Subscription(subscription), true, announced);
         let listed = self.by_matcher.entry(matcher).or_default();
         listed.numbers.insert(number);
         listed.changed = self.version;
@@ -455,21 +457,21 @@ impl Table {
         number
     }
 
-    fn add(&mut self, about: About, wanted: bool, said: bool) -> Number {
+    fn add(&mut self, about: About, wanted: bool, announced: bool) -> Number {
         let number = self.take_number();
         let entry = Entry {
             about,
             wanted,
-            said,
+            announced,
             stale: false,
-            saying: None,
+            publishing: None,
             queued: false,
         };
         self.entries.insert(number, entry);
         number
     }
 
-    /// Keeps a subscription whose subscriber came back, perhaps with another payload or as somebody else.
+    /// Keeps a subscription, perhaps with another payload or holder.
     fn renew(&mut self, number: Number, payload: Option<Arc<str>>, holder: Option<Holder>) {
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
@@ -531,7 +533,7 @@ impl Table {
     fn queue(&mut self, number: Number) {
         if let Some(entry) = self.entries.get_mut(&number).filter(|entry| !entry.queued) {
             entry.queued = true;
-            self.unsaid.push_back(number);
+            self.pending.push_back(number);
         }
     }
 
@@ -543,7 +545,7 @@ impl Table {
 }
 
 impl Member {
-    /// Returns whether it would be recognised: by its token, and by one of its matchers.
+    /// Returns whether it can be recognised when it comes back: by its token, and by one of its matchers.
     fn may_come_back(&self) -> bool {
         self.holder.is_some() && !self.entries.is_empty()
     }

@@ -12,10 +12,10 @@ use tidings_wire::websocket::encoder::payloads;
 
 use super::socket::Sent;
 
-/// Bytes after which a session is behind although a receiver is there.
+/// Bytes after which a session is behind even though a receiver is there.
 const SPACE_BYTES: usize = 64 * 1024;
 
-/// Where a session and its receivers meet.
+/// The meeting point of a session and its receivers.
 #[derive(Debug, Default)]
 pub struct Carrier(RefCell<State>);
 
@@ -23,10 +23,10 @@ pub struct Carrier(RefCell<State>);
 struct State {
     /// Whether a receiver is there.
     open: bool,
-    /// Whole frames of a WebSocket, as the session wrote them.
+    /// Whole WebSocket frames, as the session wrote them.
     written: Vec<Bytes>,
     bytes: usize,
-    /// Whether the session has written all that it has.
+    /// Whether the session has written everything that it has.
     idle: bool,
     closed: Option<Close>,
     session: Option<Waker>,
@@ -38,7 +38,7 @@ struct State {
 pub struct Close {
     /// The close code, as in a WebSocket's close frame or one of SockJS's own.
     pub code: u16,
-    /// The text for people; may be empty.
+    /// One line for people. May be empty.
     pub reason: Box<str>,
 }
 
@@ -47,7 +47,7 @@ pub struct Close {
 pub enum Take {
     /// As soon as there is something.
     Each,
-    /// Once: when the session has written all that it has, or as much as there is room for.
+    /// Once: when the session has written everything that it has, or as much as there is room for.
     AllOnce,
 }
 
@@ -118,7 +118,7 @@ impl Carrier {
         Poll::Pending
     }
 
-    /// Notes whether the session has written all that it has.
+    /// Notes whether the session has written everything that it has.
     pub(crate) fn set_idle(&self, idle: bool) {
         let mut state = self.0.borrow_mut();
         state.idle = idle;
@@ -138,7 +138,7 @@ impl Carrier {
         wake(&mut state.receiver);
     }
 
-    /// Waits for what there is to take.
+    /// Waits until there is something to take.
     pub fn poll_taken(&self, take: Take, cx: &Context<'_>) -> Poll<Taken> {
         let mut state = self.0.borrow_mut();
         let some = !state.written.is_empty();

@@ -21,14 +21,14 @@ use crate::posted::{Encoding, Posted};
 use crate::shard::Shard;
 use crate::shard::reading::Recent;
 
-/// Bytes that are joined before they are written: one slice of a replay.
+/// Bytes that are joined for one write: one slice of a replay.
 const SLICE_BYTES: usize = 64 * 1024;
-/// How long a piece of an HTTP/2 stream waits for the peer before that counts as lagging: hyper, which
-/// takes it, may only not have had its turn.
+/// How long a piece of an HTTP/2 stream may wait before that counts as lagging. In a shorter time, hyper may
+/// only not have had its turn.
 const LAGGING_AFTER: Duration = Duration::from_millis(250);
-/// Tells a subscriber that its socket was full and that it is being caught up.
+/// Tells a subscriber that its socket was full and that the hub reads on for it.
 const LAGGING_NOTE: &str = "lagging: the connection was full, reading on from the history";
-/// Tells a subscriber that retention removed what it had still to read.
+/// Tells a subscriber that retention removed events that it had not read yet.
 const OVERTAKEN_NOTE: &str =
     "gap: events that this subscriber had still to read are no longer kept";
 
@@ -37,12 +37,12 @@ const OVERTAKEN_NOTE: &str =
 enum Reading {
     /// Nothing: the session is live from here on.
     CaughtUp,
-    /// The next updates, in order, and the position up to which they are all.
+    /// The next updates, in order, and the position up to which they are complete.
     Posts {
         posts: Vec<Arc<Posted>>,
         through: Position,
     },
-    /// What came next is no longer kept.
+    /// The next updates are no longer retained.
     Trimmed,
 }
 
@@ -54,9 +54,9 @@ enum Reading {
 pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
     finish_event(shard, session).await?;
     loop {
-        // What a peer asks for comes after the answer that it will come.
+        // The peer is told first that a catch-up begins.
         session.announced().await?;
-        // Answers to what the peer asked meanwhile go out between two slices.
+        // Replies to the peer's requests go out between two slices.
         while let Some(bytes) = session.take_reply() {
             session.send_all(bytes, shard.stall()).await?;
         }
@@ -87,12 +87,12 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
                 return Err(Ending::Overtaken);
             }
         }
-        // A socket that takes everything must not keep the shard from its other work.
+        // A fast socket must not keep the shard from its other work.
         tokio::task::yield_now().await;
     }
 }
 
-/// Sends the rest of an event that the socket took in part, and tells the peer if it lagged.
+/// Sends the rest of an event that the socket took only in part, and tells the peer if it lagged.
 async fn finish_event(shard: &Shard, session: &Session) -> Result<(), Ending> {
     let since = Instant::now();
     session
@@ -112,11 +112,11 @@ async fn finish_event(shard: &Shard, session: &Session) -> Result<(), Ending> {
     Ok(())
 }
 
-/// Returns what `session` is to read next, or makes it live if there is nothing.
+/// Returns what `session` reads next. Makes it live if there is nothing.
 ///
 /// # Errors
 ///
-/// The history cannot be read; the stream then ends and the subscriber tries again.
+/// The history cannot be read. The stream then ends, and the subscriber tries again.
 async fn read_on(shard: &Shard, session: &Session) -> Result<Reading, Ending> {
     loop {
         let presence_trimmed = shard.history().presence_trimmed();
@@ -127,7 +127,7 @@ async fn read_on(shard: &Shard, session: &Session) -> Result<Reading, Ending> {
             session.update(Progress::on_found);
             return Ok(reading);
         }
-        // Retention was faster than the first read: the oldest is another one by now.
+        // Retention was faster than the first read. Another update is the oldest by now.
     }
 }
 
@@ -139,7 +139,7 @@ async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<
     }
     match shard.recent_after(next) {
         Recent::Nothing => {
-            // In one step with the look: nothing can slip between.
+            // In one step with the look, so that no update comes between them.
             session.update(Progress::go_live);
             return Ok(Reading::CaughtUp);
         }
@@ -157,7 +157,7 @@ async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<
             let had = session.update(|progress| progress.excused(presence_trimmed));
             let misses = page.last_hole > had && shard.misses(session, had);
             let through = page.next;
-            // The history never has less than what this shard has seen.
+            // The history always has what this shard has seen.
             if misses || through <= next {
                 Ok(Reading::Trimmed)
             } else {
@@ -172,14 +172,14 @@ async fn read_after(shard: &Shard, session: &Session, next: Position) -> Result<
         Err(ReadError::Trimmed { .. }) => Ok(Reading::Trimmed),
         Err(ReadError::Closed) => Err(Ending::Drained),
         Err(error) => {
-            // The history has said why, once for all.
-            tracing::debug!(%error, "a stream ends, since it cannot read on");
+            // The history has logged the reason.
+            tracing::debug!(%error, "stream ended: the history cannot be read");
             Err(Ending::HistoryUnreadable)
         }
     }
 }
 
-/// Sends a session that has caught up what it is told then.
+/// Tells a session that it has caught up, and sends the replies that waited.
 fn on_caught_up(shard: &Shard, session: &Session) {
     session.socket().on_caught_up();
     let Some(duplex) = &session.duplex else {
@@ -195,7 +195,7 @@ fn on_caught_up(shard: &Shard, session: &Session) {
     shard.tell_waiting(session);
 }
 
-/// Tells a subscriber that it lags: by a comment, or as its protocol has it.
+/// Tells a subscriber that it lags: by a comment, or by a message of its protocol.
 async fn tell_lagging(shard: &Shard, session: &Session) -> Result<(), Ending> {
     let bytes = match session.encoding {
         Encoding::Chunked | Encoding::Plain => Some(note_bytes(session.encoding, LAGGING_NOTE)),
@@ -229,8 +229,8 @@ async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<()
         let long = slice.bytes.len() > PIECE_BYTES_MAX;
         session.send_all(slice.bytes, shard.stall()).await?;
         if long && session.is_body() {
-            // The body has it, and hyper only what the peer has room for: what waits is booked, and the
-            // session is not live before it is taken.
+            // The body holds it, and hyper takes only what the peer has room for. The rest is booked, and the
+            // session does not go live before it is taken.
             session.writable(0, shard.stall()).await?;
         }
         session.set_last_sent(shard.now());
@@ -240,21 +240,20 @@ async fn send_slice(shard: &Shard, session: &Session, slice: Slice) -> Result<()
     Ok(())
 }
 
-/// Joined events and the position that sending them reaches.
+/// Joined events, and the position that is reached when they are sent.
 struct Slice {
     bytes: Bytes,
     updates: u64,
     through: Position,
 }
 
-/// Cuts what was read into slices, leaving out what does not concern the subscriber.
+/// Cuts the updates that were read into slices, without those that are not for the subscriber.
 struct Slices<'a> {
     shard: &'a Shard,
     session: &'a Session,
-    /// Given up one by one, with what was encoded of them.
+    /// Dropped one by one, together with their encoded forms.
     posts: std::vec::IntoIter<Arc<Posted>>,
-    /// Whether presence events may be for it. When thousands join at once, each reads past
-    /// those of the others.
+    /// Whether presence events may be for it. If thousands join at once, each skips the events of the others.
     watches: bool,
 }
 
@@ -282,7 +281,7 @@ impl Iterator for Slices<'_> {
             if possible && concerns(self.session, posted, self.shard.hub()) {
                 let bytes = self.session.bytes(posted);
                 if updates > 0 && bytes.len() >= SLICE_BYTES {
-                    // A long one comes alone, and all who are behind share it.
+                    // A long update is a slice of its own, so that all sessions that are behind share it.
                     break;
                 }
                 self.session.note_sent(posted);

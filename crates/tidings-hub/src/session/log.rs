@@ -10,13 +10,13 @@ use tidings_wire::sse::KEEP_ALIVE;
 
 use crate::posted::Posted;
 
-/// What is done at the end of a session with the bytes of content that it sent.
+/// Called at the end of a session with the bytes of content that it sent.
 pub(crate) type AtEnd = Box<dyn FnOnce(u64) + Send>;
 
 /// What is logged of one session.
 #[derive(Default)]
 pub struct SessionLog {
-    /// Where a subscriber of 2019 comes from.
+    /// The address of a subscriber in the 2019 dialect.
     peer: Option<Box<str>>,
     at_end: Cell<Option<AtEnd>>,
     /// Whether the bytes are counted.
@@ -26,7 +26,7 @@ pub struct SessionLog {
 }
 
 impl SessionLog {
-    /// Writes that a subscriber of 2019 came.
+    /// Logs that a subscriber in the 2019 dialect connected.
     pub fn of_2019(peer: SocketAddr) -> Self {
         let peer = peer.to_string();
         tracing::info!(remote_addr = peer, "New subscriber");
@@ -36,14 +36,14 @@ impl SessionLog {
         }
     }
 
-    /// Has the bytes of content counted, of which so many have been sent, and given to `at_end`.
+    /// Counts the bytes of content, beginning at `bytes`, and passes the sum to `at_end`.
     pub fn count_until_end(&mut self, bytes: u64, at_end: AtEnd) {
         self.at_end = Cell::new(Some(at_end));
         self.counts = true;
         self.bytes.set(bytes);
     }
 
-    /// Takes note of an update that was sent.
+    /// Counts and logs an update that was sent.
     pub(crate) fn on_sent(&self, posted: &Posted, dialect: Dialect) {
         if self.counts {
             let length = posted.frame(dialect).event_len();
@@ -55,12 +55,12 @@ impl SessionLog {
         }
     }
 
-    /// Takes note of a comment that kept the stream open.
+    /// Counts a keep-alive comment.
     pub(crate) fn on_keep_alive(&self) {
         self.bytes.set(self.bytes.get() + KEEP_ALIVE.len() as u64);
     }
 
-    /// Writes what is to be said of the end.
+    /// Logs the end of the session.
     pub(crate) fn on_end(&self) {
         if let Some(peer) = self.peer.as_deref() {
             tracing::info!(remote_addr = peer, "Subscriber disconnected");

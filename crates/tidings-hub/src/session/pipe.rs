@@ -14,11 +14,11 @@ use super::socket::Sent;
 
 /// Bytes read from the tunnel at once.
 const READ_BYTES: usize = 4096;
-/// Bytes written to the tunnel at once: a frame of HTTP/2. hyper copies each piece and holds a few of
-/// them for a peer that takes nothing.
+/// Bytes written to the tunnel at once: one HTTP/2 frame. hyper copies each piece, and holds a few of them for
+/// a peer that takes nothing.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// See the module.
+/// The meeting point of a session and its tunnel.
 #[derive(Debug, Default)]
 pub struct Pipe(RefCell<State>);
 
@@ -123,7 +123,7 @@ impl Pipe {
 }
 
 impl Pipe {
-    /// Takes note that the tunnel is gone.
+    /// Notes that the tunnel is gone.
     pub fn close(&self) {
         let mut state = self.0.borrow_mut();
         state.gone = true;

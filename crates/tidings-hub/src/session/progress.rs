@@ -1,4 +1,4 @@
-//! How far a session has come: its phase, and what it has had of the updates that are for it.
+//! How far a session has come: its phase, and which of its updates it has received.
 //!
 //! ```text
 //!           on_joined          go_live         fall_behind, read_again_after
@@ -14,7 +14,7 @@
 //!   `add_matchers`, `close`
 //! - what the session's task tells it while it reads on: `begin`, `begin_added`, `reads_after`, `excused`, `on_trimmed`,
 //!   `on_sent`, `on_read`, `go_live`
-//! - the rest of an event that a socket took in part, and whether the peer is to be told that it lagged:
+//! - the rest of an event that the socket took only in part, and whether the peer is to be told that it lagged:
 //!   `keep_tail`, `take_tail`, `set_lagging`, `take_lagging`
 
 use bytes::Bytes;
@@ -24,53 +24,53 @@ use tidings_history::sabotage::{Rule, skips};
 
 use super::{Ending, Start};
 
-/// Runs that one session notes in one sweep; one with more reads on in slices instead.
+/// Runs that are noted for one session in one sweep. A session with more reads on in slices instead.
 pub(crate) const RUNS_PER_SESSION_MAX: usize = 1024;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The router has not yet answered from where on it sees updates.
+    /// The router has not answered yet. Its answer says where the session's updates begin.
     Joining,
-    /// Its own task reads on after its position; the sweep passes it by.
+    /// Its own task reads on after its position. The sweep skips it.
     Behind,
     /// The sweep writes to it.
     Live,
-    /// Its task is to close it.
+    /// Its task closes it.
     Closing(Ending),
 }
 
-/// What the history keeps, as far as it matters for where reading begins.
+/// What the history retains, as far as it decides where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// Everything that is kept comes after this position.
+    /// Everything that is retained comes after this position.
     pub(crate) before_oldest: Position,
     /// Presence events up to here may have been removed.
     pub(crate) presence_trimmed: Position,
 }
 
-/// Which matchers count for an update: those from `had` to `until` select it, unless one of the first
-/// `had` did so before.
+/// Which matchers count for an update: those from `had` to `until` select it, unless one of the first `had`
+/// selected it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) had: usize,
     pub(crate) until: usize,
 }
 
-/// See the module.
+/// One session's phase and position. The module explains its methods.
 #[derive(Debug)]
 pub struct Progress {
     phase: Phase,
-    /// While it is behind: everything up to here was handed over, or was not for it.
+    /// While it is behind: everything up to here was sent, or was not for it.
     next: Position,
-    /// Whether it asked for all that is kept and has read nothing yet, so that retention takes nothing
-    /// from it.
+    /// Whether it asked for everything that is retained and has read nothing yet. Until then it misses nothing
+    /// that retention removes.
     from_oldest: bool,
-    /// Whether it was told that presence events are gone and has read nothing yet, so that it misses none of
-    /// those that go until then.
+    /// Whether it was told that presence events are gone and has read nothing yet. Until then it misses none
+    /// that are removed.
     told_of_gap: bool,
-    /// Presence events up to here may be gone without being missed: the peer was told so, or asked for
-    /// what is kept.
+    /// Presence events up to here may be gone without being missed: the peer was told, or asked for what is
+    /// retained.
     excused: Position,
     /// The rest of an event that the socket took only in part.
     tail: Bytes,
@@ -78,11 +78,11 @@ pub struct Progress {
     lagging: bool,
     /// Runs of the current sweep that are for it. Only while it is live.
     runs: SmallVec<[u32; 4]>,
-    /// Matchers that were added and have not had everything yet.
+    /// Added matchers that have not caught up yet.
     added: Option<Added>,
 }
 
-/// How matchers that were added get what the earlier ones have had.
+/// How added matchers get what the earlier ones have received.
 #[derive(Clone, Copy, Debug)]
 struct Added {
     /// How many matchers there were before.
@@ -92,9 +92,9 @@ struct Added {
 
 #[derive(Clone, Copy, Debug)]
 enum Reach {
-    /// To begin here, once what is being written is out. Until then the new matchers do not count.
+    /// They begin here, once everything read before is sent. Until then they do not count.
     From(Start),
-    /// The earlier matchers have had everything up to here.
+    /// The earlier matchers have received everything up to here.
     Through(Position),
 }
 
@@ -115,35 +115,35 @@ impl Progress {
         }
     }
 
-    /// Returns where it stands.
+    /// Returns the phase.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// Returns the position that it reads on after; of a live session, the one after which it went live.
+    /// Returns the position after which it reads on. For a live session, that is where it went live.
     pub(crate) fn position(&self) -> Position {
         self.next
     }
 
-    /// Returns up to where it has had everything, if it is live, its shard has seen everything up to
-    /// `last`, and the current sweep began after `base`.
+    /// Returns the position up to which it has received everything. For a live session, whose shard has seen
+    /// everything up to `last`, in a sweep that began after `base`.
     pub(crate) fn had_through(&self, last: Position, base: Position) -> Position {
         let through = if self.runs.is_empty() { last } else { base };
         through.max(self.next)
     }
 
-    /// Returns whether all that its shard has seen was handed over, or was not for it.
+    /// Returns whether everything that its shard has seen was sent, or was not for it.
     pub(crate) fn is_up_to_date(&self) -> bool {
         self.phase == Phase::Live && self.runs.is_empty()
     }
 
-    /// Returns up to where nothing more is for it, if its shard has seen everything up to `last`; nothing
-    /// if it has not begun to read what is kept.
+    /// Returns the position up to which nothing more is for it, if its shard has seen everything up to `last`.
+    /// None if it asked for everything that is retained and has not begun to read it.
     pub fn reached(&self, last: Position) -> Option<Position> {
         if self.from_oldest {
             None
         } else if self.is_up_to_date() {
-            // Its cursor may be from another shard, which had seen more.
+            // Its cursor may come from another shard, which had seen more.
             Some(self.next.max(last))
         } else {
             Some(self.next)
@@ -175,8 +175,8 @@ impl Progress {
         }
     }
 
-    /// Returns how many of its matchers have had everything up to which position, while later ones read
-    /// what came before.
+    /// While added matchers catch up: returns how many earlier ones there are, and the position up to which
+    /// these have received everything.
     pub(crate) fn added_scope(&self) -> Option<(usize, Position)> {
         match self.added? {
             Added {
@@ -190,20 +190,20 @@ impl Progress {
         }
     }
 
-    /// Returns whether matchers that were added have not had everything yet.
+    /// Returns whether added matchers are still catching up.
     pub(crate) fn is_adding(&self) -> bool {
         self.added.is_some()
     }
 
-    /// Returns the bytes that are left of a partly sent event.
+    /// Returns how many bytes of a partly sent event are left.
     pub(crate) fn tail_bytes(&self) -> usize {
         self.tail.len()
     }
 }
 
-/// What the shard tells.
+/// What the shard tells it.
 impl Progress {
-    /// The router knows its matchers, and sends what comes after `at`.
+    /// The router has interned its matchers. Updates after `at` follow.
     pub(crate) fn on_joined(&mut self, at: Position) {
         self.next = at;
         self.enter(Phase::Behind);
@@ -212,8 +212,8 @@ impl Progress {
     /// An update at `position` is for it, as part of `run` of a sweep that began after `base`. Returns
     /// whether that is the first run of the sweep for it.
     ///
-    /// Only for a live session. It may fall behind by it: it resumed from a cursor that this shard had not
-    /// seen yet, or has too many runs to note.
+    /// Only for a live session. The session falls behind if it resumed from a cursor that this shard had not
+    /// seen yet, or if it has too many runs.
     pub(crate) fn on_update(&mut self, run: u32, position: Position, base: Position) -> bool {
         if self.next >= position && !skips(Rule::NothingTwice) {
             self.enter(Phase::Behind);
@@ -222,13 +222,13 @@ impl Progress {
         let first = self.runs.is_empty();
         self.runs.push(run);
         if self.runs.len() > RUNS_PER_SESSION_MAX {
-            // What a sweep notes must not grow with what waited in the inbox.
+            // A sweep's notes must not grow with what waited in the inbox.
             self.read_again_after(base);
         }
         first
     }
 
-    /// Takes the runs that are for it; none unless it is live.
+    /// Takes the runs that are for it. Empty unless it is live.
     pub(crate) fn take_runs(&mut self) -> SmallVec<[u32; 4]> {
         let runs = std::mem::take(&mut self.runs);
         if self.phase == Phase::Live {
@@ -242,22 +242,22 @@ impl Progress {
     /// the tail and reads on after `next`. If it is `lagging`, the peer is told.
     pub(crate) fn fall_behind(&mut self, next: Position, tail: Bytes, lagging: bool) {
         self.next = next;
-        // What the sweep still had for it is read again, so the sweep must not send it too.
+        // Its task reads the rest of the sweep again, so the sweep must not send it too.
         self.runs.clear();
         self.tail = tail;
         self.lagging = lagging;
         self.enter(Phase::Behind);
     }
 
-    /// Its task is to read what came after `base`, instead of the sweep.
+    /// Its task reads what came after `base`. The sweep does not send it.
     pub(crate) fn read_again_after(&mut self, base: Position) {
         self.next = base.max(self.next);
         self.runs = SmallVec::new();
         self.enter(Phase::Behind);
     }
 
-    /// Matchers were added to `earlier` ones, and begin at `start`. If it is live, it has had everything up
-    /// to `through`, and reads on from there.
+    /// Matchers were added to the `earlier` ones, and begin at `start`. A live session has received everything
+    /// up to `through`, and reads on from there.
     pub(crate) fn add_matchers(&mut self, earlier: usize, start: Start, through: Position) {
         let reach = Reach::From(start);
         self.added = Some(Added { earlier, reach });
@@ -266,7 +266,7 @@ impl Progress {
         }
     }
 
-    /// Closes it; the first reason counts.
+    /// Closes it. The first reason counts.
     pub(crate) fn close(&mut self, ending: Ending) {
         self.enter(Phase::Closing(ending));
     }
@@ -278,9 +278,9 @@ impl Progress {
     }
 }
 
-/// What the session's task tells while it reads on.
+/// What the session's task tells it while it reads on.
 impl Progress {
-    /// It has joined and is to begin at `start`.
+    /// It has joined, and begins at `start`.
     pub(crate) fn begin(&mut self, start: Start, kept: Kept) {
         match start {
             Start::Now => {}
@@ -291,15 +291,14 @@ impl Progress {
                 self.told_of_gap = true;
             }
             Start::Oldest => {
-                // What comes after joining is its own, even where nothing is kept.
+                // Everything after the join is for it, even if nothing is retained.
                 self.next = kept.before_oldest.min(self.next);
                 self.from_oldest = true;
             }
         }
     }
 
-    /// Lets matchers that were added begin where they are to. To be called when all that was read before
-    /// is sent.
+    /// Lets added matchers begin at their start. To be called when everything read before is sent.
     pub(crate) fn begin_added(&mut self, kept: Kept) {
         let Some(Added {
             earlier,
@@ -316,9 +315,9 @@ impl Progress {
         self.end_added();
     }
 
-    /// Returns the position that it reads on after, now that presence events up to `presence_trimmed` may
-    /// be gone. Those that were gone when it asked for what is kept are not missed; those that go while it
-    /// reads were promised to it.
+    /// Returns the position after which it reads on. Presence events up to `presence_trimmed` may be gone. It
+    /// does not miss those that were removed before its first read; it was promised those that are removed
+    /// later.
     pub(crate) fn reads_after(&mut self, presence_trimmed: Position) -> Position {
         if self.from_oldest || self.told_of_gap {
             self.excused = presence_trimmed;
@@ -326,14 +325,15 @@ impl Progress {
         self.next
     }
 
-    /// A page has come. Returns up to where presence events may be gone from it without being missed. What
-    /// went while the page was read counts as gone before: so `presence_trimmed` is that of now.
+    /// A page has come. Returns the position up to which presence events may be gone without being missed.
+    /// Those that were removed while the page was read count as removed before it, so `presence_trimmed` is the
+    /// present one.
     pub(crate) fn excused(&mut self, presence_trimmed: Position) -> Position {
         self.reads_after(presence_trimmed).max(self.excused)
     }
 
-    /// What comes next is no longer kept. Returns whether it reads again: if it asked for the oldest, that
-    /// is another one by now.
+    /// The next updates are no longer retained. Returns whether it reads again: if it asked for the oldest
+    /// update, another one is the oldest by now.
     pub(crate) fn on_trimmed(&mut self, before_oldest: Position) -> bool {
         if self.from_oldest {
             self.next = before_oldest;
@@ -341,7 +341,7 @@ impl Progress {
         self.from_oldest
     }
 
-    /// What was read, up to `through`, is to be sent.
+    /// Something was read, and is sent next.
     pub(crate) fn on_found(&mut self) {
         self.from_oldest = false;
         self.told_of_gap = false;
@@ -353,7 +353,7 @@ impl Progress {
         self.end_added();
     }
 
-    /// There is nothing more to read: the sweep goes on.
+    /// There is nothing more to read. The sweep takes over.
     pub(crate) fn go_live(&mut self) {
         self.from_oldest = false;
         self.told_of_gap = false;
@@ -371,7 +371,7 @@ impl Progress {
         }
     }
 
-    /// Keeps the rest of an event: the peer may have a part of it, so nothing else may follow.
+    /// Keeps the rest of an event. The peer may have a part of it, so nothing else may follow.
     pub(crate) fn keep_tail(&mut self, tail: Bytes) {
         self.tail = tail;
     }

@@ -14,11 +14,11 @@ use crate::shard::Shard;
 /// How a stream begins on the wire.
 #[derive(Debug)]
 pub enum Opening {
-    /// These bytes are the response head; they go out once the subscriber has joined.
+    /// The response head. It is sent once the subscriber has joined.
     Head(Bytes),
     /// hyper sends the head when told that the subscriber has joined; `prelude` comes next.
     Response {
-        /// Tells the request to send its head.
+        /// Tells the request to send the response head.
         ready: oneshot::Sender<()>,
         /// The first bytes of the body; may be empty.
         prelude: Bytes,

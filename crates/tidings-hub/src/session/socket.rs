@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 use super::carrier::Carrier;
 use super::pipe::Pipe;
 
-/// Bytes read at once from a subscriber that has nothing to say.
+/// Bytes read at once from a subscriber that should send nothing.
 const STRAY_READ_BYTES: usize = 512;
-/// Bytes read from it before the caller counts: a flood must not keep the shard busy.
+/// Bytes read from it before the caller counts them. A flood must not keep the shard busy.
 const STRAY_BYTES_PER_TURN: usize = 16 * STRAY_READ_BYTES;
 
 /// Bytes that hyper takes of a piece at once.
@@ -32,7 +32,7 @@ pub enum Socket {
     Body(Rc<BodySink>),
     /// A tunnel through an HTTP/2 stream (RFC 8441).
     Pipe(Rc<Pipe>),
-    /// Nothing of its own: requests come and take (SockJS).
+    /// None of its own. Requests receive what is written (SockJS).
     Carrier(Rc<Carrier>),
 }
 
@@ -41,30 +41,30 @@ pub enum Socket {
 pub struct TlsSocket {
     stream: TcpStream,
     tls: RefCell<ServerConnection>,
-    /// Bytes that rustls has and the socket does not, but for what encryption adds.
+    /// Bytes that rustls holds for the socket, without the overhead of encryption.
     pending: Cell<usize>,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// Bytes that the socket took over.
     pub(crate) taken: usize,
-    /// Whether nothing is left in a buffer of ours. If not, the peer reads slower than we write.
+    /// Whether no buffer of ours holds anything. Otherwise the peer reads slower than we write.
     pub(crate) flushed: bool,
 }
 
-/// What was found on the read side.
+/// The result of reading stray input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// Nothing more for now; so many bytes were read and thrown away.
+    /// So many bytes were read and dropped. There are no more for now.
     Stray(usize),
     /// The peer is gone.
     Closed,
 }
 
 impl Socket {
-    /// Makes a TLS socket of what hyper gave back.
+    /// Makes a TLS socket from the parts that hyper gave back.
     pub(crate) fn tls(stream: TcpStream, tls: ServerConnection) -> Self {
         Self::Tls(Box::new(TlsSocket {
             stream,
@@ -77,7 +77,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The connection is broken; a full socket is not an error.
+    /// The connection is broken. A full socket is not an error.
     pub fn try_send(&self, bytes: &Bytes) -> io::Result<Sent> {
         match self {
             Self::Plain(stream) => match stream.try_write(bytes) {
@@ -98,7 +98,7 @@ impl Socket {
         }
     }
 
-    /// Waits until nothing is left in a buffer of ours and the socket may take more.
+    /// Waits until no buffer of ours holds anything and the socket takes more.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => stream.poll_write_ready(cx),
@@ -109,7 +109,7 @@ impl Socket {
         }
     }
 
-    /// Returns the bytes that are held here and wait for the peer.
+    /// Returns the bytes that are held here for the peer.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
@@ -127,12 +127,12 @@ impl Socket {
             Self::Tls(socket) => socket.stream.poll_read_ready(cx),
             Self::Body(sink) => sink.poll_gone(cx),
             Self::Pipe(pipe) => pipe.poll_readable(cx),
-            // What its peer says comes by requests.
+            // Its peer sends by requests.
             Self::Carrier(_) => Poll::Pending,
         }
     }
 
-    /// Reads and throws away what a subscriber sent after its request.
+    /// Reads and drops what a subscriber sent after its request.
     ///
     /// # Errors
     ///
@@ -147,11 +147,11 @@ impl Socket {
         }
     }
 
-    /// Reads what the peer sent; 0 bytes mean that it sends nothing more.
+    /// Reads what the peer sent. 0 bytes mean that it sends nothing more.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::WouldBlock`] if there is nothing for now; else the connection is broken.
+    /// [`ErrorKind::WouldBlock`] if there is nothing for now. Otherwise the connection is broken.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.try_read(buffer),
@@ -161,21 +161,21 @@ impl Socket {
         }
     }
 
-    /// Lets whoever takes from a body see that the session has caught up.
+    /// Wakes the reader of a body, because the session has caught up.
     pub(crate) fn on_caught_up(&self) {
         if let Self::Body(sink) = self {
             wake(&mut sink.0.borrow_mut().body);
         }
     }
 
-    /// Says goodbye: `close_notify` under TLS, then the end of the TCP stream; best effort.
+    /// Ends cleanly: `close_notify` under TLS, then the end of the TCP stream. Best effort.
     pub fn finish(&self) {
         match self {
             Self::Plain(stream) => shutdown(stream),
             Self::Tls(socket) => {
                 let mut tls = socket.tls.borrow_mut();
                 tls.send_close_notify();
-                // The peer may be gone already; there is nobody left to tell.
+                // The peer may be gone already.
                 drop(socket.write_records(&mut tls));
                 shutdown(&socket.stream);
             }
@@ -185,16 +185,16 @@ impl Socket {
         }
     }
 
-    /// Gives up what waits here for the peer and is too long to be covered by what its stream costs: the
-    /// session that ends books it no longer, and a peer that takes nothing would have it held on.
+    /// Drops what waits here for the peer, unless it is short enough to be covered by the stream's own charge.
+    /// The session ends and no longer books it, and a peer that takes nothing would keep it in memory.
     pub(crate) fn give_up(&self) {
         if let Self::Body(sink) = self {
             sink.give_up();
         }
     }
 
-    /// Ends as if the connection broke off: resets a stream of HTTP/2. A socket ends as by
-    /// [`finish`](Self::finish), with FIN: a reset could take from the peer what it has not read yet.
+    /// Ends as if the connection broke off: resets an HTTP/2 stream. A socket ends as by
+    /// [`finish`](Self::finish), with FIN, because a reset could destroy what the peer has not read yet.
     pub(crate) fn break_off(&self) {
         match self {
             Self::Body(sink) => sink.end(BodyEnd::BrokenOff),
@@ -204,7 +204,7 @@ impl Socket {
 }
 
 fn shutdown(stream: &TcpStream) {
-    // An error means that the peer was faster.
+    // An error means that the peer closed first.
     drop(socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write));
 }
 
@@ -233,7 +233,7 @@ impl TlsSocket {
         let mut tls = self.tls.borrow_mut();
         let mut rest: &[u8] = bytes;
         loop {
-            // rustls takes up to its buffer limit, so a stalled peer costs a bounded amount.
+            // rustls takes bytes up to its buffer limit, so the cost of a stalled peer is bounded.
             let taken = tls.writer().write(rest)?;
             self.pending.set(self.pending.get() + taken);
             rest = rest
@@ -281,7 +281,7 @@ impl TlsSocket {
                 result => return result,
             }
             if stray >= STRAY_BYTES_PER_TURN {
-                // Records that hold nothing could go on without end: others come first.
+                // Empty records could go on without end, and other sessions need their turn.
                 return Err(ErrorKind::WouldBlock.into());
             }
             let count = tls.read_tls(&mut TryIo(&self.stream))?;
@@ -291,7 +291,7 @@ impl TlsSocket {
             stray += count;
             tls.process_new_packets()
                 .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-            // Answers to key updates; what the socket does not take goes with the next write.
+            // Answers to key updates. What the socket does not take goes with the next write.
             self.write_records(&mut tls)?;
         }
     }
@@ -300,9 +300,9 @@ impl TlsSocket {
         let mut tls = self.tls.borrow_mut();
         let mut stray = 0;
         loop {
-            // What was decrypted already goes first: rustls reads nothing while it holds too much.
+            // Decrypted bytes go first: rustls reads nothing while it holds too much.
             match discard(usize::MAX, |buffer| tls.reader().read(buffer))? {
-                // close_notify: the peer will not read on either (RFC 8446, 6.1).
+                // close_notify: the peer will not read any more either (RFC 8446, 6.1).
                 Input::Closed => return Ok(Input::Closed),
                 // Bounded by what rustls holds, and counted below.
                 Input::Stray(_) => {}
@@ -312,7 +312,7 @@ impl TlsSocket {
             }
             match tls.read_tls(&mut TryIo(&self.stream)) {
                 Ok(0) => return Ok(Input::Closed),
-                // Counted as they came: records that hold nothing could go on without end.
+                // Encrypted bytes count, since empty records could go on without end.
                 Ok(count) => stray += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -320,7 +320,7 @@ impl TlsSocket {
             tls.process_new_packets()
                 .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
-        // Answers to key updates and the like; what the socket does not take goes with the next write.
+        // Answers to key updates and the like. What the socket does not take goes with the next write.
         self.write_records(&mut tls)?;
         Ok(Input::Stray(stray))
     }
@@ -356,7 +356,7 @@ pub struct BodySink(RefCell<BodyState>);
 #[derive(Debug, Default)]
 struct BodyState {
     chunk: Option<Bytes>,
-    /// Whether a part of it was taken already.
+    /// Whether a part of the chunk was taken already.
     is_cut: bool,
     end: Option<BodyEnd>,
     /// Whether hyper has just taken a piece and may not have written it yet.
@@ -366,7 +366,7 @@ struct BodyState {
     body: Option<Waker>,
     /// The session, waiting for its chunk to be taken.
     writing: Option<Waker>,
-    /// The session, waiting for the end of the body: not to be woken by every delivery.
+    /// The session, waiting for the end of the body. Deliveries do not wake it.
     watching: Option<Waker>,
 }
 
@@ -378,7 +378,7 @@ enum BodyEnd {
 }
 
 impl BodySink {
-    /// Makes an empty place and the body that takes from it.
+    /// Makes an empty sink, and the body that takes from it.
     pub fn new() -> (Rc<Self>, StreamBody) {
         let sink = Rc::new(Self::default());
         (Rc::clone(&sink), StreamBody(sink))
@@ -424,7 +424,7 @@ impl BodySink {
         Poll::Pending
     }
 
-    /// Returns whether hyper still wants the body; a response has nothing to say.
+    /// Returns whether hyper still has the body. A response has no input.
     fn input(&self) -> Input {
         if self.0.borrow().gone {
             Input::Closed
@@ -438,7 +438,7 @@ impl BodySink {
         let waiting = state.chunk.as_ref().map_or(0, Bytes::len);
         if waiting > PIECE_BYTES_MAX {
             state.chunk = None;
-            // The peer may have a part of it, which only a broken end does not pass off as the whole.
+            // The peer may have a part of it. Only a broken end tells that it is not the whole.
             state.end = Some(BodyEnd::BrokenOff);
         }
     }
@@ -456,17 +456,17 @@ fn wake(waker: &mut Option<Waker>) {
     }
 }
 
-/// The end of a stream that is to look broken. hyper resets the stream of HTTP/2 for it.
+/// The error that makes a stream look broken: hyper resets the HTTP/2 stream.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the event stream was broken off")]
 pub struct BrokenOff;
 
-/// The body of an HTTP/2 event stream, or what the answer to a poll is made of.
+/// The body of an HTTP/2 event stream, or the source of a poll's response.
 #[derive(Debug)]
 pub struct StreamBody(Rc<BodySink>);
 
 impl StreamBody {
-    /// Takes the next whole piece, for whoever holds it himself; nothing at the end.
+    /// Takes the next whole piece. The caller books it. None at the end.
     pub fn poll_whole(&mut self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.0.0.borrow_mut();
         if let Some(chunk) = state.chunk.take() {
@@ -480,18 +480,18 @@ impl StreamBody {
         Poll::Pending
     }
 
-    /// Takes the next piece to be written, which is of at most [`PIECE_BYTES_MAX`]; nothing at the end.
+    /// Takes the next piece, of at most [`PIECE_BYTES_MAX`] bytes. None at the end.
     ///
     /// # Errors
     ///
-    /// The stream is to look broken to its peer.
+    /// The stream ends and must look broken.
     pub fn poll_piece(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         {
-            // What is left of a long piece stays here, where it is booked for the session that waits.
+            // The rest of a long piece stays here, where the waiting session books it.
             let state = &mut *self.0.0.borrow_mut();
             if let Some(chunk) = &mut state.chunk {
                 state.handed_over = true;
-                // Whoever takes a part must not keep the memory of the whole by it.
+                // A copy, so that a part does not keep the memory of the whole.
                 if chunk.len() > PIECE_BYTES_MAX {
                     let part = Bytes::copy_from_slice(&chunk.split_to(PIECE_BYTES_MAX));
                     state.is_cut = true;
@@ -505,8 +505,8 @@ impl StreamBody {
                 if !state.handed_over {
                     return Poll::Ready(Some(Err(BrokenOff)));
                 }
-                // A reset removes what waits to be written. The piece woke the connection's task, so that
-                // one writes before this one is asked again.
+                // A reset drops what waits to be written. The last piece woke the connection's task, which
+                // therefore writes before it polls this body again.
                 state.handed_over = false;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

@@ -14,7 +14,7 @@ use super::{Ending, Session};
 use crate::account::{COVERED_BYTES_MAX, Charge, Kind};
 use crate::posted::Encoding;
 
-/// Bytes that a subscriber may send after its request before it is taken for hostile.
+/// Bytes that a subscriber may send after its request before it counts as hostile.
 const STRAY_BYTES_MAX: usize = 64 * 1024;
 /// How long the last bytes of a stream may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -155,7 +155,7 @@ impl Session {
         self.update(Progress::take_tail)
     }
 
-    /// Ends the stream. If the peer may still listen, `abruptly` breaks it off, and else it ends in good form.
+    /// Ends the stream. If the peer may still listen, the stream ends cleanly, or breaks off with `abruptly`.
     pub(super) async fn finish(&self, ending: Ending, abruptly: bool) {
         // The response of a poll takes what was written, and books it.
         if self.encoding != Encoding::Lines {

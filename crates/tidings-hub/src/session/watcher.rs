@@ -14,20 +14,19 @@ use tidings_wire::subscription_document::BELOW_HUB;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watcher<'a> {
     pub(crate) matchers: &'a [Matcher],
-    /// None of an anonymous subscriber, who sees none: all are private.
+    /// None for an anonymous subscriber. It sees no presence events, since all are private.
     pub(crate) grants: Option<&'a Grants>,
 }
 
 impl Watcher<'_> {
-    /// Returns whether presence events may be for it: asked for and granted. Never wrongly
-    /// `false`.
+    /// Returns whether presence events may be for it: selected and granted. Never wrongly `false`.
     pub(crate) fn watches(self, hub: &HubUrl) -> bool {
         let below = format!("{}{BELOW_HUB}", hub.path());
         self.asks_and_may(|matcher| matcher.may_match_below(&below, hub))
     }
 
-    /// Returns whether a presence event after `after` is gone that is for it. Never wrongly
-    /// `false`; `true` also where the history does not know what is gone.
+    /// Returns whether a presence event after `after` that is for it is gone. Never wrongly `false`. Also
+    /// `true` if the history does not know what is gone.
     pub(crate) fn misses(self, shard: &Shard, after: Position) -> bool {
         let (history, hub) = (shard.history(), shard.hub());
         if after >= history.presence_trimmed() || !self.watches(hub) {

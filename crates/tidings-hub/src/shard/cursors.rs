@@ -1,4 +1,4 @@
-//! Cursors that a shard hands to its subscribers: where each may resume.
+//! Cursors that a shard gives to its subscribers: where each can resume.
 
 use tidings_core::event_id::Cursor;
 use tidings_core::position::Position;
@@ -8,7 +8,7 @@ use tidings_history::Tip;
 use super::Shard;
 
 impl Shard {
-    /// Returns the cursor of a position; `earliest` for the one before everything.
+    /// Returns the cursor of a position. `earliest` for the position before everything.
     ///
     /// It is also `earliest` if the update at the position is no longer known. A subscriber that resumes
     /// there is told that something may be missing.

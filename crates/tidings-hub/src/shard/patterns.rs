@@ -12,10 +12,10 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Bytes of patterns of one type that one shard remembers; beyond it, it forgets them and starts anew.
+/// Bytes of patterns of one type that one shard caches. Beyond this the cache is cleared.
 const PATTERNS_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// A bounded memory of compiled patterns, and the right to compile more.
+/// A bounded cache of compiled patterns, and the turn to compile more.
 #[derive(Debug)]
 pub(crate) struct Patterns {
     url_patterns: RefCell<Known>,
@@ -30,7 +30,7 @@ struct Known {
     bytes: usize,
 }
 
-/// One request's way to its matchers. Keeps its turn until it is dropped.
+/// Compiles the matchers of one request. Keeps its turn until it is dropped.
 #[derive(Debug)]
 pub struct Compiler<'a> {
     patterns: &'a Patterns,
@@ -39,7 +39,7 @@ pub struct Compiler<'a> {
 }
 
 impl Patterns {
-    /// Remembers nothing yet.
+    /// Makes an empty cache.
     pub(crate) fn new() -> Self {
         Self {
             url_patterns: RefCell::default(),
@@ -48,7 +48,7 @@ impl Patterns {
         }
     }
 
-    /// Returns a way to the matchers of one request to the hub.
+    /// Returns the compiler for one request to the hub.
     pub(crate) fn compiler<'a>(&'a self, hub: &'a HubUrl) -> Compiler<'a> {
         Compiler {
             patterns: self,
@@ -57,7 +57,7 @@ impl Patterns {
         }
     }
 
-    /// Returns where matchers of this type are remembered; nothing where compiling costs nothing.
+    /// Returns the cache for matchers of this type. None if compiling costs nothing.
     fn memory(&self, kind: MatcherType) -> Option<&RefCell<Known>> {
         match kind {
             MatcherType::Exact => None,
@@ -67,7 +67,7 @@ impl Patterns {
     }
 }
 
-/// Takes note of a matcher.
+/// Caches a matcher.
 fn remember(memory: &RefCell<Known>, pattern: &str, matcher: &Matcher) {
     let mut known = memory.borrow_mut();
     let bytes = matcher.bytes() + pattern.len();
@@ -84,8 +84,7 @@ fn remember(memory: &RefCell<Known>, pattern: &str, matcher: &Matcher) {
 }
 
 impl Compiler<'_> {
-    /// Reads a matcher, from memory if it is known; one that many subscribers ask for is compiled
-    /// once.
+    /// Compiles a matcher, or takes it from the cache.
     ///
     /// # Errors
     ///
@@ -107,7 +106,7 @@ impl Compiler<'_> {
             self.turn = self.patterns.turns.acquire().await.ok();
         }
         tokio::task::yield_now().await;
-        // Another request may have asked for the same before us.
+        // Another request may have compiled it meanwhile.
         if let Some(known) = known() {
             return Ok(known);
         }

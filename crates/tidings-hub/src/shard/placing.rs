@@ -13,11 +13,12 @@ use crate::metrics::count;
 use crate::session::Opening;
 use crate::session::socket::Socket;
 
-/// Sessions that a shard may have more than another before a newcomer is moved there.
+/// Sessions that a shard may have more than another one before a new stream is moved there.
 const IMBALANCE_MAX: usize = 8;
 
 impl Shard {
-    /// Takes a stream from a connection of this shard to the shard with the fewest sessions.
+    /// Moves a stream of this shard's connection to the shard with the fewest sessions, or keeps it here if the
+    /// difference is small.
     pub fn place(
         self: &Rc<Self>,
         socket: TcpStream,
@@ -78,7 +79,7 @@ impl Shard {
         )
     }
 
-    /// Makes a session of a stream that was moved here.
+    /// Makes a session for a stream that was moved here.
     pub(crate) fn adopt(self: &Rc<Self>, adoption: Adoption) {
         let Adoption {
             socket,

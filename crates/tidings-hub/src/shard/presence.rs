@@ -15,36 +15,36 @@ use crate::presence::table::{Joined, Key};
 use crate::session::Session;
 use crate::session::watcher::Watcher;
 
-/// How long to wait before a change is told again that the queue had no room for.
+/// The pause before presence is told again, after its queue was full.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Room that the list of those who left keeps after a storm.
+/// Capacity that the list of ended sessions keeps after many ended at once.
 const DEPARTED_KEPT: usize = 256;
 
 impl Shard {
-    /// Returns who keeps track of subscriptions, if anybody does.
+    /// Returns presence, if it is on.
     pub fn presence(&self) -> Option<&Presence> {
         self.shared.presence.as_ref()
     }
 
-    /// Says that a session began.
+    /// Tells presence that a session began.
     pub(crate) async fn tell_joined(&self, session: &Session) {
         let Some(presence) = self.presence() else {
             return;
         };
         let joined = self.joined(session);
-        // A poll lasts for one answer: who polls is there only if the next one is known for the same.
+        // A poll lasts for one response. It counts as present only if the next poll can be recognised.
         if session.encoding == Encoding::Lines && !self.comes_back(joined.identity.as_deref()) {
             return;
         }
         presence.join(joined).await;
     }
 
-    /// Says that a session asks for other matchers than before, or is somebody else.
+    /// Tells presence that a session's matchers or identity changed.
     pub(crate) async fn tell_changed(&self, session: &Session) {
         let Some(presence) = self.presence() else {
             return;
         };
-        // In one step with the look: nothing may be said of a session that was said to have ended.
+        // In one step with the check: presence must hear nothing about a session after its end.
         while self.engine.borrow().holds(session) && !presence.try_join(self.joined(session)) {
             tokio::time::sleep(PAUSE).await;
         }
@@ -60,14 +60,13 @@ impl Shard {
         watcher.watches(self.hub())
     }
 
-    /// Returns whether a presence event after `after` is gone that a session may see and has
-    /// not had.
+    /// Returns whether a presence event after `after` is gone that a session may see and has not received.
     pub(crate) fn misses(&self, session: &Session, after: Position) -> bool {
         let identity = session.identity();
         let grants = identity.as_ref().map(|identity| &*identity.grants);
         let matchers = session.matchers();
         let misses = |matchers: &[Matcher], after| Watcher { matchers, grants }.misses(self, after);
-        // While matchers that were added read on, the others have had what comes next.
+        // While added matchers catch up, the earlier ones have received what they read.
         match session.update(|progress| progress.added_scope()) {
             Some((earlier, through)) => {
                 let (old, new) = matchers.split_at(earlier.min(matchers.len()));
@@ -77,7 +76,7 @@ impl Shard {
         }
     }
 
-    /// Returns whether presence knows somebody who comes back.
+    /// Returns whether presence recognises a subscriber with this identity when it comes back.
     fn comes_back(&self, identity: Option<&Identity>) -> bool {
         self.options().remembers_who_left
             && identity.is_some_and(|identity| identity.subject.is_some())
@@ -91,7 +90,7 @@ impl Shard {
         }
     }
 
-    /// Says that a session ended, now or as soon as there is room for it.
+    /// Tells presence that a session ended, now or as soon as its queue has room.
     pub(crate) fn tell_left(&self, session: &Session) {
         if self.presence().is_some() {
             self.departed.borrow_mut().push(session.id);
@@ -99,7 +98,7 @@ impl Shard {
         }
     }
 
-    /// Says which sessions ended, as far as the queue has room.
+    /// Tells presence which sessions ended, as far as its queue has room.
     pub(crate) fn tell_departed(&self) {
         let Some(presence) = self.presence() else {
             return;

@@ -14,8 +14,9 @@ use crate::session::progress::Kept;
 
 /// Updates taken from the ring at once.
 const POSTS_MAX: usize = 256;
-/// How often, and after which pauses, the history is asked again while it is busy.
+/// How often the history is asked again while it is busy.
 const BUSY_TRIES_MAX: usize = 100;
+/// The pause before it is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a shard has in memory after a position.
@@ -25,7 +26,7 @@ pub(crate) enum Recent {
     Nothing,
     /// The next updates, in order.
     Updates(Vec<Arc<Posted>>),
-    /// What comes next is not in memory any more.
+    /// The next updates are no longer in memory.
     TooOld,
 }
 
@@ -40,7 +41,7 @@ impl Shard {
         posts.map_or(Recent::TooOld, Recent::Updates)
     }
 
-    /// Returns what the history keeps.
+    /// Returns what the history retains.
     pub(crate) fn kept(&self) -> Kept {
         Kept {
             before_oldest: self.before_oldest(),
@@ -48,13 +49,12 @@ impl Shard {
         }
     }
 
-    /// Returns the position after which everything that is kept comes.
+    /// Returns the position before the oldest retained update.
     pub(crate) fn before_oldest(&self) -> Position {
         Position::new(self.history().bounds().oldest.get().saturating_sub(1))
     }
 
-    /// Asks the history for the cursor of a position, trying again for a while if too many others
-    /// read.
+    /// Asks the history for the cursor of a position. Tries again for a while if too many others read.
     pub(super) async fn found_cursor(&self, position: Position) -> Option<EventId> {
         let ask = |reply: oneshot::Sender<_>| {
             let reply = Box::new(move |cursor| drop(reply.send(cursor)));
@@ -63,20 +63,20 @@ impl Shard {
         match patiently(ask).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "a cursor could not be made");
+                tracing::error!(%error, "cursor could not be read from the history");
                 None
             }
         }
     }
 
-    /// Reads the page of the history after `position`, trying again for a while if too many others read.
+    /// Reads the page of the history after `position`. Tries again for a while if too many others read.
     ///
     /// # Errors
     ///
-    /// The history cannot be read, or what comes next is not kept any more.
+    /// The history cannot be read, or the next updates are no longer retained.
     pub(crate) async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
         patiently(|reply: oneshot::Sender<_>| {
-            // A session that is gone does not need its page.
+            // The session may be gone.
             let reply = Box::new(move |page| drop(reply.send(page)));
             self.history().read_page(position, reply);
         })

@@ -11,7 +11,7 @@ use tidings_history::sabotage::{Rule, skips};
 
 use crate::posted::Posted;
 
-/// Recent updates; positions are dense from the first to the last.
+/// Recent updates. Their positions are dense from the first to the last.
 #[derive(Debug)]
 pub(crate) struct Ring {
     posts: VecDeque<Arc<Posted>>,
@@ -36,7 +36,7 @@ impl Ring {
         self.tip.position
     }
 
-    /// Returns the last update's place and print.
+    /// Returns the last update's position and print.
     pub(crate) fn tip(&self) -> Tip {
         self.tip
     }
@@ -52,12 +52,12 @@ impl Ring {
         posted.update.print
     }
 
-    /// Returns the bytes that are kept.
+    /// Returns the bytes that the ring holds.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Appends an update, dropping old ones beyond the byte limit; the newest always stays.
+    /// Appends an update, and drops old ones beyond the byte limit. The newest always stays.
     pub(crate) fn push(&mut self, posted: Arc<Posted>) {
         assert!(
             posted.update.position == self.tip.position.next(),
@@ -82,7 +82,7 @@ impl Ring {
         *self = Self::new(tip, self.bytes_max);
     }
 
-    /// Returns up to `updates_max` updates after `position`, or nothing if the ring starts later.
+    /// Returns up to `updates_max` updates after `position`. None if the ring starts later.
     pub(crate) fn after(&self, position: Position, updates_max: usize) -> Option<Vec<Arc<Posted>>> {
         let first = self.posts.front()?.update.position;
         let skip = position.next().get().checked_sub(first.get())?;

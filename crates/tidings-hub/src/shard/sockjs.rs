@@ -37,8 +37,7 @@ use crate::tasks;
 
 /// Pieces that may wait between a session and the connection of its receiver.
 const PIECES_MAX: usize = 1;
-/// How long a receiver waits for another one to leave that is leaving already, perhaps on another
-/// shard.
+/// How long a receiver waits for another receiver that is about to leave, perhaps on another shard.
 const RIVAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Seeds the hash that maps a session id to its shard. Peers cannot predict it.
@@ -91,7 +90,7 @@ pub struct NewSession {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     framing: Framing,
-    /// Bytes after which it ends, so that a browser can let go of them.
+    /// Bytes after which it ends, so that a browser can free them.
     bytes_max: usize,
     pieces: mpsc::Sender<Bytes>,
 }
@@ -99,7 +98,7 @@ pub(crate) struct Receiver {
 /// The shard's reply to a request that receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiveReply {
-    /// The receiver is attached; its pieces follow.
+    /// The receiver is attached. Its pieces follow.
     Begun,
     /// There is no such session.
     Unknown,
@@ -134,11 +133,11 @@ struct Entry {
     receiving: Cell<bool>,
     /// Tells rivals that the receiver has gone.
     left: Notify,
-    /// Since when there is no receiver.
+    /// When the last receiver left.
     left_at: Cell<Tick>,
-    /// Whether it stands in [`Sessions::looks`].
+    /// Whether it is in [`Sessions::looks`].
     look_queued: Cell<bool>,
-    /// Whose memory it is that the session holds.
+    /// The holder that the session's memory is booked for.
     holder: Arc<Holder>,
 }
 
@@ -146,7 +145,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     entries: RefCell<HashMap<Box<str>, Rc<Entry>>>,
-    /// When to look whether a session is without a receiver; at most one note for each.
+    /// When to check whether a session is without a receiver. At most one entry for each session.
     looks: RefCell<BTreeMap<Tick, Vec<Rc<Entry>>>>,
 }
 
@@ -201,7 +200,7 @@ impl Shard {
         let shards = self.shared.inboxes.len().max(1);
         let hash = usize::try_from(hasher.hash_one(key) >> 32).unwrap_or_default();
         if let Some(inbox) = self.shared.inboxes.get(hash % shards) {
-            // What does not fit is dropped, and with it the way to answer: whoever asked sees that.
+            // A request that does not fit is dropped with its reply channel, which the requester notices.
             inbox.try_send(vec![Delivery::SockJs(request)]);
         }
     }
@@ -215,7 +214,7 @@ impl Shard {
             Request::Receive(receive) => self.on_receive(*receive),
             Request::Send(send) => {
                 let result = self.on_send(&send.key, send.texts);
-                // The connection that asked may be gone.
+                // The requesting connection may be gone.
                 send.reply.send(result).ok();
             }
         }
@@ -255,7 +254,7 @@ impl Shard {
         let admitted = self.account().admit(new_session.peer, Place::SockJsSession);
         let holder = admitted.map_err(ReceiveReply::Refused)?;
         let mut subscription = new_session.subscription;
-        // The connection that asked was booked for; it may be gone long before the session.
+        // The memory was booked for the requesting connection, which may end long before the session.
         let booked = subscription.admitted.book_for(&holder);
         booked.map_err(ReceiveReply::Full)?;
         let carrier = Rc::<Carrier>::default();
@@ -277,7 +276,7 @@ impl Shard {
             .borrow_mut()
             .insert(key, Rc::clone(&entry));
         self.metrics().sockjs.sessions.inc();
-        // Should nobody ever receive, it ends too.
+        // It ends too if nobody ever receives.
         self.look_later(&entry);
         Ok(entry)
     }
@@ -288,7 +287,7 @@ impl Shard {
         let (processed, result) = oneshot::channel();
         let session = entry.session.upgrade();
         let Some(duplex) = session.as_ref().and_then(|session| session.duplex.as_ref()) else {
-            // It is closed, which its peer learns as soon as it receives.
+            // It is closed. Its peer learns that from the next response that it receives.
             processed.send(()).ok();
             return Ok(result);
         };
@@ -306,7 +305,7 @@ impl Shard {
         Ok(result)
     }
 
-    /// Notes when to look whether a session is still without a receiver.
+    /// Notes when to check whether a session is still without a receiver.
     fn look_later(&self, entry: &Rc<Entry>) {
         if !entry.look_queued.replace(true) {
             let at = entry.left_at.get().after(self.options().sockjs_disconnect);
@@ -315,7 +314,7 @@ impl Shard {
         }
     }
 
-    /// Ends and forgets sessions that have been without a receiver for too long.
+    /// Ends and removes sessions that were without a receiver for too long.
     pub(super) fn forget_sockjs(&self) {
         let now = self.now();
         loop {
@@ -354,20 +353,20 @@ enum Stage {
     Known,
 }
 
-/// Why a receiver does not go on.
+/// Why a receiver ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// It has had what it may have.
+    /// It has received as much as it may.
     Done,
     /// Its connection has ended.
     Gone,
     /// Its connection took nothing for too long.
     Stalled,
-    /// There is no room for what it is to be sent.
+    /// There is no room for what it would be sent.
     Refused(OverLimit),
 }
 
-/// Gives a receiver what its session says, until either ends.
+/// Gives a receiver its session's frames, until either ends.
 async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: Stage) {
     if entry.receiving.get() && entry.carrier.closed().is_none() {
         drop(timeout(RIVAL_PATIENCE, entry.left.notified()).await);
@@ -406,8 +405,8 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
             Ending::MemoryLimit
         }
     };
-    // What was on its way is lost, and only the peer could tell: so the session ends, and its next
-    // one resumes by a cursor.
+    // Frames that were on their way are lost, and only the peer could tell which. So the session ends, and
+    // the peer's next session resumes with a cursor.
     if entry.carrier.closed().is_none() {
         count(&shard.metrics().sockjs.refused, "interrupted");
         let code = sockjs::CLOSE_INTERRUPTED;
@@ -419,7 +418,7 @@ async fn serve(shard: Rc<Shard>, entry: Rc<Entry>, receiver: Receiver, stage: St
 }
 
 impl Receiver {
-    /// Says only how the session was closed.
+    /// Sends only the close frame of the session.
     async fn refuse(self, close: &Close, stall: Duration) -> Result<(), Stop> {
         self.begin(stall).await?;
         let frame = close_frame(close.code, &close.reason);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Length of a bucket.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
-/// Time since the shard started, in buckets; wraps after 34 years.
+/// Time since the shard started, in buckets. Wraps after 34 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u32);
 
@@ -36,19 +36,20 @@ impl Tick {
     }
 }
 
-/// Who is due when.
+/// Which sessions are due when.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BTreeMap<Tick, Vec<SubscriberId>>,
 }
 
 impl Timers {
-    /// Notes that `subscriber` is to be looked at in bucket `tick`.
+    /// Makes `subscriber` due in bucket `tick`.
     pub(crate) fn add(&mut self, tick: Tick, subscriber: SubscriberId) {
         self.due.entry(tick).or_default().push(subscriber);
     }
 
-    /// Returns the subscribers of one bucket that is due at `now`, oldest first; none if no bucket is.
+    /// Returns the subscribers of one bucket that is due at `now`, the oldest bucket first. None if no bucket
+    /// is due.
     pub(crate) fn pop_due(&mut self, now: Tick) -> Option<Vec<SubscriberId>> {
         let entry = self.due.first_entry()?;
         (*entry.key() <= now).then(|| entry.remove())

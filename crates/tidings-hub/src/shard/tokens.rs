@@ -1,4 +1,4 @@
-//! How a shard verifies tokens: with a cache of those that it has seen.
+//! How a shard verifies tokens: with a cache of the tokens that it has seen.
 
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use crate::clock::unix_secs;
 use crate::refusal::Refusal;
 
 impl Shard {
-    /// Verifies a token. If it names a key that the hub does not have, the key sets are fetched again
-    /// first.
+    /// Verifies a token. If it names a key that the hub does not have, the key sets are fetched again first.
     ///
     /// # Errors
     ///
@@ -34,7 +33,7 @@ impl Shard {
         verified
     }
 
-    /// Refuses a token. Only where refusals are explained the peer is told what is wrong with it.
+    /// Refuses a token. The peer is told what is wrong with it only if refusals are explained.
     pub fn token_refused(&self, error: &TokenError, role: Role) -> Refusal {
         tracing::debug!(%error, %role, "token not accepted");
         if error.is_plain() {

@@ -1,4 +1,4 @@
-//! Presence in the lab: its keeper as a task of the hub's single thread, and queries of its state.
+//! Presence in the lab: its tracker as a task of the hub's single thread, and queries of its state.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
 use tidings_hub::presence::question::{Answer, Found, Question};
-use tidings_hub::presence::{self, Dependencies, Keeper};
+use tidings_hub::presence::{self, Dependencies, Tracker};
 use tidings_hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
@@ -41,13 +41,13 @@ pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>)
     // The seed of a run decides what happens. Identifiers need not depend on it; they only have to
     // differ, also between the hubs of one run.
     let bytes = || fastrand::u128(..).to_le_bytes();
-    let keeper = Keeper::new(
+    let tracker = Tracker::new(
         presence::Options::DEFAULT,
         dependencies,
         Box::new(bytes),
         [0; 16],
     );
-    tidings_hub::tasks::spawn(keeper.run(commands));
+    tidings_hub::tasks::spawn(tracker.run(commands));
 }
 
 /// Returns the patterns of the live subscriptions in an answer, sorted.

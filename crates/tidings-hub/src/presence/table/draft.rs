@@ -8,7 +8,7 @@ use tidings_core::update::{Draft, EventType, Presence, Topics, Visibility};
 use super::{About, Subscription};
 use tidings_wire::subscription_document::{self as document, Document};
 
-/// Makes the event that says of a subscription that it began or ended.
+/// Makes the event for a subscription that began or ended.
 pub(super) fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: bool) -> Draft {
     let (topics, data) = match about {
         About::Ghost(announced) => (announced.topics.clone(), ended(&announced.data)),
@@ -47,7 +47,7 @@ impl Subscription {
         }
     }
 
-    /// Returns the topics of its events: its path, and beside it that of 0.x if hubs are asked in it.
+    /// Returns the topics of its events: its path, and with `old_paths` its 0.x path too.
     fn topics(&self, hub: &str, old_paths: bool) -> Topics {
         let topic = |dialect| Topic::of_hub(&self.path(hub, dialect));
         if old_paths {
@@ -58,7 +58,7 @@ impl Subscription {
         }
     }
 
-    /// Returns the document of 1.0.
+    /// Returns its document in the form of 1.0.
     pub(crate) fn document(&self, hub: &str, active: bool) -> String {
         document::text(&Document {
             id: self.path(hub, Dialect::V1).into(),

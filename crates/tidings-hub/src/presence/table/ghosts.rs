@@ -16,12 +16,11 @@ use super::draft::draft;
 use super::{About, Member, Subscription, Table};
 use tidings_wire::subscription_document::Document;
 
-/// Matchers that were read, by type and text: thousands ask for the same.
+/// Parsed matchers, by type and pattern. Thousands of subscriptions may have the same.
 type Read = HashMap<(Box<str>, Box<str>), Option<Matcher>, RandomState>;
 
 impl Table {
-    /// Takes over what an earlier process left. Returns of how much of it nothing is left but to say that
-    /// it ended.
+    /// Takes over the subscriptions that an earlier process left. Returns how many of them end at once.
     pub(crate) fn take_over(&mut self, ghosts: Vec<Announced>, now: Instant) -> usize {
         if skips(Rule::EndGhosts) {
             return 0;
@@ -53,8 +52,8 @@ impl Table {
         ended
     }
 
-    /// Returns the subscription that a ghost was, if its subscriber may come back for it and if this hub
-    /// would say of it exactly what was said.
+    /// Returns the subscription of a ghost, if its subscriber may come back for it and if this hub would announce
+    /// it in exactly the same form.
     fn revived(&self, ghost: &Announced, read: &mut Read) -> Option<Subscription> {
         if self.options.grace.is_zero() || self.live >= self.options.subscriptions_max {
             return None;
@@ -76,13 +75,13 @@ impl Table {
             changed: 0,
         };
         let about = About::Subscription(subscription);
-        let said = draft(
+        let event = draft(
             &about,
             Presence::Begins(holder),
             &self.hub,
             self.options.old_paths,
         );
-        let same = said.topics == ghost.topics && said.data == ghost.data;
+        let same = event.topics == ghost.topics && event.data == ghost.data;
         match about {
             About::Subscription(subscription) if same => Some(subscription),
             About::Subscription(_) | About::Ghost(_) => None,

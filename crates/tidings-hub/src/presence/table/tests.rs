@@ -1,4 +1,4 @@
-//! What is said of those who come and go, when the history is slow or takes nothing.
+//! Which events are published for joins and leaves, when the history is slow or stores nothing.
 
 use tidings_core::dialect::Dialect;
 use tidings_core::matcher::MatcherType;
@@ -12,22 +12,22 @@ fn who_goes_before_it_was_mentioned_never_is() {
     let mut table = table();
     join(&mut table, 1, &["a", "b"]);
     table.on_left(key(1), Instant::now());
-    assert_eq!((said(&mut table), table.len()), (Vec::new(), 0));
+    assert_eq!((publish_all(&mut table), table.len()), (Vec::new(), 0));
     assert!(table.is_quiet() && table.entries.is_empty());
 }
 
 #[test]
-fn what_the_history_did_not_take_is_said_again() {
+fn an_event_that_the_history_did_not_store_is_published_again() {
     let mut table = table();
     join(&mut table, 1, &["a"]);
     let (number, _) = table.next_event().unwrap();
     assert!(table.next_event().is_none() && !table.is_quiet());
-    table.on_said(number, false);
-    assert_eq!(said(&mut table), ["a true"]);
+    table.on_published(number, false);
+    assert_eq!(publish_all(&mut table), ["a true"]);
     table.on_left(key(1), Instant::now());
     let (number, _) = table.next_event().unwrap();
-    table.on_said(number, false);
-    assert_eq!(said(&mut table), ["a false"]);
+    table.on_published(number, false);
+    assert_eq!(publish_all(&mut table), ["a false"]);
     assert!(table.is_quiet() && table.entries.is_empty());
 }
 
@@ -38,8 +38,8 @@ fn who_goes_while_it_is_being_mentioned_is_ended() {
     let (number, _) = table.next_event().unwrap();
     table.on_left(key(1), Instant::now());
     assert!(table.next_event().is_none());
-    table.on_said(number, true);
-    assert_eq!(said(&mut table), ["a false"]);
+    table.on_published(number, true);
+    assert_eq!(publish_all(&mut table), ["a false"]);
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn ghosts_are_ended_in_their_own_words() {
     assert_eq!(ended.topics, draft.topics);
     assert_eq!(ended.presence, Some(Presence::Ends));
     assert!(ended.data.contains(r#""active":false"#));
-    table.on_said(number, true);
-    assert_eq!((said(&mut table), table.len()), (Vec::new(), 0));
+    table.on_published(number, true);
+    assert_eq!((publish_all(&mut table), table.len()), (Vec::new(), 0));
     assert!(table.is_quiet() && table.entries.is_empty());
 }
 
@@ -71,7 +71,7 @@ fn what_is_beyond_the_limit_is_counted_and_not_shown() {
     };
     let mut table = Table::new(options, hub(), random(), holders());
     assert_eq!(join(&mut table, 1, &["a", "b", "c"]), 1);
-    assert_eq!((table.len(), said(&mut table).len()), (2, 2));
+    assert_eq!((table.len(), publish_all(&mut table).len()), (2, 2));
     table.on_left(key(1), Instant::now());
     assert_eq!(join(&mut table, 2, &["a", "b"]), 0);
 }
@@ -103,7 +103,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
     }
     // One that asks for nothing is nobody that could come back.
     come(&mut table, count, &[]);
-    said(&mut table);
+    publish_all(&mut table);
     for number in 0..=count {
         table.on_left(key(number), Instant::now());
     }
@@ -112,7 +112,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
         come(&mut table, number + count, &["all", &number.to_string()]);
     }
     assert_eq!(
-        (said(&mut table), table.len()),
+        (publish_all(&mut table), table.len()),
         (Vec::new(), 2 * count as usize)
     );
     assert!(table.parked.is_empty() && table.parked_by_matcher.is_empty());
@@ -121,7 +121,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
     }
     table.on_timeout(Instant::now() + std::time::Duration::from_secs(61));
     assert!(table.parked.is_empty() && table.parked_by_matcher.is_empty());
-    assert_eq!(said(&mut table).len(), 2 * count as usize);
+    assert_eq!(publish_all(&mut table).len(), 2 * count as usize);
     assert!(table.entries.is_empty());
 }
 
@@ -147,7 +147,7 @@ fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
 }
 
 #[test]
-fn a_subscription_that_becomes_somebody_elses_is_said_again_and_that_is_all_that_changes() {
+fn a_subscription_that_becomes_somebody_elses_is_published_again_and_that_is_all_that_changes() {
     let options = Options {
         grace: std::time::Duration::from_secs(60),
         ..Options::DEFAULT
@@ -155,13 +155,13 @@ fn a_subscription_that_becomes_somebody_elses_is_said_again_and_that_is_all_that
     let mut table = Table::new(options, hub(), random(), holders());
     table.on_joined(joined_as("ada"));
     let (number, begun) = table.next_event().unwrap();
-    table.on_said(number, true);
+    table.on_published(number, true);
     let version = table.version();
     table.on_joined(joined_as("ada"));
     assert!(table.next_event().is_none());
     table.on_joined(joined_as("bob"));
     let (number, again) = table.next_event().unwrap();
-    table.on_said(number, true);
+    table.on_published(number, true);
     let bob = Some(holders().holder("issuer", "bob"));
     assert_eq!(again.presence, Some(Presence::Begins(bob)));
     assert_eq!((again.topics, again.data), (begun.topics, begun.data));
@@ -189,8 +189,8 @@ fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
     let take_over = |old_paths, hub, ghost: &Announced| {
         let mut table = Table::new(options(old_paths), hub, random(), holders());
         let ended = table.take_over(vec![ghost.clone()], Instant::now());
-        let said = said(&mut table);
-        assert_eq!((ended, said.len()), (1 - table.len(), 1 - table.len()));
+        let published = publish_all(&mut table);
+        assert_eq!((ended, published.len()), (1 - table.len(), 1 - table.len()));
         table.len()
     };
     assert_eq!(take_over(true, hub(), &ghost), 1);
@@ -212,15 +212,15 @@ fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
     }
 }
 
-/// Says all that is to be said, and returns it.
-fn said(table: &mut Table) -> Vec<String> {
-    let mut said = Vec::new();
+/// Publishes all events, and returns them.
+fn publish_all(table: &mut Table) -> Vec<String> {
+    let mut published = Vec::new();
     while let Some((number, draft)) = table.next_event() {
         let document: Document<'_> = serde_json::from_str(&draft.data).unwrap();
-        said.push(format!("{} {}", document.pattern, document.active));
-        table.on_said(number, true);
+        published.push(format!("{} {}", document.pattern, document.active));
+        table.on_published(number, true);
     }
-    said
+    published
 }
 
 fn join(table: &mut Table, number: u32, patterns: &[&str]) -> usize {

@@ -25,7 +25,7 @@ impl Shard {
         self.engine.borrow().tell(session, bytes);
     }
 
-    /// Changes when a session ends at the latest.
+    /// Sets when a session ends at the latest.
     pub(crate) fn set_deadline(&self, session: &Session, deadline: Option<(Tick, Ending)>) {
         let now = self.now();
         self.engine
@@ -47,7 +47,7 @@ impl Shard {
 }
 
 impl Engine {
-    /// Adds the matchers that a running session asked for, now that the router knows them.
+    /// Adds matchers to a running session. The router has interned them.
     pub(super) fn add_matchers(&self, session: &Session, ids: &[MatcherId], joining: Joining) {
         let (matchers, interned) = session.take_matchers();
         let (mut matchers, mut interned) = (matchers.into_vec(), interned.into_vec());
@@ -88,7 +88,7 @@ impl Engine {
         taken
     }
 
-    /// Returns the position up to which a live session has had everything. Updates that the current sweep
+    /// Returns the position up to which a live session has received everything. Updates that the current sweep
     /// still has for it count as not sent.
     pub(super) fn through(&self, session: &Session) -> Position {
         let (last, base) = (self.ring.last(), self.sweep.base);
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// Writes what waited until a session had caught up.
+    /// Writes the replies that waited until a session had caught up.
     pub(crate) fn tell_waiting(&self, session: &Session) {
         while session.phase() == Phase::Live
             && let Some(bytes) = session.take_reply()
