@@ -18,23 +18,23 @@ pub struct TokenCache {
     authority: Arc<Authority>,
     /// For each door and role.
     known: [Identities; 4],
-    /// The keys that came, oldest first, with the bytes that each costs. All that are remembered
-    /// are among them.
+    /// All cached keys, oldest first, with their cost in bytes. It may also contain keys that are no longer
+    /// cached.
     order: VecDeque<(Key, usize)>,
     /// The sum of these bytes.
     bytes: usize,
     bytes_max: usize,
-    /// Which keys what is remembered was verified with.
+    /// The generation of the key sets that verified the cached tokens.
     generation: u64,
 }
 
-/// The whole token, where and for what it was presented: keys are bound to roles, so that a token may
-/// be good for one and bad for the other, and doors read it differently.
+/// The whole token, with its door and role. Keys are bound to roles, so that a token may be accepted for one and
+/// refused for the other, and doors read it differently.
 type Key = (Arc<str>, Door, Role);
 
 type Identities = HashMap<Arc<str>, Arc<Identity>, RandomState>;
 
-/// Says how many tokens are known, and none of them.
+/// Shows how many tokens are cached, and none of them.
 impl std::fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenCache")
@@ -44,7 +44,7 @@ impl std::fmt::Debug for TokenCache {
 }
 
 impl TokenCache {
-    /// Makes an empty cache of at most `bytes_max`, estimated; 0 keeps nothing.
+    /// Makes an empty cache of at most `bytes_max` bytes (estimated). 0 caches nothing.
     pub fn new(authority: Arc<Authority>, bytes_max: usize) -> Self {
         Self {
             generation: authority.generation(),
@@ -56,7 +56,7 @@ impl TokenCache {
         }
     }
 
-    /// Does what [`Authority::verify_at`] does, faster for a token seen before.
+    /// Does the same as [`Authority::verify_at`], faster for a cached token.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl TokenCache {
         if token.len() > super::TOKEN_BYTES_MAX {
             return self.authority.verify_at(token, door, role, now_secs);
         }
-        // Read before the token is verified: a change meanwhile is noticed by the next one.
+        // Read before the token is verified, so that the next call notices a change meanwhile.
         let generation = self.authority.generation();
         if generation != self.generation {
             self.generation = generation;
@@ -93,7 +93,7 @@ impl TokenCache {
         Ok(identity)
     }
 
-    /// Returns how many tokens are remembered.
+    /// Returns how many tokens are cached.
     fn len(&self) -> usize {
         self.known.iter().map(HashMap::len).sum()
     }
@@ -128,18 +128,18 @@ impl TokenCache {
     }
 }
 
-/// Estimates what remembering a token costs.
+/// Estimates the bytes that a cached token takes.
 fn kept_bytes(token: &str, identity: &Identity) -> usize {
     let matchers = identity.grants.matchers();
     let granted: usize = matchers.map(Matcher::bytes).sum();
     let targets = identity.grants.targets() * TARGET_BYTES;
-    // Beside the token itself, texts of its claims are in the identity.
+    // The identity contains texts of the token's claims, beside the token itself.
     ENTRY_BYTES + 2 * token.len() + granted + targets
 }
 
-/// What an entry costs beside its texts: its places in the tables, the identity and its grants.
+/// Bytes of an entry beside its texts: its places in the tables, the identity and its grants.
 const ENTRY_BYTES: usize = 512;
-/// What a target costs beside its text.
+/// Bytes of a target beside its text.
 const TARGET_BYTES: usize = 64;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::token_error::TokenError;
 ///
 /// # Errors
 ///
-/// A missing or past `exp`, an `nbf` that is still to come, or one that is no number.
+/// A missing or past `exp`, an `nbf` in the future, or one that is not a number.
 pub(crate) fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
     if claims.find("exp").is_none() {
         return Err(TokenError::ExpMissing);
@@ -26,18 +26,17 @@ pub(crate) fn check_time(claims: &Object, now: u64) -> Result<u64, TokenError> {
     check_time_if_said(claims, now)
 }
 
-/// The same for a token of before 1.0, which may have no end: then [`NEVER`] is returned.
+/// The same for an old token. If it has no `exp`, [`NEVER`] is returned.
 ///
 /// # Errors
 ///
-/// A past `exp`, an `nbf` that is still to come, or one that is no number.
+/// A past `exp`, an `nbf` in the future, or one that is not a number.
 pub(crate) fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, TokenError> {
     let exp = match claims.find("exp") {
         Some(exp) => seconds("exp", exp, Rounding::Down)?,
         None => NEVER,
     };
-    // A token that ends within this second counts to the end of the whole second before it, since
-    // a connection must never outlive the token.
+    // Rounded down to a whole second, since a connection must never outlive the token.
     if now >= exp {
         return Err(TokenError::Expired { exp, now });
     }
@@ -50,11 +49,11 @@ pub(crate) fn check_time_if_said(claims: &Object, now: u64) -> Result<u64, Token
     Ok(exp)
 }
 
-/// Checks that the token was not issued in the future, which the hubs of 2019 asked.
+/// Checks that the token was not issued in the future, as the hubs of 2019 did.
 ///
 /// # Errors
 ///
-/// An `iat` that is still to come, or that is no number.
+/// An `iat` in the future, or one that is not a number.
 pub(crate) fn check_issued_at(claims: &Object, now: u64) -> Result<(), TokenError> {
     let Some(iat) = claims.find("iat") else {
         return Ok(());
@@ -112,7 +111,7 @@ pub(crate) fn subject(claims: &Object) -> Result<Option<Arc<str>>, TokenError> {
     }
 }
 
-/// How far in the future a token's `nbf` and `iat` may lie, in seconds. RFC 7519, 4.1.5: "some small
+/// How far in the future a token's `nbf` and `iat` may be, in seconds. RFC 7519, 4.1.5: "some small
 /// leeway, usually no more than a few minutes, to account for clock skew".
 pub(crate) const CLOCK_LEEWAY_SECS: u64 = 30;
 
@@ -121,14 +120,14 @@ const AUD_TYPE: TokenError = TokenError::ClaimType {
     expected: "a string or an array of strings",
 };
 
-/// Which whole second a fraction counts as.
+/// How a fraction is rounded to a whole second.
 #[derive(Clone, Copy)]
 enum Rounding {
     Down,
     Up,
 }
 
-/// Reads a numeric date in whole seconds; before 1970 is 0, beyond 64 bits the largest number.
+/// Reads a numeric date in whole seconds. Dates before 1970 are 0, and those beyond 64 bits the largest number.
 fn seconds(claim: &'static str, value: &Json, rounding: Rounding) -> Result<u64, TokenError> {
     let Json::Number(number) = value else {
         return Err(TokenError::ClaimType {
@@ -142,7 +141,7 @@ fn seconds(claim: &'static str, value: &Json, rounding: Rounding) -> Result<u64,
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "`as` saturates here, which is what a date out of range asks for"
+    reason = "`as` saturates, which is right for a date out of range"
 )]
 fn whole(number: &Number, rounding: Rounding) -> u64 {
     let date = number.as_f64().unwrap_or(0.0);

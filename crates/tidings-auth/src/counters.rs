@@ -1,4 +1,4 @@
-//! What is counted of key sets, by the name that operators see.
+//! The metrics of key sets.
 
 use std::sync::atomic::AtomicU64;
 

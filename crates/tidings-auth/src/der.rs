@@ -1,4 +1,4 @@
-//! Writes the few structures of ASN.1 that public keys need.
+//! Encodes the few ASN.1 structures that public keys need.
 
 /// Writes an RSA key as a SubjectPublicKeyInfo in DER; RFC 3279, 2.3.1; RFC 8017, A.1.1.
 pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
@@ -8,7 +8,7 @@ pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     ))
 }
 
-/// Puts an `RSAPublicKey` (PKCS #1) into a SubjectPublicKeyInfo; RFC 8017, A.1.1.
+/// Wraps an `RSAPublicKey` (PKCS #1) in a SubjectPublicKeyInfo; RFC 8017, A.1.1.
 pub(crate) fn rsa_spki_of(key: &[u8]) -> Vec<u8> {
     let algorithm = der(0x30, &[RSA_ENCRYPTION, &[0x05, 0x00]].concat());
     der(
@@ -20,7 +20,7 @@ pub(crate) fn rsa_spki_of(key: &[u8]) -> Vec<u8> {
 fn der_number(bytes: &[u8]) -> Vec<u8> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let bytes = bytes.get(zeros..).unwrap_or_default();
-    // A number whose first bit is set would count as negative.
+    // A leading zero, because a number whose first bit is set would be negative.
     let sign: &[u8] = match bytes.first() {
         Some(first) if *first < 0x80 => &[],
         Some(_) | None => &[0],
@@ -37,7 +37,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
         [] => encoded.push(0),
         [short] if *short < 0x80 => encoded.push(*short),
         long => {
-            // At most eight bytes, so that the count fits.
+            // At most eight bytes, so the count fits.
             encoded.push(0x80 | u8::try_from(long.len()).unwrap_or_default());
             encoded.extend_from_slice(long);
         }

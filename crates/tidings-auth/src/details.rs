@@ -1,7 +1,7 @@
 //! Reads the claim `authorization_details` into grants.
 //!
-//! One bad detail refuses the whole token: to act on the others would silently change what the
-//! issuer allowed. Member names are case-sensitive, as JSON has it.
+//! One invalid detail refuses the whole token: acting on the others would silently change what the issuer
+//! allowed. Member names are case-sensitive, as in JSON.
 //!
 //! Mercure, "Authorization Details", "Topic Matcher List" and "Payloads"; RFC 9396, 2.
 
@@ -19,7 +19,7 @@ pub enum DetailError {
     /// The entry is not an object.
     #[error("it is not an object")]
     NotObject,
-    /// The entry does not say what it is about. RFC 9396, 2.
+    /// The entry has no type. RFC 9396, 2.
     #[error("it has no type, or one that is not a string")]
     Type,
     /// `actions` is missing, empty or not an array of strings.
@@ -47,7 +47,7 @@ pub enum DetailError {
     Matcher {
         /// Which one, from 0.
         index: usize,
-        /// Why not.
+        /// The rule that it breaks.
         source: MatcherError,
     },
     /// `payload` is not an object.
@@ -55,12 +55,12 @@ pub enum DetailError {
     Payload,
 }
 
-/// Reads the claim. Absent, it grants nothing.
+/// Parses the claim. An absent claim grants nothing.
 ///
 /// # Errors
 ///
-/// The first rule that an entry of Mercure's type breaks, or the bound that is exceeded; the
-/// entries of other types are skipped.
+/// The first rule that an entry of Mercure's type breaks, or the bound that is exceeded. Entries of other types
+/// are skipped.
 pub(crate) fn parse(claim: Option<&Json>, hub: &HubUrl) -> Result<Grants, TokenError> {
     let Some(claim) = claim else {
         return Ok(Grants::default());
@@ -80,7 +80,7 @@ pub(crate) fn parse(claim: Option<&Json>, hub: &HubUrl) -> Result<Grants, TokenE
     )?)
 }
 
-/// What the details read so far grant.
+/// The grants of the details parsed so far.
 #[derive(Default)]
 struct Collected {
     publish: Vec<Matcher>,
@@ -114,8 +114,7 @@ impl Collected {
     }
 }
 
-/// Selects the entries of Mercure's type with their indexes, and counts before any pattern is
-/// compiled.
+/// Selects the entries of Mercure's type, with their indexes. Checks their number before any pattern is compiled.
 fn mercure_details(entries: &[Json]) -> Result<Vec<(usize, &Object)>, TokenError> {
     let mut details = Vec::new();
     let mut matchers = 0;
@@ -137,7 +136,7 @@ fn mercure_details(entries: &[Json]) -> Result<Vec<(usize, &Object)>, TokenError
     Ok(details)
 }
 
-/// Returns the entry's members if it is of Mercure's type, `None` if it is of another.
+/// Returns the entry's members if it has Mercure's type, `None` if it has another.
 fn mercure_detail(entry: &Json) -> Result<Option<&Object>, DetailError> {
     let object = entry.as_object().ok_or(DetailError::NotObject)?;
     let kind = object
@@ -147,7 +146,7 @@ fn mercure_detail(entry: &Json) -> Result<Option<&Object>, DetailError> {
     Ok((kind == DETAIL_TYPE).then_some(object))
 }
 
-/// Says whether the actions contain `publish` and `subscribe`. Unknown ones grant nothing.
+/// Returns whether the actions contain `publish` and `subscribe`. Unknown actions grant nothing.
 fn actions(detail: &Object) -> Result<(bool, bool), DetailError> {
     let actions = detail
         .find("actions")

@@ -1,6 +1,6 @@
 //! Makes access tokens: for the pages of `tidings dev` and for `tidings token make`.
 //!
-//! The hub itself never issues a token to anyone else. What it accepts is in `auth.rs`.
+//! The hub issues tokens to nobody else. `lib.rs` defines which tokens it accepts.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct SignKey {
     material: Arc<Material>,
 }
 
-/// What signs, by the kind of the algorithm.
+/// The signing key, by the kind of the algorithm.
 enum Material {
     Secret(Box<hmac::Key>),
     Rsa(RsaKeyPair, &'static dyn RsaEncoding),
@@ -33,22 +33,22 @@ enum Material {
     Ed25519(Ed25519KeyPair),
 }
 
-/// What a token says. All claims that RFC 9068, 2.2 asks for are written.
+/// The content of a token. All claims that RFC 9068, 2.2 requires are written.
 #[derive(Debug, Clone)]
 pub struct Claims {
-    /// Who issues it.
+    /// The issuer.
     pub issuer: String,
-    /// The hub it is for. Never empty.
+    /// The hubs that it is for. Never empty.
     pub audiences: Vec<String>,
-    /// Whom it is about.
+    /// The subject.
     pub subject: String,
-    /// The application it was issued to.
+    /// The application that it is issued to.
     pub client_id: String,
     /// When it is issued, in seconds of Unix time.
     pub issued_at: u64,
-    /// When it ends, in seconds of Unix time.
+    /// When it expires, in seconds of Unix time.
     pub expires_at: u64,
-    /// Its own name, unique.
+    /// Its unique id.
     pub id: String,
     /// What it allows.
     pub details: Vec<Detail>,
@@ -61,11 +61,11 @@ pub struct Detail {
     pub actions: Vec<&'static str>,
     /// Pairs of matcher type and pattern. Never empty.
     pub matchers: Vec<(&'static str, String)>,
-    /// A JSON object that goes with subscriptions.
+    /// A JSON object that is published with the subscriptions.
     pub payload: Option<Map<String, Value>>,
 }
 
-/// Makes tokens of one issuer for one hub: what `tidings dev` does for itself.
+/// Makes tokens of one issuer for one hub, as `tidings dev` does for itself.
 #[derive(Debug, Clone)]
 pub struct Issuing {
     /// The key.
@@ -91,10 +91,10 @@ pub enum IssueError {
         /// The chosen algorithm.
         algorithm: Algorithm,
     },
-    /// The system has no random bytes for the token's name.
+    /// The system has no random bytes for the token's id.
     #[error("the system provides no random bytes")]
     Random(#[from] getrandom::Error),
-    /// The key is not able to sign.
+    /// The key cannot sign.
     #[error("the key cannot sign with {algorithm}")]
     Sign {
         /// The chosen algorithm.
@@ -103,11 +103,11 @@ pub enum IssueError {
 }
 
 impl SignKey {
-    /// Reads a shared secret as it stands, or a private key in PEM.
+    /// Parses a shared secret verbatim, or a private key in PEM.
     ///
     /// # Errors
     ///
-    /// If the key is not for `algorithm`.
+    /// The key is not for `algorithm`.
     ///
     /// RFC 7518, 3.1; RFC 8037, 3.1.
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, IssueError> {
@@ -135,11 +135,11 @@ impl SignKey {
         })
     }
 
-    /// Makes a token in compact serialization; `kid` names the key in its header.
+    /// Makes a token in compact serialization. `kid` names the key in its header.
     ///
     /// # Errors
     ///
-    /// If the library cannot sign.
+    /// The library cannot sign.
     pub fn sign(&self, claims: &Claims, kid: Option<&str>) -> Result<String, IssueError> {
         let mut header = Map::new();
         header.insert("alg".to_owned(), self.algorithm.name().into());
@@ -149,11 +149,11 @@ impl SignKey {
         self.sign_text(&Value::Object(header).to_string(), &claims)
     }
 
-    /// Signs a header and claims as they stand.
+    /// Signs a header and claims unchanged.
     ///
     /// # Errors
     ///
-    /// If the library cannot sign.
+    /// The library cannot sign.
     pub fn sign_text(&self, header: &str, claims: &str) -> Result<String, IssueError> {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         let signed = format!("{}.{}", encode(header), encode(claims));
@@ -221,7 +221,7 @@ impl Issuing {
     ///
     /// # Errors
     ///
-    /// If the key cannot sign or the system has no random bytes.
+    /// The key cannot sign, or the system has no random bytes.
     pub fn token(
         &self,
         subject: &str,
@@ -247,7 +247,7 @@ impl Issuing {
 ///
 /// # Errors
 ///
-/// If the system has no random bytes.
+/// The system has no random bytes.
 pub fn new_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

@@ -1,8 +1,7 @@
-//! JSON read strictly: an object with two members of one name is refused, at every depth.
+//! Strict JSON: an object with two members of the same name is refused, at every depth.
 //!
-//! Two readers of one token must never see two different tokens, and a parser that keeps the last
-//! of two members sees another one than a parser that keeps the first. Member names are compared
-//! as they are, case and all.
+//! All parsers of a token must see the same token. With duplicate members, a parser that keeps the last one sees
+//! another token than a parser that keeps the first. Member names are case-sensitive.
 //!
 //! RFC 7515, 4; RFC 7519, 4.
 
@@ -38,7 +37,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// The first breach of the syntax, or a member name that occurs twice.
+    /// The first syntax error, or a member name that occurs twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }

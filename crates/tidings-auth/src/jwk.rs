@@ -15,7 +15,7 @@ use tidings_wire::byte_order_mark;
 use super::json::{Json, Object};
 use super::key::{Algorithm, PublicKey, VerifyKey};
 
-/// One entry of a set: a public key, once for each algorithm that it may be used with.
+/// One entry of a set: a public key, once for each of its algorithms.
 #[derive(Debug, Clone)]
 pub struct SetKey {
     /// Its name. Several entries may have the same.
@@ -24,12 +24,12 @@ pub struct SetKey {
     pub keys: Vec<VerifyKey>,
 }
 
-/// What a set holds.
+/// The content of a set.
 #[derive(Debug, Default)]
 pub struct Read {
     /// The entries that verify tokens.
     pub keys: Vec<SetKey>,
-    /// How many entries are of no use here, with the reason that the last one had.
+    /// How many entries were ignored.
     pub ignored: usize,
     /// Why the last of them is ignored.
     pub reason: Option<Ignored>,
@@ -38,16 +38,16 @@ pub struct Read {
 /// Why a whole set is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum JwkSetError {
-    /// It is no JSON, or has an object with two members of one name.
+    /// It is not JSON, or has an object with two members of the same name.
     #[error("the key set is not strict JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// It is JSON of another kind.
+    /// It is JSON of another shape.
     #[error("the key set is not an object with an array in keys")]
     NotSet,
     /// It has too many entries.
     #[error("the key set has {count} keys, more than {KEYS_MAX}")]
     TooMany {
-        /// How many.
+        /// The number of entries.
         count: usize,
     },
 }
@@ -58,16 +58,16 @@ pub enum Ignored {
     /// It is not an object, or a member has the wrong type.
     #[error("an entry is malformed")]
     Malformed,
-    /// A secret: whoever reads the set could sign with it.
+    /// A shared secret: whoever reads the set could sign with it.
     #[error("an entry is a shared secret")]
     Shared,
-    /// A private key: whoever reads the set can sign with it.
+    /// A private key: whoever reads the set could sign with it.
     #[error("an entry is a private key")]
     Private,
-    /// It is for something else than signatures.
+    /// It is not for signatures.
     #[error("an entry is not for verifying signatures")]
     Purpose,
-    /// The hub knows no such kind, curve or algorithm.
+    /// The hub does not know its kind, curve or algorithm.
     #[error("an entry is of a kind, a curve or an algorithm that the hub does not know")]
     Unknown,
     /// The key is damaged, or too short.
@@ -75,12 +75,12 @@ pub enum Ignored {
     Unusable,
 }
 
-/// Reads a set.
+/// Parses a set.
 ///
 /// # Errors
 ///
-/// If the document is no set. Single entries of no use are left out and counted; that none is left is
-/// no error, since an issuer may withdraw all its keys.
+/// The document is not a set. Unusable entries are ignored and counted. A set without usable entries is not an
+/// error, since an issuer may withdraw all its keys.
 pub fn parse(document: &[u8]) -> Result<Read, JwkSetError> {
     let Json::Object(set) = Json::parse(byte_order_mark::without_bytes(document))? else {
         return Err(JwkSetError::NotSet);
@@ -132,8 +132,8 @@ fn key(entry: &Object) -> Result<SetKey, Ignored> {
         }
     }
     let (public, fitting) = public_key(entry, kind)?;
-    // The entry's own algorithm must be one that its kind can have: an RSA key never verifies an
-    // HMAC, and one that was made for RS256 verifies nothing else.
+    // The entry's own algorithm must fit its kind: an RSA key never verifies an HMAC, and a key for RS256
+    // verifies nothing else.
     let algorithms: Vec<Algorithm> = match text(entry, "alg")? {
         None => fitting.to_vec(),
         Some(name) => {
@@ -166,7 +166,7 @@ fn public_key(entry: &Object, kind: &str) -> Result<(PublicKey, &'static [Algori
                 _ => return Err(Ignored::Unknown),
             };
             let (x, y) = (bytes(entry, "x")?, bytes(entry, "y")?);
-            // Coordinates have the full length, zeros in front and all (RFC 7518, 6.2.1.2).
+            // Coordinates have the full length, with leading zeros (RFC 7518, 6.2.1.2).
             if x.len() != length || y.len() != length {
                 return Err(Ignored::Unusable);
             }
@@ -196,7 +196,7 @@ fn bytes(entry: &Object, name: &str) -> Result<Vec<u8>, Ignored> {
         .map_err(|_position| Ignored::Malformed)
 }
 
-/// What an RSA key may be used with.
+/// The algorithms of an RSA key.
 const RSA: [Algorithm; 6] = [
     Algorithm::Rs256,
     Algorithm::Rs384,
@@ -206,17 +206,16 @@ const RSA: [Algorithm; 6] = [
     Algorithm::Ps512,
 ];
 
-/// Base64url. Sets have no padding (RFC 7515, 2), but some issuers write it, and it says nothing that
-/// the length does not.
+/// Base64url. Sets have no padding (RFC 7515, 2), but some issuers write it. The length implies it.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Entries of a set; issuers have two to ten.
+/// Maximum number of entries of a set. Issuers have two to ten.
 pub const KEYS_MAX: usize = 64;
 
-/// Bytes of a key's name.
+/// Maximum length of a key's name in bytes.
 const KID_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]

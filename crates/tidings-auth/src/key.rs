@@ -1,6 +1,6 @@
 //! Keys that verify signatures, each bound to one algorithm.
 //!
-//! Which key may verify which token is decided in `auth.rs`. Keys that sign are in `issue.rs`.
+//! `lib.rs` decides which key may verify which token. Keys that sign are in `issue.rs`.
 
 use std::fmt;
 
@@ -48,10 +48,10 @@ pub struct VerifyKey {
     material: Material,
 }
 
-/// A public key as its numbers, the way a key set has it.
+/// A public key as its numbers, as in a key set.
 #[derive(Debug)]
 pub enum PublicKey {
-    /// An RSA key; both numbers with the most significant byte first.
+    /// An RSA key. Both numbers have the most significant byte first.
     Rsa {
         /// The modulus.
         modulus: Vec<u8>,
@@ -74,14 +74,13 @@ pub enum KeyError {
         /// The configured algorithm.
         algorithm: Algorithm,
     },
-    /// There is no key, only white space perhaps.
+    /// The key is empty, or only white space.
     #[error(
         "the key is empty: make one with `openssl rand -hex 32`, or see why the variable that \
          should hold it does not"
     )]
     Empty,
-    /// The text asks another system for the key, so that everybody who knows that system's
-    /// configuration knows it.
+    /// The text is a placeholder of another system. Everybody who knows that system's documentation knows it.
     #[error(
         "this is a placeholder such as {{env.NAME}}, ${{NAME}}, %NAME% or file://PATH, and nothing \
          fills it in: write the key itself, or the path of its file in key_file"
@@ -90,7 +89,7 @@ pub enum KeyError {
     /// The quotation marks would be part of the key.
     #[error("the key is in quotation marks, which would be part of it: remove them")]
     Quoted,
-    /// A JSON Web Key, or other JSON, is not the secret but a description of it.
+    /// The text is a JSON Web Key or other JSON, which describes a secret and is not the secret itself.
     #[error(
         "this is JSON, such as a JSON Web Key: write the secret that its k encodes, or public keys \
          as a set in jwks_file"
@@ -104,12 +103,12 @@ pub enum KeyError {
     SecretTooShort {
         /// The configured algorithm.
         algorithm: Algorithm,
-        /// How long the secret is.
+        /// The length of the secret.
         bytes: usize,
-        /// How long it must be.
+        /// The required length.
         bytes_min: usize,
     },
-    /// The secret stands in a public documentation.
+    /// The secret is published in documentation.
     #[error("this is a publicly known example key: make your own with `openssl rand -hex 32`")]
     Published,
     /// The text is not PEM.
@@ -124,7 +123,7 @@ pub enum KeyError {
     /// The key is private.
     #[error("this is a private key: give the hub the public one, it never signs")]
     Private,
-    /// The key is of another kind than the algorithm, too short, or damaged.
+    /// The key is of the wrong kind for the algorithm, too short, or damaged.
     #[error("this is not a public key for {algorithm} (RSA keys have 2048 to 8192 bits)")]
     WrongKind {
         /// The configured algorithm.
@@ -162,13 +161,13 @@ impl Algorithm {
             .find(|algorithm| algorithm.is_named(name))
     }
 
-    /// Says whether a token or a key of a set means this algorithm by `name`. EdDSA with Ed25519 has
-    /// two names since RFC 9864, 2.2.
+    /// Returns whether `name` in a token or a key set means this algorithm. EdDSA with Ed25519 has two names since
+    /// RFC 9864, 2.2.
     pub fn is_named(self, name: &str) -> bool {
         self.name() == name || (self == Self::EdDsa && name == ED25519)
     }
 
-    /// Returns the name as tokens have it in `alg`.
+    /// Returns the name in a token's `alg`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -186,7 +185,7 @@ impl Algorithm {
         }
     }
 
-    /// Says whether the key is a secret that signs as well as it verifies.
+    /// Returns whether the key is a shared secret, which can also sign.
     pub fn is_shared(self) -> bool {
         self.name().starts_with('H')
     }
@@ -220,11 +219,11 @@ impl fmt::Display for Algorithm {
 }
 
 impl VerifyKey {
-    /// Reads a key for `algorithm`: a shared secret as it stands, or a public key in PEM.
+    /// Parses a key for `algorithm`: a shared secret verbatim, or a public key in PEM.
     ///
     /// # Errors
     ///
-    /// The rule that the key breaks; see [`KeyError`]. The text never contains the key.
+    /// The rule that the key breaks. The text of the error never contains the key.
     ///
     /// RFC 7518, 3.2 (length of secrets); RFC 8725, 3.1 (algorithm confusion) and 3.5 (weak keys).
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
@@ -233,7 +232,7 @@ impl VerifyKey {
             Scheme::Shared(hash) => Material::Secret(Box::new(secret(algorithm, hash, text)?)),
             Scheme::Public(scheme) => {
                 let der = public_key(algorithm, text)?;
-                // Verifying fails with a short RSA key anyway; this says so at the start.
+                // Verification would fail with a short RSA key. This reports it at the start.
                 if algorithm.is_rsa() && PublicEncryptingKey::from_der(&der).is_err() {
                     return Err(KeyError::WrongKind { algorithm });
                 }
@@ -247,11 +246,11 @@ impl VerifyKey {
         })
     }
 
-    /// Reads a key for tokens of before 1.0, whose hubs took shared secrets of any length but none.
+    /// Parses a key for old tokens. Old hubs accepted shared secrets of any length except zero.
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse), but for the length.
+    /// As [`parse`](Self::parse), except for the length.
     pub fn parse_old(algorithm: Algorithm, text: &str) -> Result<Self, KeyError> {
         match (Self::parse(algorithm, text), algorithm.scheme()) {
             (Err(KeyError::SecretTooShort { .. }), Scheme::Shared(hash)) => {
@@ -265,11 +264,11 @@ impl VerifyKey {
         }
     }
 
-    /// Takes a public key over from its numbers. Never makes one of a shared secret.
+    /// Makes a public key from its numbers. Never makes a shared secret.
     ///
     /// # Errors
     ///
-    /// If the key is of another kind than the algorithm, too short, or damaged.
+    /// The key is of the wrong kind for the algorithm, too short, or damaged.
     ///
     /// RFC 7518, 3.3 and 6; RFC 8725, 3.1 and 3.5.
     pub fn of_public(algorithm: Algorithm, key: &PublicKey) -> Result<Self, KeyError> {
@@ -302,7 +301,7 @@ impl VerifyKey {
         self.algorithm
     }
 
-    /// Says whether `signature` over `signed` was made with this key and its algorithm.
+    /// Returns whether `signature` over `signed` was made with this key and its algorithm.
     pub fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Secret(key) => {
@@ -358,11 +357,11 @@ fn public_key(algorithm: Algorithm, text: &str) -> Result<Vec<u8>, KeyError> {
     pem::public_key(text).ok_or(KeyError::NotPem { algorithm })
 }
 
-/// Refuses a text that is no key of any kind: nothing, or what another system should have replaced.
+/// Refuses a text that cannot be a key of any kind: an empty one, or a placeholder.
 ///
 /// # Errors
 ///
-/// What the text is instead.
+/// What the text is.
 pub fn check_text(text: &str) -> Result<(), KeyError> {
     if text.trim().is_empty() {
         return Err(KeyError::Empty);
@@ -382,13 +381,12 @@ pub fn check_text(text: &str) -> Result<(), KeyError> {
 /// The fully specified name of EdDSA with Ed25519. RFC 9864, 2.2.
 const ED25519: &str = "Ed25519";
 
-/// Says whether a text looks like a PEM file.
+/// Returns whether a text looks like a PEM file.
 pub fn is_pem(text: &str) -> bool {
     text.contains("-----BEGIN ")
 }
 
-/// Keys of the Mercure project's documentation, images and tools, which many a deployment forgot to
-/// change.
+/// Keys from the Mercure project's documentation, images and tools, which many deployments forgot to change.
 const PUBLISHED_KEYS: [&str; 3] = [
     "!ChangeThisMercureHubJWTSecretKey!",
     "!ChangeMe!",

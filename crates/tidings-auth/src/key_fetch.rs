@@ -31,37 +31,37 @@ pub struct Fetcher {
     tls: TlsConnector,
 }
 
-/// Why there is no document.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// It took too long.
     #[error("no answer within {} s", FETCH_MAX.as_secs())]
     Timeout,
-    /// There is no connection.
+    /// No connection could be made.
     #[error("cannot connect: {0}")]
     Connect(std::io::Error),
-    /// The other side is not who it should be, or speaks no TLS.
+    /// The server could not be authenticated, or does not speak TLS.
     #[error("the TLS connection failed: {0}")]
     Tls(std::io::Error),
-    /// The connection broke, or what came is no HTTP.
+    /// The connection broke, or the response is not HTTP.
     #[error("the request failed: {0}")]
     Http(#[from] hyper::Error),
-    /// The answer points elsewhere.
+    /// The response is a redirect.
     #[error("the server redirects ({0}), and redirects are not followed: write the final address")]
     Redirect(StatusCode),
-    /// The answer is no document.
+    /// The response has an error status.
     #[error("the server answered {0}")]
     Status(StatusCode),
     /// The document is too long.
     #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]
     TooLong,
-    /// The URL has no host that a request could be sent to.
+    /// The URL has no host to send the request to.
     #[error("the address has no host")]
     Address,
 }
 
 impl FetchError {
-    /// Returns the short word for metrics.
+    /// Returns the label for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -83,14 +83,14 @@ impl std::fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// Makes one that trusts the system's authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` count).
+    /// Makes a fetcher that trusts the system's authorities. `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected.
     ///
     /// # Errors
     ///
-    /// The cryptographic provider offers no safe protocol version, which a build cannot cause.
+    /// The cryptographic provider offers no safe protocol version. No build of the hub has such a provider.
     pub fn new() -> Result<Self, rustls::Error> {
         let mut roots = rustls::RootCertStore::empty();
-        // Certificates that the system has and rustls cannot read are no reason to trust none.
+        // Certificates that rustls cannot read are skipped. The others are still trusted.
         let (_added, _unreadable) =
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -107,7 +107,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// Why it failed.
     pub async fn fetch(&self, url: &url::Url) -> Result<Vec<u8>, FetchError> {
         match timeout(FETCH_MAX, self.exchange(url)).await {
             Ok(outcome) => outcome,
@@ -118,7 +118,7 @@ impl Fetcher {
     async fn exchange(&self, url: &url::Url) -> Result<Vec<u8>, FetchError> {
         let host = url.host_str().ok_or(FetchError::Address)?;
         let port = url.port_or_known_default().ok_or(FetchError::Address)?;
-        // Brackets belong to the URL, not to the address.
+        // The brackets belong to the URL, not to the address.
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let tcp = TcpStream::connect((name, port))
             .await
@@ -132,7 +132,7 @@ impl Fetcher {
     }
 }
 
-/// Sends the request and reads the answer, while the connection works beside.
+/// Sends the request and reads the response, while driving the connection.
 async fn get(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     url: &url::Url,
@@ -163,7 +163,7 @@ async fn get(
     });
     tokio::select! {
         document = &mut document => return document,
-        // What a connection that has ended brought is still there to be read.
+        // What arrived before the connection ended can still be read.
         ended = connection => ended?,
     }
     document.await
@@ -187,5 +187,5 @@ async fn gather(mut body: Incoming) -> Result<Vec<u8>, FetchError> {
     Ok(document)
 }
 
-/// How long a fetch may take, from the name's look-up to the last byte.
+/// How long a fetch may take, from the DNS query to the last byte.
 const FETCH_MAX: Duration = Duration::from_secs(10);

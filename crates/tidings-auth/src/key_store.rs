@@ -24,13 +24,13 @@ pub struct KeyStore {
     keep: Duration,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
     format: u32,
     url: String,
-    /// When the issuer said it last, in seconds of Unix time.
+    /// When the issuer was last seen to publish it, in seconds of Unix time.
     fetched_secs: u64,
     document: String,
 }
@@ -44,10 +44,10 @@ pub enum KeptError {
     /// Others may have written it.
     #[error("other users can write to it")]
     Writable,
-    /// It is longer than any set.
+    /// It is too long.
     #[error("it has more than {FILE_BYTES_MAX} bytes")]
     TooLong,
-    /// It is not of this program, or damaged.
+    /// It was not written by this program, or is damaged.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
     /// A later version wrote it.
@@ -56,10 +56,10 @@ pub enum KeptError {
         /// The format.
         found: u32,
     },
-    /// It is of another address.
+    /// It belongs to another address.
     #[error("it belongs to another address")]
     OtherAddress,
-    /// The issuer may have changed its keys long since.
+    /// It is too old: the issuer may have changed its keys.
     #[error("it is {age_secs} s old, more than auth.jwks_cache_secs")]
     Old {
         /// Its age.
@@ -68,22 +68,22 @@ pub enum KeptError {
 }
 
 impl KeyStore {
-    /// Makes a store in a folder, which is made when something is kept. Sets count for `keep`.
+    /// Makes a store in a folder, which is created at the first write. Cached sets are valid for `keep`.
     pub fn new(folder: PathBuf, keep: Duration) -> Self {
         Self { folder, keep }
     }
 
-    /// Returns how soon a set that has not changed is to be written again, so that its file does not
-    /// grow old while the issuer answers.
+    /// Returns after which time an unchanged set is written again, so that its file does not become too old while
+    /// the issuer answers.
     pub fn confirm_every(&self) -> Duration {
         (self.keep / 4).min(CONFIRM_EVERY)
     }
 
-    /// Returns the document that was kept for an address, if there is one.
+    /// Returns the cached document of an address, if there is one.
     ///
     /// # Errors
     ///
-    /// Why the file that is there does not count.
+    /// Why the file is ignored.
     pub fn load(&self, url: &Url, now_secs: u64) -> Result<Option<Vec<u8>>, KeptError> {
         let file = match File::open(self.path(url)) {
             Ok(file) => file,
@@ -113,7 +113,7 @@ impl KeyStore {
         Ok(Some(kept.document.into_bytes()))
     }
 
-    /// Stores the document of an address, replacing an earlier one: completely, or not at all.
+    /// Stores the document of an address. Replaces an earlier one atomically.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl KeyStore {
         folder.recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.path(url);
         let next = path.with_extension("new");
-        // One that a crash left may have been made by anybody.
+        // A file that a crash left here may have been made by anybody.
         remove(&next)?;
         let mut options = OpenOptions::new();
         let mut file = options
@@ -183,13 +183,13 @@ fn remove(path: &Path) -> io::Result<()> {
 
 /// The format of the files.
 const FORMAT: u32 = 1;
-/// Bytes of a file: a document in which every character needed an escape, and the rest.
+/// Maximum size of a file: a document in which every character is escaped, and the other members.
 const FILE_BYTES_MAX: u64 = 2 * DOCUMENT_BYTES_MAX as u64 + 8192;
-/// Permissions by which others could write.
+/// The permissions that let other users write.
 const OTHERS_WRITE: u32 = 0o022;
 /// Bytes of the address's hash in the name of its file.
 const NAME_BYTES: usize = 16;
-/// How often at most an unchanged set is written again.
+/// Minimum time between two writes of an unchanged set.
 const CONFIRM_EVERY: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]

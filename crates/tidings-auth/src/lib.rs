@@ -49,12 +49,12 @@ pub mod placeholder;
 pub mod presented;
 mod token_error;
 
-/// Who may issue tokens, for whom they must be meant, where they may stand.
+/// Which tokens are accepted: from which issuers, for which audiences, in which cookies and dialects.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The trusted keys. Several may be of one issuer.
+    /// The trusted keys. An issuer may have several.
     pub issuers: Vec<Issuer>,
-    /// Values of `aud` that mean this hub.
+    /// Values of `aud` that name this hub.
     pub audiences: Vec<String>,
     /// Cookies that may carry a token, in the order of preference.
     pub cookie_names: Vec<String>,
@@ -80,9 +80,9 @@ impl Options {
 /// One key, or one set of keys, of one issuer.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    /// The exact `iss` of the tokens; empty for keys of old dialects only.
+    /// The exact `iss` of the tokens. Empty if the key is for old dialects only.
     pub issuer: Arc<str>,
-    /// What verifies its tokens.
+    /// The key or the set that verifies its tokens.
     pub keys: Keys,
     /// The key's name. A token with this `kid` is tried with this key first.
     pub kid: Option<String>,
@@ -90,12 +90,12 @@ pub struct Issuer {
     pub publish: bool,
     /// Whether the key is for tokens that subscribe.
     pub subscribe: bool,
-    /// Dialects whose tokens the key is for.
+    /// The dialects whose tokens the key verifies.
     pub dialects: Vec<Dialect>,
 }
 
-/// Where a token is presented. What it says there depends on it: the claim `mercure` has topic
-/// selectors at one and targets at the other.
+/// Where a token is presented. Its meaning depends on that: the claim `mercure` contains topic selectors at one
+/// door and targets at the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Door {
     /// At the hub's path.
@@ -107,13 +107,13 @@ pub enum Door {
 /// What verifies the tokens of an issuer.
 #[derive(Debug, Clone)]
 pub enum Keys {
-    /// A key that the configuration has, bound to its algorithm.
+    /// A key from the configuration, bound to its algorithm.
     One(VerifyKey),
-    /// A set that the issuer publishes; each of its keys is bound to its algorithms.
+    /// A set that the issuer publishes. Each of its keys is bound to its algorithms.
     Set {
-        /// The set. Several issuers may have the same.
+        /// The set. Several issuers may share it.
         set: Arc<KeySet>,
-        /// The only algorithm that counts, if there is one.
+        /// The only accepted algorithm, if the configuration names one.
         only: Option<Algorithm>,
     },
 }
@@ -133,36 +133,36 @@ pub enum Role {
     Subscribe,
 }
 
-/// Verifies tokens. Never changes; all shards share one.
+/// Verifies tokens. It never changes, and all shards share it.
 #[derive(Debug)]
 pub struct Authority {
     options: Options,
     hub: HubUrl,
 }
 
-/// What a verified token says.
+/// The content of a verified token.
 #[derive(Debug)]
 pub struct Identity {
     /// What it allows.
     pub grants: Arc<Grants>,
-    /// When it ends, in seconds of Unix time. Every connection must end by then.
-    /// [`NEVER`] for a token of an old dialect without an end.
+    /// When it expires, in seconds of Unix time. Every connection must end by then.
+    /// [`NEVER`] for a token of an old dialect without `exp`.
     pub expires_at: u64,
-    /// Which Mercure the token speaks.
+    /// The dialect of the token.
     pub dialect: Dialect,
-    /// Who issued it; empty for tokens of old dialects.
+    /// The issuer. Empty for tokens of old dialects.
     pub issuer: Arc<str>,
-    /// Whom it is about.
+    /// The subject, if there is one.
     pub subject: Option<Arc<str>>,
 }
 
 /// Why there can be no [`Authority`].
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// No key, so nobody could publish.
+    /// There is no key, so nobody could publish.
     #[error("no issuer with a key is configured")]
     NoIssuer,
-    /// No audience, so no token could be meant for the hub. Mercure, "Token Validation".
+    /// There is no audience, so every token would be refused. Mercure, "Token Validation".
     #[error("no audience is configured")]
     NoAudience,
 }
@@ -202,9 +202,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// The first rule that the token breaks. The signature is checked before everything in the
-    /// claims but `iss` and the shape, so that an unsigned token learns nothing about the hub but
-    /// its issuers and dialects.
+    /// The first rule that the token breaks. The signature is checked before all claims except `iss` and the
+    /// shape, so that an unsigned token reveals nothing about the hub except its issuers and dialects.
     pub fn verify_at(
         &self,
         token: &str,
@@ -220,7 +219,7 @@ impl Authority {
             (Door::Hub2019, false) => return Err(TokenError::NotOf2019),
         };
         if !self.options.old_dialects.contains(&dialect) {
-            // Nothing says that such a token is not meant for 1.0, which says what it lacks.
+            // Such a token may be meant for 1.0, whose checks say what it lacks.
             if door == Door::Hub && !old::has_claim(&parts) {
                 return self.verify_modern(&parts, role, now_secs);
             }
@@ -236,7 +235,7 @@ impl Authority {
         now_secs: u64,
     ) -> Result<Arc<Identity>, TokenError> {
         check_typ(&parts.header)?;
-        // A header may bring its own key (`jwk`, `jku`, `x5u`, …). Nothing here reads it.
+        // A header may contain a key of its own (`jwk`, `jku`, `x5u`, …). Nothing here reads it.
         if parts.header.find("crit").is_some() {
             return Err(TokenError::Crit);
         }
@@ -271,13 +270,13 @@ impl Authority {
         sets.sum()
     }
 
-    /// Has the key sets of a token's issuer fetched again, because none of their keys is the token's.
-    /// Returns whether the token is worth another look.
+    /// Fetches the key sets of a token's issuer again, because they lack the token's key. Returns whether the token
+    /// should be checked again.
     pub async fn refreshed(&self, token: &str) -> bool {
         let Ok(parts) = Parts::parse(token) else {
             return false;
         };
-        // An old token names no issuer: it may be of any that has such tokens.
+        // An old token names no issuer. It may come from any issuer of such tokens.
         let iss = parts.claims.find("iss").and_then(Json::as_str);
         let old = old::is_old(&parts);
         let mut refreshed = false;
@@ -346,20 +345,20 @@ impl Authority {
     }
 }
 
-/// The keys that a token may be verified with, those that it names first.
+/// The keys that may verify a token. Those that it names come first.
 struct Offered<'a> {
     fixed: Vec<&'a VerifyKey>,
     sets: Vec<(Arc<Current>, Option<Algorithm>)>,
     kid: Option<&'a str>,
-    /// Whether a set lacks the key that the token names, or cannot tell which one it is.
+    /// Whether a set lacks the key that the token names, or the token names none.
     kid_unknown: bool,
 }
 
 impl<'a> Offered<'a> {
     /// Gathers the keys of `issuers`.
     ///
-    /// The name of a key of our own is a hint only: it changes the order, never the choice. Of a set,
-    /// which may be large and change, a token that names a key is tried with that one alone.
+    /// For keys from the configuration, the name is only a hint: it changes the order, not the choice. A set may be
+    /// large and may change, so a token that names a key is tried with that key alone.
     fn of(issuers: &[&'a Issuer], kid: Option<&'a str>) -> Self {
         let mut offered = Self {
             fixed: Vec::new(),
@@ -383,7 +382,7 @@ impl<'a> Offered<'a> {
         offered
     }
 
-    /// Says whether one of the keys for this algorithm made a token's signature.
+    /// Returns whether one of the keys for this algorithm made a token's signature.
     fn verifies(&self, parts: &Parts<'_>, alg: &str) -> bool {
         let signed = parts.signed.as_bytes();
         self.keys()
@@ -419,24 +418,24 @@ impl Issuer {
     }
 }
 
-/// A token taken apart. Nothing in it is verified yet.
+/// A parsed token. Nothing in it is verified yet.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The protected header.
     pub header: Object,
     /// The claims set.
     pub claims: Object,
-    /// What the signature is over: the first two parts as they came.
+    /// What is signed: the first two parts, unchanged.
     signed: &'a str,
     signature: Vec<u8>,
 }
 
 impl<'a> Parts<'a> {
-    /// Takes a JWS in compact serialization apart.
+    /// Parses a JWS in compact serialization.
     ///
     /// # Errors
     ///
-    /// If it is too long or not well formed.
+    /// It is too long or not well formed.
     ///
     /// RFC 7515, 5.2 and 7.1.
     pub fn parse(token: &'a str) -> Result<Self, TokenError> {
@@ -527,7 +526,7 @@ fn decode(part: Part, text: &str) -> Result<Vec<u8>, TokenError> {
         .map_err(|_position| TokenError::Base64 { part })
 }
 
-/// Longest token that is looked at, in bytes.
+/// Maximum length of a token in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// The media type of access tokens, and its long form. RFC 9068, 2.1; RFC 7515, 4.1.9.

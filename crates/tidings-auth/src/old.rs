@@ -18,10 +18,10 @@ use super::json::{Json, Object};
 use super::token_error::TokenError;
 use super::{Authority, Identity, Issuer, Offered, Parts, Role, TYPES, claims};
 
-/// The end of a token that has none.
+/// The expiry of a token without `exp`.
 pub const NEVER: u64 = u64::MAX;
 
-/// Says whether a token is one of before 1.0: it has nothing that only tokens of 1.0 have.
+/// Returns whether a token is an old one: it has nothing that only tokens of 1.0 have.
 pub(crate) fn is_old(parts: &Parts<'_>) -> bool {
     let typ = parts.header.find("typ").and_then(Json::as_str);
     let modern_typ =
@@ -29,19 +29,19 @@ pub(crate) fn is_old(parts: &Parts<'_>) -> bool {
     !modern_typ && parts.claims.find("authorization_details").is_none()
 }
 
-/// Says whether a token has the claim that only tokens of before 1.0 have. Their hubs took one
-/// without it as one that grants nothing.
+/// Returns whether a token has the claim that only old tokens have. Old hubs accepted a token without it, which
+/// grants nothing.
 pub(super) fn has_claim(parts: &Parts<'_>) -> bool {
     CLAIMS.iter().any(|name| parts.claims.find(name).is_some())
 }
 
-/// Says whether a text is a token of before 1.0. Nothing in it is verified.
+/// Returns whether a text is an old token. Nothing in it is verified.
 pub fn is_old_text(token: &str) -> bool {
     Parts::parse(token).is_ok_and(|parts| is_old(&parts))
 }
 
 impl Authority {
-    /// Checks a token that [`is_old`], as its own hubs read it.
+    /// Checks a token that [`is_old`], as the hubs of its dialect did.
     pub(super) fn verify_old(
         &self,
         parts: &Parts<'_>,
@@ -99,12 +99,12 @@ impl Authority {
         Err(TokenError::OldSignature)
     }
 
-    /// Reads the claim of 0.x.
+    /// Reads the claim of a 0.x token.
     fn selectors(&self, claim: Option<&Object>) -> Result<Grants, TokenError> {
         let matchers = |role| {
             let texts = texts(claim, role)?.unwrap_or_default();
             let parse = |text: &&str| Matcher::parse(MatcherType::UriTemplate, text, &self.hub);
-            // Topics have no such characters, so that a selector of them grants nothing.
+            // Topics never contain such characters, so a selector with them grants nothing.
             Ok::<_, TokenError>(texts.iter().filter_map(|text| parse(text).ok()).collect())
         };
         let subscribe: Vec<Matcher> = matchers(Role::Subscribe)?;
@@ -124,7 +124,7 @@ impl Authority {
     }
 }
 
-/// Returns the claim, if there is one; the one under its URL counts before the other.
+/// Returns the claim, if there is one. The one under its URL takes precedence.
 fn claim(claims: &Object) -> Result<Option<&Object>, TokenError> {
     let found = CLAIMS.iter().rev().find_map(|name| claims.find(name));
     match found {
@@ -139,7 +139,7 @@ fn claim(claims: &Object) -> Result<Option<&Object>, TokenError> {
     }
 }
 
-/// Returns the strings for one role; `None` without any, which is not the same as an empty list.
+/// Returns the strings for one role. `None` if the member is absent, which differs from an empty list.
 fn texts(claim: Option<&Object>, role: Role) -> Result<Option<Vec<&str>>, TokenError> {
     let (name, claim_name) = match role {
         Role::Publish => ("publish", "mercure.publish"),
@@ -171,7 +171,7 @@ fn targets(claim: Option<&Object>, role: Role) -> Result<Option<TargetGrant>, To
     if texts.contains(&"*") {
         return Ok(Some(TargetGrant::All));
     }
-    // No update has a target that cannot be read, so that naming one names nobody.
+    // No update has a target that cannot be parsed, so such an entry grants nothing.
     let targets = texts.iter().filter_map(|text| Target::parse(text).ok());
     Ok(Some(TargetGrant::Of(targets.collect())))
 }

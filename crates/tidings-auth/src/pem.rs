@@ -1,8 +1,8 @@
-//! Reads keys out of PEM text: public ones (also RSA keys of PKCS #1, and certificates), and private ones
-//! (of PKCS #8, and RSA keys of PKCS #1).
+//! Reads keys from PEM text: public keys (also PKCS #1 RSA keys, and certificates) and private keys (PKCS #8, and
+//! PKCS #1 RSA keys).
 //!
 //! Environment variables and configuration files often hold a PEM text on one line, with `\\n` for the
-//! line breaks or with spaces instead. Neither stands in base64, so that both are read.
+//! line breaks or with spaces instead. Base64 contains neither, so both are accepted.
 //!
 //! RFC 7468; RFC 5958; RFC 8017, A.1.
 
@@ -22,11 +22,11 @@ pub(crate) enum PrivateKey {
     Rsa(Vec<u8>),
 }
 
-/// Returns the first public key of a PEM text as a SubjectPublicKeyInfo in DER. Sections that hold no
-/// public key are passed over.
+/// Returns the first public key of a PEM text as a SubjectPublicKeyInfo in DER. Skips sections without a public
+/// key.
 ///
-/// Of a certificate only the key counts, not its names and dates: the configuration says whom it is
-/// from and how long it is good for.
+/// Only the key of a certificate counts, not its names and dates: the configuration says which issuer it belongs
+/// to, and how long it is valid.
 pub(crate) fn public_key(text: &str) -> Option<Vec<u8>> {
     for (label, body) in sections(text) {
         match label {
@@ -43,7 +43,7 @@ pub(crate) fn public_key(text: &str) -> Option<Vec<u8>> {
     None
 }
 
-/// Returns the first private key of a PEM text. Other sections are passed over.
+/// Returns the first private key of a PEM text. Skips other sections.
 pub(crate) fn private_key(text: &str) -> Option<PrivateKey> {
     sections(text).find_map(|(label, body)| match label {
         "PRIVATE KEY" => decode(body).map(PrivateKey::Pkcs8),
@@ -52,8 +52,7 @@ pub(crate) fn private_key(text: &str) -> Option<PrivateKey> {
     })
 }
 
-/// Returns the labels of a PEM text's sections with what stands between their lines. The first section
-/// that does not end ends them all.
+/// Returns the label and the content of each section of a PEM text. Stops at a section without an end.
 fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -81,7 +80,7 @@ fn decode(body: &str) -> Option<Vec<u8>> {
     BASE64.decode(encoded).ok()
 }
 
-/// Padding may be missing: it says nothing that the length does not.
+/// Padding may be missing: the length implies it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

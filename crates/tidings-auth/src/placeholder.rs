@@ -1,12 +1,11 @@
 //! Texts that ask another system for a value: `{env.NAME}` (Caddy), `${NAME}` (shells, Compose),
 //! `%env(NAME)%` (Symfony), `{{ .Values.name }}` (Helm), and their kin.
 //!
-//! The hub looks none of them up. One that gets here was meant to be filled in by a system that did
-//! not run, and as a key it would be a text that everybody can read in that system's documentation.
-//! Caddy's placeholders in a Caddyfile are filled in by `config/mercure`, before anything is judged
-//! here.
+//! The hub fills in none of them. A placeholder that gets here should have been filled in by a system that did not
+//! run. As a key, it would be a text that everybody can read in that system's documentation. `config/mercure`
+//! fills in Caddy's placeholders in a Caddyfile before it calls this module.
 
-/// Returns the first part of `text` that asks for a value, in one of the forms that mean nothing else.
+/// Returns the first placeholder in `text`, in one of the forms that can mean nothing else.
 pub fn find(text: &str) -> Option<&str> {
     text.char_indices().find_map(|(start, _)| {
         let rest = text.get(start..)?;
@@ -15,16 +14,15 @@ pub fn find(text: &str) -> Option<&str> {
     })
 }
 
-/// Says whether a text that begins like a path, an address or a URL begins with a variable instead:
-/// `$HOME/data`, `%APPDATA%\data`.
+/// Returns whether a path, an address or a URL begins with a variable: `$HOME/data`, `%APPDATA%\data`.
 pub fn begins_with_variable(text: &str) -> bool {
     let dollar = text.strip_prefix('$').is_some_and(begins_with_name);
     let percent = text.strip_prefix('%').and_then(|rest| rest.split_once('%'));
     dollar || percent.is_some_and(|(name, _)| is_name(name))
 }
 
-/// Says whether a whole text, taken for a secret, asks for a value. A secret may hold any character,
-/// so that a lone brace or dollar in it means nothing.
+/// Returns whether a whole text, meant as a secret, is a placeholder. A secret may contain any character, so a lone
+/// brace or dollar sign in it means nothing.
 pub fn is_unfilled_secret(text: &str) -> bool {
     let text = text.trim();
     let braces = text.starts_with('{') && text.ends_with('}');
@@ -35,13 +33,12 @@ pub fn is_unfilled_secret(text: &str) -> bool {
         .strip_prefix('%')
         .and_then(|rest| rest.strip_suffix('%'))
         .is_some_and(is_name);
-    // One that was cut off at a space counts too.
+    // A placeholder that was cut off at a space counts too.
     let closed = format!("{text}}}");
     braces || dollar || percent || text.starts_with("file://") || find(&closed).is_some()
 }
 
-/// Says whether a text stands in quotation marks, which a shell or a reader of YAML would have
-/// removed.
+/// Returns whether a text is in quotation marks, which a shell or a YAML parser would have removed.
 pub fn is_quoted(text: &str) -> bool {
     let text = text.trim();
     QUOTES.iter().any(|(open, close)| {
@@ -52,7 +49,7 @@ pub fn is_quoted(text: &str) -> bool {
     })
 }
 
-/// Returns how long the placeholder is that `text` begins with, if it begins with one.
+/// Returns the length of the placeholder at the start of `text`, if there is one.
 fn length_at_start(text: &str) -> Option<usize> {
     let (before, inner, close) = if let Some(inner) = text.strip_prefix("{{") {
         ("{{", inner, "}}")
@@ -84,7 +81,7 @@ fn length_at_start(text: &str) -> Option<usize> {
     asks.then_some(before.len() + inner.len() + close.len())
 }
 
-/// Says whether a text is the name of a variable.
+/// Returns whether a text is the name of a variable.
 fn is_name(text: &str) -> bool {
     let rest = text.strip_prefix(|first: char| first.is_ascii_alphabetic() || first == '_');
     rest.is_some_and(|rest| {
@@ -97,7 +94,7 @@ fn begins_with_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
 }
 
-/// What Caddy's placeholders with a dot begin with, and those of systems that follow it.
+/// The starts of dotted placeholders, in Caddy and in systems that follow it.
 const NAMESPACES: [&str; 8] = [
     "env", "file", "vars", "http", "system", "args", "secret", "secrets",
 ];

@@ -21,7 +21,7 @@ pub enum Presented {
     Header(String),
     /// In a cookie, which a browser sends without the page's doing.
     Cookie(String),
-    /// In the query of the URL, where 0.x took it too.
+    /// In the query of the URL, which 0.x allows too.
     Query(String),
 }
 
@@ -32,9 +32,9 @@ pub struct PresentationError(#[from] bearer::Malformed);
 
 /// Finds the token. An `Authorization` field with a bearer token wins over every cookie.
 ///
-/// A field of another scheme is malformed, and the cookie does not count beside it either: whoever
-/// sends the field chose how to authorize the request (Mercure, "Presenting the Access Token").
-/// Of several cookies the first of `cookie_names` that is there and not empty counts.
+/// A field with another scheme is malformed, and no cookie replaces it: the client chose the field to authorize
+/// the request (Mercure, "Presenting the Access Token"). Of several cookies, the first of `cookie_names` that is
+/// present and not empty counts.
 ///
 /// # Errors
 ///
@@ -58,8 +58,8 @@ pub fn presented(
     Ok(tokens.map_or(Presented::None, Presented::Cookie))
 }
 
-/// Finds the token of a request that may be of 0.x: what [`presented`] finds, else a token of before
-/// 1.0 in `query` or in its cookie. A token of 1.0 does not count there.
+/// Finds the token of a request that may be in the 0.x dialect: the one that [`presented`] finds, else an old
+/// token in `query` or in its cookie. A token of 1.0 is ignored there.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ pub fn presented_in_v0(
 
 fn in_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get_all(COOKIE).iter().find_map(|field| {
-        // Another cookie of the site may hold any bytes; they do not hide the token.
+        // Other cookies of the site may contain any bytes. They do not hide the token.
         let field = String::from_utf8_lossy(field.as_bytes());
         let token = cookie::find(&field, name)?;
         (!token.is_empty()).then(|| token.to_owned())

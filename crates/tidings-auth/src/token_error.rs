@@ -8,23 +8,23 @@ use tidings_core::{Dialect, GrantsError};
 use super::Role;
 use super::details::DetailError;
 
-/// The rule that a token breaks. Every one of them is answered 401 with `invalid_token`.
+/// The rule that a token breaks. Each is answered with 401 and `invalid_token`.
 ///
 /// Mercure, "Token Validation" and "Authorization Details"; RFC 9068, 4.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The text is too long to be looked at.
+    /// The text is too long.
     #[error("the token has {bytes} bytes; the hub reads at most {max}")]
     TooLong {
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
-        /// The bound.
+        /// The limit.
         max: usize,
     },
     /// Not a JWS in compact serialization. RFC 7515, 7.1.
     #[error("a token has three parts separated by dots; this one has {count}")]
     NotThreeParts {
-        /// How many there are.
+        /// The number of parts.
         count: usize,
     },
     /// A part is not base64url without padding. RFC 7515, 2.
@@ -38,10 +38,10 @@ pub enum TokenError {
     Json {
         /// Which part.
         part: Part,
-        /// Where and why. Holds no text of the token but single unexpected characters.
+        /// Where and why. Contains no text of the token except single unexpected characters.
         source: serde_json::Error,
     },
-    /// A part is JSON, but no object.
+    /// A part is JSON, but not an object.
     #[error("the token's {part} is not a JSON object")]
     NotObject {
         /// Which part.
@@ -94,7 +94,7 @@ pub enum TokenError {
     /// No key made the signature of a token that names no issuer.
     #[error("the signature was not made with a key that the hub has for such tokens")]
     OldSignature,
-    /// The token is of a dialect that is not switched on.
+    /// The token's dialect is not switched on.
     #[error(
         "this is a token of Mercure {dialect} (claim mercure), which this hub does not serve; \
          {} = true switches it on", key_of(*dialect)
@@ -103,7 +103,7 @@ pub enum TokenError {
         /// Its dialect.
         dialect: Dialect,
     },
-    /// No key is for tokens of this dialect.
+    /// No key verifies tokens of this dialect.
     #[error("no key is for tokens of Mercure {dialect} that {role} (auth.issuers.N.dialects)")]
     NoOldKey {
         /// Its dialect.
@@ -121,18 +121,18 @@ pub enum TokenError {
         /// The name of the token's key, if it has one.
         kid: Option<Box<str>>,
     },
-    /// A claim has another JSON type than it must. RFC 7519, 4.1.
+    /// A claim has the wrong JSON type. RFC 7519, 4.1.
     #[error("{claim} is not {expected}")]
     ClaimType {
         /// The claim.
         claim: &'static str,
-        /// What it must be.
+        /// The expected type.
         expected: &'static str,
     },
-    /// The token never ends.
+    /// The token has no expiry.
     #[error("the token has no exp")]
     ExpMissing,
-    /// The token has ended.
+    /// The token has expired.
     #[error("the token expired at {exp}, {} s ago (Unix time)", now.saturating_sub(*exp))]
     Expired {
         /// The `exp`, in whole seconds.
@@ -148,13 +148,13 @@ pub enum TokenError {
         /// The hub's time, in seconds.
         now: u64,
     },
-    /// The token names nobody it is meant for.
+    /// The token names no audience.
     #[error("the token has no aud; it must be {accepted}")]
     AudMissing {
         /// What the hub accepts, joined by commas.
         accepted: Box<str>,
     },
-    /// The token is meant for others. RFC 7519, 4.1.3.
+    /// The token has other audiences. RFC 7519, 4.1.3.
     #[error("aud is {found}; the hub is {accepted}")]
     Aud {
         /// The `aud` as JSON.
@@ -162,10 +162,10 @@ pub enum TokenError {
         /// What the hub accepts, joined by commas.
         accepted: Box<str>,
     },
-    /// The authorization details are no array. RFC 9396, 2.
+    /// The authorization details are not an array. RFC 9396, 2.
     #[error("authorization_details is not an array")]
     DetailsNotArray,
-    /// One of the authorization details is not valid, so that none counts.
+    /// One of the authorization details is not valid, so none of them counts.
     #[error("authorization_details[{index}]: {source}")]
     Detail {
         /// Which one, from 0.
@@ -179,8 +179,8 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Returns whether the text may be shown to whoever presented the token: it says nothing but
-    /// what the token's shape and the hub's switches are.
+    /// Returns whether the text may be shown to the peer that presented the token: it reveals only the token's
+    /// shape and the hub's switches.
     pub fn is_plain(&self) -> bool {
         matches!(
             self,
@@ -200,11 +200,11 @@ pub fn key_of(dialect: Dialect) -> &'static str {
 /// A part of a token in compact serialization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The first.
+    /// The first part.
     Header,
-    /// The second.
+    /// The second part.
     Claims,
-    /// The third.
+    /// The third part.
     Signature,
 }
 
