@@ -13,8 +13,8 @@ pub type Outlet = Box<dyn FnMut(Step) + Send>;
 /// The writer's output.
 #[derive(Debug)]
 pub enum Step {
-    /// The group is durable; groups come in order of position. Comes before the [`Done`]s of the
-    /// group, and not at all for a group that was refused.
+    /// The group is durable. Groups come in order of position. Comes before the group's [`Done`]s are called.
+    /// Does not come for a group that was refused.
     Committed(Vec<Arc<Update>>),
     /// All completions of one batch were called, whether accepted or refused. A caller that waits
     /// for many of them is woken here once, instead of at each.

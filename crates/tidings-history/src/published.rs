@@ -119,7 +119,7 @@ impl Published {
         }
     }
 
-    /// Returns the positions that are kept.
+    /// Returns the stored positions.
     #[must_use]
     pub fn bounds(&self) -> Bounds {
         // `oldest` is read first and published before the removal, so the pair never includes a
@@ -135,7 +135,7 @@ impl Published {
         Position::new(self.presence_trimmed.load(Ordering::Acquire))
     }
 
-    /// Returns what stays known of presence events that were removed.
+    /// Returns the summary of removed presence events.
     #[must_use]
     pub fn removed(&self) -> Arc<Removed> {
         Arc::clone(&self.removed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -175,7 +175,7 @@ impl Published {
         }
     }
 
-    /// Returns the newest update's place and print.
+    /// Returns the newest update's position and print.
     #[must_use]
     pub fn tip(&self) -> Tip {
         *self.tip.lock().unwrap_or_else(PoisonError::into_inner)

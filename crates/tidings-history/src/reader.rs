@@ -27,7 +27,7 @@ pub enum Resolved {
     After(Position),
     /// The cursor is unknown or expired: updates may be missing.
     Unknown {
-        /// The first position that is kept, or the next to be given.
+        /// The first stored position, or the next one to be assigned.
         oldest: Position,
     },
 }
@@ -36,9 +36,9 @@ pub enum Resolved {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// Retention removed updates after the requested position.
-    #[error("the history begins at position {oldest}, after the one that was asked for")]
+    #[error("the history begins at position {oldest}, after the requested one")]
     Trimmed {
-        /// The first position that is kept.
+        /// The first stored position.
         oldest: Position,
     },
     /// `reads_max` requests are already queued.
@@ -261,8 +261,8 @@ impl Reader {
         self.read(None, wanted, last, wanted)
     }
 
-    /// Returns the last position after `last` up to which nothing is stored either: thousands of
-    /// consecutive presence events may have been removed.
+    /// Returns the last position after `last` up to which nothing is stored. Thousands of consecutive presence
+    /// events may have been removed.
     fn before_next(&mut self, last: Position) -> Result<Position, ReadError> {
         let end = self.published.bounds().last;
         let mut next = Vec::new();
@@ -274,7 +274,7 @@ impl Reader {
         Ok(next.first().map_or(last, before))
     }
 
-    /// Returns the print at `position`, if it is kept.
+    /// Returns the print at `position`, if it is stored.
     fn print(&mut self, position: Position) -> Result<Option<Print>, ReadError> {
         let cached = self.cache.update(position);
         match cached.and_then(|update| update.print) {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Topic, Topics};
 
-/// A summary of the presence events that were removed.
+/// A summary of removed presence events.
 ///
 /// Events are grouped by their topic up to the last slash: the subscriptions of one matcher. The
 /// summary has the last removed event of each group. Beyond a bound, the groups with the oldest
-/// last event are dropped; nothing is known any more about events removed up to there.
+/// last event are dropped. Then nothing is known about the events up to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     through: Position,
@@ -27,7 +27,8 @@ struct Last {
 }
 
 impl Removed {
-    /// Returns the summary of a history whose events up to `through` are all gone.
+    /// Returns the summary of a history that has removed all presence events up to `through` and knows nothing
+    /// about them.
     #[must_use]
     pub fn unknown(through: Position) -> Self {
         Self {
@@ -37,7 +38,7 @@ impl Removed {
         }
     }
 
-    /// Returns the position up to which events are gone.
+    /// Returns the position up to which events were removed.
     #[must_use]
     pub fn through(&self) -> Position {
         self.through
@@ -49,8 +50,8 @@ impl Removed {
         self.unknown_through
     }
 
-    /// Returns, of each group of which an event after `position` is gone, the last of them: its position
-    /// and its topics. The newest come first.
+    /// Returns the last removed event of each group that lost an event after `position`: its position and its
+    /// topics. The newest come first.
     #[must_use]
     pub fn after(&self, position: Position) -> Vec<(Position, &Topics)> {
         let groups = self.groups.values();
@@ -62,7 +63,7 @@ impl Removed {
         after
     }
 
-    /// Takes note that the events up to `through` are removed: `events`, oldest first.
+    /// Adds the `events` that are removed, oldest first. All events up to `through` are removed then.
     pub(crate) fn note(&mut self, events: Vec<(Position, Topics)>, through: Position) {
         for (position, topics) in events {
             let group = group_of(&topics);
@@ -72,7 +73,7 @@ impl Removed {
         self.bound();
     }
 
-    /// Gives up the groups whose last event is longest ago, beyond [`GROUPS_MAX`] and [`BYTES_MAX`].
+    /// Drops the groups with the oldest last event, beyond [`GROUPS_MAX`] and [`BYTES_MAX`].
     fn bound(&mut self) {
         let mut newest: Vec<(Position, usize)> = self
             .groups
@@ -93,8 +94,8 @@ impl Removed {
         }
     }
 
-    /// Returns it as text: a line with both positions, and one for each group with the position and the
-    /// topics of its last event, parted by tabs. A topic has no control characters.
+    /// Encodes it as text: a line with both positions, then a line for each group with the position and the topics
+    /// of its last event, separated by tabs. A topic has no control characters.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = format!("{}\t{}\n", self.through, self.unknown_through);
@@ -109,7 +110,7 @@ impl Removed {
         text
     }
 
-    /// Reads what [`encode`](Self::encode) wrote. Nothing if it is something else.
+    /// Parses the output of [`encode`](Self::encode). None for any other text.
     #[must_use]
     pub fn decode(text: &str) -> Option<Self> {
         let mut lines = text.lines();
@@ -138,7 +139,7 @@ fn position(text: &str) -> Option<Position> {
     text.parse().ok().map(Position::new)
 }
 
-/// Returns what the topics say before their last slash, where the subscriber is named.
+/// Returns the topics without their last segment, which names the subscriber.
 fn group_of(topics: &Topics) -> Arc<str> {
     let parents = topics.iter().map(|topic| {
         let text = topic.as_str();
@@ -147,10 +148,10 @@ fn group_of(topics: &Topics) -> Arc<str> {
     parents.collect::<Vec<_>>().join("\t").into()
 }
 
-/// Most groups of which the last removed event is known.
+/// Maximum number of groups.
 const GROUPS_MAX: usize = 512;
 
-/// Most bytes of topics of these events.
+/// Maximum size of the topics of their last events, in bytes.
 const BYTES_MAX: usize = 128 * 1024;
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! Finds how far retention removes. The removing itself is the writer's.
+//! Finds the position up to which retention removes. The writer does the removal.
 
 use tidings_core::Position;
 
 use crate::options::{PresenceRetention, Retention};
 use crate::storage::{Extent, Mark, Storage, StorageError};
 
-/// Returns the last position that `retention` removes; `extent.trimmed_through` if none.
+/// Returns the last position that `retention` removes. `extent.trimmed_through` if there is none.
 ///
-/// Marks never decrease from one position to the next, so a binary search finds the cut with
-/// about twenty look-ups in a million updates.
+/// Marks never decrease with the position, so a binary search finds the cut: about twenty look-ups in a million
+/// updates.
 ///
 /// # Errors
 ///
-/// What the storage says when a mark cannot be read.
+/// A mark cannot be read.
 pub(crate) fn goal(
     retention: &Retention,
     storage: &mut dyn Storage,
@@ -25,7 +25,7 @@ pub(crate) fn goal(
     }
     let updates = extent.last_mark.updates_through;
     let before_newest = |storage: &mut dyn Storage| {
-        // A single update that is over the limits by itself stays, or nobody could ever receive it.
+        // A single update that exceeds the limits alone stays. Otherwise nobody could ever receive it.
         let others = updates.saturating_sub(1);
         if others <= extent.trimmed_mark.updates_through {
             return Ok(extent.trimmed_through);
@@ -54,8 +54,8 @@ pub(crate) fn goal(
             let old = |mark: Mark| mark.published_ms <= published_max_ms;
             let first_young = first_not(storage, extent, old)?;
             let last_old = Position::new(first_young.get().saturating_sub(1));
-            // Where only removed presence events were nothing is old: whoever reads there
-            // has lost nothing, and must not be told so.
+            // A range that had only presence events does not count as trimmed: a subscriber that resumes there
+            // has missed nothing, and must not be told of a gap.
             if storage.mark(last_old)?.is_some() {
                 goal = goal.max(last_old);
             }
@@ -64,19 +64,19 @@ pub(crate) fn goal(
     Ok(goal)
 }
 
-/// Returns the last position up to which `retention` removes presence events;
-/// `extent.presence_trimmed_through` if there are none to remove.
+/// Returns the last position up to which `retention` removes presence events. `extent.presence_trimmed_through`
+/// if there are none to remove.
 ///
 /// # Errors
 ///
-/// What the storage says when a mark cannot be read.
+/// A mark cannot be read.
 pub(crate) fn presence_goal(
     retention: &PresenceRetention,
     storage: &mut dyn Storage,
     extent: &Extent,
     now_ms: u64,
 ) -> Result<Position, StorageError> {
-    // The newest position stays, or the next start would give it once more.
+    // The newest position stays. Otherwise the next start would assign it again.
     let newest_stays = Position::new(extent.last.get().saturating_sub(1));
     let (start, removed) = presence_removed(storage, extent)?;
     let total = events(extent.last, extent.last_mark);
@@ -100,11 +100,11 @@ pub(crate) fn presence_goal(
     Ok(goal)
 }
 
-/// Returns how far to remove at once on the way to `goal`.
+/// Returns the end of the next slice of the removal up to `goal`.
 ///
 /// # Errors
 ///
-/// What the storage says when a mark cannot be read.
+/// A mark cannot be read.
 pub(crate) fn presence_slice(
     storage: &mut dyn Storage,
     extent: &Extent,
@@ -116,7 +116,7 @@ pub(crate) fn presence_slice(
     Ok(Position::new(first_beyond.get() - 1).min(goal))
 }
 
-/// Returns up to where presence events are removed, and how many there were up to there.
+/// Returns the position up to which presence events were removed, and how many there were up to there.
 fn presence_removed(
     storage: &mut dyn Storage,
     extent: &Extent,
@@ -126,16 +126,16 @@ fn presence_removed(
     Ok((start, events(start, mark)))
 }
 
-/// Returns how many presence events there ever were up to a position with this mark:
-/// every position that has no update.
+/// Returns how many presence events there were up to a position with this mark: every position without an
+/// update.
 fn events(position: Position, mark: Mark) -> u64 {
     position.get().saturating_sub(mark.updates_through)
 }
 
-/// Most presence events that are removed at once.
+/// Maximum number of presence events removed at once.
 const PRESENCE_SLICE_MAX: u64 = 512;
 
-/// Returns the first kept position whose mark is not `over`, or the one after the last.
+/// Returns the first stored position whose mark is not `over`, or the one after the last.
 fn first_not(
     storage: &mut dyn Storage,
     extent: &Extent,

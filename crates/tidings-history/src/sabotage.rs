@@ -1,5 +1,5 @@
 //! Rules that can be skipped, one at a time, to show that the simulator's checkers notice. Without
-//! the feature `sabotage` every question here is answered at compile time: nothing is skipped.
+//! the feature `sabotage`, nothing can be skipped, and the questions cost nothing.
 
 /// A rule of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,29 +7,29 @@ pub enum Rule {
     /// A publisher is answered after the commit that covers its update
     /// (invariant 3, acknowledged is kept).
     AnswerAfterCommit,
-    /// A subscriber becomes live in one step with the look that finds nothing left
+    /// A subscriber goes live in one step with the look that finds nothing left to read
     /// (invariant 4, no silent gap).
     LiveInOneStep,
     /// What a full socket did not take is read again (invariant 4, no silent gap).
     ReadAgainAfterLag,
-    /// What a cursor or a replay covers already is not sent again (invariant 4, no silent gap).
+    /// An update that a cursor or a replay covers is not sent again (invariant 4, no silent gap).
     NothingTwice,
-    /// Retention that overtakes a subscriber is told (invariant 4, no silent gap).
+    /// A subscriber that retention overtook is told (invariant 4, no silent gap).
     TellOfGaps,
     /// Replay asks the grants again (invariant 5, private by grant).
     AskGrantsOnReplay,
     /// The ring of recent updates is bounded in bytes (invariant 7, bounded memory).
     BoundTheRing,
-    /// Who leaves gives the matchers back (invariant 9, true presence).
+    /// A session that ends releases its matchers (invariant 9, true presence).
     GiveMatchersBack,
-    /// The end of a subscription is told to presence (invariant 9, true presence).
+    /// Presence is told of the end of a subscription (invariant 9, true presence).
     TellOfLeaving,
-    /// An id is believed only where it fits the update that is found (invariant 4, no silent gap).
+    /// An id is known only if it matches the print of the update (invariant 4, no silent gap).
     VouchForIds,
-    /// Updates grow old by the time that passes, whatever the machine's clock shows
+    /// Updates age by elapsed time, whatever the machine's clock shows
     /// (invariant 3, acknowledged is kept).
     OwnClock,
-    /// What a process that died said of subscriptions is taken back (invariant 9, true presence).
+    /// Subscriptions that a crashed process announced are ended (invariant 9, true presence).
     EndGhosts,
 }
 

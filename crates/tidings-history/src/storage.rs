@@ -26,30 +26,29 @@ pub use sqlite::{OpenError, SqliteStorage};
 /// Keeps updates in order of position. Blocks on the disk: only the writer calls it.
 ///
 /// Between [`begin`](Self::begin) and [`commit`](Self::commit) or [`rollback`](Self::rollback)
-/// come [`insert`](Self::insert) only. What a method does if it is not written is right for a
-/// storage without files.
+/// come [`insert`](Self::insert) only. The default methods suit a storage without files.
 pub trait Storage: Send {
     /// Returns who orders the updates, and the epoch, as decided when this history was created.
     fn order(&self) -> Order;
 
-    /// Returns which positions are kept, as of the last commit and removal. Cheap.
+    /// Returns which positions are stored, as of the last commit and removal. Cheap.
     fn extent(&self) -> Extent;
 
     /// Starts a group.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; the group is not started.
+    /// [`StorageError`]. The group is not started.
     fn begin(&mut self) -> Result<(), StorageError>;
 
-    /// Adds `update` to the group. Its position follows the one before without a gap.
+    /// Adds `update` to the group. Its position follows the previous one without a gap.
     ///
     /// A presence event is also noted: [`announced`](Self::announced) returns those
     /// that began and did not end.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; the group must be rolled back.
+    /// [`StorageError`]. The group must be rolled back.
     fn insert(&mut self, update: &Arc<Update>, mark: Mark) -> Result<(), StorageError>;
 
     /// Adds what a relay keeps beside the update that was inserted last. A storage that keeps no
@@ -57,7 +56,7 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; the group must be rolled back.
+    /// [`StorageError`]. The group must be rolled back.
     fn insert_note(&mut self, _position: Position, _note: &[u8]) -> Result<(), StorageError> {
         Ok(())
     }
@@ -66,18 +65,18 @@ pub trait Storage: Send {
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; the group must be rolled back. If it
+    /// [`StorageError`]. The group must be rolled back. If it
     /// [leaves doubt](StorageError::leaves_doubt), nothing may be written any more.
     fn commit(&mut self) -> Result<(), StorageError>;
 
-    /// Drops the group that was begun, if there is one.
+    /// Drops the group in progress, if there is one.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] if the group may still be there. Nothing may be written any more.
+    /// [`StorageError`] if the group may still exist. Nothing may be written any more.
     fn rollback(&mut self) -> Result<(), StorageError>;
 
-    /// Returns the mark of the newest kept update up to `position`, if there is one.
+    /// Returns the mark of the newest stored update up to `position`, if there is one.
     ///
     /// # Errors
     ///
@@ -92,13 +91,13 @@ pub trait Storage: Send {
     fn print(&mut self, position: Position) -> Result<Option<Print>, StorageError>;
 
     /// Removes every update up to and including `through`, whose mark is `mark`, and their prints
-    /// but for the one at `through`.
+    /// except the one at `through`.
     ///
-    /// A crash may undo it; it is then done again.
+    /// A crash may undo the removal. It is then repeated.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; nothing was removed.
+    /// [`StorageError`]. Nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
 
     /// Leaves a line: removes updates at its end, or all of them, with their prints and notes.
@@ -110,8 +109,8 @@ pub trait Storage: Send {
     /// [`StorageError`]; nothing was removed, unless it leaves doubt.
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError>;
 
-    /// Returns the kept presence events up to and including `through`, oldest first: where
-    /// they are, and their topics.
+    /// Returns the stored presence events up to and including `through`, oldest first: their
+    /// positions and topics.
     ///
     /// # Errors
     ///
@@ -119,22 +118,21 @@ pub trait Storage: Send {
     fn presence(&mut self, through: Position) -> Result<Vec<(Position, Topics)>, StorageError>;
 
     /// Removes the presence events up to and including
-    /// [`removed.through()`](Removed::through), and no update else, and keeps what stays known of them.
-    /// The newest position is never among them. Their prints stay, those of the
-    /// last [`PRINTS_KEPT`] positions at least.
+    /// [`removed.through()`](Removed::through), no other updates, and stores the summary. The newest
+    /// position is never among them. The prints of at least the last [`PRINTS_KEPT`] positions stay.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; nothing was removed.
+    /// [`StorageError`]. Nothing was removed.
     fn trim_presence(&mut self, removed: &Removed) -> Result<(), StorageError>;
 
-    /// Returns what stays known of the presence events that were removed.
+    /// Returns the summary of removed presence events.
     fn removed(&self) -> Removed {
         Removed::unknown(self.extent().presence_trimmed_through)
     }
 
-    /// Returns the subscriptions that were said to have begun and not to have ended. None, where
-    /// they ended with the process that kept them.
+    /// Returns the subscriptions that were announced and not ended. Empty for a storage that ends with
+    /// its process.
     ///
     /// # Errors
     ///
@@ -143,34 +141,34 @@ pub trait Storage: Send {
         Ok(Vec::new())
     }
 
-    /// Returns where the history's time stood beside the machine's clock, as it was noted last.
+    /// Returns the last stored note of the history's time and the machine's clock.
     fn clock(&self) -> Option<ClockNote> {
         None
     }
 
-    /// Notes where the history's time stands. A crash may undo it.
+    /// Stores a note of the history's time. A crash may undo it.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; the earlier note stays.
+    /// [`StorageError`]. The earlier note stays.
     fn note_clock(&mut self, _note: ClockNote) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// Finds out whether a write would succeed, by making a small one.
+    /// Finds out with a small write whether writes succeed.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]: the fault lasts.
+    /// [`StorageError`]: the fault persists.
     fn probe(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// Looks about once a second whether all is well: that the file was not replaced, say.
+    /// Checks the storage about once a second: for instance that the file was not replaced.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] if not.
+    /// [`StorageError`] if something is wrong.
     fn check(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
@@ -180,20 +178,20 @@ pub trait Storage: Send {
         Upkeep::None
     }
 
-    /// Does one bounded slice of upkeep: moves the log into the file, gives space back.
+    /// Does one bounded slice of maintenance: moves the log into the file, or gives space back.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; no update is lost unless it leaves doubt.
+    /// [`StorageError`]. No update is lost unless the error leaves doubt.
     fn maintain(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
 
-    /// Tidies up before the end of the process.
+    /// Cleans up before the process ends.
     ///
     /// # Errors
     ///
-    /// [`StorageError`]; what was committed stays committed.
+    /// [`StorageError`]. What was committed stays committed.
     fn close(&mut self) -> Result<(), StorageError> {
         Ok(())
     }
@@ -206,11 +204,11 @@ pub trait Storage: Send {
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError>;
 }
 
-/// Reads what is committed, beside the writer.
+/// Reads committed updates, concurrently with the writer.
 pub trait StorageReader: Send {
-    /// Appends the kept updates `from..=through` to `updates`, oldest first.
+    /// Appends the stored updates `from..=through` to `updates`, oldest first.
     ///
-    /// Stops after the update with which `bytes_max` is reached. Updates that retention removed
+    /// Stops after the update that reaches `bytes_max`. Updates that retention removed
     /// are missing at the front only, presence events everywhere up to
     /// [`presence_trimmed_through`](Extent::presence_trimmed_through).
     ///
@@ -225,15 +223,15 @@ pub trait StorageReader: Send {
         updates: &mut Vec<Arc<Update>>,
     ) -> Result<(), StorageError>;
 
-    /// Returns the position of the earliest kept update to which its publisher gave the id `id`.
+    /// Returns the position of the earliest stored update to which its publisher gave the id `id`.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if it cannot be read.
     fn find(&mut self, id: &str) -> Result<Option<Position>, StorageError>;
 
-    /// Returns the print at `position`, also that of a presence event that was
-    /// removed, and that of the last update that was. Nothing if none is kept.
+    /// Returns the print at `position`. The prints of removed presence events and of the last removed
+    /// update are stored too. None if there is no print.
     ///
     /// # Errors
     ///
@@ -250,19 +248,19 @@ pub trait StorageReader: Send {
     }
 }
 
-/// Positions, back from the newest, whose prints are kept although their presence
-/// events were removed: who resumes at such an event is told the truth.
+/// Positions, back from the newest, whose prints stay although their presence events were removed. So
+/// a subscriber that resumes at such an event gets a correct answer.
 pub const PRINTS_KEPT: u64 = 1_000_000;
 
-/// Which positions are kept: those after `trimmed_through`, up to `last`, but for the presence
+/// Which positions are stored: those after `trimmed_through`, up to `last`, except the presence
 /// events up to `presence_trimmed_through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Every position up to this one was removed; [`Position::ZERO`] if none was.
+    /// Every position up to this one was removed. [`Position::ZERO`] if none was.
     pub trimmed_through: Position,
     /// The mark of the update at `trimmed_through`.
     pub trimmed_mark: Mark,
-    /// The newest update; [`Position::ZERO`] if there never was one.
+    /// The newest update. [`Position::ZERO`] if there never was one.
     pub last: Position,
     /// The mark of the newest update, even if it was removed.
     pub last_mark: Mark,
@@ -289,7 +287,7 @@ impl Extent {
         }
     }
 
-    /// A history in which nothing was kept yet.
+    /// A history without updates.
     pub const EMPTY: Self = Self {
         trimmed_through: Position::ZERO,
         trimmed_mark: Mark::ZERO,

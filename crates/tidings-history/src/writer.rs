@@ -41,11 +41,11 @@ pub struct Writer {
     line: Line,
     extent: Extent,
     phase: Phase,
-    /// The last position that retention removes; what lies up to it is removed in slices.
+    /// The last position that retention removes. The updates up to it are removed in slices.
     goal: Position,
     /// The last position up to which retention removes presence events.
     presence_goal: Position,
-    /// Whether retention and upkeep came upon something that cannot be read.
+    /// Whether retention or maintenance found something that cannot be read.
     hindered: bool,
 }
 
@@ -65,14 +65,14 @@ struct Coming {
     note: Option<Arc<[u8]>>,
 }
 
-/// A group that was inserted and not committed.
+/// A group that was inserted and not committed yet.
 struct Staged {
     group: Vec<Arc<Update>>,
     /// The mark of its last update.
     mark: Mark,
 }
 
-/// Tells each publisher that its update was taken.
+/// Tells each publisher that its update was stored.
 fn acknowledge(dones: &mut Vec<Done>, group: Vec<Arc<Update>>) {
     for (done, update) in dones.drain(..).zip(group) {
         done(Ok(update));
@@ -80,7 +80,7 @@ fn acknowledge(dones: &mut Vec<Done>, group: Vec<Arc<Update>>) {
 }
 
 impl Writer {
-    /// Takes over `storage`.
+    /// Makes the writer of `storage`.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
         let extent = storage.extent();
@@ -99,15 +99,15 @@ impl Writer {
             hindered: false,
             storage,
         };
-        // A hub that starts on a full disk serves what it has and refuses new updates, as it
-        // would if the disk had filled a moment later.
+        // A hub that starts on a full disk serves its history and refuses new updates, as if the disk had become
+        // full a moment later.
         if let Err(error) = writer.storage.probe() {
             writer.on_fault(error);
         }
         writer
     }
 
-    /// Returns what other threads may see of this writer.
+    /// Returns the state that this writer publishes to other threads.
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
@@ -119,13 +119,13 @@ impl Writer {
         &self.seal
     }
 
-    /// Returns what makes the holders of subscriptions.
+    /// Returns the key for holders of subscriptions.
     #[must_use]
     pub fn holder_key(&self) -> HolderKey {
         HolderKey::new(self.storage.order().epoch().secret())
     }
 
-    /// Returns the subscriptions that an earlier process said to have begun and not to have ended.
+    /// Returns the subscriptions that an earlier process announced and did not end.
     ///
     /// # Errors
     ///
@@ -143,10 +143,10 @@ impl Writer {
         self.storage.reader()
     }
 
-    /// Empties `batch`: commits its drafts as one group, and each of its ordered batches as one;
-    /// delivers each group, answers each item.
+    /// Drains `batch`: commits its drafts as one group, and each of its ordered batches as one; delivers each
+    /// group, and answers each item.
     ///
-    /// Either all updates of a group are taken or none is. `now` is what the machine's clocks show.
+    /// All updates of a group are stored, or none. `now` is a reading of the machine's clocks.
     pub fn on_batch(&mut self, batch: &mut Vec<Append>, now: Reading) {
         if batch.is_empty() {
             return;
@@ -179,7 +179,7 @@ impl Writer {
         }
     }
 
-    /// Commits `drafts` as one group, delivers the group, answers each.
+    /// Commits `drafts` as one group, delivers the group, and answers each.
     fn take_drafts(&mut self, drafts: Vec<Draft>, mut dones: Vec<Done>, now_ms: u64) {
         let coming = drafts.into_iter().map(|draft| Coming {
             draft,
@@ -206,7 +206,7 @@ impl Writer {
         }
     }
 
-    /// Probes a storage that refused, looks whether all is well, and sets retention's goal.
+    /// Probes a storage that refused writes, checks its health, and sets the goal of retention.
     pub fn on_tick(&mut self, now: Reading) {
         let now_ms = self.read_clock(now);
         match self.phase {
@@ -217,7 +217,7 @@ impl Writer {
             }
             Phase::Refusing(_) => match self.storage.check().and_then(|()| self.storage.probe()) {
                 Ok(()) => self.on_mended(),
-                // Removing old updates may be what makes room.
+                // The removal of old updates may make room.
                 Err(fault) => {
                     self.on_fault(fault);
                     self.work();
@@ -259,7 +259,7 @@ impl Writer {
     #[must_use]
     pub fn has_work(&self) -> bool {
         match self.phase {
-            // One attempt for each tick is enough.
+            // One attempt per tick is enough.
             Phase::Ok if self.hindered => false,
             Phase::Ok => {
                 self.goal > self.extent.trimmed_through
@@ -270,16 +270,16 @@ impl Writer {
         }
     }
 
-    /// Does one slice of upkeep, of a few milliseconds: removes, gives space back.
+    /// Does one slice of work, of a few milliseconds: removes updates, or gives space back.
     pub fn on_slack(&mut self) {
         if self.has_work() {
             self.work();
         }
     }
 
-    /// Tidies up before the end of the process.
+    /// Cleans up before the process ends.
     pub fn close(&mut self) {
-        // After a failed sync the log is the best evidence there is: it is left as it stands.
+        // After a failed sync the log is the best evidence, so it is left unchanged.
         if matches!(self.phase, Phase::Poisoned(_)) {
             return;
         }
@@ -290,7 +290,7 @@ impl Writer {
         if let Err(fault) = noted.and_then(|()| self.storage.close()) {
             tracing::warn!(
                 error = fault.line(),
-                "the history was not cleaned up when it closed"
+                "the history could not be cleaned up at its close"
             );
         }
     }
@@ -314,8 +314,8 @@ impl Writer {
         }
     }
 
-    /// Retention and upkeep that come upon damage wait for it to be mended. Updates are taken all the
-    /// same: whether that is possible shows when they are written.
+    /// Handles damage that retention or maintenance found: they wait until it is repaired. Updates are still
+    /// accepted; a write shows whether that is possible.
     fn on_upkeep(&mut self, worked: Result<(), StorageError>) {
         let Err(fault) = worked else {
             if std::mem::take(&mut self.hindered) {
@@ -335,7 +335,10 @@ impl Writer {
         self.published.on_read_fault();
         if !std::mem::replace(&mut self.hindered, true) {
             let line = fault.line();
-            tracing::error!(error = line, "retention stops: the history cannot be read");
+            tracing::error!(
+                error = line,
+                "retention stopped: the history cannot be read"
+            );
             self.published
                 .on_unreadable(Side::Writer, Some(line.into()));
         }
@@ -350,7 +353,7 @@ impl Writer {
         self.insert(coming).map_err(|fault| self.drop_group(fault))
     }
 
-    /// Makes a staged group durable and shows it to readers.
+    /// Makes a staged group durable, and publishes it to readers.
     fn commit(&mut self, staged: Staged) -> Result<Vec<Arc<Update>>, StorageError> {
         let Staged { group, mark } = staged;
         let committed = self.storage.commit();
@@ -367,8 +370,8 @@ impl Writer {
         Ok(group)
     }
 
-    /// Drops a group that met `fault`. Returns the fault, or a worse one: a group that cannot be
-    /// dropped may be committed with a later one.
+    /// Drops a group because of `fault`. Returns the fault, or a worse one: a group that cannot be dropped may be
+    /// committed with a later one.
     fn drop_group(&mut self, fault: StorageError) -> StorageError {
         match self.storage.rollback() {
             Ok(()) => fault,
@@ -429,7 +432,7 @@ impl Writer {
         }
     }
 
-    /// Removes a slice of what retention ends: small enough not to be noticed by publishers.
+    /// Removes a slice of the updates that retention removes. Small enough that publishers do not notice.
     fn trim_slice(&mut self) -> Result<(), StorageError> {
         let trimmed = self.extent.trimmed_through;
         let mut count = (self.goal.get() - trimmed.get()).min(TRIM_UPDATES_MAX);
@@ -442,8 +445,7 @@ impl Writer {
                 count /= 2;
                 continue;
             }
-            // Shown first: a reader must not take what is missing then for removed presence
-            // events.
+            // Published first: a reader must not take the missing updates for removed presence events.
             self.published.on_oldest(through.next());
             if let Err(fault) = self.storage.trim(through, mark) {
                 self.published.on_oldest(trimmed.next());
@@ -456,7 +458,7 @@ impl Writer {
         }
     }
 
-    /// Removes a slice of the presence events that retention ends.
+    /// Removes a slice of the presence events that retention removes.
     fn trim_presence_slice(&mut self) -> Result<(), StorageError> {
         let storage = &mut *self.storage;
         let through = retention::presence_slice(storage, &self.extent, self.presence_goal)?;
@@ -464,8 +466,8 @@ impl Writer {
         let mut removed = Removed::clone(&self.published.removed());
         removed.note(events, through);
         let removed = Arc::new(removed);
-        // Shown first, so that no reader misses what it does not know to be removed. If it is then
-        // not removed, it is next time.
+        // Published first, so that no reader misses events that it does not know to be removed. If the removal
+        // fails, it is repeated.
         self.published.on_removed(Arc::clone(&removed));
         self.storage.trim_presence(&removed)?;
         self.extent = self.storage.extent();
@@ -484,7 +486,7 @@ impl Writer {
         }
     }
 
-    /// Changes the phase for a fault that kept updates out. Returns what they are answered.
+    /// Changes the phase because of a fault that refused updates. Returns the error for their publishers.
     fn on_refusing(&mut self, fault: StorageError) -> RelayError {
         let fault = Arc::new(fault);
         self.on_fault(Arc::clone(&fault));
@@ -493,7 +495,7 @@ impl Writer {
             .unwrap_or(RelayError::Unavailable { cause: fault })
     }
 
-    /// Changes the phase for `fault`, and says so once.
+    /// Changes the phase because of `fault`, and logs the change once.
     fn on_fault(&mut self, fault: impl Into<Arc<StorageError>>) {
         let fault = fault.into();
         let line = fault.line();
@@ -502,7 +504,7 @@ impl Writer {
             (Phase::Poisoned(_), _) => {}
             (Phase::Ok | Phase::Refusing(_), true) => {
                 tracing::error!(error = line, "the history accepts no further updates");
-                // Damage does not put in doubt what was synced: what is whole can be served.
+                // Damage does not affect what was synced, so undamaged parts are served.
                 let damaged = matches!(*fault, StorageError::Damaged(_));
                 self.published.on_health(match damaged {
                     true => Health::Damaged { reason },
@@ -518,7 +520,7 @@ impl Writer {
                 self.phase = Phase::Refusing(fault);
                 self.published.on_health(Health::Refusing { reason });
             }
-            // The reason may have changed, which readiness shows and the log need not repeat.
+            // The reason may have changed. Readiness shows it; the log does not repeat it.
             (Phase::Refusing(_), false) => {
                 self.phase = Phase::Refusing(fault);
                 self.published.on_health(Health::Refusing { reason });
@@ -534,7 +536,7 @@ impl Writer {
 }
 
 impl Phase {
-    /// Returns what appends are answered in this phase, if they are refused.
+    /// Returns the error for appends in this phase, if they are refused.
     fn error(&self) -> Option<RelayError> {
         match self {
             Self::Ok => None,
@@ -548,8 +550,8 @@ impl Phase {
     }
 }
 
-/// Most updates that one slice removes.
+/// Maximum number of updates that one slice removes.
 const TRIM_UPDATES_MAX: u64 = 512;
 
-/// Most bytes of updates that one slice removes, unless a single update has more.
+/// Maximum size of the updates that one slice removes, in bytes. A single update may be larger.
 const TRIM_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! A history in memory: the rules of the file, without the file. Ends with the process.
+//! A history in memory, with the same rules as the file. It ends with the process.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader};
 use crate::options::Order;
 use crate::removed::Removed;
 
-/// Keeps updates in memory.
+/// Stores updates in memory.
 ///
-/// The lock stands where SQLite has its own between writer and reader; it is held for look-ups
-/// and moves of pointers only.
+/// The lock corresponds to SQLite's own between writer and reader. It is held only for look-ups
+/// and moves of pointers.
 pub struct MemoryStorage {
     order: Order,
     group: Vec<Entry>,
@@ -25,9 +25,9 @@ struct Kept {
     extent: Extent,
     removed: Removed,
     entries: VecDeque<Entry>,
-    /// The presence events, apart, since they are removed apart.
+    /// The presence events. Separate, since they are removed separately.
     presence: VecDeque<Entry>,
-    /// The prints of presence events that were removed, and of the last update that was.
+    /// The prints of removed presence events, and of the last removed update.
     prints: VecDeque<(Position, Print)>,
     /// The positions at which a publisher used an id, oldest first.
     positions: HashMap<Arc<str>, VecDeque<Position>, foldhash::fast::RandomState>,

@@ -1,4 +1,4 @@
-//! A history that keeps nothing: updates get positions and are gone once they are delivered.
+//! A history that stores nothing: updates get positions, and are gone once they are delivered.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{Extent, Mark, Storage, StorageError, StorageReader};
 use crate::options::Order;
 use crate::removed::Removed;
 
-/// Keeps nothing. What was committed counts as removed at once.
+/// Stores nothing. A committed update counts as removed at once.
 pub struct NoStorage {
     order: Order,
     group_end: Option<(Position, Mark, Option<Print>)>,

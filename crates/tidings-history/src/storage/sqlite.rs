@@ -30,9 +30,9 @@ use reader::{SqliteReader, print_at};
 
 pub use open::OpenError;
 
-/// Keeps updates in an SQLite file. Holds the lock of the file until it is dropped.
+/// Stores updates in an SQLite file. Holds the lock of the file until it is dropped.
 pub struct SqliteStorage {
-    // Fields are dropped in this order: the connection is closed under the lock.
+    // Fields are dropped in this order, so that the connection is closed under the lock.
     connection: Connection,
     index: LogIndex,
     path: PathBuf,
@@ -41,13 +41,13 @@ pub struct SqliteStorage {
     extent: Extent,
     removed: Removed,
     clock: Option<ClockNote>,
-    /// What the extent becomes with the commit of the group.
+    /// The extent after the commit of the group.
     group_end: Option<(Position, Mark, Option<Print>)>,
     durability: Durability,
-    /// Pages of the log that the index has room for in this transaction, and about how many it wrote.
+    /// Pages of the log that the index has room for in this transaction, and about how many were written.
     reserved_pages: u64,
     written_pages: u64,
-    /// About how many pages the log grew by since it was last moved into the file.
+    /// By about how many pages the log grew since it was last moved into the file.
     log_pages: u64,
     free_space: Upkeep,
     _lock: File,
@@ -56,9 +56,9 @@ pub struct SqliteStorage {
 /// Whether a commit waits for the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Durability {
-    /// It does: `synchronous=FULL`.
+    /// It waits: `synchronous=FULL`.
     Synced,
-    /// It is durable with the next one that does: `synchronous=NORMAL`.
+    /// It does not wait, and is durable with the next commit that does: `synchronous=NORMAL`.
     Deferred,
 }
 
@@ -72,7 +72,7 @@ impl SqliteStorage {
         open::open(path, new)
     }
 
-    /// Makes ready for a transaction: room for the index of the log, and how it is committed.
+    /// Prepares a transaction: takes room for the index of the log, and sets how it is committed.
     fn prepare(&mut self, durability: Durability) -> Result<(), StorageError> {
         self.reserved_pages = TRANSACTION_PAGES;
         self.written_pages = 0;
@@ -188,7 +188,7 @@ impl SqliteStorage {
         Ok(())
     }
 
-    /// Notes what an event says of a subscription, in the group of the event.
+    /// Stores what a presence event says about its subscription, in the group of the event.
     fn note(&self, update: &Update, presence: Presence) -> Result<(), StorageError> {
         let topics = row::joined(&update.topics);
         let prepared = |sql| self.connection.prepare_cached(sql).map_err(write_failure);
@@ -202,7 +202,7 @@ impl SqliteStorage {
         written.map(drop).map_err(write_failure)
     }
 
-    /// Moves the log into the file, as far as no reader still needs the old pages.
+    /// Moves the log into the file, except pages whose old versions a reader still needs.
     fn checkpoint(&mut self, mode: &str) -> Result<(), StorageError> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         self.connection
@@ -212,7 +212,7 @@ impl SqliteStorage {
         Ok(())
     }
 
-    /// Moves a slice of pages from the end of the file into free ones and cuts the end off.
+    /// Moves a slice of pages from the end of the file into free pages, and truncates the file.
     fn vacuum_slice(&mut self) -> Result<(), StorageError> {
         self.prepare(Durability::Deferred)?;
         let pragma = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
@@ -226,7 +226,7 @@ impl SqliteStorage {
         Ok(())
     }
 
-    /// Decides whether enough of the file is free to be given back.
+    /// Decides whether enough of the file is free to give back.
     fn look_at_free_space(&mut self) -> Result<(), StorageError> {
         let count = |pragma: &str| {
             let row = self
@@ -238,7 +238,7 @@ impl SqliteStorage {
         let slack = FREE_PAGES_MIN.max(count("PRAGMA page_count")? / 8);
         let due = free > slack;
         if self.free_space == Upkeep::Due && !due {
-            // The file becomes shorter when the log is moved into it.
+            // The file shrinks when the log is moved into it.
             self.log_pages = self.log_pages.max(CHECKPOINT_PAGES);
         }
         self.free_space = if due { Upkeep::Due } else { Upkeep::None };
@@ -282,7 +282,7 @@ impl Storage for SqliteStorage {
         let bytes = mark.bytes_through.saturating_sub(before.bytes_through);
         self.log_pages += bytes / PAGE_BYTES;
         if update.id_source == IdSource::Publisher {
-            // The index of publishers' ids is written all over.
+            // Writes to the index of publishers' ids are scattered.
             self.log_pages += 1;
         }
         self.group_end = Some((update.position, mark, update.print));
@@ -303,7 +303,7 @@ impl Storage for SqliteStorage {
     fn commit(&mut self) -> Result<(), StorageError> {
         self.execute("COMMIT")?;
         self.log_pages += 2;
-        // After the sync: what happened to the files before it would otherwise be acknowledged.
+        // After the sync. Otherwise updates could be acknowledged although a file was replaced before it.
         self.files.check()?;
         if let Some((last, last_mark, last_print)) = self.group_end.take() {
             self.extent.last = last;
@@ -315,7 +315,7 @@ impl Storage for SqliteStorage {
 
     fn rollback(&mut self) -> Result<(), StorageError> {
         self.group_end = None;
-        // After some faults SQLite has already dropped the group itself.
+        // After some faults SQLite has dropped the group itself.
         if self.connection.is_autocommit() {
             return Ok(());
         }
@@ -485,7 +485,7 @@ impl Storage for SqliteStorage {
     fn close(&mut self) -> Result<(), StorageError> {
         self.prepare(Durability::Synced)?;
         self.checkpoint("TRUNCATE")?;
-        // Lets the end of the connection remove the log, which is empty.
+        // Lets the close of the connection remove the empty log.
         self.connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
             .map_err(write_failure)?;
@@ -500,23 +500,23 @@ impl Storage for SqliteStorage {
 /// Bytes of a page of the file.
 const PAGE_BYTES: u64 = 4096;
 
-/// The log is moved into the file when it has grown by about this many pages (4 MiB).
+/// The log is moved into the file once it has grown by about this many pages (4 MiB).
 const CHECKPOINT_PAGES: u64 = 1000;
 
-/// Pages that a transaction may write before it asks for more room in the index of the log: those of
-/// upkeep, and of many small updates.
+/// Pages that a transaction may write before it takes more room in the index of the log. Enough for maintenance,
+/// and for many small updates.
 const TRANSACTION_PAGES: u64 = 4096;
 
-/// Pages that an update changes beside those of its data: of the tables and their indexes.
+/// Pages that an update changes beside those of its data: pages of the tables and their indexes.
 const PAGES_PER_UPDATE: u64 = 8;
 
-/// Pages that one slice of upkeep moves.
+/// Pages that one slice of maintenance moves.
 const VACUUM_PAGES: u64 = 256;
 
-/// So many free pages stay in the file for the next updates, or an eighth of the file.
+/// Free pages that stay in the file for the next updates. Or an eighth of the file, if that is more.
 const FREE_PAGES_MIN: i64 = 256;
 
-/// Free bytes that the disk must have before a history that refused takes updates again.
+/// Free bytes that the disk must have before a history that refused updates accepts them again.
 const SPARE_BYTES_MIN: u64 = 1024 * 1024;
 
 const MARK: &str = "SELECT published_ms, bytes_through, position - presence_through FROM updates \

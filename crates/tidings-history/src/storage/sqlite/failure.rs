@@ -1,19 +1,19 @@
-//! Sorts SQLite's result codes into the faults that the writer tells apart.
+//! Maps SQLite's result codes to the faults that the writer distinguishes.
 
 use rusqlite::ffi;
 
 use crate::storage::StorageError;
 
-/// Returns what a failed write means.
+/// Returns the fault of a failed write.
 ///
 /// A failed *write* to the log leaves no doubt: the log's frames are chained by checksums and end
-/// with the mark of a commit, so that a group that was not written whole does not exist. A failed
-/// *sync* does: the pages that did not reach the disk count as clean from then on.
+/// with a commit mark, so a group that was not written completely does not exist. A failed *sync*
+/// does leave doubt: pages that did not reach the disk count as clean from then on.
 pub(super) fn write_failure(error: rusqlite::Error) -> StorageError {
     classify(error, |cause| StorageError::Unwritable(cause.into()))
 }
 
-/// Returns what a failed read means.
+/// Returns the fault of a failed read.
 pub(super) fn read_failure(error: rusqlite::Error) -> StorageError {
     classify(error, |cause| StorageError::Unreadable(cause.into()))
 }
@@ -23,7 +23,7 @@ fn classify(
     otherwise: fn(rusqlite::Error) -> StorageError,
 ) -> StorageError {
     let Some(code) = error.sqlite_error().map(|failure| failure.extended_code) else {
-        // A value of another type than the one that was written.
+        // A value of another type than was written.
         return StorageError::Damaged(error.into());
     };
     match code {

@@ -1,6 +1,6 @@
-//! Which files a history is in, and whether they are still the ones that were opened.
+//! The files of a history, and whether they are still the ones that were opened.
 //!
-//! What is written to a file without a name is gone with the process, whatever SQLite says of it.
+//! Writes to a file that has no name any more are lost with the process, even if SQLite reports success.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 
 use crate::storage::StorageError;
 
-/// The database, its log, the log's index, and the lock: all by name.
+/// The database, its log, the log's index, and the lock.
 pub(super) struct Files([Watched; 4]);
 
 struct Watched {
     path: PathBuf,
-    /// Nothing as long as SQLite has not made the file.
+    /// None until SQLite has created the file.
     identity: Option<Identity>,
 }
 
-/// What tells a file from another at the same path.
+/// The identity of a file, which differs from that of another file at the same path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -27,11 +27,11 @@ struct Identity {
 }
 
 impl Files {
-    /// Takes note of the files of the history at `path`, which is open and locked.
+    /// Notes the files of the history at `path`, which is open and locked.
     ///
     /// # Errors
     ///
-    /// [`StorageError`] if one cannot be looked at.
+    /// [`StorageError`] if a file cannot be examined.
     pub(super) fn new(path: &Path) -> Result<Self, StorageError> {
         let mut files = Self(["", "-wal", "-shm", LOCK].map(|suffix| Watched {
             path: beside(path, suffix),
@@ -41,11 +41,11 @@ impl Files {
         Ok(files)
     }
 
-    /// Looks whether each file is the one that it was. Costs a few microseconds.
+    /// Checks that each file is still the same. Takes a few microseconds.
     ///
     /// # Errors
     ///
-    /// [`StorageError::Replaced`] if one is not: nothing that is written is kept any more.
+    /// [`StorageError::Replaced`] if one is not. Writes are lost from then on.
     pub(super) fn check(&mut self) -> Result<(), StorageError> {
         self.0.iter_mut().try_for_each(Watched::check)
     }
@@ -76,23 +76,23 @@ impl Identity {
     }
 }
 
-/// Returns where the lock of the history at `path` is.
+/// Returns the path of the lock of the history at `path`.
 pub(super) fn lock_path(path: &Path) -> PathBuf {
     beside(path, LOCK)
 }
 
-/// Returns the name under which SQLite knows the file at `path`, whatever links lead there. The
-/// names of the files beside it, and the lock, follow from this one.
+/// Resolves links: returns the name that SQLite uses for the file at `path`. The names of the files beside it
+/// derive from this one.
 ///
 /// # Errors
 ///
-/// The folder cannot be found.
+/// The folder does not exist.
 pub(super) fn real_path(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         found => return found,
     }
-    // A file that is not there yet.
+    // The file does not exist yet.
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -100,7 +100,7 @@ pub(super) fn real_path(path: &Path) -> io::Result<PathBuf> {
     Ok(folder.join(path.file_name().unwrap_or_default()))
 }
 
-/// Returns the file that SQLite or the hub keeps beside the one at `path`.
+/// Returns a file that SQLite or the hub has beside the one at `path`.
 pub(super) fn beside(path: &Path, suffix: impl AsRef<OsStr>) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,8 +1,8 @@
 //! Room for the index of the log (`-shm`), which SQLite maps into memory.
 //!
-//! A page of a mapped file that the disk has no room for ends the process when it is touched (SIGBUS),
-//! and SQLite makes room for one block of each page only. So room is taken before the log can need it,
-//! by this file. Where there is none at the start, the index is kept in memory instead.
+//! If the disk has no room for a page of a mapped file, an access to the page ends the process (SIGBUS), and SQLite
+//! allocates only one block of each page. So this file allocates room before the log needs it. If there is no room
+//! at the start, the index is in memory instead.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,10 +20,10 @@ use crate::storage::StorageError;
 pub(super) enum LogIndex {
     /// On the disk, shared with other programs.
     Shared {
-        // Never closed before SQLite's last connection: closing any handle of a file drops the locks
-        // that this process has on it.
+        // Closed after SQLite's last connection, because closing any handle of a file drops the locks that this
+        // process has on it.
         file: Arc<File>,
-        /// Bytes that it may take without asking the disk.
+        /// Bytes that are allocated for it.
         reserved: u64,
     },
     /// In this process. Other programs cannot use the history.
@@ -31,17 +31,17 @@ pub(super) enum LogIndex {
 }
 
 impl LogIndex {
-    /// Returns whether the disk has room for the index of a log as it stands. To be asked before SQLite
-    /// opens the history at `path`.
+    /// Returns whether the disk has room for the index of the present log. To be called before SQLite opens the
+    /// history at `path`.
     pub(super) fn fits(path: &Path) -> bool {
         let Ok(file) = open(path) else {
-            // SQLite says why, and better.
+            // SQLite reports the reason better.
             return true;
         };
         reserve(&file, needed(log_frames(path))).is_ok()
     }
 
-    /// Takes room for the index of the history at `path`, which SQLite has opened.
+    /// Allocates room for the index of the history at `path`, which SQLite has opened.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl LogIndex {
         Ok(index)
     }
 
-    /// Takes room for as many more pages of the log as `pages`, and for some to spare.
+    /// Allocates room for `pages` more pages of the log, and some in reserve.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl LogIndex {
         Ok(())
     }
 
-    /// Returns what keeps the locks of whoever reads beside.
+    /// Returns the handle that the reading side must hold to keep its locks.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         match self {
             Self::Shared { file, .. } => Some(Arc::clone(file)),
@@ -97,36 +97,36 @@ fn open(path: &Path) -> std::io::Result<File> {
 fn reserve(file: &File, bytes: u64) -> Result<(), StorageError> {
     match fallocate(file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
-        // A file system that takes no orders: then there is no more than SQLite's own care.
+        // The file system cannot allocate. Then only SQLite's own precautions remain.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Err(StorageError::Full),
         Err(error) => Err(StorageError::Unwritable(Box::new(error))),
     }
 }
 
-/// Returns how many pages the log holds at most.
+/// Returns the maximum number of pages in the log.
 fn log_frames(path: &Path) -> u64 {
     let log = std::fs::metadata(beside(path, "-wal"));
     log.map_or(0, |log| log.len() / FRAME_BYTES)
 }
 
-/// Returns the bytes of the index of a log of so many pages.
+/// Returns the bytes of the index of a log with so many pages.
 fn index_bytes(frames: u64) -> u64 {
     (frames / REGION_FRAMES + 1) * REGION_BYTES
 }
 
-/// Returns the bytes to take for it: enough that the disk need not be asked often.
+/// Returns the bytes to allocate for it: enough that this happens rarely.
 fn needed(frames: u64) -> u64 {
     index_bytes(frames) + SPARE_REGIONS * REGION_BYTES
 }
 
-/// Bytes of a page in the log, with its head. SQLite, "WAL-mode File Format", 1.
+/// Bytes of a page in the log, with its header. SQLite, "WAL-mode File Format", 1.
 const FRAME_BYTES: u64 = 4096 + 24;
 
-/// Bytes by which the index grows, and the pages of the log for which they suffice (the first has room
-/// for a few less than the others). SQLite, "WAL-mode File Format", 2.
+/// Bytes by which the index grows, and the pages of the log that they cover (the first region covers a few less).
+/// SQLite, "WAL-mode File Format", 2.
 const REGION_BYTES: u64 = 32 * 1024;
 const REGION_FRAMES: u64 = 4062;
 
-/// Regions taken beyond what the log needs.
+/// Regions allocated beyond what the log needs.
 const SPARE_REGIONS: u64 = 1;

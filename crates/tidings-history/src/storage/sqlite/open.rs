@@ -26,7 +26,7 @@ use super::{CLOCK_OWN, CLOCK_WALL, Durability, SqliteStorage};
 /// Why a history could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder of the file is missing and cannot be made.
+    /// The folder of the file is missing and cannot be created.
     #[error("the folder {path} of the history cannot be created")]
     Folder {
         /// The folder.
@@ -40,7 +40,7 @@ pub enum OpenError {
     InUse {
         /// The file.
         path: PathBuf,
-        /// The other process, if it wrote down its id.
+        /// The id of the other process, if it wrote it into the lock file.
         pid: Option<u32>,
     },
     /// The file, or the lock beside it, cannot be opened for writing.
@@ -52,7 +52,7 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The file is something else than a history.
+    /// The file is not a history.
     #[error("{path} is not a history of Tidings")]
     NotAHistory {
         /// The file.
@@ -63,7 +63,7 @@ pub enum OpenError {
     Newer {
         /// The file.
         path: PathBuf,
-        /// The format that it has.
+        /// Its format.
         found: u32,
     },
     /// The storage has a fault.
@@ -92,11 +92,11 @@ pub(super) fn open(path: &Path, new: Order) -> Result<SqliteStorage, OpenError> 
         path: path.into(),
         source,
     };
-    // Two names of one file have one lock.
+    // All names of one file share one lock.
     let path = &*real_path(path).map_err(in_file)?;
     let lock = lock(path)?;
-    // Private updates and the key of the event ids are in there: nobody else may read it.
-    // SQLite gives the files beside it the same permissions.
+    // The file contains private updates and the key of the event ids, so nobody else may read it. SQLite gives
+    // the files beside it the same permissions.
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -135,13 +135,13 @@ pub(super) fn open(path: &Path, new: Order) -> Result<SqliteStorage, OpenError> 
         durability: Durability::Synced,
         reserved_pages: 0,
         written_pages: 0,
-        // What a crash left in the log is moved into the file soon.
+        // What a crash left in the log is soon moved into the file.
         log_pages: super::CHECKPOINT_PAGES,
         free_space: Upkeep::None,
         _lock: lock,
     };
     match storage.probe() {
-        // The writer refuses updates until there is room, and serves what there is.
+        // The writer refuses updates until there is room. The reader serves what is stored.
         Ok(()) | Err(StorageError::Full) => Ok(storage),
         Err(source) => Err(OpenError::Storage {
             path: path.into(),
@@ -150,7 +150,7 @@ pub(super) fn open(path: &Path, new: Order) -> Result<SqliteStorage, OpenError> 
     }
 }
 
-/// Takes the lock of the history, which ends with the process, however it ends.
+/// Takes the lock of the history. It ends with the process, even after a crash.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let lock_path = lock_path(path);
     let in_lock = |source| OpenError::File {
@@ -169,7 +169,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            // Without the number the error is still the right one.
+            // Without the id the error is still correct.
             let pid = match (&file).take(20).read_to_string(&mut text) {
                 Ok(_) => text.trim().parse().ok(),
                 Err(_) => None,
@@ -181,21 +181,21 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(source)) => return Err(in_lock(source)),
     }
-    // The number is a courtesy to whoever reads the error above; a full disk may refuse it.
+    // The id only improves the error above. A full disk may refuse the write.
     if file.set_len(0).is_ok() && writeln!(file, "{}", std::process::id()).is_err() {
         tracing::debug!(path = %lock_path.display(), "cannot write the process id to the lock file");
     }
     Ok(file)
 }
 
-/// Opens the file by SQLite. On a full disk there may be no room for what it shares with other programs
-/// beside the file: then it is opened for this process alone.
+/// Opens the file with SQLite. On a full disk there may be no room for the index that SQLite shares with other
+/// programs. Then the file is opened for this process alone.
 fn connect(path: &Path, new: bool) -> Result<(Connection, LogIndex), StorageError> {
     if LogIndex::fits(path) {
         let connection = connect_by(SHARED_VFS, path, new)?;
         match LogIndex::shared(path) {
             Ok(index) => return Ok((connection, index)),
-            // Somebody else was faster.
+            // Another process created it first.
             Err(StorageError::Full) => {}
             Err(fault) => return Err(fault),
         }
@@ -240,7 +240,7 @@ fn connect_by(vfs: &CStr, path: &Path, new: bool) -> Result<Connection, StorageE
     Ok(connection)
 }
 
-/// Makes a new file a history, and brings an older one to this version's format.
+/// Makes a new file a history, and upgrades an older one to this version's format.
 fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenError> {
     let prepared = match format(connection) {
         Ok(Format::None) => create(connection, new)
@@ -248,7 +248,7 @@ fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenE
             .and_then(|()| add_prints(connection)),
         Ok(Format::Foreign) => return Err(OpenError::NotAHistory { path: path.into() }),
         Ok(Format::Version(FORMAT)) => Ok(()),
-        // What a crash during the creation of a file leaves has this format, too.
+        // A crash during the creation of a file leaves this format, too.
         Ok(Format::Version(FORMAT_WITHOUT_PRESENCE)) => {
             add_presence(connection).and_then(|()| add_prints(connection))
         }
@@ -273,7 +273,7 @@ fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenE
 enum Format {
     /// The file has no table at all: it is new, or its creation was cut short.
     None,
-    /// The file has tables of somebody else.
+    /// The file has tables of another program.
     Foreign,
     Version(u32),
 }
@@ -343,7 +343,7 @@ fn create(connection: &Connection, order: Order) -> Result<(), StorageError> {
     connection.execute_batch("COMMIT").map_err(write_failure)
 }
 
-/// Brings a file of format 1 to format 2. Cheap: no row is written anew.
+/// Upgrades a file of format 1 to format 2. Cheap: no row is rewritten.
 fn add_presence(connection: &Connection) -> Result<(), StorageError> {
     let changes = format!(
         "BEGIN IMMEDIATE;
@@ -361,7 +361,7 @@ fn add_presence(connection: &Connection) -> Result<(), StorageError> {
     connection.execute_batch(&changes).map_err(write_failure)
 }
 
-/// Brings a file of format 2 to format 3. Cheap: no row is written anew. What is there has no print.
+/// Upgrades a file of format 2 to format 3. Cheap: no row is rewritten. The existing updates have no print.
 fn add_prints(connection: &Connection) -> Result<(), StorageError> {
     let changes = format!(
         "BEGIN IMMEDIATE;
@@ -437,8 +437,8 @@ pub(super) fn extent(connection: &Connection) -> Result<Extent, StorageError> {
     })
 }
 
-/// Returns what stays known of removed presence events. An older hub removes without noting:
-/// then nothing is known.
+/// Returns the summary of removed presence events. Older hubs remove events without a summary. Then nothing is
+/// known about them.
 pub(super) fn removed(connection: &Connection, extent: &Extent) -> Result<Removed, StorageError> {
     let through = extent.presence_trimmed_through;
     let text = connection
@@ -451,7 +451,7 @@ pub(super) fn removed(connection: &Connection, extent: &Extent) -> Result<Remove
         .unwrap_or_else(|| Removed::unknown(through)))
 }
 
-/// Returns where the history's time stood, if that was noted: older versions did not.
+/// Returns the last note of the history's time. Older versions stored none.
 fn clock(connection: &Connection) -> Result<Option<ClockNote>, StorageError> {
     let noted = |name| {
         let value = connection.query_row(META, [name], |row| row.get::<_, i64>(0));
@@ -489,7 +489,7 @@ fn order(connection: &Connection) -> Result<Order, StorageError> {
     }
 }
 
-/// The row that says who orders. It is missing where the history does.
+/// The row that says who orders. It is absent if the history does.
 const ORDERED_BY: &str = "ordered_by";
 const RELAY: &str = "relay";
 
@@ -505,8 +505,8 @@ const FORMAT_WITHOUT_PRESENCE: u32 = 1;
 /// `TDGS` in the header of the file, which `file` and SQLite's tools show.
 const APPLICATION_ID: i64 = 0x5444_4753;
 
-/// SQLite's ways to the file: the usual one, and one that keeps the index of the log in memory and
-/// locks other processes out.
+/// SQLite's VFS for the file: the usual one, and one that holds the index of the log in memory and locks other
+/// processes out.
 pub(super) const SHARED_VFS: &CStr = c"unix";
 pub(super) const PRIVATE_VFS: &CStr = c"unix-excl";
 

@@ -14,10 +14,10 @@ use super::log_index::LogIndex;
 use super::open::{BUSY_WAIT, PRIVATE_VFS, SHARED_VFS};
 use super::row;
 
-/// Reads committed updates beside the writer.
+/// Reads committed updates, concurrently with the writer.
 pub(super) struct SqliteReader {
     connection: Connection,
-    /// Held until the connection is closed, which needs the locks of this process on it.
+    /// Held until the connection is closed, to keep the locks of this process.
     _index: Option<Arc<File>>,
 }
 
@@ -100,7 +100,7 @@ pub(super) fn first_of(
         .map(|position| Position::new(position.cast_unsigned())))
 }
 
-/// Returns the print at `position`, if it is kept.
+/// Returns the print at `position`, if it is stored.
 pub(super) fn print_at(
     connection: &Connection,
     position: Position,

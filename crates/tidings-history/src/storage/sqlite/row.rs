@@ -17,8 +17,8 @@ pub(super) const INSERT: &str = "INSERT INTO updates \
     presence, presence_through, print) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-/// Selects rows for [`read`]. Whether an id is the first is asked here and not stored, since
-/// retention may remove the row that was first.
+/// Selects rows for [`read`]. Whether an id is the first of its kind is computed here and not stored, since
+/// retention may remove the first row.
 pub(super) const SELECT: &str = "SELECT position, published_ms, id, own_id, topics, type, \
     retry_ms, private, data, presence, print FROM updates \
     WHERE position >= ?1 AND position <= ?2 ORDER BY position";
@@ -103,7 +103,7 @@ fn names(update: &Update) -> (i64, String) {
     }
 }
 
-/// Reads what [`names`] writes.
+/// Parses the output of [`names`].
 fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibility), StorageError> {
     let (topics, visibility) = match readers.cast_signed() {
         PUBLIC => (names, Visibility::Public),
@@ -111,7 +111,7 @@ fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibilit
             let (topics, targets) = names.split_once("\n\n").unwrap_or((names, ""));
             let targets: Result<Vec<Target>, _> = targets.split('\n').map(Target::parse).collect();
             let targets = Targets::new(targets.map_err(damaged)?).map_err(damaged)?;
-            // Nobody is let in by a row that names no target.
+            // A row without targets lets nobody read.
             (
                 topics,
                 targets.map_or(Visibility::Private, Visibility::Targeted),
@@ -144,7 +144,7 @@ pub(super) fn read_place(row: &Row<'_>) -> Result<(Position, Topics), StorageErr
     Ok((Position::new(number(row, 0)?), topics(text(row, 1)?)?))
 }
 
-/// Returns the topics as one text, which [`topics`] reads.
+/// Returns the topics as one text, which [`topics`] parses.
 pub(super) fn joined(topics: &Topics) -> String {
     let topics: Vec<&str> = topics.iter().map(Topic::as_str).collect();
     topics.join("\n")
@@ -161,7 +161,7 @@ fn topics(joined: &str) -> Result<Topics, StorageError> {
 }
 
 fn event_type(name: &str) -> Result<EventType, StorageError> {
-    // Only the hub itself may use this name, and its own updates are kept like any other.
+    // Only the hub may use this name. Its own updates are stored like any other.
     let reserved = EventType::mercure();
     if name == reserved.as_str() {
         return Ok(reserved);
