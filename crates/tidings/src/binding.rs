@@ -1,5 +1,4 @@
-//! Opening listeners: what takes the place of `[::]` on a machine without IPv6, and what the system
-//! means when it refuses an address.
+//! Opens listeners. Replaces `[::]` on a machine without IPv6, and explains why the system refuses an address.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,18 +14,18 @@ pub(crate) struct BindError {
 }
 
 impl BindError {
-    /// Says whether another program has the port.
+    /// Returns whether another program has the port.
     pub(crate) fn is_taken(&self) -> bool {
         self.source.kind() == ErrorKind::AddrInUse
     }
 }
 
-/// Opens a listener on `address` by `bind`. Where the machine has no IPv6, every IPv4 address takes the
-/// place of `[::]`, and the log says so.
+/// Opens a listener on `address` with `bind`. If the machine has no IPv6, every IPv4 address replaces `[::]`, and
+/// the log says so.
 ///
 /// # Errors
 ///
-/// What the system says, with what it means.
+/// The system's error, with an explanation.
 pub(crate) fn open<T>(
     address: SocketAddr,
     bind: impl Fn(SocketAddr) -> io::Result<T>,
@@ -57,14 +56,13 @@ pub(crate) fn open<T>(
     }
 }
 
-/// Says whether a refusal of `[::]` means that there is no IPv6: the kernel does not know it, or it is
-/// switched off.
+/// Returns whether a refusal of `[::]` means that there is no IPv6: the kernel lacks it, or it is switched off.
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable
         || Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
 }
 
-/// Returns what stands behind the address: what the refusal means.
+/// Returns the explanation of a refusal, to follow the address.
 fn advice(address: SocketAddr, error: &io::Error) -> &'static str {
     if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) {
         return "; this machine has no IPv6: write an IPv4 address";

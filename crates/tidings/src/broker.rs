@@ -1,4 +1,4 @@
-//! The ZeroMQ side: sockets that take messages in and send messages out, with or without a hub.
+//! ZeroMQ: sockets that receive and send messages, with or without a hub.
 //!
 //! ```text
 //! PULL, SUB, REP ─▶ input ─▶ outputs: PUB, PUSH          a plain broker: the same frames
@@ -6,8 +6,8 @@
 //!                router ─▶ hub_out ─▶ outputs            a bridge out of it
 //! ```
 //!
-//! All of it runs in one thread of its own, so that no flood of messages is felt by the shards. The
-//! protocol's bytes are in `tidings_wire::zmtp`; here are sockets, queues and their bounds.
+//! Everything runs in one thread, so that a flood of messages does not affect the shards. The protocol's codec is in
+//! `tidings_wire::zmtp`. Here are sockets, queues and their bounds.
 
 pub(crate) mod data_source;
 mod endpoint;
@@ -50,14 +50,14 @@ use tidings_hub::tasks;
 
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 256 * 1024;
-/// Groups of what the router spreads that may wait for the broker.
+/// Groups of the router's output that may wait for the broker.
 const INBOX_MAX: usize = 1024;
-/// How long messages that are queued may take to go out when the broker stops.
+/// How long queued messages may take to be sent when the broker stops.
 const LINGER: Duration = Duration::from_secs(1);
-/// How often the end looks whether everything is out.
+/// How often a broker that stops checks whether everything is sent.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What the broker needs of a hub to be a bridge.
+/// The parts of the hub that the broker needs as a bridge.
 pub(crate) struct HubParts {
     pub(crate) url: HubUrl,
     pub(crate) ingest: Ingest,
@@ -68,7 +68,7 @@ pub(crate) struct HubParts {
     pub(crate) inbox: mpsc::Receiver<Vec<Outgoing>>,
 }
 
-/// The way of updates to the broker.
+/// The broker's inbox for updates.
 #[derive(Debug)]
 pub(crate) struct Inbox(mpsc::Sender<Vec<Outgoing>>);
 
@@ -78,7 +78,7 @@ impl Destination for Inbox {
     }
 }
 
-/// Makes the inbox of a broker that is to be started.
+/// Makes the inbox of a broker that is about to start.
 pub(crate) fn inbox() -> (Inbox, mpsc::Receiver<Vec<Outgoing>>) {
     let (sender, receiver) = mpsc::channel(INBOX_MAX);
     (Inbox(sender), receiver)
@@ -105,25 +105,25 @@ pub(crate) struct Handle {
     thread: JoinHandle<()>,
 }
 
-/// What all sockets of the broker share.
+/// The state that all sockets of the broker share.
 pub(crate) struct Shared {
     limits: Limits,
     security: Security,
     counters: Arc<Counters>,
-    /// Connections that are open, in the handshake or after it.
+    /// Open connections, during the handshake and after it.
     peers: Cell<usize>,
-    /// Bytes that wait for peers, all together; bytes that several wait for count for each.
+    /// Bytes queued for all peers together. Bytes queued for several peers count for each.
     queued: Cell<usize>,
-    /// What is read from a socket, before it is understood.
+    /// The buffer for reads from sockets, before the bytes are decoded.
     scratch: RefCell<Vec<u8>>,
     received: RefCell<Received>,
     stopping: watch::Sender<bool>,
-    /// Updates on their way into the hub that came from another hub.
+    /// Updates from another hub that are on their way into this one.
     foreign: Foreign,
 }
 
 impl Shared {
-    /// Takes note that what waits for a peer went from `before` bytes to `after`.
+    /// Notes that a peer's queue went from `before` bytes to `after`.
     fn on_queue(&self, before: usize, after: usize) {
         let queued = self.queued.get() + after - before;
         self.queued.set(queued);
@@ -132,8 +132,8 @@ impl Shared {
     }
 }
 
-/// Opens the ports of everything that binds. Sockets that connect are opened by the running broker,
-/// again and again: their peers need not be there yet.
+/// Opens the ports of all binding sockets. The running broker opens connecting sockets, and retries: their peers need
+/// not be there yet.
 ///
 /// # Errors
 ///
@@ -150,13 +150,12 @@ pub(crate) fn bind(mut options: Options) -> Result<Bound, BindError> {
 }
 
 impl Bound {
-    /// Returns whether updates of the hub are to go out.
+    /// Returns whether the broker sends updates of the hub.
     pub(crate) fn sends_updates(&self) -> bool {
         !self.options.outputs.is_empty()
     }
 
-    /// Returns the data sources with the ports that they have, and whether messages come `in` or go
-    /// `out`.
+    /// Returns the data sources with their actual ports, and whether messages come `in` or go `out`.
     pub(crate) fn sources(&self) -> Vec<(&'static str, String)> {
         let to = |direction| move |source: &DataSource| (direction, source.to_string());
         let options = &self.options;
@@ -187,7 +186,7 @@ impl Bound {
     ) -> Result<Handle, StartError> {
         let stop = watch::Sender::new(false);
         let stopping = stop.clone();
-        // Built here so that an error reaches the caller, used there since it must not move.
+        // Built here, so that an error reaches the caller. Used on the thread, since it must not move afterwards.
         drop(runtime().map_err(StartError::Runtime)?);
         let thread = std::thread::Builder::new()
             .name("broker".into())
@@ -207,11 +206,11 @@ fn runtime() -> io::Result<tokio::runtime::LocalRuntime> {
 }
 
 impl Handle {
-    /// Ends the broker: it reads no more, sends what is queued for a moment, and ends.
+    /// Ends the broker: it stops reading, sends what is queued for a bounded time, and ends.
     ///
     /// # Errors
     ///
-    /// What the thread panicked with.
+    /// The payload of the thread's panic.
     pub(crate) fn stop(self) -> std::thread::Result<()> {
         self.stop.send_replace(true);
         self.thread.join()

@@ -1,10 +1,9 @@
-//! What the server was told to do: checked settings, by value.
+//! The configuration of the server: checked settings, by value.
 //!
-//! [`tables`] has a row for each key: manual entry, type, default, range. [`settings`] puts the file,
-//! the environment and the defaults together and keeps where each value comes from; [`mod@env`] is the
-//! only reader of the environment. [`check`] reads the tables from the settings, checks what two keys
-//! must fit each other for, and says everything that is wrong at once.
-//! Where a part of the program takes its options as they are written, its options are the table.
+//! [`tables`] has a row for each key: manual entry, type, default, range. [`settings`] merges the file, the environment
+//! and the defaults, and notes the origin of each value. [`mod@env`] alone reads the environment. [`check`] reads the
+//! tables from the settings, checks that keys fit each other, and reports all errors at once. If a part of the program
+//! uses its options as they are written, its options are the table.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,45 +46,45 @@ pub mod show;
 pub mod tables;
 pub mod value;
 
-/// Everything the server needs to know, checked. Made by [`check::check`] alone: [`of_text`] makes one of
-/// a few written values and the defaults of all others.
+/// The checked configuration. Only [`check::check`] makes one. [`of_text`] makes one from a few values and the defaults
+/// of all others.
 #[derive(Debug)]
 pub struct Config {
     /// Addresses that subscribers and publishers connect to. Never empty.
     pub listens: Vec<Listen>,
-    /// Certificate files. Always there if a listener of `listens` asks for TLS.
+    /// Certificate files. Always present if a listener of `listens` uses TLS.
     pub tls: Option<TlsFiles>,
-    /// Where metrics answer, in plain HTTP; health answers there too. `None`: no metrics, but in
-    /// dev, which has them on the main addresses.
+    /// The address of metrics and health, in plain HTTP. `None`: no metrics, except in dev, which has them on the main
+    /// addresses.
     pub admin: Option<SocketAddr>,
-    /// The hub's public URL. Its path is the path that the hub answers on.
+    /// The hub's public URL. Its path is the hub's path.
     pub hub: HubUrl,
     /// Hosts that requests may name. Empty: any host.
     ///
-    /// In dev a page of another site must not reach the hub by DNS rebinding, so only the
-    /// loopback names with the port are listed.
+    /// In dev, only the loopback names with the port, so that a page of another site cannot reach the hub by DNS
+    /// rebinding.
     pub hosts: Vec<Authority>,
-    /// Folder of everything that the hub writes.
+    /// The folder for everything that the hub writes.
     pub data_dir: PathBuf,
-    /// How long the last good key sets of issuers count at a start; zero keeps none.
+    /// How long the last good key sets of issuers are valid at a start. Zero stores none.
     pub key_sets_cache: Duration,
-    /// How the process works.
+    /// Settings of the process.
     pub server: ServerOptions,
-    /// How and how long updates are kept.
+    /// How and how long updates are stored.
     pub history: tidings_history::Options,
-    /// Bytes of recent encoded updates kept in memory, for the whole process.
+    /// Bytes of recent encoded updates held in memory, for the whole process.
     pub ring_bytes: usize,
-    /// Who may issue tokens, and for whom they must be meant.
+    /// Accepted issuers and audiences of tokens.
     pub auth: tidings_auth::Options,
-    /// Which Mercure before 1.0 is served too.
+    /// Which dialects before 1.0 are served too.
     pub dialects: DialectOptions,
     /// Rules for subscribers.
     pub subscribe: SubscribeOptions,
     /// Rules for publishers.
     pub publish: PublishOptions,
-    /// How the hub keeps track of subscriptions. `None`: it does not.
+    /// How the hub tracks subscriptions. `None`: it does not.
     pub presence: Option<presence::Options>,
-    /// Which pages of other origins may read answers.
+    /// Which pages of other origins may read responses.
     pub cors: CorsOptions,
     /// Rules for WebSockets.
     pub websocket: WebSocketOptions,
@@ -93,7 +92,7 @@ pub struct Config {
     pub rooms: RoomOptions,
     /// SockJS.
     pub sockjs: SockJsOptions,
-    /// The policy that Flash asks for.
+    /// The Flash socket policy.
     pub flash: FlashOptions,
     /// Bounds on connections and requests.
     pub limits: LimitOptions,
@@ -107,7 +106,7 @@ pub struct Config {
     pub explain_refusals: bool,
     /// Whether a line on the terminal shows each request. Only in dev.
     pub request_lines: bool,
-    /// What is allowed but not good, said once at the start.
+    /// Warnings, logged once at the start.
     pub warnings: Vec<String>,
     /// Ready-made tokens for the built-in pages. Only in dev.
     pub dev: Option<DevTokens>,
@@ -116,11 +115,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// Checks that the hub can write where it has to.
+    /// Checks that the hub can write where it must.
     ///
     /// # Errors
     ///
-    /// What it cannot write, and whose that is.
+    /// What it cannot write, and the setting for it.
     pub fn check_writable(&self) -> Result<(), error::ConfigErrors> {
         places::check_writable(self).map_err(|error| error::ConfigErrors(vec![error]))
     }
@@ -137,7 +136,7 @@ pub struct Listen {
     pub topic: Option<Topic>,
 }
 
-/// Where the certificate is. Both files are PEM and read again when they change.
+/// The certificate's files. Both are PEM, and read again when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate chain, the server's own certificate first.
@@ -190,11 +189,11 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Returns what is to be used.
+    /// Returns the configuration.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong.
+    /// All errors in it.
     pub fn into_config(self) -> Result<Config, error::ConfigErrors> {
         match self.config {
             Some(config) if self.errors.is_empty() => Ok(config),
@@ -203,11 +202,10 @@ impl Reading {
     }
 }
 
-/// Reads and checks a configuration, and says everything that is wrong at once: what a value with
-/// the wrong form should be, and what is missing besides.
+/// Reads and checks a configuration, and reports all errors at once: values of the wrong form, and missing keys.
 pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
     let (file, settings, mut errors) = read_settings(path, variables);
-    // Of a file that cannot be read nothing is known to be missing.
+    // If the file cannot be read, missing keys are not reported.
     let unread = |error: &error::ConfigError| {
         use error::ConfigError::{Syntax, Unreadable};
         matches!(error, Syntax { .. } | Unreadable { .. })
@@ -241,13 +239,12 @@ pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
     }
 }
 
-/// Reads the settings: of `path` or else of the first of the usual files that exists, and of the
-/// environment.
+/// Reads the settings: from `path`, or else from the first of the usual files that exists, and from the environment.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the form: unknown keys, wrong types, a file that cannot be read.
-/// What the values mean is the matter of [`check::check`].
+/// All errors of form: unknown keys, wrong types, a file that cannot be read. [`check::check`] checks the meaning of
+/// values.
 pub fn load(
     path: Option<&Path>,
     variables: &[env::Variable],
@@ -260,7 +257,7 @@ pub fn load(
     }
 }
 
-/// Returns the file that was taken, too.
+/// The same, and returns the file that was read.
 fn read_settings(
     path: Option<&Path>,
     variables: &[env::Variable],
@@ -283,12 +280,11 @@ fn read_settings(
     (path.map(Path::to_owned), settings, errors)
 }
 
-/// Makes a configuration of a text like a file's, and the defaults of all that it does not say. The
-/// environment does not count.
+/// Makes a configuration from a text like a file's, and the defaults of all other keys. Ignores the environment.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the text. `name` stands for the file.
+/// All errors in the text. `name` stands for the file's name.
 pub fn of_text(name: &str, text: &str) -> Result<Config, error::ConfigErrors> {
     let mut errors = Vec::new();
     let settings = settings::Settings::read(Some((Path::new(name), text)), &[], &mut errors);
@@ -299,7 +295,7 @@ pub fn of_text(name: &str, text: &str) -> Result<Config, error::ConfigErrors> {
     }
 }
 
-/// Where the configuration is looked for when no file is named.
+/// Where the configuration is searched when no file is named.
 pub const USUAL_FILES: [&str; 2] = ["tidings.toml", "/etc/tidings/tidings.toml"];
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! File descriptors: as many as the system allows, and no more connections than they allow. What is
-//! left is for the hub itself and for its operators, who must get their answers from a full hub.
+//! File descriptors: as many as the system allows, and no more connections than they allow. The rest is for the hub
+//! itself and for its operators, who need responses from a full hub.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::front::accept::REFUSALS_MAX;
 
-/// What one process has open beside connections: its history, logs and wake-ups, and connections of
-/// operators and to the servers of keys.
+/// Files that one process has open beside connections: history, logs, wake-ups, connections of operators, and
+/// connections to fetch keys.
 const OWN_MAX: usize = 64;
-/// What one shard has open beside its listeners and connections.
+/// Files that one shard has open beside its listeners and connections.
 const SHARD_MAX: usize = 8;
 
-/// Asks for as many open files as the system allows: every connection is one.
+/// Raises the limit of open files as far as the system allows: every connection needs one.
 pub(crate) fn raise() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -23,8 +23,8 @@ pub(crate) fn raise() {
     }
 }
 
-/// Lowers the limits of connections to what the limit of open files allows, and says so. Otherwise
-/// strangers could take the last descriptor, which operators and the history need.
+/// Lowers the limits of connections to what the limit of open files allows, and logs that. Otherwise peers could take
+/// the last descriptor, which operators and the history need.
 pub(crate) fn fit(config: &mut Config) {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return;
@@ -63,7 +63,7 @@ fn own(config: &Config) -> usize {
     OWN_MAX + config.server.shards * shard
 }
 
-/// Returns the part of `free` that `count` of `wanted` may have; one at least.
+/// Returns the share of `free` for `count` of `wanted`. At least one.
 fn share(count: usize, wanted: usize, free: usize) -> usize {
     let share = count as u128 * free as u128 / wanted.max(1) as u128;
     usize::try_from(share).unwrap_or(count).max(1)

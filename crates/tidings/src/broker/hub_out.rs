@@ -18,8 +18,7 @@ use super::{HubParts, Shared, mapping};
 use tidings_hub::posted::Posted;
 use tidings_hub::router::{Outgoing, Ticket};
 
-/// Updates from another hub that are on their way into the history. The outputs must not send them
-/// back.
+/// Updates from another hub that are on their way into the history. The outputs must not send them back.
 #[derive(Default)]
 pub(crate) struct Foreign(RefCell<HashMap<EventId, usize>>);
 
@@ -91,8 +90,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Returns whether an output sends an update: it asks for it, a message can carry it, and the output's
-/// grants allow it to be read.
+/// Returns whether an output sends an update: it selects the update, a message can carry it, and the output's grants
+/// allow reading it.
 fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted, hub: &HubUrl) -> bool {
     ids.iter().any(|id| posted.matching.contains(id))
         && mapping::can_carry(&posted.update)

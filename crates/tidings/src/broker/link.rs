@@ -40,7 +40,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Returns a short word for it, as counters show it.
+    /// Returns its label in metrics.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Protocol(error) => error.reason(),

@@ -1,5 +1,5 @@
-//! Who is asking: finds and verifies the token of a request, and checks that a page of another site
-//! does not publish with a visitor's cookie.
+//! Authenticates requests: finds and verifies the token, and checks that a page of another site does not publish
+//! with a visitor's cookie.
 
 use std::sync::Arc;
 
@@ -14,14 +14,13 @@ use super::problem::Problem;
 use crate::config::Config;
 use crate::http::Site;
 
-/// A request, as far as it shows who is asking.
+/// The parts of a request that show who sends it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The query of its URL.
     pub(crate) query: &'a str,
-    /// The dialect that it is read in: [`Dialect::V0`] lets a token of that dialect stand where its
-    /// hubs looked for it, too.
+    /// The dialect of the request. [`Dialect::V0`] also accepts that dialect's tokens in its own places.
     pub(crate) dialect: Dialect,
 }
 
@@ -48,8 +47,8 @@ pub(crate) async fn identify(
 ///
 /// # Errors
 ///
-/// The refusal: a malformed presentation (400), a token that is not accepted (401), or a cookie
-/// used by a page that may not (403). [`Problem::into_response`] says it in the dialect.
+/// The refusal: a malformed presentation (400), a token that is not accepted (401), or a cookie that the page may
+/// not use (403). [`Problem::into_response`] writes it in the dialect.
 ///
 /// Mercure, "Presenting the Access Token" and "Error Responses".
 pub(crate) async fn identify_in(
@@ -85,7 +84,7 @@ pub(crate) async fn identify_in(
         Err(problem) => Err(problem),
     };
     verified.map(Some).map_err(|problem| {
-        // Whoever presents a token of 0.x is answered as its hubs did.
+        // A client with a 0.x token gets the response of a 0.x hub.
         match config.dialects.v0 && is_old_text(&token) {
             true => problem.said_in(Dialect::V0, config.explain_refusals),
             false => problem,
@@ -93,12 +92,12 @@ pub(crate) async fn identify_in(
     })
 }
 
-/// How a request presents who sent it.
+/// How a request presents its credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
-    /// By a cookie, which a browser sends for every page.
+    /// In a cookie, which a browser sends for every page.
     Cookie,
-    /// Otherwise, or not at all.
+    /// In another way, or not at all.
     Other,
 }
 
@@ -112,9 +111,8 @@ pub(crate) fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
     }
 }
 
-/// Refuses a WebSocket that a page of an origin opens which may not: browsers ask nobody before
-/// they let any page open one (RFC 6455, 10.2), as they do before a page reads an event stream.
-/// `credentials` are those that count for what it wants.
+/// Refuses a WebSocket from a page whose origin is not allowed. Browsers let any page open a WebSocket (RFC 6455,
+/// 10.2), without the check that they make for event streams. `credentials` is how the request presents them.
 pub(crate) fn check_page(
     site: &Site,
     headers: &HeaderMap,
@@ -145,7 +143,7 @@ pub(crate) fn check_page_of(
         };
     };
     let allowed = match credentials {
-        // `*` and `null` stand for pages of anybody, which must not use a visitor's cookie.
+        // `*` and `null` mean anybody's pages, which must not use a visitor's cookie.
         Credentials::Cookie => is_named(config, origin, list),
         Credentials::Other => is_named(config, origin, list) || list.allows(origin),
     };
@@ -158,8 +156,8 @@ pub(crate) fn check_page_of(
     }
 }
 
-/// Says whether pages of an origin may use a visitor's credentials: those of the hub itself, and those
-/// that an operator named, in `list` or as publishers.
+/// Returns whether pages of an origin may use a visitor's credentials: pages of the hub itself, and of origins that
+/// the operator named, in `list` or as publishers.
 pub(crate) fn is_named(config: &Config, origin: &str, list: &OriginList) -> bool {
     origin == config.hub.origin() || config.publish.origins.names(origin) || list.names(origin)
 }
@@ -179,7 +177,7 @@ fn check_origin(site: &Site, asking: Asking<'_>) -> Result<(), Problem> {
     let origins = &config.publish.origins;
     let listed = |named: &str| match asking.dialect {
         Dialect::V1 | Dialect::V0 => origins.allows(named),
-        // In 2019 `*` on the list let nobody publish.
+        // In 2019, `*` in the list let nobody publish.
         Dialect::V2019 => origins.names(named),
     };
     match named {

@@ -1,5 +1,5 @@
-//! The body of an answer that is whole when it begins: pieces that are not copied together, and that
-//! stay booked until the peer has taken them.
+//! The body of a response that is complete when it begins: pieces that are not copied together, and that stay
+//! booked until the peer has taken them.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use smallvec::SmallVec;
 use tidings_hub::account::{COVERED_BYTES_MAX, Holder, Kind, OverLimit};
 use tidings_hub::session::socket::{BrokenOff, StreamBody};
 
-/// See the module.
+/// A body that is complete when it begins.
 #[derive(Debug, Default)]
 pub(crate) struct Whole {
-    /// The last one first.
+    /// The pieces, the last one first.
     pieces: SmallVec<[Bytes; 1]>,
     /// Bytes that are left.
     bytes: usize,
@@ -42,7 +42,7 @@ impl Whole {
         }
     }
 
-    /// Says that the bytes are booked already, or part of the program.
+    /// Marks the bytes as booked already, or as part of the program.
     pub(crate) fn booked(self) -> Self {
         Self {
             booked: true,
@@ -91,7 +91,7 @@ impl Body for Whole {
     }
 }
 
-/// The body of an HTTP/2 event stream: hyper writes what the session hands over.
+/// The body of an HTTP/2 event stream. hyper writes what the session hands over.
 #[derive(Debug)]
 pub(crate) struct EventBody(pub(crate) StreamBody);
 

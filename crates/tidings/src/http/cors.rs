@@ -1,4 +1,4 @@
-//! Which pages of other origins may read the hub's answers (WHATWG Fetch, "CORS protocol").
+//! Which pages of other origins may read the hub's responses (WHATWG Fetch, "CORS protocol").
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -13,7 +13,7 @@ use super::request_body::FORM;
 use super::{Body, HUB_METHODS, respond_empty, set_allow};
 use crate::config::CorsOptions;
 
-/// What the body of a QUERY request may be; RFC 10008, 3.
+/// The media types of a QUERY request's body; RFC 10008, 3.
 const ACCEPT_QUERY: HeaderName = HeaderName::from_static("accept-query");
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str = "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After, Preference-Applied";
@@ -22,18 +22,18 @@ const ALLOWED_FIELDS: &str =
     "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, Prefer";
 /// Methods that pages of other origins may use.
 const ALLOWED_METHODS: &str = "GET, HEAD, QUERY, POST";
-/// Seconds for which a browser may remember a preflight's answer.
+/// Seconds for which a browser may cache a preflight response.
 const PREFLIGHT_SECS: &str = "7200";
 
-/// Adds what lets a page of `origin` read the answer, if it is on the list.
+/// Adds the fields that let a page of `origin` read the response, if the origin is in the list.
 ///
-/// With `*` on the list no credentials are allowed: any page could then use a visitor's cookie.
-/// A named origin may use them (Mercure, "Subscription").
+/// With `*` in the list, no credentials are allowed: otherwise any page could use a visitor's cookie. A named
+/// origin may use them (Mercure, "Subscription").
 pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     if list.is_empty() {
         return;
     }
-    // A cache must not give one origin's answer to another, even where this one gets no field.
+    // A cache must not give one origin's response to another, even if this one gets no field.
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin else { return };
     let Ok(text) = origin.to_str() else { return };
@@ -46,7 +46,7 @@ pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &m
     } else if list.is_any() {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     } else if list.allows(text) {
-        // `null`: every sandboxed page and local file has it, so it gets no credentials.
+        // Every sandboxed page and local file has the origin `null`, so it gets no credentials.
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     } else {
         return;
@@ -57,29 +57,29 @@ pub(crate) fn allow(list: &OriginList, origin: Option<&HeaderValue>, headers: &m
     );
 }
 
-/// Adds what the hub of 2019 said to a page of `origin`. With `*` on its list it allowed credentials
-/// in one breath, which no browser then grants.
+/// Adds the fields that the hub of 2019 sent to a page of `origin`. With `*` in its list it allowed credentials
+/// too, which no browser grants.
 pub(crate) fn allow_2019(list: &OriginList, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
     let Some(origin) = origin else { return };
     let allowed = if list.is_any() {
         HeaderValue::from_static("*")
     } else if origin.to_str().is_ok_and(|text| list.allows(text)) {
-        // A cache must not give one origin's answer to another.
+        // A cache must not give one origin's response to another.
         headers.append(VARY, HeaderValue::from_static("Origin"));
         origin.clone()
     } else {
         return;
     };
     if allowed != "null" {
-        // Every sandboxed page and local file is of that origin.
+        // Every sandboxed page and local file has that origin.
         let credentials = HeaderValue::from_static("true");
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, credentials);
     }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
 }
 
-/// Answers a preflight as the hub of 2019 did: 405 for another method, 403 for another field, 400
-/// without a method, and nothing at all to an origin that is not on the list.
+/// Answers a preflight as the hub of 2019 did: 405 for another method, 403 for another field, 400 without a
+/// method, and no fields for an origin that is not in the list.
 pub(crate) fn preflight_2019(list: &OriginList, asked: &HeaderMap) -> Response<Body> {
     const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
     const FIELDS: [&str; 6] = [
@@ -120,7 +120,7 @@ pub(crate) fn preflight_2019(list: &OriginList, asked: &HeaderMap) -> Response<B
     response
 }
 
-/// Answers a preflight. Whether the origin is allowed is said by [`allow`], as on every answer.
+/// Answers a preflight. [`allow`] adds the fields for the origin, as for every response.
 pub(crate) fn preflight(
     options: &CorsOptions,
     methods: &'static str,
@@ -138,7 +138,7 @@ pub(crate) fn preflight(
     );
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_fields(options, asked));
     if options.headers.is_none() && !options.origins.is_empty() {
-        // A cache must not give one page's answer to another that asks for other fields.
+        // A cache must not give this response to a page that asks for other fields.
         let asked = HeaderValue::from_static("Access-Control-Request-Headers");
         headers.append(VARY, asked);
     }

@@ -1,5 +1,5 @@
-//! For the built-in pages in `tidings dev`: tokens on request. Not served otherwise; and neither pages
-//! of other sites nor those that reach this machine by another name get any.
+//! Tokens on request, for the built-in pages in `tidings dev`. Not served otherwise. Pages of other sites get no
+//! tokens, nor do pages that reach this machine by another name.
 
 use std::rc::Rc;
 
@@ -15,12 +15,12 @@ use crate::http::Site;
 use tidings_hub::clock::unix_secs;
 use tidings_hub::refusal::Refusal;
 
-/// Bytes of a request for a token.
+/// Maximum size of a request for a token, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Longest life of a token made here.
+/// Maximum lifetime of a token made here.
 const TTL_SECS_MAX: u64 = 365 * 24 * 3600;
 
-/// What a token is to allow.
+/// What the token should allow.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
@@ -49,7 +49,7 @@ fn default_ttl_secs() -> u64 {
 ///
 /// # Errors
 ///
-/// 400 for a wish that no token can hold.
+/// 400 for a request that no token can fulfil.
 pub(crate) async fn token(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -64,7 +64,7 @@ pub(crate) async fn token(
         )
         .into()
     };
-    // A form of another site can post text, but not JSON without a preflight.
+    // A form on another site can post text, but JSON only after a preflight.
     if !request_body::media_type(request.headers())
         .is_some_and(|found| found.eq_ignore_ascii_case("application/json"))
     {

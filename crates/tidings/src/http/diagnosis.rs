@@ -1,6 +1,5 @@
-//! What the page `/diagnose` asks for. It is below the hub's own path, so that whatever is on the way
-//! treats it as it treats the hub. Nobody needs a token, no topic is told, and nothing lasts longer
-//! than a few seconds.
+//! The tests of the page `/diagnose`. They are below the hub's own path, so that proxies treat them like the hub.
+//! They need no token, reveal no topic, and last at most a few seconds.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -23,18 +22,18 @@ use tidings_hub::clock::unix_ms;
 use tidings_hub::session::socket::{BodySink, Socket};
 use tidings_hub::tasks;
 
-/// What the paths begin with, below the hub's own.
+/// The start of the paths, below the hub's own.
 const BELOW_HUB: &str = "/diagnose/";
-/// The one that is a WebSocket.
+/// The path of the WebSocket test.
 const ECHO: &str = "echo";
 /// How long an echo may last.
 pub(crate) const ECHO_LIFETIME: Duration = Duration::from_secs(30);
 /// Events of the stream, and the time between two of them; `pages/diagnose/checks.js` knows both.
 const EVENTS: usize = 5;
 const EVENTS_EVERY: Duration = Duration::from_millis(250);
-/// The longest that an answer may be put off.
+/// Maximum delay of a response.
 const PAUSE_SECS_MAX: u64 = 10;
-/// What proxies add to a request.
+/// Fields that proxies add to a request.
 const PROXIED: [&str; 6] = [
     "forwarded",
     "via",
@@ -44,14 +43,14 @@ const PROXIED: [&str; 6] = [
     "cf-ray",
 ];
 
-/// Returns what a path names below that of the diagnosis, if that is switched on.
+/// Returns the rest of a path below that of the diagnosis, if that is switched on.
 pub(crate) fn below<'a>(config: &Config, path: &'a str) -> Option<&'a str> {
     let path = config.pages.diagnose.then_some(path)?;
     path.strip_prefix(config.hub.path())?
         .strip_prefix(BELOW_HUB)
 }
 
-/// Lets through what asks for a WebSocket where there is one.
+/// Checks that there is a WebSocket at this path.
 ///
 /// # Errors
 ///
@@ -60,7 +59,7 @@ pub(crate) fn check_echo(below: &str) -> Result<(), Problem> {
     (below == ECHO).then_some(()).ok_or_else(Problem::not_found)
 }
 
-/// Answers one of the tests; `below` is the rest of the path.
+/// Answers one of the tests. `below` is the rest of the path.
 ///
 /// # Errors
 ///
@@ -85,7 +84,7 @@ pub(crate) async fn answer<B>(
     Ok(response)
 }
 
-/// A stream whose events come one by one: whether they arrive so is the question.
+/// A stream whose events come one by one. The test is whether they arrive one by one.
 fn events(site: &Rc<Site>) -> Response<Body> {
     let (sink, body) = BodySink::new();
     tasks::spawn(send_events(Socket::Body(sink), site.stall()));
@@ -98,7 +97,7 @@ async fn send_events(socket: Socket, stall: Duration) {
     for number in 0..EVENTS {
         let event = Bytes::from(format!("data: {number}\n\n"));
         let ready = tokio::time::timeout(stall, poll_fn(|cx| socket.poll_writable(cx)));
-        // A visitor who is gone, or takes nothing, needs no more of them.
+        // The visitor may be gone, or take nothing.
         let Ok(Ok(())) = ready.await else { return };
         if socket.try_send(&event).is_err() {
             return;
@@ -108,7 +107,7 @@ async fn send_events(socket: Socket, stall: Duration) {
     socket.finish();
 }
 
-/// What a request looks like when it is here.
+/// Returns the request as it arrived here.
 fn about<B>(request: &Request<B>) -> Response<Body> {
     let version = match request.version() {
         Version::HTTP_10 => "HTTP/1.0",
@@ -121,7 +120,7 @@ fn about<B>(request: &Request<B>) -> Response<Body> {
     respond(StatusCode::OK, "application/json", said.to_string())
 }
 
-/// An answer that takes its time, unless the hub is being stopped.
+/// A delayed response. The stop of the hub ends the delay.
 async fn later(site: &Site, query: &str) -> Response<Body> {
     let secs = form::pairs(query.as_bytes())
         .filter(|pair| *pair.name_bytes() == *b"secs")
@@ -130,7 +129,7 @@ async fn later(site: &Site, query: &str) -> Response<Body> {
     let secs = secs.min(PAUSE_SECS_MAX);
     let mut draining = site.draining();
     let stopping = draining.wait_for(|stopping| *stopping);
-    // Both ends of it are as good.
+    // It does not matter which of the two ended the wait.
     drop(tokio::time::timeout(Duration::from_secs(secs), stopping).await);
     respond(
         StatusCode::OK,

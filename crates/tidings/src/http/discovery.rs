@@ -1,5 +1,5 @@
-//! How others find the hub and learn what it asks for: the metadata of the protected resource, the
-//! challenge that points to it, and the `Link` fields of pages.
+//! Discovery: the metadata of the protected resource, the challenge that points to it, and the `Link` fields of
+//! pages.
 //!
 //! Mercure, "Discovery"; RFC 9728; RFC 8288.
 
@@ -15,15 +15,15 @@ use super::legacy::chat;
 use super::{Body, respond};
 use crate::config::Config;
 
-/// Where metadata of protected resources is, before the resource's own path; RFC 9728, 3.1.
+/// The well-known path of the metadata, which precedes the resource's own path; RFC 9728, 3.1.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// Returns the path of the hub's metadata: the well-known one before the hub's own.
+/// Returns the path of the hub's metadata.
 pub(crate) fn metadata_path(hub: &HubUrl) -> String {
     format!("{WELL_KNOWN}{}", hub.path())
 }
 
-/// Returns the metadata: what a token must say, and how it may be presented.
+/// Returns the metadata: what a token must contain, and how it may be presented.
 pub(crate) fn metadata(config: &Config) -> Response<Body> {
     let types = [MatcherType::Exact, MatcherType::UrlPattern].map(MatcherType::name);
     let mut document = json!({
@@ -51,8 +51,8 @@ pub(crate) fn metadata(config: &Config) -> Response<Body> {
     response
 }
 
-/// Returns the cookie that applications should set: the first that a browser takes from the hub's URL.
-/// One with a prefix it takes over TLS alone.
+/// Returns the cookie that applications should set: the first that a browser accepts from the hub's URL. Browsers
+/// accept a cookie with a prefix only over TLS.
 ///
 /// RFC 6265bis, 4.1.3.
 fn cookie(config: &Config) -> Option<&str> {
@@ -73,8 +73,7 @@ fn resource(config: &Config) -> &str {
     }
 }
 
-/// Returns the issuers that publish their keys. Whoever has a key of its own needs nobody to be told
-/// where its tokens come from.
+/// Returns the issuers that publish their keys. Other issuers' clients need no discovery.
 fn authorization_servers(options: &tidings_auth::Options) -> Vec<&str> {
     let published = options
         .issuers
@@ -86,7 +85,7 @@ fn authorization_servers(options: &tidings_auth::Options) -> Vec<&str> {
     servers
 }
 
-/// Lets a challenge say where the metadata is; RFC 9728, 5.1.
+/// Adds the URL of the metadata to a challenge; RFC 9728, 5.1.
 pub(crate) fn complete_challenge(hub: &HubUrl, headers: &mut HeaderMap) {
     let Some(challenge) = headers.get(WWW_AUTHENTICATE) else {
         return;

@@ -1,4 +1,4 @@
-//! For operators and their probes: alive, ready, metrics.
+//! Probes and metrics for operators: alive, ready, metrics.
 
 use http::{Response, StatusCode};
 use serde_json::json;
@@ -13,14 +13,13 @@ const JSON: &str = "application/json";
 /// OpenMetrics 1.0, "Content-Type".
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Says that the process answers.
+/// Answers that the process is alive.
 pub(crate) fn live() -> Response<Body> {
     respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}")
 }
 
-/// Says whether the hub takes updates and subscribers; 503 while the history refuses updates or cannot
-/// be read, the relay cannot order updates, a key set was not read even once, or the hub is being
-/// stopped.
+/// Answers whether the hub accepts updates and subscribers. 503 while the history refuses updates or cannot be
+/// read, the relay cannot order updates, a key set was never read, or the hub is being stopped.
 pub(crate) fn ready(site: &Site) -> Response<Body> {
     let reason = match site.history().health() {
         Health::Ok if *site.draining().borrow() => "the hub is being stopped".to_owned(),
@@ -37,7 +36,7 @@ pub(crate) fn ready(site: &Site) -> Response<Body> {
     respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
 }
 
-/// Says why the relay cannot order updates.
+/// Returns why the relay cannot order updates, if it cannot.
 fn out_of_order(site: &Site) -> Option<String> {
     match site.relay().health() {
         RelayHealth::Ok => None,
@@ -47,7 +46,7 @@ fn out_of_order(site: &Site) -> Option<String> {
     }
 }
 
-/// Says which key set the hub has nothing of: the tokens of its issuer are all refused.
+/// Returns which key set was never read, if there is one. All tokens of its issuer are refused.
 fn unread_key_set(site: &Site) -> Option<String> {
     let sets = site.authority().key_sets();
     sets.iter().find_map(|set| set.unread())

@@ -1,4 +1,4 @@
-//! Which host a request names, and whether the hub answers as that one.
+//! The host that a request names, and whether the hub answers for it.
 //!
 //! RFC 9112, 3.2 and 3.3; RFC 9110, 7.4; RFC 9113, 8.3.1.
 
@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::http::Site;
 use tidings_hub::refusal::Refusal;
 
-/// Refuses a request that does not name one host, and one that names a host that the hub was not told
-/// to answer as, if it was told any.
+/// Refuses a request that does not name exactly one host. Refuses hosts that are not in `hub.hosts`, if that is
+/// set.
 ///
-/// Health is answered whatever the name: probes ask by address, those of HTTP/1.0 without a name.
+/// Health checks are answered under any name: probes use addresses, and in HTTP/1.0 no name.
 ///
 /// # Errors
 ///
@@ -47,8 +47,8 @@ pub(crate) fn check<B>(
     ))
 }
 
-/// Returns the ports that URLs of the hub leave out: that of the scheme by which the public reaches it,
-/// and that of the listener, which differ behind a proxy that ends TLS.
+/// Returns the default ports, which URLs of the hub leave out: that of the public scheme and that of the listener.
+/// They differ behind a proxy that terminates TLS.
 fn default_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
     let listener = info.listener.and_then(|index| config.listens.get(index));
     let here = if listener.is_some_and(|listen| listen.tls) {
@@ -64,7 +64,7 @@ fn default_ports(config: &Config, info: &ConnectionInfo) -> Vec<u16> {
         .collect()
 }
 
-/// Returns the host that a request names: by its target, else by its field.
+/// Returns the host that a request names: in its target, else in its field.
 fn named<B>(request: &Request<B>, default_ports: &[u16]) -> Result<Option<Authority>, Problem> {
     let mut fields = request.headers().get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
@@ -84,7 +84,7 @@ fn named<B>(request: &Request<B>, default_ports: &[u16]) -> Result<Option<Author
         let detail = format!("this request names {target} in :authority and {field} in host");
         return Err(malformed(detail));
     }
-    // An absolute target needs the field beside it, of which it takes the place.
+    // An absolute target needs the field too, and takes precedence over it.
     if version == Version::HTTP_11 && field.is_none() {
         let detail = "a request of HTTP/1.1 names its host in one Host field, such as \
                       Host: example.com";
@@ -99,7 +99,7 @@ fn named<B>(request: &Request<B>, default_ports: &[u16]) -> Result<Option<Author
     Ok(named)
 }
 
-/// Reads a field; an empty one names nothing.
+/// Parses a field. An empty one names no host.
 fn of_field(field: &HeaderValue) -> Result<Option<Authority>, Problem> {
     if field.is_empty() {
         return Ok(None);

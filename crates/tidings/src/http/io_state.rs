@@ -1,4 +1,4 @@
-//! The I/O state of a connection while hyper owns its socket: whether the last write was held up, and
+//! The I/O state of a connection while hyper owns its socket: whether the last write found the socket full, and
 //! whether the peer has closed its side. Requests read it.
 
 use std::cell::{Cell, RefCell};
@@ -9,15 +9,15 @@ use std::task::{Context, Poll, Waker};
 #[derive(Debug, Default)]
 pub(crate) struct IoState {
     held_up: Cell<bool>,
-    /// How many answers want to know whether the peer has ended.
+    /// How many responses watch for the peer's end.
     watches: Cell<usize>,
     ended: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl IoState {
-    /// Returns whether the last write found the socket full. Once hyper has nothing more to do, `false`
-    /// there means that everything it wrote is in the kernel's hands.
+    /// Returns whether the last write found the socket full. If not, and hyper has nothing more to write, the kernel
+    /// has everything.
     pub(crate) fn held_up(&self) -> bool {
         self.held_up.get()
     }
@@ -27,12 +27,12 @@ impl IoState {
         self.held_up.set(held_up);
     }
 
-    /// Returns whether somebody waits for the peer's end, which has not come.
+    /// Returns whether a response watches for the peer's end, which has not come.
     pub(crate) fn is_watched(&self) -> bool {
         self.watches.get() > 0 && !self.ended.get()
     }
 
-    /// Notes that the peer has ended.
+    /// Notes that the peer has closed its side.
     pub(crate) fn set_ended(&self) {
         self.ended.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -40,8 +40,8 @@ impl IoState {
         }
     }
 
-    /// Lets the stream look whether the peer has ended, for as long as the watch is kept: hyper does
-    /// not look while an answer is on its way.
+    /// Makes the stream check whether the peer has closed its side, as long as the watch exists. hyper does not check
+    /// while a response is on its way.
     pub(crate) fn watch(self: &Rc<Self>) -> Watch {
         self.watches.set(self.watches.get() + 1);
         Watch(Rc::clone(self))
@@ -53,7 +53,7 @@ impl IoState {
 pub(crate) struct Watch(Rc<IoState>);
 
 impl Watch {
-    /// Waits for the peer's end.
+    /// Waits until the peer closes its side.
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
         if self.0.ended.get() {
             return Poll::Ready(());

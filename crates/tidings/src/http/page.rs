@@ -1,5 +1,5 @@
-//! Which page a browser says that a request comes from, for addresses that act on more than a token in
-//! a field: on a cookie, on where the visitor's machine stands, on nothing at all.
+//! The page that a request comes from, as the browser reports it. For resources that act on more than a token in a
+//! field: on a cookie, on the address of the visitor's machine, or on nothing at all.
 
 use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN, REFERER};
@@ -9,15 +9,15 @@ use super::authorize::{Credentials, check_page_of};
 use super::problem::Problem;
 use crate::http::Site;
 
-/// How the page that asks stands to the address; Fetch Metadata Request Headers, 2.3.
+/// The relation of the page to the requested URL; Fetch Metadata Request Headers, 2.3.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The origin of a page that does not say which it has; RFC 6454, 6.1.
+/// The origin of a page that hides its own; RFC 6454, 6.1.
 const OPAQUE: &str = "null";
 
-/// Returns the origin of the page that made a browser ask; nothing if it was no page.
+/// Returns the origin of the page that made the browser send the request. None if it was not a page.
 ///
-/// `own` is the origin of the hub's pages. A page of another site that hides its own origin, and one
-/// whose `Referer` cannot be read, count as one of an opaque origin.
+/// `own` is the origin of the hub's pages. A page of another site that hides its origin, or whose `Referer` cannot
+/// be parsed, counts as a page with an opaque origin.
 pub(crate) fn asking(headers: &HeaderMap, own: &str) -> Option<String> {
     let text = |name: HeaderName| {
         let value = headers.get(name)?;
@@ -26,17 +26,17 @@ pub(crate) fn asking(headers: &HeaderMap, own: &str) -> Option<String> {
     if let Some(origin) = text(ORIGIN) {
         return Some(origin.to_owned());
     }
-    // Scripts and pages in frames come without an Origin, but mostly with a Referer.
+    // Requests for scripts and frames have no Origin, but mostly a Referer.
     let referer = text(REFERER).map(|url| origin_of(url).unwrap_or_else(|| OPAQUE.to_owned()));
     match text(SEC_FETCH_SITE) {
         Some("same-origin") => Some(own.to_owned()),
-        // Typed, or from a list of bookmarks.
+        // Typed by the visitor, or from a bookmark.
         None | Some("none") => referer,
         Some(_) => referer.or_else(|| Some(OPAQUE.to_owned())),
     }
 }
 
-/// Refuses pages other than the hub's own and those of `publish.origins`, for what needs no token.
+/// Refuses pages other than the hub's own and those of `publish.origins`, for resources that need no token.
 /// Requests of programs pass.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The built-in pages: files that were embedded when the binary was built.
+//! The built-in pages, which are embedded in the binary.
 
 use std::borrow::Cow;
 
@@ -19,9 +19,9 @@ use crate::config::{Config, PageOptions};
 #[folder = "../../pages"]
 struct Files;
 
-/// Scripts, styles and connections of the hub's own origin only; nothing inline, nobody may frame it.
+/// Scripts, styles and connections of the hub's own origin only. Nothing inline, and no frames around it.
 const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
-/// What is answered at `/` where the pages are switched off.
+/// The response at `/` if the pages are switched off.
 const BARE_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
     <title>Tidings</title>\n<h1>Tidings</h1>\n<p>A hub for real-time updates runs here.</p>\n";
 
@@ -42,7 +42,7 @@ pub(crate) fn page(
         .next()
         .unwrap_or_default();
     let allowed = match folder {
-        // It speaks SockJS and nothing else.
+        // This page uses only SockJS.
         "chat" if path.starts_with("/chat/old") => options.chat && config.sockjs.enabled,
         "chat" => options.chat,
         "scores" => options.scores,
@@ -70,7 +70,7 @@ pub(crate) fn page(
         && Files::get(&format!("{file}/index.html")).is_some()
         && !file.is_empty()
     {
-        // Relative links of a page need the slash.
+        // Relative links of the page need the slash.
         let mut response = respond_empty(StatusCode::PERMANENT_REDIRECT);
         if let Ok(location) = HeaderValue::from_str(&format!("/{file}/")) {
             response.headers_mut().insert(LOCATION, location);
@@ -90,7 +90,7 @@ pub(crate) fn page(
         discovery::add_links(&config.hub, &name, response.headers_mut());
     }
     if name.starts_with("tidings.") {
-        // The same for everybody: applications of other origins may import it.
+        // The same for everybody. Applications of other origins may import it.
         let anybody = HeaderValue::from_static("*");
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
@@ -98,7 +98,7 @@ pub(crate) fn page(
     Ok(response)
 }
 
-/// Leads from where hubs of 0.x had their debugger to ours.
+/// Redirects from the debugger of 0.x hubs to ours.
 ///
 /// # Errors
 ///
@@ -119,7 +119,7 @@ pub(crate) fn debugger(options: &PageOptions) -> Result<Response<Body>, Problem>
     Ok(response)
 }
 
-/// Tells the pages where the hub is, which of them there are and, in `tidings dev`, how to be let in.
+/// Tells the pages where the hub is, which pages exist and, in `tidings dev`, how to get tokens.
 pub(crate) fn settings(config: &Config) -> Response<Body> {
     let pages = [
         ("chat", config.pages.chat),
@@ -195,7 +195,7 @@ fn etag(hash: &[u8; 32]) -> String {
     etag
 }
 
-/// Compares weakly, as `If-None-Match` asks for; RFC 9110, 13.1.2.
+/// Compares weakly, as `If-None-Match` requires; RFC 9110, 13.1.2.
 fn matches_etag(list: &str, etag: &str) -> bool {
     list.split(',')
         .map(str::trim)

@@ -1,7 +1,7 @@
-//! Long polling: an answer in JSON as soon as there is something, or after a while, with the cursor
-//! of the next request. Nothing is kept between two requests, so any hub may take the next one.
+//! Long polling: a JSON response as soon as there are updates, or after a while, with the cursor for the next
+//! request. The hub stores nothing between two requests, so any hub may answer the next one.
 //!
-//! A poll is a session like that of an event stream, whose body is gathered instead of sent.
+//! A poll is a session like an event stream, whose body is gathered instead of sent.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -30,22 +30,21 @@ use tidings_hub::session::socket::{BodySink, Socket, StreamBody};
 use tidings_hub::session::{Ending, Opening, Phase, Session};
 use tidings_hub::shard::Subscription;
 
-/// The longest that a request may ask to wait. Proxies give up after a minute or so.
+/// Maximum wait that a request may ask for. Proxies give up after about a minute.
 const WAIT_SECS_MAX: u64 = 60;
-/// How long reading the history may take beyond that; what is left is for the next request.
+/// How much longer reading the history may take. The rest is for the next request.
 const READING: Duration = Duration::from_secs(10);
-/// Bytes of updates in one answer after which it goes out; what came last may exceed it.
+/// Bytes of updates after which a response is sent. The last piece may exceed them.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const JSON: &str = "application/json";
-/// What an answer begins with, and what stands between two updates.
+/// The start of a response, and the separator of updates.
 const HEAD: &[u8] = b"{\"updates\":[";
 const BETWEEN: &[u8] = b",\n";
 
-/// Returns how long a request prefers to wait for an answer: that makes it a poll. More than the
-/// hub allows counts as that.
+/// Returns how long a request prefers to wait for a response, which makes it a poll. At most what the hub allows.
 ///
 /// RFC 7240, 4.3.
 pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
@@ -54,11 +53,11 @@ pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(secs.min(WAIT_SECS_MAX)))
 }
 
-/// Answers a poll. `headers` says what the cursor stands for.
+/// Answers a poll. `headers` contains the response to the cursor.
 ///
 /// # Errors
 ///
-/// The history cannot be read, there is no room for what it holds, or too many others read it.
+/// The history cannot be read, there is no room for the updates, or too many others read the history.
 pub(crate) async fn answer(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -84,7 +83,7 @@ pub(crate) async fn answer(
         opening,
         Arc::clone(&info.holder),
     );
-    // A session that has ended instead stands nowhere.
+    // A session that has ended has no position.
     let began = joined.await.is_ok();
     let mut gathered = Gathered::new(info);
     let refusal = gathered.gather(&session, &mut body, end, turn).await.err();
@@ -113,7 +112,7 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-/// Answers HEAD: the fields of an answer, at once.
+/// Answers HEAD: the fields of a response, at once.
 pub(crate) fn head_only(headers: HeaderMap, wait: Duration) -> Response<Body> {
     let mut response = respond(StatusCode::OK, JSON, Bytes::new());
     set_headers(headers, wait, response.headers_mut());
@@ -131,13 +130,13 @@ fn set_headers(about_cursor: HeaderMap, wait: Duration, headers: &mut HeaderMap)
 /// What a session does next.
 enum Step {
     Piece(Bytes),
-    /// It has sent all there is for now.
+    /// It has sent everything for now.
     UpToDate,
     Ended,
 }
 
-/// What a session sent for one answer: lines of JSON, each piece whole lines. They are shared with
-/// whoever else was sent them, or booked, and not copied together.
+/// What a session sent for one response: pieces of whole JSON lines. They are shared with other sessions, or
+/// booked, and not copied together.
 struct Gathered {
     pieces: Vec<Bytes>,
     bytes: usize,
@@ -153,14 +152,14 @@ impl Gathered {
         }
     }
 
-    /// Collects until something came and nothing more is at hand, or until `end`.
+    /// Collects pieces until something came and nothing more is ready, or until `end`.
     ///
-    /// What is kept after the cursor counts however short the wait is: reading it may go on beyond.
+    /// The history after the cursor is read even if the wait is shorter than that takes.
     ///
     /// # Errors
     ///
-    /// There is no room for more. The piece that was taken last is not part of the answer, so that the
-    /// cursor is that of the one before.
+    /// There is no room for more. The last piece is not part of the response then, and the cursor is that of the
+    /// piece before it.
     async fn gather(
         &mut self,
         session: &Session,
@@ -174,7 +173,7 @@ impl Gathered {
             let piece = match timeout_at(end + READING, step).await {
                 Ok(Step::Piece(piece)) => piece,
                 Ok(Step::UpToDate) if self.pieces.is_empty() => {
-                    // What comes now is new, and shared with whoever else it is for.
+                    // What comes now is new, and shared with other sessions.
                     turn.take();
                     let next = poll_fn(|cx| body.poll_whole(cx));
                     let Ok(Some(piece)) = timeout_at(end, next).await else {
@@ -197,7 +196,7 @@ impl Gathered {
         last_id(self.pieces.last()?)
     }
 
-    /// Returns the answer, whose bytes stay booked until the peer has them.
+    /// Returns the response, whose bytes stay booked until the peer has taken them.
     fn into_body(mut self, cursor: &str) -> Whole {
         let cursor = serde_json::Value::from(cursor);
         let tail = Bytes::from(format!("],\"last_event_id\":{cursor}}}\n"));
@@ -214,8 +213,7 @@ impl Gathered {
     }
 }
 
-/// Makes lines of JSON members of an array. A line of JSON holds no line end inside; a single one is
-/// not copied.
+/// Turns lines of JSON into members of an array. A single line is not copied. JSON lines contain no line ends.
 fn joined_by_commas(lines: &Bytes) -> Bytes {
     let end = lines.len() - usize::from(lines.ends_with(b"\n"));
     let lines = lines.slice(..end);
@@ -241,9 +239,8 @@ fn poll_step(session: &Session, body: &mut StreamBody, cx: &mut Context<'_>) -> 
     }
 }
 
-/// Returns the cursor up to which nothing was for the subscriber: it need not be asked about again,
-/// nor kept for it. Valid while no piece of the session waits to be taken; one that comes meanwhile
-/// comes after the cursor.
+/// Returns the cursor up to which nothing more is for the subscriber, so that the next request begins there. Valid
+/// while no piece of the session waits to be taken. Later pieces come after the cursor.
 async fn reached(site: &Site, session: &Session) -> Cursor {
     let last = site.last_seen();
     match session.update(|progress| progress.reached(last)) {
@@ -252,7 +249,7 @@ async fn reached(site: &Site, session: &Session) -> Cursor {
     }
 }
 
-/// Returns the cursor where the request began.
+/// Returns the cursor at which the request began.
 fn asked(headers: &HeaderMap) -> String {
     let begun = headers.get(MERCURE_LAST_EVENT_ID);
     let begun = begun.map_or(&b"earliest"[..], HeaderValue::as_bytes);

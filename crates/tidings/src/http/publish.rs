@@ -1,4 +1,4 @@
-//! The door for publications by HTTP POST: bytes to fields, the publisher's token, the answer.
+//! The door for publications by HTTP POST: from bytes to fields, the publisher's token, and the response.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,9 +24,8 @@ use tidings_hub::ingest::Publisher;
 use tidings_hub::metrics::count;
 use tidings_hub::refusal::Refusal;
 
-/// Publishes an update and answers with its id. `dialect` is that of the path; at the hub's path the
-/// token says whether it is one of 0.x.
-/// With a `peer` it is noted in the log.
+/// Publishes an update and answers with its id. `dialect` is that of the path. At the hub's path, the token shows
+/// whether it is in 0.x. With a `peer`, the publication is logged.
 ///
 /// # Errors
 ///
@@ -87,10 +86,10 @@ async fn publish(
 /// What is published and by whom. Nothing of the request's bytes is kept.
 struct Read {
     form: PublishForm,
-    /// Whom it is for, in 2019.
+    /// The targets, in 2019.
     targets: Vec<String>,
     identity: Arc<Identity>,
-    /// For what became of the body, until the update is kept.
+    /// Books the memory of the body until the update is stored.
     _charge: Charge,
 }
 
@@ -121,7 +120,7 @@ async fn read(
     })
 }
 
-/// Reads a body in the dialect of the publisher's token.
+/// Parses a body in the dialect of the publisher's token.
 fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), Problem> {
     if dialect == Dialect::V1 {
         let form = PublishForm::decode(body, TOPICS_PER_UPDATE_MAX);
@@ -130,23 +129,22 @@ fn decode(dialect: Dialect, body: &[u8]) -> Result<(PublishForm, Vec<String>), P
     let form = OldPublishForm::decode(body, TOPICS_PER_UPDATE_MAX, TARGETS_PER_UPDATE_MAX);
     let OldPublishForm { fields, targets } = form?;
     if dialect == Dialect::V0 {
-        // These hubs ignored targets; whoever sends them still does not mean everybody.
+        // These hubs ignored targets. A publisher that sends some does not mean everybody.
         let private = fields.private || !targets.is_empty();
         return Ok((PublishForm { private, ..fields }, Vec::new()));
     }
     if fields.data.as_deref().is_none_or(str::is_empty) {
-        let detail = "an update of Mercure 2019 has a field data that is not empty";
+        let detail = "an update of Mercure 2019 needs a field data that is not empty";
         return Err(Refusal::invalid("data-missing", "Data missing", detail).into());
     }
     Ok((fields, targets))
 }
 
-/// Says who publishes, by what stands in the head of the request.
+/// Returns the identity of the publisher, from the head of the request.
 async fn publisher(site: &Site, dialect: Dialect, asked: &Parts) -> Result<Arc<Identity>, Problem> {
     let config = site.config();
     let explain = config.explain_refusals;
-    // A token of 0.x may stand where its hubs looked for it. Which Mercure a publisher at the hub's
-    // path speaks only the token says.
+    // A 0.x token may be in the places of its dialect. At the hub's path, only the token shows the dialect.
     let reading = match dialect {
         Dialect::V1 if config.dialects.v0 => Dialect::V0,
         Dialect::V1 | Dialect::V0 | Dialect::V2019 => dialect,
@@ -169,7 +167,7 @@ async fn publisher(site: &Site, dialect: Dialect, asked: &Parts) -> Result<Arc<I
         .map_err(|problem| problem.said_in(dialect, explain))?;
     request_body::require_form(&asked.headers).map_err(|problem| match identity.dialect {
         Dialect::V1 => problem,
-        // These hubs did not look into other bodies.
+        // These hubs did not parse other bodies.
         old @ (Dialect::V0 | Dialect::V2019) => {
             Problem::from(FormError::NoTopic).said_in(old, explain)
         }

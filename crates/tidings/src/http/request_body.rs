@@ -16,8 +16,8 @@ use tidings_hub::refusal::Refusal;
 /// The encoding of publications; Mercure, "Publication".
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Reads all of a body of at most `bytes_max` bytes. The charge is for whatever is made of it until the
-/// request has its answer.
+/// Reads a whole body of at most `bytes_max` bytes. The charge books it, and what is parsed from it, until the
+/// response.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub(crate) async fn read(
     body: Incoming,
     bytes_max: usize,
 ) -> Result<(Bytes, Charge), Problem> {
-    // Said at once where the length is known, instead of after reading up to the limit.
+    // Refused at once if the length is known, instead of at the limit.
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(site, bytes_max));
     }
@@ -55,18 +55,18 @@ pub(crate) async fn read(
     }
 }
 
-/// Why a body is not gathered.
+/// Why a body was not read.
 enum GatherError {
     TooLong,
     Refused(OverLimit),
     Broken(hyper::Error),
 }
 
-/// Returns a whole body of at most `bytes_max` bytes, and books what it takes.
+/// Returns a whole body of at most `bytes_max` bytes, and books its memory.
 ///
-/// Copies it together, unless it comes in one piece: of a peer that sends each byte as a chunk, as many
-/// pieces of hyper's buffers would take many times the memory. A short one is covered by what its
-/// connection or stream costs, so that short updates pass while others hold all they may.
+/// Copies the body together, unless it comes in one piece. Otherwise a peer that sends each byte as a chunk would
+/// hold a piece of hyper's buffers for each. A short body is covered by the charge of its connection or stream, so
+/// that short updates pass even if the limits are reached.
 async fn gather(
     mut body: Incoming,
     bytes_max: usize,
@@ -87,7 +87,7 @@ async fn gather(
             }
             return Ok(data);
         }
-        // Twice as much as there is, since the room for it doubles.
+        // Twice the bytes so far, since the buffer doubles.
         let bytes = 2 * (gathered.len() + data.len());
         charge.resize(bytes).map_err(GatherError::Refused)?;
         gathered.extend_from_slice(&data);
@@ -95,11 +95,11 @@ async fn gather(
     Ok(gathered.freeze())
 }
 
-/// Takes in a body that nobody will read, so that the refusal of its request arrives.
+/// Reads and drops a body, so that the refusal of its request arrives.
 ///
-/// A peer that is still sending when the connection closes is answered by a reset, which may
-/// destroy the refusal, and a kept connection would be lost (RFC 9112, 9.6). Gives up at the bounds
-/// of [`read`]. A peer that waits for `100 (Continue)` has sent nothing yet.
+/// If the connection closes while the peer is still sending, a reset may destroy the refusal, and a kept
+/// connection would be lost (RFC 9112, 9.6). Gives up at the bounds of [`read`]. A peer that waits for
+/// `100 (Continue)` has sent nothing yet.
 pub(crate) async fn discard(
     site: &Site,
     headers: &HeaderMap,
@@ -125,21 +125,21 @@ pub(crate) async fn discard(
 
 fn too_large(site: &Site, bytes_max: usize) -> Problem {
     let mut detail = format!("the request body is longer than {bytes_max} bytes");
-    // Other bodies have limits that no setting changes.
+    // Other bodies have fixed limits.
     if bytes_max == site.config().publish.body_bytes_max {
         detail.push_str(" (publish.body_bytes_max)");
     }
     Refusal::too_large("body-too-large", "Request body too large", detail).into()
 }
 
-/// Returns the media type of a request's body without its parameters, in whatever case it came.
+/// Returns the media type of a request's body without its parameters, in its original case.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?;
     let text = value.to_str().unwrap_or("?");
     Some(text.split(';').next().unwrap_or_default().trim())
 }
 
-/// Refuses a body that is not a form; one without a type is taken for a form.
+/// Refuses a body that is not a form. A body without a type counts as a form.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The door for subscribers: query to matchers, the subscriber's token, the cursor, and the answer
-//! that an event stream begins with.
+//! The door for subscribers: from query to matchers, the subscriber's token, the cursor, and the response head of an
+//! event stream.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -43,19 +43,19 @@ use tidings_hub::subscribing;
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
-/// Bytes of the body of a QUERY request: all matchers that one subscriber may have, and some.
+/// Maximum size of the body of a QUERY request: enough for all matchers of one subscriber.
 const QUERY_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// Personal, never stored, never served again; of answers that are whole and may be compressed.
+/// `Cache-Control` of whole responses: personal, and never stored. They may be compressed.
 pub(crate) const NOT_CACHED: &str = "private, no-cache, no-store, must-revalidate, max-age=0";
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Where the subscriber stands; Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
+/// The subscriber's cursor; Mercure, "Reconnection, State Reconciliation, and Event Sourcing".
 pub(crate) const MERCURE_LAST_EVENT_ID: HeaderName =
     HeaderName::from_static("mercure-last-event-id");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The answer for a cursor that nothing precedes.
+/// The value for a cursor before everything.
 const EARLIEST: HeaderValue = HeaderValue::from_static("earliest");
-/// What a subscriber without a token is told where it needs one.
+/// What a subscriber that needs a token is told.
 const NO_ANONYMOUS: &str = "this hub does not take anonymous subscribers (subscribe.anonymous)";
 /// An event stream that is about to begin.
 #[derive(Debug)]
@@ -63,15 +63,15 @@ pub(crate) struct EventStream {
     subscription: Subscription,
     version: Version,
     headers: HeaderMap,
-    /// Goes out right after the head.
+    /// Sent right after the head.
     prelude: Prelude,
 }
 
-/// What a stream begins with.
+/// The first bytes of a stream.
 #[derive(Debug, Default)]
 struct Prelude {
     bytes: Bytes,
-    /// The content in it, without the framing of chunks.
+    /// The content, without the framing of chunks.
     content_bytes: usize,
 }
 
@@ -99,11 +99,11 @@ pub(crate) async fn hub(
     result
 }
 
-/// Subscribes in a dialect of before 1.0. With a `peer` the log says what happens to it.
+/// Subscribes in a dialect before 1.0. With a `peer`, its events are logged.
 ///
 /// # Errors
 ///
-/// The refusal, as the hubs of that dialect said it.
+/// The refusal, in the form of that dialect.
 pub(crate) async fn old(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -175,7 +175,7 @@ async fn subscribe(
     let query = SubscribeQuery::decode(text, body.as_deref(), MATCHERS_PER_SUBSCRIBER_MAX)
         .map_err(|error| of_query(error, text))?;
     let matchers = subscribing::matchers(site, &query).await?;
-    // Where 0.x is served there are libraries that send a cursor by its old names only.
+    // Some 0.x libraries send a cursor only by its old names.
     let old_names = || {
         site.config()
             .dialects
@@ -195,7 +195,7 @@ async fn subscribe(
     begin(site, info, asked, matchers, identity, cursor).await
 }
 
-/// Says what is wrong with a query; one of 0.x is told how to be served.
+/// Explains what is wrong with a query. A 0.x query is told which setting it needs.
 fn of_query(error: QueryError, query: &[u8]) -> Refusal {
     if error == QueryError::NoMatcher && SelectorQuery::applies_to(query) {
         let detail = "topic is a parameter of Mercure 0.x, which this hub does not serve; \
@@ -205,18 +205,18 @@ fn of_query(error: QueryError, query: &[u8]) -> Refusal {
     error.into()
 }
 
-/// How a stream was asked for.
+/// How a stream was requested.
 struct Asked<'a> {
     method: &'a Method,
     version: Version,
     dialect: Dialect,
-    /// For a subscriber of 2019.
+    /// The log of a subscriber in the 2019 dialect.
     log: Option<Box<SessionLog>>,
-    /// How long a poll waits for an answer; none for an event stream.
+    /// How long a poll waits. None for an event stream.
     wait: Option<Duration>,
 }
 
-/// Says who subscribes, by what stands in the head of the request; `None` is an anonymous one.
+/// Returns the identity of the subscriber, from the head of the request. `None` if it is anonymous.
 async fn subscriber(site: &Site, asked: &Parts) -> Result<Option<Arc<Identity>>, Problem> {
     let identity = identify(site, &asked.headers, Role::Subscribe).await?;
     subscribing::check_anonymous(site, identity.as_deref(), NO_ANONYMOUS)?;
@@ -238,7 +238,7 @@ pub(crate) async fn chat(
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();
     let matchers = subscribing::exactly(site, chat::TOPIC)?;
-    // The page itself has no cursor on its first visit; ours asks for what was said before.
+    // On its first visit the page has no cursor. Ours asks for the earlier messages.
     let query = asked.uri.query().unwrap_or_default();
     let last_event_id = tidings_wire::form::pairs(query.as_bytes())
         .filter(|pair| *pair.name_bytes() == *b"last_event_id")
@@ -254,7 +254,7 @@ pub(crate) async fn chat(
     begin(site, info, asked, matchers, None, cursor).await
 }
 
-/// Returns the cursor: of the header, else of the query.
+/// Returns the cursor: from the header, else from the query.
 pub(crate) fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor> {
     match headers.get(LAST_EVENT_ID) {
         Some(value) => Some(Cursor::parse(&field_text(value.as_bytes()))),
@@ -262,7 +262,7 @@ pub(crate) fn cursor(headers: &HeaderMap, query: Option<&str>) -> Option<Cursor>
     }
 }
 
-/// Reads a field as browsers write them: `EventSource` in UTF-8, `fetch` in Latin-1 (RFC 9110, 5.5).
+/// Decodes a field as browsers write it: `EventSource` in UTF-8, `fetch` in Latin-1 (RFC 9110, 5.5).
 fn field_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
@@ -270,7 +270,7 @@ fn field_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Prepares the stream of a subscriber that may have one.
+/// Prepares the stream of an admitted subscriber.
 async fn begin(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -317,9 +317,9 @@ async fn begin(
     })))
 }
 
-/// Adds what a dialect says in the head of a stream: where it begins, and about caches.
+/// Adds a dialect's fields to the head of a stream: where it begins, and caching.
 fn set_dialect_headers(dialect: Dialect, begins: &Cursor, headers: &mut HeaderMap) {
-    // A publisher's id may have characters that no field can carry.
+    // A publisher's id may contain characters that no field can carry.
     let begins = HeaderValue::from_bytes(begins.as_str().as_bytes()).unwrap_or(EARLIEST);
     match dialect {
         Dialect::V1 => {}
@@ -334,8 +334,8 @@ fn set_dialect_headers(dialect: Dialect, begins: &Cursor, headers: &mut HeaderMa
     headers.insert(MERCURE_LAST_EVENT_ID, begins);
 }
 
-/// Returns what goes out right after the head: a comment, by which a subscriber knows that the stream
-/// is open and that nothing on the way holds it back, and how long to wait before connecting again.
+/// Returns the bytes right after the head: a comment, which shows the subscriber that the stream is open and that no
+/// proxy buffers it, and the reconnection time.
 fn prelude(site: &Site, encoding: Encoding) -> Prelude {
     let retry = site.config().subscribe.retry.map(|retry| {
         let ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
@@ -378,12 +378,12 @@ pub(crate) fn set_stream_headers(headers: &mut HeaderMap) {
 }
 
 impl EventStream {
-    /// Returns the response fields beside those that every event stream has.
+    /// Returns the response fields that not every event stream has.
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
     }
 
-    /// Lets the access log have its line when the stream ends.
+    /// Writes the line of the access log when the stream ends.
     pub(crate) fn log_at_end(&mut self, access: Access) {
         let log = self.subscription.log.get_or_insert_default();
         let at_end = Box::new(move |bytes| access.write(200, bytes));
@@ -398,7 +398,7 @@ impl EventStream {
             http_head::Version::Http10
         };
         let date = httpdate::fmt_http_date(SystemTime::now());
-        // All values are the hub's own words or an event id, which was checked to be text.
+        // All values are the hub's own or an event id, which was checked.
         let extra: Vec<(&str, &str)> = self
             .headers
             .iter()
@@ -413,7 +413,7 @@ impl EventStream {
         (self.subscription, head.into())
     }
 
-    /// Makes the subscriber join and returns its HTTP/2 response.
+    /// Lets the subscriber join, and returns its HTTP/2 response.
     pub(crate) async fn into_http2(self, site: &Rc<Site>, info: &ConnectionInfo) -> Response<Body> {
         let (sink, body) = BodySink::new();
         let (ready, joined) = oneshot::channel();
@@ -427,8 +427,8 @@ impl EventStream {
             opening,
             Arc::clone(&info.holder),
         );
-        // The response means that nothing published from now on is missed. If the session ended
-        // before, its body says so.
+        // The response means that the subscriber misses nothing published from now on. If the session ended
+        // before, its body ends too.
         drop(joined.await);
         let mut response = Response::new(Either::Right(Either::Left(EventBody(body))));
         set_stream_headers(response.headers_mut());

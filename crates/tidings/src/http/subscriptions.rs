@@ -1,5 +1,5 @@
-//! The door for questions about subscriptions: path and query to a question, the asker's grant, and
-//! the document with its cursor and validator. What is live is known by `presence`.
+//! The door of the subscription API: from path and query to a question, the asker's grant, and the document with its
+//! cursor and validator. `presence` knows the live subscriptions.
 //!
 //! Mercure, "Subscription API"; paging and filters are ours (`docs/reference/presence.md`).
 
@@ -27,9 +27,9 @@ use tidings_hub::presence::question::{About, Answer, Found, Known, Page, Questio
 use tidings_hub::refusal::Refusal;
 use tidings_hub::subscribing;
 
-/// A copy may be kept, and is asked about each time.
+/// Caches may store the response, and must revalidate it each time.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// The token decides what is answered, and in which words.
+/// The response, and its dialect, depend on the token.
 const VARIES: HeaderValue = HeaderValue::from_static("Authorization, Cookie");
 
 /// Returns whether `path` names subscriptions of the hub at `hub`.
@@ -37,7 +37,7 @@ pub(crate) fn is_below(hub: &str, path: &str) -> bool {
     below(hub, path).is_some()
 }
 
-/// Returns what follows the path of all subscriptions.
+/// Returns the rest of the path below that of all subscriptions.
 fn below<'a>(hub: &str, path: &'a str) -> Option<&'a str> {
     let rest = path.strip_prefix(hub)?.strip_prefix(BELOW_HUB)?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
@@ -53,7 +53,7 @@ pub(crate) async fn answer<B>(
     request: &Request<B>,
 ) -> Result<Response<Body>, Problem> {
     let presence = site.presence().ok_or_else(|| {
-        let detail = "this hub does not keep track of subscriptions (presence.enabled)";
+        let detail = "this hub does not track subscriptions (presence.enabled)";
         Refusal::not_found("presence-off", "Not found", detail)
     })?;
     let identity = identify_asker(site, request).await?;
@@ -75,18 +75,18 @@ async fn answer_to<B>(
         return Err(Problem::not_found());
     };
     let answer = presence.ask(about).await.ok_or_else(|| {
-        let detail = "too many ask for subscriptions at once; try again".to_owned();
+        let detail = "too many questions about subscriptions at once; try again".to_owned();
         Refusal::unavailable("busy", "The hub is busy", detail)
     })?;
     Ok(respond_with(site, dialect, request.uri(), answer))
 }
 
-/// Says who asks: only the token tells which Mercure it speaks, and is answered in.
+/// Returns the identity of the asker. Only its token shows the dialect of the response.
 async fn identify_asker<B>(site: &Site, request: &Request<B>) -> Result<Arc<Identity>, Problem> {
     let asking = Asking {
         headers: request.headers(),
         query: request.uri().query().unwrap_or_default(),
-        // A token of 0.x may stand where its hubs looked for it, if they are served.
+        // A 0.x token may be in the places of its dialect, if that is served.
         dialect: if site.config().dialects.v0 {
             Dialect::V0
         } else {
@@ -102,7 +102,7 @@ async fn identify_asker<B>(site: &Site, request: &Request<B>) -> Result<Arc<Iden
     })
 }
 
-/// Asks the token whether it allows to read the path, as if it were a topic.
+/// Checks that the token grants the path, as if it were a topic.
 fn check_grant(site: &Site, identity: &Identity, path: &str) -> Result<(), Problem> {
     if identity
         .grants
@@ -118,7 +118,7 @@ fn check_grant(site: &Site, identity: &Identity, path: &str) -> Result<(), Probl
     Err(Refusal::scope_insufficient(detail).into())
 }
 
-/// Reads path, query and validators; nothing if the path names nothing.
+/// Parses path, query and validators. None if the path names nothing.
 async fn question(
     site: &Site,
     dialect: Dialect,
@@ -141,7 +141,7 @@ async fn question(
             return Err(Refusal::invalid("not-utf8", "Not UTF-8", detail).into());
         };
         match name.as_str() {
-            // A filter that is empty is one that nobody filled in.
+            // An empty filter counts as absent.
             "topic" | "pattern" | "subscriber" | "after" | "limit" if value.is_empty() => {}
             "topic" => question.topic = Some(value.into_owned()),
             "pattern" => {
@@ -162,7 +162,7 @@ async fn question(
                 question.limit = Some(usize::try_from(limit.max(1)).unwrap_or(usize::MAX));
             }
             "count_only" => question.count_only = !matches!(&*value, "false" | "0"),
-            // Others may be somebody else's, as everywhere in Mercure.
+            // Other parameters are ignored, as everywhere in Mercure.
             _ => {}
         }
     }
@@ -176,7 +176,7 @@ fn number(name: &str, value: &str) -> Result<u64, Problem> {
     })
 }
 
-/// Reads the path.
+/// Parses the path.
 async fn about(site: &Site, dialect: Dialect, path: &str) -> Result<Option<About>, Problem> {
     let Some(rest) = below(site.hub().path(), path) else {
         return Ok(None);
@@ -200,7 +200,7 @@ async fn about(site: &Site, dialect: Dialect, path: &str) -> Result<Option<About
     let mut compiler = site.compiler();
     let mut matchers = Vec::with_capacity(kinds.len());
     for kind in kinds {
-        // What is no pattern of a type nobody can have subscribed to.
+        // Nobody can have subscribed with an invalid pattern.
         matchers.extend(compiler.compile(kind, pattern).await);
     }
     Ok(Some(match subscriber {
@@ -209,12 +209,12 @@ async fn about(site: &Site, dialect: Dialect, path: &str) -> Result<Option<About
     }))
 }
 
-/// Returns the type of this name alone, or none.
+/// Returns only the type of this name, or no type.
 fn of_name(name: &str) -> Vec<MatcherType> {
     every_type().filter(|kind| kind.name() == name).collect()
 }
 
-/// Returns the types of 1.0 and that of 0.x, which subscriptions are listed by, too.
+/// Returns the types of 1.0 and that of 0.x: subscriptions are listed by all of them.
 fn every_type() -> impl Iterator<Item = MatcherType> {
     MatcherType::ALL
         .into_iter()
@@ -231,7 +231,7 @@ fn decode(part: &str) -> Result<String, Problem> {
         })
 }
 
-/// Reads `If-None-Match`. A weak validator counts like a strong one; RFC 9110, 13.1.2.
+/// Parses `If-None-Match`. A weak validator counts like a strong one; RFC 9110, 13.1.2.
 fn known(headers: &HeaderMap) -> Known {
     let fields = headers.get_all(IF_NONE_MATCH).iter();
     let texts = fields.filter_map(|field| field.to_str().ok());
@@ -270,7 +270,7 @@ fn respond_with(site: &Site, dialect: Dialect, uri: &Uri, answer: Answer) -> Res
     let exists = response.status() != StatusCode::NOT_FOUND;
     let headers = response.headers_mut();
     if exists {
-        // A document of 0.x has the cursor in it, which changes with every update.
+        // A 0.x document contains the cursor, which changes with every update.
         let weak = match dialect {
             Dialect::V1 => "",
             Dialect::V0 | Dialect::V2019 => "W/",
@@ -294,7 +294,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     }
 }
 
-/// Returns where to follow on, and from which event on.
+/// Returns the link to the hub, and the cursor to continue from.
 fn hub_link(site: &Site, dialect: Dialect, cursor: &str) -> String {
     let hub = site.hub();
     match dialect {
@@ -305,22 +305,22 @@ fn hub_link(site: &Site, dialect: Dialect, cursor: &str) -> String {
                  content-type=\"application/json\""
             )
         }
-        // It stands in the document.
+        // The document contains it.
         Dialect::V0 | Dialect::V2019 => format!("<{hub}>; rel=\"mercure\""),
     }
 }
 
-/// Returns the same question, from the next page on.
+/// Returns the link to the next page.
 fn next_page(uri: &Uri, after: u64) -> String {
     let mut next = without(uri, &["after", "authorization"]);
     let separator = if next.contains('?') { '&' } else { '?' };
-    // Writing to a text cannot fail.
+    // Writing to a String cannot fail.
     write!(next, "{separator}after={after}").ok();
     next
 }
 
-/// Returns path and query without these parameters. A token in particular is not said again: what is
-/// answered may be kept and shown to others.
+/// Returns path and query without these parameters. A token in particular is left out, because responses may be
+/// stored and shown to others.
 fn without(uri: &Uri, names: &[&str]) -> String {
     let mut kept = uri.path().to_owned();
     let query = uri.query().unwrap_or_default();

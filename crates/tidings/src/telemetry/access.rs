@@ -1,5 +1,5 @@
-//! The access log: one line for each request, in the combined format of Apache, which the hub of 2019
-//! wrote too. Of an event stream it is written at its end, of a WebSocket when it is opened.
+//! The access log: one line for each request, in Apache's combined format, which the hub of 2019 wrote too. The line
+//! of an event stream is written at its end, that of a WebSocket when it opens.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -10,24 +10,24 @@ use http_body::Body;
 use tidings_wire::redact;
 use time::OffsetDateTime;
 
-/// By which the lines are told from the others.
+/// The log target of these lines.
 pub(crate) const TARGET: &str = "tidings::access";
 
-/// A request of which a line will be written.
+/// A request whose line will be written.
 #[derive(Debug)]
 pub(crate) struct Access {
     peer: IpAddr,
     received: OffsetDateTime,
     /// Method, target and version.
     request: Box<str>,
-    /// Where the peer says to come from, and what it says to be.
+    /// `Referer` and `User-Agent`.
     about: Box<str>,
     method: Method,
     version: Version,
 }
 
 impl Access {
-    /// Takes note of a request, without what is secret in its address and its fields.
+    /// Notes a request, without the secrets in its URL and its fields.
     pub(crate) fn of<B>(peer: SocketAddr, request: &Request<B>) -> Self {
         let method = request.method();
         let target = request.uri();
@@ -37,10 +37,10 @@ impl Access {
             line.push('?');
             quote(&mut line, &redact::query(query.as_bytes()));
         }
-        // Writing to a text cannot fail.
+        // Writing to a String cannot fail.
         write!(line, " {:?}", request.version()).ok();
         let field = |name| request.headers().get(name).map(http::HeaderValue::as_bytes);
-        // Another page's address may say anything behind its path.
+        // The query of another page's URL may contain secrets.
         let referer = redact::url_bytes(field(REFERER).unwrap_or_default());
         let agent = redact::bytes(field(USER_AGENT).unwrap_or_default());
         Self {
@@ -53,7 +53,7 @@ impl Access {
         }
     }
 
-    /// Writes the line of an answer that is complete.
+    /// Writes the line of a complete response.
     pub(crate) fn on_response(&self, response: &Response<impl Body>) {
         let length = response.body().size_hint().exact().unwrap_or_default();
         let sent = if self.method == Method::HEAD {
@@ -64,13 +64,13 @@ impl Access {
         self.write(response.status().as_u16(), sent);
     }
 
-    /// Writes the line of a WebSocket that is opened.
+    /// Writes the line of a WebSocket that opens.
     pub(crate) fn on_upgrade(&self) {
         let over_http2 = self.version == Version::HTTP_2;
         self.write(if over_http2 { 200 } else { 101 }, 0);
     }
 
-    /// Writes the line of an answer with this many bytes of content.
+    /// Writes the line of a response with this many bytes of content.
     pub(crate) fn write(&self, status: u16, bytes: u64) {
         tracing::info!(target: TARGET, "{}", self.line(status, bytes));
     }
@@ -96,7 +96,7 @@ fn apache_time(time: OffsetDateTime) -> String {
     )
 }
 
-/// Returns what a peer wrote in quotes.
+/// Returns a peer's text in quotes.
 fn quoted(bytes: &[u8]) -> String {
     let mut quoted = String::from('"');
     quote(&mut quoted, bytes);
@@ -104,7 +104,7 @@ fn quoted(bytes: &[u8]) -> String {
     quoted
 }
 
-/// Appends what a peer wrote so that it neither ends the quotes nor the line.
+/// Appends a peer's text, escaped so that it ends neither the quotes nor the line.
 fn quote(out: &mut String, bytes: &[u8]) {
     for &byte in bytes {
         match byte {

@@ -1,11 +1,11 @@
-//! What a running hub says on its standard error and its standard output: best effort, in order.
+//! The standard error and standard output of a running hub: best effort, in order.
 //!
-//! Each of the two has a thread of its own behind a bounded queue (`lines.rs`), so that a reader that
-//! is slow, stuck or gone, a full disk and a closed terminal never hold the hub up. Commands that do
-//! one thing and end write directly, and wait for their reader (`cli/print.rs`).
+//! Each of the two has a thread behind a bounded queue (`lines.rs`), so that a slow, stuck or closed reader, a full
+//! disk or a closed terminal never delays the hub. Commands that do one thing and end write directly, and wait for
+//! their reader (`cli/print.rs`).
 //!
-//! A process has one standard error, so its writer is one for the process too: the log, the error that
-//! a command ends with and a panic go the same way, and none overtakes the other.
+//! A process has one standard error, so it has one writer too: the log, a command's final error and a panic are
+//! written in order.
 
 use std::io;
 use std::sync::{LazyLock, OnceLock};
@@ -22,10 +22,10 @@ static ERROR: OnceLock<Lines> = OnceLock::new();
 static OUTPUT: OnceLock<Lines> = OnceLock::new();
 static LOG_DROPPED: LazyLock<ByReason> = LazyLock::new(ByReason::default);
 
-/// How long the process waits at its end for a reader of its last lines.
+/// How long the process waits at its end until its last lines are read.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// Starts the two threads. From here on [`complain`] and [`announce`] wait for nobody.
+/// Starts the two threads. From then on, [`complain`] and [`announce`] never wait.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub(crate) fn log() -> Option<&'static Lines> {
     ERROR.get()
 }
 
-/// Gives the count of lost lines of the log its name.
+/// Registers the metric of lost log lines.
 pub(crate) fn register(registry: &mut Registry) {
     registry.register(
         "log_lines_dropped",
@@ -60,14 +60,14 @@ pub(crate) fn register(registry: &mut Registry) {
     );
 }
 
-/// Writes a text to the standard output. It is lost if nobody takes it.
+/// Writes a text to the standard output. It is lost if nobody reads it.
 pub(crate) fn announce(text: &str) {
     if let Some(output) = OUTPUT.get() {
         output.push(text.as_bytes());
     }
 }
 
-/// Writes a line to the standard error by the queue. Returns false if there is no queue yet.
+/// Queues a line for the standard error. Returns false if there is no queue yet.
 pub(crate) fn complain(line: &str) -> bool {
     let Some(error) = ERROR.get() else {
         return false;
@@ -76,7 +76,7 @@ pub(crate) fn complain(line: &str) -> bool {
     true
 }
 
-/// Waits until all that was said is written, but not for long: a reader may never come.
+/// Waits until everything is written, for a bounded time: a reader may never come.
 pub(crate) fn flush() {
     let deadline = Instant::now() + FLUSH_MAX;
     for lines in [ERROR.get(), OUTPUT.get()].into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! The chat of the ZeroMQ tutorial, without its broker: what a page posts goes into the hub under
-//! one topic, and comes back to every page by `subscribe::chat`.
+//! The chat of the ZeroMQ tutorial, without its broker: a page's posts are published under one topic, and every page
+//! receives them from `subscribe::chat`.
 
 use std::rc::Rc;
 
@@ -21,11 +21,11 @@ use tidings_hub::refusal::Refusal;
 pub(crate) const TOPIC: &str = "/chat";
 /// The event name that the tutorial's page listens for.
 const EVENT_TYPE: &str = "msg";
-/// Bytes of what one person sends at once.
+/// Maximum size of one post in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Takes what somebody says and answers `true`, as the tutorial's controller does, even if the name
-/// or the text is empty and nothing is said.
+/// Publishes a post and answers `true`, as the tutorial's controller does. If the name or the text is empty, it
+/// publishes nothing and still answers `true`.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub(crate) async fn broadcast(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let (asked, body) = request.into_parts();
-    // Nobody needs a token here, so that every page on the web could speak through its visitors.
+    // No token is needed here, so without this check every page on the web could post through its visitors.
     page::check_own(site, &asked.headers)?;
     let boundary = asked
         .headers

@@ -1,7 +1,8 @@
-//! The demonstration of the hubs before 1.0: a link says what its page contains, and which token the
-//! visitor gets as a cookie. Off unless configured.
+//! The demonstration of the hubs before 1.0: a link contains the content of its page, and the token that the visitor
+//! gets as a cookie. Off unless configured.
 //!
-//! The content is whatever a link says, so a browser treats it as of no origin and runs nothing in it.
+//! Anybody can choose the content by a link, so browsers are told to give it an opaque origin and to run nothing in
+//! it.
 
 use std::rc::Rc;
 
@@ -16,12 +17,12 @@ use crate::config::check::dialects::PATH_2019;
 use crate::http::Site;
 use crate::http::{Body, respond};
 
-/// Says whether a path is one of the demonstration: in 2019 at the root, in 0.x below the hub.
+/// Returns whether a path belongs to the demonstration: in 2019 at the root, in 0.x below the hub.
 pub(crate) fn is_at(path: &str, hub: &str) -> bool {
     path.starts_with("/demo/") || crate::http::is_below(path, hub, "/ui/demo/")
 }
 
-/// Returns what the link asks for, with the links by which a subscriber finds the hub.
+/// Returns the content of the link, with the fields by which a subscriber finds the hub.
 pub(crate) fn page<B>(site: &Rc<Site>, request: &Request<B>) -> Response<Body> {
     let config = site.config();
     let path = request.uri().path();
@@ -61,7 +62,7 @@ pub(crate) fn page<B>(site: &Rc<Site>, request: &Request<B>) -> Response<Body> {
     response
 }
 
-/// Gives the visitor the token, or takes it away if there is none.
+/// Sets the token as the visitor's cookie, or removes the cookie if there is no token.
 fn cookie(token: &str, path: &str, secure: bool) -> Option<HeaderValue> {
     let token_like = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !token.bytes().all(token_like) {

@@ -1,6 +1,6 @@
 //! The door for WebSockets of 2010 (`draft-hixie-thewebsocketprotocol-76`): the handshake of Safari 5
-//! and Chrome 6 to 13, and of one of the SockJS protocol's own tests. What they are let in to is said
-//! where it is for every WebSocket.
+//! and Chrome 6 to 13, and of one of the SockJS protocol's own tests. `admission` decides what they may
+//! use, as for every WebSocket.
 
 use std::rc::Rc;
 

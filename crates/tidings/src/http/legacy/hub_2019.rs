@@ -1,5 +1,5 @@
-//! The door of Mercure 2019, at its own path: what its hub answered to which method. What a publisher
-//! or a subscriber may is decided where it is for every dialect.
+//! The door of Mercure 2019, at its own path: the responses of its hub by method. Authorization is the same for all
+//! dialects: see `authorize`.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 ///
 /// # Errors
 ///
-/// The refusal; of a hub that does not serve that dialect, which setting it needs.
+/// The refusal. If the dialect is off, it names the setting.
 pub(crate) async fn answer(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -57,7 +57,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// Adds what that hub said to browsers on every answer.
+/// Adds the fields that this hub sent to browsers with every response.
 pub(crate) fn protect(headers: &mut HeaderMap) {
     for (name, value) in [
         ("x-frame-options", "DENY"),

@@ -1,4 +1,4 @@
-//! The answers of SockJS: their fields, their fixed bodies, and the body that carries a session.
+//! SockJS responses: their fields, their fixed bodies, and the body that carries a session.
 
 use std::future::poll_fn;
 use std::hash::BuildHasher;
@@ -26,8 +26,8 @@ use crate::http::{Body, respond, respond_empty, set_allow};
 /// Asks nginx not to buffer.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Adds what lets a page of the request's origin read the answer; whether it may was checked. Only
-/// with `credentials` may the browser have sent cookies along.
+/// Adds the fields that let a page of the request's origin read the response. The caller has checked the origin.
+/// With `credentials`, the browser may send cookies.
 pub(super) fn allow(asked: &HeaderMap, credentials: bool, headers: &mut HeaderMap) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = asked.get(ORIGIN) else {
@@ -41,8 +41,8 @@ pub(super) fn allow(asked: &HeaderMap, credentials: bool, headers: &mut HeaderMa
     }
 }
 
-/// Adds the cookie that load balancers keep a session on one server by: the one that came, or a new
-/// one. SockJS protocol 0.3.3, "JSESSIONID cookie".
+/// Adds the cookie by which load balancers keep a session on one server: the request's own, or a new one. SockJS
+/// protocol 0.3.3, "JSESSIONID cookie".
 pub(super) fn set_cookie(asked: &HeaderMap, headers: &mut HeaderMap) {
     let known = asked
         .get_all(COOKIE)
@@ -56,7 +56,7 @@ pub(super) fn set_cookie(asked: &HeaderMap, headers: &mut HeaderMap) {
     }
 }
 
-/// Forbids every cache to keep an answer.
+/// Forbids caches to store a response.
 pub(super) fn not_cached(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     let value = HeaderValue::from_static(pages::NOT_CACHED);
@@ -73,7 +73,7 @@ fn cached(headers: &mut HeaderMap) {
     }
 }
 
-/// Answers a preflight, for a year.
+/// Answers a preflight. The response is valid for a year.
 pub(super) fn preflight(methods: &'static str, asked: &HeaderMap) -> Response<Body> {
     let mut response = respond_empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
@@ -88,27 +88,27 @@ pub(super) fn preflight(methods: &'static str, asked: &HeaderMap) -> Response<Bo
     response
 }
 
-/// Answers a method that a URL does not know.
+/// Answers a method that a URL does not have.
 pub(super) fn method_not_allowed(methods: &'static str) -> Response<Body> {
     let mut response = respond_empty(StatusCode::METHOD_NOT_ALLOWED);
     set_allow(response.headers_mut(), methods);
     response
 }
 
-/// Answers what cannot be understood, as the protocol has it.
+/// Answers a malformed request, as the protocol requires.
 pub(super) fn failure(reason: String) -> Response<Body> {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     not_cached(respond(status, pages::PLAIN, reason))
 }
 
-/// Answers a request for a WebSocket that is none.
+/// Answers a request at a WebSocket's URL that is not a WebSocket handshake.
 pub(super) fn not_an_upgrade() -> Response<Body> {
     respond(StatusCode::BAD_REQUEST, pages::PLAIN, pages::NOT_AN_UPGRADE)
 }
 
-/// Answers texts that were taken.
+/// Answers a request whose texts were accepted.
 pub(super) fn taken(transport: Transport) -> Response<Body> {
-    // Some old browsers mishandle an answer without a body, and some one without a type.
+    // Some old browsers mishandle a response without a body, and some a response without a type.
     not_cached(if transport == Transport::JsonpSend {
         respond(StatusCode::OK, pages::PLAIN, "ok")
     } else {
@@ -116,15 +116,15 @@ pub(super) fn taken(transport: Transport) -> Response<Body> {
     })
 }
 
-/// The page for transports across origins, which only pages of named origins may put in a frame: what
-/// it asks for looks like the hub's own, cookies included. Anybody may where there is no list.
+/// The page for transports across origins. Its requests look like the hub's own, cookies included, so only pages
+/// of named origins may put it in a frame. Without a list, every page may.
 pub(super) fn iframe(
     library_url: &str,
     framers: Option<&OriginList>,
     asked: &HeaderMap,
 ) -> Response<Body> {
     let page = pages::iframe(library_url);
-    // The same for every hub and start that answer with the same page.
+    // The same for every hub that serves the same page.
     let etag = format!(
         "\"{:016x}\"",
         foldhash::quality::FixedState::default().hash_one(&page)
@@ -155,7 +155,7 @@ pub(super) fn iframe(
     response
 }
 
-/// What a session says to one request. Its pieces come from the shard that holds the session.
+/// The body that carries a session's frames to one request. Its pieces come from the session's shard.
 #[derive(Debug)]
 pub(crate) struct CarriedBody {
     pieces: mpsc::Receiver<Bytes>,
@@ -167,7 +167,7 @@ impl CarriedBody {
         Self { pieces, watch }
     }
 
-    /// Waits for its only piece; without one the peer or the session has ended.
+    /// Waits for its only piece. None if the peer or the session has ended.
     pub(super) async fn only_piece(mut self) -> Bytes {
         poll_fn(|cx| self.poll_piece(cx)).await.unwrap_or_default()
     }
@@ -176,7 +176,7 @@ impl CarriedBody {
         if let Poll::Ready(piece) = self.pieces.poll_recv(cx) {
             return Poll::Ready(piece);
         }
-        // Dropping the body then tells the session.
+        // The dropped body then tells the session.
         self.watch.poll_ended(cx).map(|()| None)
     }
 }

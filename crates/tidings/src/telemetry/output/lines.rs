@@ -1,4 +1,4 @@
-//! Lines on their way to an output that may take them late or never.
+//! Lines on their way to an output that may accept them late or never.
 //!
 //! ```text
 //!   push ──► queue (bounded) ──► thread ──► write(2)
@@ -6,7 +6,7 @@
 //!              └───────► counted as lost ◄─────┘ ── told once a write succeeds again
 //! ```
 //!
-//! Whoever pushes waits for nobody: the lock is held to append and to swap, never while writing.
+//! A push never waits: the lock is held to append and to swap, never during a write.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,9 +21,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use tidings_hub::metrics::{ByReason, count_many};
 
-/// Bytes of lines that wait. As many again may be on their way into the output.
+/// Maximum size of the waiting lines in bytes. As many bytes again may be on their way into the output.
 pub(crate) const WAITING_BYTES_MAX: usize = 1024 * 1024;
-/// Lines that wait.
+/// Maximum number of waiting lines.
 pub(crate) const WAITING_LINES_MAX: usize = 8192;
 
 /// Where lines go.
@@ -35,11 +35,11 @@ pub(crate) enum Stream {
     Output,
 }
 
-/// The end of the queue where lines are put in.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub(crate) struct Lines {
     shared: Arc<Shared>,
-    /// Whose own lines are always taken: what it says of lost lines must not be lost as they were.
+    /// The queue's own thread, whose lines are always accepted: its line about lost lines must not be lost too.
     thread: ThreadId,
 }
 
@@ -55,9 +55,9 @@ struct Shared {
 struct Queue {
     bytes: Vec<u8>,
     lines: usize,
-    /// Whether the thread holds lines that it has not written.
+    /// Whether the thread has lines that it has not written yet.
     writing: bool,
-    /// Lines lost since the last time that it was told.
+    /// Lines lost since the last report.
     untold: u64,
 }
 
@@ -110,7 +110,7 @@ impl Lines {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing that is done under the lock leaves it half done.
+        // No operation under the lock can leave it inconsistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,10 +138,10 @@ impl Shared {
         count_many(&self.dropped, reason, lines);
     }
 
-    /// Writes what comes, for as long as the process lives.
+    /// Writes lines, as long as the process lives.
     fn run(&self, stream: Stream, on_resumed: impl Fn(u64)) {
         let mut batch = Vec::new();
-        // A line that was written in part must not run into the next one.
+        // A partly written line must not run into the next one.
         let mut torn = false;
         loop {
             batch.clear();
@@ -178,7 +178,7 @@ impl Shared {
         queue.writing = true;
     }
 
-    /// Notes the end of a write. Returns how many lines are to be told as lost, if it succeeded.
+    /// Notes the end of a write. If it succeeded, returns how many lost lines to report.
     fn on_written(&self, unwritten: &[u8]) -> u64 {
         let mut queue = self.lock();
         queue.writing = false;
@@ -202,9 +202,9 @@ impl Stream {
         }
     }
 
-    /// Writes all of `bytes` and returns what could not be written. May take for ever.
+    /// Writes all of `bytes`, and returns what could not be written. May block forever.
     fn write(self, bytes: &[u8]) -> &[u8] {
-        // Not through the locks of the standard library: they would be held for as long.
+        // Without the locks of the standard library, which would be held all the time.
         match self {
             Self::Error => write_all(io::stderr().as_fd(), bytes),
             Self::Output => write_all(io::stdout().as_fd(), bytes),
@@ -238,7 +238,7 @@ fn line_breaks(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// Takes one event of the log as one line.
+/// Collects one log event as one line.
 #[derive(Debug)]
 pub(crate) struct LineWriter<'a>(&'a Lines);
 
