@@ -105,7 +105,7 @@ anonymous = true
 address = "127.0.0.1:0"
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
-mapping = "json"
+format = "json"
 match_exact = ["https://example.com/chat"]
 "#,
     ));
