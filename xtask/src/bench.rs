@@ -82,7 +82,7 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
     println!("{}", table(&measured, size));
     for (row, value) in &measured {
         if value.is_none() {
-            problems.push(format!("{}: no such figure came out", row.name));
+            problems.push(format!("{}: the runs reported no such figure", row.name));
         }
     }
     match size {
@@ -145,7 +145,7 @@ fn record(root: &Path, figures: &[(&str, &str, Option<f64>)]) -> anyhow::Result<
     let date = output(root, "date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?;
     let machine = machine();
     let folder = root.join("bench");
-    fs::create_dir_all(&folder).context("cannot make the folder bench")?;
+    fs::create_dir_all(&folder).context("cannot create the folder bench")?;
     let path = folder.join("results.jsonl");
     let mut file = OpenOptions::new()
         .create(true)

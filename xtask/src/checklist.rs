@@ -86,7 +86,7 @@ pub fn table(source: &str) -> anyhow::Result<String> {
         .try_for_each(|row| write_row(&mut table, row))?;
     writeln!(
         table,
-        "\n## Where other hubs differ\n\nWhat the reference hub does otherwise, and what Tidings does.\n"
+        "\n## Where other hubs differ\n\nWhat the reference hub does differently, and what Tidings does.\n"
     )?;
     writeln!(
         table,
@@ -110,12 +110,12 @@ fn write_row(table: &mut String, row: &Row) -> std::fmt::Result {
 
 /// Reads the lines and the differences.
 fn read(source: &str) -> anyhow::Result<(Vec<Row>, Vec<Row>)> {
-    let source: Table = source.parse().context("it is no TOML")?;
+    let source: Table = source.parse().context("not valid TOML")?;
     let rows = |key: &str| {
         source
             .get(key)
             .and_then(Value::as_array)
-            .with_context(|| format!("it has no [[{key}]]"))
+            .with_context(|| format!("no [[{key}]]"))
     };
     let lines = rows("line")?
         .iter()

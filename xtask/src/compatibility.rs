@@ -75,9 +75,9 @@ pub fn table(source: &str) -> anyhow::Result<String> {
     let rows = read(source)?;
     let mut text = format!(
         "<!-- by cargo xtask codegen, from {SOURCE} -->\n\n# Compatibility with other Mercure hubs\n\n\
-         What an application or an operator of another hub uses, and what becomes of it.\n\
-         *Same*: nothing changes. *Better*: it works, and something more. *Differs*: look at it before \
-         you change. *Absent*: do without, or keep a proxy in front.\n"
+         What applications and operators of another hub use, and what it becomes here.\n\
+         *Same*: nothing changes. *Better*: it works, with an improvement. *Differs*: check it before \
+         you migrate. *Absent*: do without it, or keep a proxy in front.\n"
     );
     for area in rows.chunk_by(|a, b| a.area == b.area) {
         let Some(first) = area.first() else { continue };
@@ -102,13 +102,13 @@ pub fn table(source: &str) -> anyhow::Result<String> {
 ///
 /// If the checklist is malformed, or does not contain each deviation once.
 pub fn deviations(checklist: &str) -> anyhow::Result<String> {
-    let checklist: Table = checklist.parse().context("it is no TOML")?;
+    let checklist: Table = checklist.parse().context("not valid TOML")?;
     let differences = checklist.get("difference").and_then(Value::as_array);
-    let differences = differences.context("it has no [[difference]]")?;
+    let differences = differences.context("no [[difference]]")?;
     let mut text = format!(
         "<!-- by cargo xtask codegen, from {} -->\n\n# Where the reference hub deviates\n\n\
-         What the hub in Go does otherwise than the specification or the RFCs that it names say, what \
-         Tidings does, and the tests that show it.\n\n\
+         Where the hub in Go deviates from the specification or from the RFCs that it cites, what \
+         Tidings does instead, and the tests that show it.\n\n\
          | | there | here | shown by |\n|---|---|---|---|\n",
         checklist::SOURCE
     );
@@ -141,9 +141,9 @@ pub fn deviations(checklist: &str) -> anyhow::Result<String> {
 }
 
 fn read(source: &str) -> anyhow::Result<Vec<Row>> {
-    let source: Table = source.parse().context("it is no TOML")?;
+    let source: Table = source.parse().context("not valid TOML")?;
     let rows = source.get("row").and_then(Value::as_array);
-    let rows = rows.context("it has no [[row]]")?;
+    let rows = rows.context("no [[row]]")?;
     rows.iter().map(row).collect()
 }
 

@@ -36,7 +36,7 @@ pub fn install(root: &Path) -> anyhow::Result<()> {
         );
     }
     std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+        .with_context(|| format!("cannot create {}", folder.display()))?;
     std::fs::write(&path, PRE_COMMIT)
         .with_context(|| format!("cannot write {}", path.display()))?;
     let executable = std::fs::Permissions::from_mode(0o755);

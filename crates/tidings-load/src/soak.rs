@@ -116,10 +116,10 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     let server_after = server.map(Process::cpu_ns).transpose()?;
     bar.set_message("waiting for the rest");
     engine.end()?;
-    engine.settle()?;
+    engine.wait_for_all()?;
     bar.set_message("reading again from the beginning and from old cursors");
     engine.read_again(RETURNERS)?;
-    engine.settle()?;
+    engine.wait_for_all()?;
     bar.finish_and_clear();
     if own > BUSY_MAX {
         let busy_percent = 100.0 * own;

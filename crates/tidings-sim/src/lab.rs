@@ -255,7 +255,7 @@ impl Lab {
     }
 
     /// Runs the tasks of shards and sessions until all of them are idle.
-    pub fn settle(&self) {
+    pub fn run_until_idle(&self) {
         const TURNS: usize = 64;
         self.runtime.block_on(async {
             for _ in 0..TURNS {
@@ -284,7 +284,8 @@ impl Lab {
     ///
     /// # Panics
     ///
-    /// If a shard's inbox is full. The caller prevents this by calling [`settle`](Self::settle).
+    /// If a shard's inbox is full. The caller prevents this by calling
+    /// [`run_until_idle`](Self::run_until_idle).
     pub fn route(&mut self, commands_max: usize) {
         let committed = std::mem::take(
             &mut *self

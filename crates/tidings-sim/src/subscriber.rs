@@ -158,7 +158,7 @@ impl Subscriber {
             }
             (Some(asked), answered) if asked == answered && self.lost => {
                 return Err(format!(
-                    "{asked} resumed in another line than the one it is of \
+                    "{asked} resumed in another line of history than its own \
                      (invariant 4, no silent gap)"
                 ));
             }
@@ -183,7 +183,7 @@ impl Subscriber {
                 self.through = Position::ZERO;
             }
             (asked, answered) => {
-                return Err(format!("asked after {asked:?}, answered {answered:?}"));
+                return Err(format!("requested {asked:?}, answered {answered:?}"));
             }
         }
         let last_event_id = self.last_event_id.clone().unwrap_or_default();
@@ -233,7 +233,7 @@ impl Subscriber {
         };
         if *update.data != *data {
             return Err(format!(
-                "{id} came with {data:?} instead of {:?}",
+                "{id} was received with {data:?} instead of {:?}",
                 update.data
             ));
         }
@@ -244,7 +244,10 @@ impl Subscriber {
             ));
         }
         if !self.interest.concerns(update) {
-            return Err(format!("number {:?} was not asked for", number_of(data)));
+            return Err(format!(
+                "number {:?} does not match the subscription",
+                number_of(data)
+            ));
         }
         let position = update.position;
         if let Some(after) = self.may_come_after.take()
@@ -255,7 +258,7 @@ impl Subscriber {
         }
         if position <= self.through && self.through != Position::ZERO {
             return Err(format!(
-                "{position:?} came after {:?}: out of order (invariant 4, no silent gap)",
+                "{position:?} was received after {:?}: out of order (invariant 4, no silent gap)",
                 self.through
             ));
         }
@@ -281,7 +284,7 @@ impl Subscriber {
         match missed {
             None => Ok(()),
             Some(missed) => Err(format!(
-                "{position:?} came, but {:?} (number {:?}) did not: a hole \
+                "{position:?} was received, but not {:?} (number {:?}): a gap \
                  (invariant 4, no silent gap)",
                 missed.position,
                 number_of(&missed.data)

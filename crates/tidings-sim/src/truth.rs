@@ -113,8 +113,8 @@ impl Truth {
         let believed = (crashes - crashes_then) * age_max / 4;
         if age + believed < age_max {
             return Err(format!(
-                "position {position} was removed {age:?} after it came, with {believed:?} of stops \
-                 (invariant 3, acknowledged is kept)"
+                "position {position} was removed {age:?} after it was stored, with {believed:?} of \
+                 assumed downtime (invariant 3, acknowledged is kept)"
             ));
         }
         Ok(())
@@ -153,7 +153,7 @@ impl Truth {
         match again {
             None => Ok(()),
             Some(lost) => Err(format!(
-                "{} was given twice (invariant 4, no silent gap)",
+                "{} was assigned twice (invariant 4, no silent gap)",
                 lost.id
             )),
         }
@@ -203,13 +203,13 @@ impl Truth {
                 Some(update) if number_of(&update.data) == Some(*number) => {}
                 Some(update) => {
                     return Err(format!(
-                        "{id} was acknowledged as number {number}, kept is {:?}",
+                        "{id} was acknowledged as number {number}, but stored as {:?}",
                         update.data
                     ));
                 }
                 None => {
                     return Err(format!(
-                        "{id}, number {number}, was acknowledged and is not kept"
+                        "{id}, number {number}, was acknowledged but is not stored"
                     ));
                 }
             }

@@ -196,7 +196,7 @@ impl<'a> World<'a> {
                 let commands_max = self.dice.usize(0..10);
                 self.lab().route(commands_max);
             }
-            Action::Settle => self.lab().settle(),
+            Action::Settle => self.lab().run_until_idle(),
             Action::Advance => {
                 let by = Duration::from_millis(self.dice.u64(1..2000));
                 self.advance(by);
@@ -259,7 +259,7 @@ impl<'a> World<'a> {
         let next = Position::new(self.dice.u64(1..=last + 1));
         if let Some((_, member)) = &self.engine {
             member.follow_from(next);
-            self.note(format!("the relay goes on at {next:?}"));
+            self.note(format!("the relay continues at {next:?}"));
         }
     }
 
@@ -270,7 +270,7 @@ impl<'a> World<'a> {
             member.follow(updates_max);
             if let Some(refused) = member.refused() {
                 return Err(format!(
-                    "the engine's line was refused: {refused} (invariant 4, no silent gap)"
+                    "the engine's log was refused: {refused} (invariant 4, no silent gap)"
                 ));
             }
         }
@@ -281,7 +281,7 @@ impl<'a> World<'a> {
         self.on_disk();
         if let Health::Poisoned { .. } = self.lab().health() {
             // The server would exit now. Answers that it has already given may still be sent.
-            self.lab().settle();
+            self.lab().run_until_idle();
             return self.crash();
         }
         Ok(())
@@ -449,9 +449,9 @@ impl<'a> World<'a> {
             self.step(Action::Tick)?;
             self.write(1000)?;
             self.lab().route(1000);
-            self.lab().settle();
+            self.lab().run_until_idle();
             self.lab().read();
-            self.lab().settle();
+            self.lab().run_until_idle();
             for index in 0..self.subscribers.len() {
                 if self.subscribers.get(index).is_some_and(Subscriber::is_away) {
                     self.connect_one(index);
@@ -497,7 +497,7 @@ impl<'a> World<'a> {
         match (self.scenario.age_max, old) {
             (Some(age_max), Some(update)) if HEALING_ROUND * HEALING_ROUNDS > age_max => {
                 Err(format!(
-                    "{:?} is kept and older than {age_max:?} (invariant 7, bounded memory)",
+                    "{:?} is stored although older than {age_max:?} (invariant 7, bounded memory)",
                     update.position
                 ))
             }
@@ -531,11 +531,11 @@ impl<'a> World<'a> {
         let mut live: Vec<String> = self.subscribers.iter().map(wanted).collect();
         live.sort_unstable();
         let mut asked = self.lab().subscriptions();
-        self.lab().settle();
+        self.lab().run_until_idle();
         let shown = asked.try_recv().unwrap_or_default();
         if shown != live {
             return Err(format!(
-                "presence shows {shown:?}, connected are {live:?} (invariant 9, true presence)"
+                "presence shows {shown:?}, but {live:?} are connected (invariant 9, true presence)"
             ));
         }
         let said = self.disk.announced();
@@ -560,15 +560,15 @@ impl<'a> World<'a> {
         }
         self.subscribers.clear();
         for _ in 0..8 {
-            self.lab().settle();
+            self.lab().run_until_idle();
             self.advance(Duration::from_secs(1));
-            self.lab().settle();
+            self.lab().run_until_idle();
             self.lab().route(1000);
         }
         let (sessions, matchers) = (self.lab().sessions(), self.lab().matchers());
         if sessions != 0 || matchers != 0 {
             return Err(format!(
-                "{sessions} sessions and {matchers} matchers stayed after all left \
+                "{sessions} sessions and {matchers} matchers remained after all had left \
                  (invariant 9, true presence)"
             ));
         }

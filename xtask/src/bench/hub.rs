@@ -68,7 +68,8 @@ impl Hub {
         let (address, admin) = (free_address()?, free_address()?);
         let name = format!("tidings-bench-{}-{}", std::process::id(), address.port());
         let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let (scheme, certificate) = match settings {
             Settings::Usual
             | Settings::SmallRing
@@ -198,7 +199,11 @@ impl Hub {
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_MAX;
         while TcpStream::connect(self.admin).is_err() {
-            if let Some(status) = self.child.try_wait().context("cannot ask for the hub")? {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .context("cannot get the status of the hub")?
+            {
                 bail!("the hub ended with {status}");
             }
             ensure!(Instant::now() < deadline, "the hub did not start");

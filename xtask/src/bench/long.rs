@@ -205,7 +205,7 @@ fn read_report(child: Child) -> anyhow::Result<(Value, Vec<String>)> {
         .wait_with_output()
         .context("cannot wait for tidings-bench")?;
     let report: Value = serde_json::from_slice(&output.stdout)
-        .context("tidings-bench soak gave no report; it says above why")?;
+        .context("tidings-bench soak printed no report; its error is above")?;
     ensure!(report.get("figures").is_some(), "the report has no figures");
     let problems = match output.status.success() {
         true => Vec::new(),
@@ -260,13 +260,13 @@ fn flaws_table(report: &Value) -> String {
 /// Returns a table of the last two thirds of the samples, and the problems in it.
 fn steadiness(samples: &Samples) -> (String, Vec<String>) {
     let mut table = format!(
-        "  {:24} {:>10} {:>10} {:>10} {:>8}  in the last two thirds\n",
-        "figure", "least", "mean", "greatest", "rise"
+        "  {:24} {:>10} {:>10} {:>10} {:>8}  over the last two thirds\n",
+        "figure", "min", "mean", "max", "rise"
     );
     let mut problems = Vec::new();
     for (name, flat, factor, unit) in FIGURES {
         let Some(steady) = samples.series(name).times(*factor).steadiness() else {
-            problems.push(format!("{name}: no such figure came out"));
+            problems.push(format!("{name}: the samples have no such figure"));
             continue;
         };
         let rise = format!("{:+.1} %", 100.0 * steady.rise);

@@ -543,7 +543,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     ///
     /// Those of a turn.
-    pub(crate) fn settle(&mut self) -> Result<(), BenchError> {
+    pub(crate) fn wait_for_all(&mut self) -> Result<(), BenchError> {
         let (mut have, mut since) = (self.book.account.delivered(), now_ns());
         while now_ns() - since < nanos(PATIENCE) {
             let until = now_ns() + nanos(TURN_MAX);

@@ -21,18 +21,18 @@ fn an_answer_before_the_commit_is_noticed() {
     check(
         Rule::AnswerAfterCommit,
         "sync-faults",
-        "was acknowledged and is not kept",
+        "was acknowledged but is not stored",
     );
 }
 
 #[test]
 fn becoming_live_in_two_steps_is_noticed() {
-    check(Rule::LiveInOneStep, "reconnects", ": a hole");
+    check(Rule::LiveInOneStep, "reconnects", ": a gap");
 }
 
 #[test]
 fn not_reading_again_what_a_full_socket_refused_is_noticed() {
-    check(Rule::ReadAgainAfterLag, "lagging", ": a hole");
+    check(Rule::ReadAgainAfterLag, "lagging", ": a gap");
 }
 
 #[test]
@@ -42,12 +42,16 @@ fn sending_what_a_replay_covers_is_noticed() {
 
 #[test]
 fn an_untold_gap_is_noticed() {
-    check(Rule::TellOfGaps, "retention", ": a hole");
+    check(Rule::TellOfGaps, "retention", ": a gap");
 }
 
 #[test]
 fn an_id_that_is_believed_in_another_line_is_noticed() {
-    check(Rule::VouchForIds, "going-back", "in another line");
+    check(
+        Rule::VouchForIds,
+        "going-back",
+        "in another line of history",
+    );
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_failure_that_the_relay_reports_later_reaches_the_publisher_at_once() {
     engine.set_away(true);
     assert!(waits.try_recv().is_err());
     hub.member.give_up();
-    hub.lab.settle();
+    hub.lab.run_until_idle();
     assert!(outcome(waits).is_some_and(|outcome| outcome.is_err()));
 }
 
@@ -117,7 +117,7 @@ fn what_waits_when_the_relay_stops_is_answered_and_what_comes_later_is_refused()
     assert_eq!(late, Some(Err("the hub is being stopped".to_owned())));
     // The history closes after the relay, so it stores what is queued.
     while hub.lab.write(1000, now()) {}
-    hub.lab.settle();
+    hub.lab.run_until_idle();
     for answer in waiting {
         assert!(outcome(answer).is_some_and(|outcome| outcome.is_ok()));
     }
@@ -220,7 +220,7 @@ impl Hub {
             event_type: None,
             retry: None,
         });
-        self.lab.settle();
+        self.lab.run_until_idle();
         answer
     }
 
@@ -228,7 +228,7 @@ impl Hub {
         let matchers = [(MatcherType::Exact, TOPIC)];
         let mut stream = self.lab.subscribe(0, &matchers, cursor, None);
         for _ in 0..4 {
-            self.lab.settle();
+            self.lab.run_until_idle();
             self.lab.read();
             self.lab.route(100);
         }
@@ -241,10 +241,10 @@ impl Hub {
         for _ in 0..10 {
             while let Read::Bytes(bytes) = stream.read() {
                 text.extend_from_slice(&bytes);
-                self.lab.settle();
+                self.lab.run_until_idle();
             }
             self.lab.read();
-            self.lab.settle();
+            self.lab.run_until_idle();
         }
         let text = String::from_utf8(text).expect("UTF-8");
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -257,7 +257,7 @@ impl Hub {
         self.lab.write(1000, now());
         for _ in 0..4 {
             self.lab.route(100);
-            self.lab.settle();
+            self.lab.run_until_idle();
             self.lab.read();
         }
     }
