@@ -61,7 +61,7 @@ struct Coming {
     published_ms: u64,
     /// Its print, if it was formed while it was checked.
     print: Option<Print>,
-    /// What the relay keeps beside it, if there is a relay.
+    /// The relay's note about it, if there is a relay.
     note: Option<Arc<[u8]>>,
 }
 

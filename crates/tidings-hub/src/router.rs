@@ -65,8 +65,8 @@ pub enum Outgoing {
         /// The position of the last update that was routed without them.
         at: Position,
     },
-    /// The history left its line: what comes next follows here, and whoever has seen anything else
-    /// is told and comes again.
+    /// The history left its line. What comes next follows here. Subscribers that have seen anything else are told,
+    /// and reconnect.
     Cut(Tip),
 }
 

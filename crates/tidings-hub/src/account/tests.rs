@@ -31,7 +31,7 @@ fn ip(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }
 
-/// Returns somebody for whom anything may be held.
+/// Returns a holder without limits.
 pub(crate) fn holder() -> Arc<Holder> {
     account().admit_always(ip(9))
 }
@@ -227,7 +227,7 @@ fn patterns_that_nothing_tells_apart_are_few() {
     );
     kept.extend((30..32).map(|number| ask(1, &crowd(number)).unwrap()));
     assert_eq!(ask(1, &crowd(32)).unwrap_err().limit, Limit::Unindexed);
-    // What is there already makes no more work, and what is told apart makes none.
+    // A pattern that is in use already adds no work, and patterns that literals distinguish add none.
     kept.push(ask(1, &crowd(20)).unwrap());
     kept.extend((0..100).map(|number| ask(0, &format!("https://e.com/:a/x{number}")).unwrap()));
     kept.extend((0..100).map(|number| ask(0, &format!("https://e.com/x{number}/:a")).unwrap()));

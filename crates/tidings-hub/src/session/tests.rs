@@ -1,4 +1,4 @@
-//! How a stream ends on the wire, where only chance would show it from outside.
+//! How a stream ends on the wire, in cases that depend on chance from outside.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ async fn nothing_follows_a_part_of_an_event() {
     let mut sending = Box::pin(session.send_all(event.clone(), Duration::from_secs(60)));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(sending.as_mut().poll(&mut cx).is_pending());
-    // The stream is told to end at the moment at which the socket takes more.
+    // The stream ends at the moment when the socket takes more.
     let mut read = vec![0; 1024 * 1024];
     peer.read_exact(&mut read).unwrap();
     let Socket::Plain(stream) = &session.socket else {
@@ -45,7 +45,7 @@ async fn a_stream_that_rests_ends_with_its_last_chunk() {
     assert_eq!(read, b"3\r\n:\n\n\r\n0\r\n\r\n");
 }
 
-/// Returns a session and its peer, which does not read by itself.
+/// Returns a session and its peer, which reads only when told.
 async fn connected() -> (Session, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap())

@@ -99,7 +99,7 @@ impl Translation {
         }
     }
 
-    /// Says whether a key is set.
+    /// Returns whether a key is set.
     pub fn sets(&self, path: &str) -> bool {
         self.values.iter().any(|known| known.path == path)
     }
@@ -179,7 +179,7 @@ impl Translation {
 }
 
 impl TokenKey<'_> {
-    /// Says whether 1.0 allows the key. Those hubs took secrets of any length.
+    /// Returns whether 1.0 allows the key. Those hubs took secrets of any length.
     fn is_strong(&self) -> bool {
         let bytes_min = match self.algorithm.unwrap_or("HS256") {
             "HS256" => 32,
@@ -223,7 +223,7 @@ impl<'a> Environment<'a> {
         variable.value.as_deref().filter(|value| !value.is_empty())
     }
 
-    /// Says whether Kubernetes sets a variable for a Service.
+    /// Returns whether Kubernetes sets a variable for a Service.
     pub fn is_of_service(&self, name: &str) -> bool {
         let mut variables = self.0.iter();
         let variable = variables.find(|variable| variable.name == name);

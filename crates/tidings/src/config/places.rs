@@ -14,7 +14,7 @@ use super::error::ConfigError;
 use super::keys::{self, Form};
 use super::settings::{Origin, Settings};
 
-/// Why a folder or file is of no use to this process.
+/// Why this process cannot use a folder or file.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("{} is not a folder: name one, or remove the file", path.display())]
@@ -32,7 +32,7 @@ enum Unusable {
     },
 }
 
-/// Whose a file is, and who may do what with it.
+/// The owner and the permissions of a file.
 #[derive(Debug)]
 struct Owner {
     uid: u32,
@@ -40,14 +40,14 @@ struct Owner {
     mode: u32,
 }
 
-/// Who this process is.
+/// The user and groups of this process.
 struct Myself;
 
-/// Checks that the hub can write where it has to: the history, and key sets that are kept.
+/// Checks that the hub can write where it must: the history, and the cache of key sets.
 ///
 /// # Errors
 ///
-/// The key whose folder or file this process cannot write, with who it is and whose that is.
+/// The key whose folder or file this process cannot write, with the process's user and the owner.
 pub fn check_writable(config: &Config) -> Result<(), ConfigError> {
     let keeps_key_sets = !config.key_sets_cache.is_zero()
         && config
@@ -105,7 +105,7 @@ pub fn readable_secrets(settings: &Settings, file: Option<&Path>) -> Vec<String>
     warnings
 }
 
-/// Says whether a place holds, or names the file of, an issuer's public key.
+/// Returns whether a place holds, or names the file of, an issuer's public key.
 fn is_public_key(settings: &Settings, place: &str) -> bool {
     let Some((issuer, "key" | "key_file")) = place.rsplit_once('.') else {
         return false;

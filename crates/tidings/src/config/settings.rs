@@ -60,7 +60,7 @@ enum Part {
 
 impl Settings {
     /// Reads the file's text (if there is a file) and the environment's variables, and fills in the
-    /// defaults. Appends to `errors` whatever is wrong; the result is then of no use.
+    /// defaults. Appends all errors to `errors`; the result is then unusable.
     pub fn read(
         file: Option<(&Path, &str)>,
         variables: &[Variable],
@@ -229,8 +229,8 @@ impl Settings {
         }
     }
 
-    /// Adds what another hub's settings say, where our own say nothing. The entries of an array are
-    /// ours or theirs, never mixed.
+    /// Adds another hub's settings where our own are not set. The entries of an array are ours or theirs, never
+    /// mixed.
     fn add_translation(&mut self, translation: Translation, errors: &mut Vec<ConfigError>) {
         errors.extend(translation.errors);
         self.unread = translation.unread;
@@ -383,9 +383,9 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Returns the setting that an inherited one only makes sense with: where ours replaces that one, the
-/// other hub's word on it counts no longer. An old dialect that is on without a key, host names of
-/// another public URL, or a certificate without a listener would keep the hub from starting.
+/// Returns the setting without which an inherited one makes no sense. If our own setting replaces that one, the
+/// inherited one is ignored: an old dialect without a key, host names of another public URL, or a certificate without
+/// a listener would keep the hub from starting.
 fn companion(path: &str) -> Option<&'static str> {
     match path {
         "dialects.v0" | "dialects.v2019" | "dialects.demo" => Some("auth.issuers"),
@@ -417,8 +417,8 @@ fn has_form(form: Form, value: &Value) -> bool {
     }
 }
 
-/// Returns what to write instead of a value that asks another system for itself: nothing looks it up
-/// here, and as it stands it would be used, as a folder's name or, worse, as a key.
+/// Returns what to write instead of a placeholder. The hub fills in none, and would use its text as it is: as a
+/// folder's name or, worse, as a key.
 pub fn unfilled(form: Form, value: &Value) -> Option<String> {
     let is_place = matches!(form, Form::Path | Form::Address | Form::Url);
     let found = |text: &str| {
@@ -460,12 +460,12 @@ fn from_text(form: Form, text: &str) -> Option<Value> {
     has_form(form, &value).then_some(value)
 }
 
-/// Says whether a place is that of an array of tables.
+/// Returns whether a place is that of an array of tables.
 fn is_array(place: &Place) -> bool {
     keys::arrays().any(|array| array == place.general())
 }
 
-/// Says whether a place is that of a single table.
+/// Returns whether a place is that of a single table.
 fn is_table(place: &Place) -> bool {
     let table = format!("{}.", place.general());
     !is_array(place) && keys::all().any(|key| key.path.starts_with(&table))

@@ -1,4 +1,4 @@
-//! Answers in the words of 0.x, and answers to questions that take several turns.
+//! Answers in the form of 0.x, and answers that take several turns.
 
 use tidings_core::holder::HolderKey;
 use tidings_core::hub::SubscriberId;
@@ -107,7 +107,7 @@ fn what_one_question_is_about_does_not_change_with_the_rest() {
     assert_ne!(versions(both(), &small), versions(both(), &large));
 }
 
-/// Returns what is found, and in how many turns.
+/// Returns the result, and in how many turns it was found.
 fn ask(question: Question, table: &Table) -> (Found, usize) {
     let (reply, mut answer) = oneshot::channel();
     let path = hub().path().to_owned();

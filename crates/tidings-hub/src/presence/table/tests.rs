@@ -101,7 +101,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
     for number in 0..count {
         come(&mut table, number, &["all", &number.to_string()]);
     }
-    // One that asks for nothing is nobody that could come back.
+    // A subscriber without matchers cannot come back.
     come(&mut table, count, &[]);
     publish_all(&mut table);
     for number in 0..=count {
@@ -243,7 +243,7 @@ fn key(slot: u32) -> Key {
     Key { shard: 0, id }
 }
 
-/// A subscriber of one matcher, always the same session.
+/// Returns a subscriber with one matcher, always the same session.
 fn joined_as(subject: &str) -> Joined {
     Joined {
         key: key(1),

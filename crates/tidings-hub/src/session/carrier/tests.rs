@@ -1,4 +1,4 @@
-//! What a receiver takes, and when a session may write.
+//! What a receiver gets, and when a session may write.
 
 use bytes::Bytes;
 use tidings_wire::websocket::encoder;

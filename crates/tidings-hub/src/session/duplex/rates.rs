@@ -34,7 +34,7 @@ impl Rates {
     }
 }
 
-/// A sum that starts anew after each second.
+/// A sum that restarts after each second.
 #[derive(Debug)]
 struct Counted {
     since: Tick,

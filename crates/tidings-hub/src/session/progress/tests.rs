@@ -1,4 +1,4 @@
-//! What a session has had, in every phase.
+//! Which updates a session has received, in every phase.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn added_matchers_read_what_the_earlier_ones_had_and_no_more() {
     let (all, earlier) = (Scope { had: 0, until: 3 }, Scope { had: 0, until: 2 });
     assert_eq!(scope(&progress, 1), all);
     progress.add_matchers(2, Start::Oldest, Position::new(7));
-    // What is being written now was selected for the earlier ones.
+    // What is being written now was selected by the earlier matchers.
     assert_eq!(scope(&progress, 5), earlier);
     assert_eq!(
         (progress.phase(), progress.added_scope()),
@@ -69,11 +69,15 @@ fn presence_events_that_go_before_the_first_read_are_part_of_the_gap_that_was_to
         progress.reads_after(KEPT.presence_trimmed),
         Position::new(4)
     );
-    // Its own join is an event, too, for which an older one goes while the page is read.
+    // Its own join is an event too. An older event is removed for it while the page is read.
     assert_eq!(progress.excused(Position::new(6)), Position::new(6));
     progress.on_found();
     let later = progress.excused(Position::new(7));
-    assert_eq!(later, Position::new(6), "what goes later was promised");
+    assert_eq!(
+        later,
+        Position::new(6),
+        "events removed later were promised"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bounds of what the engine notes.
+//! Bounds of the engine's notes.
 
 use tidings_core::dialect::Dialect;
 use tidings_core::id_seal::IdSeal;
@@ -22,7 +22,7 @@ fn a_long_sweep_of_many_runs_is_left_to_the_sessions_own_task() {
     let session = insert(&mut engine, None);
     engine.on_joined(session.id, Box::new([id]), Position::ZERO);
     session.update(Progress::go_live);
-    // Each has a list of its own, as updates of different groups have.
+    // Each update has its own list of matchers, as updates of different groups do.
     let posts: Vec<_> = (1..=2 * RUNS_PER_SESSION_MAX as u64)
         .map(|number| Arc::new(Posted::new(update(number), Arc::from([id]))))
         .collect();

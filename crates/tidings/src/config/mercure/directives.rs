@@ -293,7 +293,7 @@ fn size(text: &str, source: &str, into: &mut Translation) {
     }
 }
 
-/// Says whether a set of keys is a file or an address.
+/// Returns whether a set of keys is a file or an address.
 fn key_set(text: &str) -> (&'static str, &str) {
     match text.strip_prefix("file://") {
         Some(path) => ("jwks_file", path.strip_prefix("localhost").unwrap_or(path)),

@@ -126,7 +126,7 @@ fn collect<'a>(site: &'a Line, line: &'a Line, found: &mut Vec<(&'a Line, &'a Li
     }
 }
 
-/// Says whether a site is served over TLS whatever its port.
+/// Returns whether a site is served over TLS whatever its port.
 fn tls_of(site: &Line) -> site::Tls {
     let is_tls = |line: &Line| line.words.first().is_some_and(|word| word == "tls");
     match site.block.iter().any(is_tls) {

@@ -6,7 +6,7 @@ use super::{DEFAULT_ISSUER, Environment, TokenKey, Translation, directives, site
 /// The hub's path on a site.
 pub const PATH: &str = "/.well-known/mercure";
 
-/// Says whether the environment is one of this kind: `SERVER_NAME` alone is anybody's.
+/// Returns whether the environment is one of this kind. `SERVER_NAME` alone may belong to any program.
 pub fn applies(environment: &Environment<'_>) -> bool {
     let decisive = [PUBLISHER_KEY, SUBSCRIBER_KEY, EXTRA_DIRECTIVES];
     decisive.iter().any(|name| environment.find(name).is_some())

@@ -7,8 +7,8 @@ use super::units::{duration, whole_secs};
 use super::variables::PATH;
 use super::{DEFAULT_ISSUER, Environment, TokenKey, Translation, directives, list, number};
 
-/// Says whether the environment is one of this kind. A hub of that time refused to start without a
-/// key, so that `DEBUG` or `ADDR` without one are somebody else's.
+/// Returns whether the environment is one of this kind. A hub of that time refused to start without a key, so `DEBUG`
+/// or `ADDR` without a key belong to other programs.
 pub fn applies(environment: &Environment<'_>) -> bool {
     KEYS.iter().any(|name| environment.find(name).is_some())
 }
