@@ -62,7 +62,7 @@ fn source(root: &Path, path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// Returns the output of `tidings config docs`, which says itself that it is generated.
+/// Returns what `tidings config docs` prints, below a line that says that it is generated.
 fn configuration(root: &Path) -> anyhow::Result<String> {
     let arguments = [
         "run", "--quiet", "--locked", "-p", "tidings", "--", "config", "docs",
@@ -78,5 +78,9 @@ fn configuration(root: &Path) -> anyhow::Result<String> {
         "`tidings config docs` ended with {}\n{errors}",
         output.status
     );
-    String::from_utf8(output.stdout).context("`tidings config docs` printed no UTF-8")
+    let text =
+        String::from_utf8(output.stdout).context("`tidings config docs` printed no UTF-8")?;
+    Ok(format!(
+        "<!-- by cargo xtask codegen, from `tidings config docs` -->\n\n{text}"
+    ))
 }

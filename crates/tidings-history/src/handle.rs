@@ -221,6 +221,17 @@ impl Detached {
         self.writer.on_slack();
         self.reader.on_tick();
     }
+
+    /// Does one slice of upkeep. Returns whether more is to be done before the next tick.
+    pub fn upkeep(&mut self) -> bool {
+        self.writer.on_slack();
+        self.writer.has_work()
+    }
+
+    /// Tidies up before the end of the process.
+    pub fn close(&mut self) {
+        self.writer.close();
+    }
 }
 
 impl Handle {

@@ -1,5 +1,5 @@
-//! The command line: `tidings dev`, `serve`, `health`, `broker`, `publish`, `subscribe`, `token …`,
-//! `config …`, `history …`.
+//! The command line: `tidings dev`, `init`, `serve`, `health`, `broker`, `publish`, `subscribe`,
+//! `token …`, `context …`, `config …`, `history …`, `completions`, `man`.
 //!
 //! This file has the list of commands and the exit codes; each command has its own file. `dev` and
 //! `serve` only build a checked `Config` and pass it to the server. Errors end on the terminal, so
@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use print::OutputClosed;
 
@@ -15,17 +15,22 @@ use crate::telemetry::output;
 
 mod bench;
 mod broker;
+mod browser;
+mod completions;
 mod config;
+mod context;
 pub mod dev;
 mod dev_folder;
 mod health;
 mod history;
 mod hub;
+mod init;
 mod log;
 pub mod print;
 mod publish;
 mod serve;
 pub mod services;
+mod shown_update;
 mod subscribe;
 mod token;
 
@@ -40,6 +45,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Arguments),
+    Init(init::Arguments),
     Serve(serve::Arguments),
     Broker(broker::Arguments),
     Health(health::Arguments),
@@ -48,10 +54,14 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     #[command(subcommand)]
+    Context(context::Command),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
     History(history::Command),
     Bench(bench::Arguments),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Runs the command from the command line and returns its exit code: 0 on success, 1 on failure, 2
@@ -72,15 +82,21 @@ pub fn run() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Dev(arguments) => dev::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Token(command) => token::run(&command),
+        Command::Context(command) => context::run(&command),
         Command::Config(command) => config::run(&command),
         Command::History(command) => history::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions(arguments) => {
+            completions::completions(&arguments, Arguments::command())
+        }
+        Command::Man(arguments) => completions::man(&arguments, Arguments::command()),
     };
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,

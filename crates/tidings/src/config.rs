@@ -43,6 +43,7 @@ pub mod mercure;
 pub mod places;
 pub mod settings;
 pub mod show;
+pub mod starter;
 pub mod tables;
 pub mod value;
 

@@ -5,6 +5,7 @@
 
 mod failure;
 mod files;
+mod inspect;
 mod log_index;
 mod open;
 mod reader;
@@ -28,6 +29,7 @@ use files::Files;
 use log_index::LogIndex;
 use reader::{SqliteReader, print_at};
 
+pub use inspect::HistoryFile;
 pub use open::OpenError;
 
 /// Stores updates in an SQLite file. Holds the lock of the file until it is dropped.

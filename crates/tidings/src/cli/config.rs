@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::print;
-use crate::config::error::ConfigError;
-use crate::config::{TlsFiles, docs, env, load, mercure, read, show};
+use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::{Config, TlsFiles, docs, env, load, mercure, read, show};
 use crate::front::tls::{Certificate, CertificateError};
 use crate::text_file;
 
@@ -31,6 +31,10 @@ pub struct Arguments {
     /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Import the `mercure` block of a Caddyfile
@@ -67,19 +71,40 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
             {
                 reading.errors.push(not_usable(error));
             }
-            let config = reading.into_config()?;
-            config.check_writable()?;
+            let checked = reading.into_config();
+            let checked = checked.and_then(|config| config.check_writable().map(|()| config));
+            if arguments.json {
+                print::json(&verdict(&checked))?;
+            }
+            let config = checked?;
             for warning in &config.warnings {
                 print::error(&format!("warning: {warning}"));
             }
-            print::output("ok\n")
+            match arguments.json {
+                true => Ok(()),
+                false => print::output("ok\n"),
+            }
         }
         Command::Show(arguments) => {
             let settings = load(arguments.config.as_deref(), &env::variables())?;
-            print::output(&show::toml(&settings))
+            match arguments.json {
+                true => print::json(&show::json(&settings)),
+                false => print::output(&show::toml(&settings)),
+            }
         }
         Command::Import(arguments) => import(arguments),
-        Command::Docs => print::output(&docs::markdown()),
+        // Its first line is for those who edit the file in the repository.
+        Command::Docs => print::output(&docs::manual()),
+    }
+}
+
+fn verdict(checked: &Result<Config, ConfigErrors>) -> serde_json::Value {
+    match checked {
+        Ok(config) => serde_json::json!({"ok": true, "warnings": config.warnings, "errors": []}),
+        Err(ConfigErrors(errors)) => {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            serde_json::json!({"ok": false, "warnings": [], "errors": errors})
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tidings_wire::origin::OriginList;
 use toml::Value;
 
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
-use super::{log, print};
+use super::{browser, log, print};
 use crate::binding;
 use crate::config::check::publish::ANYBODY;
 use crate::config::tables::history::HISTORY_FILE;
@@ -63,6 +63,10 @@ pub struct Arguments {
     /// Do not show each request
     #[arg(long)]
     quiet: bool,
+
+    /// Open the hub's page in the browser
+    #[arg(long)]
+    open: bool,
 }
 
 /// Runs the command until the server ends.
@@ -93,6 +97,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             print::error(&format!("tidings: {error:#}"));
         }
         output::announce(&banner(config));
+        if arguments.open
+            && let Err(error) = browser::open(&config.hub.origin())
+        {
+            print::error(&format!("tidings: {error:#}"));
+        }
     })
 }
 

@@ -110,7 +110,7 @@ impl DevFolder {
 }
 
 /// Writes a file that only its owner can read, completely or not at all.
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let write = || -> std::io::Result<()> {
         // A file left behind by a crash could be readable by others.

@@ -1,6 +1,7 @@
 //! `tidings health`: asks the hub with the same configuration whether it is ready. For the health
 //! check of containers, which contain no other program.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,10 @@ pub struct Arguments {
     /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
+
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -42,13 +47,34 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         )
         .build()
         .new_agent();
-    let answer = agent.get(&url).call().with_context(|| url.clone())?;
+    let answer = agent.get(&url).call();
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(ureq::Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return not_ready(
+                arguments,
+                &url,
+                "nothing listens there: is the hub running?",
+            );
+        }
+        Err(error) => return not_ready(arguments, &url, &error.to_string()),
+    };
     let status = answer.status();
     let body = answer.into_body().read_to_string().unwrap_or_default();
     if status != http::StatusCode::OK {
-        bail!("{url} answered {status}: {body}");
+        return not_ready(arguments, &url, &format!("answered {status}: {body}"));
     }
-    print::output("ready\n")
+    match arguments.json {
+        true => print::json(&serde_json::json!({"ready": true, "url": url})),
+        false => print::output("ready\n"),
+    }
+}
+
+fn not_ready(arguments: &Arguments, url: &str, why: &str) -> anyhow::Result<()> {
+    if arguments.json {
+        print::json(&serde_json::json!({"ready": false, "url": url, "why": why}))?;
+    }
+    bail!("{url}: {why}")
 }
 
 fn url(config: &Config) -> anyhow::Result<String> {

@@ -1,9 +1,10 @@
 //! The hub that `publish` and `subscribe` talk to: its URL, the token, and requests to it.
 //!
-//! Without `--hub` the hub that `tidings dev` started last is taken, as its data folder says.
+//! Without `--hub` it is the hub of a context (`cli/context.rs`), and else the one that `tidings dev`
+//! runs in this folder, as its data folder says.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +13,33 @@ use tidings_auth::Role;
 use tidings_wire::{byte_order_mark, redact};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use self::failure::NoResponse;
+use super::context::Contexts;
 use super::dev_folder::{DEFAULT_DATA, DevFolder};
 use super::{Usage, print};
 use crate::config::check::is_loopback;
 use crate::text_file;
+
+mod failure;
 
 /// Which hub, and the token for it.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Hub")]
 #[group(skip)]
 pub struct Arguments {
-    /// The hub's URL with its path. Without it, the hub that `tidings dev` started last
+    /// The hub's URL with its path [default: the hub of the context, else that of `tidings dev` in
+    /// this folder]
     #[arg(long, value_name = "URL", env = "TIDINGS_HUB", hide_env_values = true)]
     hub: Option<String>,
+
+    /// Name of a hub that `tidings context add` named; `dev` is that of `tidings dev`
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TIDINGS_CONTEXT",
+        conflicts_with = "hub"
+    )]
+    context: Option<String>,
 
     /// The access token
     #[arg(
@@ -43,9 +58,9 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// Data folder of `tidings dev`, with its hub and tokens
-    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
-    dev_data: PathBuf,
+    /// Data folder of `tidings dev`, with its hub and tokens [default: tidings-data]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["hub", "context"])]
+    dev_data: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Arguments {
@@ -80,41 +95,19 @@ impl Hub {
     ///
     /// If no hub is named and `tidings dev` left none, or a file cannot be read.
     pub fn find(arguments: &Arguments, role: Role) -> anyhow::Result<Self> {
-        let mut token = match &arguments.token_file {
-            Some(file) => {
-                let text = text_file::read(file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                Some(text.trim().to_owned())
-            }
+        let given = match &arguments.token_file {
+            Some(file) => Some(token_in(file)?),
             None => arguments.token.clone(),
         };
-        let url = match &arguments.hub {
-            Some(url) => url.clone(),
-            None => {
-                let folder = DevFolder::new(&arguments.dev_data);
-                if !folder.hub_path().exists() {
-                    return Err(Usage(
-                        "no hub: name one with --hub URL, or start one here with `tidings dev`",
-                    )
-                    .into());
-                }
-                let hub = folder.hub()?;
-                let path = folder.hub_path();
-                print::error(&format!(
-                    "using the hub {} (from {})",
-                    redact::url(&hub.hub),
-                    path.display()
-                ));
-                token = token.or(Some(match role {
-                    Role::Publish => hub.publisher,
-                    Role::Subscribe => hub.subscriber,
-                }));
-                hub.hub
-            }
-        };
+        let Place { url, token, ca } = place(arguments, role)?;
         let url = url::Url::parse(&url).with_context(|| format!("--hub {}", redact::url(&url)))?;
-        let agent = agent(arguments, &url)?;
-        Ok(Self { agent, url, token })
+        let ca = arguments.ca.as_deref().or(ca.as_deref());
+        let agent = agent(ca, &url)?;
+        Ok(Self {
+            agent,
+            url,
+            token: given.or(token),
+        })
     }
 
     /// Returns the hub's URL without its secret parts.
@@ -140,7 +133,9 @@ impl Hub {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let answer = request.send(form).with_context(|| self.shown())?;
+        let answer = request
+            .send(form)
+            .map_err(|error| self.no_response(&error))?;
         let status = answer.status();
         let body = read_text(answer);
         match status {
@@ -168,23 +163,95 @@ impl Hub {
         refusal
     }
 
-    /// Opens an event stream for the given query.
+    fn no_response(&self, error: &ureq::Error) -> NoResponse {
+        NoResponse::new(error, &self.url, &self.shown())
+    }
+
+    /// Subscribes with the given query: by a long poll that waits for so many seconds, or by an event
+    /// stream. A hub that knows no long polling answers with a stream.
     ///
     /// # Errors
     ///
     /// Why there is no response. The caller checks the status of a response.
-    pub fn open(&self, query: &[(&str, &str)]) -> Result<http::Response<ureq::Body>, ureq::Error> {
+    pub fn open(
+        &self,
+        query: &[(&str, &str)],
+        wait_secs: Option<u64>,
+    ) -> Result<http::Response<ureq::Body>, NoResponse> {
         let mut url = self.url.clone();
         url.query_pairs_mut().extend_pairs(query);
-        let mut request = self
-            .agent
-            .get(url.as_str())
-            .header("Accept", "text/event-stream");
+        let mut request = self.agent.get(url.as_str());
+        request = match wait_secs {
+            Some(secs) => request.header("Prefer", format!("wait={secs}")),
+            None => request.header("Accept", "text/event-stream"),
+        };
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        request.call()
+        request.call().map_err(|error| self.no_response(&error))
     }
+}
+
+/// A hub that was found, with the token and the authorities that belong to it.
+struct Place {
+    url: String,
+    token: Option<String>,
+    ca: Option<PathBuf>,
+}
+
+fn place(arguments: &Arguments, role: Role) -> anyhow::Result<Place> {
+    if let Some(url) = &arguments.hub {
+        return Ok(Place {
+            url: url.clone(),
+            token: None,
+            ca: None,
+        });
+    }
+    let context = match arguments.dev_data {
+        Some(_) => None,
+        None => Contexts::read()?.select(arguments.context.as_deref())?,
+    };
+    if let Some((name, context)) = context {
+        let hub = redact::url(&context.hub);
+        print::error(&format!("using the hub {hub} (context {name})"));
+        let token = match &context.token_file {
+            Some(file) => Some(token_in(file)?),
+            None => context.token,
+        };
+        return Ok(Place {
+            url: context.hub,
+            token,
+            ca: context.ca,
+        });
+    }
+    let data = arguments.dev_data.as_deref();
+    let folder = DevFolder::new(data.unwrap_or_else(|| Path::new(DEFAULT_DATA)));
+    if !folder.hub_path().exists() {
+        return Err(Usage(
+            "no hub: name one with --hub URL, or start one in this folder with `tidings dev`",
+        )
+        .into());
+    }
+    let hub = folder.hub()?;
+    let path = folder.hub_path();
+    print::error(&format!(
+        "using the hub {} (from {})",
+        redact::url(&hub.hub),
+        path.display()
+    ));
+    Ok(Place {
+        url: hub.hub,
+        token: Some(match role {
+            Role::Publish => hub.publisher,
+            Role::Subscribe => hub.subscriber,
+        }),
+        ca: None,
+    })
+}
+
+fn token_in(file: &Path) -> anyhow::Result<String> {
+    let text = text_file::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.trim().to_owned())
 }
 
 fn refusal(status: http::StatusCode, body: &str) -> Refusal {
@@ -215,7 +282,7 @@ fn read_text(answer: http::Response<ureq::Body>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
+fn agent(ca: Option<&Path>, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // A token must never be sent to the target of a redirect.
@@ -230,7 +297,7 @@ fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     if url.scheme() == "https" {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&roots(arguments)?))
+            .root_certs(RootCerts::new_with_certs(&roots(ca)?))
             .unversioned_rustls_crypto_provider(provider);
         config = config.tls_config(tls.build());
     }
@@ -238,13 +305,13 @@ fn agent(arguments: &Arguments, url: &url::Url) -> anyhow::Result<ureq::Agent> {
 }
 
 /// Returns the system's root certificates and those of `--ca`.
-fn roots(arguments: &Arguments) -> anyhow::Result<Vec<Certificate<'static>>> {
+fn roots(ca: Option<&Path>) -> anyhow::Result<Vec<Certificate<'static>>> {
     let system = rustls_native_certs::load_native_certs().certs;
     let mut roots: Vec<_> = system
         .iter()
         .map(|root| Certificate::from_der(root).to_owned())
         .collect();
-    if let Some(file) = &arguments.ca {
+    if let Some(file) = ca {
         let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let before = roots.len();
         for item in parse_pem(byte_order_mark::without_bytes(&pem)) {

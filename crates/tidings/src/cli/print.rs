@@ -6,6 +6,9 @@ use std::io::{self, Write};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidings_wire::redact;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::telemetry::output;
 
 /// The output's reader is gone. The command exits quietly.
@@ -28,6 +31,24 @@ pub fn output(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         Err(error) => Err(anyhow::Error::new(error).context("cannot write the output")),
     }
+}
+
+/// Writes a value to standard output as one line of JSON.
+///
+/// # Errors
+///
+/// Like [`output`].
+pub fn json(value: &serde_json::Value) -> anyhow::Result<()> {
+    output(&format!("{value}\n"))
+}
+
+/// Returns Unix milliseconds as a time in UTC, such as `2026-11-29T15:00:00.25Z`.
+pub fn time_of_ms(ms: u64) -> String {
+    let nanos = i128::from(ms) * 1_000_000;
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+    let text = time.and_then(|time| time.format(&Rfc3339).ok());
+    // Only what is thousands of years away has no such text.
+    text.unwrap_or_else(|| format!("{ms} ms"))
 }
 
 /// Checks that standard output still has a reader, for a command that may have nothing to write for

@@ -46,6 +46,10 @@ pub struct Arguments {
     #[arg(long, value_name = "MS")]
     retry: Option<u64>,
 
+    /// Print id and topics as JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     hub: hub::Arguments,
 }
@@ -57,7 +61,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Err(Usage("no token: give one with --token, --token-file or TIDINGS_TOKEN").into());
     }
     let id = hub.post(&form(arguments)?)?;
-    print::output(&format!("{}\n", id.trim_end()))
+    let id = id.trim_end();
+    if arguments.json {
+        let topics: Vec<&String> = arguments.topic.iter().chain(&arguments.topics).collect();
+        return print::json(&serde_json::json!({"id": id, "topics": topics}));
+    }
+    print::output(&format!("{id}\n"))
 }
 
 fn form(arguments: &Arguments) -> anyhow::Result<String> {

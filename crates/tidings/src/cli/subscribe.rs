@@ -1,19 +1,26 @@
 //! `tidings subscribe`: prints updates as they arrive, and reconnects without losing any.
+//!
+//! It polls, because an event stream does not say the topics of an update
+//! (`docs/reference/long-polling.md`). A hub that knows no long polling answers with an event stream,
+//! which is read as well.
 
 use std::io::Read;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use tidings_auth::Role;
 use tidings_wire::sse_decoder::{DEFAULT_EVENT_TYPE, Decoded, Decoder, Event};
 
 use super::hub::{self, Hub};
 use super::print;
+use super::shown_update::Shown;
+use tidings_hub::clock::unix_ms;
 
 /// Print updates as they arrive
 ///
-/// Reconnects when the connection is lost, and prints the missed updates first. Reports connection
-/// problems on standard error.
+/// With the time of arrival, the topics and the id. Reconnects when the connection is lost, and prints
+/// the missed updates first. Reports connection problems on standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[group(id = "what", multiple = true, required = true, args = ["topics", "more_topics", "patterns"])]
@@ -38,9 +45,14 @@ pub struct Arguments {
     #[arg(long)]
     earliest: bool,
 
-    /// Print each update as one line of JSON
+    /// Print each update as one line of JSON: time, id, topics, type, data, and private and retry if
+    /// they are set
     #[arg(long)]
     json: bool,
+
+    /// Print nothing but the data of each update, and a line break
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
 
     /// Exit after this many updates
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
@@ -62,6 +74,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     loop {
         match subscriber.connect(&hub)? {
             End::Enough => return Ok(()),
+            End::Answered => {
+                failures = 0;
+                print::check_open()?;
+            }
             End::Lost { reason, received } => {
                 // The first connection shows whether the address is right.
                 if !subscriber.connected_once {
@@ -91,12 +107,58 @@ struct Subscriber<'a> {
     retry: Duration,
     printed: u64,
     connected_once: bool,
+    transport: Transport,
+}
+
+/// How updates are received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    LongPoll,
+    /// For a hub whose cursors do not last from one poll to the next, since it keeps no history.
+    EventStream,
+}
+
+/// The answer of a long poll.
+#[derive(Deserialize)]
+struct Poll {
+    updates: Vec<Received>,
+    /// The cursor of the next request.
+    last_event_id: String,
+}
+
+/// An update that arrived.
+#[derive(Deserialize)]
+struct Received {
+    id: String,
+    /// None from an event stream, which does not say them.
+    topics: Option<Vec<String>>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    #[serde(default)]
+    private: bool,
+    retry: Option<u64>,
+    data: String,
+}
+
+impl From<Event> for Received {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.last_event_id,
+            topics: None,
+            event_type: Some(event.event_type).filter(|name| name != DEFAULT_EVENT_TYPE),
+            private: false,
+            retry: None,
+            data: event.data,
+        }
+    }
 }
 
 /// How a connection ended.
 enum End {
     /// The requested number of updates was printed.
     Enough,
+    /// As it should: a poll was answered.
+    Answered,
     /// It broke, or the hub closed it.
     Lost {
         reason: String,
@@ -114,12 +176,19 @@ impl<'a> Subscriber<'a> {
             retry: RETRY_DEFAULT,
             printed: 0,
             connected_once: false,
+            transport: Transport::LongPoll,
         }
     }
 
     /// Makes one connection and prints updates until it ends.
     fn connect(&mut self, hub: &Hub) -> anyhow::Result<End> {
-        let answer = match hub.open(&self.query()) {
+        let wait_secs = match (self.transport, &self.cursor) {
+            (Transport::EventStream, _) => None,
+            // The answer names the cursor from which nothing will be missed.
+            (Transport::LongPoll, None) => Some(0),
+            (Transport::LongPoll, Some(_)) => Some(WAIT_SECS),
+        };
+        let answer = match hub.open(&self.query(), wait_secs) {
             Ok(answer) => answer,
             Err(error) => {
                 return Ok(End::Lost {
@@ -145,7 +214,9 @@ impl<'a> Subscriber<'a> {
             .headers()
             .get("Content-Type")
             .and_then(|kind| kind.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        let is = |name: &str| kind.is_some_and(|kind| kind.starts_with(name));
+        let (polled, streams) = (is("application/json"), is("text/event-stream"));
+        if !polled && !streams {
             anyhow::bail!(
                 "the response is not an event stream but {}",
                 kind.unwrap_or("of no type")
@@ -154,8 +225,46 @@ impl<'a> Subscriber<'a> {
         self.connected_once = true;
         if let Some(line) = self.loss(&answer) {
             print::error(&line);
+            self.transport = Transport::EventStream;
         }
-        self.read(answer.into_body().into_reader())
+        let body = answer.into_body().into_reader();
+        match polled {
+            true => self.read_poll(body),
+            false => self.read(body),
+        }
+    }
+
+    /// Prints the updates of a poll and notes where the next one begins.
+    fn read_poll(&mut self, body: impl Read) -> anyhow::Result<End> {
+        let mut text = String::new();
+        let read = body.take(POLL_BYTES_MAX).read_to_string(&mut text);
+        if let Err(error) = read {
+            return Ok(End::Lost {
+                reason: format!("connection lost: {error}"),
+                received: false,
+            });
+        }
+        let poll: Poll = serde_json::from_str(&text).context("the hub's answer to a poll")?;
+        let mut text = String::new();
+        for update in &poll.updates {
+            text.push_str(&self.shown(update)?);
+            if self.is_enough() {
+                print::output(&text)?;
+                return Ok(End::Enough);
+            }
+        }
+        if !text.is_empty() {
+            print::output(&text)?;
+        }
+        self.cursor = Some(poll.last_event_id);
+        Ok(End::Answered)
+    }
+
+    /// Counts one more that is printed. Returns whether there are enough.
+    fn is_enough(&mut self) -> bool {
+        self.printed += 1;
+        let count = self.arguments.count;
+        count.is_some_and(|count| self.printed >= count)
     }
 
     fn query(&self) -> Vec<(&str, &str)> {
@@ -227,15 +336,12 @@ impl<'a> Subscriber<'a> {
         for item in decoded.drain(..) {
             match item {
                 Decoded::Event(event) if !enough => {
-                    text.push_str(&self.shown(&event)?);
-                    if !event.last_event_id.is_empty() {
-                        self.cursor = Some(event.last_event_id);
+                    let update = Received::from(event);
+                    text.push_str(&self.shown(&update)?);
+                    if !update.id.is_empty() {
+                        self.cursor = Some(update.id);
                     }
-                    self.printed += 1;
-                    enough = self
-                        .arguments
-                        .count
-                        .is_some_and(|count| self.printed >= count);
+                    enough = self.is_enough();
                 }
                 Decoded::Retry(retry_ms) => {
                     self.retry = Duration::from_millis(retry_ms).min(DELAY_MAX);
@@ -251,28 +357,51 @@ impl<'a> Subscriber<'a> {
         Ok(enough)
     }
 
-    fn shown(&self, event: &Event) -> anyhow::Result<String> {
-        let Event {
-            event_type,
-            data,
-            last_event_id,
-        } = event;
-        if self.arguments.json {
-            let object = serde_json::json!({
-                "id": last_event_id, "type": event_type, "data": data,
-            });
-            return Ok(format!("{}\n", serde_json::to_string(&object)?));
+    fn shown(&self, update: &Received) -> anyhow::Result<String> {
+        let time = print::time_of_ms(unix_ms());
+        if self.arguments.raw {
+            return Ok(format!("{}\n", update.data));
         }
-        let mut text = format!("id: {last_event_id}\n");
-        if event_type != DEFAULT_EVENT_TYPE {
-            text.push_str(&format!("event: {event_type}\n"));
+        if !self.arguments.json {
+            let topics = update.topics.iter().flatten().map(String::as_str);
+            let shown = Shown {
+                time: &time,
+                id: &update.id,
+                topics: &topics.collect::<Vec<_>>(),
+                event_type: update.event_type.as_deref(),
+                private: update.private,
+                data: &update.data,
+            };
+            return Ok(shown.text());
         }
-        for line in data.split('\n') {
-            text.push_str(&format!("data: {line}\n"));
-        }
-        text.push('\n');
-        Ok(text)
+        let event_type = update.event_type.as_deref();
+        let line = Line {
+            time,
+            id: &update.id,
+            topics: update.topics.as_deref(),
+            event_type: event_type.unwrap_or(DEFAULT_EVENT_TYPE),
+            data: &update.data,
+            private: update.private.then_some(true),
+            retry: update.retry,
+        };
+        Ok(format!("{}\n", serde_json::to_string(&line)?))
     }
+}
+
+/// An update as a line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<&'a [String]>,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<u64>,
 }
 
 /// Returns the wait before a reconnect: exponential backoff up to a bound, with jitter (a random 50
@@ -297,6 +426,12 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
+
+/// Seconds that a poll waits for an update; hubs wait for 60 at most.
+const WAIT_SECS: u64 = 50;
+
+/// Maximum size of the answer of a poll, in bytes. Hubs send about one MiB, or one update.
+const POLL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:

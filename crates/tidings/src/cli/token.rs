@@ -26,7 +26,7 @@ pub enum Command {
 
 /// Make an access token and print it
 ///
-/// Without an issuer and a key, the token is for the hub that `tidings dev` started last.
+/// Without an issuer and a key, the token is for the hub that `tidings dev` runs in this folder.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Make {
@@ -107,6 +107,10 @@ pub struct Make {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     ttl: u64,
 
+    /// Print the token and its claims as JSON
+    #[arg(long)]
+    json: bool,
+
     /// Data folder of `tidings dev`
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
     dev_data: PathBuf,
@@ -123,9 +127,22 @@ impl std::fmt::Debug for Make {
 /// Runs the command.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Make(arguments) => print::output(&format!("{}\n", make(arguments)?)),
+        Command::Make(arguments) => {
+            let token = make(arguments)?;
+            match arguments.json {
+                true => print::json(&json_of(&token)?),
+                false => print::output(&format!("{token}\n")),
+            }
+        }
         Command::Inspect(arguments) => inspect::run(arguments),
     }
+}
+
+/// Returns a token with its claims.
+fn json_of(token: &str) -> anyhow::Result<Value> {
+    let claims = tidings_auth::Parts::parse(token)?.claims;
+    let claims = serde_json::to_value(tidings_auth::json::Json::Object(claims))?;
+    Ok(serde_json::json!({"token": token, "claims": claims}))
 }
 
 fn make(arguments: &Make) -> anyhow::Result<String> {
@@ -194,7 +211,7 @@ fn check_matchers(details: &[Detail], audiences: &[String]) -> anyhow::Result<()
     Ok(())
 }
 
-/// Returns issuer, audiences and key of the hub that `tidings dev` started last.
+/// Returns issuer, audiences and key of the hub of `tidings dev`.
 fn of_dev(arguments: &Make) -> anyhow::Result<(String, Vec<String>, String)> {
     let folder = DevFolder::new(&arguments.dev_data);
     if !folder.hub_path().exists() {
@@ -249,7 +266,8 @@ fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-fn seconds(text: &str) -> Result<u64, TtlError> {
+/// Reads a number with `s`, `m`, `h` or `d`.
+pub fn seconds(text: &str) -> Result<u64, TtlError> {
     let split = text
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(text.len());
@@ -271,7 +289,7 @@ fn seconds(text: &str) -> Result<u64, TtlError> {
 /// An invalid lifetime.
 #[derive(Debug, thiserror::Error)]
 #[error("write a number with s, m, h or d, such as 15m, 1h or 30d")]
-struct TtlError;
+pub struct TtlError;
 
 const EXAMPLES: &str = "\
 Examples:

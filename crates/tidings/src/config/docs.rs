@@ -1,11 +1,12 @@
 //! The manual of the configuration, generated from the table of keys.
 //!
-//! `tidings config docs` prints it; `docs/guide/configuration.md` is this text, which a test compares.
+//! `tidings config docs` prints it; `docs/guide/configuration.md` is this text below a line that says so,
+//! which a test compares.
 
 use super::keys::{self, Change, Fallback, Key};
 
 /// Returns the manual as Markdown.
-pub fn markdown() -> String {
+pub fn manual() -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut table = String::new();
     for key in keys::all() {
@@ -50,8 +51,6 @@ fn entry(key: &Key) -> String {
 }
 
 const INTRODUCTION: &str = "\
-<!-- by cargo xtask codegen, from `tidings config docs` -->
-
 # Configuration
 
 `tidings serve` reads its settings from a file and from the environment; the environment takes

@@ -52,9 +52,10 @@ pub fn is_own(name: &str) -> bool {
 }
 
 /// Variables of the command line.
-pub const COMMAND_LINE_VARIABLES: [&str; 5] = [
+pub const COMMAND_LINE_VARIABLES: [&str; 6] = [
     "TIDINGS_BROKER_PASSWORD",
     "TIDINGS_CONFIG",
+    "TIDINGS_CONTEXT",
     "TIDINGS_HUB",
     "TIDINGS_TOKEN",
     "TIDINGS_TOKEN_KEY",

@@ -44,12 +44,43 @@ pub fn toml(settings: &Settings) -> String {
     text
 }
 
-fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
-    let name = key.name();
-    let path = match index {
+/// Returns the effective values as JSON: for each key that has one, the value and its origin.
+pub fn json(settings: &Settings) -> serde_json::Value {
+    let mut object = serde_json::Map::new();
+    for key in super::keys::all() {
+        let array = key.path.split_once(".N.").map(|(array, _)| array);
+        let indexes = match array {
+            Some(array) => settings.indexes(array).into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for index in indexes {
+            let path = place(key, index);
+            let Some(entry) = settings.find(&path) else {
+                continue;
+            };
+            let value = if key.form == Form::Secret {
+                Value::from("(hidden)")
+            } else {
+                shown(&entry.value)
+            };
+            let value = serde_json::to_value(value).unwrap_or_default();
+            let origin = entry.origin.to_string();
+            object.insert(path, serde_json::json!({"value": value, "origin": origin}));
+        }
+    }
+    object.into()
+}
+
+fn place(key: &Key, index: Option<usize>) -> String {
+    match index {
         Some(index) => key.path.replace(".N.", &format!(".{index}.")),
         None => key.path.to_owned(),
-    };
+    }
+}
+
+fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
+    let name = key.name();
+    let path = place(key, index);
     match (settings.find(&path), key.fallback) {
         (Some(entry), _) if key.form == Form::Secret => {
             format!("{name} = \"(hidden)\" # {}\n", entry.origin)

@@ -25,6 +25,7 @@ mod bench;
 mod chat;
 mod cli;
 mod clock;
+mod commands;
 mod config;
 mod cookies;
 #[expect(

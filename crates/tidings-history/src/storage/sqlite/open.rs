@@ -66,6 +66,17 @@ pub enum OpenError {
         /// Its format.
         found: u32,
     },
+    /// The file was written by an earlier version, which only a hub may change.
+    #[error(
+        "the history {path} has format {found}, and this command reads format {FORMAT}: start a hub of \
+         this version once to upgrade it"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The format that it has.
+        found: u32,
+    },
     /// The storage has a fault.
     #[error("the history {path} cannot be used")]
     Storage {
@@ -147,6 +158,39 @@ pub(super) fn open(path: &Path, new: Order) -> Result<SqliteStorage, OpenError> 
             path: path.into(),
             source,
         }),
+    }
+}
+
+/// Opens an existing file for reading alone, without its lock.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    let in_storage = |source| OpenError::Storage {
+        path: path.into(),
+        source,
+    };
+    // SQLite's own error does not say why.
+    File::open(path).map_err(|source| OpenError::File {
+        path: path.into(),
+        source,
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, SHARED_VFS)
+        .map_err(|error| in_storage(read_failure(error)))?;
+    connection
+        .busy_timeout(BUSY_WAIT)
+        .map_err(|error| in_storage(read_failure(error)))?;
+    match format(&connection) {
+        Ok(Format::Version(FORMAT)) => Ok(connection),
+        Ok(Format::None | Format::Foreign) => Err(OpenError::NotAHistory { path: path.into() }),
+        Ok(Format::Version(found)) if found < FORMAT => Err(OpenError::Older {
+            path: path.into(),
+            found,
+        }),
+        Ok(Format::Version(found)) => Err(OpenError::Newer {
+            path: path.into(),
+            found,
+        }),
+        Err(StorageError::Damaged(_)) => Err(OpenError::NotAHistory { path: path.into() }),
+        Err(fault) => Err(in_storage(fault)),
     }
 }
 

@@ -36,6 +36,18 @@ impl SqliteReader {
             _index: index.file(),
         })
     }
+
+    /// Reads by a connection that needs nothing of the writer in this process.
+    pub(super) fn of(connection: Connection) -> Self {
+        Self {
+            connection,
+            _index: None,
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
 }
 
 impl StorageReader for SqliteReader {

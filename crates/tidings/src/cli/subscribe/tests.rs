@@ -84,21 +84,54 @@ fn losses_are_told_when_the_hub_does_not_know_the_event() {
 }
 
 #[test]
-fn events_are_shown_as_text_or_json() {
-    let event = Event {
-        event_type: "message".to_owned(),
-        data: "a\n\"b\"".to_owned(),
-        last_event_id: "1".to_owned(),
+fn polls_follow_each_other_from_cursor_to_cursor() {
+    let poll = |body: &str| {
+        let length = body.len();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+        let field = "Mercure-Last-Event-ID: 0";
+        format!("{head}{field}\r\nContent-Length: {length}\r\n\r\n{body}").leak()
     };
-    let text = arguments(&["--topic", "t"]);
+    let update = r#"{"id":"1","topics":["a","b"],"data":"x","type":"goal","private":true}"#;
+    let (url, hub) = hub(vec![
+        poll(r#"{"updates":[],"last_event_id":"0"}"#),
+        poll(&format!(r#"{{"updates":[{update}],"last_event_id":"0"}}"#)),
+        poll(&format!(r#"{{"updates":[{update}],"last_event_id":"2"}}"#)),
+    ]);
+    run(&arguments(&["--hub", &url, "t", "--count", "2"])).unwrap();
     assert_eq!(
-        Subscriber::new(&text).shown(&event).unwrap(),
-        "id: 1\ndata: a\ndata: \"b\"\n\n"
+        hub.join().unwrap(),
+        [
+            "GET /hub?match=t HTTP/1.1",
+            "GET /hub?match=t&last_event_id=0 HTTP/1.1",
+            "GET /hub?match=t&last_event_id=0 HTTP/1.1",
+        ]
     );
-    let json = arguments(&["--topic", "t", "--json"]);
+}
+
+#[test]
+fn updates_are_shown_with_time_and_topics_as_text_or_json_or_as_data_alone() {
+    let update = Received {
+        id: "1".to_owned(),
+        topics: Some(vec!["t".to_owned()]),
+        event_type: None,
+        private: true,
+        retry: None,
+        data: "a\n\"b\"".to_owned(),
+    };
+    let shown = |given: &[&str]| {
+        let given = arguments(&[&["t"], given].concat());
+        Subscriber::new(&given).shown(&update).unwrap()
+    };
+    let text = shown(&[]);
+    let (time, rest) = text.split_once("  ").unwrap();
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    assert_eq!(rest, "t  private  id 1\na\n\"b\"\n\n");
+    assert_eq!(shown(&["--raw"]), "a\n\"b\"\n");
+    let object: serde_json::Value = serde_json::from_str(&shown(&["--json"])).unwrap();
+    assert_eq!(object["topics"], serde_json::json!(["t"]));
     assert_eq!(
-        Subscriber::new(&json).shown(&event).unwrap(),
-        "{\"data\":\"a\\n\\\"b\\\"\",\"id\":\"1\",\"type\":\"message\"}\n"
+        (&object["data"], &object["type"], &object["private"]),
+        (&"a\n\"b\"".into(), &"message".into(), &true.into())
     );
 }
 

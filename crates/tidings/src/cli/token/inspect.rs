@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tidings_auth::json::Json;
 use tidings_auth::key_fetch::Fetcher;
 use tidings_auth::{Authority, Counters, Identity, Parts, Role};
 use tidings_core::{Dialect, HubUrl, Matcher};
@@ -36,10 +37,14 @@ pub struct Arguments {
     )]
     config: Option<PathBuf>,
 
-    /// Use the settings of the hub that `tidings dev` started last, even if there is a
+    /// Use the settings of the hub that `tidings dev` runs in this folder, even if there is a
     /// configuration
     #[arg(long)]
     dev: bool,
+
+    /// Print header, claims and verdicts as JSON
+    #[arg(long)]
+    json: bool,
 
     /// Data folder of `tidings dev`
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
@@ -68,24 +73,42 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let token = token.trim();
     let parts = Parts::parse(token)?;
-    let header = serde_json::to_string_pretty(&tidings_auth::json::Json::Object(parts.header))?;
-    let claims = serde_json::to_string_pretty(&tidings_auth::json::Json::Object(parts.claims))?;
-    print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
+    let (header, claims) = (Json::Object(parts.header), Json::Object(parts.claims));
+    if !arguments.json {
+        let header = serde_json::to_string_pretty(&header)?;
+        let claims = serde_json::to_string_pretty(&claims)?;
+        print::output(&format!("header {header}\nclaims {claims}\n\n"))?;
+    }
     let (name, authority) = authority(arguments)?;
     read_key_sets(&authority)?;
     let now = unix_secs();
-    let mut accepted = false;
-    let mut text = format!("by the settings of {name}:\n");
-    for role in [Role::Publish, Role::Subscribe] {
+    let verdicts = [Role::Publish, Role::Subscribe].map(|role| {
         let verdict = authority.verify(token, role, now);
-        accepted |= verdict.is_ok();
-        text.push_str(&match verdict {
-            Ok(identity) => accepted_text(role, &identity)?,
-            Err(error) => format!("  refused to {role}: {error}\n"),
+        (role, verdict.map_err(|error| error.to_string()))
+    });
+    if arguments.json {
+        let verdicts = verdicts.iter().map(|(role, verdict)| {
+            let refused = verdict.as_ref().err();
+            let verdict = serde_json::json!({"accepted": refused.is_none(), "why": refused});
+            (role.to_string(), verdict)
         });
+        print::json(&serde_json::json!({
+            "header": serde_json::to_value(&header)?,
+            "claims": serde_json::to_value(&claims)?,
+            "settings": name,
+            "verdicts": verdicts.collect::<serde_json::Value>(),
+        }))?;
+    } else {
+        let mut text = format!("by the settings of {name}:\n");
+        for (role, verdict) in &verdicts {
+            text.push_str(&match verdict {
+                Ok(identity) => accepted_text(*role, identity)?,
+                Err(error) => format!("  refused to {role}: {error}\n"),
+            });
+        }
+        print::output(&text)?;
     }
-    print::output(&text)?;
-    if accepted {
+    if verdicts.iter().any(|(_, verdict)| verdict.is_ok()) {
         Ok(())
     } else {
         anyhow::bail!("the hub would refuse the token")

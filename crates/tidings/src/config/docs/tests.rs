@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn every_key_is_in_the_manual_with_its_variable() {
-    let text = markdown();
+    let text = manual();
     for key in keys::all() {
         assert!(
             text.contains(&key.variable()) && text.contains(key.text()),
