@@ -1,4 +1,4 @@
-// The guide for newcomers, word by word: its commands, files and pages are read from the text and run as they stand, but
+// The README and the guide for newcomers, word by word: their commands, files and pages are read from the text and run as they stand, but
 // for the ports of the hub and of the application.
 
 import assert from "node:assert/strict";
@@ -14,8 +14,9 @@ import { openChromium, waitForTexts } from "../support/chromium.mjs";
 import { BINARY, Hub, until } from "../support/hub.mjs";
 
 const ROOT = new URL("../../../", import.meta.url);
-const TEXT = await readFile(new URL("docs/guide/getting-started.md", ROOT), "utf8");
-const BLOCKS = [...TEXT.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text }));
+const BLOCKS = await blocksOf("docs/guide/getting-started.md");
+const README = await blocksOf("README.md");
+const [, README_PAGE, README_PUBLISH] = README;
 
 // Each block, in order. One that is new needs a test below.
 const INSTALL = 0;
@@ -32,6 +33,17 @@ test("each block of the guide is known to these tests", async () => {
   // What the other tests start in another way.
   assert.equal(BLOCKS[INSTALL].text, "cargo install --locked --path crates/tidings\ntidings dev\n");
   await access(new URL("crates/tidings/Cargo.toml", ROOT));
+});
+
+test("the page and the command of the README work as pasted", async (t) => {
+  assert.equal(README.map(({ language }) => language).join(" "), "console html console console console");
+  const newcomer = await Newcomer.start(t);
+  const file = await newcomer.save("index.html", README_PAGE);
+  const page = await (await (await openChromium(t)).newContext()).newPage();
+  await page.goto(pathToFileURL(file).href);
+  await newcomer.hub.subscribers(1);
+  await newcomer.run(README_PUBLISH).end();
+  await page.getByText("3 left in stock").waitFor();
 });
 
 test("the curl commands subscribe, publish and resume", async (t) => {
@@ -156,6 +168,11 @@ test("the setting for clients that do not reconnect is one of the hub", async (t
   assert.match(shown, /end = "abrupt"/);
 });
 
+async function blocksOf(path) {
+  const text = await readFile(new URL(path, ROOT), "utf8");
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => ({ language, text }));
+}
+
 // Somebody who follows the guide in an empty folder.
 class Newcomer {
   hub;
@@ -174,19 +191,19 @@ class Newcomer {
   }
 
   // A block as it stands, at the ports of this test.
-  #block(index) {
-    const { text } = BLOCKS[index];
+  #block(block) {
+    const { text } = BLOCKS[block] ?? block;
     return text.replaceAll("localhost:4400", `localhost:${this.hub.port}`).replaceAll("listen(3000,", `listen(${this.appPort},`);
   }
 
-  async save(name, index) {
+  async save(name, block) {
     const file = join(this.#folder, name);
-    await writeFile(file, this.#block(index));
+    await writeFile(file, this.#block(block));
     return file;
   }
 
-  run(index) {
-    return this.shell(this.#block(index));
+  run(block) {
+    return this.shell(this.#block(block));
   }
 
   // Runs commands in the folder; they end with the test.
