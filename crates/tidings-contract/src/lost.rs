@@ -31,6 +31,7 @@ pub(crate) fn checks<'a>(rig: &'a impl Rig) -> Vec<Check<'a>> {
         ),
         ("what was seen and trimmed is behind", Box::pin(behind(rig))),
         ("an empty window goes on", Box::pin(empty_window(rig))),
+        ("times never go back", Box::pin(times(rig))),
         (
             "positions go beyond 10^15 and end at 2^53",
             Box::pin(far_positions(rig)),
@@ -234,6 +235,24 @@ async fn empty_window(rig: &impl Rig) {
     assert_eq!((line.oldest, line.last), (oldest, Position::new(2)));
     assert_eq!(line.print, print);
     assert_eq!(hub.append(seen_as(2, print), &[b"c"]).await, taken(3, 3));
+}
+
+/// As after a failover to a server whose clock is behind.
+async fn times(rig: &impl Rig) {
+    const AHEAD_MS: u64 = 3_600_000;
+    let mut hub = Hub::join(rig, 1).await;
+    hub.append(seen(0), &[b"a"]).await;
+    let mut back = restore(&hub, None, &hub.entries(1).await);
+    if rig.fault(Fault::LoseEverything).await == Possible::No {
+        return;
+    }
+    back.entries[0].entry.published_ms += AHEAD_MS;
+    hub.engine.restore(back).await.unwrap();
+    hub.append(seen(1), &[b"b", b"c"]).await;
+    hub.append(seen(1), &[b"d"]).await;
+    let entries = hub.entries(1).await;
+    let first = entries[0].published_ms;
+    assert!(entries.iter().all(|entry| entry.published_ms == first));
 }
 
 async fn far_positions(rig: &impl Rig) {

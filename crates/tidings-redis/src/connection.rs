@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const KEEPALIVE_PROBES: u32 = 2;
 pub(crate) struct Connection {
     client: MultiplexedConnection,
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The same socket, to be looked at between calls.
+    socket: std::net::TcpStream,
     address: Address,
 }
 
@@ -52,9 +55,16 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let open = async {
             let stream = connect(address).await?;
+            let socket = same_socket(&stream).map_err(|source| ConnectError::Connect {
+                address: address.clone(),
+                source,
+            })?;
             let mut connection = match tls {
-                None => Self::over(address, stream).await?,
-                Some(tls) => Self::over(address, encrypt(address, tls, stream).await?).await?,
+                None => Self::over(address, socket, stream).await?,
+                Some(tls) => {
+                    let stream = encrypt(address, tls, stream).await?;
+                    Self::over(address, socket, stream).await?
+                }
             };
             connection.log_in(login, within).await?;
             Ok(connection)
@@ -70,6 +80,7 @@ impl Connection {
 
     async fn over(
         address: &Address,
+        socket: std::net::TcpStream,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, ConnectError> {
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -84,6 +95,7 @@ impl Connection {
         Ok(Self {
             client,
             driver: Box::pin(driver),
+            socket,
             address: address.clone(),
         })
     }
@@ -134,6 +146,15 @@ impl Connection {
         match self.call(&run.by_digest(), within).await {
             Err(error) if error.is_unknown_script() => self.call(&run.by_text(), within).await,
             answer => answer,
+        }
+    }
+
+    /// Returns whether the server has closed the connection since the last call. Then nothing is
+    /// sent on it, so that no call is in doubt for nothing.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self.socket.peek(&mut [0]) {
+            Ok(bytes) => bytes == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
 
@@ -194,6 +215,11 @@ async fn connect(address: &Address) -> Result<TcpStream, ConnectError> {
         address: address.clone(),
         source: fault,
     })
+}
+
+/// Both share their mode, in which nothing waits.
+fn same_socket(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {

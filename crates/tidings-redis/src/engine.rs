@@ -111,6 +111,10 @@ impl Redis {
     ) -> Result<Value, EngineError> {
         let slot = self.slot(path);
         let (mut connection, ticket) = match slot.take() {
+            Taken::Open(connection, _) if connection.is_closed() => {
+                let address = connection.address().clone();
+                return Err(unreachable(ConnectError::Closed { address }));
+            }
             Taken::Open(connection, ticket) => (connection, ticket),
             Taken::Empty(ticket) => {
                 let connection = self.open().await?;

@@ -60,6 +60,8 @@ pub(crate) enum ConnectError {
         #[source]
         source: CallError,
     },
+    #[error("{address} has closed the connection")]
+    Closed { address: Address },
     #[error("the primary is another server now")]
     Moved,
     #[error("{address} is named as the primary, but says that it is a {role}")]
