@@ -33,10 +33,11 @@ pub mod services;
 mod shown_update;
 mod subscribe;
 mod token;
+mod version;
 
 /// Real-time push for web applications: publish with one HTTP POST, receive over Server-Sent Events.
 #[derive(Debug, Parser)]
-#[command(name = "tidings", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "tidings", version = version::TEXT, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
