@@ -117,8 +117,8 @@ pub trait Engine: fmt::Debug + Send {
     /// [`EngineError`] if the engine does not answer.
     fn state(&self) -> Call<'_, State>;
 
-    /// Puts a lost tail back: if the epoch and the last position are still those that are expected,
-    /// the entries are stored with the positions, times, prints and origins that they have, and
+    /// Puts a lost tail back: if the epoch, the last position and the print there are those that are
+    /// expected, the entries are stored with the positions, times, prints and origins that they have, and
     /// their keys for the rest of their life. On an engine that has nothing, the epoch and the
     /// secret are put back as well, and the window begins at the first entry. [`Path::Publish`].
     ///
@@ -380,6 +380,8 @@ pub struct Restore {
     /// The newest position of the engine's line, after which the entries follow; nothing if the
     /// engine has nothing, and the window begins with the first entry.
     pub expected_last: Option<Position>,
+    /// The print there; nothing before the first entry. Another line may end at the same position.
+    pub expected_print: Option<Print>,
     /// The entries, dense, at least one, each with its print.
     pub entries: Vec<Restored>,
 }
@@ -403,6 +405,12 @@ pub enum Changed {
     },
     /// The line is not what was expected: somebody else was faster. Nothing was changed.
     Moved(State),
+    /// There are entries beyond the end of the line: [`Engine::repair`] comes first. Nothing was
+    /// changed.
+    Repair {
+        /// The newest position.
+        last: Position,
+    },
     /// There is no room. Nothing was changed.
     Full,
 }
