@@ -163,6 +163,28 @@ fn a_server_that_does_not_answer_leaves_doubt() {
     });
 }
 
+/// A server that hangs, or a network that swallows everything, must not hold a follower for ever.
+#[test]
+fn a_follower_of_a_server_that_does_not_answer_is_let_go() {
+    on_each(async |server, mut hub| {
+        append(&mut hub, &[b"a"]).await.unwrap();
+        hub.engine
+            .tail(Position::ZERO, BATCH_BYTES_MAX)
+            .await
+            .unwrap();
+        server.pause();
+        let late = hub.engine.tail(Position::new(1), BATCH_BYTES_MAX).await;
+        assert!(late.unwrap_err().line().contains("did not answer within"));
+        server.resume();
+        append(&mut hub, &[b"b"]).await.unwrap();
+        let tailed = hub.engine.tail(Position::new(1), BATCH_BYTES_MAX).await;
+        let Ok(Tailed::Entries(entries)) = tailed else {
+            panic!("{tailed:?}");
+        };
+        assert_eq!(*entries[0].bytes, *b"b");
+    });
+}
+
 /// `WAIT` after a repetition must cover the batch, not only what this connection wrote.
 #[test]
 fn an_answer_waits_for_replicas() {
