@@ -218,6 +218,9 @@ pub struct Line {
     pub last: Position,
     /// The print of the newest entry; nothing before the first.
     pub print: Option<Print>,
+    /// Whether there are entries beyond `last`, because an append died midway. Who looks for its own
+    /// updates has them repaired first: they are in the line as soon as anybody does.
+    pub torn: bool,
 }
 
 /// The end of a line that a change expects.
