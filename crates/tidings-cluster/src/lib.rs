@@ -22,6 +22,7 @@ mod epoch;
 mod error;
 mod link;
 mod loopback;
+mod movable;
 mod ordered;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use epoch::Epoch;
 pub use error::{Cause, InboundError, RelayError, StartError};
 pub use link::link;
 pub use loopback::Loopback;
+pub use movable::{Movable, Successor};
 pub use ordered::{Batch, Cut, OrderedUpdate, Stretch};
 
 /// Takes the outcome of one publish. Must not block.

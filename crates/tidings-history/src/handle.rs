@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print};
 
 use crate::append::{Append, Outlet};
 use crate::clock::{Clock, Reading};
+use crate::handover::Follower;
 use crate::health::Health;
 use crate::options::{Kind, Options, Order};
 use crate::published::{Bounds, Published, Stats, Tip};
@@ -29,7 +31,7 @@ use crate::writer::Writer;
 /// [`close`](Self::close) waits for that.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Why a history could not be started.
@@ -72,12 +74,39 @@ pub enum OpenError {
 ///
 /// [`OpenError`] if the history cannot be used, for instance because another hub uses it.
 pub fn start(options: Options, outlet: Outlet, clock: Clock) -> Result<Handle, OpenError> {
-    let storage: Box<dyn Storage> = match &options.kind {
-        Kind::File { path } => Box::new(SqliteStorage::open(path, options.order)?),
-        Kind::Memory => Box::new(MemoryStorage::new(options.order)),
-        Kind::None => Box::new(NoStorage::new(options.order)),
-    };
-    start_with(storage, options, outlet, clock)
+    let storage = open_storage(&options.kind, options.order)?;
+    start_with(storage, options, outlet, clock, Removal::Allowed)
+}
+
+/// Opens the history that another process just [let go of](Handle::release) and still reads.
+///
+/// Nothing is removed until [`Handle::allow_removal`], because the other process does not learn
+/// of removals. Otherwise the same as [`start`].
+///
+/// # Errors
+///
+/// As for [`start`].
+pub fn start_beside(options: Options, outlet: Outlet, clock: Clock) -> Result<Handle, OpenError> {
+    let storage = open_storage(&options.kind, options.order)?;
+    start_with(storage, options, outlet, clock, Removal::Held)
+}
+
+pub(crate) fn open_storage(
+    kind: &Kind,
+    order: Order,
+) -> Result<Box<dyn Storage>, storage::OpenError> {
+    Ok(match kind {
+        Kind::File { path } => Box::new(SqliteStorage::open(path, order)?),
+        Kind::Memory => Box::new(MemoryStorage::new(order)),
+        Kind::None => Box::new(NoStorage::new(order)),
+    })
+}
+
+/// Whether retention may remove updates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    Allowed,
+    Held,
 }
 
 /// Starts the threads of a history in `storage`, regardless of `options.kind`.
@@ -90,9 +119,12 @@ fn start_with(
     options: Options,
     outlet: Outlet,
     clock: Clock,
+    removal: Removal,
 ) -> Result<Handle, OpenError> {
     // From here on, an early return drops the handle and thereby ends the started thread.
     let (handle, detached) = detached(storage, options, outlet)?;
+    let held = removal == Removal::Held;
+    handle.shared.published.hold_removal(held);
     let Detached {
         writer,
         reader,
@@ -101,10 +133,15 @@ fn start_with(
         group_max,
         ..
     } = detached;
-    let write = thread::Builder::new()
-        .name("history-write".into())
-        .spawn(move || write_loop(writer, &appends, &clock, group_max))
-        .map_err(OpenError::Thread)?;
+    let letting_go = Arc::clone(&handle.shared.letting_go);
+    let write = start_writing(Writing {
+        writer,
+        queue: appends,
+        clock,
+        group_max,
+        letting_go,
+    })
+    .map_err(OpenError::Thread)?;
     let read = thread::Builder::new()
         .name("history-read".into())
         .spawn(move || read_loop(reader, &reads))
@@ -112,8 +149,27 @@ fn start_with(
     *handle.shared.threads() = Threads {
         write: Some(write),
         read: Some(read),
+        follow: None,
     };
     Ok(handle)
+}
+
+/// What the writer's thread works with.
+pub(crate) struct Writing {
+    pub(crate) writer: Writer,
+    pub(crate) queue: Arc<Queue<Append>>,
+    pub(crate) clock: Clock,
+    pub(crate) group_max: usize,
+    pub(crate) letting_go: Arc<AtomicBool>,
+}
+
+/// What the writer's thread leaves for a later one, if it let go of the storage.
+pub(crate) type Left = Option<(Writer, Clock, usize)>;
+
+pub(crate) fn start_writing(writing: Writing) -> io::Result<JoinHandle<Left>> {
+    thread::Builder::new()
+        .name("history-write".into())
+        .spawn(move || write_loop(writing))
 }
 
 /// Opens a history without threads: a simulator drives [`Detached`] step by step instead.
@@ -148,6 +204,7 @@ pub fn detached(
         seal: writer.seal().clone(),
         kind: options.kind,
         order,
+        letting_go: Arc::default(),
         published,
         appends: Arc::clone(&appends),
         reads: Arc::clone(&reads),
@@ -419,12 +476,18 @@ impl Handle {
     ///
     /// Blocks until that is done. Must not be called from the outlet, `done` or a reply.
     pub fn close(self) {
-        let Threads { write, read } = std::mem::take(&mut *self.shared.threads());
+        let threads = std::mem::take(&mut *self.shared.threads());
+        let Threads {
+            write,
+            read,
+            follow,
+        } = threads;
         // The writer's connection closes last, because only it can remove the write-ahead log.
         self.shared.reads.close();
         join(read);
         self.shared.appends.close();
         join(write);
+        drop(follow.and_then(Follower::stop));
     }
 }
 
@@ -554,12 +617,14 @@ enum Judgement {
 /// claims such a position with probability 2⁻³².
 const LOST_MAX: u64 = 1 << 32;
 
-struct Shared {
+pub(crate) struct Shared {
     seal: IdSeal,
-    kind: Kind,
-    order: Order,
-    published: Arc<Published>,
-    appends: Arc<Queue<Append>>,
+    pub(crate) kind: Kind,
+    pub(crate) order: Order,
+    /// Whether the writer's thread leaves the storage to another process when it ends.
+    pub(crate) letting_go: Arc<AtomicBool>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) appends: Arc<Queue<Append>>,
     reads: Arc<Queue<Request>>,
     announced: Mutex<Vec<Announced>>,
     holder_key: HolderKey,
@@ -567,13 +632,15 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Threads {
-    write: Option<JoinHandle<()>>,
+pub(crate) struct Threads {
+    pub(crate) write: Option<JoinHandle<Left>>,
     read: Option<JoinHandle<()>>,
+    /// Instead of `write`, after the history was released.
+    pub(crate) follow: Option<Follower>,
 }
 
 impl Shared {
-    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+    pub(crate) fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -599,13 +666,22 @@ fn reject(rejected: Rejected<Request>) {
     }
 }
 
-fn join(thread: Option<JoinHandle<()>>) {
-    if thread.is_some_and(|thread| thread.join().is_err()) {
+pub(crate) fn join<T>(thread: Option<JoinHandle<T>>) -> Option<T> {
+    let ended = thread?.join();
+    if ended.is_err() {
         tracing::error!("a thread of the history panicked");
     }
+    ended.ok()
 }
 
-fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_max: usize) {
+fn write_loop(writing: Writing) -> Left {
+    let Writing {
+        mut writer,
+        queue,
+        clock,
+        group_max,
+        letting_go,
+    } = writing;
     let mut batch = Vec::with_capacity(group_max);
     // The first tick is due immediately: retention may have been shortened since the last start.
     let mut tick_at = Instant::now();
@@ -624,7 +700,13 @@ fn write_loop(mut writer: Writer, queue: &Queue<Append>, clock: &Clock, group_ma
                 writer.on_batch(&mut batch, clock());
             }
             Taken::TimedOut => {}
-            Taken::Closed => return writer.close(),
+            Taken::Closed if letting_go.load(Ordering::Acquire) => {
+                return Some((writer, clock, group_max));
+            }
+            Taken::Closed => {
+                writer.close();
+                return None;
+            }
         }
         let now = Instant::now();
         if now >= tick_at {

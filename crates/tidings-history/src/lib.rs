@@ -19,6 +19,7 @@
 mod append;
 mod clock;
 mod handle;
+mod handover;
 mod health;
 mod options;
 mod page;
@@ -34,7 +35,8 @@ mod writer;
 
 pub use append::{Append, Outlet, Step};
 pub use clock::{Clock, ClockNote, Reading};
-pub use handle::{Detached, Handle, OpenError, detached, start};
+pub use handle::{Detached, Handle, OpenError, detached, start, start_beside};
+pub use handover::{ReclaimError, ReleaseError};
 pub use health::Health;
 pub use options::{Kind, Options, Order, PresenceRetention, Retention};
 pub use page::{PAGE_POSITIONS, Page};

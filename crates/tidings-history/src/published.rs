@@ -1,7 +1,7 @@
 //! State that the history's threads publish to all others: bounds, health, counters. No decisions
 //! here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidings_core::{Position, Print};
@@ -69,6 +69,8 @@ pub struct Published {
     unprinted_through: AtomicU64,
     /// How often the line was cut.
     cuts: AtomicU64,
+    /// Whether retention must remove nothing: another process still reads by its own bounds.
+    removal_held: AtomicBool,
     health: Mutex<Health>,
     /// Why stored data cannot be read: found by the reader, and found by the writer.
     unreadable: Mutex<[Option<Arc<str>>; 2]>,
@@ -113,6 +115,7 @@ impl Published {
             tip: Mutex::new(tip),
             unprinted_through: AtomicU64::new(extent.unprinted_through.get()),
             cuts: AtomicU64::new(0),
+            removal_held: AtomicBool::new(false),
             health: Mutex::new(Health::Ok),
             unreadable: Mutex::default(),
             counters: Counters::default(),
@@ -212,6 +215,14 @@ impl Published {
     /// Publishes that the line is about to be cut: what is read meanwhile belongs to no line.
     pub(crate) fn on_cutting(&self) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_removal_held(&self) -> bool {
+        self.removal_held.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hold_removal(&self, held: bool) {
+        self.removal_held.store(held, Ordering::Release);
     }
 
     pub(crate) fn on_committed(&self, tip: Tip, updates: usize, bytes: u64) {

@@ -113,6 +113,11 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Accepts items again after [`close`](Self::close).
+    pub(crate) fn reopen(&self) {
+        self.lock().phase = Phase::Open;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,6 +140,8 @@ mod tests {
         assert_eq!(queue.take(&mut batch, 9, Duration::MAX), Taken::Items);
         assert_eq!(batch, [1, 2]);
         assert_eq!(queue.take(&mut batch, 9, Duration::MAX), Taken::Closed);
+        queue.reopen();
+        assert!(queue.push(5).is_ok());
     }
 
     #[test]

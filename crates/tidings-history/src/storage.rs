@@ -202,6 +202,16 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`] if it cannot be opened.
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError>;
+
+    /// Opens a reading side that also sees what another process commits after this storage was
+    /// dropped. Returns nothing where no other process can open the storage.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be opened.
+    fn shared_reader(&self) -> Result<Option<Box<dyn StorageReader>>, StorageError> {
+        Ok(None)
+    }
 }
 
 /// Reads committed updates, concurrently with the writer.

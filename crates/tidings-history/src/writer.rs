@@ -83,12 +83,23 @@ impl Writer {
     /// Makes the writer of `storage`.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, retention: Retention, outlet: Outlet) -> Self {
+        let published = Published::new(&storage.extent(), storage.removed());
+        Self::showing(storage, retention, outlet, Arc::new(published))
+    }
+
+    /// Takes over `storage`, whose state other threads already know by `published`.
+    pub(crate) fn showing(
+        storage: Box<dyn Storage>,
+        retention: Retention,
+        outlet: Outlet,
+        published: Arc<Published>,
+    ) -> Self {
         let extent = storage.extent();
         let secret = storage.order().epoch().secret();
         let mut writer = Self {
             seal: IdSeal::new(secret),
             line: Line::new(storage.order()),
-            published: Arc::new(Published::new(&extent, storage.removed())),
+            published,
             outlet,
             clock: OwnClock::new(&extent, storage.clock(), retention.age_max),
             retention,
@@ -111,6 +122,24 @@ impl Writer {
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
+    }
+
+    /// Opens a reading side that sees what another process writes after this one let go.
+    pub(crate) fn open_shared_reader(
+        &self,
+    ) -> Result<Option<Box<dyn StorageReader>>, StorageError> {
+        self.storage.shared_reader()
+    }
+
+    /// Lets go of the storage as it stands, for another process to continue at once: what
+    /// [`close`](Self::close) tidies up is left to that process. Returns what a later writer needs.
+    pub(crate) fn let_go(mut self) -> (Outlet, Retention) {
+        if let (Phase::Ok, Some(note)) = (&self.phase, self.clock.last())
+            && let Err(fault) = self.note_clock(note)
+        {
+            tracing::warn!(error = fault.line(), "cannot note the time of the history");
+        }
+        (self.outlet, self.retention)
     }
 
     /// Returns what seals positions into event ids.
@@ -248,6 +277,9 @@ impl Writer {
     }
 
     fn set_goals(&mut self, now_ms: u64) -> Result<(), StorageError> {
+        if self.published.is_removal_held() {
+            return Ok(());
+        }
         let (storage, extent) = (&mut *self.storage, &self.extent);
         self.goal = retention::goal(&self.retention, storage, extent, now_ms)?;
         let presence = &self.retention.presence;

@@ -497,6 +497,13 @@ impl Storage for SqliteStorage {
     fn reader(&self) -> Result<Box<dyn StorageReader>, StorageError> {
         Ok(Box::new(SqliteReader::open(&self.path, &self.index)?))
     }
+
+    fn shared_reader(&self) -> Result<Option<Box<dyn StorageReader>>, StorageError> {
+        match &self.index {
+            LogIndex::Shared { .. } => Ok(Some(self.reader()?)),
+            LogIndex::Private => Ok(None),
+        }
+    }
 }
 
 /// Bytes of a page of the file.

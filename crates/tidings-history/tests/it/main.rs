@@ -16,6 +16,7 @@ mod desk;
 mod faults;
 mod file;
 mod full_disk;
+mod handover;
 mod lines;
 mod model;
 mod old_formats;
