@@ -13,10 +13,11 @@ pub mod presence;
 pub mod reading;
 pub mod ring;
 pub mod sockjs;
+pub mod stopping;
 pub(crate) mod timers;
 mod tokens;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use tokio::time::Instant;
 use self::engine::Engine;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
+use self::stopping::{Begun, Drain, Stage};
 use self::timers::{TICK, Tick};
 use crate::account::{Account, Holder};
 use crate::answers::Answers;
@@ -82,8 +84,10 @@ pub enum Delivery {
     Adopt(Box<Adoption>),
     /// A request for a SockJS session of this shard.
     SockJs(sockjs::Request),
-    /// End all streams, spread over this time, and accept no new ones.
-    Drain(Duration),
+    /// End all streams, spread over a time.
+    Drain(Drain),
+    /// Close connections without a request.
+    Close,
     /// End the thread.
     Stop,
 }
@@ -126,6 +130,12 @@ impl Inbox {
         drop(self.0.blocking_send(deliveries));
     }
 
+    /// Delivers, waiting while the shard is behind.
+    pub async fn send(&self, deliveries: Vec<Delivery>) {
+        // A shard that is gone means that the process is ending.
+        drop(self.0.send(deliveries).await);
+    }
+
     /// Delivers if there is room. Returns whether there was.
     pub(crate) fn try_send(&self, deliveries: Vec<Delivery>) -> bool {
         self.0.try_send(deliveries).is_ok()
@@ -146,7 +156,11 @@ impl Inbox {
         };
         refused.into_iter().find_map(|delivery| match delivery {
             Delivery::Adopt(adoption) => Some(adoption),
-            Delivery::Routed(_) | Delivery::SockJs(_) | Delivery::Drain(_) | Delivery::Stop => None,
+            Delivery::Routed(_)
+            | Delivery::SockJs(_)
+            | Delivery::Drain(_)
+            | Delivery::Close
+            | Delivery::Stop => None,
         })
     }
 }
@@ -210,7 +224,8 @@ pub struct Shard {
     departed: RefCell<Vec<SubscriberId>>,
     /// SockJS sessions without a connection of their own.
     sockjs: sockjs::Sessions,
-    draining: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+    drain: Cell<Option<Begun>>,
 }
 
 /// Starts a shard's thread. `tip` is where the history stood before any shard could publish: the batches in
@@ -286,7 +301,8 @@ impl Shard {
             started: Instant::now(),
             departed: RefCell::default(),
             sockjs: sockjs::Sessions::default(),
-            draining: watch::Sender::new(false),
+            stage: watch::Sender::new(Stage::Serving),
+            drain: Cell::new(None),
         })
     }
 
@@ -379,8 +395,13 @@ impl Shard {
     }
 
     /// Returns a way to learn that the hub is being stopped.
-    pub fn draining(&self) -> watch::Receiver<bool> {
-        self.draining.subscribe()
+    pub fn stages(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// Returns whether the hub is being stopped.
+    pub fn is_stopping(&self) -> bool {
+        self.stage.borrow().is_stopping()
     }
 
     /// Works until [`Delivery::Stop`] arrives.
@@ -412,7 +433,8 @@ impl Shard {
                 Delivery::Routed(Outgoing::Cut(tip)) => self.on_cut(tip),
                 Delivery::Adopt(adoption) => self.adopt(*adoption),
                 Delivery::SockJs(request) => self.on_sockjs_request(request),
-                Delivery::Drain(within) => self.on_drain(within),
+                Delivery::Drain(drain) => self.on_drain(drain),
+                Delivery::Close => self.on_closing(),
                 Delivery::Stop => stop = true,
             }
         }
@@ -480,26 +502,6 @@ impl Shard {
         self.metrics().gaps.inc_by(ended as u64);
     }
 
-    /// Ends all streams of this shard, spread over `within`.
-    fn on_drain(&self, within: Duration) {
-        self.draining.send_replace(true);
-        let engine = self.engine.borrow();
-        let count = u32::try_from(engine.len()).unwrap_or(u32::MAX).max(1);
-        for (number, session) in (0..).zip(engine.sessions()) {
-            // Each stream ends at its own time. Otherwise all subscribers would reconnect at the same moment,
-            // to hubs that are restarting too.
-            let after = within.mul_f64(f64::from(number) / f64::from(count));
-            // Weak, so that a session that ends before gives its place back at once.
-            let session = Rc::downgrade(session);
-            tasks::spawn(async move {
-                tokio::time::sleep(after).await;
-                if let Some(session) = session.upgrade() {
-                    session.close(Ending::Drained);
-                }
-            });
-        }
-    }
-
     /// Makes a session for a stream, and runs it.
     pub fn hold(
         self: &Rc<Self>,
@@ -543,7 +545,7 @@ impl Shard {
         }
         // A deadline within the current bucket ends the session now. The next look would come too late.
         let overdue = deadline.filter(|(end, _)| *end <= now);
-        if *self.draining.borrow() {
+        if self.ends_at_once(&session) {
             session.close(Ending::Drained);
         } else if let Some((_, ending)) = overdue {
             session.close(ending);

@@ -1,5 +1,7 @@
 //! Opens listeners. Replaces `[::]` on a machine without IPv6, and explains why the system refuses an address.
 
+pub(crate) mod inherited;
+
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

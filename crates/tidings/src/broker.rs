@@ -43,6 +43,7 @@ use self::hub_out::Foreign;
 use self::input::{Input, Route};
 use self::options::{Limits, Options, Security};
 use self::session::Socket;
+use crate::binding::inherited::{Inherited, Kept};
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::zeromq::Counters;
 use tidings_hub::router::{Destination, Outgoing, Router};
@@ -133,16 +134,22 @@ impl Shared {
 }
 
 /// Opens the ports of all binding sockets. The running broker opens connecting sockets, and retries: their peers need
-/// not be there yet.
+/// not be there yet. Listeners in `inherited` are open already; a duplicate of each port goes
+/// to `kept`.
 ///
 /// # Errors
 ///
 /// An address that cannot be resolved or bound.
-pub(crate) fn bind(mut options: Options) -> Result<Bound, BindError> {
+pub(crate) fn bind(
+    mut options: Options,
+    inherited: &mut Inherited,
+    kept: &mut Kept,
+) -> Result<Bound, BindError> {
     let mut listeners = Vec::new();
-    for source in options.sources_mut() {
+    for (number, source) in options.sources_mut().enumerate() {
+        let name = format!("zeromq.{number}");
         listeners.push(match source.attach {
-            Attach::Bind => endpoint::bind(source)?,
+            Attach::Bind => endpoint::bind(&name, source, inherited, kept)?,
             Attach::Connect => Vec::new(),
         });
     }

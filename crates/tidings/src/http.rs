@@ -236,8 +236,9 @@ async fn decide(
     // Errors have these fields too. Otherwise a page could not read why it was refused.
     let headers = match &mut answer {
         Answer::Response(response) => {
-            if *site.draining().borrow() {
-                // A connection that is kept open would delay the stop.
+            if site.is_stopping() {
+                // A connection that is kept open would delay the stop. The next request reaches a process
+                // that stays.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }

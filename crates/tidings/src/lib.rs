@@ -8,6 +8,7 @@ mod binding;
 mod broker;
 mod cli;
 mod config;
+mod control;
 pub mod documents;
 mod front;
 mod http;

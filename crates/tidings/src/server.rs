@@ -1,49 +1,54 @@
 //! Starts the server's parts, runs them, and ends them in order. `lab` does the same for a hub of the
 //! simulator; what each part does is in its own file.
 
+mod doors;
+mod parts;
+mod stopping;
+
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tidings_auth::Authority;
 use tidings_auth::key_fetch::Fetcher;
-use tidings_auth::key_set::Source;
 use tidings_auth::key_store::KeyStore;
-use tidings_cluster::{Loopback, Relay};
-use tidings_history::{Clock, Health, Outlet, Reading, Step, Tip};
+use tidings_cluster::{Loopback, Movable, Relay};
+use tidings_history::{Health, ReclaimError, Tip};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::broker::{self, Bound, HubParts};
-use crate::config::{Config, StreamEnd};
-use crate::front::accept::{self, Door, DoorKind};
+pub(crate) use self::parts::clock;
+
+use self::doors::Ports;
+use crate::allocator;
+use crate::binding::inherited::Inherited;
+use crate::broker::{self, Bound};
+use crate::config::Config;
+use crate::control::hand_over::{self, Estate, Outcome};
+use crate::control::message::Request;
+use crate::control::socket::ControlSocket;
+use crate::front::accept::{self, Door};
 use crate::front::tls::Certificate;
 use crate::http::Site;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
 use crate::telemetry::output;
-use crate::{allocator, binding};
-use tidings_hub::account::{Account, Bounds, PlaceBounds};
-use tidings_hub::answers::Answers;
-use tidings_hub::clock::{unix_ms, unix_secs};
+use tidings_hub::clock::unix_secs;
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
-use tidings_hub::options::Options;
 use tidings_hub::presence::service::Service;
-use tidings_hub::router::{self, Destination, Outgoing, Router};
+use tidings_hub::router::{self, Outgoing, Router};
+use tidings_hub::shard::stopping::Arrivals;
 use tidings_hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
 use tidings_hub::tasks;
 
-/// Longest wait for the streams to end, beyond the time that they were spread over.
-const DRAIN_SLACK: Duration = Duration::from_millis(500);
-/// Where the last good key sets are kept, in the data folder.
-const KEY_SETS_FOLDER: &str = "key-sets";
 /// How often the control thread looks at the history's health and at a drain's progress.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Hand-overs whose outcome the control thread has not seen.
+const OUTCOMES_MAX: usize = 4;
 
 /// The control thread's own: what listens for signals and looks after the hub.
 #[derive(Debug)]
@@ -70,6 +75,25 @@ impl Control {
     }
 }
 
+/// What a hub begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Beginning {
+    /// Listeners that are open already.
+    pub(crate) inherited: Inherited,
+    /// Whose place it takes.
+    pub(crate) succeeds: Succeeds,
+}
+
+/// Whose place a hub takes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Succeeds {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// That of the hub that runs in its data folder, if one does.
+    Running,
+}
+
 /// Runs a hub until it is told to stop, then ends it in good form.
 ///
 /// Calls `on_ready` once all listeners are open.
@@ -77,7 +101,12 @@ impl Control {
 /// # Errors
 ///
 /// What keeps the hub from starting, or what made it end before it was told to.
-pub fn run(control: Control, config: Config, on_ready: impl FnOnce(&Config)) -> anyhow::Result<()> {
+pub fn run(
+    control: Control,
+    config: Config,
+    beginning: Beginning,
+    on_ready: impl FnOnce(&Config),
+) -> anyhow::Result<()> {
     let Control {
         runtime,
         mut signals,
@@ -86,16 +115,27 @@ pub fn run(control: Control, config: Config, on_ready: impl FnOnce(&Config)) -> 
     open_files::raise();
     let mut config = config;
     open_files::fit(&mut config);
-    let hub = Hub::start(config)?;
+    let hub = {
+        let _inside = runtime.enter();
+        Hub::start(config, beginning)?
+    };
     on_ready(&hub.config);
-    let ending = runtime.block_on(hub.watch(&mut signals));
-    hub.stop(&runtime, &mut signals)?;
+    let (outcomes, mut receiver) = mpsc::channel(OUTCOMES_MAX);
+    let ending = runtime.block_on(hub.watch(&mut signals, outcomes, &mut receiver));
+    let ending = hub.decided(ending, &mut receiver);
+    let arrivals = match ending {
+        Ending::HandedOver => Arrivals::Elsewhere,
+        Ending::Asked | Ending::HistoryPoisoned(_) | Ending::HistoryLost(_) => Arrivals::Here,
+    };
+    hub.stop(&runtime, &mut signals, arrivals)?;
     match ending {
-        Ending::Asked => Ok(()),
+        Ending::Asked | Ending::HandedOver => Ok(()),
         Ending::HistoryPoisoned(reason) => bail!(
             "the history is in doubt after a failed write, so the hub ends instead of promising \
              what it cannot keep: {reason}"
         ),
+        Ending::HistoryLost(error) => Err(error)
+            .context("the process that was to take over failed, and the history did not come back"),
     }
 }
 
@@ -103,8 +143,21 @@ pub fn run(control: Control, config: Config, on_ready: impl FnOnce(&Config)) -> 
 enum Ending {
     /// By a signal.
     Asked,
+    /// Another process serves now.
+    HandedOver,
     /// A sync failed: what is on the disk is not known.
     HistoryPoisoned(Arc<str>),
+    /// The history was given to a process that failed, and could not be taken back.
+    HistoryLost(ReclaimError),
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::HandedOver => Self::HandedOver,
+            Outcome::Lost(error) => Self::HistoryLost(error),
+        }
+    }
 }
 
 /// A running hub.
@@ -118,41 +171,44 @@ struct Hub {
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
     presence: Option<Service>,
+    /// What a process that takes over gets.
+    estate: Arc<Estate>,
+    /// None if the data folder has no room for it.
+    control: Option<ControlSocket>,
 }
 
 impl Hub {
-    fn start(config: Config) -> anyhow::Result<Self> {
+    /// To be called in the control thread's runtime.
+    fn start(config: Config, beginning: Beginning) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new(output::register));
-        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
-        let tls = certificate
-            .as_ref()
-            .map(Certificate::server_config)
-            .transpose()?;
+        let (certificate, tls) = read_certificate(&config)?;
         // Ports first: a port that is taken must be said before the history is opened.
-        let doors = bind(&config)?;
-        let zeromq = config.zeromq.clone().map(broker::bind).transpose()?;
-
+        let Ports {
+            doors,
+            zeromq,
+            kept,
+            mut predecessor,
+        } = Ports::open(&config, beginning)?;
         let (router, commands) = Router::queue();
-        let answers: Box<[Arc<Answers>]> =
-            (0..config.server.shards).map(|_| Arc::default()).collect();
-        let relay: Arc<dyn Relay> = Arc::new(Loopback::new());
-        let history = open_history(&config, &*relay, outlet(router.clone(), answers.clone()))?;
-        let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
-            (0..config.server.shards).map(|_| shard::inbox()).unzip();
+        let answers = parts::no_answers(&config);
+        let relay = Arc::new(Movable::new(Arc::new(Loopback::new())));
+        let outlet = parts::outlet(router.clone(), answers.clone());
+        // Last: publishers wait from here on until this process serves.
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.release()?;
+        }
+        let history = parts::open_history(&config, &*relay, outlet, predecessor.is_some())?;
+        let estate = parts::estate(&config, (&relay, &history), kept, answers.clone());
         let tip = history.tip();
-        let (broker_inbox, broker_receiver) = broker::inbox();
-        let broker_inbox =
-            Some(broker_inbox).filter(|_| zeromq.as_ref().is_some_and(Bound::sends_updates));
-        let router_thread = router::start(
-            commands,
-            config.hub.clone(),
-            tip.position,
-            destinations(&inboxes, broker_inbox),
-            Arc::clone(&metrics),
-        )?;
+        let Queues {
+            inboxes,
+            receivers,
+            broker: broker_receiver,
+            router: router_thread,
+        } = Queues::start(&config, commands, tip, zeromq.as_ref(), &metrics)?;
         // Router and shards begin after the tip: what the relay hands over comes after it.
         relay.start(Arc::new(history.clone()))?;
-        let ingest = Ingest::new(config.hub.clone(), Arc::clone(&relay));
+        let ingest = Ingest::new(config.hub.clone(), Arc::clone(&relay) as Arc<dyn Relay>);
         let presence = Service::start(
             config.presence.clone(),
             config.hub.clone(),
@@ -162,27 +218,27 @@ impl Hub {
         )?;
         let shared = Arc::new(Shared {
             ingest,
-            relay,
+            relay: Arc::clone(&relay) as Arc<dyn Relay>,
             answers,
             authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
-            account: account_of(&config),
+            account: parts::account_of(&config),
             sockjs: sockjs::Seed::default(),
-            loads: (0..config.server.shards)
-                .map(|_| AtomicUsize::new(0))
-                .collect(),
+            loads: parts::no_loads(&config),
             inboxes: inboxes.into(),
-            options: options(&config),
+            options: parts::options(&config),
             metrics,
             router,
             history,
             presence: presence.as_ref().and_then(Service::asked),
         });
         let config = Arc::new(config);
-        let key_store = restore_key_sets(&config, &shared);
+        let key_store = parts::restore_key_sets(&config, &shared);
         let shards = start_shards(&shared, tip, (&config, tls.as_ref()), doors, receivers)?;
-        let broker = zeromq
-            .map(|zeromq| start_broker(zeromq, &shared, broker_receiver))
-            .transpose()?;
+        let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
+        let control = open_control(&config);
+        if let Some(predecessor) = predecessor {
+            predecessor.ready(relay, shared.history.clone())?;
+        }
         Ok(Self {
             config,
             shared,
@@ -191,13 +247,20 @@ impl Hub {
             key_store,
             shards,
             router: router_thread,
-            broker,
+            broker: broker.transpose()?,
             presence,
+            estate,
+            control,
         })
     }
 
     /// Waits for the end, looking after the certificate and the history meanwhile.
-    async fn watch(&self, signals: &mut Signals) -> Ending {
+    async fn watch(
+        &self,
+        signals: &mut Signals,
+        outcomes: mpsc::Sender<Outcome>,
+        receiver: &mut mpsc::Receiver<Outcome>,
+    ) -> Ending {
         let certificate = async {
             match &self.certificate {
                 Some(certificate) => {
@@ -215,11 +278,46 @@ impl Hub {
         };
         tokio::select! {
             () = asked => Ending::Asked,
+            Some(outcome) = receiver.recv() => outcome.into(),
+            never = self.serve_control(outcomes) => match never {},
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
             never = allocator::give_back() => match never {},
         }
+    }
+
+    /// Serves the control socket; never ends.
+    async fn serve_control(&self, outcomes: mpsc::Sender<Outcome>) -> std::convert::Infallible {
+        let Some(control) = &self.control else {
+            return std::future::pending().await;
+        };
+        loop {
+            let (request, stream) = control.next().await;
+            match request {
+                Request::TakeOver { version } => {
+                    let estate = Arc::clone(&self.estate);
+                    let started = hand_over::start(stream, version, estate, outcomes.clone());
+                    if let Err(error) = started {
+                        tracing::warn!(%error, "cannot start a thread for a hand-over");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a hand-over that has come to its last step, and says why the hub ends.
+    fn decided(&self, ending: Ending, outcomes: &mut mpsc::Receiver<Outcome>) -> Ending {
+        let deciding = self.estate.deciding.lock();
+        let _decided = deciding.unwrap_or_else(PoisonError::into_inner);
+        let ending = match outcomes.try_recv() {
+            Ok(outcome) => outcome.into(),
+            Err(_) => ending,
+        };
+        // Nobody can take over any more; and a listener that stayed open here would keep the address
+        // from a process that comes after the next one.
+        self.estate.close_listeners();
+        ending
     }
 
     /// Has everything read again that can be read again while the hub runs.
@@ -262,57 +360,63 @@ impl Hub {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
 
-    /// Ends the streams, then the threads, then the history.
-    fn stop(self, control: &Runtime, signals: &mut Signals) -> anyhow::Result<()> {
-        let within = self.config.server.drain;
-        tracing::info!(within_secs = within.as_secs_f64(), "stopping");
-        // Before the first stream ends.
-        if let Some(presence) = &self.presence {
-            presence.drain();
-        }
-        for inbox in &self.shared.inboxes {
-            inbox.blocking_send(vec![Delivery::Drain(within)]);
-        }
-        control.block_on(async {
-            // A second signal means now.
-            tokio::select! {
-                () = self.drained(Instant::now() + within + DRAIN_SLACK) => {}
-                () = signals.stop() => {}
-            }
-        });
-        for inbox in &self.shared.inboxes {
-            inbox.blocking_send(vec![Delivery::Stop]);
-        }
-        for shard in self.shards {
-            if shard.join().is_err() {
-                bail!("a shard ended in a panic");
-            }
-        }
-        // After the shards, so that what they still published goes out; before the history, so that
-        // what peers sent is kept.
-        if let Some(broker) = self.broker
-            && broker.stop().is_err()
-        {
-            bail!("the broker ended in a panic");
-        }
-        if let Some(presence) = self.presence
-            && presence.stop().is_err()
-        {
-            bail!("presence ended in a panic");
-        }
-        self.shared.relay.stop();
-        self.shared.history.clone().close();
-        self.shared.router.stop();
-        if self.router.join().is_err() {
-            bail!("the router ended in a panic");
-        }
-        Ok(())
+/// The certificate, and what listeners need of it, if any listener speaks TLS.
+type Tls = (Option<Arc<Certificate>>, Option<Arc<rustls::ServerConfig>>);
+
+fn read_certificate(config: &Config) -> anyhow::Result<Tls> {
+    let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+    let tls = certificate.as_ref().map(Certificate::server_config);
+    let tls = tls.transpose()?;
+    Ok((certificate, tls))
+}
+
+/// The ways to the shards and the broker, and the router that uses them.
+struct Queues {
+    inboxes: Vec<Inbox>,
+    receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
+    broker: mpsc::Receiver<Vec<Outgoing>>,
+    router: JoinHandle<()>,
+}
+
+impl Queues {
+    /// Makes the queues and starts the router, which continues after `tip`.
+    fn start(
+        config: &Config,
+        commands: mpsc::Receiver<router::Command>,
+        tip: Tip,
+        zeromq: Option<&Bound>,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
+            (0..config.server.shards).map(|_| shard::inbox()).unzip();
+        let (broker_inbox, broker) = broker::inbox();
+        let broker_inbox = Some(broker_inbox).filter(|_| zeromq.is_some_and(Bound::sends_updates));
+        let router = router::start(
+            commands,
+            config.hub.clone(),
+            tip.position,
+            parts::destinations(&inboxes, broker_inbox),
+            Arc::clone(metrics),
+        )?;
+        Ok(Self {
+            inboxes,
+            receivers,
+            broker,
+            router,
+        })
     }
+}
 
-    async fn drained(&self, deadline: Instant) {
-        while self.shared.account.connections() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(LOOK_EVERY).await;
+/// Opens the control socket. A hub can do without.
+fn open_control(config: &Config) -> Option<ControlSocket> {
+    match ControlSocket::open(&config.data_dir) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            let folder = config.data_dir.display();
+            tracing::warn!(%error, %folder, "cannot open the control socket: no take-over or reload by command");
+            None
         }
     }
 }
@@ -339,163 +443,6 @@ fn start_shards(
         shard::start(index, Arc::clone(shared), tip, open, inbox)
     };
     parts.map(start).collect()
-}
-
-/// Returns what the hub is told of a configuration.
-fn options(config: &Config) -> Options {
-    let presence = config.presence.as_ref();
-    Options {
-        hub: config.hub.clone(),
-        ring_bytes: config.ring_bytes,
-        anonymous: config.subscribe.anonymous,
-        connection_max: config.subscribe.connection_max,
-        keep_alive: config.subscribe.keep_alive,
-        stall: config.limits.stall,
-        patience: config.limits.head,
-        ends_abruptly: config.subscribe.end == StreamEnd::Abrupt,
-        remembers_who_left: presence.is_some_and(|presence| !presence.grace.is_zero()),
-        sockjs_body_bytes_max: config.sockjs.body_bytes_max,
-        sockjs_disconnect: config.sockjs.disconnect,
-        explain_refusals: config.explain_refusals,
-    }
-}
-
-/// Makes the account that the limits of a configuration ask for.
-fn account_of(config: &Config) -> Arc<Account> {
-    let (limits, sockjs) = (&config.limits, &config.sockjs);
-    let bounds = Bounds {
-        holder_max: limits.peer_memory_bytes_per_connection_max,
-        address_max: limits.peer_memory_bytes_per_address(),
-        total_max: limits.peer_memory_bytes_max,
-        sockjs_max: sockjs.queue_bytes_max,
-        unindexed_address_max: limits.unindexed_patterns_per_address(),
-        unindexed_max: limits.unindexed_patterns_max,
-    };
-    let connections = PlaceBounds {
-        total_max: limits.connections_max,
-        per_address_max: limits.connections_per_address_max,
-    };
-    let sockjs_sessions = PlaceBounds {
-        total_max: sockjs.sessions_max,
-        per_address_max: sockjs.sessions_per_address_max,
-    };
-    Account::new(bounds, connections, sockjs_sessions)
-}
-
-/// Lets the key sets that were kept count until their issuers answer: before the first request asks for
-/// a key. Returns where they are kept, if they are to be.
-fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
-    let sets = shared.authority.key_sets();
-    let urls = sets.iter().filter_map(|set| match set.source() {
-        Source::Url(url) => Some(url.clone()),
-        Source::File(_) => None,
-    });
-    let folder = config.data_dir.join(KEY_SETS_FOLDER);
-    let store = KeyStore::new(folder, config.key_sets_cache);
-    let kept = !config.key_sets_cache.is_zero();
-    let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
-    if let Err(error) = store.forget_others(&wanted) {
-        tracing::warn!(%error, "cannot remove outdated key sets from the cache");
-    }
-    if wanted.is_empty() {
-        return None;
-    }
-    for set in sets {
-        set.restore(&store, unix_secs(), &shared.metrics.key_sets);
-    }
-    Some(store)
-}
-
-/// Opens the history, which takes its order from `relay` or orders itself.
-fn open_history(
-    config: &Config,
-    relay: &dyn Relay,
-    outlet: Outlet,
-) -> anyhow::Result<tidings_history::Handle> {
-    let options = config.history.clone().ordered_by(relay.epoch());
-    Ok(tidings_history::start(options, outlet, clock())?)
-}
-
-/// Makes what takes each committed group from the history's writer: updates go to the router, answers
-/// to the shards of their publishers.
-fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
-    Box::new(move |step| match step {
-        Step::Committed(group) => router.committed(group),
-        Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
-        Step::Cut(tip) => router.cut(tip),
-    })
-}
-
-/// Returns where updates go: to each shard, and to the broker if it sends any.
-fn destinations(inboxes: &[Inbox], broker: Option<broker::Inbox>) -> Vec<Box<dyn Destination>> {
-    let shards = inboxes
-        .iter()
-        .map(|inbox| -> Box<dyn Destination> { Box::new(inbox.clone()) });
-    let broker = broker.map(|inbox| -> Box<dyn Destination> { Box::new(inbox) });
-    shards.chain(broker).collect()
-}
-
-fn start_broker(
-    zeromq: Bound,
-    shared: &Arc<Shared>,
-    inbox: mpsc::Receiver<Vec<Outgoing>>,
-) -> Result<broker::Handle, broker::StartError> {
-    for (direction, socket) in zeromq.sources() {
-        tracing::info!(direction, socket, "ZeroMQ socket");
-    }
-    let hub = HubParts {
-        url: shared.options.hub.clone(),
-        ingest: shared.ingest.clone(),
-        updates: shared.metrics.updates.clone(),
-        router: shared.router.clone(),
-        index: shared.inboxes.len(),
-        inbox,
-    };
-    zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
-}
-
-/// Opens every listener, once for each shard; the operators' one only on the first.
-fn bind(config: &Config) -> anyhow::Result<Vec<Vec<Door>>> {
-    let mut doors: Vec<Vec<Door>> = (0..config.server.shards).map(|_| Vec::new()).collect();
-    let main = config.listens.iter().enumerate();
-    let main = main.map(|(number, listen)| (listen.address, listen.tls, DoorKind::Main(number)));
-    let admin = config
-        .admin
-        .iter()
-        .map(|&address| (address, false, DoorKind::Admin));
-    let policy = config.flash.address.iter();
-    let policy = policy.map(|&address| (address, false, DoorKind::Policy));
-    for (address, tls, kind) in main.chain(admin).chain(policy) {
-        let shards = match kind {
-            DoorKind::Main(_) => config.server.shards,
-            DoorKind::Admin | DoorKind::Policy => 1,
-        };
-        let (listeners, bound) = binding::open(address, |address| accept::bind(address, shards))?;
-        match kind {
-            DoorKind::Policy => tracing::info!(address = %bound, "listening for Flash"),
-            DoorKind::Main(_) | DoorKind::Admin => {
-                let admin = kind == DoorKind::Admin;
-                tracing::info!(address = %bound, tls, admin, "listening");
-            }
-        }
-        for (doors, listener) in doors.iter_mut().zip(listeners) {
-            doors.push(Door {
-                listener,
-                tls,
-                kind,
-            });
-        }
-    }
-    Ok(doors)
-}
-
-/// Returns the machine's clocks for the history.
-pub(crate) fn clock() -> Clock {
-    let begun = Instant::now();
-    Box::new(move || Reading {
-        wall_ms: unix_ms(),
-        steady: begun.elapsed(),
-    })
 }
 
 /// Asks for no huge pages: the memory of thousands of small, long-lived sessions is scattered, and

@@ -20,6 +20,7 @@ const TERMINAL: &[&str] = &[
     "/cli.rs",
     "/cli/",
     "/server.rs",
+    "/server/",
     "/tidings-bench/",
 ];
 

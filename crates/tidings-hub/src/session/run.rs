@@ -35,7 +35,8 @@ pub(crate) async fn run(shard: Rc<Shard>, session: Rc<Session>, opening: Opening
         Err(ending) => ending,
     };
     session.close(ending);
-    Box::pin(session.finish(ending, shard.options().ends_abruptly)).await;
+    let return_ms = shard.return_ms();
+    Box::pin(session.finish(ending, shard.options().ends_abruptly, Some(return_ms))).await;
     shard.on_session_end(&session, ending);
 }
 

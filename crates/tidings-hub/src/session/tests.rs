@@ -25,7 +25,7 @@ async fn nothing_follows_a_part_of_an_event() {
     stream.writable().await.unwrap();
     session.close(Ending::TokenExpired);
     assert_eq!(sending.await, Err(Ending::TokenExpired));
-    session.finish(Ending::TokenExpired, false).await;
+    session.finish(Ending::TokenExpired, false, None).await;
     peer.read_to_end(&mut read).unwrap();
     assert!(read.len() < event.len() && event.starts_with(&read));
 }
@@ -39,7 +39,7 @@ async fn a_stream_that_rests_ends_with_its_last_chunk() {
         Ok(())
     );
     session.close(Ending::Drained);
-    session.finish(Ending::Drained, false).await;
+    session.finish(Ending::Drained, false, None).await;
     let mut read = Vec::new();
     peer.read_to_end(&mut read).unwrap();
     assert_eq!(read, b"3\r\n:\n\n\r\n0\r\n\r\n");

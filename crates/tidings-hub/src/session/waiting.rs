@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_wire::frame::LAST_CHUNK;
+use tidings_wire::frame::{Frame, LAST_CHUNK};
 
 use super::progress::{Phase, Progress};
 use super::socket::Input;
@@ -156,7 +156,9 @@ impl Session {
     }
 
     /// Ends the stream. If the peer may still listen, the stream ends cleanly, or breaks off with `abruptly`.
-    pub(super) async fn finish(&self, ending: Ending, abruptly: bool) {
+    /// `return_ms` is told to an event stream that ends because the hub is being stopped: in how many
+    /// milliseconds it should come back (WHATWG HTML, "Server-sent events", field `retry`).
+    pub(super) async fn finish(&self, ending: Ending, abruptly: bool, return_ms: Option<u64>) {
         // The response of a poll takes what was written, and books it.
         if self.encoding != Encoding::Lines {
             self.socket.give_up();
@@ -165,11 +167,24 @@ impl Session {
             return self.socket.break_off();
         }
         let tail = self.take_tail();
-        if ending.has_farewell() && self.encoding == Encoding::Chunked && tail.is_empty() {
+        if ending.has_farewell() && tail.is_empty() {
+            let words = self.farewell(return_ms.filter(|_| ending == Ending::Drained));
             // The phase is Closing, so a full socket ends this at once instead of waiting.
-            let farewell = self.send_all(Bytes::from_static(LAST_CHUNK), FAREWELL);
-            farewell.await.ok();
+            self.send_all(words, FAREWELL).await.ok();
         }
         self.socket.finish();
+    }
+
+    /// Returns the last bytes of an event stream.
+    fn farewell(&self, return_ms: Option<u64>) -> Bytes {
+        let retry = return_ms.map(Frame::retry);
+        match self.encoding {
+            Encoding::Chunked => {
+                let retry = retry.map(|retry| retry.chunk().clone()).unwrap_or_default();
+                [&retry[..], LAST_CHUNK].concat().into()
+            }
+            Encoding::Plain => retry.map(|retry| retry.event()).unwrap_or_default(),
+            Encoding::WebSocket(..) | Encoding::Lines => Bytes::new(),
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::data_source::{ANY, Attach, DataSource, Endpoint};
 use super::link::{Failure, Link, role};
 use super::session::{self, Socket};
 use crate::binding;
+use crate::binding::inherited::{Inherited, Kept};
 use tidings_hub::metrics::count;
 use tidings_hub::tasks;
 
@@ -53,28 +54,40 @@ pub(crate) enum BindError {
     Port { socket: String, source: io::Error },
 }
 
-/// Opens the ports of a binding socket, and stores the ports that the system chose.
+/// Opens the ports of a binding socket, unless they were `inherited`, and stores the ports that the
+/// system chose. `name` is the socket's place in the configuration.
 ///
 /// # Errors
 ///
 /// An address that cannot be resolved or is in use.
-pub(crate) fn bind(source: &mut DataSource) -> Result<Vec<StdListener>, BindError> {
+pub(crate) fn bind(
+    name: &str,
+    source: &mut DataSource,
+    inherited: &mut Inherited,
+    kept: &mut Kept,
+) -> Result<Vec<StdListener>, BindError> {
     let text = source.to_string();
     let mut listeners = Vec::new();
-    for endpoint in &mut source.endpoints {
+    for (number, endpoint) in source.endpoints.iter_mut().enumerate() {
+        let name = format!("{name}.{number}");
         let address = resolve_here(endpoint).map_err(|source| BindError::Unresolved {
             socket: text.clone(),
             endpoint: endpoint.to_string(),
             source,
         })?;
-        let listener = binding::open(address, listen).map_err(|source| BindError::Refused {
+        let listener = match inherited.take(&name, address).pop() {
+            Some(listener) => listener,
+            None => binding::open(address, listen).map_err(|source| BindError::Refused {
+                socket: text.clone(),
+                source,
+            })?,
+        };
+        let port = |source| BindError::Port {
             socket: text.clone(),
             source,
-        })?;
-        let bound = listener.local_addr().map_err(|source| BindError::Port {
-            socket: text.clone(),
-            source,
-        })?;
+        };
+        kept.keep(&name, address, [&listener]).map_err(port)?;
+        let bound = listener.local_addr().map_err(port)?;
         endpoint.port = bound.port();
         listeners.push(listener);
     }

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 
 use super::{Usage, log};
+use crate::binding::inherited::{Inherited, Kept};
 use crate::broker::data_source::DataSource;
 use crate::broker::options::{Brokering, Limits, Options, Security};
 use crate::broker::{self, Bound};
@@ -135,7 +136,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let _inside = control.enter();
         Signals::listen(Hangup::Stops).context("cannot listen for signals")?
     };
-    let bound = broker::bind(options)?;
+    let bound = broker::bind(options, &mut Inherited::default(), &mut Kept::default())?;
     let banner = banner(&bound, metrics.as_ref());
     let handle = bound.start(counters, None)?;
     output::announce(&banner);

@@ -18,7 +18,7 @@ use crate::binding;
 use crate::config::check::publish::ANYBODY;
 use crate::config::tables::history::HISTORY_FILE;
 use crate::config::{self, Config, DevTokens};
-use crate::server::{self, Control};
+use crate::server::{self, Beginning, Control};
 use crate::signals::Hangup;
 use crate::telemetry::output;
 use tidings_hub::clock::unix_secs;
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..presence::Options::DEFAULT
     });
     log::start(&config.log)?;
-    server::run(control, config, |config| {
+    server::run(control, config, Beginning::default(), |config| {
         // Not earlier: a failed start must not hide a running hub on the same folder.
         if let Err(error) = tell_commands(config) {
             print::error(&format!("tidings: {error:#}"));

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::log;
+use crate::binding::inherited::Inherited;
 use crate::config::{env, read};
-use crate::server::{self, Control};
+use crate::server::{self, Beginning, Control, Succeeds};
 use crate::signals::Hangup;
 
 /// Run a hub for production
@@ -17,10 +20,21 @@ pub struct Arguments {
     /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
+
+    /// Take over from the hub that runs in the same data folder, without a gap
+    ///
+    /// Gets its listeners, so that connections wait instead of being refused, and its history. The
+    /// earlier process ends its streams over `server.drain_secs`, and then itself. Without a running
+    /// hub this changes nothing.
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Runs the command until the server ends.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // First, while there is one thread: it looks at the environment.
+    let passed = Inherited::from_environment()
+        .context("a socket that the service manager passed cannot be used")?;
     let control = Control::start(Hangup::Reloads)?;
     let reading = read(arguments.config.as_deref(), &env::variables());
     let inherited = reading.settings.inherited();
@@ -45,7 +59,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for unread in unread {
         tracing::warn!(name = unread.name, why = unread.why, "setting not read");
     }
-    server::run(control, config, |config| {
+    let beginning = Beginning {
+        inherited: passed,
+        succeeds: match arguments.take_over {
+            true => Succeeds::Running,
+            false => Succeeds::Nobody,
+        },
+    };
+    server::run(control, config, beginning, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")
     })
 }
@@ -53,4 +74,5 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 const EXAMPLES: &str = "\
 Examples:
   tidings serve --config /etc/tidings/tidings.toml
+  tidings serve --config /etc/tidings/tidings.toml --take-over
   TIDINGS_LOG__LEVEL=debug tidings serve";

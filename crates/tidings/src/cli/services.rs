@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{dev, log};
 use crate::config::value::ScriptUrl;
-use crate::server::{self, Control};
+use crate::server::{self, Beginning, Control};
 use crate::signals::Hangup;
 use crate::telemetry::output;
 use tidings_hub::session::service::Offer;
@@ -50,7 +50,9 @@ pub fn serve(options: &Options<'_>, services: Vec<Offer>) -> anyhow::Result<()> 
     config.sockjs.body_bytes_max = options.sockjs_body_bytes_max;
     config.sockjs.library_url = Some(ScriptUrl::parse(options.sockjs_library_url)?);
     log::start(&config.log)?;
-    let result = server::run(control, config, |_config| output::announce(&banner));
+    let result = server::run(control, config, Beginning::default(), |_config| {
+        output::announce(&banner);
+    });
     output::flush();
     result
 }

@@ -18,6 +18,7 @@ use crate::http::Site;
 use crate::http::problem::Problem;
 use tidings_hub::account::{Crowded, Kind, Place};
 use tidings_hub::metrics::count;
+use tidings_hub::shard::stopping::{Arrivals, Stage};
 use tidings_hub::tasks;
 
 /// Connections that the kernel keeps for one listener until they are accepted.
@@ -101,19 +102,18 @@ fn listening_socket(address: SocketAddr, shared: bool) -> io::Result<StdListener
     Ok(socket.into())
 }
 
-/// Accepts connections until the hub is being stopped; those of operators until it has stopped.
+/// Accepts connections until another process does, or the hub has stopped.
 pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     let Door {
         listener,
         tls,
         kind,
     } = door;
-    let admin = kind == DoorKind::Admin;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
-    let mut draining = site.draining();
+    let mut stages = site.stages();
     let mut pace = Pace::new(
         site.config().limits.accepts_per_second_max,
         site.config().server.shards,
@@ -124,8 +124,9 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // Operators go on asking, and learn that this hub is not ready any more.
-            _ = draining.changed(), if !admin => return,
+            // Without a successor the hub serves to its end, and operators learn that it is not
+            // ready any more.
+            _ = stages.wait_for(|&stage| stage == Stage::Draining(Arrivals::Elsewhere)) => return,
         };
         match accepted {
             Ok((socket, peer)) => {

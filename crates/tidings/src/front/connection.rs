@@ -39,6 +39,7 @@ use crate::http::{self, Answer, Body, ConnectionInfo};
 use tidings_hub::account::{Charge, Holder, OverLimit};
 use tidings_hub::metrics::count;
 use tidings_hub::shard::Subscription;
+use tidings_hub::shard::stopping::Stage;
 
 /// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
 /// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.
@@ -278,7 +279,7 @@ async fn serve_http1(
             site.metrics().peer_memory.responses_stalled.inc();
             return Err(Failure::Stalled);
         }
-        if !*site.draining().borrow() {
+        if !site.is_stopping() {
             // Boxed, since its buffer would make every connection larger.
             Box::pin(linger(connection.into_parts().io.into_inner())).await;
         }
@@ -341,7 +342,8 @@ where
     S::Future: Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut draining = site.draining();
+    let mut stages = site.stages();
+    let mut closing = false;
     loop {
         let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
@@ -352,7 +354,12 @@ where
         tokio::select! {
             biased;
             step = step => return step,
-            Ok(()) = draining.changed() => Pin::new(&mut *connection).graceful_shutdown(),
+            // Not while the hub drains: a request may be on its way on a connection that is kept,
+            // and its answer says that it is the last one.
+            Ok(_) = stages.wait_for(|&stage| stage == Stage::Closing), if !closing => {
+                closing = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+            }
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn serve(
             .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(stream), service),
     );
-    let mut draining = site.draining();
+    let mut stages = site.stages();
     // hyper waits for the preface and the first request without end.
     let mut patience = pin!(sleep(limits.head));
     loop {
@@ -100,7 +100,7 @@ pub(super) async fn serve(
                     return Err(Failure::HeadTimeout);
                 }
             }
-            Ok(()) = draining.changed() => connection.as_mut().graceful_shutdown(),
+            Ok(()) = stages.changed() => connection.as_mut().graceful_shutdown(),
         }
     }
 }

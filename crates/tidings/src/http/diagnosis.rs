@@ -127,8 +127,8 @@ async fn later(site: &Site, query: &str) -> Response<Body> {
         .find_map(|pair| pair.value().ok()?.parse::<u64>().ok())
         .unwrap_or_default();
     let secs = secs.min(PAUSE_SECS_MAX);
-    let mut draining = site.draining();
-    let stopping = draining.wait_for(|stopping| *stopping);
+    let mut stages = site.stages();
+    let stopping = stages.wait_for(|stage| stage.is_stopping());
     // It does not matter which of the two ended the wait.
     drop(tokio::time::timeout(Duration::from_secs(secs), stopping).await);
     respond(

@@ -22,7 +22,7 @@ pub(crate) fn live() -> Response<Body> {
 /// read, the relay cannot order updates, a key set was never read, or the hub is being stopped.
 pub(crate) fn ready(site: &Site) -> Response<Body> {
     let reason = match site.history().health() {
-        Health::Ok if *site.draining().borrow() => "the hub is being stopped".to_owned(),
+        Health::Ok if site.is_stopping() => "the hub is being stopped".to_owned(),
         Health::Ok => match out_of_order(site).or_else(|| unread_key_set(site)) {
             Some(reason) => reason,
             None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),

@@ -252,6 +252,21 @@ impl TestHub {
         *self = next;
     }
 
+    /// Returns the arguments of this process.
+    pub fn arguments(&self) -> Vec<String> {
+        self.arguments.clone()
+    }
+
+    /// Starts another process in the same folder while this one runs.
+    pub fn successor(&self, program: Option<PathBuf>, arguments: Vec<String>) -> Self {
+        let program = match program {
+            Some(path) => vec![path.display().to_string()],
+            None => self.program.clone(),
+        };
+        let folder = Arc::clone(&self.folder);
+        Self::start_program(program, folder, arguments, self.environment.clone())
+    }
+
     /// Returns the ready-made token that may publish anything (dev only).
     pub fn publisher_token(&self) -> String {
         self.dev_json("publisher")

@@ -11,6 +11,7 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod hand_over;
 mod harness;
 
 mod account;

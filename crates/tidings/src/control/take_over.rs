@@ -1,0 +1,135 @@
+//! The hand-over, on the side of the process that comes next. What is said when is in `hand_over`.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_cluster::Relay;
+use tidings_history::{Handle, Kind};
+
+use super::forward;
+use super::message::{
+    HAND_OVER_VERSION, Offer, Release, Request, Step, read_line, receive_files, write_line,
+};
+use super::socket;
+use crate::binding::inherited::{Inherited, Listening};
+
+/// How long the running hub may take for an answer. It commits what is queued first.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Why a running hub is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeOverError {
+    #[error("cannot take over from the running hub by {path}")]
+    Connect { path: PathBuf, source: io::Error },
+    #[error("the running hub did not hand over")]
+    Io(#[from] io::Error),
+    #[error("the running hub does not hand over: {0}")]
+    Refused(String),
+    #[error(
+        "the running hub writes the history {theirs}, and this configuration names {ours}: use the \
+         same history, or stop the running hub first"
+    )]
+    OtherHistory { theirs: PathBuf, ours: PathBuf },
+}
+
+/// A running hub that is handing over.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    stream: UnixStream,
+    pid: u32,
+}
+
+impl Predecessor {
+    /// Finds the hub that runs in `folder`, and takes its listeners. Returns nothing if none runs.
+    ///
+    /// # Errors
+    ///
+    /// It does not hand over, or writes another history than `history`.
+    pub(crate) fn find(
+        folder: &Path,
+        history: &Kind,
+    ) -> Result<Option<(Self, Inherited)>, TakeOverError> {
+        let connected = socket::connect(folder).map_err(|source| TakeOverError::Connect {
+            path: folder.join(socket::NAME),
+            source,
+        })?;
+        let Some(mut stream) = connected else {
+            return Ok(None);
+        };
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        let request = Request::TakeOver {
+            version: HAND_OVER_VERSION,
+        };
+        write_line(&mut stream, &request)?;
+        let (pid, theirs, names) = match read_line(&mut stream)? {
+            Offer::Listeners {
+                pid,
+                history,
+                listeners,
+            } => (pid, history, listeners),
+            Offer::Refused(reason) => return Err(TakeOverError::Refused(reason)),
+        };
+        let ours = match history {
+            Kind::File { path } => path.clone(),
+            Kind::Memory | Kind::None => PathBuf::new(),
+        };
+        if !is_same(&theirs, &ours) {
+            return Err(TakeOverError::OtherHistory { theirs, ours });
+        }
+        let files = receive_files(&stream, names.len())?;
+        let listeners = names.into_iter().zip(files).map(|(name, file)| Listening {
+            name: name.name,
+            configured: name.configured,
+            listener: TcpListener::from(file),
+        });
+        let inherited = Inherited::new(listeners.collect());
+        Ok(Some((Self { stream, pid }, inherited)))
+    }
+
+    /// Has the running hub let go of the history.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub(crate) fn release(&mut self) -> Result<(), TakeOverError> {
+        write_line(&mut self.stream, &Step::Release)?;
+        match read_line(&mut self.stream)? {
+            Release::Done => Ok(()),
+            Release::Refused(reason) => Err(TakeOverError::Refused(reason)),
+        }
+    }
+
+    /// Tells it that this process serves, and publishes what it forwards until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, or the system has no thread.
+    pub(crate) fn ready(
+        mut self,
+        relay: Arc<dyn Relay>,
+        history: Handle,
+    ) -> Result<(), TakeOverError> {
+        let pid = std::process::id();
+        write_line(&mut self.stream, &Step::Ready { pid })?;
+        let earlier = self.pid;
+        tracing::info!(
+            pid = earlier,
+            "took over from a running hub, which drains now"
+        );
+        forward::serve(self.stream, relay, move || {
+            history.allow_removal();
+            tracing::info!(pid = earlier, "the earlier process has ended");
+        })?;
+        Ok(())
+    }
+}
+
+/// Says whether two paths are of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
+}

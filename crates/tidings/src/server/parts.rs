@@ -1,0 +1,193 @@
+//! What the parts of a hub are made of, by its configuration.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tidings_auth::key_set::Source;
+use tidings_auth::key_store::KeyStore;
+use tidings_cluster::{Movable, Relay};
+use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step};
+use tokio::sync::mpsc;
+
+use crate::binding::inherited::Kept;
+use crate::broker::{self, Bound, HubParts};
+use crate::config::{Config, StreamEnd};
+use crate::control::hand_over::Estate;
+use tidings_hub::account::{Account, Bounds, PlaceBounds};
+use tidings_hub::answers::Answers;
+use tidings_hub::clock::{unix_ms, unix_secs};
+use tidings_hub::options::Options;
+use tidings_hub::router::{Destination, Outgoing, Router};
+use tidings_hub::shard::{Inbox, Shared};
+
+/// Where the last good key sets are kept, in the data folder.
+const KEY_SETS_FOLDER: &str = "key-sets";
+
+/// Returns what the hub is told of a configuration.
+pub(super) fn options(config: &Config) -> Options {
+    let presence = config.presence.as_ref();
+    Options {
+        hub: config.hub.clone(),
+        ring_bytes: config.ring_bytes,
+        anonymous: config.subscribe.anonymous,
+        connection_max: config.subscribe.connection_max,
+        keep_alive: config.subscribe.keep_alive,
+        stall: config.limits.stall,
+        patience: config.limits.head,
+        ends_abruptly: config.subscribe.end == StreamEnd::Abrupt,
+        remembers_who_left: presence.is_some_and(|presence| !presence.grace.is_zero()),
+        sockjs_body_bytes_max: config.sockjs.body_bytes_max,
+        sockjs_disconnect: config.sockjs.disconnect,
+        explain_refusals: config.explain_refusals,
+    }
+}
+
+/// Makes the account that the limits of a configuration ask for.
+pub(super) fn account_of(config: &Config) -> Arc<Account> {
+    let (limits, sockjs) = (&config.limits, &config.sockjs);
+    let bounds = Bounds {
+        holder_max: limits.peer_memory_bytes_per_connection_max,
+        address_max: limits.peer_memory_bytes_per_address(),
+        total_max: limits.peer_memory_bytes_max,
+        sockjs_max: sockjs.queue_bytes_max,
+        unindexed_address_max: limits.unindexed_patterns_per_address(),
+        unindexed_max: limits.unindexed_patterns_max,
+    };
+    let connections = PlaceBounds {
+        total_max: limits.connections_max,
+        per_address_max: limits.connections_per_address_max,
+    };
+    let sockjs_sessions = PlaceBounds {
+        total_max: sockjs.sessions_max,
+        per_address_max: sockjs.sessions_per_address_max,
+    };
+    Account::new(bounds, connections, sockjs_sessions)
+}
+
+/// Lets the key sets that were kept count until their issuers answer: before the first request asks for
+/// a key. Returns where they are kept, if they are to be.
+pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
+    let sets = shared.authority.key_sets();
+    let urls = sets.iter().filter_map(|set| match set.source() {
+        Source::Url(url) => Some(url.clone()),
+        Source::File(_) => None,
+    });
+    let folder = config.data_dir.join(KEY_SETS_FOLDER);
+    let store = KeyStore::new(folder, config.key_sets_cache);
+    let kept = !config.key_sets_cache.is_zero();
+    let wanted: Vec<url::Url> = urls.filter(|_| kept).collect();
+    if let Err(error) = store.forget_others(&wanted) {
+        tracing::warn!(%error, "cannot remove outdated key sets from the cache");
+    }
+    if wanted.is_empty() {
+        return None;
+    }
+    for set in sets {
+        set.restore(&store, unix_secs(), &shared.metrics.key_sets);
+    }
+    Some(store)
+}
+
+/// Returns the ways of answers to the shards, each of them empty.
+pub(super) fn no_answers(config: &Config) -> Box<[Arc<Answers>]> {
+    (0..config.server.shards).map(|_| Arc::default()).collect()
+}
+
+/// Returns the counts of sessions of shards that hold none.
+pub(super) fn no_loads(config: &Config) -> Box<[AtomicUsize]> {
+    (0..config.server.shards)
+        .map(|_| AtomicUsize::new(0))
+        .collect()
+}
+
+/// Returns what a process that takes over gets.
+pub(super) fn estate(
+    config: &Config,
+    (relay, history): (&Arc<Movable>, &Handle),
+    kept: Kept,
+    answers: Box<[Arc<Answers>]>,
+) -> Arc<Estate> {
+    Arc::new(Estate {
+        relay: Arc::clone(relay),
+        history: history.clone(),
+        path: file_of(config).filter(|_| relay.epoch().is_none()),
+        listeners: Mutex::new(kept),
+        on_answered: Arc::new(move || answers.iter().for_each(|answers| answers.hand_over())),
+        deciding: Mutex::default(),
+    })
+}
+
+/// Returns the file of the history, by a name that is good in any folder.
+fn file_of(config: &Config) -> Option<PathBuf> {
+    match &config.history.kind {
+        Kind::File { path } => path.canonicalize().ok(),
+        Kind::Memory | Kind::None => None,
+    }
+}
+
+/// Opens the history, which takes its order from `relay` or orders itself; with `beside` while
+/// another process still reads it.
+pub(super) fn open_history(
+    config: &Config,
+    relay: &dyn Relay,
+    outlet: Outlet,
+    beside: bool,
+) -> anyhow::Result<Handle> {
+    let options = config.history.clone().ordered_by(relay.epoch());
+    Ok(match beside {
+        true => tidings_history::start_beside(options, outlet, clock())?,
+        false => tidings_history::start(options, outlet, clock())?,
+    })
+}
+
+/// Makes what takes each committed group from the history's writer: updates go to the router, answers
+/// to the shards of their publishers.
+pub(super) fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
+    Box::new(move |step| match step {
+        Step::Committed(group) => router.committed(group),
+        Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
+        Step::Cut(tip) => router.cut(tip),
+    })
+}
+
+/// Returns where updates go: to each shard, and to the broker if it sends any.
+pub(super) fn destinations(
+    inboxes: &[Inbox],
+    broker: Option<broker::Inbox>,
+) -> Vec<Box<dyn Destination>> {
+    let shards = inboxes
+        .iter()
+        .map(|inbox| -> Box<dyn Destination> { Box::new(inbox.clone()) });
+    let broker = broker.map(|inbox| -> Box<dyn Destination> { Box::new(inbox) });
+    shards.chain(broker).collect()
+}
+
+pub(super) fn start_broker(
+    zeromq: Bound,
+    shared: &Arc<Shared>,
+    inbox: mpsc::Receiver<Vec<Outgoing>>,
+) -> Result<broker::Handle, broker::StartError> {
+    for (direction, socket) in zeromq.sources() {
+        tracing::info!(direction, socket, "ZeroMQ socket");
+    }
+    let hub = HubParts {
+        url: shared.options.hub.clone(),
+        ingest: shared.ingest.clone(),
+        updates: shared.metrics.updates.clone(),
+        router: shared.router.clone(),
+        index: shared.inboxes.len(),
+        inbox,
+    };
+    zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
+}
+
+/// Returns the machine's clocks for the history.
+pub(crate) fn clock() -> Clock {
+    let begun = Instant::now();
+    Box::new(move || Reading {
+        wall_ms: unix_ms(),
+        steady: begun.elapsed(),
+    })
+}

@@ -1,0 +1,128 @@
+//! The end of a hub: its streams, then its threads, then its history.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use tokio::runtime::Runtime;
+
+use super::{Hub, LOOK_EVERY};
+use crate::broker;
+use crate::signals::Signals;
+use tidings_hub::shard::Delivery;
+use tidings_hub::shard::stopping::{Arrivals, Drain};
+
+/// Longest wait for the streams to end, beyond the time that they were spread over.
+const DRAIN_SLACK: Duration = Duration::from_millis(500);
+/// How long connections that are kept without a request may still bring one: its answer tells the
+/// peer to use another connection next time.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
+impl Hub {
+    /// Ends the streams, then the threads, then the history. `arrivals` says who takes in what arrives
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A thread ended in a panic.
+    pub(super) fn stop(
+        mut self,
+        control: &Runtime,
+        signals: &mut Signals,
+        arrivals: Arrivals,
+    ) -> anyhow::Result<()> {
+        let within = self.config.server.drain;
+        tracing::info!(within_secs = within.as_secs_f64(), "stopping");
+        // Before the first stream ends.
+        if let Some(presence) = &self.presence {
+            presence.drain();
+        }
+        // ZeroMQ cannot resume, so its peers go to the next process at once.
+        if arrivals == Arrivals::Elsewhere
+            && let Some(broker) = self.broker.take()
+        {
+            stop_broker(broker)?;
+        }
+        let drain = Drain {
+            within,
+            arrivals,
+            streams: self.streams(),
+        };
+        self.tell(|| Delivery::Drain(drain));
+        control.block_on(async {
+            // A second signal means now.
+            tokio::select! {
+                () = self.drained(within) => {}
+                () = signals.stop() => {}
+            }
+        });
+        self.tell(|| Delivery::Stop);
+        for shard in self.shards {
+            if shard.join().is_err() {
+                bail!("a shard ended in a panic");
+            }
+        }
+        // After the shards, so that what they still published goes out; before the history, so that
+        // what peers sent is kept.
+        if let Some(broker) = self.broker {
+            stop_broker(broker)?;
+        }
+        if let Some(presence) = self.presence
+            && presence.stop().is_err()
+        {
+            bail!("presence ended in a panic");
+        }
+        self.shared.relay.stop();
+        self.shared.history.clone().close();
+        self.shared.router.stop();
+        if self.router.join().is_err() {
+            bail!("the router ended in a panic");
+        }
+        Ok(())
+    }
+
+    fn tell(&self, delivery: impl Fn() -> Delivery) {
+        for inbox in &self.shared.inboxes {
+            inbox.blocking_send(vec![delivery()]);
+        }
+    }
+
+    fn streams(&self) -> usize {
+        let loads = self.shared.loads.iter();
+        loads.map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Waits until the streams have ended, then until their connections have.
+    async fn drained(&self, within: Duration) {
+        let began = Instant::now();
+        let idle_until = began + IDLE_MAX.min(within);
+        let ends = began + within;
+        let connected = || self.shared.account.connections() > 0;
+        while connected() {
+            let now = Instant::now();
+            let over = self.streams() == 0 && now >= idle_until;
+            if over || now >= ends {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.tell_closing().await;
+        let deadline = Instant::now() + DRAIN_SLACK;
+        while connected() && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn tell_closing(&self) {
+        for inbox in &self.shared.inboxes {
+            inbox.send(vec![Delivery::Close]).await;
+        }
+    }
+}
+
+fn stop_broker(broker: broker::Handle) -> anyhow::Result<()> {
+    if broker.stop().is_err() {
+        bail!("the broker ended in a panic");
+    }
+    Ok(())
+}
