@@ -9,6 +9,7 @@ mod ghosts;
 mod hub;
 pub mod long;
 mod plot;
+pub mod restarts;
 mod rows;
 mod runs;
 mod series;
@@ -96,6 +97,7 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
         Size::Small => {
             problems.extend(long::soak(root, size, SMALL_SECS, 1)?);
             problems.extend(long::crash(root, size, SMALL_SECS, 1)?);
+            problems.extend(restarts::restart(root, size, 2)?);
         }
     }
     Ok(problems)

@@ -154,6 +154,12 @@ enum LongRun {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// One process takes over from another under load, again and again: nobody may be refused.
+    Restart {
+        /// How often.
+        #[arg(long, default_value_t = 10)]
+        restarts: usize,
+    },
     /// Draws docs/soak.svg from the samples of the last soak.
     Plot,
 }
@@ -249,6 +255,9 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
         }),
         LongRun::Crash { minutes, seed } => stages.check("crashes", || {
             bench::long::crash(root, size, 60 * minutes, chosen(seed))
+        }),
+        LongRun::Restart { restarts } => stages.check("restarts", || {
+            bench::restarts::restart(root, size, *restarts)
         }),
         LongRun::Plot => bench::long::draw(root)?,
     }

@@ -1,6 +1,7 @@
 //! Arguments of the load generator, and its report on standard output.
 
 mod presence;
+mod restart;
 mod soak;
 
 use std::io::Write as _;
@@ -26,6 +27,7 @@ pub enum Command {
     Match(Match),
     Presence(presence::Presence),
     Soak(soak::Soak),
+    Restart(restart::Restart),
     Floor(Floor),
 }
 
@@ -381,6 +383,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Match(arguments) => (matching::run(&arguments.options()?)?, &arguments.output),
         Command::Presence(arguments) => (arguments.run()?, &arguments.output),
         Command::Soak(arguments) => (arguments.run()?, &arguments.output),
+        Command::Restart(arguments) => (arguments.run()?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };
     let text = match output.json {

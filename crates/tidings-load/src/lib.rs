@@ -9,7 +9,7 @@
 //! ```text
 //! sse, publish, idle, resume ─▶ Load (epoll) ─┬─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
 //!                                             └─▶ Publisher ─▶ acknowledgements
-//! soak  ─▶ its own subscribers, which reconnect, and an Account of all that they receive
+//! restart, soak ─▶ their own subscribers, which reconnect, and an Account of all that they receive
 //! floor ─▶ bare send() to as many sockets: the baseline of the same run
 //! ```
 
@@ -37,6 +37,7 @@ pub mod matching;
 pub mod presence;
 pub mod publish;
 pub mod report;
+pub mod restart;
 pub mod resume;
 pub mod soak;
 pub mod sse;

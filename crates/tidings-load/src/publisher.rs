@@ -31,6 +31,8 @@ pub(crate) struct Acknowledged {
     pub(crate) sent_ns: u64,
     /// The event id from the hub.
     pub(crate) id: String,
+    /// Whether the hub takes no more on this connection (RFC 9112, 9.6).
+    pub(crate) is_last: bool,
 }
 
 impl Publisher {
@@ -91,16 +93,26 @@ impl Publisher {
             return Err(refused("publication", &self.answer));
         }
         let id = String::from_utf8_lossy(body).into_owned();
+        let is_last = field(head, "connection").is_some_and(|value| value.trim() == "close");
         self.answer.clear();
         Ok(self.sent_ns.take().map_or(Answer::Incomplete, |sent_ns| {
-            Answer::Acknowledged(Acknowledged { sent_ns, id })
+            Answer::Acknowledged(Acknowledged {
+                sent_ns,
+                id,
+                is_last,
+            })
         }))
     }
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {
+    field(head, "content-length")?.trim().parse().ok()
+}
+
+/// Returns the value of the first field of that name.
+fn field<'a>(head: &'a [u8], wanted: &str) -> Option<&'a str> {
     let head = std::str::from_utf8(head).ok()?;
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
-    value.trim().parse().ok()
+    let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+    Some(value)
 }

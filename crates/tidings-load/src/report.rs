@@ -23,7 +23,8 @@ pub struct Report {
 }
 
 /// The names of the figures that must be zero: lost, repeated and wrong deliveries.
-const FLAWS: [&str; 7] = [
+const FLAWS: [&str; 8] = [
+    "refused",
     "lost",
     "missing",
     "duplicates",

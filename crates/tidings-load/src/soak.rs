@@ -9,7 +9,7 @@ mod events;
 mod publishers;
 mod role;
 mod schedule;
-mod stream;
+pub(crate) mod stream;
 mod subscriber;
 
 pub mod samples;

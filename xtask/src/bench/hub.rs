@@ -42,6 +42,8 @@ pub enum Settings {
     Crash,
     /// With presence on.
     Presence,
+    /// For a hub whose processes follow each other: a short drain, and two shards.
+    Restart,
 }
 
 /// A running hub. Dropping it kills the process and removes its folder.
@@ -75,7 +77,8 @@ impl Hub {
             | Settings::SmallRing
             | Settings::Soak
             | Settings::Crash
-            | Settings::Presence => ("http", None),
+            | Settings::Presence
+            | Settings::Restart => ("http", None),
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
         let url = format!("{scheme}://{address}/.well-known/mercure");
@@ -90,7 +93,7 @@ impl Hub {
             Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => {
                 Some(CORES.0)
             }
-            Settings::Soak | Settings::Crash => None,
+            Settings::Soak | Settings::Crash | Settings::Restart => None,
         };
         let mut hub = Self {
             publisher: token(binary, &url, "--publish")?,
@@ -163,6 +166,44 @@ impl Hub {
         command.args(["--subscriber-token", &self.subscriber]);
         command.stdout(Stdio::piped());
         command
+    }
+
+    /// Lets processes of `binaries` in turn take over from it under load. The last one has ended
+    /// afterwards. Returns the report.
+    ///
+    /// # Errors
+    ///
+    /// If there is no report, or somebody was refused, or deliveries went wrong.
+    pub fn restarts(
+        &self,
+        load: &[&str],
+        restarts: usize,
+        binaries: &[&Path],
+    ) -> anyhow::Result<Value> {
+        println!("tidings-bench restart {}", load.join(" "));
+        // A script, since the program changes from turn to turn.
+        let turn = self.folder.join("turn");
+        let names: Vec<String> = binaries
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let script = format!(
+            "set -- {}; n=$(cat {turn} 2>/dev/null || echo 0); echo $((n + 1)) > {turn}; \
+             shift $((n % $#)); exec $1 serve --config {} --take-over",
+            names.join(" "),
+            self.folder.join("tidings.toml").display(),
+            turn = turn.display(),
+        );
+        let mut command = Command::new(self.load_generator());
+        command.args(["restart", "--json"]).args(load);
+        command.arg(format!("--restarts={restarts}"));
+        command.args(["--hub", &self.url, "--token", &self.publisher]);
+        command.args(["--pid", &self.child.id().to_string()]);
+        command.args(["--", "/bin/sh", "-c", &script]);
+        let output = command.output().context("cannot run tidings-bench")?;
+        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        ensure!(output.status.success(), "{errors}");
+        serde_json::from_slice(&output.stdout).context("the report is not JSON")
     }
 
     /// Starts subscribers that stay until the hub ends.
@@ -303,7 +344,11 @@ fn configuration(
 ) -> String {
     let data = folder.join("data");
     let (stall_timeout_secs, connection_secs_max) = match settings {
-        Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => (60, 3600),
+        Settings::Usual
+        | Settings::SmallRing
+        | Settings::Tls
+        | Settings::Presence
+        | Settings::Restart => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
     let ring = "ring_bytes = 4194304";
@@ -311,6 +356,7 @@ fn configuration(
         Settings::Usual => ("", String::new()),
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
         Settings::Presence => ("", "[presence]\nenabled = true\n".to_owned()),
+        Settings::Restart => ("", "[server]\nshards = 2\ndrain_secs = 3\n".to_owned()),
         Settings::Soak => {
             let history = format!("[history]\nretain_updates = 60000\n{ring}\n");
             ("", format!("{history}[server]\nshards = 2\n"))

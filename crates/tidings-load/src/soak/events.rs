@@ -20,6 +20,7 @@ pub(crate) struct Events {
     event: Event,
     /// Whether the event has a `data` line.
     has_data: bool,
+    retry_ms: Option<u64>,
 }
 
 /// The framing of a body. RFC 9112, 7.1.
@@ -57,7 +58,13 @@ impl Events {
             line: Vec::new(),
             event: Event::default(),
             has_data: false,
+            retry_ms: None,
         }
+    }
+
+    /// Returns the reconnection time that the stream told last.
+    pub(crate) fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
     }
 
     /// Handles the next bytes and calls `on_event` for each event that they complete.
@@ -124,6 +131,9 @@ impl Events {
             }
             self.event.data.extend_from_slice(data);
             self.has_data = true;
+        } else if let Some(retry) = line.strip_prefix(b"retry: ") {
+            let told = std::str::from_utf8(retry).ok();
+            self.retry_ms = told.and_then(|text| text.parse().ok());
         } else if line.is_empty() {
             if self.has_data {
                 on_event(&self.event);

@@ -59,6 +59,14 @@ impl Stream {
         matches!(self.phase, Phase::Open(_))
     }
 
+    /// Returns the reconnection time that the stream told last.
+    pub(crate) fn retry_ms(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Head(_) => None,
+            Phase::Open(events) => events.retry_ms(),
+        }
+    }
+
     /// Reads what is available, at most one `buffer` of a plain connection.
     pub(crate) fn on_readable(
         &mut self,
