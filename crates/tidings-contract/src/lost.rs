@@ -55,16 +55,20 @@ async fn lost_tail(rig: &impl Rig) {
         refused(Refusal::Rewound, 3)
     );
     // Its own connection may have been closed by that.
-    let hole = restore(&hub, Some(3), &all[4..]);
+    let hole = restore(&hub, Some(&all[2]), &all[4..]);
     assert!(hub.engine.restore(hole).await.is_err(), "a hole is refused");
-    let mut wrong_epoch = restore(&hub, Some(3), &all[3..]);
+    let mut wrong_epoch = restore(&hub, Some(&all[2]), &all[3..]);
     wrong_epoch.epoch = EpochId::new(99);
     let moved = hub.engine.restore(wrong_epoch).await.unwrap();
+    assert!(matches!(moved, Changed::Moved(State::Line(_))));
+    let mut other_line = restore(&hub, Some(&all[2]), &all[3..]);
+    other_line.expected_print = all[1].print;
+    let moved = hub.engine.restore(other_line).await.unwrap();
     assert!(matches!(moved, Changed::Moved(State::Line(_))));
     let done = Changed::Done {
         last: Position::new(5),
     };
-    let back = restore(&hub, Some(3), &all[3..5]);
+    let back = restore(&hub, Some(&all[2]), &all[3..5]);
     assert_eq!(hub.engine.restore(back.clone()).await.unwrap(), done);
     let late = other.engine.restore(back).await.unwrap();
     let Changed::Moved(State::Line(line)) = late else {
@@ -74,7 +78,7 @@ async fn lost_tail(rig: &impl Rig) {
     let done = Changed::Done {
         last: Position::new(6),
     };
-    let back = restore(&other, Some(5), &all[5..]);
+    let back = restore(&other, Some(&all[4]), &all[5..]);
     assert_eq!(other.engine.restore(back).await.unwrap(), done);
     assert_eq!(hub.entries(1).await, all);
     let seen = seen_as(6, all[5].print);
@@ -93,7 +97,7 @@ async fn lost_answers(rig: &impl Rig) {
     if rig.fault(Fault::LoseTail { last }).await == Possible::No {
         return;
     }
-    let back = restore(&hub, Some(1), &all[1..]);
+    let back = restore(&hub, Some(&all[0]), &all[1..]);
     hub.engine.restore(back).await.unwrap();
     assert_eq!(hub.entries(1).await[1].origin, batch.items[0].origin);
     assert_eq!(hub.engine.append(batch).await.unwrap(), taken(3, 3));
@@ -112,7 +116,7 @@ async fn lost_everything(rig: &impl Rig) {
         refused(Refusal::None, 0)
     );
     assert_eq!(hub.engine.state().await.unwrap(), State::None);
-    let expects_more = restore(&hub, Some(3), &all[3..]);
+    let expects_more = restore(&hub, Some(&all[2]), &all[3..]);
     let moved = hub.engine.restore(expects_more).await.unwrap();
     assert_eq!(moved, Changed::Moved(State::None));
     let back = restore(&hub, None, &all[3..]);
@@ -187,6 +191,10 @@ async fn repair(rig: &impl Rig) {
         hub.append(seen(1), &[b"d"]).await,
         refused(Refusal::Repair, 1)
     );
+    let back = restore(&hub, Some(&all[0]), &all[1..]);
+    let last = Position::new(1);
+    let first = Changed::Repair { last };
+    assert_eq!(hub.engine.restore(back).await.unwrap(), first);
     let end = LineEnd {
         epoch: hub.epoch,
         last: Position::new(1),
@@ -277,8 +285,8 @@ async fn far_positions(rig: &impl Rig) {
     }
 }
 
-/// Puts `entries` back as they are.
-fn restore(hub: &Hub, expected_last: Option<u64>, entries: &[Entry]) -> Restore {
+/// Puts `entries` back as they are, after `before`; into an empty engine if there is none.
+fn restore(hub: &Hub, before: Option<&Entry>, entries: &[Entry]) -> Restore {
     let restored = |entry: &Entry| Restored {
         entry: entry.clone(),
         key: None,
@@ -286,7 +294,8 @@ fn restore(hub: &Hub, expected_last: Option<u64>, entries: &[Entry]) -> Restore 
     Restore {
         epoch: hub.epoch,
         secret: proposal(1).secret.unwrap(),
-        expected_last: expected_last.map(Position::new),
+        expected_last: before.map(|entry| entry.position),
+        expected_print: before.and_then(|entry| entry.print),
         entries: entries.iter().map(restored).collect(),
     }
 }

@@ -121,6 +121,10 @@ impl Redis {
         run.arg(restore.epoch.to_string());
         run.arg(answer::hex(&restore.secret.secret()));
         run.arg(expected.unwrap_or_default());
+        let print = restore
+            .expected_print
+            .map(|print| answer::hex(&print.bytes()));
+        run.arg(print.unwrap_or_default());
         run.arg(first.entry.position.get());
         run.arg(self.options.window_bytes);
         for restored in &restore.entries {
@@ -165,6 +169,9 @@ impl Redis {
                 last: answer.position()?,
             }),
             "moved" => Ok(Changed::Moved(answer.state()?)),
+            "repair" => Ok(Changed::Repair {
+                last: answer.position()?,
+            }),
             "full" => Ok(Changed::Full),
             "hole" => Err(foreign("entries that do not follow the line's last one")),
             _ => Err(answer.unknown()),

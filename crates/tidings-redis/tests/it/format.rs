@@ -70,6 +70,7 @@ fn what_is_written_is_version_1() {
             epoch: EpochId::new(0x0123_4567_89ab_cdef),
             secret: Epoch::new([0x5a; 32]),
             expected_last: None,
+            expected_print: None,
             entries: entries(),
         };
         engine.restore(restore).await.unwrap();
