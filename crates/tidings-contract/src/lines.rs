@@ -48,7 +48,7 @@ async fn made_once(rig: &impl Rig) {
     assert_eq!(line.epoch, proposal(1).epoch);
     assert_eq!(Some(line.secret), proposal(1).secret);
     assert_eq!((line.oldest, line.last), (Position::new(1), Position::ZERO));
-    assert_eq!(line.print, None);
+    assert_eq!((line.print, line.torn), (None, false));
     let mut other = Hub::apart(rig, 2);
     let found = Init::Found(line);
     assert_eq!(other.engine.init(proposal(2)).await.unwrap(), found);

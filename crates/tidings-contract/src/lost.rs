@@ -186,7 +186,8 @@ async fn repair(rig: &impl Rig) {
     if rig.fault(Fault::EndBehind { entries: 2 }).await == Possible::No {
         return;
     }
-    assert_eq!(hub.line().await.last, Position::new(1));
+    let line = hub.line().await;
+    assert_eq!((line.last, line.torn), (Position::new(1), true));
     assert_eq!(
         hub.append(seen(1), &[b"d"]).await,
         refused(Refusal::Repair, 1)
@@ -205,7 +206,8 @@ async fn repair(rig: &impl Rig) {
     assert_eq!(hub.engine.repair(end).await.unwrap(), done);
     let again = hub.engine.repair(end).await.unwrap();
     assert!(matches!(again, Changed::Moved(State::Line(_))));
-    assert_eq!(hub.line().await.print, all[2].print);
+    let line = hub.line().await;
+    assert_eq!((line.print, line.torn), (all[2].print, false));
     assert_eq!(
         hub.append(seen_as(3, all[2].print), &[b"d"]).await,
         taken(4, 4)

@@ -145,7 +145,7 @@ pub(crate) fn state(value: Value) -> Result<State, EngineError> {
 }
 
 fn line(fields: &[String]) -> Option<Line> {
-    let [epoch, last, print, secret, oldest] = fields else {
+    let [epoch, last, print, secret, oldest, torn] = fields else {
         return None;
     };
     Some(Line {
@@ -157,6 +157,7 @@ fn line(fields: &[String]) -> Option<Line> {
             "" => None,
             print => Some(Print::new(unhex(print)?)),
         },
+        torn: torn == "torn",
     })
 }
 

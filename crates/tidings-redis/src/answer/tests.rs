@@ -57,7 +57,15 @@ fn what_is_no_answer_is_an_error() {
         assert!(state(value.clone()).is_err());
         assert!(init(value).is_err());
     }
-    let line = ["line", "0123456789abcdef", "8", "", "too short", "7"];
+    let line = [
+        "line",
+        "0123456789abcdef",
+        "8",
+        "",
+        "too short",
+        "7",
+        "whole",
+    ];
     let line = line.map(|word| Value::BulkString(word.into()));
     assert_eq!(state(Value::Array(line.to_vec())).unwrap(), State::Half);
 }
