@@ -32,7 +32,8 @@ export class Choice {
   constructor(names: readonly TransportName[], origin: string, environment: Environment) {
     this.#names = names;
     this.#environment = environment;
-    this.#key = `${KEY} ${origin}`;
+    // An order with another first transport has not tried the ones before this one.
+    this.#key = `${KEY} ${names[0]} ${origin}`;
     const worked = names.findIndex((name) => name === this.#remembered());
     for (const name of names.slice(0, Math.max(worked, 0))) this.#unfit.add(name);
     this.#current = this.#pick() as TransportName;

@@ -7,8 +7,8 @@ import { eventStream } from "./event-stream.js";
 import { longPoll } from "./long-poll.js";
 import { isPassing } from "./problem.js";
 import { fetchToken } from "./publish.js";
-import type { Attempt, Ending, Transport } from "./transport.js";
-import { type HubError, type Environment, type Gap, type Opening, type Options, type State, type TransportName, type Update } from "./types.js";
+import { selecting, type Attempt, type Carrier, type Ending, type Transport } from "./transport.js";
+import type { HubError, Environment, Gap, Opening, LinkOptions, Selection, State, TransportName, Update } from "./types.js";
 import { webSocket } from "./websocket.js";
 
 const TRANSPORTS: Record<TransportName, Transport> = {
@@ -17,6 +17,8 @@ const TRANSPORTS: Record<TransportName, Transport> = {
   "long-poll": longPoll,
 };
 const ORDER: readonly TransportName[] = ["event-stream", "websocket", "long-poll"];
+/** Over HTTP/1 six event streams would take all connections of a browser to a host. */
+const ORDER_HTTP1: readonly TransportName[] = ["websocket", "event-stream", "long-poll"];
 
 /** How long a transport may take to open before the next one is tried. */
 const OPEN_MS_MAX = 8_000;
@@ -36,6 +38,7 @@ export interface Listener {
   onGap(gap: Gap): void;
   onState(state: State, transport: TransportName | null): void;
   onError(error: HubError): void;
+  onKeepAlive(): void;
   /** The cursor advanced without an update. */
   onCursor(cursor: string): void;
 }
@@ -45,12 +48,14 @@ export class Link {
   cursor: string | null;
   state: State = "connecting";
   readonly #url: URL;
-  readonly #options: Options;
+  readonly #options: LinkOptions;
   readonly #listener: Listener;
   readonly #environment: Environment;
   readonly #backoff: Backoff;
   readonly #choice: Choice;
-  #close: (() => void) | null = null;
+  readonly #topics: Set<string>;
+  readonly #patterns: Set<string>;
+  #carrier: Carrier | null = null;
   #timer: unknown;
   #steady: unknown;
   /** Counts connections. Events of earlier connections are ignored. */
@@ -60,15 +65,23 @@ export class Link {
   #recent = new Set<string>();
   /** Whether the hub may repeat updates that were already received. */
   #repeats = false;
+  /**
+   * Whether matchers were added to an open connection. Their replay may mix with new updates, so
+   * that the cursor goes back.
+   */
+  #mixed = false;
 
-  constructor(url: URL, options: Options, listener: Listener, environment: Environment) {
+  constructor(url: URL, options: LinkOptions, listener: Listener, environment: Environment) {
     this.#url = url;
     this.#options = options;
     this.#listener = listener;
     this.#environment = environment;
     this.cursor = options.lastEventId ?? null;
     this.#backoff = new Backoff(environment.random);
-    const names = options.transports?.length ? options.transports : ORDER;
+    this.#topics = new Set(list(options.topics));
+    this.#patterns = new Set(list(options.patterns));
+    const order = environment.isHttp1(url) ? ORDER_HTTP1 : ORDER;
+    const names = options.transports?.length ? options.transports : order;
     this.#choice = new Choice(names, url.origin, environment);
     for (const name of EVENTS) environment.events?.addEventListener(name, this.#onEvent);
   }
@@ -81,6 +94,24 @@ export class Link {
   start(): void {
     this.#enter("connecting");
     void this.#connect();
+  }
+
+  /** Adds topics and patterns, whose updates start after the cursor, or removes them. */
+  select(change: "subscribe" | "unsubscribe", { topics, patterns }: Selection): void {
+    const adds = change === "subscribe";
+    const changing = (texts: Selection["topics"], set: Set<string>) => list(texts).filter((text) => set.has(text) !== adds);
+    const changed = [changing(topics, this.#topics), changing(patterns, this.#patterns)] as const;
+    const count = changed[0].length + changed[1].length;
+    if (!adds && count === this.#topics.size + this.#patterns.size) throw new TypeError("nothing would be left to receive: close the connection");
+    [this.#topics, this.#patterns].forEach((set, at) => {
+      for (const text of changed[at] as string[]) adds ? set.add(text) : set.delete(text);
+    });
+    if (count === 0 || !this.#carrier) return;
+    const { select } = this.#carrier;
+    // This connection has the old selection. The next one resumes from the cursor.
+    if (this.state !== "open" || !select) return this.#again();
+    if (adds) this.#mixed = this.#repeats = true;
+    select(change, selecting(...changed, adds ? this.cursor : null));
   }
 
   /** Closes the connection for good. */
@@ -120,8 +151,8 @@ export class Link {
     this.#number += 1;
     this.#environment.clearTimeout(this.#timer);
     this.#environment.clearTimeout(this.#steady);
-    this.#close?.();
-    this.#close = null;
+    this.#carrier?.close();
+    this.#carrier = null;
   }
 
   #enter(wanted: State): void {
@@ -153,7 +184,7 @@ export class Link {
     this.#timer = this.#environment.setTimeout(() => {
       if (isCurrent() && !opened) this.#onEnd({ kind: "unfit" }, false);
     }, OPEN_MS_MAX);
-    this.#close = TRANSPORTS[this.#choice.current](attempt, {
+    const carrier = TRANSPORTS[this.#choice.current](attempt, {
       opened: (answered) => {
         if (!isCurrent()) return;
         opened = true;
@@ -167,21 +198,27 @@ export class Link {
         this.cursor = id;
         this.#listener.onCursor(id);
       },
+      gap: (asked) => {
+        if (isCurrent()) this.#listener.onGap({ asked });
+      },
+      alive: () => {
+        if (isCurrent()) this.#listener.onKeepAlive();
+      },
       retry: (ms) => this.#backoff.asked(ms),
       ended: (ending) => {
         if (isCurrent()) this.#onEnd(ending, opened);
       },
     });
     // The transport may have ended while it was being opened, and another one may be open now.
-    if (!isCurrent()) this.#close = null;
+    if (isCurrent()) this.#carrier = carrier;
   }
 
   #attempt(token: string | null): Attempt {
-    const { topics, patterns, withCredentials, silenceSecs, wire } = this.#options;
+    const { withCredentials, silenceSecs, wire } = this.#options;
     return {
       url: this.#url,
-      topics: list(topics),
-      patterns: list(patterns),
+      topics: [...this.#topics],
+      patterns: [...this.#patterns],
       cursor: this.cursor,
       token,
       credentials: withCredentials ? "include" : "same-origin",
@@ -198,9 +235,10 @@ export class Link {
     this.#choice.keep();
     this.#renewed = false;
     const asked = this.cursor;
-    this.#repeats = asked !== null && asked !== EARLIEST && answered !== asked;
+    const gap = asked !== null && asked !== EARLIEST && answered !== asked;
+    this.#repeats = gap || this.#mixed;
     this.#listener.onOpen({ asked, answered, transport: this.#choice.current });
-    if (this.#repeats) this.#listener.onGap({ asked: asked as string });
+    if (gap) this.#listener.onGap({ asked: asked as string });
     // If the connection is lost before the first update, it resumes from the hub's current
     // position.
     if (asked === null) this.cursor = answered;

@@ -1,68 +1,32 @@
 // Server-Sent Events over fetch, which unlike EventSource can send a token and shows the response.
 
 import { EventParser } from "./event-parser.js";
-import { readProblem } from "./problem.js";
-import { answeredCursor, requestHeaders, silence, subscriptionUrl, type Attempt, type Receiver } from "./transport.js";
-
-const EVENT_STREAM = "text/event-stream";
+import { answeredCursor, asking, type Attempt, type Carrier, type Receiver } from "./transport.js";
 
 /** Opens an event stream. */
-export function eventStream(attempt: Attempt, receiver: Receiver): () => void {
-  const abort = new AbortController();
-  let done = false;
-  const end: Receiver["ended"] = (ending) => {
-    if (done) return;
-    done = true;
-    watch.stop();
-    abort.abort();
-    receiver.ended(ending);
-  };
-  const watch = silence(attempt, () => end({ kind: "lost" }));
-
-  const read = async () => {
-    const url = subscriptionUrl(attempt);
-    const headers = requestHeaders(attempt, url, EVENT_STREAM);
-    const answer = await attempt.environment.fetch(url, {
-      headers,
-      signal: abort.signal,
-      cache: "no-store",
-      credentials: attempt.credentials,
-    });
-    if (!answer.ok) return end({ kind: "refused", error: await readProblem(answer) });
-    if (!answer.headers.get("Content-Type")?.startsWith(EVENT_STREAM)) return end({ kind: "unfit" });
-    if (!answer.body) return end({ kind: "unfit" });
-    if (done) return;
-    await readBody(answer.body, answeredCursor(answer));
-    end({ kind: "lost" });
-  };
-
-  const readBody = async (body: ReadableStream<Uint8Array>, answered: string | null) => {
+export function eventStream(attempt: Attempt, receiver: Receiver): Carrier {
+  return asking(attempt, receiver, async ({ ask, heard, isDone, end }) => {
+    const answer = await ask("text/event-stream", attempt.cursor);
+    if (!answer) return;
     let opened = false;
     const parser = new EventParser(
       attempt.cursor ?? "",
       attempt.wire,
       (event) => {
-        if (!done) receiver.update(event);
+        if (!isDone()) receiver.update(event);
       },
       (ms) => receiver.retry(ms),
     );
     const decoder = new TextDecoder();
-    const reader = body.getReader();
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
     for (;;) {
       const piece = await reader.read();
-      if (piece.done || done) return;
-      watch.heard();
+      if (piece.done || isDone()) return end({ kind: "lost" });
+      heard();
       // The hub sends a comment at once. If it does not arrive, something is buffering the stream.
-      if (!opened) receiver.opened(answered);
+      if (!opened) receiver.opened(answeredCursor(answer));
       opened = true;
       parser.push(decoder.decode(piece.value, { stream: true }));
     }
-  };
-
-  read().catch(() => end({ kind: "lost" }));
-  return () => {
-    done = true;
-    watch.stop();
-    abort.abort();
-  };
+  });
 }

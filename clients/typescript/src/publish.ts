@@ -22,7 +22,8 @@ export async function publish(
     onAbort = () => reject(failure("aborted", "Aborted", "publishing was aborted"));
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
-    const late = () => reject(failure("timeout", "No answer in time", `the hub did not answer within ${timeoutSecs} s`));
+    const crowded = environment.isHttp1(url) ? "; over HTTP/1 it may wait for connections that event streams of other tabs take" : "";
+    const late = () => reject(failure("timeout", "No answer in time", `the hub did not answer within ${timeoutSecs} s${crowded}`));
     if (timeoutSecs > 0) timer = environment.setTimeout(late, timeoutSecs * 1000);
   });
   const credentials = withCredentials ? "include" : "same-origin";
@@ -60,7 +61,8 @@ export async function fetchToken(source: Options["token"]): Promise<string | nul
   }
 }
 
-function failure(code: ErrorCode, title: string, detail: string): HubError {
+/** Makes an error without a response of the hub. */
+export function failure(code: ErrorCode, title: string, detail: string): HubError {
   return new HubError(code, 0, "", title, detail);
 }
 
@@ -69,8 +71,8 @@ function form(draft: Draft): string {
   for (const topic of list(draft.topic)) form.append("topic", topic);
   if (draft.data !== undefined) form.append("data", typeof draft.data === "string" ? draft.data : JSON.stringify(draft.data));
   if (draft.private) form.append("private", "on");
-  if (draft.id !== undefined) form.append("id", draft.id);
-  if (draft.type !== undefined) form.append("type", draft.type);
-  if (draft.retry !== undefined) form.append("retry", String(draft.retry));
+  for (const name of ["id", "type", "retry"] as const) {
+    if (draft[name] !== undefined) form.append(name, String(draft[name]));
+  }
   return form.toString();
 }

@@ -1,15 +1,12 @@
 // One connection for all tabs: the tab that holds a lock has it, and broadcasts to the others.
 
 import { list, type Listener, Link } from "./connection.js";
-import type { Environment, Gap, Opening, Options, State, TransportName, Update } from "./types.js";
+import type { Environment, LinkOptions, State, TransportName, Update } from "./types.js";
 
-type Note =
-  | { update: Update }
-  | { opening: Opening }
-  | { gap: Gap }
-  | { state: State; transport: TransportName | null; cursor: string | null }
-  /** A new tab asks for the current state. */
-  | { hello: true };
+/** A message from the leading tab: a call of the listeners of the others. */
+type Call = { [Name in keyof Listener]: [Name, ...Parameters<Listener[Name]>] }[keyof Listener];
+/** `hello`: a new tab asks for the current state. */
+type Note = Call | ["hello"];
 
 /**
  * A subscription that several tabs share. Where the browser does not allow sharing, each tab has
@@ -20,7 +17,7 @@ export class SharedLink {
   state: State = "connecting";
   transport: TransportName | null = null;
   readonly #url: URL;
-  readonly #options: Options;
+  readonly #options: LinkOptions;
   readonly #listener: Listener;
   readonly #environment: Environment;
   readonly #name: string;
@@ -29,7 +26,7 @@ export class SharedLink {
   #link: Link | null = null;
   #release: (() => void) | null = null;
 
-  constructor(url: URL, options: Options, listener: Listener, environment: Environment) {
+  constructor(url: URL, options: LinkOptions, listener: Listener, environment: Environment) {
     this.#url = url;
     this.#options = options;
     this.#listener = listener;
@@ -52,7 +49,7 @@ export class SharedLink {
     const { locks } = this.#environment;
     if (!locks || !this.#channel) return this.#alone();
     this.#listener.onState("connecting", null);
-    this.#post({ hello: true });
+    this.#post(["hello"]);
     const { signal } = this.#abort;
     const hold = () => {
       if (signal.aborted) return;
@@ -70,6 +67,10 @@ export class SharedLink {
     this.#channel?.close();
     this.#channel = null;
     this.#lead();
+  }
+
+  select(): never {
+    throw new TypeError("a connection that tabs share keeps its topics and patterns");
   }
 
   close(): void {
@@ -90,30 +91,24 @@ export class SharedLink {
 
   /** Passes the events of the connection to this tab and all others. */
   #leading(): Listener {
+    const telling =
+      <Name extends keyof Listener>(name: Name) =>
+      (...told: Parameters<Listener[Name]>) => {
+        const call = [name, ...told] as unknown as Call;
+        this.#post(call);
+        this.#hear(call);
+      };
     return {
-      onUpdate: (update) => {
-        this.cursor = update.id;
-        this.#post({ update });
-        this.#listener.onUpdate(update);
+      onUpdate: telling("onUpdate"),
+      onOpen: telling("onOpen"),
+      onGap: telling("onGap"),
+      onState: telling("onState"),
+      onCursor: telling("onCursor"),
+      onKeepAlive: () => {
+        if (this.#options.onKeepAlive) telling("onKeepAlive")();
       },
-      onOpen: (opening) => {
-        this.#post({ opening });
-        this.#listener.onOpen(opening);
-      },
-      onGap: (gap) => {
-        this.#post({ gap });
-        this.#listener.onGap(gap);
-      },
-      onState: (state, transport) => {
-        this.#post({ state, transport, cursor: this.cursor });
-        this.#onState(state, transport);
-      },
+      // An error would lose its class on the way to another tab.
       onError: (error) => this.#listener.onError(error),
-      onCursor: (cursor) => {
-        this.cursor = cursor;
-        this.#post({ state: this.state, transport: this.transport, cursor });
-        this.#listener.onCursor(cursor);
-      },
     };
   }
 
@@ -122,24 +117,22 @@ export class SharedLink {
   }
 
   #onNote(note: Note): void {
-    if ("hello" in note) {
-      if (this.#link) this.#post({ state: this.state, transport: this.transport, cursor: this.cursor });
-      return;
+    if (note[0] === "hello") {
+      if (!this.#link) return;
+      if (this.cursor !== null) this.#post(["onCursor", this.cursor]);
+      this.#post(["onState", this.state, this.transport]);
+    } else if (!this.#link && note[1] !== "closed") {
+      // Two tabs may lead for a moment, while the lock changes hands. After the leading tab was
+      // closed, this tab or another one is about to take over.
+      this.#hear(note);
     }
-    // Two tabs may lead for a moment, while the lock changes hands.
-    if (this.#link) return;
-    if ("update" in note) {
-      this.cursor = note.update.id;
-      this.#listener.onUpdate(note.update);
-    } else if ("opening" in note) {
-      this.#listener.onOpen(note.opening);
-    } else if ("gap" in note) {
-      this.#listener.onGap(note.gap);
-    } else {
-      if (note.cursor !== null) this.cursor = note.cursor;
-      // The leading tab was closed. This tab, or another one, is about to take over.
-      if (note.state !== "closed") this.#onState(note.state, note.transport);
-    }
+  }
+
+  #hear([name, ...told]: Call): void {
+    if (name === "onState") return this.#onState(...(told as Parameters<Listener["onState"]>));
+    if (name === "onUpdate") this.cursor = (told as [Update])[0].id;
+    if (name === "onCursor") this.cursor = (told as [string])[0];
+    (this.#listener[name] as (...told: unknown[]) => void)(...told);
   }
 
   #onState(state: State, transport: TransportName | null): void {

@@ -1,5 +1,6 @@
 // The interface of a transport: opens one connection, delivers updates, and reports how it ended.
 
+import { readProblem } from "./problem.js";
 import type { Environment, HubError, Update } from "./types.js";
 
 /** The settings of one connection. */
@@ -32,34 +33,91 @@ export interface Receiver {
   update(update: Update): void;
   /** The cursor advanced without an update. */
   cursor(id: string): void;
+  /** The hub does not have everything after the cursor that matchers were added with. */
+  gap(asked: string): void;
+  /** Something arrived. */
+  alive(): void;
   /** The time that the hub asks to wait before reconnecting. */
   retry(ms: number): void;
   ended(ending: Ending): void;
 }
 
-/** Opens a connection. Returns a function that closes it. */
-export type Transport = (attempt: Attempt, receiver: Receiver) => () => void;
-
-/** Returns the URL of a subscription. */
-export function subscriptionUrl(attempt: Attempt): URL {
-  const url = new URL(attempt.url);
-  for (const topic of attempt.topics) url.searchParams.append("match", topic);
-  for (const pattern of attempt.patterns) url.searchParams.append("match_urlpattern", pattern);
-  return url;
+/** An open connection. */
+export interface Carrier {
+  close(): void;
+  /** Adds or removes matchers. Transports without this have to reconnect. */
+  select?(change: "subscribe" | "unsubscribe", selection: Selecting): void;
 }
 
-/**
- * Returns the header fields of a request. A cursor that does not fit into a field goes into `url`.
- */
-export function requestHeaders(attempt: Attempt, url: URL, accept: string): Record<string, string> {
-  const headers: Record<string, string> = { Accept: accept };
-  if (attempt.token !== null) headers["Authorization"] = `Bearer ${attempt.token}`;
-  if (attempt.cursor !== null) {
-    // fetch refuses field values outside Latin-1.
-    if (/^[\x21-\x7e]+$/.test(attempt.cursor)) headers["Last-Event-ID"] = attempt.cursor;
-    else url.searchParams.set("last_event_id", attempt.cursor);
-  }
-  return headers;
+/** Opens a connection. */
+export type Transport = (attempt: Attempt, receiver: Receiver) => Carrier;
+
+/** The tools of a transport that sends requests. */
+interface Asking {
+  /** Sends a request. Returns `null` if its response ended the connection. */
+  ask(accept: string, cursor: string | null, fields?: Record<string, string>): Promise<Response | null>;
+  /** Restarts the timer for silence. */
+  heard(): void;
+  isDone(): boolean;
+  end(ending: Ending): void;
+}
+
+/** Runs a transport that sends requests until it is closed, ends, or becomes silent. */
+export function asking(attempt: Attempt, receiver: Receiver, run: (asking: Asking) => Promise<void>): Carrier {
+  const { url, topics, patterns, token, credentials, environment } = attempt;
+  const abort = new AbortController();
+  const { heard, isDone, end, close } = life(attempt.silenceMs, attempt, receiver, () => abort.abort());
+
+  const ask: Asking["ask"] = async (accept, cursor, fields) => {
+    const address = new URL(url);
+    for (const topic of topics) address.searchParams.append("match", topic);
+    for (const pattern of patterns) address.searchParams.append("match_urlpattern", pattern);
+    const headers: Record<string, string> = { Accept: accept, ...fields };
+    if (token !== null) headers["Authorization"] = `Bearer ${token}`;
+    if (cursor !== null) {
+      // fetch refuses field values outside Latin-1.
+      if (/^[\x21-\x7e]+$/.test(cursor)) headers["Last-Event-ID"] = cursor;
+      else address.searchParams.set("last_event_id", cursor);
+    }
+    const { signal } = abort;
+    const answer = await environment.fetch(address, { headers, signal, cache: "no-store", credentials });
+    if (!answer.ok) end({ kind: "refused", error: await readProblem(answer) });
+    else if (!answer.body || !answer.headers.get("Content-Type")?.startsWith(accept)) end({ kind: "unfit" });
+    return isDone() ? null : answer;
+  };
+
+  run({ ask, heard, isDone, end }).catch(() => end({ kind: "lost" }));
+  return { close };
+}
+
+/** Tracks the life of one connection. It ends once, at the latest after a time of silence. */
+export function life(silenceMs: number, { environment }: Attempt, receiver: Receiver, free: () => void, onSilence?: () => boolean) {
+  let done = false;
+  let timer: unknown;
+  const listen = () => {
+    environment.clearTimeout(timer);
+    const onTime = () => {
+      if (onSilence?.()) listen();
+      else end({ kind: "lost" });
+    };
+    if (silenceMs > 0) timer = environment.setTimeout(onTime, silenceMs);
+  };
+  const close = () => {
+    done = true;
+    environment.clearTimeout(timer);
+    free();
+  };
+  const end = (ending: Ending) => {
+    if (done) return;
+    close();
+    receiver.ended(ending);
+  };
+  const heard = () => {
+    listen();
+    receiver.alive();
+  };
+  listen();
+  return { close, end, heard, isDone: () => done };
 }
 
 /**
@@ -77,15 +135,18 @@ export function answeredCursor(answer: Response): string | null {
   }
 }
 
-/** Detects silence: `heard` restarts the timer, `stop` ends it. */
-export function silence(attempt: Attempt, onSilence: () => void): { heard(): void; stop(): void } {
-  const { environment, silenceMs } = attempt;
-  let timer: unknown;
-  const stop = () => environment.clearTimeout(timer);
-  const heard = () => {
-    stop();
-    if (silenceMs > 0) timer = environment.setTimeout(onSilence, silenceMs);
+/** The content of a `subscribe` or `unsubscribe` frame. */
+export interface Selecting {
+  match?: readonly string[];
+  match_urlpattern?: readonly string[];
+  last_event_id?: string;
+}
+
+/** Returns the content of such a frame. */
+export function selecting(topics: readonly string[], patterns: readonly string[], cursor: string | null): Selecting {
+  return {
+    ...(topics.length > 0 && { match: topics }),
+    ...(patterns.length > 0 && { match_urlpattern: patterns }),
+    ...(cursor !== null && { last_event_id: cursor }),
   };
-  heard();
-  return { heard, stop };
 }

@@ -3,14 +3,14 @@
 /** The transport of updates. */
 export type TransportName = "event-stream" | "websocket" | "long-poll";
 
-/** A published update. */
-export interface Update {
+/** A published update. Its payload is text, or the result of {@link Options.parse}. */
+export interface Update<T = string> {
   /** The cursor. A connection with this `lastEventId` receives everything after it. */
   readonly id: string;
   /** The event's type; `message` if the publisher set none. */
   readonly type: string;
   /** The payload. */
-  readonly data: string;
+  readonly data: T;
   /** Its topics, the canonical one first. Event streams do not contain them. */
   readonly topics?: readonly string[];
   /** The text that the hub sent, if {@link Options.wire} is on. */
@@ -61,15 +61,20 @@ export interface Gap {
  */
 export type TokenSource = string | (() => string | Promise<string>);
 
-/** The options of {@link connect}. */
-export interface Options {
+/** The topics and patterns to receive; the topic `*` is everything. */
+export interface Selection {
   /** Topics, exactly as published. */
   topics?: string | readonly string[];
   /** URL patterns. */
   patterns?: string | readonly string[];
+}
+
+/** The options of {@link connect}. */
+export interface Options<T = string> extends Selection {
   /**
    * Transports in the order of preference; the one that worked last is tried first. Default: all
-   * three.
+   * three, the event stream first. Over HTTP/1, where a browser opens only six connections to a
+   * host, the WebSocket is first.
    */
   transports?: readonly TransportName[];
   /**
@@ -90,19 +95,26 @@ export interface Options {
   silenceSecs?: number;
   /** Keeps the text from the hub in `wire` of each update, for debugging. */
   wire?: boolean;
+  /** Parses the payload, such as `JSON.parse`. If it throws, {@link onError} is called instead of {@link onUpdate}. */
+  parse?: (data: string) => T;
   /** Called once for each update, in order. */
-  onUpdate: (update: Update) => void;
+  onUpdate?: (update: Update<T>) => void;
   /** Called when updates may have been missed. Fetch the current state again then. */
   onGap?: (gap: Gap) => void;
   /** Called when the hub reports where a connection starts; before {@link onGap}. */
   onOpen?: (opening: Opening) => void;
   /** Called whenever the state changes. */
   onState?: (state: State, transport: TransportName | null) => void;
+  /** Called whenever something arrives from the hub: updates, and the keep-alives between them. */
+  onKeepAlive?: () => void;
   /** Called for each refusal, including those after which the connection is tried again. */
   onError?: (error: HubError) => void;
   /** The features of the browser; replaced in tests. */
   environment?: Partial<Environment>;
 }
+
+/** The options that a link uses. */
+export type LinkOptions = Omit<Options, "onUpdate" | "parse">;
 
 /** The options of a publication. */
 export interface PublishOptions {
@@ -115,10 +127,10 @@ export interface PublishOptions {
 /**
  * Why something failed. `refused`: the hub refused it. `unreachable`: there was no response.
  * `timeout`: there was none in time. `aborted`: the signal was aborted. `token`: the token could
- * not be fetched. Except after `refused` and `token`, the hub may still have received the
- * publication.
+ * not be fetched. `data`: a payload could not be parsed. After `unreachable`, `timeout` and
+ * `aborted`, the hub may still have received the publication.
  */
-export type ErrorCode = "refused" | "unreachable" | "timeout" | "aborted" | "token";
+export type ErrorCode = "refused" | "unreachable" | "timeout" | "aborted" | "token" | "data";
 
 /**
  * A refusal by the hub, with its problem document (RFC 9457), or the reason why there was no
@@ -162,6 +174,8 @@ export interface Environment {
   isOnline: () => boolean;
   /** Whether the page may be visible. */
   isVisible: () => boolean;
+  /** Whether the browser uses HTTP/1 for this URL. */
+  isHttp1: (url: URL) => boolean;
 }
 
 /** Returns the features of this browser. Forbidden ones are missing. */
@@ -180,7 +194,15 @@ export function browser(): Environment {
     events: typeof scope.addEventListener === "function" ? (scope as unknown as EventTarget) : undefined,
     isOnline: () => scope.navigator?.onLine !== false,
     isVisible: () => scope.document?.visibilityState !== "hidden",
+    // Without TLS browsers use HTTP/1 only. Outside a browser connections are not limited.
+    isHttp1: ({ protocol, origin }) => scope.location !== undefined && (protocol === "http:" || /^http\/1/.test(seenProtocol(origin))),
   };
+}
+
+/** Returns the protocol of the page or of other resources of this origin; empty if unknown. */
+function seenProtocol(origin: string): string {
+  const entries = ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type)) as PerformanceResourceTiming[];
+  return entries.find(({ name, nextHopProtocol }) => nextHopProtocol && name.startsWith(`${origin}/`))?.nextHopProtocol ?? "";
 }
 
 /** Returns the storage. Accessing it throws where a page may not use it. */

@@ -1,11 +1,13 @@
 // The hub's WebSocket with JSON frames, as described in docs/reference/websocket.md.
 
 import { problem } from "./problem.js";
-import { silence, type Attempt, type Receiver } from "./transport.js";
+import { life, selecting, type Attempt, type Carrier, type Receiver } from "./transport.js";
 import type { Update } from "./types.js";
 
 /** The reference of the request whose response confirms the subscription. */
 const SUBSCRIBE = "subscribe";
+/** The reference of requests that add matchers later. */
+const ADD = "add";
 
 interface Frame {
   open?: { last_event_id: string };
@@ -17,7 +19,7 @@ interface Frame {
 }
 
 /** Opens a WebSocket. */
-export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
+export function webSocket(attempt: Attempt, receiver: Receiver): Carrier {
   const { environment } = attempt;
   const url = new URL(attempt.url);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -27,45 +29,35 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
     socket = new (environment.WebSocket as typeof WebSocket)(url);
   } catch {
     const timer = environment.setTimeout(() => receiver.ended({ kind: "unfit" }), 0);
-    return () => environment.clearTimeout(timer);
+    return { close: () => environment.clearTimeout(timer) };
   }
-  let done = false;
   let asked = false;
-  const stop = () => {
-    done = true;
-    watch.stop();
-    socket.close();
-  };
-  const end: Receiver["ended"] = (ending) => {
-    if (done) return;
-    stop();
-    receiver.ended(ending);
-  };
+  /** The cursors of pending additions, oldest first. Responses arrive in order. */
+  const adding: (string | undefined)[] = [];
   const send = (frame: object) => socket.send(JSON.stringify(frame));
   // The browser hides the hub's pings, so we send our own after half of the silence.
   let pinged = false;
-  const half = { ...attempt, silenceMs: attempt.silenceMs / 2 };
-  const watch = silence(half, () => {
-    if (pinged || !asked) return end({ kind: "lost" });
+  const onSilence = () => {
+    if (pinged || !asked) return false;
     pinged = true;
     send({ ping: {} });
-    watch.heard();
-  });
+    return true;
+  };
+  const { close, end, heard, isDone } = life(attempt.silenceMs / 2, attempt, receiver, () => socket.close(), onSilence);
 
   const onFrame = (frame: Frame, wire: string) => {
     if (frame.open) {
       if (attempt.token !== null) send({ authenticate: { token: attempt.token } });
-      const subscribe: Record<string, unknown> = {};
-      if (attempt.topics.length > 0) subscribe["match"] = attempt.topics;
-      if (attempt.patterns.length > 0) subscribe["match_urlpattern"] = attempt.patterns;
-      if (attempt.cursor !== null) subscribe["last_event_id"] = attempt.cursor;
-      send({ subscribe, ref: SUBSCRIBE });
+      send({ subscribe: selecting(attempt.topics, attempt.patterns, attempt.cursor), ref: SUBSCRIBE });
       asked = true;
     } else if (frame.update) {
       const { id, type, data, topics } = frame.update;
       receiver.update({ id, type: type ?? "message", data, ...(topics && { topics }), ...(attempt.wire && { wire }) });
     } else if (frame.ack && frame.ref === SUBSCRIBE) {
       receiver.opened(frame.ack.last_event_id ?? null);
+    } else if (frame.ack && frame.ref === ADD) {
+      const cursor = adding.shift();
+      if (cursor !== undefined && cursor !== frame.ack.last_event_id) receiver.gap(cursor);
     } else if (frame.caught_up) {
       receiver.cursor(frame.caught_up.last_event_id);
     } else if (frame.error) {
@@ -74,9 +66,9 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
   };
 
   socket.onmessage = ({ data }) => {
-    if (done) return;
+    if (isDone()) return;
     pinged = false;
-    watch.heard();
+    heard();
     let frame: Frame;
     try {
       frame = JSON.parse(data);
@@ -88,5 +80,11 @@ export function webSocket(attempt: Attempt, receiver: Receiver): () => void {
   };
   socket.onerror = () => end({ kind: "lost" });
   socket.onclose = () => end({ kind: "lost" });
-  return stop;
+  return {
+    close,
+    select: (change, selection) => {
+      if (change === "subscribe") adding.push(selection.last_event_id);
+      send({ [change]: selection, ...(change === "subscribe" && { ref: ADD }) });
+    },
+  };
 }

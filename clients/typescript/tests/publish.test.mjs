@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { publish } from "../dist/tidings.js";
+import { publish } from "../dist/index.js";
 import { HUB, World } from "./support/world.mjs";
 
 const DRAFT = { topic: "urn:a", data: "x" };
@@ -37,6 +37,14 @@ test("a hub that does not answer in time is given up, and the request with it", 
     assert.match(message, new RegExp(`within ${secs} s`));
     assert.equal(post.aborted, true);
   }
+});
+
+test("over HTTP/1 the error names what a request may wait for", async () => {
+  const world = new World();
+  const error = publish(HUB, DRAFT, { environment: world.environment({ isHttp1: () => true }) }).catch((error) => error);
+  await world.request();
+  await world.pass(30_000);
+  assert.match((await error).message, /event streams of other tabs/);
 });
 
 test("an answer whose end does not come is given up too", async () => {

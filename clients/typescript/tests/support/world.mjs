@@ -1,7 +1,7 @@
 // A browser and a hub under the control of the test: the test moves the clock, and each request
 // waits for the test to answer it.
 
-import { connect } from "../../dist/tidings.js";
+import { connect } from "../../dist/index.js";
 
 export const HUB = "https://hub.example.com/.well-known/mercure";
 
@@ -12,6 +12,8 @@ export class World {
   states = [];
   gaps = [];
   errors = [];
+  /** How often the hub was heard. */
+  alive = 0;
   storage = new Map();
   /** What the browser reports about the network and the page. */
   online = true;
@@ -54,6 +56,7 @@ export class World {
       events: new EventTarget(),
       isOnline: () => world.online,
       isVisible: () => world.visible,
+      isHttp1: () => false,
       ...overrides,
     };
   }
@@ -66,6 +69,7 @@ export class World {
       onState: (state, transport) => this.states.push(transport ? `${state} by ${transport}` : state),
       onGap: (gap) => this.gaps.push(gap.asked),
       onError: (error) => this.errors.push(error),
+      onKeepAlive: () => (this.alive += 1),
       environment,
       ...options,
     });
