@@ -1,65 +1,111 @@
 // The chat: what is said goes to the hub by POST and comes back to everybody, the sender too, as an event named "msg".
 //
-// Nothing is shown before it came through the hub, so all windows show the same list in the same order. The events carry
-// no time, so none is shown.
+// Nothing is shown before it came through the hub, so all windows show the same list in the same order.
 
+import { People } from "./people.js";
+import { followAll } from "/shared/follow.js";
+import { settings } from "/shared/hub.js";
 import { oncePerFrame, showState } from "/shared/source.js";
-import { connect } from "/tidings.mjs";
 
+const TOPIC = "/chat";
 const KEPT_MAX = 5000; // messages kept in memory
 const SHOWN_STEP = 200; // list items shown, and added by "Show earlier"
-const QUIET_MS = 250; // so long without an event: what was said before is all there
+const GROUP_SECS = 300; // messages of one person closer than this stand together
+const ANSWER_MS_MAX = 10000; // how long sending may take
+const PEOPLE_SHOWN_MAX = 12;
 
-const log = document.querySelector("#log");
-const list = document.querySelector("#said");
-const empty = document.querySelector("#empty");
-const earlier = document.querySelector("#earlier");
-const newer = document.querySelector("#newer");
-const form = document.querySelector("#say");
-const trouble = document.querySelector("#trouble");
+const element = (id) => document.querySelector(`#${id}`);
+const [log, list, empty, earlier, newer, form, trouble] = ["log", "said", "empty", "earlier", "newer", "say", "trouble"].map(element);
 
-const said = []; // { from, text }, oldest first
+const said = []; // { from, text, time }, oldest first
+const ids = new Set(); // of the updates in `said`
 let drawn = 0; // how many of `said`, from its end backwards, are in the list
 let waiting = 0; // how many of `said`, at its end, are not in the list yet
 let shownMax = SHOWN_STEP;
-let quiet;
 
-// The chat has an address of its own, which needs no token and is no WebSocket.
-const CHAT = { topics: "/chat", transports: ["event-stream", "long-poll"], lastEventId: "earliest" };
-connect("/event/fetch", { ...CHAT, onUpdate, onState });
+// ---- What is received
 
-function onUpdate({ type, data }) {
-  const message = type === "msg" && parse(data);
+let connection = null;
+let called = ""; // the name that others see
+
+// The chat has an address of its own, which needs no token. A hub in development mode gives one: with it others see who is
+// here. Tabs share a connection if the same person looks at them.
+async function start() {
+  const { hub = "", presence, publisher_token } = await settings();
+  const showsPeople = presence && publisher_token;
+  const open = () => {
+    connection?.close();
+    called = form.from.value.trim();
+    connection = showsPeople ? openWithPeople(hub) : openAlone();
+  };
+  open();
+  if (showsPeople) form.from.addEventListener("change", () => form.from.value.trim() !== called && open());
+}
+
+function openAlone() {
+  const topics = TOPIC;
+  return followAll("/event/fetch", { topics, transports: ["event-stream", "long-poll"], share: "chat", onUpdate, onPast, onState });
+}
+
+function openWithPeople(hub) {
+  const people = new People(hub, TOPIC, called, showPeople);
+  return followAll(hub, {
+    topics: TOPIC,
+    patterns: people.events,
+    selection: { topics: TOPIC },
+    token: people.token,
+    share: `chat ${called}`,
+    onUpdate: (update) => (update.type === "mercure" ? people.onEvent(update.data) : onUpdate(update)),
+    onPast,
+    onState(state) {
+      onState(state);
+      if (state === "open") people.fetch().catch(() => {});
+    },
+  });
+}
+
+function onUpdate({ id, type, data }) {
+  const message = type === "msg" && !ids.has(id) && parse(data);
   if (!message) return;
+  ids.add(id);
   said.push(message);
   waiting += 1;
-  if (said.length > KEPT_MAX) said.splice(0, said.length - KEPT_MAX);
-  settle();
+  if (said.length > KEPT_MAX) said.shift();
+  if (ids.size > KEPT_MAX) ids.delete(ids.values().next().value);
   draw();
 }
 
 function onState(state) {
-  showState(document.querySelector("#state"), state);
-  if (state === "open") settle();
+  showState(element("state"), state);
 }
 
-// A screen reader is not read the whole history: the list is busy until the first quiet moment.
-function settle() {
-  clearTimeout(quiet);
-  quiet = setTimeout(() => {
-    log.setAttribute("aria-busy", "false");
-    empty.hidden = said.length > 0;
-  }, QUIET_MS);
+// A screen reader is not read the whole history: the list is busy until all of it is there.
+function onPast() {
+  log.setAttribute("aria-busy", "false");
+  empty.hidden = said.length > 0;
 }
 
 function parse(text) {
   try {
-    const { from, text: words } = JSON.parse(text);
-    return typeof from === "string" && typeof words === "string" ? { from, text: words } : null;
+    const { from, text: words, time } = JSON.parse(text);
+    if (typeof from !== "string" || typeof words !== "string") return null;
+    return { from, text: words, time: Number.isFinite(time) ? time : null };
   } catch {
     return null;
   }
 }
+
+// ---- Who is here
+
+function showPeople(names, unnamed) {
+  const shown = names.slice(0, PEOPLE_SHOWN_MAX).map((name) => (name === called ? `${name} (you)` : name));
+  const more = names.length - shown.length + unnamed;
+  if (more > 0) shown.push(shown.length > 0 ? `${more} more` : `${more} without a name`);
+  element("here").textContent = shown.join(", ");
+  element("people").hidden = shown.length === 0;
+}
+
+// ---- What is shown
 
 const draw = oncePerFrame(() => {
   const follows = isAtEnd();
@@ -81,20 +127,35 @@ function items(messages, before) {
   const own = form.from.value.trim();
   return messages.map((message) => {
     const item = document.createElement("li");
+    const head = document.createElement("p");
     const from = document.createElement("strong");
     const text = document.createElement("span");
+    head.className = "head";
     from.className = "from";
     text.className = "text";
     // textContent, never innerHTML: what people write is text, whatever it looks like.
     from.textContent = message.from;
     text.textContent = message.text;
+    head.append(from);
+    if (message.time !== null) head.append(" ", timeOf(message.time));
     item.dataset.hue = hue(message.from);
     item.classList.toggle("mine", own !== "" && message.from === own);
-    item.classList.toggle("again", message.from === before?.from);
-    item.append(from, " ", text);
+    item.classList.toggle("again", message.from === before?.from && message.time - before.time < GROUP_SECS);
+    item.append(head, text);
     before = message;
     return item;
   });
+}
+
+function timeOf(secs) {
+  const date = new Date(secs * 1000);
+  const time = document.createElement("time");
+  time.dateTime = date.toISOString();
+  const hours = { hour: "2-digit", minute: "2-digit" };
+  const isToday = date.toDateString() === new Date().toDateString();
+  time.textContent = isToday ? date.toLocaleTimeString([], hours) : date.toLocaleString([], { day: "numeric", month: "short", ...hours });
+  time.title = date.toLocaleString();
+  return time;
 }
 
 function hue(name) {
@@ -107,9 +168,17 @@ function isAtEnd() {
   return log.scrollHeight - log.scrollTop - log.clientHeight < 40;
 }
 
+let wasAtEnd = true;
+
 log.addEventListener("scroll", () => {
-  if (isAtEnd()) newer.hidden = true;
+  wasAtEnd = isAtEnd();
+  if (wasAtEnd) newer.hidden = true;
 });
+
+// A keyboard that opens, or the line of names that appears, takes room from the list, and would hide its end.
+new ResizeObserver(() => {
+  if (wasAtEnd) log.scrollTop = log.scrollHeight;
+}).observe(log);
 
 newer.addEventListener("click", () => {
   log.scrollTop = log.scrollHeight;
@@ -127,8 +196,13 @@ earlier.addEventListener("click", () => {
   log.focus();
 });
 
+// ---- What is sent
+
+let sending = false;
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (sending) return;
   const from = form.from.value.trim();
   const text = form.text.value.trim();
   form.from.value = from;
@@ -138,25 +212,33 @@ form.addEventListener("submit", async (event) => {
   }
   rememberName();
   trouble.textContent = "";
-  form.text.value = "";
   form.text.focus();
   log.scrollTop = log.scrollHeight;
+  setSending(true);
+  const written = form.text.value;
   const why = await send(from, text);
-  if (!why) return;
-  trouble.textContent = `Not sent: ${why}`;
-  // Nothing that was typed gets lost, and nothing typed since is overwritten.
-  if (!form.text.value) form.text.value = text;
+  setSending(false);
+  if (why) trouble.textContent = `Not sent: ${why}`;
+  // The text stays until the hub has it, and what was typed since stays too.
+  else if (form.text.value.startsWith(written)) form.text.value = form.text.value.slice(written.length);
 });
+
+function setSending(now) {
+  sending = now;
+  form.setAttribute("aria-busy", String(now));
+}
 
 // Returns why it failed, or nothing.
 async function send(from, text) {
+  const body = new URLSearchParams({ from, text });
   try {
-    const answer = await fetch("/message/broadcast", { method: "POST", body: new URLSearchParams({ from, text }) });
+    const answer = await fetch("/message/broadcast", { method: "POST", body, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
     if (answer.ok) return undefined;
     const problem = await answer.json().catch(() => ({}));
     return problem.detail || problem.title || `the hub answered ${answer.status}`;
-  } catch {
-    return "the hub cannot be reached. Your text is still there, try again.";
+  } catch (error) {
+    const why = error.name === "TimeoutError" ? `the hub did not answer within ${ANSWER_MS_MAX / 1000} seconds` : "the hub cannot be reached";
+    return `${why}. Your text is still there, try again.`;
   }
 }
 
@@ -174,3 +256,4 @@ try {
 } catch {}
 form.from.addEventListener("change", rememberName);
 (form.from.value ? form.text : form.from).focus();
+start();

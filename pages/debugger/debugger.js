@@ -1,19 +1,27 @@
-// The debugger: subscribe, publish, read tokens, and see every event with its id and timing. The drop test is in drop.js,
-// tokens are read in token.js.
+// The debugger: subscribe, publish, read tokens, and see every event with its id and timing. The list of events is in
+// events.js, the drop test in drop.js, who is subscribed in subscriptions.js, links and command lines in link.js; tokens are
+// read in token.js.
 
 import { prepareDropTest } from "./drop.js";
-import { describeToken, makeToken, readToken } from "./token.js";
-import { describe, devSettings } from "/shared/hub.js";
-import { oncePerFrame, showState } from "/shared/source.js";
+import { Events } from "./events.js";
+import { curlToPublish, curlToSubscribe, fragment, restore, topicsOf } from "./link.js";
+import { prepareSubscriptions } from "./subscriptions.js";
+import { describeToken, readToken } from "./token.js";
+import { copyOnClick } from "/shared/copy.js";
+import { describe, makeToken, settings } from "/shared/hub.js";
+import { showState } from "/shared/source.js";
 import { connect, publish } from "/tidings.mjs";
 
-const SHOWN_MAX = 200; // events in the list; older ones leave it
-const OWN_MAX = 1000; // own publishes whose time is remembered
+const ANSWER_SECS_MAX = 10; // how long publishing may take
 
 const element = (id) => document.querySelector(`#${id}`);
 const [subscribing, publishing, making, token] = ["subscribe", "publish", "make-form", "token"].map(element);
+const events = new Events(element);
 let hub = "/.well-known/mercure";
+let found = {}; // the hub's settings
 let reading = null; // what to close: a connection of the client or an EventSource
+
+const presented = () => token.value.trim();
 
 function say(id, tone, text) {
   element(id).className = `said-by-hub ${tone}`;
@@ -29,13 +37,26 @@ function addMatcher(kind, pattern) {
   row.querySelector(".remove").addEventListener("click", () => {
     row.remove();
     element("add-matcher").focus();
+    keepLink();
   });
   element("matchers").append(row);
   return row;
 }
 
 element("add-matcher").addEventListener("click", () => addMatcher("match", "").querySelector("input").focus());
-addMatcher("match", "/demo");
+
+// Returns [kind, pattern] of each row.
+function matchers() {
+  return [...element("matchers").children].map((row) => [row.querySelector("select").value, row.querySelector("input").value]);
+}
+
+function address() {
+  const url = new URL(hub, location.href);
+  for (const [kind, pattern] of matchers()) url.searchParams.append(kind, pattern);
+  const cursor = subscribing.cursor.value.trim();
+  if (cursor) url.searchParams.append("last_event_id", cursor);
+  return url;
+}
 
 subscribing.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -44,6 +65,7 @@ subscribing.addEventListener("submit", (event) => {
 
 element("earliest").addEventListener("click", () => {
   subscribing.cursor.value = "earliest";
+  keepLink();
   if (subscribing.reportValidity()) subscribe();
 });
 
@@ -56,36 +78,32 @@ element("unsubscribe").addEventListener("click", () => {
 
 function subscribe() {
   reading?.close();
-  const url = new URL(hub, location.href);
-  for (const row of element("matchers").children) {
-    url.searchParams.append(row.querySelector("select").value, row.querySelector("input").value);
-  }
-  const cursor = subscribing.cursor.value.trim();
-  if (cursor) url.searchParams.append("last_event_id", cursor);
+  const url = address();
+  element("facts").hidden = false;
   element("request").textContent = `GET ${url.pathname}${decodeURIComponent(url.search)}`;
   element("answered").textContent = "–";
   element("gap").textContent = "–";
   say("subscribe-said", "", "");
   element("unsubscribe").disabled = false;
   const reader = subscribing.reader.value;
-  reading = reader === "eventsource" ? readByEventSource(url) : readByClient(reader, cursor);
+  reading = reader === "eventsource" ? readByEventSource(url) : readByClient(reader, subscribing.cursor.value.trim());
 }
 
 function readByClient(transport, cursor) {
-  const rows = [...element("matchers").children];
-  const written = (kind) =>
-    rows.filter((row) => row.querySelector("select").value === kind).map((row) => row.querySelector("input").value);
-  const presented = token.value.trim();
+  const written = (wanted) => matchers().filter(([kind]) => kind === wanted).map(([, pattern]) => pattern);
   return connect(hub, {
     topics: written("match"),
     patterns: written("match_urlpattern"),
     transports: [transport],
     wire: true,
-    ...(presented && { token: presented }),
+    ...(presented() && { token: presented() }),
     ...(cursor && { lastEventId: cursor }),
-    onState: (state) => showState(element("state"), state),
+    onState(state) {
+      showState(element("state"), state);
+      if (state === "open") showSubscriptions();
+    },
     onOpen: ({ asked, answered }) => showAnswer(asked, answered),
-    onUpdate: onArrival,
+    onUpdate: (update) => events.add(update),
     onError: (error) => say("subscribe-said", "bad", describe(error)),
   });
 }
@@ -100,7 +118,7 @@ function readByEventSource(url) {
   source.addEventListener("error", () => {
     showState(element("state"), source.readyState === EventSource.CLOSED ? "failed" : "waiting");
   });
-  source.addEventListener("message", (event) => onArrival({ id: event.lastEventId, type: event.type, data: event.data }));
+  source.addEventListener("message", (event) => events.add({ id: event.lastEventId, type: event.type, data: event.data }));
   return source;
 }
 
@@ -108,105 +126,54 @@ function showAnswer(asked, answered) {
   say("subscribe-said", "", "");
   element("answered").textContent = answered ?? "not sent";
   if (!asked) element("gap").textContent = "no event id was asked for";
-  else if (asked === "earliest") element("gap").textContent = "none: all that is kept was asked for";
-  else if (answered === asked) element("gap").textContent = "none: the hub goes on after the id asked for";
-  else element("gap").textContent = "yes: the hub does not know this id (any more) and sends all that it has kept";
+  else if (asked === "earliest") element("gap").textContent = "none: everything retained was asked for";
+  else if (answered === asked) element("gap").textContent = "none: the hub continues after the id asked for";
+  else element("gap").textContent = "yes: the hub does not know this id (any more) and sends everything retained";
 }
-
-// ---- Events
-
-const arrived = []; // not drawn yet
-const published = new Map(); // event id → when publishing began, for the latency of own events
-let count = 0;
-
-function onArrival(event) {
-  count += 1;
-  arrived.push({ ...event, at: performance.now(), time: new Date() });
-  if (arrived.length > SHOWN_MAX) arrived.shift();
-  drawEvents();
-}
-
-const drawEvents = oncePerFrame(() => {
-  const list = element("events");
-  list.prepend(...arrived.splice(0).reverse().map(eventItem));
-  while (list.children.length > SHOWN_MAX) list.lastElementChild.remove();
-  element("no-events").hidden = count > 0;
-  const shown = list.children.length;
-  element("count").textContent = shown < count ? `${count} received, the last ${shown} shown` : `${count} received`;
-});
-
-function eventItem(event) {
-  const item = element("event").content.cloneNode(true).firstElementChild;
-  const part = (name) => item.querySelector(name);
-  part(".at").textContent = clock(event.time);
-  part(".type").textContent = event.type;
-  part(".id code").textContent = event.id || "no id";
-  part(".data").textContent = event.data;
-  part(".wire").textContent = event.wire || "EventSource does not show what was sent";
-  item.dataset.id = event.id;
-  item.arrivedAt = event.at;
-  showLatency(item);
-  return item;
-}
-
-function showLatency(item) {
-  const began = published.get(item.dataset.id);
-  if (began === undefined) return;
-  item.querySelector(".latency").textContent = `${(item.arrivedAt - began).toFixed(1)} ms after publishing`;
-}
-
-function clock(time) {
-  const two = (value) => String(value).padStart(2, "0");
-  const ms = String(time.getMilliseconds()).padStart(3, "0");
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${ms}`;
-}
-
-element("raw").addEventListener("change", (event) => element("events").classList.toggle("raw", event.target.checked));
-element("clear").addEventListener("click", () => {
-  element("events").replaceChildren();
-  arrived.length = 0;
-  count = 0;
-  element("count").textContent = "0 received";
-  element("no-events").hidden = false;
-});
 
 // ---- Publish
 
 publishing.addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(publishing);
-  const topics = form.get("topics").split("\n").map((topic) => topic.trim()).filter(Boolean);
-  const draft = { topic: topics, data: form.get("data"), private: form.has("private") };
+  const draft = { topic: topicsOf(publishing), data: form.get("data"), private: form.has("private") };
   for (const name of ["id", "type", "retry"]) {
     if (form.get(name)) draft[name] = form.get(name);
   }
-  const presented = token.value.trim();
   const began = performance.now();
+  say("publish-said", "", "Publishing…");
   try {
-    const id = await publish(hub, draft, presented ? { token: presented } : {});
+    const id = await publish(hub, draft, { timeoutSecs: ANSWER_SECS_MAX, ...(presented() && { token: presented() }) });
     const took = performance.now() - began;
-    remember(id, began);
+    events.remember(id, began);
     say("publish-said", "good", `Published in ${took.toFixed(1)} ms as ${id}`);
   } catch (error) {
     say("publish-said", "bad", describe(error));
   }
 });
 
-// The event may come before the answer to its POST, or after it.
-function remember(id, began) {
-  published.set(id, began);
-  if (published.size > OWN_MAX) published.delete(published.keys().next().value);
-  for (const item of element("events").children) {
-    if (item.dataset.id === id) showLatency(item);
-  }
+// ---- Links and command lines
+
+// The address of the page says what stands in the forms, so that it can be passed on, and survives a reload.
+function keepLink() {
+  history.replaceState(null, "", fragment(matchers(), subscribing, publishing));
 }
+
+for (const form of [subscribing, publishing]) form.addEventListener("input", keepLink);
+
+copyOnClick(element("copy-link"), () => {
+  keepLink();
+  return location.href;
+});
+copyOnClick(element("copy-subscribe"), () => curlToSubscribe(address().href, presented()));
+copyOnClick(element("copy-publish"), () => curlToPublish(new URL(hub, location.href).href, publishing, presented()));
 
 // ---- Token
 
 token.addEventListener("input", showToken);
 
 function showToken() {
-  const text = token.value.trim();
+  const text = presented();
   const found = readToken(text);
   const { tone, words } = describeToken(text, found, Date.now() / 1000);
   say("token-said", tone, words);
@@ -222,12 +189,11 @@ making.addEventListener("submit", (event) => {
 
 async function make() {
   const form = new FormData(making);
-  const matchers = (text) =>
-    text.split(/\s+/).filter(Boolean).map((match) => ({ match, match_type: form.get("match_type") }));
+  const listed = (text) => text.split(/\s+/).filter(Boolean).map((match) => ({ match, match_type: form.get("match_type") }));
   try {
     token.value = await makeToken({
-      publish: matchers(form.get("publish")),
-      subscribe: matchers(form.get("subscribe")),
+      publish: listed(form.get("publish")),
+      subscribe: listed(form.get("subscribe")),
       ttl_secs: Number(form.get("ttl")),
     });
     say("make-said", "good", "Made, and put into the field above.");
@@ -239,14 +205,18 @@ async function make() {
 
 // ---- Start
 
-prepareDropTest({ hub: () => hub, token: () => token.value.trim() });
+const linked = restore(location.hash, subscribing, publishing);
+for (const [kind, pattern] of linked.length > 0 ? linked : [["match", "/demo"]]) addMatcher(kind, pattern);
+const showSubscriptions = prepareSubscriptions({ hub: () => hub, token: presented, isOn: () => found.presence });
+prepareDropTest({ hub: () => hub, token: presented });
 
-const settings = await devSettings();
-if (settings) {
-  hub = settings.hub;
+found = await settings();
+hub = found.hub ?? hub;
+if (found.publisher_token) {
   await make();
   say("make-said", "", "");
 } else {
   element("make").hidden = true;
 }
+showSubscriptions();
 document.documentElement.dataset.ready = "true";

@@ -72,7 +72,6 @@ class DropTest {
   #connect(lastEventId) {
     this.#connection = connect(this.#hub, {
       topics: this.#topic,
-      transports: ["event-stream"],
       ...(this.#token && { token: this.#token }),
       ...(lastEventId && { lastEventId }),
       onState: (state) => this.#onState(state),
@@ -84,13 +83,13 @@ class DropTest {
   async #cutAndReturn() {
     const sentBefore = this.#sent;
     this.#cut = true;
-    this.#say("", "The connection is cut. Publishing goes on…");
+    this.#say("", "The connection is dropped. Publishing continues…");
     const { lastEventId } = this.#connection;
     this.#connection.close();
     await this.#until(() => this.#sent >= sentBefore + AWAY_EVENTS);
     this.#connect(lastEventId);
     await this.#until(() => this.#isOpen);
-    this.#say("", "Connected again, after the last event id.");
+    this.#say("", "Connected again, from the last event id.");
   }
 
   async #publishAll() {
@@ -129,7 +128,7 @@ class DropTest {
       this.#newest = Math.max(this.#newest, number);
       const replayed = this.#cut && number <= this.#sentAtReturn;
       if (replayed) this.#replayed += 1;
-      this.#cells[number - 1].className = replayed ? "replayed_updates" : "live";
+      this.#cells[number - 1].className = replayed ? "replayed" : "live";
     }
     this.#draw();
     this.#wake();

@@ -1,6 +1,4 @@
-// Reads what a JSON Web Token says, without checking it, and asks a hub in development mode to make one.
-
-import { describe } from "/shared/hub.js";
+// Reads what a JSON Web Token says, without checking it.
 
 // Returns { header, claims }, or null if the text is no token that can be read.
 export function readToken(text) {
@@ -22,7 +20,7 @@ function decode(part) {
 // Returns { tone, words }: what to say about a token at a time in Unix seconds.
 export function describeToken(text, found, now) {
   if (!text) return { tone: "", words: "No token: the hub sees an anonymous subscriber." };
-  if (!found) return { tone: "bad", words: "This is no token that can be read: three parts with dots between were expected." };
+  if (!found) return { tone: "bad", words: "Not a JWT: expected three parts separated by dots." };
   const { exp } = found.claims;
   if (typeof exp !== "number") return { tone: "bad", words: "The token has no expiry; the hub will refuse it." };
   const until = new Date(exp * 1000).toLocaleString();
@@ -36,19 +34,4 @@ function span(seconds) {
   if (seconds < 7200) return `${Math.round(seconds / 60)} minutes`;
   if (seconds < 172800) return `${Math.round(seconds / 3600)} hours`;
   return `${Math.round(seconds / 86400)} days`;
-}
-
-// `wish`: { publish, subscribe, ttl_secs }, the first two lists of { match, match_type }. Returns the token.
-export async function makeToken(wish) {
-  const answer = await fetch("/dev/token", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(wish),
-  });
-  if (!answer.ok) {
-    const { title, detail } = await answer.json().catch(() => ({}));
-    throw new Error(describe({ status: answer.status, title, message: detail }));
-  }
-  const { token } = await answer.json();
-  return token;
 }

@@ -1,16 +1,14 @@
 // The board: one card for each match, drawn from the newest state that the hub sent.
 //
-// Each update holds the complete state of one match, so a later one replaces an earlier one. On load the hub sends its
-// whole history: the board waits for the first quiet moment and draws once, so nobody sees old scores run by.
+// Each update holds the complete state of one match, so a later one replaces an earlier one. On load the board reads the
+// whole history and then draws once, so nobody sees old scores run by.
 
 import { oncePerFrame, showState } from "/shared/source.js";
-import { connect } from "/tidings.mjs";
+import { followAll } from "/shared/follow.js";
 
 const HUB = "/.well-known/mercure";
 const SCORES = "/scores/:match";
 
-const QUIET_MS = 120; // so long without an event: the history has been sent
-const QUIET_MS_MAX = 1500; // a board does not stay empty longer than this while events keep coming
 const FRESH_MS = 5000; // so long a goal stands out
 const MATCHES_MAX = 200;
 const IDS_KEPT_MAX = 20000;
@@ -25,15 +23,13 @@ export function openBoard({ onMatches = () => {} } = {}) {
   const ids = new Set(); // of updates that came
   let doubled = 0;
   let updates = 0;
+  let hasPast = false;
   let settled = false;
-  let quiet;
-  let latest;
 
-  connect(HUB, {
+  followAll(HUB, {
     patterns: SCORES,
-    lastEventId: "earliest",
+    share: "scores",
     onUpdate({ id, data }) {
-      if (ids.has(id)) doubled += 1;
       ids.add(id);
       // A Set remembers the order of insertion: the first is the oldest.
       if (ids.size > IDS_KEPT_MAX) ids.delete(ids.values().next().value);
@@ -43,27 +39,18 @@ export function openBoard({ onMatches = () => {} } = {}) {
         matches.set(state.id, state);
         changed.add(state.id);
       }
-      if (settled) draw();
-      else settleSoon();
+      if (hasPast) draw();
     },
-    onState(state) {
-      showState(element("state"), state);
-      if (state === "open" && !settled) settleSoon();
+    onPast() {
+      hasPast = true;
+      draw();
     },
+    onDoubled() {
+      doubled += 1;
+      if (hasPast) draw();
+    },
+    onState: (state) => showState(element("state"), state),
   });
-
-  function settleSoon() {
-    clearTimeout(quiet);
-    quiet = setTimeout(settle, QUIET_MS);
-    latest ??= setTimeout(settle, QUIET_MS_MAX);
-  }
-
-  function settle() {
-    if (settled) return;
-    clearTimeout(quiet);
-    clearTimeout(latest);
-    draw();
-  }
 
   const draw = oncePerFrame(() => {
     const goals = [];

@@ -26,7 +26,7 @@ devSettings().then((settings) => {
 });
 
 function showToken() {
-  element("token-said").textContent = token.value.trim() ? "there is one" : "none, so nothing can be published";
+  element("token-said").textContent = token.value.trim() ? "set" : "none, so nothing can be published";
 }
 
 function publishState(state) {
@@ -37,6 +37,7 @@ function publishState(state) {
 // The token stays out of the line: it would end up in the shell's history.
 function showLine(state) {
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  element("line-card").hidden = false;
   element("line").textContent = `tidings publish --topic /scores/${state.id} --data ${quoted(JSON.stringify(state))}`;
 }
 
@@ -57,6 +58,7 @@ function showMatches(matches) {
     const chosen = report.match.value;
     report.match.replaceChildren(...states.map(({ id, home, away }) => new Option(`${home} – ${away}`, id)));
     if (matches.has(chosen)) report.match.value = chosen;
+    for (const button of report.querySelectorAll("button")) button.disabled = false;
     showChosen();
   }
   followClock();

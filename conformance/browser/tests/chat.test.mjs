@@ -16,17 +16,72 @@ test("two people chat, and who comes back sees what was said", async (t) => {
   await waitForTexts(bob, "#said .text", ["Good evening"]);
   await say(bob, "Bob", "Hello Alice é € 😀");
   await say(alice, "Alice", "two\tthree");
-  const said = ["Alice Good evening", "Bob Hello Alice é € 😀", "Alice two\tthree"];
-  await waitForTexts(alice, "#said li", said);
-  await waitForTexts(bob, "#said li", said);
+  await waitForTalk(alice);
+  await waitForTalk(bob);
   assert.equal(await alice.getByText("Nobody has said anything yet").isVisible(), false);
 
+  const [time] = await texts(alice, "#said time");
+  assert.match(time, /^\d\d:\d\d/);
+
   await alice.reload();
-  await waitForTexts(alice, "#said li", said);
+  await waitForTalk(alice);
   assert.equal(await alice.getByLabel("Name").inputValue(), "Alice");
   const carol = await openPage(browser, `${hub.origin}/chat/`);
-  await waitForTexts(carol, "#said li", said);
+  await waitForTalk(carol);
   assertNoFaults(alice, bob, carol);
+});
+
+async function waitForTalk(page) {
+  await waitForTexts(page, "#said .text", ["Good evening", "Hello Alice é € 😀", "two\tthree"]);
+  await waitForTexts(page, "#said .from", ["Alice", "Bob", "Alice"]);
+}
+
+test("who is there is told to everybody, with the name that was chosen", async (t) => {
+  const hub = await Hub.start(t);
+  const browser = await openChromium(t);
+  const alice = await openPage(browser, `${hub.origin}/chat/`);
+  await waitForTexts(alice, "#here", ["1 without a name"]);
+  await alice.getByLabel("Name").fill("Alice");
+  await alice.getByLabel("Name").press("Tab");
+  await waitForTexts(alice, "#here", ["Alice (you)"]);
+  const bob = await openPage(browser, `${hub.origin}/chat/`);
+  await waitForTexts(alice, "#here", ["Alice (you), 1 more"]);
+  await say(bob, "Bob <b>", "I am here");
+  await waitForTexts(alice, "#here", ["Alice (you), Bob <b>"]);
+  await waitForTexts(bob, "#here", ["Alice, Bob <b> (you)"]);
+  // A second tab of the same person is the same person, by the same connection.
+  const second = await bob.context().newPage();
+  await second.goto(`${hub.origin}/chat/`);
+  await waitForTexts(second, "#here", ["Alice, Bob <b> (you)"]);
+  await bob.close();
+  await waitForTexts(second, "#said .text", ["I am here"]);
+  await alice.close();
+  await waitForTexts(second, "#here", ["Bob <b> (you)"]);
+  // A hub without presence, or in operation, has a chat without this line.
+  await second.route("**/settings.json", (route) => route.fulfill({ json: { hub: "/.well-known/mercure", pages: ["chat"] } }));
+  await second.reload();
+  await waitForTexts(second, "#said .text", ["I am here"]);
+  assert.equal(await second.locator("#people").isVisible(), false);
+});
+
+test("the text stays until the hub has it, and what is typed meanwhile stays too", async (t) => {
+  const hub = await Hub.start(t);
+  const page = await openPage(await openChromium(t), `${hub.origin}/chat/`);
+  await waitForConnection(page);
+  let release;
+  await page.route("**/message/broadcast", async (route) => {
+    await new Promise((resolve) => (release = resolve));
+    return route.continue();
+  });
+  await page.getByLabel("Name").fill("Ann");
+  await page.getByLabel("Message").fill("first");
+  await page.keyboard.press("Enter");
+  await until(() => release, "the POST");
+  assert.equal(await page.locator("#text").inputValue(), "first");
+  await page.keyboard.type(" second");
+  release();
+  await waitForTexts(page, "#said .text", ["first"]);
+  await page.waitForFunction(() => document.querySelector("#text").value === " second");
 });
 
 test("the sender sees his own message only when it came through the hub", async (t) => {
@@ -78,7 +133,7 @@ test("the chat needs only the keyboard", async (t) => {
   await page.keyboard.press("Tab");
   await page.keyboard.press("Space");
   await waitForTexts(page, "#said .text", ["first", "second"]);
-  assert.equal(await page.locator("#text").inputValue(), "");
+  await page.waitForFunction(() => document.querySelector("#text").value === "");
   // The list itself can be reached and scrolled.
   await page.locator("#text:focus").waitFor();
   await page.keyboard.press("Shift+Tab");
@@ -132,7 +187,7 @@ test("a long list stays usable", async (t) => {
   await page.getByRole("button", { name: "Show earlier" }).click();
   await waitForTexts(page, "#said .text", [...all, "while you read"]);
   assert.equal(await page.getByRole("button", { name: "Show earlier" }).isVisible(), false);
-  assert.equal((await texts(page, "#said li.again")).every((line) => /^(Ann|Ben) /.test(line)), true);
+  assert.equal((await texts(page, "#said li.again .from")).every((name) => /^(Ann|Ben)$/.test(name)), true);
   assertNoFaults(page);
 });
 

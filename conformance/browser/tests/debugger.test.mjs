@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { assertNoFaults, openChromium, openPage, texts, waitForConnection, waitForTexts } from "../support/chromium.mjs";
 import { Hub, until } from "../support/hub.mjs";
 
+const run = promisify(execFile);
+
 test("what is published is seen with its id and timing", async (t) => {
   const { page } = await openDebugger(t);
+  await page.getByLabel("event stream", { exact: true }).check();
   await press(page, "Subscribe");
   await waitForConnection(page);
   await page.locator("#data").fill("line 1\nline 2 <b>");
@@ -47,15 +52,15 @@ test("a cursor is answered, and an unknown one is shown as a gap", async (t) => 
   const ids = [];
   for (const text of ["one", "two", "three"]) ids.push(await hub.publish("/demo", text));
 
-  await press(page, "All that is kept");
+  await press(page, "From the beginning");
   await waitForTexts(page, "#events .data", ["three", "two", "one"]);
-  await page.getByText("none: all that is kept was asked for").waitFor();
+  await page.getByText("none: everything retained was asked for").waitFor();
   await press(page, "Clear");
   await page.getByLabel("After this event id").fill(ids[0]);
   await press(page, "Subscribe");
   await waitForTexts(page, "#events .data", ["three", "two"]);
   await waitForTexts(page, "#answered", [ids[0]]);
-  await page.getByText("none: the hub goes on after the id asked for").waitFor();
+  await page.getByText("none: the hub continues after the id asked for").waitFor();
   await press(page, "Clear");
   await page.getByLabel("After this event id").fill("urn:uuid:00000000-0000-4000-8000-000000000000");
   await press(page, "Subscribe");
@@ -64,6 +69,84 @@ test("a cursor is answered, and an unknown one is shown as a gap", async (t) => 
   await page.getByText("yes: the hub does not know this id").waitFor();
   await press(page, "Stop");
   await page.locator(`#state[data-state="closed"]`).waitFor();
+  assertNoFaults(page);
+});
+
+test("events show their topics and readable JSON, and can be filtered", async (t) => {
+  const { page } = await openDebugger(t);
+  await page.getByLabel("Topic or pattern").fill("*");
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+  await publish(page, "/books/1\n/news", `{"title":"One","tags":[1]}`, { type: "book" });
+  await publish(page, "/demo", "{not JSON", { type: "" });
+  await page.getByLabel("Filter events").fill("/news");
+  const shown = page.locator("#events li:not([hidden])");
+  await page.locator("#count").filter({ hasText: /^\d+ received, 1 shown$/ }).waitFor();
+  assert.equal(await shown.locator(".topics").textContent(), "/books/1\n/news");
+  assert.equal(await shown.locator(".data").textContent(), `{\n  "title": "One",\n  "tags": [\n    1\n  ]\n}`);
+  await page.getByLabel("Pretty JSON").uncheck();
+  assert.equal(await shown.locator(".data").textContent(), `{"title":"One","tags":[1]}`);
+  await page.getByLabel("Filter events").fill("NOT json");
+  assert.deepEqual(await shown.locator(".data").allTextContents(), ["{not JSON"]);
+  assertNoFaults(page);
+});
+
+test("a link holds what stands in the forms and no token, and command lines do the same from a terminal", async (t) => {
+  const { hub, page } = await openDebugger(t);
+  await page.getByLabel("Type of matcher").selectOption("URL pattern");
+  await page.getByLabel("Topic or pattern").fill("/it's/:id");
+  await press(page, "Add another");
+  await page.getByLabel("Topic or pattern").nth(1).fill("/exact");
+  await page.getByLabel("After this event id").fill("earliest");
+  await page.getByLabel("long polling").check();
+  await page.getByLabel("Topics, one per line").fill("/it's/1\n/other");
+  await page.locator("#data").fill("it's\ntwo lines");
+  await page.getByRole("checkbox", { name: "Private" }).check();
+  await page.evaluate(() => (navigator.clipboard.writeText = async (text) => (window.copied = text)));
+  const copied = async (card, name) => {
+    await page.locator(`section[aria-labelledby="${card}-title"]`).getByRole("button", { name }).click();
+    return page.evaluate(() => window.copied);
+  };
+
+  const publishing = await copied("publish", "Copy as curl");
+  const { stdout } = await run("sh", ["-c", publishing]);
+  assert.match(stdout, /^\S+$/);
+  const subscribing = await copied("subscribe", "Copy as curl");
+  const curl = spawn("sh", ["-c", `exec ${subscribing} -s`], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => curl.kill());
+  let stream = "";
+  curl.stdout.setEncoding("utf8").on("data", (text) => (stream += text));
+  await until(() => stream.includes("data: it's\ndata: two lines\n"), () => `the update in: ${stream}`);
+
+  const link = await copied("subscribe", "Copy link");
+  assert.ok(!link.includes(await page.locator("#token").inputValue()));
+  const other = await openPage(page.context().browser(), link);
+  await other.locator("[data-ready]").waitFor();
+  const values = (selector) => other.locator(selector).evaluateAll((fields) => fields.map(({ value }) => value));
+  assert.deepEqual(await values("#matchers input"), ["/it's/:id", "/exact"]);
+  assert.deepEqual(await values("#matchers select"), ["match_urlpattern", "match"]);
+  assert.deepEqual(await values("#topics, #data, #cursor"), ["earliest", "/it's/1\n/other", "it's\ntwo lines"]);
+  assert.equal(await other.getByLabel("long polling").isChecked(), true);
+  assert.equal(await other.getByRole("checkbox", { name: "Private" }).isChecked(), true);
+  await press(other, "Subscribe");
+  await waitForTexts(other, "#events .data", ["it's\ntwo lines"]);
+  assert.equal(hub.origin, new URL(link).origin);
+});
+
+test("subscriptions that are active are listed", async (t) => {
+  const { page } = await openDebugger(t);
+  await press(page, "Subscribe");
+  await waitForConnection(page);
+  await press(page, "Refresh");
+  await waitForTexts(page, "#subscriptions .match", ["/demo"]);
+  await press(page, "Stop");
+  await until(async () => {
+    await press(page, "Refresh");
+    return (await page.locator("#subscriptions-said").textContent()) === "None.";
+  }, "the subscription to have ended");
+  await page.locator("#token").fill("");
+  await press(page, "Refresh");
+  await page.getByText("The list needs a token").waitFor();
   assertNoFaults(page);
 });
 
@@ -114,7 +197,7 @@ test("a token is made and read; what it does not allow is refused with the hub's
   assert.equal(JSON.parse(await page.locator("#token-header").textContent()).typ, "at+jwt");
 
   await publish(page, "/only", "allowed", {});
-  await page.getByLabel("Topics, one a line").fill("/others");
+  await page.getByLabel("Topics, one per line").fill("/others");
   await press(page, "Publish");
   await page.locator("#publish-said.bad").filter({ hasText: /^40[13] \S.*: \S/ }).waitFor();
 });
@@ -142,7 +225,7 @@ test("the hub's problem documents are shown", async (t) => {
   await press(page, "Publish");
   await page.locator("#publish-said.bad").filter({ hasText: /^401 \S.*: \S/ }).waitFor();
   await page.locator("#token").fill("not.a-token");
-  await page.getByText("This is no token that can be read").waitFor();
+  await page.getByText("Not a JWT").waitFor();
 });
 
 test("a private event comes only to who may read it", async (t) => {
@@ -164,10 +247,10 @@ test("a private event comes only to who may read it", async (t) => {
 });
 
 test("dropping the connection loses nothing and doubles nothing", async (t) => {
-  const { hub, page } = await openDebugger(t);
-  const streams = [];
-  page.on("request", (request) => {
-    if (request.method() === "GET" && request.url().startsWith(`${hub.origin}/.well-known/`)) streams.push(request);
+  const { page } = await openDebugger(t);
+  const sockets = [];
+  page.on("websocket", (socket) => {
+    socket.on("framesent", ({ payload }) => payload.includes(`"subscribe"`) && sockets.push({ socket, ...JSON.parse(payload).subscribe }));
   });
   for (let round = 1; round <= 2; round += 1) {
     await press(page, "Drop the connection");
@@ -180,10 +263,10 @@ test("dropping the connection loses nothing and doubles nothing", async (t) => {
     assert.deepEqual(counters, { sent: "60", received: "60", lost: "0", doubled: "0", disordered: "0" });
     assert.ok(Number((await texts(page, "#replayed"))[0]) >= 10, "what was published while away came by replay");
     // The connection was really cut and opened again, with the last id seen.
-    assert.equal(streams.length, 2 * round);
-    assert.equal(streams.at(-2).headers()["last-event-id"], undefined);
-    assert.match(streams.at(-1).headers()["last-event-id"], /\S/);
-    await until(() => streams.at(-2).failure(), "the first connection to have been cut");
+    assert.equal(sockets.length, 2 * round);
+    assert.equal(sockets.at(-2).last_event_id, undefined);
+    assert.match(sockets.at(-1).last_event_id, /\S/);
+    await until(() => sockets.at(-2).socket.isClosed(), "the first connection to have been cut");
   }
   assertNoFaults(page);
 });
@@ -213,7 +296,7 @@ async function openDebugger(t) {
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 
 async function publish(page, topics, text, fields) {
-  await page.getByLabel("Topics, one a line").fill(topics);
+  await page.getByLabel("Topics, one per line").fill(topics);
   await page.locator("#data").fill(text);
   if (Object.keys(fields).length > 0) {
     const details = page.locator("#publish details");

@@ -50,7 +50,7 @@ test("a match day survives a crash of the hub", async (t) => {
   const browser = await openChromium(t);
   const board = await openPage(browser, `${hub.origin}/scores/`);
   const reporter = await openPage(browser, `${hub.origin}/scores/reporter.html?seed=5&speed=20`);
-  await reporter.getByText("there is one").waitFor();
+  await reporter.getByText("Publish token: set").waitFor();
   await reporter.getByRole("button", { name: "Play a match day" }).click();
   await until(async () => Number((await texts(board, "#updates"))[0]) >= 20, "twenty updates on the board");
   await hub.kill();
@@ -84,7 +84,7 @@ test("what is said while the connection is cut is there afterwards, once", async
 
 test("the stream is opened again after an answer that makes an EventSource give up", async (t) => {
   const hub = await Hub.start(t);
-  const { page, cutter } = await openThroughCutter(t, hub, "/scores/");
+  const { page, cutter } = await openThroughCutter(t, hub, "/scores/", () => delete window.WebSocket);
   await waitForConnection(page);
   const goals = [];
   await score(hub, goals, 3);
@@ -101,10 +101,13 @@ test("the stream is opened again after an answer that makes an EventSource give 
 });
 
 // The page has the hub's own origin; only its connections go through the proxy.
-async function openThroughCutter(t, hub, path) {
+async function openThroughCutter(t, hub, path, prepare = () => {}) {
   const cutter = await Cutter.start(t, () => hub.port);
   const rule = `--host-resolver-rules=MAP localhost:${hub.port} 127.0.0.1:${cutter.port}`;
-  const page = await openPage(await openChromium(t, { flags: [rule] }), `${hub.origin}${path}`);
+  const browser = await openChromium(t, { flags: [rule] });
+  const page = await openPage(browser, `${hub.origin}/health/live`);
+  await page.addInitScript(prepare);
+  await page.goto(`${hub.origin}${path}`);
   return { page, cutter };
 }
 

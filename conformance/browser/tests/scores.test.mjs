@@ -30,7 +30,7 @@ test("the reporter's goal reaches the boards", async (t) => {
   const reporter = await openPage(browser, `${hub.origin}/scores/reporter.html`);
   const [board] = await openBoards(browser, hub, 1);
   await board.getByText("No matches yet").waitFor();
-  await reporter.getByText("there is one").waitFor();
+  await reporter.getByText("Publish token: set").waitFor();
 
   await reporter.getByText("Add a match", { exact: true }).click();
   await reporter.getByLabel("Home team").fill("Lions");
@@ -64,8 +64,8 @@ test("a refused report says why", async (t) => {
   await hub.publish("/scores/1", matchState("1", []));
   const reporter = await openPage(await openChromium(t), `${hub.origin}/scores/reporter.html`);
   await waitForTexts(reporter, ".match .score", ["0", "0"]);
-  await reporter.getByText("there is one").waitFor();
-  await reporter.getByText("Token for publishing").click();
+  await reporter.getByText("Publish token: set").waitFor();
+  await reporter.getByText("Publish token").click();
   await reporter.getByLabel("Access token").fill("");
   await reporter.getByRole("button", { name: "Report the goal" }).click();
   await reporter.locator("#report-said.bad").filter({ hasText: /^401 \S/ }).waitFor();
@@ -102,7 +102,7 @@ test("a match day ends with the same scores on three boards and at the reporter"
   const boards = await openBoards(browser, hub, 3);
   const reporter = await openPage(browser, `${hub.origin}/scores/reporter.html?seed=11&speed=30`);
   await waitForConnection(reporter);
-  await reporter.getByText("there is one").waitFor();
+  await reporter.getByText("Publish token: set").waitFor();
   await reporter.getByRole("button", { name: "Play a match day" }).click();
 
   const finished = Array(6).fill("full time");
@@ -122,7 +122,7 @@ test("a match day ends with the same scores on three boards and at the reporter"
 test("a goal reported while a match day is played stays", async (t) => {
   const hub = await Hub.start(t);
   const reporter = await openPage(await openChromium(t), `${hub.origin}/scores/reporter.html?seed=11&speed=8`);
-  await reporter.getByText("there is one").waitFor();
+  await reporter.getByText("Publish token: set").waitFor();
   await reporter.getByRole("button", { name: "Play a match day" }).click();
   await reporter.locator(".match").nth(5).waitFor();
   await reporter.getByLabel("Match", { exact: true }).selectOption("4");

@@ -40,7 +40,7 @@ async function fill(hub, browser) {
   ];
   for (const [from, text] of lines) await hub.say(from, text);
   const reporter = await openPage(browser, `${hub.origin}/scores/reporter.html?seed=11&speed=200`);
-  await reporter.getByText("there is one").waitFor();
+  await reporter.getByText("Publish token: set").waitFor();
   await reporter.getByRole("button", { name: "Play a match day" }).click();
   await reporter.getByText("Full time everywhere").waitFor();
   const { state } = await reporter.evaluate(async () => {
@@ -95,7 +95,7 @@ function lastState(page) {
 async function reporter(page, hub) {
   await page.goto(`${hub.origin}/scores/reporter.html?seed=11`);
   await page.locator(".match").nth(5).waitFor();
-  await page.getByText("there is one").waitFor();
+  await page.getByText("Publish token: set").waitFor();
   await page.getByLabel("Match", { exact: true }).selectOption({ index: 1 });
   await page.getByLabel("Player").fill("Okafor");
 }
@@ -103,7 +103,7 @@ async function reporter(page, hub) {
 async function debuggerPage(page, hub) {
   await page.goto(`${hub.origin}/debugger/`);
   await page.locator("[data-ready]").waitFor();
-  await page.getByRole("button", { name: "All that is kept" }).click();
+  await page.getByRole("button", { name: "From the beginning" }).click();
   await waitForConnection(page);
   await page.getByRole("button", { name: "Publish", exact: true }).click();
   await page.locator("#events .latency").filter({ hasText: "ms" }).first().waitFor();

@@ -348,7 +348,11 @@ async fn dispatch(
             }
             pages::settings(site.config())
         }
-        Route::Page => pages::page(site.config(), request.uri().path(), request.headers())?,
+        Route::Page => {
+            let (path, headers) = (request.uri().path(), request.headers());
+            let page = pages::page(site.config(), path, headers);
+            page.or_else(|problem| pages::not_found(headers).ok_or(problem))?
+        }
         Route::Room(_) | Route::Offer(_) => {
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));

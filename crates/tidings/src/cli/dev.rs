@@ -47,9 +47,9 @@ pub struct Arguments {
     #[arg(long)]
     memory: bool,
 
-    /// Publish and list who subscribes to what (presence)
+    /// Do not publish and list who subscribes to what (presence)
     #[arg(long)]
-    presence: bool,
+    no_presence: bool,
 
     /// Origin of your own pages that use this hub, such as https://app.test. They may read and,
     /// with the cookie, publish. May be repeated
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let files = (!arguments.no_file_pages).then_some(FILE_PAGE);
     config.cors.origins = OriginList::parse(local.chain(files))?;
     config.request_lines = !arguments.quiet;
-    config.presence = arguments.presence.then_some(presence::Options {
+    config.presence = (!arguments.no_presence).then_some(presence::Options {
         old_paths: true,
         ..presence::Options::DEFAULT
     });

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tidings_auth::issue::Detail;
 
 use super::problem::Problem;
@@ -28,6 +28,9 @@ struct Wish {
     publish: Vec<Topic>,
     #[serde(default)]
     subscribe: Vec<Topic>,
+    /// What presence says of subscriptions that `subscribe` covers.
+    #[serde(default)]
+    payload: Option<Map<String, Value>>,
     #[serde(default = "default_ttl_secs")]
     ttl_secs: u64,
 }
@@ -80,9 +83,12 @@ pub(crate) async fn token(
         return Err(Problem::not_found());
     };
     let mut details = Vec::new();
-    for (action, topics) in [("publish", wish.publish), ("subscribe", wish.subscribe)] {
+    for (action, topics, payload) in [
+        ("publish", wish.publish, None),
+        ("subscribe", wish.subscribe, wish.payload),
+    ] {
         if !topics.is_empty() {
-            details.push(detail(action, topics).map_err(malformed)?);
+            details.push(detail(action, topics, payload).map_err(malformed)?);
         }
     }
     let token = tokens
@@ -95,7 +101,11 @@ pub(crate) async fn token(
     ))
 }
 
-fn detail(action: &'static str, topics: Vec<Topic>) -> Result<Detail, String> {
+fn detail(
+    action: &'static str,
+    topics: Vec<Topic>,
+    payload: Option<Map<String, Value>>,
+) -> Result<Detail, String> {
     let matchers: Result<Vec<_>, String> = topics
         .into_iter()
         .map(|topic| match topic.match_type.as_deref() {
@@ -107,6 +117,6 @@ fn detail(action: &'static str, topics: Vec<Topic>) -> Result<Detail, String> {
     Ok(Detail {
         actions: vec![action],
         matchers: matchers?,
-        payload: None,
+        payload,
     })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName,
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName,
     HeaderValue, IF_NONE_MATCH, LOCATION, REFERRER_POLICY,
 };
 use http::{HeaderMap, Response, StatusCode};
@@ -24,6 +24,52 @@ const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none
 /// The response at `/` if the pages are switched off.
 const BARE_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
     <title>Tidings</title>\n<h1>Tidings</h1>\n<p>A hub for real-time updates runs here.</p>\n";
+
+/// What browsers are shown where there is nothing.
+const NOT_FOUND_FILE: &str = "404.html";
+/// The type that browsers ask for, and programs do not.
+const HTML: &str = "text/html";
+
+/// Returns the page that says to a browser that there is nothing at an address; nothing to a program,
+/// for which the problem document is.
+///
+/// RFC 9110, 12.5.1: only what names HTML, and does not prefer JSON, is taken for a browser.
+pub(crate) fn not_found(headers: &HeaderMap) -> Option<Response<Body>> {
+    let accepted = headers.get_all(ACCEPT);
+    let accepted: Vec<&str> = accepted
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let html = quality(&accepted, |named| named == HTML);
+    let json = quality(&accepted, |named| named.ends_with("json"));
+    if html <= 0.0 || html < json {
+        return None;
+    }
+    let page = Files::get(NOT_FOUND_FILE)?;
+    let mut response = respond(
+        StatusCode::NOT_FOUND,
+        "text/html; charset=utf-8",
+        page.data.into_owned(),
+    );
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    protect(headers);
+    Some(response)
+}
+
+/// Returns the highest weight that `Accept` gives to a type; RFC 9110, 12.4.2.
+fn quality(accepted: &[&str], is_meant: impl Fn(&str) -> bool) -> f32 {
+    let ranges = accepted.iter().flat_map(|field| field.split(','));
+    let weights = ranges.filter_map(|range| {
+        let mut parts = range
+            .split(';')
+            .map(|part| part.trim().to_ascii_lowercase());
+        let named = parts.next()?;
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok());
+        is_meant(&named).then_some(weight.unwrap_or(1.0))
+    });
+    weights.fold(0.0, f32::max)
+}
 
 /// Returns a page or one of its files.
 ///
@@ -82,9 +128,8 @@ pub(crate) fn page(
     } else {
         file.to_owned()
     };
-    let Some(content) = Files::get(&name) else {
-        return Err(Problem::not_found());
-    };
+    let content = Files::get(&name).filter(|_| name != NOT_FOUND_FILE);
+    let content = content.ok_or_else(Problem::not_found)?;
     let mut response = with_validator(&name, content, headers);
     if name.ends_with(".html") {
         discovery::add_links(&config.hub, &name, response.headers_mut());
@@ -131,7 +176,8 @@ pub(crate) fn settings(config: &Config) -> Response<Body> {
         .into_iter()
         .filter_map(|(page, on)| on.then_some(page))
         .collect();
-    let mut settings = json!({"hub": config.hub.path(), "pages": pages});
+    let presence = config.presence.is_some();
+    let mut settings = json!({"hub": config.hub.path(), "pages": pages, "presence": presence});
     if let (Some(tokens), Some(settings)) = (&config.dev, settings.as_object_mut()) {
         settings.insert(
             "publisher_token".to_owned(),
@@ -175,13 +221,18 @@ fn with_validator(
         headers.insert(ETAG, etag);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    protect(headers);
+    response
+}
+
+/// Adds what keeps a page to itself.
+fn protect(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(
         HeaderName::from_static("x-frame-options"),
         HeaderValue::from_static("DENY"),
     );
-    response
 }
 
 fn etag(hash: &[u8; 32]) -> String {

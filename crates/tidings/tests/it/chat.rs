@@ -1,5 +1,7 @@
 //! The chat's own two addresses, as the tutorial's page uses them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::harness::{Answer, Request, TestHub};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -7,6 +9,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[test]
 fn the_chat_takes_both_kinds_of_forms_and_tells_everyone() {
     let hub = TestHub::dev();
+    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let begun = begun.as_secs();
     let fetch = || Request::get("/event/fetch");
     let mut early = hub.subscribe_by(fetch());
     let said = |answer: Answer| {
@@ -52,7 +56,12 @@ fn the_chat_takes_both_kinds_of_forms_and_tells_everyone() {
             let event = stream.event();
             assert_eq!(event.event_type, "msg");
             let json: serde_json::Value = serde_json::from_str(&event.data).expect("JSON");
-            assert_eq!(json, serde_json::json!({"from": from, "text": text}));
+            let time = json["time"].as_u64().expect("a time");
+            assert!(time.abs_diff(begun) < 3600, "{time} is not about {begun}");
+            assert_eq!(
+                json,
+                serde_json::json!({"from": from, "text": text, "time": time})
+            );
             assert_ne!(event.last_event_id, last);
             last = event.last_event_id;
         }

@@ -356,11 +356,11 @@ fn without_presence_there_is_neither() {
 }
 
 #[test]
-fn a_developers_hub_has_it_if_asked_for() {
-    let hub = TestHub::dev_with(&["--presence"]);
+fn a_developers_hub_has_it_unless_told_otherwise() {
+    let hub = TestHub::dev();
     let asked = Request::get(&format!("{HUB_PATH}?{WATCHED}")).bearer(&hub.subscriber_token());
     assert_eq!(hub.subscribe_by(asked).event().event_type, "mercure");
-    let hub = TestHub::dev();
+    let hub = TestHub::dev_with(&["--no-presence"]);
     assert_eq!(get(&hub, ALL, &hub.subscriber_token()).status, 404);
 }
 

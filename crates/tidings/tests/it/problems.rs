@@ -240,6 +240,53 @@ fn subscribing() -> Vec<Row> {
     ]
 }
 
+#[test]
+fn a_browser_is_shown_a_page_where_there_is_nothing() {
+    let hub = TestHub::dev();
+    let ask = |path: &str, accept: &str| hub.request(Request::get(path).header("Accept", accept));
+    let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8";
+    for accept in [
+        chromium,
+        "text/html",
+        "application/json;q=0.5, TEXT/HTML; q=0.5",
+    ] {
+        for path in ["/nowhere", "/chat/nowhere", "/404.html"] {
+            let answer = ask(path, accept);
+            assert_eq!(answer.status, 404, "{path}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("text/html; charset=utf-8")
+            );
+            assert!(answer.text().contains("There is nothing here"), "{path}");
+            let policy = answer.header("content-security-policy").unwrap_or_default();
+            assert!(policy.contains("default-src 'self'"), "{path}");
+        }
+    }
+    for accept in [
+        "*/*",
+        "",
+        "application/json",
+        "text/*",
+        "text/html;q=0",
+        "text/html;q=0.5, application/problem+json",
+    ] {
+        let answer = ask("/nowhere", accept);
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (404, "not-found"),
+            "{accept}"
+        );
+    }
+    // What is refused for another reason, and what is no page, stays a problem document.
+    let answer = ask("/health/nowhere", chromium);
+    assert_eq!(answer.status, 404);
+    let answer = ask(HUB_PATH, chromium);
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (400, "matcher-missing")
+    );
+}
+
 fn others() -> Vec<Row> {
     let row = |request, name, status, detail| Row {
         request,

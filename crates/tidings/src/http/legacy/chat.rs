@@ -14,6 +14,7 @@ use tidings_wire::publish_form::PublishForm;
 use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::{Body, ConnectionInfo, page, request_body, respond};
+use tidings_hub::clock::unix_secs;
 use tidings_hub::ingest::Publisher;
 use tidings_hub::refusal::Refusal;
 
@@ -25,7 +26,8 @@ const EVENT_TYPE: &str = "msg";
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Publishes a post and answers `true`, as the tutorial's controller does. If the name or the text is empty, it
-/// publishes nothing and still answers `true`.
+/// publishes nothing and still answers `true`. The update has a `time`, in Unix seconds, that the
+/// tutorial's has not.
 ///
 /// # Errors
 ///
@@ -54,7 +56,9 @@ pub(crate) async fn broadcast(
     if !said.from.trim().is_empty() && !said.text.trim().is_empty() {
         let form = PublishForm {
             topics: vec![TOPIC.to_owned()],
-            data: Some(json!({"from": said.from, "text": said.text}).to_string()),
+            data: Some(
+                json!({"from": said.from, "text": said.text, "time": unix_secs()}).to_string(),
+            ),
             private: false,
             id: None,
             event_type: Some(EVENT_TYPE.to_owned()),
