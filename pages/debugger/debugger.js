@@ -74,6 +74,7 @@ element("unsubscribe").addEventListener("click", () => {
   reading = null;
   showState(element("state"), "closed");
   element("unsubscribe").disabled = true;
+  showSubscriptions();
 });
 
 function subscribe() {

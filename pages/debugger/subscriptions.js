@@ -2,14 +2,12 @@
 
 import { describe } from "/shared/hub.js";
 
-const REFRESHED_EVERY_MS = 5000;
 const SHOWN_MAX = 200;
 
 // `hub`, `token` and `isOn` are functions that return what is set at that moment: the hub's path, the token, and whether the
 // hub has presence. Returns a function that shows the list.
 export function prepareSubscriptions({ hub, token, isOn }) {
   const element = (id) => document.querySelector(`#${id}`);
-  let repeats = false; // not after a refusal, nor where there is nothing to ask
 
   const say = (tone, text) => {
     element("subscriptions-said").className = `said-by-hub ${tone}`;
@@ -17,7 +15,6 @@ export function prepareSubscriptions({ hub, token, isOn }) {
   };
 
   const refresh = async () => {
-    repeats = false;
     if (!isOn()) return fail("", "Presence is off on this hub: presence.enabled = true lists subscriptions.");
     if (!token()) return fail("", "The list needs a token that may read it.");
     try {
@@ -29,7 +26,6 @@ export function prepareSubscriptions({ hub, token, isOn }) {
     } catch {
       fail("bad", "The hub cannot be reached.");
     }
-    repeats = true;
   };
 
   const show = ({ total, subscriptions }) => {
@@ -54,8 +50,8 @@ export function prepareSubscriptions({ hub, token, isOn }) {
   };
 
   element("refresh").addEventListener("click", refresh);
-  setInterval(() => {
-    if (repeats && !document.hidden) refresh();
-  }, REFRESHED_EVERY_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+  });
   return refresh;
 }

@@ -54,6 +54,7 @@ use tidings_hub::shard::Shard;
 
 /// The safe method whose request has a body; RFC 10008.
 const QUERY: &str = "QUERY";
+const METRICS_PATH: &str = "/metrics";
 /// The methods of the hub's URL.
 const HUB_METHODS: &str = "GET, HEAD, QUERY, POST, OPTIONS";
 /// The methods of the subscription API.
@@ -173,7 +174,8 @@ pub(crate) async fn answer(
 ) -> Answer {
     let logged = site.config().log.access && !info.admin;
     let access = logged.then(|| Access::of(info.peer, &request));
-    let line = site.config().request_lines;
+    // The first page reads the metrics every two seconds; their lines would hide the others.
+    let line = site.config().request_lines && request.uri().path() != METRICS_PATH;
     let line = line.then(|| Box::new(RequestLine::of(&request, upgrade::asks(&request))));
     let mut answer = decide(site, info, io_state, request).await;
     if let Answer::Response(response) = &mut answer {
@@ -267,7 +269,7 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
     match path {
         "/health/live" => Route::Live,
         "/health/ready" => Route::Ready,
-        "/metrics" if metrics_here => Route::Metrics,
+        METRICS_PATH if metrics_here => Route::Metrics,
         _ if info.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
