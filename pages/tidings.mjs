@@ -534,7 +534,7 @@ var Link = class {
   #number = 0;
   /** Whether the token was renewed since the hub last accepted one. */
   #renewed = false;
-  #recent = /* @__PURE__ */ new Set();
+  #recent = new Recent();
   /** Whether the hub may repeat updates that were already received. */
   #repeats = false;
   /**
@@ -701,15 +701,7 @@ var Link = class {
   #onUpdate(update) {
     this.cursor = update.id;
     this.#backoff.reset();
-    if (this.#repeats && this.#recent.has(update.id)) return;
-    this.#recent.delete(update.id);
-    this.#recent.add(update.id);
-    if (this.#recent.size > RECENT_MAX) {
-      for (const oldest of this.#recent) {
-        this.#recent.delete(oldest);
-        break;
-      }
-    }
+    if (this.#recent.seen(update.id) && this.#repeats) return;
     this.#listener.onUpdate(update);
   }
   #onEnd(ending, opened) {
@@ -740,6 +732,19 @@ var Link = class {
     this.#enter("waiting");
     if (number !== this.#number) return;
     this.#timer = this.#environment.setTimeout(this.#again, this.#backoff.next(atLeastMs));
+  }
+};
+var Recent = class {
+  #ids = /* @__PURE__ */ new Set();
+  has(id) {
+    return id !== null && this.#ids.has(id);
+  }
+  /** Adds an id. Returns whether it was there before. */
+  seen(id) {
+    const known = this.#ids.delete(id);
+    this.#ids.add(id);
+    if (this.#ids.size > RECENT_MAX) this.#ids.delete(this.#ids.values().next().value);
+    return known;
   }
 };
 function list(texts) {
@@ -814,6 +819,9 @@ var SharedLink = class {
   #channel = null;
   #abort = new AbortController();
   #link = null;
+  #recent = new Recent();
+  /** The positions that this tab has reached. */
+  #cursors = new Recent();
   #release = null;
   constructor(url, options, listener, environment) {
     this.#url = url;
@@ -901,9 +909,22 @@ var SharedLink = class {
   }
   #hear([name, ...told]) {
     if (name === "onState") return this.#onState(...told);
-    if (name === "onUpdate") this.cursor = told[0].id;
-    if (name === "onCursor") this.cursor = told[0];
+    if (name === "onUpdate") {
+      const [{ id }] = told;
+      this.#move(id);
+      if (this.#recent.seen(id)) return;
+    }
+    if (name === "onCursor") this.#move(told[0]);
     this.#listener[name](...told);
+    if (name === "onOpen" && !this.#link) this.#onOpen(told[0]);
+  }
+  /** Detects that the leading tab starts at a position that this tab has not reached. */
+  #onOpen({ asked, answered }) {
+    if (this.cursor !== null && !this.#cursors.has(asked ?? answered)) this.#listener.onGap({ asked: this.cursor });
+  }
+  #move(cursor) {
+    this.cursor = cursor;
+    this.#cursors.seen(cursor);
   }
   #onState(state, transport) {
     if (this.state === state && state !== "connecting") return;

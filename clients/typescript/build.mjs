@@ -15,7 +15,7 @@ import { build } from "esbuild";
 /** The maximum size of the core, minified and compressed: it is loaded before a page can show anything. */
 const CORE_BYTES_MAX = 6100;
 /** The same for the whole client, which the hub serves as `/tidings.js`. */
-const WHOLE_BYTES_MAX = 6700;
+const WHOLE_BYTES_MAX = 6800;
 const TARGET = "es2022";
 
 rmSync("dist", { recursive: true, force: true });

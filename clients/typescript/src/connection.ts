@@ -62,7 +62,7 @@ export class Link {
   #number = 0;
   /** Whether the token was renewed since the hub last accepted one. */
   #renewed = false;
-  #recent = new Set<string>();
+  readonly #recent = new Recent();
   /** Whether the hub may repeat updates that were already received. */
   #repeats = false;
   /**
@@ -249,15 +249,7 @@ export class Link {
   #onUpdate(update: Update): void {
     this.cursor = update.id;
     this.#backoff.reset();
-    if (this.#repeats && this.#recent.has(update.id)) return;
-    this.#recent.delete(update.id);
-    this.#recent.add(update.id);
-    if (this.#recent.size > RECENT_MAX) {
-      for (const oldest of this.#recent) {
-        this.#recent.delete(oldest);
-        break;
-      }
-    }
+    if (this.#recent.seen(update.id) && this.#repeats) return;
     this.#listener.onUpdate(update);
   }
 
@@ -293,6 +285,23 @@ export class Link {
     // The callback may have closed the connection.
     if (number !== this.#number) return;
     this.#timer = this.#environment.setTimeout(this.#again, this.#backoff.next(atLeastMs));
+  }
+}
+
+/** Recent ids of updates, or recent cursors. */
+export class Recent {
+  readonly #ids = new Set<string>();
+
+  has(id: string | null): boolean {
+    return id !== null && this.#ids.has(id);
+  }
+
+  /** Adds an id. Returns whether it was there before. */
+  seen(id: string): boolean {
+    const known = this.#ids.delete(id);
+    this.#ids.add(id);
+    if (this.#ids.size > RECENT_MAX) this.#ids.delete(this.#ids.values().next().value as string);
+    return known;
   }
 }
 

@@ -1,7 +1,7 @@
 // One connection for all tabs: the tab that holds a lock has it, and broadcasts to the others.
 
-import { list, type Listener, Link } from "./connection.js";
-import type { Environment, LinkOptions, State, TransportName, Update } from "./types.js";
+import { list, type Listener, Link, Recent } from "./connection.js";
+import type { Environment, LinkOptions, Opening, State, TransportName, Update } from "./types.js";
 
 /** A message from the leading tab: a call of the listeners of the others. */
 type Call = { [Name in keyof Listener]: [Name, ...Parameters<Listener[Name]>] }[keyof Listener];
@@ -24,6 +24,9 @@ export class SharedLink {
   #channel: BroadcastChannel | null = null;
   readonly #abort = new AbortController();
   #link: Link | null = null;
+  readonly #recent = new Recent();
+  /** The positions that this tab has reached. */
+  readonly #cursors = new Recent();
   #release: (() => void) | null = null;
 
   constructor(url: URL, options: LinkOptions, listener: Listener, environment: Environment) {
@@ -130,9 +133,25 @@ export class SharedLink {
 
   #hear([name, ...told]: Call): void {
     if (name === "onState") return this.#onState(...(told as Parameters<Listener["onState"]>));
-    if (name === "onUpdate") this.cursor = (told as [Update])[0].id;
-    if (name === "onCursor") this.cursor = (told as [string])[0];
+    if (name === "onUpdate") {
+      const [{ id }] = told as [Update];
+      this.#move(id);
+      // After the leading tab was closed, the next one may repeat what this tab already received.
+      if (this.#recent.seen(id)) return;
+    }
+    if (name === "onCursor") this.#move((told as [string])[0]);
     (this.#listener[name] as (...told: unknown[]) => void)(...told);
+    if (name === "onOpen" && !this.#link) this.#onOpen((told as [Opening])[0]);
+  }
+
+  /** Detects that the leading tab starts at a position that this tab has not reached. */
+  #onOpen({ asked, answered }: Opening): void {
+    if (this.cursor !== null && !this.#cursors.has(asked ?? answered)) this.#listener.onGap({ asked: this.cursor });
+  }
+
+  #move(cursor: string): void {
+    this.cursor = cursor;
+    this.#cursors.seen(cursor);
   }
 
   #onState(state: State, transport: TransportName | null): void {
