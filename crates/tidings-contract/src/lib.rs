@@ -25,7 +25,7 @@ use std::pin::Pin;
 use tidings_cluster::engine::Engine;
 use tidings_core::Position;
 
-pub use hub::{Hub, proposal};
+pub use hub::{Hub, digest, proposal};
 
 /// A future of a rig.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
