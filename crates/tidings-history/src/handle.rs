@@ -14,7 +14,7 @@ use crate::append::{Append, Outlet};
 use crate::clock::{Clock, Reading};
 use crate::handover::Follower;
 use crate::health::Health;
-use crate::options::{Kind, Options, Order};
+use crate::options::{Kind, Options, Order, Retention};
 use crate::published::{Bounds, Published, Stats, Tip};
 use crate::queue::{Queue, Rejected, Taken};
 use crate::reader::{CursorReply, PageReply, ReadError, Reader, Request, ResolveReply, Resolved};
@@ -470,6 +470,11 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.published.stats()
+    }
+
+    /// Changes the retention. What the new one removes is removed within seconds.
+    pub fn set_retention(&self, retention: Retention) {
+        self.shared.published.set_retention(retention);
     }
 
     /// Closes the history: refuses new items, commits queued ones, cleans up, ends the threads.

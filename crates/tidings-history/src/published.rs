@@ -2,11 +2,12 @@
 //! here.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_core::{Position, Print};
 
 use crate::health::Health;
+use crate::options::Retention;
 use crate::removed::Removed;
 use crate::storage::Extent;
 
@@ -69,6 +70,8 @@ pub struct Published {
     unprinted_through: AtomicU64,
     /// How often the line was cut.
     cuts: AtomicU64,
+    /// A retention that the writer has not taken over yet.
+    new_retention: Mutex<Option<Retention>>,
     /// Whether retention must remove nothing: another process still reads by its own bounds.
     removal_held: AtomicBool,
     health: Mutex<Health>,
@@ -115,6 +118,7 @@ impl Published {
             tip: Mutex::new(tip),
             unprinted_through: AtomicU64::new(extent.unprinted_through.get()),
             cuts: AtomicU64::new(0),
+            new_retention: Mutex::default(),
             removal_held: AtomicBool::new(false),
             health: Mutex::new(Health::Ok),
             unreadable: Mutex::default(),
@@ -215,6 +219,21 @@ impl Published {
     /// Publishes that the line is about to be cut: what is read meanwhile belongs to no line.
     pub(crate) fn on_cutting(&self) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Leaves a retention for the writer.
+    pub(crate) fn set_retention(&self, retention: Retention) {
+        *self.new_retention() = Some(retention);
+    }
+
+    pub(crate) fn take_retention(&self) -> Option<Retention> {
+        self.new_retention().take()
+    }
+
+    fn new_retention(&self) -> MutexGuard<'_, Option<Retention>> {
+        self.new_retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_removal_held(&self) -> bool {

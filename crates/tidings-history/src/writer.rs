@@ -277,6 +277,9 @@ impl Writer {
     }
 
     fn set_goals(&mut self, now_ms: u64) -> Result<(), StorageError> {
+        if let Some(retention) = self.published.take_retention() {
+            self.retention = retention;
+        }
         if self.published.is_removal_held() {
             return Ok(());
         }

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
@@ -56,7 +57,7 @@ pub struct Bounds {
 /// The bytes and places that are taken in the process, and their limits.
 #[derive(Debug)]
 pub struct Account {
-    bounds: Bounds,
+    bounds: ArcSwap<Bounds>,
     places: place::Places,
     held: AtomicUsize,
     unindexed: AtomicUsize,
@@ -104,7 +105,7 @@ impl Account {
         sockjs_sessions: PlaceBounds,
     ) -> Arc<Self> {
         Arc::new(Self {
-            bounds,
+            bounds: ArcSwap::from_pointee(bounds),
             places: place::Places::new(connections, sockjs_sessions),
             held: AtomicUsize::new(0),
             unindexed: AtomicUsize::new(0),
@@ -113,6 +114,17 @@ impl Account {
             refused: Default::default(),
             addresses: Mutex::default(),
         })
+    }
+
+    /// Changes the limits. What is booked beyond them stays booked, and nothing is added to it.
+    pub fn set_limits(
+        &self,
+        bounds: Bounds,
+        connections: PlaceBounds,
+        sockjs_sessions: PlaceBounds,
+    ) {
+        self.bounds.store(Arc::new(bounds));
+        self.places.set_bounds(connections, sockjs_sessions);
     }
 
     /// Returns the booked bytes of one kind.
@@ -329,7 +341,7 @@ impl Holder {
     }
 
     fn max_of(&self, limit: Limit) -> usize {
-        let bounds = &self.account.bounds;
+        let bounds = self.account.bounds.load();
         match limit {
             Limit::Connection => bounds.holder_max,
             Limit::Address => bounds.address_max,

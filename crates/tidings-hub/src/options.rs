@@ -1,7 +1,9 @@
 //! The hub's options. They are not the configuration file's types: the caller that starts a hub translates.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tidings_core::hub_url::HubUrl;
 
 /// How a hub serves its subscribers.
@@ -31,4 +33,37 @@ pub struct Options {
     pub sockjs_disconnect: Duration,
     /// Whether peers are told in detail why they are refused.
     pub explain_refusals: bool,
+}
+
+/// The options in use. A running hub takes over new ones; its URL, the size of its rings and the
+/// heartbeats stay those of its start.
+#[derive(Debug)]
+pub struct Current {
+    hub: HubUrl,
+    options: ArcSwap<Options>,
+}
+
+impl Current {
+    /// Begins with `options`.
+    pub fn new(options: Options) -> Self {
+        Self {
+            hub: options.hub.clone(),
+            options: ArcSwap::from_pointee(options),
+        }
+    }
+
+    /// Returns the hub's public URL.
+    pub fn hub(&self) -> &HubUrl {
+        &self.hub
+    }
+
+    /// Returns the options.
+    pub fn get(&self) -> Arc<Options> {
+        self.options.load_full()
+    }
+
+    /// Takes over new options. Each question about them from now on is answered by these.
+    pub fn set(&self, options: Options) {
+        self.options.store(Arc::new(options));
+    }
 }

@@ -48,7 +48,7 @@ use crate::account::{Account, Holder};
 use crate::answers::Answers;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, count};
-use crate::options::Options;
+use crate::options::{Current, Options};
 use crate::posted::Encoding;
 use crate::presence::Presence;
 use crate::router::{Destination, Outgoing, Router};
@@ -181,7 +181,7 @@ pub fn inbox() -> (Inbox, mpsc::Receiver<Vec<Delivery>>) {
 #[derive(Debug)]
 pub struct Shared {
     /// What the hub was started with.
-    pub options: Options,
+    pub options: Current,
     /// The counters of the process.
     pub metrics: Arc<Metrics>,
     /// Interns the matchers of new subscribers.
@@ -280,10 +280,11 @@ async fn run(
 impl Shard {
     /// Makes a shard on the calling thread. Nothing runs yet.
     pub fn new(index: usize, shared: Arc<Shared>, tip: Tip) -> Rc<Self> {
-        let keep_alive = shared.options.keep_alive;
-        let ring = Ring::new(tip, shared.options.ring_bytes);
+        let options = shared.options.get();
+        let keep_alive = options.keep_alive;
+        let ring = Ring::new(tip, options.ring_bytes);
         let engine = Engine::new(
-            shared.options.hub.clone(),
+            shared.options.hub().clone(),
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
         );
@@ -325,13 +326,13 @@ impl Shard {
         self.index
     }
 
-    pub(crate) fn options(&self) -> &Options {
-        &self.shared.options
+    pub(crate) fn options(&self) -> Arc<Options> {
+        self.shared.options.get()
     }
 
     /// Returns the hub's public URL.
     pub fn hub(&self) -> &HubUrl {
-        &self.shared.options.hub
+        self.shared.options.hub()
     }
 
     /// Returns the counters of the process.

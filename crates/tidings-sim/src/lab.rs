@@ -154,7 +154,7 @@ impl Lab {
             sockjs: sockjs::Seed::default(),
             loads: (0..options.shards).map(|_| AtomicUsize::new(0)).collect(),
             inboxes: inboxes.into(),
-            options: hub_options,
+            options: tidings_hub::options::Current::new(hub_options),
             metrics,
             router,
             history: handle,
@@ -185,7 +185,7 @@ impl Lab {
 
     /// Returns the hub's URL.
     pub fn hub(&self) -> &HubUrl {
-        &self.shared.options.hub
+        self.shared.options.hub()
     }
 
     /// Returns the range of stored positions.

@@ -28,6 +28,7 @@ mod init;
 mod log;
 pub mod print;
 mod publish;
+mod reload;
 mod serve;
 pub mod services;
 mod shown_update;
@@ -48,6 +49,7 @@ enum Command {
     Dev(dev::Arguments),
     Init(init::Arguments),
     Serve(serve::Arguments),
+    Reload(reload::Arguments),
     Broker(broker::Arguments),
     Health(health::Arguments),
     Publish(publish::Arguments),
@@ -85,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),

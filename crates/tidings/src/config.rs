@@ -32,6 +32,7 @@ use tidings_hub::presence;
 use tidings_hub::session::service::Offer;
 
 pub mod addresses;
+pub mod change;
 pub mod check;
 pub mod docs;
 pub mod env;
@@ -190,6 +191,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Returns the settings.
+    ///
+    /// # Errors
+    ///
+    /// All errors in them.
+    pub fn into_settings(self) -> Result<settings::Settings, error::ConfigErrors> {
+        match self.config {
+            Some(_) if self.errors.is_empty() => Ok(self.settings),
+            Some(_) | None => Err(error::ConfigErrors(self.errors)),
+        }
+    }
+
     /// Returns the configuration.
     ///
     /// # Errors

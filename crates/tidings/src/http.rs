@@ -28,6 +28,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -67,6 +68,8 @@ const SUBSCRIPTION_METHODS: &str = "GET, HEAD, OPTIONS";
 pub(crate) struct Site {
     shard: Rc<Shard>,
     config: Arc<Config>,
+    /// The configuration that counts now.
+    live: Arc<ArcSwap<Config>>,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -74,14 +77,24 @@ impl Site {
     /// Makes the site of one shard.
     pub(crate) fn new(
         shard: &Rc<Shard>,
-        config: &Arc<Config>,
+        live: &Arc<ArcSwap<Config>>,
         tls: Option<&Arc<rustls::ServerConfig>>,
     ) -> Rc<Self> {
         Rc::new(Self {
             shard: Rc::clone(shard),
-            config: Arc::clone(config),
+            config: live.load_full(),
+            live: Arc::clone(live),
             tls: tls.cloned(),
         })
+    }
+
+    /// Returns the site by the configuration that counts now. Asked for once for each connection and
+    /// each request, so that one of them never sees two configurations.
+    pub(crate) fn now(self: &Rc<Self>) -> Rc<Self> {
+        if Arc::ptr_eq(&self.config, &self.live.load()) {
+            return Rc::clone(self);
+        }
+        Self::new(&self.shard, &self.live, self.tls.as_ref())
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -3,15 +3,18 @@
 
 mod doors;
 mod parts;
+mod reloading;
 mod stopping;
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use tidings_auth::Authority;
 use tidings_auth::key_fetch::Fetcher;
 use tidings_auth::key_store::KeyStore;
@@ -21,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 pub(crate) use self::parts::clock;
+pub(crate) use self::reloading::Reloading;
 
 use self::doors::Ports;
 use crate::allocator;
@@ -28,7 +32,7 @@ use crate::binding::inherited::Inherited;
 use crate::broker::{self, Bound};
 use crate::config::Config;
 use crate::control::hand_over::{self, Estate, Outcome};
-use crate::control::message::Request;
+use crate::control::message::{Reloaded, Request, write_line};
 use crate::control::socket::ControlSocket;
 use crate::front::accept::{self, Door};
 use crate::front::tls::Certificate;
@@ -39,6 +43,7 @@ use crate::telemetry::output;
 use tidings_hub::clock::unix_secs;
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
+use tidings_hub::options::Current;
 use tidings_hub::presence::service::Service;
 use tidings_hub::router::{self, Outgoing, Router};
 use tidings_hub::shard::stopping::Arrivals;
@@ -49,6 +54,8 @@ use tidings_hub::tasks;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Hand-overs whose outcome the control thread has not seen.
 const OUTCOMES_MAX: usize = 4;
+/// How long a peer may take nothing of an answer by the control socket.
+const ANSWER_MAX: Duration = Duration::from_millis(200);
 
 /// The control thread's own: what listens for signals and looks after the hub.
 #[derive(Debug)]
@@ -82,6 +89,8 @@ pub(crate) struct Beginning {
     pub(crate) inherited: Inherited,
     /// Whose place it takes.
     pub(crate) succeeds: Succeeds,
+    /// How it reads its configuration again, if it has a source.
+    pub(crate) reloading: Option<Reloading>,
 }
 
 /// Whose place a hub takes.
@@ -119,7 +128,7 @@ pub fn run(
         let _inside = runtime.enter();
         Hub::start(config, beginning)?
     };
-    on_ready(&hub.config);
+    on_ready(&hub.live.load());
     let (outcomes, mut receiver) = mpsc::channel(OUTCOMES_MAX);
     let ending = runtime.block_on(hub.watch(&mut signals, outcomes, &mut receiver));
     let ending = hub.decided(ending, &mut receiver);
@@ -162,7 +171,9 @@ impl From<Outcome> for Ending {
 
 /// A running hub.
 struct Hub {
-    config: Arc<Config>,
+    /// The configuration that counts now.
+    live: Arc<ArcSwap<Config>>,
+    reloading: Option<Reloading>,
     shared: Arc<Shared>,
     certificate: Option<Arc<Certificate>>,
     fetcher: Fetcher,
@@ -188,7 +199,7 @@ impl Hub {
             zeromq,
             kept,
             mut predecessor,
-        } = Ports::open(&config, beginning)?;
+        } = Ports::open(&config, beginning.inherited, beginning.succeeds)?;
         let (router, commands) = Router::queue();
         let answers = parts::no_answers(&config);
         let relay = Arc::new(Movable::new(Arc::new(Loopback::new())));
@@ -225,22 +236,23 @@ impl Hub {
             sockjs: sockjs::Seed::default(),
             loads: parts::no_loads(&config),
             inboxes: inboxes.into(),
-            options: parts::options(&config),
+            options: Current::new(parts::options(&config)),
             metrics,
             router,
             history,
             presence: presence.as_ref().and_then(Service::asked),
         });
-        let config = Arc::new(config);
         let key_store = parts::restore_key_sets(&config, &shared);
-        let shards = start_shards(&shared, tip, (&config, tls.as_ref()), doors, receivers)?;
-        let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
         let control = open_control(&config);
+        let live = Arc::new(ArcSwap::from_pointee(config));
+        let shards = start_shards(&shared, tip, (&live, tls.as_ref()), doors, receivers)?;
+        let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
         if let Some(predecessor) = predecessor {
             predecessor.ready(relay, shared.history.clone())?;
         }
         Ok(Self {
-            config,
+            live,
+            reloading: beginning.reloading,
             shared,
             certificate,
             fetcher: Fetcher::new()?,
@@ -295,6 +307,7 @@ impl Hub {
         loop {
             let (request, stream) = control.next().await;
             match request {
+                Request::Reload => answer(stream, &self.reload()),
                 Request::TakeOver { version } => {
                     let estate = Arc::clone(&self.estate);
                     let started = hand_over::start(stream, version, estate, outcomes.clone());
@@ -320,28 +333,6 @@ impl Hub {
         ending
     }
 
-    /// Has everything read again that can be read again while the hub runs.
-    fn reload(&self) {
-        let certificate = self.certificate.as_ref();
-        let key_sets = self.shared.authority.key_sets();
-        if let Some(certificate) = certificate {
-            certificate.want();
-        }
-        for set in &key_sets {
-            set.want();
-        }
-        let (certificate, key_sets) = (certificate.is_some(), key_sets.len());
-        if certificate || key_sets > 0 {
-            tracing::info!(
-                certificate,
-                key_sets,
-                "SIGHUP: reloading files and key sets; configuration changes need a restart"
-            );
-        } else {
-            tracing::info!("SIGHUP: nothing to reload; configuration changes need a restart");
-        }
-    }
-
     /// Keeps the issuers' key sets up to date, all at once; never ends.
     async fn keep_key_sets(&self) -> std::convert::Infallible {
         let sets = self.shared.authority.key_sets();
@@ -359,6 +350,17 @@ impl Hub {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// Answers a request that came by the control socket.
+fn answer(mut stream: UnixStream, reloaded: &Reloaded) {
+    // A peer that takes nothing must not hold the control thread up; one that is gone has its reasons.
+    let sent = stream
+        .set_write_timeout(Some(ANSWER_MAX))
+        .and_then(|()| write_line(&mut stream, reloaded));
+    if let Err(error) = sent {
+        tracing::debug!(%error, "an answer to a reload was not taken");
     }
 }
 
@@ -421,21 +423,21 @@ fn open_control(config: &Config) -> Option<ControlSocket> {
     }
 }
 
-/// Starts a thread for each of `receivers`, with the doors of its number. Doors answer by `config`, and
+/// Starts a thread for each of `receivers`, with the doors of its number. Doors answer by `live`, and
 /// accept TLS connections by `tls`.
 fn start_shards(
     shared: &Arc<Shared>,
     tip: Tip,
-    (config, tls): (&Arc<Config>, Option<&Arc<rustls::ServerConfig>>),
+    (live, tls): (&Arc<ArcSwap<Config>>, Option<&Arc<rustls::ServerConfig>>),
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     // There are as many lists of doors, one for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
     let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
-        let (config, tls) = (Arc::clone(config), tls.cloned());
+        let (live, tls) = (Arc::clone(live), tls.cloned());
         let open = move |shard: &Rc<Shard>| {
-            let site = Site::new(shard, &config, tls.as_ref());
+            let site = Site::new(shard, &live, tls.as_ref());
             for door in doors {
                 tasks::spawn(accept::serve(Rc::clone(&site), door));
             }

@@ -32,6 +32,7 @@ const LAYERS: &[Layer] = &[
             "binding",
             "broker",
             "config",
+            "control",
             "front",
             "open_files",
             "server",

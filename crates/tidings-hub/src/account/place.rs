@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
+
 use super::Holder;
 
 /// A kind of place.
@@ -50,18 +52,23 @@ pub enum Crowded {
 /// The places of the process.
 #[derive(Debug)]
 pub(super) struct Places {
-    connections: PlaceBounds,
-    sockjs_sessions: PlaceBounds,
+    connections: ArcSwap<PlaceBounds>,
+    sockjs_sessions: ArcSwap<PlaceBounds>,
     taken: [AtomicUsize; Place::ALL.len()],
 }
 
 impl Places {
     pub(super) fn new(connections: PlaceBounds, sockjs_sessions: PlaceBounds) -> Self {
         Self {
-            connections,
-            sockjs_sessions,
+            connections: ArcSwap::from_pointee(connections),
+            sockjs_sessions: ArcSwap::from_pointee(sockjs_sessions),
             taken: Default::default(),
         }
+    }
+
+    pub(super) fn set_bounds(&self, connections: PlaceBounds, sockjs_sessions: PlaceBounds) {
+        self.connections.store(Arc::new(connections));
+        self.sockjs_sessions.store(Arc::new(sockjs_sessions));
     }
 
     pub(super) fn open(&self, place: Place) -> usize {
@@ -106,11 +113,12 @@ impl Places {
         });
     }
 
-    fn bounds(&self, place: Place) -> &PlaceBounds {
-        match place {
+    fn bounds(&self, place: Place) -> PlaceBounds {
+        let bounds = match place {
             Place::Connection | Place::Stream => &self.connections,
             Place::SockJsSession => &self.sockjs_sessions,
-        }
+        };
+        **bounds.load()
     }
 }
 

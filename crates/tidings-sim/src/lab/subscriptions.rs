@@ -32,7 +32,7 @@ impl Lab {
 /// Runs presence in the hub's single thread.
 pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
     let dependencies = Dependencies {
-        hub: shared.options.hub.clone(),
+        hub: shared.options.hub().clone(),
         ingest: shared.ingest.clone(),
         history: shared.history.clone(),
         metrics: Arc::clone(&shared.metrics),

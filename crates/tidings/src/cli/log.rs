@@ -4,18 +4,20 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{Debug, Result as Formatted, Write as _};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogFormat, LogOptions};
 use crate::telemetry::access;
@@ -39,14 +41,28 @@ pub fn start(options: &LogOptions) -> anyhow::Result<()> {
         LogFormat::Json => Box::new(layer.json().flatten_event(true)),
         LogFormat::Logfmt => Box::new(layer.event_format(Logfmt)),
     };
-    let layer = layer.with_filter(options.filter.clone().into_targets());
+    let (filter, handle) = reload::Layer::new(options.filter.clone().into_targets());
+    let layer = layer.with_filter(filter);
     tracing_subscriber::registry()
         .with(layer)
         .try_init()
         .context("cannot start the log")?;
+    // A second log was refused above.
+    let _first = FILTER.set(handle);
     std::panic::set_hook(Box::new(on_panic));
     Ok(())
 }
+
+/// Changes the level of the log.
+pub fn set_level(options: &LogOptions) {
+    let Some(handle) = FILTER.get() else { return };
+    if let Err(error) = handle.reload(options.filter.clone().into_targets()) {
+        tracing::error!(%error, "cannot change the level of the log");
+    }
+}
+
+/// The filter of the process's log, once it is started.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Logs the reason of a panic, before the process may abort.
 fn on_panic(panic: &PanicHookInfo<'_>) {

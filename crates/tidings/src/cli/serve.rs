@@ -6,8 +6,9 @@ use anyhow::Context;
 
 use super::log;
 use crate::binding::inherited::Inherited;
+use crate::config::change::Source;
 use crate::config::{env, read};
-use crate::server::{self, Beginning, Control, Succeeds};
+use crate::server::{self, Beginning, Control, Reloading, Succeeds};
 use crate::signals::Hangup;
 
 /// Run a hub for production
@@ -40,6 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let inherited = reading.settings.inherited();
     let unread = reading.settings.unread().to_vec();
     let services = reading.settings.service_variables().join(", ");
+    let settings = reading.settings.clone();
     let config = reading.into_config()?;
     config.check_writable()?;
     log::start(&config.log)?;
@@ -65,6 +67,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             true => Succeeds::Running,
             false => Succeeds::Nobody,
         },
+        reloading: Some(Reloading::new(
+            Source::new(arguments.config.as_deref(), settings),
+            Box::new(|config| log::set_level(&config.log)),
+        )),
     };
     server::run(control, config, beginning, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")

@@ -63,9 +63,9 @@ Each key has a variable: `TIDINGS_`, then the path of the key in upper case, its
 underscores. Separate the entries of a list with commas. `N` is the index of a table in an array,
 from 0.
 
-`Change` says what a new value needs. `start`: the hub must be restarted, because a listener, a
-thread or a file depends on the value. `live`: nothing of that kind depends on it. This version reads
-its settings only at startup, so both kinds of change need a restart.
+`Change` says when a new value takes effect. `live`: on a reload (SIGHUP or `tidings reload`), for
+connections, requests and sessions from then on. `start`: at the next start, because a listener, a
+thread, a file or a key depends on the value; until then a reload keeps the old one and says so.
 
 If neither the file nor the environment sets a key, the hub reads the settings of another Mercure hub
 from the environment (`MERCURE_…` with `SERVER_NAME`, or the names of 2019 such as `JWT_KEY`;

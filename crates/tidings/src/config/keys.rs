@@ -112,8 +112,8 @@ pub enum Unit {
 /// When a new value of a key takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A running hub could apply it: the value is read again for each request, connection or turn,
-    /// or is stored where it can be replaced.
+    /// On a reload: the value is read again for each request, connection or turn, or is stored where
+    /// it can be replaced.
     Live,
     /// Only at startup: a listener, thread, file or name that exists as long as the hub runs
     /// depends on it.

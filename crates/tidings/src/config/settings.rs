@@ -18,7 +18,7 @@ use super::kubernetes;
 use super::mercure::{self, Translation, Unread};
 
 /// The effective values.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     entries: BTreeMap<Place, Entry>,
     unread: Vec<Unread>,
@@ -80,6 +80,15 @@ impl Settings {
         settings.check_gaps(errors);
         settings.add_defaults();
         settings
+    }
+
+    /// Returns settings with other values, from the same sources.
+    pub(super) fn with_entries(&self, entries: Vec<(Place, Entry)>) -> Self {
+        Self {
+            entries: entries.into_iter().collect(),
+            unread: self.unread.clone(),
+            service_variables: self.service_variables.clone(),
+        }
     }
 
     /// Returns the value at `path` (with numbers for entries of arrays).

@@ -94,7 +94,7 @@ fn line(settings: &Settings, key: &Key, index: Option<usize>) -> String {
 }
 
 /// Returns a value without what is secret in it, such as a key in the query of an address.
-fn shown(value: &Value) -> Value {
+pub(super) fn shown(value: &Value) -> Value {
     match value {
         Value::String(text) if text.contains("://") => Value::String(redact::url(text)),
         Value::String(text) => Value::String(redact::text(text).into_owned()),

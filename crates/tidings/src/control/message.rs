@@ -32,6 +32,27 @@ pub(crate) enum Request {
         /// The version of the hand-over that it speaks.
         version: u32,
     },
+    /// To read its configuration again. Answered by [`Reloaded`].
+    Reload,
+}
+
+/// What became of a reload. With errors nothing was changed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reloaded {
+    /// Changes that count now.
+    pub(crate) applied: Vec<KeyChange>,
+    /// Changes that count after the next start.
+    pub(crate) needs_restart: Vec<KeyChange>,
+    /// Everything that is wrong.
+    pub(crate) errors: Vec<String>,
+}
+
+/// A key whose value changed, with both values. Secrets are hidden.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeyChange {
+    pub(crate) key: String,
+    pub(crate) old: Option<String>,
+    pub(crate) new: Option<String>,
 }
 
 /// What the hub gives: the first answer to [`Request::TakeOver`]. The descriptors of the listeners

@@ -114,6 +114,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
     };
     let mut stages = site.stages();
+    let mut site = site;
     let mut pace = Pace::new(
         site.config().limits.accepts_per_second_max,
         site.config().server.shards,
@@ -128,6 +129,14 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
             // ready any more.
             _ = stages.wait_for(|&stage| stage == Stage::Draining(Arrivals::Elsewhere)) => return,
         };
+        let current = site.now();
+        if !Rc::ptr_eq(&current, &site) {
+            site = current;
+            pace.set_rate(
+                site.config().limits.accepts_per_second_max,
+                site.config().server.shards,
+            );
+        }
         match accepted {
             Ok((socket, peer)) => {
                 let arrival = Arrival {
@@ -302,13 +311,18 @@ struct Pace {
 
 impl Pace {
     fn new(per_second: u32, shards: usize) -> Self {
-        let shards = f64::from(u32::try_from(shards).unwrap_or(u32::MAX));
-        let interval = Duration::from_secs_f64(shards / f64::from(per_second.max(1)));
-        Self {
-            interval,
+        let mut pace = Self {
+            interval: Duration::ZERO,
             burst: Duration::from_secs(1),
             next: Instant::now(),
-        }
+        };
+        pace.set_rate(per_second, shards);
+        pace
+    }
+
+    fn set_rate(&mut self, per_second: u32, shards: usize) {
+        let shards = f64::from(u32::try_from(shards).unwrap_or(u32::MAX));
+        self.interval = Duration::from_secs_f64(shards / f64::from(per_second.max(1)));
     }
 
     async fn wait(&mut self) {

@@ -245,7 +245,7 @@ async fn serve_http1(
             let info = info.clone();
             let io_state = Rc::clone(&io_state);
             Box::pin(async move {
-                let take_over = match http::answer(&site, &info, &io_state, request).await {
+                let take_over = match http::answer(&site.now(), &info, &io_state, request).await {
                     Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();

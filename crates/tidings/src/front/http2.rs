@@ -118,7 +118,7 @@ async fn respond(
     }
     // A stream that is reset takes its answer with it, so nobody needs the connection's I/O state.
     let io_state = Rc::<IoState>::default();
-    match http::answer(site, info, &io_state, request).await {
+    match http::answer(&site.now(), info, &io_state, request).await {
         Answer::Response(response) => response,
         Answer::OldUpgrade(_) => Problem::not_found().into_response(),
         Answer::Stream(stream) => stream.into_http2(site, info).await,

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::{Beginning, Succeeds};
+use super::Succeeds;
 use crate::binding;
 use crate::binding::inherited::{Inherited, Kept};
 use crate::broker::{self, Bound};
@@ -28,11 +28,11 @@ impl Ports {
     /// # Errors
     ///
     /// An address that cannot be bound, or a running hub that does not hand over.
-    pub(super) fn open(config: &Config, beginning: Beginning) -> anyhow::Result<Self> {
-        let Beginning {
-            mut inherited,
-            succeeds,
-        } = beginning;
+    pub(super) fn open(
+        config: &Config,
+        mut inherited: Inherited,
+        succeeds: Succeeds,
+    ) -> anyhow::Result<Self> {
         let predecessor = predecessor(config, succeeds, &mut inherited)?;
         let mut kept = Kept::default();
         let doors = bind(config, &mut inherited, &mut kept)?;

@@ -46,6 +46,12 @@ pub(super) fn options(config: &Config) -> Options {
 
 /// Makes the account that the limits of a configuration ask for.
 pub(super) fn account_of(config: &Config) -> Arc<Account> {
+    let (bounds, connections, sockjs_sessions) = bounds(config);
+    Account::new(bounds, connections, sockjs_sessions)
+}
+
+/// Returns the limits of the account: of memory, of connections and of SockJS sessions.
+pub(super) fn bounds(config: &Config) -> (Bounds, PlaceBounds, PlaceBounds) {
     let (limits, sockjs) = (&config.limits, &config.sockjs);
     let bounds = Bounds {
         holder_max: limits.peer_memory_bytes_per_connection_max,
@@ -63,7 +69,7 @@ pub(super) fn account_of(config: &Config) -> Arc<Account> {
         total_max: sockjs.sessions_max,
         per_address_max: sockjs.sessions_per_address_max,
     };
-    Account::new(bounds, connections, sockjs_sessions)
+    (bounds, connections, sockjs_sessions)
 }
 
 /// Lets the key sets that were kept count until their issuers answer: before the first request asks for
@@ -173,7 +179,7 @@ pub(super) fn start_broker(
         tracing::info!(direction, socket, "ZeroMQ socket");
     }
     let hub = HubParts {
-        url: shared.options.hub.clone(),
+        url: shared.options.hub().clone(),
         ingest: shared.ingest.clone(),
         updates: shared.metrics.updates.clone(),
         router: shared.router.clone(),

@@ -31,7 +31,7 @@ impl Hub {
         signals: &mut Signals,
         arrivals: Arrivals,
     ) -> anyhow::Result<()> {
-        let within = self.config.server.drain;
+        let within = self.live.load().server.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
         // Before the first stream ends.
         if let Some(presence) = &self.presence {

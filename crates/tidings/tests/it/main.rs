@@ -66,6 +66,7 @@ mod presence;
 mod problems;
 mod publish;
 mod reconcile;
+mod reload;
 mod replay;
 mod rooms;
 mod secrets;

@@ -19,7 +19,7 @@ fn a_signal_that_asks_for_nothing_is_noted_and_the_hub_goes_on() {
     let mut hub = TestHub::serve(&settings(SERVED));
     let stream = hub.subscribe("match=a");
     for (signal, noted) in [
-        (Signal::HUP, "SIGHUP: nothing to reload"),
+        (Signal::HUP, "reload: done"),
         (Signal::USR1, "SIGUSR1"),
         (Signal::USR2, "SIGUSR2"),
     ] {

@@ -25,7 +25,7 @@ table! {
         /// Maximum size of stored updates in bytes. 0 sets no limit.
         bytes_max as "retain_bytes": Option<u64> = number(1024 * 1024 * 1024).zero_is_none().live();
         /// Bytes of recent updates held in memory; most replays are served from there.
-        ring_bytes: usize = number(32 * 1024 * 1024).live();
+        ring_bytes: usize = number(32 * 1024 * 1024).start();
     }
 }
 

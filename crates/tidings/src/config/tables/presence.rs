@@ -16,12 +16,12 @@ table! {
         /// Seconds within which a subscriber can reconnect without a presence event. It is
         /// recognised by the `iss` and `sub` of its token, also after a restart of the hub. With 0,
         /// every disconnect is published at once.
-        grace as "grace_secs": Duration = number(0).secs().live();
+        grace as "grace_secs": Duration = number(0).secs().start();
         /// Maximum number of subscriptions in one response. Longer lists are split into pages.
-        page_size_max: usize = number(DEFAULT.page_size_max as u64).at_least(1).live();
+        page_size_max: usize = number(DEFAULT.page_size_max as u64).at_least(1).start();
         /// Maximum number of subscriptions that the hub tracks. Further ones receive updates but
         /// are not listed; `tidings_presence_untracked_total` counts them.
-        subscriptions_max: usize = number(DEFAULT.subscriptions_max as u64).at_least(1).live();
+        subscriptions_max: usize = number(DEFAULT.subscriptions_max as u64).at_least(1).start();
         /// Maximum number of stored presence events. They do not count towards other limits.
         events_max as "retain_events": u64 = number(KEPT.events_max).live();
         /// Minutes that a presence event is stored. 0 sets no limit.

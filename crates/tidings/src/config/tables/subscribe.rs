@@ -13,7 +13,7 @@ table! {
         anonymous: bool = flag(false).live();
         /// Seconds of silence after which the hub sends a comment line, so that proxies keep the
         /// connection open. 0 disables this.
-        keep_alive as "keep_alive_secs": Duration = number(15).secs().live();
+        keep_alive as "keep_alive_secs": Duration = number(15).secs().start();
         /// Maximum lifetime of a subscriber's connection in seconds. Each connection ends after a
         /// random 80 to 100 % of it, and at the latest when its token expires. 0 sets no limit.
         connection_max as "connection_secs_max": Option<Duration> =

@@ -132,18 +132,49 @@ fn what_only_a_start_can_change_is_decided() {
         listen.N.address
         listen.N.tls
         listen.N.room
+        tls.certificate
+        tls.key
         hub.public_url
         hub.allow_plaintext
         data.dir
         server.shards
         admin.address
+        auth.audiences
+        auth.cookie_names
+        auth.jwks_refresh_secs
+        auth.jwks_cache_secs
+        auth.issuers.N.issuer
+        auth.issuers.N.algorithm
+        auth.issuers.N.key
+        auth.issuers.N.key_file
+        auth.issuers.N.jwks_url
+        auth.issuers.N.jwks_file
+        auth.issuers.N.kid
+        auth.issuers.N.publish
+        auth.issuers.N.subscribe
+        auth.issuers.N.dialects
         dialects.v0
         dialects.v2019
+        subscribe.keep_alive_secs
         flash.address
         history.kind
         history.path
+        history.ring_bytes
         presence.enabled
+        presence.grace_secs
+        presence.page_size_max
+        presence.subscriptions_max
         zeromq.allow_plaintext
+        zeromq.username
+        zeromq.password
+        zeromq.high_water_mark
+        zeromq.high_water_bytes
+        zeromq.queue_bytes_max
+        zeromq.message_bytes_max
+        zeromq.peers_max
+        zeromq.subscriptions_max
+        zeromq.handshake_timeout_secs
+        zeromq.heartbeat_secs
         zeromq.brokers.N.inputs
         zeromq.brokers.N.outputs
         zeromq.inputs.N.socket

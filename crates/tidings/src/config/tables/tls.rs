@@ -10,8 +10,8 @@ table! {
     pub struct TlsTable = "tls" {
         /// PEM file with the certificate chain, the server's own certificate first. The hub reloads
         /// it when it changes.
-        certificate: Option<PathBuf> = unset(Path, "none").live();
+        certificate: Option<PathBuf> = unset(Path, "none").start();
         /// PEM file with the private key of the certificate. The hub reloads it when it changes.
-        key: Option<PathBuf> = unset(Path, "none").live();
+        key: Option<PathBuf> = unset(Path, "none").start();
     }
 }

@@ -18,30 +18,30 @@ table! {
         allow_plaintext: bool = flag(false).start();
         /// The user name that ZeroMQ peers must present (PLAIN mechanism). Connecting sockets
         /// present it too. Requires `zeromq.password`. Both travel unencrypted.
-        username: Option<String> = unset(Text, "none: no security").live();
+        username: Option<String> = unset(Text, "none: no security").start();
         /// The password for `zeromq.username`.
-        password: Option<Secret> = unset(Form::Secret, "none").live();
+        password: Option<Secret> = unset(Form::Secret, "none").start();
         /// Maximum number of messages queued for one ZeroMQ peer. A subscriber that is further
         /// behind loses newer messages; a PUSH socket whose peers are all full makes its senders
         /// wait.
-        high_water_mark: usize = number(100_000).at_least(1).live();
+        high_water_mark: usize = number(100_000).at_least(1).start();
         /// Maximum number of bytes queued for one ZeroMQ peer.
-        high_water_bytes: usize = number(16 * 1024 * 1024).at_least(1).live();
+        high_water_bytes: usize = number(16 * 1024 * 1024).at_least(1).start();
         /// Maximum number of bytes queued for all ZeroMQ peers together. Beyond this limit, a
         /// subscriber with more than 16 KiB queued loses messages.
-        queue_bytes_max: usize = number(256 * 1024 * 1024).at_least(1).live();
+        queue_bytes_max: usize = number(256 * 1024 * 1024).at_least(1).start();
         /// Maximum size of a ZeroMQ message in bytes, all parts together. A peer that sends a
         /// longer message is disconnected.
-        message_bytes_max: usize = number(1024 * 1024).at_least(1).live();
+        message_bytes_max: usize = number(1024 * 1024).at_least(1).start();
         /// Maximum number of ZeroMQ connections. Further ones are closed.
-        peers_max: usize = number(10_000).at_least(1).live();
+        peers_max: usize = number(10_000).at_least(1).start();
         /// Maximum number of subscriptions of one ZeroMQ peer. A peer with more is disconnected.
-        subscriptions_max: usize = number(10_000).at_least(1).live();
+        subscriptions_max: usize = number(10_000).at_least(1).start();
         /// Seconds within which a ZeroMQ peer must complete its handshake.
-        handshake as "handshake_timeout_secs": Duration = number(10).secs().at_least(1).live();
+        handshake as "handshake_timeout_secs": Duration = number(10).secs().at_least(1).start();
         /// Seconds of silence after which a ZeroMQ peer gets a heartbeat. A peer that stays silent
         /// for as long again is disconnected.
-        heartbeat as "heartbeat_secs": Duration = number(30).secs().at_least(1).live();
+        heartbeat as "heartbeat_secs": Duration = number(30).secs().at_least(1).start();
     }
 }
 

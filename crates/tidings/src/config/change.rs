@@ -1,0 +1,118 @@
+//! What a running hub makes of a configuration that changed: which keys differ, which of them it can
+//! apply, and which keep their value until the next start.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::keys::{self, Change, Form};
+use super::settings::{Entry, Place, Settings};
+use super::{Config, check, env, error, read, show};
+
+/// Where the configuration of a running hub comes from, and the settings in use.
+#[derive(Debug)]
+pub struct Source {
+    path: Option<PathBuf>,
+    running: Settings,
+}
+
+/// A key whose value changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, with numbers for entries of arrays.
+    pub key: String,
+    /// The value in use, as TOML. Secrets are hidden.
+    pub old: Option<String>,
+    /// The value that is written now.
+    pub new: Option<String>,
+    /// When it takes effect.
+    pub change: Change,
+}
+
+/// A configuration for a running hub.
+#[derive(Debug)]
+pub struct Changed {
+    /// The new configuration, with the old values of keys that only a start can change.
+    pub config: Config,
+    /// Every key whose value changed.
+    pub differences: Vec<Difference>,
+}
+
+impl Source {
+    /// Takes note of where a configuration was read: the file that was named, if one was, and what came
+    /// out of it and the environment.
+    pub fn new(path: Option<&Path>, running: Settings) -> Self {
+        Self {
+            path: path.map(Path::to_owned),
+            running,
+        }
+    }
+
+    /// Reads the configuration again. The settings in use change if nothing is wrong.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, with the whole configuration or with what a running hub makes of it.
+    pub fn read_again(&mut self) -> Result<Changed, error::ConfigErrors> {
+        let reading = read(self.path.as_deref(), &env::variables());
+        let written = reading.into_settings()?;
+        let differences = differences(&self.running, &written);
+        let merged = written.with_start_keys_of(&self.running);
+        let config = check::check(&merged)?;
+        self.running = merged;
+        Ok(Changed {
+            config,
+            differences,
+        })
+    }
+}
+
+impl Settings {
+    /// Returns these settings with the values of `running` for all keys that only a start can change.
+    fn with_start_keys_of(&self, running: &Self) -> Self {
+        let only_live = |settings: &Self, change| {
+            let entries = settings.entries();
+            let wanted = entries.filter(|(place, _)| change_of(place) == change);
+            let cloned = wanted.map(|(place, entry)| (place.clone(), entry.clone()));
+            cloned.collect::<Vec<_>>()
+        };
+        let mut entries = only_live(self, Change::Live);
+        entries.extend(only_live(running, Change::Start));
+        self.with_entries(entries)
+    }
+}
+
+fn change_of(place: &Place) -> Change {
+    keys::find(&place.general()).map_or(Change::Start, |key| key.change)
+}
+
+/// Returns the keys whose values differ, sorted by place.
+pub fn differences(old: &Settings, new: &Settings) -> Vec<Difference> {
+    let places: BTreeSet<&Place> = old
+        .entries()
+        .chain(new.entries())
+        .map(|(at, _)| at)
+        .collect();
+    let differ = places.into_iter().filter_map(|place| {
+        let key = place.to_string();
+        let (before, after) = (old.find(&key), new.find(&key));
+        if before.map(|entry| &entry.value) == after.map(|entry| &entry.value) {
+            return None;
+        }
+        let is_secret =
+            keys::find(&place.general()).is_some_and(|known| known.form == Form::Secret);
+        let shown = |entry: &Entry| match is_secret {
+            true => "(hidden)".to_owned(),
+            false => show::shown(&entry.value).to_string(),
+        };
+        Some(Difference {
+            key,
+            old: before.map(shown),
+            new: after.map(shown),
+            change: change_of(place),
+        })
+    });
+    differ.collect()
+}
+
+#[cfg(test)]
+mod tests;

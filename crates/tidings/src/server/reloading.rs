@@ -1,0 +1,129 @@
+//! Takes over a changed configuration while the hub runs: all of what can change, or nothing.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::{Hub, parts};
+use crate::config::change::{Difference, Source};
+use crate::config::keys::Change;
+use crate::config::{Config, error::ConfigErrors};
+use crate::control::message::{KeyChange, Reloaded};
+use crate::open_files;
+
+/// How a hub reads its configuration again.
+pub(crate) struct Reloading {
+    source: RefCell<Source>,
+    /// What else takes over a new configuration.
+    on_config: Box<dyn Fn(&Config)>,
+}
+
+impl Reloading {
+    /// Reads again from `source`. `on_config` is called with each new configuration.
+    pub(crate) fn new(source: Source, on_config: Box<dyn Fn(&Config)>) -> Self {
+        Self {
+            source: RefCell::new(source),
+            on_config,
+        }
+    }
+}
+
+impl std::fmt::Debug for Reloading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloading").finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Reads everything again, and takes over what a running hub can. Says what became of it.
+    pub(super) fn reload(&self) -> Reloaded {
+        self.read_files_again();
+        let Some(reloading) = &self.reloading else {
+            tracing::info!("reload: this hub has no configuration file to read again");
+            return Reloaded::default();
+        };
+        let changed = reloading.source.borrow_mut().read_again();
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(ConfigErrors(errors)) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                tracing::error!(
+                    errors = errors.join("; "),
+                    "reload: the configuration is not usable, so nothing was changed"
+                );
+                return Reloaded {
+                    errors,
+                    ..Reloaded::default()
+                };
+            }
+        };
+        for warning in &changed.config.warnings {
+            tracing::warn!("{warning}");
+        }
+        (reloading.on_config)(&changed.config);
+        self.take_over_config(changed.config);
+        let of = |wanted| {
+            let changes = changed.differences.iter();
+            let changes = changes.filter(move |one| one.change == wanted);
+            changes.map(key_change).collect::<Vec<_>>()
+        };
+        let reloaded = Reloaded {
+            applied: of(Change::Live),
+            needs_restart: of(Change::Start),
+            errors: Vec::new(),
+        };
+        say(&reloaded);
+        reloaded
+    }
+
+    /// Puts a new configuration in the place of the one in use.
+    fn take_over_config(&self, mut config: Config) {
+        open_files::fit(&mut config);
+        let (bounds, connections, sockjs_sessions) = parts::bounds(&config);
+        let shared = &self.shared;
+        shared
+            .account
+            .set_limits(bounds, connections, sockjs_sessions);
+        shared.options.set(parts::options(&config));
+        shared.history.set_retention(config.history.retention);
+        self.live.store(Arc::new(config));
+    }
+
+    /// Has the certificate and the key sets read again.
+    fn read_files_again(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.want();
+        }
+        for set in self.shared.authority.key_sets() {
+            set.want();
+        }
+    }
+}
+
+fn key_change(difference: &Difference) -> KeyChange {
+    KeyChange {
+        key: difference.key.clone(),
+        old: difference.old.clone(),
+        new: difference.new.clone(),
+    }
+}
+
+fn say(reloaded: &Reloaded) {
+    for change in &reloaded.applied {
+        let KeyChange { key, old, new } = change;
+        tracing::info!(key, old, new, "reload: applied");
+    }
+    for change in &reloaded.needs_restart {
+        let KeyChange { key, old, new } = change;
+        tracing::warn!(
+            key,
+            old,
+            new,
+            "reload: this key needs a restart and keeps its old value"
+        );
+    }
+    tracing::info!(
+        applied = reloaded.applied.len(),
+        needs_restart = reloaded.needs_restart.len(),
+        "reload: done"
+    );
+}
