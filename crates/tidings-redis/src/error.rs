@@ -73,7 +73,7 @@ pub(crate) enum ConnectError {
 /// Why a command has no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The connection is gone, or the time was over.
+    /// The connection is gone.
     #[error("the connection to {address} is lost")]
     Lost {
         address: Address,

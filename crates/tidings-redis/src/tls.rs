@@ -37,6 +37,13 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// The cryptography that is built in has no version of TLS that is in use.
+    #[error("there is no usable version of TLS")]
+    Versions {
+        /// The fault.
+        #[source]
+        source: rustls::Error,
+    },
     /// The system has no authorities.
     #[error("the system has no certificate authorities; name one by `ca_file`")]
     NoAuthorities,
@@ -62,10 +69,7 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|source| TlsError::Unusable {
-                path: PathBuf::new(),
-                source,
-            })?
+            .map_err(|source| TlsError::Versions { source })?
             .with_root_certificates(roots);
         let config = match files.identity {
             None => builder.with_no_client_auth(),

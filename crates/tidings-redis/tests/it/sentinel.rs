@@ -9,7 +9,7 @@ use tidings_contract::{Hub, Rig};
 use tidings_core::Position;
 use tidings_redis::{Login, Redis};
 
-use crate::harness::{Kind, RedisRig, Sentinels, options, run, until};
+use crate::harness::{Kind, RedisRig, Sentinels, Server, options, run, until};
 
 /// A primary takes writes only while a replica has answered within the last second.
 const GUARDED: &[&str] = &[
@@ -151,6 +151,38 @@ fn a_guarded_primary_that_was_replaced_takes_nothing() {
         };
         assert_eq!(last, Position::new(2));
     });
+}
+
+/// Cut off from its replicas, a primary sees no closed connection: it counts those that have
+/// answered within `min-replicas-max-lag`.
+#[test]
+fn a_primary_that_hears_of_no_replica_refuses() {
+    for kind in [Kind::Oldest, Kind::Redis, Kind::Valkey] {
+        let sentinels = Sentinels::start(kind, GUARDED);
+        let rig = rig(&sentinels);
+        run(async {
+            let mut hub = Hub::join(&rig, 1).await;
+            hub.append(seen(0), &[b"a"]).await;
+            // Nobody is left to name another primary.
+            let others = || sentinels.servers.iter().skip(1).chain(&sentinels.sentinels);
+            others().for_each(Server::pause);
+            let reason = until("it refuses", async || {
+                let batch = hub.batch(seen(0), &[(b"b", None)]);
+                match hub.engine.append(batch).await {
+                    Ok(_taken) => None,
+                    Err(error) => Some(error.line()),
+                }
+            })
+            .await;
+            assert!(reason.contains("NOREPLICAS"), "{reason}");
+            others().for_each(Server::resume);
+            until("it takes updates again", async || {
+                let batch = hub.batch(seen(0), &[(b"c", None)]);
+                hub.engine.append(batch).await.ok()
+            })
+            .await;
+        });
+    }
 }
 
 #[test]
