@@ -22,8 +22,8 @@ pub enum TlsError {
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    /// It holds no certificate.
-    #[error("{path} holds no certificate")]
+    /// It contains no certificate.
+    #[error("{path} contains no certificate")]
     Empty {
         /// The file.
         path: PathBuf,

@@ -1,5 +1,5 @@
-//! The front: sockets from the listener until there is a request. What a request is answered is decided in
-//! `http`; a socket whose request was answered by a stream of events or frames goes on to the hub.
+//! The front: sockets from the listener until there is a request. `http` decides the answer. If the answer is a
+//! stream of events or frames, the hub takes the socket over.
 
 pub(crate) mod accept;
 mod connection;

@@ -1,55 +1,55 @@
-//! The signals that a running hub takes. None of them ends it without a drain.
+//! The signals that a running hub handles. None of them ends it without a drain.
 //!
-//! | signal | what it asks for |
+//! | signal | effect |
 //! |---|---|
-//! | TERM, INT | the end, in good form; a second one ends the drain |
-//! | HUP | to read files again, or the end where the terminal is gone ([`Hangup`]) |
-//! | USR1, USR2 | nothing; the log says so |
-//! | PIPE | nothing: a peer that is gone is seen by its socket |
+//! | TERM, INT | stops the hub with a drain; a second one ends the drain |
+//! | HUP | reloads files, or stops the hub if its terminal was closed ([`Hangup`]) |
+//! | USR1, USR2 | nothing but a log line |
+//! | PIPE | nothing: the socket tells that its peer is gone |
 //!
-//! QUIT keeps what the system does with it: the end at once, with a core dump if they are on.
+//! QUIT keeps the system's default: the process ends at once, with a core dump if those are enabled.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// To end in good form.
+    /// Stop with a drain.
     Stop,
-    /// To read again what can be read again.
+    /// Reload the files that a running hub can reload.
     Reload,
 }
 
-/// What HUP asks for.
+/// What HUP requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// To read again what can be read again, as service managers mean it.
+    /// A reload, as service managers use it.
     Reloads,
-    /// The end: the terminal that the command was started in is closed. Not under `nohup`.
+    /// A stop: the terminal in which the command was started was closed. Ignored under `nohup`.
     Stops,
 }
 
-/// The signals of the process. Made before anything is started: one that came earlier would end the
-/// process without a drain.
+/// The signals of the process. Made before anything is started, because an earlier signal would end the process
+/// without a drain.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Option<Signal>,
     on_hangup: Wish,
-    /// SIGUSR1 and SIGUSR2, which would end the process if nobody took them.
+    /// SIGUSR1 and SIGUSR2, which would end the process if nothing handled them.
     meaningless: [Signal; 2],
 }
 
 impl Signals {
-    /// Begins to take signals; to be called inside a runtime. One that comes now is kept for the first
+    /// Begins to handle signals. Call it inside a runtime. A signal that arrives from now on waits for the first
     /// [`next`](Self::next).
     ///
     /// # Errors
     ///
-    /// The operating system refused a handler.
+    /// The operating system refuses a handler.
     pub(crate) fn listen(hangup: Hangup) -> io::Result<Self> {
         let (wanted, on_hangup) = match hangup {
             Hangup::Reloads => (true, Wish::Reload),
@@ -67,7 +67,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that asks for something.
+    /// Waits for a signal that requests something, and logs others.
     pub(crate) async fn next(&mut self) -> Wish {
         let [first, second] = &mut self.meaningless;
         loop {
@@ -78,11 +78,11 @@ impl Signals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            tracing::info!(signal = name, "this signal has no meaning here");
+            tracing::info!(signal = name, "signal ignored: it has no meaning here");
         }
     }
 
-    /// Waits for one that asks for the end.
+    /// Waits for a signal that requests the stop.
     pub(crate) async fn stop(&mut self) {
         while self.next().await != Wish::Stop {}
     }
@@ -97,7 +97,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// Says whether whoever started the process wants it to ignore a signal, as `nohup` does.
+/// Returns whether the process was started with a signal ignored, as `nohup` does.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status

@@ -1,8 +1,7 @@
-//! Updates that a relay ordered: what is checked before they are written.
+//! Updates that a relay ordered: the checks before they are written.
 //!
-//! A relay may send again what it sent before, after it lost a connection, so an update whose
-//! position is taken is skipped if it is the same one. Whether it is the same is asked of the prints,
-//! which also vouch for everything before it.
+//! A relay that lost its connection may send updates again. So an update whose position is taken is skipped if it is
+//! the same update. The prints tell whether it is; they also authenticate everything before it.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::append::Step;
 use crate::published::Tip;
 use crate::storage::StorageError;
 
-/// Why a batch is not written.
+/// Why a batch is refused.
 enum Unfit {
     Inbound(InboundError),
     Fault(StorageError),
@@ -33,7 +32,7 @@ impl From<StorageError> for Unfit {
 }
 
 impl Writer {
-    /// Commits what is new in `batch` as one group, delivers the group, answers.
+    /// Commits the new updates of `batch` as one group, delivers the group, then answers.
     pub(super) fn take_ordered(&mut self, batch: Batch, done: BatchDone) {
         let count = batch.updates().len();
         let stored = self.store(batch);
@@ -46,7 +45,7 @@ impl Writer {
     }
 
     fn store(&mut self, batch: Batch) -> Result<Vec<Arc<Update>>, InboundError> {
-        // A batch before this one may have met a fault.
+        // An earlier batch may have hit a fault.
         if let Some(error) = self.phase.error() {
             return Err(error.into());
         }
@@ -63,7 +62,7 @@ impl Writer {
         })
     }
 
-    /// Leaves a line, answers, and says so to whoever may have seen it.
+    /// Removes the end of a line that the relay abandoned, tells the router, then answers.
     pub(super) fn cut(&mut self, cut: Cut, done: CutDone) {
         let result = match self.phase.error() {
             Some(error) => Err(error),
@@ -97,7 +96,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// The first update that does not continue what is stored, or is another than the stored one.
+    /// The first update that does not continue the stored ones, or differs from the stored one at its position.
     fn new_of(&mut self, batch: Batch) -> Result<Vec<Coming>, Unfit> {
         let mut new = Vec::with_capacity(batch.updates().len());
         let mut last = self.extent.last;
@@ -123,11 +122,11 @@ impl Writer {
             }
             let (draft, note) = (update.draft, update.note);
             let formed = self.line.print(last_print, position, got_ms, &draft, &note);
-            // In the middle of a line, nothing vouches for what is before the first update.
+            // A history that begins in the middle of a line has no print before its first update to check against.
             let print = match update.print {
                 Some(print) if last_print.is_none() && last > Position::ZERO => print,
-                came => {
-                    check_print(position, formed, came)?;
+                got => {
+                    check_print(position, formed, got)?;
                     formed
                 }
             };
@@ -142,8 +141,8 @@ impl Writer {
         Ok(new)
     }
 
-    /// Checks that an update whose position is taken is the one that is stored there. Of one whose
-    /// print is gone nothing can be said: it was removed, and is not stored again.
+    /// Checks that an update whose position is taken is the one that is stored there. If that print is gone, the update
+    /// was removed by retention: it cannot be checked, and is not stored again.
     fn check_repeat(&mut self, update: &OrderedUpdate) -> Result<(), Unfit> {
         let position = update.position;
         let Some(stored) = self.storage.print(position)? else {

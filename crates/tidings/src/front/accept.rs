@@ -1,4 +1,4 @@
-//! Listeners: where connections come in, how fast, and how many. Each shard has its own listening
+//! Listeners: they accept connections up to limits of rate and number. Each shard has its own listening
 //! socket on the same address (`SO_REUSEPORT`); the kernel spreads connections between them.
 
 use std::io::{self, ErrorKind};
@@ -21,45 +21,46 @@ use tidings_hub::metrics::count;
 use tidings_hub::shard::stopping::{Arrivals, Stage};
 use tidings_hub::tasks;
 
-/// Connections that the kernel keeps for one listener until they are accepted.
+/// Maximum number of connections that the kernel queues for one listener.
 const BACKLOG: i32 = 4096;
-/// Connections accepted before the shard looks after its other work.
+/// Connections accepted before other tasks of the shard get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
-/// Pause after the process ran out of file descriptors or memory for a connection.
+/// Pause after an accept failed because the process had no file descriptor or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// Time between two complaints of a listener that cannot accept.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
-/// Refused peers that one listening socket tells why at a time; further ones are closed without a
-/// word, since each needs a file descriptor until it has read the answer.
+/// Minimum time between two log lines of a listener that cannot accept.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Maximum number of refusals that one listening socket is sending at a time. Further peers are closed without an
+/// answer, since each keeps a file descriptor until it has read the answer.
 pub(crate) const REFUSALS_MAX: usize = 16;
-/// Keep-alives that a peer may leave unacknowledged.
+/// Heartbeats of an event stream that a peer may leave unacknowledged.
 const KEEP_ALIVES_UNACKNOWLEDGED: u32 = 3;
-/// Silence after which the kernel asks whether a peer is still there.
+/// Idle time before TCP keep-alive.
 const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
-/// Unsent bytes beyond which a socket counts as full. Small, so that a peer that does not read is
-/// noticed here and not after megabytes in the kernel.
+/// Unsent bytes beyond which a socket counts as full. Small, so that the hub notices a peer that does not read
+/// before the kernel has queued megabytes.
 const UNSENT_LOW_WATER: u32 = 64 * 1024;
-/// What a connection costs while HTTP reads and writes it: its task, and hyper's buffers.
+/// Bytes booked for a connection while HTTP uses it: its task, and hyper's buffers.
 const CONNECTION_BYTES: usize = 16 * 1024;
-/// How long a refused peer may take to read why.
+/// Timeout for a refused peer to read the refusal.
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+
 /// One listening socket of a shard.
 #[derive(Debug)]
 pub(crate) struct Door {
     pub(crate) listener: StdListener,
     pub(crate) tls: bool,
-    /// What comes in here.
+    /// What it accepts.
     pub(crate) kind: DoorKind,
 }
 
-/// What comes in by a listener.
+/// What a listener accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DoorKind {
     /// Subscribers and publishers; the number of the listener in the configuration.
     Main(usize),
     /// Operators: metrics and health only.
     Admin,
-    /// Flash, which asks for its policy.
+    /// Requests for Flash's policy.
     Policy,
 }
 
@@ -69,13 +70,12 @@ pub(crate) enum DoorKind {
 ///
 /// # Errors
 ///
-/// The address cannot be bound, for one because another process has it.
+/// The address cannot be bound, for example because another process uses it.
 pub(crate) fn bind(
     address: SocketAddr,
     shards: usize,
 ) -> io::Result<(Vec<StdListener>, SocketAddr)> {
-    // SO_REUSEPORT would share the port with another hub without a word, so the port is tried
-    // alone first.
+    // SO_REUSEPORT would silently share the port with another hub, so the port is bound without it first.
     let probe = listening_socket(address, false)?;
     let address = probe.local_addr()?;
     drop(probe);
@@ -111,7 +111,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     } = door;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "a listener could not be registered"),
+        Err(error) => return tracing::error!(%error, "cannot register a listener"),
     };
     let mut stages = site.stages();
     let mut site = site;
@@ -120,7 +120,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
         site.config().server.shards,
     );
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    let mut complaints = Complaints::default();
+    let mut log_limit = LogLimit::default();
     let mut turn = 0;
     loop {
         let accepted = tokio::select! {
@@ -147,7 +147,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
                 };
                 on_accepted(&site, arrival, &refusals);
             }
-            Err(error) => on_accept_error(&site, &error, &mut complaints).await,
+            Err(error) => on_accept_error(&site, &error, &mut log_limit).await,
         }
         pace.wait().await;
         turn += 1;
@@ -157,44 +157,44 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     }
 }
 
-async fn on_accept_error(site: &Site, error: &io::Error, complaints: &mut Complaints) {
+async fn on_accept_error(site: &Site, error: &io::Error, log_limit: &mut LogLimit) {
     count(&site.metrics().connections_failed, "accept");
-    // The peer gave up between its SYN and our accept: its own matter.
+    // The peer closed between its SYN and our accept. That is not our fault.
     if matches!(
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
     ) {
         return;
     }
-    if let Some(unsaid) = complaints.next(Instant::now()) {
+    if let Some(suppressed) = log_limit.next(Instant::now()) {
         tracing::error!(
-            %error, unsaid,
-            "a connection could not be accepted; is the limit of open files too low?"
+            %error, suppressed,
+            "cannot accept connections; is the limit of open files too low?"
         );
     }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-/// When a listener may say again what it said before.
+/// Limits how often a listener logs the same problem.
 #[derive(Debug, Default)]
-struct Complaints {
-    said: Option<Instant>,
-    unsaid: u64,
+struct LogLimit {
+    logged: Option<Instant>,
+    suppressed: u64,
 }
 
-impl Complaints {
-    /// Returns how many were left unsaid since the last one, if one more may be said.
+impl LogLimit {
+    /// Returns whether another line may be logged, and how many were suppressed since the last one.
     fn next(&mut self, now: Instant) -> Option<u64> {
-        if self.said.is_some_and(|said| now < said + COMPLAIN_EVERY) {
-            self.unsaid += 1;
+        if self.logged.is_some_and(|logged| now < logged + LOG_EVERY) {
+            self.suppressed += 1;
             return None;
         }
-        self.said = Some(now);
-        Some(std::mem::take(&mut self.unsaid))
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
-/// A connection that was accepted and not looked at.
+/// A connection that was just accepted.
 struct Arrival {
     socket: TcpStream,
     peer: SocketAddr,
@@ -211,14 +211,14 @@ fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
     } = arrival;
     let admin = kind == DoorKind::Admin;
     if !admin && site.config().limits.blocked.contains(peer.ip()) {
-        // Not a word: that is what a block is for.
+        // Without an answer: a blocked address should learn nothing.
         return count(&site.metrics().connections_refused, "blocked");
     }
     if let Err(error) = set_options(&socket, unacknowledged_max(site)) {
-        return tracing::debug!(%error, "a connection ended before it began");
+        return tracing::debug!(%error, "cannot set the options of a new connection; it is closed");
     }
     let account = site.account();
-    // A full hub must still tell its operators that it is full.
+    // Operators must be able to see that the hub is full.
     let admitted = if admin {
         Ok(account.admit_always(peer.ip()))
     } else {
@@ -259,8 +259,8 @@ fn refusal_name(refusal: Crowded) -> &'static str {
     }
 }
 
-/// Returns how long a peer may leave bytes unacknowledged: some keep-alives, and no less than it may
-/// take nothing, which the kernel counts alike once the peer's window is shut.
+/// Returns how long a peer may leave bytes unacknowledged: several heartbeats, and at least the stall time, because
+/// the kernel also counts the time in which the peer's window is closed.
 fn unacknowledged_max(site: &Site) -> Duration {
     let config = site.config();
     let keep_alives = config.subscribe.keep_alive * KEEP_ALIVES_UNACKNOWLEDGED;
@@ -275,8 +275,8 @@ fn set_options(socket: &TcpStream, unacknowledged_max: Duration) -> io::Result<(
     socket.set_tcp_notsent_lowat(UNSENT_LOW_WATER)
 }
 
-/// Tells a refused peer why. Under TLS there is no way to say it before a handshake, which is what a
-/// flood wants.
+/// Sends a refused peer the refusal. Not under TLS: that would take a handshake, and a flood of connections
+/// should not cost that much.
 fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, problem: Problem) {
     if !tls && let Ok(permit) = Arc::clone(refusals).try_acquire_owned() {
         let answer = problem.into_http1();
@@ -287,7 +287,7 @@ fn refuse_unless_tls(socket: TcpStream, tls: bool, refusals: &Arc<Semaphore>, pr
     }
 }
 
-/// Tells a refused peer why, without reading its request.
+/// Sends a refused peer the refusal, without reading its request.
 async fn refuse(mut socket: TcpStream, answer: Bytes) {
     let farewell = async {
         socket.write_all(&answer).await?;
@@ -297,11 +297,11 @@ async fn refuse(mut socket: TcpStream, answer: Bytes) {
         while socket.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whatever happens, the connection ends here.
+    // The connection ends either way.
     drop(tokio::time::timeout(REFUSAL_LINGER, farewell).await);
 }
 
-/// Keeps accepts below a rate; what is too fast waits in the kernel's backlog.
+/// Limits the rate of accepts. Connections beyond it wait in the kernel's backlog.
 #[derive(Debug)]
 struct Pace {
     interval: Duration,

@@ -1,5 +1,5 @@
-//! One connection: TLS if asked for, HTTP/1 or HTTP/2 by its first bytes, hyper for every request,
-//! and the taking over of the socket when a request turns out to be an event stream.
+//! One connection: TLS if configured, then HTTP/1 or HTTP/2, which the first bytes tell. hyper reads every request.
+//! If the answer is an event stream or a WebSocket over HTTP/1, the hub takes the socket over.
 //!
 //! ```text
 //! accept ─▶ TLS handshake ─▶ first bytes ─┬─▶ HTTP/2: hyper to the end, streams as bodies
@@ -41,18 +41,18 @@ use tidings_hub::metrics::count;
 use tidings_hub::shard::Subscription;
 use tidings_hub::shard::stopping::Stage;
 
-/// Bytes of a request head, or of one HTTP/2 header list: a thousand topics of 0.x, of 40 characters
-/// that are escaped, and some fields. hyper doubles its buffer, so the bound is a power of two.
+/// Maximum size of a request head, or of one HTTP/2 header list, in bytes. It has room for a thousand escaped topics
+/// of 40 characters (0.x sends them in the query) and some fields. A power of two, because hyper doubles its buffer.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Fields of a request head.
+/// Maximum number of fields in a request head.
 const HEAD_FIELDS_MAX: usize = 100;
-/// How long a peer that still sends is read from after the last answer.
+/// How long to read from a peer that still sends after the last answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// What no HTTP/1 method begins with; RFC 9113, 3.4.
+/// The start of HTTP/2's preface, and of no HTTP/1 method; RFC 9113, 3.4.
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
-/// What no HTTP method begins with, and every request for a Flash policy.
+/// The start of every request for a Flash policy, and of no HTTP method.
 const POLICY_START: &[u8] = b"<";
-/// The protocol that TLS negotiates for HTTP/2; RFC 9113, 3.2.
+/// The ALPN name of HTTP/2; RFC 9113, 3.2.
 const ALPN_HTTP2: &[u8] = b"h2";
 
 /// An accepted connection.
@@ -63,13 +63,13 @@ pub(crate) struct Entrance {
     pub(crate) tls: bool,
     pub(crate) kind: DoorKind,
     pub(crate) holder: Arc<Holder>,
-    /// What it costs while HTTP reads and writes it.
+    /// The memory booked for it while HTTP uses it.
     pub(crate) cost: Charge,
 }
 
 type ServiceFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
 
-/// Serves a connection to its end, or until its socket has become a session.
+/// Serves a connection to its end, or until a session takes its socket over.
 pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
     let Entrance {
         socket,
@@ -107,11 +107,11 @@ pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
     };
     if let Err(failure) = outcome {
         count(&site.metrics().connections_failed, failure.name());
-        tracing::debug!(reason = failure.name(), detail = %failure, "connection ended in error");
+        tracing::debug!(reason = failure.name(), detail = %failure, "connection failed");
     }
 }
 
-/// Why a connection ended before its time.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("the TLS handshake took too long")]
@@ -122,7 +122,7 @@ pub(super) enum Failure {
     HeadTimeout,
     #[error("the connection broke: {0}")]
     Io(#[source] io::Error),
-    #[error("the peer took nothing of its answer for too long")]
+    #[error("the peer read nothing of its answer for too long")]
     Stalled,
     #[error("{0}")]
     Refused(#[source] OverLimit),
@@ -146,7 +146,7 @@ impl Failure {
     }
 }
 
-/// Returns whether an error of hyper's is the end that a [`TimedSocket`] makes.
+/// Returns whether hyper's error is the timeout of a [`TimedSocket`].
 fn is_stall(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error);
     source
@@ -157,7 +157,7 @@ fn is_stall(error: &hyper::Error) -> bool {
 enum Protocol {
     Http1,
     Http2,
-    /// What Flash sends before it opens a WebSocket.
+    /// Flash asks for its policy before it opens a WebSocket.
     FlashPolicy,
 }
 
@@ -187,7 +187,7 @@ async fn open(site: &Site, socket: TcpStream, tls: bool) -> Result<(Stream, Prot
         .map_err(Failure::Io)
 }
 
-/// Reads until it is clear whether the peer speaks HTTP/2: after one byte, mostly.
+/// Reads until it is clear whether the peer speaks HTTP/2. One byte is usually enough.
 async fn first_bytes(
     mut transport: Transport,
     with_policy: bool,
@@ -217,14 +217,14 @@ async fn first_bytes(
     Ok((Stream::new(transport, prefix), Protocol::Http1))
 }
 
-/// What a request turned the connection into.
+/// What the connection becomes after a request.
 enum TakeOver {
     /// A session on this or another shard.
     Session {
         subscription: Subscription,
         head: Bytes,
     },
-    /// A WebSocket of 2010.
+    /// A WebSocket of the draft of 2010.
     Old(Box<OldUpgrade>),
 }
 
@@ -234,7 +234,7 @@ async fn serve_http1(
     info: ConnectionInfo,
     cost: Charge,
 ) -> Result<(), Failure> {
-    let io_state = stream.signs();
+    let io_state = stream.io_state();
     let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
     let service = {
         let (site, wanted) = (Rc::clone(site), Rc::clone(&wanted));
@@ -269,8 +269,8 @@ async fn serve_http1(
         .header_read_timeout(limits.head)
         .max_headers(HEAD_FIELDS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        // A peer that says that it sends no more may still wait for its answer. Else hyper would
-        // make room to read, and try to, each time that an answer is waited for.
+        // A peer that has closed its sending half may still wait for its answer. Without this, hyper would also
+        // allocate a read buffer and read whenever a request waits for its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let ended = drive(site, &mut connection, &wanted, &io_state).await;
@@ -289,14 +289,13 @@ async fn serve_http1(
         return Ok(());
     };
     let parts = connection.into_parts();
-    // hyper's buffers are gone.
+    // hyper's buffers are freed.
     drop(cost);
     continue_with(site, (parts.io, parts.read_buf), take_over, info.holder).await;
     Ok(())
 }
 
-/// Makes of a connection what a request wants it to be. `rest` is its socket, and what hyper read beyond
-/// the request.
+/// Hands a connection over to a session. `rest` is its socket, and what hyper read beyond the request.
 async fn continue_with(
     site: &Rc<Site>,
     rest: (TokioIo<Stream>, Bytes),
@@ -306,8 +305,8 @@ async fn continue_with(
     let (io, read_buf) = rest;
     let mut stream = io.into_inner();
     let ahead = stream.take_ahead();
-    // What was read beyond the request belongs to a WebSocket. Before an event stream it is not
-    // answered, since that is the last answer on this connection (RFC 9112, 9.3.2).
+    // Bytes beyond the request belong to the WebSocket. An event stream ignores them: it is the last answer on its
+    // connection (RFC 9112, 9.3.2).
     let unread = match ahead.as_slice() {
         [] => read_buf,
         ahead => [&read_buf, ahead].concat().into(),
@@ -329,8 +328,8 @@ async fn continue_with(
     }
 }
 
-/// Lets hyper work until the connection ends (`Some`) or its socket can be taken over (`None`):
-/// when a request wants it and everything that hyper wrote before is out.
+/// Runs hyper until the connection ends (`Some`) or its socket can be taken over (`None`). It can when a request
+/// asked for that and everything that hyper wrote before has been sent.
 async fn drive<S>(
     site: &Rc<Site>,
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
@@ -347,7 +346,7 @@ where
     loop {
         let step = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
-            // hyper has written all it can: `held_up` tells whether that was everything.
+            // hyper has written as much as it can. `held_up` tells whether that was everything.
             Poll::Pending if wanted.borrow().is_some() && !io_state.held_up() => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
@@ -364,9 +363,8 @@ where
     }
 }
 
-/// Says goodbye, which hyper does not after an error, and reads on for a while. Closing while a peer
-/// still sends, as after a 413, would reset the connection and could destroy the answer (RFC 9112,
-/// 9.6).
+/// Closes the sending half, which hyper does not do after an error, and reads on for a while. Closing the socket while
+/// the peer still sends, as after a 413, would reset the connection and could destroy the answer (RFC 9112, 9.6).
 async fn linger(mut stream: Stream) {
     let farewell = async {
         stream.shutdown().await?;
@@ -375,6 +373,6 @@ async fn linger(mut stream: Stream) {
         while socket.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    // However it ends, the connection is over.
+    // The connection ends either way.
     drop(timeout(LINGER, farewell).await);
 }

@@ -1,5 +1,5 @@
-//! Answers Flash, which asks for a policy before it opens a socket: on a listener of its own, and
-//! on every plain listener where a connection begins with `<`.
+//! Answers Flash, which asks for a policy before it opens a socket. It has its own listener, and a connection to any
+//! plain listener may also begin with `<`, the start of such a request.
 
 use std::io;
 
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use crate::http::Site;
 use tidings_hub::metrics::count_result;
 
-/// Serves one connection, whose first bytes may have been read already. A request is answered, and
-/// anything else is closed without an answer, as is a peer that takes too long.
+/// Serves one connection, whose first bytes may have been read already. Closes it without an answer if it sends
+/// anything but a request, or takes too long.
 pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
     let patience = site.config().limits.head;
     let recognized = match timeout(patience, request(&mut socket, read)).await {
@@ -36,11 +36,11 @@ pub(crate) async fn serve(site: &Site, mut socket: TcpStream, read: &[u8]) {
         while socket.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    // However it ends, the connection is over.
+    // The connection ends either way.
     drop(timeout(patience, answer).await);
 }
 
-/// Reads a request, or as much as shows that it is none.
+/// Reads until a request is complete or something else was sent.
 async fn request(socket: &mut TcpStream, read: &[u8]) -> io::Result<Recognized> {
     let mut recognizer = Recognizer::default();
     let mut recognized = recognizer.push(read);

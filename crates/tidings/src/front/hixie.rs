@@ -1,5 +1,5 @@
-//! A WebSocket of 2010: its session is carried like one of SockJS, and this task is the one that
-//! receives, and says what comes from the peer.
+//! A WebSocket of the draft of 2010 (hixie-76). Its session uses a carrier, as SockJS sessions do. This task receives
+//! the session's frames for the peer, and passes the peer's texts to the session.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ use tidings_hub::session::{Ending, Opening, Session};
 /// Bytes read from a peer at once.
 const READ_BYTES: usize = 4096;
 
-/// Serves such a connection to its end.
+/// Serves a connection to its end.
 pub(crate) async fn run(
     site: &Rc<Site>,
     mut stream: Stream,
@@ -41,8 +41,8 @@ pub(crate) async fn run(
         keys,
         head,
     } = upgrade;
-    let shaken = shake(&mut stream, &head, keys, unread);
-    let Ok(Ok(unread)) = timeout(site.config().limits.head, shaken).await else {
+    let handshake = answer_handshake(&mut stream, &head, keys, unread);
+    let Ok(Ok(unread)) = timeout(site.config().limits.head, handshake).await else {
         return tidings_hub::metrics::count(&site.metrics().connections_failed, "head_timeout");
     };
     let carrier = Rc::<Carrier>::default();
@@ -62,9 +62,9 @@ pub(crate) async fn run(
     connection.serve().await;
 }
 
-/// Answers the handshake. The head goes out first: a proxy may wait for it before it passes on the
-/// eight bytes. Returns what came behind them.
-async fn shake(
+/// Answers the handshake. Sends the head first, because a proxy may wait for it before it forwards the eight bytes
+/// of the nonce. Returns what was read after those.
+async fn answer_handshake(
     stream: &mut Stream,
     head: &str,
     keys: Keys,
@@ -95,12 +95,12 @@ struct Connection {
     framing: MessageFraming,
     decoder: Decoder,
     unread: Bytes,
-    /// What the decoder keeps of a text whose end has not come.
+    /// The memory of an incomplete text in the decoder.
     part: Charge,
     stall: Duration,
 }
 
-/// What the connection waits for.
+/// What wakes the connection.
 enum Wakeup {
     Taken(Taken),
     Read(io::Result<usize>),
@@ -122,14 +122,14 @@ impl Connection {
             self.write(&hixie76::text(sockjs::OPEN.as_bytes())).await?;
         }
         self.carrier.open();
-        // What it said and is not dealt with; it is not read from before.
-        let mut saying: Option<oneshot::Receiver<()>> = None;
+        // Texts that the session has not processed yet. The peer is not read meanwhile.
+        let mut unprocessed: Option<oneshot::Receiver<()>> = None;
         loop {
-            if saying.is_none() {
+            if unprocessed.is_none() {
                 match self.next_event() {
                     Some(Ok(texts)) => {
                         let (processed, result) = oneshot::channel();
-                        saying = Some(result);
+                        unprocessed = Some(result);
                         if let Some(duplex) = &self.session.duplex
                             && duplex.push_inbound(texts, Some(processed)).is_err()
                         {
@@ -144,8 +144,8 @@ impl Connection {
             let mut buffer = [0; READ_BYTES];
             let wakeup = tokio::select! {
                 taken = poll_fn(|cx| self.carrier.poll_taken(Take::Each, cx)) => Wakeup::Taken(taken),
-                read = self.stream.read(&mut buffer), if saying.is_none() => Wakeup::Read(read),
-                () = processed(&mut saying), if saying.is_some() => Wakeup::Processed,
+                read = self.stream.read(&mut buffer), if unprocessed.is_none() => Wakeup::Read(read),
+                () = processed(&mut unprocessed), if unprocessed.is_some() => Wakeup::Processed,
             };
             match wakeup {
                 Wakeup::Taken(Taken::Texts(texts)) => {
@@ -154,7 +154,7 @@ impl Connection {
                     }
                 }
                 Wakeup::Taken(Taken::Closed(close)) => {
-                    self.say_goodbye(&close).await?;
+                    self.on_session_closed(&close).await?;
                     return Ok(Ending::CloseFrame);
                 }
                 Wakeup::Read(read) => {
@@ -164,12 +164,12 @@ impl Connection {
                     }
                     self.unread = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
                 }
-                Wakeup::Processed => saying = None,
+                Wakeup::Processed => unprocessed = None,
             }
         }
     }
 
-    /// Returns what the peer says next, or how it ends; nothing until more is read.
+    /// Returns the peer's next texts, or why the session ends. None if more must be read first.
     fn next_event(&mut self) -> Option<Result<Vec<Text>, Ending>> {
         let mut input: &[u8] = &self.unread;
         let before = input.len();
@@ -191,14 +191,14 @@ impl Connection {
         }
     }
 
-    /// Closes; such a connection has no words for the reason.
+    /// Sends a close frame, which carries no reason in this version, and closes the sending half.
     async fn close(&mut self, ending: Ending) -> io::Result<Ending> {
         self.write(&Bytes::from_static(hixie76::CLOSE)).await?;
         self.stream.shutdown().await?;
         Ok(ending)
     }
 
-    async fn say_goodbye(&mut self, close: &Close) -> io::Result<()> {
+    async fn on_session_closed(&mut self, close: &Close) -> io::Result<()> {
         if self.framing == MessageFraming::SockJs {
             let frame = sockjs::close_frame(close.code, &close.reason);
             self.write(&hixie76::text(frame.as_bytes())).await?;
@@ -219,9 +219,9 @@ impl Connection {
     }
 }
 
-/// Waits until what was said was dealt with, or nobody will any more.
-async fn processed(saying: &mut Option<oneshot::Receiver<()>>) {
-    if let Some(saying) = saying {
-        drop(saying.await);
+/// Waits until the session has processed the texts or has ended.
+async fn processed(unprocessed: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(unprocessed) = unprocessed {
+        drop(unprocessed.await);
     }
 }

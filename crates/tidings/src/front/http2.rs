@@ -1,5 +1,5 @@
-//! One HTTP/2 connection, and what each of its streams costs: a place like that of a connection, its
-//! bytes in the account, and an end if the peer takes nothing of its answer for the stall time.
+//! One HTTP/2 connection. Each stream counts like a connection, books its memory in the account, and ends if the peer
+//! reads nothing of its answer for the stall time.
 //!
 //! ```text
 //! hyper ──execute──▶ Streams ──▶ Watched { hyper's future of one stream, Progress }
@@ -8,9 +8,9 @@
 //!                               service ──▶ answer ──▶ Paced { body in small pieces }
 //! ```
 //!
-//! A peer shuts a stream's window by sending nothing, and hyper waits for it without end. So the future
-//! that hyper makes of a stream is polled by one that knows when the peer took something last: dropping
-//! it resets the stream (RFC 9113, 8.1: CANCEL).
+//! A peer keeps a stream's window closed by sending no WINDOW_UPDATE, and hyper waits for it forever. So `Watched`
+//! polls hyper's future of a stream and knows when the peer last read something. Dropping that future resets the
+//! stream (RFC 9113, 8.1: CANCEL).
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -41,14 +41,14 @@ use tidings_hub::metrics::count;
 use tidings_hub::session::socket::PIECE_BYTES_MAX;
 use tidings_hub::tasks;
 
-/// How often a silent peer is asked whether it is there, and how long it may take to answer.
+/// Interval of PINGs to a silent peer, and the timeout for its answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// Bytes that a peer may send on one stream, and on all, before they are read. What is read is booked
-/// by whoever reads; up to this much is not.
+/// Bytes that a peer may send on one stream, and on all streams together, before they are read. Whoever reads bytes
+/// books them; bytes in these windows are not booked.
 const WINDOW_BYTES: (u32, u32) = (64 * 1024, 128 * 1024);
-/// What a stream costs: hyper's and h2's state of it, and a piece in h2's queue.
+/// Bytes booked for a stream: its state in hyper and h2, and a piece in h2's queue.
 const STREAM_BYTES: usize = PIECE_BYTES_MAX;
-/// What the connection itself costs beside that of any connection: h2's tables and buffers.
+/// Bytes booked for an HTTP/2 connection in addition to those of any connection: h2's tables and buffers.
 const CONNECTION_BYTES: usize = 16 * 1024;
 
 /// Serves a connection to its end.
@@ -90,7 +90,7 @@ pub(super) async fn serve(
             .serve_connection(TokioIo::new(stream), service),
     );
     let mut stages = site.stages();
-    // hyper waits for the preface and the first request without end.
+    // hyper itself would wait forever for the preface and the first request.
     let mut patience = pin!(sleep(limits.head));
     loop {
         tokio::select! {
@@ -105,7 +105,7 @@ pub(super) async fn serve(
     }
 }
 
-/// Answers the request of one stream, if there is a place for it.
+/// Answers the request of one stream, or refuses it if there are too many.
 async fn respond(
     site: &Rc<Site>,
     info: &ConnectionInfo,
@@ -116,7 +116,7 @@ async fn respond(
         count(&site.metrics().requests_refused, problem.name());
         return problem.into_response();
     }
-    // A stream that is reset takes its answer with it, so nobody needs the connection's I/O state.
+    // A reset stream drops its answer, so nobody needs the connection's I/O state.
     let io_state = Rc::<IoState>::default();
     match http::answer(&site.now(), info, &io_state, request).await {
         Answer::Response(response) => response,
@@ -130,12 +130,12 @@ async fn respond(
     }
 }
 
-/// How far the answer of one stream came, and what the stream costs.
+/// The progress of one stream's answer, and what the stream books.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// The stream's task.
     waker: RefCell<Option<Waker>>,
-    /// When the stream ends unless the peer takes something; none while nothing waits for it.
+    /// When the stream ends unless the peer reads something. None while nothing waits for the peer.
     deadline: Cell<Option<Instant>>,
     cost: RefCell<Option<(Seat, Charge)>>,
 }
@@ -154,7 +154,7 @@ impl Progress {
         Ok(())
     }
 
-    /// Ends the stream after `patience` at the latest.
+    /// Ends the stream after at most `patience`.
     pub(crate) fn end_within(&self, patience: Duration) {
         self.await_within(patience);
         if let Some(waker) = self.waker.borrow_mut().take() {
@@ -162,8 +162,8 @@ impl Progress {
         }
     }
 
-    /// Lets the stream end unless the peer takes something within `patience`. To be called while the
-    /// stream is polled, which looks at it next.
+    /// Ends the stream unless the peer reads something within `patience`. Call it while the stream is polled:
+    /// [`Watched`] then checks the deadline.
     fn await_within(&self, patience: Duration) {
         self.deadline.set(Instant::now().checked_add(patience));
     }
@@ -183,13 +183,13 @@ impl Progress {
     }
 }
 
-/// Starts what hyper makes of the streams of one connection.
+/// Spawns hyper's futures of the streams of one connection.
 #[derive(Clone)]
 struct Streams(Rc<StreamsInner>);
 
 struct StreamsInner {
     site: Rc<Site>,
-    /// Of the stream that is being polled.
+    /// The progress of the stream that is being polled.
     polled: RefCell<Option<Rc<Progress>>>,
 }
 
@@ -212,7 +212,7 @@ where
     F: Future<Output = ()> + 'static,
 {
     fn execute(&self, future: F) {
-        // What a stream starts belongs to it: the sending half of its tunnel.
+        // A future that a stream spawns belongs to that stream: the sending half of its tunnel.
         let progress = self.polled();
         tasks::spawn(Watched {
             future: Box::pin(future),
@@ -223,12 +223,12 @@ where
     }
 }
 
-/// A stream that ends when its peer takes nothing for too long.
+/// A stream that ends when its peer reads nothing for too long.
 struct Watched<F> {
     future: Pin<Box<F>>,
     progress: Rc<Progress>,
     streams: Streams,
-    /// Set late: it looks at the deadline when it rings, so that no delivery moves it.
+    /// Reads the deadline only when it fires, so that a delivery does not need to move it.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -268,11 +268,11 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
     }
 }
 
-/// A body that is handed over in small pieces, and notes when the peer took one: hyper asks for the next
-/// piece once the window had room for the last.
+/// A body that hyper gets in small pieces. It notes when the peer has read one: hyper asks for the next piece when
+/// the window had room for the last.
 struct Paced {
     body: Body,
-    /// What is left of the piece that the body gave.
+    /// The rest of the body's current piece.
     rest: Bytes,
     progress: Rc<Progress>,
     stall: Duration,
@@ -291,8 +291,8 @@ impl Paced {
         }
     }
 
-    /// Cuts off the next piece. The last byte of an answer comes alone: the stream ends with it, and by
-    /// then all before it must have found room in the window.
+    /// Cuts off the next piece. The last byte of an answer is a piece of its own: the stream ends with it, and by then
+    /// everything before it must have had room in the window.
     fn cut(&mut self) -> Bytes {
         let len = self.rest.len().min(PIECE_BYTES_MAX);
         let last = len == self.rest.len() && self.body.is_end_stream();

@@ -1,6 +1,6 @@
-//! The byte stream that hyper reads and writes: a plain or TLS socket, with the bytes that were read
-//! to tell the protocols apart put back in front, and signs for those who cannot ask it while hyper has
-//! it: whether the last write was held up, and whether the peer has ended.
+//! The byte stream that hyper reads and writes: a plain or TLS socket. The bytes that were read to detect the protocol
+//! are put back in front. While hyper owns the stream, its I/O state tells others whether the last write was
+//! held up, and whether the peer has ended.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,27 +15,27 @@ use tokio_rustls::server::TlsStream;
 use super::timed_socket::TimedSocket;
 use crate::http::io_state::IoState;
 
-/// Bytes that are read ahead of hyper to learn whether the peer has ended. One that sends more before
-/// its answer has come is not watched on.
+/// Maximum number of bytes to read ahead of hyper to learn whether the peer has ended. A peer that sends more before
+/// its answer is no longer watched.
 const AHEAD_BYTES_MAX: usize = 4096;
 
 /// A connection's bytes as hyper sees them.
 #[derive(Debug)]
 pub(crate) struct Stream {
     transport: Transport,
-    /// Read before hyper was chosen; given to it first.
+    /// Bytes read to detect the protocol. hyper gets them first.
     prefix: Prefix,
-    /// Read while hyper did not; given to it next.
+    /// Bytes read ahead of hyper. It gets them next.
     ahead: Vec<u8>,
     io_state: Rc<IoState>,
 }
 
-/// What carries the bytes.
+/// The socket below.
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// Cleartext.
     Plain(TimedSocket),
-    /// TLS; boxed, since its state is a kilobyte.
+    /// TLS. Boxed, since its state takes a kilobyte.
     Tls(Box<TlsStream<TimedSocket>>),
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    /// Appends what was read; bytes beyond the third are not expected.
+    /// Appends a byte. Bytes beyond the third are dropped; nobody pushes them.
     pub(crate) fn push(&mut self, byte: u8) {
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
@@ -62,7 +62,7 @@ impl Prefix {
 }
 
 impl Stream {
-    /// Wraps a transport whose first bytes were read already.
+    /// Wraps a transport from which `prefix` was read already.
     pub(crate) fn new(transport: Transport, prefix: Prefix) -> Self {
         Self {
             transport,
@@ -72,17 +72,17 @@ impl Stream {
         }
     }
 
-    /// Returns what it tells while hyper has it.
-    pub(crate) fn signs(&self) -> Rc<IoState> {
+    /// Returns the I/O state, which others can ask while hyper owns the stream.
+    pub(crate) fn io_state(&self) -> Rc<IoState> {
         Rc::clone(&self.io_state)
     }
 
-    /// Takes what was read ahead.
+    /// Takes the bytes that were read ahead.
     pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.ahead)
     }
 
-    /// Gives the socket back, with the TLS state if it has one.
+    /// Returns the socket, with its TLS state if it has one.
     pub(crate) fn into_socket(self) -> (TcpStream, Option<Box<ServerConnection>>) {
         match self.transport {
             Transport::Plain(socket) => (socket.into_inner(), None),
@@ -109,7 +109,7 @@ impl Stream {
         }
     }
 
-    /// Reads ahead if somebody wants to know whether the peer has ended.
+    /// Reads ahead if somebody watches whether the peer ends.
     fn look_ahead(&mut self, cx: &mut Context<'_>) {
         while self.io_state.is_watched() && self.ahead.len() < AHEAD_BYTES_MAX {
             let mut bytes = [0; 512];
@@ -189,7 +189,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper comes by here whenever it has done what it can.
+        // hyper flushes whenever it can do nothing more.
         self.look_ahead(cx);
         let result = match &mut self.transport {
             Transport::Plain(_) => return Poll::Ready(Ok(())),

@@ -1,6 +1,5 @@
-//! A TCP socket that breaks when its peer takes nothing for the stall time: while hyper has it, nobody
-//! else would notice. TLS, if there is any, goes on top of it, so that what counts is what the peer's
-//! kernel took.
+//! A TCP socket whose writes fail when the peer reads nothing for the stall time. While hyper owns the socket, nobody
+//! else would notice. TLS is on top of it, so what counts is what the peer's kernel took.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,17 +11,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// See the module.
+/// A TCP socket with a timeout for writes.
 #[derive(Debug)]
 pub(crate) struct TimedSocket {
     socket: TcpStream,
     stall: Duration,
-    /// Rings when the peer has taken nothing for too long; none while the socket takes what it gets.
+    /// Fires when the peer has read nothing for too long. None while the socket takes bytes.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedSocket {
-    /// Wraps a socket whose peer may take nothing for `stall`.
+    /// Wraps a socket whose peer may read nothing for `stall`.
     pub(crate) fn new(socket: TcpStream, stall: Duration) -> Self {
         Self {
             socket,
@@ -31,12 +30,12 @@ impl TimedSocket {
         }
     }
 
-    /// Gives the socket back.
+    /// Returns the socket.
     pub(crate) fn into_inner(self) -> TcpStream {
         self.socket
     }
 
-    /// Lets the alarm know what became of a write.
+    /// Starts the alarm when a write has to wait, and stops it after any other result.
     fn note(
         &mut self,
         cx: &mut Context<'_>,
@@ -49,7 +48,7 @@ impl TimedSocket {
         let stall = self.stall;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(stall)));
         alarm.as_mut().poll(cx).map(|()| {
-            let reason = "the peer took nothing for limits.stall_timeout_secs";
+            let reason = "the peer read nothing for limits.stall_timeout_secs";
             Err(io::Error::new(ErrorKind::TimedOut, reason))
         })
     }
@@ -89,7 +88,7 @@ impl AsyncWrite for TimedSocket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The kernel has what was written.
+        // The kernel has everything that was written.
         Poll::Ready(Ok(()))
     }
 

@@ -1,5 +1,5 @@
-//! TLS from certificate files, read again when they change. Connections that are open keep the
-//! certificate they began with.
+//! TLS from certificate files, which are read again when they change. Open connections keep the certificate that they
+//! began with.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::config::TlsFiles;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a certificate cannot be used.
@@ -31,7 +31,7 @@ pub(crate) enum CertificateError {
         path: String,
         source: rustls_pki_types::pem::Error,
     },
-    #[error("{path} holds no certificate")]
+    #[error("{path} contains no certificate")]
     Empty { path: String },
     #[error("the key {path} cannot be used: {source}")]
     Key { path: String, source: rustls::Error },
@@ -52,7 +52,7 @@ impl Certificate {
     ///
     /// # Errors
     ///
-    /// A file cannot be read, or key and certificate do not fit.
+    /// A file cannot be read, or the key does not belong to the certificate.
     pub(crate) fn read(files: TlsFiles) -> Result<Arc<Self>, CertificateError> {
         let current = ArcSwap::from_pointee(load(&files)?);
         Ok(Arc::new(Self {
@@ -62,11 +62,11 @@ impl Certificate {
         }))
     }
 
-    /// Makes what listeners need: this certificate, HTTP/2 and HTTP/1.1.
+    /// Makes the TLS configuration of the listeners: this certificate, HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
     ///
-    /// The cryptographic provider offers no safe protocol version, which a build cannot cause.
+    /// The cryptographic provider offers no safe protocol version. No build of ours can cause that.
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -77,13 +77,13 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Asks [`watch`](Self::watch) to read the files now, changed or not.
+    /// Asks [`watch`](Self::watch) to read the files now, even if they have not changed.
     pub(crate) fn want(&self) {
         self.wanted.notify_one();
     }
 
-    /// Looks at the files every [`LOOK_EVERY`] and reads them when they changed; a pair that cannot
-    /// be used is reported and the one in use stays. Never ends.
+    /// Checks the files every [`LOOK_EVERY`] and reads them when they have changed. If the new pair is unusable, logs
+    /// that and keeps the current one. Never ends.
     pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) -> Infallible {
         let mut seen = self.stamps();
         loop {
@@ -96,18 +96,18 @@ impl Certificate {
                 Ok(key) => {
                     self.current.store(Arc::new(key));
                     count_result(&metrics.certificates_reloaded, "ok");
-                    tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
+                    tracing::info!(certificate = %self.files.certificate.display(), "certificate reloaded");
                 }
                 Err(error) => {
                     count_result(&metrics.certificates_reloaded, "failed");
-                    tracing::error!(%error, "the new certificate cannot be used; the old one stays");
+                    tracing::error!(%error, "cannot use the new certificate; keeping the current one");
                 }
             }
             seen = now;
         }
     }
 
-    /// Returns what tells a changed file from an unchanged one.
+    /// Returns time and size of each file, which differ after a change.
     fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {
         [&self.files.certificate, &self.files.key].map(|path| {
             let metadata = std::fs::metadata(path).ok()?;

@@ -1,5 +1,4 @@
-//! The tunnel that hyper makes of a WebSocket's HTTP/2 stream (RFC 8441), and the pipe by which the session
-//! writes and reads it.
+//! A WebSocket through an HTTP/2 stream (RFC 8441): moves bytes between hyper's tunnel and the session's pipe.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -13,13 +12,13 @@ use tokio::time::timeout;
 use super::http2::Progress;
 use tidings_hub::session::pipe::Pipe;
 
-/// How long the tunnel may take for what a session wrote last.
+/// Timeout for sending what a session wrote last.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Moves bytes between a pipe and the tunnel that hyper makes of the request, to the end of both.
+/// Moves bytes between the session's pipe and hyper's tunnel until both have ended.
 ///
-/// `progress` is that of the stream: what hyper still has for it must not be kept by a peer that takes
-/// nothing.
+/// `progress` belongs to the stream. It ends the stream soon after, so that a peer that reads nothing does not keep
+/// what hyper still holds for it.
 pub(crate) async fn pump(tunnel: OnUpgrade, pipe: Rc<Pipe>, progress: Rc<Progress>) {
     if let Ok(upgraded) = tunnel.await {
         carry(&pipe, &mut TokioIo::new(upgraded)).await;
@@ -28,12 +27,12 @@ pub(crate) async fn pump(tunnel: OnUpgrade, pipe: Rc<Pipe>, progress: Rc<Progres
     pipe.close();
 }
 
-/// Carries both ways until the session or the tunnel ends, then what the session wrote last.
+/// Carries both ways until the session or the tunnel ends, then sends what the session wrote last.
 async fn carry(pipe: &Pipe, io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    // An error ends the tunnel like its end does; the session finds it gone.
+    // An error ends the tunnel. The session notices that it is gone.
     if poll_fn(|cx| pipe.poll_carry(io, cx)).await.is_ok() {
         let rest = poll_fn(|cx| pipe.poll_rest(io, cx));
-        // A peer that takes nothing must not keep what was for it.
+        // A peer that reads nothing must not keep this in memory.
         drop(timeout(FAREWELL, rest).await);
     }
 }
@@ -46,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_takes_nothing_does_not_keep_what_was_for_it() {
+    fn a_peer_that_reads_nothing_keeps_no_bytes_in_memory() {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let pipe = Pipe::new();
@@ -54,7 +53,7 @@ mod tests {
             pipe.try_send(&Bytes::from(vec![b'x'; 100_000])).unwrap();
             pipe.end();
             let carried = timeout(Duration::from_secs(30), carry(&pipe, &mut tunnel));
-            assert!(carried.await.is_ok(), "it is carried without end");
+            assert!(carried.await.is_ok(), "carry does not end");
         });
     }
 }

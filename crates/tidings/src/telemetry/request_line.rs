@@ -1,7 +1,7 @@
-//! The line that `tidings dev` writes to the terminal for each request, with what a page's script
-//! cannot see: why the browser keeps an answer from the page, and what to do about it.
+//! The line that `tidings dev` writes to the terminal for each request. It says what a page's script cannot see: why
+//! the browser hides an answer from the page, and what to do about it.
 //!
-//! The access log of a hub in operation is in `access.rs`.
+//! The access log of a hub in production is in `access.rs`.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,18 +14,18 @@ use time::OffsetDateTime;
 
 use super::output;
 
-/// Requests that are shown in one second; of the others only the number is.
+/// Maximum number of requests shown in one second. Of the others only the number is shown.
 const LINES_PER_SECOND_MAX: u64 = 100;
-/// Bytes of a target, a topic or a reason that are shown.
+/// Maximum number of bytes shown of a target, a topic or a reason.
 const SHOWN_BYTES_MAX: usize = 300;
-/// The origin of a page that does not say which it has; RFC 6454, 6.1.
+/// The opaque origin, as of a page in a file; RFC 6454, 6.1.
 const OPAQUE: &str = "null";
-/// The kind of request; Fetch Metadata Request Headers, 2.2.
+/// The header that tells a navigation from a script's request; Fetch Metadata Request Headers, 2.2.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-/// What stands before the further lines of a request.
+/// The indentation of the further lines of a request.
 const INDENT: &str = "                 ";
 
-/// Why a request was refused: a part of the response, for whoever writes about it.
+/// Why a request was refused. An extension of the response, for the line about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     /// The short name, such as `origin-refused`.
@@ -34,7 +34,7 @@ pub(crate) struct Refused {
     pub(crate) detail: String,
 }
 
-/// What a request published: a part of the response, for whoever writes about it.
+/// What a request published. An extension of the response, for the line about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     /// The canonical topic of the update.
@@ -43,33 +43,33 @@ pub(crate) struct Published {
     pub(crate) private: bool,
 }
 
-/// A request of which a line will be written.
+/// A request whose line will be written.
 #[derive(Debug)]
 pub(crate) struct RequestLine {
     received: OffsetDateTime,
     begun: Instant,
     /// Method and target.
     request: String,
-    /// The origin of the page that asks, unless it is a page of this hub.
+    /// The origin of the requesting page, unless it is a page of this hub.
     page: Option<String>,
     kind: Kind,
 }
 
-/// What a request is to the browser that sends it.
+/// What kind of request a browser sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A script asks, and the browser decides whether it may read the answer.
+    /// A script's request. The browser decides whether the script may read the answer.
     Script,
-    /// The browser asks first whether the script may.
+    /// A preflight: the browser asks whether the script may send its request.
     Preflight,
-    /// A WebSocket, which the hub itself allows or refuses.
+    /// A WebSocket. The hub itself allows or refuses the page.
     WebSocket,
-    /// The browser shows the answer to the visitor.
+    /// A navigation: the browser shows the answer to the visitor.
     Navigation,
 }
 
 impl RequestLine {
-    /// Takes note of a request, without what is secret in its address.
+    /// Notes a request, without the secrets in its URL.
     pub(crate) fn of<B>(request: &Request<B>, is_websocket: bool) -> Self {
         let headers = request.headers();
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -94,7 +94,7 @@ impl RequestLine {
         }
     }
 
-    /// Writes the line of a response that is complete.
+    /// Writes the line of a complete response.
     pub(crate) fn on_response(
         &self,
         status: StatusCode,
@@ -130,14 +130,14 @@ impl RequestLine {
         self.write(StatusCode::OK, "event stream", &notes);
     }
 
-    /// Writes the line of a WebSocket that is opened.
+    /// Writes the line of a WebSocket that opens.
     pub(crate) fn on_upgrade(&self) {
         let mut notes = String::new();
         self.note_opaque(&mut notes);
         self.write(StatusCode::SWITCHING_PROTOCOLS, "WebSocket", &notes);
     }
 
-    /// Says whether the browser keeps the answer from the page, of which its script learns nothing.
+    /// Adds a note if the browser hides the answer from the page. The page's script does not learn why.
     fn note_page(&self, headers: &HeaderMap, notes: &mut String) {
         let Some(page) = &self.page else { return };
         if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
@@ -145,8 +145,8 @@ impl RequestLine {
             return;
         }
         let what = match self.kind {
-            Kind::Script => "the browser does not show this answer to the page",
-            Kind::Preflight => "the browser will not send what the page asks for",
+            Kind::Script => "the browser hides this answer from the page",
+            Kind::Preflight => "the browser will not send the page's request",
             Kind::WebSocket | Kind::Navigation => return,
         };
         note(
@@ -156,13 +156,13 @@ impl RequestLine {
         note(notes, &allowing(page));
     }
 
-    /// Says once what a page without an origin may be, if one was let in.
+    /// Explains once what a page without an origin may be, if one was allowed.
     fn note_opaque(&self, notes: &mut String) {
         if self.page.as_deref() == Some(OPAQUE) && !OPAQUE_SEEN.swap(true, Ordering::Relaxed) {
             note(
                 notes,
-                "a page without an origin: an HTML file, or a frame that some website made \
-                 anonymous. It may read public updates and no more; --no-file-pages refuses it",
+                "a page without an origin is an HTML file, or a sandboxed frame of any website. It \
+                 may only read public updates; --no-file-pages refuses it",
             );
         }
     }
@@ -175,7 +175,7 @@ impl RequestLine {
                     .to_owned()
             }
             "token-invalid" | "token-presentation" => {
-                "tidings token inspect --dev TOKEN tells what the token contains".to_owned()
+                "tidings token inspect --dev TOKEN shows what the token contains".to_owned()
             }
             "scope-insufficient" => {
                 "tidings token make --publish TOPIC prints a token for a topic".to_owned()
@@ -210,7 +210,7 @@ impl RequestLine {
     }
 }
 
-/// Says how a page of an origin is allowed.
+/// Returns how to allow a page of an origin.
 fn allowing(page: &str) -> String {
     match page {
         OPAQUE => {
@@ -223,11 +223,11 @@ fn allowing(page: &str) -> String {
 }
 
 fn note(notes: &mut String, text: &str) {
-    // Writing to a text cannot fail.
+    // Writing to a String cannot fail.
     write!(notes, "\n{INDENT}{text}").ok();
 }
 
-/// Returns a target without its secrets, with its escapes read, as people would write it.
+/// Returns a target without its secrets, percent-decoded for people to read.
 fn shown_target(target: &http::Uri) -> String {
     let mut shown = redact::bytes(target.path().as_bytes()).into_owned();
     if let Some(query) = target.query() {
@@ -238,8 +238,7 @@ fn shown_target(target: &http::Uri) -> String {
     printable(&read)
 }
 
-/// Returns what a peer wrote, cut to a length, without anything that a terminal would obey or that
-/// would look like something else.
+/// Returns a peer's text, cut to a length. Characters that a terminal would obey or hide are escaped.
 fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for character in String::from_utf8_lossy(bytes).chars() {
@@ -256,7 +255,7 @@ fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// How many lines were written in this second, for all threads.
+/// Counts the lines of the current second, for all threads.
 struct Quota {
     second: AtomicU64,
     taken: AtomicU64,
@@ -272,8 +271,8 @@ impl Quota {
         }
     }
 
-    /// Returns the number of requests that were not shown before this one, if this one may be. Threads
-    /// that meet at the turn of a second may write a few lines more.
+    /// Returns whether a line may be written, and how many requests were skipped before it. When a second begins,
+    /// concurrent threads may write a few more lines.
     fn take(&self, now: i64) -> Option<u64> {
         let now = now.unsigned_abs();
         if self.second.swap(now, Ordering::Relaxed) != now {
@@ -291,7 +290,7 @@ impl Quota {
 static QUOTA: Quota = Quota::new();
 static OPAQUE_SEEN: AtomicBool = AtomicBool::new(false);
 
-/// The name of a refusal because of a page's origin.
+/// The name of the refusal of a page's origin.
 const ORIGIN_REFUSED: &str = "origin-refused";
 
 #[cfg(test)]

@@ -39,14 +39,14 @@ fn what_the_browser_keeps_from_a_page_is_said_with_what_to_do() {
     let hub = TestHub::dev();
     let page = "http://app.test:8080";
     let blocked =
-        format!("does not show this answer to the page: its origin {page} is not allowed (CORS)");
+        format!("hides this answer from the page: its origin {page} is not allowed (CORS)");
     let allow = format!("start the hub with: tidings dev --origin {page}");
     let path = format!("{HUB_PATH}?match=a");
     hub.request(Request::new("HEAD", &path).header("Origin", page));
     shown(&hub, &blocked);
     shown(&hub, &allow);
     hub.request(Request::new("OPTIONS", HUB_PATH).header("Origin", page));
-    shown(&hub, "will not send what the page asks for");
+    shown(&hub, "will not send the page's request");
     // One that is allowed is not warned of.
     let warnings = |hub: &TestHub| hub.log().matches("CORS").count();
     let before = warnings(&hub);

@@ -47,7 +47,7 @@ fn a_hangup_has_the_certificate_and_the_key_sets_read_again() {
     let (hub, _) = serve_tls("");
     hub.signal(Signal::HUP);
     wait_until("the certificate is read", || {
-        hub.log().contains("certificate read again").then_some(())
+        hub.log().contains("certificate reloaded").then_some(())
     });
     assert!((hub.metric_for("tidings_certificates_reloaded_total", "ok") - 1.0).abs() < 0.1);
 

@@ -124,7 +124,7 @@ fn a_hub_does_not_start_with_a_certificate_that_cannot_be_used() {
     fs::write(folder.path().join("key.pem"), wrong_key()).unwrap();
     check("does not belong to the certificate");
     fs::write(folder.path().join("certificate.pem"), "").unwrap();
-    check("holds no certificate");
+    check("contains no certificate");
     fs::remove_file(folder.path().join("certificate.pem")).unwrap();
     check("certificate.pem");
 }
