@@ -1,4 +1,4 @@
-"""What the conformance tests have in common: checks with names, and hubs that end with their test."""
+"""What the conformance tests share: named checks, and hubs that stop at the end of their test."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from support.hub import Hub
 
 @pytest.fixture
 def check(subtests):
-    """Compares two values under a name. A test goes on after a check that fails, and shows all that fail."""
+    """Compares two values under a name. A test continues after a failed check, and reports all failures."""
 
     def compare(name, found, expected=True):
         with subtests.test(name):
@@ -18,7 +18,7 @@ def check(subtests):
 
 
 def started(start):
-    """Yields a function like `start`, and ends in good form what it has started."""
+    """Yields a function like `start`, and stops everything that it has started."""
     hubs = []
 
     def keep(*arguments, **options):
@@ -38,7 +38,7 @@ def start():
 
 @pytest.fixture(scope="module")
 def start_hub():
-    """Starts hubs with a whole configuration, which live as long as the module's tests."""
+    """Starts hubs with a complete configuration, which run until the module's tests end."""
     yield from started(Hub)
 
 
@@ -50,7 +50,7 @@ def start_broker():
 
 @pytest.fixture
 def pyzmq():
-    """Opens sockets of pyzmq that connect, and closes them: an open one would go on connecting,
+    """Opens pyzmq sockets that connect, and closes them: an open one would keep connecting,
     perhaps to the port of a later broker."""
     sockets = zmq_sockets()
     next(sockets)
@@ -59,7 +59,7 @@ def pyzmq():
 
 @pytest.fixture
 def pyzmq():
-    """Opens sockets of pyzmq, and closes them: an open one would go on connecting, perhaps to the port
+    """Opens pyzmq sockets, and closes them: an open one would keep connecting, perhaps to the port
     of a later broker."""
     sockets = zeromq.Sockets()
     yield sockets

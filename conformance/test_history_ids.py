@@ -1,8 +1,8 @@
-"""Prints and ids by a reader that nobody of the hub wrote: docs/formats/history.md alone says how.
+"""An independent reader of prints and ids, written from docs/formats/history.md alone.
 
 Publishes to the real binary, reads its file with Python's SQLite, computes every print and every id
-from the rows, and compares them with the columns and with what the hub sent. Then the file goes
-back to an older copy, and the ids of the line that is gone must be nobody's.
+from the rows, and compares them with the columns and with what the hub sent. Then it restores an older
+copy of the file: the ids of the lost line must be unknown.
 """
 
 import http.client
@@ -140,7 +140,7 @@ class Epoch:
 
 
 class File:
-    """What a history's file says."""
+    """The contents of a history's file."""
 
     def __init__(self, path):
         connection = sqlite3.connect(path)
@@ -178,7 +178,7 @@ class Peer:
         return answered
 
     def follow(self, cursor=None, query=f"match={TOPIC}"):
-        """Opens a stream; returns it with what its head says of the cursor."""
+        """Opens a stream; returns it with the cursor in its head."""
         connection = self.connection()
         headers = dict(self.headers)
         if cursor is not None:
@@ -206,7 +206,7 @@ def received(stream, count):
 
 
 def published(peer, data):
-    """Publishes what has something in each field; returns the ids as the hub answered them."""
+    """Publishes updates that use every field; returns the ids in the hub's answers."""
     return [
         peer.publish(topic=TOPIC, data=data),
         peer.publish(topic=TOPIC, data=""),
@@ -218,7 +218,7 @@ def published(peer, data):
 
 
 class Story:
-    """What a hub, the same hub later, and a hub on the older copy said, and what their files hold."""
+    """What a hub, the same hub later, and a hub on the older copy sent, and the contents of their files."""
 
     def __init__(self, folder):
         self.history, self.bearer = folder / "history.db", token(aud=PUBLIC_URL)
@@ -240,7 +240,7 @@ class Story:
     def before_the_copy(self):
         hub, peer = self.begin()
         self.answered = published(peer, "kept")
-        # Each of these is an event when it begins and when it ends; retention leaves the last.
+        # Each of these causes an event when it begins and when it ends; retention keeps the last ones.
         for _ in range(3):
             stream, _ = peer.follow()
             stream.close()
@@ -276,7 +276,7 @@ class Story:
         self.new = self.end(hub)
 
     def gone(self):
-        """Returns the hub's ids of what only the lost line had."""
+        """Returns the hub's ids of the updates that only the lost line had."""
         last = self.kept.rows[-1]["position"]
         return {cursor for cursor, position in self.lost.cursors().items() if position > last}
 

@@ -1,4 +1,4 @@
-"""HTTP/2 by libraries that nobody here wrote: httpx for what applications do, h2 for single frames.
+"""HTTP/2 with independent libraries: httpx for what applications do, h2 for single frames.
 
 Over TLS (by ALPN) and in cleartext (prior knowledge): publishing, a hundred event streams on one
 connection, resuming, streams that are reset.
@@ -49,7 +49,7 @@ drain_secs = 1
 
 @pytest.fixture(scope="module")
 def certificate():
-    """The hub's certificate and its key, in PEM."""
+    """Returns the hub's certificate and its key, in PEM."""
     return make_certificate()
 
 
@@ -96,7 +96,7 @@ class Applications:
         return await self.http.post(self.url, data={"topic": TOPIC, "data": data}, headers=headers)
 
     async def events(self, count, joined, **query):
-        """Reads `count` events; returns the head's answer for the cursor and the events."""
+        """Reads `count` events; returns the cursor in the head, and the events."""
         asked = {"match": TOPIC, **query}
         async with self.streams.stream("GET", self.url, params=asked) as answer:
             joined.release()
@@ -152,14 +152,14 @@ async def applications(hub, kind, context, check):
 
 
 async def polls(app, ids, check):
-    """Long polling: many wait on one connection for the same update."""
+    """Long polling: many polls on one connection wait for the same update."""
     def poll(wait, **query):
         headers = {"Prefer": f"wait={wait}"}
         return app.streams.get(app.url, params={"match": TOPIC, **query}, headers=headers)
 
     kept = (await poll(0, last_event_id=ids[0])).json()
     check("polled", [update["data"] for update in kept["updates"]], ["second"])
-    # httpx ends no stream before its connection, so those of before still count.
+    # httpx ends no stream before its connection, so earlier streams still count.
     others = app.hub.metric("tidings_subscribers")
     waiting = [asyncio.create_task(poll(50)) for _ in range(20)]
     joined = await asyncio.to_thread(app.hub.wait_for_metric, "tidings_subscribers", others + 20)
@@ -196,7 +196,7 @@ class Frames:
         return stream
 
     def wait(self, wanted):
-        """Returns the first event that is wanted; the others are kept."""
+        """Returns the first wanted event and keeps the others."""
         while True:
             for index, event in enumerate(self.waiting):
                 if wanted(event):
@@ -231,7 +231,7 @@ def test_streams_that_are_reset(hub, kind, context, check):
     for stream in streams:
         check("status", frames.status(stream), "200")
     check("subscribers", hub.metric("tidings_subscribers"), STREAMS)
-    # Every second stream is reset; nothing of it stays, and the others go on.
+    # Every second stream is reset; nothing of it stays, and the others continue.
     for stream in streams[::2]:
         frames.state.reset_stream(stream, error_code=8)
     frames.flush()
@@ -245,7 +245,7 @@ def test_streams_that_are_reset(hub, kind, context, check):
             and b"data: after\n\n" in event.data
         )
         check("event", event is not None, True)
-    # Opened and reset in one breath, far more often than streams are allowed at once.
+    # Opened and reset at once, far more often than the number of streams allowed at a time.
     for _ in range(10):
         burst = [frames.ask("GET", query) for _ in range(20)]
         for stream in burst:
@@ -261,7 +261,7 @@ def test_streams_that_are_reset(hub, kind, context, check):
 
 
 def test_a_hub_that_stops_ends_its_streams(start_with_tls, context, check):
-    """It says so, instead of cutting the connection."""
+    """It ends them with END_STREAM, instead of cutting the connection."""
     hub = start_with_tls()
     frames = Frames(hub, "tls", context)
     streams = [frames.ask("GET", f"{PATH}?match={TOPIC}") for _ in range(5)]
@@ -282,7 +282,7 @@ def test_a_hub_that_stops_ends_its_streams(start_with_tls, context, check):
 def frames_to_the_end(connection):
     """Reads frames until the hub closes, and answers its pings.
 
-    The library h2 takes a connection for closed after the first GOAWAY, while a graceful one goes on.
+    The library h2 treats a connection as closed after the first GOAWAY, but a graceful one stays open.
     """
     data = b""
     while part := connection.recv(65536):

@@ -1,7 +1,7 @@
-"""Tokens of before Mercure 1.0 by a library that nobody here wrote: PyJWT signs, the real binary decides.
+"""Tokens from before Mercure 1.0 with an independent library: PyJWT signs, the real binary decides.
 
-Each algorithm and each form of the claim `mercure`, at the hub's path and at that of 2019; and that none of
-their leniency is given to a token of 1.0.
+Each algorithm and each form of the claim `mercure`, at the hub's path and at that of 2019. A token of 1.0 must get
+none of their leniency.
 """
 
 import json
@@ -57,7 +57,7 @@ def subscribe(requests, path, token):
 
 @pytest.fixture(scope="module")
 def signers():
-    """What signs, and what the hub is told."""
+    """Returns, for each algorithm, the signing key and the key for the hub."""
     rsa_private, rsa_public = pem(rsa.generate_private_key(65537, 2048))
     ec_private, ec_public = pem(ec.generate_private_key(ec.SECP256R1()))
     return {
@@ -105,7 +105,7 @@ def test_a_token_without_a_signature_is_refused(requests):
 
 
 def test_another_secret_is_refused(requests):
-    # A public key is nobody's secret. PyJWT refuses to sign with one, so a short text stands for any.
+    # A public key must not work as a secret. PyJWT refuses to sign with one, so a short text stands in for it.
     assert publish(requests, PATH, jwt.encode(EVERYTHING, "other", "HS256")) == 401
 
 
@@ -156,7 +156,7 @@ def test_a_target(requests, targets, asked, expected):
 
 
 def of_1_0(without=(), typ="at+jwt", **more):
-    """Returns a token of 1.0 by the key of both."""
+    """Returns a token of 1.0, signed with the key of both dialects."""
     claims = {
         "iss": "https://issuer.example",
         "aud": PUBLIC_URL,
@@ -191,7 +191,7 @@ def test_a_key_of_both(requests, path, make, expected):
     assert publish(requests, path, make()) == expected
 
 
-# A key of both: its tokens of 1.0 keep to all rules of 1.0.
+# A key of both dialects: its tokens of 1.0 must meet all rules of 1.0.
 @pytest.mark.parametrize("more", [{}, EVERYTHING], ids=["as it is", "with the old claim"])
 @pytest.mark.parametrize("name", ["iss", "aud", "exp"])
 def test_a_claim_that_1_0_asks_for_is_missing(requests, name, more):

@@ -1,7 +1,7 @@
-"""The settings for proxies in docs/guide/operating.md, as they stand there, under the real proxies.
+"""The proxy configurations in docs/guide/operating.md, unchanged, with the real proxies.
 
-Each proxy stands before a real hub: what is published comes through at once, by event streams, polls
-and WebSockets, resuming works, and the hub notices who left.
+Each proxy runs in front of a real hub. Updates arrive at once by event streams, polls and WebSockets, resuming
+works, and the hub notices disconnects.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ LARGE = "x" * 300_000
 
 
 def fences(language):
-    """Returns the examples of the guide in a language."""
+    """Returns the guide's code blocks in a language."""
     found = re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert found, f"{GUIDE} has no example in {language}"
     return found
 
 
 def nginx(folder, port, hub):
-    """Returns the command of nginx before the hub's address."""
+    """Returns the command that runs nginx in front of the hub's address."""
     in_http, in_server = fences("nginx")
     text = f"""
 daemon off; pid {folder}/pid; error_log {folder}/error.log;
@@ -51,7 +51,7 @@ http {{
 
 
 def caddy(folder, port, hub):
-    """Returns the command of Caddy before the hub's address."""
+    """Returns the command that runs Caddy in front of the hub's address."""
     (site,) = fences("caddy")
     text = "{\n admin off\n}\n" + site.replace("hub.example.com", f"http://localhost:{port}")
     config = write(folder, "Caddyfile", pointed(text, hub))
@@ -59,7 +59,7 @@ def caddy(folder, port, hub):
 
 
 def haproxy(folder, port, hub):
-    """Returns the command of HAProxy before the hub's address."""
+    """Returns the command that runs HAProxy in front of the hub's address."""
     (backend,) = fences("haproxy")
     text = f"""
 defaults
@@ -118,7 +118,7 @@ def wait_for(port, process, log):
         connection = http.client.HTTPConnection("localhost", port, timeout=DEADLINE_SECS)
         try:
             connection.request("OPTIONS", PATH)
-            # A proxy that does not know yet that the hub is there says so with 503.
+            # A proxy that has not noticed the hub yet answers 503.
             return connection.getresponse().status < 500
         except OSError:
             return False
@@ -182,7 +182,7 @@ def url(port):
 
 
 def hub_for(port):
-    """Starts a hub that knows the proxy's address as its own."""
+    """Starts a hub whose public address is the proxy's."""
     return Hub(
         f'''
 [hub]
@@ -218,7 +218,7 @@ def test_event_streams(proxied, check):
     check("status", stream.answer.status, 200)
     stream.comment()
     sent = []
-    # Each is read before the next is published: a proxy that holds events back stops here.
+    # Each event is read before the next is published: a proxy that buffers events fails here.
     for number in range(5):
         status, event_id = publish(port, bearer, str(number))
         check("publish", status, 200)

@@ -1,4 +1,4 @@
-"""Access tokens by a library that nobody here wrote: PyJWT signs, the real binary decides.
+"""Access tokens with an independent library: PyJWT signs, the real binary decides.
 
 Each of the twelve algorithms is accepted with its own key, and refused with any other key, under any
 other name, and after a change of one byte. What `tidings token make` signs, PyJWT accepts.
@@ -42,7 +42,7 @@ def public_pem(key):
 
 
 def make_keys():
-    """Returns for each algorithm what signs and what the hub is told; every key is new."""
+    """Returns, for each algorithm, a new signing key and the key for the hub."""
     keys = {}
     for name in SECRETS:
         secret = (name * 13).encode()
@@ -131,7 +131,7 @@ class Signed:
         return sign(other, self.key, claims(self.name))
 
     def by_the_public_key(self):
-        """What a library refuses to sign, written by hand: the public key as a secret."""
+        """Signs with the public key as a secret, by hand, because libraries refuse to."""
         return by_hand({"alg": "HS256", "typ": "at+jwt"}, claims(self.name), self.told)
 
     def unsigned(self):
@@ -139,7 +139,7 @@ class Signed:
 
 
 ELSEWHERE = "https://other.example"
-# What is sent, how it is made, what the hub says, and for which algorithms.
+# What is sent, how it is made, what the hub answers, and for which algorithms.
 CASES = [
     ("its own key", lambda signed: signed.own(), ACCEPTED, ALGORITHMS),
     ("header changed", lambda signed: changed(signed.own(), 0), INVALID, ALGORITHMS),

@@ -1,4 +1,4 @@
-"""WebSocket by peers that nobody here wrote: all Autobahn cases by kosoku, and Python's websockets and h2.
+"""WebSocket with independent peers: all Autobahn cases by kosoku, and Python's websockets and h2.
 
 The cases with compression (sections 12 and 13) take minutes; without `RUN_SLOW_TESTS=1` only the
 first of each group runs.
@@ -33,7 +33,7 @@ PACKED = ("12", "13")
 # The first of each group with compression.
 FIRST_PACKED = [f"12.{group}.1" for group in range(1, 6)]
 FIRST_PACKED += [f"13.{group}.{case}" for group in range(1, 8) for case in (1, 2, 3)]
-# `NON-STRICT` would be a failure: texts that are not UTF-8 are noticed at once.
+# `NON-STRICT` would be a failure: the hub notices invalid UTF-8 at once.
 GOOD = {"OK", "INFORMATIONAL"}
 HUB_URL = "http://localhost" + PATH
 TOPIC = "https://example.com/books/1"
@@ -41,7 +41,7 @@ TOPIC = "https://example.com/books/1"
 
 @pytest.fixture(scope="module")
 def echo():
-    """The address of the echo service of `tidings-test-server`, which is built with the hub."""
+    """Returns the address of the echo service of `tidings-test-server`, which is built with the hub."""
     program = pathlib.Path(BINARY).with_name("tidings-test-server")
     server = subprocess.Popen(
         [program, "--listen", "127.0.0.1:0"],
@@ -58,7 +58,7 @@ def echo():
 
 
 def results_of(cases, address, folder, secs_max):
-    """Runs cases of the suite; returns what each came to."""
+    """Runs cases of the suite and returns their results."""
     kosoku = pathlib.Path(sys.executable).with_name("kosoku")
     included = [word for case in cases for word in ("-i", case)]
     # It fails if a case does; the report says which.
@@ -111,7 +111,7 @@ def test_the_library_websockets(hub, check):
 
 
 async def interoperate(hub, check):
-    """The hub's frames and a conversation, by the library `websockets` with all its extensions."""
+    """The hub's frames and a room, with the library `websockets` and all its extensions."""
     base = f"ws://127.0.0.1:{hub.port()}"
     bearer = {"Authorization": "Bearer " + token(aud=HUB_URL)}
     factories = [
@@ -148,7 +148,7 @@ async def interoperate(hub, check):
 
 
 def test_frames_inside_http2(hub, check):
-    """RFC 8441 by the library `h2`: an extended CONNECT, then frames inside DATA."""
+    """RFC 8441 with the library `h2`: an extended CONNECT, then frames inside DATA."""
     sock = socket.create_connection(("127.0.0.1", hub.port()), DEADLINE_SECS)
     config = h2.config.H2Configuration(client_side=True, validate_outbound_headers=False)
     connection = h2.connection.H2Connection(config)

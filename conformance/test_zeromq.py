@@ -1,4 +1,4 @@
-"""ZeroMQ by peers that nobody here wrote: pyzmq, php-zmq, and the npm package zeromq; and raw ZMTP 3.0.
+"""ZeroMQ with independent peers: pyzmq, php-zmq and the npm package zeromq; and raw ZMTP 3.0.
 
 A plain broker (`tidings broker`) is between them.
 """
@@ -23,7 +23,7 @@ BURST = 5000
 
 @pytest.fixture
 def plain_broker(start_broker):
-    """Starts a broker on free ports, as in the article otherwise."""
+    """Starts the article's broker, on free ports."""
 
     def start(*more):
         return start_broker(
@@ -76,7 +76,7 @@ def test_a_burst_arrives_whole_and_in_order(plain_broker, pyzmq, check):
 
 @pytest.mark.parametrize("output", ["PUB", "XPUB"])
 def test_subscriptions_have_prefixes(start_broker, pyzmq, check, output):
-    """Subscriptions by prefix, taken back, by XPUB and XSUB too."""
+    """Subscriptions by prefix and their cancellation, also with XPUB and XSUB."""
     broker = start_broker(
         "--pull", "zmq-bind://PULL@127.0.0.1:0", "--pub", f"zmq-bind://{output}@127.0.0.1:0"
     )
@@ -236,7 +236,7 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(48)
 READY = b"\x04\x1a\x05READY\x0bSocket-Type\x00\x00\x00\x04"
 SUB_READY = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
 LONG_SUBSCRIPTION = b"\x06" + (1512).to_bytes(8, "big") + b"\x09SUBSCRIBE" + b"a" * 1502
-# By the limit's name: what a peer sends, and which side it speaks to.
+# By the limit's name: what a peer sends, and to which socket.
 HOSTILE = {
     "greeting": (b"GET / HTTP/1.1\r\n\r\n", "in"),
     "version": (b"\xff" + bytes(8) + b"\x7f\x01", "in"),
@@ -254,7 +254,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("limit", HOSTILE)
 def test_a_peer_that_breaks_the_rules_is_dropped(plain_broker, pyzmq, check, limit):
-    """It is dropped by the limit's name; others go on."""
+    """The hub drops it and counts it by the limit's name; others continue."""
     broker = plain_broker("--handshake-timeout-secs", "1", "--message-bytes-max", "10000")
     push, sub = pyzmq(zmq.PUSH, broker.port("in")), pyzmq(zmq.SUB, broker.port("out"))
     joined(push, [sub])
@@ -296,7 +296,7 @@ def test_a_wrong_data_source_is_refused_with_the_right_form(source, words, check
 
 
 def test_who_knows_the_password_talks(plain_broker, pyzmq, check):
-    """PLAIN: who does not know it is dropped."""
+    """PLAIN: a peer without the password is disconnected."""
     broker = plain_broker("--username", "ann", "--password", "secret")
     secret = {"plain_username": b"ann", "plain_password": b"secret"}
     push = pyzmq(zmq.PUSH, broker.port("in"), **secret)

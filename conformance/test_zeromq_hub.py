@@ -67,12 +67,12 @@ match_exact = ["{CHAT}"]
     push.send(texts[2].encode())
     check("the page hears Python", page.next()["data"], texts[2])
     check("Python hears itself", sub.recv_multipart(), [texts[2].encode()])
-    # What is private or has another topic does not go out; what comes after it does.
+    # Private updates and other topics are not sent; later updates are.
     publish(hub, topic=CHAT, data="secret", private="on")
     publish(hub, topic="https://example.com/other", data="other")
     publish(hub, topic=CHAT, data="last")
     check("only public updates", sub.recv_multipart(), [b"last"])
-    # A page that comes back gets what was said by ZeroMQ.
+    # A page that resumes gets the messages from ZeroMQ.
     cursor = {"Last-Event-ID": event["id"]}
     again = Stream(hub, urllib.parse.urlencode({"match": CHAT}), cursor)
     check("replay", again.next()["data"], texts[1])
@@ -80,7 +80,7 @@ match_exact = ["{CHAT}"]
 
 
 def test_mappings(start_zeromq, pyzmq, check):
-    """JSON and parts in, what cannot be read, what may not be published; JSON and parts out."""
+    """JSON and parts in, unreadable and forbidden messages; JSON and parts out."""
     hub = start_zeromq("""
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
@@ -145,7 +145,7 @@ match_urlpattern = ["https://example.com/books/:id"]
 
 
 def test_a_flood_waits_for_the_history(start_zeromq, pyzmq, check):
-    """It is taken as fast as the history takes it: peers wait, nothing is lost."""
+    """The hub reads as fast as the history accepts updates: peers wait, and nothing is lost."""
     hub = start_zeromq("""
 [[zeromq.inputs]]
 socket = "zmq-bind://PULL@127.0.0.1:0"
@@ -167,7 +167,7 @@ topic = "https://example.com/flood"
 
 
 def test_hubs_share_updates(start_zeromq, start_broker, pyzmq, check):
-    """Two hubs around one broker: each has what the other publishes, once, and nothing goes round."""
+    """Two hubs around one broker: each gets the other's updates once, and no update loops."""
     broker = start_broker(
         "--pull", "zmq-bind://PULL@127.0.0.1:0", "--pub", "zmq-bind://PUB@127.0.0.1:0",
         "--metrics", "127.0.0.1:0",
@@ -222,7 +222,7 @@ def test_the_guide(start_zeromq, start_broker, check):
         return re.sub("5000|5555|6000", lambda found: ports[found[0]], text)
 
     def say_and_hear(name):
-        """Runs the PHP and the Python example until one has heard the other."""
+        """Runs the PHP and the Python example until one has received a message of the other."""
         hearing = subprocess.Popen(
             [sys.executable, "-c", ported(blocks["python"][0])], stdout=subprocess.PIPE, text=True
         )
@@ -244,7 +244,7 @@ def test_the_guide(start_zeromq, start_broker, check):
     told = (event["event"], json.loads(event["data"]))
     check("the guide's page", told, ("msg", {"from": "Alice", "text": "Hello"}))
     hub.stop()
-    # The addresses of the last example are nobody's; the hub starts, and goes on trying.
+    # Nobody listens at the addresses of the last example; the hub starts, and keeps trying to connect.
     hub = start_zeromq(blocks["toml"][2])
     check("the guide's hub among several", hub.metric("tidings_zeromq_peers"), 0)
 

@@ -1,4 +1,4 @@
-"""A client that was away longer than history reaches could not tell that something was missing.
+"""A client that was away longer than the history lasts could not tell that it had missed something.
 
 https://github.com/centrifugal/centrifugo/issues/165
 """

@@ -1,4 +1,4 @@
-"""One client that never read made the server keep everything for it until memory was gone.
+"""For one client that never read, the server queued everything until it ran out of memory.
 
 https://github.com/socketio/engine.io/issues/420
 """

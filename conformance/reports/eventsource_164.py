@@ -1,5 +1,5 @@
-"""A polyfill took a silent connection for dead after 45 seconds and reconnected all the time: the server sent
-nothing between events.
+"""A polyfill considered a silent connection dead after 45 seconds and kept reconnecting: the server sent nothing
+between events.
 
 https://github.com/Yaffle/EventSource/issues/164
 """

@@ -1,5 +1,5 @@
-"""The hub named its newest id as the place of a new stream though nothing was replayed; the id could be that
-of a private update.
+"""The hub sent its newest id as the cursor of a new stream, although nothing was replayed; the id could belong to a
+private update.
 
 https://github.com/dunglas/mercure/pull/1321
 """

@@ -1,4 +1,4 @@
-"""A page only saw "No 'Access-Control-Allow-Origin' header": the answer was an error, and errors had none.
+"""A page only saw "No 'Access-Control-Allow-Origin' header": the answer was an error, and errors lacked that header.
 
 https://github.com/dunglas/mercure/issues/442
 """

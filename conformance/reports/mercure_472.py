@@ -1,4 +1,4 @@
-"""A token expired, and its stream stayed open: the subscriber went on receiving what it no longer might.
+"""A token expired, but its stream stayed open: the subscriber kept receiving what it was no longer allowed to.
 
 https://github.com/dunglas/mercure/issues/472
 """

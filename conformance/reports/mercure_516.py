@@ -1,4 +1,4 @@
-"""An update with alternate topics reached some subscribers of them and not others.
+"""An update with alternate topics reached only some of their subscribers.
 
 https://github.com/dunglas/mercure/issues/516
 """

@@ -1,4 +1,4 @@
-"""Two applications on one domain needed cookies of different names, and the hub knew one.
+"""Two applications on one domain needed cookies of different names, but the hub knew only one.
 
 https://github.com/dunglas/mercure/pull/562
 """

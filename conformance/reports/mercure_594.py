@@ -1,4 +1,4 @@
-"""The log told too much, and with it tokens: everyone who reads logs could publish.
+"""The log contained tokens: everyone who could read it could publish.
 
 https://github.com/dunglas/mercure/issues/594
 """

@@ -1,4 +1,4 @@
-"""Everybody who knew the address could follow every topic: updates were public unless somebody thought of it.
+"""Everybody who knew the address could follow every topic: updates were public by default.
 
 https://github.com/dunglas/mercure/issues/691
 """

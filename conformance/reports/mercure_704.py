@@ -1,4 +1,4 @@
-"""A subscriber came back with an id that the hub had never seen and was silently never caught up.
+"""A subscriber came back with an id that the hub had never seen, and silently missed all stored updates.
 
 https://github.com/dunglas/mercure/issues/704
 """

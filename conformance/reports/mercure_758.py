@@ -1,5 +1,5 @@
-"""The hub stopped taking publications while its health check went on saying 200: subscribers that did not read
-had blocked the way of updates.
+"""The hub stopped accepting publications while its health check still answered 200: subscribers that did not read
+had blocked all updates.
 
 https://github.com/dunglas/mercure/issues/758
 """

@@ -1,4 +1,4 @@
-"""Stopping the hub took for ever while subscribers were connected.
+"""The hub did not stop while subscribers were connected.
 
 https://github.com/dunglas/mercure/issues/986
 """

@@ -1,4 +1,4 @@
-"""A library wrote `exp` with a fraction, and every token was answered 401.
+"""A library wrote `exp` with a fraction, and every token was refused with 401.
 
 https://github.com/symfony/mercure-bundle/issues/56
 """

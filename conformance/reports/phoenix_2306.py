@@ -1,4 +1,4 @@
-"""After a deploy people were present who had left long ago, since nobody said that they had gone.
+"""After a deploy, people who had left long ago were still present, because nobody reported that they had left.
 
 https://github.com/phoenixframework/phoenix/issues/2306
 """

@@ -1,5 +1,5 @@
-"""After the server had closed a session, the client asked again and again: what it got did not say that the
-session was over.
+"""After the server had closed a session, the client polled again and again: the answers did not say that the session
+was closed.
 
 https://github.com/sockjs/sockjs-client/issues/308
 """

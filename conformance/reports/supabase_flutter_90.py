@@ -1,4 +1,4 @@
-"""What happened while a phone was offline was gone: the server kept nothing, not even over its own restart.
+"""What happened while a phone was offline was lost: the server stored nothing, not even across its own restart.
 
 https://github.com/supabase/supabase-flutter/issues/90
 """

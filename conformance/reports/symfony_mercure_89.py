@@ -1,4 +1,4 @@
-"""Hubs in production ran with the key of the examples, with which anybody can sign.
+"""Hubs in production ran with the key from the examples, with which anybody can sign tokens.
 
 https://github.com/symfony/mercure/issues/89
 """

@@ -1,5 +1,5 @@
-"""An event that was published while a subscriber was being caught up was lost: history was read before the
-subscriber was registered for live events.
+"""An event that was published while a subscriber was catching up was lost: the history was read before the subscriber
+was registered for live events.
 
 https://github.com/upstash/realtime/issues/23
 """

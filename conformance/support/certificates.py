@@ -1,4 +1,4 @@
-"""A certificate of the tests' own."""
+"""A self-signed certificate for the tests."""
 
 import datetime
 import ipaddress

@@ -38,7 +38,7 @@ def config_check(toml):
 
 
 def free_port():
-    """Returns a port that nobody has. Connections that go out take theirs from a range above."""
+    """Returns a free port, below the range of ports for outgoing connections."""
     for port in random.sample(range(20_000, 30_000), 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("", port))
@@ -65,7 +65,7 @@ class Hub:
         self.process = subprocess.Popen(
             [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True, env={}
         )
-        # Tests that break off leave no hub behind, which would keep their output open.
+        # An aborted test must not leave a hub behind, which would keep the test's output open.
         atexit.register(self.process.kill)
         self.addresses = {}
         self.log = []
@@ -102,7 +102,7 @@ class Hub:
         return sum(float(value) for key, value in lines if key.split("{")[0] == name)
 
     def wait_for_metric(self, name, wanted):
-        """Waits until a metric has a value; returns whether it came to that in time."""
+        """Waits until a metric has a value; returns whether it reached it in time."""
         return until(lambda: self.metric(name) == wanted)
 
     def is_running(self):
@@ -133,7 +133,7 @@ class Hub:
 
 
 class Requests:
-    """Asks the hub one thing after another on one connection, each with a token."""
+    """Sends requests one after another on one connection, each with a token."""
 
     def __init__(self, hub):
         self.connection = http.client.HTTPConnection("127.0.0.1", hub.port(), DEADLINE_SECS)

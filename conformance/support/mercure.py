@@ -1,4 +1,4 @@
-"""A publisher and a subscriber as applications have them; and tokens for them."""
+"""A publisher and a subscriber, as applications use them, and their tokens."""
 
 import http.client
 import json
@@ -67,7 +67,7 @@ class Answer:
 
 
 def ask(hub, method, path, headers=(), body=None, kind="plain"):
-    """Asks once, on a connection of its own."""
+    """Sends one request on a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", hub.port(kind), timeout=DEADLINE_SECS)
     try:
         connection.request(method, path, body, dict(headers))

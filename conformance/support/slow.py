@@ -1,4 +1,4 @@
-"""The long forms of tests, which `RUN_SLOW_TESTS=1` asks for; otherwise they count as skipped."""
+"""Slow tests, which run with `RUN_SLOW_TESTS=1`; otherwise they count as skipped."""
 
 import os
 

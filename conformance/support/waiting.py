@@ -1,4 +1,4 @@
-"""Waiting for what is about to happen: the one place that lets time pass."""
+"""Waiting for events: the only place in which time passes."""
 
 import time
 
@@ -8,7 +8,7 @@ PAUSE_SECS = 0.02
 
 
 def until(ask):
-    """Asks until the answer is yes; returns whether it came in time."""
+    """Waits until a condition is true; returns whether it became true in time."""
     end = time.monotonic() + DEADLINE_SECS
     while not ask():
         if time.monotonic() > end:

@@ -13,7 +13,7 @@ from .hub import BINARY
 from .waiting import DEADLINE_SECS, until
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[1] / "zeromq"
-# How long something that cannot be known otherwise is waited for.
+# How long to wait for something that nothing announces.
 LOOK_MS = 50
 
 
@@ -24,7 +24,7 @@ class Broker:
         self.process = subprocess.Popen(
             [BINARY, "broker", "--log", "warn", *arguments], stdout=subprocess.PIPE, text=True
         )
-        # Tests that break off leave no broker behind, which would keep their output open.
+        # An aborted test must not leave a broker behind, which would keep the test's output open.
         atexit.register(self.process.kill)
         self.sources = {"in": [], "out": [], "metrics": []}
         for line in self.process.stdout:
@@ -88,7 +88,7 @@ class Sockets:
 
 
 def nudged(nudge, has_come):
-    """Nudges until something has come: a subscription is known when what is sent arrives."""
+    """Calls `nudge` until a message has arrived, which shows that the subscription is in effect."""
 
     def look():
         nudge()
@@ -98,7 +98,7 @@ def nudged(nudge, has_come):
 
 
 def joined(push, subs, probe=b"probe"):
-    """Sends until every subscriber has received something, then takes what is left of it."""
+    """Sends until every subscriber has received something, then drains the rest."""
     for sub in subs:
         nudged(lambda: push.send(probe), lambda: sub.poll(LOOK_MS))
     push.send(b"joined")

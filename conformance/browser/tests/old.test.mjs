@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertNoFaults, openChromium, openPage, waitForConnection, waitForTexts } from "../support/chromium.mjs";
 import { Hub, until } from "../support/hub.mjs";
 
-test("the page for old browsers is in one conversation with the chat", async (t) => {
+test("the page for old browsers is in one room with the chat", async (t) => {
   const hub = await Hub.start(t);
   await hub.say("Ann", "before");
   const browser = await openChromium(t);

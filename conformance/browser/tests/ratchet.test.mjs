@@ -52,7 +52,7 @@ async function say(page, text) {
   await page.locator("#send").click();
 }
 
-// Starts `tidings serve` with one listener that is a conversation, and returns its port.
+// Starts `tidings serve` with one listener that is a room, and returns its port.
 async function startWithRoom(t, origin = "*") {
   const folder = await mkdtemp(join(tmpdir(), "tidings-browser-"));
   const config = join(folder, "tidings.toml");

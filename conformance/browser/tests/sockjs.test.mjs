@@ -117,7 +117,7 @@ for (const { name, options, open } of BROWSERS) {
     });
   });
 
-  test(`stompjs speaks over SockJS in ${name}, with a broker that is another peer of the conversation`, options, async (t) => {
+  test(`stompjs speaks over SockJS in ${name}, with a broker that is another peer of the room`, options, async (t) => {
     const pages = await servePages(t);
     const hub = await startServed(t, pages);
     const browser = await open(t);

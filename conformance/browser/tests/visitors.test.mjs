@@ -1,5 +1,5 @@
-// One conversation, four visitors, each by another transport: an event stream, the WebSocket of a conversation, SockJS
-// with polling, and long polling.
+// One room, four visitors, each with a different transport: an event stream, the room's WebSocket, SockJS with polling,
+// and long polling.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { Hub } from "../support/hub.mjs";
 const TOPIC = "four-visitors";
 const LINES = 12;
 const HUB = "/.well-known/mercure";
-// Over a conversation nobody hears itself; who speaks by a POST does.
+// A visitor that speaks over the room's transports does not receive its own messages; one that speaks by POST does.
 const VISITORS = [
   { name: "Ada", join: byEventStream, hearsItself: true },
   { name: "Ben", join: byWebSocket, hearsItself: false },

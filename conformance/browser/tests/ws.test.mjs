@@ -63,7 +63,7 @@ test("ws resumes where it was cut, by the parameters of the address", async (t) 
   assert.equal((await next()).caught_up.last_event_id, ids[2]);
 });
 
-test("two of ws talk in a conversation", async (t) => {
+test("two of ws talk in a room", async (t) => {
   const hub = await Hub.start(t);
   const [ann, ben] = [await open(t, hub, "/ws/chat", true, String), await open(t, hub, "/ws/chat", false, String)];
   await until(async () => /^tidings_subscribers 2$/m.test(await (await fetch(`${hub.origin}/metrics`)).text()), "both to have joined");

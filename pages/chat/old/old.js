@@ -40,7 +40,7 @@
     if (frame.open) cursor = frame.open.last_event_id;
     if (!frame.update) return;
     cursor = frame.update.id;
-    // Whoever speaks in the conversation without this page may say anything.
+    // A peer that speaks in the room without this page may send anything.
     var said;
     try { said = parse(frame.update.data); } catch (ignored) { said = null; }
     if (said && typeof said.from === "string" && typeof said.text === "string") add(said.from, said.text);
