@@ -1,5 +1,5 @@
-//! Starts the server's parts, runs them, and ends them in order. `lab` does the same for a hub of the
-//! simulator; what each part does is in its own file.
+//! Starts the server's parts, runs them, and stops them in order. The simulator's `lab` does the same for its
+//! hubs. What each part does is in its own file.
 
 mod doors;
 mod parts;
@@ -57,7 +57,7 @@ const OUTCOMES_MAX: usize = 4;
 /// How long a peer may take nothing of an answer by the control socket.
 const ANSWER_MAX: Duration = Duration::from_millis(200);
 
-/// The control thread's own: what listens for signals and looks after the hub.
+/// The control thread's runtime and signals.
 #[derive(Debug)]
 pub struct Control {
     runtime: Runtime,
@@ -65,12 +65,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// Begins to take signals, and to write without waiting for a reader: the first thing that a
-    /// command does whose hub runs.
+    /// Begins to handle signals, and to write output without waiting for a reader. A command that runs a hub
+    /// does this first.
     ///
     /// # Errors
     ///
-    /// The system refuses a thread or a handler.
+    /// The system refuses a thread or a signal handler.
     pub fn start(hangup: Hangup) -> anyhow::Result<Self> {
         output::start().context("cannot start a thread")?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -103,13 +103,13 @@ pub(crate) enum Succeeds {
     Running,
 }
 
-/// Runs a hub until it is told to stop, then ends it in good form.
+/// Runs a hub until it is told to stop, then stops it with a drain.
 ///
 /// Calls `on_ready` once all listeners are open.
 ///
 /// # Errors
 ///
-/// What keeps the hub from starting, or what made it end before it was told to.
+/// Why the hub cannot start, or why it stopped by itself.
 pub fn run(
     control: Control,
     config: Config,
@@ -140,8 +140,7 @@ pub fn run(
     match ending {
         Ending::Asked | Ending::HandedOver => Ok(()),
         Ending::HistoryPoisoned(reason) => bail!(
-            "the history is in doubt after a failed write, so the hub ends instead of promising \
-             what it cannot keep: {reason}"
+            "the contents of the history are unknown after a failed write, so the hub exits: {reason}"
         ),
         Ending::HistoryLost(error) => Err(error)
             .context("the process that was to take over failed, and the history did not come back"),
@@ -154,7 +153,7 @@ enum Ending {
     Asked,
     /// Another process serves now.
     HandedOver,
-    /// A sync failed: what is on the disk is not known.
+    /// An fsync failed: the contents of the disk are unknown.
     HistoryPoisoned(Arc<str>),
     /// The history was given to a process that failed, and could not be taken back.
     HistoryLost(ReclaimError),
@@ -193,7 +192,7 @@ impl Hub {
     fn start(config: Config, beginning: Beginning) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new(output::register));
         let (certificate, tls) = read_certificate(&config)?;
-        // Ports first: a port that is taken must be said before the history is opened.
+        // Ports first: a port that is in use must be reported before the history is opened.
         let Ports {
             doors,
             zeromq,
@@ -217,7 +216,7 @@ impl Hub {
             broker: broker_receiver,
             router: router_thread,
         } = Queues::start(&config, commands, tip, zeromq.as_ref(), &metrics)?;
-        // Router and shards begin after the tip: what the relay hands over comes after it.
+        // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
         let ingest = Ingest::new(config.hub.clone(), Arc::clone(&relay) as Arc<dyn Relay>);
         let presence = Service::start(
@@ -266,7 +265,7 @@ impl Hub {
         })
     }
 
-    /// Waits for the end, looking after the certificate and the history meanwhile.
+    /// Waits for the end. Meanwhile reloads the certificate and key sets, and watches the history's health.
     async fn watch(
         &self,
         signals: &mut Signals,
@@ -333,7 +332,7 @@ impl Hub {
         ending
     }
 
-    /// Keeps the issuers' key sets up to date, all at once; never ends.
+    /// Keeps the issuers' key sets up to date, all concurrently. Never ends.
     async fn keep_key_sets(&self) -> std::convert::Infallible {
         let sets = self.shared.authority.key_sets();
         let (store, counters) = (self.key_store.as_ref(), &self.shared.metrics.key_sets);
@@ -364,7 +363,7 @@ fn answer(mut stream: UnixStream, reloaded: &Reloaded) {
     }
 }
 
-/// The certificate, and what listeners need of it, if any listener speaks TLS.
+/// The certificate and the TLS configuration, if any listener uses TLS.
 type Tls = (Option<Arc<Certificate>>, Option<Arc<rustls::ServerConfig>>);
 
 fn read_certificate(config: &Config) -> anyhow::Result<Tls> {
@@ -374,7 +373,7 @@ fn read_certificate(config: &Config) -> anyhow::Result<Tls> {
     Ok((certificate, tls))
 }
 
-/// The ways to the shards and the broker, and the router that uses them.
+/// The queues to the shards and the broker, and the router that fills them.
 struct Queues {
     inboxes: Vec<Inbox>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
@@ -411,7 +410,7 @@ impl Queues {
     }
 }
 
-/// Opens the control socket. A hub can do without.
+/// Opens the control socket. A hub also runs without it.
 fn open_control(config: &Config) -> Option<ControlSocket> {
     match ControlSocket::open(&config.data_dir) {
         Ok(control) => Some(control),
@@ -432,7 +431,7 @@ fn start_shards(
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    // There are as many lists of doors, one for each shard.
+    // There is one list of doors for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
     let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
         let (live, tls) = (Arc::clone(live), tls.cloned());
@@ -447,8 +446,8 @@ fn start_shards(
     parts.map(start).collect()
 }
 
-/// Asks for no huge pages: the memory of thousands of small, long-lived sessions is scattered, and
-/// pages of two megabytes around each piece nearly double what a subscriber costs.
+/// Turns off huge pages. The memory of thousands of small, long-lived sessions is scattered, and pages of two
+/// megabytes around each piece would nearly double the memory of a subscriber.
 fn refuse_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "cannot turn off huge pages");

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::control::take_over::Predecessor;
 use crate::front::accept::{self, Door, DoorKind};
 
-/// The open ports of a hub.
+/// The open listeners of a hub.
 pub(super) struct Ports {
     /// The listeners of each shard.
     pub(super) doors: Vec<Vec<Door>>,
@@ -23,7 +23,7 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Opens all, or takes them from whoever has them open.
+    /// Opens the listeners, or takes them over from the service manager or the running hub.
     ///
     /// # Errors
     ///
@@ -135,8 +135,8 @@ fn said(kind: DoorKind, address: SocketAddr, tls: bool) {
     }
 }
 
-/// Gives each shard at least one of the listeners, and each listener a shard: connections wait in every
-/// one of them. Shards share one if there are too few.
+/// Gives each shard at least one listener, and each listener at least one shard, because connections wait in every
+/// listener. Shards share listeners if there are too few.
 fn spread(
     listeners: Vec<TcpListener>,
     shards: usize,

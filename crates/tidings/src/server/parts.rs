@@ -1,4 +1,4 @@
-//! What the parts of a hub are made of, by its configuration.
+//! Makes the parts of a hub from its configuration.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -22,10 +22,10 @@ use tidings_hub::options::Options;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
 
-/// Where the last good key sets are kept, in the data folder.
+/// The folder for the last good key sets, in the data folder.
 const KEY_SETS_FOLDER: &str = "key-sets";
 
-/// Returns what the hub is told of a configuration.
+/// Returns the hub's part of a configuration.
 pub(super) fn options(config: &Config) -> Options {
     let presence = config.presence.as_ref();
     Options {
@@ -44,7 +44,7 @@ pub(super) fn options(config: &Config) -> Options {
     }
 }
 
-/// Makes the account that the limits of a configuration ask for.
+/// Makes the account with the limits of a configuration.
 pub(super) fn account_of(config: &Config) -> Arc<Account> {
     let (bounds, connections, sockjs_sessions) = bounds(config);
     Account::new(bounds, connections, sockjs_sessions)
@@ -72,8 +72,8 @@ pub(super) fn bounds(config: &Config) -> (Bounds, PlaceBounds, PlaceBounds) {
     (bounds, connections, sockjs_sessions)
 }
 
-/// Lets the key sets that were kept count until their issuers answer: before the first request asks for
-/// a key. Returns where they are kept, if they are to be.
+/// Restores cached key sets before the first request needs a key. They apply until their issuers answer. Returns
+/// the cache, if it is used.
 pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
     let sets = shared.authority.key_sets();
     let urls = sets.iter().filter_map(|set| match set.source() {
@@ -96,12 +96,12 @@ pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeySt
     Some(store)
 }
 
-/// Returns the ways of answers to the shards, each of them empty.
+/// Returns a queue for answers for each shard.
 pub(super) fn no_answers(config: &Config) -> Box<[Arc<Answers>]> {
     (0..config.server.shards).map(|_| Arc::default()).collect()
 }
 
-/// Returns the counts of sessions of shards that hold none.
+/// Returns a count of sessions for each shard, all zero.
 pub(super) fn no_loads(config: &Config) -> Box<[AtomicUsize]> {
     (0..config.server.shards)
         .map(|_| AtomicUsize::new(0))
@@ -148,8 +148,8 @@ pub(super) fn open_history(
     })
 }
 
-/// Makes what takes each committed group from the history's writer: updates go to the router, answers
-/// to the shards of their publishers.
+/// Makes the outlet of the history's writer: committed updates go to the router, answers to the shards of their
+/// publishers.
 pub(super) fn outlet(router: Router, answers: Box<[Arc<Answers>]>) -> Outlet {
     Box::new(move |step| match step {
         Step::Committed(group) => router.committed(group),

@@ -1,4 +1,4 @@
-//! The end of a hub: its streams, then its threads, then its history.
+//! Stops a hub: its streams, then its threads, then its history.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use tidings_hub::shard::stopping::{Arrivals, Drain};
 
 /// Longest wait for the streams to end, beyond the time that they were spread over.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
-/// How long connections that are kept without a request may still bring one: its answer tells the
-/// peer to use another connection next time.
+/// How long idle connections may still send a request. Its answer tells the peer to use another connection next
+/// time.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 impl Hub {
@@ -62,8 +62,8 @@ impl Hub {
                 bail!("a shard ended in a panic");
             }
         }
-        // After the shards, so that what they still published goes out; before the history, so that
-        // what peers sent is kept.
+        // After the shards, so that their last updates are sent; before the history, so that messages
+        // from peers are stored.
         if let Some(broker) = self.broker {
             stop_broker(broker)?;
         }
