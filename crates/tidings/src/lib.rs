@@ -12,6 +12,7 @@ mod control;
 pub mod documents;
 mod front;
 mod http;
+mod notify;
 mod open_files;
 mod server;
 mod signals;

@@ -34,9 +34,11 @@ use crate::config::Config;
 use crate::control::hand_over::{self, Estate, Outcome};
 use crate::control::message::{Reloaded, Request, write_line};
 use crate::control::socket::ControlSocket;
+use crate::control::take_over::Predecessor;
 use crate::front::accept::{self, Door};
 use crate::front::tls::Certificate;
 use crate::http::Site;
+use crate::notify::Notifier;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
 use crate::telemetry::output;
@@ -91,6 +93,8 @@ pub(crate) struct Beginning {
     pub(crate) succeeds: Succeeds,
     /// How it reads its configuration again, if it has a source.
     pub(crate) reloading: Option<Reloading>,
+    /// Who is told how it is doing.
+    pub(crate) notifier: Notifier,
 }
 
 /// Whose place a hub takes.
@@ -129,6 +133,7 @@ pub fn run(
         Hub::start(config, beginning)?
     };
     on_ready(&hub.live.load());
+    hub.notifier.ready(&hub.status());
     let (outcomes, mut receiver) = mpsc::channel(OUTCOMES_MAX);
     let ending = runtime.block_on(hub.watch(&mut signals, outcomes, &mut receiver));
     let ending = hub.decided(ending, &mut receiver);
@@ -173,6 +178,7 @@ struct Hub {
     /// The configuration that counts now.
     live: Arc<ArcSwap<Config>>,
     reloading: Option<Reloading>,
+    notifier: Notifier,
     shared: Arc<Shared>,
     certificate: Option<Arc<Certificate>>,
     fetcher: Fetcher,
@@ -246,12 +252,12 @@ impl Hub {
         let live = Arc::new(ArcSwap::from_pointee(config));
         let shards = start_shards(&shared, tip, (&live, tls.as_ref()), doors, receivers)?;
         let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
-        if let Some(predecessor) = predecessor {
-            predecessor.ready(relay, shared.history.clone())?;
-        }
+        let ready = |from: Predecessor| from.ready(relay, shared.history.clone());
+        predecessor.map(ready).transpose()?;
         Ok(Self {
             live,
             reloading: beginning.reloading,
+            notifier: beginning.notifier,
             shared,
             certificate,
             fetcher: Fetcher::new()?,
@@ -295,6 +301,7 @@ impl Hub {
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
             never = allocator::give_back() => match never {},
+            never = self.keep_notifying() => match never {},
         }
     }
 
@@ -316,6 +323,27 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Tells the service manager again and again that the hub is well, if it asks for that; never ends.
+    async fn keep_notifying(&self) -> std::convert::Infallible {
+        let Some(interval) = self.notifier.interval() else {
+            return std::future::pending().await;
+        };
+        loop {
+            self.notifier.alive(&self.status());
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Returns one line about what the hub is doing.
+    fn status(&self) -> String {
+        format!(
+            "{} connections, {} streams, {} updates published",
+            self.shared.account.connections(),
+            self.streams(),
+            self.shared.history.stats().updates,
+        )
     }
 
     /// Waits for a hand-over that has come to its last step, and says why the hub ends.

@@ -34,6 +34,7 @@ const LAYERS: &[Layer] = &[
             "config",
             "control",
             "front",
+            "notify",
             "open_files",
             "server",
             "signals",
@@ -52,6 +53,7 @@ const LAYERS: &[Layer] = &[
             "control",
             "front",
             "http",
+            "notify",
             "open_files",
             "signals",
             "telemetry",
@@ -64,6 +66,7 @@ const LAYERS: &[Layer] = &[
     ),
     layer("documents", "what fuzzers read documents by", &["config"]),
     layer("signals", "signals of the system", &[]),
+    layer("notify", "what a service manager is told", &[]),
     layer(
         "open_files",
         "limits of file descriptors",

@@ -1,5 +1,6 @@
 //! `tidings serve`: reads the configuration, checks it, runs the server.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use super::log;
 use crate::binding::inherited::Inherited;
 use crate::config::change::Source;
 use crate::config::{env, read};
+use crate::notify::Notifier;
 use crate::server::{self, Beginning, Control, Reloading, Succeeds};
 use crate::signals::Hangup;
 
@@ -29,6 +31,14 @@ pub struct Arguments {
     /// hub this changes nothing.
     #[arg(long)]
     take_over: bool,
+
+    /// Socket of the service manager that is told how the hub is doing; see sd_notify(3)
+    #[arg(long, hide = true, env = "NOTIFY_SOCKET", hide_env = true)]
+    notify_socket: Option<OsString>,
+
+    /// Microseconds within which the service manager wants to hear of the hub
+    #[arg(long, hide = true, env = "WATCHDOG_USEC", hide_env = true)]
+    watchdog_usec: Option<u64>,
 }
 
 /// Runs the command until the server ends.
@@ -71,9 +81,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Source::new(arguments.config.as_deref(), settings),
             Box::new(|config| log::set_level(&config.log)),
         )),
+        notifier: notifier(arguments),
     };
     server::run(control, config, beginning, |config| {
         tracing::info!(hub = config.hub.as_str(), "ready")
+    })
+}
+
+/// Finds the service manager. The hub does without one that cannot be reached.
+fn notifier(arguments: &Arguments) -> Notifier {
+    let Some(socket) = &arguments.notify_socket else {
+        return Notifier::default();
+    };
+    Notifier::connect(socket, arguments.watchdog_usec).unwrap_or_else(|error| {
+        let socket = socket.display();
+        tracing::warn!(%error, %socket, "cannot reach the service manager (NOTIFY_SOCKET)");
+        Notifier::default()
     })
 }
 

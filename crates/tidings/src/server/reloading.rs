@@ -36,6 +36,13 @@ impl std::fmt::Debug for Reloading {
 impl Hub {
     /// Reads everything again, and takes over what a running hub can. Says what became of it.
     pub(super) fn reload(&self) -> Reloaded {
+        self.notifier.reloading();
+        let reloaded = self.read_again();
+        self.notifier.ready(&self.status());
+        reloaded
+    }
+
+    fn read_again(&self) -> Reloaded {
         self.read_files_again();
         let Some(reloading) = &self.reloading else {
             tracing::info!("reload: this hub has no configuration file to read again");

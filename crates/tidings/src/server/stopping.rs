@@ -33,6 +33,8 @@ impl Hub {
     ) -> anyhow::Result<()> {
         let within = self.live.load().server.drain;
         tracing::info!(within_secs = within.as_secs_f64(), "stopping");
+        self.notifier
+            .stopping(&format!("draining: {}", self.status()));
         // Before the first stream ends.
         if let Some(presence) = &self.presence {
             presence.drain();
@@ -87,7 +89,7 @@ impl Hub {
         }
     }
 
-    fn streams(&self) -> usize {
+    pub(super) fn streams(&self) -> usize {
         let loads = self.shared.loads.iter();
         loads.map(|load| load.load(Ordering::Relaxed)).sum()
     }

@@ -70,6 +70,7 @@ mod reload;
 mod replay;
 mod rooms;
 mod secrets;
+mod service;
 mod shards;
 mod signals;
 mod smoke;
