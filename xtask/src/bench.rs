@@ -83,7 +83,7 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
     println!("{}", table(&measured, size));
     for (row, value) in &measured {
         if value.is_none() {
-            problems.push(format!("{}: the runs reported no such figure", row.name));
+            problems.push(format!("{}: no run reported this figure", row.name));
         }
     }
     match size {
@@ -116,7 +116,7 @@ fn build(root: &Path, size: Size) -> anyhow::Result<std::path::PathBuf> {
         .current_dir(root)
         .status();
     let status = status.context("cannot run cargo")?;
-    ensure!(status.success(), "the hub does not build");
+    ensure!(status.success(), "cannot build the hub");
     Ok(root.join("target").join(folder).join("tidings"))
 }
 

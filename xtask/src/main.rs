@@ -269,7 +269,7 @@ fn root() -> anyhow::Result<PathBuf> {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(manifest_dir
         .parent()
-        .context("xtask has no folder above it")?
+        .context("xtask has no parent folder")?
         .to_path_buf())
 }
 

@@ -266,7 +266,7 @@ fn steadiness(samples: &Samples) -> (String, Vec<String>) {
     let mut problems = Vec::new();
     for (name, flat, factor, unit) in FIGURES {
         let Some(steady) = samples.series(name).times(*factor).steadiness() else {
-            problems.push(format!("{name}: the samples have no such figure"));
+            problems.push(format!("{name}: the samples lack this figure"));
             continue;
         };
         let rise = format!("{:+.1} %", 100.0 * steady.rise);

@@ -54,7 +54,7 @@ pub fn restart(root: &Path, size: Size, restarts: usize) -> anyhow::Result<Vec<S
         .iter()
         .filter(|(_, name, _)| figure(&report, name).is_none());
     Ok(missing
-        .map(|(row, ..)| format!("{row}: no such figure came out"))
+        .map(|(row, ..)| format!("{row}: no run reported this figure"))
         .collect())
 }
 

@@ -122,7 +122,7 @@ pub fn untyped_error(tree: &Tree) -> Vec<String> {
     let inside = product.filter(|file| !TERMINAL.iter().any(|place| file.path.contains(place)));
     let untyped = inside.filter(|file| file.code().contains("anyhow"));
     untyped
-        .map(|file| format!("{}: gives its errors no type, but uses anyhow", file.path))
+        .map(|file| format!("{}: uses anyhow; give its errors a type", file.path))
         .collect()
 }
 

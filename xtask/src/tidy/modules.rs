@@ -159,9 +159,9 @@ pub fn forbidden_arrow(tree: &Tree) -> Vec<String> {
             .flat_map(|layer| layer.uses.iter().map(move |to| (layer.name, *to)));
         let unused =
             arrows.filter(|(from, to)| !used.contains(&((*from).to_owned(), (*to).to_owned())));
-        problems.extend(
-            unused.map(|(from, to)| format!("{from} -> {to}: no file needs this arrow any longer")),
-        );
+        problems.extend(unused.map(|(from, to)| {
+            format!("{from} -> {to}: no file needs this arrow; remove it from the table")
+        }));
     }
     problems
 }

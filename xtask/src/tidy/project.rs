@@ -97,7 +97,7 @@ pub fn foreign_dependency(tree: &Tree) -> Vec<String> {
             continue;
         };
         let named = foreign.iter().filter(|to| used.contains_key(**to));
-        problems.extend(named.map(|to| format!("{name}: may know nothing of {to}")));
+        problems.extend(named.map(|to| format!("{name}: may not depend on {to}")));
     }
     problems
 }

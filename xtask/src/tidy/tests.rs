@@ -85,7 +85,7 @@ fn links_lead_somewhere() {
     check(
         text::broken_link,
         &[("docs/a.md", "[b](../b.md)")],
-        &["docs/a.md: the link to ../b.md leads nowhere"],
+        &["docs/a.md: the link to ../b.md is broken"],
     );
     check(
         text::broken_link,
@@ -179,7 +179,7 @@ fn the_hub_does_not_know_http() {
         format!("[package]\nname = \"tidings-hub\"\n[dependencies]\n{dependency}.workspace = true")
     };
     let path = "crates/tidings-hub/Cargo.toml";
-    let problem = "tidings-hub: may know nothing of hyper";
+    let problem = "tidings-hub: may not depend on hyper";
     check(
         project::foreign_dependency,
         &[(path, &manifest("hyper"))],
@@ -298,7 +298,7 @@ fn an_invariant_has_its_own_name() {
 #[test]
 fn errors_of_the_product_have_a_type() {
     let inside = ("crates/x/src/a.rs", "fn f() -> anyhow::Result<()> {}");
-    let problem = "crates/x/src/a.rs: gives its errors no type, but uses anyhow";
+    let problem = "crates/x/src/a.rs: uses anyhow; give its errors a type";
     check(claims::untyped_error, &[inside], &[problem]);
     check(
         claims::untyped_error,

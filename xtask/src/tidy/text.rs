@@ -53,7 +53,7 @@ pub fn broken_link(tree: &Tree) -> Vec<String> {
                 heading.is_empty() || headings(&to.text).iter().any(|own| own == heading)
             };
             if !tree.holds(&path) || tree.file(&path).is_some_and(|to| !has_heading(to)) {
-                problems.push(format!("{}: the link to {target} leads nowhere", file.path));
+                problems.push(format!("{}: the link to {target} is broken", file.path));
             }
         }
     }

@@ -104,7 +104,7 @@ fn publish(history: &Handle, report: &Arc<Report>) {
     }
 }
 
-/// Makes what is called with the answer: it looks at the report before anything else.
+/// Makes the completion of a publication. It checks the report before anything else.
 fn done(report: &Arc<Report>, then: impl FnOnce() + Send + 'static) -> Done {
     let report = Arc::clone(report);
     Box::new(move |taken| {
@@ -158,7 +158,7 @@ impl Report {
         self.early.lock().unwrap().clone()
     }
 
-    /// Checks that what is told now was synced before.
+    /// Checks that everything acknowledged now was synced before.
     fn check(&self, what: &'static str, update: &Update) {
         let position = update.position.get();
         if position > self.progress().synced.updates {

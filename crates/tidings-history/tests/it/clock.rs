@@ -240,7 +240,7 @@ fn the_threads_of_a_history_keep_to_the_time_that_passes() {
     let (asked_tx, asked) = sync_channel(0);
     let shown = Arc::clone(&machine);
     let clock = Box::new(move || {
-        // Nobody waits for it any more once the test has seen enough.
+        // The test may have ended, so that nobody receives this.
         asked_tx.try_send(()).ok();
         shown.lock().unwrap().now()
     });

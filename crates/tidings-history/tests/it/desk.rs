@@ -57,7 +57,7 @@ impl Desk {
         }
     }
 
-    /// Appends `drafts` as one group and returns what each publisher is told.
+    /// Appends `drafts` as one group and returns the answer to each publisher.
     pub(crate) fn append(
         &mut self,
         drafts: Vec<Draft>,
@@ -101,7 +101,7 @@ impl Desk {
             .expect("a history that takes updates")
     }
 
-    /// Finds out what a cursor stands for, without knowing any print beforehand.
+    /// Resolves a cursor, without knowing any print beforehand.
     pub(crate) fn resolve(&mut self, cursor: &str) -> Resolved {
         let bounds = self.published.bounds();
         let claim = self.writer.seal().open(cursor).filter(|claim| {

@@ -29,7 +29,7 @@ fn a_storage_that_is_full_refuses_everybody_and_takes_updates_again_after_a_prob
         );
     }
     assert!(matches!(desk.published.health(), Health::Refusing { .. }));
-    // Mended, but nobody has found out: nothing is tried before the probe.
+    // The fault is over, but the writer does not know yet: it tries nothing before the probe.
     plan.mend();
     let operations = plan.operations();
     assert!(desk.append(vec![draft("c")], 3)[0].is_err());
@@ -199,7 +199,7 @@ fn a_crash_at_any_operation_leaves_what_was_acknowledged() {
     assert!(at > 100, "only {at} operations");
 }
 
-/// Appends a hundred updates in groups, with removals between; returns what was acknowledged.
+/// Appends a hundred updates in groups, with removals between; returns the acknowledged ones.
 fn script(desk: &mut Desk) -> Vec<Arc<Update>> {
     let mut acknowledged = Vec::new();
     for group in 0..20 {

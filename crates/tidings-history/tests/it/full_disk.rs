@@ -40,7 +40,7 @@ fn a_full_disk_refuses_until_there_is_space() {
         "reads go on"
     );
 
-    // A hub that starts on the full disk serves what it has.
+    // A hub that starts on the full disk serves its stored updates.
     drop(desk);
     let mut desk = Desk::on_file(&path, KEEP_ALL);
     assert!(matches!(desk.published.health(), Health::Refusing { .. }));

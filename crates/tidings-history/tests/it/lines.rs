@@ -179,7 +179,7 @@ fn a_cursor_at_a_removed_event_of_presence_is_known_for_as_long_as_its_neighbour
             assert_eq!(one.resolve(event.id.as_str()), known);
             assert_eq!(two.resolve(event.id.as_str()), UNKNOWN);
         }
-        // Ordinary retention takes what is before the last two updates, and their prints.
+        // Retention removes all but the last two updates, and their prints.
         one.publish("third", 1);
         one.publish("fourth", 1);
         one.tick(2);

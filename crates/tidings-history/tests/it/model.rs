@@ -181,7 +181,7 @@ impl Model {
         }
     }
 
-    /// Returns what is kept of everything after `after`.
+    /// Returns the stored updates after `after`.
     fn kept(&self, after: usize) -> impl Iterator<Item = &Arc<Update>> + Clone {
         let end = Position::new(self.presence_trimmed as u64);
         let kept = self.updates.iter().skip(after.max(self.trimmed));

@@ -463,7 +463,7 @@ pub(crate) fn of_relay(kind: Kind) -> Options {
     options(kind, KEEP_ALL).ordered_by(Some(SHARED))
 }
 
-/// Has a desk store updates as one batch, and returns what the relay is told.
+/// Stores updates as one batch, and returns the answer to the relay.
 pub(crate) fn store(
     desk: &mut Desk,
     updates: Vec<OrderedUpdate>,

@@ -54,7 +54,7 @@ fn what_began_and_did_not_end_is_known_after_a_crash() {
         desk.append(vec![presence_draft(name, Presence::Begins(holder))], 1);
     }
     desk.append(vec![presence_draft("b", Presence::Ends), draft("x")], 2);
-    // Retention takes the events; what they said stays known.
+    // Retention removes the events; their summary stays.
     desk.tick(3);
     drop(desk);
     let mut desk = Desk::on_file(&path, retention);

@@ -27,9 +27,9 @@ pub mod variables_2019;
 pub struct Translation {
     /// The values, each path once.
     pub values: Vec<Translated>,
-    /// Settings that mean nothing to this hub.
+    /// Settings without a counterpart in this hub.
     pub unread: Vec<Unread>,
-    /// Settings that cannot be understood.
+    /// Invalid settings.
     pub errors: Vec<ConfigError>,
     issuers: usize,
     /// Which issuer has the publishers' only key, and which has the subscribers'.
@@ -43,11 +43,11 @@ pub struct Translated {
     pub path: String,
     /// The value, in the form that the key asks for.
     pub value: Value,
-    /// The variable or directive that says it.
+    /// The variable or directive that it comes from.
     pub source: Arc<str>,
 }
 
-/// Something that was written for the other hub and has no counterpart here.
+/// A setting for the other hub that has no counterpart here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// The variable or directive.
@@ -56,22 +56,22 @@ pub struct Unread {
     pub why: &'static str,
 }
 
-/// One key of the tokens' issuer, as the other hub has it.
+/// A key of the tokens' issuer, as the other hub configures it.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenKey<'a> {
     /// The `iss` of the tokens.
     pub issuer: &'a str,
-    /// Which of our keys says where the token key is, such as `key` or `jwks_url`.
+    /// The configuration key that holds or names it, such as `key` or `jwks_url`.
     pub field: &'static str,
-    /// What that key says.
+    /// The value of that configuration key.
     pub text: &'a str,
-    /// The algorithm; `None` leaves it to our default.
+    /// The algorithm. `None` is our default.
     pub algorithm: Option<&'a str>,
-    /// Whether it is for tokens that publish.
+    /// Whether it verifies publishers' tokens.
     pub publish: bool,
-    /// Whether it is for tokens that subscribe.
+    /// Whether it verifies subscribers' tokens.
     pub subscribe: bool,
-    /// Dialects before 1.0 whose tokens it is for. It is for those of 1.0 too if it is strong enough.
+    /// Dialects before 1.0 whose tokens it verifies. It also verifies tokens of 1.0 if it is strong enough.
     pub old_dialects: &'static [&'static str],
 }
 
@@ -112,15 +112,15 @@ impl Translation {
         self.set(&format!("listen.{index}.tls"), tls, source);
     }
 
-    /// Adds a key that tokens are verified with.
+    /// Adds a key that verifies tokens.
     pub fn add_key(&mut self, key: &TokenKey<'_>, source: &str) {
         let index = self.issuers;
         self.issuers += 1;
         self.set_key(index, key, source);
     }
 
-    /// Sets the only key that the tokens of a role are verified with. A later one replaces an earlier
-    /// one, as there, so that an old key is not good for ever; but a key set counts before a key.
+    /// Sets the only key that verifies the tokens of a role. As in the other hub, a later one replaces an earlier one,
+    /// so that an old key becomes invalid; but a key set takes precedence over a key.
     pub fn set_role_key(&mut self, key: &TokenKey<'_>, source: &str) {
         let role = usize::from(key.subscribe);
         let earlier = self.role_keys.get(role).copied().flatten();
@@ -161,7 +161,7 @@ impl Translation {
         }
     }
 
-    /// Notes something that is not read.
+    /// Notes a setting that is not read.
     pub fn leave(&mut self, name: &str, why: &'static str) {
         self.unread.push(Unread {
             name: name.to_owned(),
@@ -169,7 +169,7 @@ impl Translation {
         });
     }
 
-    /// Notes something that cannot be understood.
+    /// Notes an invalid setting.
     pub fn refuse(&mut self, name: &str, expected: impl Into<String>) {
         self.errors.push(ConfigError::WrongForm {
             name: name.to_owned(),
@@ -179,7 +179,7 @@ impl Translation {
 }
 
 impl TokenKey<'_> {
-    /// Returns whether 1.0 allows the key. Those hubs took secrets of any length.
+    /// Returns whether 1.0 allows the key. The other hubs accepted secrets of any length.
     fn is_strong(&self) -> bool {
         let bytes_min = match self.algorithm.unwrap_or("HS256") {
             "HS256" => 32,
@@ -191,8 +191,8 @@ impl TokenKey<'_> {
     }
 }
 
-/// Reads the environment of another hub, if this is one: the one of 2019 says where to find its key in
-/// names without a prefix, so that those count only together.
+/// Reads the environment of another hub, if this is one. The names of 2019 have no prefix, so they are read only if
+/// the name of a key is among them.
 pub fn of_environment(variables: &[Variable]) -> Translation {
     let environment = Environment(variables);
     if variables::applies(&environment) {
@@ -211,13 +211,13 @@ pub fn of_environment(variables: &[Variable]) -> Translation {
 pub struct Environment<'a>(pub &'a [Variable]);
 
 impl<'a> Environment<'a> {
-    /// Returns a variable's text, be it empty.
+    /// Returns a variable's text, which may be empty.
     pub fn look_up(&self, name: &str) -> Option<String> {
         let variable = self.0.iter().find(|variable| variable.name == name)?;
         variable.value.clone()
     }
 
-    /// Returns a variable's text. One that is empty counts as absent, as the other hub takes it.
+    /// Returns a variable's text. As in the other hub, an empty one counts as absent.
     pub fn find(&self, name: &str) -> Option<&'a str> {
         let variable = self.0.iter().find(|variable| variable.name == name)?;
         variable.value.as_deref().filter(|value| !value.is_empty())
@@ -237,7 +237,7 @@ impl<'a> Environment<'a> {
     }
 }
 
-/// The issuer of the other hub's tokens where nothing names one: what its image has.
+/// The issuer of the other hub's tokens if no setting names one: the default of its image.
 pub const DEFAULT_ISSUER: &str = "https://localhost";
 
 /// Returns texts as a list value.

@@ -47,7 +47,7 @@ pub enum Origin {
     Environment,
 }
 
-/// Where a value stands, such as `listen.0.address`.
+/// The path of a value, such as `listen.0.address`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(Vec<Part>);
 
@@ -113,7 +113,7 @@ impl Settings {
         indexes
     }
 
-    /// Returns what was written for another hub in the environment and is not read.
+    /// Returns the environment's settings for another hub that are not read.
     pub fn unread(&self) -> &[Unread] {
         &self.unread
     }
@@ -266,7 +266,7 @@ impl Settings {
             }
             let key = keys::find(&place.general());
             let expected = key.and_then(|key| match has_form(key.form, &translated.value) {
-                // What is wrong with a key says the one who reads it.
+                // Whoever reads a key reports what is wrong with it.
                 true if key.form == Form::Secret => None,
                 true => unfilled(key.form, &translated.value),
                 false => Some(key.form.expected()),
@@ -314,7 +314,7 @@ impl Settings {
         }
     }
 
-    /// Returns where `key` may stand: once, or once per entry of its array.
+    /// Returns the places of `key`: one, or one per entry of its array.
     fn places(&self, key: &Key) -> Vec<Place> {
         match key.path.split_once(".N.") {
             None => vec![Place::parse(key.path)],
@@ -480,7 +480,7 @@ fn is_table(place: &Place) -> bool {
     !is_array(place) && keys::all().any(|key| key.path.starts_with(&table))
 }
 
-/// Says where a file is not TOML and why, without the text around it.
+/// Returns where and why a file is not TOML, without the text around it.
 fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let start = error.span().map_or(0, |span| span.start);
     let before = text.get(..start).unwrap_or(text);
@@ -515,7 +515,7 @@ fn unknown_key(place: &Place) -> ConfigError {
     ConfigError::UnknownKey { key, nearest }
 }
 
-/// Writes the number that stands in `place` for the `N` of a path or variable.
+/// Replaces the `N` of a path or variable by the number in `place`.
 fn numbered(name: &str, place: &Place) -> String {
     let index = place.first_index();
     name.replace(".N.", &format!(".{index}."))

@@ -1,6 +1,5 @@
-//! The account of memory that peers cause: whatever is held for strangers, and by whatever transport,
-//! stays below the configured bounds; who is over them is told so; a bystander notices nothing; and all
-//! of it is given back.
+//! The account of the memory that peers cause: it stays below the configured bounds on every transport, the
+//! answer beyond a bound names it, other peers notice nothing, and all memory is freed again.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

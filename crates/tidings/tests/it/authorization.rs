@@ -1,5 +1,5 @@
-//! What tokens the hub accepts and what the others are told; how they are presented is in
-//! `presentation`, what they allow in `details`.
+//! Which tokens the hub accepts, and how it refuses others. `presentation` has how they are presented,
+//! `details` what they allow.
 
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! `tidings bench`: it becomes `tidings-bench`, which lies beside it or in the path.
+//! `tidings bench`: it starts `tidings-bench`, from its own folder or from `PATH`.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A machine's clock that was wrong, as a hub finds it in its history: nothing is forgotten at once.
+//! A machine's clock that was wrong: the hub does not remove updates early because of it.
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
@@ -36,7 +36,7 @@ fn check_found(off_ms: i64) {
     assert_eq!(stream.data(2), ["before", "after"]);
     assert_eq!(hub.metric("tidings_history_clock_steps_total"), 1.0);
     assert!(hub.log().contains("the machine's clock"), "{}", hub.log());
-    // It is told once: the hub then knows how far the clock is off.
+    // The log says it once: the hub then knows how far the clock is off.
     assert!(hub.stop(), "{}", hub.log());
     hub.restart();
     hub.published(&[("topic", TOPIC), ("data", "later")]);

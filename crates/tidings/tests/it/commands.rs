@@ -1,5 +1,5 @@
-//! The commands around a hub: configuration to begin with, hubs by name, the history, and what other
-//! programs read.
+//! The commands around a hub: a first configuration, hubs by name, the history, and output for other
+//! programs.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -136,7 +136,7 @@ fn init_asks_what_it_was_not_told() {
     );
     assert_eq!(shown["subscribe.anonymous"]["value"], true);
     assert_eq!(shown["history.retain_hours"]["origin"], "default");
-    // Without a terminal nothing waits for answers, and a wrong one is said.
+    // Without a terminal the command does not wait for answers, and reports a wrong one.
     let (code, _, error) = in_folder(folder.path(), &["init", "--force"], "");
     assert_eq!(code, 2);
     assert!(error.contains("--public-url"), "{error}");

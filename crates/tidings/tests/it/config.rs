@@ -1,4 +1,4 @@
-//! `tidings config` and what `serve` says about settings that it cannot use.
+//! `tidings config`, and how `serve` reports invalid settings.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Every input that the fuzzers keep goes through its decoder again, without a fuzzer.
+//! Runs every input of the fuzzers' corpora through its decoder, without a fuzzer.
 
 #[path = "../../../../fuzz/bodies.rs"]
 mod bodies;

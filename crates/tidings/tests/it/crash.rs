@@ -1,5 +1,5 @@
-//! The hub ends in the middle of everything, by `kill -9` or by SIGTERM, and comes back: what was
-//! acknowledged is there, and subscribers resume without a gap or a double.
+//! The hub is stopped under load, by `kill -9` or by SIGTERM, and starts again: acknowledged updates are
+//! there, and subscribers resume without a gap or a duplicate.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

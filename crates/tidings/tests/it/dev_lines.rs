@@ -1,5 +1,4 @@
-//! What `tidings dev` shows on the terminal: a line for each request, and what a page's script cannot
-//! learn.
+//! What `tidings dev` shows on the terminal: a line for each request, and what a page's script cannot see.
 
 use crate::harness::peer::handshake;
 use crate::harness::{HUB_PATH, Request, TestHub, wait_until};
@@ -83,7 +82,7 @@ fn the_first_page_without_an_origin_is_explained() {
     hub.request(Request::get("/last"));
     shown(&hub, "GET /last");
     assert_eq!(hub.log().matches("--no-file-pages refuses it").count(), 1);
-    // What it may not do is said with a way that works.
+    // A refusal comes with advice that works.
     let cookie = format!("mercure_access_token={}", hub.publisher_token());
     let publish = Request::post(HUB_PATH).header("Origin", "null");
     hub.request(publish.header("Cookie", &cookie).form(&[("topic", "a")]));

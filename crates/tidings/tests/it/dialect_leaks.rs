@@ -1,5 +1,5 @@
-//! Who reads what over every pair of dialects: an update that is not for everybody, published in one,
-//! never reaches an anonymous subscriber of any, live or by replay.
+//! Every pair of dialects: a private or targeted update, published in one, never reaches an anonymous
+//! subscriber of the other, neither live nor by replay.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! How others find the hub: metadata, challenges, links; and a hub at an unusual path.
+//! How clients discover the hub: metadata, challenges, links; and a hub at an unusual path.
 
 use crate::harness::served::served_token;
 use crate::harness::tokens::{HUB, settings};

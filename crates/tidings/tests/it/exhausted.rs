@@ -1,4 +1,4 @@
-//! What the hub does without file descriptors, and about peers whose network is gone.
+//! A hub that has no file descriptors left, and peers whose network is gone.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;

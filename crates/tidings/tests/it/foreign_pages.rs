@@ -1,5 +1,5 @@
-//! What pages of other sites can make a visitor's browser do. Each address that acts on what a browser
-//! sends by itself, or on where the visitor's machine stands, looks at which page asks.
+//! What pages of other sites can make a visitor's browser do. Each URL that acts on what a browser sends
+//! by itself, or on the network of the visitor's machine, checks which page asks.
 
 use tidings_wire::sse_decoder::Event;
 

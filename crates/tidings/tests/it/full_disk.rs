@@ -1,4 +1,4 @@
-//! A disk without room, a folder that cannot be written, a file that is damaged or in use.
+//! A full disk, a folder that cannot be written, a file that is damaged or in use.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! A hub gives its listeners and its history to the next process: nobody is refused, and nothing is lost
-//! or comes twice.
+//! A hub hands its listeners and its history over to the next process: nobody is refused, and no update is
+//! lost or duplicated.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

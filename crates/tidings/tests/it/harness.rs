@@ -1,5 +1,5 @@
-//! Starts hubs and talks to them. Nothing here waits by sleeping: every wait ends with an event or
-//! with a deadline that fails the test.
+//! Starts hubs and talks to them. Nothing here sleeps: every wait ends with an event, or with a deadline
+//! that fails the test.
 
 pub mod dialects;
 pub mod events;

@@ -1,4 +1,4 @@
-//! Taking over what another Mercure hub kept. The files were made by Go's bbolt library
+//! Imports the history of another Mercure hub. The files were made with Go's bbolt library
 //! (`crates/tidings-wire/tests/bolt/make.go`).
 
 use std::fs;

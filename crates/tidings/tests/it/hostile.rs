@@ -1,5 +1,5 @@
-//! Peers that are slow, oversized, too many, or send what no protocol allows: each gets a bounded
-//! answer, and the process goes on.
+//! Peers that are slow, send too much or are too many, or break the protocol: each gets a bounded answer,
+//! and the process continues.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -123,7 +123,7 @@ fn memory_of_peers_that_went_is_given_back_to_the_system() {
         "{held} bytes"
     );
     drop(sockets);
-    // Without a look at what was freed, four fifths of it stay for as long as nobody needs memory.
+    // If the allocator does not return freed memory, four fifths of it stay until somebody needs memory.
     wait_until("it is given back", || {
         let kept = hub.resident_bytes().saturating_sub(before);
         (kept < (held - before) / 4).then_some(())

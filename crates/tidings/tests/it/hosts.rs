@@ -1,4 +1,4 @@
-//! Which host a request names, and which hosts the hub answers as.
+//! The host that a request names, and the hosts that the hub answers for.
 //!
 //! RFC 9112, 3.2; RFC 9110, 4.2.3 and 7.2; RFC 9113, 8.3.1.
 

@@ -1,5 +1,5 @@
-//! The id that a publisher gave to a private update is shown to nobody who may not see the update:
-//! wherever the hub says where a peer stands, it says so by an id of its own.
+//! A publisher's id of a private update is shown only to those who may see the update: a cursor that the
+//! hub sends to others is an id of its own.
 //!
 //! Decision 0007; Mercure, "Authorization on Event Replay".
 
@@ -27,7 +27,7 @@ fn the_list_of_subscriptions_names_no_id_of_a_publisher() {
     let _stream = hub.subscribe("match=a");
     let event: serde_json::Value = serde_json::from_str(&watcher.event().data).unwrap();
     let one = event["id"].as_str().unwrap();
-    // Everything about subscriptions is said: the private update is the last.
+    // All presence events have been published: the private update is the last.
     publish_private(&hub);
     let grant = json!([{
         "type": "https://mercure.rocks/authorization-detail", "actions": ["subscribe"],

@@ -1,10 +1,10 @@
-//! The image, without an engine: the steps of the `Dockerfile`, of `compose.yaml` and of the
-//! `docker run` lines in the guide are read from those files and executed.
+//! The image, without a container engine: the test reads the steps of the `Dockerfile`, of `compose.yaml` and
+//! of the guide's `docker run` lines from those files and executes them.
 //!
-//! What an engine would do is done here by hand: the variables of the image and of the line, the
-//! image's entry point and command, its owner (by refusing root in the files), and its health check.
-//! Ports are the one difference: those of the machine may be taken, so the hub gets a free one, and
-//! `tidings config show` says that it would listen on the port that the line publishes.
+//! It does what an engine would do: it sets the variables of the image and of the line, runs the image's entry
+//! point and command, and its health check, and checks its owner (by refusing root in the files).
+//! Only the ports differ: those of the machine may be in use, so the hub gets a free one, and
+//! `tidings config show` tells that it would listen on the port that the line publishes.
 
 use std::fs;
 use std::path::Path;

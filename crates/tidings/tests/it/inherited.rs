@@ -1,4 +1,4 @@
-//! Settings that were written for another Mercure hub: its environment and its Caddyfile.
+//! The settings of another Mercure hub: its environment and its Caddyfile.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,7 @@ fn the_environment_of_another_hub_is_enough_to_start() {
             .status,
         413
     );
-    // What is in use and what is not stands in the log.
+    // The log says which settings are used and which are not.
     let log = hub.log();
     assert!(
         log.contains("using settings of another Mercure hub"),
@@ -270,7 +270,7 @@ fn playground_and_demo_mean_what_they_meant() {
     assert_eq!(toml.matches("origins = [\"*\"]").count(), 2, "{toml}");
     assert!(!toml.contains("chat") && !toml.contains("scores"), "{toml}");
     check_usable(&toml, &[]);
-    // What is said elsewhere in the block counts before it, wherever it stands.
+    // Other directives in the block override it, before and after it.
     for directives in [
         "playground\ncors_origins https://a.example\ncookie_name own",
         "cors_origins https://a.example\ncookie_name own\nplayground",
@@ -403,7 +403,7 @@ fn wildcards_of_origins_that_were_valid_there_are_so_here() {
 /// A key without spaces.
 const KEY_WORD: &str = "0123456789abcdef0123456789abcdef";
 
-/// Imports a Caddyfile and returns what is written.
+/// Imports a Caddyfile and returns the written configuration.
 #[track_caller]
 fn import(caddyfile: &str, environment: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Keys that issuers publish: rotation, outages, and servers that mean no good.
+//! Key sets of issuers: rotation, outages, and hostile servers.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -79,7 +79,7 @@ fn the_last_good_set_stays_through_an_outage() {
         (Behaviour::Document("{\"keys\": 7}".into()), "not_a_set"),
     ] {
         server.behave(behaviour);
-        // An unknown key makes the hub look, and what it finds is no reason to forget the others.
+        // An unknown key makes the hub fetch the set, and a bad set must not replace the good one.
         wait_until(reason, || {
             assert_eq!(publish(&hub, &unknown), 401);
             (hub.metric_for("tidings_key_sets_read_total", reason) > 0.0).then_some(())
@@ -92,7 +92,7 @@ fn the_last_good_set_stays_through_an_outage() {
 #[test]
 fn a_hub_starts_without_its_issuer_says_so_and_recovers() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    // The port is taken, but nobody answers.
+    // The port is open, but nobody answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!(
         "https://localhost:{}/keys",
@@ -138,7 +138,7 @@ fn the_last_good_set_outlives_a_crash_while_the_issuer_is_down() {
     assert_eq!(hub.request_admin("/health/ready").status, 200);
     assert_eq!(hub.metric_for("tidings_key_sets_read_total", "cached"), 1.0);
     wait_until_said(&hub, "using the cached key set until the issuer answers");
-    // What the issuer says then counts, and is what the next start begins with.
+    // The issuer's new set then applies, and is cached for the next start.
     server.publish(&[&new]);
     wait_until("the new key is known", || {
         (publish(&hub, &new.token(ISSUER, HUB)) == 200).then_some(())

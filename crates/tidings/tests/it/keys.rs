@@ -1,4 +1,4 @@
-//! Keys in the shapes that issuers, editors and deployments give them, and clocks that differ.
+//! Keys in the forms that issuers, editors and deployments produce, and clocks that differ.
 
 use std::fs;
 use std::path::Path;

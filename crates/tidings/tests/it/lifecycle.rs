@@ -1,4 +1,4 @@
-//! How a hub ends and begins again, and by which names it answers.
+//! How a hub stops and starts again, and which host names it answers for.
 
 use std::time::{Duration, Instant};
 

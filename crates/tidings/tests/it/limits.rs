@@ -1,4 +1,4 @@
-//! How many connections there may be, and what those beyond are told.
+//! The limits on connections, and the answers beyond them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 

@@ -1,6 +1,6 @@
-//! Histories that went back: a backup that is restored, a log that is lost, files that are removed
-//! under the hub, a copy that is started elsewhere. Whoever comes with a cursor of the line that is
-//! gone is told so and gets everything; no id is given for two updates.
+//! Histories that went back: a restored backup, a lost write-ahead log, files that are removed while the hub
+//! runs, a copy that is started elsewhere. A subscriber with a cursor of the lost line gets `earliest` and
+//! everything stored; no id names two updates.
 
 use std::collections::HashSet;
 use std::fs;
@@ -171,7 +171,7 @@ fn publish(hub: &TestHub, data: &str, count: usize) -> Line {
         updates.push((hub.published(&form), text));
     }
     hub.published(&[("topic", ELSEWHERE), ("data", data)]);
-    // Where the shard has not come there yet, it stands at an update before.
+    // A shard that has not reached the update yet is at an earlier one.
     let is_new = |id: &String| updates.iter().all(|(known, _)| known != id);
     let stood = wait_until("a stream stands at the end", || {
         let stream = hub.subscribe(&format!("match={TOPIC}"));
@@ -188,7 +188,7 @@ fn publish(hub: &TestHub, data: &str, count: usize) -> Line {
     Line { updates, standing }
 }
 
-/// Publishes where `lost` was lost, and checks what is said of it then, and of what was kept.
+/// Publishes in place of `lost`, and checks the answers to its cursors and to those of the kept updates.
 fn check_new_line(hub: &TestHub, kept: &Line, lost: &Line) -> Line {
     // At once, as long as the history has not come as far again.
     check_lost(hub, lost, KEPT);
@@ -207,7 +207,7 @@ fn check_new_line(hub: &TestHub, kept: &Line, lost: &Line) -> Line {
     new
 }
 
-/// Checks that whoever comes with a cursor of `lost` is told so and gets all `count` updates.
+/// Checks that a cursor of `lost` is answered with `earliest` and all `count` updates.
 #[track_caller]
 fn check_lost(hub: &TestHub, lost: &Line, count: usize) {
     for cursor in lost.ids().chain(&lost.standing) {
@@ -227,7 +227,7 @@ fn check_lost(hub: &TestHub, lost: &Line, count: usize) {
     }
 }
 
-/// Checks that a cursor from before the lines parted goes on with what `data` begins.
+/// Checks that a cursor from before the lines parted continues with the updates of `data`.
 #[track_caller]
 fn check_kept(hub: &TestHub, kept: &Line, data: &str) {
     for (number, (id, _)) in kept.updates.iter().enumerate().step_by(9) {

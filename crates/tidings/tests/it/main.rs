@@ -1,4 +1,4 @@
-//! The real binary, over real sockets. One module per subject; what all share is in `harness`.
+//! Tests of the real binary, over real sockets. One module per subject; `harness` has what they share.
 
 #![expect(
     unreachable_pub,

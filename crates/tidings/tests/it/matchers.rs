@@ -1,4 +1,4 @@
-//! Which topics a matcher stands for: exact ones, URL patterns and `*`.
+//! Which topics a matcher matches: exact ones, URL patterns and `*`.
 
 use crate::harness::serving;
 use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub};
@@ -41,7 +41,7 @@ fn a_delivery_passes_subscribers_whose_patterns_are_still_being_compiled() {
     let publication = Request::post(HUB_PATH)
         .bearer(&serving::token())
         .form(&form);
-    // Three thousand patterns that nobody asked for before: about a second of compiling.
+    // Three thousand new patterns: about a second of compiling.
     let mut crowd: Vec<Connection> = (0..CROWD)
         .map(|number| {
             let pattern = |place| format!("match_urlpattern=/:kind/x{number}-{place}/:id");

@@ -1,4 +1,4 @@
-//! What a hub says may find no reader: the log is best effort, and the hub outlives whatever takes it.
+//! Output without a reader: the log is best effort, and the hub continues when nothing reads it.
 
 use std::fs::{File, Permissions};
 use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
@@ -86,7 +86,7 @@ fn a_pipe_that_nobody_reads_holds_nothing_up_and_what_is_lost_is_counted_and_tol
         assert_eq!(connection.request(&Request::get(&long)).status, 404);
     }
     assert!(hub.lost("full") > 0.0);
-    // Somebody reads again: what waited comes, and how much did not, and the log goes on.
+    // A reader is back: the queued lines come, then the number of lost ones, and the log continues.
     let lines = follow(reader);
     let told = wait_for_line(&lines, |line| line["message"].as_str() == Some(LOST));
     let lost = hub.lost("full");
@@ -107,7 +107,7 @@ fn a_hub_whose_log_is_stuck_drains_and_ends() {
     let mut hub = Hub::serve("", Said::by(writer.into(), both.into()));
     check_answers_and_ends(&mut hub, "a full pipe");
     drop(reader);
-    // A start that fails, with nobody there to be told.
+    // A start that fails without a reader of the error.
     let (reader, writer) = full_pipe();
     let mut child = command(&["serve", "--config", "/nonexistent"])
         .stderr(writer)
@@ -175,7 +175,7 @@ fn commands_whose_reader_is_gone_end_quietly() {
 /// What the hub says about lost lines.
 const LOST: &str = "lines of the log are lost: nothing could be written for a while";
 
-/// A hub must answer, log and drain although nobody takes what it says.
+/// A hub must answer, log and drain although nothing reads its output.
 #[track_caller]
 fn check_outlives(case: &str, said: Said) {
     let mut hub = Hub::serve("", said);
@@ -209,17 +209,17 @@ pub fn check_answers_and_ends(hub: &mut Hub, case: &str) {
         stream.event();
     }
     hub.signal(Signal::TERM);
-    // The end of the stream in good form: a broken connection fails here.
+    // The stream must end properly: a broken connection fails here.
     assert_eq!(stream.next_event(), None, "{case}");
     let status = hub.wait();
     assert!(status.success(), "{case}: {status}");
 }
 
-/// Where a hub writes what it says.
+/// Where a hub's output goes.
 struct Said {
     stderr: Stdio,
     stdout: Stdio,
-    /// What a shell is told to do with them first.
+    /// The shell's redirections.
     redirection: &'static str,
 }
 
@@ -241,7 +241,7 @@ impl Said {
     }
 }
 
-/// A hub that nobody listens to; killed when dropped.
+/// A hub whose output nobody reads; killed when dropped.
 pub struct Hub {
     child: Child,
     address: SocketAddr,
@@ -320,7 +320,7 @@ impl Hub {
         });
     }
 
-    /// Returns how many lines of the log are counted as lost; none if nobody can be asked.
+    /// Returns how many lines of the log are counted as lost. None if the hub cannot be asked.
     fn lost(&self, reason: &str) -> f64 {
         let wanted = format!("tidings_log_lines_dropped_total{{reason=\"{reason}\"}} ");
         let Ok(socket) = TcpStream::connect(self.admin) else {

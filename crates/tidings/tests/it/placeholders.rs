@@ -1,5 +1,5 @@
-//! Texts that another system would have looked up (`{env.NAME}`, `${NAME}`, `%NAME%`, quoted keys) and
-//! that reached the hub as they stand: each is refused, wherever a configuration comes from.
+//! Placeholders that another system should have resolved (`{env.NAME}`, `${NAME}`, `%NAME%`, quoted keys): each
+//! is refused, from every source of the configuration.
 
 use std::fs;
 
@@ -165,7 +165,7 @@ fn no_value_of_any_other_kind_is_used_where_it_asks_to_be_looked_up() {
         assert!(named && error.contains("placeholder"), "{line}\n{error}");
         assert!(!error.contains("${PASSWORD}"), "{error}");
     }
-    // Braces and dollars that ask for nothing stay what they are.
+    // Braces and dollars that are not placeholders stay unchanged.
     let hub = TestHub::served(
         "[rooms]\naccess = \"anonymous\"\ntopics = [\"price-in-$\", \"{id}\"]\n\
          [auth]\naudiences = [\"urn:hub:{1}\", \"$audience\"]\n",
@@ -181,7 +181,7 @@ fn import(directives: &str, environment: &[(&str, &str)]) -> (i32, String, Strin
     run(&["config", "import", &path, "--output", "-"], environment)
 }
 
-/// Checks that a configuration is not usable, and returns what is said.
+/// Checks that a configuration is refused, and returns the errors.
 #[track_caller]
 fn check_refused(toml: &str, environment: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();

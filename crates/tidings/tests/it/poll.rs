@@ -1,4 +1,4 @@
-//! Long polling: what an answer holds, when it comes, and that a chain of requests misses nothing.
+//! Long polling: the content of an answer, when it comes, and that a chain of requests misses nothing.
 
 use std::time::{Duration, Instant};
 
@@ -339,7 +339,7 @@ fn presence_shows_one_who_polls_as_one_subscription_or_not_at_all() {
         .collect();
     let matches: Vec<_> = said.iter().map(|said| &said["match"]).collect();
     assert_eq!(matches, ["urn:a", "urn:last"]);
-    // One who polls for these events is answered with its own once, and not for ever.
+    // A poll for these events gets its own event once, and not again and again.
     let token = token(&with("sub", "polling"));
     let asked = format!("match_urlpattern={all}/:type/:match/:subscriber");
     let mut query = asked.clone();

@@ -1,4 +1,4 @@
-//! Subscription events and the subscription API, as they are seen from outside.
+//! Presence events and the subscription API.
 //!
 //! Mercure, "Active Subscriptions".
 

@@ -1,5 +1,5 @@
-//! Every refusal as a problem document: its type, its status, a detail that helps, and the list of
-//! them in `docs/reference/http.md`.
+//! Every refusal as a problem document: its type, its status, its detail, and the list of refusals in
+//! `docs/reference/http.md`.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const ELSEWHERE: [(&str, u16); 12] = [
     ("stopping", 503),
 ];
 
-/// A request, and what it is refused with.
+/// A request and its refusal.
 struct Row {
     request: Request,
     name: &'static str,
@@ -277,7 +277,7 @@ fn a_browser_is_shown_a_page_where_there_is_nothing() {
             "{accept}"
         );
     }
-    // What is refused for another reason, and what is no page, stays a problem document.
+    // Other refusals, and refusals of other requests than for a page, stay problem documents.
     let answer = ask("/health/nowhere", chromium);
     assert_eq!(answer.status, 404);
     let answer = ask(HUB_PATH, chromium);

@@ -1,4 +1,4 @@
-//! Cursors: what they are answered, and what comes after them, for every kind of history.
+//! Cursors: the hub's answer, and the updates after it, for every kind of history.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! A running hub takes over a changed configuration: all that can change, or nothing, and no connection
-//! notices.
+//! A running hub reloads a changed configuration: everything that can change, or nothing, without closing a
+//! connection.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,5 @@
-//! Replay and what comes live after it: everything once, in order, however deep the cursor and
-//! however busy the hub; and private updates only for those who have a grant.
+//! Replay and the live updates after it: each update once and in order, however old the cursor and however
+//! busy the hub; private updates only with a grant.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};

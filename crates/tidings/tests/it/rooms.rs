@@ -63,7 +63,7 @@ fn a_room_is_a_topic() {
     assert_eq!(stream.event().data, "by POST");
     hub.published(&[("topic", "other"), ("data", "only there")]);
     assert_eq!(elsewhere.text(), "only there");
-    // Kept like all: whoever comes later may read it, but a room begins with what comes.
+    // It is stored like any update, so a later subscriber can read it; but a room begins with new messages.
     let mut late = hub.subscribe("match=chat&last_event_id=earliest");
     assert_eq!(
         [late.event().data, late.event().data],
@@ -117,7 +117,7 @@ fn one_that_does_not_read_gets_all_but_its_own_later() {
             assert_eq!(other.text(), "mine");
         }
     }
-    // It is behind, whether its socket was full in a sweep or what came at once was too much for one.
+    // It is behind, because its socket was full in a sweep or too many updates came at once.
     wait_until("it is behind", || (hub.held("events") > 0.0).then_some(()));
     for number in 0..150 {
         assert!(slow.text().starts_with(&format!("{number} ")));

@@ -1,4 +1,4 @@
-//! No secret stands in a text that leaves the process: log, errors, metrics, health, help.
+//! No output of the process contains a secret: log, errors, metrics, health, help.
 
 use std::sync::Arc;
 

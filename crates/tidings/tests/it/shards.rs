@@ -1,4 +1,4 @@
-//! Several shards: connections come in wherever the kernel puts them, and their streams are spread.
+//! Several shards: the kernel chooses the shard of a connection, and the hub balances the streams.
 
 use crate::harness::process::raise_open_files;
 use crate::harness::serving::{self, Certificate, serve_tls};

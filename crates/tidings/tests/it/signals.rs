@@ -1,4 +1,4 @@
-//! Signals ask a hub for something or for nothing; none ends it without a drain.
+//! Signals: what each one does; none ends the hub without a drain.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -96,7 +96,7 @@ fn a_terminal_that_is_gone_does_not_end_the_hub() {
     check_answers_and_ends(&mut hub, "a closed terminal");
 }
 
-/// The signal must end the stream in good form, and the process with 0.
+/// The signal must end the stream properly, and the process with exit code 0.
 #[track_caller]
 fn check_drain(hub: &mut TestHub, signal: Signal, mut stream: EventStream) {
     hub.signal(signal);

@@ -141,7 +141,7 @@ fn a_room_is_the_same_over_every_transport() {
     websocket.send("by WebSocket");
     assert_eq!([poller.text(), other.text()], ["by WebSocket"; 2]);
     assert_eq!(framed.text(), "a[\"by WebSocket\"]");
-    // Half of a pair is no Unicode, so the others get what stands for it.
+    // Half of a surrogate pair is not Unicode, so the others get the replacement character.
     let half = Connection::open(hub.address).request(&poller.request("xhr_send", "[\"\\ud83d\"]"));
     assert_eq!(half.status, 204);
     assert_eq!([other.text(), websocket.text()], ["\u{fffd}"; 2]);
@@ -346,7 +346,7 @@ fn pages_of_other_origins_may_only_where_they_are_listed() {
     );
     let policy = Some("frame-ancestors 'self' https://*.named.example");
     assert_eq!(page.header("content-security-policy"), policy);
-    // What stands in a frame looks like the hub's own page, so `*` is not enough.
+    // A framed page looks like the hub's own, so `*` is not enough.
     let page = hub.request(Request::get("/sockjs/room/chat/iframe.html"));
     assert_eq!(
         page.header("content-security-policy"),

@@ -1,5 +1,5 @@
-//! SockJS sessions that mean harm: their number and their bytes stay bounded, each refusal is counted
-//! and named, others notice nothing, and nothing is left behind.
+//! Hostile SockJS sessions: their number and their bytes stay bounded, each refusal is counted by its name,
+//! others notice nothing, and nothing is left behind.
 
 use serde_json::json;
 

@@ -1,9 +1,8 @@
-//! The cases that the SockJS protocol's own test suite has (0.3.3, 68 of them), written anew from the
-//! protocol's description, against `tidings-test-server`.
+//! The 68 cases of the SockJS protocol's own test suite (0.3.3), rewritten from the protocol's description,
+//! against `tidings-test-server`.
 //!
-//! They run by the names of that suite against one server, like there. Each compares bytes: whole bodies,
-//! whole chunks and whole fields, never what they mean. `conformance/sockjs/README.md` says how to run
-//! the suite itself.
+//! They have the names of that suite, and run against one server, as there. Each compares bytes: whole bodies,
+//! whole chunks and whole fields. `conformance/sockjs/README.md` describes how to run the suite itself.
 
 mod closing;
 mod pages;
@@ -18,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::harness::peer::{Peer, handshake};
 use crate::harness::{Answer, Connection, Request, TestHub};
 
-/// A case: its class and its name there, and what it does here.
+/// A case: its class and name in that suite, and its function here.
 type Case = (&'static str, fn(&Server));
 
 const CASES: [&[Case]; 5] = [
@@ -129,7 +128,7 @@ impl Server {
         answer
     }
 
-    /// Begins an answer that goes on.
+    /// Begins a streaming answer.
     #[track_caller]
     fn stream(&self, request: &Request) -> Stream {
         let mut connection = Connection::open(self.address);
@@ -152,7 +151,7 @@ impl Server {
     }
 }
 
-/// An answer that goes on, chunk by chunk.
+/// A streaming answer, read chunk by chunk.
 struct Stream {
     connection: Connection,
     head: Answer,

@@ -1,5 +1,5 @@
-//! What texts of SockJS look like on the wire, byte for byte: each framing has escapes of its own, and
-//! every sockjs-client undoes exactly those. In `conformance/browser` the real clients read the same.
+//! The texts of SockJS on the wire, byte for byte: each framing has its own escapes, and every sockjs-client
+//! decodes exactly those. In `conformance/browser` the real clients read the same texts.
 
 use crate::harness::peer::{Peer, handshake};
 use crate::harness::sockjs::new_session;

@@ -1,5 +1,4 @@
-//! The door for subscribers: parameters, methods, response fields, and what a stream looks like on
-//! the wire.
+//! The door for subscribers: parameters, methods, response fields, and the bytes of a stream.
 
 use std::time::{Duration, Instant};
 

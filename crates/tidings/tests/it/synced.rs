@@ -1,6 +1,6 @@
-//! What the kernel sees of an acknowledgement: the update's bytes written to the log, a sync of the
-//! log, and only then the answer. Only among the slow tests: it needs `strace`, and a machine that lets
-//! it trace. The short form is `acknowledged.rs` of `tidings-history`.
+//! An acknowledgement in system calls: the update's bytes are written to the write-ahead log, the log is
+//! synced, and only then the answer is sent. A slow test: it needs `strace`, and a machine that allows tracing.
+//! The short form is `acknowledged.rs` of `tidings-history`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The moment in which a request for an event stream makes its socket a session, whatever else the
-//! peer sent before, with, or after it.
+//! The moment in which a session takes the socket of a request over, whatever else the peer sent before, with
+//! or after the request.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

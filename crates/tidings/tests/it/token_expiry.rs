@@ -1,4 +1,4 @@
-//! What happens at a token's end: streams close in time, and the token counts no more.
+//! What happens when a token expires: streams close in time, and the token is no longer accepted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! WebSockets that mean harm, over HTTP/1.1 and HTTP/2, with TLS and without: memory stays bounded, the
-//! close code is the right one, and others go on receiving all the while.
+//! Hostile WebSockets, over HTTP/1.1 and HTTP/2, with TLS and without: memory stays bounded, the close code is
+//! right, and others keep receiving.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

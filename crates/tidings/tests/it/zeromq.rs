@@ -1,5 +1,5 @@
-//! Messages into the hub and out of it, by raw peers. What libraries do is in `conformance/test_zeromq.py`
-//! and `conformance/test_zeromq_hub.py`.
+//! Messages into the hub and out of it, with raw peers. `conformance/test_zeromq.py` and
+//! `conformance/test_zeromq_hub.py` test with libraries.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -10,7 +10,7 @@ impl Checks<'_> {
         };
         if !table.allow_plaintext && is_cleartext(hub.as_str()) {
             let advice = "begins with http://, so that tokens would travel in the clear: \
-                          write https:// (also behind a proxy that ends TLS), or \
+                          write https:// (also behind a proxy that terminates TLS), or \
                           hub.allow_plaintext = true in a network that is protected in \
                           another way";
             self.contradiction("hub.public_url", advice);

@@ -13,9 +13,9 @@ pub struct Line {
     pub words: Vec<String>,
     /// The lines of its block.
     pub block: Vec<Self>,
-    /// Whether it opens one, even an empty one.
+    /// Whether it opens a block, even an empty one.
     pub opens: bool,
-    /// Where it stands, from 1.
+    /// Its line number, from 1.
     pub number: usize,
 }
 
@@ -46,7 +46,7 @@ pub enum CaddyfileError {
         /// Where.
         line: usize,
     },
-    /// Blocks in blocks without end.
+    /// Blocks are nested too deeply.
     #[error("line {line}: more than {DEPTH_MAX} nested blocks")]
     TooDeep {
         /// Where.
@@ -67,7 +67,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 ///
 /// # Errors
 ///
-/// The first place that cannot be understood.
+/// The first syntax error.
 pub fn parse(text: &str, lookup: Lookup<'_>) -> Result<Vec<Line>, CaddyfileError> {
     if text.len() > BYTES_MAX {
         return Err(CaddyfileError::TooLong { bytes: text.len() });
@@ -207,8 +207,7 @@ fn blocks(words: &[Word]) -> Result<Vec<Line>, CaddyfileError> {
     }
 }
 
-/// Replaces `{$NAME}` and `{$NAME:default}`. The default counts where the variable is not set; one
-/// that is set to nothing is nothing.
+/// Replaces `{$NAME}` and `{$NAME:default}`. The default applies only if the variable is not set, not if it is empty.
 fn with_variables(text: &str, lookup: Lookup<'_>) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
@@ -219,7 +218,7 @@ fn with_variables(text: &str, lookup: Lookup<'_>) -> String {
             rest = after;
             continue;
         };
-        // One without a name is no variable there either.
+        // As in Caddy, one without a name is not a variable.
         if inner.is_empty() {
             replaced.push_str("{$}");
         }
@@ -231,10 +230,10 @@ fn with_variables(text: &str, lookup: Lookup<'_>) -> String {
     replaced
 }
 
-/// Longest Caddyfile that is read.
+/// Maximum size of a Caddyfile, in bytes.
 pub const BYTES_MAX: usize = 1 << 20;
 
-/// Blocks in blocks.
+/// Maximum depth of nested blocks.
 const DEPTH_MAX: usize = 16;
 
 #[cfg(test)]

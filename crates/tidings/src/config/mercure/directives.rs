@@ -1,14 +1,13 @@
 //! The directives of a `mercure` block, translated to our keys.
 //!
-//! The table below has the order of that hub's manual. Unknown directives are not read: they are
-//! reported, but do not prevent a start.
+//! The table below has the order of that hub's manual. Unknown directives are reported, but do not prevent a start.
 
 use super::caddyfile::{Line, Lookup};
 use super::placeholders::fill;
 use super::units::{bytes, duration, whole_secs};
 use super::{DEFAULT_ISSUER, TokenKey, Translation, list, number};
 
-/// Translates the directives of a block. `context` says where one stands, for the origins of values.
+/// Translates the directives of a block. `context` names the place of a directive, for the origins of values.
 pub fn translate(
     lines: &[Line],
     lookup: Lookup<'_>,
@@ -25,13 +24,13 @@ pub fn translate(
     for line in lines {
         reader.directive(line, &context(line), into);
     }
-    // The defaults of the playground give way to directives before and after it.
+    // Directives before and after `playground` override its defaults.
     if let Some(line) = playground {
         play(&format!("{}: playground", context(line)), into);
     }
 }
 
-/// What counts for all directives of a block.
+/// State that all directives of a block share.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     lookup: Lookup<'a>,
@@ -65,7 +64,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Fills in the arguments of a directive; nothing if one of them asks for what nobody knows here.
+    /// Resolves the placeholders in a directive's arguments. None if one of them cannot be resolved.
     fn arguments(
         self,
         name: &str,
@@ -76,7 +75,7 @@ impl Reader<'_> {
         let mut filled = Vec::with_capacity(words.len());
         for word in words {
             let text = fill(word, self.lookup);
-            // A key may hold braces; whether it is one is judged where it is checked.
+            // A key may contain braces. Whether it is a key is checked later.
             let is_key =
                 filled.is_empty() && matches!(name, "publisher_jwt" | "subscriber_jwt" | "jwt");
             if !is_key && word.contains('{') && text.contains('{') {
@@ -184,8 +183,8 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the algorithm of a key. One that is empty is that hub's default, as is a variable that is
-/// not set. A set may be for several; each of its keys says which.
+/// Returns the algorithm of a key. An empty one, or an unset variable, is that hub's default. A key set may have
+/// several; each of its keys names its own.
 fn algorithm<'a>(words: &[&'a str]) -> Option<&'a str> {
     match words {
         [_, algorithm] if !algorithm.is_empty() => Some(algorithm),
@@ -202,7 +201,7 @@ fn setting(name: &str, words: &[&str], source: &str, into: &mut Translation) {
             let why = "older tokens and parameters are served where a key is for them";
             into.leave(source, why);
         }
-        // What it means gives way to other directives; see `translate`.
+        // Other directives override it; see `translate`.
         ("playground", _) => {}
         ("demo", _) => demo(source, into),
         ("ui" | "debugger", _) => into.set("pages.debugger", true, source),
@@ -242,14 +241,14 @@ fn setting(name: &str, words: &[&str], source: &str, into: &mut Translation) {
     }
 }
 
-/// The demonstration of 0.x: its echo and its debugger, for the dialects that it is part of.
+/// The demonstration of 0.x: its echo and its debugger, for the dialects that have it.
 pub fn demo(source: &str, into: &mut Translation) {
     into.set("dialects.demo", true, source);
     into.set("pages.debugger", true, source);
 }
 
-/// The playground of 1.0: everybody may subscribe, see the subscriptions, and try things out from any
-/// page, unless other directives say something else.
+/// The playground of 1.0: everybody may subscribe, see the subscriptions, and experiment from any page, unless other
+/// directives override it.
 fn play(source: &str, into: &mut Translation) {
     into.set("subscribe.anonymous", true, source);
     into.set("presence.enabled", true, source);
@@ -285,7 +284,7 @@ pub fn transport_url(text: &str, source: &str, into: &mut Translation) {
     }
 }
 
-/// Reads how many updates are kept; there 0 means all.
+/// Reads how many updates are stored. In that hub, 0 means all.
 fn size(text: &str, source: &str, into: &mut Translation) {
     match text.parse() {
         Ok(size) => into.set("history.retain_updates", number(size), source),
@@ -293,7 +292,7 @@ fn size(text: &str, source: &str, into: &mut Translation) {
     }
 }
 
-/// Returns whether a set of keys is a file or an address.
+/// Returns whether a key set is a file or a URL.
 fn key_set(text: &str) -> (&'static str, &str) {
     match text.strip_prefix("file://") {
         Some(path) => ("jwks_file", path.strip_prefix("localhost").unwrap_or(path)),
@@ -341,7 +340,7 @@ fn words_of<'a>(words: &[&'a str]) -> Vec<&'a str> {
         .collect()
 }
 
-/// What is said of the other hub's history.
+/// The note about the other hub's history.
 pub const OTHER_FILE: &str =
     "updates are kept in an own file; `tidings history import` takes over what is in the old one";
 

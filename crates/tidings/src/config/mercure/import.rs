@@ -14,10 +14,10 @@ use super::placeholders::fill;
 use super::variables::PATH;
 use super::{Translation, directives, site};
 
-/// Why a Caddyfile cannot be taken over.
+/// Why a Caddyfile cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It is not one.
+    /// It is not a Caddyfile.
     #[error(transparent)]
     Syntax(#[from] CaddyfileError),
     /// It configures no hub.
@@ -31,17 +31,17 @@ pub enum ImportError {
         /// Where they begin, joined by commas.
         lines: Box<str>,
     },
-    /// Values in it cannot be understood.
+    /// It has invalid values.
     #[error("{}", joined(.0))]
     Values(Vec<ConfigError>),
 }
 
-/// What came of a Caddyfile.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Import {
     /// The configuration.
     pub toml: String,
-    /// What has no counterpart, with the reason.
+    /// The settings without a counterpart, with the reasons.
     pub translation: Translation,
 }
 
@@ -49,7 +49,7 @@ pub struct Import {
 ///
 /// # Errors
 ///
-/// If it is not one, configures no hub or several, or has values that cannot be understood.
+/// It is not a Caddyfile, configures no hub or several, or has invalid values.
 pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> {
     let lines = with_braces(caddyfile::parse(text, lookup)?);
     let mut hubs = Vec::new();
@@ -92,12 +92,12 @@ pub fn caddyfile(text: &str, lookup: Lookup<'_>) -> Result<Import, ImportError> 
     }
 }
 
-/// Puts what follows the address of an only site into its block: Caddy lets the braces be left out.
+/// Makes a block of the lines after the address of a single site: Caddy allows its braces to be omitted.
 fn with_braces(lines: Vec<Line>) -> Vec<Line> {
     let mut sites = Vec::new();
     let mut rest = lines.into_iter();
     while let Some(mut line) = rest.next() {
-        // Addresses may go on in the next line after a comma.
+        // After a comma, addresses may continue on the next line.
         while !line.opens
             && line.words.last().is_some_and(|word| word.ends_with(','))
             && let Some(next) = rest.next()
@@ -106,7 +106,7 @@ fn with_braces(lines: Vec<Line>) -> Vec<Line> {
             line.block.extend(next.block);
             line.opens = next.opens;
         }
-        // Snippets and named routes have braces; what is imported is not read.
+        // Snippets and named routes have braces. Imported files are not read.
         if !line.opens && line.words.first().is_some_and(|word| word != "import") {
             line.block.extend(rest.by_ref());
         }
@@ -115,7 +115,7 @@ fn with_braces(lines: Vec<Line>) -> Vec<Line> {
     sites
 }
 
-/// Finds the hubs' blocks, wherever in a site they stand, with their sites.
+/// Finds the hubs' blocks anywhere in a site, with their sites.
 fn collect<'a>(site: &'a Line, line: &'a Line, found: &mut Vec<(&'a Line, &'a Line)>) {
     for inner in &line.block {
         if inner.words.first().is_some_and(|word| word == "mercure") {
@@ -135,8 +135,8 @@ fn tls_of(site: &Line) -> site::Tls {
     }
 }
 
-/// Refuses values that nothing filled in, and keys that are none: what is written to the file counts
-/// as what the operator wants.
+/// Refuses unresolved placeholders and unusable keys, because what is written to the file counts as the operator's
+/// choice.
 fn check_values(into: &mut Translation) {
     let wrong = into.values.iter().filter_map(|value| {
         let key = settings::key_at(&value.path)?;
@@ -153,7 +153,7 @@ fn check_values(into: &mut Translation) {
     into.errors.extend(wrong);
 }
 
-/// Lists the lines of a site beside its hub.
+/// Reads the certificate in the hub's site, and notes the site's other lines as not read.
 fn leave_rest(line: &Line, hub: &Line, lookup: Lookup<'_>, into: &mut Translation) {
     for inner in &line.block {
         if inner.number == hub.number {
@@ -166,7 +166,7 @@ fn leave_rest(line: &Line, hub: &Line, lookup: Lookup<'_>, into: &mut Translatio
                 into.set("tls.certificate", fill(certificate, lookup), &source);
                 into.set("tls.key", fill(key, lookup), &source);
             }
-            // The hub answers there itself where older publishers and subscribers are served.
+            // If old dialects are served, the hub itself answers there.
             ("respond", [_, path, ..]) if path == "/healthz" && into.sets("dialects.v0") => {}
             _ if holds(inner, hub) => leave_rest(inner, hub, lookup, into),
             _ => into.leave(&origin(inner, name), OTHER_DIRECTIVE),

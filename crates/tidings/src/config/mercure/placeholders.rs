@@ -9,9 +9,8 @@
 use super::caddyfile::Lookup;
 use crate::text_file;
 
-/// Fills in what is known. Other placeholders stay as they are, those of files that cannot be read
-/// too, so that the value is refused where it is checked. `{env.NAME:default}` stays as well: Caddy
-/// knows no default there.
+/// Resolves known placeholders. Others stay as they are, including files that cannot be read, so that the check of the
+/// value refuses them. `{env.NAME:default}` stays too: Caddy has no default there.
 pub fn fill(word: &str, lookup: Lookup<'_>) -> String {
     let mut filled = String::with_capacity(word.len());
     let mut rest = word;

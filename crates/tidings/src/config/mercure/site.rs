@@ -9,7 +9,7 @@ use super::list;
 /// One address of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Site {
-    /// The name, or nothing for every name.
+    /// The name. None is every name.
     host: Option<String>,
     port: u16,
     tls: bool,
@@ -18,7 +18,7 @@ struct Site {
 /// Whether a site is served over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
-    /// If its address says so.
+    /// If its address implies it.
     ByAddress,
     /// Also on a port without a name: it has a `tls` directive.
     Asked,
@@ -51,7 +51,7 @@ pub fn translate(text: &str, path: &str, tls: Tls, source: &str, into: &mut Tran
     }
     into.set("hub.public_url", public_url(first, path), source);
     if !first.tls && first.host.is_some() {
-        // The address says http:// or a port without TLS in so many words.
+        // The address has http:// or a port without TLS.
         into.set("hub.allow_plaintext", true, source);
     }
     if sites.iter().all(|site| site.host.is_some()) {

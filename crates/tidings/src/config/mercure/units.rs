@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads a duration as Go writes it: `40s`, `1m30s`, `1.5h`, `500ms`, `0`; days (`1d`) are known to
-/// Caddy besides.
+/// Reads a duration in Go's syntax: `40s`, `1m30s`, `1.5h`, `500ms`, `0`. Caddy also has days (`1d`).
 pub fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -28,7 +27,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(secs).ok()
 }
 
-/// Returns a duration in whole seconds; what is shorter than one is one.
+/// Returns a duration in whole seconds, rounded up.
 pub fn whole_secs(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

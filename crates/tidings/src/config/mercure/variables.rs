@@ -44,7 +44,7 @@ pub fn read(environment: &Environment<'_>) -> Translation {
 
 fn read_keys(environment: &Environment<'_>, into: &mut Translation) {
     let issuer = environment.find(TRUSTED_ISSUERS).unwrap_or(DEFAULT_ISSUER);
-    // Only hubs of 1.0 know trusted issuers, and those take older tokens only when they are told.
+    // Only hubs of 1.0 know trusted issuers, and they accept older tokens only if configured to.
     let told = environment
         .find(EXTRA_DIRECTIVES)
         .is_some_and(|text| text.contains("protocol_version_compatibility"));
@@ -81,7 +81,7 @@ fn read_directives(environment: &Environment<'_>, text: &str, into: &mut Transla
 }
 
 const SERVER_NAME: &str = "SERVER_NAME";
-/// How the origin of what an absent `SERVER_NAME` means is called.
+/// The name of the origin for the default of `SERVER_NAME`.
 const UNSET_SERVER_NAME: &str = "SERVER_NAME, not set";
 const PUBLISHER_KEY: &str = "MERCURE_PUBLISHER_JWT_KEY";
 const SUBSCRIBER_KEY: &str = "MERCURE_SUBSCRIBER_JWT_KEY";

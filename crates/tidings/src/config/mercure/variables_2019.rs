@@ -30,7 +30,7 @@ pub fn read(environment: &Environment<'_>) -> Translation {
             continue;
         };
         match duration(text) {
-            // There a zero means no limit, and a request without one would hold its place for ever.
+            // In that hub zero means no limit, and a request without a limit would keep its place forever.
             Some(time) if time.is_zero() && key.starts_with("limits.") => {}
             Some(time) => into.set(key, number(whole_secs(time)), name),
             None => into.refuse(name, "a duration such as 15s or 1m"),
@@ -46,8 +46,8 @@ pub fn read(environment: &Environment<'_>) -> Translation {
     into
 }
 
-/// Lists what is not read beside newer names. Without a key of that time, names that anybody's
-/// programs have are somebody else's.
+/// Notes the names that are not read because newer ones are set. Without a key of that time, common names are assumed
+/// to belong to other programs.
 pub fn leave(environment: &Environment<'_>, into: &mut Translation) {
     let lists = LISTS.iter().map(|(name, _)| *name);
     let own = KEYS.iter().chain(&ALGORITHMS).chain(&OWN).copied();
@@ -88,7 +88,7 @@ fn read_keys(environment: &Environment<'_>, into: &mut Translation) {
     }
 }
 
-/// Where it listened: `ADDR`, else port 80, or 443 with a certificate.
+/// Translates the address: `ADDR`, else port 80, or 443 with a certificate.
 fn read_address(environment: &Environment<'_>, into: &mut Translation) {
     let files = [("CERT_FILE", "tls.certificate"), ("KEY_FILE", "tls.key")];
     for (name, key) in files {
@@ -122,7 +122,7 @@ fn read_address(environment: &Environment<'_>, into: &mut Translation) {
     );
 }
 
-/// Splits an address of Go's; ports may have their names.
+/// Splits an address in Go's syntax. A port may be a service name.
 fn host_and_port(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
     let port = match port {
@@ -146,7 +146,7 @@ fn read_switches(environment: &Environment<'_>, into: &mut Translation) {
     if on("DEBUG") {
         into.set("log.level", "info,tidings=debug", "DEBUG");
     }
-    // Debugging switched the demonstration on as well.
+    // Debugging also enabled the demonstration.
     let demo = ["DEMO", "DEBUG"].into_iter().find(|name| on(name));
     if let Some(source) = demo {
         directives::demo(source, into);
@@ -172,7 +172,7 @@ fn read_history(environment: &Environment<'_>, into: &mut Translation) {
     }
 }
 
-/// How it logged: a line for each request too, whatever the form of the others.
+/// Translates its log settings. It also logged each request, whatever LOG_FORMAT was.
 fn read_log(environment: &Environment<'_>, into: &mut Translation) {
     let (source, format) = match environment.find("LOG_FORMAT") {
         Some("JSON") => ("LOG_FORMAT", "json"),
@@ -198,10 +198,10 @@ const ALGORITHMS: [&str; 3] = [
     "SUBSCRIBER_JWT_ALGORITHM",
 ];
 
-/// Further names that are that hub's alone.
+/// Other names that only that hub has.
 const OWN: [&str; 3] = ["ALLOW_ANONYMOUS", "DISPATCH_SUBSCRIPTIONS", "HISTORY_SIZE"];
 
-/// Those that others have too.
+/// Names that other programs have too.
 const SHARED: [&str; 9] = [
     "ADDR",
     "CERT_FILE",

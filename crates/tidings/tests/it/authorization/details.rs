@@ -1,4 +1,4 @@
-//! What the authorization details of a token allow, and which of them refuse it.
+//! What the authorization details of a token allow, and for which the token is refused.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! One HTTP/1 connection, spoken by hand so that a test decides about every byte.
+//! One HTTP/1 connection by hand, so that a test controls every byte.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection with many streams that ask for much, and take or finish nothing.
+//! One HTTP/2 connection with many streams that request much, and read or finish nothing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// A poll for everything of a topic.
+    /// A poll for all updates of a topic.
     pub fn poll(topic: &str, token: Option<&str>) -> Self {
         let mut fields = vec![("prefer", "wait=0".to_owned())];
         fields.extend(token.map(|token| ("authorization", format!("Bearer {token}"))));

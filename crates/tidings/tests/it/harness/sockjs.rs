@@ -1,5 +1,5 @@
-//! The other end of a SockJS session without WebSocket: it polls by `xhr` and speaks by `xhr_send`, by
-//! hand, so that a test decides when it receives.
+//! A SockJS client without WebSocket: it polls by `xhr` and sends by `xhr_send`, by hand, so that a test
+//! controls when it receives.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Reads a frame without its cover.
+    /// Reads a frame without its framing.
     #[track_caller]
     pub fn parse(frame: &str) -> Self {
         let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
@@ -102,13 +102,13 @@ impl Poller {
         Frame::parse(text.strip_suffix('\n').expect("a line"))
     }
 
-    /// Says something in one request.
+    /// Sends texts in one request.
     pub fn try_send(&self, texts: &[&str]) -> Answer {
         let body = json!(texts).to_string();
         Connection::open(self.address).request(&self.request("xhr_send", &body))
     }
 
-    /// Says something, which must be taken.
+    /// Sends a text, which must be accepted.
     #[track_caller]
     pub fn send(&self, text: &str) {
         let answer = self.try_send(&[text]);

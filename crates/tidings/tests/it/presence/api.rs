@@ -158,7 +158,7 @@ fn every_answer_has_the_cursor_and_may_be_read_across_origins() {
         get(&hub, ALL, &token_for_all()).header("link"),
         Some(link("earliest").as_str())
     );
-    // What is to be said of subscriptions is said before the update, so that it is the last.
+    // All presence events come before the update, so that the update is the last.
     let mut watcher = watch(&hub, "");
     watcher.event();
     let _stream = hub.subscribe("match=a");

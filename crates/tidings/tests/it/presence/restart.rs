@@ -25,7 +25,7 @@ fn who_comes_back_in_time_after_a_restart_is_not_noticed() {
         let before = listed(&hub);
         way.restart(&mut hub);
         drop((watcher, ada, bob, anonymous));
-        // Those who are not back yet are still there, in the list and for whoever asks.
+        // Subscribers that are not back yet are still present, in the list and in single requests.
         let without = |live: &BTreeMap<String, Value>, gone: &str| {
             let mut live = live.clone();
             live.retain(|pattern, _| pattern != gone);

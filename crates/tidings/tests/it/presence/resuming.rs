@@ -21,7 +21,7 @@ fn what_follows_the_cursor_comes_and_nothing_before_it() {
         removed(&hub, FORUM, &cursor);
         let after = publish(&hub, "after");
 
-        // Its own forum's events are gone: that is told, and no broadcast comes twice.
+        // Its own forum's events are gone: the hub says so, and no broadcast comes twice.
         let mut stream = watch_forum(&hub, FORUM, &cursor, &token_for_all());
         assert_eq!(answered(&stream), "earliest");
         assert_eq!(broadcast(&mut stream), ("after".to_owned(), after.clone()));
@@ -54,7 +54,7 @@ fn a_gap_is_told_of_what_the_grants_let_see() {
     };
     assert_eq!(answered(&ask(&may_see(FORUM))), cursor);
     assert_eq!(answered(&ask(&may_see("elsewhere"))), "earliest");
-    // Who watches one subscriber of a forum sees what is gone of the forum.
+    // A subscriber that watches one subscriber of a forum learns that events of the forum are gone.
     let one = encoded(&format!("{ALL}/exact/elsewhere/urn%3Auuid%3A1"));
     let one = format!("match={one}");
     let asked = Request::get(&format!("{HUB_PATH}?{one}")).bearer(&token_for_all());
