@@ -8,6 +8,9 @@ steps are the same on every page: `build` (if the language needs it), `app` (run
 files, which are Debian's in place of Composer's. `<!-- cookie at: PATH -->` says where the application sets the
 cookie, if not at `/`. A page with `<!-- by hand: REASON -->` is skipped unless RUN_GUIDES_BY_HAND=1: what it needs
 is too large for CI, and takes longer than pytest's limit (`-o timeout=600`).
+
+The pages of `docs/guide/use-cases` quote the examples: a block ```` ```LANGUAGE from=FILE ```` is a part of that file.
+The examples themselves are run by `conformance/browser/tests/examples.test.mjs`.
 """
 
 import http.client
@@ -27,6 +30,8 @@ from support.waiting import DEADLINE_SECS, until
 
 PAGES = sorted((ROOT / "docs/guide").glob("publish-from-*.md"))
 BLOCK = re.compile(r"^```(\w+)(?: (file|run)=(\S+))?\n(.*?)^```$", re.M | re.S)
+USE_CASES = sorted((ROOT / "docs/guide/use-cases").glob("*.md"))
+QUOTE = re.compile(r"^```\w+ from=(\S+)\n(.*?)^```$", re.M | re.S)
 STEPS = ("build", "publish", "app", "private", "presence")
 HEADINGS = ["Install", "Make a token", "Publish", "Authorise a browser", "Publish a private update", "Read presence"]
 STOCK = "https://example.com/books/1"
@@ -135,6 +140,14 @@ def test_the_code_of_the_page_publishes_authorises_and_reads_presence(name, dev,
     check("presence names who is there", sorted(printed.split()), ["ada", "anonymous"])
     ada.close()
     stranger.close()
+
+
+@pytest.mark.parametrize("page", USE_CASES, ids=lambda page: page.stem)
+def test_a_use_case_quotes_its_example_as_it_is(page):
+    quotes = QUOTE.findall(page.read_text())
+    assert quotes
+    for file, text in quotes:
+        assert text in (ROOT / file).read_text(), f"{file} has no such lines:\n{text}"
 
 
 def sign_in(app, port, path, check):

@@ -13,10 +13,15 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-// Returns a browser that ends with the test `t`.
-export async function openChromium(t, { flags = [] } = {}) {
+// Returns a browser, which the caller closes.
+export function launchChromium({ flags = [] } = {}) {
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  const browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
+  return chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
+}
+
+// Returns a browser that ends with the test `t`.
+export async function openChromium(t, options = {}) {
+  const browser = await launchChromium(options);
   t.after(() => browser.close());
   return browser;
 }

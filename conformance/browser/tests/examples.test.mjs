@@ -1,0 +1,174 @@
+// The examples as they stand, each with the real hub and a real browser.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { launchChromium, waitForTexts } from "../support/chromium.mjs";
+import { Hub, until } from "../support/hub.mjs";
+
+const EXAMPLES = fileURLToPath(new URL("../../../examples/", import.meta.url));
+const MODULES = fileURLToPath(new URL("../node_modules", import.meta.url));
+
+let browser;
+before(async () => (browser = await launchChromium()));
+after(() => browser.close());
+
+test("notifications reach their user alone, also after a reload and a crash of the hub", async (t) => {
+  const { hub, origin, open } = await example(t, "notifications");
+  const [ada, ben] = [await open("/?user=ada"), await open("/?user=ben")];
+  await hub.subscribers(2);
+  const send = (page, user, text) => page.request.post(`${origin}/notifications`, { form: { user, text } });
+  await ada.getByLabel("Text").fill("first");
+  await ada.getByRole("button", { name: "Send" }).click();
+  await waitForTexts(ada, "#items li", ["first"]);
+  await send(ada, "ben", "for Ben");
+  await waitForTexts(ben, "#items li", ["for Ben"]);
+  await waitForTexts(ada, "#items li", ["first"]);
+  // Ben's page asks for Ada's topic too, with Ben's cookie: it gets the public update alone.
+  const topic = "https://example.com/users/ada/notifications";
+  await hub.publish(topic, { text: "public" });
+  const url = `${hub.origin}/.well-known/mercure?match=${encodeURIComponent(topic)}&last_event_id=earliest`;
+  assert.equal((await ben.evaluate(readFirst, url)).text, "public");
+
+  await ada.goto("about:blank");
+  await send(ben, "ada", "missed");
+  await ada.goto(`${origin}/?user=ada`);
+  await waitForTexts(ada, "#items li", ["first", "missed"]);
+  await hub.kill();
+  await hub.run();
+  await send(ben, "ada", "after the crash");
+  await waitForTexts(ada, "#items li", ["first", "missed", "after the crash"]);
+});
+
+test("a live list has the same state in each page, whenever it was opened", async (t) => {
+  const { hub, open } = await example(t, "live-list");
+  const first = await open("/");
+  await hub.subscribers(1);
+  const add = async (page, title) => {
+    await page.getByLabel("New task").fill(title);
+    await page.getByRole("button", { name: "Add" }).click();
+  };
+  await add(first, "one");
+  await waitForTexts(first, "#tasks label", ["one"]);
+  const second = await open("/");
+  await waitForTexts(second, "#tasks label", ["one"]);
+  await hub.subscribers(2);
+  await add(second, "two");
+  await waitForTexts(first, "#tasks label", ["one", "two"]);
+  await first.getByLabel("one").check();
+  await second.locator("label", { hasText: "one" }).locator("input:checked").waitFor();
+  // The pages reconnect by themselves and continue where they were.
+  await hub.kill();
+  await hub.run();
+  await add(first, "three");
+  for (const page of [first, second]) await waitForTexts(page, "#tasks label", ["one", "two", "three"]);
+  await second.locator("label", { hasText: "one" }).locator("input:checked").waitFor();
+});
+
+test("a job shows its progress, also in a page that is opened in the middle", async (t) => {
+  const { open } = await example(t, "job-progress", { STEP_MS: "100" });
+  const page = await open("/");
+  await page.getByRole("button", { name: "Start a job" }).click();
+  await page.locator("#status", { hasText: /^[1-9]\d* of 20, running/ }).waitFor();
+  const late = await open(`/${new URL(page.url()).search}`);
+  await late.locator("#status", { hasText: /^[1-9]\d* of 20, running/ }).waitFor();
+  for (const one of [page, late]) await waitForTexts(one, "#status", ["20 of 20, finished"]);
+  assert.equal(await page.locator("#bar").evaluate((bar) => bar.value / bar.max), 1);
+  await late.reload();
+  await waitForTexts(late, "#status", ["20 of 20, finished"]);
+});
+
+test("an answer continues after a reload, is the same in two pages, and stops", async (t) => {
+  const { open } = await example(t, "token-stream", { TOKEN_MS: "20" });
+  const page = await open("/");
+  const text = (one) => one.locator("#answer").textContent();
+  const longerThan = (one, length) => until(async () => (await text(one)).length > length, `more than ${length} characters`);
+  const ask = () => page.getByRole("button", { name: "Ask" }).click();
+  await ask();
+  await longerThan(page, 20);
+  const before = await text(page);
+  const other = await open(`/${new URL(page.url()).search}`);
+  await page.reload();
+  await longerThan(page, before.length);
+  assert.ok((await text(page)).startsWith(before));
+  for (const one of [page, other]) await waitForTexts(one, "#end", ["finished"]);
+  const whole = "Real-time push means that a server sends data to its clients as soon as there is any. ".repeat(5);
+  for (const one of [page, other]) assert.equal(await text(one), whole);
+
+  await ask();
+  await longerThan(page, 20);
+  await page.getByRole("button", { name: "Stop" }).click();
+  await waitForTexts(page, "#end", ["stopped"]);
+  const stopped = await text(page);
+  assert.ok(whole.startsWith(stopped) && stopped.length < whole.length, stopped);
+  await page.reload();
+  await waitForTexts(page, "#end", ["stopped"]);
+  assert.equal(await text(page), stopped);
+});
+
+test("two people edit one document at once, and a third finds all of it", async (t) => {
+  const { hub, open } = await example(t, "collaborative-editing", { MODULES });
+  const [ada, ben] = [await open("/"), await open("/")];
+  await hub.subscribers(2);
+  const area = (page) => page.getByLabel("Text");
+  const value = (page) => area(page).inputValue();
+  const both = (check) => until(async () => check(await value(ada)) && check(await value(ben)), "the same text");
+  await area(ada).pressSequentially("middle");
+  await both((text) => text === "middle");
+  await area(ben).press("Home");
+  await area(ada).press("End");
+  await Promise.all([area(ada).pressSequentially(" and end"), area(ben).pressSequentially("start and ")]);
+  await both((text) => text === "start and middle and end");
+  // What is typed while the hub is away is sent when it is back.
+  await hub.kill();
+  await area(ada).press("End");
+  await area(ada).pressSequentially(", later");
+  await hub.run();
+  await both((text) => text === "start and middle and end, later");
+  const third = await open("/");
+  await until(async () => (await value(third)) === "start and middle and end, later", "the whole document");
+});
+
+// Starts a hub and an example with it.
+async function example(t, name, environment = {}) {
+  const hub = await Hub.start(t);
+  const child = spawn(process.execPath, ["app.mjs"], {
+    cwd: join(EXAMPLES, name),
+    env: {
+      PATH: process.env.PATH,
+      HUB: `${hub.origin}/.well-known/mercure`,
+      KEY_FILE: join(hub.dataDir, "dev.key"),
+      PORT: "0",
+      ...environment,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+  t.after(async () => {
+    if (child.exitCode === null && child.kill()) await once(child, "exit");
+  });
+  await until(() => /Open (\S+)/.test(output) || child.exitCode !== null, () => `the example: ${output}`);
+  const origin = /Open (\S+)/.exec(output)?.[1] ?? assert.fail(output);
+  const open = async (path) => {
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    page.setDefaultTimeout(20000);
+    page.on("pageerror", (error) => assert.fail(error));
+    await page.goto(origin + path);
+    return page;
+  };
+  return { hub, origin, open };
+}
+
+// Runs in the page: what it receives first, with the visitor's cookie.
+function readFirst(url) {
+  return new Promise((resolve) => {
+    const source = new EventSource(url, { withCredentials: true });
+    source.onmessage = (event) => resolve(JSON.parse(event.data)) ?? source.close();
+  });
+}

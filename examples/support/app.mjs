@@ -1,0 +1,78 @@
+// What the examples have in common: tokens, publishing, and a small server. Node.js alone, no packages.
+//
+// HUB is the hub's URL, KEY_FILE the file with its key, PORT the port of the example. The defaults are those of
+// `tidings dev`, started in the same folder.
+
+import { createHmac, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+
+export const HUB = process.env.HUB ?? "http://localhost:4400/.well-known/mercure";
+const KEY = readFileSync(process.env.KEY_FILE ?? "tidings-data/dev.key", "utf8").trim();
+const PORT = Number(process.env.PORT ?? 3000);
+const ISSUER = "urn:tidings:dev";
+const TOKEN_SECS = 3600;
+const BODY_CHARS_MAX = 1_000_000;
+
+function makeToken(subject, action, topic, seconds = TOKEN_SECS) {
+  const now = Math.floor(Date.now() / 1000);
+  const detail = { type: "https://mercure.rocks/authorization-detail", actions: [action], topics: [{ match: topic }] };
+  const claims = { iss: ISSUER, aud: HUB, sub: subject, client_id: "example", jti: randomUUID(), iat: now, exp: now + seconds };
+  const parts = [{ typ: "at+jwt", alg: "HS256" }, { ...claims, authorization_details: [detail] }];
+  const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+  return `${text}.${createHmac("sha256", KEY).update(text).digest("base64url")}`;
+}
+
+// Publishes, and returns the event id: the cursor from which a page follows what comes later.
+export async function publish(topic, data, fields = {}) {
+  const headers = { Authorization: `Bearer ${makeToken("example", "publish", "*", 60)}` };
+  const body = new URLSearchParams({ topic, data: JSON.stringify(data), ...fields });
+  const answer = await fetch(HUB, { method: "POST", headers, body, signal: AbortSignal.timeout(10_000) });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`the hub answered ${answer.status}: ${text}`);
+  return text;
+}
+
+// Returns the header fields that let a browser receive the private updates of a topic.
+export function allow(user, topic) {
+  const token = makeToken(user, "subscribe", topic);
+  const attributes = `Path=${new URL(HUB).pathname}; Max-Age=${TOKEN_SECS}; HttpOnly; SameSite=Strict`;
+  return { "Set-Cookie": `mercure_access_token=${token}; ${attributes}` };
+}
+
+// Returns a page from a file beside the example; {{names}} in it are replaced.
+export function page(base, values = {}, headers = {}) {
+  const names = { hub: HUB, client: new URL("/tidings.js", HUB).href, ...values };
+  const text = readFileSync(new URL("page.html", base), "utf8");
+  // As JSON, so that a value cannot end the script; no "<" can end its element.
+  const quoted = (name) => JSON.stringify(names[name]).replaceAll("<", "\\u003c");
+  return new Response(text.replace(/\{\{(\w+)\}\}/g, (_, name) => quoted(name)), {
+    headers: { "Content-Type": "text/html; charset=utf-8", ...headers },
+  });
+}
+
+// Serves `routes`: "METHOD /path" and a function of the URL and the form, which returns a Response.
+export function serve(routes) {
+  const server = createServer(async (request, response) => {
+    const url = new URL(request.url, "http://localhost");
+    try {
+      const handler = routes[`${request.method} ${url.pathname}`] ?? routes[`${request.method} *`];
+      const answer = handler ? await handler(url, await form(request)) : new Response("not found", { status: 404 });
+      response.writeHead(answer.status, Object.fromEntries(answer.headers));
+      response.end(Buffer.from(await answer.arrayBuffer()));
+    } catch (error) {
+      console.error(error);
+      response.writeHead(500).end(error.message);
+    }
+  });
+  server.listen(PORT, "localhost", () => console.log(`Open http://localhost:${server.address().port}`));
+}
+
+async function form(request) {
+  let text = "";
+  for await (const piece of request.setEncoding("utf8")) {
+    text += piece;
+    if (text.length > BODY_CHARS_MAX) throw new Error("the form is too long");
+  }
+  return new URLSearchParams(text);
+}
