@@ -151,6 +151,31 @@ test("one that is closed before its locks are refused stays closed", async () =>
   assert.equal(world.connection.state, "closed");
 });
 
+test("a tab is told of a gap if the one that takes over begins further on", async () => {
+  for (const [opening, gaps] of [
+    [{ asked: "urn:1", answered: "urn:1" }, []],
+    [{ asked: null, answered: "urn:1" }, []],
+    [{ asked: null, answered: "urn:5" }, ["urn:1"]],
+    [{ asked: "urn:5", answered: "urn:5" }, ["urn:1"]],
+  ]) {
+    const world = new World();
+    let channel;
+    class BroadcastChannel {
+      constructor() {
+        channel = this;
+      }
+      postMessage() {}
+      close() {}
+    }
+    const locks = { request: () => new Promise(() => {}) };
+    world.connect({ share: "me" }, { BroadcastChannel, locks });
+    await world.settle();
+    for (const data of [["onCursor", "urn:0"], ["onState", "open", "websocket"], ["onUpdate", { id: "urn:1", data: "a" }]]) channel.onmessage({ data });
+    for (const data of [["onState", "closed", null], ["onOpen", { ...opening, transport: "websocket" }]]) channel.onmessage({ data });
+    assert.deepEqual([world.gaps, world.data, world.connection.state], [gaps, ["a"], "open"]);
+  }
+});
+
 test("where nothing can be shared each tab connects", async () => {
   const [first, second] = [new World(), new World()];
   first.connect({ share: "me" });

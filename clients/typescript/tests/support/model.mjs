@@ -66,6 +66,7 @@ export class Hub {
   forgot = false;
   log = [];
   #topics = [];
+  #unknownTo = -1;
   /** Tokens below this number have ended. */
   token = 0;
   connections = new Set();
@@ -99,6 +100,12 @@ export class Hub {
     for (const { data } of this.log.splice(0, count)) this.dropped.add(Number(data));
   }
 
+  /** Keeps its updates, but knows none of the cursors up to now any more. */
+  forget() {
+    this.forgot = true;
+    this.#unknownTo = this.published;
+  }
+
   lose() {
     this.trim(this.log.length);
     this.epoch += 1;
@@ -129,7 +136,7 @@ export class Hub {
     if (cursor === null) return { answered: this.position, updates: [] };
     const [epoch, number] = cursor.split(".").map(Number);
     const oldest = this.log.length > 0 ? Number(this.log[0].data) - 1 : this.published;
-    const isKnown = cursor !== "earliest" && epoch === this.epoch && number >= oldest;
+    const isKnown = cursor !== "earliest" && epoch === this.epoch && number >= oldest && number > this.#unknownTo;
     if (!isKnown) return { answered: "earliest", updates: retained };
     return { answered: cursor, updates: retained.filter(({ data }) => Number(data) > number) };
   }
@@ -260,7 +267,8 @@ export class Hub {
           for (const topic of added) this.#topics.add(topic);
           this.#say({ ack: { last_event_id: answered }, ref });
           for (const update of updates) this.#update(update);
-          this.#say({ caught_up: { last_event_id: hub.position } });
+          // Until then a connection that is lost resumes at the last update that came.
+          setImmediate(() => this.#say({ caught_up: { last_event_id: hub.position } }));
         }
       }
 
@@ -336,6 +344,7 @@ export class Browser {
 
 /** A tab with one connection, and what it was told. */
 export class Tab {
+  /** Numbers of updates, and null for each gap. */
   told = [];
   gaps = 0;
   errors = [];
@@ -365,7 +374,10 @@ export class Tab {
       topics: "a",
       token: async () => `t${hub.token}`,
       onUpdate: ({ data }) => this.told.push(Number(data)),
-      onGap: () => (this.gaps += 1),
+      onGap: () => {
+        this.gaps += 1;
+        this.told.push(null);
+      },
       onError: (error) => this.errors.push(error),
       onState: (state) => {
         if (state === "open") this.from ??= hub.published;
