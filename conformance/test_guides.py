@@ -150,6 +150,13 @@ def test_a_use_case_quotes_its_example_as_it_is(page):
         assert text in (ROOT / file).read_text(), f"{file} has no such lines:\n{text}"
 
 
+def test_the_index_for_language_models_names_each_page():
+    docs = ROOT / "docs"
+    named = re.findall(r"^- \[.*?\]\((.*?)\)", (docs / "llms.txt").read_text(), re.M)
+    pages = [*(docs / "guide").rglob("*.md"), *(docs / "reference").glob("*.md")]
+    assert sorted(named) == sorted(str(page.relative_to(docs)) for page in pages)
+
+
 def sign_in(app, port, path, check):
     """Asks the application for its page, as a browser does; returns the cookie for the hub."""
     answers = []
