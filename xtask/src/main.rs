@@ -21,6 +21,7 @@ mod counts;
 mod deps;
 mod hooks;
 mod licences;
+mod release;
 mod rust_tests;
 mod rust_text;
 mod stages;
@@ -125,6 +126,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Makes what people get without a compiler: a static program, packages, an image, checksums.
+    Release(release::Options),
     /// Starts the hub with its demo pages.
     Dev {
         /// Options of `tidings dev`.
@@ -235,6 +238,10 @@ fn run(command: Command, slow: bool) -> anyhow::Result<bool> {
             stages.run("build", &build);
             let binary = root.join("target/release/tidings");
             attack(&mut stages, &root, &binary, &options);
+        }
+        Command::Release(options) => {
+            deps::install_for_release(&mut stages);
+            release::run(&mut stages, &root, &options)?;
         }
         Command::Dev { options } => {
             stages.run(

@@ -1,0 +1,140 @@
+//! The Debian package: program, unit, manual pages and completions.
+//!
+//! `dpkg-deb` packs a folder that is laid out here. cargo-deb would do the same from metadata, and is one
+//! more program to build for what are twenty lines.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::ensure;
+
+use super::archive::{self, COMPLETIONS};
+use super::{Release, install, output, text, write};
+
+/// Makes the package and looks into it.
+pub fn make(release: &Release) -> anyhow::Result<()> {
+    if !release.runs_here() {
+        println!("not made: the manual pages come from running the program");
+        return Ok(());
+    }
+    let staging = release.folder("debian")?;
+    let files = archive::folder(release);
+    lay_out(release, &staging, &files)?;
+    let kib = text(Command::new("du").arg("-sk").arg(&staging))?;
+    let kib = kib.split_whitespace().next().unwrap_or("0");
+    let architecture = release.debian_architecture();
+    let version = &release.version;
+    let control = format!(
+        "Package: tidings\nVersion: {version}\nArchitecture: {architecture}\nSection: net\n\
+         Priority: optional\nInstalled-Size: {kib}\nRecommends: ca-certificates\n\
+         Maintainer: {MAINTAINER}\n{DESCRIPTION}"
+    );
+    write(&staging.join("DEBIAN/control"), control, 0o644)?;
+    for name in ["postinst", "postrm"] {
+        write(&staging.join("DEBIAN").join(name), RELOAD, 0o755)?;
+    }
+    let package = format!("tidings_{version}_{architecture}.deb");
+    let package = release.dist.join(package);
+    output(
+        Command::new("dpkg-deb")
+            .args(["--build", "--root-owner-group"])
+            .env("SOURCE_DATE_EPOCH", &release.epoch)
+            .arg(&staging)
+            .arg(&package),
+    )?;
+    try_out(release, &package)
+}
+
+fn lay_out(release: &Release, staging: &Path, files: &Path) -> anyhow::Result<()> {
+    install(
+        &files.join("tidings"),
+        &staging.join("usr/bin/tidings"),
+        0o755,
+    )?;
+    let unit = std::fs::read_to_string(files.join("tidings.service"))?;
+    let unit = unit.replace("/usr/local/bin/tidings", "/usr/bin/tidings");
+    let place = staging.join("lib/systemd/system/tidings.service");
+    write(&place, unit, 0o644)?;
+    for (_, place) in COMPLETIONS {
+        let to = staging.join("usr/share").join(place);
+        install(&files.join("share").join(place), &to, 0o644)?;
+    }
+    for page in std::fs::read_dir(files.join("man1"))? {
+        let page = page?;
+        let to = staging.join("usr/share/man/man1").join(page.file_name());
+        install(&page.path(), &to, 0o644)?;
+        output(Command::new("gzip").args(["-9", "-n", "-f"]).arg(&to))?;
+    }
+    let documents = staging.join("usr/share/doc/tidings");
+    let licences = "This program is under either of two licences, at your choice.\n\n";
+    let mit = std::fs::read_to_string(release.root.join("LICENSE-MIT"))?;
+    let apache = "Or: Apache License, Version 2.0; see /usr/share/common-licenses/Apache-2.0.\n";
+    let copyright = format!("{licences}{mit}\n{apache}");
+    write(&documents.join("copyright"), copyright, 0o644)?;
+    write(&documents.join("README.Debian"), README, 0o644)?;
+    let changelog = documents.join("changelog");
+    install(&release.root.join("CHANGELOG.md"), &changelog, 0o644)?;
+    output(
+        Command::new("gzip")
+            .args(["-9", "-n", "-f"])
+            .arg(&changelog),
+    )?;
+    Ok(())
+}
+
+/// Unpacks the package as dpkg would, runs the program, and has the unit and a page checked.
+fn try_out(release: &Release, package: &Path) -> anyhow::Result<()> {
+    let folder = release.folder("debian-tried")?;
+    output(Command::new("dpkg-deb").arg("-x").arg(package).arg(&folder))?;
+    let said = text(Command::new(folder.join("usr/bin/tidings")).arg("-V"))?;
+    ensure!(said.contains(&release.version), "{said}");
+    let fields = text(Command::new("dpkg-deb").arg("--field").arg(package))?;
+    println!("{fields}");
+    let page = folder.join("usr/share/man/man1/tidings-publish.1.gz");
+    let shown = text(Command::new("zcat").arg(&page))?;
+    ensure!(shown.contains("tidings-publish"), "{shown}");
+    // It looks for the program where the unit has it.
+    let unit = folder.join("lib/systemd/system/tidings.service");
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(format!("--root={}", folder.display()))
+        .arg("tidings.service")
+        .output();
+    match verify {
+        Ok(verify) => {
+            let said = String::from_utf8_lossy(&verify.stderr);
+            let ours = said.lines().find(|line| line.contains("tidings.service"));
+            ensure!(ours.is_none(), "{}: {said}", unit.display());
+            println!("systemd-analyze verify: nothing about the unit");
+        }
+        Err(error) => println!("systemd-analyze not run: {error}"),
+    }
+    Ok(())
+}
+
+/// Who answers for the package. Set it before a release; see docs/releasing.md.
+const MAINTAINER: &str = "The Tidings contributors <contributors@tidings.invalid>";
+
+const DESCRIPTION: &str = "\
+Description: real-time push for web applications
+ An application publishes an update with one HTTP POST. Every subscribed browser
+ receives it at once over Server-Sent Events, a WebSocket or long polling, and
+ one that was away receives what it missed. Implements the Mercure protocol.
+";
+
+const RELOAD: &str = "\
+#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload || true
+fi
+";
+
+const README: &str = "\
+The service is not started: it needs a configuration first.
+
+  tidings init --output /etc/tidings/tidings.toml --key-file /etc/tidings/tidings.key
+  systemctl enable --now tidings
+
+/etc/tidings must exist, and the service must be able to read both files.
+";
