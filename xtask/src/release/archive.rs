@@ -4,8 +4,6 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Context as _;
-
 use super::{Release, install, output, write};
 
 /// A shell, and where its completions are below `/usr/share`.
@@ -14,6 +12,9 @@ pub const COMPLETIONS: [(&str, &str); 3] = [
     ("zsh", "zsh/vendor-completions/_tidings"),
     ("fish", "fish/vendor_completions.d/tidings.fish"),
 ];
+
+/// Units of systemd.
+pub const UNITS: [&str; 2] = ["tidings.service", "tidings.socket"];
 
 /// Licences and the like.
 const TEXTS: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
@@ -26,7 +27,10 @@ pub fn make(release: &Release) -> anyhow::Result<()> {
     for text in TEXTS {
         install(&release.root.join(text), &folder.join(text), 0o644)?;
     }
-    write(&folder.join("tidings.service"), unit(release)?, 0o644)?;
+    for unit in UNITS {
+        let file = release.root.join("ops/systemd").join(unit);
+        install(&file, &folder.join("systemd").join(unit), 0o644)?;
+    }
     if release.runs_here() {
         let program = release.program();
         output(Command::new(&program).arg("man").arg(folder.join("man1")))?;
@@ -61,18 +65,4 @@ fn name(release: &Release) -> String {
 /// The folder that the archive is made of.
 pub fn folder(release: &Release) -> PathBuf {
     release.work.join(name(release))
-}
-
-/// The unit of systemd that operators read in the guide.
-fn unit(release: &Release) -> anyhow::Result<String> {
-    let file = release.root.join("ops/systemd/tidings.service");
-    if file.exists() {
-        return Ok(std::fs::read_to_string(file)?);
-    }
-    let guide = std::fs::read_to_string(release.root.join("docs/guide/operating.md"))?;
-    let (_, rest) = guide
-        .split_once("```ini\n[Unit]\n")
-        .context("the guide has no unit")?;
-    let (unit, _) = rest.split_once("```").context("the unit has no end")?;
-    Ok(format!("[Unit]\n{unit}"))
 }

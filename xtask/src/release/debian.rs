@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::ensure;
 
-use super::archive::{self, COMPLETIONS};
+use super::archive::{self, COMPLETIONS, UNITS};
 use super::{Release, install, output, text, write};
 
 /// Makes the package and looks into it.
@@ -51,10 +51,11 @@ fn lay_out(release: &Release, staging: &Path, files: &Path) -> anyhow::Result<()
         &staging.join("usr/bin/tidings"),
         0o755,
     )?;
-    let unit = std::fs::read_to_string(files.join("tidings.service"))?;
-    let unit = unit.replace("/usr/local/bin/tidings", "/usr/bin/tidings");
-    let place = staging.join("lib/systemd/system/tidings.service");
-    write(&place, unit, 0o644)?;
+    for unit in UNITS {
+        let text = std::fs::read_to_string(files.join("systemd").join(unit))?;
+        let text = text.replace("/usr/local/bin/tidings", "/usr/bin/tidings");
+        write(&staging.join(SYSTEM_UNITS).join(unit), text, 0o644)?;
+    }
     for (_, place) in COMPLETIONS {
         let to = staging.join("usr/share").join(place);
         install(&files.join("share").join(place), &to, 0o644)?;
@@ -94,18 +95,17 @@ fn try_out(release: &Release, package: &Path) -> anyhow::Result<()> {
     let shown = text(Command::new("zcat").arg(&page))?;
     ensure!(shown.contains("tidings-publish"), "{shown}");
     // It looks for the program where the unit has it.
-    let unit = folder.join("lib/systemd/system/tidings.service");
     let verify = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
         .arg(format!("--root={}", folder.display()))
-        .arg("tidings.service")
+        .args(UNITS)
         .output();
     match verify {
         Ok(verify) => {
             let said = String::from_utf8_lossy(&verify.stderr);
-            let ours = said.lines().find(|line| line.contains("tidings.service"));
-            ensure!(ours.is_none(), "{}: {said}", unit.display());
-            println!("systemd-analyze verify: nothing about the unit");
+            let ours = |line: &&str| UNITS.iter().any(|unit| line.contains(unit));
+            ensure!(!said.lines().any(|line| ours(&line)), "{said}");
+            println!("systemd-analyze verify: nothing about the units");
         }
         Err(error) => println!("systemd-analyze not run: {error}"),
     }
@@ -130,11 +130,19 @@ if [ -d /run/systemd/system ]; then
 fi
 ";
 
-const README: &str = "\
-The service is not started: it needs a configuration first.
+/// Where Debian has units.
+const SYSTEM_UNITS: &str = "lib/systemd/system";
 
-  tidings init --output /etc/tidings/tidings.toml --key-file /etc/tidings/tidings.key
+const README: &str = "\
+The service is not started: it needs a configuration first. As root:
+
+  install -d /etc/tidings
+  tidings init --output /etc/tidings/tidings.toml --key-file /etc/tidings/secret \\
+    --data /var/lib/tidings
+  sed -i 's|^key_file = .*|key_file = \"/run/credentials/tidings.service/secret\"|' \\
+    /etc/tidings/tidings.toml
+  chmod 0644 /etc/tidings/tidings.toml
   systemctl enable --now tidings
 
-/etc/tidings must exist, and the service must be able to read both files.
+The secret stays readable by root alone: systemd gives it to the service as a credential.
 ";
