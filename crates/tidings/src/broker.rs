@@ -94,9 +94,9 @@ pub(crate) struct Bound {
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("the broker has no runtime")]
+    #[error("cannot start the broker's runtime")]
     Runtime(#[source] io::Error),
-    #[error("the broker has no thread")]
+    #[error("cannot start the broker's thread")]
     Thread(#[source] io::Error),
 }
 

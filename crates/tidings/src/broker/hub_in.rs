@@ -49,7 +49,7 @@ struct Work {
 }
 
 /// The outcome of an update.
-type Settled = (u64, Result<Arc<Update>, RelayError>);
+type Outcome = (u64, Result<Arc<Update>, RelayError>);
 
 struct Bridge {
     shared: Rc<Shared>,
@@ -63,8 +63,8 @@ struct Bridge {
     next: u64,
     /// Updates refused because of a fault, to be retried.
     failed: Vec<(u64, Pending)>,
-    results: mpsc::Receiver<Settled>,
-    settle: mpsc::Sender<Settled>,
+    outcomes: mpsc::Receiver<Outcome>,
+    outcome_sender: mpsc::Sender<Outcome>,
     in_flight: Rc<Cell<usize>>,
     complaints: Complaints,
 }
@@ -83,7 +83,7 @@ impl HubDoor {
         hub: &HubParts,
     ) -> Self {
         let (work, queue) = mpsc::channel(WAITING_MAX);
-        let (settle, results) = mpsc::channel(IN_FLIGHT_MAX);
+        let (outcome_sender, outcomes) = mpsc::channel(IN_FLIGHT_MAX);
         let in_flight = Rc::new(Cell::new(0));
         let bridge = Bridge {
             shared: Rc::clone(shared),
@@ -95,8 +95,8 @@ impl HubDoor {
             pending: HashMap::new(),
             next: 0,
             failed: Vec::new(),
-            results,
-            settle,
+            outcomes,
+            outcome_sender,
             in_flight: Rc::clone(&in_flight),
             complaints: Complaints::default(),
         };
@@ -134,7 +134,7 @@ impl Bridge {
             }
             tokio::select! {
                 biased;
-                Some(settled) = self.results.recv() => self.on_settled(settled),
+                Some(outcome) = self.outcomes.recv() => self.on_outcome(outcome),
                 work = queue.recv(), if self.failed.is_empty() => match work {
                     Some(work) => self.on_work(work).await,
                     None => return,
@@ -207,12 +207,12 @@ impl Bridge {
     async fn submit(&mut self, pending: Pending) {
         loop {
             while self.pending.len() >= IN_FLIGHT_MAX {
-                self.settle_one().await;
+                self.await_outcome().await;
             }
             let number = self.next;
-            let settle = self.settle.clone();
-            // There is space: the number in flight never exceeds the queue.
-            let done = Box::new(move |result| drop(settle.try_send((number, result))));
+            let sender = self.outcome_sender.clone();
+            // There is always room: the number in flight never exceeds the capacity of the queue.
+            let done = Box::new(move |result| drop(sender.try_send((number, result))));
             match self.ingest.enqueue(pending.draft.clone(), done) {
                 Ok(()) => {
                     self.next += 1;
@@ -222,7 +222,7 @@ impl Bridge {
                 Err(PublishError::Busy) if self.pending.is_empty() => {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
-                Err(PublishError::Busy) => self.settle_one().await,
+                Err(PublishError::Busy) => self.await_outcome().await,
                 Err(closed) => {
                     count(&self.shared.counters.dropped, "stopping");
                     return tell(pending.answer, &format!("error: {closed}"));
@@ -231,13 +231,13 @@ impl Bridge {
         }
     }
 
-    async fn settle_one(&mut self) {
-        if let Some(settled) = self.results.recv().await {
-            self.on_settled(settled);
+    async fn await_outcome(&mut self) {
+        if let Some(outcome) = self.outcomes.recv().await {
+            self.on_outcome(outcome);
         }
     }
 
-    fn on_settled(&mut self, (number, result): Settled) {
+    fn on_outcome(&mut self, (number, result): Outcome) {
         let Some(mut pending) = self.pending.remove(&number) else {
             return;
         };
@@ -268,7 +268,7 @@ impl Bridge {
         );
         while !self.failed.is_empty() {
             while !self.pending.is_empty() {
-                self.settle_one().await;
+                self.await_outcome().await;
             }
             tokio::time::sleep(FAULT_PAUSE).await;
             self.failed.sort_by_key(|(number, _)| *number);
@@ -276,7 +276,7 @@ impl Bridge {
                 Box::pin(self.submit(pending)).await;
             }
             while !self.pending.is_empty() {
-                self.settle_one().await;
+                self.await_outcome().await;
             }
         }
     }

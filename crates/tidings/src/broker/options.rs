@@ -13,7 +13,7 @@ use super::data_source::DataSource;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Plain brokers, which forward messages unchanged.
-    pub brokers: Vec<Brokering>,
+    pub brokers: Vec<PlainBroker>,
     /// Sockets whose messages become updates.
     pub inputs: Vec<HubInput>,
     /// Sockets that send updates as messages.
@@ -41,7 +41,7 @@ impl Options {
 
 /// One plain broker.
 #[derive(Clone, Debug)]
-pub struct Brokering {
+pub struct PlainBroker {
     /// PULL, SUB, XSUB or REP. Never empty.
     pub inputs: Vec<DataSource>,
     /// PUB, XPUB or PUSH. Never empty.

@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::{Usage, log};
 use crate::binding::inherited::{Inherited, Kept};
 use crate::broker::data_source::DataSource;
-use crate::broker::options::{Brokering, Limits, Options, Security};
+use crate::broker::options::{Limits, Options, PlainBroker, Security};
 use crate::broker::{self, Bound};
 use crate::config::LogOptions;
 use crate::config::check::zeromq::{node, source};
@@ -193,7 +193,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         _ => Security::Null,
     };
     Ok(Options {
-        brokers: vec![Brokering { inputs, outputs }],
+        brokers: vec![PlainBroker { inputs, outputs }],
         inputs: Vec::new(),
         outputs: Vec::new(),
         security,

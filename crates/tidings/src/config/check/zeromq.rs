@@ -12,7 +12,7 @@ use tidings_wire::zmtp::SocketType;
 use super::Checks;
 use crate::broker::data_source::{Attach, DataSource};
 use crate::broker::options::{
-    Brokering, HubInput, HubOutput, MessageFormat, Options, OriginFilter, Security, Unparsable,
+    HubInput, HubOutput, MessageFormat, Options, OriginFilter, PlainBroker, Security, Unparsable,
 };
 use crate::config::tables::zeromq::{
     ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable,
@@ -199,7 +199,7 @@ impl Checks<'_> {
         index: usize,
         table: &ZeroMqBrokerTable,
         public: bool,
-    ) -> Option<Brokering> {
+    ) -> Option<PlainBroker> {
         let place = format!("zeromq.brokers.{index}");
         let inputs = table.inputs.as_deref().unwrap_or_default();
         let outputs = table.outputs.as_deref().unwrap_or_default();
@@ -219,7 +219,7 @@ impl Checks<'_> {
         };
         let inputs = sources("inputs", inputs, INPUTS);
         let outputs = sources("outputs", outputs, OUTPUTS);
-        Some(Brokering {
+        Some(PlainBroker {
             inputs: inputs.into_iter().collect::<Option<_>>()?,
             outputs: outputs.into_iter().collect::<Option<_>>()?,
         })
