@@ -32,7 +32,7 @@ class Dev:
         self.folder = pathlib.Path(self._temporary.name)
         self.processes = []
         self.hub = self.start(
-            [BINARY, "dev", "--listen", "127.0.0.1:0", "--data", "tidings-data", "--memory", "--presence"]
+            [BINARY, "dev", "--listen", "127.0.0.1:0", "--data", "tidings-data", "--memory"]
         )
         address = re.compile(r"Hub +http://localhost:(\d+)")
         assert until(lambda: address.search(self.hub.output)), self.hub.output
