@@ -36,6 +36,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
+use tracing::Instrument;
 
 use self::body::{EventBody, Whole};
 use self::io_state::IoState;
@@ -45,9 +46,10 @@ use self::problem::Problem;
 use self::sockjs::{Base, CarriedBody};
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
-use crate::config::Config;
 use crate::config::check::dialects::PATH_2019;
-use crate::telemetry::access::Access;
+use crate::config::{Config, LogFormat};
+use crate::telemetry::access::{Access, Style};
+use crate::telemetry::request_id::{self, X_REQUEST_ID};
 use crate::telemetry::request_line::RequestLine;
 use tidings_hub::account::Holder;
 use tidings_hub::session::service::Offer;
@@ -186,13 +188,24 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     let logged = site.config().log.access && !info.admin;
-    let access = logged.then(|| Access::of(info.peer, &request));
+    let id = request_id::of(request.headers());
+    let access = logged.then(|| Access::of(style(site), info.peer, &request, &id));
     // The first page reads the metrics every two seconds; their lines would hide the others.
     let line = site.config().request_lines && request.uri().path() != METRICS_PATH;
     let line = line.then(|| Box::new(RequestLine::of(&request, upgrade::asks(&request))));
-    let mut answer = decide(site, info, io_state, request).await;
-    if let Answer::Response(response) = &mut answer {
-        book(info, response);
+    // At every level, since the lines of any level need the id.
+    let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+    let mut answer = decide(site, info, io_state, request).instrument(span).await;
+    match &mut answer {
+        Answer::Response(response) => {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+            book(info, response);
+        }
+        Answer::Stream(stream) => {
+            stream.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        // Its head has what the protocol asks for and nothing else.
+        Answer::Upgrade(_) | Answer::OldUpgrade(_) => {}
     }
     match (&mut answer, access) {
         (_, None) => {}
@@ -204,6 +217,14 @@ pub(crate) async fn answer(
         write_line(&line, &mut answer);
     }
     answer
+}
+
+/// Returns the form of the access log.
+fn style(site: &Site) -> Style {
+    match site.config().log.format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Text | LogFormat::Logfmt => Style::Combined,
+    }
 }
 
 /// Shows the request to the developer at the terminal.

@@ -3,4 +3,5 @@
 
 pub(crate) mod access;
 pub(crate) mod output;
+pub(crate) mod request_id;
 pub(crate) mod request_line;

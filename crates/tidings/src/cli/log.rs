@@ -13,14 +13,13 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{LogFormat, LogOptions};
-use crate::telemetry::access;
 use crate::telemetry::output;
 
 /// Starts the log of the process, and logs panics.
@@ -38,7 +37,7 @@ pub fn start(options: &LogOptions) -> anyhow::Result<()> {
         .log_internal_errors(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match options.format {
         LogFormat::Text => Box::new(layer),
-        LogFormat::Json => Box::new(layer.json().flatten_event(true)),
+        LogFormat::Json => Box::new(layer.json().flatten_event(true).with_span_list(false)),
         LogFormat::Logfmt => Box::new(layer.event_format(Logfmt)),
     };
     let (filter, handle) = reload::Layer::new(options.filter.clone().into_targets());
@@ -99,16 +98,12 @@ where
 {
     fn format_event(
         &self,
-        _context: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> Formatted {
         let mut pairs = Pairs::default();
         event.record(&mut pairs);
-        if event.metadata().target() == access::TARGET {
-            // A line of another format; the hub of 2019 mixed them too.
-            return writeln!(writer, "{}", pairs.said);
-        }
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         let time = now.format(&Rfc3339).unwrap_or_default();
@@ -119,7 +114,14 @@ where
             "time=\"{time}\" level={level} msg={}",
             value(&pairs.said)
         )?;
-        writeln!(writer, "{}", pairs.fields)
+        write!(writer, "{}", pairs.fields)?;
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            if let Some(fields) = extensions.get::<FormattedFields<N>>() {
+                write!(writer, " {fields}")?;
+            }
+        }
+        writeln!(writer)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::{env, read};
 use crate::notify::Notifier;
 use crate::server::{self, Beginning, Control, Reloading, Succeeds};
 use crate::signals::Hangup;
+use crate::telemetry::output;
 
 /// Run a hub for production
 ///
@@ -55,6 +56,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = reading.into_config()?;
     config.check_writable()?;
     log::start(&config.log)?;
+    if let Some(path) = &config.log.access_file {
+        output::open_access_log(path)
+            .with_context(|| format!("log.access_file: cannot write {}", path.display()))?;
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

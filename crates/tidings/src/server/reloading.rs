@@ -9,6 +9,7 @@ use crate::config::keys::Change;
 use crate::config::{Config, error::ConfigErrors};
 use crate::control::message::{KeyChange, Reloaded};
 use crate::open_files;
+use crate::telemetry::output;
 
 /// How a hub reads its configuration again.
 pub(crate) struct Reloading {
@@ -97,6 +98,7 @@ impl Hub {
 
     /// Has the certificate and the key sets read again.
     fn read_files_again(&self) {
+        output::reopen_access_log();
         if let Some(certificate) = &self.certificate {
             certificate.want();
         }

@@ -1,55 +1,74 @@
-//! The access log: one line for each request, in Apache's combined format, which the hub of 2019 wrote too. The line
-//! of an event stream is written at its end, that of a WebSocket when it opens.
+//! The access log: one line for each request, in Apache's combined format, which the hub of 2019 wrote too, or as a
+//! JSON object. The line of an event stream is written at its end, that of a WebSocket when it opens.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use http::header::{REFERER, USER_AGENT};
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body;
+use serde_json::json;
 use tidings_wire::redact;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-/// The log target of these lines.
-pub(crate) const TARGET: &str = "tidings::access";
+use super::output;
 
-/// A request whose line will be written.
+/// The form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Apache's combined format.
+    Combined,
+    /// One JSON object.
+    Json,
+}
+
+/// A request whose line will be written. Without the secrets of its URL and its fields.
 #[derive(Debug)]
 pub(crate) struct Access {
+    style: Style,
     peer: IpAddr,
+    id: HeaderValue,
     received: OffsetDateTime,
-    /// Method, target and version.
-    request: Box<str>,
-    /// `Referer` and `User-Agent`.
-    about: Box<str>,
+    began: Instant,
     method: Method,
+    /// Path and query.
+    target: Box<[u8]>,
     version: Version,
+    referer: Box<[u8]>,
+    agent: Box<[u8]>,
 }
 
 impl Access {
-    /// Notes a request, without the secrets in its URL and its fields.
-    pub(crate) fn of<B>(peer: SocketAddr, request: &Request<B>) -> Self {
-        let method = request.method();
-        let target = request.uri();
-        let mut line = format!("{method} ");
-        quote(&mut line, &redact::bytes(target.path().as_bytes()));
-        if let Some(query) = target.query() {
-            line.push('?');
-            quote(&mut line, &redact::query(query.as_bytes()));
+    /// Notes a request with its id.
+    pub(crate) fn of<B>(
+        style: Style,
+        peer: SocketAddr,
+        request: &Request<B>,
+        id: &HeaderValue,
+    ) -> Self {
+        let uri = request.uri();
+        let mut target = redact::bytes(uri.path().as_bytes()).into_owned();
+        if let Some(query) = uri.query() {
+            target.push(b'?');
+            target.extend_from_slice(&redact::query(query.as_bytes()));
         }
-        // Writing to a String cannot fail.
-        write!(line, " {:?}", request.version()).ok();
-        let field = |name| request.headers().get(name).map(http::HeaderValue::as_bytes);
+        let field = |name| request.headers().get(name).map(HeaderValue::as_bytes);
         // The query of another page's URL may contain secrets.
         let referer = redact::url_bytes(field(REFERER).unwrap_or_default());
         let agent = redact::bytes(field(USER_AGENT).unwrap_or_default());
         Self {
+            style,
             peer: peer.ip().to_canonical(),
+            id: id.clone(),
             received: OffsetDateTime::now_utc(),
-            request: line.into(),
-            about: format!("{} {}", quoted(&referer), quoted(&agent)).into(),
-            method: method.clone(),
+            began: Instant::now(),
+            method: request.method().clone(),
+            target: target.into(),
             version: request.version(),
+            referer: Box::from(&*referer),
+            agent: Box::from(&*agent),
         }
     }
 
@@ -72,13 +91,47 @@ impl Access {
 
     /// Writes the line of a response with this many bytes of content.
     pub(crate) fn write(&self, status: u16, bytes: u64) {
-        tracing::info!(target: TARGET, "{}", self.line(status, bytes));
+        let mut line = match self.style {
+            Style::Combined => self.combined(status, bytes),
+            Style::Json => self.json(status, bytes),
+        };
+        line.push('\n');
+        output::access(&line);
     }
 
-    fn line(&self, status: u16, bytes: u64) -> String {
-        let (peer, request, about) = (self.peer, &self.request, &self.about);
+    fn combined(&self, status: u16, bytes: u64) -> String {
         let received = apache_time(self.received);
-        format!("{peer} - - [{received}] \"{request}\" {status} {bytes} {about}")
+        let mut line = format!("{} - - [{received}] \"{} ", self.peer, self.method);
+        quote(&mut line, &self.target);
+        let (referer, agent) = (quoted(&self.referer), quoted(&self.agent));
+        // Writing to a String cannot fail.
+        write!(
+            line,
+            " {:?}\" {status} {bytes} {referer} {agent}",
+            self.version
+        )
+        .ok();
+        line
+    }
+
+    fn json(&self, status: u16, bytes: u64) -> String {
+        let text = String::from_utf8_lossy;
+        let received = self.received.format(&Rfc3339).unwrap_or_default();
+        json!({
+            "timestamp": received,
+            "target": "tidings::access",
+            "request_id": text(self.id.as_bytes()),
+            "peer": self.peer,
+            "method": self.method.as_str(),
+            "path": text(&self.target),
+            "version": format!("{:?}", self.version),
+            "status": status,
+            "bytes": bytes,
+            "duration_ms": self.began.elapsed().as_secs_f64() * 1000.0,
+            "referer": text(&self.referer),
+            "user_agent": text(&self.agent),
+        })
+        .to_string()
     }
 }
 

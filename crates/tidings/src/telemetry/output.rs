@@ -8,18 +8,23 @@
 //! written in order.
 
 use std::io;
+use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 
 use self::lines::{Lines, Stream};
+use self::log_file::LogFile;
 use tidings_hub::metrics::ByReason;
 
 pub(crate) mod lines;
+mod log_file;
 
 static ERROR: OnceLock<Lines> = OnceLock::new();
 static OUTPUT: OnceLock<Lines> = OnceLock::new();
+static ACCESS_FILE: OnceLock<LogFile> = OnceLock::new();
+static ACCESS: OnceLock<Lines> = OnceLock::new();
 static LOG_DROPPED: LazyLock<ByReason> = LazyLock::new(ByReason::default);
 
 /// How long the process waits at its end until its last lines are read.
@@ -76,10 +81,49 @@ pub(crate) fn complain(line: &str) -> bool {
     true
 }
 
+/// Writes the access log to a file from now on, instead of to the standard error.
+///
+/// # Errors
+///
+/// The file cannot be written, or the system has no thread for it.
+pub(crate) fn open_access_log(path: &Path) -> io::Result<()> {
+    if ACCESS.get().is_some() {
+        return Ok(());
+    }
+    let opened = LogFile::open(path)?;
+    let file = ACCESS_FILE.get_or_init(|| opened);
+    let lines = Lines::start(Stream::File(file), LOG_DROPPED.clone(), |lines| {
+        tracing::warn!(
+            lines,
+            "lines of the access log were lost: nothing could be written"
+        );
+    })?;
+    // A second start at the same time would have the same effect.
+    let _same = ACCESS.set(lines);
+    Ok(())
+}
+
+/// Opens the file of the access log again, if there is one: another program may have renamed it.
+pub(crate) fn reopen_access_log() {
+    if let Some(file) = ACCESS_FILE.get() {
+        file.reopen();
+    }
+}
+
+/// Writes a line of the access log, which ends with a line break.
+pub(crate) fn access(line: &str) {
+    if let Some(lines) = ACCESS.get().or_else(|| ERROR.get()) {
+        lines.push(line.as_bytes());
+    }
+}
+
 /// Waits until everything is written, for a bounded time: a reader may never come.
 pub(crate) fn flush() {
     let deadline = Instant::now() + FLUSH_MAX;
-    for lines in [ERROR.get(), OUTPUT.get()].into_iter().flatten() {
+    for lines in [ERROR.get(), OUTPUT.get(), ACCESS.get()]
+        .into_iter()
+        .flatten()
+    {
         lines.flush(deadline);
     }
 }

@@ -14,6 +14,7 @@
 mod hand_over;
 mod harness;
 
+mod access_log;
 mod account;
 mod authorization;
 #[expect(

@@ -1,6 +1,9 @@
 //! `[log]`: the log's level and format.
 
-use crate::config::keys::rule::{flag, text, word};
+use std::path::PathBuf;
+
+use crate::config::keys::Form::Path;
+use crate::config::keys::rule::{flag, text, unset, word};
 use crate::config::log_filter::LogFilter;
 use crate::config::value::Words;
 
@@ -13,10 +16,13 @@ table! {
         /// The format of a log line: readable text, one JSON object, or `time=… level=… msg=…` as
         /// the hub of 2019 wrote it.
         format: LogFormat = word::<LogFormat>("text").start();
-        /// Whether each request is logged in Apache's combined format, as the hub of 2019 did. An
-        /// event stream is logged when it ends, a WebSocket when it opens; tokens in URLs are
-        /// hidden.
+        /// Whether each request is logged, on a line of its own: in Apache's combined format, as the
+        /// hub of 2019 did, or as an object with `log.format = "json"`. An event stream is logged
+        /// when it ends, a WebSocket when it opens; tokens in URLs are hidden.
         access: bool = flag(false).live();
+        /// The file that the lines of `log.access` are appended to. A reload opens it again, for
+        /// programs that rotate logs.
+        access_file: Option<PathBuf> = unset(Path, "standard error").start();
     }
 }
 

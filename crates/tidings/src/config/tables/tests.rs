@@ -126,74 +126,36 @@ fn a_wrong_value_hides_no_other() {
 /// operators: a key that leaves or joins this list changes what they must do.
 #[test]
 fn what_only_a_start_can_change_is_decided() {
-    let start = keys::all().filter(|key| key.change == Change::Start);
-    let paths: String = start.map(|key| format!("{}\n", key.path)).collect();
+    let mut tables: Vec<(&str, String)> = Vec::new();
+    for key in keys::all().filter(|key| key.change == Change::Start) {
+        let (table, name) = key.path.rsplit_once('.').unwrap();
+        match tables.last_mut() {
+            Some((last, names)) if *last == table => names.push_str(&format!(" {name}")),
+            _ => tables.push((table, name.to_owned())),
+        }
+    }
+    let lines = tables
+        .iter()
+        .map(|(table, names)| format!("{table}: {names}\n"));
+    let paths: String = lines.collect();
     expect![[r#"
-        listen.N.address
-        listen.N.tls
-        listen.N.room
-        tls.certificate
-        tls.key
-        hub.public_url
-        hub.allow_plaintext
-        data.dir
-        server.shards
-        admin.address
-        auth.audiences
-        auth.cookie_names
-        auth.jwks_refresh_secs
-        auth.jwks_cache_secs
-        auth.issuers.N.issuer
-        auth.issuers.N.algorithm
-        auth.issuers.N.key
-        auth.issuers.N.key_file
-        auth.issuers.N.jwks_url
-        auth.issuers.N.jwks_file
-        auth.issuers.N.kid
-        auth.issuers.N.publish
-        auth.issuers.N.subscribe
-        auth.issuers.N.dialects
-        dialects.v0
-        dialects.v2019
-        subscribe.keep_alive_secs
-        flash.address
-        history.kind
-        history.path
-        history.ring_bytes
-        presence.enabled
-        presence.grace_secs
-        presence.page_size_max
-        presence.subscriptions_max
-        zeromq.allow_plaintext
-        zeromq.username
-        zeromq.password
-        zeromq.high_water_mark
-        zeromq.high_water_bytes
-        zeromq.queue_bytes_max
-        zeromq.message_bytes_max
-        zeromq.peers_max
-        zeromq.subscriptions_max
-        zeromq.handshake_timeout_secs
-        zeromq.heartbeat_secs
-        zeromq.brokers.N.inputs
-        zeromq.brokers.N.outputs
-        zeromq.inputs.N.socket
-        zeromq.inputs.N.subscribe
-        zeromq.inputs.N.format
-        zeromq.inputs.N.unparsable
-        zeromq.inputs.N.topic
-        zeromq.inputs.N.topic_prefix
-        zeromq.inputs.N.event_type
-        zeromq.inputs.N.private
-        zeromq.inputs.N.match_exact
-        zeromq.inputs.N.match_urlpattern
-        zeromq.outputs.N.socket
-        zeromq.outputs.N.format
-        zeromq.outputs.N.match_exact
-        zeromq.outputs.N.match_urlpattern
-        zeromq.outputs.N.private
-        zeromq.outputs.N.origin
-        log.format
-    "#]]
-    .assert_eq(&paths);
+        listen.N: address tls room
+        tls: certificate key
+        hub: public_url allow_plaintext
+        data: dir
+        server: shards
+        admin: address
+        auth: audiences cookie_names jwks_refresh_secs jwks_cache_secs
+        auth.issuers.N: issuer algorithm key key_file jwks_url jwks_file kid publish subscribe dialects
+        dialects: v0 v2019
+        subscribe: keep_alive_secs
+        flash: address
+        history: kind path ring_bytes
+        presence: enabled grace_secs page_size_max subscriptions_max
+        zeromq: allow_plaintext username password high_water_mark high_water_bytes queue_bytes_max message_bytes_max peers_max subscriptions_max handshake_timeout_secs heartbeat_secs
+        zeromq.brokers.N: inputs outputs
+        zeromq.inputs.N: socket subscribe format unparsable topic topic_prefix event_type private match_exact match_urlpattern
+        zeromq.outputs.N: socket format match_exact match_urlpattern private origin
+        log: format access_file
+    "#]].assert_eq(&paths);
 }

@@ -42,10 +42,15 @@ fn nothing_secret_stands_in_a_line() {
 
 #[track_caller]
 fn check(request: &Request<()>, expected: &str) {
-    let mut access = Access::of(([172, 17, 0, 1], 40_000).into(), request);
+    let mut access = Access::of(
+        Style::Combined,
+        ([172, 17, 0, 1], 40_000).into(),
+        request,
+        &HeaderValue::from_static("id"),
+    );
     let date = Date::from_calendar_date(2019, Month::May, 17).unwrap();
     access.received = date
         .with_time(Time::from_hms(8, 0, 1).unwrap())
         .assume_utc();
-    assert_eq!(access.line(200, 36), expected);
+    assert_eq!(access.combined(200, 36), expected);
 }

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use tidings_wire::redact;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::log_file::LogFile;
 use tidings_hub::metrics::{ByReason, count_many};
 
 /// Maximum size of the waiting lines in bytes. As many bytes again may be on their way into the output.
@@ -33,6 +34,8 @@ pub(crate) enum Stream {
     Error,
     /// The standard output.
     Output,
+    /// The file of the access log.
+    File(&'static LogFile),
 }
 
 /// The sending end of the queue.
@@ -199,6 +202,7 @@ impl Stream {
         match self {
             Self::Error => "stderr",
             Self::Output => "stdout",
+            Self::File(_) => "access-log",
         }
     }
 
@@ -208,11 +212,12 @@ impl Stream {
         match self {
             Self::Error => write_all(io::stderr().as_fd(), bytes),
             Self::Output => write_all(io::stdout().as_fd(), bytes),
+            Self::File(file) => file.write(bytes),
         }
     }
 }
 
-fn write_all<'a>(output: BorrowedFd<'_>, bytes: &'a [u8]) -> &'a [u8] {
+pub(super) fn write_all<'a>(output: BorrowedFd<'_>, bytes: &'a [u8]) -> &'a [u8] {
     let mut rest = bytes;
     while !rest.is_empty() {
         match rustix::io::write(output, rest) {
