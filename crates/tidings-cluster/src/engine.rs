@@ -182,6 +182,41 @@ pub enum Path {
     Control,
 }
 
+impl Path {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Publish, Self::Tail, Self::Control];
+}
+
+/// Something for each path.
+#[derive(Debug, Default)]
+pub struct ByPath<T> {
+    publish: T,
+    tail: T,
+    control: T,
+}
+
+impl<T> ByPath<T> {
+    /// Returns what there is for `path`.
+    #[must_use]
+    pub const fn of(&self, path: Path) -> &T {
+        match path {
+            Path::Publish => &self.publish,
+            Path::Tail => &self.tail,
+            Path::Control => &self.control,
+        }
+    }
+
+    /// Returns what there is for `path`, to be changed.
+    #[must_use]
+    pub const fn of_mut(&mut self, path: Path) -> &mut T {
+        match path {
+            Path::Publish => &mut self.publish,
+            Path::Tail => &mut self.tail,
+            Path::Control => &mut self.control,
+        }
+    }
+}
+
 /// What a first hub proposes for a new line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proposal {

@@ -24,6 +24,9 @@ pub enum RelayError {
         #[source]
         cause: Cause,
     },
+    /// The engine of the cluster was asked to take the update and did not answer in time.
+    #[error("the update may have been stored: the cluster's engine did not answer in time")]
+    InDoubt,
     /// Nothing is taken any more in this process: a write is in doubt, or the file is damaged.
     #[error(
         "the hub takes no updates any more, because a write is in doubt or its history damaged"

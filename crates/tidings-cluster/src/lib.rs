@@ -16,12 +16,15 @@
 //! drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders the
 //! updates, and the history of every hub stores the same updates at the same positions.
 
+pub mod driver;
 pub mod engine;
 pub mod envelope;
 mod epoch;
 mod error;
+pub mod host;
 mod link;
 mod loopback;
+pub mod member;
 mod movable;
 mod ordered;
 
@@ -180,4 +183,6 @@ pub enum Health {
 pub struct Figures {
     /// Drafts that wait for their position.
     pub waiting: usize,
+    /// Those of a cluster, if there is one.
+    pub cluster: Option<member::ClusterFigures>,
 }

@@ -59,6 +59,7 @@ impl Relay for Loopback {
     fn figures(&self) -> Figures {
         Figures {
             waiting: self.history.get().map_or(0, |history| history.waiting()),
+            cluster: None,
         }
     }
 

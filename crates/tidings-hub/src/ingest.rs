@@ -96,6 +96,10 @@ pub enum PublishError {
     /// The hub is stopping.
     #[error("the hub is being stopped")]
     Closed,
+    /// The cluster's engine may have the update, or not. Who publishes it again with the same key
+    /// publishes it once.
+    #[error("the update may have been stored: the cluster's engine did not answer in time")]
+    InDoubt,
     /// The relay could not store the update, or does not know whether it did.
     #[error("the update was not stored: {0}")]
     NotStored(#[source] RelayError),
@@ -106,6 +110,7 @@ impl From<RelayError> for PublishError {
         match error {
             RelayError::Busy => Self::Busy,
             RelayError::Closed => Self::Closed,
+            RelayError::InDoubt => Self::InDoubt,
             RelayError::Unavailable { .. } | RelayError::Failed { .. } => Self::NotStored(error),
         }
     }

@@ -255,6 +255,7 @@ impl Relay for Member {
     fn figures(&self) -> Figures {
         Figures {
             waiting: self.0.lock().waiting.len(),
+            cluster: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! sessions, with time, disk, network and crashes under the seed's control, and checkers for the
 //! invariants of ARCHITECTURE.md. One file for each scenario in `scenarios`.
 
+pub mod cluster;
 pub mod disk;
 pub mod engine;
 pub mod lab;

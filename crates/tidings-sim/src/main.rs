@@ -7,7 +7,8 @@
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use tidings_sim::{SCENARIOS, Scenario, run};
+use tidings_sim::world::Outcome;
+use tidings_sim::{SCENARIOS, cluster, run};
 
 /// Runs simulated hubs.
 #[derive(Parser)]
@@ -27,30 +28,46 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let chosen: Vec<&Scenario> = match &arguments.scenario {
-        None => SCENARIOS.iter().collect(),
-        Some(name) => {
-            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-            let scenario = Scenario::by_name(name);
-            vec![scenario.with_context(|| format!("there is no {name:?}, only {names:?}"))?]
-        }
-    };
+    let mut chosen = all();
+    if let Some(wanted) = &arguments.scenario {
+        let names: Vec<&str> = chosen.iter().map(|(name, _)| *name).collect();
+        let index = names.iter().position(|name| name == wanted);
+        let index = index.with_context(|| format!("there is no {wanted:?}, only {names:?}"))?;
+        chosen = vec![chosen.swap_remove(index)];
+    }
     let mut broken = 0;
-    for scenario in chosen {
+    for (name, run) in chosen {
         for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-            let outcome = run(scenario, seed);
+            let outcome = run(seed);
             if arguments.log {
                 outcome.log.iter().for_each(|line| println!("{line}"));
             }
             if let Some(reason) = outcome.broken {
                 broken += 1;
-                println!("{} seed {seed}: {reason}", scenario.name);
+                println!("{name} seed {seed}: {reason}");
             }
         }
-        println!("{}: {} seeds", scenario.name, arguments.seeds);
+        println!("{name}: {} seeds", arguments.seeds);
     }
     if broken > 0 {
         bail!("{broken} runs broke an invariant");
     }
     Ok(())
+}
+
+/// A scenario: its name, and what runs it with a seed.
+type Runnable = (&'static str, Box<dyn Fn(u64) -> Outcome>);
+
+/// Returns all scenarios, of one hub and of several.
+fn all() -> Vec<Runnable> {
+    let single = SCENARIOS
+        .iter()
+        .map(|scenario| -> Runnable { (scenario.name, Box::new(move |seed| run(scenario, seed))) });
+    let clusters = cluster::CLUSTERS.iter().map(|scenario| -> Runnable {
+        (
+            scenario.name,
+            Box::new(move |seed| cluster::run(scenario, seed)),
+        )
+    });
+    single.chain(clusters).collect()
 }

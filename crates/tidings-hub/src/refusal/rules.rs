@@ -64,6 +64,9 @@ impl Refusal {
             }
             PublishError::Busy => Self::unavailable("busy", "The hub is busy", detail),
             PublishError::Closed => Self::stopping(),
+            PublishError::InDoubt => {
+                Self::unavailable("in-doubt", "The update may have been stored", detail)
+            }
             PublishError::NotStored(_) => {
                 let title = "The hub cannot store updates now";
                 Self::unavailable("history-unavailable", title, detail)

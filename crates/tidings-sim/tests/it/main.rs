@@ -8,15 +8,18 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod driver;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod two_hubs;
 
-use tidings_sim::{SCENARIOS, Scenario, run};
+use tidings_sim::{SCENARIOS, Scenario, cluster, run};
 
 /// Seeds of each scenario, in the fast and in the slow form.
 const SEEDS: u64 = 25;
 const MANY_SEEDS: u64 = 2000;
+/// Seeds of each cluster, which has three hubs.
+const CLUSTER_SEEDS: u64 = 3;
 
 #[track_caller]
 fn check(name: &str) {
@@ -88,6 +91,31 @@ fn cluster() {
 fn many_seeds_of_every_scenario() {
     for scenario in SCENARIOS {
         check_seeds(scenario.name, MANY_SEEDS);
+    }
+}
+
+#[test]
+fn clusters() {
+    for scenario in cluster::CLUSTERS {
+        check_cluster(scenario.name, CLUSTER_SEEDS);
+    }
+}
+
+#[test]
+#[ignore = "slow: 2,000 seeds of every cluster"]
+fn many_seeds_of_every_cluster() {
+    for scenario in cluster::CLUSTERS {
+        check_cluster(scenario.name, MANY_SEEDS);
+    }
+}
+
+#[track_caller]
+fn check_cluster(name: &str, seeds: u64) {
+    let scenario = cluster::Scenario::by_name(name).expect("a scenario");
+    for seed in 0..seeds {
+        if let Some(broken) = cluster::run(scenario, seed).broken {
+            panic!("{name}, seed {seed}: {broken}\ncargo xtask sim {name} --seed {seed} --log");
+        }
     }
 }
 

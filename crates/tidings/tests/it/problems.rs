@@ -8,7 +8,7 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
-const ELSEWHERE: [(&str, u16); 12] = [
+const ELSEWHERE: [(&str, u16); 13] = [
     ("body-incomplete", 400),
     ("body-timeout", 408),
     ("too-many-connections", 429),
@@ -19,6 +19,7 @@ const ELSEWHERE: [(&str, u16); 12] = [
     ("too-many-patterns", 503),
     ("busy", 503),
     ("history-unavailable", 503),
+    ("in-doubt", 503),
     ("history-unreadable", 503),
     ("stopping", 503),
 ];

@@ -1,0 +1,239 @@
+//! Runs a member over a real engine: one thread, its runtime, and the engine's three connections.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::History;
+use crate::engine::{ByPath, Call, Engine, EngineError, Init, Line, Path, Proposal};
+use crate::host::{Clustered, Host, Inbox, Wanted};
+use crate::member::Options;
+use crate::member::request::{Input, Reply};
+
+/// Why a hub does not join its cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// A thread or its runtime cannot be started.
+    #[error("the thread of the cluster cannot be started")]
+    Thread(#[source] io::Error),
+    /// The engine did not answer in time.
+    #[error("the cluster's engine was not reached within {within:?}")]
+    Engine {
+        /// How long this was tried.
+        within: Duration,
+        /// The last fault, if a call failed and did not just take too long.
+        #[source]
+        fault: Option<EngineError>,
+    },
+    /// Some of the engine's keys are gone.
+    #[error(
+        "the engine has lost a part of the cluster's keys: restore them, or remove the rest under \
+         the cluster's name, after which the hubs put back what they have"
+    )]
+    Half,
+    /// The engine has no line, and none was proposed.
+    #[error("the engine has no cluster of this name")]
+    None,
+}
+
+/// Joins the cluster of `engine`: reads its line, or makes it of `proposal`, and returns the hub's
+/// relay. Blocks until then, for `within` at most.
+///
+/// # Errors
+///
+/// [`JoinError`] if the engine does not answer, or has no line that could be joined.
+pub fn join(
+    engine: Box<dyn Engine>,
+    options: Options,
+    proposal: Proposal,
+    within: Duration,
+) -> Result<Clustered, JoinError> {
+    let wake = Arc::new(Notify::new());
+    let inbox = {
+        let wake = Arc::clone(&wake);
+        Inbox::new(options.waiting_max, Box::new(move || wake.notify_one()))
+    };
+    let (joined, line) = sync_channel(1);
+    let (start, histories) = sync_channel(1);
+    let thread = {
+        let inbox = Arc::clone(&inbox);
+        let run = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(joined.send(Err(JoinError::Thread(error)))),
+            };
+            let line = runtime.block_on(find(&*engine, proposal, within));
+            let found = line.as_ref().ok().copied();
+            drop(joined.send(line));
+            if let Some(line) = found {
+                let parts = (inbox, wake, histories);
+                serve(&runtime, &*engine, options, line, parts);
+            }
+        };
+        std::thread::Builder::new()
+            .name("cluster".into())
+            .spawn(run)
+            .map_err(JoinError::Thread)?
+    };
+    let gone = |_| JoinError::Thread(io::Error::other("the thread of the cluster ended"));
+    let line = line.recv().map_err(gone)??;
+    let start = on_start(start, thread);
+    Ok(Clustered::new(line.secret, inbox, start))
+}
+
+/// Returns what hands the history to the thread, and then what waits for its end.
+fn on_start(start: SyncSender<Arc<dyn History>>, thread: JoinHandle<()>) -> crate::host::Start {
+    Box::new(move |history| {
+        // A thread that is gone is found at the stop.
+        drop(start.send(history));
+        let thread = Mutex::new(Some(thread));
+        Box::new(move || {
+            let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("the thread of the cluster panicked");
+            }
+        })
+    })
+}
+
+/// Asks for the line until the engine answers.
+async fn find(
+    engine: &dyn Engine,
+    proposal: Proposal,
+    within: Duration,
+) -> Result<Line, JoinError> {
+    let mut fault = None;
+    let attempts = async {
+        loop {
+            match engine.init(proposal).await {
+                Ok(Init::Made(line) | Init::Found(line)) => return Ok(line),
+                Ok(Init::None) => return Err(JoinError::None),
+                Ok(Init::Half) => return Err(JoinError::Half),
+                Err(error) => {
+                    if fault.is_none() {
+                        let (engine, error) = (engine.name(), error.line());
+                        tracing::warn!(engine, error, "waiting for the cluster's engine");
+                    }
+                    fault = Some(error);
+                    engine.reset(Path::Publish);
+                }
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    };
+    match timeout(within, attempts).await {
+        Ok(found) => found,
+        Err(_late) => Err(JoinError::Engine { within, fault }),
+    }
+}
+
+/// Runs the member once there is a history, until the relay is stopped.
+fn serve(
+    runtime: &Runtime,
+    engine: &dyn Engine,
+    options: Options,
+    line: Line,
+    (inbox, wake, histories): (Arc<Inbox>, Arc<Notify>, Receiver<Arc<dyn History>>),
+) {
+    // The relay was dropped before it was started.
+    let Ok(history) = histories.recv() else {
+        return;
+    };
+    let line = (line.secret, line.epoch);
+    let host = Host::new(options, history, Arc::clone(&inbox), line, Duration::ZERO);
+    runtime.block_on(run(engine, host, &inbox, &wake));
+}
+
+async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) {
+    let begin = Instant::now();
+    let mut calls = Calls::default();
+    let mut end = None;
+    let mut told = None;
+    loop {
+        for wanted in host.work(begin.elapsed()) {
+            match wanted {
+                Wanted::Reset(path) => {
+                    *calls.of_mut(path) = None;
+                    engine.reset(path);
+                }
+                Wanted::Call(request) => {
+                    let path = request.path();
+                    *calls.of_mut(path) = Some(request.call(engine));
+                }
+            }
+        }
+        tell(engine, &host, &mut told);
+        if inbox.is_closed() {
+            let end = *end.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
+            if host.member().waiting() == 0 || Instant::now() >= end {
+                return host.close();
+            }
+        }
+        let due = host.due().map(|due| begin + due);
+        let due = due.into_iter().chain(end).min();
+        tokio::select! {
+            () = wake.notified() => {}
+            () = until(due) => {}
+            (path, result) = answered(&mut calls) => inbox.push(Input::Reply(path, result)),
+        }
+    }
+}
+
+/// Says in the log when the hub can no longer order updates, and when it can again.
+fn tell(engine: &dyn Engine, host: &Host, told: &mut Option<Arc<str>>) {
+    let reason = host.member().reason();
+    if reason == *told {
+        return;
+    }
+    let engine = engine.name();
+    match (&reason, &told) {
+        (Some(reason), None) => tracing::warn!(
+            engine,
+            %reason,
+            "the cluster orders no updates: publishes wait, subscribers stay"
+        ),
+        (None, _) => tracing::info!(engine, "the hub follows its cluster"),
+        (Some(reason), Some(_)) => tracing::debug!(engine, %reason, "the cluster is still away"),
+    }
+    *told = reason;
+}
+
+/// The calls in flight.
+type Calls<'a> = ByPath<Option<Call<'a, Reply>>>;
+
+/// Waits for the first answer.
+async fn answered(calls: &mut Calls<'_>) -> (Path, Result<Reply, EngineError>) {
+    poll_fn(|cx| {
+        for path in Path::ALL {
+            let slot = calls.of_mut(path);
+            if let Some(call) = slot
+                && let Poll::Ready(result) = call.as_mut().poll(cx)
+            {
+                *slot = None;
+                return Poll::Ready((path, result));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How soon an engine is asked again that did not answer at the start.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long a relay that is stopped waits for what it sent.
+const STOP_WITHIN: Duration = Duration::from_secs(2);

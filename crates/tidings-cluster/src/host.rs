@@ -1,0 +1,320 @@
+//! A member with its history: what both the driver and the simulator need to run one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tidings_core::Draft;
+
+use crate::engine::{EpochId, Path};
+use crate::member::request::{Input, Output, Publish, Request, answer};
+use crate::member::{Member, Options, Status};
+use crate::{Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError};
+
+/// The relay of a hub in a cluster: the side that the hub's threads see.
+pub struct Clustered {
+    epoch: Epoch,
+    inbox: Arc<Inbox>,
+    history: OnceLock<Arc<dyn History>>,
+    start: Mutex<Option<Start>>,
+    stop: Mutex<Option<Stop>>,
+}
+
+/// Starts what runs the member, once there is a history.
+pub type Start = Box<dyn FnOnce(Arc<dyn History>) -> Stop + Send>;
+
+/// Ends what runs the member, and waits for its end.
+pub type Stop = Box<dyn FnOnce() + Send>;
+
+/// What waits for a member, and what it shows.
+pub struct Inbox {
+    queue: Mutex<Queue>,
+    status: Mutex<Status>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    publishes_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    inputs: VecDeque<Input>,
+    publishes: usize,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Makes an inbox that calls `wake` when something comes. As many as `publishes_max` publishes
+    /// may wait; everything else answers something that the member asked for.
+    #[must_use]
+    pub fn new(publishes_max: usize, wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::default(),
+            status: Mutex::default(),
+            wake,
+            publishes_max,
+        })
+    }
+
+    /// Adds something that happened.
+    pub fn push(&self, input: Input) {
+        self.lock().inputs.push_back(input);
+        (self.wake)();
+    }
+
+    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Err(RelayError::Closed);
+        }
+        if queue.publishes >= self.publishes_max {
+            return Err(RelayError::Busy);
+        }
+        queue.publishes += 1;
+        let key = None;
+        queue
+            .inputs
+            .push_back(Input::Publish(Publish { draft, key, done }));
+        drop(queue);
+        (self.wake)();
+        Ok(())
+    }
+
+    fn take(&self) -> VecDeque<Input> {
+        let mut queue = self.lock();
+        queue.publishes = 0;
+        std::mem::take(&mut queue.inputs)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        (self.wake)();
+    }
+
+    /// Returns whether nothing more is published.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clustered {
+    /// Makes the relay of a hub in the cluster with the secret `epoch`. `start` is called with the
+    /// history.
+    #[must_use]
+    pub fn new(epoch: Epoch, inbox: Arc<Inbox>, start: Start) -> Self {
+        Self {
+            epoch,
+            inbox,
+            history: OnceLock::new(),
+            start: Mutex::new(Some(start)),
+            stop: Mutex::new(None),
+        }
+    }
+}
+
+impl Relay for Clustered {
+    fn epoch(&self) -> Option<Epoch> {
+        Some(self.epoch)
+    }
+
+    fn start(&self, history: Arc<dyn History>) -> Result<(), StartError> {
+        let set = self.history.set(Arc::clone(&history));
+        set.map_err(|_another| StartError::Started)?;
+        let start = self
+            .start
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let stop = start.map(|start| start(history));
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = stop;
+        Ok(())
+    }
+
+    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+        self.inbox.publish(draft, done)
+    }
+
+    fn health(&self) -> Health {
+        match self.inbox.status().reason.clone() {
+            None => Health::Ok,
+            Some(reason) => Health::Unavailable { reason },
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let status = self.inbox.status();
+        Figures {
+            waiting: status.waiting,
+            cluster: Some(status.figures()),
+        }
+    }
+
+    fn stop(&self) {
+        self.inbox.close();
+        let stop = self
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(stop) = stop {
+            stop();
+        }
+    }
+}
+
+impl fmt::Debug for Clustered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clustered")
+    }
+}
+
+/// What a host wants of the engine.
+#[derive(Debug)]
+pub enum Wanted {
+    /// This call.
+    Call(Request),
+    /// The end of the call of this path, and of its connection.
+    Reset(Path),
+}
+
+/// A member, its history and its inbox.
+pub struct Host {
+    member: Member,
+    history: Arc<dyn History>,
+    inbox: Arc<Inbox>,
+}
+
+impl Host {
+    /// Makes the host of a new member.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        history: Arc<dyn History>,
+        inbox: Arc<Inbox>,
+        line: (Epoch, EpochId),
+        now: Duration,
+    ) -> Self {
+        let (secret, epoch) = line;
+        Self {
+            member: Member::new(options, Arc::clone(&history), secret, epoch, now),
+            history,
+            inbox,
+        }
+    }
+
+    /// Returns the member.
+    #[must_use]
+    pub const fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// Does what there is to do by `now`. Returns what is wanted of the engine, in order.
+    pub fn work(&mut self, now: Duration) -> Vec<Wanted> {
+        self.member.on_time(now);
+        for input in self.inbox.take() {
+            self.member.on_input(now, input);
+        }
+        let mut wanted = Vec::new();
+        while let Some(output) = self.member.poll() {
+            match output {
+                Output::Call(request) => wanted.push(Wanted::Call(request)),
+                Output::Reset(path) => wanted.push(Wanted::Reset(path)),
+                Output::Store(batch, waiters) => self.store(batch, waiters),
+                Output::Read {
+                    from,
+                    to,
+                    bytes_max,
+                } => {
+                    let reply = self.reply(Input::Read);
+                    let queued = self.history.stretch(from, to, bytes_max, reply);
+                    if let Err(error) = queued {
+                        self.inbox.push(Input::Read(Err(error)));
+                    }
+                }
+                Output::Cut(cut) => {
+                    let reply = self.reply(Input::Cut);
+                    if let Err(error) = self.history.cut(cut, reply) {
+                        self.inbox.push(Input::Cut(Err(error)));
+                    }
+                }
+            }
+        }
+        *self.inbox.status() = self.member.status();
+        wanted
+    }
+
+    /// Returns when there is something to do at the latest.
+    #[must_use]
+    pub fn due(&self) -> Option<Duration> {
+        self.member.due()
+    }
+
+    /// Answers everybody who waits.
+    pub fn close(&mut self) {
+        let late = self.inbox.take();
+        for input in late {
+            if let Input::Publish(publish) = input {
+                (publish.done)(Err(RelayError::Closed));
+            }
+        }
+        self.member.close();
+    }
+
+    /// Returns what brings an answer of the history back. The history's queue does not keep the
+    /// inbox, since the inbox's publishers keep the history.
+    fn reply<T: Send + 'static>(&self, input: fn(T) -> Input) -> Box<dyn FnOnce(T) + Send> {
+        let inbox: Weak<Inbox> = Arc::downgrade(&self.inbox);
+        Box::new(move |result| {
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.push(input(result));
+            }
+        })
+    }
+
+    fn store(&self, batch: crate::Batch, waiters: Vec<crate::member::request::Waiter>) {
+        let inbox = Arc::downgrade(&self.inbox);
+        // If the batch is not queued, those who wait are in the completion that is dropped.
+        let slot = Arc::new(Mutex::new(Some(waiters)));
+        let waiting = Arc::clone(&slot);
+        let take = move |slot: &Mutex<Option<Vec<_>>>| {
+            let waiters = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            waiters.unwrap_or_default()
+        };
+        let done = Box::new(move |stored: Result<Vec<_>, InboundError>| {
+            let waiters = take(&waiting);
+            let (result, rest) = match stored {
+                Ok(updates) => (Ok(()), answer(waiters, &updates)),
+                Err(error) => (Err(error), waiters),
+            };
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.push(Input::Stored(result, rest));
+            }
+        });
+        if let Err(error) = self.history.append_ordered(batch, done) {
+            let rest = take(&slot);
+            self.inbox
+                .push(Input::Stored(Err(InboundError::Relay(error)), rest));
+        }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("member", &self.member)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inbox")
+    }
+}

@@ -1,0 +1,84 @@
+//! What a member keeps beside each update in the history: the origin and the key.
+
+use std::sync::Arc;
+
+use crate::engine::{Key, Origin};
+
+/// The note of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Who accepted it.
+    pub origin: Origin,
+    /// By which it is taken once, and for how many milliseconds that is remembered.
+    pub key: Option<(Key, u64)>,
+}
+
+impl Note {
+    /// Returns the bytes, as `docs/formats/history.md` describes them.
+    #[must_use]
+    pub fn encode(&self) -> Arc<[u8]> {
+        let mut bytes = self.origin.bytes().to_vec();
+        if let Some((key, kept_ms)) = &self.key {
+            bytes.extend(kept_ms.to_be_bytes());
+            bytes.extend(key.bytes());
+        }
+        bytes.into()
+    }
+
+    /// Reads what [`encode`](Self::encode) returned.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (origin, rest) = bytes.split_at_checked(Origin::BYTES)?;
+        let origin = Origin::from_bytes(origin)?;
+        let key = match rest.split_first_chunk() {
+            None if rest.is_empty() => None,
+            None => return None,
+            Some((kept_ms, key)) => Some((Key::new(key)?, u64::from_be_bytes(*kept_ms))),
+        };
+        Some(Self { origin, key })
+    }
+
+    /// Returns the key of an item that may be there already under its origin: whoever sends it
+    /// again, it is taken once.
+    #[must_use]
+    pub fn repeat_key(&self) -> (Key, u64) {
+        self.key.clone().unwrap_or_else(|| {
+            let mut bytes = [0; 1 + Origin::BYTES];
+            let (first, rest) = bytes.split_at_mut(1);
+            first.copy_from_slice(b"o");
+            rest.copy_from_slice(&self.origin.bytes());
+            #[expect(clippy::expect_used, reason = "29 bytes are neither none nor too many")]
+            let key = Key::new(&bytes).expect("29 bytes");
+            (key, REPEAT_KEPT_MS)
+        })
+    }
+}
+
+/// How long an engine remembers what was sent again: hubs that do so after the same fault do it within
+/// this time, and look through the line before.
+const REPEAT_KEPT_MS: u64 = 600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{BootId, NodeId, Sender};
+
+    #[test]
+    fn a_note_comes_back_and_nothing_that_was_cut_does() {
+        let origin = Origin {
+            sender: Sender {
+                node: NodeId::new(1),
+                boot: BootId::new(2),
+            },
+            batch: 3,
+            index: 4,
+        };
+        let key = Key::new(b"k").map(|key| (key, 300_000));
+        for note in [Note { origin, key }, Note { origin, key: None }] {
+            let bytes = note.encode();
+            assert_eq!(Note::decode(&bytes), Some(note));
+        }
+        assert_eq!(Note::decode(&[0; 27]), None);
+        assert_eq!(Note::decode(&[0; 36]), None, "a life without a key");
+    }
+}

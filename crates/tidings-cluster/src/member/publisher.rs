@@ -1,0 +1,407 @@
+//! The half of a member that publishes: what waits, what is with the engine, and what was sent and
+//! is not stored here yet. It decides what is sent next; it sends nothing itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_core::{Position, PrintKey};
+
+use super::note::Note;
+use super::request::{Publish, Waiter};
+use crate::engine::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Item, Origin, Place, Sender};
+use crate::{Done, Envelope, RelayError};
+
+/// See the module.
+pub(super) struct Publisher {
+    me: Sender,
+    keys: PrintKey,
+    /// Not sent yet, in the order in which they came.
+    fresh: VecDeque<Fresh>,
+    fresh_bytes: u64,
+    /// Sent, and not stored here. Origins sort by batch.
+    sent: BTreeMap<Origin, Sent>,
+    /// Where the engine said that what was sent is.
+    placed: BTreeMap<Position, Origin>,
+    /// Whose key was known: what they wait for is at these positions.
+    known: BTreeMap<Position, Vec<Waiter>>,
+    /// To be sent again in batches of their own: the engine took them and lost them.
+    again: VecDeque<Origin>,
+    flight: Option<Flight>,
+    batch: u64,
+}
+
+struct Fresh {
+    publish: Publish,
+    bytes: u64,
+    deadline: Duration,
+}
+
+struct Sent {
+    note: Note,
+    item: Item,
+    /// Nobody, if it was answered that it is in doubt.
+    done: Option<Done>,
+    deadline: Duration,
+    /// Whether it was acknowledged on a line that was cut: then it is owed to somebody, whoever waits.
+    owed: bool,
+}
+
+/// A batch whose outcome is not known.
+pub(super) struct Flight {
+    pub(super) number: u64,
+    pub(super) items: Arc<[Item]>,
+    pub(super) state: FlightState,
+}
+
+/// Where a batch is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlightState {
+    /// With the engine.
+    Sent,
+    /// The engine did not answer: it may have it.
+    Doubtful,
+}
+
+impl Publisher {
+    pub(super) fn new(me: Sender, keys: PrintKey) -> Self {
+        Self {
+            me,
+            keys,
+            fresh: VecDeque::new(),
+            fresh_bytes: 0,
+            sent: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            known: BTreeMap::new(),
+            again: VecDeque::new(),
+            flight: None,
+            batch: 0,
+        }
+    }
+
+    /// Returns how many updates have no place here yet, and their bytes as far as they were not sent.
+    pub(super) fn waiting(&self) -> (usize, u64) {
+        let known: usize = self.known.values().map(Vec::len).sum();
+        let sent = self.sent.values().filter(|sent| sent.done.is_some());
+        (self.fresh.len() + sent.count() + known, self.fresh_bytes)
+    }
+
+    pub(super) fn push(&mut self, publish: Publish, deadline: Duration) {
+        let bytes = publish.draft.bytes();
+        self.fresh_bytes += bytes;
+        self.fresh.push_back(Fresh {
+            publish,
+            bytes,
+            deadline,
+        });
+    }
+
+    pub(super) fn flight(&self) -> Option<&Flight> {
+        self.flight.as_ref()
+    }
+
+    /// Returns when somebody has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let fresh = self.fresh.front().map(|fresh| fresh.deadline);
+        let waits = |sent: &&Sent| sent.done.is_some();
+        let sent = self.sent.values().filter(waits).map(|sent| sent.deadline);
+        fresh.into_iter().chain(sent).min()
+    }
+
+    /// Answers those who have waited long enough.
+    pub(super) fn expire(&mut self, now: Duration, away: &RelayError, doubt: &RelayError) -> usize {
+        let mut count = 0;
+        while let Some(fresh) = self.fresh.pop_front_if(|fresh| fresh.deadline <= now) {
+            self.fresh_bytes -= fresh.bytes;
+            count += 1;
+            (fresh.publish.done)(Err(away.clone()));
+        }
+        let late = |sent: &&mut Sent| sent.deadline <= now;
+        for done in self
+            .sent
+            .values_mut()
+            .filter(late)
+            .filter_map(|sent| sent.done.take())
+        {
+            count += 1;
+            done(Err(doubt.clone()));
+        }
+        count
+    }
+
+    /// Answers everybody: the member ends.
+    pub(super) fn close(&mut self, fresh: &RelayError, doubt: &RelayError) {
+        for waiting in self.fresh.drain(..) {
+            (waiting.publish.done)(Err(fresh.clone()));
+        }
+        let sent = std::mem::take(&mut self.sent);
+        for done in sent.into_values().filter_map(|sent| sent.done) {
+            done(Err(doubt.clone()));
+        }
+        let known = std::mem::take(&mut self.known);
+        for waiter in known.into_values().flatten() {
+            (waiter.done)(Err(doubt.clone()));
+        }
+    }
+
+    /// Takes over an update that is being cut from this hub's line: it is sent again until it is stored.
+    pub(super) fn adopt(&mut self, note: Note, item: Item) {
+        let adopted = self.sent.entry(item.origin).or_insert(Sent {
+            note,
+            item,
+            done: None,
+            deadline: Duration::MAX,
+            owed: true,
+        });
+        adopted.owed = true;
+    }
+
+    /// Takes the number of a batch that is sent outside of this order.
+    pub(super) fn next_batch(&mut self) -> u64 {
+        self.batch += 1;
+        self.batch
+    }
+
+    /// The engine is asked afresh: the batch that was with it is in doubt.
+    pub(super) fn on_reset(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.state = FlightState::Doubtful;
+        }
+    }
+
+    /// The history has everything that the engine had after the last reset. What was sent and is
+    /// not among it is sent again: the doubtful batch under its number, because it may still be on
+    /// its way; everything else in batches of their own.
+    pub(super) fn on_caught_up(&mut self) {
+        self.placed.clear();
+        let mut doubtful = Vec::new();
+        if let Some(flight) = self.flight.take() {
+            let missing = |item: &&Item| self.sent.contains_key(&item.origin);
+            let count = flight.items.iter().filter(missing).count();
+            // A batch that is there in part died midway, and is not on its way any more.
+            if count == flight.items.len() {
+                doubtful = flight.items.iter().map(|item| item.origin).collect();
+                self.flight = Some(Flight {
+                    items: self.repeated(&doubtful),
+                    ..flight
+                });
+            }
+        }
+        // What nobody waits for any more is not sent again.
+        self.sent
+            .retain(|origin, sent| sent.done.is_some() || sent.owed || doubtful.contains(origin));
+        let others = self.sent.keys().filter(|origin| !doubtful.contains(origin));
+        self.again = others.copied().collect();
+    }
+
+    /// Returns what is to be sent next, and makes it the batch that is with the engine.
+    pub(super) fn next(&mut self) -> Option<&Flight> {
+        let flight = match self.flight.take() {
+            Some(flight) if flight.state == FlightState::Sent => {
+                self.flight = Some(flight);
+                return None;
+            }
+            Some(doubtful) => Some(doubtful),
+            None => self.next_again().or_else(|| self.next_fresh()),
+        };
+        let flight = Flight {
+            state: FlightState::Sent,
+            ..flight?
+        };
+        Some(self.flight.insert(flight))
+    }
+
+    /// The engine took the batch that was with it.
+    pub(super) fn on_taken(&mut self, places: &[Place]) {
+        let Some(flight) = self.flight.take() else {
+            return;
+        };
+        for (item, place) in flight.items.iter().zip(places) {
+            match place {
+                Place::New(position) => {
+                    if self.sent.contains_key(&item.origin) {
+                        self.placed.insert(*position, item.origin);
+                    }
+                }
+                Place::Known(position) => {
+                    let Some(sent) = self.sent.remove(&item.origin) else {
+                        continue;
+                    };
+                    if let Some(done) = sent.done {
+                        self.known.entry(*position).or_default().push(Waiter {
+                            position: *position,
+                            origin: item.origin,
+                            done,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes those who wait for the entry that is about to be stored at `position`.
+    pub(super) fn take_waiters(
+        &mut self,
+        position: Position,
+        origin: Origin,
+        waiters: &mut Vec<Waiter>,
+    ) {
+        let sent = self.sent.get_mut(&origin);
+        if let Some(done) = sent.and_then(|sent| sent.done.take()) {
+            waiters.push(Waiter {
+                position,
+                origin,
+                done,
+            });
+        }
+        waiters.extend(self.known.remove(&position).unwrap_or_default());
+    }
+
+    /// The entries of these were not stored: they come again.
+    pub(super) fn put_back(&mut self, waiters: Vec<Waiter>) {
+        for waiter in waiters {
+            match self.sent.get_mut(&waiter.origin) {
+                Some(sent) => sent.done = Some(waiter.done),
+                None => self.known.entry(waiter.position).or_default().push(waiter),
+            }
+        }
+    }
+
+    /// These wait for what is stored already.
+    pub(super) fn put_known(&mut self, waiters: Vec<Waiter>) {
+        for waiter in waiters {
+            self.known.entry(waiter.position).or_default().push(waiter);
+        }
+    }
+
+    /// The line was cut: what a position stands for is not what it stood for.
+    pub(super) fn on_cut(&mut self, doubt: &RelayError) {
+        for waiter in std::mem::take(&mut self.known).into_values().flatten() {
+            (waiter.done)(Err(doubt.clone()));
+        }
+    }
+
+    /// These entries are stored. Returns whether they are what the engine said: otherwise it lost
+    /// something, or this hub reads another line than it writes to.
+    pub(super) fn on_stored(&mut self, stored: &[(Position, Origin)]) -> bool {
+        for (_, origin) in stored {
+            self.sent.remove(origin);
+        }
+        let Some((last, _)) = stored.last().copied() else {
+            return true;
+        };
+        let mut as_said = true;
+        while let Some(entry) = self.placed.first_entry() {
+            if *entry.key() > last {
+                break;
+            }
+            as_said &= !self.sent.contains_key(&entry.remove());
+        }
+        as_said
+    }
+
+    /// Returns the first position that somebody waits for and that is stored already.
+    pub(super) fn first_known(&self, last: Position) -> Option<Position> {
+        let position = self.known.keys().next()?;
+        (*position <= last).then_some(*position)
+    }
+
+    /// Takes those who wait for something that is stored already.
+    pub(super) fn take_known(&mut self, last: Position) -> Option<(Position, Vec<Waiter>)> {
+        let entry = self.known.first_entry()?;
+        (*entry.key() <= last).then(|| entry.remove_entry())
+    }
+
+    /// Makes a batch of what is to be sent again.
+    fn next_again(&mut self) -> Option<Flight> {
+        let mut origins = Vec::new();
+        let mut bytes = 0;
+        while origins.len() < BATCH_ITEMS_MAX
+            && let Some(origin) = self.again.front().copied()
+        {
+            if let Some(sent) = self.sent.get(&origin) {
+                bytes += sent.item.bytes.len() as u64;
+                if bytes > BATCH_BYTES_MAX && !origins.is_empty() {
+                    break;
+                }
+                origins.push(origin);
+            }
+            self.again.pop_front();
+        }
+        if origins.is_empty() {
+            return None;
+        }
+        Some(Flight {
+            number: self.next_batch(),
+            items: self.repeated(&origins),
+            state: FlightState::Sent,
+        })
+    }
+
+    /// Returns items that may be there already, each with a key.
+    fn repeated(&self, origins: &[Origin]) -> Arc<[Item]> {
+        let sent = origins.iter().filter_map(|origin| self.sent.get(origin));
+        sent.map(|sent| Item {
+            key: Some(sent.note.repeat_key()),
+            ..sent.item.clone()
+        })
+        .collect()
+    }
+
+    /// Makes a batch of what waits.
+    fn next_fresh(&mut self) -> Option<Flight> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while taken.len() < BATCH_ITEMS_MAX
+            && let Some(fresh) = self.fresh.pop_front_if(|fresh| {
+                bytes += fresh.bytes;
+                taken.is_empty() || bytes <= BATCH_BYTES_MAX
+            })
+        {
+            taken.push(fresh);
+        }
+        if taken.is_empty() {
+            return None;
+        }
+        let number = self.next_batch();
+        let items: Arc<[Item]> = (0..)
+            .zip(taken)
+            .map(|(index, fresh)| self.send(number, index, fresh))
+            .collect();
+        Some(Flight {
+            number,
+            items,
+            state: FlightState::Sent,
+        })
+    }
+
+    /// Makes the item of an update that is sent for the first time.
+    fn send(&mut self, batch: u64, index: u32, fresh: Fresh) -> Item {
+        let Publish { draft, key, done } = fresh.publish;
+        self.fresh_bytes -= fresh.bytes;
+        let origin = Origin {
+            sender: self.me,
+            batch,
+            index,
+        };
+        let note = Note {
+            origin,
+            key: key.clone(),
+        };
+        let item = Item {
+            origin,
+            digest: self.keys.digest(&draft, &note.encode()),
+            key: key.clone(),
+            bytes: Envelope { draft, key }.encode().into(),
+        };
+        let sent = Sent {
+            note,
+            item: item.clone(),
+            done: Some(done),
+            deadline: fresh.deadline,
+            owed: false,
+        };
+        self.sent.insert(origin, sent);
+        item
+    }
+}

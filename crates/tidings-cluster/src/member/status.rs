@@ -1,0 +1,108 @@
+//! How a member behaves, and what it shows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::Sender;
+
+/// How a member behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// This start of this hub.
+    pub me: Sender,
+    /// How long a publish waits while the engine is away.
+    pub wait_max: Duration,
+    /// Most publishes that wait.
+    pub waiting_max: usize,
+    /// Most bytes of publishes that wait to be sent.
+    pub waiting_bytes_max: u64,
+}
+
+/// What a member counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Appends that the engine took.
+    pub appends: u64,
+    /// Updates in them: divided by the appends, the mean batch.
+    pub appended: u64,
+    /// Updates sent again, because the engine lost them or left them in doubt.
+    pub retries: u64,
+    /// Times the engine's line was shorter than what this hub had.
+    pub rewinds: u64,
+    /// Times this hub put a lost tail back, and the updates in them.
+    pub heals: u64,
+    /// Updates put back.
+    pub healed: u64,
+    /// Times this hub had another line than the engine.
+    pub forks: u64,
+    /// Updates of such lines that were published anew.
+    pub republished: u64,
+    /// Times this hub began anew in the middle of the line, because what came before was gone.
+    pub holes: u64,
+    /// Times the epoch changed.
+    pub epochs: u64,
+    /// Probes that the engine answered.
+    pub probes: u64,
+    /// Times the follower was found to read from where nothing new arrives.
+    pub stale: u64,
+    /// Publishes that waited in vain.
+    pub expired: u64,
+    /// Calls that the engine did not answer, or refused.
+    pub faults: u64,
+}
+
+/// What a member is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It waits before it asks again.
+    #[default]
+    Waiting,
+    /// It asks where the line ends, and compares.
+    Looking,
+    /// It puts a lost tail back.
+    Healing,
+    /// It leaves another line.
+    Forked,
+    /// It follows, and has not caught up yet.
+    CatchingUp,
+    /// It follows.
+    Following,
+}
+
+/// What a member shows.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// What it is doing.
+    pub standing: Standing,
+    /// Why it cannot order updates, as one line.
+    pub reason: Option<Arc<str>>,
+    /// How many publishes wait.
+    pub waiting: usize,
+    /// How many positions the history is behind the engine, as far as that is known.
+    pub behind: u64,
+    /// What it counts.
+    pub counters: Counters,
+}
+
+impl Status {
+    /// Returns its numbers.
+    #[must_use]
+    pub const fn figures(&self) -> ClusterFigures {
+        ClusterFigures {
+            standing: self.standing,
+            behind: self.behind,
+            counters: self.counters,
+        }
+    }
+}
+
+/// The numbers of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClusterFigures {
+    /// What it is doing.
+    pub standing: Standing,
+    /// How many positions the history is behind the engine, as far as that is known.
+    pub behind: u64,
+    /// What it counts.
+    pub counters: Counters,
+}

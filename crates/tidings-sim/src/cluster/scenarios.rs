@@ -1,0 +1,182 @@
+//! What happens to the hubs and to the engine, and how often.
+
+use fastrand::Rng;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Somebody publishes on some hub.
+    Publish,
+    /// A hub's member works, and calls go on.
+    Work,
+    /// A hub's threads work.
+    Turn,
+    /// A subscriber reads.
+    Read,
+    /// A subscriber moves to another hub.
+    Move,
+    /// Time passes.
+    Advance,
+    /// The replica catches up.
+    Replicate,
+    /// The replica becomes the primary; the old one is dead.
+    FailOver,
+    /// The replica becomes the primary, and the old one goes on for those who are connected to it.
+    Split,
+    /// The old one ends.
+    Demote,
+    /// The engine loses everything.
+    Forget,
+    /// The next append dies midway.
+    Die,
+    /// The engine answers nobody.
+    Away,
+    /// It answers again.
+    Back,
+    /// A hub dies.
+    Crash,
+    /// A hub starts.
+    Start,
+    /// The engine's clock goes to another time.
+    SetClock,
+}
+
+/// A kind of cluster.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// Hubs.
+    pub hubs: usize,
+    /// Actions before everything is mended.
+    pub steps: usize,
+    /// Entries that the engine keeps.
+    pub window_max: Option<u64>,
+    /// Whether answers are lost.
+    pub lossy: bool,
+    /// Whether calls that were given up arrive later than calls that were sent after them. Not where
+    /// appends die midway: that both happen to one batch is beyond what is promised.
+    pub late: bool,
+    /// Whether publishers give ids. Not where lines are cut: what was published anew has the same
+    /// id at another place, and who resumes after it is not told (decision 0019).
+    pub own_ids: bool,
+    /// What happens beside the usual, and how often in relation to all.
+    pub also: &'static [(Action, u32)],
+}
+
+const USUAL: &[(Action, u32)] = &[
+    (Action::Publish, 12),
+    (Action::Work, 60),
+    (Action::Turn, 60),
+    (Action::Read, 10),
+    (Action::Move, 1),
+    (Action::Advance, 6),
+    (Action::Replicate, 4),
+];
+
+const CALM: Scenario = Scenario {
+    name: "cluster-calm",
+    hubs: 3,
+    steps: 1500,
+    window_max: None,
+    lossy: false,
+    late: false,
+    own_ids: true,
+    also: &[],
+};
+
+/// The lists of scenarios of a cluster.
+pub const CLUSTERS: &[Scenario] = &[
+    CALM,
+    Scenario {
+        name: "cluster-lost-replies",
+        lossy: true,
+        late: true,
+        also: &[(Action::Away, 1), (Action::Back, 4), (Action::SetClock, 1)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-hub-crashes",
+        lossy: true,
+        late: true,
+        also: &[(Action::Crash, 1), (Action::Start, 4)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-died-midway",
+        lossy: true,
+        also: &[(Action::Die, 2), (Action::Crash, 1), (Action::Start, 6)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-rewinds",
+        lossy: true,
+        own_ids: false,
+        late: true,
+        also: &[(Action::FailOver, 1)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-split-primary",
+        lossy: true,
+        own_ids: false,
+        late: true,
+        also: &[(Action::Split, 1), (Action::Demote, 1)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-empty-engine",
+        lossy: true,
+        own_ids: false,
+        late: true,
+        also: &[(Action::Forget, 1), (Action::FailOver, 1)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-away-too-long",
+        window_max: Some(20),
+        lossy: true,
+        late: true,
+        also: &[(Action::Crash, 2), (Action::Start, 2)],
+        ..CALM
+    },
+    // Everything that happens to the engine. Hubs do not die here: one that dies between two
+    // failovers that each lose the same update is beyond what is promised (decision 0019).
+    Scenario {
+        name: "cluster-everything",
+        steps: 3000,
+        lossy: true,
+        own_ids: false,
+        also: &[
+            (Action::Split, 1),
+            (Action::FailOver, 1),
+            (Action::Demote, 2),
+            (Action::Die, 1),
+            (Action::Away, 1),
+            (Action::Back, 6),
+            (Action::SetClock, 1),
+        ],
+        ..CALM
+    },
+];
+
+impl Scenario {
+    /// Returns the scenario of this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        CLUSTERS.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Lets the dice choose what happens next.
+    pub fn choose(&self, dice: &mut Rng) -> Action {
+        let actions = || USUAL.iter().chain(self.also);
+        let total: u32 = actions().map(|(_, weight)| weight).sum();
+        let mut point = dice.u32(0..total);
+        for (action, weight) in actions() {
+            if point < *weight {
+                return *action;
+            }
+            point -= weight;
+        }
+        Action::Work
+    }
+}

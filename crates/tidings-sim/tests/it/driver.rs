@@ -1,0 +1,210 @@
+//! Members on their own threads over the model: publishing, following, an engine that is away, and
+//! the end.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use tidings_cluster::driver::{JoinError, join};
+use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
+use tidings_cluster::host::Clustered;
+use tidings_cluster::member::Options;
+use tidings_cluster::{Epoch, Health, History as _, Relay, RelayError};
+use tidings_core::position::Position;
+use tidings_core::topic::Topic;
+use tidings_core::update::{Draft, Topics, Update, Visibility};
+use tidings_history::{Handle, Kind, Order, PresenceRetention, Retention, start};
+use tidings_sim::cluster::engine::ModelEngine;
+use tidings_sim::cluster::model::Model;
+
+const SECRET: Epoch = Epoch::new([9; 32]);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn hubs_on_threads_of_their_own_have_one_line() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hubs = [1, 2].map(|node| Hub::start(&engine, node, DEADLINE));
+    let answers: Vec<_> = (0..40)
+        .map(|number| hubs[number % 2].publish(&number.to_string()))
+        .collect();
+    for answer in answers {
+        answer
+            .recv_timeout(DEADLINE)
+            .expect("an answer")
+            .expect("an update");
+    }
+    let end = Position::new(40);
+    for hub in &hubs {
+        wait(|| hub.history.last() == end);
+    }
+    assert_eq!(
+        hubs[0].history.tip(),
+        hubs[1].history.tip(),
+        "position and print"
+    );
+    assert_eq!(hubs[0].relay.health(), Health::Ok);
+    for hub in hubs {
+        hub.stop();
+    }
+}
+
+#[test]
+fn an_engine_that_comes_back_in_time_is_not_noticed_by_publishers() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, DEADLINE);
+    wait(|| hub.relay.health() == Health::Ok);
+    engine.with(|model| model.set_away(true));
+    wait(|| hub.relay.health() != Health::Ok);
+    let answer = hub.publish("waits");
+    let early = answer.recv_timeout(Duration::ZERO).err();
+    assert_eq!(early, Some(RecvTimeoutError::Timeout));
+    engine.with(|model| model.set_away(false));
+    answer
+        .recv_timeout(DEADLINE)
+        .expect("an answer")
+        .expect("an update");
+    wait(|| hub.relay.health() == Health::Ok);
+    hub.stop();
+}
+
+#[test]
+fn an_engine_that_stays_away_refuses_in_bounded_time() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, Duration::from_millis(50));
+    wait(|| hub.relay.health() == Health::Ok);
+    engine.with(|model| model.set_away(true));
+    wait(|| hub.relay.health() != Health::Ok);
+    let refused = hub
+        .publish("in vain")
+        .recv_timeout(DEADLINE)
+        .expect("an answer");
+    assert!(
+        matches!(refused, Err(RelayError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let figures = hub.relay.figures().cluster.expect("figures of a cluster");
+    wait(|| figures.counters.expired <= 1);
+    hub.stop();
+}
+
+#[test]
+fn what_comes_after_the_stop_is_refused() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, DEADLINE);
+    let answer = hub.publish("in time");
+    hub.relay.stop();
+    answer
+        .recv_timeout(DEADLINE)
+        .expect("an answer")
+        .expect("an update");
+    let late = hub
+        .relay
+        .publish(draft("late"), Box::new(|_| unreachable!()));
+    assert!(matches!(late, Err(RelayError::Closed)));
+    hub.history.close();
+}
+
+#[test]
+fn a_hub_does_not_start_without_its_engine() {
+    let engine = ModelEngine::new(Model::new(None));
+    engine.with(|model| model.set_away(true));
+    let joined = join(
+        Box::new(engine),
+        options(1, DEADLINE),
+        proposal(),
+        Duration::from_millis(300),
+    );
+    assert!(matches!(
+        joined,
+        Err(JoinError::Engine { fault: Some(_), .. })
+    ));
+}
+
+struct Hub {
+    relay: Clustered,
+    history: Handle,
+}
+
+impl Hub {
+    fn start(engine: &ModelEngine, node: u64, wait_max: Duration) -> Self {
+        let engine = Box::new(engine.clone());
+        let relay = join(engine, options(node, wait_max), proposal(), DEADLINE);
+        let relay = relay.expect("an engine that answers");
+        let options = tidings_history::Options {
+            kind: Kind::Memory,
+            retention: Retention {
+                age_max: None,
+                updates_max: None,
+                bytes_max: None,
+                presence: PresenceRetention::DEFAULT,
+            },
+            queue_max: 100,
+            group_max: 100,
+            reads_max: 100,
+            cache_bytes_max: 1024,
+            order: Order::Own(SECRET),
+        }
+        .ordered_by(relay.epoch());
+        let history = start(options, Box::new(|_| {}), Box::new(Default::default));
+        let history = history.expect("a history in memory");
+        relay
+            .start(Arc::new(history.clone()))
+            .expect("a relay that starts once");
+        Self { relay, history }
+    }
+
+    fn publish(&self, data: &str) -> Receiver<Result<Arc<Update>, RelayError>> {
+        let (tx, rx) = sync_channel(1);
+        let done = Box::new(move |taken| drop(tx.send(taken)));
+        self.relay
+            .publish(draft(data), done)
+            .expect("a relay that runs");
+        rx
+    }
+
+    fn stop(self) {
+        self.relay.stop();
+        self.history.close();
+    }
+}
+
+fn options(node: u64, wait_max: Duration) -> Options {
+    Options {
+        me: Sender {
+            node: NodeId::new(node),
+            boot: BootId::new(1),
+        },
+        wait_max,
+        waiting_max: 100,
+        waiting_bytes_max: 1024 * 1024,
+    }
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        epoch: EpochId::new(1),
+        secret: Some(SECRET),
+    }
+}
+
+fn draft(data: &str) -> Draft {
+    Draft {
+        topics: Topics::one(Topic::parse("/news/1").expect("a topic")),
+        data: data.into(),
+        visibility: Visibility::Public,
+        id: None,
+        event_type: None,
+        retry_ms: None,
+        presence: None,
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn wait(holds: impl Fn() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < end, "it took too long");
+        std::thread::yield_now();
+    }
+}
