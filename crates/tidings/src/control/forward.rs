@@ -70,6 +70,7 @@ enum Reason {
     Busy,
     Closed,
     Unavailable,
+    InDoubt,
     Failed,
 }
 
@@ -290,6 +291,7 @@ impl Outcome {
                     RelayError::Busy => Reason::Busy,
                     RelayError::Closed => Reason::Closed,
                     RelayError::Unavailable { .. } => Reason::Unavailable,
+                    RelayError::InDoubt => Reason::InDoubt,
                     RelayError::Failed { .. } => Reason::Failed,
                 },
                 text: error.to_string(),
@@ -312,6 +314,7 @@ impl Outcome {
                     Reason::Busy => RelayError::Busy,
                     Reason::Closed => RelayError::Closed,
                     Reason::Unavailable => RelayError::Unavailable { cause },
+                    Reason::InDoubt => RelayError::InDoubt,
                     Reason::Failed => RelayError::Failed { cause },
                 });
             }
