@@ -1,1 +1,0 @@
-//! A member against a scripted engine.
