@@ -107,7 +107,7 @@ fn tokens_travel_in_the_clear_only_if_that_is_allowed() {
     check(
         &plain,
         expect![[r#"
-            hub.public_url: begins with http://, so that tokens would travel in the clear: write https:// (also behind a proxy that ends TLS), or hub.allow_plaintext = true in a network that is protected in another way
+            hub.public_url: begins with http://, so that tokens would travel in the clear: write https:// (also behind a proxy that terminates TLS), or hub.allow_plaintext = true in a network that is protected in another way
         "#]],
     );
     assert!(read(&plain.replace("[hub]", "[hub]\nallow_plaintext = true")).is_ok());
