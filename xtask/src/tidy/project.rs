@@ -14,7 +14,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-contract", &["tidings-core", "tidings-cluster"]),
     (
         "tidings-redis",
-        &["tidings-core", "tidings-cluster", "tidings-contract"],
+        &[
+            "tidings-core",
+            "tidings-cluster",
+            // For its tests: whole relays over real servers.
+            "tidings-contract",
+            "tidings-history",
+        ],
     ),
     (
         "tidings-hub",

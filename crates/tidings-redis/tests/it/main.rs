@@ -16,6 +16,7 @@ mod checks;
 mod cluster;
 mod contract;
 mod format;
+mod hubs;
 mod killed;
 mod login;
 mod scripts;
