@@ -13,6 +13,7 @@ type Document = (&'static str, fn(&Path) -> anyhow::Result<String>);
 const DOCUMENTS: &[Document] = &[
     (checklist::TABLE, checklist_table),
     ("docs/guide/configuration.md", configuration),
+    ("docs/reference/metrics.md", metrics),
     (compatibility::TABLE, compatibility_table),
     (compatibility::DEVIATIONS, deviations),
 ];
@@ -62,12 +63,19 @@ fn source(root: &Path, path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// Returns what `tidings config docs` prints, below a line that says that it is generated.
 fn configuration(root: &Path) -> anyhow::Result<String> {
-    let arguments = [
-        "run", "--quiet", "--locked", "-p", "tidings", "--", "config", "docs",
-    ];
+    printed(root, &["config", "docs"])
+}
+
+fn metrics(root: &Path) -> anyhow::Result<String> {
+    printed(root, &["config", "docs", "--metrics"])
+}
+
+/// Returns what a command of `tidings` prints, below a line that says that it is generated.
+fn printed(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let command = format!("tidings {}", arguments.join(" "));
     let output = Command::new("cargo")
+        .args(["run", "--quiet", "--locked", "-p", "tidings", "--"])
         .args(arguments)
         .current_dir(root)
         .output();
@@ -75,12 +83,12 @@ fn configuration(root: &Path) -> anyhow::Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
-        "`tidings config docs` ended with {}\n{errors}",
+        "`{command}` ended with {}\n{errors}",
         output.status
     );
-    let text =
-        String::from_utf8(output.stdout).context("`tidings config docs` printed no UTF-8")?;
+    let text = String::from_utf8(output.stdout);
+    let text = text.with_context(|| format!("`{command}` printed no UTF-8"))?;
     Ok(format!(
-        "<!-- by cargo xtask codegen, from `tidings config docs` -->\n\n{text}"
+        "<!-- by cargo xtask codegen, from `{command}` -->\n\n{text}"
     ))
 }

@@ -28,6 +28,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("openssl", "openssl"),
     ("php", "php-cli"),
+    ("prometheus", "prometheus"),
     ("python3", "python3"),
     ("redis-server", "redis-server"),
     ("ruby", "ruby"),

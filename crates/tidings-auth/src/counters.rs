@@ -19,10 +19,29 @@ struct Outcome {
     result: &'static str,
 }
 
+/// Every result, so that each series exists from the start.
+const RESULTS: [&str; 12] = [
+    "address",
+    "cached",
+    "connect",
+    "file",
+    "http",
+    "not_a_set",
+    "ok",
+    "redirect",
+    "status",
+    "timeout",
+    "tls",
+    "too_long",
+];
+
 impl Counters {
     /// Makes the counters and gives them their names.
     pub fn new(registry: &mut Registry) -> Self {
         let counters = Self::default();
+        for result in RESULTS {
+            drop(counters.key_sets_read.get_or_create(&Outcome { result }));
+        }
         let help = "Attempts to read a key set, by result";
         registry.register("key_sets_read", help, counters.key_sets_read.clone());
         counters

@@ -10,6 +10,7 @@
 pub mod dialect;
 pub mod event_id;
 pub mod grant;
+pub mod histogram;
 pub mod holder;
 pub mod hub;
 pub mod hub_url;

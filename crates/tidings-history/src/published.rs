@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tidings_core::histogram::{Histogram, Snapshot};
 use tidings_core::{Position, Print};
 
 use crate::health::Health;
@@ -55,6 +57,17 @@ pub struct Stats {
     /// Times the machine's clock was set, or advanced further during a stop of the hub than is
     /// trusted.
     pub clock_steps: u64,
+    /// How long each commit took: the storage's writes and its sync.
+    pub commits: Snapshot,
+    /// Updates stored now, without presence events.
+    pub stored_updates: u64,
+    /// Bytes of these, as [`Update::bytes`](tidings_core::Update::bytes) counts them.
+    pub stored_bytes: u64,
+    /// When the newest update that retention removed was committed, by the history's own time, in
+    /// milliseconds since the Unix epoch: everything stored is younger. Zero if none was removed.
+    pub removed_ms: u64,
+    /// When the newest update was committed, likewise. Zero before the first.
+    pub last_ms: u64,
 }
 
 /// Shared between the writer, the reader and every [`Handle`](crate::Handle).
@@ -100,6 +113,30 @@ struct Counters {
     cursors_lost: AtomicU64,
     read_faults: AtomicU64,
     clock_steps: AtomicU64,
+    commits: Histogram,
+    size: Size,
+}
+
+/// How much is stored, and how old it is.
+#[derive(Debug, Default)]
+struct Size {
+    updates: AtomicU64,
+    bytes: AtomicU64,
+    removed_ms: AtomicU64,
+    last_ms: AtomicU64,
+}
+
+impl Size {
+    fn set(&self, extent: &Extent) {
+        let (first, last) = (&extent.trimmed_mark, &extent.last_mark);
+        let set = |place: &AtomicU64, value| place.store(value, Ordering::Relaxed);
+        let updates = last.updates_through.saturating_sub(first.updates_through);
+        set(&self.updates, updates);
+        let bytes = last.bytes_through.saturating_sub(first.bytes_through);
+        set(&self.bytes, bytes);
+        set(&self.removed_ms, first.published_ms);
+        set(&self.last_ms, last.published_ms);
+    }
 }
 
 impl Published {
@@ -110,6 +147,8 @@ impl Published {
             position: extent.last,
             print: extent.last_print,
         };
+        let counters = Counters::default();
+        counters.size.set(extent);
         Self {
             oldest: AtomicU64::new(extent.trimmed_through.next().get()),
             last: AtomicU64::new(extent.last.get()),
@@ -122,7 +161,7 @@ impl Published {
             removal_held: AtomicBool::new(false),
             health: Mutex::new(Health::Ok),
             unreadable: Mutex::default(),
-            counters: Counters::default(),
+            counters,
         }
     }
 
@@ -179,6 +218,11 @@ impl Published {
             cursors_lost: read(&self.counters.cursors_lost),
             read_faults: read(&self.counters.read_faults),
             clock_steps: read(&self.counters.clock_steps),
+            commits: self.counters.commits.snapshot(),
+            stored_updates: read(&self.counters.size.updates),
+            stored_bytes: read(&self.counters.size.bytes),
+            removed_ms: read(&self.counters.size.removed_ms),
+            last_ms: read(&self.counters.size.last_ms),
         }
     }
 
@@ -212,6 +256,7 @@ impl Published {
             print: extent.last_print,
         };
         self.on_oldest(extent.trimmed_through.next());
+        self.on_extent(extent);
         self.last.store(extent.last.get(), Ordering::Release);
         self.cuts.fetch_add(1, Ordering::AcqRel);
     }
@@ -250,6 +295,16 @@ impl Published {
         add(&self.counters.updates, updates as u64);
         add(&self.counters.groups, 1);
         add(&self.counters.bytes, bytes);
+    }
+
+    /// Publishes how long a commit took.
+    pub(crate) fn on_commit(&self, took: Duration) {
+        self.counters.commits.observe(took);
+    }
+
+    /// Publishes how much is stored.
+    pub(crate) fn on_extent(&self, extent: &Extent) {
+        self.counters.size.set(extent);
     }
 
     /// Publishes that nothing before `oldest` is stored.

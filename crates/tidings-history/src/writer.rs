@@ -1,4 +1,5 @@
-//! Commits updates in order, group by group. No thread, clock or queue here. Drafts are ordered
+//! Commits updates in order, group by group. No thread or queue here,
+//! and no time of day but the one that is passed in. Drafts are ordered
 //! here; `writer/ordered.rs` checks updates ordered by a relay.
 //!
 //! ```text
@@ -10,6 +11,7 @@ mod line;
 mod ordered;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidings_cluster::{Cause, Done, InboundError, RelayError};
 use tidings_core::{Draft, HolderKey, IdSeal, IdSource, Position, Print, Update};
@@ -391,7 +393,10 @@ impl Writer {
     /// Makes a staged group durable, and publishes it to readers.
     fn commit(&mut self, staged: Staged) -> Result<Vec<Arc<Update>>, StorageError> {
         let Staged { group, mark } = staged;
+        // A stopwatch for the metric alone: nothing here depends on it.
+        let begun = Instant::now();
         let committed = self.storage.commit();
+        self.published.on_commit(begun.elapsed());
         committed.map_err(|fault| self.drop_group(fault))?;
         let before = self.extent.last_mark.bytes_through;
         let bytes = mark.bytes_through.saturating_sub(before);
@@ -401,6 +406,7 @@ impl Writer {
             print: self.extent.last_print,
         };
         self.published.on_committed(tip, group.len(), bytes);
+        self.published.on_extent(&self.extent);
         self.published.on_oldest(self.extent.trimmed_through.next());
         Ok(group)
     }
@@ -489,6 +495,7 @@ impl Writer {
             self.extent = self.storage.extent();
             let updates = mark.updates_through - before.updates_through;
             self.published.on_trimmed(updates);
+            self.published.on_extent(&self.extent);
             return Ok(());
         }
     }

@@ -216,7 +216,7 @@ impl Account {
         for kind in Kind::ALL {
             metrics.set_bytes(kind.name(), self.held_of(kind));
             for limit in Limit::ALL {
-                if limit.only_of().is_none_or(|only| only == kind) {
+                if limit.is_for(kind) {
                     let times = self.refused(limit, kind);
                     metrics.set_refused(limit.name(), kind.name(), times);
                 }

@@ -9,7 +9,7 @@ use tidings_core::update::Update;
 use tokio::sync::{Notify, oneshot};
 
 /// The result of publishing: the stored update, or why it was not stored.
-pub(crate) type Kept = Result<Arc<Update>, RelayError>;
+pub type Kept = Result<Arc<Update>, RelayError>;
 
 /// Answers on their way from the history's writer to one shard.
 ///

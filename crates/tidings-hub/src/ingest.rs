@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use tidings_cluster::{Done, Relay, RelayError};
 use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
+use tidings_core::histogram::Histogram;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::subject::Subject;
 use tidings_core::target::{Target, TargetError, Targets};
@@ -17,8 +18,9 @@ use tidings_core::update::{
 };
 use tidings_wire::publish_form::PublishForm;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, Kept};
 
 /// Who publishes, and by which permission.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +123,7 @@ impl From<RelayError> for PublishError {
 pub struct Ingest {
     hub: HubUrl,
     relay: Arc<dyn Relay>,
+    durations: Arc<Histogram>,
     /// Gathers the relay's answers for one shard. None if they come straight from the relay's thread.
     answers: Option<Arc<Answers>>,
 }
@@ -134,11 +137,12 @@ impl std::fmt::Debug for Ingest {
 }
 
 impl Ingest {
-    /// Makes the way in that publishes to `relay`.
-    pub fn new(hub: HubUrl, relay: Arc<dyn Relay>) -> Self {
+    /// Makes the way in that publishes to `relay`, and counts in `durations` how long that takes.
+    pub fn new(hub: HubUrl, relay: Arc<dyn Relay>, durations: Arc<Histogram>) -> Self {
         Self {
             hub,
             relay,
+            durations,
             answers: None,
         }
     }
@@ -167,11 +171,10 @@ impl Ingest {
     ) -> Result<Arc<Update>, PublishError> {
         let draft = self.draft(form, publisher)?;
         let (publisher, kept) = oneshot::channel();
-        let done: Done = match self.answers.clone() {
-            Some(answers) => Box::new(move |kept| answers.add(publisher, kept)),
-            None => Box::new(move |kept| drop(publisher.send(kept))),
-        };
-        self.enqueue(draft, done)?;
+        match self.answers.clone() {
+            Some(answers) => self.enqueue(draft, move |kept| answers.add(publisher, kept))?,
+            None => self.enqueue(draft, move |kept| drop(publisher.send(kept)))?,
+        }
         Ok(kept.await.map_err(|_gone| PublishError::Closed)??)
     }
 
@@ -202,7 +205,18 @@ impl Ingest {
     /// # Errors
     ///
     /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
-    pub fn enqueue(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+    pub fn enqueue(
+        &self,
+        draft: Draft,
+        done: impl FnOnce(Kept) + Send + 'static,
+    ) -> Result<(), PublishError> {
+        let (begun, durations) = (Instant::now(), Arc::clone(&self.durations));
+        let done: Done = Box::new(move |kept| {
+            if kept.is_ok() {
+                durations.observe(begun.elapsed());
+            }
+            done(kept);
+        });
         Ok(self.relay.publish(draft, done)?)
     }
 
@@ -212,7 +226,11 @@ impl Ingest {
     /// # Errors
     ///
     /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
-    pub(crate) fn enqueue_own(&self, draft: Draft, done: Done) -> Result<(), PublishError> {
+    pub(crate) fn enqueue_own(
+        &self,
+        draft: Draft,
+        done: impl FnOnce(Kept) + Send + 'static,
+    ) -> Result<(), PublishError> {
         assert!(
             draft.presence.is_some(),
             "the hub itself publishes only presence events"

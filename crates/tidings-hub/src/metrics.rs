@@ -1,6 +1,11 @@
 //! The metrics of the process, under the names that operators see. Every drop has a counter here. The
 //! modules count; this file names and renders.
 
+mod durations;
+mod labels;
+mod limits;
+mod peer_memory;
+mod requests;
 pub mod zeromq;
 
 use std::sync::Arc;
@@ -10,9 +15,15 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use tidings_cluster::Figures;
 
+pub use self::durations::Durations;
+use self::labels::REFUSALS;
+pub use self::limits::Limits;
+pub use self::peer_memory::PeerMemoryCounters;
+pub(crate) use self::requests::Sessions;
+pub use self::requests::{Requests, Transport};
 use self::zeromq::Counters;
 
 /// The reason why something was refused, dropped or ended: one of a closed set of short words.
@@ -37,6 +48,15 @@ pub type ByResult = Family<Outcome, Counter<u64, AtomicU64>>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// How long publishing, delivering, replaying and joining take.
+    pub durations: Durations,
+    /// Requests, by method, status and transport.
+    pub requests: Requests,
+    pub(crate) sessions: Sessions,
+    /// The limits of the configuration, copied when the metrics are read.
+    pub limits: Limits,
+    /// When the certificate in use expires, in seconds since the Unix epoch. Zero without TLS.
+    pub certificate_expiry: Gauge,
     /// Updates that the relay stored and the publisher was told about.
     pub updates: Counter,
     /// Publish requests refused, by the refusal's name.
@@ -83,8 +103,7 @@ pub struct Metrics {
     pub(crate) presence: PresenceCounters,
     /// Fetches of key sets.
     pub key_sets: tidings_auth::Counters,
-    /// The history's own counters.
-    pub history: HistoryCounters,
+    history: HistoryCounters,
     /// The ZeroMQ broker.
     pub zeromq: Arc<Counters>,
 }
@@ -103,6 +122,10 @@ pub struct HistoryCounters {
     cursors_lost: Counter,
     read_faults: Counter,
     clock_steps: Counter,
+    stored_updates: Gauge,
+    stored_bytes: Gauge,
+    removed_at: Gauge,
+    last_at: Gauge,
 }
 
 impl HistoryCounters {
@@ -140,11 +163,26 @@ impl HistoryCounters {
                 "history_clock_steps",
                 "Times the machine's clock was set, or had moved implausibly far at startup",
             ),
+            stored_updates: gauge(
+                r,
+                "history_stored_updates",
+                "Updates stored now, without presence events",
+            ),
+            stored_bytes: in_bytes(r, "history_stored", "Bytes of the updates stored now"),
+            removed_at: in_seconds(
+                r,
+                "history_removed_timestamp",
+                "When the newest update that retention removed was committed; 0 if none was removed",
+            ),
+            last_at: in_seconds(
+                r,
+                "history_last_timestamp",
+                "When the newest update was committed; 0 before the first",
+            ),
         }
     }
 
-    /// Takes over the history's own counters.
-    pub fn observe(&self, stats: &tidings_history::Stats) {
+    fn observe(&self, stats: &tidings_history::Stats) {
         let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
         set(&self.updates, stats.updates);
         set(&self.groups, stats.groups);
@@ -157,6 +195,11 @@ impl HistoryCounters {
         set(&self.cursors_lost, stats.cursors_lost);
         set(&self.read_faults, stats.read_faults);
         set(&self.clock_steps, stats.clock_steps);
+        let set = |gauge: &Gauge, value| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.stored_updates, stats.stored_updates);
+        set(&self.stored_bytes, stats.stored_bytes);
+        set(&self.removed_at, stats.removed_ms / 1000);
+        set(&self.last_at, stats.last_ms / 1000);
     }
 }
 
@@ -248,76 +291,9 @@ impl SockJsCounters {
                 r,
                 "sockjs_refused",
                 "SockJS requests refused, and sessions closed because a receiver was interrupted",
+                labels::SOCKJS_REFUSALS,
             ),
         }
-    }
-}
-
-/// The memory held for peers, copied from the account when the metrics are read.
-#[derive(Debug)]
-pub struct PeerMemoryCounters {
-    bytes: Family<OfKind, Gauge>,
-    refused: Family<ByLimit, Counter<u64, AtomicU64>>,
-    streams: Gauge,
-    unindexed_patterns: Gauge,
-    /// HTTP responses ended because the peer took nothing for `limits.stall_timeout_secs`.
-    pub responses_stalled: Counter,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfKind {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByLimit {
-    limit: &'static str,
-    kind: &'static str,
-}
-
-impl PeerMemoryCounters {
-    fn new(registry: &mut Registry) -> Self {
-        let bytes = Family::<OfKind, Gauge>::default();
-        let help = "Memory held for peers now, by what it is held for";
-        registry.register("peer_memory_bytes", help, bytes.clone());
-        let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
-        let help = "Times memory was not granted to a peer because a limit was reached";
-        registry.register("peer_memory_refused", help, refused.clone());
-        let streams = gauge(registry, "http2_streams", "HTTP/2 streams open now");
-        let help = "Patterns in use that every update is compared with";
-        let unindexed_patterns = gauge(registry, "unindexed_patterns", help);
-        let help = "Responses ended because the peer read nothing for limits.stall_timeout_secs";
-        let responses_stalled = counter(registry, "responses_stalled", help);
-        Self {
-            bytes,
-            refused,
-            streams,
-            unindexed_patterns,
-            responses_stalled,
-        }
-    }
-
-    /// Sets how many bytes are held for `kind`.
-    pub(crate) fn set_bytes(&self, kind: &'static str, bytes: usize) {
-        self.bytes
-            .get_or_create(&OfKind { kind })
-            .set(gauged(bytes));
-    }
-
-    /// Sets how often bytes for `kind` were refused because of `limit`.
-    pub(crate) fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
-        let counter = self.refused.get_or_create(&ByLimit { limit, kind });
-        counter.inner().store(times, Ordering::Relaxed);
-    }
-
-    /// Sets how many HTTP/2 streams are open.
-    pub(crate) fn set_streams(&self, count: usize) {
-        self.streams.set(gauged(count));
-    }
-
-    /// Sets how many patterns are unindexed.
-    pub(crate) fn set_unindexed_patterns(&self, count: usize) {
-        self.unindexed_patterns.set(gauged(count));
     }
 }
 
@@ -326,21 +302,40 @@ fn gauged(count: usize) -> i64 {
 }
 
 impl Metrics {
-    /// Makes every counter, at zero. `others` registers metrics that are counted elsewhere.
+    /// Takes over the history's own counters.
+    pub fn observe_history(&self, stats: &tidings_history::Stats) {
+        self.history.observe(stats);
+        self.durations.commit.set(&stats.commits);
+    }
+
+    /// Makes every counter, at zero. `others` registers metrics that are counted elsewhere, under names that
+    /// get no prefix.
     pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
-        let mut registry = Registry::with_prefix("tidings");
-        let r = &mut registry;
-        others(r);
+        let mut registry = Registry::default();
+        others(&mut registry);
+        let r = registry.sub_registry_with_prefix("tidings");
+        let [publish_refused, subscribe_refused, requests_refused] = refusals(r);
+        let [connections_refused, connections_failed] = connections(r);
         Self {
+            durations: Durations::new(r),
+            requests: Requests::new(r),
+            sessions: Sessions::new(r),
+            limits: Limits::new(r),
+            certificate_expiry: certificate_expiry(r),
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
-            publish_refused: by_reason(r, "publish_refused", "Publish requests refused"),
+            publish_refused,
             deliveries: counter(r, "deliveries", "Live updates written to subscribers"),
             delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates written"),
             replayed: counter(r, "replayed_updates", "Updates written from the history"),
             keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
             subscribers: gauge(r, "subscribers", "Subscribers connected now"),
-            subscribe_refused: by_reason(r, "subscribe_refused", "Subscribe requests refused"),
-            sessions_closed: by_reason(r, "sessions_closed", "Subscribers' sessions that ended"),
+            subscribe_refused,
+            sessions_closed: by_reason(
+                r,
+                "sessions_closed",
+                "Subscribers' sessions that ended",
+                &labels::endings().collect::<Vec<_>>(),
+            ),
             lagging: counter(r, "subscriber_lags", "Times a subscriber fell behind"),
             gaps: counter(
                 r,
@@ -356,22 +351,28 @@ impl Metrics {
             websocket_frames: counter(r, "websocket_frames", "Frames received by WebSocket"),
             sockjs: SockJsCounters::new(r),
             peer_memory: PeerMemoryCounters::new(r),
-            requests_refused: by_reason(
-                r,
-                "requests_refused",
-                "WebSocket frames and HTTP/2 requests answered by an error",
-            ),
+            requests_refused,
             connections: gauge(r, "connections", "Connections open now"),
-            connections_refused: by_reason(r, "connections_refused", "Connections refused"),
-            connections_failed: by_reason(r, "connections_failed", "Connections ended by an error"),
-            flash_policies: by_result(r, "flash_policies", "Connections for a Flash policy"),
+            connections_refused,
+            connections_failed,
+            flash_policies: by_result(
+                r,
+                "flash_policies",
+                "Connections for a Flash policy",
+                labels::FLASH_POLICIES,
+            ),
             sockets_moved: counter(r, "sockets_moved", "Event streams moved between shards"),
             matchers: gauge(r, "matchers", "Distinct matchers in the index"),
             relay: RelayGauges::new(r),
             history_ready: gauge(r, "history_ready", "1 while it accepts updates, else 0"),
             history_oldest: gauge(r, "history_oldest_position", "Oldest position stored"),
             history_last: gauge(r, "history_last_position", "Last position assigned"),
-            certificates_reloaded: by_result(r, "certificates_reloaded", "TLS certificate reloads"),
+            certificates_reloaded: by_result(
+                r,
+                "certificates_reloaded",
+                "TLS certificate reloads",
+                labels::RELOADS,
+            ),
             presence: PresenceCounters::new(r),
             key_sets: tidings_auth::Counters::new(r),
             history: HistoryCounters::new(r),
@@ -389,19 +390,56 @@ impl Metrics {
     }
 }
 
+fn certificate_expiry(registry: &mut Registry) -> Gauge {
+    let help = "When the TLS certificate in use expires; 0 without TLS";
+    in_seconds(registry, "certificate_expiry_timestamp", help)
+}
+
+/// Makes the counters of publish requests, subscribe requests and frames that are refused.
+fn refusals(registry: &mut Registry) -> [ByReason; 3] {
+    [
+        ("publish_refused", "Publish requests refused"),
+        ("subscribe_refused", "Subscribe requests refused"),
+        (
+            "requests_refused",
+            "WebSocket frames and HTTP/2 requests answered by an error",
+        ),
+    ]
+    .map(|(name, help)| by_reason(registry, name, help, REFUSALS))
+}
+
+/// Makes the counters of connections that are refused, and that fail.
+fn connections(registry: &mut Registry) -> [ByReason; 2] {
+    let (name, help) = ("connections_refused", "Connections refused");
+    let refused = by_reason(registry, name, help, labels::CONNECTIONS_REFUSED);
+    let (name, help) = ("connections_failed", "Connections ended by an error");
+    let failed = by_reason(registry, name, help, labels::CONNECTIONS_FAILED);
+    [refused, failed]
+}
+
 /// Adds one to `family` under `reason`.
 pub fn count(family: &ByReason, reason: &'static str) {
-    family.get_or_create(&Reason { reason }).inc();
+    count_many(family, reason, 1);
 }
 
 /// Adds one to `family` under `result`.
 pub fn count_result(family: &ByResult, result: &'static str) {
-    family.get_or_create(&Outcome { result }).inc();
+    let outcome = Outcome { result };
+    debug_assert!(
+        family.get(&outcome).is_some(),
+        "the result {result:?} is not in its list in metrics/labels.rs"
+    );
+    family.get_or_create(&outcome).inc();
 }
 
 /// Adds `many` to `family` under `reason`.
 pub fn count_many(family: &ByReason, reason: &'static str, many: u64) {
-    family.get_or_create(&Reason { reason }).inc_by(many);
+    let reason = Reason { reason };
+    debug_assert!(
+        family.get(&reason).is_some(),
+        "{reason:?} is not in its list in metrics/labels.rs"
+    );
+    family.get_or_create(&reason).inc_by(many);
 }
 
 /// Makes a counter and gives it its name.
@@ -418,16 +456,52 @@ pub(crate) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     gauge
 }
 
-/// Makes a counter split by result and gives it its name.
-fn by_result(registry: &mut Registry, name: &str, help: &str) -> ByResult {
+/// Makes a gauge of bytes and gives it its name.
+fn in_bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
+    gauge
+}
+
+/// Makes a gauge of seconds and gives it its name.
+fn in_seconds(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register_with_unit(name, help, Unit::Seconds, gauge.clone());
+    gauge
+}
+
+/// Makes a counter split by result and gives it its name. `results` begin at zero.
+fn by_result(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    results: &[&'static str],
+) -> ByResult {
     let family = ByResult::default();
+    for result in results {
+        drop(family.get_or_create(&Outcome { result }));
+    }
     registry.register(name, help, family.clone());
     family
 }
 
-/// Makes a counter split by reason and gives it its name.
-pub(crate) fn by_reason(registry: &mut Registry, name: &str, help: &str) -> ByReason {
-    let family = ByReason::default();
+/// Makes a counter split by reason and gives it its name. `reasons` begin at zero.
+pub(crate) fn by_reason(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    reasons: &[&'static str],
+) -> ByReason {
+    let family = reasons_at_zero(reasons);
     registry.register(name, help, family.clone());
+    family
+}
+
+/// Makes a counter split by reason, without a name. `reasons` begin at zero.
+pub fn reasons_at_zero(reasons: &[&'static str]) -> ByReason {
+    let family = ByReason::default();
+    for reason in reasons {
+        drop(family.get_or_create(&Reason { reason }));
+    }
     family
 }

@@ -23,6 +23,7 @@ use tidings_wire::subscription_document as document;
 use tidings_wire::websocket::Opcode;
 use tidings_wire::websocket::deflate::{Context, Deflater, Window};
 use tidings_wire::websocket::encoder::{self, Packing};
+use tokio::time::Instant;
 
 pub use self::encoding::{Encoding, Texts};
 use crate::session::protocol::FORMS;
@@ -259,4 +260,10 @@ fn deflate(window: Window, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Updates that were committed as one group, in order.
-pub(crate) type Batch = Arc<[Arc<Posted>]>;
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The updates, in order.
+    pub posts: Arc<[Arc<Posted>]>,
+    /// When they became durable.
+    pub(crate) durable: Instant,
+}

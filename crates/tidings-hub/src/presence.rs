@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use self::question::{Answer, Question, Scan};
 pub use self::table::{Joined, Key};
 use self::table::{Number, Table};
+use crate::answers::Kept;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
@@ -397,9 +398,9 @@ impl Tracker {
             };
             let report = self.report.clone();
             // The channel has room for every event that is on its way.
-            let done = Box::new(move |result: Result<_, _>| {
+            let done = move |result: Kept| {
                 report.try_send((number, result.is_ok())).ok();
-            });
+            };
             if self.dependencies.ingest.enqueue_own(draft, done).is_ok() {
                 self.publishing += 1;
             } else {

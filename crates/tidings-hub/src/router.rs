@@ -14,6 +14,7 @@ use tidings_core::subject::Subject;
 use tidings_core::update::Update;
 use tidings_history::Tip;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted, Subjects};
@@ -33,7 +34,12 @@ const RELEASES_PER_TURN: usize = 64;
 #[derive(Debug)]
 pub enum Command {
     /// Spread a committed group.
-    Committed(Vec<Arc<Update>>),
+    Committed {
+        /// The updates, in order.
+        group: Vec<Arc<Update>>,
+        /// When they became durable.
+        durable: Instant,
+    },
     /// Intern the matchers of a subscriber that is joining on `shard`.
     Join {
         /// Index of the shard that gets the ids.
@@ -97,7 +103,9 @@ impl Router {
     /// Hands over a committed group. Blocks while the router is behind: call it from the writer thread.
     pub fn committed(&self, group: Vec<Arc<Update>>) {
         // If the router is gone, the process is ending.
-        drop(self.commands.blocking_send(Command::Committed(group)));
+        let durable = Instant::now();
+        let command = Command::Committed { group, durable };
+        drop(self.commands.blocking_send(command));
     }
 
     /// Hands over that the history left its line. Blocks like [`committed`](Self::committed).
@@ -228,7 +236,7 @@ impl Routing {
     /// Returns whether the thread is to end.
     pub fn on_command(&mut self, command: Command) -> bool {
         match command {
-            Command::Committed(group) => self.on_committed(group),
+            Command::Committed { group, durable } => self.on_committed(group, durable),
             Command::Join {
                 shard,
                 ticket,
@@ -265,9 +273,9 @@ impl Routing {
         !self.leaving.is_empty()
     }
 
-    fn on_committed(&mut self, group: Vec<Arc<Update>>) {
+    fn on_committed(&mut self, group: Vec<Arc<Update>>, durable: Instant) {
         let mut previous: Arc<[MatcherId]> = Arc::from([]);
-        let batch: Batch = group
+        let posts = group
             .into_iter()
             .map(|update| {
                 self.last = update.position;
@@ -284,8 +292,9 @@ impl Routing {
                 Arc::new(posted.with_subjects(subjects))
             })
             .collect();
+        let batch = Batch { posts, durable };
         for outgoing in &mut self.outgoing {
-            outgoing.push(Outgoing::Batch(Arc::clone(&batch)));
+            outgoing.push(Outgoing::Batch(batch.clone()));
         }
     }
 

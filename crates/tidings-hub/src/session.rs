@@ -44,6 +44,7 @@ pub use self::run::Opening;
 pub(crate) use self::run::run;
 use self::socket::{Sent, Socket};
 use crate::account::{Booked, Holder};
+use crate::metrics::Transport;
 use crate::posted::{Encoding, Posted};
 use crate::shard::timers::Tick;
 
@@ -282,6 +283,16 @@ impl Session {
     /// Returns whether it has a WebSocket of its own.
     pub(crate) fn is_websocket(&self) -> bool {
         self.duplex.is_some() && !self.is_carried()
+    }
+
+    /// Returns how its updates reach it.
+    pub(crate) fn transport(&self) -> Transport {
+        match self.encoding {
+            Encoding::Lines => Transport::LongPoll,
+            Encoding::WebSocket(texts, _) if texts.in_sockjs => Transport::SockJs,
+            Encoding::WebSocket(..) => Transport::WebSocket,
+            Encoding::Chunked | Encoding::Plain => Transport::Sse,
+        }
     }
 
     /// Returns whether it has no connection of its own.

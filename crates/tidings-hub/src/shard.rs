@@ -453,10 +453,13 @@ impl Shard {
             metrics.delivered_bytes.inc_by(swept.bytes);
             metrics.lagging.inc_by(swept.lagging);
             if swept.done {
-                return;
+                break;
             }
             tokio::task::yield_now().await;
         }
+        let durations = &self.metrics().durations.delivery;
+        let mut engine = self.engine.borrow_mut();
+        engine.count_durations(Instant::now(), durations);
     }
 
     /// Starts the shard's tasks other than its inbox.
@@ -538,6 +541,8 @@ impl Shard {
             })
         });
         self.metrics().subscribers.inc();
+        let transport = session.transport();
+        self.metrics().sessions.on_begin(transport, session.dialect);
         if session.is_websocket() {
             self.metrics().websockets.inc();
         }
@@ -574,6 +579,8 @@ impl Shard {
         // Before the gauge, so that a reader who sees one subscriber less sees the reason too.
         count(&self.metrics().sessions_closed, ending.name());
         self.metrics().subscribers.dec();
+        let transport = session.transport();
+        self.metrics().sessions.on_end(transport, session.dialect);
         if session.is_websocket() {
             self.metrics().websockets.dec();
         }

@@ -23,10 +23,13 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
 use tidings_history::storage::Storage;
-use tidings_history::{Bounds, Detached, Health, Kind, OpenError, Order, Reading, Retention, Step};
+use tidings_history::{
+    Bounds, Detached, Health, Kind, OpenError, Order, Outlet, Reading, Retention, Step,
+};
 use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use tidings_hub::account::{self, Account, PlaceBounds};
 use tidings_hub::answers::Answers;
@@ -117,21 +120,7 @@ impl Lab {
         let (router, commands) = Router::queue();
         let committed = Committed::default();
         let answers: Box<[Arc<Answers>]> = (0..options.shards).map(|_| Arc::default()).collect();
-        let outlet = {
-            let committed = Arc::clone(&committed);
-            let answers = answers.clone();
-            Box::new(move |step| match step {
-                Step::Committed(group) => committed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Command::Committed(group)),
-                Step::Cut(tip) => committed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Command::Cut(tip)),
-                Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
-            })
-        };
+        let outlet = outlet(Arc::clone(&committed), answers.clone());
         let history = history_options(options).ordered_by(relay.epoch());
         let (handle, history) = tidings_history::detached(storage, history, outlet)?;
         let tip = handle.tip();
@@ -146,7 +135,11 @@ impl Lab {
             Arc::clone(&metrics),
         );
         let shared = Arc::new(Shared {
-            ingest: Ingest::new(url, Arc::clone(&relay)),
+            ingest: Ingest::new(
+                url,
+                Arc::clone(&relay),
+                Arc::clone(&metrics.durations.publish),
+            ),
             relay,
             answers,
             authority: Arc::new(authority()),
@@ -416,6 +409,22 @@ fn account() -> Arc<Account> {
         per_address_max: usize::MAX,
     };
     Account::new(bytes, places, places)
+}
+
+/// Makes what keeps each committed group for the router, which the lab drives, and hands over answers.
+fn outlet(committed: Committed, answers: Box<[Arc<Answers>]>) -> Outlet {
+    let later = move |command| {
+        let mut commands = committed.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.push(command);
+    };
+    Box::new(move |step| match step {
+        Step::Committed(group) => {
+            let durable = Instant::now();
+            later(Command::Committed { group, durable });
+        }
+        Step::Cut(tip) => later(Command::Cut(tip)),
+        Step::Answered => answers.iter().for_each(|answers| answers.hand_over()),
+    })
 }
 
 #[expect(

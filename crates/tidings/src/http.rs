@@ -52,6 +52,7 @@ use crate::telemetry::access::{Access, Style};
 use crate::telemetry::request_id::{self, X_REQUEST_ID};
 use crate::telemetry::request_line::RequestLine;
 use tidings_hub::account::Holder;
+use tidings_hub::metrics::{Requests, Transport};
 use tidings_hub::session::service::Offer;
 use tidings_hub::shard::Shard;
 
@@ -193,9 +194,10 @@ pub(crate) async fn answer(
     // The first page reads the metrics every two seconds; their lines would hide the others.
     let line = site.config().request_lines && request.uri().path() != METRICS_PATH;
     let line = line.then(|| Box::new(RequestLine::of(&request, upgrade::asks(&request))));
+    let method = request.method().clone();
     // At every level, since the lines of any level need the id.
     let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
-    let mut answer = decide(site, info, io_state, request).instrument(span).await;
+    let (mut answer, by_sockjs) = decide(site, info, io_state, request).instrument(span).await;
     match &mut answer {
         Answer::Response(response) => {
             response.headers_mut().insert(X_REQUEST_ID, id);
@@ -207,6 +209,9 @@ pub(crate) async fn answer(
         // Its head has what the protocol asks for and nothing else.
         Answer::Upgrade(_) | Answer::OldUpgrade(_) => {}
     }
+    if !info.admin {
+        count(&site.metrics().requests, &method, by_sockjs, &answer);
+    }
     match (&mut answer, access) {
         (_, None) => {}
         (Answer::Response(response), Some(access)) => access.on_response(response),
@@ -217,6 +222,31 @@ pub(crate) async fn answer(
         write_line(&line, &mut answer);
     }
     answer
+}
+
+/// Counts a request.
+fn count(requests: &Requests, method: &Method, by_sockjs: bool, answer: &Answer) {
+    let (status, transport) = match answer {
+        Answer::Stream(_) => (StatusCode::OK, Transport::Sse),
+        Answer::Upgrade(_) | Answer::OldUpgrade(_) => {
+            (StatusCode::SWITCHING_PROTOCOLS, Transport::WebSocket)
+        }
+        Answer::Response(response) => {
+            let polls = response.headers().contains_key(poll::PREFERENCE_APPLIED);
+            let transport = if polls {
+                Transport::LongPoll
+            } else {
+                Transport::Http
+            };
+            (response.status(), transport)
+        }
+    };
+    let transport = if by_sockjs {
+        Transport::SockJs
+    } else {
+        transport
+    };
+    requests.count(method.as_str(), status.as_u16(), transport);
 }
 
 /// Returns the form of the access log.
@@ -247,15 +277,17 @@ fn book(info: &ConnectionInfo, response: &mut Response<Body>) {
     }
 }
 
+/// Returns the answer, and whether a SockJS transport was asked for.
 async fn decide(
     site: &Rc<Site>,
     info: &ConnectionInfo,
     io_state: &Rc<IoState>,
     request: Request<Incoming>,
-) -> Answer {
+) -> (Answer, bool) {
     let asks = upgrade::asks(&request);
     let uri = request.uri().clone();
     let route = route(site, info, uri.path(), asks);
+    let by_sockjs = matches!(route, Route::SockJs(_));
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let outcome = match host::check(site, info, route, &request) {
         Ok(()) => {
@@ -282,7 +314,7 @@ async fn decide(
         }
         Answer::Stream(stream) => stream.headers_mut(),
         // Its head has only what the protocol requires.
-        Answer::Upgrade(_) | Answer::OldUpgrade(_) => return answer,
+        Answer::Upgrade(_) | Answer::OldUpgrade(_) => return (answer, by_sockjs),
     };
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     discovery::complete_challenge(&site.config().hub, headers);
@@ -294,7 +326,7 @@ async fn decide(
         hub_2019::protect(headers);
         cors::allow_2019(list, origin.as_ref(), headers);
     }
-    answer
+    (answer, by_sockjs)
 }
 
 fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -> Route<'a> {

@@ -41,9 +41,8 @@ use crate::http::Site;
 use crate::notify::Notifier;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
-use crate::telemetry::output;
+use crate::telemetry::{metrics, output};
 use tidings_hub::clock::unix_secs;
-use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Current;
 use tidings_hub::presence::service::Service;
@@ -196,7 +195,7 @@ struct Hub {
 impl Hub {
     /// To be called in the control thread's runtime.
     fn start(config: Config, beginning: Beginning) -> anyhow::Result<Self> {
-        let metrics = Arc::new(Metrics::new(output::register));
+        let metrics = Arc::new(Metrics::new(metrics::register));
         let (certificate, tls) = read_certificate(&config)?;
         // Ports first: a port that is in use must be reported before the history is opened.
         let Ports {
@@ -224,7 +223,7 @@ impl Hub {
         } = Queues::start(&config, commands, tip, zeromq.as_ref(), &metrics)?;
         // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
-        let ingest = Ingest::new(config.hub.clone(), Arc::clone(&relay) as Arc<dyn Relay>);
+        let ingest = parts::ingest(&config, &relay, &metrics);
         let presence = Service::start(
             config.presence.clone(),
             config.hub.clone(),

@@ -139,12 +139,17 @@ impl Limit {
     }
 
     /// Returns the kind that it limits, if it limits only one.
-    pub(crate) fn only_of(self) -> Option<Kind> {
+    fn only_of(self) -> Option<Kind> {
         match self {
             Self::Connection | Self::Address | Self::Total => None,
             Self::SockJs => Some(Kind::SockJs),
             Self::UnindexedPerAddress | Self::Unindexed => Some(Kind::Matchers),
         }
+    }
+
+    /// Returns whether it limits this kind.
+    pub(crate) fn is_for(self, kind: Kind) -> bool {
+        self.only_of().is_none_or(|only| only == kind)
     }
 
     pub(super) fn index(self) -> usize {

@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::labels::{REFUSALS, ZEROMQ_CLOSED, ZEROMQ_DROPPED};
 use super::{ByReason, by_reason, counter, gauge};
 
 /// The counters of the ZeroMQ broker.
@@ -36,13 +37,24 @@ impl Counters {
             subscriptions: gauge(r, "zeromq_subscriptions", "Subscriptions of ZeroMQ peers"),
             received: counter(r, "zeromq_received", "ZeroMQ messages received"),
             sent: counter(r, "zeromq_sent", "ZeroMQ messages handed to peers' sockets"),
-            dropped: by_reason(r, "zeromq_dropped", "ZeroMQ messages dropped"),
+            dropped: by_reason(
+                r,
+                "zeromq_dropped",
+                "ZeroMQ messages dropped",
+                ZEROMQ_DROPPED,
+            ),
             refused: by_reason(
                 r,
                 "zeromq_refused",
                 "ZeroMQ messages that the hub does not publish",
+                &[REFUSALS, &["unparsable_passed"]].concat(),
             ),
-            closed: by_reason(r, "zeromq_peers_closed", "ZeroMQ connections that ended"),
+            closed: by_reason(
+                r,
+                "zeromq_peers_closed",
+                "ZeroMQ connections that ended",
+                ZEROMQ_CLOSED,
+            ),
             queued_bytes: gauge(r, "zeromq_queued_bytes", "Bytes that wait for ZeroMQ peers"),
         }
     }

@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::protocol::Control;
 use super::socket::PIECE_BYTES_MAX;
 use super::{Ending, Phase, Session, concerns};
+use crate::clock::unix_ms;
 use crate::posted::{Encoding, Posted};
 use crate::shard::Shard;
 use crate::shard::reading::Recent;
@@ -46,12 +47,25 @@ enum Reading {
     Trimmed,
 }
 
+/// Why a session reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It has just joined: it reads from its cursor.
+    Cursor,
+    /// It was live and fell behind, or has not been asked for anything yet.
+    Lag,
+}
+
 /// Reads on after the session's position until it is live.
 ///
 /// # Errors
 ///
 /// How the stream ends, if it does.
-pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+pub(crate) async fn catch_up(
+    shard: &Rc<Shard>,
+    session: &Rc<Session>,
+    reason: Reason,
+) -> Result<(), Ending> {
     finish_event(shard, session).await?;
     loop {
         // The peer is told first that a catch-up begins.
@@ -73,6 +87,9 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
                 return Ok(());
             }
             Reading::Posts { posts, through } => {
+                if reason == Reason::Lag && !session.is_adding() {
+                    note_age(shard, &posts);
+                }
                 for slice in Slices::new(shard, session, posts) {
                     send_slice(shard, session, slice).await?;
                 }
@@ -89,6 +106,15 @@ pub(crate) async fn catch_up(shard: &Rc<Shard>, session: &Rc<Session>) -> Result
         }
         // A fast socket must not keep the shard from its other work.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Notes how old the first of the updates is that a lagging session is about to be sent.
+fn note_age(shard: &Shard, posts: &[Arc<Posted>]) {
+    if let Some(first) = posts.first() {
+        let age = unix_ms().saturating_sub(first.update.published_ms);
+        let age = Duration::from_millis(age);
+        shard.metrics().durations.unsent_age.observe(age);
     }
 }
 

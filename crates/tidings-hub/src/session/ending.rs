@@ -38,6 +38,26 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::PeerClosed,
+        Self::WriteFailed,
+        Self::TokenExpired,
+        Self::Lifetime,
+        Self::Stalled,
+        Self::Overtaken,
+        Self::HistoryUnreadable,
+        Self::Flooding,
+        Self::Answered,
+        Self::CloseFrame,
+        Self::Violation,
+        Self::Refused,
+        Self::PingTimeout,
+        Self::TokenTimeout,
+        Self::MemoryLimit,
+        Self::Drained,
+    ];
+
     /// Returns the name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {

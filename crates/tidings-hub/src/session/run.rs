@@ -5,7 +5,9 @@ use std::rc::Rc;
 use bytes::Bytes;
 use tidings_core::matcher::Matcher;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use super::catching_up::Reason;
 use super::progress::Phase;
 use super::{Ending, Session, Start, catching_up, websocket};
 use crate::router::Ticket;
@@ -49,13 +51,24 @@ pub(super) async fn live(
 ) -> Result<std::convert::Infallible, Ending> {
     // Boxed: a live session waits here for hours, with the largest state that it ever had.
     Box::pin(begin(shard, session, opening, start)).await?;
+    if start != Start::Now && session.phase() == Phase::Behind {
+        Box::pin(replay(shard, session)).await?;
+    }
     loop {
         match session.phase() {
             Phase::Joining | Phase::Live => session.leave(session.phase()).await?,
-            Phase::Behind => Box::pin(catching_up::catch_up(shard, session)).await?,
+            Phase::Behind => Box::pin(catching_up::catch_up(shard, session, Reason::Lag)).await?,
             Phase::Closing(ending) => return Err(ending),
         }
     }
+}
+
+/// Reads what comes after the subscriber's cursor, until it is live.
+async fn replay(shard: &Rc<Shard>, session: &Rc<Session>) -> Result<(), Ending> {
+    let begun = Instant::now();
+    catching_up::catch_up(shard, session, Reason::Cursor).await?;
+    shard.metrics().durations.replay.observe(begun.elapsed());
+    Ok(())
 }
 
 /// Joins the router, and sends the first bytes of the stream.
@@ -70,11 +83,13 @@ async fn begin(
         session.on_readable()?;
     }
     let matchers: Box<[Matcher]> = (&*session.matchers()).into();
+    let asked = Instant::now();
     shard
         .router()
         .join(shard.index(), Ticket(session.id), matchers)
         .await;
     session.leave(Phase::Joining).await?;
+    shard.metrics().durations.join.observe(asked.elapsed());
     if start != Start::Now {
         let kept = shard.kept();
         session.update(|progress| progress.begin(start, kept));

@@ -19,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use slab::Slab;
 use smallvec::SmallVec;
 use tidings_core::dialect::Dialect;
+use tidings_core::histogram::Histogram;
 use tidings_core::hub::{Hub, SubscriberId};
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
@@ -27,11 +28,12 @@ use tidings_history::Tip;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_wire::frame::KEEP_ALIVE_CHUNK;
 use tidings_wire::sse::KEEP_ALIVE;
+use tokio::time::Instant;
 
 use super::ring::Ring;
 use super::timers::{Tick, Timers};
 use crate::posted::Encoding;
-use crate::posted::Posted;
+use crate::posted::{Batch, Posted};
 use crate::session::progress::Progress;
 use crate::session::{Ending, Phase, Session, may_read};
 
@@ -69,6 +71,8 @@ struct Sweep {
     /// Whether the last run may still grow: no subscriber joined since it was made.
     open: bool,
     dirty: Vec<Rc<Session>>,
+    /// When updates of this sweep became durable, and how many of them are for sessions of this shard.
+    received: Vec<(Instant, u64)>,
     receivers: Vec<SubscriberId>,
 }
 
@@ -76,6 +80,8 @@ struct Sweep {
 #[derive(Debug)]
 struct Run {
     posts: Range<usize>,
+    /// Whether any session is sent it.
+    received: bool,
 }
 
 /// The result of a part of a sweep.
@@ -220,6 +226,7 @@ impl Engine {
     pub(crate) fn cut(&mut self, tip: Tip) -> usize {
         self.ring.cut(tip);
         self.sweep.dirty.clear();
+        self.sweep.received.clear();
         self.sweep.clear();
         for (_, session) in &self.sessions {
             session.close(Ending::Overtaken);
@@ -228,11 +235,12 @@ impl Engine {
     }
 
     /// Takes in a committed batch, and marks which sessions get which updates.
-    pub(crate) fn mark(&mut self, batch: &[Arc<Posted>]) {
+    pub(crate) fn mark(&mut self, batch: &Batch) {
         if self.sweep.posts.is_empty() {
             self.sweep.base = self.ring.last();
         }
-        for posted in batch {
+        let mut received = 0;
+        for posted in &*batch.posts {
             self.ring.push(Arc::clone(posted));
             if posted.matching.is_empty() || self.sessions.is_empty() {
                 self.sweep.open = false;
@@ -243,6 +251,11 @@ impl Engine {
             if !self.extend_run(posted, index) {
                 self.open_run(posted, index);
             }
+            let run = self.sweep.runs.last();
+            received += u64::from(run.is_some_and(|run| run.received));
+        }
+        if received > 0 {
+            self.sweep.received.push((batch.durable, received));
         }
     }
 
@@ -276,12 +289,14 @@ impl Engine {
         let number = u32::try_from(sweep.runs.len()).unwrap_or(u32::MAX);
         sweep.runs.push(Run {
             posts: index..index + 1,
+            received: false,
         });
         sweep.open = true;
         sweep.receivers.clear();
         self.hub.route(&posted.matching, &mut sweep.receivers);
         // Sessions with the same token share one identity, which is asked once.
         let mut granted = SmallVec::new();
+        let mut received = false;
         for id in sweep.receivers.drain(..) {
             let Some(session) = self.sessions.get(id.slot as usize) else {
                 continue;
@@ -294,10 +309,21 @@ impl Engine {
             {
                 continue;
             }
+            received = true;
             let (position, base) = (posted.update.position, sweep.base);
             if session.update(|progress| progress.on_update(number, position, base)) {
                 sweep.dirty.push(Rc::clone(session));
             }
+        }
+        if let Some(run) = sweep.runs.last_mut() {
+            run.received = received;
+        }
+    }
+
+    /// Counts how long the updates of the sweep took from durable until now, when all of them are written.
+    pub(crate) fn count_durations(&mut self, now: Instant, durations: &Histogram) {
+        for (durable, updates) in self.sweep.received.drain(..) {
+            durations.observe_many(now.saturating_duration_since(durable), updates);
         }
     }
 

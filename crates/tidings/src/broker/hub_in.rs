@@ -212,7 +212,7 @@ impl Bridge {
             let number = self.next;
             let sender = self.outcome_sender.clone();
             // There is always room: the number in flight never exceeds the capacity of the queue.
-            let done = Box::new(move |result| drop(sender.try_send((number, result))));
+            let done = move |result| drop(sender.try_send((number, result)));
             match self.ingest.enqueue(pending.draft.clone(), done) {
                 Ok(()) => {
                     self.next += 1;

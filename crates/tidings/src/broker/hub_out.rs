@@ -68,6 +68,7 @@ pub(crate) async fn run(
                 Outgoing::Cut(_) => {}
                 Outgoing::Batch(batch) => {
                     let news: Vec<_> = batch
+                        .posts
                         .iter()
                         .map(|posted| (posted, shared.foreign.take(&posted.update.id)))
                         .collect();

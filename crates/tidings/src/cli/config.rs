@@ -8,6 +8,7 @@ use super::print;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::{Config, TlsFiles, docs, env, load, mercure, read, show};
 use crate::front::tls::{Certificate, CertificateError};
+use crate::telemetry::metrics::reference;
 use crate::text_file;
 
 /// Check, show or explain the configuration
@@ -21,7 +22,11 @@ pub enum Command {
     Import(Import),
     /// Print the manual of all keys, as Markdown
     #[command(after_help = EXAMPLES)]
-    Docs,
+    Docs {
+        /// The reference of all metrics instead
+        #[arg(long)]
+        metrics: bool,
+    },
 }
 
 /// Which configuration.
@@ -94,7 +99,8 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Import(arguments) => import(arguments),
         // Its first line is for those who edit the file in the repository.
-        Command::Docs => print::output(&docs::manual()),
+        Command::Docs { metrics: false } => print::output(&docs::manual()),
+        Command::Docs { metrics: true } => print::output(&reference::table()),
     }
 }
 

@@ -86,6 +86,7 @@ impl Certificate {
     /// that and keeps the current one. Never ends.
     pub(crate) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) -> Infallible {
         let mut seen = self.stamps();
+        self.show_expiry(&metrics);
         loop {
             let wanted = timeout(LOOK_EVERY, self.wanted.notified()).await.is_ok();
             let now = self.stamps();
@@ -96,6 +97,7 @@ impl Certificate {
                 Ok(key) => {
                     self.current.store(Arc::new(key));
                     count_result(&metrics.certificates_reloaded, "ok");
+                    self.show_expiry(&metrics);
                     tracing::info!(certificate = %self.files.certificate.display(), "certificate reloaded");
                 }
                 Err(error) => {
@@ -104,6 +106,13 @@ impl Certificate {
                 }
             }
             seen = now;
+        }
+    }
+
+    fn show_expiry(&self, metrics: &Metrics) {
+        let current = self.current.load();
+        if let Some(secs) = current.end_entity_cert().ok().and_then(expiry) {
+            metrics.certificate_expiry.set(secs);
         }
     }
 
@@ -120,6 +129,12 @@ impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
     }
+}
+
+/// Returns when a certificate expires, in seconds since the Unix epoch; RFC 5280, 4.1.2.5.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }
 
 /// Reads a PEM file, without a byte order mark before its first line.

@@ -6,8 +6,10 @@ use tidings_cluster::Health as RelayHealth;
 use tidings_history::Health;
 
 use super::{Body, respond};
+use crate::config::Config;
 use crate::http::Site;
 use tidings_hub::account::Kind;
+use tidings_hub::metrics::Limits;
 
 const JSON: &str = "application/json";
 /// OpenMetrics 1.0, "Content-Type".
@@ -52,6 +54,27 @@ fn unread_key_set(site: &Site) -> Option<String> {
     sets.iter().find_map(|set| set.unread())
 }
 
+/// Copies the limits that are in force.
+fn limits(config: &Config, metrics: &Limits) {
+    let (limits, retention) = (&config.limits, &config.history.retention);
+    let set = |key, value: usize| metrics.set(key, value as u64);
+    set("limits.connections_max", limits.connections_max);
+    let per_address = limits.connections_per_address_max;
+    set("limits.connections_per_address_max", per_address);
+    set("limits.peer_memory_bytes_max", limits.peer_memory_bytes_max);
+    let patterns = limits.unindexed_patterns_max;
+    set("limits.unindexed_patterns_max", patterns);
+    set("sockjs.sessions_max", config.sockjs.sessions_max);
+    let presence = config.presence.as_ref();
+    let subscriptions = presence.map_or(0, |presence| presence.subscriptions_max);
+    set("presence.subscriptions_max", subscriptions);
+    let zeromq = config.zeromq.as_ref();
+    let peers = zeromq.map_or(0, |zeromq| zeromq.limits.peers_max);
+    set("zeromq.peers_max", peers);
+    metrics.set("history.retain_bytes", retention.bytes_max.unwrap_or(0));
+    metrics.set("history.retain_updates", retention.updates_max.unwrap_or(0));
+}
+
 /// Returns the metrics.
 pub(crate) fn metrics(site: &Site) -> Response<Body> {
     let metrics = site.metrics();
@@ -72,6 +95,7 @@ pub(crate) fn metrics(site: &Site) -> Response<Body> {
     metrics.relay.observe(site.relay().figures());
     metrics.history_oldest.set(gauge(bounds.oldest.get()));
     metrics.history_last.set(gauge(bounds.last.get()));
-    metrics.history.observe(&history.stats());
+    metrics.observe_history(&history.stats());
+    limits(site.config(), &metrics.limits);
     respond(StatusCode::OK, OPEN_METRICS, metrics.render())
 }

@@ -38,7 +38,7 @@ const READING: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+pub(super) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const JSON: &str = "application/json";
 /// The start of a response, and the separator of updates.
 const HEAD: &[u8] = b"{\"updates\":[";

@@ -18,6 +18,8 @@ use crate::control::hand_over::Estate;
 use tidings_hub::account::{Account, Bounds, PlaceBounds};
 use tidings_hub::answers::Answers;
 use tidings_hub::clock::{unix_ms, unix_secs};
+use tidings_hub::ingest::Ingest;
+use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Options;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
@@ -94,6 +96,13 @@ pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeySt
         set.restore(&store, unix_secs(), &shared.metrics.key_sets);
     }
     Some(store)
+}
+
+/// Makes the way in for publishers, which counts in `metrics` how long publishing takes.
+pub(super) fn ingest(config: &Config, relay: &Arc<Movable>, metrics: &Metrics) -> Ingest {
+    let relay = Arc::clone(relay) as Arc<dyn Relay>;
+    let durations = Arc::clone(&metrics.durations.publish);
+    Ingest::new(config.hub.clone(), relay, durations)
 }
 
 /// Returns a queue for answers for each shard.

@@ -16,16 +16,19 @@ use prometheus_client::registry::Registry;
 
 use self::lines::{Lines, Stream};
 use self::log_file::LogFile;
-use tidings_hub::metrics::ByReason;
+use tidings_hub::metrics::{ByReason, reasons_at_zero};
 
 pub(crate) mod lines;
 mod log_file;
 
 static ERROR: OnceLock<Lines> = OnceLock::new();
 static OUTPUT: OnceLock<Lines> = OnceLock::new();
+/// Why lines are lost.
+const REASONS: &[&str] = &["failed", "full"];
+
 static ACCESS_FILE: OnceLock<LogFile> = OnceLock::new();
 static ACCESS: OnceLock<Lines> = OnceLock::new();
-static LOG_DROPPED: LazyLock<ByReason> = LazyLock::new(ByReason::default);
+static LOG_DROPPED: LazyLock<ByReason> = LazyLock::new(|| reasons_at_zero(REASONS));
 
 /// How long the process waits at its end until its last lines are read.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
@@ -45,7 +48,7 @@ pub(crate) fn start() -> io::Result<()> {
             "lines of the log are lost: nothing could be written for a while"
         );
     })?;
-    let output = Lines::start(Stream::Output, ByReason::default(), |_lines| {})?;
+    let output = Lines::start(Stream::Output, reasons_at_zero(REASONS), |_lines| {})?;
     // A second start at the same time would have the same effect.
     let _same = (ERROR.set(error), OUTPUT.set(output));
     Ok(())

@@ -60,6 +60,7 @@ mod lifecycle;
 mod limits;
 mod lost_lines;
 mod matchers;
+mod metrics;
 mod output;
 mod placeholders;
 mod poll;

@@ -70,6 +70,7 @@ fn a_renewed_certificate_is_for_new_connections_and_open_streams_stay() {
     publish(&hub, &new, "after");
     assert_eq!(stream.data(2), ["before", "after"]);
     assert!(hub.metric_for(RELOADED, "ok") >= 1.0);
+    assert!(hub.metric("tidings_certificate_expiry_timestamp_seconds") > 1.7e9);
 }
 
 #[test]

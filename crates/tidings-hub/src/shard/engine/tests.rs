@@ -26,14 +26,40 @@ fn a_long_sweep_of_many_runs_is_left_to_the_sessions_own_task() {
     let posts: Vec<_> = (1..=2 * RUNS_PER_SESSION_MAX as u64)
         .map(|number| Arc::new(Posted::new(update(number), Arc::from([id]))))
         .collect();
-    engine.mark(&posts[..RUNS_PER_SESSION_MAX]);
+    engine.mark(&batch(&posts[..RUNS_PER_SESSION_MAX]));
     assert!(!session.is_up_to_date());
     assert_eq!(session.phase(), Phase::Live);
-    engine.mark(&posts[RUNS_PER_SESSION_MAX..]);
+    engine.mark(&batch(&posts[RUNS_PER_SESSION_MAX..]));
     assert!(session.update(Progress::take_runs).is_empty());
     assert_eq!(session.phase(), Phase::Behind);
     assert_eq!(session.position(), Position::ZERO);
     assert!(engine.flush(start(), usize::MAX).done);
+}
+
+#[test]
+fn an_update_is_timed_once_however_many_sessions_receive_it() {
+    let (matcher, other) = ("a", "b");
+    let matchers =
+        [matcher, other].map(|text| Matcher::parse(MatcherType::Exact, text, &hub()).unwrap());
+    let mut index = MatcherIndex::new();
+    let [id, other] = matchers.map(|matcher| index.intern(&matcher));
+    let mut engine = engine();
+    for _ in 0..3 {
+        let session = insert(&mut engine, None);
+        engine.on_joined(session.id, Box::new([id]), Position::ZERO);
+        session.update(Progress::go_live);
+    }
+    // Two go to the sessions of this shard, and one to those of another.
+    let posts = [(1, id), (2, id), (3, other)]
+        .map(|(number, id)| Arc::new(Posted::new(update(number), Arc::from([id]))));
+    engine.mark(&batch(&posts));
+    assert!(engine.flush(start(), usize::MAX).done);
+    let durations = Histogram::default();
+    engine.count_durations(Instant::now(), &durations);
+    let counted = || durations.snapshot().buckets.iter().sum::<u64>();
+    assert_eq!(counted(), 2);
+    engine.count_durations(Instant::now(), &durations);
+    assert_eq!(counted(), 2);
 }
 
 #[test]
@@ -46,7 +72,10 @@ fn an_http2_stream_whose_last_piece_hyper_has_not_taken_yet_is_behind_but_not_la
     engine.on_joined(session.id, Box::new([id]), Position::ZERO);
     session.update(Progress::go_live);
     for (number, delivered, phase) in [(1, 1, Phase::Live), (2, 0, Phase::Behind)] {
-        engine.mark(&[Arc::new(Posted::new(update(number), Arc::from([id])))]);
+        engine.mark(&batch(&[Arc::new(Posted::new(
+            update(number),
+            Arc::from([id]),
+        ))]));
         let swept = engine.flush(start(), usize::MAX);
         assert_eq!((swept.updates, swept.lagging), (delivered, 0));
         assert_eq!(session.phase(), phase);
@@ -125,6 +154,13 @@ fn update(number: u64) -> Arc<Update> {
         retry_ms: None,
         presence: None,
     })
+}
+
+fn batch(posts: &[Arc<Posted>]) -> Batch {
+    Batch {
+        posts: posts.into(),
+        durable: Instant::now(),
+    }
 }
 
 fn hub() -> HubUrl {

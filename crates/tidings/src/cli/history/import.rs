@@ -194,7 +194,7 @@ impl Importing {
         let relay = Arc::new(Loopback::new());
         relay.start(Arc::new(history.clone()))?;
         Ok(Self {
-            ingest: Ingest::new(config.hub, relay),
+            ingest: Ingest::new(config.hub, relay, Arc::default()),
             history,
             runtime: Builder::new_current_thread().build()?,
         })
