@@ -50,15 +50,6 @@ def start_broker():
 
 @pytest.fixture
 def pyzmq():
-    """Opens pyzmq sockets that connect, and closes them: an open one would keep connecting,
-    perhaps to the port of a later broker."""
-    sockets = zmq_sockets()
-    next(sockets)
-    yield sockets
-
-
-@pytest.fixture
-def pyzmq():
     """Opens pyzmq sockets, and closes them: an open one would keep connecting, perhaps to the port
     of a later broker."""
     sockets = zeromq.Sockets()

@@ -58,7 +58,7 @@ pub struct Scenario {
     /// appends die midway: that both happen to one batch is beyond what is promised.
     pub late: bool,
     /// Whether publishers give ids. Not where lines are cut: what was published anew has the same
-    /// id at another place, and who resumes after it is not told (decision 0019).
+    /// id at another place, and who resumes after it is not told (decision 0020).
     pub own_ids: bool,
     /// What happens beside the usual, and how often in relation to all.
     pub also: &'static [(Action, u32)],
@@ -141,7 +141,7 @@ pub const CLUSTERS: &[Scenario] = &[
         ..CALM
     },
     // Everything that happens to the engine. Hubs do not die here: one that dies between two
-    // failovers that each lose the same update is beyond what is promised (decision 0019).
+    // failovers that each lose the same update is beyond what is promised (decision 0020).
     Scenario {
         name: "cluster-everything",
         steps: 3000,
