@@ -208,7 +208,9 @@ class Newcomer {
 
   // Runs commands in the folder; they end with the test.
   shell(text) {
-    const environment = { ...process.env, PATH: `${dirname(BINARY)}:${process.env.PATH}`, no_proxy: "*" };
+    // The hub would take the variable of the test runner for a setting that it does not know.
+    const { TIDINGS_BIN: _, ...inherited } = process.env;
+    const environment = { ...inherited, PATH: `${dirname(BINARY)}:${process.env.PATH}`, no_proxy: "*" };
     const child = spawn("bash", ["-e", "-o", "pipefail", "-c", text], { cwd: this.#folder, env: environment, detached: true });
     return new Command(this.#t, child);
   }

@@ -18,7 +18,7 @@
 //! - **Positions** are dense, from 1, below 2^53. An engine that reaches the end is `Full`.
 //! - **Times** come from the engine's clock, in Unix milliseconds, and never decrease along the
 //!   positions: an engine whose clock went back repeats the time of the entry before.
-//! - **Prints** are formed by the engine with [`link`](crate::link) in one step with the
+//! - **Prints** are formed by the engine with [`link`](crate::link()) in one step with the
 //!   position. An engine that cannot compute anything leaves that to its client, as long as the
 //!   print is the same for everybody.
 //! - **Connections are the engine's**, one for each [`Path`]. A call on a connection that turns out
@@ -128,7 +128,7 @@ pub trait Engine: fmt::Debug + Send {
     fn restore(&self, restore: Restore) -> Call<'_, Changed>;
 
     /// Moves the end of a line to entries that are there beyond it, after an append that died
-    /// midway and answered [`Appended::Repair`]: if the epoch and the last position are the
+    /// midway and answered [`Refusal::Repair`]: if the epoch and the last position are the
     /// expected ones. [`Path::Publish`].
     ///
     /// # Errors

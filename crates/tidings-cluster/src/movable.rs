@@ -47,11 +47,16 @@ impl Movable {
     }
 
     /// Lets drafts wait from now on. What came before has been passed on.
-    pub fn hold(&self) {
+    ///
+    /// Returns whether they wait. They do not if another process has taken over already: then they
+    /// keep going there.
+    #[must_use]
+    pub fn hold(&self) -> bool {
         let mut place = self.write();
         if matches!(*place, Place::Here) {
             *place = Place::Moving(Mutex::default());
         }
+        matches!(*place, Place::Moving(_))
     }
 
     /// Passes on what waited, and everything later: to `successor`, or to the relay of this process

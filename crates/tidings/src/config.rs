@@ -220,11 +220,7 @@ impl Reading {
 pub fn read(path: Option<&Path>, variables: &[env::Variable]) -> Reading {
     let (file, settings, mut errors) = read_settings(path, variables);
     // If the file cannot be read, missing keys are not reported.
-    let unread = |error: &error::ConfigError| {
-        use error::ConfigError::{Syntax, Unreadable};
-        matches!(error, Syntax { .. } | Unreadable { .. })
-    };
-    let checked = if errors.iter().any(unread) {
+    let checked = if errors.iter().any(error::ConfigError::is_about_the_file) {
         Err(error::ConfigErrors(Vec::new()))
     } else {
         check::check(&settings)

@@ -251,7 +251,7 @@ impl Hub {
         let live = Arc::new(ArcSwap::from_pointee(config));
         let shards = start_shards(&shared, tip, (&live, tls.as_ref()), doors, receivers)?;
         let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
-        let ready = |from: Predecessor| from.ready(relay, shared.history.clone());
+        let ready = |from: Predecessor| from.ready(relay, shared.history.clone(), &estate);
         predecessor.map(ready).transpose()?;
         Ok(Self {
             live,

@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long)]
     no_presence: bool,
 
-    /// Origin of your own pages that use this hub, such as https://app.test. They may read and,
+    /// Origin of your own pages that use this hub, such as `https://app.test`. They may read and,
     /// with the cookie, publish. May be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,

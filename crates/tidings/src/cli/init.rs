@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 
-    /// Address to listen on [default: 127.0.0.1:4400, behind a proxy; with a certificate [::]:443]
+    /// Address to listen on [default: 127.0.0.1:4400, behind a proxy; with a certificate `[::]:443`]
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
 
@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "certificate")]
     private_key: Option<String>,
 
-    /// Origin of pages that may use the hub, such as https://example.com; may be repeated
+    /// Origin of pages that may use the hub, such as `https://example.com`; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
 

@@ -37,7 +37,7 @@ pub fn output(text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// Like [`output`].
+/// Like [`output()`].
 pub fn json(value: &serde_json::Value) -> anyhow::Result<()> {
     output(&format!("{value}\n"))
 }

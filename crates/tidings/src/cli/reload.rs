@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::print;
+use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::{env, read};
 use crate::control::message::{KeyChange, Reloaded, Request, read_line, write_line};
 use crate::control::socket;
@@ -34,6 +35,10 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let reading = read(arguments.config.as_deref(), &env::variables());
+    // The file names the data folder: without it, another hub would be asked.
+    if reading.errors.iter().any(ConfigError::is_about_the_file) {
+        return Err(ConfigErrors(reading.errors).into());
+    }
     // Whatever else is wrong with it: the hub says so.
     let folder = reading.settings.find("data.dir");
     let folder = folder.and_then(|entry| entry.value.as_str());

@@ -273,7 +273,7 @@ pub fn seconds(text: &str) -> Result<u64, TtlError> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(split).ok_or(TtlError)?;
     let factor: u64 = match unit {
-        "s" | "" => 1,
+        "s" => 1,
         "m" => 60,
         "h" => 3600,
         "d" => 24 * 3600,

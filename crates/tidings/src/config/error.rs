@@ -97,6 +97,11 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Returns whether the file could not be read at all, so that nothing is known of its keys.
+    pub fn is_about_the_file(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::Syntax { .. })
+    }
+
     /// Adds the name of the foreign setting that a wrong value comes from, because its author may
     /// not know our key.
     pub fn with_source(mut self, source: impl Fn(&str) -> Option<Arc<str>>) -> Self {

@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub(crate) struct Estate {
     pub(crate) on_answered: Arc<dyn Fn() + Send + Sync>,
     /// Held while it is being decided who has the history.
     pub(crate) deciding: Mutex<()>,
+    /// The process that this one took over from, while that one drains. 0 if there is none.
+    pub(crate) earlier: AtomicU32,
 }
 
 impl Estate {
@@ -103,7 +106,7 @@ pub(crate) fn start(
             let outcome = match attempt(stream, version, &estate) {
                 Ok(outcome) => outcome,
                 Err(error) => {
-                    return tracing::warn!(%error, "a hand-over failed; this process goes on");
+                    return tracing::warn!(%error, "a hand-over was refused or failed; nothing changes here");
                 }
             };
             // Nobody listens any more if the hub has ended meanwhile.
@@ -125,7 +128,11 @@ fn attempt(mut stream: UnixStream, version: u32, estate: &Estate) -> Result<Outc
     let deciding = estate.deciding.lock();
     let _deciding = deciding.unwrap_or_else(PoisonError::into_inner);
     let began = Instant::now();
-    estate.relay.hold();
+    if !estate.relay.hold() {
+        let reason = "another process has taken over already".to_owned();
+        write_line(&mut stream, &Release::Refused(reason.clone()))?;
+        return Err(Failure::Refused(reason));
+    }
     if let Err(error) = estate.history.release() {
         estate.relay.go_on(None);
         write_line(&mut stream, &Release::Refused(error.to_string()))?;
@@ -150,6 +157,7 @@ fn attempt(mut stream: UnixStream, version: u32, estate: &Estate) -> Result<Outc
 
 /// Gives the listeners.
 fn offer(stream: &mut UnixStream, version: u32, estate: &Estate) -> Result<(), Failure> {
+    let earlier = estate.earlier.load(Ordering::Acquire);
     let refusal = match &estate.path {
         _ if version != HAND_OVER_VERSION => Some(format!(
             "the running hub hands over by version {HAND_OVER_VERSION}, and this one asks by \
@@ -160,6 +168,11 @@ fn offer(stream: &mut UnixStream, version: u32, estate: &Estate) -> Result<(), F
              it cannot be handed over: stop the running hub and start this one"
                 .to_owned(),
         ),
+        // It passes on what its publishers send, so this process cannot end before it.
+        Some(_) if earlier != 0 => Some(format!(
+            "process {earlier}, from which the running hub took over, still drains: try again when \
+             it has ended"
+        )),
         Some(_) => None,
     };
     if let Some(refusal) = refusal {

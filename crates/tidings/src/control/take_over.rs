@@ -5,12 +5,14 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidings_cluster::Relay;
 use tidings_history::{Handle, Kind};
 
 use super::forward;
+use super::hand_over::Estate;
 use super::message::{
     HAND_OVER_VERSION, Offer, Release, Request, Step, read_line, receive_files, write_line,
 };
@@ -64,8 +66,13 @@ impl Predecessor {
         let request = Request::TakeOver {
             version: HAND_OVER_VERSION,
         };
-        write_line(&mut stream, &request)?;
-        let (pid, theirs, names) = match read_line(&mut stream)? {
+        let answer = write_line(&mut stream, &request).and_then(|()| read_line(&mut stream));
+        let offer = match answer {
+            // It was killed meanwhile: there is nobody to take over from.
+            Err(error) if is_gone(&error) => return Ok(None),
+            offer => offer?,
+        };
+        let (pid, theirs, names) = match offer {
             Offer::Listeners {
                 pid,
                 history,
@@ -103,7 +110,8 @@ impl Predecessor {
         }
     }
 
-    /// Tells it that this process serves, and publishes what it forwards until it has ended.
+    /// Tells it that this process serves, and publishes what it forwards until it has ended. Until
+    /// then `estate` is handed over to nobody.
     ///
     /// # Errors
     ///
@@ -112,20 +120,30 @@ impl Predecessor {
         mut self,
         relay: Arc<dyn Relay>,
         history: Handle,
+        estate: &Arc<Estate>,
     ) -> Result<(), TakeOverError> {
         let pid = std::process::id();
-        write_line(&mut self.stream, &Step::Ready { pid })?;
         let earlier = self.pid;
+        estate.earlier.store(earlier, Ordering::Release);
+        write_line(&mut self.stream, &Step::Ready { pid })?;
         tracing::info!(
             pid = earlier,
             "took over from a running hub, which drains now"
         );
+        let estate = Arc::clone(estate);
         forward::serve(self.stream, relay, move || {
             history.allow_removal();
+            estate.earlier.store(0, Ordering::Release);
             tracing::info!(pid = earlier, "the earlier process has ended");
         })?;
         Ok(())
     }
+}
+
+/// Returns whether the other process closed the connection, by ending for example.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// Says whether two paths are of one file.

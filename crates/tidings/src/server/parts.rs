@@ -1,7 +1,7 @@
 //! Makes the parts of a hub from its configuration.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -131,6 +131,7 @@ pub(super) fn estate(
         listeners: Mutex::new(kept),
         on_answered: Arc::new(move || answers.iter().for_each(|answers| answers.hand_over())),
         deciding: Mutex::default(),
+        earlier: AtomicU32::new(0),
     })
 }
 

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ const SERVED: &str = "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous
                       [server]\ndrain_secs = 1\nshards = 2\n";
 const SUBSCRIBERS: usize = 20;
 const RESTARTS: usize = 3;
+/// Long enough that an earlier process is there while it is asked about.
+const DRAINS: &str = "[subscribe]\nanonymous = true\n[server]\ndrain_secs = 5\n";
 const TAKE_OVER: &str = "--take-over";
 
 #[test]
@@ -154,6 +156,64 @@ fn a_process_that_dies_with_the_history_gives_it_back() {
 }
 
 #[test]
+fn a_second_take_over_waits_until_the_first_has_drained() {
+    let hub = TestHub::serve(&settings(DRAINS));
+    let _streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
+    let next = hub.next(None);
+    let (_peer, refused) = asks_to_take_over(&next);
+    assert!(refused.contains("still drains"), "{refused}");
+    wait_until("the earlier process has ended", || {
+        asks_to_take_over(&next)
+            .1
+            .contains("listeners")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_refused_take_over_leaves_an_earlier_one_in_force() {
+    let hub = TestHub::serve(&settings(DRAINS));
+    let _streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
+    let mut kept = Connection::open(hub.address);
+    assert_eq!(kept.request(&publication("before")).status, 200);
+    let (mut late, offer) = asks_to_take_over(&hub);
+    assert!(offer.contains("listeners"), "{offer}");
+    let next = hub.next(None);
+    let mut stream = next.subscribe("match=a");
+    late.write_all(b"\"release\"\n").unwrap();
+    let answer = line(&mut late);
+    assert!(answer.contains("taken over already"), "{answer}");
+    // By the old process to the one that has taken over.
+    assert_eq!(kept.request(&publication("after")).status, 200);
+    assert_eq!(stream.event().data, "after");
+}
+
+fn publication(data: &str) -> Request {
+    let form = [("topic", "a"), ("data", data)];
+    Request::post(HUB_PATH).bearer(&token_for_all()).form(&form)
+}
+
+/// Asks a hub for its listeners. Returns the connection and the answer; the descriptors are not read.
+fn asks_to_take_over(hub: &TestHub) -> (UnixStream, String) {
+    let mut peer = UnixStream::connect(hub.data().join("control.sock")).unwrap();
+    peer.write_all(b"{\"take_over\":{\"version\":1}}\n")
+        .unwrap();
+    let answer = line(&mut peer);
+    (peer, answer)
+}
+
+/// Reads up to the end of a line that is longer than what carries descriptors.
+fn line(peer: &mut UnixStream) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < 2 || !line.ends_with(b"\n") {
+        peer.read_exact(&mut byte).unwrap();
+        line.extend(byte);
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
 fn nothing_to_take_over_is_no_mistake() {
     let mut hub = TestHub::serve(&settings(SERVED));
     let first = publish(&hub, "kept");
@@ -164,6 +224,21 @@ fn nothing_to_take_over_is_no_mistake() {
     assert_eq!(stream.event().last_event_id, first);
     let log = next.log();
     assert!(log.contains("there is nothing to take over"), "{log}");
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_asked_is_not_taken_over() {
+    let mut hub = TestHub::serve(&settings(SERVED));
+    let first = publish(&hub, "kept");
+    hub.keep_address();
+    assert!(hub.stop());
+    // A process that was killed after it had accepted the connection.
+    let socket = UnixListener::bind(hub.data().join("control.sock")).unwrap();
+    let killed = std::thread::spawn(move || drop(socket.accept().unwrap()));
+    let next = hub.next(None);
+    killed.join().unwrap();
+    let mut stream = next.subscribe("match=a&last_event_id=earliest");
+    assert_eq!(stream.event().last_event_id, first);
 }
 
 #[test]
