@@ -14,8 +14,9 @@ import urllib.parse
 
 import pytest
 
+from support import mercure
 from support.hub import ROOT, free_port
-from support.mercure import ISSUER, PUBLIC_URL, SECRET, Stream, ask, publish
+from support.mercure import Stream, ask, publish
 from support.waiting import DEADLINE_SECS, until
 
 RULES = ROOT / "ops/prometheus/alerts.yml"
@@ -65,20 +66,7 @@ def scraped(module_hub):
 
 @pytest.fixture(scope="module")
 def module_hub(start_hub):
-    toml = f"""
-[hub]
-public_url = "{PUBLIC_URL}"
-[[listen]]
-address = "127.0.0.1:0"
-[[auth.issuers]]
-issuer = "{ISSUER}"
-key = "{SECRET}"
-[server]
-drain_secs = 0
-[subscribe]
-anonymous = true
-"""
-    return start_hub(toml)
+    return start_hub(mercure.configuration())
 
 
 def load(hub):

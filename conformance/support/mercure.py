@@ -19,8 +19,12 @@ GRANT = "https://mercure.rocks/authorization-detail"
 
 def start(settings="", anonymous=True, drain_secs=0, files=()):
     """Starts a hub that knows the tokens below; `settings` comes after its own."""
-    return Hub(
-        f"""
+    return Hub(configuration(settings, anonymous, drain_secs), files)
+
+
+def configuration(settings="", anonymous=True, drain_secs=0):
+    """Returns the configuration of a hub that knows the tokens below."""
+    return f"""
 [hub]
 public_url = "{PUBLIC_URL}"
 [[listen]]
@@ -33,9 +37,7 @@ drain_secs = {drain_secs}
 [subscribe]
 anonymous = {str(anonymous).lower()}
 {settings}
-""",
-        files,
-    )
+"""
 
 
 def token(topics=({"match": "*"},), actions=("publish", "subscribe"), **claims):

@@ -4,7 +4,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Browser, Clock, dice, Hub, settle, Tab } from "./support/model.mjs";
+import { Browser } from "./support/browser.mjs";
+import { Clock, dice, Hub, settle, Tab } from "./support/model.mjs";
 
 const HISTORIES = Number(process.env.MODEL_HISTORIES ?? 3000);
 const STEPS_MAX = 40;

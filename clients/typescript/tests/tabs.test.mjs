@@ -2,54 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Browser } from "./support/browser.mjs";
 import { World } from "./support/world.mjs";
-
-/** The locks and channels of one browser, shared by its tabs. */
-class Browser {
-  #queues = new Map();
-  #channels = new Set();
-
-  parts() {
-    const browser = this;
-    return {
-      locks: {
-        request: (name, { signal }, hold) =>
-          new Promise((resolve, reject) => {
-            const queue = browser.#queues.get(name) ?? [];
-            browser.#queues.set(name, queue);
-            const turn = async () => {
-              await hold();
-              queue.shift();
-              resolve();
-              queue[0]?.();
-            };
-            queue.push(turn);
-            signal.addEventListener("abort", () => {
-              if (queue[0] === turn) return;
-              queue.splice(queue.indexOf(turn), 1);
-              reject(new DOMException("aborted", "AbortError"));
-            });
-            if (queue.length === 1) turn();
-          }),
-      },
-      BroadcastChannel: class {
-        constructor(name) {
-          this.name = name;
-          browser.#channels.add(this);
-        }
-        postMessage(data) {
-          const copy = structuredClone(data);
-          for (const other of browser.#channels) {
-            if (other !== this && other.name === this.name) setImmediate(() => browser.#channels.has(other) && other.onmessage({ data: copy }));
-          }
-        }
-        close() {
-          browser.#channels.delete(this);
-        }
-      },
-    };
-  }
-}
 
 test("two tabs have one connection, and the second takes over after the last update", async () => {
   const browser = new Browser();

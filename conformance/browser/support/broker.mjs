@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { BINARY, until } from "./hub.mjs";
+import { freePort } from "./ports.mjs";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const START_MS_MAX = 30000;
@@ -58,12 +58,4 @@ export class PhpServer {
     assert.equal(child.exitCode, null);
     return server;
   }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

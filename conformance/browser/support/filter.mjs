@@ -1,7 +1,7 @@
 // An HTTP proxy as some offices have it: it holds back streams until they end, and knows no WebSocket.
 
-import { once } from "node:events";
 import { createServer, request as ask } from "node:http";
+import { listen } from "./ports.mjs";
 
 // Stands before `port()` of the loopback address, and ends with the test `t`. Returns its port.
 export async function startFilter(t, port) {
@@ -17,11 +17,5 @@ export async function startFilter(t, port) {
     request.pipe(onward);
   });
   server.on("upgrade", (_request, socket) => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return server.address().port;
+  return listen(t, server);
 }

@@ -12,6 +12,7 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { openChromium, waitForTexts } from "../support/chromium.mjs";
 import { BINARY, Hub, until } from "../support/hub.mjs";
+import { freePort, listen } from "../support/ports.mjs";
 
 const ROOT = new URL("../../../", import.meta.url);
 const BLOCKS = await blocksOf("docs/guide/getting-started.md");
@@ -249,20 +250,5 @@ async function serve(t, file) {
     if (request.url !== "/") return response.writeHead(204).end();
     response.writeHead(200, { "Content-Type": "text/html; charset=utf-8" }).end(await readFile(file));
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return server.address().port;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  return listen(t, server);
 }

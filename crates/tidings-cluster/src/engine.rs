@@ -42,7 +42,10 @@ use tidings_core::{Digest, Position, Print};
 
 use crate::Epoch;
 
-pub use names::{BootId, EpochId, KEY_BYTES_MAX, Key, NodeId, Origin, Sender};
+pub use names::{
+    BootId, EpochId, KEY_BYTES_MAX, Key, Kind, Name, NodeId, OfBoot, OfEpoch, OfNode, Origin,
+    Sender,
+};
 
 /// Most items of an append, and most entries of a restore.
 pub const BATCH_ITEMS_MAX: usize = 256;

@@ -24,8 +24,11 @@ pub enum RelayError {
         #[source]
         cause: Cause,
     },
-    /// The engine of the cluster was asked to take the update and did not answer in time.
-    #[error("the update may have been stored: the cluster's engine did not answer in time")]
+    /// The engine of a cluster, or the process that took over from this one, was asked to take the
+    /// update and did not answer.
+    #[error(
+        "the update may have been stored: the process or engine that was to store it did not answer"
+    )]
     InDoubt,
     /// Nothing is taken any more in this process: a write is in doubt, or the file is damaged.
     #[error(

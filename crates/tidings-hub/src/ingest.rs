@@ -98,9 +98,11 @@ pub enum PublishError {
     /// The hub is stopping.
     #[error("the hub is being stopped")]
     Closed,
-    /// The cluster's engine may have the update, or not. Who publishes it again with the same key
-    /// publishes it once.
-    #[error("the update may have been stored: the cluster's engine did not answer in time")]
+    /// The engine of a cluster, or the process that took over from this one, may have the update, or
+    /// not.
+    #[error(
+        "the update may have been stored: the process or engine that was to store it did not answer"
+    )]
     InDoubt,
     /// The relay could not store the update, or does not know whether it did.
     #[error("the update was not stored: {0}")]

@@ -138,7 +138,7 @@ impl HistoryCounters {
                 "history_commits",
                 "Commits, each of one group of updates with one fsync",
             ),
-            bytes: counter(r, "history_bytes", "Bytes of committed updates"),
+            bytes: counted_in_bytes(r, "history", "Bytes of committed updates"),
             trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
             refusals: counter(r, "history_refused", "Updates refused because of a fault"),
             pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
@@ -282,9 +282,9 @@ impl SockJsCounters {
                 "sockjs_receivers",
                 "Requests that receive for such a session now",
             ),
-            waiting_bytes: gauge(
+            waiting_bytes: in_bytes(
                 r,
-                "sockjs_queued_bytes",
+                "sockjs_queued",
                 "Bytes queued in such sessions: messages not processed, replies not received",
             ),
             refused: by_reason(
@@ -325,7 +325,7 @@ impl Metrics {
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused,
             deliveries: counter(r, "deliveries", "Live updates written to subscribers"),
-            delivered_bytes: counter(r, "delivered_bytes", "Bytes of live updates written"),
+            delivered_bytes: counted_in_bytes(r, "delivered", "Bytes of live updates written"),
             replayed: counter(r, "replayed_updates", "Updates written from the history"),
             keep_alives: counter(r, "keep_alives", "Keep-alive comments written"),
             subscribers: gauge(r, "subscribers", "Subscribers connected now"),
@@ -446,6 +446,13 @@ pub fn count_many(family: &ByReason, reason: &'static str, many: u64) {
 pub(crate) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
+    counter
+}
+
+/// Makes a counter of bytes and gives it its name.
+fn counted_in_bytes(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register_with_unit(name, help, Unit::Bytes, counter.clone());
     counter
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tidings_cluster::RelayError;
 use tidings_core::hub_url::HubUrl;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_history::storage::Announced;
@@ -35,7 +36,7 @@ use self::question::{Answer, Question, Scan};
 pub use self::table::{Joined, Key};
 use self::table::{Number, Table};
 use crate::answers::Kept;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, PublishError};
 use crate::metrics::Metrics;
 
 /// Commands that may wait. Beyond this, joining subscribers wait, and shards note which sessions ended.
@@ -201,15 +202,38 @@ pub struct Tracker {
     scans: VecDeque<Scan>,
     /// Bytes of the unfinished answers in `scans`.
     scanned_bytes: usize,
-    /// For each event, whether the history stored it.
-    results: mpsc::Receiver<(Number, bool)>,
-    report: mpsc::Sender<(Number, bool)>,
+    /// For each event, what became of it.
+    results: mpsc::Receiver<(Number, Published)>,
+    report: mpsc::Sender<(Number, Published)>,
     /// Events on their way into the history.
     publishing: usize,
     /// When publishing resumes, after the history did not store an event.
     paused_until: Option<Instant>,
     /// When to end at the latest, once the hub ends.
     ending: Option<Instant>,
+    /// Whether nothing can be published any more: the relay has stopped, or another process has taken
+    /// over and ends the subscriptions that it finds in the history.
+    closed: bool,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Published {
+    Stored,
+    /// Not now: it is tried again.
+    Refused,
+    /// Never.
+    Closed,
+}
+
+impl Published {
+    fn of(result: &Kept) -> Self {
+        match result {
+            Ok(_) => Self::Stored,
+            Err(RelayError::Closed) => Self::Closed,
+            Err(_) => Self::Refused,
+        }
+    }
 }
 
 impl Tracker {
@@ -254,6 +278,7 @@ impl Tracker {
             publishing: 0,
             paused_until: None,
             ending: None,
+            closed: false,
         }
     }
 
@@ -271,7 +296,7 @@ impl Tracker {
             let due = self.due();
             tokio::select! {
                 biased;
-                Some((number, stored)) = self.results.recv() => self.on_results(number, stored),
+                Some((number, published)) = self.results.recv() => self.on_results(number, published),
                 command = commands.recv(), if self.ending.is_none() => match command {
                     Some(command) => self.on_commands(command, &mut commands),
                     None => self.on_stop(),
@@ -365,21 +390,25 @@ impl Tracker {
         self.paused_until = None;
     }
 
-    fn on_results(&mut self, number: Number, stored: bool) {
-        self.on_result(number, stored);
-        while let Ok((number, stored)) = self.results.try_recv() {
-            self.on_result(number, stored);
+    fn on_results(&mut self, number: Number, published: Published) {
+        self.publishing -= 1;
+        self.on_published(number, published);
+        while let Ok((number, published)) = self.results.try_recv() {
+            self.publishing -= 1;
+            self.on_published(number, published);
         }
     }
 
-    fn on_result(&mut self, number: Number, stored: bool) {
-        self.publishing -= 1;
-        if stored {
-            self.dependencies.metrics.presence.events.inc();
-        } else {
-            self.pause();
+    fn on_published(&mut self, number: Number, published: Published) {
+        match published {
+            Published::Stored => {
+                self.dependencies.metrics.presence.events.inc();
+            }
+            Published::Refused => self.pause(),
+            Published::Closed => self.closed = true,
         }
-        self.table.on_published(number, stored);
+        self.table
+            .on_published(number, published == Published::Stored);
     }
 
     fn on_timeout(&mut self) {
@@ -392,20 +421,19 @@ impl Tracker {
 
     /// Publishes events, as long as the relay accepts them.
     fn publish(&mut self) {
-        while self.paused_until.is_none() && self.publishing < PUBLISHING_MAX {
+        while !self.closed && self.paused_until.is_none() && self.publishing < PUBLISHING_MAX {
             let Some((number, draft)) = self.table.next_event() else {
                 return;
             };
             let report = self.report.clone();
             // The channel has room for every event that is on its way.
             let done = move |result: Kept| {
-                report.try_send((number, result.is_ok())).ok();
+                report.try_send((number, Published::of(&result))).ok();
             };
-            if self.dependencies.ingest.enqueue_own(draft, done).is_ok() {
-                self.publishing += 1;
-            } else {
-                self.table.on_published(number, false);
-                self.pause();
+            match self.dependencies.ingest.enqueue_own(draft, done) {
+                Ok(()) => self.publishing += 1,
+                Err(PublishError::Closed) => self.on_published(number, Published::Closed),
+                Err(_) => self.on_published(number, Published::Refused),
             }
         }
     }
@@ -427,7 +455,7 @@ impl Tracker {
         let Some(until) = self.ending else {
             return false;
         };
-        if self.table.is_quiet() {
+        if self.table.is_quiet() || self.closed {
             return true;
         }
         let late = Instant::now() >= until;

@@ -127,15 +127,22 @@ impl Scenario {
 
     /// Chooses the next action at random.
     pub fn choose(&self, dice: &mut Rng) -> Action {
-        let actions = || USUAL.iter().chain(self.also);
-        let total: u32 = actions().map(|(_, weight)| weight).sum();
-        let mut point = dice.u32(0..total);
-        for (action, weight) in actions() {
-            if point < *weight {
-                return *action;
-            }
-            point -= weight;
-        }
-        Action::Settle
+        weighted(dice, USUAL.iter().chain(self.also)).unwrap_or(Action::Settle)
     }
+}
+
+/// Chooses one action at random, by weight. Returns nothing if there is none.
+pub(crate) fn weighted<'a, A: Copy + 'a>(
+    dice: &mut Rng,
+    actions: impl Iterator<Item = &'a (A, u32)> + Clone,
+) -> Option<A> {
+    let total: u32 = actions.clone().map(|(_, weight)| weight).sum();
+    let mut point = dice.u32(0..total.max(1));
+    for (action, weight) in actions {
+        if point < *weight {
+            return Some(*action);
+        }
+        point -= weight;
+    }
+    None
 }

@@ -200,8 +200,9 @@ pub(crate) async fn answer(
     let (mut answer, by_sockjs) = decide(site, info, io_state, request).instrument(span).await;
     match &mut answer {
         Answer::Response(response) => {
-            response.headers_mut().insert(X_REQUEST_ID, id);
+            // First: a response that does not fit into the account becomes a refusal.
             book(info, response);
+            response.headers_mut().insert(X_REQUEST_ID, id);
         }
         Answer::Stream(stream) => {
             stream.headers_mut().insert(X_REQUEST_ID, id);

@@ -1,4 +1,4 @@
-// A model of a hub and of a browser, for histories of any length: both are plain objects on one clock, and everything
+// A model of a hub and of its network, for histories of any length: both are plain objects on one clock, and everything
 // that happens comes from one seed.
 
 import { setMaxListeners } from "node:events";
@@ -288,60 +288,6 @@ export class Hub {
   }
 }
 
-/** Locks and channels of one browser, shared by its tabs. */
-export class Browser {
-  #queues = new Map();
-  #channels = new Set();
-
-  request(name, { signal }, hold) {
-    return new Promise((resolve, reject) => {
-      const queue = this.#queues.get(name) ?? [];
-      this.#queues.set(name, queue);
-      const turn = async () => {
-        await hold();
-        queue.shift();
-        resolve();
-        queue[0]?.();
-      };
-      queue.push(turn);
-      signal.addEventListener("abort", () => {
-        if (queue[0] === turn) return;
-        queue.splice(queue.indexOf(turn), 1);
-        reject(new DOMException("aborted", "AbortError"));
-      });
-      if (queue.length === 1) turn();
-    });
-  }
-
-  channel(random) {
-    const channels = this.#channels;
-    return class {
-      constructor(name) {
-        this.name = name;
-        channels.add(this);
-      }
-      // What was posted arrives in order, but not at the same time in each tab.
-      postMessage(data) {
-        const copy = structuredClone(data);
-        for (const other of channels) {
-          if (other === this || other.name !== this.name) continue;
-          const waiting = (other.waiting ??= []);
-          waiting.push(copy);
-          const deliver = () => {
-            if (random() < 0.3) return setImmediate(deliver);
-            const data = waiting.shift();
-            if (channels.has(other)) other.onmessage({ data });
-          };
-          setImmediate(deliver);
-        }
-      }
-      close() {
-        channels.delete(this);
-      }
-    };
-  }
-}
-
 /** A tab with one connection, and what it was told. */
 export class Tab {
   /** Numbers of updates, and null for each gap. */
@@ -362,8 +308,7 @@ export class Tab {
       clearTimeout: clock.clearTimeout,
       fetch: (url, init) => (this.online ? hub.fetch(url, init) : Promise.reject(new TypeError("network error"))),
       WebSocket: hub.sockets(),
-      BroadcastChannel: browser.channel(random),
-      locks: browser,
+      ...browser.parts(random),
       storage: undefined,
       events: this.#events,
       isOnline: () => this.online,

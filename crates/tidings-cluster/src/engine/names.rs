@@ -1,21 +1,42 @@
 //! What names an epoch, a hub, one of its starts, an update's origin, and the key of a publish.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Names an epoch of a line: eight random bytes, written as 16 hexadecimal digits. It is no secret.
+/// A number that names something: eight random bytes, written as 16 hexadecimal digits. It is no
+/// secret. Names of different kinds are different types.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name<K>(u64, PhantomData<K>);
+
+/// What a [`Name`] names.
+pub trait Kind {
+    /// The name of its names, for debugging.
+    const NAME: &'static str;
+}
+
+/// Names an epoch of a line.
 ///
 /// A [`bump`](crate::engine::Engine::bump) changes it and leaves the secret of the ids, the [`Epoch`](crate::Epoch), as it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EpochId(u64);
+pub type EpochId = Name<OfEpoch>;
 
 /// Names a hub, for as long as its history lives.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(u64);
+pub type NodeId = Name<OfNode>;
 
 /// Names one start of a hub.
+pub type BootId = Name<OfBoot>;
+
+/// The kind of an [`EpochId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootId(u64);
+pub enum OfEpoch {}
+
+/// The kind of a [`NodeId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OfNode {}
+
+/// The kind of a [`BootId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OfBoot {}
 
 /// One start of one hub. Batches are numbered within it, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,8 +108,8 @@ impl Origin {
         let (batch, index) = rest.split_first_chunk()?;
         Some(Self {
             sender: Sender {
-                node: NodeId(u64::from_be_bytes(*node)),
-                boot: BootId(u64::from_be_bytes(*boot)),
+                node: NodeId::new(u64::from_be_bytes(*node)),
+                boot: BootId::new(u64::from_be_bytes(*boot)),
             },
             batch: u64::from_be_bytes(*batch),
             index: u32::from_be_bytes(index.try_into().ok()?),
@@ -96,107 +117,53 @@ impl Origin {
     }
 }
 
-impl EpochId {
+impl Kind for OfEpoch {
+    const NAME: &'static str = "EpochId";
+}
+
+impl Kind for OfNode {
+    const NAME: &'static str = "NodeId";
+}
+
+impl Kind for OfBoot {
+    const NAME: &'static str = "BootId";
+}
+
+impl<K> Name<K> {
     /// Makes one from its number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
-        Self(number)
+        Self(number, PhantomData)
     }
 
     /// Returns the number.
     #[must_use]
-    pub const fn get(self) -> u64 {
+    pub const fn get(self) -> u64
+    where
+        K: Copy,
+    {
         self.0
     }
 
     /// Reads 16 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        parse(text).map(Self)
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = digits.then(|| u64::from_str_radix(text, 16).ok());
+        number.flatten().map(Self::new)
     }
 }
 
-impl fmt::Display for EpochId {
+impl<K> fmt::Display for Name<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-impl fmt::Debug for EpochId {
+impl<K: Kind> fmt::Debug for Name<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EpochId({self})")
+        write!(f, "{}({self})", K::NAME)
     }
-}
-
-impl NodeId {
-    /// Makes one from its number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// Reads 16 hexadecimal digits.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        parse(text).map(Self)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NodeId({self})")
-    }
-}
-
-impl BootId {
-    /// Makes one from its number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// Reads 16 hexadecimal digits.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        parse(text).map(Self)
-    }
-}
-
-impl fmt::Display for BootId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for BootId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BootId({self})")
-    }
-}
-
-fn parse(text: &str) -> Option<u64> {
-    let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    digits
-        .then_some(text)
-        .and_then(|text| u64::from_str_radix(text, 16).ok())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::{counter, gauge, gauged};
 use crate::account::{Kind, Limit};
@@ -37,7 +37,7 @@ impl PeerMemoryCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let bytes = Family::<OfKind, Gauge>::default();
         let help = "Memory held for peers now, by what it is held for";
-        registry.register("peer_memory_bytes", help, bytes.clone());
+        registry.register_with_unit("peer_memory", help, Unit::Bytes, bytes.clone());
         let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
         let help = "Times memory was not granted to a peer because a limit was reached";
         registry.register("peer_memory_refused", help, refused.clone());

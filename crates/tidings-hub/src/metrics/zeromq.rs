@@ -5,7 +5,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::labels::{REFUSALS, ZEROMQ_CLOSED, ZEROMQ_DROPPED};
-use super::{ByReason, by_reason, counter, gauge};
+use super::{ByReason, by_reason, counter, gauge, in_bytes};
 
 /// The counters of the ZeroMQ broker.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Counters {
                 "ZeroMQ connections that ended",
                 ZEROMQ_CLOSED,
             ),
-            queued_bytes: gauge(r, "zeromq_queued_bytes", "Bytes that wait for ZeroMQ peers"),
+            queued_bytes: in_bytes(r, "zeromq_queued", "Bytes that wait for ZeroMQ peers"),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use crate::scenarios::weighted;
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -168,15 +170,6 @@ impl Scenario {
 
     /// Lets the dice choose what happens next.
     pub fn choose(&self, dice: &mut Rng) -> Action {
-        let actions = || USUAL.iter().chain(self.also);
-        let total: u32 = actions().map(|(_, weight)| weight).sum();
-        let mut point = dice.u32(0..total);
-        for (action, weight) in actions() {
-            if point < *weight {
-                return *action;
-            }
-            point -= weight;
-        }
-        Action::Work
+        weighted(dice, USUAL.iter().chain(self.also)).unwrap_or(Action::Work)
     }
 }

@@ -133,7 +133,7 @@ impl Forwarder {
 impl Successor for Forwarder {
     fn publish(&self, draft: Draft, done: Done) {
         if self.waiting.lock().lost {
-            return done(Err(gone()));
+            return self.waiting.answer(done, Err(gone()));
         }
         match self.queue.try_send((draft, done)) {
             Ok(()) => {}
@@ -198,8 +198,9 @@ impl Waiting {
         state.lost = true;
         let drafts = std::mem::take(&mut state.drafts);
         drop(state);
+        // These were sent, and their outcome was not.
         for (_, done) in drafts.into_values() {
-            done(Err(gone()));
+            done(Err(RelayError::InDoubt));
         }
         (self.on_answered)();
     }
@@ -213,11 +214,10 @@ impl Waiting {
     }
 }
 
+/// Why an update that was not sent is refused.
 fn gone() -> RelayError {
     RelayError::Unavailable {
-        cause: Arc::new(Elsewhere(
-            "the process that took over is gone; whether it kept the update is not known".into(),
-        )),
+        cause: Arc::new(Elsewhere("the process that took over is gone".into())),
     }
 }
 

@@ -188,6 +188,22 @@ fn a_refused_take_over_leaves_an_earlier_one_in_force() {
     assert_eq!(stream.event().data, "after");
 }
 
+#[test]
+fn the_ends_of_subscriptions_are_left_to_the_next_process() {
+    let presence = format!("{SERVED}[presence]\nenabled = true\n");
+    let mut hub = TestHub::serve(&settings(&presence));
+    let streams: Vec<_> = (0..SUBSCRIBERS).map(|_| hub.subscribe("match=a")).collect();
+    hub.wait_for_metric("tidings_presence_subscriptions", |live| {
+        live == SUBSCRIBERS as f64
+    });
+    let next = hub.next(None);
+    assert!(hub.wait_for_exit().success());
+    assert!(!hub.log().contains("not all ends"), "{}", hub.log());
+    drop(streams);
+    let ending = "ending subscriptions that an earlier run left behind";
+    assert!(next.log().contains(ending), "{}", next.log());
+}
+
 fn publication(data: &str) -> Request {
     let form = [("topic", "a"), ("data", data)];
     Request::post(HUB_PATH).bearer(&token_for_all()).form(&form)

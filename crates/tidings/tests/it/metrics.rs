@@ -56,6 +56,22 @@ fn every_series_exists_from_the_start() {
 }
 
 #[test]
+fn a_family_with_a_unit_in_its_name_says_so() {
+    let text = TestHub::serve(&settings(ONE_SHARD))
+        .request_admin("/metrics")
+        .text();
+    let of = |mark| {
+        let lines = text.lines().filter_map(move |line| line.strip_prefix(mark));
+        lines.map(|line: &str| line.split(' ').next().unwrap())
+    };
+    let with_unit: BTreeSet<_> = of("# UNIT ").collect();
+    for name in of("# HELP ") {
+        let named = name.ends_with("_bytes") || name.ends_with("_seconds");
+        assert_eq!(with_unit.contains(name), named, "{name}");
+    }
+}
+
+#[test]
 fn durations_are_counted_once_for_each_update_and_not_for_each_subscriber() {
     let hub = TestHub::serve(&settings(ONE_SHARD));
     let mut streams: Vec<_> = (0..3).map(|_| hub.subscribe("match=a")).collect();

@@ -43,11 +43,9 @@ fn whoever_waits_for_a_process_that_dies_is_told() {
     let mut lines = BufReader::new(there);
     assert!(next_line::<Forwarded>(&mut lines).unwrap().is_some());
     drop(lines);
+    // Perhaps it was stored. What comes later was certainly not.
     let kept = answer.recv_timeout(DEADLINE).unwrap();
-    assert!(
-        matches!(kept, Err(RelayError::Unavailable { .. })),
-        "{kept:?}"
-    );
+    assert!(matches!(kept, Err(RelayError::InDoubt)), "{kept:?}");
     let later = publish_by(&forwarder, drafts().remove(0));
     assert!(matches!(later, Err(RelayError::Unavailable { .. })));
 }
