@@ -29,6 +29,10 @@ export class ServedHub {
     return `http://localhost:${this.port}`;
   }
 
+  get isRunning() {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   get log() {
     return this.#output;
   }
