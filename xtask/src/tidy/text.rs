@@ -155,7 +155,7 @@ fn headings(markdown: &str) -> Vec<String> {
 }
 
 /// Returns the target of `link` in the file at `from`, relative to the root.
-fn resolve(from: &str, link: &str) -> String {
+pub fn resolve(from: &str, link: &str) -> String {
     let mut folders: Vec<&str> = from.split('/').collect();
     folders.pop();
     for part in link.trim_end_matches('/').split('/') {
