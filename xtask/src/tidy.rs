@@ -35,6 +35,7 @@ const CHECKS: &[Check] = &[
     text::mark_without_issue,
     text::broken_link,
     text::missing_title,
+    text::page_outside_the_site,
     text::machine_path,
     text::large_file,
     claims::wrong_invariant,

@@ -98,6 +98,27 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn pages_are_in_a_menu_of_the_site() {
+    let index = ("docs/index.md", "one\nTwo <guide/two>\nreference/*\n");
+    let named = [
+        "docs/one.md",
+        "docs/guide/two.md",
+        "docs/reference/three.md",
+    ]
+    .map(|path| (path, ""));
+    check(
+        text::page_outside_the_site,
+        &[&[index][..], &named].concat(),
+        &[],
+    );
+    check(
+        text::page_outside_the_site,
+        &[index, ("docs/guide/one.md", "")],
+        &["docs/guide/one.md: name it in docs/index.md"],
+    );
+}
+
+#[test]
 fn documents_have_titles() {
     check(
         text::missing_title,

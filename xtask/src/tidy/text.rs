@@ -75,6 +75,29 @@ pub fn missing_title(tree: &Tree) -> Vec<String> {
     problems
 }
 
+/// Each page of the documentation is in a menu of its site: named there, or in a folder of which all are.
+pub fn page_outside_the_site(tree: &Tree) -> Vec<String> {
+    let menus = ["docs/index.md", "docs/decisions/README.md"];
+    let menus = menus.map(|path| tree.file(path).map_or("", |file| file.text.as_str()));
+    let named: Vec<&str> = menus
+        .iter()
+        .flat_map(|text| text.split(['\n', '<', '>']))
+        .collect();
+    let is_named = |page: &str| {
+        let (folder, name) = page.rsplit_once('/').unwrap_or(("", page));
+        let decision = folder == "decisions" && (named.contains(&name) || name.starts_with('0'));
+        page == "index"
+            || named.contains(&page)
+            || named.contains(&&*format!("{folder}/*"))
+            || decision
+    };
+    let pages = tree.ending("md").filter_map(|file| {
+        let page = file.path.strip_prefix("docs/")?.strip_suffix(".md")?;
+        (!is_named(page)).then(|| format!("{}: name it in docs/index.md", file.path))
+    });
+    pages.collect()
+}
+
 /// No file names the machine it was written on, or the source of its packages.
 pub fn machine_path(tree: &Tree) -> Vec<String> {
     let folders = ["work", "root", "tmp/plan"].map(|folder| format!("/{folder}/"));
