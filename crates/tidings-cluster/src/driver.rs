@@ -12,11 +12,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::History;
-use crate::engine::{ByPath, Call, Engine, EngineError, Init, Line, Path, Proposal};
+use crate::engine::{ByPath, Call, Engine, EngineError, EpochId, Init, Line, Path, Proposal};
 use crate::host::{Clustered, Host, Inbox, Wanted};
 use crate::member::Options;
 use crate::member::request::{Input, Reply};
+use crate::{Epoch, History};
 
 /// Why a hub does not join its cluster.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +39,24 @@ pub enum JoinError {
          the cluster's name, after which the hubs put back what they have"
     )]
     Half,
-    /// The engine has no line, and none was proposed.
+    /// The engine has no line, and this hub may not make it.
     #[error("the engine has no cluster of this name")]
     None,
 }
 
-/// Joins the cluster of `engine`: reads its line, or makes it of `proposal`, and returns the hub's
+/// What a hub does if the engine has no line.
+#[derive(Debug, Clone, Copy)]
+pub enum IfNone {
+    /// It makes one, once it has found none for so long: an engine that has just lost its line looks
+    /// like a new one until another hub puts the line back.
+    Make(Proposal, Duration),
+    /// Its history has the line, under this secret: it puts back what it has, under this epoch.
+    PutBack(Epoch, EpochId),
+    /// It does not join.
+    Refuse,
+}
+
+/// Joins the cluster of `engine`: reads its line, or does what `if_none` says, and returns the hub's
 /// relay. Blocks until then, for `within` at most.
 ///
 /// # Errors
@@ -53,7 +65,7 @@ pub enum JoinError {
 pub fn join(
     engine: Box<dyn Engine>,
     options: Options,
-    proposal: Proposal,
+    if_none: IfNone,
     within: Duration,
 ) -> Result<Clustered, JoinError> {
     let wake = Arc::new(Notify::new());
@@ -70,7 +82,7 @@ pub fn join(
                 Ok(runtime) => runtime,
                 Err(error) => return drop(joined.send(Err(JoinError::Thread(error)))),
             };
-            let line = runtime.block_on(find(&*engine, proposal, within));
+            let line = runtime.block_on(find(&*engine, if_none, within));
             let found = line.as_ref().ok().copied();
             drop(joined.send(line));
             if let Some(line) = found {
@@ -86,7 +98,7 @@ pub fn join(
     let gone = |_| JoinError::Thread(io::Error::other("the thread of the cluster ended"));
     let line = line.recv().map_err(gone)??;
     let start = on_start(start, thread);
-    Ok(Clustered::new(line.secret, inbox, start))
+    Ok(Clustered::new(line.0, inbox, start))
 }
 
 /// Returns what hands the history to the thread, and then what waits for its end.
@@ -105,24 +117,38 @@ fn on_start(start: SyncSender<Arc<dyn History>>, thread: JoinHandle<()>) -> crat
 }
 
 /// Asks for the line until the engine answers.
-async fn find(
-    engine: &dyn Engine,
-    proposal: Proposal,
-    within: Duration,
-) -> Result<Line, JoinError> {
+async fn find(engine: &dyn Engine, if_none: IfNone, within: Duration) -> Result<Joined, JoinError> {
+    let mut none_since: Option<Instant> = None;
     let mut fault = None;
     let attempts = async {
         loop {
-            match engine.init(proposal).await {
-                Ok(Init::Made(line) | Init::Found(line)) => return Ok(line),
-                Ok(Init::None) => return Err(JoinError::None),
+            let unused_for = none_since.map(|since| since.elapsed());
+            match engine.init(proposal(if_none, unused_for)).await {
+                Ok(Init::Made(line)) => {
+                    let engine = engine.name();
+                    tracing::info!(
+                        engine,
+                        "this hub begins the cluster: its name was not in use"
+                    );
+                    return Ok(joined(line));
+                }
+                Ok(Init::Found(line)) => return Ok(joined(line)),
                 Ok(Init::Half) => return Err(JoinError::Half),
+                Ok(Init::None) => match if_none {
+                    // It is asked again until it may be made.
+                    IfNone::Make(..) => {
+                        none_since.get_or_insert_with(Instant::now);
+                    }
+                    IfNone::PutBack(secret, epoch) => return Ok((secret, epoch)),
+                    IfNone::Refuse => return Err(JoinError::None),
+                },
                 Err(error) => {
                     if fault.is_none() {
                         let (engine, error) = (engine.name(), error.line());
                         tracing::warn!(engine, error, "waiting for the cluster's engine");
                     }
                     fault = Some(error);
+                    none_since = None;
                     engine.reset(Path::Publish);
                 }
             }
@@ -135,19 +161,38 @@ async fn find(
     }
 }
 
+/// The secret of a line, and its epoch as far as it is known: the member reads it at each look.
+type Joined = (Epoch, EpochId);
+
+const fn joined(line: Line) -> Joined {
+    (line.secret, line.epoch)
+}
+
+/// Returns what is proposed to an engine that was seen without a line for so long.
+fn proposal(if_none: IfNone, unused_for: Option<Duration>) -> Proposal {
+    match if_none {
+        IfNone::Make(proposal, after) if unused_for.is_some_and(|unused| unused >= after) => {
+            proposal
+        }
+        IfNone::Make(..) | IfNone::PutBack(..) | IfNone::Refuse => Proposal {
+            epoch: EpochId::new(0),
+            secret: None,
+        },
+    }
+}
+
 /// Runs the member once there is a history, until the relay is stopped.
 fn serve(
     runtime: &Runtime,
     engine: &dyn Engine,
     options: Options,
-    line: Line,
+    line: Joined,
     (inbox, wake, histories): (Arc<Inbox>, Arc<Notify>, Receiver<Arc<dyn History>>),
 ) {
     // The relay was dropped before it was started.
     let Ok(history) = histories.recv() else {
         return;
     };
-    let line = (line.secret, line.epoch);
     let host = Host::new(options, history, Arc::clone(&inbox), line, Duration::ZERO);
     runtime.block_on(run(engine, host, &inbox, &wake));
 }

@@ -27,6 +27,7 @@ pub use self::tables::sockjs::SockJsOptions;
 pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
+use crate::cluster;
 use crate::text_file;
 use tidings_hub::presence;
 use tidings_hub::session::service::Offer;
@@ -74,6 +75,8 @@ pub struct Config {
     pub server: ServerOptions,
     /// How and how long updates are stored.
     pub history: tidings_history::Options,
+    /// The cluster that the hub is part of. `None`: it is alone.
+    pub cluster: Option<cluster::Options>,
     /// Bytes of recent encoded updates held in memory, for the whole process.
     pub ring_bytes: usize,
     /// Accepted issuers and audiences of tokens.

@@ -7,6 +7,7 @@ mod allocator;
 mod binding;
 mod broker;
 mod cli;
+mod cluster;
 mod config;
 mod control;
 pub mod documents;

@@ -21,7 +21,7 @@ use tidings_auth::key_store::KeyStore;
 use tidings_cluster::{Loopback, Movable, Relay};
 use tidings_history::{Health, ReclaimError, Tip};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::parts::clock;
 pub(crate) use self::reloading::Reloading;
@@ -30,6 +30,7 @@ use self::doors::Ports;
 use crate::allocator;
 use crate::binding::inherited::Inherited;
 use crate::broker::{self, Bound};
+use crate::cluster;
 use crate::config::Config;
 use crate::control::hand_over::{self, Estate, Outcome};
 use crate::control::message::{Reloaded, Request, write_line};
@@ -127,9 +128,12 @@ pub fn run(
     open_files::raise();
     let mut config = config;
     open_files::fit(&mut config);
+    let Some(relay) = relay(&runtime, &mut signals, &config, beginning.succeeds)? else {
+        return Ok(());
+    };
     let hub = {
         let _inside = runtime.enter();
-        Hub::start(config, beginning)?
+        Hub::start(config, relay, beginning)?
     };
     on_ready(&hub.live.load());
     hub.notifier.ready(&hub.status());
@@ -149,6 +153,37 @@ pub fn run(
         Ending::HistoryLost(error) => Err(error)
             .context("the process that was to take over failed, and the history did not come back"),
     }
+}
+
+/// Makes the relay, in a cluster by joining it. Returns nothing if a signal ends the start.
+fn relay(
+    runtime: &Runtime,
+    signals: &mut Signals,
+    config: &Config,
+    succeeds: Succeeds,
+) -> anyhow::Result<Option<Arc<dyn Relay>>> {
+    let Some(options) = config.cluster.clone() else {
+        return Ok(Some(Arc::new(Loopback::new())));
+    };
+    doors::refuse_take_over(config, succeeds)?;
+    let history = config.history.kind.clone();
+    let (joined, relay) = oneshot::channel();
+    // A thread of its own, since it may wait for the engine for long. It ends with the process.
+    std::thread::Builder::new()
+        .name("joining".into())
+        .spawn(move || {
+            // Nobody waits any more after a signal.
+            drop(joined.send(cluster::join(&options, &history)));
+        })?;
+    runtime.block_on(async {
+        tokio::select! {
+            joined = relay => {
+                let relay: Arc<dyn Relay> = Arc::new(joined.context("joining the cluster ended in a panic")??);
+                Ok(Some(relay))
+            }
+            () = signals.stop() => Ok(None),
+        }
+    })
 }
 
 /// Why the hub ends.
@@ -194,7 +229,7 @@ struct Hub {
 
 impl Hub {
     /// To be called in the control thread's runtime.
-    fn start(config: Config, beginning: Beginning) -> anyhow::Result<Self> {
+    fn start(config: Config, relay: Arc<dyn Relay>, beginning: Beginning) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new(metrics::register));
         let (certificate, tls) = read_certificate(&config)?;
         // Ports first: a port that is in use must be reported before the history is opened.
@@ -206,7 +241,7 @@ impl Hub {
         } = Ports::open(&config, beginning.inherited, beginning.succeeds)?;
         let (router, commands) = Router::queue();
         let answers = parts::no_answers(&config);
-        let relay = Arc::new(Movable::new(Arc::new(Loopback::new())));
+        let relay = Arc::new(Movable::new(relay));
         let outlet = parts::outlet(router.clone(), answers.clone());
         // Last: publishers wait from here on until this process serves.
         if let Some(predecessor) = &mut predecessor {

@@ -49,6 +49,7 @@ const LAYERS: &[Layer] = &[
             "allocator",
             "binding",
             "broker",
+            "cluster",
             "config",
             "control",
             "front",
@@ -85,12 +86,17 @@ const LAYERS: &[Layer] = &[
     layer(
         "config",
         "the configuration, from all its sources",
-        &["broker", "text_file"],
+        &["broker", "cluster", "text_file"],
     ),
     layer(
         "broker",
         "ZeroMQ: brokers, and the hub's own sockets",
         &["binding"],
+    ),
+    layer(
+        "cluster",
+        "joins the hub to its cluster, and reads its state",
+        &[],
     ),
     layer("telemetry", "metrics, access log, log lines", &[]),
     layer("allocator", "gives memory back", &[]),

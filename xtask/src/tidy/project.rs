@@ -41,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-wire",
             "tidings-history",
             "tidings-cluster",
+            "tidings-redis",
         ],
     ),
     ("tidings-load", &[]),

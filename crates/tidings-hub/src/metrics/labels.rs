@@ -17,6 +17,7 @@ pub(super) const REFUSALS: &[&str] = &[
     "history-unreadable",
     "id-invalid",
     "id-too-long",
+    "in-doubt",
     "list-invalid",
     "matcher-invalid",
     "matcher-missing",

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
-use tidings_cluster::driver::join;
+use tidings_cluster::driver::{IfNone, join};
 use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
 use tidings_cluster::host::Clustered;
 use tidings_cluster::member;
@@ -166,7 +167,8 @@ impl Hub {
             epoch: EpochId::new(1),
             secret: Some(SECRET),
         };
-        let relay = join(engine, member, proposal, DEADLINE).unwrap();
+        let if_none = IfNone::Make(proposal, Duration::ZERO);
+        let relay = join(engine, member, if_none, DEADLINE).unwrap();
         let history = tidings_history::Options {
             kind: Kind::Memory,
             retention: Retention {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use tidings_cluster::driver::{JoinError, join};
+use tidings_cluster::driver::{IfNone, JoinError, join};
 use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
 use tidings_cluster::host::Clustered;
 use tidings_cluster::member::Options;
@@ -111,7 +111,7 @@ fn a_hub_does_not_start_without_its_engine() {
     let joined = join(
         Box::new(engine),
         options(1, DEADLINE),
-        proposal(),
+        IfNone::Make(proposal(), Duration::ZERO),
         Duration::from_millis(300),
     );
     assert!(matches!(
@@ -128,7 +128,8 @@ struct Hub {
 impl Hub {
     fn start(engine: &ModelEngine, node: u64, wait_max: Duration) -> Self {
         let engine = Box::new(engine.clone());
-        let relay = join(engine, options(node, wait_max), proposal(), DEADLINE);
+        let if_none = IfNone::Make(proposal(), Duration::ZERO);
+        let relay = join(engine, options(node, wait_max), if_none, DEADLINE);
         let relay = relay.expect("an engine that answers");
         let options = tidings_history::Options {
             kind: Kind::Memory,

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod auth;
+mod cluster;
 pub mod dialects;
 mod flash;
 mod history;
@@ -84,6 +85,7 @@ impl Checks<'_> {
         let data: DataTable = self.table();
         let (kept, presence): (HistoryTable, PresenceTable) = (self.table(), self.table());
         let history = self.history(&kept, &presence, &data.dir);
+        let cluster = self.cluster(&kept, &presence);
         let (issuers, dialects): (Vec<IssuerTable>, DialectOptions) = (self.tables(), self.table());
         self.dialects(&dialects, hub.public_url.as_ref(), &issuers);
         let (keys, subscribe): (AuthTable, SubscribeOptions) = (self.table(), self.table());
@@ -118,6 +120,7 @@ impl Checks<'_> {
             key_sets_cache,
             server,
             history: history?,
+            cluster: cluster?,
             ring_bytes: kept.ring_bytes,
             auth: auth?,
             presence: presence.options(dialects.v0),

@@ -116,7 +116,13 @@ fn is_public_key(settings: &Settings, place: &str) -> bool {
 }
 
 /// Keys that name a file with a secret.
-const SECRET_FILES: [&str; 2] = ["auth.issuers.N.key_file", "tls.key"];
+const SECRET_FILES: [&str; 5] = [
+    "auth.issuers.N.key_file",
+    "cluster.key_file",
+    "cluster.password_file",
+    "cluster.sentinel_password_file",
+    "tls.key",
+];
 
 fn invalid(key: &str, reason: Unusable) -> ConfigError {
     ConfigError::Invalid {

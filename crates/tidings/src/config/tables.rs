@@ -81,6 +81,7 @@ macro_rules! table {
 
 pub mod admin;
 pub mod auth;
+pub mod cluster;
 pub mod cors;
 pub mod data;
 pub mod dialects;
@@ -120,6 +121,7 @@ pub const ALL: &[&[Key]] = &[
     sockjs::SockJsOptions::KEYS,
     flash::FlashOptions::KEYS,
     history::HistoryTable::KEYS,
+    cluster::ClusterTable::KEYS,
     presence::PresenceTable::KEYS,
     limits::LimitOptions::KEYS,
     pages::PageOptions::KEYS,

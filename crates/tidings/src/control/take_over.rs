@@ -46,6 +46,12 @@ pub(crate) struct Predecessor {
 }
 
 impl Predecessor {
+    /// Returns whether a hub runs in `folder`.
+    pub(crate) fn is_running(folder: &Path) -> bool {
+        // One that cannot be asked is there.
+        !matches!(socket::connect(folder), Ok(None))
+    }
+
     /// Finds the hub that runs in `folder`, and takes its listeners. Returns nothing if none runs.
     ///
     /// # Errors

@@ -68,6 +68,23 @@ fn predecessor(
     Ok(Some(predecessor))
 }
 
+/// Refuses to take over from a running hub in a cluster, before anything is given away. Two members
+/// with one history would need another hand-over, and the other hubs of the cluster serve meanwhile.
+///
+/// # Errors
+///
+/// A hub runs in the data folder.
+pub(super) fn refuse_take_over(config: &Config, succeeds: Succeeds) -> anyhow::Result<()> {
+    if succeeds == Succeeds::Running && Predecessor::is_running(&config.data_dir) {
+        anyhow::bail!(
+            "a hub of a cluster is not taken over: stop the hub that runs in {} and start this one; \
+             its subscribers go to the other hubs meanwhile and miss nothing",
+            config.data_dir.display()
+        );
+    }
+    Ok(())
+}
+
 /// Opens every listener, once for each shard; the operators' one only on the first. What is `inherited`
 /// is open already; another descriptor of each goes to `kept`.
 ///

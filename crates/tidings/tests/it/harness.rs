@@ -8,6 +8,7 @@ pub mod flood;
 pub mod key_server;
 pub mod peer;
 pub mod process;
+pub mod redis;
 pub mod served;
 pub mod serving;
 pub mod sockjs;

@@ -27,6 +27,7 @@ mod bench;
 mod chat;
 mod cli;
 mod clock;
+mod cluster;
 mod commands;
 mod config;
 mod cookies;

@@ -194,7 +194,7 @@ fn a_broker_needs_a_way_in_and_a_way_out() {
 }
 
 /// Returns the address of the hub's socket of this type.
-fn socket(hub: &TestHub, kind: &str) -> String {
+pub fn socket(hub: &TestHub, kind: &str) -> String {
     let name = format!("zmq-bind://{kind}@");
     wait_until("the socket is open", || {
         let log = hub.log();
@@ -204,13 +204,13 @@ fn socket(hub: &TestHub, kind: &str) -> String {
 }
 
 /// The other end of a socket, after its handshake.
-struct Peer {
+pub struct Peer {
     stream: TcpStream,
     decoder: Decoder,
 }
 
 impl Peer {
-    fn open(address: String, socket_type: SocketType) -> Self {
+    pub fn open(address: String, socket_type: SocketType) -> Self {
         let mut stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(DEADLINE)).expect("an option");
         let mut out = Vec::new();
@@ -243,7 +243,7 @@ impl Peer {
         self.stream.write_all(&wire)
     }
 
-    fn send(&mut self, parts: &[&[u8]]) {
+    pub fn send(&mut self, parts: &[&[u8]]) {
         let mut wire = Vec::new();
         frame::encode_message(&mut wire, parts);
         self.stream.write_all(&wire).expect("sent");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tidings_core::{Position, Update};
 
-use super::open::{OpenError, extent, open_for_reading};
+use super::open::{OpenError, extent, open_for_reading, order};
 use super::reader::SqliteReader;
+use crate::options::Order;
 use crate::storage::{Extent, StorageError, StorageReader};
 
 /// A history's file, open for reading. Takes no lock, so it never keeps a hub from starting.
@@ -34,6 +35,15 @@ impl HistoryFile {
     /// [`StorageError`] if it cannot be read.
     pub fn extent(&self) -> Result<Extent, StorageError> {
         extent(self.reader.connection())
+    }
+
+    /// Returns who orders its updates, with the epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if it cannot be read.
+    pub fn order(&self) -> Result<Order, StorageError> {
+        order(self.reader.connection())
     }
 
     /// Appends the kept updates `from..=through` to `updates`, as [`StorageReader::read`] does.

@@ -514,7 +514,7 @@ fn meta(connection: &Connection, name: &str) -> Result<u64, StorageError> {
 }
 
 /// Returns who orders the updates, and the epoch.
-fn order(connection: &Connection) -> Result<Order, StorageError> {
+pub(super) fn order(connection: &Connection) -> Result<Order, StorageError> {
     let epoch = connection
         .query_row(META, ["epoch"], |row| row.get(0))
         .map(Epoch::new)

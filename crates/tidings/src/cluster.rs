@@ -1,0 +1,30 @@
+//! The hub's part in a cluster: what the operator says about it, the checks of the engine, joining.
+//!
+//! What a member of a cluster does is in `tidings-cluster`, what the engine is in `tidings-redis`.
+
+mod identity;
+mod joining;
+
+use std::time::Duration;
+
+pub(crate) use self::joining::join;
+
+/// What a hub is told about its cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The engine.
+    pub engine: tidings_redis::Options,
+    /// The name of this hub, for people.
+    pub node: String,
+    /// Whether a hub without a history may begin a cluster whose name is not in use.
+    pub create: bool,
+    /// How long a publish waits while the engine is away.
+    pub wait_max: Duration,
+    /// How long a start waits for the engine.
+    pub start_within: Duration,
+}
+
+/// Most publishes that wait for the engine.
+const WAITING_MAX: usize = 16 * 1024;
+/// Most bytes of updates that wait for the engine.
+const WAITING_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,104 @@
+//! `[cluster]`: the engine that orders the updates of several hubs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::keys::Form::{Path, Text, Url};
+use crate::config::keys::rule::{flag, number, text, unset, word};
+use crate::config::value::Words;
+
+table! {
+    /// The `[cluster]` table.
+    pub struct ClusterTable = "cluster" {
+        /// What orders the updates of the hubs of a cluster. Hubs with the same engine, address and
+        /// name are one hub for publishers and subscribers; see the guide to clusters. `redis` is
+        /// Redis 6.2 or later, or Valkey.
+        engine: EngineKind = word::<EngineKind>("none").start();
+        /// Where the engine is: `redis://HOST:PORT` for one server, `redis+sentinel://A,B,C/NAME`
+        /// for a primary that Sentinels name (list all of them), `redis+cluster://A,B,C` for a Redis
+        /// Cluster. With `rediss` instead of `redis`, all connections use TLS. It contains no user
+        /// name and no password.
+        url: Option<String> = unset(Url, "none").start();
+        /// The name of the cluster. Keys in the engine begin with `{t:NAME}:`, so that several
+        /// clusters can use one server. 1 to 64 letters, digits, `.`, `_` or `-`.
+        name: String = text("tidings").start();
+        /// The name of this hub in log lines and in the status of the cluster.
+        node: Option<String> = unset(Text, "the name of the machine").start();
+        /// The user of the engine. Requires `cluster.password_file`.
+        username: Option<String> = unset(Text, "the engine's default user").start();
+        /// File with the password for the engine.
+        password_file: Option<PathBuf> = unset(Path, "none: no login").start();
+        /// The user of the Sentinels. Requires `cluster.sentinel_password_file`.
+        sentinel_username: Option<String> = unset(Text, "the Sentinels' default user").start();
+        /// File with the password for the Sentinels, which have users of their own.
+        sentinel_password_file: Option<PathBuf> = unset(Path, "none: no login").start();
+        /// PEM file with the authorities that may have issued the engine's certificate.
+        ca_file: Option<PathBuf> = unset(Path, "the system's authorities").start();
+        /// PEM file with the certificate, and its chain, that this hub presents to the engine.
+        /// Requires `cluster.key_file`.
+        certificate_file: Option<PathBuf> = unset(Path, "none").start();
+        /// PEM file with the private key of `cluster.certificate_file`.
+        key_file: Option<PathBuf> = unset(Path, "none").start();
+        /// What the engine guarantees before a publisher gets its 200: `engine`, that the primary
+        /// has the update, by its own persistence; `replicated`, that `cluster.replicas` replicas
+        /// have it too. The hub that accepted the update has always stored it.
+        acknowledge: AcknowledgeBy = word::<AcknowledgeBy>("engine").start();
+        /// Replicas that must have an update with `cluster.acknowledge = "replicated"`.
+        replicas: u32 = number(1).at_least(1).at_most(16).start();
+        /// Milliseconds that `replicated` waits for the replicas. An update without their answer is
+        /// in doubt: its publisher gets 503 with the problem `in-doubt`.
+        replicas_timeout as "replicas_timeout_ms": Duration =
+            number(1000).millis().at_least(10).at_most(2000).start();
+        /// Milliseconds that a publisher waits while the engine is away. Then it gets 503 with
+        /// `Retry-After`. The default covers a failover by Sentinel.
+        wait_max as "max_wait_ms": Duration = number(10_000).millis().at_most(60_000).start();
+        /// Whether to start although the primary takes updates without a replica
+        /// (`min-replicas-to-write` is 0). After a failover, the old primary may then acknowledge
+        /// updates for some seconds that it loses when it comes back; the hubs publish again what
+        /// they have of them.
+        allow_unguarded: bool = flag(false).start();
+        /// Whether a hub without a history may begin the cluster if its name is not in use. With
+        /// `false`, only `tidings cluster init` does. Use `false` if the engine keeps nothing and
+        /// hubs start with empty disks: an engine that lost everything looks like a new one.
+        create: bool = flag(true).start();
+        /// Bytes of recent updates that the engine holds. A hub that was away for longer loses
+        /// the updates in between, and tells its subscribers.
+        window_bytes: u64 = number(256 * 1024 * 1024).at_least(WINDOW_BYTES_MIN).start();
+        /// Milliseconds to connect to a server of the engine.
+        connect_timeout as "connect_timeout_ms": Duration =
+            number(2000).millis().at_least(10).at_most(60_000).start();
+        /// Seconds that a start waits for the engine. Then it fails.
+        start_timeout as "start_timeout_secs": Duration = number(30).secs().at_least(1).start();
+    }
+}
+
+/// The smallest window.
+const WINDOW_BYTES_MIN: u64 = tidings_redis::WINDOW_BYTES_MIN;
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// None: the hub is alone.
+    None,
+    /// Redis or Valkey.
+    Redis,
+}
+
+impl Words for EngineKind {
+    const WORDS: &'static [&'static str] = &["none", "redis"];
+    const VALUES: &'static [Self] = &[Self::None, Self::Redis];
+}
+
+/// What is waited for before an update counts as taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcknowledgeBy {
+    /// The engine's primary.
+    Engine,
+    /// Replicas too.
+    Replicated,
+}
+
+impl Words for AcknowledgeBy {
+    const WORDS: &'static [&'static str] = &["engine", "replicated"];
+    const VALUES: &'static [Self] = &[Self::Engine, Self::Replicated];
+}
