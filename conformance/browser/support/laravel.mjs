@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { PhpServer } from "./broker.mjs";
 import { openPage } from "./chromium.mjs";
-import { Cutter } from "./cutter.mjs";
+import { Entrance } from "./cluster.mjs";
 import { listen } from "./ports.mjs";
 import { ServedHub } from "./served.mjs";
 
@@ -30,19 +30,19 @@ function configuration(publicUrl, origin) {
 }
 
 export class Laravel {
-  hubs = [];
   origin = "";
   publicUrl = "";
   // Bodies of the requests that the driver has sent to the hub.
   published = [];
-  #next = 0;
+  #entrance;
 
-  // Starts the application and its hubs: one, or one for each text of `clusters`, which is added to its configuration.
-  // `expiresIn` are the seconds that a cookie lasts. Everything ends with the test `t`.
-  static async start(t, { clusters = [""], expiresIn = 300 } = {}) {
+  // Starts the application and its hubs: one for each text of `more`, which is added to its configuration. Pages use the
+  // first one that runs, the application the last one. `expiresIn` are the seconds that a cookie lasts. Everything ends
+  // with the test `t`.
+  static async start(t, { more = [""], expiresIn = 300 } = {}) {
     const laravel = new Laravel();
-    const entrance = await Cutter.start(t, () => laravel.#nextPort());
-    laravel.publicUrl = `http://localhost:${entrance.port}${PATH}`;
+    laravel.#entrance = await Entrance.start(t);
+    laravel.publicUrl = `${laravel.#entrance.origin}${PATH}`;
     const recorder = await listen(t, createServer((request, answer) => laravel.#forward(request, answer)));
     const php = await PhpServer.start(t, "conformance/browser/fixtures/laravel", {
       MERCURE_PUBLIC_URL: laravel.publicUrl,
@@ -53,8 +53,12 @@ export class Laravel {
       EXPIRES_IN: String(expiresIn),
     });
     laravel.origin = php.origin.replace("127.0.0.1", "localhost");
-    for (const cluster of clusters) laravel.hubs.push(await ServedHub.start(t, configuration(laravel.publicUrl, laravel.origin) + cluster));
+    for (const text of more) laravel.hubs.push(await ServedHub.start(t, configuration(laravel.publicUrl, laravel.origin) + text));
     return laravel;
+  }
+
+  get hubs() {
+    return this.#entrance.hubs;
   }
 
   // An event of the application, which is broadcast to its channels.
@@ -71,20 +75,13 @@ export class Laravel {
     return page;
   }
 
-  // Connections go to the hubs that run, in turn.
-  #nextPort() {
-    const running = this.hubs.filter((hub) => hub.isRunning);
-    this.#next += 1;
-    return running[this.#next % running.length]?.port ?? 1;
-  }
-
   async #forward(request, answer) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     this.published.push(body.toString());
     const { authorization, "content-type": type } = request.headers;
-    const forwarded = await fetch(this.publicUrl, { method: "POST", headers: { authorization, "content-type": type }, body });
+    const forwarded = await fetch(this.hubs.at(-1).origin + PATH, { method: "POST", headers: { authorization, "content-type": type }, body });
     answer.writeHead(forwarded.status).end(await forwarded.text());
   }
 }

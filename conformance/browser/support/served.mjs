@@ -10,6 +10,7 @@ import { BINARY, START_MS_MAX, until } from "./hub.mjs";
 
 export class ServedHub {
   port = 0;
+  #adminPort = 0;
   #folder;
   #toml;
   #child = null;
@@ -41,17 +42,24 @@ export class ServedHub {
   async run() {
     this.#output = "";
     const config = join(this.#folder, "tidings.toml");
-    const more = `[[listen]]\naddress = "127.0.0.1:${this.port}"\n[data]\ndir = ${JSON.stringify(join(this.#folder, "data"))}\n[log]\nformat = "json"\n`;
+    const more = `[[listen]]\naddress = "127.0.0.1:${this.port}"\n[admin]\naddress = "127.0.0.1:0"\n[data]\ndir = ${JSON.stringify(join(this.#folder, "data"))}\n[log]\nformat = "json"\n`;
     await writeFile(config, `${this.#toml}\n${more}`);
     const child = spawn(BINARY, ["serve", "--config", config], { stdio: ["ignore", "pipe", "pipe"], env: {} });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
     }
-    const address = () => this.#output.includes('"ready"') && /"address":"127\.0\.0\.1:(\d+)"/.exec(this.#output);
-    await until(() => address() || child.exitCode !== null, () => `the hub's address; it wrote: ${this.#output}`, START_MS_MAX);
+    const port = (isAdmin) => new RegExp(`"address":"127\\.0\\.0\\.1:(\\d+)"[^\\n]*"admin":${isAdmin}`).exec(this.#output)?.[1];
+    await until(() => this.#output.includes('"ready"') || child.exitCode !== null, () => `the hub's address; it wrote: ${this.#output}`, START_MS_MAX);
     assert.equal(child.exitCode, null, `the hub ended at once: ${this.#output}`);
-    this.port = Number(address()[1]);
+    this.port = Number(port(false));
+    this.#adminPort = Number(port(true));
+  }
+
+  // Returns the value of a metric without labels.
+  async metric(name) {
+    const text = await (await fetch(`http://127.0.0.1:${this.#adminPort}/metrics`)).text();
+    return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)[1]);
   }
 
   // Ends the process as a crash would.
