@@ -23,7 +23,6 @@ function configuration(publicUrl, origin) {
     ["https://hub.example.com/.well-known/mercure", publicUrl],
     ['key_file = "/etc/tidings/hub.key"', `key = "${SECRET}"`],
     ['origins = ["https://example.com"]', `origins = ["${origin}"]`],
-    ["grace_secs = 10", "grace_secs = 2"],
   ];
   for (const [from] of changes) assert.ok(toml.includes(from), `the guide has ${from}`);
   return changes.reduce((text, [from, to]) => text.replaceAll(from, to), `${toml}\n[auth]\ncookie_names = ["mercure_access_token"]\n`);

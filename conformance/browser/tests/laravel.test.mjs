@@ -120,6 +120,8 @@ async function converse(t, laravel) {
     for (const channel of [window.echo.private("orders.1"), window.echo.connector.encryptedPrivateChannel("x"), window.echo.join("room.1")]) channel.whisper("typing", { text });
   };
   const whispered = (text) => (seen) => ["private", "encrypted", "presence"].every((kind) => count(seen, `whisper ${kind} ${text}`) === 1);
+  // A stream without a cursor receives what is sent from its beginning on.
+  for (const page of pages) await page.waitForFunction(() => [...window.echo.connector.whispers.values()].every((each) => each?.readyState === EventSource.OPEN));
   await ben.evaluate(whisper, "hello");
   for (const page of [ada, again]) await shows(page, whispered("hello"));
 
