@@ -12,10 +12,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::engine::{ByPath, Call, Engine, EngineError, EpochId, Init, Line, Path, Proposal};
+use crate::engine::{
+    ByPath, Call, Engine, EngineError, EpochId, Init, Line, Path, Proposal, Sender,
+};
 use crate::host::{Clustered, Host, Inbox, Wanted};
 use crate::member::Options;
 use crate::member::request::{Input, Reply};
+use crate::record::{Difference, Needed};
 use crate::{Epoch, History};
 
 /// Why a hub does not join its cluster.
@@ -202,6 +205,7 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
     let mut calls = Calls::default();
     let mut end = None;
     let mut told = None;
+    let mut differs = Vec::new();
     loop {
         for wanted in host.work(begin.elapsed()) {
             match wanted {
@@ -216,6 +220,7 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
             }
         }
         tell(engine, &host, &mut told);
+        tell_differences(&host, &mut differs);
         if inbox.is_closed() {
             let end = *end.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
             if host.member().waiting() == 0 || Instant::now() >= end {
@@ -249,6 +254,20 @@ fn tell(engine: &dyn Engine, host: &Host, told: &mut Option<Arc<str>>) {
         (Some(reason), Some(_)) => tracing::debug!(engine, %reason, "the cluster is still away"),
     }
     *told = reason;
+}
+
+/// Says in the log in which settings another hub differs, once for each.
+fn tell_differences(host: &Host, told: &mut Vec<(Sender, Difference)>) {
+    let differences = host.member().differences();
+    if differences == *told {
+        return;
+    }
+    for (peer, difference) in differences.iter().filter(|one| !told.contains(one)) {
+        let Difference { group, key, needed } = difference;
+        let (node, serves) = (peer.node, *needed == Needed::Similar);
+        tracing::warn!(%node, %group, %key, serves, "another hub of the cluster has another setting");
+    }
+    differences.clone_into(told);
 }
 
 /// The calls in flight.

@@ -3,7 +3,7 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | readers: 0 public, 1 private, 2 targeted |
+//! | 1 | readers: 0 public, 1 private, 2 targeted, 3 hubs alone |
 //! | 1 | presence: 0 none, 1 begins, 2 begins with a holder, 3 ends |
 //! | 1 | what follows, as bits: 1 id, 2 type, 4 retry, 8 key; the others are 0 |
 //! | list | topics, the canonical one first |
@@ -26,6 +26,7 @@ use tidings_core::event_id::EventId;
 use tidings_core::topic::{Topic, TopicError};
 use tidings_core::{Draft, EventType, Holder, Presence, Target, Targets, Topics, Visibility};
 
+use crate::bytes::{Rest, Unreadable, put, put_number};
 use crate::engine::Key;
 
 /// An update, and what is kept beside it.
@@ -76,6 +77,7 @@ impl Envelope {
             Visibility::Public => 0,
             Visibility::Private => 1,
             Visibility::Targeted(_) => 2,
+            Visibility::Hubs => 3,
         };
         let presence = match draft.presence {
             None => 0,
@@ -143,6 +145,7 @@ impl Envelope {
                 let targets = Targets::new(targets).map_err(|_invalid| invalid("targets"))?;
                 Visibility::Targeted(targets.ok_or(invalid("targets"))?)
             }
+            3 => Visibility::Hubs,
             _ => return Err(invalid("readers")),
         };
         let has = |bit| follows & bit != 0;
@@ -153,11 +156,11 @@ impl Envelope {
         let event_type = event_type.transpose()?;
         let retry_ms = has(HAS_RETRY).then(|| rest.number("the retry"));
         let retry_ms = retry_ms.transpose()?;
-        let key = has(HAS_KEY).then(|| rest.key()).transpose()?;
+        let key = has(HAS_KEY).then(|| key(&mut rest)).transpose()?;
         let presence = match presence {
             0 => None,
             1 => Some(Presence::Begins(None)),
-            2 => Some(Presence::Begins(Some(rest.holder()?))),
+            2 => Some(Presence::Begins(Some(holder(&mut rest)?))),
             3 => Some(Presence::Ends),
             _ => return Err(invalid("presence")),
         };
@@ -202,19 +205,6 @@ const fn invalid(part: &'static str) -> EnvelopeError {
     EnvelopeError::Invalid { part }
 }
 
-fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number.to_le_bytes()[0]);
-}
-
-fn put(bytes: &mut Vec<u8>, text: &[u8]) {
-    put_number(bytes, text.len() as u64);
-    bytes.extend(text);
-}
-
 fn put_texts<'a>(bytes: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
     put_number(bytes, texts.len() as u64);
     for text in texts {
@@ -222,85 +212,25 @@ fn put_texts<'a>(bytes: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a s
     }
 }
 
-/// What was not read yet.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn take(&mut self, length: usize, part: &'static str) -> Result<&'a [u8], EnvelopeError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(EnvelopeError::Truncated { part })?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self, part: &'static str) -> Result<u8, EnvelopeError> {
-        let byte = self.take(1, part)?;
-        byte.first()
-            .copied()
-            .ok_or(EnvelopeError::Truncated { part })
-    }
-
-    fn number(&mut self, part: &'static str) -> Result<u64, EnvelopeError> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte(part)?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits {
-                return Err(invalid(part));
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
+impl From<Unreadable> for EnvelopeError {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Truncated(part) => Self::Truncated { part },
+            Unreadable::Invalid(part) => Self::Invalid { part },
         }
-        Err(invalid(part))
     }
+}
 
-    fn bytes(&mut self, part: &'static str) -> Result<&'a [u8], EnvelopeError> {
-        let length = self.number(part)?;
-        let length = usize::try_from(length).map_err(|_large| EnvelopeError::Truncated { part })?;
-        self.take(length, part)
-    }
+fn key(rest: &mut Rest<'_>) -> Result<(Key, u64), EnvelopeError> {
+    let key = Key::new(rest.bytes("the key")?).ok_or(invalid("the key"))?;
+    Ok((key, rest.number("the key")?))
+}
 
-    fn text(&mut self, part: &'static str) -> Result<&'a str, EnvelopeError> {
-        std::str::from_utf8(self.bytes(part)?).map_err(|_invalid| invalid(part))
-    }
-
-    fn parsed<T>(
-        &mut self,
-        part: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, EnvelopeError> {
-        parse(self.text(part)?).ok_or_else(|| invalid(part))
-    }
-
-    /// Reads a list. What it holds is checked by its bytes, before there is room for its length.
-    fn texts<T>(
-        &mut self,
-        part: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>, EnvelopeError> {
-        let count = self.number(part)?;
-        let mut texts = Vec::new();
-        for _ in 0..count {
-            texts.push(self.parsed(part, &parse)?);
-        }
-        Ok(texts)
-    }
-
-    fn key(&mut self) -> Result<(Key, u64), EnvelopeError> {
-        let key = Key::new(self.bytes("the key")?).ok_or(invalid("the key"))?;
-        Ok((key, self.number("the key")?))
-    }
-
-    fn holder(&mut self) -> Result<Holder, EnvelopeError> {
-        let part = "the holder";
-        let bytes = self.take(16, part)?;
-        let bytes = bytes.try_into().map_err(|_length| invalid(part))?;
-        Ok(Holder::new(bytes))
-    }
+fn holder(rest: &mut Rest<'_>) -> Result<Holder, EnvelopeError> {
+    let part = "the holder";
+    let bytes = rest.take(16, part)?;
+    let bytes = bytes.try_into().map_err(|_length| invalid(part))?;
+    Ok(Holder::new(bytes))
 }
 
 /// The version that this hub writes, and the newest that it reads.

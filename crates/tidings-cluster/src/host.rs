@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tidings_core::Draft;
+use tokio::sync::watch;
 
 use crate::engine::{EpochId, Path};
 use crate::member::request::{Input, Output, Publish, Request, answer};
 use crate::member::{Member, Options, Status};
+use crate::roster::Roster;
 use crate::{Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError};
 
 /// The relay of a hub in a cluster: the side that the hub's threads see.
@@ -31,6 +33,7 @@ pub type Stop = Box<dyn FnOnce() + Send>;
 pub struct Inbox {
     queue: Mutex<Queue>,
     status: Mutex<Status>,
+    roster: watch::Sender<Option<Arc<Roster>>>,
     wake: Box<dyn Fn() + Send + Sync>,
     publishes_max: usize,
 }
@@ -50,6 +53,7 @@ impl Inbox {
         Arc::new(Self {
             queue: Mutex::default(),
             status: Mutex::default(),
+            roster: watch::Sender::new(None),
             wake,
             publishes_max,
         })
@@ -146,6 +150,10 @@ impl Relay for Clustered {
             None => Health::Ok,
             Some(reason) => Health::Unavailable { reason },
         }
+    }
+
+    fn roster(&self) -> Option<watch::Receiver<Option<Arc<Roster>>>> {
+        Some(self.inbox.roster.subscribe())
     }
 
     fn figures(&self) -> Figures {
@@ -247,6 +255,16 @@ impl Host {
             }
         }
         *self.inbox.status() = self.member.status();
+        let roster = self.member.roster();
+        self.inbox.roster.send_if_modified(|shown| {
+            let changed = shown
+                .as_ref()
+                .is_none_or(|shown| !Arc::ptr_eq(shown, roster));
+            if changed {
+                *shown = Some(Arc::clone(roster));
+            }
+            changed
+        });
         wanted
     }
 

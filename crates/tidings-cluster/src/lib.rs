@@ -16,6 +16,7 @@
 //! drafts and orders them itself: the relay is [`Loopback`]. In a cluster an engine orders the
 //! updates, and the history of every hub stores the same updates at the same positions.
 
+mod bytes;
 pub mod driver;
 pub mod engine;
 pub mod envelope;
@@ -27,11 +28,16 @@ mod loopback;
 pub mod member;
 mod movable;
 mod ordered;
+pub mod record;
+pub mod roster;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tidings_core::{Draft, Position, Print, Update};
+use tokio::sync::watch;
+
+use crate::roster::Roster;
 
 pub use envelope::{Envelope, EnvelopeError};
 pub use epoch::Epoch;
@@ -89,6 +95,12 @@ pub trait Relay: fmt::Debug + Send + Sync {
 
     /// Returns whether the relay itself can order updates. The history has a health of its own.
     fn health(&self) -> Health;
+
+    /// Returns who is in the cluster, as it changes: nothing on a hub without one. What is watched is
+    /// nothing until the relay has started.
+    fn roster(&self) -> Option<watch::Receiver<Option<Arc<Roster>>>> {
+        None
+    }
 
     /// Returns what the relay counts and measures.
     fn figures(&self) -> Figures;

@@ -17,6 +17,7 @@
 
 mod follower;
 mod forked;
+mod leases;
 mod looking;
 pub mod note;
 mod publisher;
@@ -31,18 +32,21 @@ use std::time::Duration;
 use tidings_core::{IdSeal, IdSource, Position, Print, PrintKey, Update};
 
 use crate::engine::{
-    Append, Appended, ByPath, EngineError, EpochId, LineEnd, Path, Refusal, Seen, State,
+    Append, Appended, ByPath, EngineError, EpochId, LineEnd, Path, Refusal, Seen, Sender, State,
 };
+use crate::record::Difference;
+use crate::roster::Roster;
 use crate::{Cause, Epoch, History, RelayError};
 
 use follower::Follower;
 use forked::Forked;
+use leases::Leases;
 use looking::Comparing;
 use note::Note;
 use publisher::Publisher;
 use request::{Input, Output, Publish, Reply, Request};
 
-pub use status::{ClusterFigures, Counters, Options, Standing, Status};
+pub use status::{ClusterFigures, Counters, Membership, Options, Standing, Status};
 
 /// See the module.
 pub struct Member {
@@ -60,6 +64,7 @@ pub struct Member {
     /// What is to be known of the engine's line before anything is sent.
     gate: Gate,
     probe: Probe,
+    leases: Leases,
     /// A look at the line that led to another one, how often in a row.
     looks: u32,
     reading: Reading,
@@ -135,8 +140,8 @@ impl Member {
         now: Duration,
     ) -> Self {
         let keys = PrintKey::new(secret.secret());
+        let leases = Leases::new(options.membership.clone(), options.me, secret, now);
         Self {
-            options,
             history,
             secret,
             seal: IdSeal::new(secret.secret()),
@@ -146,6 +151,8 @@ impl Member {
             calls: ByPath::default(),
             publisher: Publisher::new(options.me, keys.clone()),
             keys,
+            options,
+            leases,
             follower: Follower::default(),
             gate: Gate {
                 through: Position::ZERO,
@@ -204,6 +211,7 @@ impl Member {
         };
         let expired = self.publisher.expire(self.now, &away, &in_doubt());
         self.counters.expired += expired as u64;
+        self.leases.expire(self.now);
         self.advance();
     }
 
@@ -233,6 +241,7 @@ impl Member {
             .chain(gate)
             .chain(self.follower.retry_at)
             .chain(self.publisher.deadline())
+            .chain(self.leases_due())
             .min()
     }
 
@@ -266,6 +275,18 @@ impl Member {
         self.reason.clone()
     }
 
+    /// Returns who is in the cluster, as far as this hub knows.
+    #[must_use]
+    pub fn roster(&self) -> &Arc<Roster> {
+        self.leases.roster()
+    }
+
+    /// Returns the settings in which living hubs differ from this one.
+    #[must_use]
+    pub fn differences(&self) -> &[(Sender, Difference)] {
+        self.leases.differences()
+    }
+
     /// Returns how many publishes wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -277,7 +298,7 @@ impl Member {
     pub fn status(&self) -> Status {
         Status {
             standing: self.standing(),
-            reason: self.reason(),
+            reason: self.reason().or_else(|| self.leases.unfit()),
             waiting: self.waiting(),
             behind: self.behind(),
             counters: self.counters,
@@ -322,6 +343,9 @@ impl Member {
                 self.on_state(state);
             }
             (Path::Control, Reply::Tailed(tailed)) => self.on_range(tailed),
+            (Path::Control, Reply::Leased(leased)) => self.on_leased(leased),
+            (Path::Control, Reply::Leases(leases)) => self.on_leases(leases),
+            (Path::Control, Reply::Claimed(claimed)) => self.on_claimed(&claimed),
             (Path::Publish, Reply::Appended(appended)) => {
                 if matches!(self.phase, Phase::Forked(_)) {
                     return self.on_republished(&appended);
@@ -415,6 +439,7 @@ impl Member {
             self.probe.sent_at = Some(self.history.last());
             self.call(Request::State);
         }
+        self.keep_leases();
     }
 
     /// Deals with what was sent before the look, once the history has what the engine had then.
@@ -508,6 +533,7 @@ impl Member {
                 event_type: found.draft.event_type,
                 retry_ms: found.draft.retry_ms,
                 presence: found.draft.presence,
+                note: None,
             }))
         });
         for waiter in waiters {
@@ -548,6 +574,7 @@ impl Member {
         }
         self.publisher.on_reset();
         self.follower.on_reset();
+        self.leases.on_reset();
         if self.reading != Reading::Nothing {
             self.reading = Reading::Stale;
         }

@@ -6,7 +6,9 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::sync::{Mutex, PoisonError};
 
 use tidings_core::Draft;
+use tokio::sync::watch;
 
+use crate::roster::Roster;
 use crate::{Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
 
 /// Drafts that wait while the history changes hands, at most. That takes less than a second.
@@ -93,10 +95,10 @@ impl Movable {
     }
 }
 
-/// Passes a draft to the next process. Presence events stay: each process speaks of its own
-/// subscribers.
+/// Passes a draft to the next process. What the hub itself publishes stays: each process speaks of
+/// its own subscribers.
 fn publish_there(successor: &dyn Successor, draft: Draft, done: Done) {
-    if draft.presence.is_some() {
+    if draft.is_of_hub() {
         done(Err(RelayError::Closed));
     } else {
         successor.publish(draft, done);
@@ -135,6 +137,10 @@ impl Relay for Movable {
             Place::Here => self.inner.health(),
             Place::Moving(_) | Place::There(_) => Health::Ok,
         }
+    }
+
+    fn roster(&self) -> Option<watch::Receiver<Option<Arc<Roster>>>> {
+        self.inner.roster()
     }
 
     fn figures(&self) -> Figures {

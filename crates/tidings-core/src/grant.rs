@@ -143,6 +143,7 @@ impl Grants {
                 own.is_some_and(|own| targets.iter().any(|target| own.covers(target)))
                     || self.subscribe.iter().any(Matcher::is_wildcard)
             }
+            Visibility::Hubs => false,
         }
     }
 

@@ -141,6 +141,7 @@ impl Fields {
                 self.number(2);
                 self.texts(targets.iter().map(|target| target.as_str()));
             }
+            Visibility::Hubs => self.number(3),
         }
         self.optional_text(draft.event_type.as_ref().map(|name| name.as_str()));
         self.number(u64::from(draft.retry_ms.is_some()));

@@ -34,6 +34,12 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Returns whether the hub itself publishes it: a presence event, or a message for hubs.
+    #[must_use]
+    pub const fn is_of_hub(&self) -> bool {
+        self.presence.is_some() || self.visibility.is_for_hubs()
+    }
+
     /// Returns the size that limits count: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -68,9 +74,18 @@ pub struct Update {
     pub retry_ms: Option<u64>,
     /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
+    /// What the relay of a cluster stores beside an update that the hub itself published; `None` for
+    /// any other update, and where it was read from the history.
+    pub note: Option<Arc<[u8]>>,
 }
 
 impl Update {
+    /// Returns whether the hub itself published it: a presence event, or a message for hubs.
+    #[must_use]
+    pub const fn is_of_hub(&self) -> bool {
+        self.presence.is_some() || self.visibility.is_for_hubs()
+    }
+
     /// Returns the size that retention counts: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -86,7 +101,7 @@ const REST_BYTES: u64 = 64;
 fn name_bytes(topics: &Topics, visibility: &Visibility, event_type: Option<&EventType>) -> usize {
     let topics: usize = topics.iter().map(|topic| topic.as_str().len() + 1).sum();
     let targets: usize = match visibility {
-        Visibility::Public | Visibility::Private => 0,
+        Visibility::Public | Visibility::Private | Visibility::Hubs => 0,
         Visibility::Targeted(targets) => targets.iter().map(|name| name.as_str().len() + 1).sum(),
     };
     topics + targets + event_type.map_or(0, |name| name.as_str().len())
@@ -101,6 +116,8 @@ pub enum Visibility {
     Private,
     /// Among those, the subscribers whose token names one of these targets. Mercure before 0.8.
     Targeted(Targets),
+    /// No subscriber: what hubs tell each other.
+    Hubs,
 }
 
 impl Visibility {
@@ -108,6 +125,12 @@ impl Visibility {
     #[must_use]
     pub const fn is_public(&self) -> bool {
         matches!(self, Self::Public)
+    }
+
+    /// Returns whether it is for hubs alone.
+    #[must_use]
+    pub const fn is_for_hubs(&self) -> bool {
+        matches!(self, Self::Hubs)
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tidings_cluster::{Batch, BatchDone, Cut, CutDone, Done, History, RelayError, StretchDone};
-use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print};
+use tidings_core::{Claim, Draft, EventId, HolderKey, IdSeal, Position, Print, Update};
 
 use crate::append::{Append, Outlet};
 use crate::clock::{Clock, Reading};
@@ -186,6 +186,7 @@ pub fn detached(
     check_order(order, options.order)?;
     let mut writer = Writer::new(storage, options.retention, outlet);
     let announced = writer.announced().map_err(OpenError::Reader)?;
+    let for_hubs = writer.for_hubs().map_err(OpenError::Reader)?;
     let holder_key = writer.holder_key();
     let reader_storage = writer.open_reader().map_err(OpenError::Reader)?;
     let published = writer.published();
@@ -209,6 +210,7 @@ pub fn detached(
         appends: Arc::clone(&appends),
         reads: Arc::clone(&reads),
         announced: Mutex::new(announced),
+        for_hubs: Mutex::new(for_hubs),
         holder_key,
         threads: Mutex::new(Threads::default()),
     };
@@ -432,6 +434,17 @@ impl Handle {
         std::mem::take(&mut announced)
     }
 
+    /// Takes the messages for hubs that were stored when the history was opened, oldest first.
+    #[must_use]
+    pub fn take_for_hubs(&self) -> Vec<Arc<Update>> {
+        let mut messages = self
+            .shared
+            .for_hubs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut messages)
+    }
+
     /// Returns the hub's id of the newest update, even if its publisher chose another: the cursor
     /// of a subscriber that has everything. Returns nothing before the first update.
     #[must_use]
@@ -632,6 +645,7 @@ pub(crate) struct Shared {
     pub(crate) appends: Arc<Queue<Append>>,
     reads: Arc<Queue<Request>>,
     announced: Mutex<Vec<Announced>>,
+    for_hubs: Mutex<Vec<Arc<Update>>>,
     holder_key: HolderKey,
     threads: Mutex<Threads>,
 }

@@ -141,6 +141,16 @@ pub trait Storage: Send {
         Ok(Vec::new())
     }
 
+    /// Returns the stored messages for hubs, oldest first. Empty for a storage that ends with its
+    /// process.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
+        Ok(Vec::new())
+    }
+
     /// Returns the last stored note of the history's time and the machine's clock.
     fn clock(&self) -> Option<ClockNote> {
         None
@@ -355,6 +365,8 @@ pub struct Announced {
     pub data: Arc<str>,
     /// Who holds it, if that may be recognised.
     pub holder: Option<Holder>,
+    /// What the relay stored beside the event.
+    pub note: Option<Arc<[u8]>>,
 }
 
 /// Whether there is upkeep to do.

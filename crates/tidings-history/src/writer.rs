@@ -165,6 +165,15 @@ impl Writer {
         self.storage.announced()
     }
 
+    /// Returns the stored messages for hubs, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if they cannot be read.
+    pub fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
+        self.storage.for_hubs()
+    }
+
     /// Opens the reading side of the storage.
     ///
     /// # Errors
@@ -442,7 +451,9 @@ impl Writer {
                 self.line.print(print, position, published_ms, &draft, note)
             });
             print = Some(formed);
-            let update = Arc::new(self.update(draft, position, formed, published_ms));
+            let mut update = self.update(draft, position, formed, published_ms);
+            update.note = note.clone().filter(|_| update.is_of_hub());
+            let update = Arc::new(update);
             mark = mark.after(&update);
             self.storage.insert(&update, mark)?;
             if let Some(note) = note {
@@ -470,6 +481,7 @@ impl Writer {
             event_type: draft.event_type,
             retry_ms: draft.retry_ms,
             presence: draft.presence,
+            note: None,
         }
     }
 

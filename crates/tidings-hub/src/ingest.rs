@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::answers::{Answers, Kept};
+use crate::control::Message;
 
 /// Who publishes, and by which permission.
 #[derive(Clone, Copy, Debug)]
@@ -222,8 +223,22 @@ impl Ingest {
         Ok(self.relay.publish(draft, done)?)
     }
 
-    /// Publishes a presence event. The hub itself is the publisher, and the topics are its own, which nobody
-    /// else may use. Never waits. `done` is called on the relay's thread.
+    /// Tells all hubs something, this one too. Never waits. `done` is called on the relay's thread, when the
+    /// message is stored: then it reaches every hub.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`], with `done` dropped unused.
+    pub fn tell(
+        &self,
+        message: &Message,
+        done: impl FnOnce(Kept) + Send + 'static,
+    ) -> Result<(), PublishError> {
+        self.enqueue_own(message.draft(&self.hub), done)
+    }
+
+    /// Publishes a presence event or a message. The hub itself is the publisher, and the topics are its own,
+    /// which nobody else may use. Never waits. `done` is called on the relay's thread.
     ///
     /// # Errors
     ///
@@ -234,8 +249,8 @@ impl Ingest {
         done: impl FnOnce(Kept) + Send + 'static,
     ) -> Result<(), PublishError> {
         assert!(
-            draft.presence.is_some(),
-            "the hub itself publishes only presence events"
+            draft.is_of_hub(),
+            "the hub itself publishes presence events and messages alone"
         );
         self.enqueue(draft, done)
     }

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod answers;
 pub mod clock;
+pub mod control;
 pub mod ingest;
 pub mod metrics;
 pub mod options;

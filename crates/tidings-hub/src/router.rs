@@ -16,6 +16,7 @@ use tidings_history::Tip;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::control::Listener;
 use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted, Subjects};
 
@@ -151,16 +152,19 @@ pub fn start(
     hub: HubUrl,
     last: Position,
     destinations: Vec<Box<dyn Destination>>,
+    listeners: Vec<Box<dyn Listener>>,
     metrics: Arc<Metrics>,
 ) -> io::Result<JoinHandle<()>> {
     let mut routing = Routing::new(hub, last, destinations.len(), metrics);
+    listeners
+        .into_iter()
+        .for_each(|listener| routing.listen(listener));
     std::thread::Builder::new()
         .name("router".into())
         .spawn(move || routing.run(commands, &destinations))
 }
 
 /// The router's rules, without its thread.
-#[derive(Debug)]
 pub struct Routing {
     hub: HubUrl,
     /// The last position that was spread: a subscriber that joins now gets what comes after it.
@@ -168,6 +172,8 @@ pub struct Routing {
     index: MatcherIndex,
     /// What gathered for each destination.
     outgoing: Vec<Vec<Outgoing>>,
+    /// Who hears what hubs publish.
+    listeners: Vec<Box<dyn Listener>>,
     metrics: Arc<Metrics>,
     matching: Vec<MatcherId>,
     /// Matchers to release when there is time. Never more than were interned.
@@ -184,11 +190,17 @@ impl Routing {
             last,
             index: MatcherIndex::new(),
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
+            listeners: Vec::new(),
             metrics,
             matching: Vec::new(),
             leaving: Vec::new(),
             joined: 0,
         }
+    }
+
+    /// Lets `listener` hear what hubs publish, after what was routed so far.
+    pub fn listen(&mut self, listener: Box<dyn Listener>) {
+        self.listeners.push(listener);
     }
 
     fn run(
@@ -248,6 +260,9 @@ impl Routing {
                 for outgoing in &mut self.outgoing {
                     outgoing.push(Outgoing::Cut(tip));
                 }
+                for listener in &mut self.listeners {
+                    listener.on_cut(tip);
+                }
             }
             Command::Stop => return true,
         }
@@ -274,6 +289,7 @@ impl Routing {
     }
 
     fn on_committed(&mut self, group: Vec<Arc<Update>>, durable: Instant) {
+        self.tell_listeners(&group);
         let mut previous: Arc<[MatcherId]> = Arc::from([]);
         let posts = group
             .into_iter()
@@ -282,7 +298,10 @@ impl Routing {
                 let topics = update.topics.iter();
                 let subjects: Subjects =
                     topics.map(|topic| Subject::new(topic, &self.hub)).collect();
-                self.index.matching(&subjects, &mut self.matching);
+                match update.visibility.is_for_hubs() {
+                    true => self.matching.clear(),
+                    false => self.index.matching(&subjects, &mut self.matching),
+                }
                 // Neighbours with the same matchers share one list. The shards then see by its address that
                 // they go to the same subscribers.
                 if *previous != *self.matching {
@@ -295,6 +314,21 @@ impl Routing {
         let batch = Batch { posts, durable };
         for outgoing in &mut self.outgoing {
             outgoing.push(Outgoing::Batch(batch.clone()));
+        }
+    }
+
+    fn tell_listeners(&mut self, group: &[Arc<Update>]) {
+        let Some(last) = group.last().filter(|_| !self.listeners.is_empty()) else {
+            return;
+        };
+        let own = group.iter().filter(|update| update.is_of_hub());
+        let own: Vec<Arc<Update>> = own.cloned().collect();
+        let tip = Tip {
+            position: last.position,
+            print: last.print,
+        };
+        for listener in &mut self.listeners {
+            listener.on_committed(&own, tip);
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod engine;
 pub mod hub;
+mod leases;
 pub mod model;
 pub mod reader;
 pub mod scenarios;

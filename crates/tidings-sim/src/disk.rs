@@ -291,7 +291,7 @@ impl Storage for SimStorage {
         let updates = state.kept.updates.range(..=through.get());
         Ok(updates
             .map(|(_, (update, _))| update)
-            .filter(|update| update.presence.is_some())
+            .filter(|update| update.presence.is_some() && !update.visibility.is_for_hubs())
             .map(|update| (update.position, update.topics.clone()))
             .collect())
     }
@@ -311,6 +311,14 @@ impl Storage for SimStorage {
 
     fn removed(&self) -> Removed {
         self.disk.lock().kept.removed.clone()
+    }
+
+    fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
+        let state = self.disk.lock();
+        let updates = state.kept.updates.values().map(|(update, _)| update);
+        let messages =
+            updates.filter(|update| update.visibility.is_for_hubs() && update.presence.is_none());
+        Ok(messages.cloned().collect())
     }
 
     fn announced(&mut self) -> Result<Vec<Announced>, StorageError> {
@@ -392,6 +400,7 @@ impl Kept {
                     topics: update.topics.clone(),
                     data: Arc::clone(&update.data),
                     holder,
+                    note: update.note.clone(),
                 };
                 self.announced.insert(topic.to_owned(), announced);
             }

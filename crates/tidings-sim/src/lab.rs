@@ -22,6 +22,7 @@ use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::position::Position;
+use tidings_core::update::Update;
 use tidings_history::storage::Storage;
 use tidings_history::{
     Bounds, Detached, Health, Kind, OpenError, Order, Outlet, Reading, Retention, Step,
@@ -32,7 +33,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use tidings_hub::account::{self, Account, PlaceBounds};
-use tidings_hub::answers::Answers;
+use tidings_hub::answers::{Answers, Kept};
+use tidings_hub::control::{Listener, Message};
 use tidings_hub::ingest::{Ingest, Publisher};
 use tidings_hub::metrics::Metrics;
 use tidings_hub::posted::Encoding;
@@ -206,6 +208,29 @@ impl Lab {
                 answer.send(result.map_err(|error| error.to_string())).ok();
             });
         });
+        answered
+    }
+
+    /// Lets `listener` hear what hubs publish from now on.
+    pub fn listen(&mut self, listener: Box<dyn Listener>) {
+        self.routing.listen(listener);
+    }
+
+    /// Returns the messages for hubs that were stored when the hub started.
+    pub fn stored_messages(&self) -> Vec<Arc<Update>> {
+        self.shared.history.take_for_hubs()
+    }
+
+    /// Tells all hubs something. The answer comes after the history's writer has run.
+    pub fn tell(&self, message: &Message) -> Published {
+        let (answer, answered) = oneshot::channel();
+        let done = move |kept: Kept| {
+            let kept = kept.map(|update| update.id.as_str().to_owned());
+            // Whoever asked may be gone.
+            answer.send(kept.map_err(|error| error.to_string())).ok();
+        };
+        // If it is refused at once, the answer is dropped.
+        self.shared.ingest.tell(message, done).ok();
         answered
     }
 

@@ -461,6 +461,7 @@ impl Queues {
             config.hub.clone(),
             tip.position,
             parts::destinations(&inboxes, broker_inbox),
+            Vec::new(),
             Arc::clone(metrics),
         )?;
         Ok(Self {

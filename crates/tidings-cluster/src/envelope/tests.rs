@@ -7,11 +7,12 @@ use super::*;
 
 /// Written by a program of its own, by what stands at the top of `envelope.rs`.
 const PLAIN: &str = "01000000010561626364650474657874";
+const FOR_HUBS: &str = "01030000010561626364650474657874";
 const FULL: &str = "0102020f02016102c3a902036f6e650374776f0d75726e3a6578616d706c653a31046e6f7465ffffffffffffffffff01036b6579e0a712070707070707070707070707070707070a6c696e650a6c696e6500";
 
 #[test]
 fn the_bytes_of_version_1_never_change() {
-    for (envelope, bytes) in [(plain(), PLAIN), (full(), FULL)] {
+    for (envelope, bytes) in [(plain(), PLAIN), (for_hubs(), FOR_HUBS), (full(), FULL)] {
         let encoded: String = envelope
             .encode()
             .iter()
@@ -93,6 +94,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
     let visibility = prop_oneof![
         Just(Visibility::Public),
         Just(Visibility::Private),
+        Just(Visibility::Hubs),
         prop::collection::vec("[a-z]{1,9}", 1..4).prop_map(|names| targets(&names)),
     ];
     let presence = prop_oneof![
@@ -147,6 +149,12 @@ fn plain() -> Envelope {
         },
         key: None,
     }
+}
+
+fn for_hubs() -> Envelope {
+    let mut envelope = plain();
+    envelope.draft.visibility = Visibility::Hubs;
+    envelope
 }
 
 /// Returns an envelope with something in each field.

@@ -79,6 +79,11 @@ impl Publisher {
         }
     }
 
+    /// Goes on as another start of the hub. What was sent keeps its origin.
+    pub(super) fn on_start(&mut self, me: Sender) {
+        self.me = me;
+    }
+
     /// Returns how many updates have no place here yet, and their bytes as far as they were not sent.
     pub(super) fn waiting(&self) -> (usize, u64) {
         let known: usize = self.known.values().map(Vec::len).sum();

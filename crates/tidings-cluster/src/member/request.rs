@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tidings_core::{Draft, Position};
 
 use crate::engine::{
-    Append, Appended, Call, Changed, Engine, EngineError, EpochId, Init, Key, LineEnd, Origin,
-    Path, Proposal, Restore, State, Tailed,
+    Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Key, Lease,
+    Leased, LineEnd, NodeLease, Origin, Path, Proposal, Restore, Sender, State, Tailed,
 };
 use crate::{Batch, Cut, Done, InboundError, RelayError, Stretch};
 
@@ -42,6 +42,17 @@ pub enum Request {
     Repair(LineEnd),
     /// [`Engine::bump`].
     Bump(LineEnd, EpochId),
+    /// [`Engine::lease`].
+    Lease(Lease),
+    /// [`Engine::leases`].
+    Leases,
+    /// [`Engine::claim`].
+    Claim {
+        /// Whom.
+        dead: Sender,
+        /// For whom.
+        by: Sender,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -57,6 +68,12 @@ pub enum Reply {
     State(State),
     /// Of [`Engine::restore`], [`Engine::repair`] and [`Engine::bump`].
     Changed(Changed),
+    /// Of [`Engine::lease`].
+    Leased(Leased),
+    /// Of [`Engine::leases`].
+    Leases(Vec<NodeLease>),
+    /// Of [`Engine::claim`].
+    Claimed(Claimed),
 }
 
 impl Request {
@@ -70,7 +87,11 @@ impl Request {
             | Self::Repair(_)
             | Self::Bump(_, _) => Path::Publish,
             Self::Tail { .. } => Path::Tail,
-            Self::Range { .. } | Self::State => Path::Control,
+            Self::Range { .. }
+            | Self::State
+            | Self::Lease(_)
+            | Self::Leases
+            | Self::Claim { .. } => Path::Control,
         }
     }
 
@@ -92,6 +113,9 @@ impl Request {
                 Self::Restore(restore) => Reply::Changed(engine.restore(restore).await?),
                 Self::Repair(expected) => Reply::Changed(engine.repair(expected).await?),
                 Self::Bump(expected, new) => Reply::Changed(engine.bump(expected, new).await?),
+                Self::Lease(lease) => Reply::Leased(engine.lease(lease).await?),
+                Self::Leases => Reply::Leases(engine.leases().await?),
+                Self::Claim { dead, by } => Reply::Claimed(engine.claim(dead, by).await?),
             })
         })
     }

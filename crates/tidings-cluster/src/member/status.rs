@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Sender;
+use crate::record::Setting;
 
 /// How a member behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// This start of this hub.
     pub me: Sender,
@@ -16,6 +17,44 @@ pub struct Options {
     pub waiting_max: usize,
     /// Most bytes of publishes that wait to be sent.
     pub waiting_bytes_max: u64,
+    /// Its part among the hubs.
+    pub membership: Membership,
+}
+
+/// What a hub is among the others of its cluster.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// How long a hub that does not renew its lease counts as living.
+    pub lease: Duration,
+    /// Where other hubs reach this one, if they may.
+    pub address: Option<Arc<str>>,
+    /// The settings that hubs of one cluster share.
+    pub settings: Arc<[Setting]>,
+    /// The names of what one hub of the cluster does. This hub holds those that nobody else does.
+    pub names: Arc<[Arc<str>]>,
+    /// The one among them whose holder claims hubs that have died.
+    pub claims_with: Option<Arc<str>>,
+}
+
+impl Membership {
+    /// The name of the lease whose holder answers for the subscriptions of hubs that have died.
+    pub const PRESENCE: &'static str = "presence";
+
+    /// How long a lease lasts: a hub that dies is claimed within two thirds more.
+    pub const LEASE: Duration = Duration::from_secs(6);
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        let presence: Arc<str> = Self::PRESENCE.into();
+        Self {
+            lease: Self::LEASE,
+            address: None,
+            settings: Arc::default(),
+            names: Arc::new([Arc::clone(&presence)]),
+            claims_with: Some(presence),
+        }
+    }
 }
 
 /// What a member counts.
@@ -49,6 +88,10 @@ pub struct Counters {
     pub expired: u64,
     /// Calls that the engine did not answer, or refused.
     pub faults: u64,
+    /// Hubs that had died and that this one claimed.
+    pub claims: u64,
+    /// Times another hub claimed this one, because its lease had lapsed.
+    pub claimed_by: u64,
 }
 
 /// What a member is doing.

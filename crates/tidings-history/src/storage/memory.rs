@@ -209,6 +209,7 @@ impl Storage for MemoryStorage {
         let updates = kept.presence.iter().map(|entry| &entry.update);
         Ok(updates
             .take_while(|update| update.position <= through)
+            .filter(|update| !update.visibility.is_for_hubs())
             .map(|update| (update.position, update.topics.clone()))
             .collect())
     }

@@ -131,7 +131,10 @@ impl SqliteStorage {
         self.execute("BEGIN IMMEDIATE")?;
         let (from, extent) = match cut {
             Cut::After(after) => (after, None),
-            Cut::All(after) => (Position::ZERO, Some(self.extent.cut_all(after))),
+            Cut::All(after) => {
+                self.execute(FORGET_ALL)?;
+                (Position::ZERO, Some(self.extent.cut_all(after)))
+            }
         };
         for sql in [FORGET_CUT, CUT_UPDATES, CUT_PRINTS, CUT_NOTES] {
             self.execute_at(sql, from)?;
@@ -197,7 +200,7 @@ impl SqliteStorage {
         let written = match presence {
             Presence::Begins(holder) => {
                 let holder = holder.map(Holder::bytes);
-                prepared(NOTE)?.execute(params![topics, &*update.data, holder])
+                prepared(NOTE)?.execute(params![topics, &*update.data, holder, update.note])
             }
             Presence::Ends => prepared(FORGET)?.execute([topics]),
         };
@@ -413,6 +416,16 @@ impl Storage for SqliteStorage {
         Ok(announced)
     }
 
+    fn for_hubs(&mut self) -> Result<Vec<Arc<Update>>, StorageError> {
+        let mut statement = self.connection.prepare(FOR_HUBS).map_err(read_failure)?;
+        let mut rows = statement.query([]).map_err(read_failure)?;
+        let mut messages = Vec::new();
+        while let Some(row) = rows.next().map_err(read_failure)? {
+            messages.push(Arc::new(row::read(row)?));
+        }
+        Ok(messages)
+    }
+
     fn clock(&self) -> Option<ClockNote> {
         self.clock
     }
@@ -542,19 +555,25 @@ const DELETE_PRESENCE: &str = "DELETE FROM updates WHERE presence IS NOT NULL AN
 /// any more: who published that end publishes it again.
 const FORGET_CUT: &str = "DELETE FROM subscriptions WHERE topics IN \
     (SELECT topics FROM updates WHERE presence = 1 AND position > ?1)";
+/// Nothing is known of what ended meanwhile.
+const FORGET_ALL: &str = "DELETE FROM subscriptions";
 const CUT_UPDATES: &str = "DELETE FROM updates WHERE position > ?1";
 const CUT_PRINTS: &str = "DELETE FROM prints WHERE position > ?1";
 const CUT_NOTES: &str = "DELETE FROM notes WHERE position > ?1";
 const DELETE_NOTES: &str = "DELETE FROM notes WHERE position <= ?1";
 const INSERT_NOTE: &str = "INSERT INTO notes (position, note) VALUES (?1, ?2)";
+/// Events for hubs alone (`private` 3) are nobody's gap.
 const PRESENCE: &str = "SELECT position, topics FROM updates \
-    WHERE presence IS NOT NULL AND position <= ?1 ORDER BY position";
+    WHERE presence IS NOT NULL AND private <> 3 AND position <= ?1 ORDER BY position";
+const FOR_HUBS: &str = "SELECT position, published_ms, id, own_id, topics, type, \
+    retry_ms, private, data, presence, print FROM updates \
+    WHERE private = 3 AND presence IS NULL ORDER BY position";
 const SET_REMOVED: &str =
     "INSERT OR REPLACE INTO meta (name, value) VALUES ('presence_removed', ?1)";
 const SET_META: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
 const CLOCK_OWN: &str = "clock_ms";
 const CLOCK_WALL: &str = "clock_wall_ms";
-const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder) \
-    VALUES (?1, ?2, ?3)";
+const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder, note) \
+    VALUES (?1, ?2, ?3, ?4)";
 const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";
-const NOTED: &str = "SELECT topics, data, holder FROM subscriptions";
+const NOTED: &str = "SELECT topics, data, holder, note FROM subscriptions";

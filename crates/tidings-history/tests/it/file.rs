@@ -44,16 +44,29 @@ fn every_field_comes_back_exactly() {
         visibility: targets(&[""]),
         ..draft("for nobody")
     };
+    let for_hubs = Draft {
+        visibility: Visibility::Hubs,
+        ..draft("for hubs")
+    };
     let mut desk = Desk::on_file(&path, KEEP_ALL);
     let taken: Vec<Update> = desk
-        .append(vec![full, sparse, targeted, nobodys], 42)
+        .append(vec![full, sparse, targeted, nobodys, for_hubs], 42)
         .into_iter()
         .map(|answer| (*answer.unwrap()).clone())
         .collect();
     assert_eq!(read(&mut desk), taken);
     desk.writer.close();
     drop(desk);
-    assert_eq!(read(&mut Desk::on_file(&path, KEEP_ALL)), taken);
+    let mut desk = Desk::on_file(&path, KEEP_ALL);
+    assert_eq!(read(&mut desk), taken);
+    let messages: Vec<Update> = desk
+        .writer
+        .for_hubs()
+        .unwrap()
+        .iter()
+        .map(|message| (**message).clone())
+        .collect();
+    assert_eq!(messages, taken[4..], "found without reading the rest");
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600

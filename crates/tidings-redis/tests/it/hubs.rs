@@ -162,6 +162,7 @@ impl Hub {
             wait_max: DEADLINE,
             waiting_max: 1000,
             waiting_bytes_max: 1024 * 1024,
+            membership: member::Membership::default(),
         };
         let proposal = Proposal {
             epoch: EpochId::new(1),

@@ -100,17 +100,38 @@ impl Engine for ModelEngine {
         Box::pin(async move { of(self.ask(Request::Bump(expected, new)).await, changed) })
     }
 
-    fn lease(&self, _lease: Lease) -> Call<'_, Leased> {
-        Box::pin(std::future::ready(Err(in_doubt())))
+    fn lease(&self, lease: Lease) -> Call<'_, Leased> {
+        Box::pin(async move { of(self.ask(Request::Lease(lease)).await, leased) })
     }
 
     fn leases(&self) -> Call<'_, Vec<NodeLease>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        Box::pin(async move { of(self.ask(Request::Leases).await, leases) })
     }
 
-    fn claim(&self, _dead: Sender, _by: Sender) -> Call<'_, Claimed> {
-        Box::pin(std::future::ready(Ok(Claimed::Gone)))
+    fn claim(&self, dead: Sender, by: Sender) -> Call<'_, Claimed> {
+        Box::pin(async move { of(self.ask(Request::Claim { dead, by }).await, claimed) })
     }
+}
+
+fn leased(reply: Reply) -> Option<Leased> {
+    let Reply::Leased(leased) = reply else {
+        return None;
+    };
+    Some(leased)
+}
+
+fn leases(reply: Reply) -> Option<Vec<NodeLease>> {
+    let Reply::Leases(leases) = reply else {
+        return None;
+    };
+    Some(leases)
+}
+
+fn claimed(reply: Reply) -> Option<Claimed> {
+    let Reply::Claimed(claimed) = reply else {
+        return None;
+    };
+    Some(claimed)
 }
 
 fn tailed(reply: Reply) -> Option<Tailed> {

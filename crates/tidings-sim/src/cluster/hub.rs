@@ -9,8 +9,8 @@ use tidings_cluster::engine::{
     Appended, BootId, ByPath, EngineError, EpochId, Item, NodeId, Origin, Path, Sender, State,
 };
 use tidings_cluster::host::{Clustered, Host, Inbox, Wanted};
-use tidings_cluster::member::Options;
 use tidings_cluster::member::request::{Input, Reply, Request};
+use tidings_cluster::member::{Membership, Options};
 use tidings_cluster::{Epoch, History};
 use tidings_history::{Order, PresenceRetention, Reading, Retention};
 use tokio::runtime::Builder;
@@ -75,6 +75,7 @@ impl Hub {
             wait_max: Duration::from_secs(10),
             waiting_max: 1000,
             waiting_bytes_max: 1024 * 1024,
+            membership: Membership::default(),
         };
         let inbox = Inbox::new(1000, Box::new(|| {}));
         let given: Arc<Mutex<Option<Arc<dyn History>>>> = Arc::default();
@@ -242,7 +243,10 @@ fn told(
         Request::State | Request::Repair(_) | Request::Bump(..) | Request::Init(_) => {
             format!("{request:?}")
         }
-        Request::Tail { .. } | Request::Range { .. } => return None,
+        Request::Tail { .. } | Request::Range { .. } | Request::Lease(_) | Request::Leases => {
+            return None;
+        }
+        Request::Claim { dead, .. } => format!("claim {}.{}", dead.node.get(), dead.boot.get()),
     };
     let answer = match answer {
         Some(Ok(Reply::State(State::Line(line)))) => format!("ends at {}", line.last),

@@ -13,6 +13,8 @@ use tidings_cluster::{Epoch, link};
 use tidings_core::position::Position;
 use tidings_core::print::Print;
 
+use super::leases::Leases;
+
 /// A server, by its place in the order of their making.
 pub type ServerId = usize;
 
@@ -21,7 +23,7 @@ pub type ServerId = usize;
 pub struct Model {
     servers: Vec<Server>,
     primary: ServerId,
-    replica: Option<Log>,
+    replica: (Option<Log>, Leases),
     now_ms: u64,
     away: bool,
     /// Entries of the window; nothing bounds it without.
@@ -33,6 +35,7 @@ pub struct Model {
 #[derive(Debug)]
 struct Server {
     log: Option<Log>,
+    leases: Leases,
     /// Whether it takes calls.
     alive: bool,
 }
@@ -58,12 +61,13 @@ impl Model {
     pub fn new(window_max: Option<u64>) -> Self {
         let server = Server {
             log: None,
+            leases: Leases::default(),
             alive: true,
         };
         Self {
             servers: vec![server],
             primary: 0,
-            replica: None,
+            replica: (None, Leases::default()),
             now_ms: 0,
             away: false,
             window_max,
@@ -88,10 +92,9 @@ impl Model {
 
     /// Brings the replica up to the primary.
     pub fn replicate(&mut self) {
-        self.replica = self
-            .servers
-            .get(self.primary)
-            .and_then(|server| server.log.clone());
+        if let Some(primary) = self.servers.get(self.primary) {
+            self.replica = (primary.log.clone(), primary.leases.clone());
+        }
     }
 
     /// Makes the replica the primary. The old one goes on for those who are connected to it, unless
@@ -100,8 +103,10 @@ impl Model {
         if let Some(old) = self.servers.get_mut(self.primary) {
             old.alive = old_lives;
         }
+        let (log, leases) = self.replica.clone();
         self.servers.push(Server {
-            log: self.replica.clone(),
+            log,
+            leases,
             alive: true,
         });
         self.primary = self.servers.len() - 1;
@@ -115,12 +120,20 @@ impl Model {
         }
     }
 
+    /// Lets `by` claim a hub, whether its lease runs or not.
+    pub fn claim(&mut self, dead: Sender, by: Sender) {
+        if let Some(primary) = self.servers.get_mut(self.primary) {
+            primary.leases.claim(dead, by, u64::MAX);
+        }
+    }
+
     /// Loses everything.
     pub fn forget(&mut self) {
         if let Some(primary) = self.servers.get_mut(self.primary) {
             primary.log = None;
+            primary.leases = Leases::default();
         }
-        self.replica = None;
+        self.replica = (None, Leases::default());
     }
 
     /// Returns where the primary's line ends.
@@ -150,7 +163,7 @@ impl Model {
         let (now_ms, window_max) = (self.now_ms, self.window_max);
         let dies = matches!(request, Request::Append(_)) && std::mem::take(&mut self.dies);
         let server = self.servers.get_mut(server).filter(|server| server.alive);
-        let Some(Server { log, .. }) = server else {
+        let Some(Server { log, leases, .. }) = server else {
             return Some(Err(unreachable_now()));
         };
         let reply = match request {
@@ -196,6 +209,9 @@ impl Model {
             )),
             Request::Restore(request) => Reply::Changed(restore(log, request)),
             Request::Repair(expected) => Reply::Changed(changed(log, *expected, Log::repair)),
+            Request::Lease(lease) => Reply::Leased(leases.take(lease, now_ms)),
+            Request::Leases => Reply::Leases(leases.list(now_ms)),
+            Request::Claim { dead, by } => Reply::Claimed(leases.claim(*dead, *by, now_ms)),
             Request::Bump(expected, new) => {
                 Reply::Changed(changed(log, *expected, |log| log.epoch = *new))
             }

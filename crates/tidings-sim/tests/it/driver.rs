@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tidings_cluster::driver::{IfNone, JoinError, join};
 use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
 use tidings_cluster::host::Clustered;
-use tidings_cluster::member::Options;
+use tidings_cluster::member::{Membership, Options};
 use tidings_cluster::{Epoch, Health, History as _, Relay, RelayError};
 use tidings_core::position::Position;
 use tidings_core::topic::Topic;
@@ -178,6 +178,7 @@ fn options(node: u64, wait_max: Duration) -> Options {
         wait_max,
         waiting_max: 100,
         waiting_bytes_max: 1024 * 1024,
+        membership: Membership::default(),
     }
 }
 

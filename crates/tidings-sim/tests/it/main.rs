@@ -9,6 +9,8 @@
 )]
 
 mod driver;
+mod leases;
+mod messages;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod two_hubs;

@@ -142,7 +142,7 @@ fn json(update: &Update) -> anyhow::Result<String> {
         .map(tidings_core::Topic::as_str)
         .collect();
     let targets = match &update.visibility {
-        Visibility::Public | Visibility::Private => None,
+        Visibility::Public | Visibility::Private | Visibility::Hubs => None,
         Visibility::Targeted(targets) => Some(targets.iter().map(Target::as_str).collect()),
     };
     let exported = Exported {

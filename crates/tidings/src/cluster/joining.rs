@@ -107,6 +107,7 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
         wait_max: options.wait_max,
         waiting_max: WAITING_MAX,
         waiting_bytes_max: WAITING_BYTES_MAX,
+        membership: member::Membership::default(),
     };
     let if_none = if_none(options, own)?;
     // The name must be seen unused for its time, however late the engine came.

@@ -226,7 +226,8 @@ impl Forwarded {
         let topics = draft.topics.iter();
         let targets = match &draft.visibility {
             Visibility::Public => None,
-            Visibility::Private => Some(Vec::new()),
+            // Messages for hubs stay with the process that publishes them.
+            Visibility::Private | Visibility::Hubs => Some(Vec::new()),
             Visibility::Targeted(targets) => Some(
                 targets
                     .iter()
@@ -337,6 +338,7 @@ impl Outcome {
             event_type: draft.event_type,
             retry_ms: draft.retry_ms,
             presence: None,
+            note: None,
         }))
     }
 }

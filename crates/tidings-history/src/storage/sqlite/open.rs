@@ -306,7 +306,8 @@ fn prepare(connection: &Connection, path: &Path, new: Order) -> Result<(), OpenE
         Err(fault) => Err(fault),
     };
     let prepared = prepared
-        .and_then(|()| add_holders(connection))
+        .and_then(|()| add_columns(connection))
+        .and_then(|()| add_index(connection))
         .and_then(|()| add_notes(connection));
     prepared.map_err(|source| OpenError::Storage {
         path: path.into(),
@@ -422,18 +423,30 @@ fn add_prints(connection: &Connection) -> Result<(), StorageError> {
     connection.execute_batch(&changes).map_err(write_failure)
 }
 
-/// Adds the holders of subscriptions to a file of format 3 that began without them. Older hubs of this
-/// format write rows without a holder.
-fn add_holders(connection: &Connection) -> Result<(), StorageError> {
-    let count = "SELECT count(*) FROM pragma_table_info('subscriptions') WHERE name = 'holder'";
-    let count: i64 = connection
-        .query_row(count, [], |row| row.get(0))
-        .map_err(read_failure)?;
-    if count > 0 {
-        return Ok(());
+/// Adds the columns of subscriptions to a file of format 3 that began without them. Older hubs of this
+/// format write rows without a holder or note.
+fn add_columns(connection: &Connection) -> Result<(), StorageError> {
+    for column in ["holder", "note"] {
+        let count = "SELECT count(*) FROM pragma_table_info('subscriptions') WHERE name = ?1";
+        let count: i64 = connection
+            .query_row(count, [column], |row| row.get(0))
+            .map_err(read_failure)?;
+        if count == 0 {
+            let change = format!("ALTER TABLE subscriptions ADD COLUMN {column} BLOB");
+            connection.execute_batch(&change).map_err(write_failure)?;
+        }
     }
-    let change = "ALTER TABLE subscriptions ADD COLUMN holder BLOB";
-    connection.execute_batch(change).map_err(write_failure)
+    Ok(())
+}
+
+/// Adds the index of messages for hubs, which are few, to a file that began without it.
+fn add_index(connection: &Connection) -> Result<(), StorageError> {
+    let change = format!(
+        "CREATE INDEX IF NOT EXISTS updates_for_hubs ON updates (position) \
+        WHERE private = {}",
+        super::row::HUBS
+    );
+    connection.execute_batch(&change).map_err(write_failure)
 }
 
 /// Adds the table of what a relay keeps, to a file whose updates a relay orders.

@@ -86,6 +86,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
             Some(true) => Some(Presence::Begins(None)),
             Some(false) => Some(Presence::Ends),
         },
+        note: None,
     })
 }
 
@@ -100,6 +101,7 @@ fn names(update: &Update) -> (i64, String) {
             let targets: Vec<&str> = targets.iter().map(Target::as_str).collect();
             (TARGETED, format!("{topics}\n\n{}", targets.join("\n")))
         }
+        Visibility::Hubs => (HUBS, topics),
     }
 }
 
@@ -107,6 +109,7 @@ fn names(update: &Update) -> (i64, String) {
 fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibility), StorageError> {
     let (topics, visibility) = match readers.cast_signed() {
         PUBLIC => (names, Visibility::Public),
+        HUBS => (names, Visibility::Hubs),
         TARGETED => {
             let (topics, targets) = names.split_once("\n\n").unwrap_or((names, ""));
             let targets: Result<Vec<Target>, _> = targets.split('\n').map(Target::parse).collect();
@@ -126,6 +129,7 @@ fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibilit
 const PUBLIC: i64 = 0;
 const PRIVATE: i64 = 1;
 const TARGETED: i64 = 2;
+pub(super) const HUBS: i64 = 3;
 
 /// Reads a row of the table `subscriptions`.
 pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
@@ -136,6 +140,10 @@ pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
             .get::<_, Option<[u8; 16]>>(2)
             .map_err(read_failure)?
             .map(Holder::new),
+        note: row
+            .get::<_, Option<Vec<u8>>>(3)
+            .map_err(read_failure)?
+            .map(Into::into),
     })
 }
 

@@ -51,6 +51,7 @@ fn ghosts_are_ended_in_their_own_words() {
         topics: draft.topics.clone(),
         data: draft.data,
         holder: None,
+        note: None,
     };
     let mut table = table();
     assert_eq!(table.take_over(vec![ghost], Instant::now()), 1);
@@ -185,6 +186,7 @@ fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
         topics: draft.topics,
         data: draft.data,
         holder,
+        note: None,
     };
     let take_over = |old_paths, hub, ghost: &Announced| {
         let mut table = Table::new(options(old_paths), hub, random(), holders());

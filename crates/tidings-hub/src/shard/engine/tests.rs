@@ -153,6 +153,7 @@ fn update(number: u64) -> Arc<Update> {
         event_type: None,
         retry_ms: None,
         presence: None,
+        note: None,
     })
 }
 

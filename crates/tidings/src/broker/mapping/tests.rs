@@ -164,6 +164,7 @@ fn update() -> Update {
         event_type: Some(EventType::parse("t").unwrap()),
         retry_ms: Some(7),
         presence: None,
+        note: None,
     }
 }
 
