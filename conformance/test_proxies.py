@@ -91,10 +91,10 @@ def write(folder, name, text):
 
 
 @contextlib.contextmanager
-def proxy(name, port, hub):
-    """Runs a proxy, and waits until it listens."""
+def proxy(command, port, hub):
+    """Runs a proxy by its command, and waits until it listens."""
     with tempfile.TemporaryDirectory() as folder:
-        command = PROXIES[name](folder, port, hub.port())
+        command = command(folder, port, hub.port())
         log = open(pathlib.Path(folder, "output"), "w+")
         process = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": folder, "PATH": PATHS})
         try:
@@ -181,7 +181,7 @@ def url(port):
     return f"http://localhost:{port}{PATH}"
 
 
-def hub_for(port):
+def hub_for(port, more=""):
     """Starts a hub whose public address is the proxy's."""
     return Hub(
         f'''
@@ -189,6 +189,11 @@ def hub_for(port):
 public_url = "{url(port)}"
 [[listen]]
 address = "127.0.0.1:0"
+{more}
+[proxy]
+trusted_addresses = ["127.0.0.1"]
+[limits]
+blocked_addresses = ["127.0.0.66"]
 [[auth.issuers]]
 issuer = "{ISSUER}"
 algorithm = "HS256"
@@ -207,7 +212,7 @@ def proxied(request):
     """A hub behind a proxy: the hub, the proxy's port, and a token."""
     port = free_port()
     hub = hub_for(port)
-    with proxy(request.param, port, hub):
+    with proxy(PROXIES[request.param], port, hub):
         yield hub, port, mercure.token(aud=url(port))
     assert hub.stop() == 0
 
@@ -280,3 +285,63 @@ def test_web_sockets(proxied, check):
 def update(web_socket):
     fields = json.loads(web_socket.recv(DEADLINE_SECS))["update"]
     return fields["id"], fields["data"]
+
+
+BLOCKED, OTHER = "127.0.0.66", "127.0.0.67"
+
+
+def status(port, source, forged=None):
+    """Returns the status of a request from an address of this machine, with a field that the client forged."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, DEADLINE_SECS, source_address=(source, 0))
+    headers = {"Host": f"localhost:{port}"}
+    if forged is not None:
+        headers["X-Forwarded-For"] = forged
+    connection.request("OPTIONS", PATH, headers=headers)
+    answer = connection.getresponse().status
+    connection.close()
+    return answer
+
+
+def test_the_clients_address(proxied, check):
+    _hub, port, _bearer = proxied
+    allowed = status(port, OTHER)
+    check("another address is served", allowed < 300, True)
+    check("the client's address counts", status(port, BLOCKED), 403)
+    check("not what the client says", status(port, BLOCKED, forged=OTHER), 403)
+    check("nobody can be blamed", status(port, OTHER, forged=BLOCKED), allowed)
+
+
+@pytest.mark.parametrize("words", ["send-proxy-v2 check check-send-proxy", "send-proxy"])
+def test_the_proxy_protocol_of_haproxy(words, check):
+    assert f"server hub 127.0.0.1:4400 {words}" in GUIDE.read_text() or words == "send-proxy"
+    port = free_port()
+    hub = hub_for(port, more="proxy_protocol = true")
+    with proxy(lambda *where: tcp_haproxy(*where, words), port, hub):
+        check("another address is served", status(port, OTHER) < 300, True)
+        # A blocked peer gets no answer.
+        with pytest.raises(OSError):
+            status(port, BLOCKED)
+        bearer = mercure.token(aud=url(port))
+        stream = Stream(port, bearer)
+        event_id = publish(port, bearer, "through it")[1]
+        check("an update", stream.event(), (event_id, "through it"))
+        stream.close()
+    # The proxy ends its checks with a reset, which is a failure of another kind.
+    malformed = hub.metric('tidings_connections_failed_total{reason="proxy_header"}')
+    check("nothing was malformed", malformed, 0)
+    assert hub.stop() == 0
+
+
+def tcp_haproxy(folder, port, hub, words):
+    """Returns the command of HAProxy that passes bytes on behind a header with the client's address."""
+    text = f"""
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen web
+    bind 127.0.0.1:{port}
+    server hub 127.0.0.1:{hub} {words}
+"""
+    return ["haproxy", "-db", "-f", write(folder, "haproxy.cfg", text)]

@@ -15,7 +15,9 @@ use std::borrow::Cow;
 
 use tidings_core::HubUrl;
 
-pub use fields::{authority, bearer, cookie, flash_policy, http_head, origin, prefer};
+pub use fields::{
+    authority, bearer, cookie, flash_policy, forwarded, http_head, origin, prefer, proxy_protocol,
+};
 pub use files::{bolt, caddyfile, key_set, stored_update};
 pub use mercure::{
     form, old_publish_form, old_token, publish_form, selector_query, sse, sse_decoder,
@@ -40,6 +42,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("event_id", event_id),
     ("flash_policy", flash_policy),
     ("form", form),
+    ("forwarded", forwarded),
     ("http_head", http_head),
     ("hub_frames", hub_frames),
     ("key_set", key_set),
@@ -49,6 +52,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("authority", authority),
     ("origin", origin),
     ("prefer", prefer),
+    ("proxy_protocol", proxy_protocol),
     ("publish_form", publish_form),
     ("sockjs_inbound", sockjs_inbound),
     ("sockjs_outbound", sockjs_outbound),

@@ -3,11 +3,13 @@
 use tidings_wire::authority::Authority;
 use tidings_wire::bearer::{self, Authorization};
 use tidings_wire::flash_policy::{Access, REQUEST, Recognized, Recognizer, SiteControl, policy};
+use tidings_wire::forwarded::{self, NODES_MAX, Node};
 use tidings_wire::http_head::{Version, event_stream_head};
 use tidings_wire::origin::{OriginList, origin_of};
 use tidings_wire::prefer;
+use tidings_wire::proxy_protocol::{self, BINARY_BYTES_MAX, Source, Step};
 
-use super::{split_text, text};
+use super::{split, split_text, text};
 
 /// Input: the value of a `Host` field.
 pub fn authority(input: &[u8]) {
@@ -58,6 +60,30 @@ pub fn flash_policy(input: &[u8]) {
     }
 }
 
+/// Input: the value of a `Forwarded` field in the first line, of `X-Forwarded-For` in the rest. An address is read
+/// again as it was written, in either field.
+pub fn forwarded(input: &[u8]) {
+    let (standard, usual) = split(input);
+    let nodes: Vec<Node> = forwarded::forwarded([standard].into_iter())
+        .chain(forwarded::x_forwarded_for([usual].into_iter()))
+        .collect();
+    assert!(nodes.len() <= 2 * NODES_MAX);
+    for node in nodes {
+        let Some(address) = node.address() else {
+            continue;
+        };
+        let written = match node {
+            Node::Address(_, Some(_)) => address.to_string(),
+            Node::Address(_, None) | Node::Hidden | Node::Broken => address.ip().to_string(),
+        };
+        let again = forwarded::x_forwarded_for([written.as_bytes()].into_iter()).next();
+        assert_eq!(again, Some(node));
+        let element = format!("for=\"{written}\"");
+        let again = forwarded::forwarded([element.as_bytes()].into_iter()).next();
+        assert_eq!(again, Some(node));
+    }
+}
+
 /// Input: the name of a response field in the first line, its value in the rest.
 pub fn http_head(input: &[u8]) {
     let (name, value) = split_text(input);
@@ -100,4 +126,30 @@ pub fn prefer(input: &[u8]) {
         assert_eq!(prefer::wait([input, b"wait=77"]), Some(secs));
     }
     assert_eq!(prefer::wait([b"wait=5", input]), Some(5));
+}
+
+/// Input: the first bytes of a connection. Nothing is read beyond the header, and its bound holds.
+pub fn proxy_protocol(input: &[u8]) {
+    let mut known = 0;
+    loop {
+        let Some(header) = input.get(..known) else {
+            return;
+        };
+        match proxy_protocol::decode(header) {
+            Err(_) => return,
+            Ok(Step::Complete(source)) => {
+                let whole = proxy_protocol::decode(input);
+                assert_eq!(whole, Ok(Step::Complete(source)));
+                if let Source::Client(address) = source {
+                    assert_eq!(Ok(address), address.to_string().parse());
+                }
+                return;
+            }
+            Ok(Step::Needs(more)) => {
+                assert!(more > 0);
+                known += more;
+                assert!(known <= BINARY_BYTES_MAX);
+            }
+        }
+    }
 }

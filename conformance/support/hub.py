@@ -93,13 +93,13 @@ class Hub:
         return int(self.addresses[kind].rsplit(":", 1)[1])
 
     def metric(self, name):
-        """Returns the value of a metric, summed over its labels."""
+        """Returns the value of a metric, summed over its labels unless the name has some."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port("admin"), DEADLINE_SECS)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
         lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-        return sum(float(value) for key, value in lines if key.split("{")[0] == name)
+        return sum(float(value) for key, value in lines if name in (key, key.split("{")[0]))
 
     def wait_for_metric(self, name, wanted):
         """Waits until a metric has a value; returns whether it reached it in time."""

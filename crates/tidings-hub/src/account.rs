@@ -84,9 +84,21 @@ pub struct Holder {
     account: Arc<Account>,
     address: Arc<Address>,
     place: Place,
-    /// Whether no limit applies: operators need responses from a full hub.
-    exempt: bool,
+    scope: Scope,
     held: AtomicUsize,
+    /// The proxy's connection, whose place is taken for as long as its client's.
+    _through: Option<Arc<Self>>,
+}
+
+/// Which limits apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// Those that are not for one address: a trusted proxy speaks for many clients.
+    Total,
+    /// None: operators need responses from a full hub.
+    None,
 }
 
 /// Bytes that are booked for a peer. Gives them back when dropped.
@@ -152,48 +164,61 @@ impl Account {
         self.places.open(Place::Stream)
     }
 
-    /// Takes a place for a peer at `ip`.
+    /// Takes a place for a peer at `ip`, within the limits of `scope`.
     ///
     /// # Errors
     ///
     /// The limit that is reached.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr, place: Place) -> Result<Arc<Holder>, Crowded> {
-        self.places.take(place)?;
+    pub fn admit(
+        self: &Arc<Self>,
+        ip: IpAddr,
+        place: Place,
+        scope: Scope,
+    ) -> Result<Arc<Holder>, Crowded> {
+        self.admit_through(None, ip, place, scope)
+    }
+
+    fn admit_through(
+        self: &Arc<Self>,
+        through: Option<Arc<Holder>>,
+        ip: IpAddr,
+        place: Place,
+        scope: Scope,
+    ) -> Result<Arc<Holder>, Crowded> {
         let mut addresses = self.addresses();
         let address = addresses.entry(ip).or_insert_with(|| Address::new(ip));
-        if let Err(crowded) = self.places.take_at(&address.places, place) {
+        if let Err(crowded) = self.places.take(scope, &address.places, place) {
             if address.holders.load(Ordering::Relaxed) == 0 {
                 addresses.remove(&ip);
             }
-            drop(addresses);
-            self.places.give_back(place);
             return Err(crowded);
         }
-        address.holders.fetch_add(1, Ordering::Relaxed);
-        let address = Arc::clone(address);
+        let address = address.held_once_more();
         drop(addresses);
-        Ok(self.holder(address, place, false))
+        Ok(Arc::new(Holder {
+            account: Arc::clone(self),
+            address,
+            place,
+            scope,
+            held: AtomicUsize::new(0),
+            _through: through,
+        }))
     }
 
     /// Takes a place for a connection to which no limit applies.
     pub fn admit_always(self: &Arc<Self>, ip: IpAddr) -> Arc<Holder> {
-        self.places.take_always(Place::Connection);
         let mut addresses = self.addresses();
         let address = addresses.entry(ip).or_insert_with(|| Address::new(ip));
-        place::Places::take_at_always(&address.places, Place::Connection);
-        address.holders.fetch_add(1, Ordering::Relaxed);
-        let address = Arc::clone(address);
+        self.places.take_always(&address.places, Place::Connection);
+        let address = address.held_once_more();
         drop(addresses);
-        self.holder(address, Place::Connection, true)
-    }
-
-    fn holder(self: &Arc<Self>, address: Arc<Address>, place: Place, exempt: bool) -> Arc<Holder> {
         Arc::new(Holder {
             account: Arc::clone(self),
             address,
-            place,
-            exempt,
+            place: Place::Connection,
+            scope: Scope::None,
             held: AtomicUsize::new(0),
+            _through: None,
         })
     }
 
@@ -235,9 +260,42 @@ impl Address {
             places: Default::default(),
         })
     }
+
+    /// Counts a holder. The table is locked.
+    fn held_once_more(self: &Arc<Self>) -> Arc<Self> {
+        self.holders.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(self)
+    }
 }
 
 impl Holder {
+    /// Returns the address that it counts against.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip
+    }
+
+    /// Takes a place for a client at `ip` that came through this connection, which is a trusted proxy's. The
+    /// connection's own place stays taken for as long.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the client's address is reached.
+    pub fn for_client(self: &Arc<Self>, ip: IpAddr, scope: Scope) -> Result<Arc<Self>, Crowded> {
+        let through = Some(Arc::clone(self));
+        self.account
+            .admit_through(through, ip, Place::Client, scope)
+    }
+
+    /// Takes a place for a SockJS session of this peer, which outlives the connection.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub(crate) fn for_session(&self) -> Result<Arc<Self>, Crowded> {
+        let (ip, scope) = (self.ip(), self.scope);
+        self.account.admit(ip, Place::SockJsSession, scope)
+    }
+
     /// Books `bytes` for as long as the charge lives.
     ///
     /// # Errors
@@ -287,7 +345,7 @@ impl Holder {
 
     /// Returns whether more of `kind` may be held.
     pub(crate) fn may_hold(&self, kind: Kind) -> bool {
-        self.exempt || self.exceeded(kind, 0).is_none()
+        self.scope == Scope::None || self.exceeded(kind, 0).is_none()
     }
 
     fn add_within(&self, kind: Kind, bytes: usize) -> Result<(), OverLimit> {
@@ -298,7 +356,7 @@ impl Holder {
 
     /// Checks the limits after `added` bytes were added.
     fn check(&self, kind: Kind, added: usize) -> Result<(), OverLimit> {
-        if self.exempt {
+        if self.scope == Scope::None {
             return Ok(());
         }
         let Some(limit) = self.exceeded(kind, added) else {
@@ -326,16 +384,21 @@ impl Holder {
             let max = self.max_of(limit);
             (held > max || (added == 0 && held >= max)).then_some(limit)
         };
+        let here = self.scope == Scope::All;
         over(&self.held, Limit::Connection)
-            .or_else(|| over(&self.address.held, Limit::Address))
+            .or_else(|| over(here.then_some(&self.address.held)?, Limit::Address))
             .or_else(|| over(&self.account.held, Limit::Total))
             .or_else(|| {
                 let sockjs = (kind == Kind::SockJs).then(|| self.account.of_kind(kind))?;
                 over(sockjs, Limit::SockJs)
             })
             .or_else(|| {
-                let here = (kind == Kind::Matchers).then_some(&self.address.unindexed)?;
-                over(here, Limit::UnindexedPerAddress)
+                if kind != Kind::Matchers {
+                    return None;
+                }
+                let patterns = here.then_some(&self.address.unindexed);
+                patterns
+                    .and_then(|patterns| over(patterns, Limit::UnindexedPerAddress))
                     .or_else(|| over(&self.account.unindexed, Limit::Unindexed))
             })
     }

@@ -86,6 +86,8 @@ pub struct Metrics {
     pub connections_refused: ByReason,
     /// Connections that ended in an error, by the step that failed.
     pub connections_failed: ByReason,
+    /// Requests whose field for the client's address is ignored, by reason.
+    pub forwarded_ignored: ByReason,
     /// Connections that asked for a Flash socket policy, by result.
     pub flash_policies: ByResult,
     pub(crate) sockets_moved: Counter,
@@ -315,7 +317,7 @@ impl Metrics {
         others(&mut registry);
         let r = registry.sub_registry_with_prefix("tidings");
         let [publish_refused, subscribe_refused, requests_refused] = refusals(r);
-        let [connections_refused, connections_failed] = connections(r);
+        let [connections_refused, connections_failed, forwarded_ignored] = connections(r);
         Self {
             durations: Durations::new(r),
             requests: Requests::new(r),
@@ -355,6 +357,7 @@ impl Metrics {
             connections: gauge(r, "connections", "Connections open now"),
             connections_refused,
             connections_failed,
+            forwarded_ignored,
             flash_policies: by_result(
                 r,
                 "flash_policies",
@@ -408,13 +411,19 @@ fn refusals(registry: &mut Registry) -> [ByReason; 3] {
     .map(|(name, help)| by_reason(registry, name, help, REFUSALS))
 }
 
-/// Makes the counters of connections that are refused, and that fail.
-fn connections(registry: &mut Registry) -> [ByReason; 2] {
+/// Makes the counters of connections that are refused, and that fail; and of addresses of clients that are not
+/// believed.
+fn connections(registry: &mut Registry) -> [ByReason; 3] {
     let (name, help) = ("connections_refused", "Connections refused");
     let refused = by_reason(registry, name, help, labels::CONNECTIONS_REFUSED);
     let (name, help) = ("connections_failed", "Connections ended by an error");
     let failed = by_reason(registry, name, help, labels::CONNECTIONS_FAILED);
-    [refused, failed]
+    let (name, help) = (
+        "forwarded_ignored",
+        "Requests whose proxy.header was ignored: from an untrusted address, or not understood",
+    );
+    let ignored = by_reason(registry, name, help, labels::FORWARDED_IGNORED);
+    [refused, failed, ignored]
 }
 
 /// Adds one to `family` under `reason`.

@@ -1,7 +1,7 @@
 //! The formats of Tidings: bytes to fields, and back.
 //!
 //! This crate has forms and queries, the event stream, WebSocket and SockJS framing, ZMTP,
-//! subscription documents, rows of stored updates, byte order marks, the HTTP fields that an HTTP library leaves as
+//! subscription documents, rows of stored updates, byte order marks, the PROXY protocol, the HTTP fields that an HTTP library leaves as
 //! text, and the redaction of secrets. Nothing here reads a socket, a file or a clock, or
 //! interprets topics and matchers: the rules about values are in `tidings-core`.
 //!
@@ -15,6 +15,7 @@ pub mod byte_order_mark;
 pub mod cookie;
 pub mod flash_policy;
 pub mod form;
+pub mod forwarded;
 pub mod frame;
 pub mod http_head;
 pub mod hub_frames;
@@ -23,6 +24,7 @@ pub mod old_publish_form;
 pub mod origin;
 pub mod prefer;
 pub mod problem;
+pub mod proxy_protocol;
 pub mod publish_form;
 pub mod redact;
 pub mod selector_query;

@@ -20,6 +20,7 @@ pub use self::tables::flash::FlashOptions;
 pub use self::tables::limits::LimitOptions;
 pub use self::tables::log::{LogFormat, LogOptions};
 pub use self::tables::pages::PageOptions;
+pub use self::tables::proxy::ProxyOptions;
 pub use self::tables::publish::PublishOptions;
 pub use self::tables::rooms::{RoomAccess, RoomOptions};
 pub use self::tables::server::ServerOptions;
@@ -60,6 +61,8 @@ pub struct Config {
     /// The address of metrics and health, in plain HTTP. `None`: no metrics, except in dev, which has them on the main
     /// addresses.
     pub admin: Option<SocketAddr>,
+    /// Which proxies are believed when they name their clients.
+    pub proxy: ProxyOptions,
     /// The hub's public URL. Its path is the hub's path.
     pub hub: HubUrl,
     /// Hosts that requests may name. Empty: any host.
@@ -137,6 +140,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Whether connections there start with a TLS handshake.
     pub tls: bool,
+    /// Whether connections there start with the header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The room that WebSockets here join, whatever their path.
     pub topic: Option<Topic>,
 }

@@ -6,6 +6,7 @@ mod connection;
 mod flash_policy;
 mod hixie;
 mod http2;
+mod proxy_protocol;
 mod stream;
 mod timed_socket;
 pub(crate) mod tls;

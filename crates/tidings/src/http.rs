@@ -4,6 +4,7 @@
 pub(crate) mod admission;
 pub(crate) mod authorize;
 pub(crate) mod body;
+pub(crate) mod client;
 pub(crate) mod cors;
 pub(crate) mod dev;
 pub(crate) mod diagnosis;
@@ -39,6 +40,7 @@ use tidings_core::topic::Topic;
 use tracing::Instrument;
 
 use self::body::{EventBody, Whole};
+use self::client::Client;
 use self::io_state::IoState;
 use self::legacy::hixie::OldUpgrade;
 use self::legacy::{chat, demo, hub_2019};
@@ -121,7 +123,7 @@ impl Deref for Site {
 /// The body of a response: a whole one, an HTTP/2 event stream, or a SockJS stream.
 pub(crate) type Body = Either<Whole, Either<EventBody, CarriedBody>>;
 
-/// The connection of a request.
+/// The connection of a request. Behind a trusted proxy, with the address and the holder of the client.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionInfo {
     pub(crate) peer: SocketAddr,
@@ -184,10 +186,11 @@ pub(crate) enum Route<'a> {
 /// Answers one request.
 pub(crate) async fn answer(
     site: &Rc<Site>,
-    info: &ConnectionInfo,
+    client: &Client,
     io_state: &Rc<IoState>,
     request: Request<Incoming>,
 ) -> Answer {
+    let info = &client.info;
     let logged = site.config().log.access && !info.admin;
     let id = request_id::of(request.headers());
     let access = logged.then(|| Access::of(style(site), info.peer, &request, &id));
@@ -197,7 +200,9 @@ pub(crate) async fn answer(
     let method = request.method().clone();
     // At every level, since the lines of any level need the id.
     let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
-    let (mut answer, by_sockjs) = decide(site, info, io_state, request).instrument(span).await;
+    let (mut answer, by_sockjs) = decide(site, client, io_state, request)
+        .instrument(span)
+        .await;
     match &mut answer {
         Answer::Response(response) => {
             // First: a response that does not fit into the account becomes a refusal.
@@ -281,16 +286,20 @@ fn book(info: &ConnectionInfo, response: &mut Response<Body>) {
 /// Returns the answer, and whether a SockJS transport was asked for.
 async fn decide(
     site: &Rc<Site>,
-    info: &ConnectionInfo,
+    client: &Client,
     io_state: &Rc<IoState>,
     request: Request<Incoming>,
 ) -> (Answer, bool) {
+    let info = &client.info;
     let asks = upgrade::asks(&request);
     let uri = request.uri().clone();
     let route = route(site, info, uri.path(), asks);
     let by_sockjs = matches!(route, Route::SockJs(_));
     let origin = request.headers().get(http::header::ORIGIN).cloned();
-    let outcome = match host::check(site, info, route, &request) {
+    let checked = client
+        .check()
+        .and_then(|()| host::check(site, info, route, &request));
+    let outcome = match checked {
         Ok(()) => {
             if let Route::SockJs(base) = route {
                 // Boxed, since its state would make every request's larger.

@@ -1,12 +1,13 @@
 //! Places: limits on the number of connections, HTTP/2 streams and SockJS sessions, in total and per
-//! address. A stream counts as a connection, which it would be over HTTP/1.1.
+//! address. A stream counts as a connection, which it would be over HTTP/1.1. So does, for the address of its
+//! client, a request that a trusted proxy passes on; in total only the proxy's connection counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
-use super::Holder;
+use super::{Holder, Scope};
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +18,34 @@ pub enum Place {
     Stream,
     /// A SockJS session without a connection of its own.
     SockJsSession,
+    /// A request, or what became of it, that came through a trusted proxy.
+    Client,
 }
 
 impl Place {
-    pub(super) const ALL: [Self; 3] = [Self::Connection, Self::Stream, Self::SockJsSession];
+    pub(super) const ALL: [Self; 4] = [
+        Self::Connection,
+        Self::Stream,
+        Self::SockJsSession,
+        Self::Client,
+    ];
 
-    /// Returns the kinds that count for the same limit.
+    /// Returns the kinds that count for the same limit of an address.
     fn counted_with(self) -> &'static [Self] {
+        match self {
+            Self::Connection | Self::Stream | Self::Client => {
+                &[Self::Connection, Self::Stream, Self::Client]
+            }
+            Self::SockJsSession => &[Self::SockJsSession],
+        }
+    }
+
+    /// Returns the kinds that count for the same total.
+    fn totalled_with(self) -> &'static [Self] {
         match self {
             Self::Connection | Self::Stream => &[Self::Connection, Self::Stream],
             Self::SockJsSession => &[Self::SockJsSession],
+            Self::Client => &[],
         }
     }
 }
@@ -47,6 +66,16 @@ pub enum Crowded {
     Total,
     /// The limit per address is reached.
     Address,
+}
+
+impl Crowded {
+    /// Returns its label in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// The places of the process.
@@ -71,40 +100,42 @@ impl Places {
         self.sockjs_sessions.store(Arc::new(sockjs_sessions));
     }
 
+    /// Takes a place in total and at an address, as far as limits apply, or neither.
+    pub(super) fn take(
+        &self,
+        scope: Scope,
+        here: &[AtomicUsize; Place::ALL.len()],
+        place: Place,
+    ) -> Result<(), Crowded> {
+        let bounds = self.bounds(place);
+        let (total_max, here_max) = match scope {
+            Scope::All => (bounds.total_max, bounds.per_address_max),
+            Scope::Total => (bounds.total_max, 0),
+            Scope::None => (0, 0),
+        };
+        take_within(&self.taken, place, place.totalled_with(), total_max)
+            .map_err(|()| Crowded::Total)?;
+        take_within(here, place, place.counted_with(), here_max).map_err(|()| {
+            self.give_back(place);
+            Crowded::Address
+        })
+    }
+
+    /// Takes a place whatever the limits are.
+    pub(super) fn take_always(&self, here: &[AtomicUsize; Place::ALL.len()], place: Place) {
+        for taken in [&self.taken, here] {
+            change(taken, place, |taken| {
+                taken.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    }
+
     pub(super) fn open(&self, place: Place) -> usize {
         count(&self.taken, place)
     }
 
-    pub(super) fn take(&self, place: Place) -> Result<(), Crowded> {
-        take_within(&self.taken, place, self.bounds(place).total_max).map_err(|()| Crowded::Total)
-    }
-
-    pub(super) fn take_always(&self, place: Place) {
-        change(&self.taken, place, |taken| {
-            taken.fetch_add(1, Ordering::Relaxed);
-        });
-    }
-
     pub(super) fn give_back(&self, place: Place) {
         Self::give_back_at(&self.taken, place);
-    }
-
-    pub(super) fn take_at(
-        &self,
-        taken: &[AtomicUsize; Place::ALL.len()],
-        place: Place,
-    ) -> Result<(), Crowded> {
-        let max = match self.bounds(place).per_address_max {
-            0 => usize::MAX,
-            max => max,
-        };
-        take_within(taken, place, max).map_err(|()| Crowded::Address)
-    }
-
-    pub(super) fn take_at_always(taken: &[AtomicUsize; Place::ALL.len()], place: Place) {
-        change(taken, place, |taken| {
-            taken.fetch_add(1, Ordering::Relaxed);
-        });
     }
 
     pub(super) fn give_back_at(taken: &[AtomicUsize; Place::ALL.len()], place: Place) {
@@ -115,25 +146,25 @@ impl Places {
 
     fn bounds(&self, place: Place) -> PlaceBounds {
         let bounds = match place {
-            Place::Connection | Place::Stream => &self.connections,
+            Place::Connection | Place::Stream | Place::Client => &self.connections,
             Place::SockJsSession => &self.sockjs_sessions,
         };
         **bounds.load()
     }
 }
 
+/// Takes one place unless more than `max` of the `counted` kinds would be taken. Zero sets no limit.
 fn take_within(
     taken: &[AtomicUsize; Place::ALL.len()],
     place: Place,
+    counted: &[Place],
     max: usize,
 ) -> Result<(), ()> {
-    Places::take_at_always(taken, place);
-    let all: usize = place
-        .counted_with()
-        .iter()
-        .map(|place| count(taken, *place))
-        .sum();
-    if all > max {
+    change(taken, place, |taken| {
+        taken.fetch_add(1, Ordering::Relaxed);
+    });
+    let all: usize = counted.iter().map(|place| count(taken, *place)).sum();
+    if max > 0 && all > max {
         Places::give_back_at(taken, place);
         return Err(());
     }
@@ -163,16 +194,7 @@ pub struct Seat(Arc<Holder>);
 impl Seat {
     pub(super) fn take(holder: &Arc<Holder>) -> Result<Self, Crowded> {
         let places = &holder.account.places;
-        if holder.exempt {
-            places.take_always(Place::Stream);
-            Places::take_at_always(&holder.address.places, Place::Stream);
-            return Ok(Self(Arc::clone(holder)));
-        }
-        places.take(Place::Stream)?;
-        if let Err(crowded) = places.take_at(&holder.address.places, Place::Stream) {
-            places.give_back(Place::Stream);
-            return Err(crowded);
-        }
+        places.take(holder.scope, &holder.address.places, Place::Stream)?;
         Ok(Self(Arc::clone(holder)))
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn holder() -> Arc<Holder> {
 #[test]
 fn both_limits_of_places_hold_and_places_come_back() {
     let account = account();
-    let admit = |last| account.admit(ip(last), Place::Connection);
+    let admit = |last| account.admit(ip(last), Place::Connection, Scope::All);
     let first = admit(1).unwrap();
     let _second = admit(1).unwrap();
     assert_eq!(admit(1).unwrap_err(), Crowded::Address);
@@ -53,30 +53,38 @@ fn both_limits_of_places_hold_and_places_come_back() {
 #[test]
 fn a_stream_takes_the_place_of_a_connection() {
     let account = account();
-    let connection = account.admit(ip(1), Place::Connection).unwrap();
+    let connection = account.admit(ip(1), Place::Connection, Scope::All).unwrap();
     let stream = connection.seat_stream().unwrap();
     assert_eq!(connection.seat_stream().unwrap_err(), Crowded::Address);
-    let refused = account.admit(ip(1), Place::Connection);
+    let refused = account.admit(ip(1), Place::Connection, Scope::All);
     assert_eq!(refused.unwrap_err(), Crowded::Address);
     drop(stream);
     assert_eq!((account.connections(), account.streams()), (1, 0));
-    assert!(account.admit(ip(1), Place::Connection).is_ok());
+    assert!(account.admit(ip(1), Place::Connection, Scope::All).is_ok());
 }
 
 #[test]
 fn sessions_have_places_of_their_own() {
     let account = account();
     let _connections = [
-        account.admit(ip(1), Place::Connection).unwrap(),
-        account.admit(ip(1), Place::Connection).unwrap(),
+        account.admit(ip(1), Place::Connection, Scope::All).unwrap(),
+        account.admit(ip(1), Place::Connection, Scope::All).unwrap(),
     ];
-    assert!(account.admit(ip(1), Place::SockJsSession).is_ok());
+    assert!(
+        account
+            .admit(ip(1), Place::SockJsSession, Scope::All)
+            .is_ok()
+    );
 }
 
 #[test]
 fn each_limit_of_bytes_refuses_in_its_turn_and_bytes_come_back() {
     let account = account();
-    let holder = |last| account.admit(ip(last), Place::Connection).unwrap();
+    let holder = |last| {
+        account
+            .admit(ip(last), Place::Connection, Scope::All)
+            .unwrap()
+    };
     let (a, b, c) = (holder(1), holder(1), holder(2));
     let limit =
         |result: Result<Charge, OverLimit>| result.map(drop).map_err(|refusal| refusal.limit);
@@ -92,14 +100,16 @@ fn each_limit_of_bytes_refuses_in_its_turn_and_bytes_come_back() {
     drop(first);
     assert_eq!(held(&account), 100);
     assert_eq!(limit(c.take(Kind::SockJs, 51)), Err(Limit::Connection));
-    let sockjs = account.admit(ip(3), Place::SockJsSession).unwrap();
+    let sockjs = account
+        .admit(ip(3), Place::SockJsSession, Scope::All)
+        .unwrap();
     assert_eq!(limit(sockjs.take(Kind::SockJs, 51)), Err(Limit::SockJs));
 }
 
 #[test]
 fn a_charge_follows_what_it_stands_for() {
     let account = account();
-    let holder = account.admit(ip(1), Place::Connection).unwrap();
+    let holder = account.admit(ip(1), Place::Connection, Scope::All).unwrap();
     let mut charge = holder.take(Kind::Poll, 10).unwrap();
     charge.resize(30).unwrap();
     charge.give_back(5);
@@ -120,7 +130,7 @@ fn operators_are_never_refused() {
     let account = account();
     let operator = account.admit_always(ip(1));
     assert!(operator.take(Kind::Answer, 1000).is_ok());
-    let peer = account.admit(ip(2), Place::Connection).unwrap();
+    let peer = account.admit(ip(2), Place::Connection, Scope::All).unwrap();
     let _full = operator.book(Kind::Answer, 1000);
     assert_eq!(peer.take(Kind::Answer, 1).unwrap_err().limit, Limit::Total);
     for _ in 0..5 {
@@ -131,8 +141,11 @@ fn operators_are_never_refused() {
 #[test]
 fn a_pattern_counts_once_for_an_address_and_in_total() {
     let account = roomy();
-    let [here, beside, elsewhere] =
-        [1, 1, 2].map(|last| account.admit(ip(last), Place::Connection).unwrap());
+    let [here, beside, elsewhere] = [1, 1, 2].map(|last| {
+        account
+            .admit(ip(last), Place::Connection, Scope::All)
+            .unwrap()
+    });
     let book = |holder: &Arc<Holder>| {
         let mut matchers = [pattern("https://e.com/:a/x(\\w+)")];
         let mut booked = Booked::default();
@@ -167,7 +180,7 @@ fn a_pattern_counts_once_for_an_address_and_in_total() {
 #[test]
 fn short_texts_are_covered_and_long_ones_booked() {
     let account = roomy();
-    let holder = account.admit(ip(1), Place::Connection).unwrap();
+    let holder = account.admit(ip(1), Place::Connection, Scope::All).unwrap();
     let mut booked = Booked::default();
     booked
         .add(&holder, &mut [exact("https://e.com/a")])
@@ -187,7 +200,7 @@ fn what_is_too_much_is_refused_whole() {
         ..BOUNDS
     };
     let account = Account::new(bounds, CONNECTIONS, CONNECTIONS);
-    let holder = account.admit(ip(1), Place::Connection).unwrap();
+    let holder = account.admit(ip(1), Place::Connection, Scope::All).unwrap();
     let mut booked = Booked::default();
     booked.add(&holder, &mut [pattern("/a/:b")]).unwrap();
     let before = held(&account);
@@ -209,7 +222,11 @@ fn what_is_too_much_is_refused_whole() {
 #[test]
 fn patterns_that_nothing_tells_apart_are_few() {
     let account = roomy();
-    let holders = [1, 2].map(|last| account.admit(ip(last), Place::Connection).unwrap());
+    let holders = [1, 2].map(|last| {
+        account
+            .admit(ip(last), Place::Connection, Scope::All)
+            .unwrap()
+    });
     let ask = |holder: usize, text: &str| {
         let mut booked = Booked::default();
         booked
@@ -260,4 +277,43 @@ fn exact(text: &str) -> Matcher {
 
 fn hub() -> HubUrl {
     HubUrl::parse("https://hub.example/.well-known/mercure").unwrap()
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_count_for_their_own_addresses() {
+    let account = account();
+    let admit = |last, scope| account.admit(ip(last), Place::Connection, scope);
+    let proxy = [(); 3].map(|()| admit(1, Scope::Total).unwrap());
+    assert_eq!(admit(1, Scope::Total).unwrap_err(), Crowded::Total);
+    // The proxy's connections are counted already, and a client's address is full with two.
+    let client = |last| proxy[0].for_client(ip(last), Scope::All);
+    let both = [client(2).unwrap(), client(2).unwrap()];
+    assert_eq!(client(2).unwrap_err(), Crowded::Address);
+    let elsewhere = client(3).unwrap();
+    let bytes = both.each_ref().map(|holder| holder.take(Kind::Poll, 75));
+    let bytes = bytes.map(Result::unwrap);
+    let refused = both[0].take(Kind::Poll, 1).unwrap_err();
+    assert_eq!(refused.limit, Limit::Address);
+    assert!(elsewhere.take(Kind::Poll, 1).is_ok());
+    assert_eq!(both[0].for_session().unwrap().ip(), ip(2));
+    drop((bytes, both));
+    assert!(client(2).is_ok());
+    // The proxy's place is taken for as long as a client needs it.
+    drop(proxy);
+    assert_eq!(account.connections(), 1);
+    drop(elsewhere);
+    assert_eq!((account.connections(), held(&account)), (0, 0));
+    assert!(account.addresses().is_empty());
+}
+
+#[test]
+fn no_limit_of_an_address_applies_to_a_trusted_proxy() {
+    let account = account();
+    let admit = || account.admit(ip(1), Place::Connection, Scope::Total);
+    let [one, other, _third] = [admit(), admit(), admit()].map(Result::unwrap);
+    let _first = one.take(Kind::Poll, 100).unwrap();
+    let _second = other.take(Kind::Poll, 100).unwrap();
+    let refused = one.take(Kind::Poll, 1).unwrap_err();
+    assert_eq!(refused.limit, Limit::Connection);
+    assert!(other.for_session().is_ok());
 }

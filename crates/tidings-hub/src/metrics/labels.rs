@@ -85,7 +85,13 @@ pub(super) const SOCKJS_REFUSALS: &[&str] = &[
 ];
 
 /// Why a connection is refused before its request is read.
-pub(super) const CONNECTIONS_REFUSED: &[&str] = &["address", "blocked", "memory_limit", "total"];
+pub(super) const CONNECTIONS_REFUSED: &[&str] = &[
+    "address",
+    "blocked",
+    "memory_limit",
+    "total",
+    "untrusted_proxy",
+];
 
 /// What made a connection fail.
 pub(super) const CONNECTIONS_FAILED: &[&str] = &[
@@ -98,8 +104,13 @@ pub(super) const CONNECTIONS_FAILED: &[&str] = &[
     "malformed",
     "memory_limit",
     "move",
+    "proxy_header",
+    "proxy_header_timeout",
     "stalled",
 ];
+
+/// Why the field in which proxies name their client is ignored.
+pub(super) const FORWARDED_IGNORED: &[&str] = &["broken", "untrusted"];
 
 /// What became of a connection for a Flash policy.
 pub(super) const FLASH_POLICIES: &[&str] = &["answered", "junk", "unfinished"];

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::SocketAddr;
 
 use tidings_core::dialect::Dialect;
 use tidings_wire::sse::KEEP_ALIVE;
@@ -27,8 +26,7 @@ pub struct SessionLog {
 
 impl SessionLog {
     /// Logs that a subscriber in the 2019 dialect connected.
-    pub fn of_2019(peer: SocketAddr) -> Self {
-        let peer = peer.to_string();
+    pub fn of_2019(peer: &str) -> Self {
         tracing::info!(remote_addr = peer, "New subscriber");
         Self {
             peer: Some(peer.into()),

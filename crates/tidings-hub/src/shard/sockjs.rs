@@ -12,7 +12,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use tokio::time::timeout;
 
 use super::timers::Tick;
 use super::{Delivery, Shard, Subscription};
-use crate::account::{Crowded, Holder, Kind, OverLimit, Place};
+use crate::account::{Crowded, Holder, Kind, OverLimit};
 use crate::metrics::count;
 use crate::session::carrier::{Carrier, Close, Take, Taken};
 use crate::session::duplex;
@@ -82,8 +81,8 @@ pub struct Send {
 pub struct NewSession {
     /// The checked request of the first receiver.
     pub subscription: Subscription,
-    /// The address that the session counts against.
-    pub peer: IpAddr,
+    /// Who opens it: the session counts against the same address.
+    pub peer: Arc<Holder>,
 }
 
 /// The request that receives a session's frames.
@@ -251,7 +250,7 @@ impl Shard {
         key: Box<str>,
         new_session: NewSession,
     ) -> Result<Rc<Entry>, ReceiveReply> {
-        let admitted = self.account().admit(new_session.peer, Place::SockJsSession);
+        let admitted = new_session.peer.for_session();
         let holder = admitted.map_err(ReceiveReply::Refused)?;
         let mut subscription = new_session.subscription;
         // The memory was booked for the requesting connection, which may end long before the session.

@@ -40,6 +40,11 @@ impl AddressList {
             .map(Self)
     }
 
+    /// Returns whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns whether the list contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let bits = bits(address);

@@ -13,6 +13,7 @@ mod hub;
 mod key_sets;
 mod limits;
 mod listen;
+mod proxy;
 pub mod publish;
 mod rooms;
 mod tls;
@@ -36,6 +37,7 @@ use super::tables::hub::HubTable;
 use super::tables::limits::LimitOptions;
 use super::tables::listen::ListenTable;
 use super::tables::presence::PresenceTable;
+use super::tables::proxy::ProxyOptions;
 use super::tables::publish::PublishOptions;
 use super::tables::rooms::RoomOptions;
 use super::tables::sockjs::SockJsOptions;
@@ -80,6 +82,8 @@ impl Checks<'_> {
     fn config(&mut self) -> Option<Config> {
         let listen: Vec<ListenTable> = self.tables();
         let (listens, tls, admin) = self.listeners(&listen);
+        let proxy: ProxyOptions = self.table();
+        self.proxy(&proxy, &listen);
         let hub: HubTable = self.table();
         self.hub(&hub);
         let data: DataTable = self.table();
@@ -114,6 +118,7 @@ impl Checks<'_> {
             listens,
             tls,
             admin,
+            proxy,
             hub: hub.public_url?,
             hosts: hub.hosts,
             data_dir: data.dir,

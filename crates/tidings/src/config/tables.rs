@@ -93,6 +93,7 @@ pub mod listen;
 pub mod log;
 pub mod pages;
 pub mod presence;
+pub mod proxy;
 pub mod publish;
 pub mod rooms;
 pub mod server;
@@ -110,6 +111,7 @@ pub const ALL: &[&[Key]] = &[
     data::DataTable::KEYS,
     server::ServerOptions::KEYS,
     admin::AdminTable::KEYS,
+    proxy::ProxyOptions::KEYS,
     auth::AuthTable::KEYS,
     auth::IssuerTable::KEYS,
     dialects::DialectOptions::KEYS,

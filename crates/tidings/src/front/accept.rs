@@ -2,7 +2,7 @@
 //! socket on the same address (`SO_REUSEPORT`); the kernel spreads connections between them.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +13,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::connection;
-use crate::http::Site;
+use super::{connection, proxy_protocol};
 use crate::http::problem::Problem;
-use tidings_hub::account::{Crowded, Kind, Place};
+use crate::http::{Site, client};
+use tidings_hub::account::{Crowded, Holder, Kind, Place, Scope};
 use tidings_hub::metrics::count;
 use tidings_hub::shard::stopping::{Arrivals, Stage};
 use tidings_hub::tasks;
+use tidings_wire::proxy_protocol::Source;
 
 /// Maximum number of connections that the kernel queues for one listener.
 const BACKLOG: i32 = 4096;
@@ -49,6 +50,8 @@ const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Door {
     pub(crate) listener: StdListener,
     pub(crate) tls: bool,
+    /// Whether connections begin with the header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     /// What it accepts.
     pub(crate) kind: DoorKind,
 }
@@ -107,6 +110,7 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
     let Door {
         listener,
         tls,
+        proxy_protocol,
         kind,
     } = door;
     let listener = match TcpListener::from_std(listener) {
@@ -141,11 +145,15 @@ pub(crate) async fn serve(site: Rc<Site>, door: Door) {
             Ok((socket, peer)) => {
                 let arrival = Arrival {
                     socket,
-                    peer,
+                    peer: canonical(peer),
                     tls,
                     kind,
                 };
-                on_accepted(&site, arrival, &refusals);
+                if proxy_protocol {
+                    on_proxied(&site, arrival, &refusals);
+                } else {
+                    on_accepted(&site, arrival, &refusals);
+                }
             }
             Err(error) => on_accept_error(&site, &error, &mut log_limit).await,
         }
@@ -203,27 +211,84 @@ struct Arrival {
 }
 
 fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
+    if let Err(error) = set_options(&arrival.socket, unacknowledged_max(site)) {
+        return tracing::debug!(%error, "cannot set the options of a new connection; it is closed");
+    }
+    let (account, ip) = (site.account(), arrival.peer.ip());
+    // Operators must be able to see that the hub is full.
+    let admitted = if arrival.kind == DoorKind::Admin {
+        Ok(account.admit_always(ip))
+    } else if is_blocked(site, ip) {
+        return;
+    } else {
+        let scope = client::scope_of(&site.config().proxy, arrival.peer);
+        account.admit(ip, Place::Connection, scope)
+    };
+    enter(site, arrival, admitted, refusals);
+}
+
+/// Returns whether the operator has blocked an address, and counts that. Such a peer gets no answer: it should learn
+/// nothing.
+fn is_blocked(site: &Site, ip: IpAddr) -> bool {
+    let blocked = site.config().limits.blocked.contains(ip);
+    if blocked {
+        count(&site.metrics().connections_refused, "blocked");
+    }
+    blocked
+}
+
+/// Accepts a connection that begins with the header of the PROXY protocol.
+fn on_proxied(site: &Rc<Site>, mut arrival: Arrival, refusals: &Arc<Semaphore>) {
+    let ip = arrival.peer.ip();
+    if !site.config().proxy.trusted.contains(ip) {
+        return count(&site.metrics().connections_refused, "untrusted_proxy");
+    }
+    if let Err(error) = set_options(&arrival.socket, unacknowledged_max(site)) {
+        return tracing::debug!(%error, "cannot set the options of a new connection; it is closed");
+    }
+    let admitted = site.account().admit(ip, Place::Connection, Scope::Total);
+    let proxy = match admitted {
+        Ok(holder) => holder,
+        Err(crowded) => return enter(site, arrival, Err(crowded), refusals),
+    };
+    let (site, refusals) = (Rc::clone(site), Arc::clone(refusals));
+    tasks::spawn(async move {
+        let within = site.config().limits.handshake;
+        let admitted = match proxy_protocol::read(&mut arrival.socket, within).await {
+            Ok(Source::Proxy) => Ok(proxy),
+            Ok(Source::Client(address)) => {
+                arrival.peer = canonical(address);
+                let ip = arrival.peer.ip();
+                if is_blocked(&site, ip) {
+                    return;
+                }
+                let scope = client::scope_of(&site.config().proxy, arrival.peer);
+                proxy.for_client(ip, scope)
+            }
+            Err(error) => {
+                if let Some(name) = error.name() {
+                    count(&site.metrics().connections_failed, name);
+                }
+                return tracing::debug!(%ip, %error, "no PROXY protocol header");
+            }
+        };
+        enter(&site, arrival, admitted, &refusals);
+    });
+}
+
+/// Serves a connection that has a place, and refuses it otherwise.
+fn enter(
+    site: &Rc<Site>,
+    arrival: Arrival,
+    admitted: Result<Arc<Holder>, Crowded>,
+    refusals: &Arc<Semaphore>,
+) {
     let Arrival {
         socket,
         peer,
         tls,
         kind,
     } = arrival;
-    let admin = kind == DoorKind::Admin;
-    if !admin && site.config().limits.blocked.contains(peer.ip()) {
-        // Without an answer: a blocked address should learn nothing.
-        return count(&site.metrics().connections_refused, "blocked");
-    }
-    if let Err(error) = set_options(&socket, unacknowledged_max(site)) {
-        return tracing::debug!(%error, "cannot set the options of a new connection; it is closed");
-    }
-    let account = site.account();
-    // Operators must be able to see that the hub is full.
-    let admitted = if admin {
-        Ok(account.admit_always(peer.ip()))
-    } else {
-        account.admit(peer.ip(), Place::Connection)
-    };
     match admitted {
         Ok(holder) => {
             let cost = match holder.take(Kind::Connection, CONNECTION_BYTES) {
@@ -245,18 +310,16 @@ fn on_accepted(site: &Rc<Site>, arrival: Arrival, refusals: &Arc<Semaphore>) {
             tasks::spawn(connection::serve(Rc::clone(site), entrance));
         }
         Err(refusal) => {
-            count(&site.metrics().connections_refused, refusal_name(refusal));
+            count(&site.metrics().connections_refused, refusal.name());
             let problem = Problem::too_many_connections(refusal);
             refuse_unless_tls(socket, tls, refusals, problem);
         }
     }
 }
 
-fn refusal_name(refusal: Crowded) -> &'static str {
-    match refusal {
-        Crowded::Total => "total",
-        Crowded::Address => "address",
-    }
+/// Returns an IPv4 address as such even if it came through an IPv6 socket, so that it is the same for all limits.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Returns how long a peer may leave bytes unacknowledged: several heartbeats, and at least the stall time, because

@@ -33,6 +33,7 @@ use super::stream::{Prefix, Stream, Transport};
 use super::timed_socket::TimedSocket;
 use super::{flash_policy, hixie, http2};
 use crate::http::Site;
+use crate::http::client::Client;
 use crate::http::io_state::IoState;
 use crate::http::legacy::hixie::OldUpgrade;
 use crate::http::{self, Answer, Body, ConnectionInfo};
@@ -228,6 +229,9 @@ enum TakeOver {
     Old(Box<OldUpgrade>),
 }
 
+/// What a request made of the connection, with the holder of its client.
+type Wanted = RefCell<Option<(TakeOver, Arc<Holder>)>>;
+
 async fn serve_http1(
     site: &Rc<Site>,
     stream: Stream,
@@ -235,17 +239,18 @@ async fn serve_http1(
     cost: Charge,
 ) -> Result<(), Failure> {
     let io_state = stream.io_state();
-    let wanted: Rc<RefCell<Option<TakeOver>>> = Rc::default();
+    let wanted: Rc<Wanted> = Rc::default();
     let service = {
         let (site, wanted) = (Rc::clone(site), Rc::clone(&wanted));
-        let info = info.clone();
         let io_state = Rc::clone(&io_state);
         service_fn(move |request: Request<Incoming>| -> ServiceFuture {
             let (site, wanted) = (Rc::clone(&site), Rc::clone(&wanted));
             let info = info.clone();
             let io_state = Rc::clone(&io_state);
             Box::pin(async move {
-                let take_over = match http::answer(&site.now(), &info, &io_state, request).await {
+                let site = site.now();
+                let client = Client::of(&site, info, &request);
+                let take_over = match http::answer(&site, &client, &io_state, request).await {
                     Answer::Response(response) => return Ok(response),
                     Answer::Stream(stream) => {
                         let (subscription, head) = stream.into_http1();
@@ -257,7 +262,7 @@ async fn serve_http1(
                     }
                     Answer::OldUpgrade(upgrade) => TakeOver::Old(upgrade),
                 };
-                *wanted.borrow_mut() = Some(take_over);
+                *wanted.borrow_mut() = Some((take_over, client.info.holder));
                 // This future is dropped together with hyper's connection.
                 pending().await
             })
@@ -285,13 +290,13 @@ async fn serve_http1(
         }
         return result.map_err(Failure::Http);
     }
-    let Some(take_over) = wanted.borrow_mut().take() else {
+    let Some((take_over, holder)) = wanted.borrow_mut().take() else {
         return Ok(());
     };
     let parts = connection.into_parts();
     // hyper's buffers are freed.
     drop(cost);
-    continue_with(site, (parts.io, parts.read_buf), take_over, info.holder).await;
+    continue_with(site, (parts.io, parts.read_buf), take_over, holder).await;
     Ok(())
 }
 
@@ -333,7 +338,7 @@ async fn continue_with(
 async fn drive<S>(
     site: &Rc<Site>,
     connection: &mut http1::Connection<TokioIo<Stream>, S>,
-    wanted: &RefCell<Option<TakeOver>>,
+    wanted: &Wanted,
     io_state: &IoState,
 ) -> Option<hyper::Result<()>>
 where

@@ -33,6 +33,7 @@ use super::connection::{Failure, HEAD_BYTES_MAX};
 use super::stream::Stream;
 use super::tunnel;
 use crate::http::Site;
+use crate::http::client::Client;
 use crate::http::io_state::IoState;
 use crate::http::problem::Problem;
 use crate::http::{self, Answer, Body, ConnectionInfo};
@@ -112,13 +113,16 @@ async fn respond(
     progress: &Rc<Progress>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    if let Err(problem) = progress.begin(info) {
+    let site = &site.now();
+    let client = Client::of(site, info.clone(), &request);
+    if let Err(problem) = progress.begin(info, &client.info) {
         count(&site.metrics().requests_refused, problem.name());
         return problem.into_response();
     }
     // A reset stream drops its answer, so nobody needs the connection's I/O state.
     let io_state = Rc::<IoState>::default();
-    match http::answer(&site.now(), info, &io_state, request).await {
+    let info = &client.info;
+    match http::answer(site, &client, &io_state, request).await {
         Answer::Response(response) => response,
         Answer::OldUpgrade(_) => Problem::not_found().into_response(),
         Answer::Stream(stream) => stream.into_http2(site, info).await,
@@ -141,12 +145,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn begin(&self, info: &ConnectionInfo) -> Result<(), Problem> {
+    /// Takes a place for the stream, and books its memory for the client.
+    fn begin(&self, info: &ConnectionInfo, client: &ConnectionInfo) -> Result<(), Problem> {
         let seat = info
             .holder
             .seat_stream()
             .map_err(Problem::too_many_connections)?;
-        let charge = info
+        let charge = client
             .holder
             .take(Kind::Stream, STREAM_BYTES)
             .map_err(Problem::from)?;

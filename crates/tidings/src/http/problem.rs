@@ -210,6 +210,13 @@ impl Problem {
         Self::new(status, "too-many-connections", title, detail).with(RETRY_AFTER, retry_after)
     }
 
+    /// An address that the operator has blocked.
+    pub(crate) fn blocked() -> Self {
+        let detail = "requests from this address are not answered (limits.blocked_addresses)";
+        let status = StatusCode::FORBIDDEN;
+        Self::new(status, "address-blocked", "Address blocked", detail)
+    }
+
     /// Returns the response.
     pub(crate) fn into_response(self) -> Response<Body> {
         match self.old {

@@ -1,6 +1,5 @@
 //! The door for publications by HTTP POST: from bytes to fields, the publisher's token, and the response.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ pub(crate) async fn hub(
     site: &Rc<Site>,
     info: &ConnectionInfo,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
+    peer: Option<&str>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let result = publish(site, info, dialect, peer, request).await;
@@ -53,7 +52,7 @@ async fn publish(
     site: &Rc<Site>,
     info: &ConnectionInfo,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
+    peer: Option<&str>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let explain = site.config().explain_refusals;
@@ -70,7 +69,7 @@ async fn publish(
     })?;
     if let Some(peer) = peer {
         let id = update.id.as_str();
-        tracing::info!(event_id = id, remote_addr = %peer, "Update published");
+        tracing::info!(event_id = id, remote_addr = peer, "Update published");
     }
     let id = Bytes::copy_from_slice(update.id.as_str().as_bytes());
     let mut response = respond(StatusCode::OK, "text/plain; charset=utf-8", id);

@@ -4,6 +4,7 @@
 mod answers;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{HeaderValue, ORIGIN};
 use http::request::Parts;
@@ -431,7 +432,7 @@ impl Receiving<'_> {
         if reply == ReceiveReply::Unknown {
             let transport = MessageTransport::carried(site, MessageFraming::SockJs);
             let subscription = base.subscription(site, self.info, asked, transport).await?;
-            let peer = self.info.peer.ip();
+            let peer = Arc::clone(&self.info.holder);
             (reply, pieces) = ask(Some(NewSession { subscription, peer })).await;
         }
         match reply {

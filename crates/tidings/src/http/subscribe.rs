@@ -2,7 +2,6 @@
 //! event stream.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -108,7 +107,7 @@ pub(crate) async fn old(
     site: &Rc<Site>,
     info: &ConnectionInfo,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
+    peer: Option<&str>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let result = subscribe_old(site, info, dialect, peer, request).await;
@@ -122,7 +121,7 @@ async fn subscribe_old(
     site: &Rc<Site>,
     info: &ConnectionInfo,
     dialect: Dialect,
-    peer: Option<SocketAddr>,
+    peer: Option<&str>,
     request: Request<Incoming>,
 ) -> Result<Answer, Problem> {
     let (asked, _body) = request.into_parts();

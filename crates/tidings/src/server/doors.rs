@@ -125,12 +125,24 @@ fn bind(
                 doors.push(Door {
                     listener,
                     tls,
+                    proxy_protocol: is_proxied(config, kind),
                     kind,
                 });
             }
         }
     }
     Ok(doors)
+}
+
+/// Returns whether connections to a listener begin with the header of the PROXY protocol.
+fn is_proxied(config: &Config, kind: DoorKind) -> bool {
+    match kind {
+        DoorKind::Main(number) => config
+            .listens
+            .get(number)
+            .is_some_and(|listen| listen.proxy_protocol),
+        DoorKind::Admin | DoorKind::Policy => false,
+    }
 }
 
 /// Returns the place of a listener in the configuration.

@@ -26,6 +26,7 @@ mod authorization_with_old_dialects;
 mod bench;
 mod chat;
 mod cli;
+mod client_address;
 mod clock;
 mod cluster;
 mod commands;

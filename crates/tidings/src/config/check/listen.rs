@@ -20,6 +20,7 @@ impl Checks<'_> {
             listens.push(Listen {
                 address,
                 tls: table.tls,
+                proxy_protocol: table.proxy_protocol,
                 topic: table.room.clone(),
             });
         }

@@ -27,6 +27,7 @@ fn values_have_their_origins_and_secrets_are_hidden() {
         [[listen]]
         address = "127.0.0.1:1" # file
         tls = false # default
+        proxy_protocol = false # default
         # room: none
 
         [tls]

@@ -14,20 +14,19 @@ table! {
         /// connection. Further ones get 503.
         connections_max: usize = number(100_000).at_least(1).live();
         /// Maximum number of connections from one IP address, including their HTTP/2 streams.
-        /// Further ones get 429. Behind a proxy, all connections come from its address: use the
-        /// value of `limits.connections_max`.
+        /// Further ones get 429. A proxy in front of the hub belongs in `proxy.trusted_addresses`;
+        /// its clients then count by their own addresses, a request in progress as a connection.
         connections_per_address_max: usize = number(10_000).at_least(1).live();
         /// Bytes of memory that peers may make the hub hold: responses that they do not read,
         /// bodies and messages that they do not finish, and the buffers of their connections and
         /// streams. Beyond this limit, requests get 503 and sessions are closed. An idle subscriber
         /// does not count.
         peer_memory_bytes_max: usize = computed(PEER_MEMORY_BYTES, peer_memory_bytes).at_least(PEER_MEMORY_BYTES_MIN).live();
-        /// The same for the peers at one IP address. Beyond this limit, requests get 429. Behind a
-        /// proxy, use the value of `limits.peer_memory_bytes_max`.
+        /// The same for the peers at one IP address. Beyond this limit, requests get 429.
         peer_memory_bytes_per_address_max: Option<usize> =
             unset(Number, HALF_PEER_MEMORY).at_least(PEER_MEMORY_BYTES_MIN).live();
-        /// The same for one connection with all its streams, and for one SockJS session. Beyond
-        /// this limit, requests get 429.
+        /// The same for one connection with all its streams, for one SockJS session, and for one
+        /// request that came through a trusted proxy. Beyond this limit, requests get 429.
         peer_memory_bytes_per_connection_max: usize =
             number(16 * 1024 * 1024).at_least(PEER_MEMORY_BYTES_MIN).live();
         /// Maximum number of distinct unindexed URL patterns and URI templates in use: those that no
@@ -37,7 +36,7 @@ table! {
         /// few others share does not count.
         unindexed_patterns_max: usize = number(2000).at_least(1).live();
         /// The same for the subscribers at one IP address. Beyond this limit, subscribing fails
-        /// with 429. Behind a proxy, use the value of `limits.unindexed_patterns_max`.
+        /// with 429.
         unindexed_patterns_per_address_max: Option<usize> =
             unset(Number, HALF_UNINDEXED).at_least(1).live();
         /// Maximum number of new connections per second for the whole server. Further ones wait.
@@ -55,7 +54,7 @@ table! {
         /// Maximum number of concurrent streams on one HTTP/2 connection.
         streams_per_connection_max: u32 = number(250).at_least(1).live();
         /// Addresses and networks whose connections are closed immediately, such as `192.0.2.0/24`.
-        /// Behind a proxy, every connection has the proxy's address.
+        /// Requests of such clients that come through a trusted proxy get 403.
         blocked as "blocked_addresses": AddressList = list(&[]).live();
     }
 }

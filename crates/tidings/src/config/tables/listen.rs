@@ -16,6 +16,10 @@ table! {
         /// Whether connections to this address use TLS. Requires `tls.certificate` and `tls.key`.
         /// Set `false` behind a proxy that terminates TLS.
         tls: bool = flag(false).start();
+        /// Whether each connection begins with the header of the PROXY protocol, version 1 or 2,
+        /// before TLS. Connections from addresses outside `proxy.trusted_addresses`, and those that
+        /// begin otherwise, are closed.
+        proxy_protocol: bool = flag(false).start();
         /// The topic of the room that every WebSocket at this address joins, unless its path is the
         /// hub's or that of another room. A chat page then needs only `new
         /// WebSocket("ws://HOST:PORT")`. Requires `rooms.access`.

@@ -62,6 +62,7 @@ fn the_fallback_of_every_row_has_the_type_of_its_field() {
         read::<log::LogOptions>,
         read::<pages::PageOptions>,
         read::<presence::PresenceTable>,
+        read::<proxy::ProxyOptions>,
         read::<publish::PublishOptions>,
         read::<rooms::RoomOptions>,
         read::<server::ServerOptions>,
@@ -140,7 +141,7 @@ fn what_only_a_start_can_change_is_decided() {
         .map(|(table, names)| format!("{table}: {names}\n"));
     let paths: String = lines.collect();
     expect![[r#"
-        listen.N: address tls room
+        listen.N: address tls proxy_protocol room
         tls: certificate key
         hub: public_url allow_plaintext
         data: dir

@@ -10,7 +10,7 @@ use tidings_core::dialect::Dialect;
 
 use crate::http::Site;
 use crate::http::problem::Problem;
-use crate::http::{Answer, ConnectionInfo, cors, publish, subscribe};
+use crate::http::{Answer, ConnectionInfo, client, cors, publish, subscribe};
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -35,12 +35,13 @@ pub(crate) async fn answer(
             detail,
         ));
     }
+    let peer = client::shown(info.peer);
     match *request.method() {
         Method::GET | Method::HEAD => {
-            subscribe::old(site, info, dialect, Some(info.peer), request).await
+            subscribe::old(site, info, dialect, Some(&peer), request).await
         }
         Method::POST => {
-            let response = publish::hub(site, info, dialect, Some(info.peer), request).await?;
+            let response = publish::hub(site, info, dialect, Some(&peer), request).await?;
             Ok(Answer::Response(response))
         }
         Method::OPTIONS => {
