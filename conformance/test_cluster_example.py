@@ -1,0 +1,84 @@
+"""examples/cluster/compose.yaml without a container engine: its services with their settings, on free ports."""
+
+import json
+import os
+import subprocess
+import tempfile
+
+import httpx
+import pytest
+import yaml
+
+from support import mercure
+from support.hub import BINARY, PATH, ROOT, free_port
+from support.waiting import until
+
+EXAMPLE = ROOT / "examples/cluster"
+TOPIC = "https://example.com/counter"
+
+
+@pytest.fixture
+def processes():
+    """Starts processes, which end with the test."""
+    started = []
+
+    def start(command, **options):
+        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, **options))
+        return started[-1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield start, folder
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_the_services_are_one_hub(processes):
+    start, folder = processes
+    services = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())["services"]
+    names = ["one", "two", "three"]
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
+    engine, web = free_port(), free_port()
+    options = services["engine"]["command"][1:]
+    start(["redis-server", "--port", str(engine), "--dir", folder, *options], stdout=subprocess.DEVNULL)
+
+    for name in names:
+        environment = services[name]["environment"]
+        assert environment["TIDINGS_CLUSTER__NODE"] == name
+        changed = {
+            "TIDINGS_LISTEN__0__ADDRESS": addresses[name],
+            "TIDINGS_AUTH__ISSUERS__0__KEY": mercure.SECRET,
+            "TIDINGS_CLUSTER__URL": environment["TIDINGS_CLUSTER__URL"].replace("engine:6379", f"127.0.0.1:{engine}"),
+            "TIDINGS_DATA__DIR": f"{folder}/{name}",
+        }
+        start([BINARY, "serve"], env={**environment, **changed}, cwd=folder)
+    proxy = {key: value.replace(":8080", "") for key, value in services["proxy"]["environment"].items()}
+    proxy = {key: addresses.get(value, f"127.0.0.1:{web}") for key, value in proxy.items()}
+    start(["haproxy", "-f", str(EXAMPLE / "haproxy.cfg")], env={"PATH": f"{os.environ['PATH']}:/usr/sbin", **proxy})
+
+    def is_ready(address):
+        try:
+            return httpx.get(f"http://{address}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    for address in addresses.values():
+        assert until(lambda address=address: is_ready(address))
+    assert until(lambda: is_ready(f"127.0.0.1:{web}")), "the proxy reaches a hub"
+
+    public_url = services["one"]["environment"]["TIDINGS_HUB__PUBLIC_URL"]
+    token = mercure.token(iss="urn:example:cluster", aud=public_url)
+    ids = []
+    for address in addresses.values():
+        answer = httpx.post(
+            f"http://{address}{PATH}",
+            data={"topic": TOPIC, "data": json.dumps(len(ids))},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert answer.status_code == 200, answer.text
+        ids.append(answer.text)
+    url = f"http://127.0.0.1:{web}{PATH}"
+    with httpx.stream("GET", url, params={"match": TOPIC, "last_event_id": ids[0]}, timeout=30) as stream:
+        assert stream.headers["set-cookie"].startswith("served_by=")
+        lines = (line.removeprefix("id: ") for line in stream.iter_lines() if line.startswith("id: "))
+        assert [next(lines), next(lines)] == ids[1:]
