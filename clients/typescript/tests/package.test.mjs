@@ -1,18 +1,12 @@
 // The package as it is published: packed, linted, and used from projects of each kind.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-
-const run = promisify(execFile);
-const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
+import { PACKAGE, install, run } from "./support/installed.mjs";
 
 /** What an application would write; the last lines must not compile. */
 const USE = `
@@ -59,21 +53,6 @@ const PROJECTS = [
   { use: USE, type: "module", module: "esnext", moduleResolution: "bundler", skipLibCheck: false },
   { use: USE_IN_VUE, type: "module", module: "esnext", moduleResolution: "bundler", skipLibCheck: true },
 ];
-
-/** Packs the package and installs it into a new project with what its hooks need. */
-async function install(t, type) {
-  const folder = await mkdtemp(join(tmpdir(), "tidings-package-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const { stdout } = await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: PACKAGE });
-  const modules = join(folder, "node_modules");
-  await mkdir(join(modules, "tidings-client"), { recursive: true });
-  await run("tar", ["-xzf", join(folder, stdout.trim()), "-C", join(modules, "tidings-client"), "--strip-components=1"]);
-  for (const name of await readdir(join(PACKAGE, "node_modules"))) {
-    if (!name.startsWith(".")) await symlink(join(PACKAGE, "node_modules", name), join(modules, name));
-  }
-  await writeFile(join(folder, "package.json"), JSON.stringify({ type }));
-  return folder;
-}
 
 test("publint finds nothing wrong", async () => {
   const { messages, pkg } = await publint({ pkgDir: PACKAGE, strict: true });

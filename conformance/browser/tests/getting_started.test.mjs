@@ -18,6 +18,7 @@ const ROOT = new URL("../../../", import.meta.url);
 const BLOCKS = await blocksOf("docs/guide/getting-started.md");
 const README = await blocksOf("README.md");
 const [, README_PAGE, README_PUBLISH] = README;
+const [SITE_PUBLISH, SITE_SUBSCRIBE] = await blocksOf("docs/index.md");
 
 // Each block, in order. One that is new needs a test below.
 const INSTALL = 0;
@@ -45,6 +46,19 @@ test("the page and the command of the README work as pasted", async (t) => {
   await newcomer.hub.subscribers(1);
   await newcomer.run(README_PUBLISH).end();
   await page.getByText("3 left in stock").waitFor();
+});
+
+test("the programs of the documentation's first page work as pasted", async (t) => {
+  const newcomer = await Newcomer.start(t);
+  const file = await newcomer.save("index.html", { text: `<!doctype html><title>Books</title><script>${SITE_SUBSCRIBE.text}</script>` });
+  const page = await (await (await openChromium(t)).newContext()).newPage();
+  const arrived = page.waitForEvent("console", (line) => line.text() === "3 left in stock");
+  await page.goto(pathToFileURL(file).href);
+  await newcomer.hub.subscribers(1);
+  const [start, ...publish] = SITE_PUBLISH.text.split("\n");
+  assert.equal(start, "tidings dev");
+  await newcomer.run({ text: publish.join("\n") }).end();
+  await arrived;
 });
 
 test("the curl commands subscribe, publish and resume", async (t) => {
