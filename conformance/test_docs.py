@@ -1,7 +1,8 @@
 """The examples in the documentation: each is run as it stands by a test, or says here why it is not.
 
-`PAGES` names for each page the file that runs all of its examples, or one way for each of them, in order. A page
-whose examples change without the list is a failure, so that no example goes untried by mistake.
+`PAGES` names for each page the file that runs all of its examples, or one way for each of them, in order, or such
+lists by heading. A page whose examples change without the list is a failure, so that no example goes untried by
+mistake.
 """
 
 import json
@@ -42,9 +43,18 @@ PAGES = {
     "docs/guide/hypermedia.md": "conformance/browser/tests/hypermedia.test.mjs",
     "docs/guide/laravel.md": "conformance/browser/tests/laravel.test.mjs",
     "docs/guide/migrate-from-mercure.md": ["crates/tidings/tests/it/image.rs", HERE, HERE],
-    # The settings, a certificate, the unit, logrotate, a reload, a take-over, presence and its token, the page, proxies.
-    "docs/guide/operating.md": [HERE, HERE, MACHINE, HERE, HERE, HERE, HERE, HERE, HERE]
-    + 4 * ["conformance/test_proxies.py"],
+    "docs/guide/operating.md": {
+        "A configuration": [HERE],
+        "TLS": [HERE],
+        "systemd": [MACHINE],
+        "Requests": [HERE],
+        "Reloading": [HERE],
+        "Restarting without a gap": [HERE],
+        "Who is there": [HERE, HERE],
+        "When updates do not arrive": [HERE],
+        "Behind a proxy": [HERE] + 4 * ["conformance/test_proxies.py"],
+        "The client's address": ["conformance/test_proxies.py"],
+    },
     "docs/guide/tokens.md": [HERE, HERE, HERE, HERE],
     "docs/guide/zeromq.md": "conformance/test_zeromq_hub.py",
     "docs/reference/long-polling.md": [HERE, HERE],
@@ -58,15 +68,19 @@ BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.M | re.S)
 NO_EXAMPLES = ("docs/formats/", "docs/decisions/")
 
 
-def blocks(page):
-    """Returns language and text of each example. A block such as `{toctree}` is an instruction for the site."""
-    found = BLOCK.findall((ROOT / page).read_text())
-    return [(language, text) for language, text in found if not language.startswith("{")]
+def blocks(page, heading=None):
+    """Returns language and text of each example, on the page or below a heading. A block such as `{toctree}` is an
+    instruction for the site."""
+    text = (ROOT / page).read_text()
+    if heading:
+        _, text = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.M)
+        text = re.split(r"^##+ ", text, maxsplit=1, flags=re.M)[0]
+    return [(language, text) for language, text in BLOCK.findall(text) if not language.startswith("{")]
 
 
-def block(page, number, language):
-    """Returns an example by its place on the page."""
-    found, text = blocks(page)[number]
+def block(page, number, language, heading=None):
+    """Returns an example by its place on the page, or below a heading."""
+    found, text = blocks(page, heading)[number]
     assert found == language, f"{page}: example {number} is {found}"
     return text
 
@@ -80,6 +94,10 @@ def test_each_example_is_run_or_says_why_not(check):
         by_guides = "/publish-from-" in page or "/use-cases/" in page
         ways = PAGES.get(page, GUIDES if by_guides else None)
         assert ways, f"{page} has examples: say in PAGES what runs them"
+        if isinstance(ways, dict):
+            for heading, some in ways.items():
+                check(f"{page}, {heading}: one way for each example", len(some), len(blocks(page, heading)))
+            ways = sum(ways.values(), [])
         if isinstance(ways, list):
             check(f"{page}: one way for each example", len(ways), len(found))
         for way in [ways] if isinstance(ways, str) else ways:
@@ -98,18 +116,20 @@ def test_the_settings_are_accepted(check, tmp_path):
     data = f'[data]\ndir = "{tmp_path}/data"\n'
     pieces = [
         ("docs/guide/configuration.md", 0, data),
-        ("docs/guide/operating.md", 6, hub + listen + issuer + data),
-        ("docs/guide/operating.md", 8, hub + listen + issuer + data),
+        ("docs/guide/operating.md", "Who is there", hub + listen + issuer + data),
+        ("docs/guide/operating.md", "When updates do not arrive", hub + listen + issuer + data),
+        ("docs/guide/operating.md", "Behind a proxy", hub + listen + issuer + data),
         ("docs/guide/tokens.md", 1, hub + listen + data),
         ("docs/guide/tokens.md", 2, hub + listen + data),
         ("docs/reference/websocket.md", 2, hub + listen + issuer + data),
         ("docs/reference/websocket.md", 3, hub + listen + issuer + data),
     ]
-    for page, number, rest in pieces:
+    for page, place, rest in pieces:
         file = tmp_path / "tidings.toml"
-        file.write_text((block(page, number, "toml") + rest).replace("/etc/tidings", str(tmp_path)))
+        number, heading = (place, None) if isinstance(place, int) else (0, place)
+        file.write_text((block(page, number, "toml", heading) + rest).replace("/etc/tidings", str(tmp_path)))
         done = tidings("config", "check", "--config", file)
-        check(f"{page}, example {number}", (done.returncode, done.stderr), (0, ""))
+        check(f"{page}, {place}", (done.returncode, done.stderr), (0, ""))
 
 
 def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
@@ -121,18 +141,18 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
         text = text.replace("/etc/tidings", str(tmp_path)).replace("0.0.0.0:443", f"127.0.0.1:{port}")
         return text.replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
 
-    subprocess.run(["sh", "-euc", block(page, 1, "console")], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["sh", "-euc", block(page, 0, "console", "TLS")], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "secret").write_text("7c1f0e9bd4a358267c1f0e9bd4a35826")
     (tmp_path / "secret").chmod(0o600)
     config = tmp_path / "tidings.toml"
-    settings = placed(block(page, 0, "toml"))
+    settings = placed(block(page, 0, "toml", "A configuration"))
     small = f'[data]\ndir = "{tmp_path}/data"\n[server]\ndrain_secs = 0\n'
     config.write_text(settings + small + "[limits]\nconnections_max = 1000\n")
     hub = serve(placed("serve --config /etc/tidings/tidings.toml"), tmp_path)
     health = ["curl", "-sf", "--cacert", "fullchain.pem", f"https://localhost:{port}/health/ready"]
     assert until(lambda: subprocess.run(health, cwd=tmp_path, capture_output=True).returncode == 0), hub.output
 
-    shown = block(page, 4, "console").splitlines()
+    shown = block(page, 0, "console", "Reloading").splitlines()
     assert shown[0].startswith("$ tidings ")
     # The numbers of the guide are larger than the descriptors that a test may have.
     config.write_text(settings + small + "[limits]\nconnections_max = 500\n[presence]\nenabled = true\n")
@@ -140,7 +160,7 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
     expected = [line.replace("100000 -> 50000", "1000 -> 500") for line in shown[1:]]
     check("a reload says what the guide shows", done.stdout.splitlines(), expected)
 
-    command = placed(block(page, 5, "console")).strip()
+    command = placed(block(page, 0, "console", "Restarting without a gap")).strip()
     next_hub = serve(command.removeprefix("tidings "), tmp_path)
     hub.process.wait(60)
     check("the next process serves", subprocess.run(health, cwd=tmp_path, capture_output=True).returncode, 0)
@@ -211,7 +231,7 @@ def test_another_hub_is_moved_by_the_guides_commands(check, tmp_path):
 
 
 def test_logrotate_accepts_the_guides_file(check, tmp_path):
-    text = block("docs/guide/operating.md", 3, "text")
+    text = block("docs/guide/operating.md", 0, "text", "Requests")
     words = [line.strip() for line in text.splitlines()]
     check("a file, options and a script", (words[0], words[-1]), ("/var/log/tidings/access.log {", "}"))
     check("it reloads the hub", words[words.index("postrotate") + 1], "systemctl reload tidings")
@@ -252,7 +272,7 @@ def test_presence_and_long_polling_answer_in_the_shape_of_their_pages(check):
 
 
 def test_the_grant_for_presence_lists_a_room(start_hub, check):
-    detail = json.loads(block("docs/guide/operating.md", 7, "json"))
+    detail = json.loads(block("docs/guide/operating.md", 1, "json", "Who is there"))
     hub = start_hub(served(PUBLIC_URL, ISSUER) + "[presence]\nenabled = true\n[subscribe]\nanonymous = true\n")
     headers = {"Authorization": "Bearer " + mercure_token(topics=detail["topics"], actions=detail["actions"])}
     stream = Stream(hub, "match=room-1")

@@ -22,10 +22,6 @@ const PAGES: &[(&str, &str)] = &[
     ("STYLE.md", "project/style.md"),
     ("clients/typescript/README.md", "guide/browser-client.md"),
     ("examples/README.md", "guide/use-cases/examples.md"),
-    (
-        "examples/temma-chat/README.md",
-        "guide/use-cases/temma-chat.md",
-    ),
     ("conformance/mercure/CHECKLIST.md", "project/checklist.md"),
     (
         "conformance/sockjs/README.md",
@@ -37,6 +33,8 @@ const PAGES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Where the readme of each example is, under the name of the example.
+const EXAMPLES: &str = "guide/use-cases/example-";
 /// The folder of the pages.
 const DOCS: &str = "docs/";
 /// Sphinx's configuration and what it adds to pages. It is not a part of the site.
@@ -120,12 +118,20 @@ fn add_markdown(sources: &Path, site: &Path) -> anyhow::Result<()> {
 }
 
 /// Returns the place of a file in the site, unless it is in the site only because a page links to it.
-fn place(path: &str) -> Option<&str> {
+fn place(path: &str) -> Option<String> {
     if path.starts_with(CONFIGURATION) {
         return None;
     }
-    let page = PAGES.iter().find(|(from, _)| *from == path);
-    page.map(|(_, to)| *to).or_else(|| path.strip_prefix(DOCS))
+    if let Some((_, to)) = PAGES.iter().find(|(from, _)| *from == path) {
+        return Some((*to).to_owned());
+    }
+    if let Some(example) = path.strip_prefix("examples/") {
+        return Some(format!(
+            "{EXAMPLES}{}.md",
+            example.strip_suffix("/README.md")?
+        ));
+    }
+    path.strip_prefix(DOCS).map(str::to_owned)
 }
 
 /// Returns the text of the page at `from` with links that hold where the site has it. Files that
@@ -181,14 +187,11 @@ fn moved_link(target: &str, from: &str, linked: &mut BTreeSet<String>) -> String
         // A folder is shown by its first page.
         path.push_str("/README.md");
     }
-    let to = place(&path).map_or_else(
-        || {
-            linked.insert(path.clone());
-            format!("{FILES}{path}")
-        },
-        str::to_owned,
-    );
-    let depth = place(from).unwrap_or(from).matches('/').count();
+    let to = place(&path).unwrap_or_else(|| {
+        linked.insert(path.clone());
+        format!("{FILES}{path}")
+    });
+    let depth = place(from).map_or(0, |from| from.matches('/').count());
     format!("{}{to}{heading}", "../".repeat(depth))
 }
 
