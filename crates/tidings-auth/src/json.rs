@@ -42,6 +42,14 @@ impl Json {
         serde_json::from_slice(bytes)
     }
 
+    /// Returns the number, if this is a whole one that is not negative.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Self::Number(number) => number.as_u64(),
+            Self::Null | Self::Bool(_) | Self::String(_) | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+
     /// Returns the text, if this is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {

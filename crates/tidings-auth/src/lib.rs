@@ -29,6 +29,7 @@ use key_set::{Current, KeySet};
 pub use counters::Counters;
 pub use details::{DETAIL_TYPE, DetailError};
 pub use old::{NEVER, is_old_text};
+pub use revoked::{Revocation, Revocations, RevokeError};
 pub use token_error::{Part, TokenError, key_of};
 
 pub mod cache;
@@ -47,6 +48,7 @@ mod old;
 mod pem;
 pub mod placeholder;
 pub mod presented;
+mod revoked;
 mod token_error;
 
 /// Which tokens are accepted: from which issuers, for which audiences, in which cookies and dialects.
@@ -138,6 +140,7 @@ pub enum Role {
 pub struct Authority {
     options: Options,
     hub: HubUrl,
+    revocations: Arc<Revocations>,
 }
 
 /// The content of a verified token.
@@ -154,6 +157,8 @@ pub struct Identity {
     pub issuer: Arc<str>,
     /// The subject, if there is one.
     pub subject: Option<Arc<str>>,
+    /// The token's own id, `jti`, by which it can be revoked. RFC 7519, 4.1.7.
+    pub token_id: Option<Arc<str>>,
 }
 
 /// Why there can be no [`Authority`].
@@ -181,7 +186,42 @@ impl Authority {
         if options.audiences.is_empty() && options.issuers.iter().any(modern) {
             return Err(AuthorityError::NoAudience);
         }
-        Ok(Self { options, hub })
+        Ok(Self {
+            options,
+            hub,
+            revocations: Arc::default(),
+        })
+    }
+
+    /// Returns the same with a list of revoked tokens, which are refused from then on.
+    #[must_use]
+    pub fn refusing(self, revocations: Arc<Revocations>) -> Self {
+        Self {
+            revocations,
+            ..self
+        }
+    }
+
+    /// Returns the list of revoked tokens.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Returns the id of a token whose other checks it has passed.
+    ///
+    /// # Errors
+    ///
+    /// The token is revoked.
+    fn check_revoked(
+        &self,
+        claims: &Object,
+        now_secs: u64,
+    ) -> Result<Option<Arc<str>>, TokenError> {
+        let id: Option<Arc<str>> = claims.find("jti").and_then(Json::as_str).map(Arc::from);
+        match id {
+            Some(id) if self.revocations.holds(&id, now_secs) => Err(TokenError::Revoked { id }),
+            id => Ok(id),
+        }
     }
 
     /// Checks `token`, presented at the hub's path for `role`, at `now_secs` of Unix time.
@@ -249,6 +289,7 @@ impl Authority {
             dialect: Dialect::V1,
             issuer,
             subject: claims::subject(&parts.claims)?,
+            token_id: self.check_revoked(&parts.claims, now_secs)?,
         }))
     }
 
@@ -257,7 +298,7 @@ impl Authority {
         self.options.key_sets()
     }
 
-    /// Returns a number that changes whenever a key set does.
+    /// Returns a number that changes whenever a key set or the list of revoked tokens does.
     pub fn generation(&self) -> u64 {
         let sets = self
             .options
@@ -267,7 +308,7 @@ impl Authority {
                 Keys::Set { set, .. } => set.generation(),
                 Keys::One(_) => 0,
             });
-        sets.sum()
+        self.revocations.generation().wrapping_add(sets.sum())
     }
 
     /// Fetches the key sets of a token's issuer again, because they lack the token's key. Returns whether the token

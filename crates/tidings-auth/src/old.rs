@@ -71,6 +71,7 @@ impl Authority {
             dialect,
             issuer: Arc::from(""),
             subject: claims::subject(&parts.claims)?,
+            token_id: self.check_revoked(&parts.claims, now_secs)?,
         }))
     }
 

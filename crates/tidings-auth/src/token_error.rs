@@ -3,6 +3,8 @@
 //! The texts are for the people who run the hub (`tidings dev`, `token inspect`, the log). They say
 //! what was found in the token's public parts, never the token, its signature or a key.
 
+use std::sync::Arc;
+
 use tidings_core::{Dialect, GrantsError};
 
 use super::Role;
@@ -172,6 +174,12 @@ pub enum TokenError {
         index: usize,
         /// What is wrong with it.
         source: DetailError,
+    },
+    /// An operator revoked the token.
+    #[error("the token with the jti {id:?} was revoked")]
+    Revoked {
+        /// Its `jti`.
+        id: Arc<str>,
     },
     /// There are more authorization details or matchers than the limits allow.
     #[error(transparent)]

@@ -75,7 +75,8 @@ impl Envelope {
         let mut bytes = Vec::with_capacity(draft.data.len() + 128);
         let readers = match draft.visibility {
             Visibility::Public => 0,
-            Visibility::Private => 1,
+            // No draft is withdrawn.
+            Visibility::Private | Visibility::Withdrawn => 1,
             Visibility::Targeted(_) => 2,
             Visibility::Hubs => 3,
         };

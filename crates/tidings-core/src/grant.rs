@@ -138,6 +138,7 @@ impl Grants {
         match visibility {
             Visibility::Public => true,
             Visibility::Private => self.allows_read(subjects),
+            Visibility::Withdrawn => false,
             Visibility::Targeted(targets) => {
                 let own = self.targets.subscribe.as_ref();
                 own.is_some_and(|own| targets.iter().any(|target| own.covers(target)))

@@ -136,7 +136,8 @@ impl Fields {
         self.texts(draft.topics.iter().map(|topic| topic.as_str()));
         match &draft.visibility {
             Visibility::Public => self.number(0),
-            Visibility::Private => self.number(1),
+            // No draft is withdrawn.
+            Visibility::Private | Visibility::Withdrawn => self.number(1),
             Visibility::Targeted(targets) => {
                 self.number(2);
                 self.texts(targets.iter().map(|target| target.as_str()));

@@ -86,6 +86,20 @@ impl Update {
         self.presence.is_some() || self.visibility.is_for_hubs()
     }
 
+    /// Returns what a purge leaves of it: its place, its print and its id, at which a cursor may
+    /// stand, and nothing that its publisher wrote.
+    #[must_use]
+    pub fn withdrawn(&self) -> Self {
+        Self {
+            topics: Topics::one(Topic::of_hub(WITHDRAWN)),
+            data: Arc::from(""),
+            visibility: Visibility::Withdrawn,
+            event_type: None,
+            retry_ms: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns the size that retention counts: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -101,7 +115,7 @@ const REST_BYTES: u64 = 64;
 fn name_bytes(topics: &Topics, visibility: &Visibility, event_type: Option<&EventType>) -> usize {
     let topics: usize = topics.iter().map(|topic| topic.as_str().len() + 1).sum();
     let targets: usize = match visibility {
-        Visibility::Public | Visibility::Private | Visibility::Hubs => 0,
+        Visibility::Public | Visibility::Private | Visibility::Hubs | Visibility::Withdrawn => 0,
         Visibility::Targeted(targets) => targets.iter().map(|name| name.as_str().len() + 1).sum(),
     };
     topics + targets + event_type.map_or(0, |name| name.as_str().len())
@@ -118,6 +132,8 @@ pub enum Visibility {
     Targeted(Targets),
     /// No subscriber: what hubs tell each other.
     Hubs,
+    /// Nobody: an operator purged it from the history. Only a stored update is withdrawn.
+    Withdrawn,
 }
 
 impl Visibility {
@@ -314,6 +330,9 @@ pub enum EventTypeError {
         max: usize,
     },
 }
+
+/// The topic in place of those of a withdrawn update.
+pub const WITHDRAWN: &str = "urn:tidings:withdrawn";
 
 const MERCURE: &str = "mercure";
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tidings_cluster::{Batch, BatchDone, Cut, CutDone, Done};
-use tidings_core::{Draft, Update};
+use tidings_cluster::{Batch, BatchDone, Cut, CutDone, Done, RelayError};
+use tidings_core::{Draft, Position, Topic, Update};
 
 use crate::published::Tip;
 
@@ -47,7 +47,37 @@ pub enum Append {
         /// Takes the result.
         done: CutDone,
     },
+    /// For a history that orders its updates: withdraw a slice of a topic's updates.
+    Purge {
+        /// Which.
+        purge: Purge,
+        /// Takes the result.
+        done: PurgeDone,
+    },
 }
+
+/// A slice of a topic's history that is to be withdrawn.
+#[derive(Debug, Clone)]
+pub struct Purge {
+    /// The topic: all updates that have it, as canonical or alternate topic.
+    pub topic: Topic,
+    /// What comes after this position.
+    pub after: Position,
+    /// Up to this position.
+    pub through: Position,
+}
+
+/// What one slice of a purge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// How many updates were withdrawn.
+    pub updates: u64,
+    /// The position up to which the topic was purged: what is left comes after it.
+    pub through: Position,
+}
+
+/// Receives the result of a slice, on the writer thread. Must not block.
+pub type PurgeDone = Box<dyn FnOnce(Result<Purged, RelayError>) + Send>;
 
 impl Append {
     /// Returns the number of updates.
@@ -55,7 +85,7 @@ impl Append {
         match self {
             Self::Draft { .. } => 1,
             Self::Ordered { batch, .. } => batch.updates().len(),
-            Self::Cut { .. } => 0,
+            Self::Cut { .. } | Self::Purge { .. } => 0,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The public handle of the history: starts its two threads and hides their queues.
 
+mod purge;
+
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -603,6 +605,8 @@ enum WrongOrder {
     Draft,
     #[error("an update came with its position, and the history orders its updates itself")]
     Ordered,
+    #[error("a cluster orders the history, so that one hub alone cannot purge it")]
+    Purge,
 }
 
 fn wrong_order(error: WrongOrder) -> RelayError {

@@ -33,7 +33,7 @@ pub mod sabotage;
 pub mod storage;
 mod writer;
 
-pub use append::{Append, Outlet, Step};
+pub use append::{Append, Outlet, Purge, PurgeDone, Purged, Step};
 pub use clock::{Clock, ClockNote, Reading};
 pub use handle::{Detached, Handle, OpenError, detached, start, start_beside};
 pub use handover::{ReclaimError, ReleaseError};

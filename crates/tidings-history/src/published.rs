@@ -42,6 +42,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Updates removed by retention.
     pub trimmed: u64,
+    /// Updates withdrawn by an operator.
+    pub purged: u64,
     /// Updates refused because of a storage fault.
     pub refusals: u64,
     /// Pages read from the storage.
@@ -83,6 +85,8 @@ pub struct Published {
     unprinted_through: AtomicU64,
     /// How often the line was cut.
     cuts: AtomicU64,
+    /// How often updates were withdrawn.
+    purges: AtomicU64,
     /// A retention that the writer has not taken over yet.
     new_retention: Mutex<Option<Retention>>,
     /// Whether retention must remove nothing: another process still reads by its own bounds.
@@ -106,6 +110,7 @@ struct Counters {
     groups: AtomicU64,
     bytes: AtomicU64,
     trimmed: AtomicU64,
+    purged: AtomicU64,
     refusals: AtomicU64,
     pages_read: AtomicU64,
     pages_cached: AtomicU64,
@@ -157,6 +162,7 @@ impl Published {
             tip: Mutex::new(tip),
             unprinted_through: AtomicU64::new(extent.unprinted_through.get()),
             cuts: AtomicU64::new(0),
+            purges: AtomicU64::new(0),
             new_retention: Mutex::default(),
             removal_held: AtomicBool::new(false),
             health: Mutex::new(Health::Ok),
@@ -211,6 +217,7 @@ impl Published {
             groups: read(&self.counters.groups),
             bytes: read(&self.counters.bytes),
             trimmed: read(&self.counters.trimmed),
+            purged: read(&self.counters.purged),
             refusals: read(&self.counters.refusals),
             pages_read: read(&self.counters.pages_read),
             pages_cached: read(&self.counters.pages_cached),
@@ -242,6 +249,17 @@ impl Published {
     /// Returns how often the line was cut: what was read before belongs to another one.
     pub(crate) fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::Acquire)
+    }
+
+    /// Returns how often updates were withdrawn. Pages that were read before still have them.
+    pub(crate) fn purges(&self) -> u64 {
+        self.purges.load(Ordering::Acquire)
+    }
+
+    /// Updates were withdrawn. To be called once that is stored.
+    pub(crate) fn on_purged(&self, updates: u64) {
+        add(&self.counters.purged, updates);
+        self.purges.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Publishes that the line was cut. [`on_cutting`](Self::on_cutting) came before.

@@ -106,6 +106,8 @@ pub struct Reader {
     unread: Option<Unread>,
     /// How often the line was cut when the cache was filled.
     cuts: u64,
+    /// How often updates were withdrawn when the cache was filled.
+    purges: u64,
 }
 
 /// A read that is retried after it failed.
@@ -135,6 +137,7 @@ impl Reader {
             cache: PageCache::new(cache_bytes_max),
             unread: None,
             cuts: 0,
+            purges: 0,
         }
     }
 
@@ -213,10 +216,10 @@ impl Reader {
     ///
     /// [`ReadError`]; [`Trimmed`](ReadError::Trimmed) if that position was removed.
     pub fn page(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
-        let cuts = self.published.cuts();
-        if cuts != self.cuts {
+        let (cuts, purges) = (self.published.cuts(), self.published.purges());
+        if (cuts, purges) != (self.cuts, self.purges) {
             self.cache.clear();
-            self.cuts = cuts;
+            (self.cuts, self.purges) = (cuts, purges);
         }
         let page = self.page_of_line(after)?;
         match self.published.cuts() == cuts {

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tidings_cluster::Cut;
-use tidings_core::{Holder, Position, Print, Topics, Update};
+use tidings_core::{Holder, Position, Print, Topic, Topics, Update};
 
 use crate::clock::ClockNote;
 use crate::options::Order;
@@ -99,6 +99,20 @@ pub trait Storage: Send {
     ///
     /// [`StorageError`]. Nothing was removed.
     fn trim(&mut self, through: Position, mark: Mark) -> Result<(), StorageError>;
+
+    /// Withdraws the updates after `after`, up to `through`, that have `topic`: what stays of each
+    /// is [`Update::withdrawn`], at its position. Presence events are not affected. When this
+    /// returns, a crash of the machine does not undo it. Returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`]. Nothing was changed, unless it leaves doubt.
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError>;
 
     /// Leaves a line: removes updates at its end, or all of them, with their prints and notes.
     /// After [`Cut::All`] the extent has the position, the mark of the last update and no print.

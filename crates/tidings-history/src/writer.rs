@@ -9,6 +9,7 @@
 
 mod line;
 mod ordered;
+mod purge;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -212,6 +213,7 @@ impl Writer {
                 }
                 Append::Ordered { batch, done } => self.take_ordered(batch, done),
                 Append::Cut { cut, done } => self.cut(cut, done),
+                Append::Purge { purge, done } => self.purge(&purge, done),
             }
         }
         if !drafts.is_empty() {
@@ -536,6 +538,7 @@ impl Writer {
                 Append::Draft { done, .. } => done(Err(error.clone())),
                 Append::Ordered { done, .. } => done(Err(InboundError::Relay(error.clone()))),
                 Append::Cut { done, .. } => done(Err(error.clone())),
+                Append::Purge { done, .. } => done(Err(error.clone())),
             }
         }
     }

@@ -139,6 +139,11 @@ impl Account {
         self.places.set_bounds(connections, sockjs_sessions);
     }
 
+    /// Returns the booked bytes of all kinds.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Returns the booked bytes of one kind.
     pub fn held_of(&self, kind: Kind) -> usize {
         self.by_kind

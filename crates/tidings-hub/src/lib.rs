@@ -15,5 +15,6 @@ pub mod refusal;
 pub mod router;
 pub mod session;
 pub mod shard;
+pub mod steering;
 pub mod subscribing;
 pub mod tasks;

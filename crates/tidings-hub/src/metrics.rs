@@ -6,6 +6,7 @@ mod labels;
 mod limits;
 mod peer_memory;
 mod requests;
+mod totals;
 pub mod zeromq;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::limits::Limits;
 pub use self::peer_memory::PeerMemoryCounters;
 pub(crate) use self::requests::Sessions;
 pub use self::requests::{Requests, Transport};
+pub use self::totals::Totals;
 use self::zeromq::Counters;
 
 /// The reason why something was refused, dropped or ended: one of a closed set of short words.
@@ -117,6 +119,7 @@ pub struct HistoryCounters {
     groups: Counter,
     bytes: Counter,
     trimmed: Counter,
+    purged: Counter,
     refusals: Counter,
     pages_read: Counter,
     pages_cached: Counter,
@@ -142,6 +145,7 @@ impl HistoryCounters {
             ),
             bytes: counted_in_bytes(r, "history", "Bytes of committed updates"),
             trimmed: counter(r, "history_trimmed", "Updates removed by retention"),
+            purged: counter(r, "history_purged", "Updates purged by an operator"),
             refusals: counter(r, "history_refused", "Updates refused because of a fault"),
             pages_read: counter(r, "history_pages_read", "Pages read from the storage"),
             pages_cached: counter(r, "history_pages_cached", "Pages served from memory"),
@@ -190,6 +194,7 @@ impl HistoryCounters {
         set(&self.groups, stats.groups);
         set(&self.bytes, stats.bytes);
         set(&self.trimmed, stats.trimmed);
+        set(&self.purged, stats.purged);
         set(&self.refusals, stats.refusals);
         set(&self.pages_read, stats.pages_read);
         set(&self.pages_cached, stats.pages_cached);

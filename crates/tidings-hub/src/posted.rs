@@ -109,7 +109,7 @@ impl Posted {
     }
 
     /// Wraps an update that was read back from the history.
-    pub(crate) fn replayed(update: Arc<Update>) -> Self {
+    pub fn replayed(update: Arc<Update>) -> Self {
         Self::new(update, Arc::from([]))
     }
 

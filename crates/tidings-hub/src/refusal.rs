@@ -86,6 +86,11 @@ impl Refusal {
         Self::new(Kind::TokenInvalid, "token-invalid", title, detail)
     }
 
+    /// The token is not that of operators.
+    pub fn operator_refused(detail: impl Into<String>) -> Self {
+        Self::token_invalid(detail)
+    }
+
     /// The token is good and does not allow this.
     pub fn scope_insufficient(detail: impl Into<String>) -> Self {
         let title = "Access token does not allow this";

@@ -11,14 +11,16 @@ use tidings_core::index::{MatcherId, MatcherIndex};
 use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_core::subject::Subject;
+use tidings_core::topic::Topic;
 use tidings_core::update::Update;
 use tidings_history::Tip;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::control::Listener;
 use crate::metrics::Metrics;
 use crate::posted::{Batch, Posted, Subjects};
+use crate::steering::topics::{TopicCounts, TopicRates};
 
 /// Commands that may wait for the router. Beyond this the history writer and joining subscribers wait.
 pub(crate) const COMMANDS_MAX: usize = 4096;
@@ -54,6 +56,10 @@ pub enum Command {
     Release(Vec<MatcherId>),
     /// The history left its line: this is the newest update now.
     Cut(Tip),
+    /// Updates of a topic up to a position were withdrawn from the history.
+    Withdrawn(Topic, Position),
+    /// Say which topics are published most.
+    Topics(oneshot::Sender<TopicRates>),
     /// End the thread.
     Stop,
 }
@@ -75,6 +81,8 @@ pub enum Outgoing {
     /// The history left its line. What comes next follows here. Subscribers that have seen anything else are told,
     /// and reconnect.
     Cut(Tip),
+    /// Updates of a topic up to a position were withdrawn from the history.
+    Withdrawn(Topic, Position),
 }
 
 /// A receiver of batches: a shard, or the ZeroMQ broker.
@@ -112,6 +120,19 @@ impl Router {
     /// Hands over that the history left its line. Blocks like [`committed`](Self::committed).
     pub fn cut(&self, tip: Tip) {
         drop(self.commands.blocking_send(Command::Cut(tip)));
+    }
+
+    /// Tells every destination that updates of a topic up to `through` were withdrawn, after those that
+    /// were committed before.
+    pub(crate) async fn withdrawn(&self, topic: Topic, through: Position) {
+        drop(self.commands.send(Command::Withdrawn(topic, through)).await);
+    }
+
+    /// Returns which topics are published most. None if the hub is ending.
+    pub async fn topics(&self) -> Option<TopicRates> {
+        let (reply, topics) = oneshot::channel();
+        self.commands.send(Command::Topics(reply)).await.ok()?;
+        topics.await.ok()
     }
 
     /// Asks the router to intern the matchers of a joining subscriber. Waits while the queue is full.
@@ -180,6 +201,7 @@ pub struct Routing {
     leaving: Vec<MatcherId>,
     /// Matchers interned during this turn.
     joined: usize,
+    topics: TopicCounts,
 }
 
 impl Routing {
@@ -195,6 +217,7 @@ impl Routing {
             matching: Vec::new(),
             leaving: Vec::new(),
             joined: 0,
+            topics: TopicCounts::default(),
         }
     }
 
@@ -264,6 +287,13 @@ impl Routing {
                     listener.on_cut(tip);
                 }
             }
+            Command::Withdrawn(topic, through) => {
+                for outgoing in &mut self.outgoing {
+                    outgoing.push(Outgoing::Withdrawn(topic.clone(), through));
+                }
+            }
+            // Whoever asked may be gone.
+            Command::Topics(reply) => drop(reply.send(self.topics.rates(Instant::now()))),
             Command::Stop => return true,
         }
         false
@@ -290,6 +320,7 @@ impl Routing {
 
     fn on_committed(&mut self, group: Vec<Arc<Update>>, durable: Instant) {
         self.tell_listeners(&group);
+        self.topics.count(&group, durable);
         let mut previous: Arc<[MatcherId]> = Arc::from([]);
         let posts = group
             .into_iter()

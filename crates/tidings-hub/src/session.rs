@@ -80,6 +80,7 @@ pub struct Session {
     /// The identity and grants of its token; none for an anonymous subscriber.
     identity: RefCell<Option<Arc<Identity>>>,
     progress: RefCell<Progress>,
+    began: Tick,
     last_sent: Cell<Tick>,
     deadline: Cell<Option<(Tick, Ending)>>,
     next_look: Cell<Tick>,
@@ -122,6 +123,7 @@ impl Session {
             interned: RefCell::default(),
             identity: RefCell::new(parts.identity),
             progress: RefCell::new(Progress::new()),
+            began: parts.now,
             last_sent: Cell::new(parts.now),
             deadline: Cell::new(parts.deadline),
             next_look: Cell::new(parts.now),
@@ -227,6 +229,21 @@ impl Session {
         self.booked.borrow_mut()
     }
 
+    /// Returns when it began.
+    pub(crate) fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// Returns the position up to which it has received everything, if its shard has seen everything
+    /// up to `last`. None while it has not begun to read.
+    pub(crate) fn reached(&self, last: Position) -> Option<Position> {
+        let progress = self.progress.borrow();
+        match progress.phase() {
+            Phase::Joining => None,
+            Phase::Behind | Phase::Live | Phase::Closing(_) => progress.reached(last),
+        }
+    }
+
     /// Returns when a write to it was last tried.
     pub(crate) fn last_sent(&self) -> Tick {
         self.last_sent.get()
@@ -310,11 +327,29 @@ impl Session {
     }
 }
 
+/// Whether an update is for a subscriber, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A matcher selects it, and it is public or granted.
+    Receives,
+    /// No matcher selects it.
+    NotSelected,
+    /// A matcher selects it, but it is private and the token does not grant it.
+    NotGranted,
+    /// The subscriber published it itself, by a protocol that sends nothing back to its sender.
+    Echo,
+}
+
 /// Returns whether an update is for a subscriber: asked for by a matcher, and public or granted.
 pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool {
+    verdict(session, posted, hub) == Verdict::Receives
+}
+
+/// Returns whether an update is for a subscriber, or why not.
+pub(crate) fn verdict(session: &Session, posted: &Posted, hub: &HubUrl) -> Verdict {
     let update = &posted.update;
     if session.is_echo_of(posted) {
-        return false;
+        return Verdict::Echo;
     }
     let selects = |matcher: &Matcher| {
         // Topics are resolved as URLs only for URL patterns, which need it.
@@ -334,8 +369,13 @@ pub(crate) fn concerns(session: &Session, posted: &Posted, hub: &HubUrl) -> bool
     let old = matchers.get(..scope.had).unwrap_or_default();
     let new = matchers.get(scope.had..scope.until).unwrap_or_default();
     let wanted = new.iter().any(selects) && !old.iter().any(selects);
-    wanted
-        && (skips(Rule::AskGrantsOnReplay) || may_read(session.identity().as_deref(), posted, hub))
+    let granted =
+        || skips(Rule::AskGrantsOnReplay) || may_read(session.identity().as_deref(), posted, hub);
+    match wanted {
+        false => Verdict::NotSelected,
+        true if granted() => Verdict::Receives,
+        true => Verdict::NotGranted,
+    }
 }
 
 /// Returns whether a token lets a subscriber read an update.

@@ -7,6 +7,7 @@
 
 pub(crate) mod cursors;
 pub(crate) mod engine;
+pub mod looking;
 pub mod patterns;
 pub(crate) mod placing;
 pub mod presence;
@@ -40,6 +41,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use self::engine::Engine;
+use self::looking::Look;
 use self::patterns::{Compiler, Patterns};
 use self::ring::Ring;
 use self::stopping::{Begun, Drain, Stage};
@@ -84,6 +86,8 @@ pub enum Delivery {
     Adopt(Box<Adoption>),
     /// A request for a SockJS session of this shard.
     SockJs(sockjs::Request),
+    /// An operator asks about sessions.
+    Look(Box<Look>),
     /// End all streams, spread over a time.
     Drain(Drain),
     /// Close connections without a request.
@@ -158,6 +162,7 @@ impl Inbox {
             Delivery::Adopt(adoption) => Some(adoption),
             Delivery::Routed(_)
             | Delivery::SockJs(_)
+            | Delivery::Look(_)
             | Delivery::Drain(_)
             | Delivery::Close
             | Delivery::Stop => None,
@@ -374,6 +379,11 @@ impl Shard {
         &self.shared.account
     }
 
+    /// Returns what all shards share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Returns the compiler for the matchers of one request.
     pub fn compiler(&self) -> Compiler<'_> {
         self.patterns.compiler(self.hub())
@@ -393,6 +403,11 @@ impl Shard {
     /// Returns the current bucket of coarse time.
     pub(crate) fn now(&self) -> Tick {
         Tick::of(self.started, Instant::now())
+    }
+
+    /// Returns how long the hub has served.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Returns a way to learn that the hub is being stopped.
@@ -432,6 +447,10 @@ impl Shard {
                     self.engine.borrow_mut().on_joined(ticket.0, ids, at);
                 }
                 Delivery::Routed(Outgoing::Cut(tip)) => self.on_cut(tip),
+                Delivery::Routed(Outgoing::Withdrawn(topic, through)) => {
+                    self.engine.borrow_mut().ring.withdraw(&topic, through);
+                }
+                Delivery::Look(look) => self.on_look(*look),
                 Delivery::Adopt(adoption) => self.adopt(*adoption),
                 Delivery::SockJs(request) => self.on_sockjs_request(request),
                 Delivery::Drain(drain) => self.on_drain(drain),
@@ -553,6 +572,8 @@ impl Shard {
         let overdue = deadline.filter(|(end, _)| *end <= now);
         if self.ends_at_once(&session) {
             session.close(Ending::Drained);
+        } else if self.is_revoked(&session) {
+            session.close(Ending::TokenRevoked);
         } else if let Some((_, ending)) = overdue {
             session.close(ending);
         }

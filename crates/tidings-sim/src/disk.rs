@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_cluster::Cut;
 use tidings_core::position::Position;
 use tidings_core::print::Print;
+use tidings_core::topic::Topic;
 use tidings_core::update::{IdSource, Presence, Topics, Update};
 use tidings_history::storage::{Announced, Extent, Mark, Storage, StorageError, StorageReader};
 use tidings_history::{ClockNote, Order, Removed};
@@ -256,6 +257,27 @@ impl Storage for SimStorage {
         state.kept.extent.trimmed_through = through;
         state.kept.extent.trimmed_mark = mark;
         Ok(())
+    }
+
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError> {
+        let mut state = self.disk.lock();
+        fault_of(state.fault)?;
+        let range = after.next().get()..=through.get();
+        let mut updates = 0;
+        for (_, (update, _)) in state.kept.updates.range_mut(range) {
+            let of_topic = update.topics.iter().any(|named| named == topic);
+            if of_topic && !update.is_of_hub() {
+                *update = Arc::new(update.withdrawn());
+                updates += 1;
+            }
+        }
+        state.synced = state.kept.clone();
+        Ok(updates)
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {

@@ -477,6 +477,7 @@ fn identity(grants: Arc<Grants>) -> Arc<Identity> {
         dialect: Dialect::V1,
         issuer: "lab".into(),
         subject: None,
+        token_id: None,
     })
 }
 

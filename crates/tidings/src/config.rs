@@ -34,6 +34,7 @@ use tidings_hub::presence;
 use tidings_hub::session::service::Offer;
 
 pub mod addresses;
+pub mod admin_token;
 pub mod change;
 pub mod check;
 pub mod docs;
@@ -63,6 +64,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Which proxies are believed when they name their clients.
     pub proxy: ProxyOptions,
+    /// The token of operators. `None`: there is no admin API.
+    pub admin_token: Option<admin_token::AdminToken>,
     /// The hub's public URL. Its path is the hub's path.
     pub hub: HubUrl,
     /// Hosts that requests may name. Empty: any host.

@@ -1,6 +1,7 @@
 //! Routes requests, and holds what all responses share. Each door and each kind of page is one file. The rules
 //! about updates are in `tidings-hub` and `tidings-core`.
 
+pub(crate) mod admin;
 pub(crate) mod admission;
 pub(crate) mod authorize;
 pub(crate) mod body;
@@ -39,6 +40,7 @@ use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 use tracing::Instrument;
 
+use self::admin::desk::Desk;
 use self::body::{EventBody, Whole};
 use self::client::Client;
 use self::io_state::IoState;
@@ -76,6 +78,8 @@ pub(crate) struct Site {
     /// The configuration that counts now.
     live: Arc<ArcSwap<Config>>,
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// The way to the control thread. None in a hub that has none.
+    desk: Option<Desk>,
 }
 
 impl Site {
@@ -84,12 +88,14 @@ impl Site {
         shard: &Rc<Shard>,
         live: &Arc<ArcSwap<Config>>,
         tls: Option<&Arc<rustls::ServerConfig>>,
+        desk: Option<&Desk>,
     ) -> Rc<Self> {
         Rc::new(Self {
             shard: Rc::clone(shard),
             config: live.load_full(),
             live: Arc::clone(live),
             tls: tls.cloned(),
+            desk: desk.cloned(),
         })
     }
 
@@ -99,11 +105,21 @@ impl Site {
         if Arc::ptr_eq(&self.config, &self.live.load()) {
             return Rc::clone(self);
         }
-        Self::new(&self.shard, &self.live, self.tls.as_ref())
+        Self::new(
+            &self.shard,
+            &self.live,
+            self.tls.as_ref(),
+            self.desk.as_ref(),
+        )
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns the way to the control thread.
+    pub(crate) fn desk(&self) -> Option<&Desk> {
+        self.desk.as_ref()
     }
 
     /// Returns the TLS settings for new connections.
@@ -169,6 +185,8 @@ pub(crate) enum Route<'a> {
     Live,
     Ready,
     Metrics,
+    /// The admin API.
+    Admin,
     Metadata,
     Settings,
     DevToken,
@@ -346,6 +364,7 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
         "/health/live" => Route::Live,
         "/health/ready" => Route::Ready,
         METRICS_PATH if metrics_here => Route::Metrics,
+        _ if info.admin && admin::is_below(path) => Route::Admin,
         _ if info.admin => Route::Nothing,
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
@@ -408,6 +427,7 @@ async fn dispatch(
         Route::ChatBroadcast if method == Method::POST => {
             chat::broadcast(site, info, request).await?
         }
+        Route::Admin => Box::pin(admin::answer(site, info, request)).await?,
         Route::DevToken if method == Method::POST => dev::token(site, info, request).await?,
         Route::ChatBroadcast | Route::DevToken => {
             return Err(Problem::method_not_allowed("POST"));

@@ -4,8 +4,10 @@
 mod doors;
 mod parts;
 mod reloading;
+mod steering;
 mod stopping;
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -15,7 +17,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
-use tidings_auth::Authority;
 use tidings_auth::key_fetch::Fetcher;
 use tidings_auth::key_store::KeyStore;
 use tidings_cluster::{Loopback, Movable, Relay};
@@ -39,6 +40,7 @@ use crate::control::take_over::Predecessor;
 use crate::front::accept::{self, Door};
 use crate::front::tls::Certificate;
 use crate::http::Site;
+use crate::http::admin::desk::{Desk, Wish as AdminWish};
 use crate::notify::Notifier;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
@@ -225,6 +227,8 @@ struct Hub {
     estate: Arc<Estate>,
     /// None if the data folder has no room for it.
     control: Option<ControlSocket>,
+    /// What operators ask for.
+    wishes: Cell<Option<mpsc::Receiver<AdminWish>>>,
 }
 
 impl Hub {
@@ -259,18 +263,12 @@ impl Hub {
         // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
         let ingest = parts::ingest(&config, &relay, &metrics);
-        let presence = Service::start(
-            config.presence.clone(),
-            config.hub.clone(),
-            &ingest,
-            &history,
-            &metrics,
-        )?;
+        let presence = parts::presence(&config, &ingest, &history, &metrics)?;
         let shared = Arc::new(Shared {
             ingest,
             relay: Arc::clone(&relay) as Arc<dyn Relay>,
             answers,
-            authority: Arc::new(Authority::new(config.auth.clone(), config.hub.clone())?),
+            authority: Arc::new(parts::authority(&config)?),
             account: parts::account_of(&config),
             sockjs: sockjs::Seed::default(),
             loads: parts::no_loads(&config),
@@ -284,7 +282,9 @@ impl Hub {
         let key_store = parts::restore_key_sets(&config, &shared);
         let control = open_control(&config);
         let live = Arc::new(ArcSwap::from_pointee(config));
-        let shards = start_shards(&shared, tip, (&live, tls.as_ref()), doors, receivers)?;
+        let (desk, wishes) = Desk::new();
+        let site = (&live, tls.as_ref(), &desk);
+        let shards = start_shards(&shared, tip, site, doors, receivers)?;
         let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
         let ready = |from: Predecessor| from.ready(relay, shared.history.clone(), &estate);
         predecessor.map(ready).transpose()?;
@@ -302,6 +302,7 @@ impl Hub {
             presence,
             estate,
             control,
+            wishes: Cell::new(Some(wishes)),
         })
     }
 
@@ -331,6 +332,7 @@ impl Hub {
             () = asked => Ending::Asked,
             Some(outcome) = receiver.recv() => outcome.into(),
             never = self.serve_control(outcomes) => match never {},
+            () = self.serve_operators() => Ending::Asked,
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
@@ -490,16 +492,20 @@ fn open_control(config: &Config) -> Option<ControlSocket> {
 fn start_shards(
     shared: &Arc<Shared>,
     tip: Tip,
-    (live, tls): (&Arc<ArcSwap<Config>>, Option<&Arc<rustls::ServerConfig>>),
+    (live, tls, desk): (
+        &Arc<ArcSwap<Config>>,
+        Option<&Arc<rustls::ServerConfig>>,
+        &Desk,
+    ),
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
     // There is one list of doors for each shard.
     let parts = doors.into_iter().zip(receivers).enumerate();
     let start = |(index, (doors, inbox)): (_, (Vec<Door>, _))| {
-        let (live, tls) = (Arc::clone(live), tls.cloned());
+        let (live, tls, desk) = (Arc::clone(live), tls.cloned(), desk.clone());
         let open = move |shard: &Rc<Shard>| {
-            let site = Site::new(shard, &live, tls.as_ref());
+            let site = Site::new(shard, &live, tls.as_ref(), Some(&desk));
             for door in doors {
                 tasks::spawn(accept::serve(Rc::clone(&site), door));
             }

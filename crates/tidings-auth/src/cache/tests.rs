@@ -105,6 +105,7 @@ fn a_token_costs_what_it_grants() {
             dialect: tidings_core::Dialect::V1,
             issuer: "a".into(),
             subject: None,
+            token_id: None,
         }
     };
     let exact = kept_bytes("a", &identity(MatcherType::Exact, 1));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use tidings_cluster::Cut;
-use tidings_core::{IdSource, Position, Print, Topics, Update};
+use tidings_core::{IdSource, Position, Print, Topic, Topics, Update};
 
 use super::{Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader};
 use crate::options::Order;
@@ -164,6 +164,27 @@ impl Storage for MemoryStorage {
             kept.entries.shrink_to_fit();
         }
         Ok(())
+    }
+
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError> {
+        let mut kept = self.lock();
+        let (first, end) = (
+            first_after(&kept.entries, after),
+            first_after(&kept.entries, through),
+        );
+        let mut updates = 0;
+        for entry in kept.entries.range_mut(first..end.max(first)) {
+            if entry.update.topics.iter().any(|named| named == topic) {
+                entry.update = Arc::new(entry.update.withdrawn());
+                updates += 1;
+            }
+        }
+        Ok(updates)
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {

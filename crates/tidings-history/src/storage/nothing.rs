@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidings_cluster::Cut;
-use tidings_core::{Position, Print, Topics, Update};
+use tidings_core::{Position, Print, Topic, Topics, Update};
 
 use super::{Extent, Mark, Storage, StorageError, StorageReader};
 use crate::options::Order;
@@ -89,6 +89,15 @@ impl Storage for NoStorage {
 
     fn presence(&mut self, _through: Position) -> Result<Vec<(Position, Topics)>, StorageError> {
         Ok(Vec::new())
+    }
+
+    fn withdraw(
+        &mut self,
+        _topic: &Topic,
+        _after: Position,
+        _through: Position,
+    ) -> Result<u64, StorageError> {
+        Ok(0)
     }
 
     fn trim_presence(&mut self, _removed: &Removed) -> Result<(), StorageError> {

@@ -10,6 +10,7 @@ mod log_index;
 mod open;
 mod reader;
 mod row;
+mod withdraw;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, params};
 use tidings_cluster::Cut;
-use tidings_core::{Holder, IdSource, Position, Presence, Print, Topics, Update};
+use tidings_core::{Holder, IdSource, Position, Presence, Print, Topic, Topics, Update};
 
 use super::{Announced, Extent, Mark, PRINTS_KEPT, Storage, StorageError, StorageReader, Upkeep};
 use crate::clock::ClockNote;
@@ -355,6 +356,29 @@ impl Storage for SqliteStorage {
         self.extent.trimmed_through = through;
         self.extent.trimmed_mark = mark;
         Ok(())
+    }
+
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError> {
+        self.prepare(Durability::Synced)?;
+        match self.withdraw_rows(topic, after, through) {
+            Ok(updates) => {
+                self.files.check()?;
+                if updates > 0 {
+                    // What was withdrawn leaves the log soon.
+                    self.log_pages = CHECKPOINT_PAGES;
+                }
+                Ok(updates)
+            }
+            Err(fault) => {
+                self.rollback()?;
+                Err(fault)
+            }
+        }
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {

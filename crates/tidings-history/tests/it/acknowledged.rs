@@ -7,7 +7,7 @@ use std::thread;
 
 use tidings_cluster::Cut;
 use tidings_cluster::{Done, History as _};
-use tidings_core::{Position, Print, Topics, Update};
+use tidings_core::{Position, Print, Topic, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, SqliteStorage, Storage, StorageError, StorageReader, Upkeep,
 };
@@ -190,6 +190,15 @@ impl Storage for ReportingStorage {
         progress.synced = progress.written;
         self.report.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError> {
+        self.inner.withdraw(topic, after, through)
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tidings_cluster::Cut;
 use tidings_cluster::RelayError;
-use tidings_core::{Position, Print, Topics, Update};
+use tidings_core::{Position, Print, Topic, Topics, Update};
 use tidings_history::storage::{
     Announced, Extent, Mark, MemoryStorage, SqliteStorage, Storage, StorageError, StorageReader,
     Upkeep,
@@ -335,6 +335,16 @@ impl Storage for FaultyStorage {
     fn insert_note(&mut self, position: Position, note: &[u8]) -> Result<(), StorageError> {
         self.plan.on_operation()?;
         self.inner.insert_note(position, note)
+    }
+
+    fn withdraw(
+        &mut self,
+        topic: &Topic,
+        after: Position,
+        through: Position,
+    ) -> Result<u64, StorageError> {
+        self.plan.on_operation()?;
+        self.inner.withdraw(topic, after, through)
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), StorageError> {

@@ -22,4 +22,5 @@ mod model;
 mod old_formats;
 mod ordered;
 mod presence;
+mod purge;
 mod threads;

@@ -26,7 +26,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport.
-    const ALL: [Self; 5] = [
+    pub const ALL: [Self; 5] = [
         Self::Http,
         Self::Sse,
         Self::WebSocket,
@@ -34,7 +34,8 @@ impl Transport {
         Self::LongPoll,
     ];
 
-    fn name(self) -> &'static str {
+    /// Returns the name in metrics.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Sse => "sse",
@@ -133,6 +134,13 @@ impl Sessions {
             transport: transport.name(),
             dialect: dialect.name(),
         })
+    }
+
+    /// Returns how many there are of a transport, in any dialect.
+    pub(super) fn open(&self, transport: Transport) -> u64 {
+        let dialects = [Dialect::V1, Dialect::V0, Dialect::V2019].into_iter();
+        let open = dialects.map(|dialect| self.of(transport, dialect).get());
+        u64::try_from(open.sum::<i64>()).unwrap_or(0)
     }
 
     pub(crate) fn on_begin(&self, transport: Transport, dialect: Dialect) {

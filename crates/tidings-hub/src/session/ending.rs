@@ -35,11 +35,15 @@ pub enum Ending {
     MemoryLimit,
     /// The hub is stopping.
     Drained,
+    /// An operator disconnected it.
+    Disconnected,
+    /// An operator revoked its token.
+    TokenRevoked,
 }
 
 impl Ending {
     /// Every reason.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::PeerClosed,
         Self::WriteFailed,
         Self::TokenExpired,
@@ -56,6 +60,8 @@ impl Ending {
         Self::TokenTimeout,
         Self::MemoryLimit,
         Self::Drained,
+        Self::Disconnected,
+        Self::TokenRevoked,
     ];
 
     /// Returns the name in metrics and logs.
@@ -77,6 +83,8 @@ impl Ending {
             Self::TokenTimeout => "token_timeout",
             Self::MemoryLimit => "memory_limit",
             Self::Drained => "drained",
+            Self::Disconnected => "disconnected",
+            Self::TokenRevoked => "token_revoked",
         }
     }
 
@@ -87,7 +95,9 @@ impl Ending {
             | Self::Lifetime
             | Self::Overtaken
             | Self::HistoryUnreadable
-            | Self::Drained => true,
+            | Self::Drained
+            | Self::Disconnected
+            | Self::TokenRevoked => true,
             Self::PeerClosed
             | Self::WriteFailed
             | Self::Stalled

@@ -402,6 +402,8 @@ fn farewell(duplex: &Duplex, ending: Ending) -> Option<(CloseCode, Box<str>)> {
                 .or_else(|| Some((CloseCode::POLICY, "".into())));
         }
         Ending::TokenExpired => (application(4401), "the token has expired"),
+        Ending::TokenRevoked => (application(4401), "the token was revoked"),
+        Ending::Disconnected => (application(4403), "disconnected by an operator"),
         Ending::TokenTimeout => (application(4401), "no token came in time"),
         Ending::Overtaken => (
             application(4410),

@@ -120,6 +120,13 @@ impl Engine {
         self.sessions.iter().map(|(_, session)| session)
     }
 
+    /// Returns the sessions from a slot on, with their slots.
+    pub(crate) fn sessions_from(&self, slot: u32) -> impl Iterator<Item = (u32, &Rc<Session>)> {
+        let end = u32::try_from(self.sessions.capacity()).unwrap_or(u32::MAX);
+        let there = move |slot| Some((slot, self.sessions.get(slot as usize)?));
+        (slot..end).filter_map(there)
+    }
+
     /// Adds a session, which `make` builds for its id.
     pub(crate) fn insert(&mut self, make: impl FnOnce(SubscriberId) -> Session) -> Rc<Session> {
         self.generation = self.generation.wrapping_add(1);

@@ -74,7 +74,7 @@ impl Shard {
     /// # Errors
     ///
     /// The history cannot be read, or the next updates are no longer retained.
-    pub(crate) async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
+    pub async fn page_after(&self, position: Position) -> Result<Arc<Page>, ReadError> {
         patiently(|reply: oneshot::Sender<_>| {
             // The session may be gone.
             let reply = Box::new(move |page| drop(reply.send(page)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tidings_core::position::Position;
 use tidings_core::print::Print;
+use tidings_core::topic::Topic;
 use tidings_history::Tip;
 use tidings_history::sabotage::{Rule, skips};
 
@@ -74,6 +75,23 @@ impl Ring {
                 break;
             };
             self.bytes -= dropped.kept_bytes();
+        }
+    }
+
+    /// Replaces the updates of `topic` up to `through`, which were withdrawn from the history.
+    pub(crate) fn withdraw(&mut self, topic: &Topic, through: Position) {
+        for posted in &mut self.posts {
+            let update = &posted.update;
+            if update.position > through {
+                break;
+            }
+            let of_topic = update.topics.iter().any(|named| named == topic);
+            if of_topic && !update.is_of_hub() {
+                let withdrawn = Posted::replayed(Arc::new(update.withdrawn()));
+                self.bytes -= posted.kept_bytes();
+                self.bytes += withdrawn.kept_bytes();
+                *posted = Arc::new(withdrawn);
+            }
         }
     }
 

@@ -30,6 +30,11 @@ impl Tick {
         Self(self.0.saturating_add(Self::at(duration).0))
     }
 
+    /// Returns the time from `earlier` to this bucket.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        TICK * self.0.saturating_sub(earlier.0)
+    }
+
     /// Returns the bucket before this one.
     pub(crate) fn before(self) -> Self {
         Self(self.0.saturating_sub(1))

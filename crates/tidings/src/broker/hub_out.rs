@@ -65,7 +65,7 @@ pub(crate) async fn run(
                     }
                 }
                 // Peers of a broker have no cursors.
-                Outgoing::Cut(_) => {}
+                Outgoing::Cut(_) | Outgoing::Withdrawn(..) => {}
                 Outgoing::Batch(batch) => {
                     let news: Vec<_> = batch
                         .posts

@@ -165,7 +165,7 @@ fn text(bytes: &[u8], part: usize) -> Result<&str, Unreadable> {
 pub(crate) fn can_carry(update: &Update) -> bool {
     match update.visibility {
         Visibility::Public | Visibility::Private => true,
-        Visibility::Targeted(_) | Visibility::Hubs => false,
+        Visibility::Targeted(_) | Visibility::Hubs | Visibility::Withdrawn => false,
     }
 }
 

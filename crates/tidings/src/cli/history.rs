@@ -127,7 +127,8 @@ fn walk(
         history.read(next, last, PAGE_BYTES_MAX, &mut updates)?;
         let Some(newest) = updates.last() else { break };
         next = newest.position.next();
-        for update in &updates {
+        let there = |update: &&Arc<Update>| update.visibility != Visibility::Withdrawn;
+        for update in updates.iter().filter(there) {
             take(update)?;
         }
     }
@@ -142,7 +143,7 @@ fn json(update: &Update) -> anyhow::Result<String> {
         .map(tidings_core::Topic::as_str)
         .collect();
     let targets = match &update.visibility {
-        Visibility::Public | Visibility::Private | Visibility::Hubs => None,
+        Visibility::Public | Visibility::Private | Visibility::Hubs | Visibility::Withdrawn => None,
         Visibility::Targeted(targets) => Some(targets.iter().map(Target::as_str).collect()),
     };
     let exported = Exported {

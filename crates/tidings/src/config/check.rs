@@ -4,6 +4,7 @@
 //! after the tables; they contain the rules that involve two keys or a file.
 
 mod addresses;
+mod admin;
 mod auth;
 mod cluster;
 pub mod dialects;
@@ -81,7 +82,9 @@ struct Checks<'a> {
 impl Checks<'_> {
     fn config(&mut self) -> Option<Config> {
         let listen: Vec<ListenTable> = self.tables();
-        let (listens, tls, admin) = self.listeners(&listen);
+        let (listens, tls) = self.listeners(&listen);
+        let admin: AdminTable = self.table();
+        let (admin, admin_token) = self.admin(admin);
         let proxy: ProxyOptions = self.table();
         self.proxy(&proxy, &listen);
         let hub: HubTable = self.table();
@@ -119,6 +122,7 @@ impl Checks<'_> {
             tls,
             admin,
             proxy,
+            admin_token,
             hub: hub.public_url?,
             hosts: hub.hosts,
             data_dir: data.dir,
@@ -149,18 +153,11 @@ impl Checks<'_> {
         })
     }
 
-    fn listeners(
-        &mut self,
-        listen: &[ListenTable],
-    ) -> (Vec<Listen>, Option<TlsFiles>, Option<SocketAddr>) {
+    fn listeners(&mut self, listen: &[ListenTable]) -> (Vec<Listen>, Option<TlsFiles>) {
         let listens = self.listens(listen);
         let certificate = self.table();
         let tls = self.tls(certificate, listen);
-        let AdminTable { address } = self.table();
-        if let Some(address) = address {
-            self.listen_on("admin.address", address);
-        }
-        (listens, tls, address)
+        (listens, tls)
     }
 
     /// Reads a single table.

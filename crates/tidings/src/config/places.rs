@@ -116,7 +116,8 @@ fn is_public_key(settings: &Settings, place: &str) -> bool {
 }
 
 /// Keys that name a file with a secret.
-const SECRET_FILES: [&str; 5] = [
+const SECRET_FILES: [&str; 6] = [
+    "admin.token_file",
     "auth.issuers.N.key_file",
     "cluster.key_file",
     "cluster.password_file",

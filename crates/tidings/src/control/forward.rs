@@ -226,8 +226,8 @@ impl Forwarded {
         let topics = draft.topics.iter();
         let targets = match &draft.visibility {
             Visibility::Public => None,
-            // Messages for hubs stay with the process that publishes them.
-            Visibility::Private | Visibility::Hubs => Some(Vec::new()),
+            // Messages for hubs stay with the process that publishes them, and no draft is withdrawn.
+            Visibility::Private | Visibility::Hubs | Visibility::Withdrawn => Some(Vec::new()),
             Visibility::Targeted(targets) => Some(
                 targets
                     .iter()

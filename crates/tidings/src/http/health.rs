@@ -23,19 +23,23 @@ pub(crate) fn live() -> Response<Body> {
 /// Answers whether the hub accepts updates and subscribers. 503 while the history refuses updates or cannot be
 /// read, the relay cannot order updates, a key set was never read, or the hub is being stopped.
 pub(crate) fn ready(site: &Site) -> Response<Body> {
-    let reason = match site.history().health() {
-        Health::Ok if site.is_stopping() => "the hub is being stopped".to_owned(),
-        Health::Ok => match out_of_order(site).or_else(|| unread_key_set(site)) {
-            Some(reason) => reason,
-            None => return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}"),
-        },
-        Health::Unreadable { reason } => format!("the history cannot be read: {reason}"),
-        Health::Refusing { reason } | Health::Damaged { reason } | Health::Poisoned { reason } => {
-            format!("the history takes no updates: {reason}")
-        }
+    let Some(reason) = unready(site) else {
+        return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}");
     };
     let body = json!({"status": "unready", "reason": reason});
     respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
+}
+
+/// Returns why the hub is not ready, if it is not.
+pub(crate) fn unready(site: &Site) -> Option<String> {
+    match site.history().health() {
+        Health::Ok if site.is_stopping() => Some("the hub is being stopped".to_owned()),
+        Health::Ok => out_of_order(site).or_else(|| unread_key_set(site)),
+        Health::Unreadable { reason } => Some(format!("the history cannot be read: {reason}")),
+        Health::Refusing { reason } | Health::Damaged { reason } | Health::Poisoned { reason } => {
+            Some(format!("the history takes no updates: {reason}"))
+        }
+    }
 }
 
 /// Returns why the relay cannot order updates, if it cannot.

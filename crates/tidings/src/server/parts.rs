@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tidings_auth::key_set::Source;
 use tidings_auth::key_store::KeyStore;
+use tidings_auth::{Authority, Revocations};
 use tidings_cluster::{Movable, Relay};
 use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step};
 use tokio::sync::mpsc;
@@ -21,9 +22,12 @@ use tidings_hub::clock::{unix_ms, unix_secs};
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Options;
+use tidings_hub::presence::service::Service;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
 
+/// The list of revoked tokens, in the data folder.
+const REVOKED_FILE: &str = "revoked-tokens.json";
 /// The folder for the last good key sets, in the data folder.
 const KEY_SETS_FOLDER: &str = "key-sets";
 
@@ -44,6 +48,18 @@ pub(super) fn options(config: &Config) -> Options {
         sockjs_disconnect: config.sockjs.disconnect,
         explain_refusals: config.explain_refusals,
     }
+}
+
+/// Makes what verifies tokens, with the list of those that are revoked.
+///
+/// # Errors
+///
+/// No key, no audience, or a list that cannot be read: the hub must not start with fewer refusals than it had.
+pub(super) fn authority(config: &Config) -> anyhow::Result<Authority> {
+    let path = config.data_dir.join(REVOKED_FILE);
+    let revocations = Revocations::open(path, unix_secs())?;
+    let authority = Authority::new(config.auth.clone(), config.hub.clone())?;
+    Ok(authority.refusing(Arc::new(revocations)))
 }
 
 /// Makes the account with the limits of a configuration.
@@ -103,6 +119,17 @@ pub(super) fn ingest(config: &Config, relay: &Arc<Movable>, metrics: &Metrics) -
     let relay = Arc::clone(relay) as Arc<dyn Relay>;
     let durations = Arc::clone(&metrics.durations.publish);
     Ingest::new(config.hub.clone(), relay, durations)
+}
+
+/// Starts presence, if it is on.
+pub(super) fn presence(
+    config: &Config,
+    ingest: &Ingest,
+    history: &Handle,
+    metrics: &Arc<Metrics>,
+) -> std::io::Result<Option<Service>> {
+    let (options, hub) = (config.presence.clone(), config.hub.clone());
+    Service::start(options, hub, ingest, history, metrics)
 }
 
 /// Returns a queue for answers for each shard.

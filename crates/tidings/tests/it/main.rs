@@ -16,6 +16,7 @@ mod harness;
 
 mod access_log;
 mod account;
+mod admin;
 mod authorization;
 #[expect(
     clippy::duplicate_mod,

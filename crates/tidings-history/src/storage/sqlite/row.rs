@@ -97,6 +97,7 @@ fn names(update: &Update) -> (i64, String) {
     match &update.visibility {
         Visibility::Public => (PUBLIC, topics),
         Visibility::Private => (PRIVATE, topics),
+        Visibility::Withdrawn => (WITHDRAWN, topics),
         Visibility::Targeted(targets) => {
             let targets: Vec<&str> = targets.iter().map(Target::as_str).collect();
             (TARGETED, format!("{topics}\n\n{}", targets.join("\n")))
@@ -110,6 +111,7 @@ fn topics_and_visibility(names: &str, readers: u64) -> Result<(Topics, Visibilit
     let (topics, visibility) = match readers.cast_signed() {
         PUBLIC => (names, Visibility::Public),
         HUBS => (names, Visibility::Hubs),
+        WITHDRAWN => (names, Visibility::Withdrawn),
         TARGETED => {
             let (topics, targets) = names.split_once("\n\n").unwrap_or((names, ""));
             let targets: Result<Vec<Target>, _> = targets.split('\n').map(Target::parse).collect();
@@ -130,6 +132,7 @@ const PUBLIC: i64 = 0;
 const PRIVATE: i64 = 1;
 const TARGETED: i64 = 2;
 pub(super) const HUBS: i64 = 3;
+pub(super) const WITHDRAWN: i64 = 4;
 
 /// Reads a row of the table `subscriptions`.
 pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {

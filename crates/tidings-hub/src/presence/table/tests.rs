@@ -90,6 +90,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
         dialect: Dialect::V1,
         issuer: "issuer".into(),
         subject: Some("service".into()),
+        token_id: None,
     });
     let come = |table: &mut Table, number: u32, patterns: &[&str]| {
         table.on_joined(Joined {
@@ -256,6 +257,7 @@ fn joined_as(subject: &str) -> Joined {
             dialect: Dialect::V1,
             issuer: "issuer".into(),
             subject: Some(subject.into()),
+            token_id: None,
         })),
     }
 }
