@@ -12,30 +12,34 @@ const KEY = readFileSync(process.env.KEY_FILE ?? "tidings-data/dev.key", "utf8")
 const PORT = Number(process.env.PORT ?? 3000);
 const ISSUER = "urn:tidings:dev";
 const TOKEN_SECS = 3600;
+const PUBLISH_SECS = 60;
 const BODY_CHARS_MAX = 1_000_000;
 
-function makeToken(subject, action, topic, seconds = TOKEN_SECS) {
+// A topic is a name, or an object { match, match_type }. Presence shows the payload to those who may see who is there.
+function makeToken(subject, action, topics, payload, seconds = TOKEN_SECS) {
   const now = Math.floor(Date.now() / 1000);
-  const detail = { type: "https://mercure.rocks/authorization-detail", actions: [action], topics: [{ match: topic }] };
+  const matchers = [topics].flat().map((topic) => (typeof topic === "string" ? { match: topic } : topic));
+  const detail = { type: "https://mercure.rocks/authorization-detail", actions: [action], topics: matchers, payload };
   const claims = { iss: ISSUER, aud: HUB, sub: subject, client_id: "example", jti: randomUUID(), iat: now, exp: now + seconds };
   const parts = [{ typ: "at+jwt", alg: "HS256" }, { ...claims, authorization_details: [detail] }];
   const text = parts.map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
   return `${text}.${createHmac("sha256", KEY).update(text).digest("base64url")}`;
 }
 
-// Publishes, and returns the event id: the cursor from which a page follows what comes later.
-export async function publish(topic, data, fields = {}) {
-  const headers = { Authorization: `Bearer ${makeToken("example", "publish", "*", 60)}` };
-  const body = new URLSearchParams({ topic, data: JSON.stringify(data), ...fields });
+// Publishes to a topic, or to several (an array), and returns the event id: the cursor from which a page follows what comes later.
+export async function publish(topics, data, fields = {}) {
+  const headers = { Authorization: `Bearer ${makeToken("example", "publish", "*", undefined, PUBLISH_SECS)}` };
+  const body = new URLSearchParams({ data: JSON.stringify(data), ...fields });
+  for (const topic of [topics].flat()) body.append("topic", topic);
   const answer = await fetch(HUB, { method: "POST", headers, body, signal: AbortSignal.timeout(10_000) });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`the hub answered ${answer.status}: ${text}`);
   return text;
 }
 
-// Returns the header fields that let a browser receive the private updates of a topic.
-export function allow(user, topic) {
-  const token = makeToken(user, "subscribe", topic);
+// Returns the header fields that let a browser receive the private updates of these topics.
+export function allow(user, topics, payload) {
+  const token = makeToken(user, "subscribe", topics, payload);
   const attributes = `Path=${new URL(HUB).pathname}; Max-Age=${TOKEN_SECS}; HttpOnly; SameSite=Strict`;
   return { "Set-Cookie": `mercure_access_token=${token}; ${attributes}` };
 }

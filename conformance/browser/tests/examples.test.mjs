@@ -68,6 +68,95 @@ test("a live list has the same state in each page, whenever it was opened", asyn
   await second.locator("label", { hasText: "one" }).locator("input:checked").waitFor();
 });
 
+test("a live table shows each page its part, and refuses a change of an old row", async (t) => {
+  const { hub, origin, open } = await example(t, "live-table");
+  const [all, shelfB] = [await open("/"), await open("/?shelf=B")];
+  await hub.subscribers(2);
+  const names = (page, expected) => waitForTexts(page, "#items td:first-child", expected);
+  const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+  for (const name of ["Lamp", "Chair"]) {
+    await all.getByLabel("New item").fill(name);
+    await press(all, "Add");
+  }
+  await names(all, ["Chair", "Lamp"]);
+  await press(all, "To B: Lamp");
+  await names(shelfB, ["Lamp"]);
+  // The page of the other shelf never got the chair: the hub sends it nothing else than its part.
+  await names(all, ["Chair", "Lamp"]);
+  const counts = (page, expected) => waitForTexts(page, "#items td:nth-child(3)", expected);
+  await press(shelfB, "+1: Lamp");
+  await counts(all, ["0", "1"]);
+  await press(all, "Count");
+  await names(all, ["Lamp", "Chair"]);
+  // A change that names an old version changes nothing, and says so.
+  const { items } = await (await fetch(`${origin}/items`)).json();
+  const lamp = items.find(({ name }) => name === "Lamp");
+  const late = await all.request.post(`${origin}/change`, { form: { id: lamp.id, version: lamp.version - 1, count: 9 } });
+  assert.deepEqual([late.status(), await late.json()], [409, lamp]);
+  assert.equal(await shelfB.evaluate(() => items.size), 1);
+  // What happens while the hub is away is there afterwards: a row that moved, and one that was removed.
+  await hub.kill();
+  await hub.run();
+  await press(all, "To A: Lamp");
+  await names(shelfB, []);
+  await press(all, "Remove: Chair");
+  await names(all, ["Lamp"]);
+  const third = await open("/?shelf=A");
+  await names(third, ["Lamp"]);
+  await counts(third, ["1"]);
+});
+
+test("two people who change one row at once: the second is told", async (t) => {
+  const { hub, open } = await example(t, "live-table");
+  const [first, second] = [await open("/"), await open("/")];
+  await hub.subscribers(2);
+  await first.getByLabel("New item").fill("Lamp");
+  await first.getByRole("button", { name: "Add" }).click();
+  const add = (page) => page.getByRole("button", { name: "+1: Lamp" });
+  for (const page of [first, second]) await add(page).waitFor();
+  // The second page still shows the old row: what it knows is taken from it.
+  await second.evaluate(() => (window.take = () => undefined));
+  await add(first).click();
+  await waitForTexts(first, "#items td:nth-child(3)", ["1"]);
+  await add(second).click();
+  await second.getByText("Somebody else was faster").waitFor();
+  await waitForTexts(first, "#items td:nth-child(3)", ["1"]);
+});
+
+test("a chat is for its members, says who is there, and keeps a text that was not sent", async (t) => {
+  const { hub, origin, open } = await example(t, "chat");
+  const [ada, ben] = [await open("/?user=ada"), await open("/?user=ben")];
+  const here = (page, names) => waitForTexts(page, "#people", [names]);
+  for (const page of [ada, ben]) await here(page, "ada, ben");
+  const say = async (page, text) => {
+    await page.getByLabel("Message").fill(text);
+    await page.getByRole("button", { name: "Send" }).click();
+  };
+  await say(ada, "Hello");
+  for (const page of [ada, ben]) await waitForTexts(page, "#messages li", ["ada: Hello"]);
+
+  const stranger = await open("/?user=mallory");
+  await stranger.getByText("this room is for its members").waitFor();
+  assert.equal((await stranger.request.post(`${origin}/messages`, { form: { user: "mallory", text: "x" } })).status(), 403);
+  const topic = "https://example.com/rooms/lobby";
+  await hub.publish(topic, { text: "public" });
+  const url = `${hub.origin}/.well-known/mercure?match=${encodeURIComponent(topic)}&last_event_id=earliest`;
+  assert.equal((await stranger.evaluate(readFirst, url)).text, "public");
+
+  await hub.kill();
+  await say(ben, "Is anybody there?");
+  await ben.getByText("Your text is still there").waitFor();
+  assert.equal(await ben.getByLabel("Message").inputValue(), "Is anybody there?");
+  await hub.run();
+  await ben.getByRole("button", { name: "Send" }).click();
+  await ada.getByText("ben: Is anybody there?").first().waitFor();
+  await ben.context().close();
+  await here(ada, "ada");
+  const late = await open("/?user=cleo");
+  await late.getByText("ada: Hello").waitFor();
+  await here(ada, "ada, cleo");
+});
+
 test("a job shows its progress, also in a page that is opened in the middle", async (t) => {
   const { open } = await example(t, "job-progress", { STEP_MS: "100" });
   const page = await open("/");
