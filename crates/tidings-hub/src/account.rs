@@ -16,6 +16,7 @@ mod kind;
 mod matchers;
 mod memory;
 mod place;
+mod rate;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,6 +33,8 @@ pub use self::kind::{Kind, Limit, OverLimit};
 pub use self::matchers::Booked;
 pub use self::memory::machine_bytes;
 pub use self::place::{Crowded, Place, PlaceBounds, Seat};
+pub(crate) use self::rate::keys as keys_of_rates;
+pub use self::rate::{Meter, OverRate, RateBounds};
 
 /// Bytes of a response, or of a part of it, that are not booked: the charge of its connection or stream covers
 /// them.
@@ -52,6 +55,8 @@ pub struct Bounds {
     pub unindexed_address_max: usize,
     /// The same in total.
     pub unindexed_max: usize,
+    /// How often a peer may do something.
+    pub rates: RateBounds,
 }
 
 /// The bytes and places that are taken in the process, and their limits.
@@ -65,6 +70,7 @@ pub struct Account {
     by_kind: [AtomicUsize; Kind::ALL.len()],
     refused: [[AtomicU64; Kind::ALL.len()]; Limit::ALL.len()],
     addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
+    rates: rate::Rates,
 }
 
 /// The bytes and places that one address takes.
@@ -125,6 +131,7 @@ impl Account {
             by_kind: Default::default(),
             refused: Default::default(),
             addresses: Mutex::default(),
+            rates: rate::Rates::new(),
         })
     }
 
@@ -241,6 +248,9 @@ impl Account {
 
     /// Sets the metrics of the account.
     pub fn report(&self, metrics: &PeerMemoryCounters) {
+        for (key, times) in self.rates.refusals() {
+            metrics.set_rate_limited(key, times);
+        }
         metrics.set_streams(self.streams());
         metrics.set_unindexed_patterns(self.unindexed_patterns());
         for kind in Kind::ALL {

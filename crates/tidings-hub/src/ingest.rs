@@ -20,6 +20,7 @@ use tidings_wire::publish_form::PublishForm;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::account::{Meter, OverRate};
 use crate::answers::{Answers, Kept};
 use crate::control::Message;
 
@@ -93,6 +94,9 @@ pub enum PublishError {
         /// The first topic without a grant.
         topic: Topic,
     },
+    /// The publisher is too fast.
+    #[error(transparent)]
+    OverRate(#[from] OverRate),
     /// The relay's queue is full. Trying again later may help.
     #[error("too many updates are waiting to be stored; try again")]
     Busy,
@@ -158,7 +162,7 @@ impl Ingest {
         }
     }
 
-    /// Publishes an update: checks it, asks the grants for each topic, and waits until it is stored.
+    /// Publishes an update: counts it for the publisher, unless that is the operator, checks it, asks the grants for each topic, and waits until it is stored.
     ///
     /// The update's own mistakes are reported before missing grants, as the specification requires for reserved
     /// topics (Mercure, "Publication").
@@ -171,7 +175,11 @@ impl Ingest {
         &self,
         form: PublishForm,
         publisher: Publisher<'_>,
+        meter: Option<Meter<'_>>,
     ) -> Result<Arc<Update>, PublishError> {
+        if let Some(meter) = meter {
+            meter.publish(form.data.as_deref().map_or(0, str::len))?;
+        }
         let draft = self.draft(form, publisher)?;
         let (publisher, kept) = oneshot::channel();
         match self.answers.clone() {

@@ -7,7 +7,7 @@
 
 mod rules;
 
-use crate::account::{Limit, OverLimit};
+use crate::account::{Limit, OverLimit, OverRate};
 
 /// What sort of refusal it is. Each protocol has one table from these to its own codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub struct Refusal {
     pub title: &'static str,
     /// What was wrong this time, with which value, and what to do.
     pub detail: String,
+    /// The key of the limit that was reached, if it is one of the peer's.
+    pub limit: Option<&'static str>,
+    /// Seconds after which trying again can help, if that is known.
+    pub retry_after_secs: Option<u64>,
     /// Whether the detail repeats only what the peer sent, so that it may always be told.
     pub is_harmless: bool,
 }
@@ -52,6 +56,8 @@ impl Refusal {
             name,
             title,
             detail: detail.into(),
+            limit: None,
+            retry_after_secs: None,
             is_harmless: false,
         }
     }
@@ -136,12 +142,28 @@ impl From<&OverLimit> for Refusal {
             return Self::unavailable(name, title, over.to_string());
         }
         let detail = format!("{over}; {}", over.kind.remedy());
-        Self::new(Kind::TooMuch, name, title, detail)
+        Self {
+            limit: Some(over.limit.key()),
+            ..Self::new(Kind::TooMuch, name, title, detail)
+        }
     }
 }
 
 impl From<OverLimit> for Refusal {
     fn from(over: OverLimit) -> Self {
         Self::from(&over)
+    }
+}
+
+impl From<OverRate> for Refusal {
+    /// A peer does something too often.
+    fn from(over: OverRate) -> Self {
+        let title = "Too many requests";
+        Self {
+            limit: Some(over.key()),
+            retry_after_secs: Some(over.retry_after_secs()),
+            is_harmless: true,
+            ..Self::new(Kind::TooMuch, "rate-limited", title, over.to_string())
+        }
     }
 }

@@ -18,7 +18,7 @@ use tidings_wire::subscribe_query::SubscribeQuery;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::account::{Booked, Holder, OverLimit};
+use crate::account::{Booked, Holder, Meter, OverLimit, OverRate};
 use crate::session::watcher::Watcher;
 use crate::session::{Ending, Session, Start};
 use crate::shard::Shard;
@@ -59,6 +59,9 @@ pub enum SubscribeError {
     /// There is no room for the matchers' memory.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
+    /// The peer subscribes too often.
+    #[error(transparent)]
+    OverRate(#[from] OverRate),
     /// The cursor could not be looked up.
     #[error("the history cannot be read")]
     HistoryUnreadable,
@@ -207,7 +210,7 @@ pub fn named(
 ///
 /// # Errors
 ///
-/// There is no room for the matchers, or the history cannot look up the cursor.
+/// The peer subscribes too often, there is no room for the matchers, or the history cannot look up the cursor.
 pub async fn admit(
     shard: &Shard,
     holder: &Arc<Holder>,
@@ -215,6 +218,11 @@ pub async fn admit(
     mut matchers: Vec<Matcher>,
     cursor: Option<Cursor>,
 ) -> Result<Admitted, SubscribeError> {
+    Meter {
+        holder,
+        identity: identity.as_deref(),
+    }
+    .subscribe()?;
     let mut booked = Booked::default();
     booked.add(holder, &mut matchers)?;
     let begins = begins(shard, cursor, &matchers, identity.as_deref()).await?;
@@ -230,7 +238,7 @@ pub async fn admit(
 ///
 /// # Errors
 ///
-/// They are too many, there is no room for them, or the history cannot look up the cursor. Nothing is booked
+/// The peer subscribes too often, they are too many, there is no room for them, or the history cannot look up the cursor. Nothing is booked
 /// then.
 pub(crate) async fn admit_more(
     shard: &Shard,
@@ -238,6 +246,11 @@ pub(crate) async fn admit_more(
     mut matchers: Vec<Matcher>,
     cursor: Option<Cursor>,
 ) -> Result<(Box<[Matcher]>, Begins), SubscribeError> {
+    Meter {
+        holder: session.holder(),
+        identity: session.identity().as_deref(),
+    }
+    .subscribe()?;
     let count = {
         let known = session.matchers();
         matchers.retain(|matcher| !known.contains(matcher));

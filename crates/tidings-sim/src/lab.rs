@@ -202,7 +202,10 @@ impl Lab {
         let shard = Rc::clone(self.shards.first().expect("a shard"));
         self.runtime.block_on(async {
             tidings_hub::tasks::spawn(async move {
-                let result = shard.ingest().publish(form, Publisher::Unchecked).await;
+                let result = shard
+                    .ingest()
+                    .publish(form, Publisher::Unchecked, None)
+                    .await;
                 let result = result.map(|update| update.id.as_str().to_owned());
                 // A publisher that is gone needs no answer.
                 answer.send(result.map_err(|error| error.to_string())).ok();
@@ -428,6 +431,7 @@ fn account() -> Arc<Account> {
         sockjs_max: usize::MAX,
         unindexed_address_max: usize::MAX,
         unindexed_max: usize::MAX,
+        rates: account::RateBounds::default(),
     };
     let places = PlaceBounds {
         total_max: usize::MAX,

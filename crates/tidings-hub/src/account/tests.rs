@@ -19,6 +19,7 @@ fn account() -> Arc<Account> {
         sockjs_max: 50,
         unindexed_address_max: 3,
         unindexed_max: 5,
+        rates: RateBounds::default(),
     };
     Account::new(bounds, CONNECTIONS, CONNECTIONS)
 }
@@ -261,6 +262,12 @@ const BOUNDS: Bounds = Bounds {
     sockjs_max: usize::MAX,
     unindexed_address_max: 3,
     unindexed_max: 5,
+    rates: RateBounds {
+        publishes: [None; 2],
+        published_bytes: [None; 2],
+        subscribes: [None; 2],
+        burst: std::time::Duration::ZERO,
+    },
 };
 
 fn roomy() -> Arc<Account> {

@@ -1,4 +1,4 @@
-//! The memory held for peers.
+//! The memory held for peers, and the rates that they exceed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,13 +9,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{counter, gauge, gauged};
-use crate::account::{Kind, Limit};
+use crate::account::{Kind, Limit, keys_of_rates};
 
 /// The memory held for peers, copied from the account when the metrics are read.
 #[derive(Debug)]
 pub struct PeerMemoryCounters {
     bytes: Family<OfKind, Gauge>,
     refused: Family<ByLimit, Counter<u64, AtomicU64>>,
+    rate_limited: Family<OfRate, Counter<u64, AtomicU64>>,
     streams: Gauge,
     unindexed_patterns: Gauge,
     /// HTTP responses ended because the peer took nothing for `limits.stall_timeout_secs`.
@@ -33,6 +34,11 @@ struct ByLimit {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRate {
+    limit: &'static str,
+}
+
 impl PeerMemoryCounters {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let bytes = Family::<OfKind, Gauge>::default();
@@ -41,6 +47,9 @@ impl PeerMemoryCounters {
         let refused = Family::<ByLimit, Counter<u64, AtomicU64>>::default();
         let help = "Times memory was not granted to a peer because a limit was reached";
         registry.register("peer_memory_refused", help, refused.clone());
+        let rate_limited = Family::<OfRate, Counter<u64, AtomicU64>>::default();
+        let help = "Publishes and subscribes refused because a peer exceeded a rate, by the key of the limit";
+        registry.register("rate_limited", help, rate_limited.clone());
         let streams = gauge(registry, "http2_streams", "HTTP/2 streams open now");
         let help = "Patterns in use that every update is compared with";
         let unindexed_patterns = gauge(registry, "unindexed_patterns", help);
@@ -49,6 +58,7 @@ impl PeerMemoryCounters {
         let counters = Self {
             bytes,
             refused,
+            rate_limited,
             streams,
             unindexed_patterns,
             responses_stalled,
@@ -58,6 +68,9 @@ impl PeerMemoryCounters {
             for limit in Limit::ALL.iter().filter(|limit| limit.is_for(kind)) {
                 counters.set_refused(limit.name(), kind.name(), 0);
             }
+        }
+        for key in keys_of_rates() {
+            counters.set_rate_limited(key, 0);
         }
         counters
     }
@@ -72,6 +85,12 @@ impl PeerMemoryCounters {
     /// Sets how often bytes for `kind` were refused because of `limit`.
     pub(crate) fn set_refused(&self, limit: &'static str, kind: &'static str, times: u64) {
         let counter = self.refused.get_or_create(&ByLimit { limit, kind });
+        counter.inner().store(times, Ordering::Relaxed);
+    }
+
+    /// Sets how often the limit that `key` configures refused something.
+    pub(crate) fn set_rate_limited(&self, key: &'static str, times: u64) {
+        let counter = self.rate_limited.get_or_create(&OfRate { limit: key });
         counter.inner().store(times, Ordering::Relaxed);
     }
 

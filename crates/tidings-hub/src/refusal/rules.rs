@@ -62,6 +62,7 @@ impl Refusal {
             PublishError::ForbiddenTarget { .. } | PublishError::ForbiddenAtAll => {
                 Self::scope_insufficient(detail)
             }
+            PublishError::OverRate(over) => (*over).into(),
             PublishError::Busy => Self::unavailable("busy", "The hub is busy", detail),
             PublishError::Closed => Self::stopping(),
             PublishError::InDoubt => {
@@ -154,6 +155,7 @@ impl From<SubscribeError> for Refusal {
                 Self::invalid("too-many-matchers", "Too many matchers", detail)
             }
             SubscribeError::OverLimit(over) => over.into(),
+            SubscribeError::OverRate(over) => over.into(),
             SubscribeError::HistoryUnreadable => Self::history_unreadable(),
             SubscribeError::Closed => Self::stopping(),
         }

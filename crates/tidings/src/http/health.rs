@@ -68,6 +68,34 @@ fn limits(config: &Config, metrics: &Limits) {
     set("limits.peer_memory_bytes_max", limits.peer_memory_bytes_max);
     let patterns = limits.unindexed_patterns_max;
     set("limits.unindexed_patterns_max", patterns);
+    for (key, max) in [
+        (
+            "limits.publishes_per_second_per_subject_max",
+            limits.publishes_per_second_per_subject_max,
+        ),
+        (
+            "limits.publishes_per_second_per_address_max",
+            limits.publishes_per_second_per_address_max,
+        ),
+        (
+            "limits.published_bytes_per_second_per_subject_max",
+            limits.published_bytes_per_second_per_subject_max,
+        ),
+        (
+            "limits.published_bytes_per_second_per_address_max",
+            limits.published_bytes_per_second_per_address_max,
+        ),
+        (
+            "limits.subscribes_per_second_per_subject_max",
+            limits.subscribes_per_second_per_subject_max,
+        ),
+        (
+            "limits.subscribes_per_second_per_address_max",
+            limits.subscribes_per_second_per_address_max,
+        ),
+    ] {
+        metrics.set(key, max.map_or(0, u64::from));
+    }
     set("sockjs.sessions_max", config.sockjs.sessions_max);
     let presence = config.presence.as_ref();
     let subscriptions = presence.map_or(0, |presence| presence.subscriptions_max);

@@ -33,11 +33,20 @@ pub(crate) struct Problem {
     title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// The limit that was reached, if the peer may know.
+    reached: Option<Box<Reached>>,
     allow: Option<&'static str>,
     /// The dialect of the response, if that is before 1.0.
     old: Option<Old>,
     /// Whether the detail may be told even if a dialect before 1.0 tells none.
     is_harmless: bool,
+}
+
+/// A limit that a peer has reached.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    key: &'static str,
+    retry_after_secs: Option<u64>,
 }
 
 /// How a refusal is answered to a peer of a dialect before 1.0.
@@ -53,9 +62,21 @@ where
 {
     fn from(error: E) -> Self {
         let refusal = Refusal::from(error);
-        let (status, headers) = status_and_fields(refusal.kind);
+        let (status, mut headers) = status_and_fields(refusal.kind);
+        if let Some(secs) = refusal.retry_after_secs {
+            headers.retain(|(name, _)| name != RETRY_AFTER);
+            headers.push((RETRY_AFTER, secs.into()));
+        }
+        let reached = refusal.limit.map(|key| {
+            let retry_after_secs = refusal.retry_after_secs;
+            Box::new(Reached {
+                key,
+                retry_after_secs,
+            })
+        });
         Self {
             headers,
+            reached,
             is_harmless: refusal.is_harmless,
             ..Self::new(status, refusal.name, refusal.title, refusal.detail)
         }
@@ -99,6 +120,7 @@ impl Problem {
             title,
             detail: detail.into(),
             headers: Vec::new(),
+            reached: None,
             allow: None,
             old: None,
             is_harmless: false,
@@ -250,7 +272,11 @@ impl Problem {
 
     /// Returns the response with its problem document; RFC 9457, 3.
     fn into_document(self) -> Response<Bytes> {
-        let document = problem::document(self.status.as_u16(), self.name, self.title, &self.detail);
+        let status = self.status.as_u16();
+        let mut document = problem::document(status, self.name, self.title, &self.detail);
+        if let Some(reached) = self.reached {
+            problem::add_limit(&mut document, reached.key, reached.retry_after_secs);
+        }
         let mut response = Response::new(document.to_string().into());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

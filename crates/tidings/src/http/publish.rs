@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::{Body, ConnectionInfo, request_body, respond};
 use crate::http::Site;
 use crate::telemetry::request_line::Published;
-use tidings_hub::account::Charge;
+use tidings_hub::account::{Charge, Meter};
 use tidings_hub::ingest::Publisher;
 use tidings_hub::metrics::count;
 use tidings_hub::refusal::Refusal;
@@ -62,7 +62,14 @@ async fn publish(
         Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
         Dialect::V2019 => Publisher::Targets(grants, &read.targets),
     };
-    let published = site.ingest().publish(read.form, publisher).await;
+    let meter = Meter {
+        holder: &info.holder,
+        identity: Some(&read.identity),
+    };
+    let published = site
+        .ingest()
+        .publish(read.form, publisher, Some(meter))
+        .await;
     let update = published.map_err(|error| {
         Problem::from(Refusal::of_publishing(&error, explain))
             .said_in(read.identity.dialect, explain)

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::binding::inherited::Kept;
 use crate::broker::{self, Bound, HubParts};
-use crate::config::{Config, StreamEnd};
+use crate::config::{Config, LimitOptions, StreamEnd};
 use crate::control::hand_over::Estate;
-use tidings_hub::account::{Account, Bounds, PlaceBounds};
+use tidings_hub::account::{Account, Bounds, PlaceBounds, RateBounds};
 use tidings_hub::answers::Answers;
 use tidings_hub::clock::{unix_ms, unix_secs};
 use tidings_hub::ingest::Ingest;
@@ -78,6 +78,7 @@ pub(super) fn bounds(config: &Config) -> (Bounds, PlaceBounds, PlaceBounds) {
         sockjs_max: sockjs.queue_bytes_max,
         unindexed_address_max: limits.unindexed_patterns_per_address(),
         unindexed_max: limits.unindexed_patterns_max,
+        rates: rates(limits),
     };
     let connections = PlaceBounds {
         total_max: limits.connections_max,
@@ -88,6 +89,24 @@ pub(super) fn bounds(config: &Config) -> (Bounds, PlaceBounds, PlaceBounds) {
         per_address_max: sockjs.sessions_per_address_max,
     };
     (bounds, connections, sockjs_sessions)
+}
+
+fn rates(limits: &LimitOptions) -> RateBounds {
+    RateBounds {
+        publishes: [
+            limits.publishes_per_second_per_subject_max,
+            limits.publishes_per_second_per_address_max,
+        ],
+        published_bytes: [
+            limits.published_bytes_per_second_per_subject_max,
+            limits.published_bytes_per_second_per_address_max,
+        ],
+        subscribes: [
+            limits.subscribes_per_second_per_subject_max,
+            limits.subscribes_per_second_per_address_max,
+        ],
+        burst: limits.rate_burst,
+    }
 }
 
 /// Restores cached key sets before the first request needs a key. They apply until their issuers answer. Returns

@@ -70,6 +70,7 @@ mod poll;
 mod presence;
 mod problems;
 mod publish;
+mod rates;
 mod reconcile;
 mod reload;
 mod replay;

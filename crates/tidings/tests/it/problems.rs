@@ -8,7 +8,8 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
-const ELSEWHERE: [(&str, u16); 14] = [
+const ELSEWHERE: [(&str, u16); 15] = [
+    ("rate-limited", 429),
     ("address-blocked", 403),
     ("body-incomplete", 400),
     ("body-timeout", 408),

@@ -20,7 +20,7 @@ use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::close::CloseCode;
 
 use super::{Control, Form, Peer, Pending, Protocol};
-use crate::account::{Charge, Kind};
+use crate::account::{Charge, Kind, Meter};
 use crate::ingest::Publisher;
 use crate::metrics::count;
 use crate::posted::Posted;
@@ -166,7 +166,10 @@ fn ack(shard: &Shard, session: &Session, fields: AckFields<'_>, reference: Optio
 
 fn refuse(shard: &Shard, session: &Session, refusal: &Refusal, reference: Option<&Reference>) {
     let status = status(refusal.kind);
-    let document = problem::document(status, refusal.name, refusal.title, &refusal.detail);
+    let mut document = problem::document(status, refusal.name, refusal.title, &refusal.detail);
+    if let Some(key) = refusal.limit {
+        problem::add_limit(&mut document, key, refusal.retry_after_secs);
+    }
     say(shard, session, &HubFrame::Error(&document), reference);
 }
 
@@ -319,7 +322,11 @@ fn publish(
     let reference = reference.cloned();
     tasks::spawn(async move {
         let grants = Publisher::Grants(&publisher.grants);
-        let result = shard.ingest().publish(form, grants).await;
+        let meter = Meter {
+            holder: session.holder(),
+            identity: Some(&publisher),
+        };
+        let result = shard.ingest().publish(form, grants, Some(meter)).await;
         if let Some(duplex) = &session.duplex {
             duplex.on_published();
         }

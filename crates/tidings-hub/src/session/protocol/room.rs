@@ -11,7 +11,7 @@ use tidings_wire::publish_form::PublishForm;
 use tidings_wire::websocket::close::CloseCode;
 
 use super::{Form, Peer, Pending, Protocol, at_once};
-use crate::account::Kind;
+use crate::account::{Kind, Meter};
 use crate::ingest::{PublishError, Publisher};
 use crate::metrics::count;
 use crate::posted::Posted;
@@ -87,11 +87,16 @@ impl Room {
         duplex.on_publishing();
         let (shard, session, access) = (Rc::clone(shard), Rc::clone(session), self.access);
         tasks::spawn(async move {
-            let publisher = match &publisher {
+            let identity = publisher.as_deref();
+            let publisher = match identity {
                 Some(identity) if access == Access::Token => Publisher::Grants(&identity.grants),
                 Some(_) | None => Publisher::Unchecked,
             };
-            let result = shard.ingest().publish(form, publisher).await;
+            let meter = Meter {
+                holder: session.holder(),
+                identity,
+            };
+            let result = shard.ingest().publish(form, publisher, Some(meter)).await;
             let Some(duplex) = &session.duplex else {
                 return;
             };

@@ -262,7 +262,9 @@ impl Importing {
                 tidings_core::update::TopicsError::None,
             ));
         };
-        self.ingest.publish(form, Publisher::Unchecked).await?;
+        self.ingest
+            .publish(form, Publisher::Unchecked, None)
+            .await?;
         Ok(())
     }
 }

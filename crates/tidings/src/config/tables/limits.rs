@@ -53,6 +53,28 @@ table! {
         stall as "stall_timeout_secs": Duration = number(60).secs().at_least(1).live();
         /// Maximum number of concurrent streams on one HTTP/2 connection.
         streams_per_connection_max: u32 = number(250).at_least(1).live();
+        /// Maximum number of updates that the holders of tokens with the same issuer and subject
+        /// (`iss` and `sub`) publish per second, on average: see `limits.rate_burst_secs`. Tokens
+        /// without a subject do not count. Beyond this limit, publishing fails with 429. 0 sets no
+        /// limit.
+        publishes_per_second_per_subject_max: Option<u32> = number(0).zero_is_none().live();
+        /// The same for the publishers at one IPv4 address or IPv6 network (`/64`).
+        publishes_per_second_per_address_max: Option<u32> = number(0).zero_is_none().live();
+        /// The same for the bytes of data that a subject publishes. 0 sets no limit.
+        published_bytes_per_second_per_subject_max: Option<u32> = number(0).zero_is_none().live();
+        /// The same for the bytes of data that are published from one IPv4 address or IPv6 network
+        /// (`/64`).
+        published_bytes_per_second_per_address_max: Option<u32> = number(0).zero_is_none().live();
+        /// Maximum number of subscribes per second of one subject, on average: event streams,
+        /// WebSockets and their `subscribe` frames, rooms, and each long poll. Beyond this limit,
+        /// subscribing fails with 429. 0 sets no limit.
+        subscribes_per_second_per_subject_max: Option<u32> = number(0).zero_is_none().live();
+        /// The same for one IPv4 address or IPv6 network (`/64`). Many visitors may share an address.
+        subscribes_per_second_per_address_max: Option<u32> = number(0).zero_is_none().live();
+        /// Seconds of the full rate that a peer can save up and then use at once. With 5 publishes
+        /// per second and 10 seconds, 50 publishes in a row succeed. Applies to all limits per
+        /// second and peer.
+        rate_burst as "rate_burst_secs": Duration = number(10).secs().at_least(1).live();
         /// Addresses and networks whose connections are closed immediately, such as `192.0.2.0/24`.
         /// Requests of such clients that come through a trusted proxy get 403.
         blocked as "blocked_addresses": AddressList = list(&[]).live();

@@ -14,6 +14,7 @@ use tidings_wire::publish_form::PublishForm;
 use crate::http::Site;
 use crate::http::problem::Problem;
 use crate::http::{Body, ConnectionInfo, page, request_body, respond};
+use tidings_hub::account::Meter;
 use tidings_hub::clock::unix_secs;
 use tidings_hub::ingest::Publisher;
 use tidings_hub::refusal::Refusal;
@@ -64,7 +65,12 @@ pub(crate) async fn broadcast(
             event_type: Some(EVENT_TYPE.to_owned()),
             retry: None,
         };
-        let published = site.ingest().publish(form, Publisher::Unchecked).await;
+        let meter = Meter {
+            holder: &info.holder,
+            identity: None,
+        };
+        let publisher = Publisher::Unchecked;
+        let published = site.ingest().publish(form, publisher, Some(meter)).await;
         published.map_err(|error| Refusal::of_publishing(&error, true))?;
         site.metrics().updates.inc();
     }
