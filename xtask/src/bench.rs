@@ -5,6 +5,7 @@
 //! measuring is in `tidings-load`. A missed target is printed but is not an error: machines differ,
 //! and only the trend matters. A run that fails is an error.
 
+pub mod cluster;
 mod ghosts;
 mod hub;
 pub mod long;

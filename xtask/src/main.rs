@@ -166,6 +166,16 @@ enum LongRun {
         #[arg(long, default_value_t = 10)]
         restarts: usize,
     },
+    /// Kills, pauses and cuts off the hubs of a cluster and their engine under load: nothing
+    /// acknowledged may be lost or doubled, and all hubs must have the same.
+    Cluster {
+        /// Minutes of load.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+        /// Determines what is broken, and when.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Draws docs/soak.svg from the samples of the last soak.
     Plot,
 }
@@ -268,6 +278,9 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
         }),
         LongRun::Restart { restarts } => stages.check("restarts", || {
             bench::restarts::restart(root, size, *restarts)
+        }),
+        LongRun::Cluster { minutes, seed } => stages.check("audit of a cluster", || {
+            bench::cluster::audit(root, size, 60 * minutes, chosen(seed))
         }),
         LongRun::Plot => bench::long::draw(root)?,
     }

@@ -1,5 +1,6 @@
 //! Arguments of the load generator, and its report on standard output.
 
+mod cluster;
 mod presence;
 mod restart;
 mod soak;
@@ -28,6 +29,7 @@ pub enum Command {
     Presence(presence::Presence),
     Soak(soak::Soak),
     Restart(restart::Restart),
+    Cluster(cluster::Cluster),
     Floor(Floor),
 }
 
@@ -384,6 +386,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Presence(arguments) => (arguments.run()?, &arguments.output),
         Command::Soak(arguments) => (arguments.run()?, &arguments.output),
         Command::Restart(arguments) => (arguments.run()?, &arguments.output),
+        Command::Cluster(arguments) => (arguments.run()?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };
     let text = match output.json {

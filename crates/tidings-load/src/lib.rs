@@ -9,7 +9,7 @@
 //! ```text
 //! sse, publish, idle, resume ─▶ Load (epoll) ─┬─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
 //!                                             └─▶ Publisher ─▶ acknowledgements
-//! restart, soak ─▶ their own subscribers, which reconnect, and an Account of all that they receive
+//! audit, restart, soak ─▶ their own subscribers, which reconnect, and an Account of all that they receive
 //! floor ─▶ bare send() to as many sockets: the baseline of the same run
 //! ```
 
@@ -30,6 +30,7 @@ mod scrape;
 mod subscriber;
 mod xhr_streaming;
 
+pub mod audit;
 pub mod compare;
 pub mod floor;
 pub mod idle;

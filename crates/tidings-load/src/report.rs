@@ -23,7 +23,7 @@ pub struct Report {
 }
 
 /// The names of the figures that must be zero: lost, repeated and wrong deliveries.
-const FLAWS: [&str; 8] = [
+const FLAWS: [&str; 9] = [
     "refused",
     "lost",
     "missing",
@@ -32,6 +32,7 @@ const FLAWS: [&str; 8] = [
     "misrouted",
     "misnamed",
     "cursors_lost",
+    "unequal_hubs",
 ];
 
 impl Report {

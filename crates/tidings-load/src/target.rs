@@ -265,6 +265,11 @@ impl Target {
 
     /// Returns the request that publishes `body`, a form.
     pub(crate) fn publication(&self, body: &[u8]) -> Vec<u8> {
+        self.publication_with("", body)
+    }
+
+    /// Returns the request that publishes `body`, a form, with more fields, each with its line break.
+    pub(crate) fn publication_with(&self, fields: &str, body: &[u8]) -> Vec<u8> {
         let Self {
             host,
             path,
@@ -273,7 +278,7 @@ impl Target {
         } = self;
         let length = body.len();
         let mut request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{publisher_fields}\
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{publisher_fields}{fields}\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n"
         )
         .into_bytes();

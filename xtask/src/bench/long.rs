@@ -218,15 +218,15 @@ fn read_report(child: Child) -> anyhow::Result<(Value, Vec<String>)> {
 }
 
 /// Returns the number of wrong deliveries in a report. A report that does not say counts as one.
-fn flaws(report: &Value) -> f64 {
+pub(super) fn flaws(report: &Value) -> f64 {
     report.get("flaws").and_then(Value::as_f64).unwrap_or(1.0)
 }
 
-fn number(report: &Value, name: &str) -> Option<f64> {
+pub(super) fn number(report: &Value, name: &str) -> Option<f64> {
     report.get("figures")?.get(name)?.get("value")?.as_f64()
 }
 
-fn flaws_table(report: &Value) -> String {
+pub(super) fn flaws_table(report: &Value) -> String {
     let title = report
         .get("title")
         .and_then(Value::as_str)
