@@ -9,10 +9,13 @@ use tidings_core::Draft;
 use tokio::sync::watch;
 
 use crate::engine::{EpochId, Path};
+use crate::member::catching_up::{CATCH_UPS_MAX, CatchUp};
 use crate::member::request::{Input, Output, Publish, Request, answer};
 use crate::member::{Member, Options, Status};
 use crate::roster::Roster;
-use crate::{Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError};
+use crate::{
+    CaughtUp, Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError,
+};
 
 /// The relay of a hub in a cluster: the side that the hub's threads see.
 pub struct Clustered {
@@ -42,6 +45,7 @@ pub struct Inbox {
 struct Queue {
     inputs: VecDeque<Input>,
     publishes: usize,
+    catch_ups: usize,
     closed: bool,
 }
 
@@ -83,9 +87,22 @@ impl Inbox {
         Ok(())
     }
 
+    fn catch_up(&self, done: CaughtUp) {
+        let mut queue = self.lock();
+        if queue.closed || queue.catch_ups >= CATCH_UPS_MAX {
+            drop(queue);
+            return done(false);
+        }
+        queue.catch_ups += 1;
+        queue.inputs.push_back(Input::CatchUp(CatchUp(done)));
+        drop(queue);
+        (self.wake)();
+    }
+
     fn take(&self) -> VecDeque<Input> {
         let mut queue = self.lock();
         queue.publishes = 0;
+        queue.catch_ups = 0;
         std::mem::take(&mut queue.inputs)
     }
 
@@ -143,6 +160,11 @@ impl Relay for Clustered {
 
     fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
         self.inbox.publish(draft, done)
+    }
+
+    fn catch_up(&self, done: CaughtUp) -> bool {
+        self.inbox.catch_up(done);
+        true
     }
 
     fn health(&self) -> Health {
@@ -278,8 +300,10 @@ impl Host {
     pub fn close(&mut self) {
         let late = self.inbox.take();
         for input in late {
-            if let Input::Publish(publish) = input {
-                (publish.done)(Err(RelayError::Closed));
+            match input {
+                Input::Publish(publish) => (publish.done)(Err(RelayError::Closed)),
+                Input::CatchUp(waiting) => waiting.answer(false),
+                Input::Reply(..) | Input::Stored(..) | Input::Read(_) | Input::Cut(_) => {}
             }
         }
         self.member.close();

@@ -64,6 +64,9 @@ pub type StretchDone = Box<dyn FnOnce(Result<Stretch, RelayError>) + Send>;
 /// Takes the outcome of a cut. Must not block.
 pub type CutDone = Box<dyn FnOnce(Result<(), RelayError>) + Send>;
 
+/// Takes whether a history has caught up. Must not block.
+pub type CaughtUp = Box<dyn FnOnce(bool) + Send>;
+
 /// Gives checked and granted drafts their positions.
 ///
 /// [`epoch`](Self::epoch) comes first, since the history is opened with it, then
@@ -92,6 +95,18 @@ pub trait Relay: fmt::Debug + Send + Sync {
     /// [`RelayError`], with `done` dropped unused, if the draft is refused at once:
     /// [`Busy`](RelayError::Busy) or [`Closed`](RelayError::Closed) by a relay that runs.
     fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError>;
+
+    /// Has the history catch up with the cluster. Never waits.
+    ///
+    /// `done` is called once: with true when the history has everything that had its position when
+    /// this was called, with false if that cannot be said in time.
+    ///
+    /// Returns false, with `done` dropped unused, if nothing can be ahead of the history: it orders
+    /// its updates itself.
+    fn catch_up(&self, done: CaughtUp) -> bool {
+        drop(done);
+        false
+    }
 
     /// Returns whether the relay itself can order updates. The history has a health of its own.
     fn health(&self) -> Health;

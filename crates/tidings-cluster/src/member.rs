@@ -15,6 +15,7 @@
 //! thread or socket: it is told the time and what happened ([`Input`]), and says what is to be done
 //! ([`Output`]). A driver runs it over a real engine, the simulator over a model.
 
+pub mod catching_up;
 mod follower;
 mod forked;
 mod leases;
@@ -38,6 +39,7 @@ use crate::record::Difference;
 use crate::roster::Roster;
 use crate::{Cause, Epoch, History, RelayError};
 
+use catching_up::CatchUps;
 use follower::Follower;
 use forked::Forked;
 use leases::Leases;
@@ -64,6 +66,7 @@ pub struct Member {
     /// What is to be known of the engine's line before anything is sent.
     gate: Gate,
     probe: Probe,
+    catch_ups: CatchUps,
     leases: Leases,
     /// A look at the line that led to another one, how often in a row.
     looks: u32,
@@ -113,6 +116,9 @@ struct Probe {
     at: Duration,
     /// What the history had when it was sent.
     sent_at: Option<Position>,
+    /// Whether it was sent because somebody waits, and so soon after the one before that a reader
+    /// that is behind need not be stale.
+    is_early: bool,
     /// Where the line ended at the one before.
     before: Option<Position>,
 }
@@ -164,8 +170,10 @@ impl Member {
             probe: Probe {
                 at: now + PROBE_EVERY,
                 sent_at: None,
+                is_early: false,
                 before: None,
             },
+            catch_ups: CatchUps::default(),
             looks: 0,
             reading: Reading::Nothing,
             cutting: false,
@@ -180,6 +188,10 @@ impl Member {
         self.now = self.now.max(now);
         match input {
             Input::Publish(publish) => self.on_publish(publish),
+            Input::CatchUp(waiting) => {
+                self.catch_ups
+                    .push(waiting, self.now + self.options.wait_max);
+            }
             Input::Reply(path, result) => self.on_reply(path, result),
             Input::Stored(result, rest) => self.on_stored(result, rest),
             Input::Read(result) => self.on_read(result),
@@ -212,6 +224,7 @@ impl Member {
         let expired = self.publisher.expire(self.now, &away, &in_doubt());
         self.counters.expired += expired as u64;
         self.leases.expire(self.now);
+        self.catch_ups.expire(self.now);
         self.advance();
     }
 
@@ -242,12 +255,14 @@ impl Member {
             .chain(self.follower.retry_at)
             .chain(self.publisher.deadline())
             .chain(self.leases_due())
+            .chain(self.catch_ups.due())
             .min()
     }
 
     /// Answers everybody who waits: nothing more is sent.
     pub fn close(&mut self) {
         self.publisher.close(&RelayError::Closed, &in_doubt());
+        self.catch_ups.expire(Duration::MAX);
     }
 
     /// Returns what it counts.
@@ -394,7 +409,6 @@ impl Member {
     /// Where the engine's line ends, seen past the connections that are in use.
     fn on_probed(&mut self, state: State) {
         self.counters.probes += 1;
-        self.probe.at = self.now + PROBE_EVERY;
         let (own, print) = self.history.tip();
         let had = self.probe.sent_at.take().unwrap_or(own);
         let State::Line(line) = state else {
@@ -407,13 +421,16 @@ impl Member {
         if line.last == own && print.is_some() && line.print != print {
             return self.look();
         }
-        let moved = self.follower.takes_in() || self.history.takes_updates().is_err();
-        let stale = self.probe.before.is_some_and(|before| own < before);
-        self.probe.before = Some(line.last);
-        if stale && !moved {
-            self.counters.stale += 1;
-            return self.look();
+        if !self.probe.is_early {
+            let moved = self.follower.takes_in() || self.history.takes_updates().is_err();
+            let stale = self.probe.before.is_some_and(|before| own < before);
+            self.probe.before = Some(line.last);
+            if stale && !moved {
+                self.counters.stale += 1;
+                return self.look();
+            }
         }
+        self.catch_ups.on_line(line.last);
         self.looks = 0;
     }
 
@@ -435,8 +452,15 @@ impl Member {
         self.pass_gate();
         self.pump();
         self.answer_known();
-        if self.calls.of(Path::Control).is_none() && self.probe.at <= self.now {
+        self.catch_ups.answer(self.history.last());
+        let is_due = self.probe.at <= self.now;
+        if self.calls.of(Path::Control).is_none() && (is_due || self.catch_ups.want_question()) {
             self.probe.sent_at = Some(self.history.last());
+            self.probe.is_early = !is_due;
+            if is_due {
+                self.probe.at = self.now + PROBE_EVERY;
+            }
+            self.catch_ups.on_asked();
             self.call(Request::State);
         }
         self.keep_leases();
@@ -575,6 +599,7 @@ impl Member {
         self.publisher.on_reset();
         self.follower.on_reset();
         self.leases.on_reset();
+        self.catch_ups.on_reset();
         if self.reading != Reading::Nothing {
             self.reading = Reading::Stale;
         }

@@ -9,7 +9,7 @@ use tidings_core::Draft;
 use tokio::sync::watch;
 
 use crate::roster::Roster;
-use crate::{Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
+use crate::{CaughtUp, Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
 
 /// Drafts that wait while the history changes hands, at most. That takes less than a second.
 const HELD_MAX: usize = 16 * 1024;
@@ -130,6 +130,10 @@ impl Relay for Movable {
                 Ok(())
             }
         }
+    }
+
+    fn catch_up(&self, done: CaughtUp) -> bool {
+        self.inner.catch_up(done)
     }
 
     fn health(&self) -> Health {

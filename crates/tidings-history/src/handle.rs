@@ -357,10 +357,11 @@ impl Handle {
     ) -> Judgement {
         let position = claim.position();
         if position > bounds.last {
-            // A forged id claims any of 2⁶⁴ positions.
-            return match position.get() - bounds.last.get() {
-                ..=LOST_MAX => Judgement::Lost,
-                _ => Judgement::Foreign,
+            // A forged id claims any of 2⁶⁴ positions. In a cluster another hub may be ahead.
+            let distance = position.get() - bounds.last.get();
+            return match self.shared.order {
+                Order::Own(_) if distance <= LOST_MAX => Judgement::Lost,
+                Order::Own(_) | Order::Relay(_) => Judgement::Foreign,
             };
         }
         // Nothing is missing if the update after the cursor is stored, even if the cursor's own is

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidings_auth::Identity;
+use tidings_core::Position;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::MATCHERS_PER_SUBSCRIBER_MAX;
 use tidings_core::matcher::{Matcher, MatcherError, MatcherType};
@@ -65,6 +66,12 @@ pub enum SubscribeError {
     /// The cursor could not be looked up.
     #[error("the history cannot be read")]
     HistoryUnreadable,
+    /// The cursor is unknown here, and may be that of an update that another hub of the cluster has.
+    #[error(
+        "this hub does not know the cursor, and cannot catch up with its cluster now; ask another \
+         hub, or this one again"
+    )]
+    CatchingUp,
     /// The hub is stopping.
     #[error("the hub is being stopped")]
     Closed,
@@ -298,7 +305,8 @@ async fn begins(
 /// Finds the place of a cursor.
 ///
 /// A known cursor is returned unchanged: nothing is missing after it. For an unknown or expired one, the
-/// response is `earliest`, and everything retained follows (docs/decisions/0007).
+/// response is `earliest`, and everything retained follows (docs/decisions/0007). Before a cursor counts as
+/// unknown in a cluster, the hub catches up: another hub may have sent an update that is not here yet.
 async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError> {
     let oldest = Begins {
         start: Start::Oldest,
@@ -307,6 +315,41 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError
     let Cursor::After(id) = &cursor else {
         return Ok(oldest);
     };
+    let mut found = look_up(shard, id).await?;
+    if found.is_none() && catch_up(shard).await? {
+        found = look_up(shard, id).await?;
+    }
+    Ok(match found {
+        Some(position) => Begins {
+            start: Start::After(position),
+            cursor,
+        },
+        None => {
+            shard.metrics().cursors_unknown.inc();
+            oldest
+        }
+    })
+}
+
+/// Waits until the history has what the cluster has. Returns whether it could lack something before.
+async fn catch_up(shard: &Shard) -> Result<bool, SubscribeError> {
+    let (reply, caught_up) = oneshot::channel();
+    let done = Box::new(move |caught_up| {
+        // Who waited may be gone.
+        reply.send(caught_up).ok();
+    });
+    if !shard.relay().catch_up(done) {
+        return Ok(false);
+    }
+    match caught_up.await {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(SubscribeError::CatchingUp),
+        Err(_gone) => Err(SubscribeError::Closed),
+    }
+}
+
+/// Returns the position of an event id, if it is known.
+async fn look_up(shard: &Shard, id: &Arc<str>) -> Result<Option<Position>, SubscribeError> {
     let (reply, resolved) = oneshot::channel();
     shard.history().resolve(
         Arc::clone(id),
@@ -314,14 +357,8 @@ async fn resolve(shard: &Shard, cursor: Cursor) -> Result<Begins, SubscribeError
         Box::new(move |result| drop(reply.send(result))),
     );
     match resolved.await {
-        Ok(Ok(Resolved::After(position))) => Ok(Begins {
-            start: Start::After(position),
-            cursor,
-        }),
-        Ok(Ok(Resolved::Unknown { .. })) => {
-            shard.metrics().cursors_unknown.inc();
-            Ok(oldest)
-        }
+        Ok(Ok(Resolved::After(position))) => Ok(Some(position)),
+        Ok(Ok(Resolved::Unknown { .. })) => Ok(None),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a cursor could not be looked up");
             Err(SubscribeError::HistoryUnreadable)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidings_core::{Draft, Position};
 
+use super::catching_up::CatchUp;
 use crate::engine::{
     Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Key, Lease,
     Leased, LineEnd, NodeLease, Origin, Path, Proposal, Restore, Sender, State, Tailed,
@@ -148,6 +149,8 @@ pub enum Output {
 pub enum Input {
     /// Somebody publishes.
     Publish(Publish),
+    /// Somebody waits until the history has what the engine has now.
+    CatchUp(CatchUp),
     /// The engine answered, or did not.
     Reply(Path, Result<Reply, EngineError>),
     /// The history has stored a batch, or not; then those who wait come back.

@@ -10,6 +10,7 @@ pub(super) const REFUSALS: &[&str] = &[
     "body-timeout",
     "body-too-large",
     "busy",
+    "catching-up",
     "data-missing",
     "frame-invalid",
     "handshake-invalid",

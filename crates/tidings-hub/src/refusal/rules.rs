@@ -157,6 +157,9 @@ impl From<SubscribeError> for Refusal {
             SubscribeError::OverLimit(over) => over.into(),
             SubscribeError::OverRate(over) => over.into(),
             SubscribeError::HistoryUnreadable => Self::history_unreadable(),
+            SubscribeError::CatchingUp => {
+                Self::unavailable("catching-up", "The hub is catching up", detail)
+            }
             SubscribeError::Closed => Self::stopping(),
         }
     }

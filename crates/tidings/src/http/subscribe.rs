@@ -28,7 +28,7 @@ use super::authorize::{Asking, identify, identify_in};
 use super::body::EventBody;
 use super::legacy::chat;
 use super::problem::Problem;
-use super::{Answer, Body, ConnectionInfo, QUERY, poll, request_body, respond_empty};
+use super::{Answer, Body, ConnectionInfo, QUERY, Whole, poll, request_body, respond_empty};
 use crate::http::Site;
 use crate::telemetry::access::Access;
 use tidings_hub::metrics::count;
@@ -38,7 +38,7 @@ use tidings_hub::session::Opening;
 use tidings_hub::session::log::SessionLog;
 use tidings_hub::session::socket::{BodySink, Socket};
 use tidings_hub::shard::Subscription;
-use tidings_hub::subscribing;
+use tidings_hub::subscribing::{self, SubscribeError};
 
 /// The media type of an event stream; WHATWG HTML, "Server-sent events".
 const EVENT_STREAM: &str = "text/event-stream";
@@ -278,7 +278,15 @@ async fn begin(
     identity: Option<Arc<Identity>>,
     cursor: Option<Cursor>,
 ) -> Result<Answer, Problem> {
-    let admitted = subscribing::admit(site, &info.holder, identity, matchers, cursor).await?;
+    let comes_back = asked.wait.is_none() && *asked.method != Method::HEAD;
+    let asked_for = cursor.clone();
+    let admitted = match subscribing::admit(site, &info.holder, identity, matchers, cursor).await {
+        Err(SubscribeError::CatchingUp) if comes_back => {
+            let cursor = asked_for.unwrap_or(Cursor::Earliest);
+            return Ok(Answer::Response(empty_stream(site, asked.dialect, &cursor)));
+        }
+        admitted => admitted?,
+    };
     let mut headers = HeaderMap::with_capacity(8);
     set_dialect_headers(asked.dialect, &admitted.begins.cursor, &mut headers);
     if *asked.method == Method::HEAD {
@@ -359,6 +367,16 @@ fn prelude(site: &Site, encoding: Encoding) -> Prelude {
         bytes: [comment, &retry.bytes].concat().into(),
         content_bytes: KEEP_ALIVE.len() + retry.content_bytes,
     }
+}
+
+/// Answers with a stream that ends at once, where it begins: a browser's `EventSource` comes back after that, and never
+/// after a refusal.
+fn empty_stream(site: &Site, dialect: Dialect, cursor: &Cursor) -> Response<Body> {
+    let bytes = prelude(site, Encoding::Plain).bytes;
+    let mut response = Response::new(Either::Left(Whole::new(bytes)));
+    set_stream_headers(response.headers_mut());
+    set_dialect_headers(dialect, cursor, response.headers_mut());
+    response
 }
 
 /// Answers HEAD: the fields of a stream, but no stream (RFC 9110, 9.3.2).

@@ -14,6 +14,7 @@ pub mod serving;
 pub mod sockjs;
 pub mod tokens;
 pub mod tunnel;
+pub mod wire;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

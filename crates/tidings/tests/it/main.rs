@@ -30,6 +30,7 @@ mod cli;
 mod client_address;
 mod clock;
 mod cluster;
+mod cluster_cursors;
 mod commands;
 mod config;
 mod cookies;
