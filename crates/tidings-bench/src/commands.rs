@@ -298,6 +298,10 @@ pub struct Target {
     #[arg(long, value_name = "URL", env = "TIDINGS_HUB", hide_env_values = true)]
     hub: Option<String>,
 
+    /// URL of another hub of the same cluster, for the publishers
+    #[arg(long, value_name = "URL")]
+    publish_to: Option<String>,
+
     /// Access token of the publishers
     #[arg(
         long,
@@ -565,6 +569,7 @@ impl Target {
         };
         Ok(target::Options {
             hub,
+            publish_to: self.publish_to.clone(),
             publisher_token,
             subscriber_token: self.subscriber_token.clone(),
             ca: self.ca.clone(),

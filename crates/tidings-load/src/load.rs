@@ -36,6 +36,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Load {
     target: Target,
+    publishers_target: Target,
     poller: Poller,
     ready: Vec<u64>,
     buffer: Vec<u8>,
@@ -80,6 +81,7 @@ impl Load {
     ) -> Result<Self, BenchError> {
         Ok(Self {
             target: Target::find(target)?,
+            publishers_target: Target::find_for_publishers(target)?,
             poller: Poller::new()?,
             ready: Vec::new(),
             buffer: vec![0; READ_BYTES],
@@ -258,8 +260,11 @@ impl Load {
     pub(crate) fn open_publishers(&mut self, count: usize) -> Result<(), BenchError> {
         for _ in 0..count {
             let number = self.publishers.len();
-            self.publishers
-                .push(open_publisher(&self.target, &self.poller, number)?);
+            self.publishers.push(open_publisher(
+                &self.publishers_target,
+                &self.poller,
+                number,
+            )?);
             self.idle.push(number);
         }
         Ok(())
@@ -441,7 +446,7 @@ impl Load {
         let acknowledged = match publisher.on_readable(&mut self.buffer)? {
             Answer::Incomplete => return Ok(()),
             Answer::Closed => {
-                *publisher = open_publisher(&self.target, &self.poller, number)?;
+                *publisher = open_publisher(&self.publishers_target, &self.poller, number)?;
                 return Ok(());
             }
             Answer::Acknowledged(acknowledged) => acknowledged,
@@ -470,7 +475,7 @@ impl Load {
                 .map_or("", String::as_str);
             let mut form = format!("topic={}&data=", escaped(topic)).into_bytes();
             mark.write(&mut form, self.data_bytes);
-            let request = self.target.publication(&form);
+            let request = self.publishers_target.publication(&form);
             let now = now_ns();
             self.counts.late_ns = now.saturating_sub(mark.due_ns);
             self.counts.sent += 1;

@@ -49,6 +49,8 @@ impl Transport {
 pub struct Options {
     /// Its URL, `http` or `https`.
     pub hub: String,
+    /// The URL of another hub of the same cluster, for the publishers.
+    pub publish_to: Option<String>,
     /// The transport of subscribers.
     pub transport: Transport,
     /// Bearer token of the publishers.
@@ -148,6 +150,19 @@ impl Target {
             publisher_fields: authorization(options.publisher_token.as_deref()),
             subscriber_fields: authorization(options.subscriber_token.as_deref()),
             subscriber_token: options.subscriber_token.clone(),
+        })
+    }
+
+    /// Looks up the hub that publishers use.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub(crate) fn find_for_publishers(options: &Options) -> Result<Self, BenchError> {
+        let hub = options.publish_to.as_ref().unwrap_or(&options.hub).clone();
+        Self::find(&Options {
+            hub,
+            ..options.clone()
         })
     }
 

@@ -1,6 +1,7 @@
 //! The hub of one run: its folder, configuration and process, and the load generator beside it.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,6 +43,10 @@ pub enum Settings {
     Crash,
     /// With presence on.
     Presence,
+    /// In a cluster of its own, on a Redis beside it.
+    Member,
+    /// In a cluster with another hub, to which its publishers publish.
+    Second,
     /// For a hub whose processes follow each other: a short drain, and two shards.
     Restart,
 }
@@ -58,6 +63,9 @@ pub struct Hub {
     subscriber: String,
     /// The certificate that clients trust.
     certificate: Option<PathBuf>,
+    /// What runs beside it: an engine, or the hub that publishers use.
+    engine: Option<Engine>,
+    other: Option<Box<Self>>,
 }
 
 impl Hub {
@@ -78,26 +86,42 @@ impl Hub {
             | Settings::Soak
             | Settings::Crash
             | Settings::Presence
+            | Settings::Member
+            | Settings::Second
             | Settings::Restart => ("http", None),
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
         let url = format!("{scheme}://{address}/.well-known/mercure");
+        let other = (settings == Settings::Second)
+            .then(|| Self::start(binary, Settings::Member).map(Box::new))
+            .transpose()?;
+        let engine = (settings == Settings::Member)
+            .then(|| Engine::start(&folder))
+            .transpose()?;
+        let port = |hub: &Self| hub.engine.as_ref().map(|engine| engine.port);
+        let cluster =
+            (engine.as_ref().map(|engine| engine.port)).or_else(|| other.as_deref().and_then(port));
+        // Hubs of a cluster have one public URL.
+        let public_url = other.as_ref().map_or(&url, |hub| &hub.url);
         let file = folder.join("tidings.toml");
         fs::write(
             &file,
-            configuration(&folder, &url, address, admin, settings),
+            configuration(&folder, public_url, address, admin, settings, cluster),
         )
         .with_context(|| format!("cannot write {}", file.display()))?;
         // A long run is not a measurement, and two threads exercise more of the hub.
         let core = match settings {
-            Settings::Usual | Settings::SmallRing | Settings::Tls | Settings::Presence => {
-                Some(CORES.0)
-            }
+            Settings::Usual
+            | Settings::SmallRing
+            | Settings::Tls
+            | Settings::Presence
+            | Settings::Member
+            | Settings::Second => Some(CORES.0),
             Settings::Soak | Settings::Crash | Settings::Restart => None,
         };
         let mut hub = Self {
-            publisher: token(binary, &url, "--publish")?,
-            subscriber: token(binary, &url, "--subscribe")?,
+            publisher: token(binary, public_url, "--publish")?,
+            subscriber: token(binary, public_url, "--subscribe")?,
             child: spawn(binary, core, &folder)?,
             binary: binary.to_path_buf(),
             folder,
@@ -105,6 +129,8 @@ impl Hub {
             admin,
             url,
             certificate,
+            engine,
+            other,
         };
         hub.wait_until_ready()?;
         Ok(hub)
@@ -149,6 +175,9 @@ impl Hub {
         }
         if let Some(certificate) = &self.certificate {
             command.arg("--ca").arg(certificate);
+        }
+        if let Some(other) = &self.other {
+            command.args(["--publish-to", &other.url]);
         }
         let output = command.output().context("cannot run tidings-bench")?;
         let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -239,7 +268,7 @@ impl Hub {
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_MAX;
-        while TcpStream::connect(self.admin).is_err() {
+        while !is_ready(self.admin) {
             if let Some(status) = self
                 .child
                 .try_wait()
@@ -262,6 +291,48 @@ impl Drop for Hub {
         let _status = self.child.wait();
         let _removed = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// An engine for clusters. Dropping it kills the process.
+struct Engine {
+    port: u16,
+    child: Child,
+}
+
+impl Engine {
+    fn start(folder: &Path) -> anyhow::Result<Self> {
+        let port = free_address()?.port();
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
+            .arg(folder)
+            .args(["--appendonly", "yes", "--save", ""])
+            .stdout(Stdio::null())
+            .spawn();
+        let child = child.context("cannot start redis-server (`cargo xtask deps` installs it)")?;
+        Ok(Self { port, child })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Returns whether the hub with this listener for operators serves, with its cluster if it has one.
+fn is_ready(admin: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(admin)?;
+        stream.set_read_timeout(Some(START_MAX))?;
+        stream.write_all(
+            b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        std::io::Result::Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    ask().unwrap_or(false)
 }
 
 /// Returns the number of cores.
@@ -341,6 +412,7 @@ fn configuration(
     address: SocketAddr,
     admin: SocketAddr,
     settings: Settings,
+    cluster: Option<u16>,
 ) -> String {
     let data = folder.join("data");
     let (stall_timeout_secs, connection_secs_max) = match settings {
@@ -348,12 +420,14 @@ fn configuration(
         | Settings::SmallRing
         | Settings::Tls
         | Settings::Presence
+        | Settings::Member
+        | Settings::Second
         | Settings::Restart => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
     let ring = "ring_bytes = 4194304";
     let (listen, more) = match settings {
-        Settings::Usual => ("", String::new()),
+        Settings::Usual | Settings::Member | Settings::Second => ("", String::new()),
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
         Settings::Presence => ("", "[presence]\nenabled = true\n".to_owned()),
         Settings::Restart => ("", "[server]\nshards = 2\ndrain_secs = 3\n".to_owned()),
@@ -372,6 +446,10 @@ fn configuration(
             ("tls = true\n", tls)
         }
     };
+    let cluster = cluster.map(|port| {
+        format!("[cluster]\nengine = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nnode = \"{address}\"\n")
+    });
+    let cluster = cluster.unwrap_or_default();
     format!(
         "[[listen]]\naddress = \"{address}\"\n{listen}[admin]\naddress = \"{admin}\"\n\
          [hub]\npublic_url = \"{url}\"\n[data]\ndir = \"{}\"\n\
@@ -379,7 +457,7 @@ fn configuration(
          [subscribe]\nanonymous = true\nconnection_secs_max = {connection_secs_max}\n\
          [limits]\nstall_timeout_secs = {stall_timeout_secs}\nconnections_per_address_max = 100000\naccepts_per_second_max = 100000\n\
          [sockjs]\nenabled = true\nsessions_per_address_max = 100000\nsessions_max = 100000\n\
-         [log]\nlevel = \"warn\"\n{more}",
+         [log]\nlevel = \"warn\"\n{more}{cluster}",
         data.display(),
     )
 }

@@ -19,6 +19,8 @@ enum From {
     Figure(&'static str, &'static str),
     /// The same figure of two runs, the first divided by the second.
     Ratio(&'static str, &'static str, &'static str),
+    /// The same figure of two runs, the first less the second.
+    Difference(&'static str, &'static str, &'static str),
 }
 
 enum Wanted {
@@ -27,7 +29,7 @@ enum Wanted {
     Nothing,
 }
 
-use From::{Figure, Ratio};
+use From::{Difference, Figure, Ratio};
 use Wanted::{AtLeast, AtMost, Nothing};
 
 const fn row(
@@ -68,6 +70,15 @@ pub const ROWS: &[Row] = &[
     row("", "publish_64_updates_per_sync", "", Figure("publish_64", "updates_per_sync"), Nothing),
     row("", "publish_64_cpu_per_update", "µs", Figure("publish_64", "cpu_per_update"), Nothing),
     row("4", "publish_1_updates", "/s", Figure("publish_1", "updates_per_second"), AtLeast(1500.0)),
+    row("cluster", "cluster_publish_64_to_alone", "", Ratio("updates_per_second", "cluster_publish_64", "publish_64"), AtLeast(0.5)),
+    row("cluster", "cluster_publish_64_p99_to_alone", "", Ratio("acknowledgement_p99", "cluster_publish_64", "publish_64"), AtMost(2.0)),
+    row("", "cluster_publish_64_updates", "/s", Figure("cluster_publish_64", "updates_per_second"), Nothing),
+    row("", "cluster_publish_64_p99", "ms", Figure("cluster_publish_64", "acknowledgement_p99"), Nothing),
+    row("", "cluster_publish_1_updates", "/s", Figure("cluster_publish_1", "updates_per_second"), Nothing),
+    row("", "calm_p50", "ms", Figure("calm", "latency_p50"), Nothing),
+    row("", "cluster_calm_p50", "ms", Figure("cluster_calm", "latency_p50"), Nothing),
+    row("cluster", "cluster_calm_added_p50", "ms", Difference("latency_p50", "cluster_calm", "calm"), AtMost(2.0)),
+    row("cluster", "cluster_unwanted_cpu", "µs", Figure("cluster_unwanted", "cpu_per_update"), AtMost(5.0)),
     row("6", "resume_first_update_max", "ms", Figure("resume", "first_update_max"), AtMost(20.0)),
     row("6", "resume_slow_reader_memory", "bytes", Figure("resume", "slow_reader_memory_growth"), AtMost(16e6)),
     row("6", "resume_pages_read", "", Figure("resume", "pages_read"), AtMost(80.0)),
@@ -131,7 +142,7 @@ impl Row {
     pub fn runs(&self) -> impl Iterator<Item = &'static str> {
         let (one, other) = match self.from {
             Figure(run, _) => (run, None),
-            Ratio(_, one, other) => (one, Some(other)),
+            Ratio(_, one, other) | Difference(_, one, other) => (one, Some(other)),
         };
         std::iter::once(one).chain(other)
     }
@@ -145,6 +156,7 @@ impl Row {
         match self.from {
             Figure(run, name) => figure(run, name),
             Ratio(name, one, other) => Some(figure(one, name)? / figure(other, name)?),
+            Difference(name, one, other) => Some(figure(one, name)? - figure(other, name)?),
         }
     }
 }

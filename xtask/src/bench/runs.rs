@@ -76,6 +76,36 @@ pub const RUNS: &[Run] = &[
         small: &["publish", "--publishers=1", "--updates=20"],
     },
     Run {
+        name: "cluster_publish_64",
+        settings: Settings::Member,
+        full: &["publish", "--publishers=64", "--updates=300000"],
+        small: &["publish", "--publishers=4", "--updates=100"],
+    },
+    Run {
+        name: "cluster_publish_1",
+        settings: Settings::Member,
+        full: &["publish", "--publishers=1", "--updates=10000"],
+        small: &["publish", "--publishers=1", "--updates=20"],
+    },
+    Run {
+        name: "calm",
+        settings: Settings::Usual,
+        full: &["sse", "--subscribers=10", "--updates=500", "--rate=50"],
+        small: &["sse", "--subscribers=2", "--updates=10", "--rate=20"],
+    },
+    Run {
+        name: "cluster_calm",
+        settings: Settings::Second,
+        full: &["sse", "--subscribers=10", "--updates=500", "--rate=50"],
+        small: &["sse", "--subscribers=2", "--updates=10", "--rate=20"],
+    },
+    Run {
+        name: "cluster_unwanted",
+        settings: Settings::Second,
+        full: &["publish", "--publishers=64", "--updates=300000"],
+        small: &["publish", "--publishers=4", "--updates=100"],
+    },
+    Run {
         name: "resume",
         settings: Settings::SmallRing,
         full: &[

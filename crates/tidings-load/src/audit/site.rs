@@ -65,6 +65,7 @@ impl Site {
             hub.start()?;
             targets.push(Target::find(&target::Options {
                 hub: format!("http://127.0.0.1:{port}/.well-known/mercure"),
+                publish_to: None,
                 transport: Transport::EventStream,
                 publisher_token: Some(token.clone()),
                 subscriber_token: None,
