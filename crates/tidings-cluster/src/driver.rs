@@ -16,8 +16,8 @@ use crate::engine::{
     ByPath, Call, Engine, EngineError, EpochId, Init, Line, Path, Proposal, Sender,
 };
 use crate::host::{Clustered, Host, Inbox, Wanted};
-use crate::member::Options;
 use crate::member::request::{Input, Reply};
+use crate::member::{Counters, Options};
 use crate::record::{Difference, Needed};
 use crate::{Epoch, History};
 
@@ -204,7 +204,7 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
     let begin = Instant::now();
     let mut calls = Calls::default();
     let mut end = None;
-    let mut told = None;
+    let mut told = Told::default();
     let mut differs = Vec::new();
     loop {
         for wanted in host.work(begin.elapsed()) {
@@ -237,23 +237,104 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
     }
 }
 
-/// Says in the log when the hub can no longer order updates, and when it can again.
-fn tell(engine: &dyn Engine, host: &Host, told: &mut Option<Arc<str>>) {
+/// What the log was told.
+#[derive(Default)]
+struct Told {
+    /// Why the hub orders no updates.
+    reason: Option<Arc<str>>,
+    /// Whether it ever could.
+    followed: bool,
+    counters: Counters,
+}
+
+/// Says in the log what became of the hub's part in the cluster since the last time.
+fn tell(engine: &dyn Engine, host: &Host, told: &mut Told) {
+    let engine = engine.name();
+    let (now, before) = (host.member().counters(), told.counters);
+    if now != before {
+        tell_counters(engine, &now, &before);
+        told.counters = now;
+    }
     let reason = host.member().reason();
-    if reason == *told {
+    if reason == told.reason {
         return;
     }
-    let engine = engine.name();
-    match (&reason, &told) {
+    match (&reason, &told.reason) {
+        (Some(_), _) if !told.followed => {}
         (Some(reason), None) => tracing::warn!(
             engine,
             %reason,
-            "the cluster orders no updates: publishes wait, subscribers stay"
+            "the cluster's engine is away: publishers wait, subscribers stay connected"
         ),
-        (None, _) => tracing::info!(engine, "the hub follows its cluster"),
-        (Some(reason), Some(_)) => tracing::debug!(engine, %reason, "the cluster is still away"),
+        (None, _) => {
+            let first = !told.followed;
+            told.followed = true;
+            tracing::info!(
+                engine,
+                first,
+                "the hub follows its cluster and takes updates"
+            );
+        }
+        (Some(reason), Some(_)) => tracing::debug!(engine, %reason, "the engine is still away"),
     }
-    *told = reason;
+    told.reason = reason;
+}
+
+/// Says what was counted that an operator should know of.
+fn tell_counters(engine: &str, now: &Counters, before: &Counters) {
+    if now.rewinds > before.rewinds {
+        tracing::warn!(
+            engine,
+            "the engine has fewer updates than this hub: it was restarted or replaced, and lost some"
+        );
+    }
+    if now.heals > before.heals {
+        let updates = now.healed - before.healed;
+        tracing::warn!(
+            engine,
+            updates,
+            "this hub put back what the engine had lost"
+        );
+    }
+    if now.forks > before.forks {
+        tracing::warn!(
+            engine,
+            "the engine has other updates than this hub, as after a failover: this hub takes over the \
+             engine's, and its subscribers reconnect"
+        );
+    }
+    if now.republished > before.republished {
+        let updates = now.republished - before.republished;
+        tracing::warn!(
+            engine,
+            updates,
+            "published again what was acknowledged and the engine lost"
+        );
+    }
+    if now.holes > before.holes {
+        tracing::error!(
+            engine,
+            "updates are missing in this hub's history: it was away for longer than the engine \
+             keeps them (cluster.window_bytes)"
+        );
+    }
+    if now.epochs > before.epochs {
+        tracing::warn!(engine, "the engine's log has a new epoch");
+    }
+    if now.stale > before.stale {
+        tracing::warn!(
+            engine,
+            "this hub read from a server that gets no new updates: it connects anew"
+        );
+    }
+    if now.expired > before.expired {
+        let publishers = now.expired - before.expired;
+        tracing::debug!(
+            engine,
+            publishers,
+            "publishers waited in vain (cluster.max_wait_ms)"
+        );
+    }
 }
 
 /// Says in the log in which settings another hub differs, once for each.

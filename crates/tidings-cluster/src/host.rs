@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidings_core::Draft;
 use tokio::sync::watch;
@@ -35,10 +35,33 @@ pub type Stop = Box<dyn FnOnce() + Send>;
 /// What waits for a member, and what it shows.
 pub struct Inbox {
     queue: Mutex<Queue>,
-    status: Mutex<Status>,
+    status: Mutex<Shown>,
     roster: watch::Sender<Option<Arc<Roster>>>,
     wake: Box<dyn Fn() + Send + Sync>,
     publishes_max: usize,
+}
+
+/// What a member shows, and since when its history lags.
+#[derive(Default)]
+struct Shown {
+    status: Status,
+    behind_since: Option<Instant>,
+}
+
+impl Shown {
+    fn set(&mut self, status: Status) {
+        self.behind_since = match status.behind {
+            0 => None,
+            _ => Some(self.behind_since.unwrap_or_else(Instant::now)),
+        };
+        self.status = status;
+    }
+
+    fn behind_for(&self) -> Duration {
+        self.behind_since
+            .map(|since| since.elapsed())
+            .unwrap_or_default()
+    }
 }
 
 #[derive(Default)]
@@ -120,7 +143,7 @@ impl Inbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn status(&self) -> MutexGuard<'_, Status> {
+    fn status(&self) -> MutexGuard<'_, Shown> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,7 +191,7 @@ impl Relay for Clustered {
     }
 
     fn health(&self) -> Health {
-        match self.inbox.status().reason.clone() {
+        match self.inbox.status().status.reason.clone() {
             None => Health::Ok,
             Some(reason) => Health::Unavailable { reason },
         }
@@ -179,10 +202,10 @@ impl Relay for Clustered {
     }
 
     fn figures(&self) -> Figures {
-        let status = self.inbox.status();
+        let shown = self.inbox.status();
         Figures {
-            waiting: status.waiting,
-            cluster: Some(status.figures()),
+            waiting: shown.status.waiting,
+            cluster: Some(shown.status.figures(shown.behind_for())),
         }
     }
 
@@ -276,7 +299,7 @@ impl Host {
                 }
             }
         }
-        *self.inbox.status() = self.member.status();
+        self.inbox.status().set(self.member.status());
         let roster = self.member.roster();
         self.inbox.roster.send_if_modified(|shown| {
             let changed = shown

@@ -323,7 +323,8 @@ impl Member {
     /// Returns how many positions the history is behind the engine, as far as that is known.
     #[must_use]
     pub fn behind(&self) -> u64 {
-        let known = self.gate.known.max(self.follower.after);
+        let probed = self.probe.before.unwrap_or(Position::ZERO);
+        let known = self.gate.known.max(self.follower.after).max(probed);
         known.get().saturating_sub(self.history.last().get())
     }
 

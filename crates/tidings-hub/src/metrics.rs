@@ -1,6 +1,7 @@
 //! The metrics of the process, under the names that operators see. Every drop has a counter here. The
 //! modules count; this file names and renders.
 
+mod cluster;
 mod durations;
 mod labels;
 mod limits;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use tidings_cluster::Figures;
 
+use self::cluster::ClusterCounters;
 pub use self::durations::Durations;
 use self::labels::REFUSALS;
 pub use self::limits::Limits;
@@ -214,6 +216,7 @@ impl HistoryCounters {
 #[derive(Debug)]
 pub struct RelayGauges {
     waiting: Gauge,
+    cluster: ClusterCounters,
 }
 
 impl RelayGauges {
@@ -221,6 +224,7 @@ impl RelayGauges {
         let help = "Updates waiting for their place in the order";
         Self {
             waiting: gauge(registry, "relay_queued_updates", help),
+            cluster: ClusterCounters::new(registry),
         }
     }
 
@@ -228,6 +232,9 @@ impl RelayGauges {
     pub fn observe(&self, figures: Figures) {
         let waiting = i64::try_from(figures.waiting).unwrap_or(i64::MAX);
         self.waiting.set(waiting);
+        if let Some(cluster) = &figures.cluster {
+            self.cluster.observe(cluster);
+        }
     }
 }
 

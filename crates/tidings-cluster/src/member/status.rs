@@ -112,6 +112,31 @@ pub enum Standing {
     Following,
 }
 
+impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Looking,
+        Self::Healing,
+        Self::Forked,
+        Self::CatchingUp,
+        Self::Following,
+    ];
+
+    /// Returns the word for it in metrics and log lines.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Looking => "looking",
+            Self::Healing => "healing",
+            Self::Forked => "forked",
+            Self::CatchingUp => "catching_up",
+            Self::Following => "following",
+        }
+    }
+}
+
 /// What a member shows.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
@@ -128,12 +153,13 @@ pub struct Status {
 }
 
 impl Status {
-    /// Returns its numbers.
+    /// Returns its numbers. `behind_for` is how long the history has been behind.
     #[must_use]
-    pub const fn figures(&self) -> ClusterFigures {
+    pub const fn figures(&self, behind_for: Duration) -> ClusterFigures {
         ClusterFigures {
             standing: self.standing,
             behind: self.behind,
+            behind_for,
             counters: self.counters,
         }
     }
@@ -146,6 +172,8 @@ pub struct ClusterFigures {
     pub standing: Standing,
     /// How many positions the history is behind the engine, as far as that is known.
     pub behind: u64,
+    /// How long it has been behind.
+    pub behind_for: Duration,
     /// What it counts.
     pub counters: Counters,
 }

@@ -263,6 +263,7 @@ fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_o
             (answer.status == 503).then(|| answer.text())
         });
         assert!(reason.contains("engine"), "{reason}");
+        assert_eq!(state(hub, "following"), 0.0);
         assert!(
             !reason.contains("://"),
             "{reason} names no address of {url}"
@@ -275,7 +276,28 @@ fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_o
     redis.restart();
     one.wait_until_ready();
     two.wait_until_ready();
+    assert_eq!(
+        (state(&one, "following"), state(&two, "following")),
+        (1.0, 1.0)
+    );
+    assert!(one.metric("tidings_cluster_expired_publishes_total") >= 1.0);
+    assert!(
+        one.metric("tidings_cluster_rewinds_total") + two.metric("tidings_cluster_rewinds_total")
+            >= 1.0
+    );
+    let healed = "tidings_cluster_healed_updates_total";
+    assert!(
+        one.metric(healed) + two.metric(healed) >= 1.0,
+        "the hubs put back what was lost"
+    );
+    for (hub, line) in [
+        (&one, "the cluster's engine is away"),
+        (&two, "the hub follows its cluster"),
+    ] {
+        assert!(hub.log().contains(line), "{}", hub.log());
+    }
     ok(&publish(&one, "after"));
+    two.wait_for_metric("tidings_cluster_behind_updates", |behind| behind == 0.0);
     // An update whose publisher was told that it is in doubt may be there.
     let next = stays.event().data;
     let in_doubt = refused.problem() == "in-doubt";
@@ -284,6 +306,14 @@ fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_o
     } else {
         assert_eq!(next, "after");
     }
+}
+
+/// Returns whether a hub says that it is in this state, as 0 or 1.
+fn state(hub: &TestHub, name: &str) -> f64 {
+    let wanted = format!("tidings_cluster_state{{state=\"{name}\"}} ");
+    let metrics = hub.request_admin("/metrics").text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&wanted));
+    line.expect("the state").parse().expect("a number")
 }
 
 #[test]
