@@ -16,7 +16,8 @@ use std::borrow::Cow;
 use tidings_core::HubUrl;
 
 pub use fields::{
-    authority, bearer, cookie, flash_policy, forwarded, http_head, origin, prefer, proxy_protocol,
+    authority, bearer, cookie, flash_policy, forwarded, http_head, idempotency_key, origin, prefer,
+    proxy_protocol,
 };
 pub use files::{bolt, caddyfile, key_set, stored_update};
 pub use mercure::{
@@ -45,6 +46,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("forwarded", forwarded),
     ("http_head", http_head),
     ("hub_frames", hub_frames),
+    ("idempotency_key", idempotency_key),
     ("key_set", key_set),
     ("matcher", matcher),
     ("old_publish_form", old_publish_form),

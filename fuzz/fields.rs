@@ -6,8 +6,8 @@ use tidings_wire::flash_policy::{Access, REQUEST, Recognized, Recognizer, SiteCo
 use tidings_wire::forwarded::{self, NODES_MAX, Node};
 use tidings_wire::http_head::{Version, event_stream_head};
 use tidings_wire::origin::{OriginList, origin_of};
-use tidings_wire::prefer;
 use tidings_wire::proxy_protocol::{self, BINARY_BYTES_MAX, Source, Step};
+use tidings_wire::{idempotency_key, prefer};
 
 use super::{split, split_text, text};
 
@@ -58,6 +58,17 @@ pub fn flash_policy(input: &[u8]) {
         assert_eq!(policy.iter().filter(|byte| **byte == b'<').count(), 6);
         assert_eq!(policy.iter().filter(|byte| **byte == b'"').count(), 12);
     }
+}
+
+/// Input: the value of an `Idempotency-Key` field.
+pub fn idempotency_key(input: &[u8]) {
+    let Ok(Some(key)) = idempotency_key::parse([input]) else {
+        return;
+    };
+    assert!(key.bytes().all(|byte| byte.is_ascii_graphic()));
+    let quoted = format!("\"{key}\"");
+    assert_eq!(idempotency_key::parse([quoted.as_bytes()]), Ok(Some(key)));
+    assert_eq!(idempotency_key::parse([key.as_bytes()]), Ok(Some(key)));
 }
 
 /// Input: the value of a `Forwarded` field in the first line, of `X-Forwarded-For` in the rest. An address is read

@@ -377,7 +377,7 @@ function longPoll(attempt, receiver) {
 
 // src/publish.ts
 var TIMEOUT_SECS = 30;
-async function publish(url, draft, { token, withCredentials, signal, timeoutSecs = TIMEOUT_SECS }, environment) {
+async function publish(url, draft, { token, withCredentials, signal, key, timeoutSecs = TIMEOUT_SECS }, environment) {
   const abort = new AbortController();
   let timer;
   let onAbort = () => {
@@ -395,6 +395,7 @@ async function publish(url, draft, { token, withCredentials, signal, timeoutSecs
     const presented = await fetchToken(token);
     const headers = { "Content-Type": "application/x-www-form-urlencoded" };
     if (presented !== null) headers["Authorization"] = `Bearer ${presented}`;
+    if (key) headers["Idempotency-Key"] = `"${key}"`;
     if (abort.signal.aborted) return "";
     const request = { method: "POST", headers, body: form(draft), credentials, signal: abort.signal };
     try {

@@ -11,7 +11,7 @@ const TIMEOUT_SECS = 30;
 export async function publish(
   url: URL,
   draft: Draft,
-  { token, withCredentials, signal, timeoutSecs = TIMEOUT_SECS }: PublishOptions & Pick<Options, "token" | "withCredentials">,
+  { token, withCredentials, signal, key, timeoutSecs = TIMEOUT_SECS }: PublishOptions & Pick<Options, "token" | "withCredentials">,
   environment: Environment,
 ): Promise<string> {
   const abort = new AbortController();
@@ -31,6 +31,7 @@ export async function publish(
     const presented = await fetchToken(token);
     const headers: Record<string, string> = { "Content-Type": "application/x-www-form-urlencoded" };
     if (presented !== null) headers["Authorization"] = `Bearer ${presented}`;
+    if (key) headers["Idempotency-Key"] = `"${key}"`;
     if (abort.signal.aborted) return "";
     const request = { method: "POST", headers, body: form(draft), credentials, signal: abort.signal } as const;
     try {

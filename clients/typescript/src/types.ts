@@ -122,6 +122,8 @@ export interface PublishOptions {
   signal?: AbortSignal;
   /** The time limit in seconds; 0 for none. Default: 30. */
   timeoutSecs?: number;
+  /** A text of your own for this update, such as a random UUID: published again with it, the update is stored once. */
+  key?: string;
 }
 
 /**

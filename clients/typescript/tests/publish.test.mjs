@@ -23,6 +23,15 @@ test("publishing returns the id or throws the problem", async () => {
   await assert.rejects(refused, { name: "HubError", code: "refused", status: 403, message: "refused with 403" });
 });
 
+test("a key goes with the request, so that a repetition is one update", async () => {
+  const world = new World();
+  const published = publish(HUB, DRAFT, { key: "k-1", environment: world.environment() });
+  const post = await world.request();
+  assert.equal(post.headers["Idempotency-Key"], '"k-1"');
+  post.answer(200, {}, "urn:uuid:1");
+  assert.equal(await published, "urn:uuid:1");
+});
+
 test("a hub that does not answer in time is given up, and the request with it", async () => {
   for (const [options, secs] of [[{}, 30], [{ timeoutSecs: 5 }, 5]]) {
     const world = new World();

@@ -24,6 +24,12 @@ pub enum RelayError {
         #[source]
         cause: Cause,
     },
+    /// The engine of the cluster is away: the update waited for it and was not sent.
+    #[error("the cluster's engine is away: {}", .reason.as_deref().unwrap_or("it takes too long"))]
+    Away {
+        /// Why, as one line, as far as it is known. Names of machines may be in it.
+        reason: Option<Arc<str>>,
+    },
     /// The engine of a cluster, or the process that took over from this one, was asked to take the
     /// update and did not answer.
     #[error(

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tidings_core::Draft;
 use tokio::sync::watch;
 
-use crate::engine::{EpochId, Path};
+use crate::engine::{EpochId, Key, Path};
+use crate::keys::KEEP_FOR;
 use crate::member::catching_up::{CATCH_UPS_MAX, CatchUp};
 use crate::member::request::{Input, Output, Publish, Request, answer};
 use crate::member::{Member, Options, Status};
@@ -16,6 +17,9 @@ use crate::roster::Roster;
 use crate::{
     CaughtUp, Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError,
 };
+
+/// Milliseconds that the engine keeps a publisher's key.
+const KEY_MS: u64 = KEEP_FOR.as_secs() * 1000;
 
 /// The relay of a hub in a cluster: the side that the hub's threads see.
 pub struct Clustered {
@@ -92,7 +96,7 @@ impl Inbox {
         (self.wake)();
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
         let mut queue = self.lock();
         if queue.closed {
             return Err(RelayError::Closed);
@@ -101,7 +105,7 @@ impl Inbox {
             return Err(RelayError::Busy);
         }
         queue.publishes += 1;
-        let key = None;
+        let key = key.map(|key| (key, KEY_MS));
         queue
             .inputs
             .push_back(Input::Publish(Publish { draft, key, done }));
@@ -181,8 +185,8 @@ impl Relay for Clustered {
         Ok(())
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
-        self.inbox.publish(draft, done)
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
+        self.inbox.publish(draft, key, done)
     }
 
     fn catch_up(&self, done: CaughtUp) -> bool {
@@ -205,6 +209,8 @@ impl Relay for Clustered {
         let shown = self.inbox.status();
         Figures {
             waiting: shown.status.waiting,
+            repeats: shown.status.counters.repeats,
+            keys_forgotten: 0,
             cluster: Some(shown.status.figures(shown.behind_for())),
         }
     }

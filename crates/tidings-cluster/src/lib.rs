@@ -23,6 +23,7 @@ pub mod envelope;
 mod epoch;
 mod error;
 pub mod host;
+mod keys;
 mod link;
 mod loopback;
 pub mod member;
@@ -39,9 +40,11 @@ use tokio::sync::watch;
 
 use crate::roster::Roster;
 
+pub use engine::Key;
 pub use envelope::{Envelope, EnvelopeError};
 pub use epoch::Epoch;
 pub use error::{Cause, InboundError, RelayError, StartError};
+pub use keys::KEEP_FOR as KEYS_KEPT_FOR;
 pub use link::link;
 pub use loopback::Loopback;
 pub use movable::{Movable, Successor};
@@ -85,7 +88,9 @@ pub trait Relay: fmt::Debug + Send + Sync {
     /// [`StartError`] if it cannot run. Nothing was started then.
     fn start(&self, history: Arc<dyn History>) -> Result<(), StartError>;
 
-    /// Takes `draft`. Never waits.
+    /// Takes `draft`. Never waits. What comes with a `key` that is known is not stored again: its
+    /// answer is the update that came with the key first. A key is known for five minutes at least,
+    /// as long as its place is large enough.
     ///
     /// `done` is called once: when the update has its position and is durable on this hub, or with
     /// the reason why it was not taken.
@@ -94,7 +99,7 @@ pub trait Relay: fmt::Debug + Send + Sync {
     ///
     /// [`RelayError`], with `done` dropped unused, if the draft is refused at once:
     /// [`Busy`](RelayError::Busy) or [`Closed`](RelayError::Closed) by a relay that runs.
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError>;
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError>;
 
     /// Has the history catch up with the cluster. Never waits.
     ///
@@ -210,6 +215,10 @@ pub enum Health {
 pub struct Figures {
     /// Drafts that wait for their position.
     pub waiting: usize,
+    /// Publishes that were answered with an earlier update of the same key.
+    pub repeats: u64,
+    /// Keys that were forgotten before their time, because there were too many.
+    pub keys_forgotten: u64,
     /// Those of a cluster, if there is one.
     pub cluster: Option<member::ClusterFigures>,
 }

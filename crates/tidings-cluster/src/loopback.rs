@@ -1,10 +1,13 @@
 //! The relay of a hub without a cluster.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use tidings_core::Draft;
 
+use crate::engine::Key;
+use crate::keys::{Claim, First, Keys};
 use crate::{Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
 
 /// Passes each draft to the hub's own history, which orders.
@@ -14,6 +17,7 @@ use crate::{Done, Epoch, Figures, Health, History, Relay, RelayError, StartError
 pub struct Loopback {
     history: OnceLock<Arc<dyn History>>,
     stopped: AtomicBool,
+    keys: Arc<Keys>,
 }
 
 impl Loopback {
@@ -42,9 +46,30 @@ impl Relay for Loopback {
         set.map_err(|_another| StartError::Started)
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
         let history = self.running().ok_or(RelayError::Closed)?;
-        history.append(draft, done)
+        let Some(key) = key else {
+            return history.append(draft, done);
+        };
+        let first = match self.keys.claim(key, done, Instant::now())? {
+            Claim::First(first) => first,
+            Claim::Answered => return Ok(()),
+        };
+        let slot = Arc::new(Mutex::new(Some(first)));
+        let take = |slot: &Mutex<Option<First>>| {
+            slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let stored = Arc::clone(&slot);
+        let done: Done = Box::new(move |kept| {
+            if let Some(first) = take(&stored) {
+                first.finish(&kept, Instant::now());
+            }
+        });
+        history.append(draft, done).inspect_err(|error| {
+            if let Some(first) = take(&slot) {
+                first.refuse(error);
+            }
+        })
     }
 
     fn health(&self) -> Health {
@@ -59,6 +84,8 @@ impl Relay for Loopback {
     fn figures(&self) -> Figures {
         Figures {
             waiting: self.history.get().map_or(0, |history| history.waiting()),
+            repeats: self.keys.repeats(),
+            keys_forgotten: self.keys.forgotten(),
             cluster: None,
         }
     }

@@ -218,8 +218,8 @@ impl Member {
                 self.on_reply(path, Err(EngineError::InDoubt { cause }));
             }
         }
-        let away = RelayError::Unavailable {
-            cause: Arc::new(Away(self.reason.clone())),
+        let away = RelayError::Away {
+            reason: self.reason.clone(),
         };
         let expired = self.publisher.expire(self.now, &away, &in_doubt());
         self.counters.expired += expired as u64;
@@ -382,7 +382,7 @@ impl Member {
                 self.gate.known = self.gate.known.max(last);
                 self.gate.compared = true;
                 self.looks = 0;
-                self.publisher.on_taken(&places);
+                self.counters.repeats += self.publisher.on_taken(&places);
             }
             Appended::Refused { why, last } => {
                 self.counters.faults += 1;
@@ -635,11 +635,6 @@ impl fmt::Debug for Member {
 fn in_doubt() -> RelayError {
     RelayError::InDoubt
 }
-
-/// The engine is away.
-#[derive(Debug, thiserror::Error)]
-#[error("the cluster's engine is away: {}", .0.as_deref().unwrap_or("it takes too long"))]
-struct Away(Option<Arc<str>>);
 
 #[derive(Debug, thiserror::Error)]
 #[error("no answer came in time")]

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use tidings_core::Draft;
 use tokio::sync::watch;
 
+use crate::engine::Key;
 use crate::roster::Roster;
 use crate::{CaughtUp, Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
 
@@ -17,7 +18,7 @@ const HELD_MAX: usize = 16 * 1024;
 /// The process that orders updates after this one.
 pub trait Successor: fmt::Debug + Send + Sync {
     /// Takes `draft`. Never waits. `done` is called once, perhaps before this returns.
-    fn publish(&self, draft: Draft, done: Done);
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done);
 }
 
 /// Passes drafts to a relay of this process, and after a hand-over to the process that comes next.
@@ -33,7 +34,7 @@ enum Place {
     /// The relay of this process orders.
     Here,
     /// Nobody does at the moment.
-    Moving(Mutex<VecDeque<(Draft, Done)>>),
+    Moving(Mutex<VecDeque<(Draft, Option<Key>, Done)>>),
     /// The next process does.
     There(Arc<dyn Successor>),
 }
@@ -71,18 +72,18 @@ impl Movable {
             return;
         };
         let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (draft, done) in held {
-            self.pass(&place, draft, done);
+        for (draft, key, done) in held {
+            self.pass(&place, draft, key, done);
         }
     }
 
     /// Passes on what waited.
-    fn pass(&self, place: &Place, draft: Draft, done: Done) {
+    fn pass(&self, place: &Place, draft: Draft, key: Option<Key>, done: Done) {
         match place {
-            Place::There(successor) => publish_there(&**successor, draft, done),
+            Place::There(successor) => publish_there(&**successor, draft, key, done),
             // Its queue may be full. Then the completion is gone, and the publisher is told that
             // the update is not kept.
-            Place::Here | Place::Moving(_) => drop(self.inner.publish(draft, done)),
+            Place::Here | Place::Moving(_) => drop(self.inner.publish(draft, key, done)),
         }
     }
 
@@ -97,11 +98,11 @@ impl Movable {
 
 /// Passes a draft to the next process. What the hub itself publishes stays: each process speaks of
 /// its own subscribers.
-fn publish_there(successor: &dyn Successor, draft: Draft, done: Done) {
+fn publish_there(successor: &dyn Successor, draft: Draft, key: Option<Key>, done: Done) {
     if draft.is_of_hub() {
         done(Err(RelayError::Closed));
     } else {
-        successor.publish(draft, done);
+        successor.publish(draft, key, done);
     }
 }
 
@@ -114,19 +115,19 @@ impl Relay for Movable {
         self.inner.start(history)
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
         match &*self.read() {
-            Place::Here => self.inner.publish(draft, done),
+            Place::Here => self.inner.publish(draft, key, done),
             Place::Moving(held) => {
                 let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                 if held.len() >= HELD_MAX {
                     return Err(RelayError::Busy);
                 }
-                held.push_back((draft, done));
+                held.push_back((draft, key, done));
                 Ok(())
             }
             Place::There(successor) => {
-                publish_there(&**successor, draft, done);
+                publish_there(&**successor, draft, key, done);
                 Ok(())
             }
         }

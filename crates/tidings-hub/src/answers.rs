@@ -2,6 +2,7 @@
 //! and handed over together. Answering each publisher from the writer's thread would wake the shard each
 //! time: one system call each and, on one core, one thread switch each.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidings_cluster::RelayError;
@@ -20,6 +21,11 @@ pub struct Answers {
     handed_over: Notify,
 }
 
+thread_local! {
+    /// Whether this thread hands over what it has gathered.
+    static GATHERS: Cell<bool> = const { Cell::new(false) };
+}
+
 #[derive(Debug)]
 struct Answer {
     publisher: oneshot::Sender<Kept>,
@@ -27,19 +33,20 @@ struct Answer {
 }
 
 impl Answers {
-    /// Adds the answer for one publisher. The shard learns of a stored update when
-    /// [`hand_over`](Self::hand_over) is called, and of a failure at once: a relay may report a failure at any
-    /// time, without a group that is handed over after it.
+    /// Adds the answer for one publisher. The shard learns of it when [`hand_over`](Self::hand_over) is
+    /// called, if this thread is one that calls it after each group of updates; otherwise at once: a relay
+    /// reports failures, and updates that were stored earlier, at any time and on any thread.
     pub(crate) fn add(&self, publisher: oneshot::Sender<Kept>, kept: Kept) {
-        let failed = kept.is_err();
+        let gathers = kept.is_ok() && GATHERS.get();
         self.lock().push(Answer { publisher, kept });
-        if failed {
+        if !gathers {
             self.handed_over.notify_one();
         }
     }
 
     /// Wakes the shard if anything has gathered for it.
     pub fn hand_over(&self) {
+        GATHERS.set(true);
         if !self.lock().is_empty() {
             self.handed_over.notify_one();
         }

@@ -2,10 +2,12 @@
 //! hands the draft to the relay. Doors decode requests and encode responses; all rules about updates are
 //! here.
 
+pub mod once;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tidings_cluster::{Done, Relay, RelayError};
+use tidings_cluster::{Done, Key, Relay, RelayError};
 use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
 use tidings_core::histogram::Histogram;
@@ -109,6 +111,17 @@ pub enum PublishError {
         "the update may have been stored: the process or engine that was to store it did not answer"
     )]
     InDoubt,
+    /// The key came with another update before.
+    #[error(
+        "this Idempotency-Key was used for another update within the last minutes: use a new key for \
+         each update"
+    )]
+    KeyReused,
+    /// The engine of the cluster is away.
+    #[error(
+        "the hub waits for the engine of its cluster, and the update was not stored; try again"
+    )]
+    EngineAway,
     /// The relay could not store the update, or does not know whether it did.
     #[error("the update was not stored: {0}")]
     NotStored(#[source] RelayError),
@@ -120,6 +133,7 @@ impl From<RelayError> for PublishError {
             RelayError::Busy => Self::Busy,
             RelayError::Closed => Self::Closed,
             RelayError::InDoubt => Self::InDoubt,
+            RelayError::Away { .. } => Self::EngineAway,
             RelayError::Unavailable { .. } | RelayError::Failed { .. } => Self::NotStored(error),
         }
     }
@@ -167,6 +181,8 @@ impl Ingest {
     /// The update's own mistakes are reported before missing grants, as the specification requires for reserved
     /// topics (Mercure, "Publication").
     ///
+    /// With a `key` that came before, the update that came with it first is the answer.
+    ///
     /// # Errors
     ///
     /// The rule that the update breaks, the topic that the token does not grant, or why the relay did not store
@@ -176,17 +192,25 @@ impl Ingest {
         form: PublishForm,
         publisher: Publisher<'_>,
         meter: Option<Meter<'_>>,
+        key: Option<Key>,
     ) -> Result<Arc<Update>, PublishError> {
         if let Some(meter) = meter {
             meter.publish(form.data.as_deref().map_or(0, str::len))?;
         }
         let draft = self.draft(form, publisher)?;
+        let wanted = key.is_some().then(|| draft.clone());
         let (publisher, kept) = oneshot::channel();
         match self.answers.clone() {
-            Some(answers) => self.enqueue(draft, move |kept| answers.add(publisher, kept))?,
-            None => self.enqueue(draft, move |kept| drop(publisher.send(kept)))?,
+            Some(answers) => {
+                self.enqueue_once(draft, key, move |kept| answers.add(publisher, kept))?
+            }
+            None => self.enqueue_once(draft, key, move |kept| drop(publisher.send(kept)))?,
         }
-        Ok(kept.await.map_err(|_gone| PublishError::Closed)??)
+        let update = kept.await.map_err(|_gone| PublishError::Closed)??;
+        match wanted {
+            Some(draft) if !once::is_of(&update, &draft) => Err(PublishError::KeyReused),
+            Some(_) | None => Ok(update),
+        }
     }
 
     /// Turns a publisher's fields into a draft, and asks the grants for each topic.
@@ -221,6 +245,15 @@ impl Ingest {
         draft: Draft,
         done: impl FnOnce(Kept) + Send + 'static,
     ) -> Result<(), PublishError> {
+        self.enqueue_once(draft, None, done)
+    }
+
+    fn enqueue_once(
+        &self,
+        draft: Draft,
+        key: Option<Key>,
+        done: impl FnOnce(Kept) + Send + 'static,
+    ) -> Result<(), PublishError> {
         let (begun, durations) = (Instant::now(), Arc::clone(&self.durations));
         let done: Done = Box::new(move |kept| {
             if kept.is_ok() {
@@ -228,7 +261,7 @@ impl Ingest {
             }
             done(kept);
         });
-        Ok(self.relay.publish(draft, done)?)
+        Ok(self.relay.publish(draft, key, done)?)
     }
 
     /// Tells all hubs something, this one too. Never waits. `done` is called on the relay's thread, when the

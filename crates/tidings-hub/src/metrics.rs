@@ -216,6 +216,8 @@ impl HistoryCounters {
 #[derive(Debug)]
 pub struct RelayGauges {
     waiting: Gauge,
+    repeats: Counter,
+    keys_forgotten: Counter,
     cluster: ClusterCounters,
 }
 
@@ -224,6 +226,16 @@ impl RelayGauges {
         let help = "Updates waiting for their place in the order";
         Self {
             waiting: gauge(registry, "relay_queued_updates", help),
+            repeats: counter(
+                registry,
+                "publish_repeats",
+                "Publishes answered with the earlier update of their Idempotency-Key",
+            ),
+            keys_forgotten: counter(
+                registry,
+                "idempotency_keys_forgotten",
+                "Idempotency keys forgotten before five minutes, because there were too many",
+            ),
             cluster: ClusterCounters::new(registry),
         }
     }
@@ -232,6 +244,9 @@ impl RelayGauges {
     pub fn observe(&self, figures: Figures) {
         let waiting = i64::try_from(figures.waiting).unwrap_or(i64::MAX);
         self.waiting.set(waiting);
+        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
+        set(&self.repeats, figures.repeats);
+        set(&self.keys_forgotten, figures.keys_forgotten);
         if let Some(cluster) = &figures.cluster {
             self.cluster.observe(cluster);
         }

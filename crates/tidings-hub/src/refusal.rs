@@ -24,6 +24,8 @@ pub enum Kind {
     ScopeInsufficient,
     /// The named thing does not exist.
     NotFound,
+    /// The request is well formed, and contradicts an earlier one.
+    Contradicts,
     /// The peer holds or asks for more than it may. It can do something about it.
     TooMuch,
     /// The hub cannot do this now. Trying again later may help.
@@ -101,6 +103,15 @@ impl Refusal {
     pub fn scope_insufficient(detail: impl Into<String>) -> Self {
         let title = "Access token does not allow this";
         Self::new(Kind::ScopeInsufficient, "scope-insufficient", title, detail)
+    }
+
+    /// The request contradicts an earlier one.
+    pub(crate) fn contradicts(
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(Kind::Contradicts, name, title, detail)
     }
 
     /// The named thing does not exist.

@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tidings_cluster::{
-    Batch, Done, Epoch, Figures, Health, History, InboundError, OrderedUpdate, Relay, RelayError,
-    StartError,
+    Batch, Done, Epoch, Figures, Health, History, InboundError, Key, OrderedUpdate, Relay,
+    RelayError, StartError,
 };
 use tidings_core::position::Position;
 use tidings_core::update::{Draft, Update};
@@ -233,7 +233,7 @@ impl Relay for Member {
         set.map_err(|_another| StartError::Started)
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, draft: Draft, _key: Option<Key>, done: Done) -> Result<(), RelayError> {
         let mut following = self.0.lock();
         if following.stopped {
             return Err(RelayError::Closed);
@@ -255,7 +255,7 @@ impl Relay for Member {
     fn figures(&self) -> Figures {
         Figures {
             waiting: self.0.lock().waiting.len(),
-            cluster: None,
+            ..Figures::default()
         }
     }
 

@@ -103,6 +103,9 @@ pub struct Publish {
     /// Milliseconds that subscribers wait before they reconnect.
     #[serde(default)]
     pub retry: RetryMember,
+    /// By which a repetition is recognised.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
 }
 
 /// One text or a list of texts; `null` is an empty list.

@@ -19,6 +19,7 @@ pub mod forwarded;
 pub mod frame;
 pub mod http_head;
 pub mod hub_frames;
+pub mod idempotency_key;
 pub mod object;
 pub mod old_publish_form;
 pub mod origin;

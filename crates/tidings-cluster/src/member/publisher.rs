@@ -216,11 +216,12 @@ impl Publisher {
         Some(self.flight.insert(flight))
     }
 
-    /// The engine took the batch that was with it.
-    pub(super) fn on_taken(&mut self, places: &[Place]) {
+    /// The engine took the batch that was with it. Returns how many publishers' keys it knew.
+    pub(super) fn on_taken(&mut self, places: &[Place]) -> u64 {
         let Some(flight) = self.flight.take() else {
-            return;
+            return 0;
         };
+        let mut repeats = 0;
         for (item, place) in flight.items.iter().zip(places) {
             match place {
                 Place::New(position) => {
@@ -232,6 +233,7 @@ impl Publisher {
                     let Some(sent) = self.sent.remove(&item.origin) else {
                         continue;
                     };
+                    repeats += u64::from(sent.note.key.is_some());
                     if let Some(done) = sent.done {
                         self.known.entry(*position).or_default().push(Waiter {
                             position: *position,
@@ -242,6 +244,7 @@ impl Publisher {
                 }
             }
         }
+        repeats
     }
 
     /// Takes those who wait for the entry that is about to be stored at `position`.

@@ -92,6 +92,8 @@ pub struct Counters {
     pub claims: u64,
     /// Times another hub claimed this one, because its lease had lapsed.
     pub claimed_by: u64,
+    /// Publishes that were answered with an earlier update of the same key.
+    pub repeats: u64,
 }
 
 /// What a member is doing.

@@ -399,7 +399,7 @@ fn loopback_passes_drafts_to_the_history_that_orders_them() {
     let publish = |data: &str| {
         let (tx, rx) = sync_channel(1);
         let done = Box::new(move |taken| tx.send(taken).unwrap());
-        relay.publish(draft(data), done).map(|()| rx)
+        relay.publish(draft(data), None, done).map(|()| rx)
     };
     assert!(matches!(publish("too early"), Err(RelayError::Closed)));
     assert_ne!(relay.health(), tidings_cluster::Health::Ok);

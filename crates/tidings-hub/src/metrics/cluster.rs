@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use tidings_cluster::member::{ClusterFigures, Standing};
+use tidings_cluster::member::{ClusterFigures, Counters, Standing};
 
 use super::{counter, gauge};
 
@@ -17,21 +17,93 @@ pub(super) struct ClusterCounters {
     states: Family<State, Gauge>,
     behind: Gauge,
     behind_secs: Gauge<f64, AtomicU64>,
-    appends: Counter,
-    appended: Counter,
-    retries: Counter,
-    rewinds: Counter,
-    heals: Counter,
-    healed: Counter,
-    forks: Counter,
-    republished: Counter,
-    holes: Counter,
-    epochs: Counter,
-    probes: Counter,
-    stale: Counter,
-    expired: Counter,
-    faults: Counter,
+    /// One for each row of [`COUNTED`].
+    counted: Vec<Counter>,
 }
+
+/// A counter: its name, its help, and where its value is.
+type Row = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const COUNTED: &[Row] = &[
+    (
+        "cluster_appends",
+        "Batches that the engine took from this hub",
+        |counters| counters.appends,
+    ),
+    (
+        "cluster_appended_updates",
+        "Updates in these batches",
+        |counters| counters.appended,
+    ),
+    (
+        "cluster_retried_updates",
+        "Updates sent again, because the engine lost them or did not answer",
+        |counters| counters.retries,
+    ),
+    (
+        "cluster_rewinds",
+        "Times the engine had less than this hub",
+        |counters| counters.rewinds,
+    ),
+    (
+        "cluster_heals",
+        "Times this hub put back what the engine had lost",
+        |counters| counters.heals,
+    ),
+    ("cluster_healed_updates", "Updates put back", |counters| {
+        counters.healed
+    }),
+    (
+        "cluster_forks",
+        "Times this hub had other updates than the engine",
+        |counters| counters.forks,
+    ),
+    (
+        "cluster_republished_updates",
+        "Acknowledged updates that the engine had not, published again",
+        |counters| counters.republished,
+    ),
+    (
+        "cluster_holes",
+        "Times updates were missing in the history because the engine no longer had them",
+        |counters| counters.holes,
+    ),
+    (
+        "cluster_epochs",
+        "Times the engine's log began a new epoch: it lost updates that nobody could put back",
+        |counters| counters.epochs,
+    ),
+    (
+        "cluster_probes",
+        "Checks of the engine past the connections in use",
+        |counters| counters.probes,
+    ),
+    (
+        "cluster_stale_readers",
+        "Times the hub was found to read from a server that gets no new updates",
+        |counters| counters.stale,
+    ),
+    (
+        "cluster_expired_publishes",
+        "Publishers that waited for the engine in vain",
+        |counters| counters.expired,
+    ),
+    (
+        "cluster_faults",
+        "Calls that the engine refused or did not answer",
+        |counters| counters.faults,
+    ),
+    (
+        "cluster_claims",
+        "Hubs that had died and whose part this one took over",
+        |counters| counters.claims,
+    ),
+    (
+        "cluster_claimed_by_others",
+        "Times another hub took this one for dead, because it was paused or cut off",
+        |counters| counters.claimed_by,
+    ),
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
@@ -50,91 +122,29 @@ impl ClusterCounters {
         let behind_secs = Gauge::default();
         let help = "Time since the history had everything that the engine was known to have";
         r.register_with_unit("cluster_behind", help, Unit::Seconds, behind_secs.clone());
-        let mut count = |name: &str, help: &str| counter(r, name, help);
+        let help = "Updates that the engine is known to have and the history has not";
+        let behind = gauge(r, "cluster_behind_updates", help);
+        let counted = COUNTED.iter().map(|(name, help, _)| counter(r, name, help));
         Self {
             states,
-            appends: count(
-                "cluster_appends",
-                "Batches that the engine took from this hub",
-            ),
-            appended: count("cluster_appended_updates", "Updates in these batches"),
-            retries: count(
-                "cluster_retried_updates",
-                "Updates sent again, because the engine lost them or did not answer",
-            ),
-            rewinds: count("cluster_rewinds", "Times the engine had less than this hub"),
-            heals: count(
-                "cluster_heals",
-                "Times this hub put back what the engine had lost",
-            ),
-            healed: count("cluster_healed_updates", "Updates put back"),
-            forks: count(
-                "cluster_forks",
-                "Times this hub had other updates than the engine",
-            ),
-            republished: count(
-                "cluster_republished_updates",
-                "Acknowledged updates that the engine had not, published again",
-            ),
-            holes: count(
-                "cluster_holes",
-                "Times updates were missing in the history because the engine no longer had them",
-            ),
-            epochs: count(
-                "cluster_epochs",
-                "Times the engine's log began a new epoch: it lost updates that nobody could put back",
-            ),
-            probes: count(
-                "cluster_probes",
-                "Checks of the engine past the connections in use",
-            ),
-            stale: count(
-                "cluster_stale_readers",
-                "Times the hub was found to read from a server that gets no new updates",
-            ),
-            expired: count(
-                "cluster_expired_publishes",
-                "Publishers that waited for the engine in vain",
-            ),
-            faults: count(
-                "cluster_faults",
-                "Calls that the engine refused or did not answer",
-            ),
-            behind: gauge(
-                r,
-                "cluster_behind_updates",
-                "Updates that the engine is known to have and the history has not",
-            ),
+            behind,
             behind_secs,
+            counted: counted.collect(),
         }
     }
 
     pub(super) fn observe(&self, figures: &ClusterFigures) {
         for standing in Standing::ALL {
             let state = standing.name();
-            let is_it = standing == figures.standing;
-            self.states
-                .get_or_create(&State { state })
-                .set(i64::from(is_it));
+            let is_it = i64::from(standing == figures.standing);
+            self.states.get_or_create(&State { state }).set(is_it);
         }
-        self.behind
-            .set(i64::try_from(figures.behind).unwrap_or(i64::MAX));
+        let behind = i64::try_from(figures.behind).unwrap_or(i64::MAX);
+        self.behind.set(behind);
         self.behind_secs.set(figures.behind_for.as_secs_f64());
-        let counters = &figures.counters;
-        let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
-        set(&self.appends, counters.appends);
-        set(&self.appended, counters.appended);
-        set(&self.retries, counters.retries);
-        set(&self.rewinds, counters.rewinds);
-        set(&self.heals, counters.heals);
-        set(&self.healed, counters.healed);
-        set(&self.forks, counters.forks);
-        set(&self.republished, counters.republished);
-        set(&self.holes, counters.holes);
-        set(&self.epochs, counters.epochs);
-        set(&self.probes, counters.probes);
-        set(&self.stale, counters.stale);
-        set(&self.expired, counters.expired);
-        set(&self.faults, counters.faults);
+        for (counter, (_, _, value)) in self.counted.iter().zip(COUNTED) {
+            let value = value(&figures.counters);
+            counter.inner().store(value, Ordering::Relaxed);
+        }
     }
 }

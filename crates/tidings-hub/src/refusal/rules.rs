@@ -4,6 +4,7 @@ use tidings_core::event_id::EventIdError;
 use tidings_core::target::TargetError;
 use tidings_core::topic::TopicError;
 use tidings_core::update::{EventTypeError, TopicsError};
+use tidings_wire::idempotency_key::KeyError;
 use tidings_wire::old_publish_form::OldFormError;
 use tidings_wire::publish_form::FormError;
 use tidings_wire::selector_query::SelectorError;
@@ -68,11 +69,28 @@ impl Refusal {
             PublishError::InDoubt => {
                 Self::unavailable("in-doubt", "The update may have been stored", detail)
             }
+            PublishError::KeyReused => {
+                Self::contradicts("key-reused", "Key used for another update", detail)
+            }
+            PublishError::EngineAway => {
+                let title = "The engine of the cluster is away";
+                Self::unavailable("engine-unavailable", title, detail)
+            }
             PublishError::NotStored(_) => {
                 let title = "The hub cannot store updates now";
                 Self::unavailable("history-unavailable", title, detail)
             }
         }
+    }
+}
+
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        Self::invalid(
+            "key-invalid",
+            "Idempotency-Key not understood",
+            error.to_string(),
+        )
     }
 }
 

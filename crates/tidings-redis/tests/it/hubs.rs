@@ -193,7 +193,7 @@ impl Hub {
     fn publish(&self, data: &str) -> Receiver<Result<Arc<Update>, RelayError>> {
         let (tx, rx) = sync_channel(1);
         let done = Box::new(move |taken| drop(tx.send(taken)));
-        self.relay.publish(draft(data), done).unwrap();
+        self.relay.publish(draft(data), None, done).unwrap();
         rx
     }
 

@@ -79,7 +79,7 @@ fn an_engine_that_stays_away_refuses_in_bounded_time() {
         .recv_timeout(DEADLINE)
         .expect("an answer");
     assert!(
-        matches!(refused, Err(RelayError::Unavailable { .. })),
+        matches!(refused, Err(RelayError::Away { .. })),
         "{refused:?}"
     );
     let figures = hub.relay.figures().cluster.expect("figures of a cluster");
@@ -99,7 +99,7 @@ fn what_comes_after_the_stop_is_refused() {
         .expect("an update");
     let late = hub
         .relay
-        .publish(draft("late"), Box::new(|_| unreachable!()));
+        .publish(draft("late"), None, Box::new(|_| unreachable!()));
     assert!(matches!(late, Err(RelayError::Closed)));
     hub.history.close();
 }
@@ -158,7 +158,7 @@ impl Hub {
         let (tx, rx) = sync_channel(1);
         let done = Box::new(move |taken| drop(tx.send(taken)));
         self.relay
-            .publish(draft(data), done)
+            .publish(draft(data), None, done)
             .expect("a relay that runs");
         rx
     }

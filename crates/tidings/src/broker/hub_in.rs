@@ -246,7 +246,9 @@ impl Bridge {
                 self.updates.inc();
                 tell(pending.answer, update.id.as_str());
             }
-            Err(RelayError::Unavailable { .. }) if pending.answer.is_none() => {
+            Err(RelayError::Unavailable { .. } | RelayError::Away { .. })
+                if pending.answer.is_none() =>
+            {
                 self.failed.push((number, pending));
             }
             // A REQ peer decides itself whether to retry; if the history failed, the process exits.

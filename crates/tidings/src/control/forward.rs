@@ -16,7 +16,7 @@ use std::thread;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tidings_cluster::{Done, Relay, RelayError, Successor};
+use tidings_cluster::{Done, Key, Relay, RelayError, Successor};
 use tidings_core::event_id::EventId;
 use tidings_core::position::Position;
 use tidings_core::target::{Target, Targets};
@@ -45,6 +45,9 @@ struct Forwarded {
     event_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_ms: Option<u64>,
+    /// The bytes of the idempotency key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Vec<u8>>,
 }
 
 /// What became of it.
@@ -79,9 +82,12 @@ enum Reason {
 #[error("{0}")]
 struct Elsewhere(String);
 
+/// What a publisher of this process wants stored.
+type Publication = (Draft, Option<Key>, Done);
+
 /// Sends updates to the process that took over.
 pub(crate) struct Forwarder {
-    queue: SyncSender<(Draft, Done)>,
+    queue: SyncSender<Publication>,
     waiting: Arc<Waiting>,
 }
 
@@ -131,14 +137,16 @@ impl Forwarder {
 }
 
 impl Successor for Forwarder {
-    fn publish(&self, draft: Draft, done: Done) {
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) {
         if self.waiting.lock().lost {
             return self.waiting.answer(done, Err(gone()));
         }
-        match self.queue.try_send((draft, done)) {
+        match self.queue.try_send((draft, key, done)) {
             Ok(()) => {}
-            Err(TrySendError::Full((_, done))) => self.waiting.answer(done, Err(RelayError::Busy)),
-            Err(TrySendError::Disconnected((_, done))) => self.waiting.answer(done, Err(gone())),
+            Err(TrySendError::Full((_, _, done))) => {
+                self.waiting.answer(done, Err(RelayError::Busy))
+            }
+            Err(TrySendError::Disconnected((_, _, done))) => self.waiting.answer(done, Err(gone())),
         }
     }
 }
@@ -160,9 +168,9 @@ impl Waiting {
     }
 
     /// Sends what is queued, for as long as there is a queue and a peer.
-    fn send(&self, stream: &UnixStream, queued: &Receiver<(Draft, Done)>) {
+    fn send(&self, stream: &UnixStream, queued: &Receiver<Publication>) {
         let mut out = BufWriter::new(stream);
-        for (draft, done) in queued {
+        for (draft, key, done) in queued {
             let mut state = self.lock();
             if state.lost {
                 drop(state);
@@ -171,7 +179,7 @@ impl Waiting {
             }
             let number = state.next;
             state.next += 1;
-            let forwarded = Forwarded::of(number, &draft);
+            let forwarded = Forwarded::of(number, &draft, key.as_ref());
             state.drafts.insert(number, (draft, done));
             drop(state);
             // The reading thread sees a peer that is gone, and answers.
@@ -222,7 +230,7 @@ fn gone() -> RelayError {
 }
 
 impl Forwarded {
-    fn of(number: u64, draft: &Draft) -> Self {
+    fn of(number: u64, draft: &Draft, key: Option<&Key>) -> Self {
         let topics = draft.topics.iter();
         let targets = match &draft.visibility {
             Visibility::Public => None,
@@ -246,6 +254,7 @@ impl Forwarded {
                 .as_ref()
                 .map(|name| name.as_str().to_owned()),
             retry_ms: draft.retry_ms,
+            key: key.map(|key| key.bytes().to_vec()),
         }
     }
 
@@ -291,7 +300,7 @@ impl Outcome {
                 reason: match &error {
                     RelayError::Busy => Reason::Busy,
                     RelayError::Closed => Reason::Closed,
-                    RelayError::Unavailable { .. } => Reason::Unavailable,
+                    RelayError::Unavailable { .. } | RelayError::Away { .. } => Reason::Unavailable,
                     RelayError::InDoubt => Reason::InDoubt,
                     RelayError::Failed { .. } => Reason::Failed,
                 },
@@ -393,6 +402,7 @@ pub(crate) fn serve(
 
 fn publish(relay: &dyn Relay, forwarded: Forwarded, outcomes: &SyncSender<Outcome>) {
     let number = forwarded.number;
+    let key = forwarded.key.as_deref().and_then(Key::new);
     let refuse = |text: String, reason| {
         drop(outcomes.try_send(Outcome::Refused {
             number,
@@ -406,7 +416,7 @@ fn publish(relay: &dyn Relay, forwarded: Forwarded, outcomes: &SyncSender<Outcom
     };
     let answer = outcomes.clone();
     let done: Done = Box::new(move |kept| drop(answer.try_send(Outcome::of(number, kept))));
-    if let Err(error) = relay.publish(draft, done) {
+    if let Err(error) = relay.publish(draft, key, done) {
         drop(outcomes.try_send(Outcome::of(number, Err(error))));
     }
 }

@@ -101,6 +101,7 @@ fn status_and_fields(kind: Kind) -> (StatusCode, Vec<(HeaderName, HeaderValue)>)
             challenge("Bearer error=\"insufficient_scope\""),
         ),
         Kind::NotFound => (StatusCode::NOT_FOUND, Vec::new()),
+        Kind::Contradicts => (StatusCode::UNPROCESSABLE_ENTITY, Vec::new()),
         Kind::TooMuch => (StatusCode::TOO_MANY_REQUESTS, later),
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, later),
     }

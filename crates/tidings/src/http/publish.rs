@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tidings_auth::{Identity, Role};
+use tidings_cluster::Key;
 use tidings_core::dialect::Dialect;
 use tidings_core::limits::{TARGETS_PER_UPDATE_MAX, TOPICS_PER_UPDATE_MAX};
+use tidings_wire::idempotency_key;
 use tidings_wire::old_publish_form::OldPublishForm;
 use tidings_wire::publish_form::{FormError, PublishForm};
 
@@ -19,9 +21,12 @@ use super::{Body, ConnectionInfo, request_body, respond};
 use crate::http::Site;
 use crate::telemetry::request_line::Published;
 use tidings_hub::account::{Charge, Meter};
-use tidings_hub::ingest::Publisher;
+use tidings_hub::ingest::{Publisher, once};
 use tidings_hub::metrics::count;
 use tidings_hub::refusal::Refusal;
+
+/// `draft-ietf-httpapi-idempotency-key-header`, 2.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Publishes an update and answers with its id. `dialect` is that of the path. At the hub's path, the token shows
 /// whether it is in 0.x. With a `peer`, the publication is logged.
@@ -66,10 +71,9 @@ async fn publish(
         holder: &info.holder,
         identity: Some(&read.identity),
     };
-    let published = site
-        .ingest()
-        .publish(read.form, publisher, Some(meter))
-        .await;
+    let ingest = site.ingest();
+    let published = ingest.publish(read.form, publisher, Some(meter), read.key);
+    let published = published.await;
     let update = published.map_err(|error| {
         Problem::from(Refusal::of_publishing(&error, explain))
             .said_in(read.identity.dialect, explain)
@@ -95,6 +99,8 @@ struct Read {
     /// The targets, in 2019.
     targets: Vec<String>,
     identity: Arc<Identity>,
+    /// By which a repetition is recognised.
+    key: Option<Key>,
     /// Books the memory of the body until the update is stored.
     _charge: Charge,
 }
@@ -116,12 +122,18 @@ async fn read(
     };
     let (body, charge) = request_body::read(site, info, body, bytes_max).await?;
     let read = decode(identity.dialect, &body);
-    let (form, targets) =
-        read.map_err(|problem| problem.said_in(identity.dialect, site.config().explain_refusals))?;
+    let explained =
+        |problem: Problem| problem.said_in(identity.dialect, site.config().explain_refusals);
+    let (form, targets) = read.map_err(explained)?;
+    let fields = asked.headers.get_all(IDEMPOTENCY_KEY).iter();
+    let key = idempotency_key::parse(fields.map(HeaderValue::as_bytes));
+    let key = key.map_err(|error| explained(Refusal::from(error).into()))?;
+    let key = key.and_then(|key| once::key(&identity, key));
     Ok(Read {
         form,
         targets,
         identity,
+        key,
         _charge: charge,
     })
 }

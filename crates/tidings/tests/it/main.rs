@@ -54,6 +54,7 @@ mod full_disk;
 mod history_import;
 mod hostile;
 mod hosts;
+mod idempotency;
 mod ids_shown;
 mod image;
 mod inherited;

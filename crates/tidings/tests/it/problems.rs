@@ -8,7 +8,7 @@ use crate::harness::{HUB_PATH, Request, TestHub};
 const MANUAL: &str = include_str!("../../../../docs/reference/http.md");
 
 /// Refusals that need a hub or a network in trouble: other tests provoke them.
-const ELSEWHERE: [(&str, u16); 16] = [
+const ELSEWHERE: [(&str, u16); 19] = [
     ("rate-limited", 429),
     ("address-blocked", 403),
     ("body-incomplete", 400),
@@ -22,6 +22,9 @@ const ELSEWHERE: [(&str, u16); 16] = [
     ("busy", 503),
     ("history-unavailable", 503),
     ("in-doubt", 503),
+    ("engine-unavailable", 503),
+    ("key-invalid", 400),
+    ("key-reused", 422),
     ("history-unreadable", 503),
     ("catching-up", 503),
     ("stopping", 503),

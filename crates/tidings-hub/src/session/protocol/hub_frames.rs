@@ -8,20 +8,21 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use tidings_auth::{Door, Identity, Role};
+use tidings_cluster::Key;
 use tidings_core::event_id::Cursor;
 use tidings_core::limits::{MATCHERS_PER_SUBSCRIBER_MAX, TOPICS_PER_UPDATE_MAX};
 use tidings_wire::hub_frames::{
     self, AckFields, Authenticate, HubFrame, Publish, Reference, Request, RequestError,
     RequestKind, Selection,
 };
-use tidings_wire::problem;
 use tidings_wire::publish_form::PublishForm;
 use tidings_wire::subscribe_query::SubscribeQuery;
 use tidings_wire::websocket::close::CloseCode;
+use tidings_wire::{idempotency_key, problem};
 
 use super::{Control, Form, Peer, Pending, Protocol};
 use crate::account::{Charge, Kind, Meter};
-use crate::ingest::Publisher;
+use crate::ingest::{Publisher, once};
 use crate::metrics::count;
 use crate::posted::Posted;
 use crate::refusal::{self, Refusal};
@@ -181,6 +182,7 @@ fn status(kind: refusal::Kind) -> u16 {
         refusal::Kind::ScopeInsufficient => 403,
         refusal::Kind::NotFound => 404,
         refusal::Kind::TooLarge => 413,
+        refusal::Kind::Contradicts => 422,
         refusal::Kind::TooMuch => 429,
         refusal::Kind::Unavailable => 503,
     }
@@ -294,17 +296,29 @@ fn query_of(duplex: &Duplex, selection: Selection) -> Result<SubscribeQuery, Ref
 }
 
 /// Checks a publication: returns its publisher, its form, and the memory booked until it is stored.
-fn publication(
-    session: &Session,
-    duplex: &Duplex,
-    asked: Publish,
-) -> Result<(Arc<Identity>, PublishForm, Charge), Refusal> {
+fn publication(session: &Session, duplex: &Duplex, asked: Publish) -> Result<Publication, Refusal> {
     let publisher = duplex.publisher();
     let publisher = publisher.ok_or_else(|| Refusal::token_missing(PUBLISHING_NEEDS_A_TOKEN))?;
+    let key = asked.idempotency_key.as_deref();
+    let key = key.map(idempotency_key::check).transpose()?;
+    let key = key.and_then(|key| once::key(&publisher, key));
     let form = asked.into_form(TOPICS_PER_UPDATE_MAX)?;
     let bytes = form.data.as_deref().map_or(0, str::len);
     let charge = session.holder().take(Kind::Publication, bytes)?;
-    Ok((publisher, form, charge))
+    Ok(Publication {
+        publisher,
+        form,
+        key,
+        charge,
+    })
+}
+
+/// What a peer publishes.
+struct Publication {
+    publisher: Arc<Identity>,
+    form: PublishForm,
+    key: Option<Key>,
+    charge: Charge,
 }
 
 /// Publishes an update. The reply follows when it is stored.
@@ -315,18 +329,25 @@ fn publish(
     asked: Publish,
     reference: Option<&Reference>,
 ) -> Result<(), Refusal> {
-    let (publisher, form, charge) = publication(session, duplex, asked)
+    let publication = publication(session, duplex, asked)
         .inspect_err(|refusal| count(&shard.metrics().publish_refused, refusal.name))?;
     duplex.on_publishing();
     let (shard, session) = (Rc::clone(shard), Rc::clone(session));
     let reference = reference.cloned();
     tasks::spawn(async move {
+        let Publication {
+            publisher,
+            form,
+            key,
+            charge,
+        } = publication;
         let grants = Publisher::Grants(&publisher.grants);
         let meter = Meter {
             holder: session.holder(),
             identity: Some(&publisher),
         };
-        let result = shard.ingest().publish(form, grants, Some(meter)).await;
+        let published = shard.ingest().publish(form, grants, Some(meter), key);
+        let result = published.await;
         if let Some(duplex) = &session.duplex {
             duplex.on_published();
         }

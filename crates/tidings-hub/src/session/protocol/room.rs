@@ -96,7 +96,8 @@ impl Room {
                 holder: session.holder(),
                 identity,
             };
-            let result = shard.ingest().publish(form, publisher, Some(meter)).await;
+            let published = shard.ingest().publish(form, publisher, Some(meter), None);
+            let result = published.await;
             let Some(duplex) = &session.duplex else {
                 return;
             };
@@ -166,6 +167,7 @@ fn close_code(error: &PublishError, refusal: &Refusal) -> CloseCode {
         | refusal::Kind::TokenMissing
         | refusal::Kind::TokenInvalid
         | refusal::Kind::ScopeInsufficient
+        | refusal::Kind::Contradicts
         | refusal::Kind::NotFound => CloseCode::POLICY,
     }
 }

@@ -243,8 +243,10 @@ impl Importing {
             match outcome {
                 Ok(()) => tally.taken += 1,
                 Err(
-                    error
-                    @ (PublishError::Busy | PublishError::Closed | PublishError::NotStored(_)),
+                    error @ (PublishError::Busy
+                    | PublishError::Closed
+                    | PublishError::EngineAway
+                    | PublishError::NotStored(_)),
                 ) => {
                     return Err(error.into());
                 }

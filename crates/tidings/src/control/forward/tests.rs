@@ -14,7 +14,7 @@ fn an_update_arrives_as_it_was_and_its_publisher_is_answered() {
     for draft in drafts() {
         let kept = publish_by(&forwarder, draft.clone()).unwrap();
         let got = relay.taken.lock().unwrap().pop().unwrap();
-        assert_eq!(got, draft);
+        assert_eq!(got, (draft.clone(), key()));
         assert_eq!(kept.position, Position::new(7));
         assert_eq!(
             kept.id.as_str(),
@@ -38,7 +38,7 @@ fn whoever_waits_for_a_process_that_dies_is_told() {
     let forwarder = Forwarder::start(here, Box::new(|| {})).unwrap();
     let (sender, answer) = sync_channel(1);
     let done = Box::new(move |kept| sender.send(kept).unwrap());
-    forwarder.publish(drafts().remove(0), done);
+    forwarder.publish(drafts().remove(0), None, done);
     // It has read the update, and ends.
     let mut lines = BufReader::new(there);
     assert!(next_line::<Forwarded>(&mut lines).unwrap().is_some());
@@ -59,7 +59,11 @@ fn connected() -> (Arc<Recorder>, Forwarder) {
 
 fn publish_by(forwarder: &Forwarder, draft: Draft) -> Result<Arc<Update>, RelayError> {
     let (sender, answer) = sync_channel(1);
-    forwarder.publish(draft, Box::new(move |kept| sender.send(kept).unwrap()));
+    forwarder.publish(
+        draft,
+        key(),
+        Box::new(move |kept| sender.send(kept).unwrap()),
+    );
     answer.recv_timeout(DEADLINE).unwrap()
 }
 
@@ -98,7 +102,7 @@ fn drafts() -> Vec<Draft> {
 /// Takes everything, or nothing.
 #[derive(Debug, Default)]
 struct Recorder {
-    taken: Mutex<Vec<Draft>>,
+    taken: Mutex<Vec<(Draft, Option<Key>)>>,
     refuses: Mutex<bool>,
 }
 
@@ -111,11 +115,11 @@ impl Relay for Recorder {
         Ok(())
     }
 
-    fn publish(&self, draft: Draft, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
         if *self.refuses.lock().unwrap() {
             return Err(RelayError::Busy);
         }
-        self.taken.lock().unwrap().push(draft.clone());
+        self.taken.lock().unwrap().push((draft.clone(), key));
         let id = draft
             .id
             .as_ref()
@@ -140,4 +144,8 @@ impl Relay for Recorder {
     }
 
     fn stop(&self) {}
+}
+
+fn key() -> Option<Key> {
+    Key::new(&[0, 255, 7])
 }

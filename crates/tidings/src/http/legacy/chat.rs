@@ -70,7 +70,8 @@ pub(crate) async fn broadcast(
             identity: None,
         };
         let publisher = Publisher::Unchecked;
-        let published = site.ingest().publish(form, publisher, Some(meter)).await;
+        let published = site.ingest().publish(form, publisher, Some(meter), None);
+        let published = published.await;
         published.map_err(|error| Refusal::of_publishing(&error, true))?;
         site.metrics().updates.inc();
     }
