@@ -204,7 +204,7 @@ impl Lab {
             tidings_hub::tasks::spawn(async move {
                 let result = shard
                     .ingest()
-                    .publish(form, Publisher::Unchecked, None)
+                    .publish(form, Publisher::Unchecked, None, None)
                     .await;
                 let result = result.map(|update| update.id.as_str().to_owned());
                 // A publisher that is gone needs no answer.

@@ -1,5 +1,6 @@
 //! The command line: `tidings dev`, `init`, `serve`, `health`, `broker`, `publish`, `subscribe`,
-//! `token …`, `context …`, `config …`, `history …`, `completions`, `man`.
+//! `token …`, `context …`, `config …`, `cluster …`,
+//! `history …`, `completions`, `man`.
 //!
 //! This file has the list of commands and the exit codes; each command has its own file. `dev` and
 //! `serve` only build a checked `Config` and pass it to the server. Errors end on the terminal, so
@@ -16,6 +17,7 @@ use crate::telemetry::output;
 mod bench;
 mod broker;
 mod browser;
+mod cluster;
 mod completions;
 mod config;
 mod context;
@@ -61,6 +63,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
+    Cluster(cluster::Command),
+    #[command(subcommand)]
     History(history::Command),
     Bench(bench::Arguments),
     Completions(completions::Completions),
@@ -95,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Context(command) => context::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Cluster(command) => cluster::run(&command),
         Command::History(command) => history::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => {

@@ -4,10 +4,12 @@
 
 mod identity;
 mod joining;
+mod looking;
 
 use std::time::Duration;
 
 pub(crate) use self::joining::join;
+pub(crate) use self::looking::{Begun, Seen, begin, look};
 
 /// What a hub is told about its cluster.
 #[derive(Debug, Clone)]

@@ -31,6 +31,7 @@ const LAYERS: &[Layer] = &[
         &[
             "binding",
             "broker",
+            "cluster",
             "config",
             "control",
             "front",

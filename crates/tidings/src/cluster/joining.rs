@@ -98,7 +98,7 @@ impl fmt::Display for Lines<'_> {
 pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, StartError> {
     let own = secret_of(history)?;
     let begun = Instant::now();
-    for finding in inspect(options, own)? {
+    for finding in safe(findings(options, own)?)? {
         tracing::warn!("the engine of the cluster: {finding}");
     }
     let me = identity::of(history)?;
@@ -138,7 +138,7 @@ fn if_none(options: &Options, own: Option<Epoch>) -> Result<IfNone, StartError> 
 }
 
 /// Makes what a first hub proposes.
-fn new_line(epoch: EpochId) -> Result<Proposal, StartError> {
+pub(super) fn new_line(epoch: EpochId) -> Result<Proposal, StartError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
     Ok(Proposal {
@@ -167,8 +167,8 @@ fn secret_of(history: &Kind) -> Result<Option<Epoch>, StartError> {
     }
 }
 
-/// Looks whether the engine is safe, as soon as it answers. Returns what the operator should know.
-fn inspect(options: &Options, own: Option<Epoch>) -> Result<Vec<Finding>, StartError> {
+/// Looks what makes the engine unsafe, as soon as it answers.
+pub(super) fn findings(options: &Options, own: Option<Epoch>) -> Result<Vec<Finding>, StartError> {
     let within = options.start_within;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // An engine of its own: connections belong to the runtime that opened them.
@@ -193,11 +193,13 @@ fn inspect(options: &Options, own: Option<Epoch>) -> Result<Vec<Finding>, StartE
         };
         tokio::time::timeout(within, attempts).await
     });
-    let Ok(findings) = asked else {
-        return Err(StartError::Away { within, fault });
-    };
-    if findings.iter().any(|one| one.severity == Severity::Refuse) {
-        return Err(StartError::Unsafe(findings));
+    asked.map_err(|_late| StartError::Away { within, fault })
+}
+
+/// Refuses an engine with something that must be changed first. Returns what is left to know.
+pub(super) fn safe(findings: Vec<Finding>) -> Result<Vec<Finding>, StartError> {
+    match findings.iter().any(|one| one.severity == Severity::Refuse) {
+        true => Err(StartError::Unsafe(findings)),
+        false => Ok(findings),
     }
-    Ok(findings)
 }

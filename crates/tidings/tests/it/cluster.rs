@@ -119,6 +119,36 @@ fn a_private_update_reaches_those_who_may_read_it_on_every_hub() {
     assert_eq!(anonymous.data(1), ["public"]);
 }
 
+/// A publisher whose hub was killed repeats its request at another one. The server forgets too.
+#[test]
+fn a_repeated_request_is_one_update_on_whichever_hub() {
+    let mut redis = Redis::start(&[]);
+    let (mut one, two) = (TestHub::joined(&redis, ""), TestHub::joined(&redis, ""));
+    let token = token_for_all();
+    let mut stream = two.subscribe(&format!("match={TOPIC}"));
+    let send = |hub: &TestHub, data: &str| {
+        let request = Request::post(HUB_PATH).bearer(&token);
+        let form = [("topic", TOPIC), ("data", data)];
+        hub.request(request.header("Idempotency-Key", "once").form(&form))
+    };
+    let id = ok(&send(&one, "a"));
+    assert_eq!(ok(&send(&two, "a")), id);
+    assert_eq!(event(&mut stream), (id.clone(), "a".to_owned()));
+    one.kill();
+    assert_eq!(ok(&send(&two, "a")), id);
+    redis.kill();
+    redis.restart();
+    two.wait_until_ready();
+    assert_eq!(
+        ok(&send(&two, "a")),
+        id,
+        "the key came back with the update"
+    );
+    assert_eq!(send(&two, "b").problem(), "key-reused");
+    ok(&two.publish_as(&token, &[("topic", TOPIC), ("data", "next")]));
+    assert_eq!(stream.data(1), ["next"]);
+}
+
 /// Redis keeps nothing over its end: what it lost comes back from the hubs.
 #[test]
 fn what_was_acknowledged_survives_kills_of_hubs_and_of_the_server_once() {
@@ -234,7 +264,6 @@ fn log_of(hub: &TestHub, wanted: &BTreeMap<String, String>) -> Vec<(String, Stri
 #[test]
 fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_on_by_itself() {
     let mut redis = Redis::start(&[]);
-    let url = redis.url();
     let settings = member(&redis, "").replace("max_wait_ms = 20000", "max_wait_ms = 700");
     let start = || {
         let hub = TestHub::serve(&settings);
@@ -252,26 +281,19 @@ fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_o
     let begun = Instant::now();
     let refused = publish(&one, "away");
     assert_eq!(refused.status, 503, "{}", refused.text());
+    let reasons = ["engine-unavailable", "in-doubt"];
+    assert!(
+        reasons.contains(&refused.problem().as_str()),
+        "{}",
+        refused.text()
+    );
     assert!(refused.header("retry-after").is_some());
     assert!(
         begun.elapsed() >= Duration::from_millis(500),
         "it waits for the engine"
     );
     for hub in [&one, &two] {
-        let reason = wait_until("the hub is unready", || {
-            let answer = hub.request_admin("/health/ready");
-            (answer.status == 503).then(|| answer.text())
-        });
-        assert!(reason.contains("engine"), "{reason}");
-        assert_eq!(state(hub, "following"), 0.0);
-        assert!(
-            !reason.contains("://"),
-            "{reason} names no address of {url}"
-        );
-        // Replay goes on.
-        let request = Request::get(&format!("{HUB_PATH}?match={TOPIC}"));
-        let mut replay = hub.subscribe_by(request.header("Last-Event-ID", "earliest"));
-        assert_eq!(event(&mut replay), (before.clone(), "before".to_owned()));
+        check_without_engine(hub, &before);
     }
     redis.restart();
     one.wait_until_ready();
@@ -306,6 +328,21 @@ fn without_its_engine_a_hub_keeps_its_subscribers_and_refuses_in_time_and_goes_o
     } else {
         assert_eq!(next, "after");
     }
+}
+
+/// Checks that a hub whose engine is away says so, and that replay goes on.
+fn check_without_engine(hub: &TestHub, before: &str) {
+    let reason = wait_until("the hub is unready", || {
+        let answer = hub.request_admin("/health/ready");
+        (answer.status == 503).then(|| answer.text())
+    });
+    assert!(reason.contains("engine"), "{reason}");
+    assert_eq!(state(hub, "following"), 0.0);
+    assert!(!reason.contains("://"), "{reason} names no address");
+    // Replay goes on.
+    let request = Request::get(&format!("{HUB_PATH}?match={TOPIC}"));
+    let mut replay = hub.subscribe_by(request.header("Last-Event-ID", "earliest"));
+    assert_eq!(event(&mut replay), (before.to_owned(), "before".to_owned()));
 }
 
 /// Returns whether a hub says that it is in this state, as 0 or 1.
@@ -362,6 +399,54 @@ fn a_hub_without_a_history_begins_a_cluster_only_where_it_may() {
     let errors =
         refused_start(&member(&redis, "").replace("[cluster]", "[cluster]\ncreate = false"));
     assert!(errors.contains("tidings cluster init"), "{errors}");
+}
+
+#[test]
+fn operators_begin_a_cluster_and_ask_how_it_stands() {
+    let redis = Redis::start(&[]);
+    let settings = member(&redis, "").replace("[cluster]", "[cluster]\ncreate = false");
+    let ask = |command: &str| asked(&settings, &["cluster", command, "--json"]);
+    let (code, status) = ask("status");
+    assert_eq!(
+        (code, &status["log"]),
+        (0, &serde_json::Value::Null),
+        "{status}"
+    );
+    let (code, begun) = ask("init");
+    assert_eq!((code, &begun["begun"]), (0, &json!(true)), "{begun}");
+    let warning = begun["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("CONFIG SET appendonly yes"), "{warning}");
+    assert_eq!(ask("init").1["begun"], false);
+    let hub = TestHub::serve(&settings);
+    hub.wait_until_ready();
+    ok(&hub.publish_as(&token_for_all(), &[("topic", TOPIC)]));
+    let (code, status) = ask("status");
+    assert_eq!((code, &status["log"]["last"]), (0, &json!(1)), "{status}");
+    assert_eq!(status["safe"], true);
+    redis.ask("CONFIG SET maxmemory-policy allkeys-lru");
+    let (code, status) = ask("status");
+    assert_eq!((code, &status["safe"]), (1, &json!(false)), "{status}");
+    let alone = tokens::settings("");
+    let (code, _, errors) = run_with(&alone, &["cluster", "status"]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("cluster.engine is"), "{errors}");
+}
+
+/// Runs a command with a configuration, and returns its exit code and its JSON.
+#[track_caller]
+fn asked(toml: &str, command: &[&str]) -> (i32, serde_json::Value) {
+    let (code, output, errors) = run_with(toml, command);
+    let json = serde_json::from_str(&output);
+    (
+        code,
+        json.unwrap_or_else(|error| panic!("{error}: {output}{errors}")),
+    )
+}
+
+fn run_with(toml: &str, command: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = configuration(&folder, toml).display().to_string();
+    run(&[command, &["--config", &path]].concat(), &[])
 }
 
 #[test]
@@ -452,13 +537,19 @@ fn refused_start(toml: &str) -> String {
 
 #[track_caller]
 fn refused_start_in(folder: &tempfile::TempDir, toml: &str) -> String {
-    let data = folder.path().join("data").display().to_string();
-    let text = format!("{toml}\n[[listen]]\naddress = \"127.0.0.1:0\"\n[data]\ndir = {data:?}\n");
-    let path = folder.path().join("refused.toml");
-    std::fs::write(&path, text).unwrap();
+    let path = configuration(folder, toml);
     let (code, _, errors) = run(&["serve", "--config", &path.display().to_string()], &[]);
     assert_ne!(code, 0, "it started");
     errors
+}
+
+/// Writes a configuration with a listener and a data folder.
+fn configuration(folder: &tempfile::TempDir, toml: &str) -> std::path::PathBuf {
+    let data = folder.path().join("data").display().to_string();
+    let text = format!("{toml}\n[[listen]]\naddress = \"127.0.0.1:0\"\n[data]\ndir = {data:?}\n");
+    let path = folder.path().join("configuration.toml");
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 /// Polls until there are `count` updates, and returns their data.

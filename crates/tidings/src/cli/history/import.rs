@@ -265,7 +265,7 @@ impl Importing {
             ));
         };
         self.ingest
-            .publish(form, Publisher::Unchecked, None)
+            .publish(form, Publisher::Unchecked, None, None)
             .await?;
         Ok(())
     }

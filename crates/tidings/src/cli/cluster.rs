@@ -1,0 +1,127 @@
+//! `tidings cluster init` and `tidings cluster status`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+use tidings_redis::{Finding, Severity};
+
+use super::print;
+use crate::cluster::{self, Begun, Options};
+use crate::config::{env, read};
+
+/// Begin a cluster, or ask its engine how it stands
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    /// Begin the cluster of a configuration; nothing changes if it is there already
+    ///
+    /// Needed once for hubs with `cluster.create = false`.
+    Init(Arguments),
+    /// Show what the engine has under the cluster's name, and what makes it unsafe
+    Status(Arguments),
+}
+
+/// Which cluster.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Configuration of a hub of the cluster [default: tidings.toml in this folder or in
+    /// /etc/tidings, if it exists]
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init(arguments) => init(arguments),
+        Command::Status(arguments) => status(arguments),
+    }
+}
+
+fn options(arguments: &Arguments) -> anyhow::Result<Options> {
+    let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
+    config
+        .cluster
+        .context("cluster.engine is \"none\" in this configuration, so its hub is alone")
+}
+
+fn init(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = options(arguments)?;
+    let (begun, findings) = cluster::begin(&options)?;
+    let name = options.engine.name.to_string();
+    if arguments.json {
+        let begun = begun == Begun::Now;
+        return print::json(
+            &json!({"cluster": name, "begun": begun, "warnings": texts(&findings)}),
+        );
+    }
+    for finding in &findings {
+        print::error(&format!("warning: {finding}"));
+    }
+    print::output(&match begun {
+        Begun::Now => format!("the cluster {name} is begun\n"),
+        Begun::Before => format!("there is a cluster {name} already; nothing was changed\n"),
+    })
+}
+
+fn status(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = options(arguments)?;
+    let cluster::Seen { findings, line } = cluster::look(&options)?;
+    let name = options.engine.name.to_string();
+    let is_safe = findings.iter().all(|one| one.severity == Severity::Warn);
+    if arguments.json {
+        let line = line.map(|line| {
+            json!({
+                "epoch": line.epoch.to_string(),
+                "first": line.oldest.get(),
+                "last": line.last.get(),
+            })
+        });
+        let shown = json!({
+            "cluster": name, "safe": is_safe, "log": line, "findings": texts(&findings),
+        });
+        print::json(&shown)?;
+    } else {
+        let mut text = match line {
+            None => format!("cluster  {name}: the engine has none of this name\n"),
+            Some(line) => {
+                let (first, last) = (line.oldest.get(), line.last.get());
+                let held = (last + 1).saturating_sub(first);
+                format!(
+                    "cluster  {name}\nepoch    {}\nupdates  {last} so far, of which the engine \
+                     holds the last {held}\n",
+                    line.epoch
+                )
+            }
+        };
+        for finding in &findings {
+            let word = match finding.severity {
+                Severity::Warn => "warning",
+                Severity::Refuse => "unsafe",
+            };
+            text.push_str(&format!("{word}  {finding}\n"));
+        }
+        print::output(&text)?;
+    }
+    if !is_safe {
+        bail!("hubs do not start with this engine until it is changed");
+    }
+    Ok(())
+}
+
+fn texts(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(ToString::to_string).collect()
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings cluster init --config /etc/tidings/tidings.toml
+  tidings cluster status --config /etc/tidings/tidings.toml --json
+
+Exit codes: 0 done or safe, 1 the engine does not answer or is unsafe, 2 wrong configuration.";

@@ -1,0 +1,69 @@
+//! What operators ask without a hub: whether there is a cluster, how it stands, and to begin one.
+
+use tidings_cluster::engine::{Engine as _, EngineError, EpochId, Init, Line, Proposal};
+use tidings_redis::{Finding, Redis};
+use tokio::runtime::Builder;
+
+use super::joining::{self, StartError};
+use super::{Options, identity};
+
+/// What the engine has under the cluster's name, and what makes it unsafe.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) findings: Vec<Finding>,
+    /// Nothing if the name is not in use.
+    pub(crate) line: Option<Line>,
+}
+
+/// Asks the engine once.
+///
+/// # Errors
+///
+/// It does not answer within `cluster.start_timeout_secs`, or has lost a part of its keys.
+pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
+    let findings = joining::findings(options, None)?;
+    let read = Proposal {
+        epoch: EpochId::new(0),
+        secret: None,
+    };
+    let line = match ask(options, read)? {
+        Init::Found(line) | Init::Made(line) => Some(line),
+        // What is wrong with it is among the findings.
+        Init::None | Init::Half => None,
+    };
+    Ok(Seen { findings, line })
+}
+
+/// Whether a cluster was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// Now.
+    Now,
+    /// There was one.
+    Before,
+}
+
+/// Begins a cluster, if its name is not in use.
+///
+/// # Errors
+///
+/// The engine does not answer, is not safe, or has lost a part of its keys.
+pub(crate) fn begin(options: &Options) -> Result<(Begun, Vec<Finding>), StartError> {
+    let findings = joining::safe(joining::findings(options, None)?)?;
+    let proposal = joining::new_line(EpochId::new(identity::random()?))?;
+    let begun = match ask(options, proposal)? {
+        Init::Made(_) => Begun::Now,
+        Init::Found(_) | Init::None | Init::Half => Begun::Before,
+    };
+    Ok((begun, findings))
+}
+
+fn ask(options: &Options, proposal: Proposal) -> Result<Init, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let engine = Redis::new(options.engine.clone());
+    let asked: Result<Init, EngineError> = runtime.block_on(engine.init(proposal));
+    asked.map_err(|fault| StartError::Away {
+        within: options.start_within,
+        fault: Some(fault),
+    })
+}
