@@ -6,6 +6,8 @@ use crate::harness::dialects::{PATH_2019, hub, old_token};
 use crate::harness::tokens::{claims, token, token_for_all};
 use crate::harness::{Answer, Connection, HUB_PATH, Request, TestHub};
 
+/// As `docs/reference/http.md` shows it.
+const GUIDE_KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
 const TOPIC: &str = "https://example.com/orders";
 
 #[test]
@@ -15,7 +17,7 @@ fn a_repeated_request_stores_one_update_and_gets_the_same_id() {
     let new = token_for_all();
     let old = old_token(json!({"publish": ["*"]}));
     for (path, token) in [(HUB_PATH, &new), (HUB_PATH, &old), (PATH_2019, &old)] {
-        let request = post(path, token, &[("data", path)]).header("Idempotency-Key", "\"k-1\"");
+        let request = post(path, token, &[("data", path)]).header("Idempotency-Key", GUIDE_KEY);
         let (first, again) = (hub.request(request.clone()), hub.request(request.clone()));
         assert_eq!(first.status, 200, "{}", first.text());
         assert_eq!((again.status, again.text()), (200, first.text()));
