@@ -108,6 +108,15 @@ class Hub:
     def is_running(self):
         return self.process.poll() is None
 
+    def reload(self):
+        """Has it read its configuration again; returns how often it has."""
+        done = lambda: sum('"reload: done"' in line for line in self.log)
+        before = done()
+        self.process.send_signal(signal.SIGHUP)
+        if not until(lambda: done() > before):
+            raise AssertionError("no reload:\n" + "".join(self.log))
+        return done()
+
     def crash(self):
         """Kills it as a power cut would, and starts it again on the same files; its ports change."""
         self.process.kill()

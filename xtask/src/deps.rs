@@ -27,6 +27,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("pebble", "pebble"),
     ("php", "php-cli"),
     ("prometheus", "prometheus"),
     ("python3", "python3"),

@@ -5,10 +5,10 @@
 //! only the hub's own user could write the file. It is validated like a fetched set. The hub
 //! ignores an invalid file and logs the reason.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::key_set::DOCUMENT_BYTES_MAX;
+use super::private_file;
 
 /// A folder of key sets.
 #[derive(Debug)]
@@ -126,22 +127,7 @@ impl KeyStore {
             document: String::from_utf8(document.to_vec()).map_err(io::Error::other)?,
         };
         let text = serde_json::to_vec(&kept)?;
-        let mut folder = DirBuilder::new();
-        folder.recursive(true).mode(0o700).create(&self.folder)?;
-        let path = self.path(url);
-        let next = path.with_extension("new");
-        // A file that a crash left here may have been made by anybody.
-        remove(&next)?;
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&next)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&next, &path)?;
-        File::open(&self.folder)?.sync_all()
+        private_file::write(&self.path(url), &text)
     }
 
     /// Removes the files of addresses that are no longer configured.
@@ -159,7 +145,7 @@ impl KeyStore {
         for entry in entries {
             let path = entry?.path();
             if !known.contains(&path) {
-                remove(&path)?;
+                private_file::remove(&path)?;
             }
         }
         Ok(())
@@ -171,13 +157,6 @@ impl KeyStore {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         self.folder.join(format!("{name}.json"))
-    }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

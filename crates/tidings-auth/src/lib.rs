@@ -37,6 +37,7 @@ mod claims;
 mod counters;
 mod der;
 mod details;
+pub mod http_client;
 pub mod issue;
 pub mod json;
 pub mod jwk;
@@ -48,6 +49,7 @@ mod old;
 mod pem;
 pub mod placeholder;
 pub mod presented;
+pub mod private_file;
 mod revoked;
 mod token_error;
 

@@ -1,6 +1,7 @@
 //! The metrics of the process, under the names that operators see. Every drop has a counter here. The
 //! modules count; this file names and renders.
 
+mod certificate;
 mod cluster;
 mod durations;
 mod labels;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use tidings_cluster::Figures;
 
+pub use self::certificate::CertificateMetrics;
 use self::cluster::ClusterCounters;
 pub use self::durations::Durations;
 use self::labels::REFUSALS;
@@ -59,8 +61,8 @@ pub struct Metrics {
     pub(crate) sessions: Sessions,
     /// The limits of the configuration, copied when the metrics are read.
     pub limits: Limits,
-    /// When the certificate in use expires, in seconds since the Unix epoch. Zero without TLS.
-    pub certificate_expiry: Gauge,
+    /// The TLS certificate.
+    pub certificate: CertificateMetrics,
     /// Updates that the relay stored and the publisher was told about.
     pub updates: Counter,
     /// Publish requests refused, by the refusal's name.
@@ -104,8 +106,6 @@ pub struct Metrics {
     pub history_oldest: Gauge,
     /// Last position that the history has given.
     pub history_last: Gauge,
-    /// TLS certificate reloads, by result.
-    pub certificates_reloaded: ByResult,
     pub(crate) presence: PresenceCounters,
     /// Fetches of key sets.
     pub key_sets: tidings_auth::Counters,
@@ -350,7 +350,7 @@ impl Metrics {
             requests: Requests::new(r),
             sessions: Sessions::new(r),
             limits: Limits::new(r),
-            certificate_expiry: certificate_expiry(r),
+            certificate: CertificateMetrics::new(r),
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused,
             deliveries: counter(r, "deliveries", "Live updates written to subscribers"),
@@ -397,12 +397,6 @@ impl Metrics {
             history_ready: gauge(r, "history_ready", "1 while it accepts updates, else 0"),
             history_oldest: gauge(r, "history_oldest_position", "Oldest position stored"),
             history_last: gauge(r, "history_last_position", "Last position assigned"),
-            certificates_reloaded: by_result(
-                r,
-                "certificates_reloaded",
-                "TLS certificate reloads",
-                labels::RELOADS,
-            ),
             presence: PresenceCounters::new(r),
             key_sets: tidings_auth::Counters::new(r),
             history: HistoryCounters::new(r),
@@ -418,11 +412,6 @@ impl Metrics {
         text::encode(&mut out, &self.registry).ok();
         out
     }
-}
-
-fn certificate_expiry(registry: &mut Registry) -> Gauge {
-    let help = "When the TLS certificate in use expires; 0 without TLS";
-    in_seconds(registry, "certificate_expiry_timestamp", help)
 }
 
 /// Makes the counters of publish requests, subscribe requests and frames that are refused.

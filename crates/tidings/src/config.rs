@@ -28,6 +28,7 @@ pub use self::tables::sockjs::SockJsOptions;
 pub use self::tables::subscribe::{StreamEnd, SubscribeOptions};
 pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
+use crate::certificate;
 use crate::cluster;
 use crate::text_file;
 use tidings_hub::presence;
@@ -57,8 +58,8 @@ pub mod value;
 pub struct Config {
     /// Addresses that subscribers and publishers connect to. Never empty.
     pub listens: Vec<Listen>,
-    /// Certificate files. Always present if a listener of `listens` uses TLS.
-    pub tls: Option<TlsFiles>,
+    /// Where the certificate comes from. Always present if a listener of `listens` uses TLS.
+    pub tls: Option<certificate::Source>,
     /// The address of metrics and health, in plain HTTP. `None`: no metrics, except in dev, which has them on the main
     /// addresses.
     pub admin: Option<SocketAddr>,
@@ -147,15 +148,6 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// The room that WebSockets here join, whatever their path.
     pub topic: Option<Topic>,
-}
-
-/// The certificate's files. Both are PEM, and read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate chain, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// The private key of the first certificate.
-    pub key: PathBuf,
 }
 
 /// Ready-made tokens of `tidings dev`, and the means to make more. `Debug` hides them.

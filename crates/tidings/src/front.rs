@@ -9,5 +9,4 @@ mod http2;
 mod proxy_protocol;
 mod stream;
 mod timed_socket;
-pub(crate) mod tls;
 mod tunnel;

@@ -50,6 +50,8 @@ use self::problem::Problem;
 use self::sockjs::{Base, CarriedBody};
 use self::subscribe::EventStream;
 use self::upgrade::Upgrade;
+use crate::certificate::Tls;
+use crate::certificate::acme::HTTP_PATH;
 use crate::config::check::dialects::PATH_2019;
 use crate::config::{Config, LogFormat};
 use crate::telemetry::access::{Access, Style};
@@ -77,7 +79,7 @@ pub(crate) struct Site {
     config: Arc<Config>,
     /// The configuration that counts now.
     live: Arc<ArcSwap<Config>>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Tls>,
     /// The way to the control thread. None in a hub that has none.
     desk: Option<Desk>,
 }
@@ -87,7 +89,7 @@ impl Site {
     pub(crate) fn new(
         shard: &Rc<Shard>,
         live: &Arc<ArcSwap<Config>>,
-        tls: Option<&Arc<rustls::ServerConfig>>,
+        tls: Option<&Tls>,
         desk: Option<&Desk>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -122,8 +124,8 @@ impl Site {
         self.desk.as_ref()
     }
 
-    /// Returns the TLS settings for new connections.
-    pub(crate) fn tls(&self) -> Option<&Arc<rustls::ServerConfig>> {
+    /// Returns the certificate for new connections.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 }
@@ -187,6 +189,8 @@ pub(crate) enum Route<'a> {
     Metrics,
     /// The admin API.
     Admin,
+    /// The proof of a name for a certificate authority, by its token.
+    Proof(&'a str),
     Metadata,
     Settings,
     DevToken,
@@ -366,6 +370,9 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
         METRICS_PATH if metrics_here => Route::Metrics,
         _ if info.admin && admin::is_below(path) => Route::Admin,
         _ if info.admin => Route::Nothing,
+        _ if path.starts_with(HTTP_PATH) && site.tls().is_some_and(|tls| tls.acme().is_some()) => {
+            Route::Proof(path.strip_prefix(HTTP_PATH).unwrap_or_default())
+        }
         _ if path == config.hub.path() => Route::Hub,
         _ if subscriptions::is_below(config.hub.path(), path) => Route::Subscriptions,
         _ if path == discovery::metadata_path(&config.hub) => Route::Metadata,
@@ -439,6 +446,7 @@ async fn dispatch(
         Route::OldPage => pages::debugger(&site.config().pages)?,
         Route::Ready => health::ready(site),
         Route::Metrics => health::metrics(site),
+        Route::Proof(token) => health::proof(site, token)?,
         Route::Metadata => discovery::metadata(site.config()),
         Route::Settings => {
             if site.config().dev.is_some() {

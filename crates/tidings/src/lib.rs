@@ -6,6 +6,7 @@
 mod allocator;
 mod binding;
 mod broker;
+mod certificate;
 mod cli;
 mod cluster;
 mod config;

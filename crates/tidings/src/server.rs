@@ -31,6 +31,7 @@ use self::doors::Ports;
 use crate::allocator;
 use crate::binding::inherited::Inherited;
 use crate::broker::{self, Bound};
+use crate::certificate::Tls;
 use crate::cluster;
 use crate::config::Config;
 use crate::control::hand_over::{self, Estate, Outcome};
@@ -38,7 +39,6 @@ use crate::control::message::{Reloaded, Request, write_line};
 use crate::control::socket::ControlSocket;
 use crate::control::take_over::Predecessor;
 use crate::front::accept::{self, Door};
-use crate::front::tls::Certificate;
 use crate::http::Site;
 use crate::http::admin::desk::{Desk, Wish as AdminWish};
 use crate::notify::Notifier;
@@ -216,7 +216,7 @@ struct Hub {
     reloading: Option<Reloading>,
     notifier: Notifier,
     shared: Arc<Shared>,
-    certificate: Option<Arc<Certificate>>,
+    tls: Option<Tls>,
     fetcher: Fetcher,
     key_store: Option<KeyStore>,
     shards: Vec<JoinHandle<()>>,
@@ -235,7 +235,7 @@ impl Hub {
     /// To be called in the control thread's runtime.
     fn start(config: Config, relay: Arc<dyn Relay>, beginning: Beginning) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new(metrics::register));
-        let (certificate, tls) = read_certificate(&config)?;
+        let tls = parts::tls(&config)?;
         // Ports first: a port that is in use must be reported before the history is opened.
         let Ports {
             doors,
@@ -293,7 +293,7 @@ impl Hub {
             reloading: beginning.reloading,
             notifier: beginning.notifier,
             shared,
-            certificate,
+            tls,
             fetcher: Fetcher::new()?,
             key_store,
             shards,
@@ -306,7 +306,7 @@ impl Hub {
         })
     }
 
-    /// Waits for the end. Meanwhile reloads the certificate and key sets, and watches the history's health.
+    /// Waits for the end. Meanwhile renews the certificate and key sets, and watches the history's health.
     async fn watch(
         &self,
         signals: &mut Signals,
@@ -314,12 +314,9 @@ impl Hub {
         receiver: &mut mpsc::Receiver<Outcome>,
     ) -> Ending {
         let certificate = async {
-            match &self.certificate {
-                Some(certificate) => {
-                    Arc::clone(certificate)
-                        .watch(Arc::clone(&self.shared.metrics))
-                        .await
-                }
+            match &self.tls {
+                // A single hub orders for itself.
+                Some(tls) => tls.watch(Arc::clone(&self.shared.metrics), || true).await,
                 None => std::future::pending().await,
             }
         };
@@ -427,16 +424,6 @@ fn answer(mut stream: UnixStream, reloaded: &Reloaded) {
     }
 }
 
-/// The certificate and the TLS configuration, if any listener uses TLS.
-type Tls = (Option<Arc<Certificate>>, Option<Arc<rustls::ServerConfig>>);
-
-fn read_certificate(config: &Config) -> anyhow::Result<Tls> {
-    let certificate = config.tls.clone().map(Certificate::read).transpose()?;
-    let tls = certificate.as_ref().map(Certificate::server_config);
-    let tls = tls.transpose()?;
-    Ok((certificate, tls))
-}
-
 /// The queues to the shards and the broker, and the router that fills them.
 struct Queues {
     inboxes: Vec<Inbox>,
@@ -492,11 +479,7 @@ fn open_control(config: &Config) -> Option<ControlSocket> {
 fn start_shards(
     shared: &Arc<Shared>,
     tip: Tip,
-    (live, tls, desk): (
-        &Arc<ArcSwap<Config>>,
-        Option<&Arc<rustls::ServerConfig>>,
-        &Desk,
-    ),
+    (live, tls, desk): (&Arc<ArcSwap<Config>>, Option<&Tls>, &Desk),
     doors: Vec<Vec<Door>>,
     receivers: Vec<mpsc::Receiver<Vec<Delivery>>>,
 ) -> io::Result<Vec<JoinHandle<()>>> {

@@ -31,10 +31,10 @@ const LAYERS: &[Layer] = &[
         &[
             "binding",
             "broker",
+            "certificate",
             "cluster",
             "config",
             "control",
-            "front",
             "notify",
             "open_files",
             "server",
@@ -50,6 +50,7 @@ const LAYERS: &[Layer] = &[
             "allocator",
             "binding",
             "broker",
+            "certificate",
             "cluster",
             "config",
             "control",
@@ -77,17 +78,17 @@ const LAYERS: &[Layer] = &[
     layer(
         "front",
         "sockets, until there is a request",
-        &["config", "http"],
+        &["certificate", "http"],
     ),
     layer(
         "http",
         "the doors: what requests are answered",
-        &["config", "telemetry"],
+        &["certificate", "config", "telemetry"],
     ),
     layer(
         "config",
         "the configuration, from all its sources",
-        &["broker", "cluster", "text_file"],
+        &["broker", "certificate", "cluster", "text_file"],
     ),
     layer(
         "broker",
@@ -97,6 +98,11 @@ const LAYERS: &[Layer] = &[
     layer(
         "cluster",
         "joins the hub to its cluster, and reads its state",
+        &[],
+    ),
+    layer(
+        "certificate",
+        "the certificate of the TLS listeners: from files, or by ACME",
         &[],
     ),
     layer("telemetry", "metrics, access log, log lines", &[]),

@@ -1,6 +1,7 @@
 //! Files that count, and files that do not.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::*;
 

@@ -121,8 +121,8 @@ pub(super) const FORWARDED_IGNORED: &[&str] = &["broken", "untrusted"];
 /// What became of a connection for a Flash policy.
 pub(super) const FLASH_POLICIES: &[&str] = &["answered", "junk", "unfinished"];
 
-/// What became of reading a certificate again.
-pub(super) const RELOADS: &[&str] = &["failed", "ok"];
+/// What became of reading a certificate again, or of ordering one.
+pub(super) const CERTIFICATE_RESULTS: &[&str] = &["failed", "ok"];
 
 /// Why a ZeroMQ message is dropped.
 pub(super) const ZEROMQ_DROPPED: &[&str] = &[

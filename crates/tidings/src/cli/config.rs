@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::print;
+use crate::certificate::pair::{self, CertificateError};
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::{Config, TlsFiles, docs, env, load, mercure, read, show};
-use crate::front::tls::{Certificate, CertificateError};
+use crate::config::{Config, docs, env, load, mercure, read, show};
 use crate::telemetry::metrics::reference;
 use crate::text_file;
 
@@ -72,7 +72,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
                 Some(PathBuf::from(entry.value.as_str()?))
             };
             if let (Some(certificate), Some(key)) = (file("tls.certificate"), file("tls.key"))
-                && let Err(error) = Certificate::read(TlsFiles { certificate, key })
+                && let Err(error) = pair::load(&certificate, &key)
             {
                 reading.errors.push(not_usable(error));
             }

@@ -3,6 +3,7 @@
 //! Errors of single values are found by their row in `tables/`. The files of `check/` are named
 //! after the tables; they contain the rules that involve two keys or a file.
 
+mod acme;
 mod addresses;
 mod admin;
 mod auth;
@@ -45,7 +46,8 @@ use super::tables::sockjs::SockJsOptions;
 use super::tables::subscribe::SubscribeOptions;
 use super::tables::websocket::WebSocketOptions;
 use super::tables::{Table, Values};
-use super::{Config, Listen, TlsFiles};
+use super::{Config, Listen};
+use crate::certificate::Source;
 
 /// Checks a configuration for `tidings serve`. Reads the key files and opens nothing else.
 ///
@@ -83,9 +85,8 @@ impl Checks<'_> {
     fn config(&mut self) -> Option<Config> {
         let listen: Vec<ListenTable> = self.tables();
         let (listens, tls) = self.listeners(&listen);
-        let admin: AdminTable = self.table();
+        let (admin, proxy): (AdminTable, ProxyOptions) = (self.table(), self.table());
         let (admin, admin_token) = self.admin(admin);
-        let proxy: ProxyOptions = self.table();
         self.proxy(&proxy, &listen);
         let hub: HubTable = self.table();
         self.hub(&hub);
@@ -93,6 +94,7 @@ impl Checks<'_> {
         let (kept, presence): (HistoryTable, PresenceTable) = (self.table(), self.table());
         let history = self.history(&kept, &presence, &data.dir);
         let cluster = self.cluster(&kept, &presence);
+        self.acme_fits(tls.as_ref(), hub.public_url.as_ref(), cluster.as_ref());
         let (issuers, dialects): (Vec<IssuerTable>, DialectOptions) = (self.tables(), self.table());
         self.dialects(&dialects, hub.public_url.as_ref(), &issuers);
         let (keys, subscribe): (AuthTable, SubscribeOptions) = (self.table(), self.table());
@@ -153,10 +155,10 @@ impl Checks<'_> {
         })
     }
 
-    fn listeners(&mut self, listen: &[ListenTable]) -> (Vec<Listen>, Option<TlsFiles>) {
+    fn listeners(&mut self, listen: &[ListenTable]) -> (Vec<Listen>, Option<Source>) {
         let listens = self.listens(listen);
-        let certificate = self.table();
-        let tls = self.tls(certificate, listen);
+        let (files, acme) = (self.table(), self.table());
+        let tls = self.tls(files, acme, listen);
         (listens, tls)
     }
 

@@ -13,6 +13,7 @@ use super::Config;
 use super::error::ConfigError;
 use super::keys::{self, Form};
 use super::settings::{Origin, Settings};
+use crate::certificate::Source as Certificate;
 
 /// Why this process cannot use a folder or file.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ struct Owner {
 /// The user and groups of this process.
 struct Myself;
 
-/// Checks that the hub can write where it must: the history, and the cache of key sets.
+/// Checks that the hub can write where it must: the history, the cache of key sets, an authority's certificate.
 ///
 /// # Errors
 ///
@@ -55,7 +56,8 @@ pub fn check_writable(config: &Config) -> Result<(), ConfigError> {
             .key_sets()
             .iter()
             .any(|set| matches!(set.source(), Source::Url(_)));
-    if keeps_key_sets {
+    let keeps_certificate = matches!(config.tls, Some(Certificate::Acme(_)));
+    if keeps_key_sets || keeps_certificate {
         folder(&config.data_dir).map_err(|reason| invalid("data.dir", reason))?;
     }
     let Kind::File { path } = &config.history.kind else {
@@ -116,12 +118,13 @@ fn is_public_key(settings: &Settings, place: &str) -> bool {
 }
 
 /// Keys that name a file with a secret.
-const SECRET_FILES: [&str; 6] = [
+const SECRET_FILES: [&str; 7] = [
     "admin.token_file",
     "auth.issuers.N.key_file",
     "cluster.key_file",
     "cluster.password_file",
     "cluster.sentinel_password_file",
+    "tls.acme.eab_key_file",
     "tls.key",
 ];
 

@@ -79,6 +79,7 @@ macro_rules! table {
     (@name $field:ident $key:literal) => { $key };
 }
 
+pub mod acme;
 pub mod admin;
 pub mod auth;
 pub mod cluster;
@@ -107,6 +108,7 @@ pub mod zeromq;
 pub const ALL: &[&[Key]] = &[
     listen::ListenTable::KEYS,
     tls::TlsTable::KEYS,
+    acme::AcmeTable::KEYS,
     hub::HubTable::KEYS,
     data::DataTable::KEYS,
     server::ServerOptions::KEYS,

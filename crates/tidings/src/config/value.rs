@@ -130,6 +130,12 @@ pub enum ValueError {
         /// What is written.
         text: String,
     },
+    /// A challenge is none that the hub can answer.
+    #[error("{text:?} is not a challenge: write tls-alpn-01 or http-01")]
+    Challenge {
+        /// What is written.
+        text: String,
+    },
     /// An entry of the Flash policy is none.
     #[error(transparent)]
     Access(#[from] AccessError),

@@ -32,6 +32,7 @@ use super::accept::DoorKind;
 use super::stream::{Prefix, Stream, Transport};
 use super::timed_socket::TimedSocket;
 use super::{flash_policy, hixie, http2};
+use crate::certificate::{ALPN_HTTP2, acme};
 use crate::http::Site;
 use crate::http::client::Client;
 use crate::http::io_state::IoState;
@@ -53,8 +54,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
 /// The start of every request for a Flash policy, and of no HTTP method.
 const POLICY_START: &[u8] = b"<";
-/// The ALPN name of HTTP/2; RFC 9113, 3.2.
-const ALPN_HTTP2: &[u8] = b"h2";
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -99,6 +98,8 @@ pub(crate) async fn serve(site: Rc<Site>, entrance: Entrance) {
             drop(cost);
             served
         }
+        // The authority has seen the certificate, and no HTTP follows.
+        Ok((_, Protocol::Acme)) => Ok(()),
         Ok((stream, Protocol::FlashPolicy)) => {
             let (socket, _plain) = stream.into_socket();
             flash_policy::serve(&site, socket, POLICY_START).await;
@@ -160,6 +161,8 @@ enum Protocol {
     Http2,
     /// Flash asks for its policy before it opens a WebSocket.
     FlashPolicy,
+    /// A certificate authority checks a name by the handshake alone; RFC 8737, 3.
+    Acme,
 }
 
 async fn open(site: &Site, socket: TcpStream, tls: bool) -> Result<(Stream, Protocol), Failure> {
@@ -168,17 +171,25 @@ async fn open(site: &Site, socket: TcpStream, tls: bool) -> Result<(Stream, Prot
     let acceptor = site.tls().filter(|_| tls);
     let transport = match acceptor {
         None => Transport::Plain(socket),
-        Some(config) => {
-            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(socket);
+        Some(tls) => {
+            let handshake = TlsAcceptor::from(Arc::clone(tls.config())).accept(socket);
             let stream = timeout(limits.handshake, handshake)
                 .await
                 .map_err(|_elapsed| Failure::HandshakeTimeout)?
                 .map_err(Failure::Handshake)?;
-            if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-                let stream = Stream::new(Transport::Tls(Box::new(stream)), Prefix::default());
-                return Ok((stream, Protocol::Http2));
+            let name = stream.get_ref().1.alpn_protocol();
+            let protocol = match name {
+                Some(ALPN_HTTP2) => Some(Protocol::Http2),
+                Some(acme::ALPN) => Some(Protocol::Acme),
+                Some(_) | None => None,
+            };
+            let transport = Transport::Tls(Box::new(stream));
+            match protocol {
+                Some(protocol) => {
+                    return Ok((Stream::new(transport, Prefix::default()), protocol));
+                }
+                None => transport,
             }
-            Transport::Tls(Box::new(stream))
         }
     };
     let first = first_bytes(transport, !site.config().flash.allow.is_empty());

@@ -5,7 +5,10 @@ use serde_json::json;
 use tidings_cluster::Health as RelayHealth;
 use tidings_history::Health;
 
+use super::problem::Problem;
 use super::{Body, respond};
+use crate::certificate::Tls;
+use crate::certificate::acme::Acme;
 use crate::config::Config;
 use crate::http::Site;
 use tidings_hub::account::Kind;
@@ -24,7 +27,7 @@ pub(crate) fn live() -> Response<Body> {
 /// read, the relay cannot order updates, a key set was never read, or the hub is being stopped.
 pub(crate) fn ready(site: &Site) -> Response<Body> {
     let Some(reason) = unready(site) else {
-        return respond(StatusCode::OK, JSON, "{\"status\":\"ok\"}");
+        return usable(site);
     };
     let body = json!({"status": "unready", "reason": reason});
     respond(StatusCode::SERVICE_UNAVAILABLE, JSON, body.to_string())
@@ -40,6 +43,35 @@ pub(crate) fn unready(site: &Site) -> Option<String> {
             Some(format!("the history takes no updates: {reason}"))
         }
     }
+}
+
+/// Answers that the hub is ready, with what an operator should know nevertheless.
+///
+/// A hub without a certificate is ready: an orchestrator that kept requests away from it would keep the
+/// authority away too, whose check of the names needs them.
+fn usable(site: &Site) -> Response<Body> {
+    let complaint = site.tls().and_then(Tls::acme).and_then(Acme::complaint);
+    let body = match complaint {
+        None => json!({"status": "ok"}),
+        Some(complaint) => json!({"status": "ok", "warnings": [complaint]}),
+    };
+    respond(StatusCode::OK, JSON, body.to_string())
+}
+
+/// Proves to a certificate authority that the hub answers for a name; RFC 8555, 8.3.
+///
+/// # Errors
+///
+/// 404: no order with this token is under way.
+pub(crate) fn proof(site: &Site, token: &str) -> Result<Response<Body>, Problem> {
+    let acme = site.tls().and_then(Tls::acme);
+    let document = acme.and_then(|acme| acme.document(token));
+    let document = document.ok_or_else(Problem::not_found)?;
+    Ok(respond(
+        StatusCode::OK,
+        "application/octet-stream",
+        document,
+    ))
 }
 
 /// Returns why the relay cannot order updates, if it cannot.

@@ -15,7 +15,8 @@ use tidings_hub::refusal::Refusal;
 /// Refuses a request that does not name exactly one host. Refuses hosts that are not in `hub.hosts`, if that is
 /// set.
 ///
-/// Health checks are answered under any name: probes use addresses, and in HTTP/1.0 no name.
+/// Health checks are answered under any name: probes use addresses, and in HTTP/1.0 no name. So are checks of
+/// certificate authorities, which use each name of the certificate.
 ///
 /// # Errors
 ///
@@ -29,7 +30,10 @@ pub(crate) fn check<B>(
     let config = site.config();
     let default_ports = default_ports(config, info);
     let named = named(request, &default_ports)?;
-    let probe = matches!(route, Route::Live | Route::Ready | Route::OldHealth);
+    let probe = matches!(
+        route,
+        Route::Live | Route::Ready | Route::OldHealth | Route::Proof(_)
+    );
     if config.hosts.is_empty() || info.admin || probe {
         return Ok(());
     }

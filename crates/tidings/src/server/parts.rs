@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::binding::inherited::Kept;
 use crate::broker::{self, Bound, HubParts};
+use crate::certificate::{Tls, TlsError};
 use crate::config::{Config, LimitOptions, StreamEnd};
 use crate::control::hand_over::Estate;
 use tidings_hub::account::{Account, Bounds, PlaceBounds, RateBounds};
@@ -149,6 +150,14 @@ pub(super) fn presence(
 ) -> std::io::Result<Option<Service>> {
     let (options, hub) = (config.presence.clone(), config.hub.clone());
     Service::start(options, hub, ingest, history, metrics)
+}
+
+/// Returns the certificate of the listeners that use TLS, if there are any.
+pub(super) fn tls(config: &Config) -> Result<Option<Tls>, TlsError> {
+    let source = config.tls.clone();
+    source
+        .map(|source| Tls::open(source, &config.data_dir))
+        .transpose()
 }
 
 /// Returns a queue for answers for each shard.

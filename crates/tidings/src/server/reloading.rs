@@ -99,8 +99,8 @@ impl Hub {
     /// Has the certificate and the key sets read again.
     fn read_files_again(&self) {
         output::reopen_access_log();
-        if let Some(certificate) = &self.certificate {
-            certificate.want();
+        if let Some(tls) = &self.tls {
+            tls.want();
         }
         for set in self.shared.authority.key_sets() {
             set.want();

@@ -476,7 +476,12 @@ fn every_key_can_be_set_by_its_variable() {
             _ => (format!("text-{number}"), format!("\"text-{number}\"")),
         };
         let name = variable.rsplit("__").next().unwrap().to_lowercase();
-        let hidden = ["ADMIN__TOKEN", "ISSUERS__N__KEY", "ZEROMQ__PASSWORD"];
+        let hidden = [
+            "ADMIN__TOKEN",
+            "ACME__EAB_KEY",
+            "ISSUERS__N__KEY",
+            "ZEROMQ__PASSWORD",
+        ];
         let shown = if hidden.iter().any(|secret| variable.ends_with(secret)) {
             "\"(hidden)\"".to_owned()
         } else {

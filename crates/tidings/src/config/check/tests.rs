@@ -129,7 +129,7 @@ fn tls_needs_both_files_and_a_listener() {
     check(
         &GOOD.replace("4400\"", "4400\"\ntls = true"),
         expect![[r#"
-            listen.0.tls: is true, but tls.certificate and tls.key are not set: write both in [tls], or tls = false
+            listen.0.tls: is true, but there is no certificate: write tls.certificate and tls.key, or tls.acme.names, or tls = false
         "#]],
     );
     check(

@@ -233,7 +233,7 @@ const TIMES: [(&str, &str); 4] = [
 const WITHOUT_COUNTERPART: [(&str, &str); 6] = [
     (
         "ACME_CERT_DIR",
-        "there are no automatic certificates; name files in tls.certificate and tls.key",
+        "the hub keeps certificates in data.dir; write tls.acme.names to have automatic ones",
     ),
     (
         "COMPRESS",

@@ -13,8 +13,8 @@ table! {
         /// An address to listen on. Write one `[[listen]]` table per address. `0.0.0.0` means every
         /// IPv4 address of the machine, `[::]` every address.
         address: Option<SocketAddr> = required(Address, ADDRESS).start();
-        /// Whether connections to this address use TLS. Requires `tls.certificate` and `tls.key`.
-        /// Set `false` behind a proxy that terminates TLS.
+        /// Whether connections to this address use TLS. Requires `tls.certificate` and `tls.key`, or
+        /// `tls.acme.names`. Set `false` behind a proxy that terminates TLS.
         tls: bool = flag(false).start();
         /// Whether each connection begins with the header of the PROXY protocol, version 1 or 2,
         /// before TLS. Connections from addresses outside `proxy.trusted_addresses`, and those that

@@ -47,6 +47,7 @@ fn a_row_makes_the_type_the_default_the_range_and_the_manual_entry() {
 #[test]
 fn the_fallback_of_every_row_has_the_type_of_its_field() {
     let tables: &[fn() -> &'static [Key]] = &[
+        read::<acme::AcmeTable>,
         read::<admin::AdminTable>,
         read::<auth::AuthTable>,
         read::<auth::IssuerTable>,
@@ -143,6 +144,7 @@ fn what_only_a_start_can_change_is_decided() {
     expect![[r#"
         listen.N: address tls proxy_protocol room
         tls: certificate key
+        tls.acme: names contact directory ca_file challenges eab_key_id eab_key eab_key_file
         hub: public_url allow_plaintext
         data: dir
         server: shards
