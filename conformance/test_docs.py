@@ -37,6 +37,7 @@ PAGES = {
     "docs/releasing.md": [UNTRIED + "there is no release yet; `cargo xtask release` signs and verifies by the same commands"],
     "docs/simulation.md": UNTRIED + "takes minutes; continuous integration runs the same scenarios with fewer seeds",
     "docs/guide/alerts.md": "conformance/test_prometheus.py",
+    "docs/guide/backup.md": "conformance/test_backup.py",
     "docs/guide/cluster.md": "conformance/test_cluster_guide.py",
     "docs/guide/configuration.md": [HERE],
     "docs/guide/getting-started.md": STARTED,
@@ -46,7 +47,8 @@ PAGES = {
     "docs/guide/migrate-from-mercure.md": ["crates/tidings/tests/it/image.rs", HERE, HERE],
     "docs/guide/operating.md": {
         "A configuration": [HERE],
-        "TLS": [HERE],
+        "Certificates from an authority": [HERE],
+        "Self-signed certificates": [HERE],
         "systemd": [MACHINE],
         "Requests": [HERE],
         "Reloading": [HERE],
@@ -113,11 +115,13 @@ def test_the_settings_are_accepted(check, tmp_path):
         (tmp_path / name).write_text("7c1f0e9bd4a358267c1f0e9bd4a35826")
         (tmp_path / name).chmod(0o600)
     hub = '[hub]\npublic_url = "https://example.com/.well-known/mercure"\n'
+    named = hub.replace("//example", "//hub.example")
     listen = '[[listen]]\naddress = "127.0.0.1:4400"\n'
     issuer = '[[auth.issuers]]\nissuer = "https://example.com"\nkey_file = "/etc/tidings/secret"\n'
     data = f'[data]\ndir = "{tmp_path}/data"\n'
     pieces = [
         ("docs/guide/configuration.md", 0, data),
+        ("docs/guide/operating.md", "Certificates from an authority", named + issuer + data),
         ("docs/guide/operating.md", "Who is there", hub + listen + issuer + data),
         ("docs/guide/operating.md", "When updates do not arrive", hub + listen + issuer + data),
         ("docs/guide/operating.md", "Behind a proxy", hub + listen + issuer + data),
@@ -143,7 +147,7 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
         text = text.replace("/etc/tidings", str(tmp_path)).replace("0.0.0.0:443", f"127.0.0.1:{port}")
         return text.replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
 
-    subprocess.run(["sh", "-euc", block(page, 0, "console", "TLS")], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(["sh", "-euc", block(page, 0, "console", "Self-signed certificates")], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "secret").write_text("7c1f0e9bd4a358267c1f0e9bd4a35826")
     (tmp_path / "secret").chmod(0o600)
     config = tmp_path / "tidings.toml"
