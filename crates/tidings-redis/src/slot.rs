@@ -70,10 +70,12 @@ impl Slot {
         }
     }
 
-    /// Closes the connection, also one that is out with a call once that is over.
+    /// Closes the connection, also one that is out with a call once that is over. The caller knows that
+    /// the next call opens a new one.
     pub(crate) fn close(&self) {
         let mut inner = self.0.borrow_mut();
         inner.connection = None;
+        inner.out = None;
         inner.closed += 1;
         inner.moved = false;
     }
