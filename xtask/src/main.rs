@@ -54,6 +54,10 @@ struct Arguments {
     slow: bool,
 }
 
+/// The audit of a cluster that every run has: long enough for some thirty faults.
+const AUDIT_SECS: u64 = 120;
+const AUDIT_SEED: u64 = 1;
+
 /// The variable that test runners of other languages read.
 const SLOW: &str = "RUN_SLOW_TESTS";
 
@@ -326,6 +330,9 @@ fn everything(stages: &mut Stages, root: &Path, slow: bool) {
     skipped_rules(stages);
     stages.check("small benches", || {
         bench::run(root, bench::Size::Small, &[])
+    });
+    stages.check("audit of a cluster", || {
+        bench::cluster::audit(root, bench::Size::Small, AUDIT_SECS, AUDIT_SEED)
     });
     stages.run(
         "documentation examples",
