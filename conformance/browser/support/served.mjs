@@ -13,13 +13,17 @@ export class ServedHub {
   #adminPort = 0;
   #folder;
   #toml;
+  #admin = "";
+  #wanted = 0; // the port that it asks for: none in particular before its first start
   #child = null;
   #output = "";
 
-  // Ends with the test `t`. A listener on a free port and a data folder are added to the configuration.
-  static async start(t, toml) {
+  // Ends with the test `t`. A listener on a free port and a data folder are added to the configuration, and what
+  // `admin` has to its table of operators.
+  static async start(t, toml, admin = "") {
     const hub = new ServedHub();
     hub.#toml = toml;
+    hub.#admin = admin;
     hub.#folder = await mkdtemp(join(tmpdir(), "tidings-served-"));
     t.after(() => hub.close());
     await hub.run();
@@ -28,6 +32,11 @@ export class ServedHub {
 
   get origin() {
     return `http://localhost:${this.port}`;
+  }
+
+  // Where operators find it.
+  get adminOrigin() {
+    return `http://localhost:${this.#adminPort}`;
   }
 
   get isRunning() {
@@ -41,10 +50,9 @@ export class ServedHub {
   // Starts the process; after a kill on the same port and data folder.
   async run() {
     this.#output = "";
-    const config = join(this.#folder, "tidings.toml");
-    const more = `[[listen]]\naddress = "127.0.0.1:${this.port}"\n[admin]\naddress = "127.0.0.1:0"\n[data]\ndir = ${JSON.stringify(join(this.#folder, "data"))}\n[log]\nformat = "json"\n`;
-    await writeFile(config, `${this.#toml}\n${more}`);
-    const child = spawn(BINARY, ["serve", "--config", config], { stdio: ["ignore", "pipe", "pipe"], env: {} });
+    this.#wanted = this.port;
+    await this.configure(this.#toml);
+    const child = spawn(BINARY, ["serve", "--config", this.#config], { stdio: ["ignore", "pipe", "pipe"], env: {} });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
@@ -54,6 +62,17 @@ export class ServedHub {
     assert.equal(child.exitCode, null, `the hub ended at once: ${this.#output}`);
     this.port = Number(port(false));
     this.#adminPort = Number(port(true));
+  }
+
+  get #config() {
+    return join(this.#folder, "tidings.toml");
+  }
+
+  // Writes the configuration, which the next start or reload reads.
+  async configure(toml) {
+    const data = JSON.stringify(join(this.#folder, "data"));
+    const more = `[[listen]]\naddress = "127.0.0.1:${this.#wanted}"\n[admin]\naddress = "127.0.0.1:0"\n${this.#admin}\n[data]\ndir = ${data}\n[log]\nformat = "json"\n`;
+    await writeFile(this.#config, `${toml}\n${more}`);
   }
 
   // Returns the value of a metric without labels.

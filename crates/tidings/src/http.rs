@@ -189,6 +189,8 @@ pub(crate) enum Route<'a> {
     Metrics,
     /// The admin API.
     Admin,
+    /// Its page.
+    AdminPage,
     /// The proof of a name for a certificate authority, by its token.
     Proof(&'a str),
     Metadata,
@@ -202,7 +204,6 @@ pub(crate) enum Route<'a> {
     /// A test of the page `/diagnose`.
     Diagnosis(&'a str),
     Page,
-    Nothing,
 }
 
 /// Answers one request.
@@ -369,7 +370,7 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
         "/health/ready" => Route::Ready,
         METRICS_PATH if metrics_here => Route::Metrics,
         _ if info.admin && admin::is_below(path) => Route::Admin,
-        _ if info.admin => Route::Nothing,
+        _ if info.admin => Route::AdminPage,
         _ if path.starts_with(HTTP_PATH) && site.tls().is_some_and(|tls| tls.acme().is_some()) => {
             Route::Proof(path.strip_prefix(HTTP_PATH).unwrap_or_default())
         }
@@ -446,6 +447,7 @@ async fn dispatch(
         Route::OldPage => pages::debugger(&site.config().pages)?,
         Route::Ready => health::ready(site),
         Route::Metrics => health::metrics(site),
+        Route::AdminPage => pages::admin(request.uri().path(), request.headers())?,
         Route::Proof(token) => health::proof(site, token)?,
         Route::Metadata => discovery::metadata(site.config()),
         Route::Settings => {
@@ -463,7 +465,7 @@ async fn dispatch(
             let detail = "this is reached by a WebSocket: new WebSocket(…) in a browser";
             return Err(Problem::upgrade_required(detail));
         }
-        Route::ChatEvents | Route::SockJs(_) | Route::Nothing => return Err(Problem::not_found()),
+        Route::ChatEvents | Route::SockJs(_) => return Err(Problem::not_found()),
     };
     tracing::trace!(peer = %info.peer, status = response.status().as_u16(), "answered");
     Ok(Answer::Response(response))

@@ -21,6 +21,9 @@ struct Files;
 
 /// Scripts, styles and connections of the hub's own origin only. Nothing inline, and no frames around it.
 const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// What the page of operators consists of.
+const ADMIN_FOLDERS: [&str; 2] = ["admin/", "shared/"];
+const ADMIN_FILES: [&str; 2] = ["style.css", "favicon.svg"];
 /// The response at `/` if the pages are switched off.
 const BARE_PAGE: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
     <title>Tidings</title>\n<h1>Tidings</h1>\n<p>A hub for real-time updates runs here.</p>\n";
@@ -88,6 +91,8 @@ pub(crate) fn page(
         .next()
         .unwrap_or_default();
     let allowed = match folder {
+        // Operators have a listener of their own.
+        "admin" => false,
         // This page uses only SockJS.
         "chat" if path.starts_with("/chat/old") => options.chat && config.sockjs.enabled,
         "chat" => options.chat,
@@ -117,11 +122,7 @@ pub(crate) fn page(
         && !file.is_empty()
     {
         // Relative links of the page need the slash.
-        let mut response = respond_empty(StatusCode::PERMANENT_REDIRECT);
-        if let Ok(location) = HeaderValue::from_str(&format!("/{file}/")) {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        return Ok(response);
+        return Ok(redirect_to(&format!("/{file}/")));
     }
     let name = if file.is_empty() || file.ends_with('/') {
         format!("{file}index.html")
@@ -141,6 +142,35 @@ pub(crate) fn page(
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
     }
     Ok(response)
+}
+
+/// Returns the page of operators, or one of its files. The files are nobody's secret; what the page shows needs the
+/// token.
+///
+/// # Errors
+///
+/// 404 if there is none.
+pub(crate) fn admin(path: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    if matches!(path, "/" | "/admin") {
+        return Ok(redirect_to("/admin/"));
+    }
+    let name = match path.trim_start_matches('/') {
+        "admin/" => "admin/index.html",
+        name if ADMIN_FOLDERS.iter().any(|folder| name.starts_with(folder)) => name,
+        name if ADMIN_FILES.contains(&name) => name,
+        _ => return Err(Problem::not_found()),
+    };
+    let content = Files::get(name).ok_or_else(Problem::not_found)?;
+    Ok(with_validator(name, content, headers))
+}
+
+/// Redirects for good.
+fn redirect_to(path: &str) -> Response<Body> {
+    let mut response = respond_empty(StatusCode::PERMANENT_REDIRECT);
+    if let Ok(location) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 /// Redirects from the debugger of 0.x hubs to ours.

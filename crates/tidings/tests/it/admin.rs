@@ -92,6 +92,33 @@ fn pages_of_other_origins_are_refused_even_with_the_token() {
 }
 
 #[test]
+fn the_page_is_served_to_everybody_and_only_there() {
+    let hub = served();
+    for path in ["/admin/", "/admin/admin.js", "/style.css", "/favicon.svg"] {
+        let answer = send(&hub, Request::get(path));
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'self'"), "{policy}");
+    }
+    for path in ["/", "/admin"] {
+        let answer = send(&hub, Request::get(path));
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (308, Some("/admin/"))
+        );
+    }
+    for path in [
+        "/chat/",
+        "/index.html",
+        "/admin/nothing",
+        "/admin/../index.html",
+    ] {
+        assert_eq!(send(&hub, Request::get(path)).status, 404, "{path}");
+    }
+    assert_eq!(hub.request(Request::get("/admin/")).status, 404);
+}
+
+#[test]
 fn connections_are_found_by_what_operators_know_of_them() {
     let hub = served();
     let operator = Operator::of(&hub);
