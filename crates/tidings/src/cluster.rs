@@ -6,7 +6,10 @@ mod identity;
 mod joining;
 mod looking;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tidings_cluster::record::Setting;
 
 pub(crate) use self::joining::join;
 pub(crate) use self::looking::{Begun, Seen, begin, look};
@@ -18,6 +21,8 @@ pub struct Options {
     pub engine: tidings_redis::Options,
     /// The name of this hub, for people.
     pub node: String,
+    /// The settings that hubs of one cluster share.
+    pub shared: Arc<[Setting]>,
     /// Whether a hub without a history may begin a cluster whose name is not in use.
     pub create: bool,
     /// How long a publish waits while the engine is away.

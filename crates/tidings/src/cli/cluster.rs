@@ -72,7 +72,11 @@ fn init(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn status(arguments: &Arguments) -> anyhow::Result<()> {
     let options = options(arguments)?;
-    let cluster::Seen { findings, line } = cluster::look(&options)?;
+    let cluster::Seen {
+        findings,
+        line,
+        hubs,
+    } = cluster::look(&options)?;
     let name = options.engine.name.to_string();
     let is_safe = findings.iter().all(|one| one.severity == Severity::Warn);
     if arguments.json {
@@ -83,8 +87,13 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
                 "last": line.last.get(),
             })
         });
+        let hubs: Vec<_> = hubs
+            .iter()
+            .map(|hub| json!({"id": hub.holder.node.to_string(), "alive": hub.alive}))
+            .collect();
         let shown = json!({
-            "cluster": name, "safe": is_safe, "log": line, "findings": texts(&findings),
+            "cluster": name, "safe": is_safe, "log": line, "hubs": hubs,
+            "findings": texts(&findings),
         });
         print::json(&shown)?;
     } else {
@@ -100,6 +109,10 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
                 )
             }
         };
+        for hub in &hubs {
+            let state = if hub.alive { "alive" } else { "gone" };
+            text.push_str(&format!("hub      {} {state}\n", hub.holder.node));
+        }
         for finding in &findings {
             let word = match finding.severity {
                 Severity::Warn => "warning",

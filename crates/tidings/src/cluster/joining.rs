@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidings_cluster::driver::{self, IfNone, JoinError};
@@ -107,7 +108,10 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
         wait_max: options.wait_max,
         waiting_max: WAITING_MAX,
         waiting_bytes_max: WAITING_BYTES_MAX,
-        membership: member::Membership::default(),
+        membership: member::Membership {
+            settings: Arc::clone(&options.shared),
+            ..member::Membership::default()
+        },
     };
     let if_none = if_none(options, own)?;
     // The name must be seen unused for its time, however late the engine came.

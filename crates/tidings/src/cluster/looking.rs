@@ -1,6 +1,6 @@
 //! What operators ask without a hub: whether there is a cluster, how it stands, and to begin one.
 
-use tidings_cluster::engine::{Engine as _, EngineError, EpochId, Init, Line, Proposal};
+use tidings_cluster::engine::{Engine as _, EngineError, EpochId, Init, Line, NodeLease, Proposal};
 use tidings_redis::{Finding, Redis};
 use tokio::runtime::Builder;
 
@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub(crate) findings: Vec<Finding>,
     /// Nothing if the name is not in use.
     pub(crate) line: Option<Line>,
+    /// The hubs that have a lease, or had one that nobody took over yet.
+    pub(crate) hubs: Vec<NodeLease>,
 }
 
 /// Asks the engine once.
@@ -31,7 +33,15 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
         // What is wrong with it is among the findings.
         Init::None | Init::Half => None,
     };
-    Ok(Seen { findings, line })
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let engine = Redis::new(options.engine.clone());
+    let hubs = runtime.block_on(engine.leases());
+    let hubs = hubs.map_err(|fault| away(options, fault))?;
+    Ok(Seen {
+        findings,
+        line,
+        hubs,
+    })
 }
 
 /// Whether a cluster was begun.
@@ -62,8 +72,12 @@ fn ask(options: &Options, proposal: Proposal) -> Result<Init, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let engine = Redis::new(options.engine.clone());
     let asked: Result<Init, EngineError> = runtime.block_on(engine.init(proposal));
-    asked.map_err(|fault| StartError::Away {
+    asked.map_err(|fault| away(options, fault))
+}
+
+fn away(options: &Options, fault: EngineError) -> StartError {
+    StartError::Away {
         within: options.start_within,
         fault: Some(fault),
-    })
+    }
 }

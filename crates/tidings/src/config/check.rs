@@ -18,6 +18,7 @@ mod listen;
 mod proxy;
 pub mod publish;
 mod rooms;
+mod shared;
 mod tls;
 pub mod zeromq;
 

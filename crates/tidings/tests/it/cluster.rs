@@ -423,6 +423,12 @@ fn operators_begin_a_cluster_and_ask_how_it_stands() {
     let (code, status) = ask("status");
     assert_eq!((code, &status["log"]["last"]), (0, &json!(1)), "{status}");
     assert_eq!(status["safe"], true);
+    let known = std::fs::read_to_string(hub.data().join("history.db.node")).unwrap();
+    let hubs = wait_until("the hub has its lease", || {
+        let hubs = ask("status").1["hubs"].clone();
+        (hubs != json!([])).then_some(hubs)
+    });
+    assert_eq!(hubs, json!([{"id": known.trim(), "alive": true}]));
     redis.ask("CONFIG SET maxmemory-policy allkeys-lru");
     let (code, status) = ask("status");
     assert_eq!((code, &status["safe"]), (1, &json!(false)), "{status}");
@@ -447,6 +453,34 @@ fn run_with(toml: &str, command: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = configuration(&folder, toml).display().to_string();
     run(&[command, &["--config", &path]].concat(), &[])
+}
+
+/// A token of one of them would not work on the other.
+#[test]
+fn a_hub_that_would_grant_differently_does_not_become_ready() {
+    let redis = Redis::start(&[]);
+    let one = TestHub::joined(&redis, "");
+    let differs = |from: &str, to: &str| TestHub::serve(&member(&redis, "").replace(from, to));
+    for (from, to, key) in [
+        ("//hub.example.com", "//other.example.com", "hub.public_url"),
+        (
+            "issuer = \"https://issuer",
+            "issuer = \"https://other-issuer",
+            "auth.issuers",
+        ),
+    ] {
+        let other = differs(from, to);
+        wait_until("it says by which key it differs", || {
+            let answer = other.request_admin("/health/ready");
+            (answer.status == 503 && answer.text().contains(key)).then_some(())
+        });
+    }
+    let other = differs("anonymous = true", "anonymous = false");
+    other.wait_until_ready();
+    wait_until("the difference is in the log", || {
+        other.log().contains("subscribe.anonymous").then_some(())
+    });
+    one.wait_until_ready();
 }
 
 #[test]

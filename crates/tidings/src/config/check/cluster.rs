@@ -84,6 +84,7 @@ impl Checks<'_> {
                 },
             },
             node: node?,
+            shared: self.shared().into(),
             create: table.create,
             wait_max: table.wait_max,
             start_within: table.start_timeout,
