@@ -5,6 +5,7 @@ lists by heading. A page whose examples change without the list is a failure, so
 mistake.
 """
 
+import http.client
 import json
 import re
 import shlex
@@ -17,7 +18,7 @@ from support.dev import Dev, Running
 from support.hub import BINARY, PATH, ROOT, Hub, free_port, tidings
 from support.mercure import ISSUER, PUBLIC_URL, SECRET, Stream, ask
 from support.mercure import token as mercure_token
-from support.waiting import until
+from support.waiting import DEADLINE_SECS, until
 
 GUIDES = "conformance/test_guides.py"
 HERE = "here"  # by a test below
@@ -57,9 +58,11 @@ PAGES = {
         "When updates do not arrive": [HERE],
         "Behind a proxy": [HERE] + 4 * ["conformance/test_proxies.py"],
         "The client's address": ["conformance/test_proxies.py"],
+        "Rates": [HERE],
     },
     "docs/guide/tokens.md": [HERE, HERE, HERE, HERE],
     "docs/guide/zeromq.md": "conformance/test_zeromq_hub.py",
+    "docs/reference/admin.md": [HERE, HERE],
     "docs/reference/http.md": "crates/tidings/tests/it/idempotency.rs",
     "docs/reference/long-polling.md": [HERE, HERE],
     "docs/reference/presence.md": [HERE, HERE],
@@ -124,6 +127,7 @@ def test_the_settings_are_accepted(check, tmp_path):
         ("docs/guide/operating.md", "Certificates from an authority", named + issuer + data),
         ("docs/guide/operating.md", "Who is there", hub + listen + issuer + data),
         ("docs/guide/operating.md", "When updates do not arrive", hub + listen + issuer + data),
+        ("docs/guide/operating.md", "Rates", hub + listen + issuer + data),
         ("docs/guide/operating.md", "Behind a proxy", hub + listen + issuer + data),
         ("docs/guide/tokens.md", 1, hub + listen + data),
         ("docs/guide/tokens.md", 2, hub + listen + data),
@@ -193,6 +197,30 @@ def test_the_token_of_the_guide_is_accepted(start_hub, check, tmp_path):
     secret = (tmp_path / "secret").read_text().strip()
     hub = start_hub(served(claims["aud"], claims["iss"], secret))
     check("the command's token publishes", publish(hub, done.stdout.strip(), orders), 200)
+
+
+def test_the_admin_reference_asks_who_would_get_an_update(check, tmp_path):
+    """Its settings, with the token made by its command, and its question."""
+    page = "docs/reference/admin.md"
+    command = re.search(r"`(\(umask 077; openssl .*?\))`", (ROOT / page).read_text())[1]
+    subprocess.run(["sh", "-euc", command.replace("/etc/tidings", str(tmp_path))], check=True)
+    config = tmp_path / "tidings.toml"
+    admin = block(page, 0, "toml").replace("/etc/tidings", str(tmp_path)).replace("9090", "0")
+    config.write_text(served(PUBLIC_URL, ISSUER) + admin + f'[data]\ndir = "{tmp_path}/data"\n[log]\nformat = "json"\n')
+    hub = serve("serve --config tidings.toml", tmp_path)
+    address = lambda: re.search(r'"admin":true.*?"address":"([^"]+)"|"address":"([^"]+)".*?"admin":true', hub.output)
+    assert until(address), hub.output
+    host = next(filter(None, address().groups()))
+    question = block(page, 1, "json").replace("eyJ…", mercure_token())
+    connection = http.client.HTTPConnection(host, timeout=DEADLINE_SECS)
+    operator = {"Authorization": "Bearer " + (tmp_path / "admin-token").read_text().strip()}
+    connection.request("POST", "/admin/v1/explain", question, {**operator, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    check("it is answered", answer.status, 200)
+    check("and says what the token may", "token" in json.loads(text), True)
+    connection.close()
+    hub.stop()
 
 
 def served(public_url, issuer, secret=SECRET):
