@@ -55,6 +55,8 @@ PAGES = {
         "Reloading": [HERE],
         "Restarting without a gap": [HERE],
         "Who is there": [HERE, HERE],
+        "Throw somebody out": [HERE],
+        "Why does this subscriber get nothing?": [HERE],
         "When updates do not arrive": [HERE],
         "Behind a proxy": [HERE] + 4 * ["conformance/test_proxies.py"],
         "The client's address": ["conformance/test_proxies.py"],
@@ -152,8 +154,9 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
         return text.replace("127.0.0.1:9090", f"127.0.0.1:{admin}")
 
     subprocess.run(["sh", "-euc", block(page, 0, "console", "Self-signed certificates")], cwd=tmp_path, check=True, capture_output=True)
-    (tmp_path / "secret").write_text("7c1f0e9bd4a358267c1f0e9bd4a35826")
-    (tmp_path / "secret").chmod(0o600)
+    for name in ("secret", "admin-token"):
+        (tmp_path / name).write_text("7c1f0e9bd4a358267c1f0e9bd4a35826")
+        (tmp_path / name).chmod(0o600)
     config = tmp_path / "tidings.toml"
     settings = placed(block(page, 0, "toml", "A configuration"))
     small = f'[data]\ndir = "{tmp_path}/data"\n[server]\ndrain_secs = 0\n'
@@ -169,6 +172,13 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
     done = tidings(*shlex.split(placed(shown[0]))[2:], cwd=tmp_path)
     expected = [line.replace("100000 -> 50000", "1000 -> 500") for line in shown[1:]]
     check("a reload says what the guide shows", done.stdout.splitlines(), expected)
+
+    (tmp_path / "alice.token").write_text("not.a.token")
+    for heading in ("Throw somebody out", "Why does this subscriber get nothing?"):
+        for command in block(page, 0, "console", heading).splitlines():
+            done = tidings(*shlex.split(command)[1:], cwd=tmp_path)
+            check(command, (done.returncode, done.stderr), (0, ""))
+    check("explain says why", "the token is not accepted" in done.stdout, True)
 
     command = placed(block(page, 0, "console", "Restarting without a gap")).strip()
     next_hub = serve(command.removeprefix("tidings "), tmp_path)

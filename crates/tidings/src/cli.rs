@@ -1,6 +1,7 @@
 //! The command line: `tidings dev`, `init`, `serve`, `health`, `broker`, `publish`, `subscribe`,
 //! `token …`, `context …`, `config …`, `cluster …`,
-//! `history …`, `completions`, `man`.
+//! `history …`, `completions`, `man`; for operators `top`, `connections`, `disconnect`, `revoke`,
+//! `purge`, `explain`, `drain`.
 //!
 //! This file has the list of commands and the exit codes; each command has its own file. `dev` and
 //! `serve` only build a checked `Config` and pass it to the server. Errors end on the terminal, so
@@ -28,6 +29,7 @@ mod history;
 mod hub;
 mod init;
 mod log;
+mod operators;
 pub mod print;
 mod publish;
 mod reload;
@@ -66,6 +68,13 @@ enum Command {
     Cluster(cluster::Command),
     #[command(subcommand)]
     History(history::Command),
+    Top(operators::top::Arguments),
+    Connections(operators::connections::Arguments),
+    Disconnect(operators::verbs::Disconnect),
+    Revoke(operators::verbs::Revoke),
+    Purge(operators::verbs::Purge),
+    Explain(operators::verbs::Explain),
+    Drain(operators::verbs::Drain),
     Bench(bench::Arguments),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -101,6 +110,13 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::History(command) => history::run(&command),
+        Command::Top(arguments) => operators::top::run(&arguments),
+        Command::Connections(arguments) => operators::connections::run(&arguments),
+        Command::Disconnect(arguments) => operators::verbs::disconnect(&arguments),
+        Command::Revoke(arguments) => operators::verbs::revoke(&arguments),
+        Command::Purge(arguments) => operators::verbs::purge(&arguments),
+        Command::Explain(arguments) => operators::verbs::explain(&arguments),
+        Command::Drain(arguments) => operators::verbs::drain(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions(arguments) => {
             completions::completions(&arguments, Arguments::command())

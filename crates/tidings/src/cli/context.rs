@@ -54,6 +54,14 @@ pub struct Add {
     /// PEM file with certificates of authorities to trust in addition to the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+
+    /// Operators' address of the hub, for `tidings top` and the like
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+
+    /// File with the token of operators, which is read each time
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    admin_token_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Add {
@@ -105,6 +113,12 @@ pub struct Context {
     /// Further authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// The operators' address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    /// Where the token of operators is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -201,6 +215,9 @@ impl Contexts {
             return Err(Usage("`dev` always names the hub of `tidings dev`").into());
         }
         url::Url::parse(&add.hub).with_context(|| format!("--hub {}", redact::url(&add.hub)))?;
+        if let Some(admin) = &add.admin {
+            url::Url::parse(admin).with_context(|| format!("--admin {}", redact::url(admin)))?;
+        }
         // Other commands run in other folders.
         let absolute = |path: &PathBuf| std::path::absolute(path).context("no current folder");
         let context = Context {
@@ -208,6 +225,8 @@ impl Contexts {
             token: add.token.clone(),
             token_file: add.token_file.as_ref().map(absolute).transpose()?,
             ca: add.ca.as_ref().map(absolute).transpose()?,
+            admin: add.admin.clone(),
+            admin_token_file: add.admin_token_file.as_ref().map(absolute).transpose()?,
         };
         self.contexts.insert(add.name.clone(), context);
         if self.contexts.len() == 1 {

@@ -93,7 +93,7 @@ fn url(config: &Config) -> anyhow::Result<String> {
 }
 
 /// Returns an address of this machine at which a listener on `address` can be reached.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         // A listener on every IPv6 address is one on every IPv4 address too.
         return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());

@@ -249,12 +249,12 @@ fn place(arguments: &Arguments, role: Role) -> anyhow::Result<Place> {
     })
 }
 
-fn token_in(file: &Path) -> anyhow::Result<String> {
+pub fn token_in(file: &Path) -> anyhow::Result<String> {
     let text = text_file::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text.trim().to_owned())
 }
 
-fn refusal(status: http::StatusCode, body: &str) -> Refusal {
+pub fn refusal(status: http::StatusCode, body: &str) -> Refusal {
     let problem: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let member = |name: &str| problem.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let text = || {
@@ -282,7 +282,7 @@ fn read_text(answer: http::Response<ureq::Body>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn agent(ca: Option<&Path>, url: &url::Url) -> anyhow::Result<ureq::Agent> {
+pub fn agent(ca: Option<&Path>, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // A token must never be sent to the target of a redirect.

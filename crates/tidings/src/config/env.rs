@@ -52,7 +52,9 @@ pub fn is_own(name: &str) -> bool {
 }
 
 /// Variables of the command line.
-pub const COMMAND_LINE_VARIABLES: [&str; 6] = [
+pub const COMMAND_LINE_VARIABLES: [&str; 8] = [
+    "TIDINGS_ADMIN",
+    "TIDINGS_ADMIN_TOKEN",
     "TIDINGS_BROKER_PASSWORD",
     "TIDINGS_CONFIG",
     "TIDINGS_CONTEXT",

@@ -66,6 +66,7 @@ mod limits;
 mod lost_lines;
 mod matchers;
 mod metrics;
+mod operators;
 mod output;
 mod placeholders;
 mod poll;
