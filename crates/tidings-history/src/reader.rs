@@ -216,11 +216,7 @@ impl Reader {
     ///
     /// [`ReadError`]; [`Trimmed`](ReadError::Trimmed) if that position was removed.
     pub fn page(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
-        let (cuts, purges) = (self.published.cuts(), self.published.purges());
-        if (cuts, purges) != (self.cuts, self.purges) {
-            self.cache.clear();
-            (self.cuts, self.purges) = (cuts, purges);
-        }
+        let cuts = self.leave_lines();
         let page = self.page_of_line(after)?;
         match self.published.cuts() == cuts {
             true => Ok(page),
@@ -229,6 +225,17 @@ impl Reader {
                 oldest: self.published.bounds().oldest,
             }),
         }
+    }
+
+    /// Forgets the pages of a line that the history left, and those that were there before a purge. Returns how
+    /// many lines it has left.
+    fn leave_lines(&mut self) -> u64 {
+        let (cuts, purges) = (self.published.cuts(), self.published.purges());
+        if (cuts, purges) != (self.cuts, self.purges) {
+            self.cache.clear();
+            (self.cuts, self.purges) = (cuts, purges);
+        }
+        cuts
     }
 
     fn page_of_line(&mut self, after: Position) -> Result<Arc<Page>, ReadError> {
@@ -279,6 +286,7 @@ impl Reader {
 
     /// Returns the print at `position`, if it is stored.
     fn print(&mut self, position: Position) -> Result<Option<Print>, ReadError> {
+        self.leave_lines();
         let cached = self.cache.update(position);
         match cached.and_then(|update| update.print) {
             Some(print) => Ok(Some(print)),

@@ -229,6 +229,8 @@ pub struct Shard {
     departed: RefCell<Vec<SubscriberId>>,
     /// SockJS sessions without a connection of their own.
     sockjs: sockjs::Sessions,
+    /// How many lines the history has left.
+    lines_left: Cell<u64>,
     stage: watch::Sender<Stage>,
     drain: Cell<Option<Begun>>,
 }
@@ -306,6 +308,7 @@ impl Shard {
             poll_turns: Semaphore::new(POLLS_READING_MAX),
             started: Instant::now(),
             departed: RefCell::default(),
+            lines_left: Cell::new(0),
             sockjs: sockjs::Sessions::default(),
             stage: watch::Sender::new(Stage::Serving),
             drain: Cell::new(None),
@@ -523,6 +526,12 @@ impl Shard {
     fn on_cut(&self, tip: Tip) {
         let ended = self.engine.borrow_mut().cut(tip);
         self.metrics().gaps.inc_by(ended as u64);
+        self.lines_left.set(self.lines_left.get() + 1);
+    }
+
+    /// Returns how many lines the history has left, as far as this shard knows.
+    pub(crate) fn lines_left(&self) -> u64 {
+        self.lines_left.get()
     }
 
     /// Makes a session for a stream, and runs it.
@@ -543,6 +552,8 @@ impl Shard {
         });
         let admitted = subscription.admitted;
         let start = admitted.begins.start;
+        // The history left the line in which its place was found, and nobody told it.
+        let astray = admitted.line.is_some_and(|line| line != self.lines_left());
         let session = self.engine.borrow_mut().insert(|id| {
             Session::new(Parts {
                 id,
@@ -574,6 +585,8 @@ impl Shard {
             session.close(Ending::Drained);
         } else if self.is_revoked(&session) {
             session.close(Ending::TokenRevoked);
+        } else if astray {
+            session.close(Ending::Overtaken);
         } else if let Some((_, ending)) = overdue {
             session.close(ending);
         }

@@ -88,6 +88,9 @@ pub struct Admitted {
     pub(crate) booked: Booked,
     /// Where its stream begins.
     pub begins: Begins,
+    /// How many lines the history had left, as far as the shard knew, before the place was looked up: the
+    /// place is of no later line. None if nothing was looked up.
+    pub(crate) line: Option<u64>,
 }
 
 /// Where a stream begins.
@@ -121,6 +124,7 @@ impl Admitted {
                 start: Start::Now,
                 cursor: Cursor::Earliest,
             },
+            line: None,
         }
     }
 }
@@ -232,12 +236,14 @@ pub async fn admit(
     .subscribe()?;
     let mut booked = Booked::default();
     booked.add(holder, &mut matchers)?;
+    let line = Some(shard.lines_left());
     let begins = begins(shard, cursor, &matchers, identity.as_deref()).await?;
     Ok(Admitted {
         identity,
         matchers: matchers.into(),
         booked,
         begins,
+        line,
     })
 }
 

@@ -26,6 +26,9 @@ fn what_was_cut_is_gone_and_another_line_goes_on_there() {
         cut(&mut desk, Cut::After(Position::new(3))).unwrap();
         assert_eq!(desk.published.bounds().last, Position::new(3));
         assert_eq!(desk.published.tip().print, before[2].print);
+        // Nor is anything known from the page that was cached.
+        let resolved = desk.resolve(before[4].id.as_str());
+        assert!(matches!(resolved, Resolved::Unknown { .. }), "{resolved:?}");
         assert_eq!(desk.read_all(Position::ZERO).unwrap(), before[..3]);
         let other = |position: u64| ordered(position, draft(&format!("other {position}")));
         let after = store(&mut desk, vec![other(4), other(5)]).unwrap();
