@@ -31,6 +31,7 @@ mod movable;
 mod ordered;
 pub mod record;
 pub mod roster;
+pub mod sabotage;
 
 use std::fmt;
 use std::sync::Arc;

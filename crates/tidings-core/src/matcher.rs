@@ -51,6 +51,14 @@ impl MatcherType {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
+
+    /// Returns the type with this name in a document that a hub made: also one that no request of
+    /// 1.0 can name.
+    #[must_use]
+    pub fn from_hubs_name(name: &str) -> Option<Self> {
+        let all = [Self::Exact, Self::UrlPattern, Self::UriTemplate];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 impl fmt::Display for MatcherType {

@@ -157,7 +157,7 @@ impl Fields {
         self.text(&draft.data);
     }
 
-    fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.0.write(&number.to_le_bytes());
     }
 

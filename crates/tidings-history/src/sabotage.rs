@@ -31,6 +31,12 @@ pub enum Rule {
     OwnClock,
     /// Subscriptions that a crashed process announced are ended (invariant 9, true presence).
     EndGhosts,
+    /// In a cluster, the table of a hub has what other hubs publish (promise 11, presence).
+    HearOthers,
+    /// In a cluster, a hub that lives ends the subscriptions of one that has died (promise 11, presence).
+    AnswerForTheDead,
+    /// A message for hubs reaches the handler of each (promise 9, messages).
+    PassMessagesOn,
 }
 
 #[cfg(feature = "sabotage")]

@@ -13,11 +13,11 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tidings_cluster::engine::{BootId, NodeId, Sender};
 use tidings_core::hub_url::HubUrl;
 use tidings_core::topic::Topic;
 use tidings_core::update::{Draft, Topics, Update, Visibility};
 use tidings_history::Tip;
+use tidings_history::sabotage::{Rule, skips};
 
 /// The version of the data that this hub writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
@@ -52,38 +52,12 @@ pub enum Message {
     },
     /// Say which subscriptions you have: who asks may have missed events about them.
     RollCall,
-    /// That was the answer to a roll call.
-    Present,
-    /// The hub that sends this answers for the subscriptions of a start that is over.
-    TakeOver {
-        /// The start.
-        run: Run,
+    /// That was the answer to a roll call: the hub that sends this has no other subscriptions that
+    /// began before it.
+    Present {
+        /// The position of the roll call.
+        called: u64,
     },
-}
-
-/// A start of a hub: `NODE.BOOT`, as 16 hexadecimal digits each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run(pub Sender);
-
-impl Serialize for Run {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}.{}", self.0.node, self.0.boot))
-    }
-}
-
-impl<'de> Deserialize<'de> for Run {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let parse = |text: &str| {
-            let (node, boot) = text.split_once('.')?;
-            Some(Sender {
-                node: NodeId::parse(node)?,
-                boot: BootId::parse(boot)?,
-            })
-        };
-        let run = parse(&text).ok_or_else(|| serde::de::Error::custom("no start of a hub"))?;
-        Ok(Self(run))
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -178,6 +152,9 @@ impl<H: Handler> Listener for Operators<H> {
 
 fn pass(handler: &mut impl Handler, own: &[Arc<Update>]) {
     for update in own {
+        if skips(Rule::PassMessagesOn) {
+            continue;
+        }
         match Message::of(update) {
             Some(
                 message @ (Message::Disconnect { .. }
@@ -185,7 +162,7 @@ fn pass(handler: &mut impl Handler, own: &[Arc<Update>]) {
                 | Message::Purge { .. }),
             ) => handler.on_message(message, update),
             // Those of presence.
-            Some(Message::RollCall | Message::Present | Message::TakeOver { .. }) | None => {}
+            Some(Message::RollCall | Message::Present { .. }) | None => {}
         }
     }
 }

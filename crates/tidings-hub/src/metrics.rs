@@ -269,7 +269,7 @@ impl PresenceCounters {
             subscriptions: gauge(
                 r,
                 "presence_subscriptions",
-                "Subscriptions that presence shows now",
+                "Subscriptions that presence shows now; in a cluster, those of this hub",
             ),
             events: counter(r, "presence_events", "Presence events published"),
             retries: counter(

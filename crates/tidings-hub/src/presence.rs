@@ -12,13 +12,14 @@
 //!
 //! Mercure, "Active Subscriptions".
 
+mod hubs;
 pub mod question;
 pub mod service;
 pub(crate) mod table;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,16 +27,22 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_cluster::RelayError;
+use tidings_cluster::roster::Roster;
 use tidings_core::hub_url::HubUrl;
+use tidings_core::position::Position;
+use tidings_core::update::{Draft, Update};
+use tidings_history::Tip;
 use tidings_history::sabotage::{Rule, skips};
 use tidings_history::storage::Announced;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use self::hubs::{Others, changed};
 use self::question::{Answer, Question, Scan};
 pub use self::table::{Joined, Key};
-use self::table::{Number, Table};
+use self::table::{Number, Outcome, Table};
 use crate::answers::Kept;
+use crate::control::Listener;
 use crate::ingest::{Ingest, PublishError};
 use crate::metrics::Metrics;
 
@@ -49,6 +56,8 @@ const PUBLISHING_MAX: usize = 512;
 const QUESTIONS_MAX: usize = 256;
 /// Bytes of unfinished answers beyond which one is finished after the other.
 const SCANNED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// From which the key of validators is derived: each hub of a cluster has the same.
+const VALIDATORS: &str = "validators of presence";
 /// Bytes of a validator. Enough that two are never equal by chance.
 const VALIDATOR_BYTES: usize = 12;
 /// The pause after the history did not store an event, before it gets the event again.
@@ -89,7 +98,18 @@ pub enum Command {
     /// The hub is being stopped. A subscriber that leaves now cannot come back before the next start.
     Drain,
     /// A question about subscriptions.
-    Ask(Question, oneshot::Sender<Answer>),
+    Ask {
+        /// The question.
+        question: Question,
+        /// What the table has everything of, in a cluster: as of when it was asked.
+        heard: Option<Tip>,
+        /// Takes the answer.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Hubs of the cluster published these, in order.
+    Heard(Box<[Arc<Update>]>),
+    /// The history left its line.
+    Cut,
     /// The hub ends, and so do all subscriptions that cannot be resumed after the next start.
     Stop,
 }
@@ -98,15 +118,69 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub struct Presence {
     commands: mpsc::Sender<Command>,
+    heard: Option<Tail>,
+}
+
+/// The end of what presence was told of the log: its table has all of that as soon as the commands are
+/// handled that wait now.
+type Tail = Arc<Mutex<Tip>>;
+
+/// The queue of presence, before there is one.
+#[derive(Debug)]
+pub struct Channel {
+    presence: Presence,
+    commands: mpsc::Receiver<Command>,
+}
+
+/// Tells presence what the hubs of a cluster publish.
+struct Feed {
+    commands: mpsc::Sender<Command>,
+    heard: Tail,
+}
+
+impl Channel {
+    /// Makes the queue. With `tip`, which is the end of the history, the hub is one of a cluster.
+    #[must_use]
+    pub fn new(tip: Option<Tip>) -> Self {
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let heard = tip.map(|tip| Arc::new(Mutex::new(tip)));
+        Self {
+            presence: Presence { commands, heard },
+            commands: receiver,
+        }
+    }
+
+    /// Returns what has to hear what is committed after the tip, in a cluster.
+    #[must_use]
+    pub fn listener(&self) -> Option<Box<dyn Listener>> {
+        let Presence { commands, heard } = self.presence.clone();
+        let heard = heard?;
+        Some(Box::new(Feed { commands, heard }))
+    }
+
+    /// Returns the handle and the commands.
+    #[must_use]
+    pub fn split(self) -> (Presence, mpsc::Receiver<Command>) {
+        (self.presence, self.commands)
+    }
+}
+
+impl Listener for Feed {
+    fn on_committed(&mut self, own: &[Arc<Update>], tip: Tip) {
+        if !own.is_empty() {
+            // If presence is gone, the process is ending. It waits for nothing that the router does.
+            drop(self.commands.blocking_send(Command::Heard(own.into())));
+        }
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = tip;
+    }
+
+    fn on_cut(&mut self, tip: Tip) {
+        drop(self.commands.blocking_send(Command::Cut));
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = tip;
+    }
 }
 
 impl Presence {
-    /// Makes the queue, which the thread serves.
-    pub fn queue() -> (Self, mpsc::Receiver<Command>) {
-        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        (Self { commands }, receiver)
-    }
-
     /// Tells that a session began. Waits while the queue is full.
     pub(crate) async fn join(&self, joined: Joined) {
         // If presence is gone, the process is ending.
@@ -132,7 +206,15 @@ impl Presence {
     /// Asks a question. None if too many questions wait, or if the hub ends.
     pub async fn ask(&self, question: Question) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command::Ask(question, reply)).ok()?;
+        // Read before the question is queued, so that everything up to there is ahead of it.
+        let heard = self.heard.as_ref();
+        let heard = heard.map(|heard| *heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let ask = Command::Ask {
+            question,
+            heard,
+            reply,
+        };
+        self.commands.try_send(ask).ok()?;
         answer.await.ok()
     }
 
@@ -157,9 +239,15 @@ pub struct Dependencies {
     pub history: tidings_history::Handle,
     /// Counts subscriptions, events and retries.
     pub metrics: Arc<Metrics>,
-    /// Subscriptions that an earlier process announced and did not end.
+    /// Subscriptions that were announced and not ended: by an earlier process, and in a cluster by any
+    /// hub.
     pub ghosts: Vec<Announced>,
+    /// The hubs of the cluster, if there is one.
+    pub roster: Option<Hubs>,
 }
+
+/// The hubs of a cluster, as they change.
+pub type Hubs = watch::Receiver<Option<Arc<Roster>>>;
 
 /// Starts the thread.
 ///
@@ -171,12 +259,10 @@ pub(crate) fn start(
     dependencies: Dependencies,
     commands: mpsc::Receiver<Command>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut secret = [0; 16];
-    getrandom::fill(&mut secret).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let tracker = Tracker::new(options, dependencies, Box::new(random), secret);
+    let tracker = Tracker::new(options, dependencies, Box::new(random));
     std::thread::Builder::new()
         .name("presence".into())
         .spawn(move || runtime.block_on(tracker.run(commands)))
@@ -203,8 +289,8 @@ pub struct Tracker {
     /// Bytes of the unfinished answers in `scans`.
     scanned_bytes: usize,
     /// For each event, what became of it.
-    results: mpsc::Receiver<(Number, Published)>,
-    report: mpsc::Sender<(Number, Published)>,
+    results: mpsc::Receiver<(Sent, Published)>,
+    report: mpsc::Sender<(Sent, Published)>,
     /// Events on their way into the history.
     publishing: usize,
     /// When publishing resumes, after the history did not store an event.
@@ -214,14 +300,25 @@ pub struct Tracker {
     /// Whether nothing can be published any more: the relay has stopped, or another process has taken
     /// over and ends the subscriptions that it finds in the history.
     closed: bool,
+    /// What is to be done about the other hubs, if there are any.
+    others: Option<Others>,
 }
 
-/// What became of an event.
+/// What was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Event(Number),
+    Message,
+}
+
+/// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Published {
-    Stored,
+    Stored(Position),
     /// Not now: it is tried again.
     Refused,
+    /// Nobody knows: it is tried again.
+    InDoubt,
     /// Never.
     Closed,
 }
@@ -229,8 +326,9 @@ enum Published {
 impl Published {
     fn of(result: &Kept) -> Self {
         match result {
-            Ok(_) => Self::Stored,
+            Ok(update) => Self::Stored(update.position),
             Err(RelayError::Closed) => Self::Closed,
+            Err(RelayError::InDoubt) => Self::InDoubt,
             Err(_) => Self::Refused,
         }
     }
@@ -239,38 +337,33 @@ impl Published {
 impl Tracker {
     /// Makes the state. Subscriptions that an earlier process left behind end at once, or after the grace period
     /// if their subscribers may come back.
-    pub fn new(
-        options: Options,
-        mut dependencies: Dependencies,
-        random: table::Random,
-        secret: [u8; 16],
-    ) -> Self {
-        let (report, results) = mpsc::channel(PUBLISHING_MAX);
+    pub fn new(options: Options, mut dependencies: Dependencies, random: table::Random) -> Self {
+        // One more for a message.
+        let (report, results) = mpsc::channel(PUBLISHING_MAX + 1);
         let ghosts = std::mem::take(&mut dependencies.ghosts);
         let page_size_max = options.page_size_max;
         let hub = dependencies.hub.clone();
         let holders = dependencies.history.holder_key().clone();
+        let validator = holders.holder(VALIDATORS, "").bytes();
         let mut table = Table::new(options, hub, random, holders);
-        let left = ghosts.len();
-        let ended = table.take_over(ghosts, Instant::now());
-        if ended > 0 {
-            tracing::info!(
-                count = ended,
-                "ending subscriptions that an earlier run left behind"
-            );
-        }
-        if left > ended {
-            let count = left - ended;
-            tracing::info!(
-                count,
-                "keeping subscriptions of an earlier run for the grace period"
-            );
-        }
+        let others = match dependencies.roster.take() {
+            Some(hubs) => {
+                let fresh = dependencies.history.tip().position == Position::ZERO;
+                Some(Others::new(hubs, ghosts, fresh))
+            }
+            None => {
+                let left = ghosts.len();
+                let ended = table.take_over(ghosts, Instant::now());
+                tell_of_left_over(left, ended);
+                None
+            }
+        };
         Self {
+            others,
             table,
             dependencies,
             page_size_max,
-            validator: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            validator: hmac::Key::new(hmac::HMAC_SHA256, &validator),
             scans: VecDeque::new(),
             scanned_bytes: 0,
             results,
@@ -296,7 +389,8 @@ impl Tracker {
             let due = self.due();
             tokio::select! {
                 biased;
-                Some((number, published)) = self.results.recv() => self.on_results(number, published),
+                Some((sent, published)) = self.results.recv() => self.on_results(sent, published),
+                () = changed(&mut self.others) => self.on_hubs(),
                 command = commands.recv(), if self.ending.is_none() => match command {
                     Some(command) => self.on_commands(command, &mut commands),
                     None => self.on_stop(),
@@ -333,18 +427,36 @@ impl Tracker {
                 }
             }
             Command::Drain => self.table.on_drain(),
-            Command::Ask(question, reply) => self.on_question(question, reply),
+            Command::Ask {
+                question,
+                heard,
+                reply,
+            } => self.on_question(question, heard, reply),
+            Command::Heard(own) => self.on_heard(&own),
+            Command::Cut => self.call_the_roll(),
             Command::Stop => self.on_stop(),
         }
     }
 
-    fn on_question(&mut self, question: Question, reply: oneshot::Sender<Answer>) {
+    fn on_question(
+        &mut self,
+        question: Question,
+        heard: Option<Tip>,
+        reply: oneshot::Sender<Answer>,
+    ) {
         if self.scans.len() >= QUESTIONS_MAX {
             // The dropped reply tells the asker.
             return;
         }
         // Read before the table, so that the table contains the effect of every event up to here.
-        let cursor = self.dependencies.history.last_id();
+        let history = &self.dependencies.history;
+        let cursor = match heard {
+            None => history.last_id(),
+            Some(tip) => {
+                let sealed = || history.seal().seal(tip.position, tip.print);
+                (tip.position > Position::ZERO).then(sealed)
+            }
+        };
         let version = self.version(&question);
         let hub = self.dependencies.hub.path().to_owned();
         let scan = Scan::new(question, reply, cursor, version, hub, self.page_size_max);
@@ -390,25 +502,38 @@ impl Tracker {
         self.paused_until = None;
     }
 
-    fn on_results(&mut self, number: Number, published: Published) {
-        self.publishing -= 1;
-        self.on_published(number, published);
-        while let Ok((number, published)) = self.results.try_recv() {
-            self.publishing -= 1;
-            self.on_published(number, published);
+    fn on_results(&mut self, sent: Sent, published: Published) {
+        self.on_published(sent, published);
+        while let Ok((sent, published)) = self.results.try_recv() {
+            self.on_published(sent, published);
         }
     }
 
-    fn on_published(&mut self, number: Number, published: Published) {
+    fn on_published(&mut self, sent: Sent, published: Published) {
+        let outcome = match published {
+            Published::Stored(position) => Outcome::Stored(position),
+            Published::Refused | Published::Closed => Outcome::Refused,
+            Published::InDoubt => Outcome::InDoubt,
+        };
         match published {
-            Published::Stored => {
-                self.dependencies.metrics.presence.events.inc();
-            }
-            Published::Refused => self.pause(),
+            Published::Stored(_) => {}
+            Published::Refused | Published::InDoubt => self.pause(),
             Published::Closed => self.closed = true,
         }
-        self.table
-            .on_published(number, published == Published::Stored);
+        match sent {
+            Sent::Event(number) => {
+                self.publishing -= 1;
+                if let Published::Stored(_) = published {
+                    self.dependencies.metrics.presence.events.inc();
+                }
+                self.table.on_published(number, outcome);
+            }
+            Sent::Message => {
+                if let Some(others) = &mut self.others {
+                    others.on_told(outcome);
+                }
+            }
+        }
     }
 
     fn on_timeout(&mut self) {
@@ -419,22 +544,28 @@ impl Tracker {
         self.table.on_timeout(now);
     }
 
-    /// Publishes events, as long as the relay accepts them.
+    /// Publishes messages and events, as long as the relay accepts them.
     fn publish(&mut self) {
+        self.tell();
         while !self.closed && self.paused_until.is_none() && self.publishing < PUBLISHING_MAX {
             let Some((number, draft)) = self.table.next_event() else {
                 return;
             };
-            let report = self.report.clone();
-            // The channel has room for every event that is on its way.
-            let done = move |result: Kept| {
-                report.try_send((number, Published::of(&result))).ok();
-            };
-            match self.dependencies.ingest.enqueue_own(draft, done) {
-                Ok(()) => self.publishing += 1,
-                Err(PublishError::Closed) => self.on_published(number, Published::Closed),
-                Err(_) => self.on_published(number, Published::Refused),
-            }
+            self.publishing += 1;
+            self.send(Sent::Event(number), draft);
+        }
+    }
+
+    fn send(&mut self, sent: Sent, draft: Draft) {
+        let report = self.report.clone();
+        // The channel has room for everything that is on its way.
+        let done = move |result: Kept| {
+            report.try_send((sent, Published::of(&result))).ok();
+        };
+        match self.dependencies.ingest.enqueue_own(draft, done) {
+            Ok(()) => {}
+            Err(PublishError::Closed) => self.on_published(sent, Published::Closed),
+            Err(_) => self.on_published(sent, Published::Refused),
         }
     }
 
@@ -468,8 +599,24 @@ impl Tracker {
     }
 
     fn set_metrics(&self) {
-        let live = i64::try_from(self.table.len()).unwrap_or(i64::MAX);
+        let live = i64::try_from(self.table.own()).unwrap_or(i64::MAX);
         self.dependencies.metrics.presence.subscriptions.set(live);
+    }
+}
+
+fn tell_of_left_over(left: usize, ended: usize) {
+    if ended > 0 {
+        tracing::info!(
+            count = ended,
+            "ending subscriptions that an earlier run left behind"
+        );
+    }
+    if left > ended {
+        let count = left - ended;
+        tracing::info!(
+            count,
+            "keeping subscriptions of an earlier run for the grace period"
+        );
     }
 }
 

@@ -134,6 +134,11 @@ impl Disk {
             .collect()
     }
 
+    /// Returns the first position that is or was stored, since the history began or began anew.
+    pub fn oldest(&self) -> Position {
+        self.lock().kept.extent.trimmed_through.next()
+    }
+
     /// Returns how many subscriptions the stored events leave active: announced as begun and not as
     /// ended. It counts events that retention has removed, too.
     pub fn announced(&self) -> usize {
@@ -299,7 +304,15 @@ impl Storage for SimStorage {
                 (after.get(), extent)
             }
         };
-        kept.updates.split_off(&(from + 1));
+        let cut = kept.updates.split_off(&(from + 1));
+        let begun = cut.values().map(|(update, _)| update);
+        let begun = begun.filter(|update| matches!(update.presence, Some(Presence::Begins(_))));
+        for update in begun {
+            kept.announced.remove(update.topics.canonical().as_str());
+        }
+        if from == 0 {
+            kept.announced.clear();
+        }
         kept.prints.split_off(&(from + 1));
         kept.notes.split_off(&(from + 1));
         kept.extent = extent;

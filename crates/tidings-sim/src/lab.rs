@@ -2,7 +2,7 @@
 //! and sessions are those of production. What differs: the caller does the threads' work step by step, and
 //! brings the runtime's clock and the `Storage`; subscribers read response bodies instead of sockets.
 
-mod subscriptions;
+pub mod subscriptions;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -38,7 +38,7 @@ use tidings_hub::control::{Listener, Message};
 use tidings_hub::ingest::{Ingest, Publisher};
 use tidings_hub::metrics::Metrics;
 use tidings_hub::posted::Encoding;
-use tidings_hub::presence::{self, Presence};
+use tidings_hub::presence;
 use tidings_hub::router::{Command, Router, Routing};
 use tidings_hub::session::socket::{BodySink, Socket, StreamBody};
 use tidings_hub::session::{Opening, Start};
@@ -129,13 +129,21 @@ impl Lab {
         start_relay(&*relay, &handle);
         let (inboxes, receivers): (Vec<Inbox>, Vec<_>) =
             (0..options.shards).map(|_| shard::inbox()).unzip();
-        let (presence, presence_commands) = Presence::queue();
-        let routing = Routing::new(
+        let hubs = relay.roster();
+        let channel = presence::Channel::new(hubs.is_some().then_some(tip));
+        let mut routing = Routing::new(
             url.clone(),
             tip.position,
             options.shards,
             Arc::clone(&metrics),
         );
+        if options.presence {
+            channel
+                .listener()
+                .into_iter()
+                .for_each(|presence| routing.listen(presence));
+        }
+        let (presence, presence_commands) = channel.split();
         let shared = Arc::new(Shared {
             ingest: Ingest::new(
                 url,
@@ -157,7 +165,7 @@ impl Lab {
         });
         let shards = runtime.block_on(async {
             if options.presence {
-                subscriptions::keep(&shared, presence_commands);
+                subscriptions::keep(&shared, presence_commands, hubs);
             }
             let start = |(index, inbox)| {
                 let shard = Shard::new(index, Arc::clone(&shared), tip);

@@ -532,7 +532,7 @@ impl<'a> World<'a> {
         live.sort_unstable();
         let mut asked = self.lab().subscriptions();
         self.lab().run_until_idle();
-        let shown = asked.try_recv().unwrap_or_default();
+        let shown = asked.try_recv().unwrap_or_default().patterns;
         if shown != live {
             return Err(format!(
                 "presence shows {shown:?}, but {live:?} are connected (invariant 9, true presence)"

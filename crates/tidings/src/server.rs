@@ -48,6 +48,7 @@ use crate::telemetry::{metrics, output};
 use tidings_hub::clock::unix_secs;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Current;
+use tidings_hub::presence;
 use tidings_hub::presence::service::Service;
 use tidings_hub::router::{self, Outgoing, Router};
 use tidings_hub::shard::stopping::Arrivals;
@@ -254,16 +255,17 @@ impl Hub {
         let history = parts::open_history(&config, &*relay, outlet, predecessor.is_some())?;
         let estate = parts::estate(&config, (&relay, &history), kept, answers.clone());
         let tip = history.tip();
+        let (heard, hubs) = parts::presence_queue(&*relay, tip);
         let Queues {
             inboxes,
             receivers,
             broker: broker_receiver,
             router: router_thread,
-        } = Queues::start(&config, commands, tip, zeromq.as_ref(), &metrics)?;
+        } = Queues::start(&config, (commands, tip), zeromq.as_ref(), &heard, &metrics)?;
         // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
         let ingest = parts::ingest(&config, &relay, &metrics);
-        let presence = parts::presence(&config, &ingest, &history, &metrics)?;
+        let presence = parts::start_presence(&config, &ingest, &history, &metrics, (heard, hubs))?;
         let shared = Arc::new(Shared {
             ingest,
             relay: Arc::clone(&relay) as Arc<dyn Relay>,
@@ -436,9 +438,9 @@ impl Queues {
     /// Makes the queues and starts the router, which continues after `tip`.
     fn start(
         config: &Config,
-        commands: mpsc::Receiver<router::Command>,
-        tip: Tip,
+        (commands, tip): (mpsc::Receiver<router::Command>, Tip),
         zeromq: Option<&Bound>,
+        presence: &presence::Channel,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
@@ -450,7 +452,7 @@ impl Queues {
             config.hub.clone(),
             tip.position,
             parts::destinations(&inboxes, broker_inbox),
-            Vec::new(),
+            presence.listener().into_iter().collect(),
             Arc::clone(metrics),
         )?;
         Ok(Self {

@@ -13,6 +13,7 @@ use super::{Member, Phase, Reading};
 use crate::engine::{
     Append, Appended, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Entry, Item, Line, Origin, Refusal, Seen,
 };
+use crate::sabotage::{Rule, skips};
 use crate::{Cut, Envelope, OrderedUpdate, Stretch};
 
 /// How far this is.
@@ -174,6 +175,9 @@ impl Member {
             let Some(note) = Self::note_of(&update) else {
                 continue;
             };
+            if skips(Rule::PublishAnew) {
+                continue;
+            }
             let item = item(&note, &update, &self.keys);
             if !forked.there.contains(&note.origin) {
                 bytes += item.bytes.len() as u64;

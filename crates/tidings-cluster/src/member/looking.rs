@@ -9,6 +9,7 @@ use super::{HEAL_PAUSE, Member, Phase, Reading};
 use crate::engine::{
     Changed, Entry, EpochId, Line, LineEnd, Proposal, Restore, Restored, State, Tailed,
 };
+use crate::sabotage::{Rule, skips};
 use crate::{Batch, Cut, Envelope, OrderedUpdate, Stretch};
 
 /// What is compared.
@@ -84,6 +85,8 @@ impl Member {
         if own < before_oldest {
             // Nobody here has what the engine does not keep any more.
             self.counters.holes += 1;
+            // What was sent may be in what is skipped: nobody can look for it.
+            self.publisher.forsake(&super::in_doubt());
             return self.cut(Cut::All(before_oldest));
         }
         if own == before_oldest || print.is_none() {
@@ -103,7 +106,10 @@ impl Member {
                 let line = *line;
                 let (own, print) = self.history.tip();
                 match entries.first() {
-                    Some(entry) if entry.position == own && entry.print == print => {
+                    Some(entry)
+                        if entry.position == own
+                            && (entry.print == print || skips(Rule::ComparePrints)) =>
+                    {
                         self.follow(line);
                     }
                     Some(entry) if entry.position == own => self.fork(line),

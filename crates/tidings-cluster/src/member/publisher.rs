@@ -79,6 +79,15 @@ impl Publisher {
         }
     }
 
+    /// What was sent cannot be looked for in the line: whoever waits is told so, and only what is owed is sent
+    /// again.
+    pub(super) fn forsake(&mut self, doubt: &RelayError) {
+        let waiting = self.sent.values_mut().filter_map(|sent| sent.done.take());
+        waiting.for_each(|done| done(Err(doubt.clone())));
+        self.sent.retain(|_, sent| sent.owed);
+        self.flight = None;
+    }
+
     /// Goes on as another start of the hub. What was sent keeps its origin.
     pub(super) fn on_start(&mut self, me: Sender) {
         self.me = me;

@@ -19,10 +19,6 @@ fn fixtures() -> Vec<(&'static str, Message)> {
     let purge = Message::Purge {
         topic: "/news/1".into(),
     };
-    let run = Run(Sender {
-        node: NodeId::new(1),
-        boot: BootId::new(255),
-    });
     vec![
         (
             r#"{"version":1,"message":{"disconnect":{"issuer":"https://a.example","subject":"ada"}}}"#,
@@ -37,10 +33,9 @@ fn fixtures() -> Vec<(&'static str, Message)> {
             purge,
         ),
         (r#"{"version":1,"message":"roll-call"}"#, Message::RollCall),
-        (r#"{"version":1,"message":"present"}"#, Message::Present),
         (
-            r#"{"version":1,"message":{"take-over":{"run":"0000000000000001.00000000000000ff"}}}"#,
-            Message::TakeOver { run },
+            r#"{"version":1,"message":{"present":{"called":7}}}"#,
+            Message::Present { called: 7 },
         ),
     ]
 }
@@ -64,7 +59,7 @@ fn what_a_newer_hub_says_is_skipped() {
     for data in [
         r#"{"version":2,"message":"roll-call"}"#,
         r#"{"version":1,"message":"dance"}"#,
-        r#"{"version":1,"message":{"take-over":{"run":"1.2"}}}"#,
+        r#"{"version":1,"message":{"present":{}}}"#,
         "",
     ] {
         assert_eq!(Message::of(&update(data)), None, "{data}");

@@ -58,14 +58,13 @@ impl Question {
             let all = table.of_subscriber(subscriber).iter();
             let live = all.filter_map(|number| table.get(*number));
             live.filter(|live| among.is_none_or(|among| among.contains(&live.matcher)))
-                .map(|live| live.changed)
-                .collect()
+                .fold(0, |sum, live| u64::wrapping_add(sum, live.changed))
         };
         match &self.about {
             About::All => vec![table.version()],
             About::Matchers(matchers) => of_matchers(matchers),
-            About::Subscriber(subscriber) => of_subscriber(subscriber, None),
-            About::One(matchers, subscriber) => of_subscriber(subscriber, Some(matchers)),
+            About::Subscriber(subscriber) => vec![of_subscriber(subscriber, None)],
+            About::One(matchers, subscriber) => vec![of_subscriber(subscriber, Some(matchers))],
         }
     }
 

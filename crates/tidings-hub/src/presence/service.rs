@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tidings_core::hub_url::HubUrl;
 
-use super::{Dependencies, Options, Presence};
+use super::{Channel, Dependencies, Hubs, Options, Presence};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 
@@ -31,6 +31,7 @@ impl Service {
         ingest: &Ingest,
         history: &tidings_history::Handle,
         metrics: &Arc<Metrics>,
+        (channel, roster): (Channel, Option<Hubs>),
     ) -> io::Result<Option<Self>> {
         let ghosts = history.take_announced();
         let configured = options.is_some();
@@ -43,8 +44,9 @@ impl Service {
             history: history.clone(),
             metrics: Arc::clone(metrics),
             ghosts,
+            roster,
         };
-        let (presence, commands) = Presence::queue();
+        let (presence, commands) = channel.split();
         let options = options.unwrap_or(Options::DEFAULT);
         let thread = super::start(options, dependencies, commands)?;
         Ok(Some(Self {

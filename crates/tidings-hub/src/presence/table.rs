@@ -23,13 +23,17 @@ use tidings_core::holder::{Holder, HolderKey};
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::Matcher;
+use tidings_core::position::Position;
 use tidings_core::subject::Subject;
-use tidings_core::update::{Draft, Presence};
+use tidings_core::update::{Draft, Presence, Visibility};
 use tidings_history::storage::Announced;
 use tokio::time::Instant;
 
 use self::draft::draft;
+use self::others::{Cluster, Home};
+pub(crate) use self::others::{Heard, run_of};
 use super::Options;
+use crate::control::Message;
 
 /// A session, within the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +62,7 @@ pub(crate) struct Subscription {
     pub(crate) payload: Option<Arc<str>>,
     /// The holder of its token, which may come back for it.
     holder: Option<Holder>,
-    /// The version of the table at its last change.
+    /// A number that stands for all of this: another one as soon as anything changes.
     pub(crate) changed: u64,
 }
 
@@ -66,7 +70,7 @@ pub(crate) struct Subscription {
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     pub(crate) numbers: BTreeSet<Number>,
-    /// The version of the table at their last change.
+    /// The sum of their own numbers for this.
     pub(crate) changed: u64,
 }
 
@@ -78,12 +82,26 @@ struct Entry {
     wanted: bool,
     /// Whether its begin was published.
     announced: bool,
-    /// Whether the published begin is outdated, because its payload or its holder changed.
-    stale: bool,
+    /// Whether the published begin is outdated.
+    stale: Stale,
+    /// Who publishes its events.
+    home: Home,
+    /// Whether its subscriber left and may come back.
+    parked: bool,
     /// The event that is on its way into the history.
     publishing: Option<Presence>,
     /// Whether it waits in `pending`.
     queued: bool,
+}
+
+/// Whether a begin that was published has to be published again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    No,
+    /// For hubs alone: another hub asked, or this one answers for it from now on.
+    ForHubs,
+    /// For everybody: its payload or its holder changed.
+    ForAll,
 }
 
 #[derive(Debug)]
@@ -100,6 +118,9 @@ struct Member {
     holder: Option<Holder>,
     entries: SmallVec<[Number; 1]>,
 }
+
+/// Stands in `pending` for the end of an answer to a roll call.
+const PRESENT: Number = 0;
 
 /// Subscribers that left last and are candidates for a returning one, for each of its matchers.
 const CANDIDATES_MAX: usize = 16;
@@ -118,8 +139,10 @@ pub(crate) struct Table {
     parked: BTreeMap<Number, (Instant, Member)>,
     /// The same by holder and by each matcher. Thousands may have the same token.
     parked_by_matcher: HashMap<(Holder, Matcher), BTreeSet<Number>, RandomState>,
-    /// Derives holders from a token's issuer and subject.
+    /// Derives holders from a token's issuer and subject, and numbers from texts.
     holders: HolderKey,
+    /// The other hubs, if there are any.
+    cluster: Option<Cluster>,
     /// Whether the hub is being stopped, so that no subscriber can come back in time.
     draining: bool,
     entries: BTreeMap<Number, Entry>,
@@ -129,7 +152,7 @@ pub(crate) struct Table {
     pending: VecDeque<Number>,
     /// Events on their way into the history.
     publishing: usize,
-    /// Grows with every change of the live subscriptions.
+    /// The sum of the numbers for the contents of the live subscriptions.
     version: u64,
     live: usize,
 }
@@ -155,6 +178,7 @@ impl Table {
             parked: BTreeMap::new(),
             parked_by_matcher: HashMap::default(),
             holders,
+            cluster: None,
             draining: false,
             entries: BTreeMap::new(),
             by_matcher: HashMap::default(),
@@ -171,7 +195,8 @@ impl Table {
         self.live
     }
 
-    /// Returns a number that changes with the live subscriptions.
+    /// Returns a number that changes with the live subscriptions, and is the same on every hub that has the
+    /// same.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }
@@ -246,6 +271,7 @@ impl Table {
 
     fn park(&mut self, member: Member, now: Instant) {
         let number = self.take_number();
+        self.set_parked(&member, true);
         for key in self.recognised_by(&member) {
             self.parked_by_matcher
                 .entry(key)
@@ -294,6 +320,15 @@ impl Table {
     /// Returns the next event, if there is one. Its result comes to [`on_published`](Self::on_published).
     pub(crate) fn next_event(&mut self) -> Option<(Number, Draft)> {
         while let Some(number) = self.pending.pop_front() {
+            if number == PRESENT {
+                let called = self.cluster.as_ref().and_then(Cluster::called);
+                let Some(called) = called else {
+                    continue;
+                };
+                self.publishing += 1;
+                let called = called.get();
+                return Some((PRESENT, Message::Present { called }.draft(&self.hub)));
+            }
             let Some(entry) = self.entries.get_mut(&number) else {
                 continue;
             };
@@ -301,8 +336,11 @@ impl Table {
             if entry.publishing.is_some() {
                 continue;
             }
+            if entry.home != Home::Here {
+                continue;
+            }
             let presence = match (entry.wanted, entry.announced) {
-                (true, announced) if !announced || entry.stale => {
+                (true, announced) if !announced || entry.stale > Stale::No => {
                     Presence::Begins(entry.about.holder())
                 }
                 (false, true) => Presence::Ends,
@@ -312,17 +350,30 @@ impl Table {
                     continue;
                 }
             };
+            let for_hubs = entry.wanted && entry.announced && entry.stale == Stale::ForHubs;
             entry.publishing = Some(presence);
-            entry.stale = false;
+            entry.stale = Stale::No;
             self.publishing += 1;
-            let draft = draft(&entry.about, presence, &self.hub, self.options.old_paths);
+            let mut draft = draft(&entry.about, presence, &self.hub, self.options.old_paths);
+            if for_hubs {
+                draft.visibility = Visibility::Hubs;
+            }
             return Some((number, draft));
         }
         None
     }
 
-    /// Handles the result of an event: whether it was stored. If not, it is published again.
-    pub(crate) fn on_published(&mut self, number: Number, stored: bool) {
+    /// Handles the result of an event. If it was not stored, it is published again.
+    pub(crate) fn on_published(&mut self, number: Number, outcome: Outcome) {
+        if number == PRESENT {
+            self.publishing -= 1;
+            match (outcome, &mut self.cluster) {
+                (Outcome::Stored(_), Some(cluster)) => cluster.on_answered(),
+                (Outcome::Stored(_), None) => {}
+                (Outcome::Refused | Outcome::InDoubt, _) => self.pending.push_back(PRESENT),
+            }
+            return;
+        }
         let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
@@ -330,12 +381,24 @@ impl Table {
             return;
         };
         self.publishing -= 1;
-        match (presence, stored) {
-            (Presence::Begins(_), true) => entry.announced = true,
-            (Presence::Ends, true) => entry.announced = false,
+        match (presence, outcome) {
+            (Presence::Begins(_), Outcome::Stored(_)) => entry.announced = true,
+            (Presence::Ends, Outcome::Stored(position)) => {
+                entry.announced = false;
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.on_ended(number, position);
+                }
+            }
+            // Others may have heard of it: it has to be ended if it is not wanted any more.
+            (Presence::Begins(_), Outcome::InDoubt) => {
+                (entry.announced, entry.stale) = (true, Stale::ForAll);
+            }
             // It is published again, whether for the first time or not.
-            (Presence::Begins(_), false) => entry.stale = entry.announced,
-            (Presence::Ends, false) => {}
+            (Presence::Begins(_), Outcome::Refused) if entry.announced => {
+                entry.stale = Stale::ForAll;
+            }
+            (Presence::Begins(_), Outcome::Refused)
+            | (Presence::Ends, Outcome::Refused | Outcome::InDoubt) => {}
         }
         self.queue(number);
     }
@@ -395,6 +458,7 @@ impl Table {
         let (_, _, best) = counts.into_iter().filter_map(fit).max()?;
         let (_, member) = self.parked.remove(&best)?;
         self.unpark(best, &member);
+        self.set_parked(&member, false);
         Some(member)
     }
 
@@ -433,42 +497,105 @@ impl Table {
         identity?.grants.payload_for(&subject).map(Arc::from)
     }
 
+    /// Begins a subscription of this hub. Returns its number.
     fn begin(&mut self, subscription: Subscription) -> Number {
-        let number = self.list(subscription, false);
+        let number = self.number_of(&subscription);
+        match self.entries.get_mut(&number) {
+            // A subscriber may name a matcher twice.
+            Some(entry) if entry.wanted && entry.home == Home::Here => return number,
+            Some(entry) => {
+                // It ends, or another hub has it.
+                let was_listed = entry.wanted;
+                entry.stale = match entry.announced {
+                    true => Stale::ForAll,
+                    false => Stale::No,
+                };
+                if was_listed {
+                    self.unlist(number);
+                }
+                self.set_home(number, Home::Here);
+                self.relist(number, subscription);
+            }
+            None => self.list(number, subscription, false, Home::Here),
+        }
         self.queue(number);
         number
     }
 
     /// Adds a live subscription, which was `announced` or not.
-    fn list(&mut self, mut subscription: Subscription, announced: bool) -> Number {
-        self.version += 1;
-        subscription.changed = self.version;
-        let matcher = subscription.matcher.clone();
-        let subscriber = Arc::clone(&subscription.subscriber);
-        let number = self.add(About::Subscription(subscription), true, announced);
-        let listed = self.by_matcher.entry(matcher).or_default();
+    fn list(&mut self, number: Number, subscription: Subscription, announced: bool, home: Home) {
+        let about = About::Subscription(subscription);
+        self.add(number, about, true, announced);
+        self.set_home(number, home);
+        self.index(number);
+    }
+
+    /// Makes a subscription that ended a live one again.
+    fn relist(&mut self, number: Number, subscription: Subscription) {
+        if let Some(entry) = self.entries.get_mut(&number) {
+            entry.about = About::Subscription(subscription);
+            entry.wanted = true;
+            entry.parked = false;
+        }
+        self.index(number);
+    }
+
+    /// Adds a subscription to what questions are answered from.
+    fn index(&mut self, number: Number) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        let About::Subscription(subscription) = &mut entry.about else {
+            return;
+        };
+        subscription.changed = subscription.mark(&self.holders);
+        self.version = self.version.wrapping_add(subscription.changed);
+        let listed = self.by_matcher.entry(subscription.matcher.clone());
+        let listed = listed.or_default();
         listed.numbers.insert(number);
-        listed.changed = self.version;
+        listed.changed = listed.changed.wrapping_add(subscription.changed);
+        let subscriber = Arc::clone(&subscription.subscriber);
         self.by_subscriber
             .entry(subscriber)
             .or_default()
             .push(number);
         self.live += 1;
-        number
     }
 
-    fn add(&mut self, about: About, wanted: bool, announced: bool) -> Number {
-        let number = self.take_number();
+    fn add(&mut self, number: Number, about: About, wanted: bool, announced: bool) {
         let entry = Entry {
             about,
             wanted,
             announced,
-            stale: false,
+            stale: Stale::No,
+            home: Home::Here,
+            parked: false,
             publishing: None,
             queued: false,
         };
         self.entries.insert(number, entry);
-        number
+    }
+
+    /// Returns the number of a subscription: in a cluster the same on every hub, so that each of them knows
+    /// where a page ends that another one gave.
+    fn number_of(&mut self, subscription: &Subscription) -> Number {
+        let Subscription {
+            matcher,
+            subscriber,
+            ..
+        } = subscription;
+        match self.cluster {
+            Some(_) => self.shared_number(matcher.kind().name(), matcher.pattern(), subscriber),
+            None => self.take_number(),
+        }
+    }
+
+    fn set_parked(&mut self, member: &Member, parked: bool) {
+        for number in &member.entries {
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.parked = parked;
+            }
+        }
     }
 
     /// Keeps a subscription, perhaps with another payload or holder.
@@ -482,19 +609,36 @@ impl Table {
         if subscription.holder != holder {
             // Noted with the event that says of it that it began.
             subscription.holder = holder;
-            entry.stale = true;
+            entry.stale = Stale::ForAll;
         }
         if subscription.payload != payload {
-            self.version += 1;
             subscription.payload = payload;
-            subscription.changed = self.version;
-            if let Some(listed) = self.by_matcher.get_mut(&subscription.matcher) {
-                listed.changed = self.version;
-            }
-            entry.stale = true;
+            entry.stale = Stale::ForAll;
+            self.remark(number);
         }
-        if entry.stale {
+        if self
+            .entries
+            .get(&number)
+            .is_some_and(|entry| entry.stale > Stale::No)
+        {
             self.queue(number);
+        }
+    }
+
+    /// Takes note of what changed about a live subscription.
+    fn remark(&mut self, number: Number) {
+        let Some(entry) = self.entries.get_mut(&number) else {
+            return;
+        };
+        let About::Subscription(subscription) = &mut entry.about else {
+            return;
+        };
+        let before = subscription.changed;
+        subscription.changed = subscription.mark(&self.holders);
+        let by = subscription.changed.wrapping_sub(before);
+        self.version = self.version.wrapping_add(by);
+        if let Some(listed) = self.by_matcher.get_mut(&subscription.matcher) {
+            listed.changed = listed.changed.wrapping_add(by);
         }
     }
 
@@ -505,17 +649,28 @@ impl Table {
     }
 
     fn end(&mut self, number: Number) {
-        let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.wanted) else {
+        let here = |entry: &&mut Entry| entry.wanted && entry.home == Home::Here;
+        if self.entries.get_mut(&number).filter(here).is_none() {
+            return;
+        }
+        self.unlist(number);
+        self.queue(number);
+    }
+
+    /// Takes a live subscription out of what questions are answered from.
+    fn unlist(&mut self, number: Number) {
+        let Some(entry) = self.entries.get_mut(&number) else {
             return;
         };
         entry.wanted = false;
+        entry.parked = false;
         let About::Subscription(subscription) = &entry.about else {
             return;
         };
-        self.version += 1;
+        self.version = self.version.wrapping_sub(subscription.changed);
         if let Some(listed) = self.by_matcher.get_mut(&subscription.matcher) {
             listed.numbers.remove(&number);
-            listed.changed = self.version;
+            listed.changed = listed.changed.wrapping_sub(subscription.changed);
             if listed.numbers.is_empty() {
                 self.by_matcher.remove(&subscription.matcher);
             }
@@ -527,7 +682,6 @@ impl Table {
             }
         }
         self.live -= 1;
-        self.queue(number);
     }
 
     fn queue(&mut self, number: Number) {
@@ -542,6 +696,29 @@ impl Table {
         self.next += 1;
         number
     }
+}
+
+impl Subscription {
+    /// Returns a number that stands for everything that a document shows of it.
+    fn mark(&self, key: &HolderKey) -> u64 {
+        let kind = self.matcher.kind().name();
+        let texts = [kind, self.matcher.pattern(), &self.subscriber];
+        match self.payload.as_deref() {
+            None => key.mark(&texts),
+            Some(payload) => key.mark(&[kind, self.matcher.pattern(), &self.subscriber, payload]),
+        }
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is stored, at this position.
+    Stored(Position),
+    /// It is not.
+    Refused,
+    /// It may be.
+    InDoubt,
 }
 
 impl Member {
@@ -562,6 +739,7 @@ impl About {
 
 mod draft;
 mod ghosts;
+mod others;
 
 #[cfg(test)]
 mod tests;

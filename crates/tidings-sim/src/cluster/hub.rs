@@ -12,7 +12,9 @@ use tidings_cluster::host::{Clustered, Host, Inbox, Wanted};
 use tidings_cluster::member::request::{Input, Reply, Request};
 use tidings_cluster::member::{Membership, Options};
 use tidings_cluster::{Epoch, History};
+use tidings_core::update::Update;
 use tidings_history::{Order, PresenceRetention, Reading, Retention};
+use tidings_hub::control::{Handler, Message, Operators};
 use tokio::runtime::Builder;
 
 use super::model::{Model, ServerId, in_doubt};
@@ -27,8 +29,29 @@ pub struct Hub {
     pub running: Option<Running>,
     node: NodeId,
     boots: u64,
+    /// What its handler was told since it started.
+    pub told: Told,
     /// Calls of connections that were given up, which may arrive all the same.
     late: VecDeque<(ServerId, Request)>,
+}
+
+/// What the handler of a hub was told.
+#[derive(Clone, Default)]
+pub struct Told(Arc<Mutex<Vec<Message>>>);
+
+impl Told {
+    /// Returns whether it was told this.
+    pub fn has(&self, message: &Message) -> bool {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.contains(message)
+    }
+}
+
+impl Handler for Told {
+    fn on_message(&mut self, message: Message, _update: &Update) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(message);
+    }
 }
 
 /// A hub that runs.
@@ -56,6 +79,7 @@ impl Hub {
             running: None,
             node: NodeId::new(node),
             boots: 0,
+            told: Told::default(),
             late: VecDeque::new(),
         }
     }
@@ -102,10 +126,13 @@ impl Hub {
             },
             keep_alive: Duration::from_secs(15),
             stall: Duration::from_secs(60),
-            presence: false,
+            presence: true,
         };
         #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
-        let lab = Lab::start(runtime, self.disk.storage(), &lab_options, relay).expect("a hub");
+        let mut lab = Lab::start(runtime, self.disk.storage(), &lab_options, relay).expect("a hub");
+        self.told = Told::default();
+        let stored = lab.stored_messages();
+        lab.listen(Box::new(Operators::new(self.told.clone(), &stored)));
         let history = given.lock().unwrap_or_else(PoisonError::into_inner).take();
         #[expect(clippy::expect_used, reason = "the lab has started the relay")]
         let history = history.expect("a history");

@@ -28,6 +28,8 @@ pub struct Model {
     away: bool,
     /// Entries of the window; nothing bounds it without.
     window_max: Option<u64>,
+    /// What the window does not have any more.
+    trimmed: Vec<Entry>,
     /// Whether the next append dies midway.
     pub dies: bool,
 }
@@ -71,6 +73,7 @@ impl Model {
             now_ms: 0,
             away: false,
             window_max,
+            trimmed: Vec::new(),
             dies: false,
         }
     }
@@ -136,6 +139,11 @@ impl Model {
         self.replica = (None, Leases::default());
     }
 
+    /// Returns what the window does not have any more.
+    pub fn trimmed(&self) -> &[Entry] {
+        &self.trimmed
+    }
+
     /// Returns where the primary's line ends.
     pub fn last(&self) -> Position {
         let log = self
@@ -181,7 +189,7 @@ impl Model {
                     None => refused(Refusal::None, 0),
                 };
                 if let Some(log) = log {
-                    log.trim(window_max);
+                    self.trimmed.extend(log.trim(window_max));
                 }
                 Reply::Appended(appended)
             }
@@ -431,12 +439,17 @@ impl Log {
         }
     }
 
-    fn trim(&mut self, window_max: Option<u64>) {
-        if let Some(window_max) = window_max {
-            // The newest entry stays, so that the next print follows from it.
-            let from = (self.last + 1).saturating_sub(window_max).min(self.last);
-            self.entries = self.entries.split_off(&from);
-        }
+    /// Removes what is beyond the window, and returns it.
+    fn trim(&mut self, window_max: Option<u64>) -> Vec<Entry> {
+        let Some(window_max) = window_max else {
+            return Vec::new();
+        };
+        // The newest entry stays, so that the next print follows from it.
+        let from = (self.last + 1).saturating_sub(window_max).min(self.last);
+        let kept = self.entries.split_off(&from);
+        std::mem::replace(&mut self.entries, kept)
+            .into_values()
+            .collect()
     }
 
     fn tail(&self, after: Position, bytes_max: u64) -> Tailed {

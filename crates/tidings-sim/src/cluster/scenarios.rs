@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use crate::disk::Fault;
 use crate::scenarios::weighted;
 
 /// One thing that happens.
@@ -9,6 +10,8 @@ use crate::scenarios::weighted;
 pub enum Action {
     /// Somebody publishes on some hub.
     Publish,
+    /// Somebody tells all hubs something.
+    Tell,
     /// A hub's member works, and calls go on.
     Work,
     /// A hub's threads work.
@@ -41,6 +44,8 @@ pub enum Action {
     Start,
     /// The engine's clock goes to another time.
     SetClock,
+    /// Writes to a hub's disk end like this.
+    Disk(Fault),
 }
 
 /// A kind of cluster.
@@ -62,12 +67,15 @@ pub struct Scenario {
     /// Whether publishers give ids. Not where lines are cut: what was published anew has the same
     /// id at another place, and who resumes after it is not told (decision 0020).
     pub own_ids: bool,
+    /// Whether a hub is dead at the end, so that the others answer for its subscriptions.
+    pub one_dies: bool,
     /// What happens beside the usual, and how often in relation to all.
     pub also: &'static [(Action, u32)],
 }
 
 const USUAL: &[(Action, u32)] = &[
     (Action::Publish, 12),
+    (Action::Tell, 1),
     (Action::Work, 60),
     (Action::Turn, 60),
     (Action::Read, 10),
@@ -84,6 +92,7 @@ const CALM: Scenario = Scenario {
     lossy: false,
     late: false,
     own_ids: true,
+    one_dies: false,
     also: &[],
 };
 
@@ -140,6 +149,35 @@ pub const CLUSTERS: &[Scenario] = &[
         lossy: true,
         late: true,
         also: &[(Action::Crash, 2), (Action::Start, 2)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-disk-faults",
+        lossy: true,
+        late: true,
+        also: &[
+            (Action::Disk(Fault::Full), 1),
+            (Action::Disk(Fault::Sync), 1),
+            (Action::Disk(Fault::None), 8),
+            (Action::Away, 1),
+            (Action::Back, 4),
+            (Action::Start, 4),
+        ],
+        ..CALM
+    },
+    // Subscribers that move all the time, and a hub that dies for good.
+    Scenario {
+        name: "cluster-presence",
+        lossy: true,
+        late: true,
+        one_dies: true,
+        also: &[
+            (Action::Move, 6),
+            (Action::Read, 30),
+            (Action::Crash, 1),
+            (Action::Start, 6),
+            (Action::SetClock, 1),
+        ],
         ..CALM
     },
     // Everything that happens to the engine. Hubs do not die here: one that dies between two

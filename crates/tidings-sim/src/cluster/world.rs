@@ -4,18 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fastrand::Rng;
-use tidings_cluster::Epoch;
 use tidings_cluster::engine::{EpochId, Proposal};
 use tidings_cluster::member::Standing;
 use tidings_cluster::member::request::Request;
+use tidings_cluster::{Envelope, Epoch};
 use tidings_core::matcher::MatcherType;
+use tidings_core::position::Position;
 use tidings_history::{Health, Reading};
+use tidings_hub::control::Message;
 use tidings_wire::publish_form::PublishForm;
 
 use super::hub::Hub;
 use super::model::Model;
 use super::reader::Reader;
 use super::scenarios::{Action, Scenario};
+use crate::disk::Fault;
 use crate::lab::Published;
 use crate::world::Outcome;
 
@@ -24,6 +27,8 @@ const BEGIN_MS: u64 = 1_800_000_000_000;
 /// Rounds after the last fault in which everything must come right.
 const HEALING_ROUNDS: u32 = 1500;
 const HEALING_ROUND: Duration = Duration::from_millis(50);
+/// How far the engine's clock is set.
+const CLOCK_OFF_MS: i64 = 100_000;
 const TOPIC: &str = "/news/1";
 const READERS: usize = 3;
 
@@ -50,6 +55,8 @@ struct World<'a> {
     epoch: EpochId,
     waiting: Vec<(u64, usize, Published)>,
     acknowledged: BTreeSet<u64>,
+    /// Messages that were acknowledged, or may be yet.
+    messages: BTreeSet<u64>,
     number: u64,
     elapsed: Duration,
     clock_off_ms: i64,
@@ -80,6 +87,7 @@ impl<'a> World<'a> {
             epoch,
             waiting: Vec::new(),
             acknowledged: BTreeSet::new(),
+            messages: BTreeSet::new(),
             number: 0,
             elapsed: Duration::ZERO,
             clock_off_ms: 0,
@@ -147,6 +155,7 @@ impl<'a> World<'a> {
         let hub = self.dice.usize(0..self.hubs.len());
         match action {
             Action::Publish => self.publish(hub),
+            Action::Tell => self.tell(hub),
             Action::Work => self.work(hub),
             Action::Turn => self.turn(hub),
             Action::Read => {
@@ -179,9 +188,15 @@ impl<'a> World<'a> {
                 self.model.set_away(action == Action::Away);
                 self.note(format!("the engine: {action:?}"));
             }
+            Action::Disk(fault) => {
+                self.note(format!("the disk of hub {hub}: {fault:?}"));
+                if let Some(hub) = self.hubs.get(hub) {
+                    hub.disk.set_fault(fault);
+                }
+            }
             Action::Crash => self.crash(hub),
             Action::Start => self.start(hub),
-            Action::SetClock => self.clock_off_ms = self.dice.i64(-100_000..100_000),
+            Action::SetClock => self.clock_off_ms = self.dice.i64(-CLOCK_OFF_MS..CLOCK_OFF_MS),
         }
         self.collect();
         Ok(())
@@ -206,9 +221,21 @@ impl<'a> World<'a> {
         self.waiting.push((number, index, answer));
     }
 
+    fn tell(&mut self, index: usize) {
+        let Some(running) = self.hubs.get(index).and_then(|hub| hub.running.as_ref()) else {
+            return;
+        };
+        self.number += 1;
+        let answer = running.lab.tell(&message(self.number));
+        running.lab.run_until_idle();
+        self.messages.insert(self.number);
+        let number = self.number;
+        self.note(format!("tell {number} on hub {index}"));
+        self.waiting.push((number, index, answer));
+    }
+
     fn work(&mut self, index: usize) {
-        let clock = self.now().wall_ms.saturating_add_signed(self.clock_off_ms);
-        self.model.set_clock(clock);
+        self.set_engine_clock();
         let Some(hub) = self.hubs.get_mut(index) else {
             return;
         };
@@ -222,6 +249,11 @@ impl<'a> World<'a> {
         for line in log {
             self.note(format!("hub {index} {line}"));
         }
+    }
+
+    fn set_engine_clock(&mut self) {
+        let clock = self.now().wall_ms.saturating_add_signed(self.clock_off_ms);
+        self.model.set_clock(clock);
     }
 
     fn turn(&mut self, index: usize) {
@@ -297,13 +329,21 @@ impl<'a> World<'a> {
         self.model.set_away(false);
         self.model.demote();
         self.model.dies = false;
-        for index in 0..self.hubs.len() {
+        self.hubs
+            .iter()
+            .for_each(|hub| hub.disk.set_fault(Fault::None));
+        // Leases that were taken while the clock was ahead have lapsed.
+        self.clock_off_ms = 2 * CLOCK_OFF_MS;
+        let dead = usize::from(self.scenario.one_dies);
+        (0..dead).for_each(|index| self.crash(index));
+        for index in dead..self.hubs.len() {
             self.start(index);
         }
         for hub in &mut self.hubs {
             hub.forget_late();
         }
         for _ in 0..HEALING_ROUNDS {
+            self.set_engine_clock();
             for index in 0..self.hubs.len() {
                 for _ in 0..4 {
                     if let Some(hub) = self.hubs.get_mut(index) {
@@ -315,7 +355,13 @@ impl<'a> World<'a> {
                     }
                 }
                 let now = self.now();
+                let hub = self.hubs.get(index).and_then(|hub| hub.running.as_ref());
+                if hub.is_some_and(|hub| matches!(hub.lab.health(), Health::Poisoned { .. })) {
+                    self.crash(index);
+                    self.start(index);
+                }
                 if let Some(running) = self.hubs.get_mut(index).and_then(|h| h.running.as_mut()) {
+                    running.lab.tick(now);
                     running.lab.write(1000, now);
                     running.lab.route(100);
                     running.lab.run_until_idle();
@@ -333,7 +379,8 @@ impl<'a> World<'a> {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        for (index, hub) in self.hubs.iter().enumerate() {
+        let dead = usize::from(self.scenario.one_dies);
+        for (index, hub) in self.hubs.iter().enumerate().skip(dead) {
             let standing = hub.running.as_ref().map(|hub| hub.host.member().standing());
             if standing != Some(Standing::Following) {
                 let reason = hub
@@ -349,16 +396,16 @@ impl<'a> World<'a> {
         let log = self.check_one_log()?;
         let mut places: BTreeMap<u64, u32> = BTreeMap::new();
         for (_, data) in &log {
-            let number = data
-                .split(' ')
-                .next()
-                .and_then(|number| number.parse().ok());
-            *places.entry(number.unwrap_or(0)).or_default() += 1;
+            *places.entry(number_of(data)).or_default() += 1;
         }
         if let Some((number, count)) = places.iter().find(|(_, count)| **count > 1) {
             return Err(format!("{number} is there {count} times (promise 3, once)"));
         }
-        if let Some(lost) = self.acknowledged.iter().find(|n| !places.contains_key(n)) {
+        let skipped = self.skipped_by_all();
+        let there = |number: &u64| places.contains_key(number) || skipped.contains(number);
+        self.check_messages()?;
+        let updates = self.acknowledged.difference(&self.messages);
+        if let Some(lost) = updates.into_iter().find(|number| !there(number)) {
             return Err(format!(
                 "{lost} was acknowledged and is not there (promise 4, nothing acknowledged is \
                  dropped)"
@@ -371,9 +418,13 @@ impl<'a> World<'a> {
         }
         for (index, reader) in self.readers.iter().enumerate() {
             reader
-                .check(&log)
+                .check(&log, |data| {
+                    let number = number_of(data);
+                    skipped.contains(&number) && !places.contains_key(&number)
+                })
                 .map_err(|broken| format!("reader {index} {broken}"))?;
         }
+        self.check_presence()?;
         let counters: Vec<_> = self
             .hubs
             .iter()
@@ -388,7 +439,9 @@ impl<'a> World<'a> {
 
     /// Checks that all hubs have the same log, as far back as each goes, and returns the longest.
     fn check_one_log(&self) -> Result<Vec<(String, String)>, String> {
-        let logs: Vec<_> = self.hubs.iter().map(|hub| hub.disk.updates()).collect();
+        let dead = usize::from(self.scenario.one_dies);
+        let hubs = self.hubs.iter().skip(dead);
+        let logs: Vec<_> = hubs.map(|hub| hub.disk.updates()).collect();
         let longest = logs.iter().max_by_key(|log| log.len());
         let longest = longest.cloned().unwrap_or_default();
         let at: BTreeMap<_, _> = longest.iter().map(|u| (u.position, u)).collect();
@@ -416,7 +469,96 @@ impl<'a> World<'a> {
         }
         Ok(longest
             .iter()
+            .filter(|update| !update.is_of_hub())
             .map(|update| (update.id.as_str().to_owned(), update.data.to_string()))
             .collect())
     }
+
+    /// Checks that the handler of every hub was told every message that was acknowledged, unless the hub
+    /// was away for longer than the engine keeps them.
+    fn check_messages(&self) -> Result<(), String> {
+        let told = self.messages.intersection(&self.acknowledged);
+        for (index, hub) in self.hubs.iter().enumerate() {
+            let skipped = hub.disk.oldest() > Position::ZERO.next();
+            if hub.running.is_none() || skipped {
+                continue;
+            }
+            if let Some(lost) = told
+                .clone()
+                .find(|number| !hub.told.has(&message(**number)))
+            {
+                return Err(format!(
+                    "hub {index} was not told {lost}, which was acknowledged (promise 9, messages)"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the updates that every hub skipped, because it was away when the engine removed them.
+    fn skipped_by_all(&self) -> BTreeSet<u64> {
+        let dead = usize::from(self.scenario.one_dies);
+        let hubs = self.hubs.iter().skip(dead);
+        let oldest = hubs.map(|hub| hub.disk.oldest()).min();
+        let trimmed = self.model.trimmed().iter();
+        let skipped = trimmed.filter(|entry| oldest.is_some_and(|oldest| entry.position < oldest));
+        let drafts = skipped.filter_map(|entry| Envelope::decode(&entry.bytes).ok());
+        drafts
+            .map(|envelope| number_of(&envelope.draft.data))
+            .collect()
+    }
+
+    /// Checks that every hub lists the subscriptions of all living subscribers and no others, in the same
+    /// version, and that the events in each log say the same.
+    fn check_presence(&mut self) -> Result<(), String> {
+        let connected = self.readers.iter().filter(|reader| reader.hub().is_some());
+        let expected = vec![TOPIC.to_owned(); connected.count()];
+        let mut versions = BTreeSet::new();
+        for (index, hub) in self.hubs.iter().enumerate() {
+            let Some(running) = &hub.running else {
+                continue;
+            };
+            let mut asked = running.lab.subscriptions();
+            running.lab.run_until_idle();
+            let listed = asked.try_recv().unwrap_or_default();
+            if listed.patterns != expected {
+                return Err(format!(
+                    "hub {index} lists {} subscriptions of {} subscribers (promise 11, presence)",
+                    listed.patterns.len(),
+                    expected.len()
+                ));
+            }
+            versions.insert(listed.version);
+            let said = hub.disk.announced();
+            if said != expected.len() {
+                return Err(format!(
+                    "the events in the log of hub {index} say that there are {} subscriptions of {} \
+                     subscribers (promise 11, presence)",
+                    said,
+                    expected.len()
+                ));
+            }
+        }
+        match versions.len() {
+            0 | 1 => Ok(()),
+            _ => Err(format!(
+                "hubs with the same subscriptions have the versions {versions:?} (promise 11, presence)"
+            )),
+        }
+    }
+}
+
+/// Returns what all hubs are told under a number.
+fn message(number: u64) -> Message {
+    Message::Purge {
+        topic: format!("/{number}").into(),
+    }
+}
+
+/// Returns the number of an update of this world.
+fn number_of(data: &str) -> u64 {
+    let number = data.split(' ').next();
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }

@@ -6,14 +6,22 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Lab;
 use tidings_hub::presence::question::{Answer, Found, Question};
-use tidings_hub::presence::{self, Dependencies, Tracker};
+use tidings_hub::presence::{self, Dependencies, Hubs, Tracker};
 use tidings_hub::shard::Shared;
 use tidings_wire::subscription_document::Document;
 
+/// The live subscriptions of a hub.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Their patterns, sorted.
+    pub patterns: Vec<String>,
+    /// The validator of the answer.
+    pub version: String,
+}
+
 impl Lab {
-    /// Queries all subscriptions. The answer comes after presence has run: the matchers of the live
-    /// subscriptions, followed by the id of the last event.
-    pub fn subscriptions(&self) -> oneshot::Receiver<Vec<String>> {
+    /// Queries all subscriptions. The answer comes after presence has run.
+    pub fn subscriptions(&self) -> oneshot::Receiver<Listed> {
         let (answer, answered) = oneshot::channel();
         let presence = self.shared.presence.clone();
         self.runtime.block_on(async {
@@ -21,7 +29,9 @@ impl Lab {
                 if let Some(presence) = presence
                     && let Some(found) = presence.ask(Question::all()).await
                 {
-                    answer.send(patterns(&found)).ok();
+                    let patterns = patterns(&found);
+                    let version = found.version;
+                    answer.send(Listed { patterns, version }).ok();
                 }
             });
         });
@@ -30,23 +40,23 @@ impl Lab {
 }
 
 /// Runs presence in the hub's single thread.
-pub(super) fn keep(shared: &Shared, commands: mpsc::Receiver<presence::Command>) {
+pub(super) fn keep(
+    shared: &Shared,
+    commands: mpsc::Receiver<presence::Command>,
+    roster: Option<Hubs>,
+) {
     let dependencies = Dependencies {
         hub: shared.options.hub().clone(),
         ingest: shared.ingest.clone(),
         history: shared.history.clone(),
         metrics: Arc::clone(&shared.metrics),
         ghosts: shared.history.take_announced(),
+        roster,
     };
     // The seed of a run decides what happens. Identifiers need not depend on it; they only have to
     // differ, also between the hubs of one run.
     let bytes = || fastrand::u128(..).to_le_bytes();
-    let tracker = Tracker::new(
-        presence::Options::DEFAULT,
-        dependencies,
-        Box::new(bytes),
-        [0; 16],
-    );
+    let tracker = Tracker::new(presence::Options::DEFAULT, dependencies, Box::new(bytes));
     tidings_hub::tasks::spawn(tracker.run(commands));
 }
 

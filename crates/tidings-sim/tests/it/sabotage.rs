@@ -1,7 +1,8 @@
 //! For each rule that is skipped, its checker must notice in some scenario.
 
+use tidings_cluster::sabotage as member;
 use tidings_history::sabotage::{Rule, skip};
-use tidings_sim::{Scenario, run};
+use tidings_sim::{Scenario, cluster, run};
 
 /// The number of seeds within which a skipped rule must be noticed.
 const SEEDS: u64 = 100;
@@ -14,6 +15,41 @@ fn check(rule: Rule, scenario: &str, expected: &str) {
     skip(None);
     let noticed = noticed.unwrap_or_else(|| panic!("{rule:?} was skipped and nobody noticed"));
     assert!(noticed.contains(expected), "{rule:?}: {noticed}");
+}
+
+/// The same for clusters, which take longer: a rule of the hub or of its member.
+#[track_caller]
+fn check_cluster(rule: impl Into<AnyRule>, scenario: &str, expected: &str) {
+    const SEEDS: u64 = 30;
+    let rule = rule.into();
+    let scenario = cluster::Scenario::by_name(scenario).expect("a scenario");
+    let set = |on: bool| match rule {
+        AnyRule::Hub(rule) => skip(on.then_some(rule)),
+        AnyRule::Member(rule) => member::skip(on.then_some(rule)),
+    };
+    set(true);
+    let noticed = (0..SEEDS).find_map(|seed| cluster::run(scenario, seed).broken);
+    set(false);
+    let noticed = noticed.unwrap_or_else(|| panic!("{rule:?} was skipped and nobody noticed"));
+    assert!(noticed.contains(expected), "{rule:?}: {noticed}");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum AnyRule {
+    Hub(Rule),
+    Member(member::Rule),
+}
+
+impl From<Rule> for AnyRule {
+    fn from(rule: Rule) -> Self {
+        Self::Hub(rule)
+    }
+}
+
+impl From<member::Rule> for AnyRule {
+    fn from(rule: member::Rule) -> Self {
+        Self::Member(rule)
+    }
 }
 
 #[test]
@@ -89,5 +125,55 @@ fn matchers_that_stay_are_noticed() {
         Rule::GiveMatchersBack,
         "reconnects",
         "invariant 9, true presence",
+    );
+}
+
+#[test]
+fn a_hub_that_does_not_hear_others_is_noticed() {
+    check_cluster(Rule::HearOthers, "cluster-calm", "promise 11, presence");
+}
+
+#[test]
+fn a_dead_hub_that_nobody_answers_for_is_noticed() {
+    check_cluster(
+        Rule::AnswerForTheDead,
+        "cluster-presence",
+        "promise 11, presence",
+    );
+}
+
+#[test]
+fn an_acknowledged_update_that_is_not_published_anew_is_noticed() {
+    check_cluster(
+        member::Rule::PublishAnew,
+        "cluster-split-primary",
+        "promise 4",
+    );
+}
+
+#[test]
+fn a_line_that_is_followed_without_a_look_at_its_prints_is_noticed() {
+    check_cluster(
+        member::Rule::ComparePrints,
+        "cluster-split-primary",
+        "promise",
+    );
+}
+
+#[test]
+fn a_cursor_that_is_believed_on_another_line_is_noticed_in_a_cluster() {
+    check_cluster(
+        Rule::VouchForIds,
+        "cluster-split-primary",
+        "promise 2, one order",
+    );
+}
+
+#[test]
+fn a_message_that_a_hub_does_not_pass_on_is_noticed() {
+    check_cluster(
+        Rule::PassMessagesOn,
+        "cluster-hub-crashes",
+        "promise 9, messages",
     );
 }

@@ -1,5 +1,6 @@
 //! Makes the parts of a hub from its configuration.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use tidings_auth::key_set::Source;
 use tidings_auth::key_store::KeyStore;
 use tidings_auth::{Authority, Revocations};
 use tidings_cluster::{Movable, Relay};
-use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step};
+use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step, Tip};
 use tokio::sync::mpsc;
 
 use crate::binding::inherited::Kept;
@@ -23,6 +24,7 @@ use tidings_hub::clock::{unix_ms, unix_secs};
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Options;
+use tidings_hub::presence;
 use tidings_hub::presence::service::Service;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
@@ -141,17 +143,6 @@ pub(super) fn ingest(config: &Config, relay: &Arc<Movable>, metrics: &Metrics) -
     Ingest::new(config.hub.clone(), relay, durations)
 }
 
-/// Starts presence, if it is on.
-pub(super) fn presence(
-    config: &Config,
-    ingest: &Ingest,
-    history: &Handle,
-    metrics: &Arc<Metrics>,
-) -> std::io::Result<Option<Service>> {
-    let (options, hub) = (config.presence.clone(), config.hub.clone());
-    Service::start(options, hub, ingest, history, metrics)
-}
-
 /// Returns the certificate of the listeners that use TLS, if there are any.
 pub(super) fn tls(config: &Config) -> Result<Option<Tls>, TlsError> {
     let source = config.tls.clone();
@@ -233,6 +224,28 @@ pub(super) fn destinations(
         .map(|inbox| -> Box<dyn Destination> { Box::new(inbox.clone()) });
     let broker = broker.map(|inbox| -> Box<dyn Destination> { Box::new(inbox) });
     shards.chain(broker).collect()
+}
+
+/// Makes the queue of presence, and returns the hubs that it has to hear of.
+pub(super) fn presence_queue(
+    relay: &dyn Relay,
+    tip: Tip,
+) -> (presence::Channel, Option<presence::Hubs>) {
+    let hubs = relay.roster();
+    let channel = presence::Channel::new(hubs.is_some().then_some(tip));
+    (channel, hubs)
+}
+
+/// Starts presence, if it is on or has something to end.
+pub(super) fn start_presence(
+    config: &Config,
+    ingest: &Ingest,
+    history: &Handle,
+    metrics: &Arc<Metrics>,
+    channel: (presence::Channel, Option<presence::Hubs>),
+) -> io::Result<Option<Service>> {
+    let (options, hub) = (config.presence.clone(), config.hub.clone());
+    Service::start(options, hub, ingest, history, metrics, channel)
 }
 
 pub(super) fn start_broker(

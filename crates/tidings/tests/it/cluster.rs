@@ -545,11 +545,6 @@ fn what_the_operator_writes_is_checked_before_anything_is_opened() {
         ),
         (
             "[cluster]",
-            "[presence]\nenabled = true\n[cluster]",
-            "presence.enabled",
-        ),
-        (
-            "[cluster]",
             "[history]\nkind = \"none\"\n[cluster]",
             "history.kind",
         ),

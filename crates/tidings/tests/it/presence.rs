@@ -3,6 +3,7 @@
 //! Mercure, "Active Subscriptions".
 
 mod api;
+mod cluster;
 mod old;
 mod restart;
 mod resuming;

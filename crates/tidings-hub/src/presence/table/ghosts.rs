@@ -13,7 +13,7 @@ use tidings_history::storage::Announced;
 use tokio::time::Instant;
 
 use super::draft::draft;
-use super::{About, Member, Subscription, Table};
+use super::{About, Home, Member, Number, Subscription, Table};
 use tidings_wire::subscription_document::Document;
 
 /// Parsed matchers, by type and pattern. Thousands of subscriptions may have the same.
@@ -32,7 +32,8 @@ impl Table {
             if let Some(subscription) = self.revived(&ghost, &mut read) {
                 let (subscriber, holder) =
                     (Arc::clone(&subscription.subscriber), subscription.holder);
-                let number = self.list(subscription, true);
+                let number = self.number_of(&subscription);
+                self.list(number, subscription, true, Home::Here);
                 let member = members.entry(Arc::clone(&subscriber));
                 let member = member.or_insert_with(|| Member {
                     subscriber,
@@ -41,15 +42,28 @@ impl Table {
                 });
                 member.entries.push(number);
             } else {
-                let number = self.add(About::Ghost(ghost), false, true);
+                let number = self.take_number_of_ghost(&ghost);
+                self.add(number, About::Ghost(ghost), false, true);
                 self.queue(number);
                 ended += 1;
             }
         }
         for (_, member) in members {
+            self.say_for_hubs(&member);
             self.park(member, now);
         }
         ended
+    }
+
+    fn take_number_of_ghost(&mut self, ghost: &Announced) -> Number {
+        match serde_json::from_str::<Document<'_>>(&ghost.data) {
+            Ok(document) if self.cluster.is_some() => self.shared_number(
+                &document.match_type,
+                &document.pattern,
+                &document.subscriber,
+            ),
+            Ok(_) | Err(_) => self.take_number(),
+        }
     }
 
     /// Returns the subscription of a ghost, if its subscriber may come back for it and if this hub would announce

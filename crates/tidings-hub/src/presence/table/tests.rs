@@ -7,6 +7,8 @@ use tidings_core::topic::Topic;
 use super::*;
 use tidings_wire::subscription_document::Document;
 
+const STORED: Outcome = Outcome::Stored(Position::ZERO);
+
 #[test]
 fn who_goes_before_it_was_mentioned_never_is() {
     let mut table = table();
@@ -22,11 +24,11 @@ fn an_event_that_the_history_did_not_store_is_published_again() {
     join(&mut table, 1, &["a"]);
     let (number, _) = table.next_event().unwrap();
     assert!(table.next_event().is_none() && !table.is_quiet());
-    table.on_published(number, false);
+    table.on_published(number, Outcome::Refused);
     assert_eq!(publish_all(&mut table), ["a true"]);
     table.on_left(key(1), Instant::now());
     let (number, _) = table.next_event().unwrap();
-    table.on_published(number, false);
+    table.on_published(number, Outcome::Refused);
     assert_eq!(publish_all(&mut table), ["a false"]);
     assert!(table.is_quiet() && table.entries.is_empty());
 }
@@ -38,7 +40,7 @@ fn who_goes_while_it_is_being_mentioned_is_ended() {
     let (number, _) = table.next_event().unwrap();
     table.on_left(key(1), Instant::now());
     assert!(table.next_event().is_none());
-    table.on_published(number, true);
+    table.on_published(number, STORED);
     assert_eq!(publish_all(&mut table), ["a false"]);
 }
 
@@ -59,7 +61,7 @@ fn ghosts_are_ended_in_their_own_words() {
     assert_eq!(ended.topics, draft.topics);
     assert_eq!(ended.presence, Some(Presence::Ends));
     assert!(ended.data.contains(r#""active":false"#));
-    table.on_published(number, true);
+    table.on_published(number, STORED);
     assert_eq!((publish_all(&mut table), table.len()), (Vec::new(), 0));
     assert!(table.is_quiet() && table.entries.is_empty());
 }
@@ -157,13 +159,13 @@ fn a_subscription_that_becomes_somebody_elses_is_published_again_and_that_is_all
     let mut table = Table::new(options, hub(), random(), holders());
     table.on_joined(joined_as("ada"));
     let (number, begun) = table.next_event().unwrap();
-    table.on_published(number, true);
+    table.on_published(number, STORED);
     let version = table.version();
     table.on_joined(joined_as("ada"));
     assert!(table.next_event().is_none());
     table.on_joined(joined_as("bob"));
     let (number, again) = table.next_event().unwrap();
-    table.on_published(number, true);
+    table.on_published(number, STORED);
     let bob = Some(holders().holder("issuer", "bob"));
     assert_eq!(again.presence, Some(Presence::Begins(bob)));
     assert_eq!((again.topics, again.data), (begun.topics, begun.data));
@@ -221,7 +223,7 @@ fn publish_all(table: &mut Table) -> Vec<String> {
     while let Some((number, draft)) = table.next_event() {
         let document: Document<'_> = serde_json::from_str(&draft.data).unwrap();
         published.push(format!("{} {}", document.pattern, document.active));
-        table.on_published(number, true);
+        table.on_published(number, STORED);
     }
     published
 }

@@ -10,18 +10,13 @@ use super::Checks;
 use crate::cluster;
 use crate::config::tables::cluster::{AcknowledgeBy, ClusterTable, EngineKind};
 use crate::config::tables::history::{HistoryKind, HistoryTable};
-use crate::config::tables::presence::PresenceTable;
 
 /// Most bytes of a node's name.
 const NODE_BYTES_MAX: usize = 64;
 
 impl Checks<'_> {
     /// Returns the options of the cluster: `Some(None)` if the hub is alone, `None` after an error.
-    pub(super) fn cluster(
-        &mut self,
-        history: &HistoryTable,
-        presence: &PresenceTable,
-    ) -> Option<Option<cluster::Options>> {
+    pub(super) fn cluster(&mut self, history: &HistoryTable) -> Option<Option<cluster::Options>> {
         let table: ClusterTable = self.table();
         if table.engine == EngineKind::None {
             if table.url.is_some() {
@@ -31,7 +26,7 @@ impl Checks<'_> {
             }
             return Some(None);
         }
-        self.cluster_fits(history, presence);
+        self.cluster_fits(history);
         let (place, encryption) = self.cluster_place(table.url.as_deref())?;
         let name = match table.name.parse() {
             Ok(name) => Some(name),
@@ -92,16 +87,11 @@ impl Checks<'_> {
     }
 
     /// Checks that what else is configured works in a cluster.
-    fn cluster_fits(&mut self, history: &HistoryTable, presence: &PresenceTable) {
+    fn cluster_fits(&mut self, history: &HistoryTable) {
         if history.kind == HistoryKind::None {
             let advice = "is \"none\", but a hub of a cluster puts back from its history what the \
                           engine loses: write \"file\" or \"memory\"";
             self.contradiction("history.kind", advice);
-        }
-        if presence.enabled {
-            let advice = "is true, but presence does not work in a cluster yet: write false, or \
-                          remove [cluster]";
-            self.contradiction("presence.enabled", advice);
         }
     }
 

@@ -1,0 +1,37 @@
+//! Rules of a member that can be skipped, one at a time, to show that the simulator's checkers
+//! notice. Without the feature `sabotage`, nothing can be skipped, and the questions cost nothing.
+
+/// A rule of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// What was acknowledged on a line that is left is published anew (promise 4, nothing
+    /// acknowledged is dropped).
+    PublishAnew,
+    /// A line is compared by its prints before it is followed (promise 2, one order).
+    ComparePrints,
+}
+
+#[cfg(feature = "sabotage")]
+std::thread_local! {
+    static SKIPPED: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+/// Skips `rule` in this thread from now on, and no other.
+#[cfg(feature = "sabotage")]
+pub fn skip(rule: Option<Rule>) {
+    SKIPPED.set(rule);
+}
+
+/// Returns whether `rule` is to be skipped.
+#[cfg(feature = "sabotage")]
+#[must_use]
+pub fn skips(rule: Rule) -> bool {
+    SKIPPED.get() == Some(rule)
+}
+
+/// Returns whether `rule` is to be skipped: never.
+#[cfg(not(feature = "sabotage"))]
+#[must_use]
+pub const fn skips(_rule: Rule) -> bool {
+    false
+}
