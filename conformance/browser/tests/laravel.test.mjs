@@ -6,6 +6,7 @@ import { createHmac } from "node:crypto";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { openChromium } from "../support/chromium.mjs";
+import { startRedis } from "../support/cluster.mjs";
 import { until } from "../support/hub.mjs";
 import { ISSUER, Laravel, PREFIX, SECRET } from "../support/laravel.mjs";
 
@@ -68,6 +69,11 @@ test("a page's requests are these bytes, and a hub answers each", async (t) => {
 
 test("Echo: public, private, encrypted and presence channels, whispers, toOthers, and a crash of the hub in the middle", async (t) => {
   await converse(t, await Laravel.start(t));
+});
+
+test("Echo's pages are on one hub of a cluster, the application publishes on another, and theirs dies", async (t) => {
+  const cluster = await startRedis(t);
+  await converse(t, await Laravel.start(t, { more: [cluster("one"), cluster("two")] }));
 });
 
 test("Echo renews its cookie: a stream that ends with its token goes on, and a whisper with an old one is sent again", async (t) => {
