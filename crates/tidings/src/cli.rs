@@ -167,7 +167,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidings dev                                       start a hub to try things on
   tidings subscribe https://example.com/1           watch a topic of it
-  tidings publish https://example.com/1 hello       publish an update of that topic
+  tidings publish https://example.com/1 hello       publish an update to it
   tidings serve --config /etc/tidings/tidings.toml  run a hub for others
 
 `tidings COMMAND --help` tells more about a command.";

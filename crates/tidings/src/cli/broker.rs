@@ -265,6 +265,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(60);
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings broker --pull zmq-bind://PULL@127.0.0.1:5000 --pub zmq-bind://PUB@127.0.0.1:6000
-  tidings broker --sub 'zmq://SUB@one:6000;two:6000' --pub 'zmq-bind://XPUB@*:7000' \\
-                 --allow-plaintext";
+  tidings broker --pull zmq-bind://PULL@127.0.0.1:5000 \\
+    --pub zmq-bind://PUB@127.0.0.1:6000
+  tidings broker --allow-plaintext \\
+    --sub 'zmq://SUB@one:6000;two:6000' --pub 'zmq-bind://XPUB@*:7000'";

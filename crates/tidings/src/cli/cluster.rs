@@ -137,4 +137,4 @@ Examples:
   tidings cluster init --config /etc/tidings/tidings.toml
   tidings cluster status --config /etc/tidings/tidings.toml --json
 
-Exit codes: 0 done or safe, 1 the engine does not answer or is unsafe, 2 wrong configuration.";
+Exit codes: 0 done or safe, 1 no answer or unsafe, 2 wrong configuration.";

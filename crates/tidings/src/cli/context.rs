@@ -75,7 +75,7 @@ impl std::fmt::Debug for Add {
 /// How the list is printed.
 #[derive(Debug, clap::Args)]
 pub struct List {
-    /// Print it as JSON
+    /// Print it as JSON; the hub of `dev` is null, as it depends on the folder
     #[arg(long)]
     json: bool,
 }
@@ -142,24 +142,21 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 fn print_list(contexts: &Contexts, list: &List) -> anyhow::Result<()> {
-    let is_chosen = |name: &String| contexts.chosen.as_ref() == Some(name);
-    if list.json {
-        let list = contexts.contexts.iter().map(|(name, context)| {
-            let hub = redact::url(&context.hub);
-            serde_json::json!({"name": name, "hub": hub, "chosen": is_chosen(name)})
-        });
-        return print::json(&list.collect());
-    }
-    let dev = (
-        DEV.to_owned(),
-        "the hub that `tidings dev` runs in this folder".to_owned(),
-    );
+    let chosen = contexts.chosen.as_deref().unwrap_or(DEV);
     let hubs = contexts.contexts.iter();
-    let hubs = hubs.map(|(name, context)| (name.clone(), redact::url(&context.hub)));
+    let hubs = hubs.map(|(name, context)| (name.as_str(), Some(redact::url(&context.hub))));
+    // The hub of `dev` depends on the folder that a command runs in.
+    let all = std::iter::once((DEV, None)).chain(hubs);
+    if list.json {
+        let all = all.map(
+            |(name, hub)| serde_json::json!({"name": name, "hub": hub, "chosen": name == chosen}),
+        );
+        return print::json(&all.collect());
+    }
     let mut text = String::new();
-    for (name, hub) in std::iter::once(dev).chain(hubs) {
-        let chosen = is_chosen(&name) || (name == DEV && contexts.chosen.is_none());
-        let mark = if chosen { '*' } else { ' ' };
+    for (name, hub) in all {
+        let mark = if name == chosen { '*' } else { ' ' };
+        let hub = hub.unwrap_or_else(|| "the hub that `tidings dev` runs in this folder".into());
         text.push_str(&format!("{mark} {name:<16} {hub}\n"));
     }
     print::output(&text)
@@ -261,6 +258,7 @@ pub const DEV: &str = "dev";
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings context add prod --hub https://example.com/.well-known/mercure --token-file prod.token
+  tidings context add prod --token-file prod.token \\
+    --hub https://example.com/.well-known/mercure
   tidings context use prod
   tidings publish --context dev https://example.com/books/1 hello";

@@ -10,6 +10,7 @@ use tidings_wire::origin::OriginList;
 use toml::Value;
 
 use super::{Usage, print};
+use crate::certificate::files::{Certificate, TlsFiles};
 use crate::config::starter::{self, Extent};
 use crate::config::{self, check};
 
@@ -52,7 +53,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "tidings.key")]
     key_file: PathBuf,
 
-    /// Folder for the history
+    /// Folder for the history [default: hub-data in this folder; for root /var/lib/tidings]
     #[arg(long, value_name = "FOLDER")]
     data: Option<String>,
 
@@ -108,8 +109,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let url = public_url(&answers.public_url)?;
     OriginList::parse(answers.origins.iter().map(String::as_str))?;
+    if let Some((certificate, key)) = &answers.certificate {
+        let files = TlsFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        };
+        Certificate::read(files).context("the certificate cannot be used")?;
+    }
     let new_key = make_key(&arguments.key_file)?;
-    let chosen = chosen(arguments, &answers, &url);
+    let chosen = chosen(arguments, &answers, &url)?;
     let extent = match arguments.full {
         true => Extent::Full,
         false => Extent::Usual,
@@ -197,7 +205,11 @@ fn public_url(text: &str) -> anyhow::Result<HubUrl> {
     Ok(HubUrl::parse(url.as_str())?)
 }
 
-fn chosen(arguments: &Arguments, answers: &Answers, url: &HubUrl) -> Vec<(&'static str, Value)> {
+fn chosen(
+    arguments: &Arguments,
+    answers: &Answers,
+    url: &HubUrl,
+) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let address = if answers.certificate.is_some() {
         "[::]:443"
     } else {
@@ -213,14 +225,11 @@ fn chosen(arguments: &Arguments, answers: &Answers, url: &HubUrl) -> Vec<(&'stat
         chosen.push(("tls.key", key.as_str().into()));
     }
     chosen.push(("hub.public_url", url.as_str().into()));
-    if let Ok(url) = url::Url::parse(url.as_str())
-        && url.scheme() == "http"
-        && !check::is_loopback(&url)
-    {
+    if is_plaintext(url) {
         chosen.push(("hub.allow_plaintext", true.into()));
     }
-    if let Some(data) = &arguments.data {
-        chosen.push(("data.dir", data.as_str().into()));
+    if let Some(data) = data_folder(arguments)? {
+        chosen.push(("data.dir", data.into()));
     }
     chosen.push(("auth.issuers.0.issuer", issuer.into()));
     chosen.push(("auth.issuers.0.key_file", key_file.into()));
@@ -230,7 +239,23 @@ fn chosen(arguments: &Arguments, answers: &Answers, url: &HubUrl) -> Vec<(&'stat
     if !answers.origins.is_empty() {
         chosen.push(("cors.origins", answers.origins.clone().into()));
     }
-    chosen
+    Ok(chosen)
+}
+
+/// Whether tokens travel unencrypted to another machine.
+fn is_plaintext(url: &HubUrl) -> bool {
+    url::Url::parse(url.as_str())
+        .is_ok_and(|url| url.scheme() == "http" && !check::is_loopback(&url))
+}
+
+/// Returns the folder for the history, unless it is the default of the configuration, which only root
+/// can make.
+fn data_folder(arguments: &Arguments) -> anyhow::Result<Option<String>> {
+    if arguments.data.is_some() || rustix::process::geteuid().is_root() {
+        return Ok(arguments.data.clone());
+    }
+    let folder = std::path::absolute(OWN_DATA).context("no current folder")?;
+    Ok(Some(folder.display().to_string()))
 }
 
 /// Makes a key that only its owner can read. Returns false if there is one.
@@ -268,18 +293,30 @@ fn next_steps(arguments: &Arguments, url: &HubUrl, new_key: bool) -> String {
         true => format!("wrote {output} and the new key {key}"),
         false => format!("wrote {output}; the key is the one in {key}"),
     };
+    let remark = match is_plaintext(url) {
+        true => {
+            "hub.allow_plaintext is set, since the URL begins with http: tokens travel unencrypted\n"
+        }
+        false => "",
+    };
     let url = url.as_str();
     format!(
         "{wrote}\n\
+         {remark}\
          start the hub:  tidings serve --config {output}\n\
          make a token:   tidings token make --issuer {issuer} --key-file {key} --audience {url} \
          --publish '*'"
     )
 }
 
+/// The folder for the history of a user who is not root. That of `tidings dev` is another.
+const OWN_DATA: &str = "hub-data";
+
 const EXAMPLES: &str = "\
 Examples:
   tidings init
-  tidings init --public-url https://example.com --origin https://www.example.com --anonymous
-  tidings init --public-url https://example.com --certificate fullchain.pem --private-key privkey.pem
+  tidings init --public-url https://example.com --anonymous \\
+    --origin https://www.example.com
+  tidings init --public-url https://example.com \\
+    --certificate fullchain.pem --private-key privkey.pem
   tidings init --public-url https://example.com --full --output -";

@@ -42,13 +42,17 @@ pub fn json(value: &serde_json::Value) -> anyhow::Result<()> {
     output(&format!("{value}\n"))
 }
 
-/// Returns Unix milliseconds as a time in UTC, such as `2026-11-29T15:00:00.25Z`.
+/// Returns Unix milliseconds as a time in UTC, such as `2026-11-29T15:00:00.250Z`: all are of one length.
 pub fn time_of_ms(ms: u64) -> String {
-    let nanos = i128::from(ms) * 1_000_000;
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+    let seconds = i64::try_from(ms / 1000).ok();
+    let time = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let text = time.and_then(|time| time.format(&Rfc3339).ok());
+    let text = text.as_deref().and_then(|text| text.strip_suffix('Z'));
     // Only what is thousands of years away has no such text.
-    text.unwrap_or_else(|| format!("{ms} ms"))
+    text.map_or_else(
+        || format!("{ms} ms"),
+        |text| format!("{text}.{:03}Z", ms % 1000),
+    )
 }
 
 /// Checks that standard output still has a reader, for a command that may have nothing to write for

@@ -110,8 +110,9 @@ const EXAMPLES: &str = "\
 Examples:
   tidings publish https://example.com/books/1 '{\"available\":true}'
   echo hello | tidings publish https://example.com/greetings - --private
-  tidings publish --topic https://example.com/books/1 --topic https://example.com/sales --data sold
-  tidings publish --hub https://example.com/.well-known/mercure --token-file token \\
-      https://example.com/books/1 sold
+  tidings publish --data sold \\
+    --topic https://example.com/books/1 --topic https://example.com/sales
+  tidings publish https://example.com/books/1 sold \\
+    --hub https://example.com/.well-known/mercure --token-file token
 
 Exit codes: 0 published, 1 refused or failed, 2 wrong arguments.";

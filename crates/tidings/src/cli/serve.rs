@@ -1,14 +1,14 @@
 //! `tidings serve`: reads the configuration, checks it, runs the server.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::log;
+use super::{log, print};
 use crate::binding::inherited::Inherited;
 use crate::config::change::Source;
-use crate::config::{env, read};
+use crate::config::{USUAL_FILES, env, read};
 use crate::notify::Notifier;
 use crate::server::{self, Beginning, Control, Reloading, Succeeds};
 use crate::signals::Hangup;
@@ -53,7 +53,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let unread = reading.settings.unread().to_vec();
     let services = reading.settings.service_variables().join(", ");
     let settings = reading.settings.clone();
-    let config = reading.into_config()?;
+    let config = reading.into_config().inspect_err(|_| {
+        if arguments.config.is_none() && !USUAL_FILES.iter().any(|file| Path::new(file).exists()) {
+            print::error(NO_FILE);
+        }
+    })?;
     config.check_writable()?;
     log::start(&config.log)?;
     if let Some(path) = &config.log.access_file {
@@ -104,6 +108,10 @@ fn notifier(arguments: &Arguments) -> Notifier {
         Notifier::default()
     })
 }
+
+/// For who starts a hub where nothing is configured.
+const NO_FILE: &str = "there is no tidings.toml in this folder or in /etc/tidings: `tidings init` \
+                       writes one; `tidings dev` needs none";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -436,7 +436,8 @@ const POLL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const EXAMPLES: &str = "\
 Examples:
   tidings subscribe https://example.com/books/1
-  tidings subscribe --match-urlpattern 'https://example.com/books/:id' --earliest --json
+  tidings subscribe --match-urlpattern 'https://example.com/books/:id' \\
+    --earliest --json
   tidings subscribe --hub https://example.com/.well-known/mercure '*' --count 1
 
 Exit codes: 0 ended as asked, 1 refused or failed, 2 wrong arguments.";

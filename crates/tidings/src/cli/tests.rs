@@ -22,6 +22,19 @@ fn every_command_has_a_help_text() {
 }
 
 #[test]
+fn examples_fit_a_terminal() {
+    let mut long = Vec::new();
+    let mut commands = vec![Arguments::command()];
+    while let Some(command) = commands.pop() {
+        let text = command.get_after_help().map(ToString::to_string);
+        let lines = text.as_deref().unwrap_or_default().lines();
+        long.extend(lines.filter(|line| line.len() > 80).map(str::to_owned));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    assert_eq!(long, [""; 0]);
+}
+
+#[test]
 fn wrong_arguments_and_configurations_exit_with_2() {
     assert_eq!(exit_code(&Usage("x").into()), 2);
     assert_eq!(

@@ -293,8 +293,9 @@ pub struct TtlError;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidings token make --publish '*'                       for the hub of `tidings dev`
-  tidings token make --subscribe-urlpattern 'https://example.com/users/42/*' --ttl 15m
+  tidings token make --publish '*'              for the hub of `tidings dev`
+  tidings token make --ttl 15m \\
+      --subscribe-urlpattern 'https://example.com/users/42/*'
   tidings token make --issuer https://example.com --key-file hub.key \\
       --audience https://example.com/.well-known/mercure --publish '*'";
 

@@ -154,6 +154,54 @@ fn init_asks_what_it_was_not_told() {
 }
 
 #[test]
+fn init_checks_what_it_is_told_before_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = ["init", "--public-url", "https://x.example"];
+    let certificate = ["--certificate", "chain.pem", "--private-key", "key.pem"];
+    let (code, _, error) = in_folder(folder.path(), &[&url[..], &certificate].concat(), "");
+    assert_eq!(code, 1);
+    assert!(error.contains("chain.pem"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    // Tokens that travel unencrypted are not passed over in silence.
+    let (code, _, error) = in_folder(
+        folder.path(),
+        &["init", "--public-url", "http://x.example", "--anonymous"],
+        "",
+    );
+    assert_eq!(
+        (code, error.contains("tokens travel unencrypted")),
+        (0, true),
+        "{error}"
+    );
+    // The folder for the history is one that this user can make.
+    let (_, shown, _) = in_folder(folder.path(), &["config", "show", "--json"], "");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let own = folder.path().canonicalize().unwrap().join("hub-data");
+    let expected = match rustix::process::geteuid().is_root() {
+        true => "/var/lib/tidings".to_owned(),
+        false => own.display().to_string(),
+    };
+    assert_eq!(shown["data.dir"]["value"], expected);
+}
+
+#[test]
+fn where_nothing_is_configured_a_command_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = in_folder(folder.path(), &["serve"], "");
+    assert_eq!(
+        (code, error.contains("`tidings init`")),
+        (2, true),
+        "{error}"
+    );
+    let (code, _, error) = in_folder(folder.path(), &["history", "tail"], "");
+    assert_eq!(
+        (code, error.contains("history.db cannot be read")),
+        (1, true),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_context_names_a_hub_and_its_token() {
     let hub = TestHub::dev();
     let folder = tempfile::tempdir().unwrap();
@@ -181,6 +229,13 @@ fn a_context_names_a_hub_and_its_token() {
     let (_, list, _) = tidings(&["context", "list"]);
     assert!(list.contains("* test") && list.contains(&url), "{list}");
     assert!(!list.contains("eyJ"), "{list}");
+    let (_, list, _) = tidings(&["context", "list", "--json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let expected = serde_json::json!([
+        {"name": "dev", "hub": null, "chosen": false},
+        {"name": "test", "hub": url, "chosen": true},
+    ]);
+    assert_eq!(list, expected);
     // Another can be named, and `dev` is always there.
     let (code, _, error) = tidings(&["publish", "--context", "prod", TOPIC, "x"]);
     assert_eq!(code, 1);

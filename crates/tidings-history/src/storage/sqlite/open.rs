@@ -52,6 +52,15 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// There is no file, or it cannot be opened for reading.
+    #[error("the history {path} cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The file is not a history.
     #[error("{path} is not a history of Tidings")]
     NotAHistory {
@@ -168,7 +177,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, OpenError> {
         source,
     };
     // SQLite's own error does not say why.
-    File::open(path).map_err(|source| OpenError::File {
+    File::open(path).map_err(|source| OpenError::Unreadable {
         path: path.into(),
         source,
     })?;

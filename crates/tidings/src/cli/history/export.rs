@@ -35,6 +35,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 const EXAMPLES: &str = "\
 Examples:
   tidings history export > updates.jsonl
-  tidings history export --since 24h --topic https://example.com/books/1 | jq .data
+  tidings history export --since 24h | jq .data
+  tidings history export --topic https://example.com/books/1
 
-Members: time, id, topics, data, and type, retry, private and targets where they are set.";
+Members: time, id, topics, data, and type, retry, private and targets if set.";
