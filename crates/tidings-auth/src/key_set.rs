@@ -135,6 +135,18 @@ impl KeySet {
         &self.source
     }
 
+    /// Returns the time between two fetches.
+    pub fn refresh(&self) -> Duration {
+        self.refresh
+    }
+
+    /// Takes over the keys and the state of a set from the same source, until it is read again.
+    pub fn inherit(&self, other: &Self) {
+        self.current.store(other.current());
+        let read = other.state.borrow().read;
+        self.state.send_modify(|state| state.read = read);
+    }
+
     /// Returns the keys in force.
     pub fn current(&self) -> Arc<Current> {
         self.current.load_full()

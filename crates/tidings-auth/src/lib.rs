@@ -16,7 +16,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tidings_core::{Dialect, Grants, HubUrl};
@@ -53,6 +55,9 @@ pub mod private_file;
 mod revoked;
 mod token_error;
 
+/// How far a replacement of the options moves the generation: further than all other changes together.
+const REPLACED_SHIFT: u32 = 40;
+
 /// Which tokens are accepted: from which issuers, for which audiences, in which cookies and dialects.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -67,6 +72,28 @@ pub struct Options {
 }
 
 impl Options {
+    fn check(&self) -> Result<(), AuthorityError> {
+        if self.issuers.is_empty() {
+            return Err(AuthorityError::NoIssuer);
+        }
+        let modern = |key: &Issuer| key.dialects.contains(&Dialect::V1);
+        if self.audiences.is_empty() && self.issuers.iter().any(modern) {
+            return Err(AuthorityError::NoAudience);
+        }
+        Ok(())
+    }
+
+    /// Puts `other` in the place of a set.
+    fn use_set(&mut self, set: &Arc<KeySet>, other: &Arc<KeySet>) {
+        for issuer in &mut self.issuers {
+            if let Keys::Set { set: own, .. } = &mut issuer.keys
+                && Arc::ptr_eq(own, set)
+            {
+                *own = Arc::clone(other);
+            }
+        }
+    }
+
     /// Returns the key sets, each once.
     pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
         let mut sets: Vec<Arc<KeySet>> = Vec::new();
@@ -137,10 +164,12 @@ pub enum Role {
     Subscribe,
 }
 
-/// Verifies tokens. It never changes, and all shards share it.
+/// Verifies tokens. All shards share it, and a running hub may replace its options.
 #[derive(Debug)]
 pub struct Authority {
-    options: Options,
+    options: ArcSwap<Options>,
+    /// Grows with each replacement.
+    replaced: AtomicU64,
     hub: HubUrl,
     revocations: Arc<Revocations>,
 }
@@ -181,18 +210,37 @@ impl Authority {
     ///
     /// If there is no key or no audience, so that every token would be refused.
     pub fn new(options: Options, hub: HubUrl) -> Result<Self, AuthorityError> {
-        if options.issuers.is_empty() {
-            return Err(AuthorityError::NoIssuer);
-        }
-        let modern = |key: &Issuer| key.dialects.contains(&Dialect::V1);
-        if options.audiences.is_empty() && options.issuers.iter().any(modern) {
-            return Err(AuthorityError::NoAudience);
-        }
+        options.check()?;
         Ok(Self {
-            options,
+            options: ArcSwap::from_pointee(options),
+            replaced: AtomicU64::new(0),
             hub,
             revocations: Arc::default(),
         })
+    }
+
+    /// Replaces the options: tokens that are presented from now on are checked by the new ones. A key set whose
+    /// source stays keeps its keys. Returns the sets that are new; somebody has to [`watch`](KeySet::watch) them.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new). Nothing changes then.
+    pub fn replace(&self, mut options: Options) -> Result<Vec<Arc<KeySet>>, AuthorityError> {
+        options.check()?;
+        let known = self.key_sets();
+        for set in options.key_sets() {
+            let same = known.iter().find(|known| known.source() == set.source());
+            match same {
+                Some(same) if same.refresh() == set.refresh() => options.use_set(&set, same),
+                Some(same) => set.inherit(same),
+                None => {}
+            }
+        }
+        let mut new = options.key_sets();
+        new.retain(|set| !known.iter().any(|known| Arc::ptr_eq(known, set)));
+        self.options.store(Arc::new(options));
+        self.replaced.fetch_add(1, Ordering::Release);
+        Ok(new)
     }
 
     /// Returns the same with a list of revoked tokens, which are refused from then on.
@@ -260,7 +308,7 @@ impl Authority {
             (Door::Hub2019, true) => Dialect::V2019,
             (Door::Hub2019, false) => return Err(TokenError::NotOf2019),
         };
-        if !self.options.old_dialects.contains(&dialect) {
+        if !self.options.load().old_dialects.contains(&dialect) {
             // Such a token may be meant for 1.0, whose checks say what it lacks.
             if door == Door::Hub && !old::has_claim(&parts) {
                 return self.verify_modern(&parts, role, now_secs);
@@ -283,7 +331,7 @@ impl Authority {
         }
         let issuer = self.check_signature(parts, role)?;
         let expires_at = claims::check_time(&parts.claims, now_secs)?;
-        claims::check_audience(&parts.claims, &self.options.audiences)?;
+        claims::check_audience(&parts.claims, &self.options.load().audiences)?;
         let grants = details::parse(parts.claims.find("authorization_details"), &self.hub)?;
         Ok(Arc::new(Identity {
             grants: Arc::new(grants),
@@ -297,20 +345,21 @@ impl Authority {
 
     /// Returns the key sets, each once.
     pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
-        self.options.key_sets()
+        self.options.load().key_sets()
     }
 
-    /// Returns a number that changes whenever a key set or the list of revoked tokens does.
+    /// Returns a number that changes whenever a key set, the list of revoked tokens or the options do.
     pub fn generation(&self) -> u64 {
-        let sets = self
-            .options
-            .issuers
-            .iter()
-            .map(|issuer| match &issuer.keys {
-                Keys::Set { set, .. } => set.generation(),
-                Keys::One(_) => 0,
-            });
-        self.revocations.generation().wrapping_add(sets.sum())
+        // Read before the options: whoever verifies by earlier ones is told to do so again.
+        let replaced = self.replaced.load(Ordering::Acquire);
+        let options = self.options.load();
+        let sets = options.issuers.iter().map(|issuer| match &issuer.keys {
+            Keys::Set { set, .. } => set.generation(),
+            Keys::One(_) => 0,
+        });
+        // The sum alone could be the same after a set has gone.
+        let changes = self.revocations.generation().wrapping_add(sets.sum());
+        changes.wrapping_add(replaced << REPLACED_SHIFT)
     }
 
     /// Fetches the key sets of a token's issuer again, because they lack the token's key. Returns whether the token
@@ -323,7 +372,7 @@ impl Authority {
         let iss = parts.claims.find("iss").and_then(Json::as_str);
         let old = old::is_old(&parts);
         let mut refreshed = false;
-        for issuer in &self.options.issuers {
+        for issuer in &self.options.load_full().issuers {
             let may_be = match old {
                 true => issuer
                     .dialects
@@ -353,8 +402,9 @@ impl Authority {
                 });
             }
         };
+        let options = self.options.load();
         let of_issuer = || {
-            self.options
+            options
                 .issuers
                 .iter()
                 .filter(|key| key.dialects.contains(&Dialect::V1) && *key.issuer == **iss)

@@ -83,7 +83,8 @@ impl Authority {
     ) -> Result<(), TokenError> {
         let alg = parts.alg()?;
         let serves = |key: &&Issuer| key.serves(role) && key.dialects.contains(&dialect);
-        let for_role: Vec<&Issuer> = self.options.issuers.iter().filter(serves).collect();
+        let options = self.options.load();
+        let for_role: Vec<&Issuer> = options.issuers.iter().filter(serves).collect();
         if for_role.is_empty() {
             return Err(TokenError::NoOldKey { dialect, role });
         }

@@ -244,6 +244,8 @@ pub struct Dependencies {
     pub ghosts: Vec<Announced>,
     /// The hubs of the cluster, if there is one.
     pub roster: Option<Hubs>,
+    /// The grace period in force.
+    pub grace: watch::Receiver<Duration>,
 }
 
 /// The hubs of a cluster, as they change.
@@ -402,6 +404,7 @@ impl Tracker {
     }
 
     fn on_commands(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) {
+        self.table.set_grace(*self.dependencies.grace.borrow());
         self.on_command(first);
         for _ in 1..COMMANDS_PER_TURN {
             let Ok(command) = commands.try_recv() else {

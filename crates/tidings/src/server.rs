@@ -22,7 +22,7 @@ use tidings_auth::key_store::KeyStore;
 use tidings_cluster::{Loopback, Movable, Relay};
 use tidings_history::{Health, ReclaimError, Tip};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use self::parts::clock;
 pub(crate) use self::reloading::Reloading;
@@ -220,6 +220,8 @@ struct Hub {
     tls: Option<Tls>,
     fetcher: Fetcher,
     key_store: Option<KeyStore>,
+    /// Tells that there are other key sets to keep up to date.
+    key_sets_replaced: Notify,
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
@@ -298,6 +300,7 @@ impl Hub {
             tls,
             fetcher: Fetcher::new()?,
             key_store,
+            key_sets_replaced: Notify::new(),
             shards,
             router: router_thread,
             broker: broker.transpose()?,
@@ -397,12 +400,17 @@ impl Hub {
 
     /// Keeps the issuers' key sets up to date, all concurrently. Never ends.
     async fn keep_key_sets(&self) -> std::convert::Infallible {
-        let sets = self.shared.authority.key_sets();
         let (store, counters) = (self.key_store.as_ref(), &self.shared.metrics.key_sets);
-        let watches = sets
-            .iter()
-            .map(|set| set.watch(&self.fetcher, store, unix_secs, counters));
-        tasks::side_by_side(watches).await
+        loop {
+            let sets = self.shared.authority.key_sets();
+            let watches = sets
+                .iter()
+                .map(|set| set.watch(&self.fetcher, store, unix_secs, counters));
+            tokio::select! {
+                never = tasks::side_by_side(watches) => match never {},
+                () = self.key_sets_replaced.notified() => {}
+            }
+        }
     }
 
     async fn poisoned(&self) -> Arc<str> {

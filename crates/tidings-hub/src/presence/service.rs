@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tidings_core::hub_url::HubUrl;
+use tokio::sync::watch;
 
 use super::{Channel, Dependencies, Hubs, Options, Presence};
 use crate::ingest::Ingest;
@@ -16,6 +18,7 @@ pub struct Service {
     thread: JoinHandle<()>,
     /// Whether presence is on.
     configured: bool,
+    grace: watch::Sender<Duration>,
 }
 
 impl Service {
@@ -38,6 +41,10 @@ impl Service {
         if !configured && ghosts.is_empty() {
             return Ok(None);
         }
+        let grace = options
+            .as_ref()
+            .map_or(Duration::ZERO, |options| options.grace);
+        let (grace, in_force) = watch::channel(grace);
         let dependencies = Dependencies {
             hub,
             ingest: ingest.clone(),
@@ -45,6 +52,7 @@ impl Service {
             metrics: Arc::clone(metrics),
             ghosts,
             roster,
+            grace: in_force,
         };
         let (presence, commands) = channel.split();
         let options = options.unwrap_or(Options::DEFAULT);
@@ -53,7 +61,13 @@ impl Service {
             presence,
             thread,
             configured,
+            grace,
         }))
+    }
+
+    /// Changes the grace period, for subscribers that leave from now on.
+    pub fn set_grace(&self, grace: Duration) {
+        self.grace.send_replace(grace);
     }
 
     /// Returns the handle for sessions and requests, if presence is on.

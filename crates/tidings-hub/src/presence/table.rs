@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -255,6 +256,11 @@ impl Table {
         }
         self.members.insert(key, member);
         refused
+    }
+
+    /// Changes the grace period of subscribers that leave from now on.
+    pub(crate) fn set_grace(&mut self, grace: Duration) {
+        self.options.grace = grace;
     }
 
     /// Removes a subscriber: at once, or after the grace period if it can be recognised when it comes back.

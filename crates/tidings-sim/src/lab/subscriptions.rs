@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Lab;
 use tidings_hub::presence::question::{Answer, Found, Question};
@@ -52,6 +52,7 @@ pub(super) fn keep(
         metrics: Arc::clone(&shared.metrics),
         ghosts: shared.history.take_announced(),
         roster,
+        grace: watch::channel(presence::Options::DEFAULT.grace).1,
     };
     // The seed of a run decides what happens. Identifiers need not depend on it; they only have to
     // differ, also between the hubs of one run.

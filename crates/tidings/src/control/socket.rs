@@ -1,11 +1,17 @@
 //! The socket itself: where it is, who may use it, and the first line of each connection.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
 use std::fs::{self, File};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -18,16 +24,31 @@ use super::message::{LINE_BYTES_MAX, Request};
 pub(crate) const NAME: &str = "control.sock";
 /// How long a peer may take to say what it wants.
 const REQUEST_MAX: Duration = Duration::from_secs(2);
+/// Maximum number of connections that have not said yet what they want. Beyond it, the oldest is closed: whoever wants
+/// something says so at once.
+const UNDECIDED_MAX: usize = 64;
 /// How long to wait after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The control socket of a running hub. Its file goes with it.
-#[derive(Debug)]
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode of the file: another process may have put its own in its place.
     identity: (u64, u64),
+    /// Connections that have not said yet what they want, the oldest first.
+    undecided: RefCell<VecDeque<Undecided>>,
+}
+
+/// A connection whose request is being read.
+type Undecided = Pin<Box<dyn Future<Output = io::Result<(Request, StdStream)>>>>;
+
+impl fmt::Debug for ControlSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlSocket")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ControlSocket {
@@ -53,28 +74,59 @@ impl ControlSocket {
             listener: UnixListener::from_std(listener)?,
             path,
             identity: (metadata.dev(), metadata.ino()),
+            undecided: RefCell::default(),
         })
     }
 
-    /// Waits for the next request. Returns it with the connection that it came by.
+    /// Waits for the next request. Returns it with the connection that it came by. Connections that say nothing delay
+    /// nobody.
     pub(crate) async fn next(&self) -> (Request, StdStream) {
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => match timeout(REQUEST_MAX, request(stream)).await {
-                    Ok(Ok(request)) => return request,
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, "a request to the control socket failed")
-                    }
-                    Err(_elapsed) => {
-                        tracing::debug!("a request to the control socket took too long")
+            tokio::select! {
+                request = poll_fn(|context| self.poll_undecided(context)) => match request {
+                    Ok(request) => return request,
+                    Err(error) => {
+                        tracing::debug!(%error, "a request to the control socket failed");
                     }
                 },
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection to the control socket");
-                    tokio::time::sleep(PAUSE).await;
-                }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.add(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection to the control socket");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
             }
         }
+    }
+
+    fn add(&self, stream: UnixStream) {
+        let mut undecided = self.undecided.borrow_mut();
+        if undecided.len() >= UNDECIDED_MAX {
+            tracing::debug!("too many connections to the control socket say nothing");
+            undecided.pop_front();
+        }
+        undecided.push_back(Box::pin(async {
+            match timeout(REQUEST_MAX, request(stream)).await {
+                Ok(request) => request,
+                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        }));
+    }
+
+    /// Returns the first request that is complete, or whose connection has failed.
+    fn poll_undecided(&self, context: &mut Context<'_>) -> Poll<io::Result<(Request, StdStream)>> {
+        let mut undecided = self.undecided.borrow_mut();
+        for index in 0..undecided.len() {
+            let Some(request) = undecided.get_mut(index) else {
+                break;
+            };
+            if let Poll::Ready(request) = request.as_mut().poll(context) {
+                drop(undecided.remove(index));
+                return Poll::Ready(request);
+            }
+        }
+        Poll::Pending
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tidings_cluster::Relay;
 use tidings_history::{Handle, Kind};
 
@@ -22,11 +23,19 @@ use crate::binding::inherited::{Inherited, Listening};
 /// How long the running hub may take for an answer. It commits what is queued first.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// How long it may be silent before the log says who is waited for, and why.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// Why a running hub is not taken over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TakeOverError {
     #[error("cannot take over from the running hub by {path}")]
     Connect { path: PathBuf, source: io::Error },
+    #[error(
+        "the running hub (pid {pid}) did not answer within {} s{}", ANSWER_MAX.as_secs(),
+        if *stopped { ": it is stopped; kill -CONT lets it go on, and kill -KILL ends it" } else { "" }
+    )]
+    Silent { pid: i32, stopped: bool },
     #[error("the running hub did not hand over")]
     Io(#[from] io::Error),
     #[error("the running hub does not hand over: {0}")]
@@ -72,8 +81,16 @@ impl Predecessor {
         let request = Request::TakeOver {
             version: HAND_OVER_VERSION,
         };
-        let answer = write_line(&mut stream, &request).and_then(|()| read_line(&mut stream));
+        let answer = write_line(&mut stream, &request).and_then(|()| {
+            say_if_silent(&stream)?;
+            read_line(&mut stream)
+        });
         let offer = match answer {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let pid = pid_of(&stream);
+                let stopped = is_stopped(pid);
+                return Err(TakeOverError::Silent { pid, stopped });
+            }
             // It was killed meanwhile: there is nobody to take over from.
             Err(error) if is_gone(&error) => return Ok(None),
             offer => offer?,
@@ -144,6 +161,37 @@ impl Predecessor {
         })?;
         Ok(())
     }
+}
+
+/// Says in the log who is waited for, if there is no answer at once.
+fn say_if_silent(stream: &UnixStream) -> io::Result<()> {
+    let patience = Timespec::try_from(SILENCE_MAX).map_err(io::Error::other)?;
+    let mut ready = [PollFd::new(stream, PollFlags::IN)];
+    if poll(&mut ready, Some(&patience))? == 0 {
+        let pid = pid_of(stream);
+        tracing::warn!(
+            pid,
+            stopped = is_stopped(pid),
+            wait_secs = ANSWER_MAX.as_secs(),
+            "waiting for the running hub, which has not answered yet; one that is stopped goes on \
+             after kill -CONT"
+        );
+    }
+    Ok(())
+}
+
+/// Returns the process that listens on the control socket, 0 if the system does not say.
+fn pid_of(stream: &UnixStream) -> i32 {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.map_or(0, |peer| peer.pid.as_raw_pid())
+}
+
+/// Returns whether a process is stopped, by SIGSTOP for example; proc(5).
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state comes after the name in parentheses, which may hold anything.
+    let state = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    state.starts_with(['T', 't'])
 }
 
 /// Returns whether the other process closed the connection, by ending for example.

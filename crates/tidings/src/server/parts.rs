@@ -127,7 +127,7 @@ pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeySt
     if let Err(error) = store.forget_others(&wanted) {
         tracing::warn!(%error, "cannot remove outdated key sets from the cache");
     }
-    if wanted.is_empty() {
+    if !kept {
         return None;
     }
     for set in sets {

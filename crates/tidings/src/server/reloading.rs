@@ -10,6 +10,8 @@ use crate::config::{Config, error::ConfigErrors};
 use crate::control::message::{KeyChange, Reloaded};
 use crate::open_files;
 use crate::telemetry::output;
+use tidings_auth::AuthorityError;
+use tidings_hub::clock::unix_secs;
 
 /// How a hub reads its configuration again.
 pub(crate) struct Reloading {
@@ -44,7 +46,9 @@ impl Hub {
     }
 
     fn read_again(&self) -> Reloaded {
-        self.read_files_again();
+        if let Err(error) = self.read_files_again() {
+            return refused(vec![error]);
+        }
         let Some(reloading) = &self.reloading else {
             tracing::info!("reload: this hub has no configuration file to read again");
             return Reloaded::default();
@@ -53,19 +57,14 @@ impl Hub {
         let changed = match changed {
             Ok(changed) => changed,
             Err(ConfigErrors(errors)) => {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                tracing::error!(
-                    errors = errors.join("; "),
-                    "reload: the configuration is not usable, so nothing was changed"
-                );
-                return Reloaded {
-                    errors,
-                    ..Reloaded::default()
-                };
+                return refused(errors.iter().map(ToString::to_string).collect());
             }
         };
         for warning in &changed.config.warnings {
             tracing::warn!("{warning}");
+        }
+        if let Err(error) = self.take_over_issuers(&changed.config) {
+            return refused(vec![format!("auth: {error}")]);
         }
         (reloading.on_config)(&changed.config);
         self.take_over_config(changed.config);
@@ -83,6 +82,18 @@ impl Hub {
         reloaded
     }
 
+    /// Has tokens checked by the issuers and keys of a new configuration.
+    fn take_over_issuers(&self, config: &Config) -> Result<(), AuthorityError> {
+        let new = self.shared.authority.replace(config.auth.clone())?;
+        if let Some(store) = &self.key_store {
+            for set in new.iter().filter(|set| set.unread().is_some()) {
+                set.restore(store, unix_secs(), &self.shared.metrics.key_sets);
+            }
+        }
+        self.key_sets_replaced.notify_one();
+        Ok(())
+    }
+
     /// Puts a new configuration in the place of the one in use.
     fn take_over_config(&self, mut config: Config) {
         open_files::fit(&mut config);
@@ -93,18 +104,38 @@ impl Hub {
             .set_limits(bounds, connections, sockjs_sessions);
         shared.options.set(parts::options(&config));
         shared.history.set_retention(config.history.retention);
+        if let (Some(presence), Some(options)) = (&self.presence, &config.presence) {
+            presence.set_grace(options.grace);
+        }
         self.live.store(Arc::new(config));
     }
 
-    /// Has the certificate and the key sets read again.
-    fn read_files_again(&self) {
-        output::reopen_access_log();
+    /// Has the certificate and the key sets read again, and the access log opened.
+    ///
+    /// # Errors
+    ///
+    /// The access log cannot be written at its place. It goes on in the file that is open.
+    fn read_files_again(&self) -> Result<(), String> {
+        let opened = output::reopen_access_log();
         if let Some(tls) = &self.tls {
             tls.want();
         }
         for set in self.shared.authority.key_sets() {
             set.want();
         }
+        opened.map_err(|error| format!("log.access_file: {error}"))
+    }
+}
+
+/// Says that nothing was changed.
+fn refused(errors: Vec<String>) -> Reloaded {
+    tracing::error!(
+        errors = errors.join("; "),
+        "reload: the configuration is not usable, so nothing was changed"
+    );
+    Reloaded {
+        errors,
+        ..Reloaded::default()
     }
 }
 

@@ -107,10 +107,12 @@ pub(crate) fn open_access_log(path: &Path) -> io::Result<()> {
 }
 
 /// Opens the file of the access log again, if there is one: another program may have renamed it.
-pub(crate) fn reopen_access_log() {
-    if let Some(file) = ACCESS_FILE.get() {
-        file.reopen();
-    }
+///
+/// # Errors
+///
+/// It cannot be written. Lines go on to the file that is open.
+pub(crate) fn reopen_access_log() -> io::Result<()> {
+    ACCESS_FILE.get().map_or(Ok(()), LogFile::reopen)
 }
 
 /// Writes a line of the access log, which ends with a line break.

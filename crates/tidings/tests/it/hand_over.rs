@@ -1,7 +1,7 @@
 //! A hub hands its listeners and its history over to the next process: nobody is refused, and no update is
 //! lost or duplicated.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::harness::tokens::{settings, token_for_all};
-use crate::harness::{Connection, EventStream, HUB_PATH, Request, TestHub, note, run, wait_until};
+use crate::harness::{
+    Connection, EventStream, HUB_PATH, Request, TestHub, command, note, run, wait_until,
+};
 
 const SERVED: &str = "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous = true\n\
                       [server]\ndrain_secs = 1\nshards = 2\n";
@@ -70,6 +72,28 @@ fn restarts_in_a_row_refuse_nobody_and_lose_nothing() {
         assert_eq!(got, sent, "lost, or twice");
     }
     note(&format!("{} updates, longest wait {longest:?}", sent.len()));
+}
+
+#[test]
+fn a_take_over_of_a_stopped_process_says_what_it_waits_for() {
+    let hub = TestHub::serve(&settings(SERVED));
+    hub.signal(rustix::process::Signal::STOP);
+    let mut arguments = hub.arguments();
+    arguments.push(TAKE_OVER.to_owned());
+    let mut next = command(&arguments, &[]).spawn().expect("the binary starts");
+    let mut lines = BufReader::new(next.stderr.take().expect("piped")).lines();
+    let mut wait_for = |text: &str| {
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        line.expect("the line comes before the end")
+            .expect("a line")
+    };
+    let said = wait_for("waiting for the running hub");
+    assert!(said.contains("\"stopped\":true"), "{said}");
+    assert!(said.contains(&format!("\"pid\":{}", hub.pid())), "{said}");
+    hub.signal(rustix::process::Signal::CONT);
+    wait_for("took over from a running hub");
+    drop(next.kill());
+    drop(next.wait());
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn what_is_beyond_the_limit_is_counted_and_not_shown() {
 #[test]
 fn each_of_thousands_with_one_token_gets_its_own_back() {
     let options = Options {
-        grace: std::time::Duration::from_secs(60),
+        grace: Duration::from_secs(60),
         ..Options::DEFAULT
     };
     let mut table = Table::new(options, hub(), random(), holders());
@@ -123,7 +123,7 @@ fn each_of_thousands_with_one_token_gets_its_own_back() {
     for number in 0..count {
         table.on_left(key(number + count), Instant::now());
     }
-    table.on_timeout(Instant::now() + std::time::Duration::from_secs(61));
+    table.on_timeout(Instant::now() + Duration::from_secs(61));
     assert!(table.parked.is_empty() && table.parked_by_matcher.is_empty());
     assert_eq!(publish_all(&mut table).len(), 2 * count as usize);
     assert!(table.entries.is_empty());
@@ -153,7 +153,7 @@ fn events_have_the_paths_of_both_dialects_if_both_are_spoken() {
 #[test]
 fn a_subscription_that_becomes_somebody_elses_is_published_again_and_that_is_all_that_changes() {
     let options = Options {
-        grace: std::time::Duration::from_secs(60),
+        grace: Duration::from_secs(60),
         ..Options::DEFAULT
     };
     let mut table = Table::new(options, hub(), random(), holders());
@@ -176,7 +176,7 @@ fn a_subscription_that_becomes_somebody_elses_is_published_again_and_that_is_all
 #[test]
 fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
     let options = |old_paths| Options {
-        grace: std::time::Duration::from_secs(60),
+        grace: Duration::from_secs(60),
         old_paths,
         ..Options::DEFAULT
     };

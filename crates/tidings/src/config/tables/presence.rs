@@ -16,7 +16,7 @@ table! {
         /// Seconds within which a subscriber can reconnect without a presence event. It is
         /// recognised by the `iss` and `sub` of its token, also after a restart of the hub. With 0,
         /// every disconnect is published at once.
-        grace as "grace_secs": Duration = number(0).secs().start();
+        grace as "grace_secs": Duration = number(0).secs().live();
         /// Maximum number of subscriptions in one response. Longer lists are split into pages.
         page_size_max: usize = number(DEFAULT.page_size_max as u64).at_least(1).start();
         /// Maximum number of subscriptions that the hub tracks. Further ones receive updates but

@@ -149,14 +149,13 @@ fn what_only_a_start_can_change_is_decided() {
         data: dir
         server: shards
         admin: address
-        auth: audiences cookie_names jwks_refresh_secs jwks_cache_secs
-        auth.issuers.N: issuer algorithm key key_file jwks_url jwks_file kid publish subscribe dialects
+        auth: jwks_cache_secs
         dialects: v0 v2019
         subscribe: keep_alive_secs
         flash: address
         history: kind path ring_bytes
         cluster: engine url name node username password_file sentinel_username sentinel_password_file ca_file certificate_file key_file acknowledge replicas replicas_timeout_ms max_wait_ms allow_unguarded create window_bytes connect_timeout_ms start_timeout_secs
-        presence: enabled grace_secs page_size_max subscriptions_max
+        presence: enabled page_size_max subscriptions_max
         zeromq: allow_plaintext username password high_water_mark high_water_bytes queue_bytes_max message_bytes_max peers_max subscriptions_max handshake_timeout_secs heartbeat_secs
         zeromq.brokers.N: inputs outputs
         zeromq.inputs.N: socket subscribe format unparsable topic topic_prefix event_type private match_exact match_urlpattern

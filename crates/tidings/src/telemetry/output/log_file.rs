@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::lines::write_all;
@@ -16,7 +15,8 @@ use super::lines::write_all;
 pub(crate) struct LogFile {
     path: PathBuf,
     file: Mutex<File>,
-    outdated: AtomicBool,
+    /// The file that the next line goes to, after it was opened again.
+    next: Mutex<Option<File>>,
 }
 
 impl LogFile {
@@ -29,27 +29,39 @@ impl LogFile {
         Ok(Self {
             path: path.to_owned(),
             file: Mutex::new(append_to(path)?),
-            outdated: AtomicBool::new(false),
+            next: Mutex::default(),
         })
     }
 
-    /// Has the next line written to whatever is at the path by then.
-    pub(crate) fn reopen(&self) {
-        self.outdated.store(true, Ordering::Release);
+    /// Has the next line written to the file that is at the path now, which is created if there is none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written. The old file stays.
+    pub(crate) fn reopen(&self) -> io::Result<()> {
+        let new = append_to(&self.path).map_err(|error| {
+            let path = self.path.display();
+            io::Error::new(
+                error.kind(),
+                format!("cannot write {path} ({error}); lines go on to the file that is open"),
+            )
+        })?;
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = Some(new);
+        Ok(())
     }
 
     /// Writes all of `bytes`, and returns what could not be written.
     pub(super) fn write<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         // Only the thread of the lines comes here, so nobody waits for the lock.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.outdated.swap(false, Ordering::AcqRel) {
-            match append_to(&self.path) {
-                Ok(new) => *file = new,
-                Err(error) => {
-                    let path = self.path.display();
-                    tracing::error!(%error, %path, "cannot open the access log again; the old file stays");
-                }
-            }
+        let next = self
+            .next
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(new) = next {
+            *file = new;
         }
         write_all(file.as_fd(), bytes)
     }
