@@ -230,6 +230,22 @@ impl KeySet {
         }
     }
 
+    /// Uses what a file has now, so that the first request finds its key. [`watch`](Self::watch) reads it
+    /// again, counts that, and says what is wrong with it.
+    pub fn read_file(&self) {
+        let Source::File(path) = &self.source else {
+            return;
+        };
+        let read = read_file(path).ok().and_then(|document| {
+            let set = jwk::parse(&document).ok()?;
+            Some((set, document))
+        });
+        if let Some((set, document)) = read {
+            self.take(set, document);
+            self.state.send_modify(|state| state.read = true);
+        }
+    }
+
     /// Keeps the set up to date for as long as the hub runs, and in the store, if there is one: with the
     /// time that `now_secs` tells.
     pub async fn watch(

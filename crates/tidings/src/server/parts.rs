@@ -112,10 +112,13 @@ fn rates(limits: &LimitOptions) -> RateBounds {
     }
 }
 
-/// Restores cached key sets before the first request needs a key. They apply until their issuers answer. Returns
-/// the cache, if it is used.
+/// Reads key sets in files and restores cached ones before the first request needs a key. The latter apply until
+/// their issuers answer. Returns the cache, if it is used.
 pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeyStore> {
     let sets = shared.authority.key_sets();
+    for set in &sets {
+        set.read_file();
+    }
     let urls = sets.iter().filter_map(|set| match set.source() {
         Source::Url(url) => Some(url.clone()),
         Source::File(_) => None,

@@ -85,6 +85,9 @@ impl Hub {
     /// Has tokens checked by the issuers and keys of a new configuration.
     fn take_over_issuers(&self, config: &Config) -> Result<(), AuthorityError> {
         let new = self.shared.authority.replace(config.auth.clone())?;
+        for set in &new {
+            set.read_file();
+        }
         if let Some(store) = &self.key_store {
             for set in new.iter().filter(|set| set.unread().is_some()) {
                 set.restore(store, unix_secs(), &self.shared.metrics.key_sets);
