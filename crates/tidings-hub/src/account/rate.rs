@@ -131,7 +131,7 @@ impl OverRate {
 
     /// Returns the whole seconds after which there is room.
     pub(crate) fn retry_after_secs(&self) -> u64 {
-        self.wait.as_secs() + u64::from(self.wait.subsec_nanos() > 0).max(1)
+        (self.wait.as_secs() + u64::from(self.wait.subsec_nanos() > 0)).max(1)
     }
 }
 

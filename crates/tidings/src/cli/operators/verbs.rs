@@ -297,7 +297,7 @@ Examples:
 const EXPLAIN: &str = "\
 Examples:
   tidings explain --private https://example.com/books/1
-  tidings explain --subject alice --token-file alice.token https://example.com/books/1";
+  tidings explain --subject alice --token-file alice.token urn:example:book";
 
 const DRAIN: &str = "\
 Examples:

@@ -30,7 +30,7 @@ fn every_change_is_told_with_both_values_and_secrets_are_hidden() {
                 "auth.issuers.0.key",
                 Some("(hidden)"),
                 Some("(hidden)"),
-                Change::Start
+                Change::Live
             ),
             (
                 "limits.connections_max",
