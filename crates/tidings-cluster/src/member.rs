@@ -454,6 +454,8 @@ impl Member {
         self.pump();
         self.answer_known();
         self.catch_ups.answer(self.history.last());
+        // Before the question: whoever waits may ask again and again, and a lease must not lapse by that.
+        self.keep_leases();
         let is_due = self.probe.at <= self.now;
         if self.calls.of(Path::Control).is_none() && (is_due || self.catch_ups.want_question()) {
             self.probe.sent_at = Some(self.history.last());
@@ -464,7 +466,6 @@ impl Member {
             self.catch_ups.on_asked();
             self.call(Request::State);
         }
-        self.keep_leases();
     }
 
     /// Deals with what was sent before the look, once the history has what the engine had then.

@@ -4,6 +4,7 @@
 //! The model's clock stands still until a test moves it, so nothing lapses by accident.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidings_cluster::driver::{IfNone, join};
@@ -52,6 +53,32 @@ fn what_one_of_the_cluster_does_is_handed_over_when_its_holder_dies() {
     engine.with(|model| model.set_clock(10_000));
     two.wait(|roster| roster.holds("push") && roster.holds("presence"));
     two.stop();
+}
+
+/// Any peer can ask, by a cursor that nobody knows. Each answer here is followed by the next question.
+#[test]
+fn questions_without_end_do_not_keep_a_hub_from_its_lease() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, &[]);
+    hub.wait(|roster| roster.looks > 0);
+    let goes_on = Arc::new(AtomicBool::new(true));
+    for _ in 0..8 {
+        ask_again(&hub.relay, &goes_on);
+    }
+    let before = hub.roster().looks;
+    hub.wait(|roster| roster.looks > before + 5);
+    goes_on.store(false, Ordering::Relaxed);
+    hub.stop();
+}
+
+fn ask_again(relay: &Arc<Clustered>, goes_on: &Arc<AtomicBool>) {
+    let (next, own) = (Arc::clone(relay), Arc::clone(goes_on));
+    let asked = relay.catch_up(Box::new(move |_caught_up| {
+        if own.load(Ordering::Relaxed) {
+            ask_again(&next, &own);
+        }
+    }));
+    assert!(asked, "a hub of a cluster may be behind");
 }
 
 #[test]
@@ -135,7 +162,7 @@ fn a_hub_that_differs_in_something_small_is_ready() {
 }
 
 struct Hub {
-    relay: Clustered,
+    relay: Arc<Clustered>,
     history: Handle,
 }
 
@@ -170,7 +197,7 @@ impl Hub {
             IfNone::Make(proposal, Duration::ZERO),
             DEADLINE,
         );
-        let relay = relay.expect("an engine that answers");
+        let relay = Arc::new(relay.expect("an engine that answers"));
         let options = tidings_history::Options {
             kind: Kind::Memory,
             retention: Retention {
