@@ -41,6 +41,7 @@ PAGES = {
     "docs/guide/backup.md": "conformance/test_backup.py",
     "docs/guide/cluster.md": "conformance/test_cluster_guide.py",
     "docs/guide/configuration.md": [HERE],
+    "docs/guide/doctor.md": UNTRIED + "shows what one machine has; tests/it/doctor.rs provokes each finding",
     "docs/guide/getting-started.md": STARTED,
     "docs/guide/history.md": [HERE, LOST_LINES, LOST_LINES],
     "docs/guide/hypermedia.md": "conformance/browser/tests/hypermedia.test.mjs",

@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from support import mercure
-from support.hub import PATH, ROOT, Hub, free_port
+from support.hub import PATH, ROOT, Hub, free_port, tidings
 from support.mercure import ISSUER, SECRET
 from support.waiting import DEADLINE_SECS, until
 
@@ -177,6 +177,9 @@ def publish(port, token, data):
     return answer.status, text
 
 
+DIAGNOSE = "[pages]\ndiagnose = true\n"
+
+
 def url(port):
     return f"http://localhost:{port}{PATH}"
 
@@ -211,10 +214,56 @@ topics = ["chat"]
 def proxied(request):
     """A hub behind a proxy: the hub, the proxy's port, and a token."""
     port = free_port()
-    hub = hub_for(port)
+    hub = hub_for(port, more=DIAGNOSE)
     with proxy(PROXIES[request.param], port, hub):
         yield hub, port, mercure.token(aud=url(port))
     assert hub.stop() == 0
+
+
+def events_finding(hub, port):
+    """Returns what `tidings doctor` finds about events through a proxy, and its exit code."""
+    ran = tidings("doctor", "--json", "--config", hub.config, "--url", url(port))
+    findings = json.loads(ran.stdout)["findings"]
+    return next(one for one in findings if one["check"] == "events"), ran.returncode
+
+
+def test_doctor_finds_nothing_with_the_guides_settings(proxied, check):
+    hub, port, _bearer = proxied
+    found, code = events_finding(hub, port)
+    check("events", found["level"], "ok")
+    check("exit code", code, 0)
+
+
+def test_doctor_finds_a_proxy_that_buffers(check):
+    port = free_port()
+    hub = hub_for(port, more=DIAGNOSE)
+    with proxy(buffering_nginx, port, hub):
+        found, code = events_finding(hub, port)
+        check("events", found["level"], "problem")
+        check("the line to change", "proxy_buffering off" in found["change"], True)
+        check("exit code", code, 1)
+    assert hub.stop() == 0
+
+
+def buffering_nginx(folder, port, hub):
+    """Returns the command that runs nginx as it buffers: by HTTP/1.0, its default, and though the hub asks it not to."""
+    text = f"""
+daemon off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://127.0.0.1:{hub}; proxy_set_header Host $http_host;
+            proxy_ignore_headers X-Accel-Buffering;
+        }}
+    }}
+}}
+"""
+    return ["nginx", "-c", write(folder, "nginx.conf", text)]
 
 
 def test_event_streams(proxied, check):

@@ -1,7 +1,8 @@
 //! What makes a server unsafe for a cluster, with the line that changes it.
 //!
-//! Everything is read from `INFO`, so that neither `CONFIG` nor an administrator's user is needed.
+//! What a hub must know is read from `INFO`, so that neither `CONFIG` nor an administrator's user is needed.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use redis::Value;
@@ -67,6 +68,12 @@ pub enum Problem {
          its last snapshot, or everything; the hubs put back what they have"
     )]
     Forgets,
+    /// What the append-only file has may be lost with the machine.
+    #[error(
+        "the server never waits for the disk: `appendfsync` is no, so a power failure loses up to half a \
+         minute; the hubs put back what they have"
+    )]
+    NeverSynced,
     /// A primary that is cut off goes on taking updates.
     #[error(
         "the server has {replicas} replicas, but takes updates without them: after a failover the \
@@ -132,6 +139,7 @@ impl Problem {
             Self::TooOld { .. } => "install Redis 6.2 or later, or Valkey",
             Self::Evicts { .. } => "CONFIG SET maxmemory-policy noeviction",
             Self::Forgets => "CONFIG SET appendonly yes",
+            Self::NeverSynced => "CONFIG SET appendfsync everysec",
             Self::Unguarded { .. } => {
                 "CONFIG SET min-replicas-to-write 1, and CONFIG SET min-replicas-max-lag 1, on the \
                  primary and on each replica; or accept the loss in the hub's configuration"
@@ -225,6 +233,23 @@ impl Redis {
         Ok(problems.into_iter().map(finding).collect())
     }
 
+    /// Looks for what only `CONFIG GET` shows. The user of a hub need not be allowed that: then there is no answer.
+    pub async fn inspect_config(&self) -> Option<Vec<Finding>> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("append*");
+        let within = self.options.timeouts.answer;
+        let answer = self.send(Path::Control, &command, within).await.ok()?;
+        let settings: HashMap<String, String> = redis::from_redis_value(answer).ok()?;
+        let is = |name, value| settings.get(name).is_some_and(|set| set == value);
+        let never = is("appendonly", "yes") && is("appendfsync", "no");
+        let problems = never.then_some(Problem::NeverSynced).into_iter();
+        let finding = |problem| Finding {
+            severity: severity(&problem, &self.options),
+            problem,
+        };
+        Some(problems.map(finding).collect())
+    }
+
     async fn of_line(&self, history: Option<Epoch>) -> Result<Option<Problem>, EngineError> {
         let name = || self.options.name.to_string();
         let only_read = Proposal {
@@ -245,7 +270,7 @@ impl Redis {
 fn severity(problem: &Problem, options: &Options) -> Severity {
     match problem {
         Problem::Unguarded { .. } if options.unguarded == Unguarded::Accept => Severity::Warn,
-        Problem::Forgets | Problem::SmallMemory { .. } => Severity::Warn,
+        Problem::Forgets | Problem::NeverSynced | Problem::SmallMemory { .. } => Severity::Warn,
         Problem::TooOld { .. }
         | Problem::Evicts { .. }
         | Problem::Unguarded { .. }

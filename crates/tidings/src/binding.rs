@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::io::Errno;
 
+/// Maximum number of connections that the kernel queues for one listener of the hub.
+pub(crate) const BACKLOG: i32 = 4096;
+
 /// Why nothing can listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}{}", advice(*.address, .source))]

@@ -1,4 +1,4 @@
-//! The command line: `tidings dev`, `init`, `serve`, `health`, `broker`, `publish`, `subscribe`,
+//! The command line: `tidings dev`, `init`, `serve`, `health`, `doctor`, `broker`, `publish`, `subscribe`,
 //! `token …`, `context …`, `config …`, `cluster …`,
 //! `history …`, `completions`, `man`; for operators `top`, `connections`, `disconnect`, `revoke`,
 //! `purge`, `explain`, `drain`.
@@ -24,6 +24,7 @@ mod config;
 mod context;
 pub mod dev;
 mod dev_folder;
+mod doctor;
 mod health;
 mod history;
 mod hub;
@@ -56,6 +57,7 @@ enum Command {
     Reload(reload::Arguments),
     Broker(broker::Arguments),
     Health(health::Arguments),
+    Doctor(doctor::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
     #[command(subcommand)]
@@ -103,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Broker(arguments) => broker::run(&arguments),
         Command::Health(arguments) => health::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Token(command) => token::run(&command),

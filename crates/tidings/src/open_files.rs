@@ -56,6 +56,16 @@ pub(crate) fn fit(config: &mut Config) {
     );
 }
 
+/// Returns how many files the hub may have open with the connections that its limits allow.
+pub(crate) fn needed(config: &Config) -> usize {
+    let peers = config.zeromq.as_ref();
+    let peers = peers.map_or(0, |zeromq| zeromq.limits.peers_max);
+    let connections = config.limits.connections_max;
+    connections
+        .saturating_add(peers)
+        .saturating_add(own(config))
+}
+
 /// Returns how many files the hub may have open beside the connections that its limits allow.
 fn own(config: &Config) -> usize {
     let listeners = config.listens.len() + 2;

@@ -352,6 +352,7 @@ impl Hub {
             let (request, stream) = control.next().await;
             match request {
                 Request::Reload => answer(stream, &self.reload()),
+                Request::Compare => answer(stream, &self.compare()),
                 Request::TakeOver { version } => {
                     let estate = Arc::clone(&self.estate);
                     let started = hand_over::start(stream, version, estate, outcomes.clone());

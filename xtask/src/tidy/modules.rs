@@ -78,7 +78,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "front",
         "sockets, until there is a request",
-        &["certificate", "http"],
+        &["binding", "certificate", "http"],
     ),
     layer(
         "http",

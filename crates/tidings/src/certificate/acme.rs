@@ -160,6 +160,18 @@ impl Acme {
         }))
     }
 
+    /// Returns the certificate that a hub with this data folder got from the authority, if it got one.
+    ///
+    /// # Errors
+    ///
+    /// There is one that cannot be used.
+    pub(crate) fn stored(
+        options: &Options,
+        data_dir: &Path,
+    ) -> Result<Option<CertifiedKey>, pair::CertificateError> {
+        Folder::new(data_dir, &options.directory).certificate()
+    }
+
     /// Asks [`keep`](Self::keep) to try a failed order again now, unless the authority said when.
     pub(crate) fn want(&self) {
         self.wanted.notify_one();

@@ -76,6 +76,7 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
         findings,
         line,
         hubs,
+        config_was_asked: _,
     } = cluster::look(&options)?;
     let name = options.engine.name.to_string();
     let is_safe = findings.iter().all(|one| one.severity == Severity::Warn);

@@ -282,6 +282,11 @@ fn read_text(answer: http::Response<ureq::Body>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Returns a client that trusts the system's authorities and those in `ca`.
+///
+/// # Errors
+///
+/// The file cannot be read.
 pub fn agent(ca: Option<&Path>, url: &url::Url) -> anyhow::Result<ureq::Agent> {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)

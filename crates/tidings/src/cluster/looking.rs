@@ -11,6 +11,8 @@ use super::{Options, identity};
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) findings: Vec<Finding>,
+    /// Whether the hub's user may ask for settings that only `CONFIG GET` shows.
+    pub(crate) config_was_asked: bool,
     /// Nothing if the name is not in use.
     pub(crate) line: Option<Line>,
     /// The hubs that have a lease, or had one that nobody took over yet.
@@ -23,7 +25,7 @@ pub(crate) struct Seen {
 ///
 /// It does not answer within `cluster.start_timeout_secs`, or has lost a part of its keys.
 pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
-    let findings = joining::findings(options, None)?;
+    let mut findings = joining::findings(options, None)?;
     let read = Proposal {
         epoch: EpochId::new(0),
         secret: None,
@@ -37,8 +39,12 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
     let engine = Redis::new(options.engine.clone());
     let hubs = runtime.block_on(engine.leases());
     let hubs = hubs.map_err(|fault| away(options, fault))?;
+    let by_config = runtime.block_on(engine.inspect_config());
+    let config_was_asked = by_config.is_some();
+    findings.extend(by_config.unwrap_or_default());
     Ok(Seen {
         findings,
+        config_was_asked,
         line,
         hubs,
     })

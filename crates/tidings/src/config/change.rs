@@ -47,22 +47,38 @@ impl Source {
         }
     }
 
+    /// Returns what [`read_again`](Self::read_again) would change.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn compare(&self) -> Result<Vec<Difference>, error::ConfigErrors> {
+        Ok(self.next()?.1.differences)
+    }
+
     /// Reads the configuration again. The settings in use change if nothing is wrong.
     ///
     /// # Errors
     ///
     /// Everything that is wrong, with the whole configuration or with what a running hub makes of it.
     pub fn read_again(&mut self) -> Result<Changed, error::ConfigErrors> {
+        let (settings, changed) = self.next()?;
+        self.running = settings;
+        Ok(changed)
+    }
+
+    /// Returns the next settings in use, and what they change.
+    fn next(&self) -> Result<(Settings, Changed), error::ConfigErrors> {
         let reading = read(self.path.as_deref(), &env::variables());
         let written = reading.into_settings()?;
         let differences = differences(&self.running, &written);
         let merged = written.with_start_keys_of(&self.running);
         let config = check::check(&merged)?;
-        self.running = merged;
-        Ok(Changed {
+        let changed = Changed {
             config,
             differences,
-        })
+        };
+        Ok((merged, changed))
     }
 }
 

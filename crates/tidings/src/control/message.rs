@@ -34,6 +34,8 @@ pub(crate) enum Request {
     },
     /// To read its configuration again. Answered by [`Reloaded`].
     Reload,
+    /// To say what a reload would do, without doing it. Answered by [`Reloaded`].
+    Compare,
 }
 
 /// What became of a reload. With errors nothing was changed.

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::{connection, proxy_protocol};
+use crate::binding::BACKLOG;
 use crate::http::problem::Problem;
 use crate::http::{Site, client};
 use tidings_hub::account::{Crowded, Holder, Kind, Place, Scope};
@@ -22,8 +23,6 @@ use tidings_hub::shard::stopping::{Arrivals, Stage};
 use tidings_hub::tasks;
 use tidings_wire::proxy_protocol::Source;
 
-/// Maximum number of connections that the kernel queues for one listener.
-const BACKLOG: i32 = 4096;
 /// Connections accepted before other tasks of the shard get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 /// Pause after an accept failed because the process had no file descriptor or memory left.

@@ -45,6 +45,20 @@ impl Hub {
         reloaded
     }
 
+    /// Says what a reload would do.
+    pub(super) fn compare(&self) -> Reloaded {
+        let Some(reloading) = &self.reloading else {
+            return Reloaded::default();
+        };
+        match reloading.source.borrow().compare() {
+            Ok(differences) => by_change(&differences),
+            Err(ConfigErrors(errors)) => Reloaded {
+                errors: errors.iter().map(ToString::to_string).collect(),
+                ..Reloaded::default()
+            },
+        }
+    }
+
     fn read_again(&self) -> Reloaded {
         if let Err(error) = self.read_files_again() {
             return refused(vec![error]);
@@ -68,16 +82,7 @@ impl Hub {
         }
         (reloading.on_config)(&changed.config);
         self.take_over_config(changed.config);
-        let of = |wanted| {
-            let changes = changed.differences.iter();
-            let changes = changes.filter(move |one| one.change == wanted);
-            changes.map(key_change).collect::<Vec<_>>()
-        };
-        let reloaded = Reloaded {
-            applied: of(Change::Live),
-            needs_restart: of(Change::Start),
-            errors: Vec::new(),
-        };
+        let reloaded = by_change(&changed.differences);
         say(&reloaded);
         reloaded
     }
@@ -127,6 +132,20 @@ impl Hub {
             set.want();
         }
         opened.map_err(|error| format!("log.access_file: {error}"))
+    }
+}
+
+/// Sorts changes by what they need.
+fn by_change(differences: &[Difference]) -> Reloaded {
+    let of = |wanted| {
+        let changes = differences.iter();
+        let changes = changes.filter(move |one| one.change == wanted);
+        changes.map(key_change).collect()
+    };
+    Reloaded {
+        applied: of(Change::Live),
+        needs_restart: of(Change::Start),
+        errors: Vec::new(),
     }
 }
 

@@ -448,6 +448,17 @@ fn command_of(
 
 /// Runs a command line to its end; returns exit code, standard output and standard error.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    run_under(&[], arguments, environment)
+}
+
+/// The same, by a command that ends with what to run, such as `nice`.
+pub fn run_under(
+    runner: &[&str],
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (i32, String, String) {
+    let mut program: Vec<String> = runner.iter().map(|&word| word.to_owned()).collect();
+    program.push(TIDINGS.to_owned());
     let arguments: Vec<String> = arguments
         .iter()
         .map(|&argument| argument.to_owned())
@@ -456,7 +467,7 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, St
         .iter()
         .map(|&(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let output = command(&arguments, &environment)
+    let output = command_of(&program, &arguments, &environment)
         .output()
         .expect("the binary runs");
     (

@@ -48,6 +48,7 @@ mod dialect_0x;
 mod dialect_2019;
 mod dialect_leaks;
 mod discovery;
+mod doctor;
 mod exhausted;
 mod foreign_pages;
 mod full_disk;
