@@ -64,6 +64,7 @@ pub fn install(stages: &mut Stages, root: &Path) {
 /// Programs that make a release, and their Debian packages.
 const RELEASE_PROGRAMS: &[(&str, &str)] = &[
     ("dpkg-deb", "dpkg"),
+    ("lintian", "lintian"),
     ("minisign", "minisign"),
     ("readelf", "binutils"),
     ("umoci", "umoci"),
@@ -77,7 +78,9 @@ pub fn install_for_release(stages: &mut Stages) {
     let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
     install_debian(stages, &packages);
     if !succeeds(Command::new("cargo").args(["cyclonedx", "--version"])) {
-        let step = Step::cargo(&["install", "--locked", "cargo-cyclonedx"]);
+        // It runs for a second: optimising it would take longer than it saves.
+        let step = Step::cargo(&["install", "--locked", "--debug", "cargo-cyclonedx"]);
+        let step = step.env("CARGO_PROFILE_DEV_DEBUG", "0");
         stages.run("cargo-cyclonedx", &step);
     }
 }

@@ -16,15 +16,22 @@ use anyhow::{Context as _, ensure};
 
 use crate::stages::Stages;
 
+/// The target that is built and tried.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// Options of the command.
 #[derive(clap::Args)]
 pub struct Options {
     /// The target that is built for. Others than x86_64 are built and not tried.
-    #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
+    #[arg(long, default_value = TARGET)]
     target: String,
     /// Uses the program of the last release build.
     #[arg(long)]
     built: bool,
+    /// Links the libraries of the debug build instead of building for release, to try every step in a
+    /// minute. What it makes is not for use.
+    #[arg(long, conflicts_with_all = ["sign_key", "target", "built"])]
+    rehearsal: bool,
     /// Secret key of minisign to sign the checksums with. Without it, signing is tried with a key
     /// that is thrown away.
     #[arg(long, value_name = "FILE")]
@@ -34,6 +41,8 @@ pub struct Options {
 /// What a release is made of.
 struct Release {
     root: PathBuf,
+    /// Whether this is a rehearsal, with a debug build.
+    rehearsal: bool,
     /// Where everything goes.
     dist: PathBuf,
     /// Where steps put what they need in between.
@@ -48,13 +57,26 @@ struct Release {
     epoch: String,
 }
 
+/// Tries every step, for continuous integration.
+pub fn rehearse(stages: &mut Stages, root: &Path) {
+    let options = Options {
+        target: TARGET.to_owned(),
+        built: false,
+        rehearsal: true,
+        sign_key: None,
+    };
+    if let Err(error) = run(stages, root, &options) {
+        stages.check("release", || Err(error));
+    }
+}
+
 /// Makes everything, one stage each.
 ///
 /// # Errors
 ///
 /// If the version or the commit cannot be found, or a folder cannot be made.
 pub fn run(stages: &mut Stages, root: &Path, options: &Options) -> anyhow::Result<()> {
-    let release = Release::of(root, &options.target)?;
+    let release = Release::of(root, options)?;
     if !options.built {
         stages.check("program", || release.stage(program::build));
     }
@@ -72,7 +94,7 @@ pub fn run(stages: &mut Stages, root: &Path, options: &Options) -> anyhow::Resul
 }
 
 impl Release {
-    fn of(root: &Path, target: &str) -> anyhow::Result<Self> {
+    fn of(root: &Path, options: &Options) -> anyhow::Result<Self> {
         let manifest = std::fs::read_to_string(root.join("Cargo.toml"))?;
         let manifest: toml::Table = manifest.parse()?;
         let version = manifest
@@ -88,7 +110,8 @@ impl Release {
             root: root.to_owned(),
             dist: root.join("target/dist"),
             work: root.join("target/dist-work"),
-            target: target.to_owned(),
+            rehearsal: options.rehearsal,
+            target: options.target.clone(),
             version: version.to_owned(),
             commit,
             date: git(&["log", "-1", "--format=%cs"])?,
@@ -106,8 +129,11 @@ impl Release {
         step(self).map(|()| Vec::new())
     }
 
-    /// Where cargo puts the program.
+    /// Where the built program is.
     fn program(&self) -> PathBuf {
+        if self.rehearsal {
+            return self.work.join("program/tidings");
+        }
         let folder = self.root.join("target").join(&self.target);
         folder.join("release/tidings")
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use super::archive::{self, COMPLETIONS, UNITS};
 use super::{Release, install, output, text, write};
@@ -23,7 +23,8 @@ pub fn make(release: &Release) -> anyhow::Result<()> {
     let kib = text(Command::new("du").arg("-sk").arg(&staging))?;
     let kib = kib.split_whitespace().next().unwrap_or("0");
     let architecture = release.debian_architecture();
-    let version = &release.version;
+    // The part after the dash counts packages of one version.
+    let version = format!("{}-1", release.version);
     let control = format!(
         "Package: tidings\nVersion: {version}\nArchitecture: {architecture}\nSection: net\n\
          Priority: optional\nInstalled-Size: {kib}\nRecommends: ca-certificates\n\
@@ -35,13 +36,14 @@ pub fn make(release: &Release) -> anyhow::Result<()> {
     }
     let package = format!("tidings_{version}_{architecture}.deb");
     let package = release.dist.join(package);
-    output(
-        Command::new("dpkg-deb")
-            .args(["--build", "--root-owner-group"])
-            .env("SOURCE_DATE_EPOCH", &release.epoch)
-            .arg(&staging)
-            .arg(&package),
-    )?;
+    let mut build = Command::new("dpkg-deb");
+    build
+        .args(["--build", "--root-owner-group"])
+        .env("SOURCE_DATE_EPOCH", &release.epoch);
+    if release.rehearsal {
+        build.arg("-z1");
+    }
+    output(build.arg(&staging).arg(&package))?;
     try_out(release, &package)
 }
 
@@ -73,14 +75,26 @@ fn lay_out(release: &Release, staging: &Path, files: &Path) -> anyhow::Result<()
     let copyright = format!("{licences}{mit}\n{apache}");
     write(&documents.join("copyright"), copyright, 0o644)?;
     write(&documents.join("README.Debian"), README, 0o644)?;
-    let changelog = documents.join("changelog");
-    install(&release.root.join("CHANGELOG.md"), &changelog, 0o644)?;
-    output(
-        Command::new("gzip")
-            .args(["-9", "-n", "-f"])
-            .arg(&changelog),
-    )?;
+    let changelog = std::fs::read(release.root.join("CHANGELOG.md"))?;
+    write(&documents.join("changelog"), changelog, 0o644)?;
+    let changelog = documents.join("changelog.Debian");
+    write(&changelog, debian_changelog(release)?, 0o644)?;
+    for name in ["changelog", "changelog.Debian"] {
+        let file = documents.join(name);
+        output(Command::new("gzip").args(["-9", "-n", "-f"]).arg(file))?;
+    }
     Ok(())
+}
+
+/// Returns the changelog of the package itself, which only names the version that it packs.
+fn debian_changelog(release: &Release) -> anyhow::Result<String> {
+    let time = format!("--date=@{}", release.epoch);
+    let time = text(Command::new("date").args(["--utc", "--rfc-email", &time]))?;
+    let version = &release.version;
+    Ok(format!(
+        "tidings ({version}-1) unstable; urgency=medium\n\n  * Version {version}; see changelog.gz.\n\n \
+         -- {MAINTAINER}  {time}\n"
+    ))
 }
 
 /// Unpacks the package as dpkg would, runs the program, and has the unit and a page checked.
@@ -94,6 +108,7 @@ fn try_out(release: &Release, package: &Path) -> anyhow::Result<()> {
     let page = folder.join("usr/share/man/man1/tidings-publish.1.gz");
     let shown = text(Command::new("zcat").arg(&page))?;
     ensure!(shown.contains("tidings-publish"), "{shown}");
+    obeys_policy(package)?;
     // It looks for the program where the unit has it.
     let verify = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
@@ -112,8 +127,32 @@ fn try_out(release: &Release, package: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has lintian compare the package with Debian's policy.
+fn obeys_policy(package: &Path) -> anyhow::Result<()> {
+    let checked = Command::new("lintian")
+        .args(["--fail-on", "error,warning", "--suppress-tags"])
+        .arg(NOT_OURS.join(","))
+        .arg(package)
+        .output()
+        .context("cannot run lintian")?;
+    let found = String::from_utf8_lossy(&checked.stdout);
+    ensure!(checked.status.success(), "lintian: {found}");
+    println!("lintian: no errors, no warnings");
+    Ok(())
+}
+
 /// Who answers for the package. Set it before a release; see docs/releasing.md.
 const MAINTAINER: &str = "The Tidings contributors <contributors@tidings.invalid>";
+
+/// What Debian's policy requires of packages in its archive, and why this one differs.
+const NOT_OURS: [&str; 3] = [
+    // One program for every distribution, and for an image without libraries.
+    "statically-linked-binary",
+    // The same: a static program that can be loaded at any address looks like a library.
+    "shared-library-lacks-prerequisites",
+    // There is no bug of Debian that asks for it.
+    "initial-upload-closes-no-bugs",
+];
 
 const DESCRIPTION: &str = "\
 Description: real-time push for web applications

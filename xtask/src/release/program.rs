@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use super::{Release, text};
+use super::{Release, install, text};
 
 /// Builds the program.
 pub fn build(release: &Release) -> anyhow::Result<()> {
@@ -16,14 +16,13 @@ pub fn build(release: &Release) -> anyhow::Result<()> {
         date,
         ..
     } = release;
-    let status = Command::new("cargo")
-        .args(["build", "--release", "--locked", "--package", "tidings"])
-        .args(["--bin", "tidings", "--target", &release.target])
+    let mut command = if release.rehearsal {
+        quickly()
+    } else {
+        well(&release.target)
+    };
+    let status = command
         .current_dir(&release.root)
-        // glibc itself is linked in. With a target named, the flag does not reach build scripts.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
         .env(
             "TIDINGS_BUILT_FROM",
             format!("{version} ({commit}, {date})"),
@@ -31,7 +30,37 @@ pub fn build(release: &Release) -> anyhow::Result<()> {
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
+    if release.rehearsal {
+        let made = release.root.join("target/debug/tidings");
+        install(&made, &release.program(), 0o755)?;
+    }
     Ok(())
+}
+
+/// Returns the command that builds what people get.
+fn well(target: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(["build", "--release", "--locked", "--package", "tidings"])
+        .args(["--bin", "tidings", "--target", target])
+        // glibc itself is linked in. With a target named, the flag does not reach build scripts.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    command
+}
+
+/// Returns the command that links a static program from libraries that the tests have compiled.
+fn quickly() -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(["rustc", "--locked", "--package", "tidings"])
+        // The simulator enables this feature for the whole workspace. Without it, everything that
+        // uses tokio is compiled again.
+        .args(["--bin", "tidings", "--features", "tokio/test-util"])
+        .args(["--", "-C", "target-feature=+crt-static"])
+        .args(["-C", "strip=symbols"]);
+    command
 }
 
 /// Checks that the program needs no library, names its commit, and serves.

@@ -1,5 +1,6 @@
 //! What is in a release: the list of components, the checksums and their signature.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,8 +44,46 @@ pub fn components(release: &Release) -> anyhow::Result<()> {
             "{needed} is not among the components"
         );
     }
+    consistent(&list)?;
     println!("{} components", names.len());
     std::fs::write(release.dist.join(format!("{name}.json")), text)?;
+    Ok(())
+}
+
+/// Checks what the schema of CycloneDX does not: that each component is listed once with its version, and that
+/// each component that a dependency names is listed.
+fn consistent(list: &serde_json::Value) -> anyhow::Result<()> {
+    let text = |value: &serde_json::Value, name: &str| -> String {
+        let text = value.get(name).and_then(|text| text.as_str());
+        text.unwrap_or_default().to_owned()
+    };
+    ensure!(text(list, "bomFormat") == "CycloneDX" && text(list, "specVersion") == "1.5");
+    let mut known = BTreeSet::new();
+    let components = list.get("components").and_then(|list| list.as_array());
+    for component in components.into_iter().flatten() {
+        let (name, version) = (text(component, "name"), text(component, "version"));
+        ensure!(
+            !name.is_empty() && !version.is_empty(),
+            "a component lacks its name or version"
+        );
+        let reference = text(component, "bom-ref");
+        ensure!(
+            known.insert(reference.clone()),
+            "{reference} is listed twice"
+        );
+    }
+    let root = list
+        .get("metadata")
+        .and_then(|metadata| metadata.get("component"));
+    known.extend(root.map(|root| text(root, "bom-ref")));
+    let edges = list.get("dependencies").and_then(|list| list.as_array());
+    for edge in edges.into_iter().flatten() {
+        let to = edge.get("dependsOn").and_then(|list| list.as_array());
+        let to = to.into_iter().flatten().filter_map(|to| to.as_str());
+        for reference in to.map(str::to_owned).chain([text(edge, "ref")]) {
+            ensure!(known.contains(&reference), "{reference} is not listed");
+        }
+    }
     Ok(())
 }
 
@@ -60,6 +99,12 @@ pub fn sign(release: &Release, key: Option<&Path>) -> anyhow::Result<()> {
     println!("{sums}");
     let file = release.dist.join("SHA256SUMS");
     std::fs::write(&file, format!("{sums}\n"))?;
+    let mut check = Command::new("sha256sum");
+    output(
+        check
+            .args(["--check", "--strict", "SHA256SUMS"])
+            .current_dir(&release.dist),
+    )?;
     let comment = format!("tidings {} {}", release.version, release.commit);
     if let Some(key) = key {
         let mut command = Command::new("minisign");
