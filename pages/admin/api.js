@@ -42,6 +42,9 @@ export function post(name, body = {}) {
   return ask(name, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
+// What follows the figures of one hub of a cluster.
+export const elsewhere = ({ scope }) => (scope === "cluster" ? " The other hubs of the cluster were told." : "");
+
 async function ask(path, options) {
   const headers = { ...options.headers, Authorization: `Bearer ${token}` };
   let answer;

@@ -1,6 +1,6 @@
 // The list of connections: filters, pages, disconnect, revoke.
 
-import { get, post } from "./api.js";
+import { elsewhere, get, post } from "./api.js";
 import { button, confirmed, duration, element, h, number, row, say } from "./dom.js";
 
 const NAMES = { sse: "event stream", websocket: "WebSocket", sockjs: "SockJS", long_poll: "long polling" };
@@ -129,7 +129,7 @@ async function act(does, tell) {
   try {
     const done = await does();
     await show();
-    say(said, tell(done), true);
+    say(said, tell(done) + elsewhere(done), true);
   } catch (error) {
     say(said, error.message, false);
   }

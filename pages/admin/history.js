@@ -1,6 +1,6 @@
 // The browser of the history, newest first, and the purge of a topic.
 
-import { get, post } from "./api.js";
+import { elsewhere, get, post } from "./api.js";
 import { bytes, confirmed, element, h, number, say, time } from "./dom.js";
 
 const form = element("history-filter");
@@ -99,9 +99,9 @@ async function purge(topic) {
   if (!(await confirmed({ title, text, yes: "Purge" }))) return;
   say(said, "Purging …");
   try {
-    const { purged } = await post("purge", { topic });
+    const done = await post("purge", { topic });
     await show();
-    say(said, `${number(purged)} updates were withdrawn.`, true);
+    say(said, `${number(done.purged)} updates were withdrawn.${elsewhere(done)}`, true);
   } catch (error) {
     say(said, error.message, false);
   }

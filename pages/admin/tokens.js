@@ -1,6 +1,6 @@
 // Tokens that are refused before they expire.
 
-import { get, post } from "./api.js";
+import { elsewhere, get, post } from "./api.js";
 import { button, element, h, number, row, say, time } from "./dom.js";
 
 const said = element("tokens-said");
@@ -29,7 +29,7 @@ async function revoke() {
     const done = await post("revoke", command);
     element("revoke").reset();
     const end = done.until === null ? "for good" : `until ${time(done.until * 1000)}`;
-    say(said, `Refused ${end}; ${number(done.disconnected)} connections were ended.`, true);
+    say(said, `Refused ${end}; ${number(done.disconnected)} connections were ended.${elsewhere(done)}`, true);
     await show();
   } catch (error) {
     say(said, error.message, false);
@@ -38,8 +38,8 @@ async function revoke() {
 
 async function reinstate(id) {
   try {
-    await post("reinstate", { id });
-    say(said, "The token is accepted again.", true);
+    const done = await post("reinstate", { id });
+    say(said, `The token is accepted again.${elsewhere(done)}`, true);
     await show();
   } catch (error) {
     say(said, error.message, false);

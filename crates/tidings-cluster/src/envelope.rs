@@ -3,7 +3,7 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 1 | version: 1 |
-//! | 1 | readers: 0 public, 1 private, 2 targeted, 3 hubs alone |
+//! | 1 | readers: 0 public, 1 private, 2 targeted, 3 hubs alone, 4 nobody: withdrawn by a purge |
 //! | 1 | presence: 0 none, 1 begins, 2 begins with a holder, 3 ends |
 //! | 1 | what follows, as bits: 1 id, 2 type, 4 retry, 8 key; the others are 0 |
 //! | list | topics, the canonical one first |
@@ -75,10 +75,10 @@ impl Envelope {
         let mut bytes = Vec::with_capacity(draft.data.len() + 128);
         let readers = match draft.visibility {
             Visibility::Public => 0,
-            // No draft is withdrawn.
-            Visibility::Private | Visibility::Withdrawn => 1,
+            Visibility::Private => 1,
             Visibility::Targeted(_) => 2,
             Visibility::Hubs => 3,
+            Visibility::Withdrawn => 4,
         };
         let presence = match draft.presence {
             None => 0,
@@ -147,6 +147,7 @@ impl Envelope {
                 Visibility::Targeted(targets.ok_or(invalid("targets"))?)
             }
             3 => Visibility::Hubs,
+            4 => Visibility::Withdrawn,
             _ => return Err(invalid("readers")),
         };
         let has = |bit| follows & bit != 0;

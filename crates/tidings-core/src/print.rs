@@ -136,7 +136,7 @@ impl Fields {
         self.texts(draft.topics.iter().map(|topic| topic.as_str()));
         match &draft.visibility {
             Visibility::Public => self.number(0),
-            // No draft is withdrawn.
+            // The print of a withdrawn draft is given, not formed.
             Visibility::Private | Visibility::Withdrawn => self.number(1),
             Visibility::Targeted(targets) => {
                 self.number(2);

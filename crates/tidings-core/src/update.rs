@@ -132,7 +132,8 @@ pub enum Visibility {
     Targeted(Targets),
     /// No subscriber: what hubs tell each other.
     Hubs,
-    /// Nobody: an operator purged it from the history. Only a stored update is withdrawn.
+    /// Nobody: an operator purged it from the history. A draft is withdrawn only where a cluster puts
+    /// back what its engine lost.
     Withdrawn,
 }
 

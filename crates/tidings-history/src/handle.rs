@@ -606,8 +606,6 @@ enum WrongOrder {
     Draft,
     #[error("an update came with its position, and the history orders its updates itself")]
     Ordered,
-    #[error("a cluster orders the history, so that one hub alone cannot purge it")]
-    Purge,
 }
 
 fn wrong_order(error: WrongOrder) -> RelayError {

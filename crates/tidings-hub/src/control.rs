@@ -1,6 +1,5 @@
 //! What hubs tell each other, and an operator all of them: messages that take the road of updates, so
-//! that every hub gets all of them in the same order, after an absence too. A single hub takes the
-//! same road.
+//! that every hub gets all of them in the same order, after an absence too.
 //!
 //! ```text
 //! operator, presence ─▶ ingest ─▶ relay ─▶ history ─▶ router ─▶ Listener (on each hub)
@@ -31,17 +30,19 @@ const BELOW_HUB: &str = "/hubs";
 pub enum Message {
     /// Close the connections of a token's subject.
     Disconnect {
-        /// The issuer of the token; of any if there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        issuer: Option<Box<str>>,
         /// The subject, `sub`.
         subject: Box<str>,
     },
     /// Accept a token no more, and close what was opened with it.
     Revoke {
-        /// The issuer of the token; of any if there is none.
+        /// The id of the token, `jti`.
+        token: Box<str>,
+        /// Until when it is refused, in seconds of Unix time. For good if there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        issuer: Option<Box<str>>,
+        until: Option<u64>,
+    },
+    /// Accept a revoked token again.
+    Reinstate {
         /// The id of the token, `jti`.
         token: Box<str>,
     },
@@ -159,6 +160,7 @@ fn pass(handler: &mut impl Handler, own: &[Arc<Update>]) {
             Some(
                 message @ (Message::Disconnect { .. }
                 | Message::Revoke { .. }
+                | Message::Reinstate { .. }
                 | Message::Purge { .. }),
             ) => handler.on_message(message, update),
             // Those of presence.

@@ -96,6 +96,8 @@ pub struct Metrics {
     pub forwarded_ignored: ByReason,
     /// Connections that asked for a Flash socket policy, by result.
     pub flash_policies: ByResult,
+    /// What operators asked of all hubs of a cluster, by what became of it on this one.
+    pub orders: ByResult,
     pub(crate) sockets_moved: Counter,
     pub(crate) matchers: Gauge,
     /// The relay's own figures.
@@ -390,6 +392,12 @@ impl Metrics {
                 "flash_policies",
                 "Connections for a Flash policy",
                 labels::FLASH_POLICIES,
+            ),
+            orders: by_result(
+                r,
+                "orders",
+                "Commands of operators to all hubs of the cluster, by what became of them on this hub",
+                labels::ORDERS,
             ),
             sockets_moved: counter(r, "sockets_moved", "Event streams moved between shards"),
             matchers: gauge(r, "matchers", "Distinct matchers in the index"),

@@ -1,6 +1,8 @@
 //! What operators do to a running hub: disconnect, revoke, purge. [`Shared::steer`] is the one road of these
-//! verbs, whoever asks for them.
+//! verbs, whoever asks for them. In a cluster it tells the other hubs too, by a message in the log
+//! ([`control`](crate::control)), which each hub obeys ([`Shared::obey`]).
 
+pub mod orders;
 pub mod topics;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tidings_history::{Purge, Purged};
 use tokio::sync::oneshot;
 
 use crate::clock::unix_secs;
+use crate::ingest::PublishError;
 use crate::session::Ending;
 use crate::shard::looking::{ConnectionId, Described, Filter, Judged, Look, Looked};
 use crate::shard::{Delivery, Shared};
@@ -28,7 +31,12 @@ pub enum Verb {
     /// Accept a revoked token again.
     Reinstate(Arc<str>),
     /// Withdraw everything that the history has of a topic.
-    Purge(Topic),
+    Purge {
+        /// The topic.
+        topic: Topic,
+        /// The last update that is looked at. None: the newest one.
+        through: Option<Position>,
+    },
 }
 
 /// Whose connections end.
@@ -40,7 +48,7 @@ pub enum Who {
     Subject(String),
 }
 
-/// What was done.
+/// What was done, on this hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// So many connections were told to end.
@@ -53,6 +61,26 @@ pub enum Done {
     Purged(u64),
 }
 
+/// Where something was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On this hub alone: it is no member of a cluster, or what was asked for is about this hub.
+    Hub,
+    /// On this hub, and the others of its cluster were told.
+    Cluster,
+}
+
+impl Scope {
+    /// Returns the name as the admin API has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
@@ -62,6 +90,9 @@ pub enum SteerError {
     /// The history could not withdraw the updates, or not all of them.
     #[error("the topic was not purged to the end: {0}")]
     Purge(#[from] RelayError),
+    /// The other hubs of the cluster could not be told.
+    #[error("it was done on this hub, but the other hubs of the cluster may not know: {0}")]
+    NotTold(#[from] PublishError),
     /// The hub is being stopped.
     #[error("the hub is being stopped")]
     Stopping,
@@ -98,12 +129,32 @@ pub struct Audience {
 const LOOKS_PER_PAGE_MAX: usize = 64;
 
 impl Shared {
-    /// Does what an operator wants, and says what was done.
+    /// Does what an operator wants, and says what was done. It is done here first, whether or not the engine of a
+    /// cluster answers: whoever has to go is put out at once. Then the other hubs are told.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not done, or not to the end, or not everywhere.
+    pub async fn steer(&self, verb: Verb) -> Result<(Done, Scope), SteerError> {
+        let in_cluster = self.relay.epoch().is_some();
+        let message = verb.message().filter(|_| in_cluster);
+        let done = self.obey(verb).await?;
+        let Some(message) = message else {
+            return Ok((done, Scope::Hub));
+        };
+        let (reply, told) = oneshot::channel();
+        self.ingest.tell(&message, |kept| drop(reply.send(kept)))?;
+        let kept = told.await.map_err(|_gone| SteerError::Stopping)?;
+        kept.map_err(PublishError::from)?;
+        Ok((done, Scope::Cluster))
+    }
+
+    /// Does what an operator wants on this hub, and says what was done.
     ///
     /// # Errors
     ///
     /// Why it was not done, or not to the end.
-    pub async fn steer(&self, verb: Verb) -> Result<Done, SteerError> {
+    pub async fn obey(&self, verb: Verb) -> Result<Done, SteerError> {
         match verb {
             Verb::Disconnect(who) => {
                 let filter = match who {
@@ -135,7 +186,11 @@ impl Shared {
                 let was = self.authority.revocations().remove(&id)?;
                 Ok(Done::Reinstated(was))
             }
-            Verb::Purge(topic) => Ok(Done::Purged(self.purge(topic).await?)),
+            Verb::Purge { topic, through } => {
+                let last = self.history.bounds().last;
+                let through = through.map_or(last, |through| through.min(last));
+                Ok(Done::Purged(self.purge(topic, through).await?))
+            }
         }
     }
 
@@ -160,10 +215,9 @@ impl Shared {
         Ok(ended)
     }
 
-    /// Withdraws a topic's updates, slice by slice, first from the history and then from the rings. Returns how
-    /// many there were.
-    async fn purge(&self, topic: Topic) -> Result<u64, SteerError> {
-        let through = self.history.bounds().last;
+    /// Withdraws a topic's updates up to a position, slice by slice, first from the history and then from the
+    /// rings. Returns how many there were.
+    async fn purge(&self, topic: Topic, through: Position) -> Result<u64, SteerError> {
         let (mut after, mut updates) = (Position::ZERO, 0);
         while after < through {
             let (reply, purged) = oneshot::channel();

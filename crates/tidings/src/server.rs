@@ -48,11 +48,11 @@ use crate::telemetry::{metrics, output};
 use tidings_hub::clock::unix_secs;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Current;
-use tidings_hub::presence;
 use tidings_hub::presence::service::Service;
 use tidings_hub::router::{self, Outgoing, Router};
 use tidings_hub::shard::stopping::Arrivals;
 use tidings_hub::shard::{self, Delivery, Inbox, Shard, Shared, sockjs};
+use tidings_hub::steering::orders::Orders;
 use tidings_hub::tasks;
 
 /// How often the control thread looks at the history's health and at a drain's progress.
@@ -232,6 +232,8 @@ struct Hub {
     control: Option<ControlSocket>,
     /// What operators ask for.
     wishes: Cell<Option<mpsc::Receiver<AdminWish>>>,
+    /// What operators of any hub of the cluster ask of all. None if the hub is alone.
+    orders: Cell<Option<Orders>>,
 }
 
 impl Hub {
@@ -257,22 +259,22 @@ impl Hub {
         let history = parts::open_history(&config, &*relay, outlet, predecessor.is_some())?;
         let estate = parts::estate(&config, (&relay, &history), kept, answers.clone());
         let tip = history.tip();
-        let (heard, hubs) = parts::presence_queue(&*relay, tip);
+        let (told, heard, mut orders) = parts::listeners(&*relay, &history, &metrics);
         let Queues {
             inboxes,
             receivers,
             broker: broker_receiver,
             router: router_thread,
-        } = Queues::start(&config, (commands, tip), zeromq.as_ref(), &heard, &metrics)?;
+        } = Queues::start(&config, (commands, tip), zeromq.as_ref(), told, &metrics)?;
         // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
         let ingest = parts::ingest(&config, &relay, &metrics);
-        let presence = parts::start_presence(&config, &ingest, &history, &metrics, (heard, hubs))?;
+        let presence = parts::start_presence(&config, &ingest, &history, &metrics, heard)?;
         let shared = Arc::new(Shared {
             ingest,
             relay: Arc::clone(&relay) as Arc<dyn Relay>,
             answers,
-            authority: Arc::new(parts::authority(&config)?),
+            authority: Arc::new(parts::authority(&config, orders.as_mut())?),
             account: parts::account_of(&config),
             sockjs: sockjs::Seed::default(),
             loads: parts::no_loads(&config),
@@ -308,6 +310,7 @@ impl Hub {
             estate,
             control,
             wishes: Cell::new(Some(wishes)),
+            orders: Cell::new(orders),
         })
     }
 
@@ -335,6 +338,7 @@ impl Hub {
             Some(outcome) = receiver.recv() => outcome.into(),
             never = self.serve_control(outcomes) => match never {},
             () = self.serve_operators() => Ending::Asked,
+            never = self.obey_orders() => match never {},
             reason = self.poisoned() => Ending::HistoryPoisoned(reason),
             never = certificate => match never {},
             never = self.keep_key_sets() => match never {},
@@ -449,7 +453,7 @@ impl Queues {
         config: &Config,
         (commands, tip): (mpsc::Receiver<router::Command>, Tip),
         zeromq: Option<&Bound>,
-        presence: &presence::Channel,
+        listeners: parts::Listeners,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let (inboxes, receivers): (Vec<Inbox>, Vec<mpsc::Receiver<_>>) =
@@ -461,7 +465,7 @@ impl Queues {
             config.hub.clone(),
             tip.position,
             parts::destinations(&inboxes, broker_inbox),
-            presence.listener().into_iter().collect(),
+            listeners,
             Arc::clone(metrics),
         )?;
         Ok(Self {

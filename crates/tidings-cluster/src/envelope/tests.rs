@@ -8,11 +8,18 @@ use super::*;
 /// Written by a program of its own, by what stands at the top of `envelope.rs`.
 const PLAIN: &str = "01000000010561626364650474657874";
 const FOR_HUBS: &str = "01030000010561626364650474657874";
+const WITHDRAWN: &str = "01040000010561626364650474657874";
 const FULL: &str = "0102020f02016102c3a902036f6e650374776f0d75726e3a6578616d706c653a31046e6f7465ffffffffffffffffff01036b6579e0a712070707070707070707070707070707070a6c696e650a6c696e6500";
 
 #[test]
 fn the_bytes_of_version_1_never_change() {
-    for (envelope, bytes) in [(plain(), PLAIN), (for_hubs(), FOR_HUBS), (full(), FULL)] {
+    let versions = [
+        (plain(), PLAIN),
+        (for_hubs(), FOR_HUBS),
+        (withdrawn(), WITHDRAWN),
+        (full(), FULL),
+    ];
+    for (envelope, bytes) in versions {
         let encoded: String = envelope
             .encode()
             .iter()
@@ -95,6 +102,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         Just(Visibility::Public),
         Just(Visibility::Private),
         Just(Visibility::Hubs),
+        Just(Visibility::Withdrawn),
         prop::collection::vec("[a-z]{1,9}", 1..4).prop_map(|names| targets(&names)),
     ];
     let presence = prop_oneof![
@@ -154,6 +162,12 @@ fn plain() -> Envelope {
 fn for_hubs() -> Envelope {
     let mut envelope = plain();
     envelope.draft.visibility = Visibility::Hubs;
+    envelope
+}
+
+fn withdrawn() -> Envelope {
+    let mut envelope = plain();
+    envelope.draft.visibility = Visibility::Withdrawn;
     envelope
 }
 

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use tidings_core::{Position, Print, PrintKey};
+use tidings_core::{Position, Print, PrintKey, Visibility};
 
 use super::note::Note;
 use super::request::Request;
@@ -175,7 +175,9 @@ impl Member {
             let Some(note) = Self::note_of(&update) else {
                 continue;
             };
-            if skips(Rule::PublishAnew) {
+            // What was purged is not to come back.
+            let withdrawn = update.draft.visibility == Visibility::Withdrawn;
+            if withdrawn || skips(Rule::PublishAnew) {
                 continue;
             }
             let item = item(&note, &update, &self.keys);

@@ -2,9 +2,8 @@
 
 use tidings_cluster::RelayError;
 
-use super::{Handle, WrongOrder, wrong_order};
+use super::Handle;
 use crate::append::{Append, Purge, PurgeDone};
-use crate::options::Order;
 
 impl Handle {
     /// Withdraws a slice of a topic's history. The caller continues after the position that `done`
@@ -12,12 +11,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// The queue is full, the history is closed, or it is ordered by a relay: `done` is dropped
-    /// unused. In a cluster each hub would keep another history.
+    /// The queue is full or the history is closed: `done` is dropped unused.
     pub fn purge(&self, purge: Purge, done: PurgeDone) -> Result<(), RelayError> {
-        match self.shared.order {
-            Order::Own(_) => self.enqueue(Append::Purge { purge, done }),
-            Order::Relay(_) => Err(wrong_order(WrongOrder::Purge)),
-        }
+        self.enqueue(Append::Purge { purge, done })
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tidings_cluster::{Batch, BatchDone, Cut, CutDone, InboundError, OrderedUpdate};
-use tidings_core::{Position, Print, Update};
+use tidings_core::{Position, Print, Update, Visibility};
 
 use super::{Coming, Writer};
 use crate::append::Step;
@@ -122,9 +122,12 @@ impl Writer {
             }
             let (draft, note) = (update.draft, update.note);
             let formed = self.line.print(last_print, position, got_ms, &draft, &note);
-            // A history that begins in the middle of a line has no print before its first update to check against.
+            // A history that begins in the middle of a line has no print before its first update to check against,
+            // and what is withdrawn has nothing any more from which its print was formed.
+            let unchecked = draft.visibility == Visibility::Withdrawn
+                || last_print.is_none() && last > Position::ZERO;
             let print = match update.print {
-                Some(print) if last_print.is_none() && last > Position::ZERO => print,
+                Some(print) if unchecked => print,
                 got => {
                     check_print(position, formed, got)?;
                     formed
@@ -149,6 +152,9 @@ impl Writer {
             return Ok(());
         };
         check_print(position, stored, update.print)?;
+        if update.draft.visibility == Visibility::Withdrawn {
+            return Ok(());
+        }
         let before = Position::new(position.get() - 1);
         let before_print = self.storage.print(before)?;
         if before_print.is_none() && before != Position::ZERO {

@@ -9,19 +9,23 @@ use super::*;
 /// The data of version 1, which never changes.
 fn fixtures() -> Vec<(&'static str, Message)> {
     let disconnect = Message::Disconnect {
-        issuer: Some("https://a.example".into()),
         subject: "ada".into(),
     };
     let revoke = Message::Revoke {
-        issuer: None,
         token: "7f".into(),
+        until: None,
     };
+    let revoke_until = Message::Revoke {
+        token: "7f".into(),
+        until: Some(1_800_000_000),
+    };
+    let reinstate = Message::Reinstate { token: "7f".into() };
     let purge = Message::Purge {
         topic: "/news/1".into(),
     };
     vec![
         (
-            r#"{"version":1,"message":{"disconnect":{"issuer":"https://a.example","subject":"ada"}}}"#,
+            r#"{"version":1,"message":{"disconnect":{"subject":"ada"}}}"#,
             disconnect,
         ),
         (
@@ -31,6 +35,14 @@ fn fixtures() -> Vec<(&'static str, Message)> {
         (
             r#"{"version":1,"message":{"purge":{"topic":"/news/1"}}}"#,
             purge,
+        ),
+        (
+            r#"{"version":1,"message":{"revoke":{"token":"7f","until":1800000000}}}"#,
+            revoke_until,
+        ),
+        (
+            r#"{"version":1,"message":{"reinstate":{"token":"7f"}}}"#,
+            reinstate,
         ),
         (r#"{"version":1,"message":"roll-call"}"#, Message::RollCall),
         (
@@ -93,7 +105,7 @@ fn a_handler_gets_what_was_stored_and_what_comes() {
         print: None,
     };
     operators.on_committed(&own, tip);
-    let expected: Vec<Message> = [1, 0, 1, 2]
+    let expected: Vec<Message> = [1, 0, 1, 2, 3, 4]
         .into_iter()
         .map(|index: usize| fixtures().swap_remove(index).1)
         .collect();

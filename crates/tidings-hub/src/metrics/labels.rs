@@ -121,6 +121,9 @@ pub(super) const FORWARDED_IGNORED: &[&str] = &["broken", "untrusted"];
 /// What became of a connection for a Flash policy.
 pub(super) const FLASH_POLICIES: &[&str] = &["answered", "junk", "unfinished"];
 
+/// What became of an operator's command to all hubs of a cluster.
+pub(super) const ORDERS: &[&str] = &["done", "dropped", "failed"];
+
 /// What became of reading a certificate again, or of ordering one.
 pub(super) const CERTIFICATE_RESULTS: &[&str] = &["failed", "ok"];
 

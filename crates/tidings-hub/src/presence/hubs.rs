@@ -161,7 +161,11 @@ impl Tracker {
                 Message::Present { called } => {
                     self.table.on_present(run, Position::new(called));
                 }
-                Message::Disconnect { .. } | Message::Revoke { .. } | Message::Purge { .. } => {}
+                // Those of operators.
+                Message::Disconnect { .. }
+                | Message::Revoke { .. }
+                | Message::Reinstate { .. }
+                | Message::Purge { .. } => {}
             }
         }
     }

@@ -70,8 +70,8 @@ impl Handler for Seen {
 
 fn revoke() -> Message {
     Message::Revoke {
-        issuer: None,
         token: "stolen".into(),
+        until: None,
     }
 }
 

@@ -10,7 +10,7 @@ use tidings_auth::key_set::Source;
 use tidings_auth::key_store::KeyStore;
 use tidings_auth::{Authority, Revocations};
 use tidings_cluster::{Movable, Relay};
-use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step, Tip};
+use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step};
 use tokio::sync::mpsc;
 
 use crate::binding::inherited::Kept;
@@ -21,6 +21,7 @@ use crate::control::hand_over::Estate;
 use tidings_hub::account::{Account, Bounds, PlaceBounds, RateBounds};
 use tidings_hub::answers::Answers;
 use tidings_hub::clock::{unix_ms, unix_secs};
+use tidings_hub::control::Listener;
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Options;
@@ -28,6 +29,7 @@ use tidings_hub::presence;
 use tidings_hub::presence::service::Service;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
+use tidings_hub::steering::orders::{self, Orders};
 
 /// The list of revoked tokens, in the data folder.
 const REVOKED_FILE: &str = "revoked-tokens.json";
@@ -53,14 +55,18 @@ pub(super) fn options(config: &Config) -> Options {
     }
 }
 
-/// Makes what verifies tokens, with the list of those that are revoked.
+/// Makes what verifies tokens, with the list of those that are revoked, also by the `orders` that wait.
 ///
 /// # Errors
 ///
-/// No key, no audience, or a list that cannot be read: the hub must not start with fewer refusals than it had.
-pub(super) fn authority(config: &Config) -> anyhow::Result<Authority> {
+/// No key, no audience, or a list that cannot be read or written: the hub must not start with fewer refusals than it
+/// had.
+pub(super) fn authority(config: &Config, orders: Option<&mut Orders>) -> anyhow::Result<Authority> {
     let path = config.data_dir.join(REVOKED_FILE);
     let revocations = Revocations::open(path, unix_secs())?;
+    if let Some(orders) = orders {
+        orders.settle(&revocations, unix_secs())?;
+    }
     let authority = Authority::new(config.auth.clone(), config.hub.clone())?;
     Ok(authority.refusing(Arc::new(revocations)))
 }
@@ -229,14 +235,29 @@ pub(super) fn destinations(
     shards.chain(broker).collect()
 }
 
-/// Makes the queue of presence, and returns the hubs that it has to hear of.
-pub(super) fn presence_queue(
+/// The router's listeners.
+pub(super) type Listeners = Vec<Box<dyn Listener>>;
+
+/// The queue of presence, and the hubs that it has to hear of.
+pub(super) type Heard = (presence::Channel, Option<presence::Hubs>);
+
+/// Makes what hears what the hubs of a cluster publish after the end of the history: the router's listeners, the
+/// queue of presence with the hubs that it has to hear of, and what operators ask of all hubs. A hub that is alone has
+/// none of it but the queue.
+pub(super) fn listeners(
     relay: &dyn Relay,
-    tip: Tip,
-) -> (presence::Channel, Option<presence::Hubs>) {
+    history: &Handle,
+    metrics: &Arc<Metrics>,
+) -> (Listeners, Heard, Option<Orders>) {
     let hubs = relay.roster();
-    let channel = presence::Channel::new(hubs.is_some().then_some(tip));
-    (channel, hubs)
+    let channel = presence::Channel::new(hubs.is_some().then(|| history.tip()));
+    let mut listeners: Listeners = channel.listener().into_iter().collect();
+    let orders = relay.epoch().map(|_cluster| {
+        let (operators, orders) = orders::orders(&history.take_for_hubs(), metrics);
+        listeners.push(Box::new(operators));
+        orders
+    });
+    (listeners, (channel, hubs), orders)
 }
 
 /// Starts presence, if it is on or has something to end.
@@ -245,7 +266,7 @@ pub(super) fn start_presence(
     ingest: &Ingest,
     history: &Handle,
     metrics: &Arc<Metrics>,
-    channel: (presence::Channel, Option<presence::Hubs>),
+    channel: Heard,
 ) -> io::Result<Option<Service>> {
     let (options, hub) = (config.presence.clone(), config.hub.clone());
     Service::start(options, hub, ingest, history, metrics, channel)

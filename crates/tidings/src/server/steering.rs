@@ -1,6 +1,8 @@
-//! Serves what operators ask for by the admin API, on the control thread, and takes samples of the live figures.
+//! Serves what operators ask for by the admin API, on the control thread, takes samples of the live figures, and
+//! obeys what operators of other hubs of the cluster ask for.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,7 +11,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::Hub;
 use crate::http::admin::desk::{Sample, Wish};
+use tidings_cluster::RelayError;
 use tidings_hub::clock::unix_ms;
+use tidings_hub::metrics::count_result;
+use tidings_hub::steering::{SteerError, Verb};
 
 /// How often a sample is taken.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +22,12 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const SAMPLES_MAX: usize = 301;
 /// Verbs that are done at the same time. A long purge must not delay a disconnect.
 const VERBS_MAX: usize = 8;
+/// Purges for all hubs that may wait while one goes on. Beyond this, later commands wait too.
+const PURGES_MAX: usize = 256;
+/// How often a purge is tried that the history had no room for.
+const PURGE_TRIES_MAX: usize = 60;
+/// The pause before a purge is tried again.
+const PURGE_RETRY: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Does what operators ask for, until one of them ends the hub.
@@ -58,6 +69,50 @@ impl Hub {
                 Some(Wish::Steer(verb, reply)) => verbs.push(async move {
                     drop(reply.send(self.shared.steer(verb).await));
                 }),
+            }
+        }
+    }
+
+    /// Does on this hub what operators ask of all hubs of the cluster, in the order of the log. A purge takes long, so
+    /// purges go on beside the other commands, one after the other. Never ends.
+    pub(super) async fn obey_orders(&self) -> Infallible {
+        let Some(mut orders) = self.orders.take() else {
+            return std::future::pending().await;
+        };
+        let mut purges = VecDeque::new();
+        let mut purging = FuturesUnordered::new();
+        loop {
+            if purging.is_empty()
+                && let Some(purge) = purges.pop_front()
+            {
+                purging.push(self.obey(purge));
+            }
+            tokio::select! {
+                Some(()) = purging.next(), if !purging.is_empty() => {}
+                order = orders.next(), if purges.len() < PURGES_MAX => match order {
+                    Some(purge @ Verb::Purge { .. }) => purges.push_back(purge),
+                    Some(verb) => self.obey(verb).await,
+                    // The router has ended, and so does the process.
+                    None => return std::future::pending().await,
+                },
+            }
+        }
+    }
+
+    async fn obey(&self, verb: Verb) {
+        for tries in 1.. {
+            match self.shared.obey(verb.clone()).await {
+                Ok(done) => {
+                    tracing::info!(?verb, ?done, "obeyed an operator of the cluster");
+                    return count_result(&self.shared.metrics.orders, "done");
+                }
+                Err(SteerError::Purge(RelayError::Busy)) if tries < PURGE_TRIES_MAX => {
+                    tokio::time::sleep(PURGE_RETRY).await;
+                }
+                Err(error) => {
+                    tracing::error!(?verb, %error, "an operator's command to all hubs was not carried out here: repeat it");
+                    return count_result(&self.shared.metrics.orders, "failed");
+                }
             }
         }
     }

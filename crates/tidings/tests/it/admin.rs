@@ -1,6 +1,6 @@
 //! The admin API: nothing without the token, and what each verb does to a running hub.
 
-mod spec;
+pub(crate) mod spec;
 
 use serde_json::{Value, json};
 
@@ -229,14 +229,14 @@ fn a_connection_or_a_subject_is_disconnected_and_nobody_else() {
     let mut bob = subscribe_as(&hub, &token_of("bob", "2"), "match=a");
     wait_for_subscribers(&hub, 4);
     let done = operator.post("/admin/v1/disconnect", &json!({"subject": "alice"}));
-    assert_eq!(done, json!({"disconnected": 2}));
+    assert_eq!(done, json!({"disconnected": 2, "scope": "hub"}));
     assert!(first.next_event().is_none());
     assert_eq!(second.closed().0, 4403);
     let list = operator.get("/admin/v1/connections?subject=bob");
     let id = list["connections"][0]["id"].clone();
     let body = json!({"connection": id});
     let done = operator.post("/admin/v1/disconnect", &body);
-    assert_eq!(done, json!({"disconnected": 1}));
+    assert_eq!(done, json!({"disconnected": 1, "scope": "hub"}));
     assert!(bob.next_event().is_none());
     wait_for_subscribers(&hub, 1);
     let again = Request::post("/admin/v1/disconnect").body(body.to_string());
@@ -293,9 +293,9 @@ fn a_revoked_token_opens_no_door_and_what_it_opened_ends() {
     all_doors_are_closed_to(&hub, &bad);
     let operator = Operator::of(&hub);
     let done = operator.post("/admin/v1/reinstate", &json!({"id": JTI}));
-    assert_eq!(done, json!({"reinstated": true}));
+    assert_eq!(done, json!({"reinstated": true, "scope": "hub"}));
     let done = operator.post("/admin/v1/reinstate", &json!({"id": JTI}));
-    assert_eq!(done, json!({"reinstated": false}));
+    assert_eq!(done, json!({"reinstated": false, "scope": "hub"}));
     publish_as(&hub, &bad, "a", "again");
 }
 
@@ -333,7 +333,7 @@ fn a_token_is_revoked_by_itself_and_until_it_expires() {
     let done = operator.post("/admin/v1/revoke", &json!({"token": token(&of_it)}));
     assert_eq!(
         done,
-        json!({"id": "short", "until": expires, "disconnected": 0})
+        json!({"id": "short", "until": expires, "disconnected": 0, "scope": "hub"})
     );
     let done = operator.post("/admin/v1/revoke", &json!({"id": "unknown"}));
     assert_eq!(done["until"], Value::Null);
@@ -361,7 +361,7 @@ fn a_purge_takes_a_topic_out_of_the_history_for_everybody() {
     let mut before = hub.subscribe(&path(&first));
     assert_eq!(before.data(3), ["secret 2", "3", "secret 4"]);
     let done = operator.post("/admin/v1/purge", &json!({"topic": "gone"}));
-    assert_eq!(done, json!({"purged": 2}));
+    assert_eq!(done, json!({"purged": 2, "scope": "hub"}));
     let read = |query: &str| {
         let mut stream = hub.subscribe(query);
         publish(&hub, "kept", "end");
@@ -382,7 +382,7 @@ fn a_purge_takes_a_topic_out_of_the_history_for_everybody() {
     assert!(!shown.contains("secret"), "{shown}");
     assert_eq!(shown.matches("\"withdrawn\":true").count(), 2);
     let done = operator.post("/admin/v1/purge", &json!({"topic": "gone"}));
-    assert_eq!(done, json!({"purged": 0}));
+    assert_eq!(done, json!({"purged": 0, "scope": "hub"}));
     assert_eq!(operator.get("/admin/v1/state")["history"]["purged"], 2);
     assert!((hub.metric("tidings_history_purged_total") - 2.0).abs() < 0.1);
 }

@@ -31,6 +31,7 @@ mod client_address;
 mod clock;
 mod cluster;
 mod cluster_cursors;
+mod cluster_operators;
 mod commands;
 mod config;
 mod cookies;

@@ -24,7 +24,7 @@ fn operators_see_and_end_connections() {
     assert_eq!(tidings(&hub, &["disconnect", id]), "1 connections ended\n");
     assert!(bob.next_event().is_none());
     let told = tidings(&hub, &["disconnect", "--subject", "alice", "--json"]);
-    assert_eq!(told, "{\"disconnected\":1}\n");
+    assert_eq!(told, "{\"disconnected\":1,\"scope\":\"hub\"}\n");
     assert!(alice.next_event().is_none());
     let (code, _, error) = run(&command(&hub, &["disconnect", id]), &[]);
     assert_eq!(code, 1);

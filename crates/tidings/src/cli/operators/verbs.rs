@@ -145,7 +145,7 @@ pub fn disconnect(arguments: &Disconnect) -> anyhow::Result<()> {
     told(
         arguments.json,
         &done,
-        &format!("{ended} connections ended\n"),
+        &format!("{ended} connections ended{}\n", where_done(&done)),
     )
 }
 
@@ -163,10 +163,11 @@ pub fn revoke(arguments: &Revoke) -> anyhow::Result<()> {
     if arguments.undo {
         let done = client.post("reinstate", &json!({"id": arguments.id}))?;
         let text = match done.get("reinstated") == Some(&Value::Bool(true)) {
-            true => "the token is accepted again\n",
-            false => "the token was not revoked\n",
+            true => "the token is accepted again",
+            false => "the token was not revoked",
         };
-        return told(arguments.json, &done, text);
+        let text = format!("{text}{}\n", where_done(&done));
+        return told(arguments.json, &done, &text);
     }
     let mut body = match &arguments.token_file {
         Some(file) => json!({"token": text_file::read(file)?.trim()}),
@@ -181,8 +182,19 @@ pub fn revoke(arguments: &Revoke) -> anyhow::Result<()> {
     told(
         arguments.json,
         &done,
-        &format!("refused {until}; {ended} connections ended\n"),
+        &format!(
+            "refused {until}; {ended} connections ended{}\n",
+            where_done(&done)
+        ),
     )
+}
+
+/// Returns what follows the figures of one hub of a cluster.
+fn where_done(done: &Value) -> &'static str {
+    match text(done, "scope") {
+        "cluster" => " on this hub; the other hubs were told",
+        _ => "",
+    }
 }
 
 fn ending(until: Option<u64>) -> String {
@@ -203,7 +215,7 @@ pub fn purge(arguments: &Purge) -> anyhow::Result<()> {
     told(
         arguments.json,
         &done,
-        &format!("{purged} updates withdrawn\n"),
+        &format!("{purged} updates withdrawn{}\n", where_done(&done)),
     )
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn disconnect(asked: &Asked<'_>) -> Result<Value, Problem> {
         }
     };
     let one = matches!(who, Who::Connection(_));
-    let done = asked.desk.steer(Verb::Disconnect(who)).await?;
+    let (done, scope) = asked.desk.steer(Verb::Disconnect(who)).await?;
     let Done::Disconnected(ended) = done else {
         return Ok(Value::Null);
     };
@@ -131,5 +131,5 @@ pub(super) async fn disconnect(asked: &Asked<'_>) -> Result<Value, Problem> {
         ended,
         "an operator disconnected subscribers"
     );
-    Ok(json!({"disconnected": ended}))
+    Ok(json!({"disconnected": ended, "scope": scope.name()}))
 }

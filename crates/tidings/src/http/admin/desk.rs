@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::http::problem::Problem;
 use tidings_hub::metrics::Totals;
 use tidings_hub::refusal::Refusal;
-use tidings_hub::steering::{Done, SteerError, Verb};
+use tidings_hub::steering::{Done, Scope, SteerError, Verb};
 
 /// Wishes that may wait for the control thread.
 const WISHES_MAX: usize = 32;
@@ -19,7 +19,7 @@ pub(crate) struct Desk(mpsc::Sender<Wish>);
 #[derive(Debug)]
 pub(crate) enum Wish {
     /// A verb, and who takes what became of it.
-    Steer(Verb, oneshot::Sender<Result<Done, SteerError>>),
+    Steer(Verb, oneshot::Sender<Result<(Done, Scope), SteerError>>),
     /// To read the configuration again.
     Reload(oneshot::Sender<Reloaded>),
     /// The figures of the last minutes.
@@ -48,15 +48,18 @@ impl Desk {
         (Self(wishes), receiver)
     }
 
-    /// Has a verb done.
+    /// Has a verb done, in a cluster by every hub.
     ///
     /// # Errors
     ///
-    /// Why it was not done, or not to the end.
-    pub(super) async fn steer(&self, verb: Verb) -> Result<Done, Problem> {
+    /// Why it was not done, or not to the end, or not everywhere.
+    pub(super) async fn steer(&self, verb: Verb) -> Result<(Done, Scope), Problem> {
         let done = self.ask(|reply| Wish::Steer(verb, reply)).await?;
         done.map_err(|error| match error {
             SteerError::Stopping => stopping(),
+            error @ SteerError::NotTold(_) => {
+                Refusal::unavailable("not-told", "Not done everywhere", error.to_string()).into()
+            }
             SteerError::Revoke(error) => {
                 Refusal::unavailable("not-revoked", "Not done", error.to_string()).into()
             }

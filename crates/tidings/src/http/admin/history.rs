@@ -178,11 +178,15 @@ pub(super) async fn purge(asked: &Asked<'_>) -> Result<Value, Problem> {
         );
         return Err(invalid("topic-invalid", detail));
     }
-    let done = asked.desk.steer(Verb::Purge(topic.clone())).await?;
+    let purge = Verb::Purge {
+        topic: topic.clone(),
+        through: None,
+    };
+    let (done, scope) = asked.desk.steer(purge).await?;
     let purged = match done {
         Done::Purged(purged) => purged,
         Done::Disconnected(_) | Done::Revoked(_) | Done::Reinstated(_) => 0,
     };
     tracing::info!(peer = %asked.info.peer, %topic, purged, "an operator purged a topic");
-    Ok(json!({"purged": purged}))
+    Ok(json!({"purged": purged, "scope": scope.name()}))
 }

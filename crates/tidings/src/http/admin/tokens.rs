@@ -53,13 +53,13 @@ pub(super) async fn revoke(asked: &Asked<'_>) -> Result<Value, Problem> {
         id: Arc::clone(&id),
         until,
     };
-    let done = asked.desk.steer(Verb::Revoke(revocation)).await?;
+    let (done, scope) = asked.desk.steer(Verb::Revoke(revocation)).await?;
     let ended = match done {
         Done::Revoked(ended) => ended,
         Done::Disconnected(_) | Done::Reinstated(_) | Done::Purged(_) => 0,
     };
     tracing::info!(peer = %asked.info.peer, token_id = &*id, until, ended, "an operator revoked a token");
-    Ok(json!({"id": id, "until": until, "disconnected": ended}))
+    Ok(json!({"id": id, "until": until, "disconnected": ended, "scope": scope.name()}))
 }
 
 /// Returns the id and the expiry of a token, whoever signed it.
@@ -100,11 +100,11 @@ struct Reinstate {
 /// Accepts a revoked token again.
 pub(super) async fn reinstate(asked: &Asked<'_>) -> Result<Value, Problem> {
     let Reinstate { id } = asked.command()?;
-    let done = asked
+    let (done, scope) = asked
         .desk
         .steer(Verb::Reinstate(id.as_str().into()))
         .await?;
     let was = done == Done::Reinstated(true);
     tracing::info!(peer = %asked.info.peer, token_id = id, was, "an operator reinstated a token");
-    Ok(json!({"reinstated": was}))
+    Ok(json!({"reinstated": was, "scope": scope.name()}))
 }
