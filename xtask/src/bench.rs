@@ -10,6 +10,7 @@ mod ghosts;
 mod hub;
 pub mod long;
 mod plot;
+pub mod reloads;
 pub mod restarts;
 mod rows;
 mod runs;
@@ -99,6 +100,7 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
             problems.extend(long::soak(root, size, SMALL_SECS, 1)?);
             problems.extend(long::crash(root, size, SMALL_SECS, 1)?);
             problems.extend(restarts::restart(root, size, 2)?);
+            problems.extend(reloads::reload(root, size, reloads::SMALL)?);
         }
     }
     Ok(problems)

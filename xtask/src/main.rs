@@ -170,6 +170,15 @@ enum LongRun {
         #[arg(long, default_value_t = 10)]
         restarts: usize,
     },
+    /// A hub with many event streams reads a changed configuration again and again: none may end.
+    Reload {
+        /// How often.
+        #[arg(long, default_value_t = 100)]
+        reloads: usize,
+        /// Event streams. Hub and generator need as many open files each (`ulimit -n`).
+        #[arg(long, default_value_t = 10_000)]
+        streams: usize,
+    },
     /// Kills, pauses and cuts off the hubs of a cluster and their engine under load: nothing
     /// acknowledged may be lost or doubled, and all hubs must have the same.
     Cluster {
@@ -282,6 +291,10 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
         }),
         LongRun::Restart { restarts } => stages.check("restarts", || {
             bench::restarts::restart(root, size, *restarts)
+        }),
+        LongRun::Reload { reloads, streams } => stages.check("reloads", || {
+            let (reloads, streams) = (*reloads, *streams);
+            bench::reloads::reload(root, size, bench::reloads::Load { reloads, streams })
         }),
         LongRun::Cluster { minutes, seed } => stages.check("audit of a cluster", || {
             bench::cluster::audit(root, size, 60 * minutes, chosen(seed))

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod presence;
+mod reload;
 mod restart;
 mod soak;
 
@@ -29,6 +30,7 @@ pub enum Command {
     Presence(presence::Presence),
     Soak(soak::Soak),
     Restart(restart::Restart),
+    Reload(reload::Reload),
     Cluster(cluster::Cluster),
     Floor(Floor),
 }
@@ -390,6 +392,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Presence(arguments) => (arguments.run()?, &arguments.output),
         Command::Soak(arguments) => (arguments.run()?, &arguments.output),
         Command::Restart(arguments) => (arguments.run()?, &arguments.output),
+        Command::Reload(arguments) => (arguments.run()?, &arguments.output),
         Command::Cluster(arguments) => (arguments.run()?, &arguments.output),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,14 @@ pub enum BenchError {
         /// What went wrong.
         #[source]
         source: io::Error,
+    },
+    /// A reload failed.
+    #[error("reload {number} failed: its command ended with {status}")]
+    Reload {
+        /// Its number, from 0.
+        number: usize,
+        /// How the command ended.
+        status: ExitStatus,
     },
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]

@@ -7,8 +7,8 @@
 //! omission). Nothing here depends on the server's code; any Mercure hub can be measured.
 //!
 //! ```text
-//! sse, publish, idle, resume ─▶ Load (epoll) ─┬─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
-//!                                             └─▶ Publisher ─▶ acknowledgements
+//! sse, publish, idle, reload, resume ─▶ Load (epoll) ─┬─▶ Subscriber ─▶ Scanner ─▶ Ledger, Histogram
+//!                                                     └─▶ Publisher ─▶ acknowledgements
 //! audit, restart, soak ─▶ their own subscribers, which reconnect, and an Account of all that they receive
 //! floor ─▶ bare send() to as many sockets: the baseline of the same run
 //! ```
@@ -37,6 +37,7 @@ pub mod idle;
 pub mod matching;
 pub mod presence;
 pub mod publish;
+pub mod reload;
 pub mod report;
 pub mod restart;
 pub mod resume;

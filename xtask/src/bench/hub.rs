@@ -179,10 +179,7 @@ impl Hub {
         if let Some(other) = &self.other {
             command.args(["--publish-to", &other.url]);
         }
-        let output = command.output().context("cannot run tidings-bench")?;
-        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        ensure!(output.status.success(), "{errors}");
-        serde_json::from_slice(&output.stdout).context("the report is not JSON")
+        report_of(command)
     }
 
     /// Returns the command of a soak: on any core, with tokens for both sides, and with its
@@ -229,10 +226,35 @@ impl Hub {
         command.args(["--hub", &self.url, "--token", &self.publisher]);
         command.args(["--pid", &self.child.id().to_string()]);
         command.args(["--", "/bin/sh", "-c", &script]);
-        let output = command.output().context("cannot run tidings-bench")?;
-        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        ensure!(output.status.success(), "{errors}");
-        serde_json::from_slice(&output.stdout).context("the report is not JSON")
+        report_of(command)
+    }
+
+    /// Changes its configuration and has it read again, under load. Returns the report.
+    ///
+    /// # Errors
+    ///
+    /// If there is no report, or a reload failed, a stream ended, or deliveries went wrong.
+    pub fn reloads(&self, load: &[&str]) -> anyhow::Result<Value> {
+        println!("tidings-bench reload {}", load.join(" "));
+        let file = self.folder.join("tidings.toml");
+        let first = self.folder.join("first.toml");
+        fs::copy(&file, &first).context("cannot copy the configuration")?;
+        // Each reload changes three keys, and succeeds if the hub has taken over all of them.
+        let script = format!(
+            "set -e; test $(($1 % 2)) = 0 && chat=true || chat=false; cp {first} {file}.new; \
+             printf '[pages]\\nchat = %s\\n[history]\\nretain_updates = %s\\n[cors]\\norigins = [\"https://%s.example\"]\\n' \
+             $chat $((1000 + $1)) $1 >> {file}.new; mv {file}.new {file}; \
+             test $({tidings} reload --config {file} | grep -c '^applied: ') = 3",
+            first = first.display(),
+            file = file.display(),
+            tidings = self.binary.display(),
+        );
+        let mut command = Command::new(self.load_generator());
+        command.args(["reload", "--json"]).args(load);
+        command.args(["--hub", &self.url, "--token", &self.publisher]);
+        command.args(["--pid", &self.child.id().to_string()]);
+        command.args(["--", "/bin/sh", "-c", &script, "reload"]);
+        report_of(command)
     }
 
     /// Starts subscribers that stay until the hub ends.
@@ -281,6 +303,14 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Runs the generator to its end.
+fn report_of(mut command: Command) -> anyhow::Result<Value> {
+    let output = command.output().context("cannot run tidings-bench")?;
+    let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    ensure!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).context("the report is not JSON")
 }
 
 impl Drop for Hub {

@@ -58,6 +58,7 @@ pub fn restart(root: &Path, size: Size, restarts: usize) -> anyhow::Result<Vec<S
         .collect())
 }
 
-fn figure(report: &Value, name: &str) -> Option<f64> {
+/// Returns a figure of a report.
+pub(super) fn figure(report: &Value, name: &str) -> Option<f64> {
     report.get("figures")?.get(name)?.get("value")?.as_f64()
 }
