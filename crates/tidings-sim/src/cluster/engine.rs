@@ -1,7 +1,7 @@
 //! The model as an engine that real members can run over.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tidings_cluster::engine::{
@@ -12,6 +12,9 @@ use tidings_cluster::member::request::{Reply, Request};
 use tidings_core::position::Position;
 
 use super::model::{Model, in_doubt};
+
+/// How long a follower waits for an entry.
+const TAIL_WAIT: Duration = Duration::from_secs(1);
 
 /// The model, shared by the members of several hubs.
 #[derive(Clone, Debug)]
@@ -29,6 +32,7 @@ impl ModelEngine {
     }
 
     async fn ask(&self, request: Request) -> Result<Reply, EngineError> {
+        let until = Instant::now() + TAIL_WAIT;
         loop {
             let answer = self.with(|model| {
                 let primary = model.primary();
@@ -37,6 +41,9 @@ impl ModelEngine {
             match answer {
                 Some(answer) => return answer,
                 // A tail that waits.
+                None if Instant::now() >= until => {
+                    return Ok(Reply::Tailed(Tailed::Entries(Vec::new())));
+                }
                 None => tokio::time::sleep(Duration::from_millis(2)).await,
             }
         }

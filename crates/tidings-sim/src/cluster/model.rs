@@ -49,9 +49,14 @@ struct Log {
     entries: BTreeMap<u64, Entry>,
     last: u64,
     print: Option<Print>,
+    /// The time of the last entry.
+    last_ms: u64,
     keys: HashMap<Key, Position>,
     remembered: HashMap<Sender, BTreeMap<u64, Vec<Place>>>,
 }
+
+/// The last position: every number up to it is exact as a double, which some engines count in.
+const POSITION_MAX: u64 = (1 << 53) - 1;
 
 /// Why nothing is answered.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +144,36 @@ impl Model {
         self.replica = (None, Leases::default());
     }
 
+    /// Forgets what comes after `last`, as an older snapshot of the primary has it.
+    pub fn lose_tail(&mut self, last: Position) {
+        if let Some(log) = self.log() {
+            log.entries.split_off(&(last.get() + 1));
+            log.keys.retain(|_, position| *position <= last);
+            log.remembered.clear();
+            log.last = last.get();
+            log.print = log.entries.get(&log.last).and_then(|entry| entry.print);
+        }
+    }
+
+    /// Moves the end of the line back by some entries, which stay: an append died midway.
+    pub fn end_behind(&mut self, entries: u64) {
+        if let Some(log) = self.log() {
+            log.last -= entries.min(log.last);
+            log.print = log.entries.get(&log.last).and_then(|entry| entry.print);
+        }
+    }
+
+    /// Lets the window begin at `oldest`.
+    pub fn trim_before(&mut self, oldest: Position) {
+        if let Some(log) = self.log() {
+            log.entries = log.entries.split_off(&oldest.get());
+        }
+    }
+
+    fn log(&mut self) -> Option<&mut Log> {
+        self.servers.get_mut(self.primary)?.log.as_mut()
+    }
+
     /// Returns what the window does not have any more.
     pub fn trimmed(&self) -> &[Entry] {
         &self.trimmed
@@ -215,7 +250,10 @@ impl Model {
                 },
                 |log| log.range(*from, *to, *bytes_max),
             )),
-            Request::Restore(request) => Reply::Changed(restore(log, request)),
+            Request::Restore(request) => match restore(log, request) {
+                Ok(changed) => Reply::Changed(changed),
+                Err(error) => return Some(Err(error)),
+            },
             Request::Repair(expected) => Reply::Changed(changed(log, *expected, Log::repair)),
             Request::Lease(lease) => Reply::Leased(leases.take(lease, now_ms)),
             Request::Leases => Reply::Leases(leases.list(now_ms)),
@@ -259,6 +297,7 @@ fn init(log: &mut Option<Log>, proposal: Proposal) -> Init {
         entries: BTreeMap::new(),
         last: 0,
         print: None,
+        last_ms: 0,
         keys: HashMap::new(),
         remembered: HashMap::new(),
     };
@@ -271,7 +310,7 @@ fn state(log: Option<&Log>) -> State {
     log.map_or(State::None, |log| State::Line(log.line()))
 }
 
-fn restore(log: &mut Option<Log>, request: &Restore) -> Changed {
+fn restore(log: &mut Option<Log>, request: &Restore) -> Result<Changed, EngineError> {
     let expected = match (&log, request.expected_last) {
         (None, None) => true,
         (Some(log), Some(last)) => {
@@ -280,16 +319,22 @@ fn restore(log: &mut Option<Log>, request: &Restore) -> Changed {
         }
         (None, Some(_)) | (Some(_), None) => false,
     };
-    let first = request.entries.first().map(|entry| entry.entry.position);
-    let follows = request
-        .expected_last
-        .is_none_or(|last| Some(last.next()) == first);
-    if !expected || !follows {
-        return Changed::Moved(state(log.as_ref()));
+    if !expected {
+        return Ok(Changed::Moved(state(log.as_ref())));
     }
     if let Some(log) = log.as_ref().filter(|log| log.has_more()) {
         let last = Position::new(log.last);
-        return Changed::Repair { last };
+        return Ok(Changed::Repair { last });
+    }
+    let mut before = request.expected_last;
+    for restored in &request.entries {
+        let position = restored.entry.position;
+        if before.is_some_and(|before| before.next() != position) {
+            return Err(EngineError::Refused {
+                reason: "entries that do not follow the line's last one".into(),
+            });
+        }
+        before = Some(position);
     }
     let log = log.get_or_insert_with(|| Log {
         epoch: request.epoch,
@@ -297,6 +342,7 @@ fn restore(log: &mut Option<Log>, request: &Restore) -> Changed {
         entries: BTreeMap::new(),
         last: 0,
         print: None,
+        last_ms: 0,
         keys: HashMap::new(),
         remembered: HashMap::new(),
     });
@@ -304,14 +350,15 @@ fn restore(log: &mut Option<Log>, request: &Restore) -> Changed {
         let entry = restored.entry.clone();
         log.last = entry.position.get();
         log.print = entry.print;
+        log.last_ms = entry.published_ms;
         if let Some((key, _)) = &restored.key {
             log.keys.insert(key.clone(), entry.position);
         }
         log.entries.insert(log.last, entry);
     }
-    Changed::Done {
+    Ok(Changed::Done {
         last: Position::new(log.last),
-    }
+    })
 }
 
 fn changed(log: &mut Option<Log>, expected: LineEnd, change: impl FnOnce(&mut Log)) -> Changed {
@@ -357,21 +404,24 @@ impl Log {
             return refused(Refusal::Rewound, self.last);
         }
         if let Some(print) = append.seen.print.filter(|_| seen > 0) {
-            match self.entries.get(&seen) {
+            let there = match seen == self.last {
+                true => self.print,
+                false => self.entries.get(&seen).and_then(|entry| entry.print),
+            };
+            match there {
                 None => return refused(Refusal::Behind, self.last),
-                Some(entry) if entry.print != Some(print) => {
-                    return refused(Refusal::Forked, self.last);
-                }
+                Some(there) if there != print => return refused(Refusal::Forked, self.last),
                 Some(_) => {}
             }
         }
         if self.has_more() {
             return refused(Refusal::Repair, self.last);
         }
-        let places: Vec<Place> = self.take(append, append.items.len(), now_ms);
-        if let Some((last, entry)) = self.entries.last_key_value() {
-            (self.last, self.print) = (*last, entry.print);
+        if self.last + append.items.len() as u64 > POSITION_MAX {
+            return refused(Refusal::Full, self.last);
         }
+        let places: Vec<Place> = self.take(append, append.items.len(), now_ms);
+        self.repair();
         let answers = self.remembered.entry(append.sender).or_default();
         answers.insert(append.batch, places.clone());
         Appended::Taken {
@@ -405,12 +455,11 @@ impl Log {
                 places.push(Place::Known(*known));
                 continue;
             }
-            let before = self.entries.get(&position);
-            let published_ms = now_ms.max(before.map_or(0, |entry| entry.published_ms));
-            let print = match before {
-                Some(entry) => entry.print,
-                None => self.print,
+            let (print, before_ms) = match self.entries.get(&position) {
+                Some(entry) => (entry.print, entry.published_ms),
+                None => (self.print, self.last_ms),
             };
+            let published_ms = now_ms.max(before_ms);
             position += 1;
             let entry = Entry {
                 position: Position::new(position),
@@ -433,9 +482,11 @@ impl Log {
         self.entries.range(self.last + 1..).next().is_some()
     }
 
+    /// Moves the end of the line to the newest entry, if there is one.
     fn repair(&mut self) {
         if let Some((last, entry)) = self.entries.last_key_value() {
             (self.last, self.print) = (*last, entry.print);
+            self.last_ms = entry.published_ms;
         }
     }
 
@@ -458,18 +509,18 @@ impl Log {
                 last: Position::new(self.last),
             };
         }
-        if after.get() == self.last {
-            return Tailed::Entries(Vec::new());
-        }
         self.range(after.next(), Position::new(self.last), bytes_max)
     }
 
     fn range(&self, from: Position, to: Position, bytes_max: u64) -> Tailed {
         let to = to.get().min(self.last);
-        if from.get() > to {
+        if from.get() > self.last + 1 {
             return Tailed::Rewound {
                 last: Position::new(self.last),
             };
+        }
+        if from.get() > to {
+            return Tailed::Entries(Vec::new());
         }
         if !self.entries.contains_key(&from.get()) {
             return Tailed::Hole {

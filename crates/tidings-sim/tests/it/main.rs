@@ -8,6 +8,7 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
+mod contract;
 mod driver;
 mod leases;
 mod messages;
