@@ -44,6 +44,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-redis",
         ],
     ),
+    ("tidings-test-server", &["tidings", "tidings-wire"]),
     ("tidings-load", &[]),
     ("tidings-bench", &["tidings-load", "tidings-wire"]),
     (

@@ -20,7 +20,7 @@ use super::output;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {
     version: &'static str,
-    /// The version with the commit and its date. Empty unless `cargo xtask release` built it.
+    /// The version with the commit and its date. Empty unless it is a release build of a checkout.
     built_from: &'static str,
 }
 

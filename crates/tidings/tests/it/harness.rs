@@ -14,6 +14,7 @@ pub mod serving;
 pub mod sockjs;
 pub mod tokens;
 pub mod tunnel;
+pub mod websockets;
 pub mod wire;
 
 use std::io::{BufRead, BufReader, Read};
@@ -79,14 +80,6 @@ impl TestHub {
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
         let runner = runner.iter().map(|&word| word.to_owned()).collect();
         Self::start_under(runner, folder, all, Vec::new())
-    }
-
-    /// Starts `tidings-test-server` on a free port.
-    pub fn test_server() -> Self {
-        let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-        let program = vec![env!("CARGO_BIN_EXE_tidings-test-server").to_owned()];
-        let arguments = ["--listen", "127.0.0.1:0"].map(str::to_owned);
-        Self::start_program(program, folder, arguments.to_vec(), Vec::new())
     }
 
     /// Starts `tidings serve` with this configuration, which may say `FOLDER` for the test's own
@@ -546,9 +539,6 @@ fn find_address(text: &str) -> Option<SocketAddr> {
         let (_, rest) = text.split_once("http://localhost:")?;
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         return Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)));
-    }
-    if let Some((_, rest)) = text.split_once("services at http://") {
-        return rest.split_once(": ")?.0.parse().ok();
     }
     text.lines()
         .filter_map(json_line)

@@ -25,6 +25,7 @@ mod authorization;
 #[path = "authorization.rs"]
 mod authorization_with_old_dialects;
 mod bench;
+mod built_from;
 mod chat;
 mod cli;
 mod client_address;
@@ -87,7 +88,6 @@ mod signals;
 mod smoke;
 mod sockjs;
 mod sockjs_attacks;
-mod sockjs_protocol;
 mod sockjs_texts;
 mod stalled;
 mod stream_ends;

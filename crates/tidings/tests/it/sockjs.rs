@@ -1,5 +1,5 @@
-//! The hub and its rooms over SockJS: `docs/reference/sockjs.md`. The protocol's own cases are
-//! in `sockjs_protocol`.
+//! The hub and its rooms over SockJS: `docs/reference/sockjs.md`. The crate
+//! `tidings-test-server` has the protocol's own cases.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

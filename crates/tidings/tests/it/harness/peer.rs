@@ -12,7 +12,7 @@ use tidings_wire::websocket::encoder::{Packing, masked_frame};
 use tidings_wire::websocket::frames::{Decoder, Event, Limits, Role};
 
 use super::exchange::ReadWrite;
-use super::{Answer, Connection, DEADLINE, HUB_PATH, Request, TestHub};
+use super::{DEADLINE, Request};
 
 const KEY: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 const LIMITS: Limits = Limits {
@@ -226,33 +226,5 @@ impl Peer {
                 "frames came, and no end of the connection"
             );
         }
-    }
-}
-
-impl TestHub {
-    /// Opens a WebSocket of the hub; `query` comes after the `?`. The greeting is read.
-    #[track_caller]
-    pub fn websocket(&self, query: &str) -> Peer {
-        self.websocket_by(&handshake(&format!("{HUB_PATH}?{query}")))
-    }
-
-    /// Opens a WebSocket of the hub by this request. The greeting is read.
-    #[track_caller]
-    pub fn websocket_by(&self, request: &Request) -> Peer {
-        let mut peer = Peer::open(self.address, request);
-        let greeting = peer.json();
-        assert!(greeting["open"].is_object(), "{greeting}");
-        peer
-    }
-
-    /// Joins a room.
-    #[track_caller]
-    pub fn room(&self, topic: &str) -> Peer {
-        Peer::open(self.address, &handshake(&format!("/ws/{topic}")))
-    }
-
-    /// Asks for a WebSocket that is refused.
-    pub fn refused(&self, request: &Request) -> Answer {
-        Connection::open(self.address).request(request)
     }
 }

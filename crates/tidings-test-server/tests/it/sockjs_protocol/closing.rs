@@ -20,10 +20,10 @@ const INTERRUPTED: &str = "c[1002,\"Connection interrupted\"]\n";
 fn poll_held(server: &Server, session: &str) -> Connection {
     let receivers = "tidings_sockjs_receivers";
     // Those of earlier cases are leaving.
-    server.hub.wait_for_metric(receivers, |count| count == 0.0);
+    server.running.wait_for_metric(receivers, 0.0);
     let mut held = Connection::open(server.address);
     held.send_request(&Request::post(&format!("{session}/xhr")));
-    server.hub.wait_for_metric(receivers, |count| count == 1.0);
+    server.running.wait_for_metric(receivers, 1.0);
     let refused = server.post(&format!("{session}/xhr"), "");
     assert_eq!((refused.status, refused.text().as_str()), (200, ANOTHER));
     held

@@ -12,10 +12,9 @@ mod websockets;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::peer::{Peer, handshake};
-use crate::harness::{Answer, Connection, Request, TestHub};
+use crate::harness::{Answer, Connection, Request, TestServer, new_session};
 
 /// A case: its class and name in that suite, and its function here.
 type Case = (&'static str, fn(&Server));
@@ -53,11 +52,10 @@ const CLASSES: [(&str, usize); 18] = [
 
 #[test]
 fn all_68_cases_of_the_protocol_pass() {
-    let hub = TestHub::test_server();
+    let running = TestServer::start();
     let server = Server {
-        address: hub.address,
-        hub,
-        sessions: AtomicUsize::new(0),
+        address: running.address,
+        running,
     };
     let failed: Vec<&str> = CASES
         .into_iter()
@@ -84,9 +82,8 @@ fn every_case_of_the_suite_is_here_once() {
 
 /// The server under test, and the requests of the cases.
 struct Server {
-    hub: TestHub,
+    running: TestServer,
     address: SocketAddr,
-    sessions: AtomicUsize,
 }
 
 const ECHO: &str = "/echo";
@@ -97,8 +94,7 @@ const GO_AWAY: &str = "c[3000,\"Go away!\"]";
 impl Server {
     /// Returns the URL of a session that nobody has used.
     fn session(&self, base: &str) -> String {
-        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
-        format!("{base}/000/case-{number}")
+        new_session(base)
     }
 
     fn request(&self, request: &Request) -> Answer {
