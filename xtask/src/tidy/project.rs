@@ -55,6 +55,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-history",
             "tidings-hub",
             "tidings-cluster",
+            // For its tests: the model keeps the contract.
+            "tidings-contract",
             "tidings-wire",
         ],
     ),
