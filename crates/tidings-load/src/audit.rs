@@ -2,11 +2,12 @@
 //! while publishers publish and subscribers move from hub to hub.
 //!
 //! A publisher sends an update until a hub acknowledges it, always with the same `Idempotency-Key`.
-//! Afterwards every hub must have the same updates in the same order, each of them once, and every
-//! subscriber must have received exactly these.
+//! Afterwards every hub must have the same updates in the same order, each of them once, every
+//! subscriber must have received exactly these, and every hub must list exactly the subscribers.
 
 mod chaos;
 mod part;
+mod presence;
 mod publisher;
 mod site;
 mod subscriber;
@@ -85,13 +86,15 @@ pub fn run(options: &Options) -> Result<Report, BenchError> {
     audit.chaos.end(&mut site)?;
     site.wait_until_ready(options.settle)?;
     audit.settle(&mut site)?;
+    audit.gather(&mut site)?;
+    let listed_wrong = site.listed_wrong(options.subscribers, options.settle);
     let lines = site.lines(audit.publishers.acknowledged().len(), options.settle)?;
     Ok(verdict::report(
         options,
         &audit.publishers,
         &audit.subscribers,
         &audit.chaos,
-        &lines,
+        (&lines, listed_wrong),
     ))
 }
 
@@ -136,6 +139,13 @@ impl Audit<'_> {
             Ok(()) | Err(BenchError::Stuck { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Lets every subscriber stay where it is, and waits until each is connected.
+    fn gather(&mut self, site: &mut Site) -> Result<(), BenchError> {
+        self.subscribers.stay();
+        let connected = |audit: &Self| audit.subscribers.connected();
+        self.until(site, "subscribers", connected, self.options.subscribers)
     }
 
     /// Serves sockets until a count is reached.

@@ -23,7 +23,7 @@ pub struct Report {
 }
 
 /// The names of the figures that must be zero: lost, repeated and wrong deliveries.
-const FLAWS: [&str; 9] = [
+const FLAWS: [&str; 10] = [
     "refused",
     "lost",
     "missing",
@@ -33,6 +33,7 @@ const FLAWS: [&str; 9] = [
     "misnamed",
     "cursors_lost",
     "unequal_hubs",
+    "listed_wrong",
 ];
 
 impl Report {

@@ -13,7 +13,8 @@ use super::Output;
 ///
 /// Starts an engine and hubs in a folder of their own. Publishers send each update until a hub
 /// acknowledges it, and subscribers move from hub to hub. Afterwards all hubs must have the same
-/// updates, each acknowledged one once, and each subscriber must have received exactly these.
+/// updates, each acknowledged one once, each subscriber must have received exactly these, and each hub
+/// must list exactly the subscribers.
 #[derive(Debug, clap::Args)]
 pub struct Cluster {
     #[command(flatten)]

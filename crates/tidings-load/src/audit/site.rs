@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::part::Part;
+use super::presence;
 use super::wire::Wire;
 use super::{Options, TOPIC};
 use crate::BenchError;
@@ -33,6 +34,8 @@ pub(super) struct Site {
     pub(super) hubs: Vec<Part>,
     pub(super) wires: Vec<Wire>,
     targets: Vec<Target>,
+    /// Publishes everything, and reads every list.
+    token: String,
 }
 
 /// The updates that one hub has, in its order.
@@ -81,6 +84,7 @@ impl Site {
             hubs,
             wires,
             targets,
+            token,
         })
     }
 
@@ -116,6 +120,13 @@ impl Site {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Returns how many subscriptions the hubs list wrongly, of subscribers that are all connected. Waits for `most` for
+    /// each hub until there are none.
+    pub(super) fn listed_wrong(&self, subscribers: usize, most: Duration) -> usize {
+        let wrong = |target| presence::wrong(target, &self.token, subscribers, most);
+        self.targets.iter().map(wrong).sum()
     }
 
     /// Reads the whole history of each hub, until it has `updates` different updates.
@@ -200,7 +211,7 @@ fn hub(options: &Options, number: usize, port: u16, engine: u16) -> Result<Part,
     let text = format!(
         "[hub]\npublic_url = \"{PUBLIC_URL}\"\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n[subscribe]\nanonymous = true\n\
-         [data]\ndir = \"{}\"\n[cluster]\nengine = \"redis\"\nurl = \"redis://127.0.0.1:{engine}\"\n\
+         [presence]\nenabled = true\n[data]\ndir = \"{}\"\n[cluster]\nengine = \"redis\"\nurl = \"redis://127.0.0.1:{engine}\"\n\
          name = \"audit\"\nnode = \"{name}\"\n",
         folder.join("data").display()
     );
@@ -218,7 +229,16 @@ fn hub(options: &Options, number: usize, port: u16, engine: u16) -> Result<Part,
 fn token(program: &Path) -> Result<String, BenchError> {
     let output = Command::new(program)
         .args(["token", "make", "--issuer", ISSUER, "--key", KEY])
-        .args(["--audience", PUBLIC_URL, "--publish", "*", "--ttl", "24h"])
+        .args([
+            "--audience",
+            PUBLIC_URL,
+            "--publish",
+            "*",
+            "--subscribe",
+            "*",
+            "--ttl",
+            "24h",
+        ])
         .output()
         .map_err(system("running the hub's program"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::TOPIC;
+use super::{TOPIC, presence};
 use crate::BenchError;
 use crate::clock::{nanos, now_ns};
 use crate::histogram::Histogram;
@@ -29,6 +29,8 @@ pub(super) struct Subscribers {
     pub(super) cursors_lost: u64,
     pub(super) moves: u64,
     pub(super) delivery: Histogram,
+    /// Whether those who are connected stay.
+    staying: bool,
 }
 
 struct Subscriber {
@@ -57,7 +59,19 @@ impl Subscribers {
             cursors_lost: 0,
             moves: 0,
             delivery: Histogram::new(),
+            staying: false,
         }
+    }
+
+    /// Lets those who are connected stay, and the others once they are.
+    pub(super) fn stay(&mut self) {
+        self.staying = true;
+    }
+
+    /// Returns how many are connected.
+    pub(super) fn connected(&self) -> usize {
+        let connected = |one: &&Subscriber| one.stream.is_some();
+        self.all.iter().filter(connected).count()
     }
 
     /// Returns the number of updates that each has at least.
@@ -84,15 +98,17 @@ impl Subscribers {
         now: u64,
     ) -> Result<(), BenchError> {
         for (number, subscriber) in self.all.iter_mut().enumerate() {
-            if subscriber.until > now {
+            let stays = self.staying && subscriber.stream.is_some();
+            if stays || subscriber.until > now {
                 continue;
             }
             let Some(target) = targets.get(rng.usize(..targets.len())) else {
                 continue;
             };
             let query = format!(
-                "{}&last_event_id={}",
+                "{}&{}&last_event_id={}",
                 exact(TOPIC),
+                exact(&presence::topic(number)),
                 escaped(&subscriber.cursor)
             );
             let request = target.subscription(Transport::EventStream, &query, None);

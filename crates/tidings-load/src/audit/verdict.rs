@@ -16,7 +16,7 @@ pub(super) fn report(
     publishers: &Publishers,
     subscribers: &Subscribers,
     chaos: &Chaos,
-    lines: &[Line],
+    (lines, listed_wrong): (&[Line], usize),
 ) -> Report {
     let secs = options.duration.as_secs();
     let mut report = Report::new(format!(
@@ -53,6 +53,7 @@ pub(super) fn report(
         "",
     );
     report.add("unequal_hubs", count(unequal.count()), "");
+    report.add("listed_wrong", count(listed_wrong), "");
     report.add("missing", count(missing.count()), "");
     report.add("order_errors", as_f64(subscribers.order_errors), "");
     report.add("cursors_lost", as_f64(subscribers.cursors_lost), "");
