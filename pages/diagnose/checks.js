@@ -50,7 +50,7 @@ export async function roundTrips(base) {
 export function protocol(base, seen) {
   const entry = performance.getEntriesByType("resource").findLast(({ name }) => name.includes(`${base}request`));
   const here = { h2: "HTTP/2", h3: "HTTP/3", "http/1.1": "HTTP/1.1", "http/1.0": "HTTP/1.0" }[entry?.nextHopProtocol] ?? "not told";
-  const by = seen.proxied.length > 0 ? `A proxy is on the way: it adds ${seen.proxied.join(", ")}.` : "No proxy says that it is on the way.";
+  const by = seen.proxied.length > 0 ? `There is a proxy in between: it adds ${seen.proxied.join(", ")}.` : "No proxy detected (no Via, Forwarded or X-Forwarded-* header).";
   const found = `${here} at the browser, ${seen.http} at the hub. ${by}`;
   if (here === "HTTP/1.1" || here === "HTTP/1.0") {
     return limited(found, "With HTTP/1 a browser opens six connections to one host: a visitor with more than six tabs that follow events waits. HTTP/2 (which needs TLS) has no such limit, and neither has a connection that tabs share.");

@@ -29,7 +29,7 @@ test("without anything in between everything passes, and the report says so", as
     "Long polling": "passes",
   });
   assert.equal(await page.locator("#verdict").textContent(), "Everything passes: updates come at once.");
-  assert.match((await texts(page, ".found")).join("\n"), /HTTP\/1\.1 at the browser, HTTP\/1\.1 at the hub\. No proxy says/);
+  assert.match((await texts(page, ".found")).join("\n"), /HTTP\/1\.1 at the browser, HTTP\/1\.1 at the hub\. No proxy detected/);
   await page.getByRole("button", { name: "Copy" }).click();
   await page.getByText("Copied.").waitFor();
   const report = await page.evaluate(() => navigator.clipboard.readText());

@@ -1,4 +1,4 @@
-// The chat for browsers of old: the topic of the chat beside this page, by the hub's frames over SockJS. What is said goes
+// The chat for old browsers: the topic of the chat beside this page, by the hub's frames over SockJS. What is said goes
 // to the hub by a POST and comes back to everybody, the sender too, so that all see the same lines in the same order.
 
 (function () {

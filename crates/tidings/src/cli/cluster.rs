@@ -10,11 +10,11 @@ use super::print;
 use crate::cluster::{self, Begun, Options};
 use crate::config::{env, read};
 
-/// Begin a cluster, or ask its engine how it stands
+/// Create a cluster, or show the state of its engine
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub enum Command {
-    /// Begin the cluster of a configuration; nothing changes if it is there already
+    /// Create the cluster of a configuration; nothing changes if it exists already
     ///
     /// Needed once for hubs with `cluster.create = false`.
     Init(Arguments),

@@ -113,7 +113,7 @@ pub struct Context {
     /// Further authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// The operators' address.
+    /// The admin address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
     /// Where the token of operators is.

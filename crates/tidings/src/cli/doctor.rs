@@ -20,11 +20,11 @@ use super::print;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::{Config, env, read};
 
-/// Look for what will hurt a hub on this machine
+/// Check this machine and the configuration for problems
 ///
 /// Checks the configuration, the limits of the system, the disk, certificates, the keys of issuers and their clocks,
-/// and with --url what proxies do on the way. Says for each finding why it matters and what to change. Changes
-/// nothing.
+/// and, with --url, what the proxies in between do. Each finding says why it matters and what to change. Nothing is
+/// changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

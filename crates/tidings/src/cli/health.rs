@@ -14,7 +14,7 @@ use crate::config::{Config, env, read};
 
 /// Ask the hub that runs with this configuration whether it is ready
 ///
-/// Uses the operators' address if there is one, else the first address that the hub listens on.
+/// Uses the admin address if there is one, else the first address that the hub listens on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

@@ -110,7 +110,9 @@ pub enum ValueError {
         shown: String,
     },
     /// A host is none.
-    #[error("{0}: write it like \"hub.example.com\" or \"hub.example.com:8443\"")]
+    #[error(
+        "{0}: write the host without scheme or path, like \"hub.example.com\" or \"hub.example.com:8443\""
+    )]
     Host(#[from] AuthorityError),
     /// An origin is none.
     #[error("{0}: write it like https://example.com")]

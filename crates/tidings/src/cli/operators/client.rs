@@ -215,7 +215,7 @@ fn of_config(arguments: &Arguments) -> anyhow::Result<Place> {
     };
     let Some(address) = value("admin.address") else {
         return Err(Usage(
-            "no hub: name its operators' address with --admin URL, or its configuration with --config FILE",
+            "no hub: name its admin address with --admin URL, or its configuration with --config FILE",
         )
         .into());
     };

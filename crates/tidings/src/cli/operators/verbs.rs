@@ -71,7 +71,7 @@ impl std::fmt::Debug for Revoke {
     }
 }
 
-/// Withdraw everything that the history of a running hub has of a topic
+/// Remove all updates of a topic from the history of a running hub
 ///
 /// It cannot be undone. Subscribers and backups keep what they have.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ pub struct Purge {
     hub: client::Arguments,
 }
 
-/// Say who would get an update, and why somebody would not
+/// Explain who would receive an update, and why others would not
 ///
 /// Nothing is published. The checks are those that publishers and subscribers pass.
 #[derive(Debug, clap::Args)]
