@@ -84,7 +84,7 @@ fn lay_out(root: &Path, sources: &Path) -> anyhow::Result<()> {
         let Some(place) = place(&file.path) else {
             continue;
         };
-        if file.ending() == "md" {
+        if matches!(file.ending(), "md" | "txt") {
             let text = moved(&file.text, &file.path, &mut linked);
             write(&sources.join(place), text)?;
         } else {

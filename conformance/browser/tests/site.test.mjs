@@ -90,7 +90,13 @@ test("the search finds a page, and the menus lead to it on a phone", async (t) =
   await page.keyboard.press("Enter");
   await page.locator("#search-results").getByRole("link", { name: "Configuration > history.retain_hours" }).click();
   await page.getByRole("heading", { level: 1, name: "Configuration" }).waitFor();
+  // On a phone the menu is closed, so the page of the search has a field of its own.
   await page.setViewportSize({ width: 390, height: 800 });
+  await page.goto(`${origin}/search.html`);
+  await page.getByLabel("Words").fill("grace_secs");
+  await page.getByLabel("Words").press("Enter");
+  await page.locator("#search-results").getByRole("link", { name: "Configuration > presence.grace_secs" }).waitFor();
+  assert.equal(await page.getByLabel("Words").inputValue(), "grace_secs");
   await page.goto(`${origin}/`);
   const menu = page.getByRole("button", { name: "Toggle site navigation sidebar" });
   for (const open of [() => menu.click(), () => menu.press("Enter")]) {

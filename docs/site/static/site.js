@@ -22,3 +22,7 @@ for (const label of document.querySelectorAll(".nav-overlay-icon, .toc-overlay-i
   });
   label.replaceWith(button);
 }
+
+// The words of the search that the page shows.
+const words = document.getElementById("words");
+if (words) words.value = new URLSearchParams(location.search).get("q") ?? "";
