@@ -56,7 +56,7 @@ PAGES = {
         "Reloading": [HERE],
         "Restarting without a gap": [HERE],
         "Who is there": [HERE, HERE],
-        "Throw somebody out": [HERE],
+        "Disconnect a user": [HERE],
         "Why does this subscriber get nothing?": [HERE],
         "When updates do not arrive": [HERE],
         "Behind a proxy": [HERE] + 4 * ["conformance/test_proxies.py"],
@@ -175,7 +175,7 @@ def test_the_guide_for_operators_serves_reloads_and_hands_over(check, tmp_path):
     check("a reload says what the guide shows", done.stdout.splitlines(), expected)
 
     (tmp_path / "alice.token").write_text("not.a.token")
-    for heading in ("Throw somebody out", "Why does this subscriber get nothing?"):
+    for heading in ("Disconnect a user", "Why does this subscriber get nothing?"):
         for command in block(page, 0, "console", heading).splitlines():
             done = tidings(*shlex.split(command)[1:], cwd=tmp_path)
             check(command, (done.returncode, done.stderr), (0, ""))
