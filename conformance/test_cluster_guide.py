@@ -179,6 +179,13 @@ def test_the_settings_for_tls_are_accepted(check, tmp_path):
     check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
 
 
+def test_the_named_output_is_accepted(check, tmp_path):
+    text = hub_settings(tmp_path) + block(PAGE, 10, "toml") + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
+    file = configuration(tmp_path, "hub", text)
+    done = tidings("config", "check", "--config", file)
+    check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
+
+
 def hub_settings(folder):
     """Returns what the guide's pieces of `[cluster]` leave out."""
     return (

@@ -1,5 +1,6 @@
 //! Runs a member over a real engine: one thread, its runtime, and the engine's three connections.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,6 +20,7 @@ use crate::host::{Clustered, Host, Inbox, Wanted};
 use crate::member::request::{Input, Reply};
 use crate::member::{Counters, Options};
 use crate::record::{Difference, Needed};
+use crate::roster::{Holder, Named, Roster};
 use crate::{Epoch, History};
 
 /// Why a hub does not join its cluster.
@@ -206,6 +208,7 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
     let mut end = None;
     let mut told = Told::default();
     let mut differs = Vec::new();
+    let mut held = BTreeSet::new();
     loop {
         for wanted in host.work(begin.elapsed()) {
             match wanted {
@@ -221,10 +224,12 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
         }
         tell(engine, &host, &mut told);
         tell_differences(&host, &mut differs);
+        tell_held(host.member().roster(), &mut held);
         if inbox.is_closed() {
             let end = *end.get_or_insert_with(|| Instant::now() + STOP_WITHIN);
             if host.member().waiting() == 0 || Instant::now() >= end {
-                return host.close();
+                host.close();
+                return release(engine, &host, &mut calls).await;
             }
         }
         let due = host.due().map(|due| begin + due);
@@ -234,6 +239,23 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
             () = until(due) => {}
             (path, result) = answered(&mut calls) => inbox.push(Input::Reply(path, result)),
         }
+    }
+}
+
+/// Gives up what the hub holds, so that another hub goes on at once.
+async fn release(engine: &dyn Engine, host: &Host, calls: &mut Calls<'_>) {
+    let released = timeout(RELEASE_WITHIN, async {
+        // A renewal that is on its way must not come after it.
+        if let Some(call) = calls.of_mut(Path::Control).take() {
+            call.await?;
+        }
+        for lease in host.member().releases() {
+            engine.lease(lease).await?;
+        }
+        Ok::<(), EngineError>(())
+    });
+    if !matches!(released.await, Ok(Ok(()))) {
+        tracing::debug!("what this hub holds of its cluster could not be given up: it lapses");
     }
 }
 
@@ -351,6 +373,25 @@ fn tell_differences(host: &Host, told: &mut Vec<(Sender, Difference)>) {
     differences.clone_into(told);
 }
 
+/// Says in the log what of the cluster's single tasks this hub took over or gave up.
+fn tell_held(roster: &Roster, told: &mut BTreeSet<Arc<str>>) {
+    for Named { name, holder, .. } in &roster.named {
+        match holder {
+            Holder::Here if told.insert(Arc::clone(name)) => {
+                tracing::info!(lease = %name, "this hub does now what one hub of the cluster does");
+            }
+            Holder::Another(by) if told.remove(name) => {
+                tracing::warn!(lease = %name, by = %by.node, "another hub took over from this one");
+            }
+            Holder::Unknown if told.remove(name) => tracing::warn!(
+                lease = %name,
+                "this hub stops what one hub of the cluster does: the engine is away for too long"
+            ),
+            Holder::Here | Holder::Another(_) | Holder::Unknown => {}
+        }
+    }
+}
+
 /// The calls in flight.
 type Calls<'a> = ByPath<Option<Call<'a, Reply>>>;
 
@@ -380,5 +421,7 @@ async fn until(due: Option<Instant>) {
 
 /// How soon an engine is asked again that did not answer at the start.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long giving up leases may take.
+const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a relay that is stopped waits for what it sent.
 const STOP_WITHIN: Duration = Duration::from_secs(2);

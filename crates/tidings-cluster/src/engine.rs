@@ -148,8 +148,9 @@ pub trait Engine: fmt::Debug + Send {
     fn bump(&self, expected: LineEnd, new: EpochId) -> Call<'_, Changed>;
 
     /// Takes or renews a lease for `lease.ttl_ms` of the engine's clock. A lease of
-    /// [`LeaseName::Node`] is its node's own; one with another name is held by one node at a time.
-    /// [`Path::Control`].
+    /// [`LeaseName::Node`] is its node's own; one with another name is held by one node at a time,
+    /// and given up by its holder with a `ttl_ms` of 0: then it is free at once. Without a holder
+    /// nothing happens at 0. [`Path::Control`].
     ///
     /// # Errors
     ///
@@ -474,19 +475,28 @@ pub struct Lease {
     pub holder: Sender,
     /// How long it lasts, by the engine's clock.
     pub ttl_ms: u64,
-    /// What the holder leaves to whoever claims it. Nothing leaves the earlier record.
+    /// What the holder leaves: of a node to whoever claims it, of a name to its next holder, in at
+    /// most [`NOTE_BYTES_MAX`] bytes. Nothing leaves what it left before. Who does not get the lease
+    /// leaves nothing.
     pub record: Option<Arc<[u8]>>,
 }
 
 /// The answer to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leased {
-    /// The caller holds it.
-    Held,
+    /// The caller holds it, or has just given it up.
+    Held(Note),
     /// Somebody else does: under a name, or because the caller's own node was claimed meanwhile,
     /// when the caller begins anew under another boot.
-    HeldBy(Sender),
+    HeldBy(Sender, Note),
 }
+
+/// What the last holder of a named lease left that left anything, however long ago. Nothing of the
+/// lease of a node.
+pub type Note = Option<Arc<[u8]>>;
+
+/// Most bytes of the note of a named lease.
+pub const NOTE_BYTES_MAX: usize = 64 * 1024;
 
 /// The lease of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

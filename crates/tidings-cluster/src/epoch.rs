@@ -17,12 +17,27 @@ impl Epoch {
         Self(secret)
     }
 
+    /// Returns a name that all hubs of the epoch make alike, for one purpose. It is no secret, and
+    /// tells nothing about the secret.
+    #[must_use]
+    pub fn name_for(self, purpose: &str) -> String {
+        let mut hash = sha1_smol::Sha1::new();
+        hash.update(&self.0);
+        hash.update(purpose.as_bytes());
+        let mut name = hash.digest().to_string();
+        name.truncate(NAME_DIGITS);
+        name
+    }
+
     /// Returns the secret bytes.
     #[must_use]
     pub const fn secret(self) -> [u8; 32] {
         self.0
     }
 }
+
+/// Hexadecimal digits of a name.
+const NAME_DIGITS: usize = 24;
 
 impl fmt::Debug for Epoch {
     /// Shows nothing of the secret.

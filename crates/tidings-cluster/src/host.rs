@@ -1,6 +1,6 @@
 //! A member with its history: what both the driver and the simulator need to run one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -73,6 +73,8 @@ struct Queue {
     inputs: VecDeque<Input>,
     publishes: usize,
     catch_ups: usize,
+    /// The newest note under each name.
+    notes: BTreeMap<Arc<str>, Arc<[u8]>>,
     closed: bool,
 }
 
@@ -126,11 +128,23 @@ impl Inbox {
         (self.wake)();
     }
 
+    fn note(&self, name: Arc<str>, note: Arc<[u8]>) {
+        self.lock().notes.insert(name, note);
+        (self.wake)();
+    }
+
     fn take(&self) -> VecDeque<Input> {
         let mut queue = self.lock();
         queue.publishes = 0;
         queue.catch_ups = 0;
-        std::mem::take(&mut queue.inputs)
+        let notes = std::mem::take(&mut queue.notes);
+        let mut inputs = std::mem::take(&mut queue.inputs);
+        inputs.extend(
+            notes
+                .into_iter()
+                .map(|(name, note)| Input::Note(name, note)),
+        );
+        inputs
     }
 
     fn close(&self) {
@@ -203,6 +217,10 @@ impl Relay for Clustered {
 
     fn roster(&self) -> Option<watch::Receiver<Option<Arc<Roster>>>> {
         Some(self.inbox.roster.subscribe())
+    }
+
+    fn leave(&self, name: Arc<str>, note: Arc<[u8]>) {
+        self.inbox.note(name, note);
     }
 
     fn figures(&self) -> Figures {
@@ -332,7 +350,11 @@ impl Host {
             match input {
                 Input::Publish(publish) => (publish.done)(Err(RelayError::Closed)),
                 Input::CatchUp(waiting) => waiting.answer(false),
-                Input::Reply(..) | Input::Stored(..) | Input::Read(_) | Input::Cut(_) => {}
+                Input::Note(..)
+                | Input::Reply(..)
+                | Input::Stored(..)
+                | Input::Read(_)
+                | Input::Cut(_) => {}
             }
         }
         self.member.close();

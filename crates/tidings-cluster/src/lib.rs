@@ -123,6 +123,12 @@ pub trait Relay: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Leaves `note` to the next holder of the lease `name`, if this hub holds that; see
+    /// [`Roster::named`]. Of several notes the newest is left, soon and at the stop. Never waits.
+    fn leave(&self, name: Arc<str>, note: Arc<[u8]>) {
+        drop((name, note));
+    }
+
     /// Returns what the relay counts and measures.
     fn figures(&self) -> Figures;
 

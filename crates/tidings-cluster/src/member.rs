@@ -192,6 +192,7 @@ impl Member {
                 self.catch_ups
                     .push(waiting, self.now + self.options.wait_max);
             }
+            Input::Note(name, note) => self.on_note(name, note),
             Input::Reply(path, result) => self.on_reply(path, result),
             Input::Stored(result, rest) => self.on_stored(result, rest),
             Input::Read(result) => self.on_read(result),

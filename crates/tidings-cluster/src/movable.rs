@@ -148,6 +148,10 @@ impl Relay for Movable {
         self.inner.roster()
     }
 
+    fn leave(&self, name: Arc<str>, note: Arc<[u8]>) {
+        self.inner.leave(name, note);
+    }
+
     fn figures(&self) -> Figures {
         let mut figures = self.inner.figures();
         if let Place::Moving(held) = &*self.read() {

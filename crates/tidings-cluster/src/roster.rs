@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Sender;
+use crate::engine::{Note, Sender};
 use crate::record::Record;
 
 /// The hubs of a cluster, as of one look at the leases.
@@ -13,14 +13,37 @@ pub struct Roster {
     pub me: Sender,
     /// The others that have a lease, or had one that nobody claimed yet.
     pub peers: Vec<Peer>,
-    /// The named leases that this hub holds.
-    pub held: Vec<Arc<str>>,
+    /// The named leases that this hub takes part in, in the order of its membership.
+    pub named: Vec<Named>,
     /// The starts that this hub claimed, newest last: at most [`CLAIMED_MAX`].
     pub claimed: Vec<Sender>,
     /// How many looks there were. None yet at 0: nothing is known then.
     pub looks: u64,
     /// How long a lease lasts. A hub that lives renews it several times in this time.
     pub lease: Duration,
+}
+
+/// A named lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who holds it.
+    pub holder: Holder,
+    /// What its holders left, as far as this hub was told.
+    pub note: Note,
+}
+
+/// Who holds a named lease, as far as a hub knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// That is not known: the engine was not asked, or is away for so long that the lease of this hub
+    /// has lapsed.
+    Unknown,
+    /// This hub.
+    Here,
+    /// Another one.
+    Another(Sender),
 }
 
 /// Another hub.
@@ -44,7 +67,7 @@ impl Roster {
         Self {
             me,
             peers: Vec::new(),
-            held: Vec::new(),
+            named: Vec::new(),
             claimed: Vec::new(),
             looks: 0,
             lease,
@@ -54,7 +77,14 @@ impl Roster {
     /// Returns whether this hub holds the lease of this name.
     #[must_use]
     pub fn holds(&self, name: &str) -> bool {
-        self.held.iter().any(|held| &**held == name)
+        let named = self.named(name);
+        named.is_some_and(|named| named.holder == Holder::Here)
+    }
+
+    /// Returns the lease of this name, if this hub takes part in it.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Named> {
+        self.named.iter().find(|named| &*named.name == name)
     }
 
     /// Returns whether a start of a hub has a lease, or had one that nobody claimed yet.

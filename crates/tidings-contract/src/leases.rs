@@ -16,6 +16,8 @@ pub(crate) fn checks<'a>(rig: &'a impl Rig) -> Vec<Check<'a>> {
         ("a running lease is not claimed", Box::pin(alive(rig))),
         ("a node that was claimed learns of it", Box::pin(told(rig))),
         ("a name is held by one node", Box::pin(named(rig))),
+        ("a name is given up at once", Box::pin(given_up(rig))),
+        ("holders of a name leave notes", Box::pin(notes(rig))),
     ]
 }
 
@@ -27,13 +29,19 @@ const SHORT_MS: u64 = 150;
 async fn own(rig: &impl Rig) {
     let (one, two) = (Hub::join(rig, 1).await, Hub::join(rig, 2).await);
     assert_eq!(one.engine.leases().await.unwrap(), []);
-    assert_eq!(take(&one, LONG_MS, Some(b"first")).await, Leased::Held);
-    assert_eq!(take(&two, LONG_MS, None).await, Leased::Held);
+    assert_eq!(
+        take(&one, LONG_MS, Some(b"first")).await,
+        Leased::Held(None)
+    );
+    assert_eq!(take(&two, LONG_MS, None).await, Leased::Held(None));
     // Renewed without a record: the earlier one stays.
-    assert_eq!(take(&one, LONG_MS, None).await, Leased::Held);
+    assert_eq!(take(&one, LONG_MS, None).await, Leased::Held(None));
     let expected = vec![node(one.sender, b"first"), node(two.sender, b"")];
     assert_eq!(leases(&two).await, expected);
-    assert_eq!(take(&one, LONG_MS, Some(b"second")).await, Leased::Held);
+    assert_eq!(
+        take(&one, LONG_MS, Some(b"second")).await,
+        Leased::Held(None)
+    );
     let expected = vec![node(one.sender, b"second"), node(two.sender, b"")];
     assert_eq!(leases(&two).await, expected);
 }
@@ -71,35 +79,70 @@ async fn told(rig: &impl Rig) {
     take(&paused, SHORT_MS, Some(b"left")).await;
     lapse(rig, &two, paused.sender).await;
     // Lapsed but not claimed: it renews.
-    assert_eq!(take(&paused, SHORT_MS, None).await, Leased::Held);
+    assert_eq!(take(&paused, SHORT_MS, None).await, Leased::Held(None));
     lapse(rig, &two, paused.sender).await;
     claim(&two, paused.sender).await;
-    let told = Leased::HeldBy(two.sender);
+    let told = Leased::HeldBy(two.sender, None);
     assert_eq!(take(&paused, LONG_MS, Some(b"new")).await, told);
     assert_eq!(leases(&two).await, []);
     paused.restart();
-    assert_eq!(take(&paused, LONG_MS, Some(b"new")).await, Leased::Held);
+    assert_eq!(
+        take(&paused, LONG_MS, Some(b"new")).await,
+        Leased::Held(None)
+    );
     assert_eq!(leases(&two).await, [node(paused.sender, b"new")]);
 }
 
 async fn named(rig: &impl Rig) {
     let (one, two) = (Hub::join(rig, 1).await, Hub::join(rig, 2).await);
-    assert_eq!(hold(&one, "trim", SHORT_MS).await, Leased::Held);
-    assert_eq!(hold(&two, "acme", LONG_MS).await, Leased::Held);
+    assert_eq!(hold(&one, "trim", SHORT_MS).await, Leased::Held(None));
+    assert_eq!(hold(&two, "acme", LONG_MS).await, Leased::Held(None));
     assert_eq!(
         hold(&one, "acme", LONG_MS).await,
-        Leased::HeldBy(two.sender)
+        Leased::HeldBy(two.sender, None)
     );
-    assert_eq!(hold(&two, "acme", LONG_MS).await, Leased::Held);
-    while hold(&two, "trim", LONG_MS).await != Leased::Held {
+    assert_eq!(hold(&two, "acme", LONG_MS).await, Leased::Held(None));
+    while hold(&two, "trim", LONG_MS).await != Leased::Held(None) {
         rig.moment().await;
     }
     assert_eq!(
         hold(&one, "trim", SHORT_MS).await,
-        Leased::HeldBy(two.sender)
+        Leased::HeldBy(two.sender, None)
     );
     // The leases of nodes are others.
     assert_eq!(leases(&one).await, []);
+}
+
+async fn given_up(rig: &impl Rig) {
+    let (one, two) = (Hub::join(rig, 1).await, Hub::join(rig, 2).await);
+    assert_eq!(hold(&one, "push", LONG_MS).await, Leased::Held(None));
+    // Who does not hold it does not give it up.
+    let held = Leased::HeldBy(one.sender, None);
+    assert_eq!(hold(&two, "push", 0).await, held);
+    assert_eq!(hold(&two, "push", LONG_MS).await, held);
+    assert_eq!(hold(&one, "push", 0).await, Leased::Held(None));
+    assert_eq!(hold(&one, "push", 0).await, Leased::Held(None));
+    assert_eq!(hold(&two, "push", LONG_MS).await, Leased::Held(None));
+}
+
+async fn notes(rig: &impl Rig) {
+    let (one, two) = (Hub::join(rig, 1).await, Hub::join(rig, 2).await);
+    let note = |text: &[u8]| Some(Arc::from(text));
+    let left = hold_with(&one, "push", LONG_MS, Some(b"1")).await;
+    assert_eq!(left, Leased::Held(note(b"1")));
+    // Only the holder leaves anything.
+    let left = hold_with(&two, "push", LONG_MS, Some(b"2")).await;
+    assert_eq!(left, Leased::HeldBy(one.sender, note(b"1")));
+    let kept = hold(&one, "push", LONG_MS).await;
+    assert_eq!(kept, Leased::Held(note(b"1")), "it stays");
+    let left = hold_with(&one, "push", 0, Some(b"3")).await;
+    assert_eq!(left, Leased::Held(note(b"3")));
+    let left = hold_with(&one, "push", 0, Some(b"4")).await;
+    assert_eq!(left, Leased::Held(note(b"3")), "it is nobody's");
+    let next = hold(&two, "push", LONG_MS).await;
+    assert_eq!(next, Leased::Held(note(b"3")), "the next holder gets it");
+    let other = hold(&one, "other", LONG_MS).await;
+    assert_eq!(other, Leased::Held(None), "each name has its own");
 }
 
 async fn lapse(rig: &impl Rig, by: &Hub, dead: Sender) {
@@ -123,11 +166,15 @@ async fn take(hub: &Hub, ttl_ms: u64, record: Option<&[u8]>) -> Leased {
 }
 
 async fn hold(hub: &Hub, name: &str, ttl_ms: u64) -> Leased {
+    hold_with(hub, name, ttl_ms, None).await
+}
+
+async fn hold_with(hub: &Hub, name: &str, ttl_ms: u64, note: Option<&[u8]>) -> Leased {
     let lease = Lease {
         name: LeaseName::Named(name.into()),
         holder: hub.sender,
         ttl_ms,
-        record: None,
+        record: note.map(Arc::from),
     };
     hub.engine.lease(lease).await.unwrap()
 }

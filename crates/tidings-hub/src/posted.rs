@@ -13,6 +13,7 @@ use tidings_core::dialect::Dialect;
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
+use tidings_core::matcher::{Matcher, MatcherType};
 use tidings_core::subject::Subject;
 use tidings_core::update::Update;
 use tidings_wire::frame::Frame;
@@ -230,6 +231,17 @@ impl Posted {
         let visibility = &self.update.visibility;
         let granted = |grants: &Grants| grants.allows_update(visibility, self.subjects(hub));
         visibility.is_public() || grants.is_some_and(granted)
+    }
+
+    /// Returns whether a matcher selects the update.
+    pub fn is_selected_by(&self, matcher: &Matcher, hub: &HubUrl) -> bool {
+        // Topics are resolved as URLs only for URL patterns, which need it.
+        if matcher.kind() != MatcherType::UrlPattern || matcher.is_wildcard() {
+            let mut topics = self.update.topics.iter();
+            return topics.any(|topic| matcher.matches_text(topic.as_str()) == Some(true));
+        }
+        let mut subjects = self.subjects(hub).iter();
+        subjects.any(|subject| matcher.matches(subject))
     }
 
     /// Returns the bytes of memory that this update takes, its wire forms included.

@@ -31,7 +31,7 @@ use tidings_core::dialect::Dialect;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
-use tidings_core::matcher::{Matcher, MatcherType};
+use tidings_core::matcher::Matcher;
 use tidings_core::position::Position;
 use tidings_history::sabotage::{Rule, skips};
 
@@ -351,15 +351,7 @@ pub(crate) fn verdict(session: &Session, posted: &Posted, hub: &HubUrl) -> Verdi
     if session.is_echo_of(posted) {
         return Verdict::Echo;
     }
-    let selects = |matcher: &Matcher| {
-        // Topics are resolved as URLs only for URL patterns, which need it.
-        if matcher.kind() != MatcherType::UrlPattern || matcher.is_wildcard() {
-            let mut topics = update.topics.iter();
-            return topics.any(|topic| matcher.matches_text(topic.as_str()) == Some(true));
-        }
-        let mut subjects = posted.subjects(hub).iter();
-        subjects.any(|subject| matcher.matches(subject))
-    };
+    let selects = |matcher: &Matcher| posted.is_selected_by(matcher, hub);
     let matchers = session.matchers();
     // While added matchers catch up, the earlier ones have had these updates.
     let scope = session

@@ -55,6 +55,11 @@ impl Keys {
     pub(crate) fn named(&self, name: &str) -> String {
         format!("{}lease:{name}", self.prefix)
     }
+
+    /// What the holders of a lease with a name leave.
+    pub(crate) fn note(&self, name: &str) -> String {
+        format!("{}note:{name}", self.prefix)
+    }
 }
 
 /// A sender in keys and values: `NODE.BOOT`.

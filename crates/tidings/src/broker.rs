@@ -16,11 +16,13 @@ mod hub_out;
 mod input;
 mod link;
 mod mapping;
+mod onward;
 pub(crate) mod options;
 mod outbox;
 mod publish;
 mod push;
 mod session;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -30,7 +32,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tidings_cluster::Relay;
 use tidings_core::hub_url::HubUrl;
+use tidings_core::position::Position;
 use tidings_wire::zmtp::decoder::Received;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -41,8 +45,10 @@ use self::endpoint::BindError;
 use self::hub_in::HubDoor;
 use self::hub_out::Foreign;
 use self::input::{Input, Route};
-use self::options::{Limits, Options, Security};
+use self::onward::{Onward, Source};
+use self::options::{HubOutput, Limits, Options, Security};
 use self::session::Socket;
+use self::turn::Turns;
 use crate::binding::inherited::{Inherited, Kept};
 use tidings_hub::ingest::Ingest;
 use tidings_hub::metrics::zeromq::Counters;
@@ -64,6 +70,8 @@ pub(crate) struct HubParts {
     pub(crate) ingest: Ingest,
     pub(crate) updates: prometheus_client::metrics::counter::Counter,
     pub(crate) router: Router,
+    pub(crate) relay: Arc<dyn Relay>,
+    pub(crate) history: tidings_history::Handle,
     /// The broker's number among the router's destinations.
     pub(crate) index: usize,
     pub(crate) inbox: mpsc::Receiver<Vec<Outgoing>>,
@@ -230,7 +238,14 @@ async fn run(
     hub: Option<HubParts>,
     stopping: watch::Sender<bool>,
 ) {
-    let Bound { options, listeners } = bound;
+    let Bound {
+        mut options,
+        listeners,
+    } = bound;
+    if let Some(epoch) = hub.as_ref().and_then(|hub| hub.relay.epoch()) {
+        // What one hub of a cluster sent out must not come back by another.
+        options.node = epoch.name_for("zeromq").into();
+    }
     let shared = Rc::new(Shared {
         limits: options.limits.clone(),
         security: options.security.clone(),
@@ -256,33 +271,17 @@ async fn run(
         let route = Rc::new(Route::Outputs(outputs.clone()));
         for source in &plain.inputs {
             let prefixes = vec![Vec::new()];
-            let input = Input::new(&shared, source, Rc::clone(&route), prefixes);
+            let input = Input::new(&shared, source, Rc::clone(&route), prefixes, None);
             open(&Rc::new(Socket::Input(input)), source);
         }
         for (socket, source) in outputs.iter().zip(&plain.outputs) {
             open(socket, source);
         }
     }
-    let mut doors = Vec::new();
-    if let Some(hub) = hub {
-        for bridge in &options.inputs {
-            let door = HubDoor::open(&shared, bridge, &options, &hub);
-            doors.push(door.clone());
-            let route = Rc::new(Route::Hub(door));
-            let prefixes = bridge.prefixes.clone();
-            let input = Input::new(&shared, &bridge.source, route, prefixes);
-            open(&Rc::new(Socket::Input(input)), &bridge.source);
-        }
-        let sockets: Vec<Rc<Socket>> = options
-            .outputs
-            .iter()
-            .map(|bridge| Socket::output(&shared, &bridge.source))
-            .collect();
-        for (socket, bridge) in sockets.iter().zip(&options.outputs) {
-            open(socket, &bridge.source);
-        }
-        tasks::spawn(hub_out::run(Rc::clone(&shared), options, sockets, hub));
-    }
+    let Bridges { doors, onward } = match hub {
+        Some(hub) => bridge(&shared, options, hub, open),
+        None => Bridges::default(),
+    };
     let mut stopped = stopping.subscribe();
     while !*stopped.borrow_and_update() {
         if stopped.changed().await.is_err() {
@@ -294,4 +293,76 @@ async fn run(
     while busy() && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    for one in onward.iter().flatten() {
+        one.leave().await;
+    }
+}
+
+/// What goes into the hub, and the outputs that one hub of a cluster serves.
+#[derive(Default)]
+struct Bridges {
+    doors: Vec<HubDoor>,
+    onward: Vec<Option<Rc<Onward>>>,
+}
+
+/// Opens the sockets of the hub.
+fn bridge(
+    shared: &Rc<Shared>,
+    options: Options,
+    hub: HubParts,
+    mut open: impl FnMut(&Rc<Socket>, &DataSource),
+) -> Bridges {
+    let roster = hub.relay.roster();
+    let turns = roster.map(|roster| Turns::follow(&options, roster, &shared.counters));
+    let turns = turns.unwrap_or_default();
+    let mut doors = Vec::new();
+    for bridge in &options.inputs {
+        let door = HubDoor::open(shared, bridge, &options, &hub);
+        doors.push(door.clone());
+        let route = Rc::new(Route::Hub(door));
+        let (prefixes, turn) = (bridge.prefixes.clone(), turns.of(bridge.lease.as_ref()));
+        let input = Input::new(shared, &bridge.source, route, prefixes, turn);
+        open(&Rc::new(Socket::Input(input)), &bridge.source);
+    }
+    let sockets: Vec<Rc<Socket>> = options
+        .outputs
+        .iter()
+        .map(|bridge| Socket::output(shared, &bridge.source))
+        .collect();
+    for (socket, bridge) in sockets.iter().zip(&options.outputs) {
+        open(socket, &bridge.source);
+    }
+    let line = watch::Sender::new(hub.history.tip().position);
+    let onward = resuming(shared, &options, &sockets, (&hub, &line), &turns);
+    for one in onward.iter().flatten() {
+        tasks::spawn(Rc::clone(one).run());
+    }
+    let out = (sockets, onward.clone());
+    tasks::spawn(hub_out::run(Rc::clone(shared), options, out, line, hub));
+    Bridges { doors, onward }
+}
+
+/// Makes what sends for outputs that one hub of a cluster serves. None for the others.
+fn resuming(
+    shared: &Rc<Shared>,
+    options: &Options,
+    sockets: &[Rc<Socket>],
+    (hub, line): (&HubParts, &watch::Sender<Position>),
+    turns: &Turns,
+) -> Vec<Option<Rc<Onward>>> {
+    let one = |(output, socket): (&HubOutput, &Rc<Socket>)| {
+        let turn = turns.of(output.lease.as_ref())?;
+        let Socket::Pusher(pusher) = &**socket else {
+            return None;
+        };
+        let source = Source {
+            url: hub.url.clone(),
+            node: Arc::clone(&options.node),
+            relay: Arc::clone(&hub.relay),
+            history: hub.history.clone(),
+            line: line.subscribe(),
+        };
+        Onward::new(shared, output, Rc::clone(pusher), source, turn)
+    };
+    options.outputs.iter().zip(sockets).map(one).collect()
 }

@@ -23,6 +23,8 @@ pub struct Options {
     pub node: String,
     /// The settings that hubs of one cluster share.
     pub shared: Arc<[Setting]>,
+    /// The names of what one hub of the cluster does, beside presence.
+    pub leases: Vec<Arc<str>>,
     /// Whether a hub without a history may begin a cluster whose name is not in use.
     pub create: bool,
     /// How long a publish waits while the engine is away.

@@ -17,9 +17,11 @@ use super::request::Request;
 use super::status::Membership;
 use super::{Member, Phase};
 use crate::Epoch;
-use crate::engine::{BootId, Claimed, Lease, LeaseName, Leased, NodeLease, Path, Sender};
+use crate::engine::{
+    BootId, Claimed, Lease, LeaseName, Leased, NOTE_BYTES_MAX, NodeLease, Note, Path, Sender,
+};
 use crate::record::{Difference, Needed, Record};
-use crate::roster::{CLAIMED_MAX, Peer, Roster};
+use crate::roster::{CLAIMED_MAX, Holder, Named, Peer, Roster};
 
 /// See the module.
 pub(super) struct Leases {
@@ -29,12 +31,16 @@ pub(super) struct Leases {
     step: Step,
     /// When the next round begins.
     pub(super) due: Duration,
+    /// When the last round began.
+    begun: Duration,
     /// When the call that is on its way was sent.
     sent: Duration,
     /// Whether the engine has the record.
     recorded: bool,
     /// The named leases that are held, and until when that may be believed.
     held: BTreeMap<Arc<str>, Duration>,
+    /// What this hub leaves under names that it holds.
+    notes: BTreeMap<Arc<str>, Arc<[u8]>>,
     /// Since when leases that lapsed have been seen like this.
     lapsed: BTreeMap<Sender, Duration>,
     /// Lapsed leases to claim in this round.
@@ -63,13 +69,15 @@ impl Leases {
         Self {
             encoded: record.encode(),
             record: Arc::new(record),
-            roster: Arc::new(Roster::unknown(me, membership.lease)),
+            roster: Arc::new(roster(me, &membership)),
             membership,
             step: Step::Resting,
             due: now,
+            begun: now,
             sent: now,
             recorded: false,
             held: BTreeMap::new(),
+            notes: BTreeMap::new(),
             lapsed: BTreeMap::new(),
             claims: VecDeque::new(),
             differences: Vec::new(),
@@ -99,18 +107,51 @@ impl Leases {
 
     /// Gives up what was not renewed in time.
     pub(super) fn expire(&mut self, now: Duration) {
-        let before = self.held.len();
-        self.held.retain(|_, until| *until > now);
-        if self.held.len() < before {
-            self.show(|_| {});
+        let lapsed = self.held.iter().filter(|(_, until)| **until <= now);
+        let lapsed: Vec<Arc<str>> = lapsed.map(|(name, _)| Arc::clone(name)).collect();
+        for name in lapsed {
+            self.set_holder(&name, Holder::Unknown, None);
         }
     }
 
     /// Changes what is shown.
     fn show(&mut self, change: impl FnOnce(&mut Roster)) {
-        let roster = Arc::make_mut(&mut self.roster);
-        roster.held = self.held.keys().cloned().collect();
-        change(roster);
+        change(Arc::make_mut(&mut self.roster));
+    }
+
+    /// Takes note of who holds a name, and of what was left there if there is something.
+    fn set_holder(&mut self, name: &Arc<str>, holder: Holder, note: Note) {
+        if holder != Holder::Here {
+            self.held.remove(name);
+            self.notes.remove(name);
+        }
+        self.show(|roster| {
+            let named = roster.named.iter_mut().find(|named| named.name == *name);
+            if let Some(named) = named {
+                named.holder = holder;
+                // An engine that lost its notes does not make what was known unknown.
+                named.note = note.or_else(|| named.note.take());
+            }
+        });
+    }
+
+    /// Keeps what this hub leaves under a name that it holds, for the next renewal, which comes soon.
+    fn leave(&mut self, name: Arc<str>, note: Arc<[u8]>) {
+        if self.held.contains_key(&name) && note.len() <= NOTE_BYTES_MAX {
+            self.notes.insert(name, note);
+            self.due = self.due.min(self.begun + NOTES_EVERY);
+        }
+    }
+
+    /// Returns what gives up all that is held.
+    fn releases(&self, me: Sender) -> Vec<Lease> {
+        let release = |name: &Arc<str>| Lease {
+            name: LeaseName::Named(Arc::clone(name)),
+            holder: me,
+            ttl_ms: 0,
+            record: self.notes.get(name).cloned(),
+        };
+        self.held.keys().map(release).collect()
     }
 
     /// Returns why this hub must not serve yet: it has not seen the others, or differs from one.
@@ -135,12 +176,15 @@ impl Leases {
     }
 
     fn lease(&self, name: LeaseName, holder: Sender) -> Request {
-        let own = name == LeaseName::Node && !self.recorded;
+        let record = match &name {
+            LeaseName::Node => (!self.recorded).then(|| Arc::clone(&self.encoded)),
+            LeaseName::Named(name) => self.notes.get(name).cloned(),
+        };
         Request::Lease(Lease {
             name,
             holder,
             ttl_ms: u64::try_from(self.membership.lease.as_millis()).unwrap_or(u64::MAX),
-            record: own.then(|| Arc::clone(&self.encoded)),
+            record,
         })
     }
 
@@ -149,6 +193,7 @@ impl Leases {
         self.sent = now;
         if self.step == Step::Resting {
             self.step = Step::Own;
+            self.begun = now;
         }
         match self.step {
             Step::Resting | Step::Own => self.lease(LeaseName::Node, me),
@@ -245,18 +290,21 @@ impl Member {
     pub(super) fn on_leased(&mut self, leased: Leased) {
         let until = self.leases.sent + self.leases.membership.lease;
         match (self.leases.step, leased) {
-            (Step::Own, Leased::Held) => {
+            (Step::Own, Leased::Held(_)) => {
                 self.leases.recorded = true;
                 self.leases.step = Step::Named(0);
             }
-            (Step::Own, Leased::HeldBy(by)) => self.on_claimed_by(by),
+            (Step::Own, Leased::HeldBy(by, _)) => self.on_claimed_by(by),
             (Step::Named(index), leased) => {
                 if let Some(name) = self.leases.membership.names.get(index).cloned() {
-                    match leased {
-                        Leased::Held => self.leases.held.insert(name, until),
-                        Leased::HeldBy(_) => self.leases.held.remove(&name),
+                    let (holder, note) = match leased {
+                        Leased::Held(note) => {
+                            self.leases.held.insert(Arc::clone(&name), until);
+                            (Holder::Here, note)
+                        }
+                        Leased::HeldBy(by, note) => (Holder::Another(by), note),
                     };
-                    self.leases.show(|_| {});
+                    self.leases.set_holder(&name, holder, note);
                 }
                 self.leases.step = Step::Named(index + 1);
             }
@@ -274,13 +322,26 @@ impl Member {
         let me = self.options.me;
         self.publisher.on_start(me);
         self.leases.recorded = false;
-        self.leases.held.clear();
+        for name in Arc::clone(&self.leases.membership.names).iter() {
+            self.leases.set_holder(name, Holder::Unknown, None);
+        }
         self.leases.show(|roster| roster.me = me);
         tracing::warn!(
             by = %by.node,
             "another hub took this one for dead, because its lease had lapsed: it goes on as a \
              hub that has just started"
         );
+    }
+
+    /// Leaves something to the next holder of a name. Nothing happens if this hub does not hold it.
+    pub(super) fn on_note(&mut self, name: Arc<str>, note: Arc<[u8]>) {
+        self.leases.leave(name, note);
+    }
+
+    /// Returns the calls that give up what this hub holds, at once instead of when it lapses.
+    #[must_use]
+    pub fn releases(&self) -> Vec<Lease> {
+        self.leases.releases(self.options.me)
     }
 
     pub(super) fn on_leases(&mut self, leases: Vec<NodeLease>) {
@@ -321,5 +382,19 @@ impl Member {
     }
 }
 
+fn roster(me: Sender, membership: &Membership) -> Roster {
+    let unknown = |name: &Arc<str>| Named {
+        name: Arc::clone(name),
+        holder: Holder::Unknown,
+        note: None,
+    };
+    Roster {
+        named: membership.names.iter().map(unknown).collect(),
+        ..Roster::unknown(me, membership.lease)
+    }
+}
+
 /// How often a lease is renewed while it would last.
 const RENEWALS: u32 = 3;
+/// How soon after a round the next one may begin because of a note.
+const NOTES_EVERY: Duration = Duration::from_millis(500);

@@ -151,6 +151,8 @@ pub enum Input {
     Publish(Publish),
     /// Somebody waits until the history has what the engine has now.
     CatchUp(CatchUp),
+    /// This hub leaves a note under the name of a lease that it holds.
+    Note(Arc<str>, Arc<[u8]>),
     /// The engine answered, or did not.
     Reply(Path, Result<Reply, EngineError>),
     /// The history has stored a batch, or not; then those who wait come back.

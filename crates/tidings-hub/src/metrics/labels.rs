@@ -134,7 +134,9 @@ pub(super) const ZEROMQ_DROPPED: &[&str] = &[
     "high_water_mark",
     "history",
     "no_receiver",
+    "other_hub",
     "own",
+    "retention",
     "stopping",
     "unparsable",
 ];

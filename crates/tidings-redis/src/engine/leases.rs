@@ -1,10 +1,11 @@
 //! Leases, by the server's own clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
 use tidings_cluster::engine::{
-    Claimed, EngineError, Lease, LeaseName, Leased, NodeLease, Path, Sender,
+    Claimed, EngineError, Lease, LeaseName, Leased, NodeLease, Note, Path, Sender,
 };
 
 use super::Redis;
@@ -19,15 +20,15 @@ const CLAIMED_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 impl Redis {
     pub(super) async fn take_lease(&self, lease: Lease) -> Result<Leased, EngineError> {
         let me = holder(lease.holder);
-        let held_by = match &lease.name {
-            LeaseName::Node => self.take_own(&me, &lease).await?,
-            LeaseName::Named(name) => self.take_named(&me, name, lease.ttl_ms).await?,
+        let (held_by, note) = match &lease.name {
+            LeaseName::Node => (self.take_own(&me, &lease).await?, None),
+            LeaseName::Named(name) => self.take_named(&me, name, &lease).await?,
         };
         if held_by == me {
-            return Ok(Leased::Held);
+            return Ok(Leased::Held(note));
         }
         let by = answer::sender(&held_by);
-        by.map(Leased::HeldBy)
+        by.map(|by| Leased::HeldBy(by, note))
             .ok_or_else(|| foreign("a lease whose holder cannot be read"))
     }
 
@@ -48,14 +49,47 @@ impl Redis {
         }
     }
 
-    async fn take_named(&self, me: &str, name: &str, ttl_ms: u64) -> Result<String, EngineError> {
+    /// Returns who holds the name, and what its holders left.
+    async fn take_named(
+        &self,
+        me: &str,
+        name: &str,
+        lease: &Lease,
+    ) -> Result<(String, Note), EngineError> {
         let mut run = Run::new(&script::HOLD);
-        run.key(self.keys.named(name)).arg(me).arg(ttl_ms.max(1));
+        run.key(self.keys.named(name)).key(self.keys.note(name));
+        run.arg(me).arg(lease.ttl_ms);
+        let note = lease.record.as_deref();
+        run.arg(u8::from(note.is_some()));
+        run.arg(note.unwrap_or_default());
         let mut answer = Answer::read(self.run(Path::Control, &run).await?)?;
-        match answer.kind() {
-            "holder" => answer.text(),
-            _ => Err(answer.unknown()),
+        if answer.kind() != "holder" {
+            return Err(answer.unknown());
         }
+        let (by, note) = (answer.text()?, answer.bytes()?);
+        Ok((by, (!note.is_empty()).then(|| note.into())))
+    }
+
+    /// Returns who holds named leases now.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the server does not answer.
+    pub async fn holders(
+        &self,
+        names: &[Arc<str>],
+    ) -> Result<Vec<(Arc<str>, Option<Sender>)>, EngineError> {
+        let mut holders = Vec::with_capacity(names.len());
+        for name in names {
+            let mut get = redis::cmd("GET");
+            get.arg(self.keys.named(name));
+            let within = self.options.timeouts.answer;
+            let held_by = self.send(Path::Control, &get, within).await?;
+            let held_by = answer::texts(held_by).and_then(|texts| texts.into_iter().next());
+            let held_by = held_by.and_then(|held_by| answer::sender(&held_by));
+            holders.push((Arc::clone(name), held_by));
+        }
+        Ok(holders)
     }
 
     pub(super) async fn node_leases(&self) -> Result<Vec<NodeLease>, EngineError> {

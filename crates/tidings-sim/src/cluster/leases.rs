@@ -11,6 +11,7 @@ pub(super) struct Leases {
     nodes: BTreeMap<Sender, Node>,
     claimed: BTreeMap<Sender, Sender>,
     named: BTreeMap<Arc<str>, (Sender, u64)>,
+    notes: BTreeMap<Arc<str>, Arc<[u8]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ impl Leases {
         match &lease.name {
             LeaseName::Node => {
                 if let Some(by) = self.claimed.get(&holder) {
-                    return Leased::HeldBy(*by);
+                    return Leased::HeldBy(*by, None);
                 }
                 let node = self.nodes.entry(holder).or_insert_with(|| Node {
                     until_ms,
@@ -36,19 +37,30 @@ impl Leases {
                 if let Some(record) = &lease.record {
                     node.record = Arc::clone(record);
                 }
-                Leased::Held
+                Leased::Held(None)
             }
-            LeaseName::Named(name) => {
-                let held = self.named.get(name);
-                match held.filter(|(by, until)| *by != holder && *until > now_ms) {
-                    Some((by, _)) => Leased::HeldBy(*by),
-                    None => {
-                        self.named.insert(Arc::clone(name), (holder, until_ms));
-                        Leased::Held
-                    }
-                }
-            }
+            LeaseName::Named(name) => self.take_named(name, lease, now_ms),
         }
+    }
+
+    fn take_named(&mut self, name: &Arc<str>, lease: &Lease, now_ms: u64) -> Leased {
+        let held = self.named.get(name).filter(|(_, until)| *until > now_ms);
+        let (me, gives_up) = (lease.holder, lease.ttl_ms == 0);
+        if let Some((by, _)) = held.filter(|(by, _)| *by != me) {
+            return Leased::HeldBy(*by, self.notes.get(name).cloned());
+        }
+        let leaves = held.is_some() || !gives_up;
+        if let Some(note) = lease.record.as_ref().filter(|_| leaves) {
+            self.notes.insert(Arc::clone(name), Arc::clone(note));
+        }
+        match gives_up {
+            true => drop(self.named.remove(name)),
+            false => drop(
+                self.named
+                    .insert(Arc::clone(name), (me, now_ms + lease.ttl_ms)),
+            ),
+        }
+        Leased::Held(self.notes.get(name).cloned())
     }
 
     /// Returns the leases of all nodes that nobody claimed.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use fastrand::Rng;
 use tidings_cluster::engine::{
-    Again, Append, Appended, Changed, EngineError, Entry, EpochId, Init, Key, Line, LineEnd, Place,
-    Proposal, Refusal, Restore, Sender, State, Tailed,
+    Again, Append, Appended, Changed, EngineError, Entry, EpochId, Init, Key, Lease, LeaseName,
+    Line, LineEnd, Note, Place, Proposal, Refusal, Restore, Sender, State, Tailed,
 };
 use tidings_cluster::member::request::{Reply, Request};
 use tidings_cluster::{Epoch, link};
@@ -125,6 +125,20 @@ impl Model {
         let primary = self.primary;
         for (id, server) in self.servers.iter_mut().enumerate() {
             server.alive &= id == primary;
+        }
+    }
+
+    /// Lets `by` hold a name for so long, and leave something there.
+    pub fn hold(&mut self, name: &str, by: Sender, ttl_ms: u64, note: Note) {
+        let lease = Lease {
+            name: LeaseName::Named(name.into()),
+            holder: by,
+            ttl_ms,
+            record: note,
+        };
+        let now_ms = self.now_ms;
+        if let Some(primary) = self.servers.get_mut(self.primary) {
+            primary.leases.take(&lease, now_ms);
         }
     }
 

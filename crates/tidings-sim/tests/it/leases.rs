@@ -12,7 +12,7 @@ use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
 use tidings_cluster::host::Clustered;
 use tidings_cluster::member::{Membership, Options};
 use tidings_cluster::record::{Needed, Setting};
-use tidings_cluster::roster::Roster;
+use tidings_cluster::roster::{Holder, Roster};
 use tidings_cluster::{Epoch, Health, Relay};
 use tidings_history::{Handle, Kind, Order, PresenceRetention, Retention};
 use tidings_sim::cluster::engine::ModelEngine;
@@ -44,14 +44,43 @@ fn every_hub_sees_the_others_and_where_they_are() {
 #[test]
 fn what_one_of_the_cluster_does_is_handed_over_when_its_holder_dies() {
     let engine = ModelEngine::new(Model::new(None));
+    let (dead, note) = (sender(1), Arc::from(b"sent up to 7".as_slice()));
+    engine.with(|model| model.hold("push", dead, 5_000, Some(Arc::clone(&note))));
+    let two = Hub::start(&engine, 2, &[]);
+    two.wait(|roster| {
+        let named = roster.named("push");
+        named.is_some_and(|named| named.holder == Holder::Another(dead))
+    });
+    assert!(!two.roster().holds("push"), "one hub holds it");
+    engine.with(|model| model.set_clock(10_000));
+    two.wait(|roster| roster.holds("push") && roster.holds("presence"));
+    let roster = two.roster();
+    let left = roster.named("push").unwrap().note.clone();
+    assert_eq!(left, Some(note), "it knows where to go on");
+    two.stop();
+}
+
+#[test]
+fn a_hub_that_stops_hands_over_at_once_with_its_last_note() {
+    // The model's clock stands still: nothing lapses.
+    let engine = ModelEngine::new(Model::new(None));
     let one = Hub::start(&engine, 1, &[]);
     one.wait(|roster| roster.holds("push"));
     let two = Hub::start(&engine, 2, &[]);
     two.wait(|roster| roster.looks > 2);
     assert!(!two.roster().holds("push"), "one hub holds it");
+    two.relay
+        .leave("push".into(), Arc::from(b"of another".as_slice()));
+    one.relay
+        .leave("push".into(), Arc::from(b"early".as_slice()));
+    let note = |text: &[u8]| Some(Arc::from(text));
+    let left = |roster: &Roster| roster.named("push").and_then(|named| named.note.clone());
+    two.wait(|roster| left(roster) == note(b"early"));
+    one.relay
+        .leave("push".into(), Arc::from(b"last".as_slice()));
     one.stop();
-    engine.with(|model| model.set_clock(10_000));
     two.wait(|roster| roster.holds("push") && roster.holds("presence"));
+    assert_eq!(left(&two.roster()), note(b"last"));
     two.stop();
 }
 

@@ -78,6 +78,15 @@ pub fn encode_subscribe(out: &mut Vec<u8>, prefix: &[u8], minor: u8) {
     }
 }
 
+/// Appends the end of a subscription, in the form for the peer's minor version.
+pub fn encode_cancel(out: &mut Vec<u8>, prefix: &[u8], minor: u8) {
+    if minor == 0 {
+        encode_frame(out, 0, &[&[0], prefix].concat());
+    } else {
+        encode(out, "CANCEL", &[prefix]);
+    }
+}
+
 /// Appends a PING. The peer may consider the connection dead after `ttl_tenths` tenths of a second
 /// without another one.
 pub fn encode_ping(out: &mut Vec<u8>, ttl_tenths: u16) {

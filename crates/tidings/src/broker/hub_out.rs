@@ -2,6 +2,7 @@
 //! receives live updates only: messages have no cursor to resume from.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -9,27 +10,37 @@ use tidings_core::event_id::EventId;
 use tidings_core::hub::SubscriberId;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::index::MatcherId;
+use tidings_core::position::Position;
 use tidings_wire::zmtp::decoder::Extent;
 
+use super::onward::Onward;
 use super::options::{HubOutput, Options, OriginFilter};
 use super::outbox::Chunk;
 use super::session::Socket;
 use super::{HubParts, Shared, mapping};
 use tidings_hub::posted::Posted;
 use tidings_hub::router::{Outgoing, Ticket};
+use tokio::sync::watch;
 
 /// Updates from another hub that are on their way into the history. The outputs must not send them back.
 #[derive(Default)]
-pub(crate) struct Foreign(RefCell<HashMap<EventId, usize>>);
+pub(crate) struct Foreign {
+    coming: RefCell<HashMap<EventId, usize>>,
+    /// The newest of those that came, at most [`PASSED_MAX`], for outputs that read the history.
+    passed: RefCell<VecDeque<EventId>>,
+}
+
+/// Updates from another hub that are remembered after they were routed.
+const PASSED_MAX: usize = 16 * 1024;
 
 impl Foreign {
     pub(crate) fn insert(&self, id: &EventId) {
-        *self.0.borrow_mut().entry(id.clone()).or_default() += 1;
+        *self.coming.borrow_mut().entry(id.clone()).or_default() += 1;
     }
 
     /// Removes one. Returns whether it was there.
     pub(crate) fn take(&self, id: &EventId) -> bool {
-        let mut ids = self.0.borrow_mut();
+        let mut ids = self.coming.borrow_mut();
         let Some(count) = ids.get_mut(id) else {
             return false;
         };
@@ -37,7 +48,19 @@ impl Foreign {
         if *count == 0 {
             ids.remove(id);
         }
+        let mut passed = self.passed.borrow_mut();
+        if passed.len() >= PASSED_MAX {
+            passed.pop_front();
+        }
+        passed.push_back(id.clone());
         true
+    }
+
+    /// Returns whether an update came from another hub, on its way or some time ago.
+    pub(crate) fn knows(&self, id: &EventId) -> bool {
+        // Newest first: an output is seldom far behind.
+        self.coming.borrow().contains_key(id)
+            || self.passed.borrow().iter().rev().any(|one| one == id)
     }
 }
 
@@ -45,10 +68,15 @@ impl Foreign {
 pub(crate) async fn run(
     shared: Rc<Shared>,
     options: Options,
-    sockets: Vec<Rc<Socket>>,
+    (sockets, onward): (Vec<Rc<Socket>>, Vec<Option<Rc<Onward>>>),
+    line: watch::Sender<Position>,
     mut hub: HubParts,
 ) {
-    for (slot, output) in (0..).zip(&options.outputs) {
+    for ((slot, output), _) in (0..)
+        .zip(&options.outputs)
+        .zip(&onward)
+        .filter(|(_, one)| one.is_none())
+    {
         let generation = 0;
         let ticket = Ticket(SubscriberId { slot, generation });
         hub.router
@@ -65,8 +93,18 @@ pub(crate) async fn run(
                     }
                 }
                 // Peers of a broker have no cursors.
-                Outgoing::Cut(_) | Outgoing::Withdrawn(..) => {}
+                Outgoing::Withdrawn(..) => {}
+                Outgoing::Cut(tip) => {
+                    onward
+                        .iter()
+                        .flatten()
+                        .for_each(|one| one.on_cut(tip.position));
+                    line.send_replace(tip.position);
+                }
                 Outgoing::Batch(batch) => {
+                    if let Some(last) = batch.posts.last() {
+                        line.send_replace(last.update.position);
+                    }
                     let news: Vec<_> = batch
                         .posts
                         .iter()
@@ -99,7 +137,11 @@ fn is_for(output: &HubOutput, ids: &[MatcherId], posted: &Posted, hub: &HubUrl) 
         && posted.is_readable_with(Some(&output.grants), hub)
 }
 
-fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, node: &str) -> Chunk {
+pub(crate) fn encode<'a>(
+    output: &HubOutput,
+    updates: impl Iterator<Item = &'a Posted>,
+    node: &str,
+) -> Chunk {
     let mut wire = Vec::new();
     let mut messages = Vec::new();
     for posted in updates {
@@ -115,5 +157,6 @@ fn encode<'a>(output: &HubOutput, updates: impl Iterator<Item = &'a Posted>, nod
     Chunk {
         wire: wire.into(),
         messages,
+        place: None,
     }
 }

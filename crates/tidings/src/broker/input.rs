@@ -3,15 +3,17 @@
 use std::rc::Rc;
 
 use tidings_wire::zmtp::SocketType;
-use tidings_wire::zmtp::command::encode_subscribe;
+use tidings_wire::zmtp::command::{encode_cancel, encode_subscribe};
 use tidings_wire::zmtp::frame;
 
 use super::Shared;
 use super::data_source::DataSource;
 use super::hub_in::HubDoor;
 use super::outbox::Chunk;
-use super::session::{Session, Socket};
+use super::session::{Session, Socket, Takes};
+use super::turn::Turn;
 use tidings_hub::metrics::count_many;
+use tokio::sync::watch;
 
 /// A socket that receives messages.
 pub(crate) struct Input {
@@ -20,6 +22,8 @@ pub(crate) struct Input {
     /// The prefixes that a SUB or XSUB socket subscribes to.
     prefixes: Vec<Vec<u8>>,
     route: Rc<Route>,
+    /// Whose turn it is to take its messages. Nothing if every hub takes those that it gets.
+    turn: Option<watch::Receiver<Turn>>,
 }
 
 /// Where messages go.
@@ -37,24 +41,46 @@ impl Input {
         source: &DataSource,
         route: Rc<Route>,
         prefixes: Vec<Vec<u8>>,
+        turn: Option<watch::Receiver<Turn>>,
     ) -> Self {
         Self {
             shared: Rc::clone(shared),
             socket_type: source.socket_type,
             prefixes,
             route,
+            turn,
         }
     }
 
-    /// Prepares a new connection: a subscriber sends its subscriptions.
-    pub(crate) fn join(&self, session: &mut Session, minor: u8) {
-        if matches!(self.socket_type, SocketType::Sub | SocketType::XSub) {
-            let mut wanted = Vec::new();
-            for prefix in &self.prefixes {
-                encode_subscribe(&mut wanted, prefix, minor);
-            }
-            session.outbox.get_mut().add(wanted.into(), 0);
+    /// Returns whose turn it is to take its messages.
+    pub(crate) fn turn(&self) -> Option<watch::Receiver<Turn>> {
+        self.turn.clone()
+    }
+
+    fn turn_now(&self) -> Turn {
+        self.turn.as_ref().map_or(Turn::Here, |turn| *turn.borrow())
+    }
+
+    /// Sends a subscriber's subscriptions to a peer, or takes them back, as the turn is. While nobody knows
+    /// whose turn it is, they stay as they are.
+    pub(crate) fn settle(&self, session: &Session) -> Takes {
+        if !matches!(self.socket_type, SocketType::Sub | SocketType::XSub) {
+            return Takes::Messages;
         }
+        let (turn, subscribed) = (self.turn_now(), session.subscribed.get());
+        let encode: fn(&mut Vec<u8>, &[u8], u8) = match (turn, subscribed) {
+            (Turn::Here, false) => encode_subscribe,
+            (Turn::Elsewhere, true) => encode_cancel,
+            (Turn::Open, true) => return Takes::Nothing,
+            (Turn::Here, true) | (Turn::Elsewhere | Turn::Open, false) => return Takes::Messages,
+        };
+        let mut wanted = Vec::new();
+        for prefix in &self.prefixes {
+            encode(&mut wanted, prefix, session.minor);
+        }
+        session.outbox.borrow_mut().add(wanted.into(), 0);
+        session.subscribed.set(!subscribed);
+        Takes::Messages
     }
 
     /// Forwards messages, waiting while there is no space. The broker does not read from the peer
@@ -64,6 +90,11 @@ impl Input {
             .counters
             .received
             .inc_by(chunk.messages.len() as u64);
+        if self.turn_now() == Turn::Elsewhere {
+            // They were on their way when the subscriptions were taken back.
+            let count = chunk.messages.len() as u64;
+            return count_many(&self.shared.counters.dropped, "other_hub", count);
+        }
         if self.socket_type != SocketType::Rep {
             return self.route.take(chunk).await;
         }

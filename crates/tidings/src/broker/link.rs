@@ -108,6 +108,7 @@ impl Link {
         let chunk = Chunk {
             wire: Bytes::copy_from_slice(&received.wire),
             messages: received.messages.clone(),
+            place: None,
         };
         Ok(Read::Some(
             chunk,

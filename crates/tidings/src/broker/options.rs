@@ -8,6 +8,7 @@ use tidings_core::matcher::Matcher;
 pub use tidings_wire::zmtp::handshake::Security;
 
 use super::data_source::DataSource;
+use tidings_hub::metrics::zeromq::Direction;
 
 /// The options of the broker.
 #[derive(Clone, Debug)]
@@ -27,6 +28,19 @@ pub struct Options {
 }
 
 impl Options {
+    /// Iterates over the sockets that one hub of a cluster serves, with the direction and the lease of each.
+    pub fn leases(&self) -> impl Iterator<Item = (Direction, &DataSource, Arc<str>)> {
+        let inputs = self
+            .inputs
+            .iter()
+            .filter_map(|one| Some((Direction::IN, &one.source, one.lease.clone()?)));
+        let outputs = self
+            .outputs
+            .iter()
+            .filter_map(|one| Some((Direction::OUT, &one.source, one.lease.clone()?)));
+        inputs.chain(outputs)
+    }
+
     /// Iterates over all data sources, in the order in which they are opened.
     pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut DataSource> {
         let plain = self
@@ -69,6 +83,8 @@ pub struct HubInput {
     pub private: bool,
     /// The topics that may be published.
     pub grants: Grants,
+    /// The lease by which one hub of a cluster takes its messages, if each of them comes to every hub.
+    pub lease: Option<Arc<str>>,
 }
 
 /// The format of an update as a message, inbound and outbound.
@@ -104,6 +120,8 @@ pub struct HubOutput {
     pub grants: Grants,
     /// Which of the matching updates.
     pub origin: OriginFilter,
+    /// The lease by which one hub of a cluster sends, if each message goes to one peer.
+    pub lease: Option<Arc<str>>,
 }
 
 /// Which updates a socket sends, by origin.

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
 
 use bytes::Bytes;
+use tidings_core::position::Position;
 use tidings_wire::zmtp::decoder::Extent;
 use tidings_wire::zmtp::frame;
 use tokio::net::TcpStream;
@@ -26,6 +27,8 @@ const CONTROL_MAX: usize = 8;
 pub(crate) struct Chunk {
     pub(crate) wire: Bytes,
     pub(crate) messages: Vec<Extent>,
+    /// The position of the update of the first message, if it is to be known when all are written.
+    pub(crate) place: Option<Position>,
 }
 
 impl Chunk {
@@ -33,7 +36,11 @@ impl Chunk {
     pub(crate) fn one(wire: Vec<u8>) -> Self {
         let messages = vec![Self::first_of(&wire)];
         let wire = wire.into();
-        Self { wire, messages }
+        Self {
+            wire,
+            messages,
+            place: None,
+        }
     }
 
     /// Returns the offsets in `wire`, which is one message.
@@ -80,6 +87,7 @@ pub(crate) struct Outbox {
 struct Segment {
     bytes: Bytes,
     messages: usize,
+    place: Option<Position>,
 }
 
 /// The result of a write.
@@ -122,16 +130,47 @@ impl Outbox {
         }
         if take > 0 {
             let taken = indexes.start..indexes.start + take;
-            self.add(chunk.wire.slice(chunk.bytes(&taken)), take);
+            self.push(Segment {
+                bytes: chunk.wire.slice(chunk.bytes(&taken)),
+                messages: take,
+                place: chunk.place,
+            });
         }
         all - take
     }
 
     /// Queues `bytes`, which contain `messages`, ignoring the marks.
     pub(crate) fn add(&mut self, bytes: Bytes, messages: usize) {
-        self.bytes += bytes.len();
-        self.messages += messages;
-        self.segments.push_back(Segment { bytes, messages });
+        self.push(Segment {
+            bytes,
+            messages,
+            place: None,
+        });
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.bytes += segment.bytes.len();
+        self.messages += segment.messages;
+        self.segments.push_back(segment);
+    }
+
+    /// Returns the first place among the queued messages.
+    pub(crate) fn first_place(&self) -> Option<Position> {
+        self.segments.iter().filter_map(|one| one.place).min()
+    }
+
+    /// Drops what is not partly written.
+    pub(crate) fn clear(&mut self) {
+        let begun = self.segments.pop_front().filter(|_| self.written > 0);
+        let written = self.written;
+        *self = Self::default();
+        if let Some(begun) = begun {
+            self.bytes = begun.bytes.len() - written;
+            self.written = written;
+            self.messages = begun.messages;
+            self.control = usize::from(begun.messages == 0);
+            self.segments.push_back(begun);
+        }
     }
 
     /// Queues a reply that is not a message. A peer that reads nothing loses further ones.
@@ -163,7 +202,7 @@ impl Outbox {
             lost = begun.messages;
         }
         for segment in self.segments.drain(..).filter(|s| s.messages > 0) {
-            other.add(segment.bytes, segment.messages);
+            other.push(segment);
         }
         *self = Self::default();
         lost

@@ -200,7 +200,13 @@ impl Publisher {
         }
         let wire = wire.freeze();
         let count = messages.len();
-        self.give(session, &Chunk { wire, messages }, 0..count);
+        let place = None;
+        let chunk = Chunk {
+            wire,
+            messages,
+            place,
+        };
+        self.give(session, &chunk, 0..count);
     }
 
     fn give(&self, session: &Session, chunk: &Chunk, indexes: std::ops::Range<usize>) {

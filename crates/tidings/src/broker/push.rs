@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use slab::Slab;
+use tidings_core::position::Position;
 use tokio::sync::Notify;
 
 use super::Shared;
@@ -82,6 +83,27 @@ impl Pusher {
         if !rest.is_empty() {
             let lost = rest.len() as u64;
             count_many(&self.shared.counters.dropped, "no_receiver", lost);
+        }
+    }
+
+    /// Returns the place of the first update that is not written to a peer completely.
+    pub(crate) fn unsent(&self) -> Option<Position> {
+        let sessions = self.sessions.borrow();
+        let waiting = self.waiting.borrow().first_place();
+        let queued = sessions
+            .iter()
+            .filter_map(|(_, session)| session.outbox.borrow().first_place());
+        queued.chain(waiting).min()
+    }
+
+    /// Drops what is queued and not partly written to a peer.
+    pub(crate) fn clear(&self) {
+        self.waiting.borrow_mut().clear();
+        for (_, session) in &*self.sessions.borrow() {
+            let mut outbox = session.outbox.borrow_mut();
+            let before = outbox.bytes();
+            outbox.clear();
+            self.shared.on_queue(before, outbox.bytes());
         }
     }
 

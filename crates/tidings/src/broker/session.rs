@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tidings_wire::zmtp::decoder::PeerCommand;
 use tidings_wire::zmtp::{ProtocolError, SocketType, command};
 use tokio::io::Interest;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Shared;
@@ -16,6 +16,7 @@ use super::link::{Failure, Link, Read};
 use super::outbox::{Chunk, Outbox, Wrote};
 use super::publish::Publisher;
 use super::push::Pusher;
+use super::turn::Turn;
 
 /// Maximum number of reads from one peer before others get their turn.
 const READS_PER_TURN: usize = 4;
@@ -24,7 +25,15 @@ const READS_PER_TURN: usize = 4;
 pub(crate) enum Socket {
     Input(Input),
     Publisher(Publisher),
-    Pusher(Pusher),
+    Pusher(Rc<Pusher>),
+}
+
+/// Whether a connection is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    Messages,
+    /// It is not known whose turn it is: what the peer sends stays with it until that is.
+    Nothing,
 }
 
 /// One connection, as its socket sees it.
@@ -36,6 +45,10 @@ pub(crate) struct Session {
     wake: Notify,
     /// The peer receives nothing any more.
     deaf: Cell<bool>,
+    /// Whether the subscriptions of a SUB socket were sent to the peer.
+    pub(crate) subscribed: Cell<bool>,
+    /// The minor version of the peer's ZMTP.
+    pub(crate) minor: u8,
     /// Messages of the current chunk that the peer subscribed to.
     pub(crate) picked: RefCell<Vec<usize>>,
 }
@@ -51,7 +64,7 @@ impl Socket {
     /// Makes a socket that sends messages.
     pub(crate) fn output(shared: &Rc<Shared>, source: &DataSource) -> Rc<Self> {
         Rc::new(if source.socket_type == SocketType::Push {
-            Self::Pusher(Pusher::new(shared))
+            Self::Pusher(Rc::new(Pusher::new(shared)))
         } else {
             Self::Publisher(Publisher::new(shared, source.socket_type))
         })
@@ -75,10 +88,30 @@ impl Socket {
         }
     }
 
-    fn join(&self, session: &mut Session, minor: u8) {
+    /// Sends or takes back the subscriptions of an input whose turn has changed. Returns whether messages
+    /// are read.
+    fn settle(&self, session: &Session) -> Takes {
         match self {
-            Self::Input(input) => input.join(session, minor),
-            Self::Publisher(_) | Self::Pusher(_) => {}
+            Self::Input(input) => input.settle(session),
+            Self::Publisher(_) | Self::Pusher(_) => Takes::Messages,
+        }
+    }
+
+    /// Waits until the turn of an input changes.
+    async fn turned(turn: &mut Option<watch::Receiver<Turn>>) {
+        let changed = match turn {
+            Some(turn) => turn.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending().await
+        }
+    }
+
+    fn turn(&self) -> Option<watch::Receiver<Turn>> {
+        match self {
+            Self::Input(input) => input.turn(),
+            Self::Publisher(_) | Self::Pusher(_) => None,
         }
     }
 
@@ -153,8 +186,10 @@ pub(crate) async fn run(
     socket: &Rc<Socket>,
     link: Link,
 ) -> Result<(), Failure> {
-    let mut session = Session::default();
-    socket.join(&mut session, link.peer.minor);
+    let session = Session {
+        minor: link.peer.minor,
+        ..Session::default()
+    };
     let session = socket.enter(session);
     // The queued bytes are counted where they are queued, written and dropped.
     shared.on_queue(0, session.outbox.borrow().bytes());
@@ -172,13 +207,19 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut stopping = shared.stopping.subscribe();
     let mut heartbeat = Heartbeat::new(shared.limits.heartbeat, link.peer.minor);
+    let mut turn = socket.turn();
     let mut reads = 0;
     loop {
+        let takes = with_queue(shared, session, || socket.settle(session));
         let wrote = write(shared, socket, session, &link)?;
         if *stopping.borrow() && (socket.reads() || wrote == Wrote::All) {
             return Ok(());
         }
-        let read = match link.read(shared) {
+        let read = match takes {
+            Takes::Messages => link.read(shared),
+            Takes::Nothing => Ok(Read::Blocked),
+        };
+        let read = match read {
             // Closing in the middle of a message counts as closing.
             Err(_gone) if session.deaf.get() => return Ok(()),
             other => other?,
@@ -205,6 +246,14 @@ async fn serve(
             Read::Blocked => {}
         }
         let interest = match wrote {
+            Wrote::All if takes == Takes::Nothing => {
+                tokio::select! {
+                    () = Socket::turned(&mut turn) => {}
+                    _ = stopping.changed() => {}
+                }
+                continue;
+            }
+            Wrote::Blocked if takes == Takes::Nothing => Interest::WRITABLE,
             Wrote::All => Interest::READABLE,
             Wrote::Blocked => Interest::READABLE | Interest::WRITABLE,
             Wrote::Turn => {
@@ -216,6 +265,7 @@ async fn serve(
             ready = link.stream.ready(interest) => drop(ready?),
             () = session.wake.notified() => {}
             _ = stopping.changed() => {}
+            () = Socket::turned(&mut turn) => {}
             () = heartbeat.tick() => {
                 let idle = wrote == Wrote::All;
                 if let Some(ping) = heartbeat.on_tick(idle)? {

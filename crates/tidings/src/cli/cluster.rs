@@ -1,9 +1,11 @@
 //! `tidings cluster init` and `tidings cluster status`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde_json::json;
+use tidings_cluster::engine::Sender;
 use tidings_redis::{Finding, Severity};
 
 use super::print;
@@ -77,6 +79,7 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
         line,
         hubs,
         config_was_asked: _,
+        held,
     } = cluster::look(&options)?;
     let name = options.engine.name.to_string();
     let is_safe = findings.iter().all(|one| one.severity == Severity::Warn);
@@ -94,7 +97,7 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
             .collect();
         let shown = json!({
             "cluster": name, "safe": is_safe, "log": line, "hubs": hubs,
-            "findings": texts(&findings),
+            "leases": leases(&held), "findings": texts(&findings),
         });
         print::json(&shown)?;
     } else {
@@ -114,6 +117,10 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
             let state = if hub.alive { "alive" } else { "gone" };
             text.push_str(&format!("hub      {} {state}\n", hub.holder.node));
         }
+        for (lease, holder) in &held {
+            let by = holder.map_or_else(|| "nobody".to_owned(), |by| by.node.to_string());
+            text.push_str(&format!("lease    {lease} held by {by}\n"));
+        }
         for finding in &findings {
             let word = match finding.severity {
                 Severity::Warn => "warning",
@@ -127,6 +134,14 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("hubs do not start with this engine until it is changed");
     }
     Ok(())
+}
+
+/// Returns who does what one hub of the cluster does, by name.
+fn leases(held: &[(Arc<str>, Option<Sender>)]) -> serde_json::Value {
+    let by = |holder: &Option<Sender>| holder.map(|by| by.node.to_string());
+    held.iter()
+        .map(|(lease, holder)| (lease.to_string(), json!(by(holder))))
+        .collect()
 }
 
 fn texts(findings: &[Finding]) -> Vec<String> {

@@ -110,6 +110,7 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
         waiting_bytes_max: WAITING_BYTES_MAX,
         membership: member::Membership {
             settings: Arc::clone(&options.shared),
+            names: names(options),
             ..member::Membership::default()
         },
     };
@@ -129,6 +130,13 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
     let (cluster, node) = (options.engine.name.to_string(), options.node.as_str());
     tracing::info!(cluster, node, id = %me.node, "joined the cluster");
     Ok(relay)
+}
+
+/// Returns the names of what one hub of the cluster does.
+pub(super) fn names(options: &Options) -> Arc<[Arc<str>]> {
+    let presence = Arc::from(member::Membership::PRESENCE);
+    let all = options.leases.iter().cloned();
+    std::iter::once(presence).chain(all).collect()
 }
 
 /// Returns what the hub does if the engine has no line.

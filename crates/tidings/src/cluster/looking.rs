@@ -1,6 +1,10 @@
 //! What operators ask without a hub: whether there is a cluster, how it stands, and to begin one.
 
-use tidings_cluster::engine::{Engine as _, EngineError, EpochId, Init, Line, NodeLease, Proposal};
+use std::sync::Arc;
+
+use tidings_cluster::engine::{
+    Engine as _, EngineError, EpochId, Init, Line, NodeLease, Proposal, Sender,
+};
 use tidings_redis::{Finding, Redis};
 use tokio::runtime::Builder;
 
@@ -17,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) line: Option<Line>,
     /// The hubs that have a lease, or had one that nobody took over yet.
     pub(crate) hubs: Vec<NodeLease>,
+    /// What one hub of the cluster does, as this configuration names it, and who does it.
+    pub(crate) held: Vec<(Arc<str>, Option<Sender>)>,
 }
 
 /// Asks the engine once.
@@ -37,8 +43,10 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let engine = Redis::new(options.engine.clone());
-    let hubs = runtime.block_on(engine.leases());
-    let hubs = hubs.map_err(|fault| away(options, fault))?;
+    let names = joining::names(options);
+    let asked =
+        runtime.block_on(async { Ok((engine.leases().await?, engine.holders(&names).await?)) });
+    let (hubs, held) = asked.map_err(|fault| away(options, fault))?;
     let by_config = runtime.block_on(engine.inspect_config());
     let config_was_asked = by_config.is_some();
     findings.extend(by_config.unwrap_or_default());
@@ -47,6 +55,7 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
         config_was_asked,
         line,
         hubs,
+        held,
     })
 }
 

@@ -119,7 +119,7 @@ impl Checks<'_> {
         ];
         self.lengths(&limits, &lengths);
         let (server, log) = (self.table(), self.table());
-        let zeromq = self.zeromq(hub.public_url.as_ref());
+        let (zeromq, cluster) = self.zeromq(hub.public_url.as_ref(), cluster)?;
         Some(Config {
             listens,
             tls,
@@ -132,7 +132,7 @@ impl Checks<'_> {
             key_sets_cache,
             server,
             history: history?,
-            cluster: cluster?,
+            cluster,
             ring_bytes: kept.ring_bytes,
             auth: auth?,
             presence: presence.options(dialects.v0),
@@ -146,7 +146,7 @@ impl Checks<'_> {
             flash,
             limits,
             pages: self.table(),
-            zeromq: zeromq?,
+            zeromq,
             log,
             explain_refusals: false,
             request_lines: false,

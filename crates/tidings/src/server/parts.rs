@@ -285,6 +285,8 @@ pub(super) fn start_broker(
         ingest: shared.ingest.clone(),
         updates: shared.metrics.updates.clone(),
         router: shared.router.clone(),
+        relay: Arc::clone(&shared.relay),
+        history: shared.history.clone(),
         index: shared.inboxes.len(),
         inbox,
     };

@@ -21,6 +21,7 @@ fn bridge(format: MessageFormat) -> HubInput {
         event_type: Some("msg".to_owned()),
         private: false,
         grants: Grants::default(),
+        lease: None,
     }
 }
 

@@ -32,6 +32,14 @@ fn chunk(count: usize) -> Chunk {
     Chunk {
         wire: wire.into(),
         messages,
+        place: None,
+    }
+}
+
+fn at(place: u64) -> Chunk {
+    Chunk {
+        place: Some(Position::new(place)),
+        ..chunk(2)
     }
 }
 
@@ -104,4 +112,36 @@ fn a_peer_that_reads_nothing_gathers_few_answers() {
         outbox.control(vec![0; 10]);
     }
     assert_eq!(outbox.bytes(), 10 * CONTROL_MAX);
+}
+
+#[test]
+fn the_first_place_is_that_of_what_is_not_written() {
+    let mut outbox = Outbox::default();
+    outbox.offer(&at(7), 0..2, &limits(100, 1000), 0);
+    outbox.offer(&at(9), 0..2, &limits(100, 1000), 0);
+    outbox.offer(&chunk(1), 0..1, &limits(100, 1000), 0);
+    assert_eq!(outbox.first_place(), Some(Position::new(7)));
+    outbox.advance(19);
+    assert_eq!(outbox.first_place(), Some(Position::new(7)));
+    outbox.advance(1);
+    assert_eq!(outbox.first_place(), Some(Position::new(9)));
+    outbox.advance(20);
+    assert_eq!(outbox.first_place(), None);
+}
+
+/// A peer that has begun to read a message gets the rest of it.
+#[test]
+fn what_is_partly_written_is_not_cleared() {
+    let mut outbox = Outbox::default();
+    outbox.offer(&at(7), 0..2, &limits(100, 1000), 0);
+    outbox.offer(&at(9), 0..2, &limits(100, 1000), 0);
+    outbox.advance(5);
+    outbox.clear();
+    assert_eq!(outbox.bytes(), 15);
+    assert_eq!(outbox.first_place(), Some(Position::new(7)));
+    assert_eq!(outbox.advance(15), 2);
+    assert_eq!((outbox.bytes(), outbox.first_place()), (0, None));
+    outbox.offer(&at(9), 0..2, &limits(100, 1000), 0);
+    outbox.clear();
+    assert_eq!((outbox.bytes(), outbox.first_place()), (0, None));
 }

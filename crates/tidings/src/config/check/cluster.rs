@@ -80,6 +80,7 @@ impl Checks<'_> {
             },
             node: node?,
             shared: self.shared().into(),
+            leases: Vec::new(),
             create: table.create,
             wait_max: table.wait_max,
             start_within: table.start_timeout,

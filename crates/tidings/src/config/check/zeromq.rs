@@ -1,6 +1,7 @@
 //! The checks of `[zeromq]`: data sources are valid, have the right type, and are not exposed by
 //! accident.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidings_core::HubUrl;
@@ -14,6 +15,7 @@ use crate::broker::data_source::{Attach, DataSource};
 use crate::broker::options::{
     HubInput, HubOutput, MessageFormat, Options, OriginFilter, PlainBroker, Security, Unparsable,
 };
+use crate::cluster;
 use crate::config::tables::zeromq::{
     ZeroMqBrokerTable, ZeroMqInputTable, ZeroMqOutputTable, ZeroMqTable,
 };
@@ -31,6 +33,8 @@ pub const OUTPUTS: &[SocketType] = &[SocketType::Pub, SocketType::XPub, SocketTy
 
 /// Maximum size of a user name or password in bytes (PLAIN).
 const CREDENTIAL_BYTES_MAX: usize = 255;
+/// Maximum size of a socket's name in bytes.
+const NAME_BYTES_MAX: usize = 64;
 /// Size of a hub's name in bytes, before hexadecimal encoding.
 const NODE_BYTES: usize = 12;
 
@@ -122,9 +126,43 @@ pub fn node() -> Result<Arc<str>, getrandom::Error> {
     Ok(digits.into())
 }
 
+/// Returns what the hubs of a cluster call a socket: the same on each of them, whatever address of its machine it
+/// binds.
+fn name_of(source: &DataSource) -> String {
+    let mut name = source.socket_type.to_string().to_ascii_lowercase();
+    for endpoint in &source.endpoints {
+        let place = match source.attach {
+            Attach::Bind => endpoint.port.to_string(),
+            Attach::Connect => endpoint.to_string().to_ascii_lowercase(),
+        };
+        name.push('-');
+        name.extend(place.chars().map(|one| match one {
+            'a'..='z' | '0'..='9' => one,
+            _ => '-',
+        }));
+    }
+    name
+}
+
 impl Checks<'_> {
-    /// Returns the broker's settings, `Some(None)` if there are no sockets.
-    pub(super) fn zeromq(&mut self, hub: Option<&HubUrl>) -> Option<Option<Options>> {
+    /// Returns the broker's settings, if there are sockets, and the options of the cluster with a lease for each
+    /// socket that one hub serves.
+    pub(super) fn zeromq(
+        &mut self,
+        hub: Option<&HubUrl>,
+        cluster: Option<Option<cluster::Options>>,
+    ) -> Option<(Option<Options>, Option<cluster::Options>)> {
+        let sockets = self.zeromq_sockets(hub)?;
+        let mut cluster = cluster?;
+        if let (Some(cluster), Some(sockets)) = (&mut cluster, &sockets) {
+            self.zeromq_names(sockets);
+            let leases = sockets.leases();
+            cluster.leases = leases.map(|(_, _, lease)| lease).collect();
+        }
+        Some((sockets, cluster))
+    }
+
+    fn zeromq_sockets(&mut self, hub: Option<&HubUrl>) -> Option<Option<Options>> {
         let table: ZeroMqTable = self.table();
         let security = self.zeromq_security(&table);
         let public = table.allow_plaintext;
@@ -146,6 +184,8 @@ impl Checks<'_> {
         if brokers.is_empty() && inputs.is_empty() && outputs.is_empty() {
             return Some(None);
         }
+        let inputs: Option<Vec<HubInput>> = inputs.into_iter().collect();
+        let outputs: Option<Vec<HubOutput>> = outputs.into_iter().collect();
         let node = match node() {
             Ok(node) => node,
             Err(error) => {
@@ -158,12 +198,57 @@ impl Checks<'_> {
         };
         Some(Some(Options {
             brokers: brokers.into_iter().collect::<Option<_>>()?,
-            inputs: inputs.into_iter().collect::<Option<_>>()?,
-            outputs: outputs.into_iter().collect::<Option<_>>()?,
+            inputs: inputs?,
+            outputs: outputs?,
             security: security?,
             limits: table.limits(),
             node,
         }))
+    }
+
+    /// Checks that no two sockets of this hub have the same lease.
+    fn zeromq_names(&mut self, options: &Options) {
+        let mut known = BTreeSet::new();
+        for (_, source, lease) in options.leases() {
+            if !known.insert(Arc::clone(&lease)) {
+                let reason = format!(
+                    "two of them have the name of {source} in the cluster: write a name for each"
+                );
+                self.invalid("zeromq", reason);
+            }
+        }
+    }
+
+    /// Returns the lease of a socket that one hub of a cluster serves.
+    fn zeromq_lease(
+        &mut self,
+        place: &str,
+        (source, direction): (&DataSource, &str),
+        name: Option<&str>,
+    ) -> Option<Arc<str>> {
+        let is_shared = matches!(
+            source.socket_type,
+            SocketType::Sub | SocketType::XSub | SocketType::Push
+        );
+        if let Some(name) = name {
+            let key = format!("{place}.name");
+            let plain =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+                let reason = format!(
+                    "{name:?} is not 1 to {NAME_BYTES_MAX} lower-case letters, digits and -"
+                );
+                self.invalid(&key, reason);
+            } else if !is_shared {
+                let reason = format!(
+                    "every hub of a cluster serves its own {} socket: remove the name",
+                    source.socket_type
+                );
+                self.invalid(&key, reason);
+            }
+        }
+        let name = name.map_or_else(|| name_of(source), str::to_owned);
+        is_shared.then(|| format!("zeromq-{direction}-{name}").into())
     }
 
     fn zeromq_security(&mut self, table: &ZeroMqTable) -> Option<Security> {
@@ -251,8 +336,12 @@ impl Checks<'_> {
             &table.match_urlpattern,
             hub,
         );
+        let source = source?;
+        let named = (&source, "in");
+        let lease = self.zeromq_lease(&place, named, table.name.as_deref());
         Some(HubInput {
-            source: source?,
+            lease,
+            source,
             prefixes: table.subscribe.into_iter().map(String::into).collect(),
             format: table.format,
             unparsable: table.unparsable,
@@ -284,7 +373,10 @@ impl Checks<'_> {
             true => matchers.clone(),
             false => Vec::new(),
         };
+        let named = (&source, "out");
+        let lease = self.zeromq_lease(&place, named, table.name.as_deref());
         Some(HubOutput {
+            lease,
             matchers: matchers.into(),
             format: table.format,
             grants: Grants::new(Vec::new(), granted, Vec::new()).ok()?,

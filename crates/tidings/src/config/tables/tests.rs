@@ -158,8 +158,8 @@ fn what_only_a_start_can_change_is_decided() {
         presence: enabled page_size_max subscriptions_max
         zeromq: allow_plaintext username password high_water_mark high_water_bytes queue_bytes_max message_bytes_max peers_max subscriptions_max handshake_timeout_secs heartbeat_secs
         zeromq.brokers.N: inputs outputs
-        zeromq.inputs.N: socket subscribe format unparsable topic topic_prefix event_type private match_exact match_urlpattern
-        zeromq.outputs.N: socket format match_exact match_urlpattern private origin
+        zeromq.inputs.N: socket subscribe format unparsable topic topic_prefix event_type private match_exact match_urlpattern name
+        zeromq.outputs.N: socket format match_exact match_urlpattern private origin name
         log: format access_file
     "#]].assert_eq(&paths);
 }

@@ -101,6 +101,9 @@ table! {
         match_exact: Option<Vec<String>> = unset(List, EVERY_TOPIC).start();
         /// URL patterns of further topics that this socket may publish to.
         match_urlpattern: Vec<String> = list(&[]).start();
+        /// What the hubs of a cluster call a SUB or XSUB socket, of which one hub takes the messages:
+        /// sockets of the same name are one. 1 to 64 lower-case letters, digits and `-`.
+        name: Option<String> = unset(Text, SOCKET_NAME).start();
     }
 }
 
@@ -122,6 +125,9 @@ table! {
         /// Which updates to send, by origin: all, or only those that were not received by a
         /// connecting ZeroMQ socket. Updates shared by another hub must not be sent back.
         origin: Option<OriginFilter> = unset(Choice(OriginFilter::WORDS), ORIGIN).start();
+        /// What the hubs of a cluster call a PUSH socket, for which one hub sends: sockets of the
+        /// same name are one. 1 to 64 lower-case letters, digits and `-`.
+        name: Option<String> = unset(Text, SOCKET_NAME).start();
     }
 }
 
@@ -145,6 +151,10 @@ const DATA_SOURCE: &str = "write a data source, such as \"zmq-bind://PULL@127.0.
 
 /// The topics that are allowed by default.
 const EVERY_TOPIC: &str = "every topic, unless `match_urlpattern` is written";
+
+/// The name of a socket in a cluster by default.
+const SOCKET_NAME: &str =
+    "made of `socket`: its type, its addresses if it connects, its ports if it binds";
 
 /// The updates that are sent by default.
 const ORIGIN: &str = "`local` if the socket connects, else `all`";
