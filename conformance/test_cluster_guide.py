@@ -1,4 +1,5 @@
-"""docs/guide/cluster.md: each of its examples, with a real Redis, real Sentinels and HAProxy, on free ports."""
+"""docs/guide/cluster.md: each of its examples, with a real Redis, real Sentinels and HAProxy, on free ports. Its other
+proxies are in test_cluster_proxies.py."""
 
 import http.client
 import json
@@ -9,6 +10,7 @@ import urllib.parse
 import pytest
 
 from support import mercure
+import test_cluster_proxies as cluster_proxies
 from support.certificates import make_certificate
 from support.dev import ENVIRONMENT, Running
 from support.hub import BINARY, PATH, free_port, tidings
@@ -84,11 +86,8 @@ def test_the_guide_sets_up_a_cluster_behind_haproxy(start, check, tmp_path):
         assert until(lambda: answer(ports["127.0.0.1:4401"], "GET", "/health/ready")[0] == 200)
 
     web = free_port()
-    text = block(PAGE, 3, "haproxy").replace(":8080", f"127.0.0.1:{web}")
-    for number, name in enumerate(hubs, 11):
-        text = text.replace(f"10.0.0.{number}:4400", f"127.0.0.1:{hubs[name][1]['0.0.0.0:4400']}")
-    (tmp_path / "haproxy.cfg").write_text(text)
-    start("sh", "-c", f'PATH="$PATH:/usr/sbin"; exec haproxy -f {tmp_path}/haproxy.cfg')
+    ports = [ports["0.0.0.0:4400"] for _, ports in hubs.values()]
+    start(*cluster_proxies.haproxy(tmp_path, web, ports))
     published = lambda: publish(web, "hub.example.com")
     assert until(lambda: published()[0] == 200)
     reader = hubs["c"][1]["0.0.0.0:4400"]
@@ -98,7 +97,7 @@ def test_the_guide_sets_up_a_cluster_behind_haproxy(start, check, tmp_path):
     came = json.loads(answer(reader, "GET", f"{PATH}?{query}", headers)[1])["updates"]
     check("another hub has it under its id", came[-1]["id"], answered[1])
 
-    restart = block(PAGE, 9, "console").replace("systemctl restart tidings", "true")
+    restart = block(PAGE, 11, "console").replace("systemctl restart tidings", "true")
     restart = restart.replace("tidings health", f"{BINARY} health").replace("/etc/tidings/tidings.toml", str(first))
     check("the wait for a restarted hub ends", shell(restart).returncode, 0)
 
@@ -130,20 +129,20 @@ def shell(command):
 
 
 def test_the_sentinels_of_the_guide_name_a_primary_that_is_safe(start, check, tmp_path):
-    settings = block(PAGE, 4, "text")
+    settings = block(PAGE, 6, "text")
     primary = server(start, tmp_path, "one", settings)
     for name in ("two", "three"):
         server(start, tmp_path, name, settings, f"replicaof 127.0.0.1 {primary}")
     sentinels = []
     for number in range(3):
         port = free_port()
-        text = block(PAGE, 5, "text").replace("10.0.0.5 6379", f"127.0.0.1 {primary}")
+        text = block(PAGE, 7, "text").replace("10.0.0.5 6379", f"127.0.0.1 {primary}")
         file = tmp_path / f"sentinel{number}.conf"
         file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n{text}")
         running = start("redis-server", file, "--sentinel")
         assert until(lambda: "+monitor master main" in running.output), running.output
         sentinels.append(port)
-    text = hub_settings(tmp_path) + block(PAGE, 6, "toml")
+    text = hub_settings(tmp_path) + block(PAGE, 8, "toml")
     for number, port in enumerate(sentinels, 5):
         text = text.replace(f"10.0.0.{number}", f"127.0.0.1:{port}")
     file = configuration(tmp_path, "hub", text)
@@ -153,12 +152,12 @@ def test_the_sentinels_of_the_guide_name_a_primary_that_is_safe(start, check, tm
 
 
 def test_the_user_of_the_guide_may_do_what_a_hub_does(start, check, tmp_path):
-    user = block(PAGE, 7, "text").replace(">PASSWORD", ">a-long-password")
+    user = block(PAGE, 9, "text").replace(">PASSWORD", ">a-long-password")
     redis = server(start, tmp_path, "redis", block(PAGE, 0, "text"), user.splitlines()[-1], "user default off")
     (tmp_path / "redis.password").write_text("a-long-password\n")
     (tmp_path / "redis.password").chmod(0o600)
     # The same without TLS, which Debian's Redis has and needs files for; the last test has those.
-    text = block(PAGE, 8, "toml").replace("rediss://redis.example.com:6380", f"redis://127.0.0.1:{redis}")
+    text = block(PAGE, 10, "toml").replace("rediss://redis.example.com:6380", f"redis://127.0.0.1:{redis}")
     text = "".join(line + "\n" for line in text.splitlines() if "_file" not in line or "password" in line)
     text = hub_settings(tmp_path) + text.replace("[cluster]", '[cluster]\nname = "example"')
     file = configuration(tmp_path, "hub", text)
@@ -174,13 +173,13 @@ def test_the_settings_for_tls_are_accepted(check, tmp_path):
     for name, content in (("redis-ca.pem", certificate), ("hub.pem", certificate), ("hub-key.pem", key), ("redis.password", b"x\n")):
         (tmp_path / name).write_bytes(content)
         (tmp_path / name).chmod(0o600)
-    file = configuration(tmp_path, "hub", hub_settings(tmp_path) + block(PAGE, 8, "toml"))
+    file = configuration(tmp_path, "hub", hub_settings(tmp_path) + block(PAGE, 10, "toml"))
     done = tidings("config", "check", "--config", file)
     check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
 
 
 def test_the_named_output_is_accepted(check, tmp_path):
-    text = hub_settings(tmp_path) + block(PAGE, 10, "toml") + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
+    text = hub_settings(tmp_path) + block(PAGE, 12, "toml") + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
     file = configuration(tmp_path, "hub", text)
     done = tidings("config", "check", "--config", file)
     check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
