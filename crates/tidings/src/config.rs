@@ -60,8 +60,8 @@ pub struct Config {
     pub listens: Vec<Listen>,
     /// Where the certificate comes from. Always present if a listener of `listens` uses TLS.
     pub tls: Option<certificate::Source>,
-    /// The address of metrics and health, in plain HTTP. `None`: no metrics, except in dev, which has them on the main
-    /// addresses.
+    /// The address of metrics, health and the admin API, in plain HTTP. `None`: there are none, except in dev, which has
+    /// them on the main addresses.
     pub admin: Option<SocketAddr>,
     /// Which proxies are believed when they name their clients.
     pub proxy: ProxyOptions,

@@ -217,8 +217,9 @@ pub(crate) async fn answer(
     let logged = site.config().log.access && !info.admin;
     let id = request_id::of(request.headers());
     let access = logged.then(|| Access::of(style(site), info.peer, &request, &id));
-    // The first page reads the metrics every two seconds; their lines would hide the others.
-    let line = site.config().request_lines && request.uri().path() != METRICS_PATH;
+    // Pages read the metrics and the admin API every second or two; their lines would hide the others.
+    let polled = |path: &str| path == METRICS_PATH || admin::is_below(path);
+    let line = site.config().request_lines && !polled(request.uri().path());
     let line = line.then(|| Box::new(RequestLine::of(&request, upgrade::asks(&request))));
     let method = request.method().clone();
     // At every level, since the lines of any level need the id.
@@ -364,13 +365,13 @@ async fn decide(
 
 fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -> Route<'a> {
     let config = site.config();
-    let metrics_here = info.admin || config.dev.is_some();
+    let for_operators = info.admin || config.dev.is_some();
     match path {
         "/health/live" => Route::Live,
         "/health/ready" => Route::Ready,
-        METRICS_PATH if metrics_here => Route::Metrics,
-        _ if info.admin && admin::is_below(path) => Route::Admin,
-        _ if info.admin => Route::AdminPage,
+        METRICS_PATH if for_operators => Route::Metrics,
+        _ if for_operators && admin::is_below(path) => Route::Admin,
+        _ if info.admin || for_operators && pages::is_admin(path) => Route::AdminPage,
         _ if path.starts_with(HTTP_PATH) && site.tls().is_some_and(|tls| tls.acme().is_some()) => {
             Route::Proof(path.strip_prefix(HTTP_PATH).unwrap_or_default())
         }

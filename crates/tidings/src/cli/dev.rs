@@ -15,6 +15,7 @@ use toml::Value;
 use super::dev_folder::{DEFAULT_DATA, DevFolder, DevHub, ISSUER};
 use super::{browser, log, print};
 use crate::binding;
+use crate::config::admin_token::AdminToken;
 use crate::config::check::publish::ANYBODY;
 use crate::config::tables::history::HISTORY_FILE;
 use crate::config::{self, Config, DevTokens};
@@ -27,7 +28,7 @@ use tidings_hub::presence;
 /// Start a hub for development, without configuration
 ///
 /// It listens on this machine only, makes its own key and tokens, stores its history in a folder,
-/// and serves a chat, a score board, a debugger and a network test. Each request is a line on the
+/// and serves a chat, a score board, a debugger, a network test and the page of operators. Each request is a line on the
 /// terminal; when one is refused, the line and the response say why.
 ///
 /// Pages of http://localhost and of other loopback names, with any port, may use it. A page opened
@@ -140,6 +141,7 @@ pub fn config(listen: SocketAddr, data: &Path, memory: bool) -> anyhow::Result<C
     config.auth.issuers = vec![folder.issuer()?];
     // All peers have one address.
     config.limits.peer_memory_bytes_per_address_max = Some(config.limits.peer_memory_bytes_max);
+    config.admin_token = Some(AdminToken::parse(&folder.admin_token_or_new()?)?);
     config.explain_refusals = true;
     config.dev = Some(tokens);
     Ok(config)
@@ -222,6 +224,8 @@ pub fn banner(config: &Config) -> String {
     let folder = DevFolder::new(&config.data_dir);
     let (key, token) = (folder.key_path(), folder.publisher_path());
     let (key, token) = (key.display(), token.display());
+    // It was there before the hub: only a folder that somebody removed has none.
+    let admin = folder.admin_token().unwrap_or_default();
     let history = match &config.history.kind {
         Kind::File { path } => path.display().to_string(),
         Kind::Memory => "in memory, gone when the hub stops".to_owned(),
@@ -235,6 +239,7 @@ Tidings is ready. This hub is for trying things on this machine; `tidings serve`
   Scores     {origin}/scores
   Debugger   {origin}/debugger
   Diagnose   {origin}/diagnose
+  Admin      {origin}/admin, with the token {admin}
   Hub        {hub}
   History    {history}
   Key        {key} (HS256), of the issuer {ISSUER}

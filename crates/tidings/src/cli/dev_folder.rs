@@ -38,8 +38,22 @@ impl DevFolder {
 
     /// Returns the key's text. The first call for a folder creates the key.
     pub fn key_or_new(&self) -> anyhow::Result<String> {
-        if self.key_path().exists() {
-            return self.key();
+        self.secret_or_new(&self.key_path())
+    }
+
+    /// Returns the token of operators. The first call for a folder creates it.
+    pub fn admin_token_or_new(&self) -> anyhow::Result<String> {
+        self.secret_or_new(&self.admin_token_path())
+    }
+
+    /// Returns the token of operators.
+    pub fn admin_token(&self) -> anyhow::Result<String> {
+        secret(&self.admin_token_path())
+    }
+
+    fn secret_or_new(&self, path: &Path) -> anyhow::Result<String> {
+        if path.exists() {
+            return secret(path);
         }
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes).context("the system provides no random bytes")?;
@@ -49,16 +63,13 @@ impl DevFolder {
             .mode(0o700)
             .create(&self.0)
             .with_context(|| format!("cannot make the folder {}", self.0.display()))?;
-        write_private(&self.key_path(), &format!("{text}\n"))?;
+        write_private(path, &format!("{text}\n"))?;
         Ok(text)
     }
 
     /// Returns the key's text.
     pub fn key(&self) -> anyhow::Result<String> {
-        let path = self.key_path();
-        let text =
-            text_file::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(without_line_break(&text).to_owned())
+        secret(&self.key_path())
     }
 
     /// Returns the key with its issuer.
@@ -103,10 +114,20 @@ impl DevFolder {
         self.0.join("publisher.token")
     }
 
+    /// Returns the path of the file with the token of operators.
+    pub fn admin_token_path(&self) -> PathBuf {
+        self.0.join("admin.token")
+    }
+
     /// Returns the path of the file with the key.
     pub fn key_path(&self) -> PathBuf {
         self.0.join("dev.key")
     }
+}
+
+fn secret(path: &Path) -> anyhow::Result<String> {
+    let text = text_file::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(without_line_break(&text).to_owned())
 }
 
 /// Writes a file that only its owner can read, completely or not at all.

@@ -114,6 +114,14 @@ pub enum ValueError {
         "{0}: write the host without scheme or path, like \"hub.example.com\" or \"hub.example.com:8443\""
     )]
     Host(#[from] AuthorityError),
+    /// What is written as a host is a URL.
+    #[error("{text:?} is a URL, and a host has no scheme and no path: write it like {host:?}")]
+    HostWithScheme {
+        /// What is written.
+        text: String,
+        /// The host in it.
+        host: String,
+    },
     /// An origin is none.
     #[error("{0}: write it like https://example.com")]
     Origin(#[from] OriginError),
@@ -317,8 +325,17 @@ impl FromValue for Vec<Subprotocol> {
 
 impl FromValue for Vec<Authority> {
     fn from_value(value: &Value, _bounds: &Bounds) -> Result<Self, ValueError> {
-        let hosts = texts(value)?.into_iter().map(Authority::parse);
-        Ok(hosts.collect::<Result<_, _>>()?)
+        let host = |text: &str| match text.split_once("://") {
+            None => Ok(Authority::parse(text)?),
+            Some((_, rest)) => {
+                let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+                Err(ValueError::HostWithScheme {
+                    text: text.to_owned(),
+                    host: Authority::parse(host)?.to_string(),
+                })
+            }
+        };
+        texts(value)?.into_iter().map(host).collect()
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn page(
         .next()
         .unwrap_or_default();
     let allowed = match folder {
-        // Operators have a listener of their own.
+        // Operators have a listener of their own; in dev, the page comes before these.
         "admin" => false,
         // This page uses only SockJS.
         "chat" if path.starts_with("/chat/old") => options.chat && config.sockjs.enabled,
@@ -142,6 +142,12 @@ pub(crate) fn page(
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
     }
     Ok(response)
+}
+
+/// Returns whether a path is the page of operators, or one of its own files.
+pub(crate) fn is_admin(path: &str) -> bool {
+    path.strip_prefix("/admin")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Returns the page of operators, or one of its files. The files are nobody's secret; what the page shows needs the

@@ -369,10 +369,20 @@ fn wrong_values_are_named_with_what_to_write() {
     ] {
         check_refused(&format!("{}{table}\n", good()), &[name, advice]);
     }
-    for host in ["https://hub.example.com", "hub.example.com/", "a b", ""] {
+    for (host, advice) in [
+        ("hub.example.com/", "hub.example.com:8443"),
+        ("a b", "hub.example.com:8443"),
+        ("", "hub.example.com:8443"),
+        (
+            "https://hub.test",
+            "is a URL, and a host has no scheme and no path: write it like \"hub.test\"",
+        ),
+        ("http://hub.test:81/x?y", "write it like \"hub.test:81\""),
+        ("https://", "hub.example.com:8443"),
+    ] {
         check_refused(
             &good().replace("[hub]", &format!("[hub]\nhosts = [{host:?}]")),
-            &["hub.hosts", host, "hub.example.com:8443"],
+            &["hub.hosts", advice],
         );
     }
     check_refused(

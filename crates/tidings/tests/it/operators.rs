@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::tokens::{claims, settings, token, token_for_all};
-use crate::harness::{EventStream, HUB_PATH, Request, TestHub, run};
+use crate::harness::{EventStream, HUB_PATH, Request, TestHub, run, run_under, wait_until};
 
 const OPERATOR: &str = "4b7c2e9f0d1a6853b7c2e9f0d1a68534";
 const JTI: &str = "urn:uuid:5d4a2b3e-0b5c-4a9e-8a51-0d9f3d2c1b00";
@@ -134,6 +134,59 @@ fn the_hub_is_found_by_address_and_by_context_and_never_without_a_token() {
         run(&["revoke", "--list"], &home),
         (0, String::new(), String::new())
     );
+}
+
+#[test]
+fn a_developers_hub_shows_the_token_and_answers_operators_on_its_own_address() {
+    let hub = TestHub::dev();
+    let log = hub.log();
+    let (_, after) = log.split_once("/admin, with the token ").unwrap();
+    let token = after.lines().next().unwrap();
+    let kept = std::fs::read_to_string(hub.data().join("admin.token")).unwrap();
+    assert_eq!(token, kept.trim());
+    assert_eq!(hub.request(Request::get("/admin/")).status, 200);
+    assert_eq!(hub.request(Request::get("/admin/admin.css")).status, 200);
+    assert_eq!(
+        hub.request(Request::get("/admin")).header("location"),
+        Some("/admin/")
+    );
+    let state = || Request::get("/admin/v1/state");
+    assert_eq!(hub.request(state()).status, 401);
+    assert_eq!(
+        hub.request(state().bearer(&hub.publisher_token())).status,
+        401
+    );
+    assert_eq!(hub.request(state().bearer(token)).status, 200);
+    // Neither a page of another origin, nor one that reaches the hub by DNS rebinding.
+    let page = state()
+        .bearer(token)
+        .header("Origin", "http://localhost:3000");
+    assert_eq!(hub.request(page).status, 403);
+    let rebound = state().bearer(token).header("Host", "evil.example");
+    assert_eq!(hub.request(rebound).status, 421);
+    hub.request(Request::get("/nowhere"));
+    wait_until("the next request is shown", || {
+        hub.log().contains("GET /nowhere").then_some(())
+    });
+    assert!(!hub.log().contains("/admin/v1/state"), "{}", hub.log());
+}
+
+#[test]
+fn the_commands_of_operators_find_the_hub_of_a_developer() {
+    let hub = TestHub::dev();
+    let _stream = hub.subscribe("match=a");
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(hub.data(), folder.path().join("tidings-data")).unwrap();
+    let there = format!("cd {} && exec \"$0\" \"$@\"", folder.path().display());
+    let ask = |words: &[&str]| run_under(&["sh", "-c", &there], words, &[]);
+    let (code, said, error) = ask(&["connections"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(error.contains("tidings-data/dev.json"), "{error}");
+    std::fs::remove_file(folder.path().join("tidings-data")).unwrap();
+    let (code, _, error) = ask(&["connections"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("`tidings dev`"), "{error}");
 }
 
 fn served() -> TestHub {

@@ -57,8 +57,11 @@ fn the_key_is_made_once_and_only_for_its_owner() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
+    let token = std::fs::read(data.join("admin.token")).unwrap();
     at(4401, &data);
     assert_eq!(std::fs::read(data.join("dev.key")).unwrap(), key);
+    assert_eq!(std::fs::read(data.join("admin.token")).unwrap(), token);
+    assert_ne!(token, key);
     assert_eq!(
         first.history.kind,
         Kind::File {
@@ -105,6 +108,7 @@ fn the_banner_has_addresses_and_lines_to_paste() {
         "http://localhost:4400/chat",
         "http://localhost:4400/scores",
         "http://localhost:4400/debugger",
+        "http://localhost:4400/admin, with the token ",
         "\ncurl -N 'http://localhost:4400/.well-known/mercure?match=https://example.com/hello'\n",
         "\ncurl 'http://localhost:4400/.well-known/mercure' -H \"Authorization: Bearer $(cat '",
         "publisher.token')\" \\\n  -d topic=https://example.com/hello",

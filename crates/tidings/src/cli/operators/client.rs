@@ -1,7 +1,7 @@
 //! The admin API that the commands of operators ask: its address, its token, and requests to it.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,8 +10,10 @@ use tidings_wire::redact;
 
 use crate::cli::Usage;
 use crate::cli::context::Contexts;
+use crate::cli::dev_folder::{DEFAULT_DATA, DevFolder};
 use crate::cli::health::reachable;
 use crate::cli::hub::{agent, refusal, token_in};
+use crate::cli::print;
 use crate::config::{env, read};
 use crate::text_file;
 
@@ -214,8 +216,14 @@ fn of_config(arguments: &Arguments) -> anyhow::Result<Place> {
         entry.value.as_str().map(str::to_owned)
     };
     let Some(address) = value("admin.address") else {
+        if arguments.config.is_none()
+            && let Some(place) = of_dev()?
+        {
+            return Ok(place);
+        }
         return Err(Usage(
-            "no hub: name its admin address with --admin URL, or its configuration with --config FILE",
+            "no hub: name its admin address with --admin URL, or its configuration with --config FILE, or start one \
+             in this folder with `tidings dev`",
         )
         .into());
     };
@@ -231,4 +239,25 @@ fn of_config(arguments: &Arguments) -> anyhow::Result<Place> {
     let url = format!("http://{}", reachable(address));
     let ca = None;
     Ok(Place { url, ca, token })
+}
+
+/// Returns the hub that `tidings dev` started last in this folder.
+fn of_dev() -> anyhow::Result<Option<Place>> {
+    let folder = DevFolder::new(Path::new(DEFAULT_DATA));
+    if !folder.hub_path().exists() {
+        return Ok(None);
+    }
+    let url = folder.hub()?.hub;
+    let from = folder.hub_path();
+    print::error(&format!(
+        "using the hub {} (from {})",
+        redact::url(&url),
+        from.display()
+    ));
+    let token = Some(folder.admin_token()?);
+    Ok(Some(Place {
+        url,
+        ca: None,
+        token,
+    }))
 }
