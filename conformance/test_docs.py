@@ -53,6 +53,7 @@ PAGES = {
         "Self-signed certificates": [HERE],
         "systemd": [MACHINE],
         "Requests": [HERE],
+        "Traces": [HERE],
         "Reloading": [HERE],
         "Restarting without a gap": [HERE],
         "Who is there": [HERE, HERE],
@@ -128,6 +129,7 @@ def test_the_settings_are_accepted(check, tmp_path):
     pieces = [
         ("docs/guide/configuration.md", 0, data),
         ("docs/guide/operating.md", "Certificates from an authority", named + issuer + data),
+        ("docs/guide/operating.md", "Traces", hub + listen + issuer + data),
         ("docs/guide/operating.md", "Who is there", hub + listen + issuer + data),
         ("docs/guide/operating.md", "When updates do not arrive", hub + listen + issuer + data),
         ("docs/guide/operating.md", "Rates", hub + listen + issuer + data),

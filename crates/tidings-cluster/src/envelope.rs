@@ -170,6 +170,7 @@ impl Envelope {
         match rest.0.len() {
             0 => Ok(Self {
                 draft: Draft {
+                    trace: None,
                     topics,
                     data,
                     visibility,

@@ -549,6 +549,7 @@ impl Member {
                 None => (self.seal.seal(found.position, Some(print)), IdSource::Hub),
             };
             Some(Arc::new(Update {
+                trace: found.draft.trace,
                 position: found.position,
                 print: Some(print),
                 id,

@@ -24,6 +24,7 @@ pub mod subject;
 pub mod target;
 pub mod text;
 pub mod topic;
+pub mod trace;
 pub mod update;
 
 pub use dialect::Dialect;
@@ -41,6 +42,7 @@ pub use subject::Subject;
 pub use target::{Target, TargetError, TargetGrant, Targets};
 pub use text::forbidden_character;
 pub use topic::{Topic, TopicError};
+pub use trace::TraceContext;
 pub use update::{
     Draft, EventType, EventTypeError, IdSource, Presence, Topics, TopicsError, Update, Visibility,
 };

@@ -12,6 +12,7 @@ use crate::print::Print;
 use crate::target::Targets;
 use crate::text::forbidden_character;
 use crate::topic::Topic;
+use crate::trace::TraceContext;
 
 /// An update that has been checked and authorized, before the history stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Draft {
     pub retry_ms: Option<u64>,
     /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
+    /// The span that it was published in, if its deliveries are traced. Not stored.
+    pub trace: Option<TraceContext>,
 }
 
 impl Draft {
@@ -74,6 +77,8 @@ pub struct Update {
     pub retry_ms: Option<u64>,
     /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
+    /// The span that it was published in, if its deliveries are traced. Not stored.
+    pub trace: Option<TraceContext>,
     /// What the relay of a cluster stores beside an update that the hub itself published; `None` for
     /// any other update, and where it was read from the history.
     pub note: Option<Arc<[u8]>>,
@@ -96,6 +101,7 @@ impl Update {
             visibility: Visibility::Withdrawn,
             event_type: None,
             retry_ms: None,
+            trace: None,
             ..self.clone()
         }
     }

@@ -215,6 +215,7 @@ fn open(folder: &tempfile::TempDir, retention: Retention) -> Handle {
 
 fn draft() -> Draft {
     Draft {
+        trace: None,
         topics: Topics::one(Topic::parse("https://example.com/books/1").unwrap()),
         data: "d".repeat(200).into(),
         visibility: Visibility::Public,

@@ -425,6 +425,7 @@ fn ordered(update: &Update, note: Option<Arc<[u8]>>) -> OrderedUpdate {
         published_ms: update.published_ms,
         print: update.print,
         draft: Draft {
+            trace: update.trace,
             topics: update.topics.clone(),
             data: Arc::clone(&update.data),
             visibility: update.visibility.clone(),

@@ -472,6 +472,7 @@ impl Writer {
             Some(id) => (id, IdSource::Publisher),
         };
         Update {
+            trace: draft.trace,
             position,
             print: Some(print),
             id,

@@ -78,6 +78,7 @@ impl Message {
         // Texts and names always serialize.
         let data = serde_json::to_string(&wire).unwrap_or_default();
         Draft {
+            trace: None,
             topics: Topics::one(Topic::of_hub(&format!("{}{BELOW_HUB}", hub.path()))),
             data: data.into(),
             visibility: Visibility::Hubs,

@@ -15,6 +15,7 @@ use tidings_core::hub_url::HubUrl;
 use tidings_core::subject::Subject;
 use tidings_core::target::{Target, TargetError, Targets};
 use tidings_core::topic::{Topic, TopicError};
+use tidings_core::trace::TraceContext;
 use tidings_core::update::{
     Draft, EventType, EventTypeError, Topics, TopicsError, Update, Visibility,
 };
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use crate::account::{Meter, OverRate};
 use crate::answers::{Answers, Kept};
 use crate::control::Message;
+use crate::traces::{Publishing, Tracer};
 
 /// Who publishes, and by which permission.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +147,8 @@ pub struct Ingest {
     hub: HubUrl,
     relay: Arc<dyn Relay>,
     durations: Arc<Histogram>,
+    /// Makes spans. None if nothing is traced.
+    tracer: Option<Arc<Tracer>>,
     /// Gathers the relay's answers for one shard. None if they come straight from the relay's thread.
     answers: Option<Arc<Answers>>,
 }
@@ -164,8 +168,23 @@ impl Ingest {
             hub,
             relay,
             durations,
+            tracer: None,
             answers: None,
         }
+    }
+
+    /// Returns the way in that makes spans of sampled updates.
+    #[must_use]
+    pub fn traced_by(self, tracer: Arc<Tracer>) -> Self {
+        Self {
+            tracer: Some(tracer),
+            ..self
+        }
+    }
+
+    /// Returns what makes spans, if anything does.
+    pub(crate) fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.as_ref()
     }
 
     /// Returns the way in for the publishers of one shard, which serves `answers`.
@@ -197,14 +216,17 @@ impl Ingest {
         if let Some(meter) = meter {
             meter.publish(form.data.as_deref().map_or(0, str::len))?;
         }
+        let begun = Instant::now();
         let draft = self.draft(form, publisher)?;
         let wanted = key.is_some().then(|| draft.clone());
         let (publisher, kept) = oneshot::channel();
         match self.answers.clone() {
             Some(answers) => {
-                self.enqueue_once(draft, key, move |kept| answers.add(publisher, kept))?
+                self.enqueue_once(begun, draft, key, move |kept| answers.add(publisher, kept))?;
             }
-            None => self.enqueue_once(draft, key, move |kept| drop(publisher.send(kept)))?,
+            None => {
+                self.enqueue_once(begun, draft, key, move |kept| drop(publisher.send(kept)))?;
+            }
         }
         let update = kept.await.map_err(|_gone| PublishError::Closed)??;
         match wanted {
@@ -245,23 +267,45 @@ impl Ingest {
         draft: Draft,
         done: impl FnOnce(Kept) + Send + 'static,
     ) -> Result<(), PublishError> {
-        self.enqueue_once(draft, None, done)
+        self.enqueue_once(Instant::now(), draft, None, done)
     }
 
+    /// Hands over a draft of a publish that began before, and that `key` recognises.
     fn enqueue_once(
         &self,
-        draft: Draft,
+        begun: Instant,
+        mut draft: Draft,
         key: Option<Key>,
         done: impl FnOnce(Kept) + Send + 'static,
     ) -> Result<(), PublishError> {
-        let (begun, durations) = (Instant::now(), Arc::clone(&self.durations));
+        let traced = self.trace(&mut draft, begun);
+        let refused = traced.clone();
+        let (enqueued, durations) = (Instant::now(), Arc::clone(&self.durations));
         let done: Done = Box::new(move |kept| {
             if kept.is_ok() {
-                durations.observe(begun.elapsed());
+                durations.observe(enqueued.elapsed());
+            }
+            if let Some((tracer, publishing)) = traced {
+                let outcome = kept.as_deref().map_err(ToString::to_string);
+                tracer.published(publishing, outcome);
             }
             done(kept);
         });
-        Ok(self.relay.publish(draft, key, done)?)
+        let enqueued = self.relay.publish(draft, key, done);
+        if let (Err(error), Some((tracer, publishing))) = (&enqueued, refused) {
+            tracer.published(publishing, Err(error.to_string()));
+        }
+        Ok(enqueued?)
+    }
+
+    /// Begins the spans of an update, if it is sampled. Its `trace` is then what its deliveries are linked to, and
+    /// otherwise none.
+    fn trace(&self, draft: &mut Draft, begun: Instant) -> Option<(Arc<Tracer>, Publishing)> {
+        let parent = draft.trace.take();
+        let tracer = self.tracer.as_ref().filter(|_| !draft.is_of_hub())?;
+        let publishing = tracer.publishing(parent, begun)?;
+        draft.trace = Some(publishing.cause());
+        Some((Arc::clone(tracer), publishing))
     }
 
     /// Tells all hubs something, this one too. Never waits. `done` is called on the relay's thread, when the
@@ -334,6 +378,7 @@ impl Ingest {
             Some(text) => Some(EventType::parse(text).map_err(PublishError::Type)?),
         };
         Ok(Draft {
+            trace: self.parent(form.traceparent.as_deref()),
             topics: Topics::new(topics?).map_err(PublishError::Topics)?,
             data: Arc::from(form.data.unwrap_or_default()),
             visibility: if form.private {
@@ -346,6 +391,12 @@ impl Ingest {
             retry_ms: form.retry,
             presence: None,
         })
+    }
+
+    /// Reads the publisher's span, which nobody asks for if nothing is traced.
+    fn parent(&self, traceparent: Option<&str>) -> Option<TraceContext> {
+        self.tracer.as_ref()?;
+        TraceContext::parse(traceparent?)
     }
 
     fn check_topic(&self, text: String) -> Result<Topic, PublishError> {

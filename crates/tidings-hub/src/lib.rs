@@ -18,3 +18,4 @@ pub mod shard;
 pub mod steering;
 pub mod subscribing;
 pub mod tasks;
+pub mod traces;

@@ -9,6 +9,7 @@ mod limits;
 mod peer_memory;
 mod requests;
 mod totals;
+mod traces;
 pub mod zeromq;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use self::peer_memory::PeerMemoryCounters;
 pub(crate) use self::requests::Sessions;
 pub use self::requests::{Requests, Transport};
 pub use self::totals::Totals;
+pub use self::traces::TraceMetrics;
 use self::zeromq::Counters;
 
 /// The reason why something was refused, dropped or ended: one of a closed set of short words.
@@ -63,6 +65,8 @@ pub struct Metrics {
     pub limits: Limits,
     /// The TLS certificate.
     pub certificate: CertificateMetrics,
+    /// Spans for a collector of traces.
+    pub traces: TraceMetrics,
     /// Updates that the relay stored and the publisher was told about.
     pub updates: Counter,
     /// Publish requests refused, by the refusal's name.
@@ -353,6 +357,7 @@ impl Metrics {
             sessions: Sessions::new(r),
             limits: Limits::new(r),
             certificate: CertificateMetrics::new(r),
+            traces: TraceMetrics::new(r),
             updates: counter(r, "updates", "Updates acknowledged to publishers"),
             publish_refused,
             deliveries: counter(r, "deliveries", "Live updates written to subscribers"),

@@ -290,11 +290,14 @@ impl Shard {
         let options = shared.options.get();
         let keep_alive = options.keep_alive;
         let ring = Ring::new(tip, options.ring_bytes);
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             shared.options.hub().clone(),
             ring,
             (!keep_alive.is_zero()).then_some(keep_alive),
         );
+        if let Some(tracer) = shared.ingest.tracer() {
+            engine.trace_by(Arc::clone(tracer), index);
+        }
         let tokens = TokenCache::new(Arc::clone(&shared.authority), TOKENS_BYTES_MAX);
         Rc::new(Self {
             index,

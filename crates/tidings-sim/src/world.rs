@@ -232,6 +232,7 @@ impl<'a> World<'a> {
         }
         let length = self.dice.usize(0..self.scenario.data_bytes_max);
         let form = PublishForm {
+            traceparent: None,
             topics,
             data: Some(format!("{number} {}", "x".repeat(length))),
             private: folder == FOLDERS[2] || self.dice.u8(0..6) == 0,

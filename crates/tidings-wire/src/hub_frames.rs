@@ -106,6 +106,9 @@ pub struct Publish {
     /// By which a repetition is recognised.
     #[serde(default)]
     pub idempotency_key: Option<String>,
+    /// The trace that it belongs to; W3C Trace Context, 3.2.
+    #[serde(default)]
+    pub traceparent: Option<String>,
 }
 
 /// One text or a list of texts; `null` is an empty list.
@@ -218,6 +221,7 @@ impl Publish {
             id: self.id,
             event_type: self.event_type,
             retry: self.retry.0,
+            traceparent: self.traceparent,
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct PublishForm {
     pub event_type: Option<String>,
     /// First value of `retry`, in milliseconds.
     pub retry: Option<u64>,
+    /// The trace that the publisher's request belongs to: a `traceparent` that came beside the fields.
+    pub traceparent: Option<String>,
 }
 
 /// Why a body is not a publication.

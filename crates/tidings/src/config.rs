@@ -30,6 +30,7 @@ pub use self::tables::websocket::WebSocketOptions;
 use crate::broker;
 use crate::certificate;
 use crate::cluster;
+use crate::telemetry::traces;
 use crate::text_file;
 use tidings_hub::presence;
 use tidings_hub::session::service::Offer;
@@ -45,6 +46,7 @@ pub mod keys;
 pub mod kubernetes;
 pub mod log_filter;
 pub mod mercure;
+pub mod otel;
 pub mod places;
 pub mod settings;
 pub mod show;
@@ -114,6 +116,8 @@ pub struct Config {
     pub zeromq: Option<broker::options::Options>,
     /// How much is logged, and in which form.
     pub log: LogOptions,
+    /// Where spans go. `None`: there are none.
+    pub traces: Option<traces::Options>,
     /// Whether the body of a 401 or 403 says which check failed. Only in dev.
     pub explain_refusals: bool,
     /// Whether a line on the terminal shows each request. Only in dev.

@@ -44,7 +44,7 @@ use crate::http::admin::desk::{Desk, Wish as AdminWish};
 use crate::notify::Notifier;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
-use crate::telemetry::{metrics, output};
+use crate::telemetry::{metrics, output, traces};
 use tidings_hub::clock::unix_secs;
 use tidings_hub::metrics::Metrics;
 use tidings_hub::options::Current;
@@ -234,6 +234,8 @@ struct Hub {
     wishes: Cell<Option<mpsc::Receiver<AdminWish>>>,
     /// What operators of any hub of the cluster ask of all. None if the hub is alone.
     orders: Cell<Option<Orders>>,
+    /// Sends spans to the collector, if there is one.
+    exporter: Option<traces::Exporter>,
 }
 
 impl Hub {
@@ -268,7 +270,7 @@ impl Hub {
         } = Queues::start(&config, (commands, tip), zeromq.as_ref(), told, &metrics)?;
         // Router and shards begin after the tip, and so does the relay.
         relay.start(Arc::new(history.clone()))?;
-        let ingest = parts::ingest(&config, &relay, &metrics);
+        let (ingest, exporter) = parts::ingest(&config, &relay, &metrics)?;
         let presence = parts::start_presence(&config, &ingest, &history, &metrics, heard)?;
         let shared = Arc::new(Shared {
             ingest,
@@ -289,8 +291,7 @@ impl Hub {
         let control = open_control(&config);
         let live = Arc::new(ArcSwap::from_pointee(config));
         let (desk, wishes) = Desk::new();
-        let site = (&live, tls.as_ref(), &desk);
-        let shards = start_shards(&shared, tip, site, doors, receivers)?;
+        let shards = start_shards(&shared, tip, (&live, tls.as_ref(), &desk), doors, receivers)?;
         let broker = zeromq.map(|zeromq| parts::start_broker(zeromq, &shared, broker_receiver));
         let ready = |from: Predecessor| from.ready(relay, shared.history.clone(), &estate);
         predecessor.map(ready).transpose()?;
@@ -311,6 +312,7 @@ impl Hub {
             control,
             wishes: Cell::new(Some(wishes)),
             orders: Cell::new(orders),
+            exporter,
         })
     }
 

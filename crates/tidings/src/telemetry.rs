@@ -7,3 +7,4 @@ pub(crate) mod metrics;
 pub(crate) mod output;
 pub(crate) mod request_id;
 pub(crate) mod request_line;
+pub(crate) mod traces;

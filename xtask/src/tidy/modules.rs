@@ -88,7 +88,7 @@ const LAYERS: &[Layer] = &[
     layer(
         "config",
         "the configuration, from all its sources",
-        &["broker", "certificate", "cluster", "text_file"],
+        &["broker", "certificate", "cluster", "telemetry", "text_file"],
     ),
     layer(
         "broker",
@@ -105,7 +105,7 @@ const LAYERS: &[Layer] = &[
         "the certificate of the TLS listeners: from files, or by ACME",
         &[],
     ),
-    layer("telemetry", "metrics, access log, log lines", &[]),
+    layer("telemetry", "metrics, traces, access log, log lines", &[]),
     layer("allocator", "gives memory back", &[]),
     layer("binding", "ports that are taken", &[]),
     layer("text_file", "files of text", &[]),

@@ -126,6 +126,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         let topics = topics.iter().map(|name| Topic::parse(name).unwrap());
         Envelope {
             draft: Draft {
+                trace: None,
                 topics: Topics::new(topics.collect()).unwrap(),
                 data: data.into(),
                 visibility,
@@ -147,6 +148,7 @@ fn targets(names: &[String]) -> Visibility {
 fn plain() -> Envelope {
     Envelope {
         draft: Draft {
+            trace: None,
             topics: Topics::one(Topic::parse("abcde").unwrap()),
             data: "text".into(),
             visibility: Visibility::Public,
@@ -176,6 +178,7 @@ fn full() -> Envelope {
     let topics = ["a", "é"].map(|name| Topic::parse(name).unwrap());
     Envelope {
         draft: Draft {
+            trace: None,
             topics: Topics::new(topics.to_vec()).unwrap(),
             data: "line\nline\0".into(),
             visibility: targets(&["one".to_owned(), "two".to_owned()]),

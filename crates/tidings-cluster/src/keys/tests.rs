@@ -88,6 +88,7 @@ fn waiting() -> (Done, Receiver<Kept>) {
 
 fn update(position: u64, bytes: usize) -> Arc<Update> {
     Arc::new(Update {
+        trace: None,
         position: Position::new(position),
         print: None,
         id: EventId::parse("urn:a").unwrap(),

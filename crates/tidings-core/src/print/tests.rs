@@ -158,6 +158,7 @@ fn a_digest_vouches_for_each_field_and_for_the_note() {
 
 fn draft() -> Draft {
     Draft {
+        trace: None,
         topics: Topics::one(topic("https://example.com/books/1")),
         data: "text".into(),
         visibility: Visibility::Public,
@@ -173,6 +174,7 @@ fn full() -> Draft {
     let targets = ["one", "", "two"].map(|name| Target::parse(name).unwrap());
     let targets = Targets::new(targets.to_vec()).unwrap().unwrap();
     Draft {
+        trace: None,
         topics: Topics::new(vec![topic("a"), topic("é")]).unwrap(),
         data: "line\nline\0".into(),
         visibility: Visibility::Targeted(targets),

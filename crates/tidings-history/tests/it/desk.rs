@@ -164,6 +164,7 @@ pub(crate) fn quick_folder() -> TempDir {
 /// Returns a plain public draft about one topic.
 pub(crate) fn draft(data: &str) -> Draft {
     Draft {
+        trace: None,
         topics: Topics::one(topic("https://example.com/books/1")),
         data: data.into(),
         visibility: Visibility::Public,

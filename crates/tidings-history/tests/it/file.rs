@@ -18,6 +18,7 @@ fn every_field_comes_back_exactly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/history.db");
     let full = Draft {
+        trace: None,
         topics: Topics::new(vec![topic("a b"), topic("https://é.example/\u{1f600}")]).unwrap(),
         data: "nul \0, \r\n, \u{feff}, \u{1f600}, ' \" ; --".into(),
         visibility: Visibility::Private,

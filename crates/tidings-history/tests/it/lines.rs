@@ -245,6 +245,7 @@ fn every_update_is_linked_to_the_one_before_across_restarts_and_removals() {
 /// Returns what was published, as far as prints ask for it.
 fn draft_of(update: &Update) -> Draft {
     Draft {
+        trace: None,
         topics: update.topics.clone(),
         data: Arc::clone(&update.data),
         visibility: update.visibility.clone(),

@@ -118,6 +118,7 @@ fn hub() -> HubUrl {
 
 fn update(data: &str) -> Update {
     Update {
+        trace: None,
         position: Position::new(1),
         print: None,
         id: EventId::parse("x").unwrap(),

@@ -36,6 +36,7 @@ use crate::posted::Encoding;
 use crate::posted::{Batch, Posted};
 use crate::session::progress::Progress;
 use crate::session::{Ending, Phase, Session, may_read};
+use crate::traces::{Delivering, Tracer};
 
 /// Bytes joined for one write. A session with more pending reads on in slices instead.
 const SWEEP_BYTES_MAX: usize = 256 * 1024;
@@ -56,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) ring: Ring,
     pub(crate) timers: Timers,
     keep_alive: Option<Duration>,
+    /// Makes spans, with the number of the shard. None if nothing is traced.
+    tracer: Option<(Arc<Tracer>, usize)>,
     /// Matchers of ended sessions, on their way to the router, which releases them.
     pub(crate) released: Vec<MatcherId>,
     sweep: Sweep,
@@ -74,6 +77,8 @@ struct Sweep {
     /// When updates of this sweep became durable, and how many of them are for sessions of this shard.
     received: Vec<(Instant, u64)>,
     receivers: Vec<SubscriberId>,
+    /// Sampled updates, while something is traced.
+    traced: Vec<Delivering>,
 }
 
 /// Consecutive updates that go to the same sessions.
@@ -105,9 +110,15 @@ impl Engine {
             ring,
             timers: Timers::default(),
             keep_alive,
+            tracer: None,
             released: Vec::new(),
             sweep: Sweep::default(),
         }
+    }
+
+    /// Lets the engine make spans of what the shard of this number delivers.
+    pub(crate) fn trace_by(&mut self, tracer: Arc<Tracer>, shard: usize) {
+        self.tracer = Some((tracer, shard));
     }
 
     /// Returns how many sessions there are, joining ones included.
@@ -234,6 +245,7 @@ impl Engine {
         self.ring.cut(tip);
         self.sweep.dirty.clear();
         self.sweep.received.clear();
+        self.sweep.traced.clear();
         self.sweep.clear();
         for (_, session) in &self.sessions {
             session.close(Ending::Overtaken);
@@ -255,6 +267,10 @@ impl Engine {
             }
             let index = self.sweep.posts.len();
             self.sweep.posts.push(Arc::clone(posted));
+            if self.tracer.is_some() {
+                let traced = Delivering::of(index, &posted.update, batch.durable);
+                self.sweep.traced.extend(traced);
+            }
             if !self.extend_run(posted, index) {
                 self.open_run(posted, index);
             }
@@ -338,21 +354,42 @@ impl Engine {
     pub(crate) fn flush(&mut self, now: Tick, sessions_max: usize) -> Swept {
         let mut swept = Swept::default();
         let mut shared = Shared::default();
+        // Apart from the sweep, which is only read while it is sent.
+        let mut traced = std::mem::take(&mut self.sweep.traced);
         for _ in 0..sessions_max {
             let Some(session) = self.sweep.dirty.pop() else {
                 break;
             };
             let runs = session.update(Progress::take_runs);
             if !runs.is_empty() {
+                let before = swept.updates;
                 self.sweep
                     .send(&session, &runs, &mut shared, now, &mut swept);
+                if swept.updates > before && !traced.is_empty() {
+                    self.sweep.note_traced(&mut traced, &session, &runs);
+                }
             }
         }
         swept.done = self.sweep.dirty.is_empty();
         if swept.done {
+            self.end_traced(&traced);
             self.sweep.clear();
+        } else {
+            self.sweep.traced = traced;
         }
         swept
+    }
+
+    /// Makes the spans of what the sweep has delivered.
+    fn end_traced(&self, traced: &[Delivering]) {
+        let Some((tracer, shard)) = &self.tracer else {
+            return;
+        };
+        for delivering in traced {
+            if let Some(posted) = self.sweep.posts.get(delivering.index) {
+                tracer.delivered(delivering, &posted.update, *shard);
+            }
+        }
     }
 
     /// Looks at the sessions of one due bucket. Returns how many keep-alives were written; none if no bucket is
@@ -463,6 +500,24 @@ impl Sweep {
         self.open = false;
         if self.dirty.capacity() > DIRTY_KEPT {
             self.dirty = Vec::new();
+        }
+    }
+
+    /// Counts a write of the updates of `runs` to a session, for those that are traced. What a session that
+    /// falls behind reads later is not counted.
+    fn note_traced(&self, traced: &mut [Delivering], session: &Session, runs: &[u32]) {
+        let now = Instant::now();
+        let written = session.position();
+        for delivering in traced {
+            let index = delivering.index;
+            let Some(posted) = self.posts.get(index) else {
+                continue;
+            };
+            let mut sent = runs.iter().filter_map(|run| self.runs.get(*run as usize));
+            let cut = session.phase() != Phase::Live && posted.update.position > written;
+            if sent.any(|run| run.posts.contains(&index)) && !cut && !session.is_echo_of(posted) {
+                delivering.on_written(now, session.bytes(posted).len());
+            }
         }
     }
 

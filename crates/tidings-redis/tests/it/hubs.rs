@@ -205,6 +205,7 @@ impl Hub {
 
 fn draft(data: &str) -> Draft {
     Draft {
+        trace: None,
         topics: Topics::one(Topic::parse("/news/1").unwrap()),
         data: data.into(),
         visibility: Visibility::Public,

@@ -209,6 +209,7 @@ impl<'a> World<'a> {
             return;
         };
         let answer = running.lab.publish(PublishForm {
+            traceparent: None,
             topics: vec![TOPIC.to_owned()],
             data: Some(format!("{number} {}", "x".repeat(self.dice.usize(0..200)))),
             private: false,

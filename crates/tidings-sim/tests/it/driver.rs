@@ -191,6 +191,7 @@ fn proposal() -> Proposal {
 
 fn draft(data: &str) -> Draft {
     Draft {
+        trace: None,
         topics: Topics::one(Topic::parse("/news/1").expect("a topic")),
         data: data.into(),
         visibility: Visibility::Public,

@@ -97,6 +97,7 @@ fn start(disk: &Disk) -> Lab {
 
 fn publish(lab: &mut Lab, data: &str) {
     drop(lab.publish(PublishForm {
+        traceparent: None,
         topics: vec!["/news".to_owned()],
         data: Some(data.to_owned()),
         private: false,

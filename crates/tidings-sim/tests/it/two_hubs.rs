@@ -213,6 +213,7 @@ impl Hub {
     /// Publishes an update. The hub stores it when it works.
     fn publish(&self, data: &str) -> Published {
         let answer = self.lab.publish(PublishForm {
+            traceparent: None,
             topics: vec![TOPIC.to_owned()],
             data: Some(data.to_owned()),
             private: false,

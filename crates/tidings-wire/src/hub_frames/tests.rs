@@ -15,7 +15,7 @@ fn requests_are_read() {
     check(
         r#"{"ref":"p","publish":{"topic":["a"],"data":"d","private":true,"id":"i","type":"t","retry":9}}"#,
         expect![[r#"
-            Publish(Publish { topic: OneOrMany(["a"]), data: Some("d"), private: Some(true), id: Some("i"), event_type: Some("t"), retry: RetryMember(Some(9)), idempotency_key: None })
+            Publish(Publish { topic: OneOrMany(["a"]), data: Some("d"), private: Some(true), id: Some("i"), event_type: Some("t"), retry: RetryMember(Some(9)), idempotency_key: None, traceparent: None })
             Some(Text("p"))"#]],
     );
     check(r#"{"ping":{}}"#, expect!["Ping\nNone"]);

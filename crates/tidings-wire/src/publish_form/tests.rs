@@ -22,6 +22,7 @@ fn the_example_of_the_specification() {
                     id: None,
                     event_type: None,
                     retry: None,
+                    traceparent: None,
                 },
             )
         "#]],
@@ -36,6 +37,7 @@ fn all_fields_are_read_and_unknown_ones_are_skipped() {
     assert_eq!(
         form,
         Ok(PublishForm {
+            traceparent: None,
             topics: vec!["a".into(), "b".into()],
             data: Some("x\ny".into()),
             private: true,
@@ -172,7 +174,7 @@ proptest! {
         event_type in prop::option::of(".{0,20}"),
         retry: Option<u64>,
     ) {
-        let form = PublishForm { topics, data, private, id, event_type, retry };
+        let form = PublishForm { topics, data, private, id, event_type, retry, traceparent: None };
         prop_assert_eq!(PublishForm::decode(form.encode().as_bytes(), 5), Ok(form));
     }
 }

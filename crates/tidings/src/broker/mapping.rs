@@ -44,6 +44,7 @@ struct Fields<'a> {
     event_type: Option<String>,
     #[serde(default)]
     retry: RetryMember,
+    traceparent: Option<String>,
     hub: Option<String>,
 }
 
@@ -127,6 +128,7 @@ fn read_json(bridge: &HubInput, object: &str) -> Result<Mapped, Unreadable> {
     form.event_type = fields.event_type.filter(filled_in).or(form.event_type);
     form.id = fields.id.filter(filled_in);
     form.retry = fields.retry.0;
+    form.traceparent = fields.traceparent;
     Ok(Mapped {
         form,
         hub: fields.hub.filter(filled_in),
@@ -141,6 +143,7 @@ fn with_fixed_topic(bridge: &HubInput, data: String) -> Result<Mapped, Unreadabl
 
 fn form(bridge: &HubInput, topics: Vec<String>, data: String) -> PublishForm {
     PublishForm {
+        traceparent: None,
         topics,
         data: Some(data),
         private: bridge.private,

@@ -20,6 +20,7 @@ pub mod publish;
 mod rooms;
 mod shared;
 mod tls;
+mod traces;
 pub mod zeromq;
 
 use std::net::SocketAddr;
@@ -118,11 +119,11 @@ impl Checks<'_> {
             ("sockjs.body_bytes_max", sockjs.body_bytes_max),
         ];
         self.lengths(&limits, &lengths);
-        let (server, log) = (self.table(), self.table());
         let (zeromq, cluster) = self.zeromq(hub.public_url.as_ref(), cluster)?;
         Some(Config {
             listens,
             tls,
+            traces: self.traces()?,
             admin,
             proxy,
             admin_token,
@@ -130,7 +131,7 @@ impl Checks<'_> {
             hosts: hub.hosts,
             data_dir: data.dir,
             key_sets_cache,
-            server,
+            server: self.table(),
             history: history?,
             cluster,
             ring_bytes: kept.ring_bytes,
@@ -147,7 +148,7 @@ impl Checks<'_> {
             limits,
             pages: self.table(),
             zeromq,
-            log,
+            log: self.table(),
             explain_refusals: false,
             request_lines: false,
             warnings: std::mem::take(&mut self.warnings),

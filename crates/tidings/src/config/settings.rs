@@ -16,6 +16,7 @@ use super::error::ConfigError;
 use super::keys::{self, Fallback, Form, Key};
 use super::kubernetes;
 use super::mercure::{self, Translation, Unread};
+use super::otel;
 
 /// The effective values.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ pub struct Entry {
 pub enum Origin {
     /// The table of keys.
     Default,
-    /// A setting that was written for another Mercure hub, by this name.
+    /// A setting that was written for another Mercure hub, or for all programs with OpenTelemetry, by this name.
     Mercure(Arc<str>),
     /// The file.
     File,
@@ -76,7 +77,9 @@ impl Settings {
         for variable in variables.iter().filter(|own| env::is_own(&own.name)) {
             settings.add_variable(variable, errors);
         }
-        settings.add_translation(mercure::of_environment(variables), errors);
+        let mut translation = mercure::of_environment(variables);
+        otel::read(&mercure::Environment(variables), &mut translation);
+        settings.add_translation(translation, errors);
         settings.check_gaps(errors);
         settings.add_defaults();
         settings
@@ -131,14 +134,15 @@ impl Settings {
         &self.service_variables
     }
 
-    /// Returns the names of another hub's settings that values come from, sorted.
+    /// Returns the names of another hub's settings that values come from, sorted. Variables of OpenTelemetry are
+    /// written for this hub too.
     pub fn inherited(&self) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = self
             .entries
             .values()
             .filter_map(|entry| match &entry.origin {
-                Origin::Mercure(name) => Some(Arc::clone(name)),
-                Origin::Default | Origin::File | Origin::Environment => None,
+                Origin::Mercure(name) if !name.starts_with(otel::PREFIX) => Some(Arc::clone(name)),
+                Origin::Mercure(_) | Origin::Default | Origin::File | Origin::Environment => None,
             })
             .collect();
         names.sort();

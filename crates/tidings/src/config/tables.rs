@@ -101,6 +101,7 @@ pub mod server;
 pub mod sockjs;
 pub mod subscribe;
 pub mod tls;
+pub mod traces;
 pub mod websocket;
 pub mod zeromq;
 
@@ -134,6 +135,7 @@ pub const ALL: &[&[Key]] = &[
     zeromq::ZeroMqInputTable::KEYS,
     zeromq::ZeroMqOutputTable::KEYS,
     log::LogOptions::KEYS,
+    traces::TracesTable::KEYS,
 ];
 
 /// Reads one table from the settings. A value that is wrong is an error, and its key is then read as if

@@ -271,6 +271,7 @@ impl Forwarded {
             }
         };
         Ok(Draft {
+            trace: None,
             topics: Topics::new(topics?)?,
             data: self.data,
             visibility,
@@ -333,6 +334,7 @@ impl Outcome {
             cause: Arc::new(error),
         })?;
         Ok(Arc::new(Update {
+            trace: None,
             position: Position::new(position),
             print: None,
             id,

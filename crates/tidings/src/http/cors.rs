@@ -17,8 +17,9 @@ use crate::config::CorsOptions;
 const ACCEPT_QUERY: HeaderName = HeaderName::from_static("accept-query");
 /// Response fields that pages of other origins may read.
 const EXPOSED: &str = "Mercure-Last-Event-ID, Last-Event-ID, Link, ETag, WWW-Authenticate, Retry-After, Preference-Applied";
-/// Request fields that the hub reads, which pages of other origins may set.
-const ALLOWED_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer";
+/// Request fields that the hub reads, which pages of other origins may set; and `Tracestate`, which comes with
+/// `Traceparent`.
+const ALLOWED_FIELDS: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Traceparent, Tracestate";
 /// Methods that pages of other origins may use.
 const ALLOWED_METHODS: &str = "GET, HEAD, QUERY, POST";
 /// Seconds for which a browser may cache a preflight response.

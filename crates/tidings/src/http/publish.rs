@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tidings_auth::{Identity, Role};
 use tidings_cluster::Key;
@@ -27,6 +27,8 @@ use tidings_hub::refusal::Refusal;
 
 /// `draft-ietf-httpapi-idempotency-key-header`, 2.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// W3C Trace Context, 3.2.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Publishes an update and answers with its id. `dialect` is that of the path. At the hub's path, the token shows
 /// whether it is in 0.x. With a `peer`, the publication is logged.
@@ -61,7 +63,9 @@ async fn publish(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     let explain = site.config().explain_refusals;
-    let read = read(site, info, dialect, request).await?;
+    let traceparent = traceparent(request.headers());
+    let mut read = read(site, info, dialect, request).await?;
+    read.form.traceparent = traceparent;
     let grants = &read.identity.grants;
     let publisher = match read.identity.dialect {
         Dialect::V1 | Dialect::V0 => Publisher::Grants(grants),
@@ -91,6 +95,13 @@ async fn publish(
         response.extensions_mut().insert(published);
     }
     Ok(response)
+}
+
+/// Returns the field of a request that belongs to a trace. Two of them are none; W3C Trace Context, 3.2.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let mut fields = headers.get_all(TRACEPARENT).iter();
+    let field = fields.next()?.to_str().ok()?;
+    fields.next().is_none().then(|| field.to_owned())
 }
 
 /// What is published and by whom. Nothing of the request's bytes is kept.

@@ -18,6 +18,7 @@ use crate::broker::{self, Bound, HubParts};
 use crate::certificate::{Tls, TlsError};
 use crate::config::{Config, LimitOptions, StreamEnd};
 use crate::control::hand_over::Estate;
+use crate::telemetry::traces::Exporter;
 use tidings_hub::account::{Account, Bounds, PlaceBounds, RateBounds};
 use tidings_hub::answers::Answers;
 use tidings_hub::clock::{unix_ms, unix_secs};
@@ -30,6 +31,7 @@ use tidings_hub::presence::service::Service;
 use tidings_hub::router::{Destination, Outgoing, Router};
 use tidings_hub::shard::{Inbox, Shared};
 use tidings_hub::steering::orders::{self, Orders};
+use tidings_hub::traces::Tracer;
 
 /// The list of revoked tokens, in the data folder.
 const REVOKED_FILE: &str = "revoked-tokens.json";
@@ -145,11 +147,22 @@ pub(super) fn restore_key_sets(config: &Config, shared: &Shared) -> Option<KeySt
     Some(store)
 }
 
-/// Makes the way in for publishers, which counts in `metrics` how long publishing takes.
-pub(super) fn ingest(config: &Config, relay: &Arc<Movable>, metrics: &Metrics) -> Ingest {
+/// Makes the way in for publishers, which counts in `metrics` how long publishing takes, and what sends the spans
+/// of updates, if there is a collector.
+pub(super) fn ingest(
+    config: &Config,
+    relay: &Arc<Movable>,
+    metrics: &Arc<Metrics>,
+) -> io::Result<(Ingest, Option<Exporter>)> {
     let relay = Arc::clone(relay) as Arc<dyn Relay>;
     let durations = Arc::clone(&metrics.durations.publish);
-    Ingest::new(config.hub.clone(), relay, durations)
+    let ingest = Ingest::new(config.hub.clone(), relay, durations);
+    let Some(options) = config.traces.clone() else {
+        return Ok((ingest, None));
+    };
+    let (tracer, spans) = Tracer::new(options.sampler, metrics.traces.dropped.clone());
+    let exporter = Exporter::start(options, spans, Arc::clone(metrics))?;
+    Ok((ingest.traced_by(tracer), Some(exporter)))
 }
 
 /// Returns the certificate of the listeners that use TLS, if there are any.

@@ -80,6 +80,9 @@ impl Hub {
         if self.router.join().is_err() {
             bail!("the router ended in a panic");
         }
+        if let Some(exporter) = self.exporter {
+            exporter.stop();
+        }
         Ok(())
     }
 

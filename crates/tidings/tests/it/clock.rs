@@ -69,6 +69,7 @@ fn write(path: &Path, data: &str, off_ms: i64) {
     };
     let history = start(options, Box::new(|_| {}), Box::new(move || shown)).unwrap();
     let draft = Draft {
+        trace: None,
         topics: Topics::one(Topic::parse(TOPIC).unwrap()),
         data: data.into(),
         visibility: Visibility::Public,

@@ -490,6 +490,7 @@ fn every_key_can_be_set_by_its_variable() {
             "ADMIN__TOKEN",
             "ACME__EAB_KEY",
             "ISSUERS__N__KEY",
+            "TRACES__HEADERS",
             "ZEROMQ__PASSWORD",
         ];
         let shown = if hidden.iter().any(|secret| variable.ends_with(secret)) {

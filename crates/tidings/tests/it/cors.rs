@@ -126,7 +126,7 @@ fn a_preflight_allows_what_publishers_and_subscribers_send() {
 
 #[test]
 fn a_page_may_set_the_fields_of_its_libraries() {
-    let wanted = "hx-request,hx-current-url, Datastar-Request,traceparent, authorization";
+    let wanted = "hx-request,hx-current-url, Datastar-Request,baggage, authorization";
     let preflight = |hub: &TestHub, path: &str, origin: &str| {
         let request = Request::new("OPTIONS", path)
             .header("Origin", origin)
@@ -140,7 +140,7 @@ fn a_page_may_set_the_fields_of_its_libraries() {
         "hx-request",
         "hx-current-url",
         "datastar-request",
-        "traceparent",
+        "baggage",
     ];
     let below = format!("{HUB_PATH}/subscriptions");
     for path in [HUB_PATH, &below] {
@@ -148,6 +148,7 @@ fn a_page_may_set_the_fields_of_its_libraries() {
         let answer = preflight(&hub, path, LISTED);
         assert!(further.iter().all(|name| has(&answer, name)), "{answer:?}");
         assert!(has(&answer, "last-event-id") && has(&answer, "authorization"));
+        assert!(has(&answer, "traceparent") && has(&answer, "tracestate"));
         let once = fields(&answer)
             .into_iter()
             .filter(|name| name == "authorization");
@@ -173,7 +174,7 @@ fn a_page_may_set_the_fields_of_its_libraries() {
                   headers = [\"X-Mine\", \"HX-Request\"]\n";
     let answer = preflight(&TestHub::serve(&settings(listed)), HUB_PATH, LISTED);
     assert!(has(&answer, "x-mine") && has(&answer, "hx-request") && has(&answer, "prefer"));
-    assert!(!has(&answer, "traceparent"), "{answer:?}");
+    assert!(!has(&answer, "baggage"), "{answer:?}");
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
     let id = EventId::parse_stored(text(row, 2)?).map_err(damaged)?;
     let (topics, visibility) = topics_and_visibility(text(row, 4)?, number(row, 7)?)?;
     Ok(Update {
+        trace: None,
         position: Position::new(number(row, 0)?),
         print: row
             .get::<_, Option<[u8; 16]>>(10)

@@ -18,6 +18,7 @@ pub(super) fn draft(about: &About, presence: Presence, hub: &HubUrl, old_paths: 
         }
     };
     Draft {
+        trace: None,
         topics,
         data: data.into(),
         visibility: Visibility::Private,

@@ -72,6 +72,7 @@ impl Room {
             return Err(Ending::Refused);
         }
         let form = PublishForm {
+            traceparent: None,
             topics: vec![self.topic.as_str().to_owned()],
             data: Some(text),
             private: self.private,

@@ -142,6 +142,7 @@ fn insert_on(
 fn update(number: u64) -> Arc<Update> {
     let position = Position::new(number);
     Arc::new(Update {
+        trace: None,
         position,
         print: None,
         id: IdSeal::new([0; 32]).seal(position, None),

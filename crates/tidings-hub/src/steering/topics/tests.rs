@@ -64,6 +64,7 @@ fn names(rates: &TopicRates) -> Vec<(String, u64)> {
 
 fn update(topic: &str) -> Arc<Update> {
     Arc::new(Update {
+        trace: None,
         position: Position::new(1),
         print: None,
         id: EventId::parse("urn:x:1").unwrap(),

@@ -130,6 +130,7 @@ fn an_update_that_went_out_as_an_object_comes_in_as_it_was() {
     let mapped = read(&bridge(MessageFormat::Json), &parts).unwrap();
     assert_eq!(mapped.hub.as_deref(), Some("node-1"));
     let form = PublishForm {
+        traceparent: None,
         topics: vec!["/a".into(), "/b".into()],
         data: Some("l1\nl2 é".into()),
         private: true,
@@ -154,6 +155,7 @@ fn an_update_goes_out_as_parts_or_as_its_data() {
 fn update() -> Update {
     let topic = |text| Topic::parse(text).unwrap();
     Update {
+        trace: None,
         position: Position::new(1),
         print: None,
         id: EventId::parse("i").unwrap(),

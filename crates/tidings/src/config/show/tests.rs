@@ -50,8 +50,7 @@ fn values_have_their_origins_and_secrets_are_hidden() {
         level = "debug" # environment
         format = "text" # default
         access = false # default
-        # access_file: standard error
-    "#]]
+        # access_file: standard error"#]]
     .assert_eq(&shown.join("\n\n"));
     assert!(text.parse::<toml::Table>().is_ok());
 }

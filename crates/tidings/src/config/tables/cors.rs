@@ -18,7 +18,7 @@ table! {
         origins: OriginList = list(&[]).live();
         /// Request fields that pages of these origins may set in addition to those that the hub
         /// reads, such as `X-Requested-With`. Some libraries add their own fields to every request,
-        /// which the hub ignores: `HX-Request` (htmx), `Datastar-Request`, `traceparent`. Names are
+        /// which the hub ignores: `HX-Request` (htmx), `Datastar-Request`, `baggage`. Names are
         /// not case-sensitive.
         headers: Option<Vec<HeaderName>> = unset(List, ANY_FIELD).live();
     }

@@ -70,6 +70,7 @@ fn the_fallback_of_every_row_has_the_type_of_its_field() {
         read::<sockjs::SockJsOptions>,
         read::<subscribe::SubscribeOptions>,
         read::<tls::TlsTable>,
+        read::<traces::TracesTable>,
         read::<websocket::WebSocketOptions>,
         read::<zeromq::ZeroMqBrokerTable>,
         read::<zeromq::ZeroMqInputTable>,
@@ -161,5 +162,6 @@ fn what_only_a_start_can_change_is_decided() {
         zeromq.inputs.N: socket subscribe format unparsable topic topic_prefix event_type private match_exact match_urlpattern name
         zeromq.outputs.N: socket format match_exact match_urlpattern private origin name
         log: format access_file
+        traces: endpoint headers service_name resource_attributes sampler ratio
     "#]].assert_eq(&paths);
 }

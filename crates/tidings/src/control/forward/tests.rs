@@ -70,6 +70,7 @@ fn publish_by(forwarder: &Forwarder, draft: Draft) -> Result<Arc<Update>, RelayE
 fn drafts() -> Vec<Draft> {
     let topic = |text: &str| Topic::parse(text).unwrap();
     let plain = Draft {
+        trace: None,
         topics: Topics::one(topic("https://example.com/a")),
         data: "two\nlines \"quoted\" \u{1f600}".into(),
         visibility: Visibility::Public,

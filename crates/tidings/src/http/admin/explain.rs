@@ -93,6 +93,7 @@ pub(super) async fn explain(asked: &Asked<'_>) -> Result<Value, Problem> {
 fn update(asked: &Asked<'_>, draft: Draft) -> Update {
     let position = asked.site.history().bounds().last.next();
     Update {
+        trace: None,
         position,
         print: None,
         // A constant that is one.

@@ -13,6 +13,7 @@ use tidings_wire::publish_form::PublishForm;
 
 use crate::http::Site;
 use crate::http::problem::Problem;
+use crate::http::publish::traceparent;
 use crate::http::{Body, ConnectionInfo, page, request_body, respond};
 use tidings_hub::account::Meter;
 use tidings_hub::clock::unix_secs;
@@ -56,6 +57,7 @@ pub(crate) async fn broadcast(
     };
     if !said.from.trim().is_empty() && !said.text.trim().is_empty() {
         let form = PublishForm {
+            traceparent: traceparent(&asked.headers),
             topics: vec![TOPIC.to_owned()],
             data: Some(
                 json!({"from": said.from, "text": said.text, "time": unix_secs()}).to_string(),

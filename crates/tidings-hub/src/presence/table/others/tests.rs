@@ -205,6 +205,7 @@ impl Log {
             index: 0,
         };
         self.events.push(Arc::new(Update {
+            trace: None,
             position,
             print: None,
             id: EventId::parse("x").unwrap(),
