@@ -8,8 +8,8 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates
 WORKDIR /src
 COPY . .
-# Without symbols the program is a fifth of the size. `-V` names what it was built from, if that is given.
-ENV CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols
+# The names of functions are left out. `-V` names what it was built from, if that is given.
+ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 ARG TIDINGS_BUILT_FROM
 RUN cargo build --release --locked --package tidings --bin tidings
 RUN install -D target/release/tidings /out/bin/tidings && mkdir /out/data

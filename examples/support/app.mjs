@@ -55,8 +55,12 @@ export function page(base, values = {}, headers = {}) {
   });
 }
 
-// Serves `routes`: "METHOD /path" and a function of the URL and the form, which returns a Response.
-export function serve(routes) {
+const STYLE = readFileSync(new URL("style.css", import.meta.url));
+const COMMON = { "GET /style.css": () => new Response(STYLE, { headers: { "Content-Type": "text/css" } }) };
+
+// Serves the example's own routes: "METHOD /path" and a function of the URL and the form, which returns a Response.
+export function serve(own) {
+  const routes = { ...COMMON, ...own };
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, "http://localhost");
     try {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -10,6 +11,7 @@ import { launchChromium, waitForTexts } from "../support/chromium.mjs";
 import { Hub, until } from "../support/hub.mjs";
 
 const EXAMPLES = fileURLToPath(new URL("../../../examples/", import.meta.url));
+const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const MODULES = fileURLToPath(new URL("../node_modules", import.meta.url));
 
 let browser;
@@ -222,6 +224,22 @@ test("two people edit one document at once, and a third finds all of it", async 
 });
 
 // Starts a hub and an example with it.
+test("each page fits a phone, and can be used by keyboard and screen reader, light and dark", async (t) => {
+  const paths = { chat: "/?user=ada", notifications: "/?user=ada" };
+  for (const name of ["chat", "collaborative-editing", "job-progress", "live-list", "live-table", "notifications", "token-stream"]) {
+    const { open } = await example(t, name, { MODULES });
+    const page = await open(paths[name] ?? "/");
+    await page.setViewportSize({ width: 320, height: 700 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is too wide for 320 px`);
+    await page.evaluate(`${AXE}; undefined`);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      const { violations } = await page.evaluate(() => axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+      assert.deepEqual(violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes.map(({ target }) => target)}`), []);
+    }
+  }
+});
+
 async function example(t, name, environment = {}) {
   const hub = await Hub.start(t);
   const child = spawn(process.execPath, ["app.mjs"], {

@@ -45,7 +45,6 @@ fn well(target: &str) -> Command {
         .args(["--bin", "tidings", "--target", target])
         // glibc itself is linked in. With a target named, the flag does not reach build scripts.
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     command
 }

@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::harness::serving::{serve_tls, token};
+use crate::harness::serving::{Certificate, serve_tls, token, toml};
 use crate::harness::{TestHub, command, run, wait_until};
 
 const TOPIC: &str = "https://example.com/books/1";
@@ -297,6 +298,24 @@ fn why_there_is_no_answer_is_said_in_words() {
         "publish", "--hub", &url, "--ca", &ca, "--token", &token, TOPIC, "x",
     ];
     assert_eq!(run(&arguments, &[]).0, 0);
+}
+
+/// As `openssl req -x509` makes it by itself.
+#[test]
+fn a_certificate_of_an_authority_is_refused_with_what_to_do() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ca = folder.path().join("certificate.pem");
+    std::fs::write(&ca, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    let hub = TestHub::serve_in(folder, &toml(Certificate::toml()), &[]);
+    let url = format!("https://localhost:{}/hub", hub.address.port());
+    let ca = ca.display().to_string();
+    let (code, _, error) = run(&["subscribe", "--hub", &url, "--ca", &ca, "t"], &[]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("basicConstraints=CA:FALSE"), "{error}");
 }
 
 #[test]

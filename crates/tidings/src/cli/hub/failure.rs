@@ -105,7 +105,12 @@ fn of_certificate(error: &CertificateError, place: &str, host: &str) -> String {
             "the certificate of {place} was not signed by an authority that this machine trusts, or \
              not in a way that this program knows: name the authority's certificate with --ca FILE"
         ),
-        _ => format!("the certificate of {place} cannot be used"),
+        // What `openssl req -x509` makes by itself. The library gives only the name of the error.
+        CertificateError::Other(error) if error.to_string() == "CaUsedAsEndEntity" => format!(
+            "the certificate of {place} is one of an authority, not of a server: make it with \
+             basicConstraints=CA:FALSE"
+        ),
+        error => format!("the certificate of {place} cannot be used: {error}"),
     }
 }
 
