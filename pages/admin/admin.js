@@ -91,7 +91,6 @@ function enter(name, fill = VIEWS[name].enter) {
   for (const link of document.querySelectorAll("#views a")) {
     if (link.hash === `#${name}`) {
       link.setAttribute("aria-current", "page");
-      link.scrollIntoView({ block: "nearest", inline: "nearest" });
     } else {
       link.removeAttribute("aria-current");
     }

@@ -1,9 +1,8 @@
 // The list of connections: filters, pages, disconnect, revoke.
 
 import { elsewhere, get, post } from "./api.js";
-import { button, confirmed, duration, element, h, number, row, say } from "./dom.js";
+import { button, confirmed, duration, element, h, number, row, say, transportName } from "./dom.js";
 
-const NAMES = { sse: "event stream", websocket: "WebSocket", sockjs: "SockJS", long_poll: "long polling" };
 const SHOWN_MATCHERS = 3;
 
 const form = element("connections-filter");
@@ -61,7 +60,7 @@ function shown(connection) {
   const name = token?.subject ?? (token ? "unnamed" : "anonymous");
   const made = row(
     ["Subscriber", "", h("span", {}, token?.subject ? h("strong", { textContent: name }) : name), token ? h("span", { className: "hint", textContent: tokenText(token) }) : null],
-    ["Transport", "nowrap", NAMES[connection.transport] ?? connection.transport, h("span", { className: "hint", textContent: `Mercure ${connection.dialect}` })],
+    ["Transport", "nowrap", transportName(connection.transport), h("span", { className: "hint", textContent: `Mercure ${connection.dialect}` })],
     ["Address", "address", connection.address],
     ["Connected", "nowrap", duration(connection.connected_secs)],
     ["Behind", "nowrap", phase(connection)],

@@ -43,11 +43,15 @@ export function compact(value) {
   return value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 }
 
+const TRANSPORTS = { sse: "event stream", websocket: "WebSocket", sockjs: "SockJS", long_poll: "long polling" };
+
+export const transportName = (name) => TRANSPORTS[name] ?? name;
+
 export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024;
-  return `${value.toLocaleString("en", { maximumFractionDigits: unit === 0 || value >= 100 ? 0 : 1 })} ${units[unit]}`;
+  return `${value.toLocaleString("en", { maximumFractionDigits: unit === 0 || value >= 100 ? 0 : 1 })}\u00a0${units[unit]}`;
 }
 
 export function duration(secs) {

@@ -1,7 +1,7 @@
 // Who gets an update, and why not.
 
 import { post } from "./api.js";
-import { element, h, number } from "./dom.js";
+import { element, h, number, transportName } from "./dom.js";
 
 const answer = element("explained");
 
@@ -45,7 +45,7 @@ function show(told, { subject }) {
     h("h2", { textContent: whose }),
     h("dl", { className: "counters" }, ...counters.map(([name, count]) => h("div", {}, h("dt", { textContent: name }), h("dd", { textContent: number(count) })))),
     total === 0 ? h("p", { className: "hint", textContent: "Nobody is connected." }) : h("ul", { className: "reasons" }, ...list),
-    ...(total > shown ? [h("p", { className: "hint", textContent: `The first ${number(shown)} of ${number(total)}.` })] : []),
+    ...(total > shown ? [h("p", { className: "hint", textContent: `${number(shown)} of ${number(total)} are listed.` })] : []),
   );
 }
 
@@ -69,6 +69,6 @@ function reason(connection) {
   const name = connection.token?.subject ?? (connection.token ? "unnamed" : "anonymous");
   return h("li", {},
     h("span", { className: `tag ${good ? "good" : connection.verdict === "not_granted" ? "bad" : ""}`, textContent: good ? "receives" : "does not" }),
-    " ", h("strong", { textContent: name }), ` ${connection.address}, ${connection.transport.replace("_", " ")}`,
+    " ", h("strong", { textContent: name }), ` ${connection.address}, ${transportName(connection.transport)}`,
     h("span", { className: "hint", textContent: connection.why }));
 }

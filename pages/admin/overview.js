@@ -2,10 +2,9 @@
 
 import { get } from "./api.js";
 import { Chart, bar } from "./chart.js";
-import { bytes, compact, duration, element, h, number } from "./dom.js";
+import { bytes, compact, duration, element, h, number, transportName } from "./dom.js";
 
 const SLOTS_MIN = 60; // seconds of a chart, until the hub has seen more
-const NAMES = { sse: "event stream", websocket: "WebSocket", sockjs: "SockJS", long_poll: "long polling" };
 const each = (value) => `${number(value)}/s`;
 
 const CHARTS = [
@@ -33,7 +32,7 @@ export function drawFacts(state) {
 
   const most = Math.max(...Object.values(state.subscribers_by_transport), 1);
   const bars = Object.entries(state.subscribers_by_transport).flatMap(([transport, count]) => [
-    h("dt", { textContent: NAMES[transport] ?? transport }),
+    h("dt", { textContent: transportName(transport) }),
     h("dd", {}, bar(count / most)),
     h("dd", { textContent: number(count) }),
   ]);

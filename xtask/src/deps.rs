@@ -34,6 +34,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("ruby", "ruby"),
     ("sqlite3", "sqlite3"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// A file of a PHP library that the tests load, and its Debian package.

@@ -6,7 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assertNoFaults, openChromium, openPage, texts, waitForTexts } from "../support/chromium.mjs";
-import { until } from "../support/hub.mjs";
+import { Hub, until } from "../support/hub.mjs";
 import { OPERATOR, SETTINGS, startOperated } from "../support/operated.mjs";
 
 const AXE = readFileSync(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -36,6 +36,20 @@ test("without the token the page shows nothing, and a wrong one is refused", asy
   await page.reload();
   await page.locator("#token").waitFor();
   assert.deepEqual(page.faults.filter((fault) => !fault.includes("401")), []);
+});
+
+test("a developer's hub has the page on its own address, and shows the token at its start", async (t) => {
+  const hub = await Hub.start(t);
+  const [, token] = await until(() => /\/admin, with the token (\S+)\n/.exec(hub.output), "the token");
+  const page = await openPage(await openChromium(t), `${hub.origin}/admin`);
+  await page.locator("#token").fill(token);
+  await page.keyboard.press("Enter");
+  await page.locator(`#state[data-state="open"]`).getByText("Ready").waitFor();
+  await page.getByRole("link", { name: "Topics" }).click();
+  await page.getByText("Nothing was published since").waitFor();
+  await hub.publish("/books/1", "a book");
+  await page.locator("#topics-rows").getByText("/books/1").waitFor();
+  assertNoFaults(page);
 });
 
 test("the overview shows what goes on", async (t) => {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::unix_secs;
 use crate::ingest::PublishError;
-use crate::session::Ending;
+use crate::session::{Ending, Verdict};
 use crate::shard::looking::{ConnectionId, Described, Filter, Judged, Look, Looked};
 use crate::shard::{Delivery, Shared};
 
@@ -263,8 +263,8 @@ impl Shared {
         Some(page)
     }
 
-    /// Judges for all connections that a filter selects whether they would receive an update, and describes the
-    /// first `limit` of them. None if the hub is being stopped.
+    /// Judges for all connections that a filter selects whether they would receive an update, and describes up to
+    /// `limit` of them: whoever gets it first, then whoever may not read it. None if the hub is being stopped.
     pub async fn audience(
         &self,
         filter: &Arc<Filter>,
@@ -280,8 +280,10 @@ impl Shared {
             };
             let looked = self.look(place, question).await?;
             audience.judged.add(looked.judged);
-            let room = limit.saturating_sub(audience.found.len());
-            audience.found.extend(looked.found.into_iter().take(room));
+            audience.found.extend(looked.found);
+            // Few get it, or may not read it; many do not ask for it.
+            audience.found.sort_by_key(|one| one.verdict.map(interest));
+            audience.found.truncate(limit);
             place = self.after(place, looked.next);
         }
         Some(audience)
@@ -311,6 +313,16 @@ impl Shared {
         let inbox = self.inboxes.get(place.shard)?;
         inbox.send(vec![Delivery::Look(Box::new(look))]).await;
         looked.await.ok()
+    }
+}
+
+/// Sorts verdicts by how much an operator wants to see them.
+const fn interest(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Receives => 0,
+        Verdict::NotGranted => 1,
+        Verdict::Echo => 2,
+        Verdict::NotSelected => 3,
     }
 }
 

@@ -28,7 +28,7 @@ use tidings_hub::presence;
 /// Start a hub for development, without configuration
 ///
 /// It listens on this machine only, makes its own key and tokens, stores its history in a folder,
-/// and serves a chat, a score board, a debugger, a network test and the page of operators. Each request is a line on the
+/// and serves a chat, a score board, a debugger, a network test and the admin page. Each request is a line on the
 /// terminal; when one is refused, the line and the response say why.
 ///
 /// Pages of http://localhost and of other loopback names, with any port, may use it. A page opened

@@ -1,5 +1,6 @@
 //! The admin API: nothing without the token, and what each verb does to a running hub.
 
+mod explained;
 pub(crate) mod spec;
 
 use serde_json::{Value, json};
