@@ -14,6 +14,8 @@ from support import mercure
 from support.acme import FINALIZE, NEW_ORDER, Authority
 from support.hub import PATH, free_port
 from support.mercure import ask, publish
+from support.redis import Redis, is_ready
+from support.slow import slow
 from support.waiting import DEADLINE_SECS, until
 
 NAME, OTHER = "hub.example.com", "push.example.com"
@@ -217,6 +219,51 @@ def connect(authority, name=NAME, port=None):
 def certificate(authority, name=NAME, port=None):
     with connect(authority, name, port) as tls:
         return x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
+
+
+@pytest.fixture
+def cluster():
+    redis = Redis()
+    redis.begin()
+    yield redis
+    redis.stop()
+
+
+@pytest.mark.parametrize("by", ["tls", pytest.param("http", marks=slow("an attempt by TLS fails first"))])
+def test_one_hub_of_a_cluster_orders_and_the_authority_may_reach_another(by, start, cluster, authority, check):
+    authority = authority()
+
+    def join(tls_port, http_port):
+        tables = authority.tables([NAME, OTHER])
+        tables = tables.replace(f":{authority.tls_port}", f":{tls_port}")
+        hub = start(cluster.member(tables.replace(f":{authority.http_port}", f":{http_port}")))
+        assert until(lambda: is_ready(hub)), "".join(hub.log)
+        return hub
+
+    held = authority.hold(NEW_ORDER)
+    elsewhere, late, reached = free_port(), free_port(), authority.tls_port if by == "tls" else free_port()
+    orders = join(elsewhere, free_port())
+    assert held.wait(DEADLINE_SECS), authority.log()
+    other = join(reached, authority.http_port)
+    authority.release()
+    for port in (elsewhere, reached):
+        assert until(lambda port=port: names_of(authority, port=port) == {NAME, OTHER}), "".join(orders.log + other.log)
+    serials = {certificate(authority, NAME, port).serial_number for port in (elsewhere, reached)}
+    check("one certificate for both", len(serials), 1)
+    check("the other ordered none", outcomes(other), {"failed": 0, "ok": 0})
+    check("its files", files(other), {"certificate.pem": 0o600})
+    check("said", any("another hub of the cluster ordered" in line for line in other.log))
+    assert until(lambda: warnings(other) == [])
+    # Another hub takes the turn over, and a hub with an empty disk joins: nobody orders again.
+    ordered = authority.count(NEW_ORDER)
+    check("it stops", orders.stop(), 0)
+    lease = f"acme-{NAME}-{OTHER}".replace(".", "-")
+    took_over = lambda: any(lease in line and "does now what one hub" in line for line in other.log)
+    assert until(took_over), "".join(other.log)
+    join(late, free_port())
+    assert until(lambda: names_of(authority, port=late) == {NAME, OTHER})
+    check("the same", {certificate(authority, NAME, late).serial_number}, serials)
+    check("orders", authority.count(NEW_ORDER), ordered)
 
 
 def names_of(authority, name=NAME, port=None):

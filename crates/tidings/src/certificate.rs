@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ResolvesServerCert;
+use tidings_cluster::Relay;
 use tidings_hub::metrics::Metrics;
 
 use self::acme::Acme;
@@ -104,17 +105,11 @@ impl Tls {
         }
     }
 
-    /// Keeps the certificate up to date; never ends.
-    ///
-    /// `may_order` is asked before each order. Of several hubs that share their names, it is true for one.
-    pub(crate) async fn watch(
-        &self,
-        metrics: Arc<Metrics>,
-        may_order: impl Fn() -> bool,
-    ) -> Infallible {
+    /// Keeps the certificate up to date; never ends. `relay` knows the other hubs of a cluster.
+    pub(crate) async fn watch(&self, metrics: Arc<Metrics>, relay: &dyn Relay) -> Infallible {
         match &self.keeper {
             Keeper::Files(certificate) => Arc::clone(certificate).watch(metrics).await,
-            Keeper::Acme(acme) => acme.keep(&metrics, may_order).await,
+            Keeper::Acme(acme) => acme.keep(&metrics, relay).await,
         }
     }
 }

@@ -325,8 +325,10 @@ impl Hub {
     ) -> Ending {
         let certificate = async {
             match &self.tls {
-                // A single hub orders for itself.
-                Some(tls) => tls.watch(Arc::clone(&self.shared.metrics), || true).await,
+                Some(tls) => {
+                    let metrics = Arc::clone(&self.shared.metrics);
+                    tls.watch(metrics, &*self.shared.relay).await
+                }
                 None => std::future::pending().await,
             }
         };

@@ -2,17 +2,19 @@
 //!
 //! The authority checks each name by a connection to the hub, whose answers are in `answers`. `order` makes one
 //! order, `schedule` says when the next one is due, `folder` has what survives a restart, `transport` sends the
-//! requests. Everything runs on the control thread; shards only read the certificate and the answers.
+//! requests, `shared` has what the hubs of a cluster have in common. Everything runs on the control thread; shards only read the certificate and the answers.
 
 mod answers;
 mod folder;
 mod order;
 mod schedule;
+mod shared;
 mod transport;
 
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -21,15 +23,17 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use tidings_auth::http_client::HttpClient;
+use tidings_cluster::Relay;
 use tidings_hub::metrics::{Metrics, count_result};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use url::Url;
 
 use self::answers::Answers;
 use self::folder::Folder;
 use self::order::OrderError;
 use self::schedule::{Attempts, Renewal};
+use self::shared::Seat;
 use self::transport::Transport;
 use super::pair;
 
@@ -43,8 +47,6 @@ const ORDER_MAX: Duration = Duration::from_mins(5);
 const RENEWAL_INFO_MAX: Duration = Duration::from_secs(30);
 /// The longest sleep, so that a clock that is set is noticed.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
-/// How often a hub that may not order asks whether it may.
-const TURN_EVERY: Duration = Duration::from_mins(1);
 
 /// What is ordered, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +122,12 @@ pub(crate) struct Acme {
     transport: Transport,
     /// None until the first order has succeeded.
     current: ArcSwapOption<CertifiedKey>,
+    /// The same with its key in PEM, for the other hubs of a cluster.
+    text: ArcSwapOption<String>,
+    /// Whether other hubs answer the authority too.
+    in_cluster: AtomicBool,
+    /// Tells that there is something new for other hubs.
+    changed: Notify,
     answers: Answers,
     /// What the last attempt failed with, until one succeeds.
     failure: ArcSwapOption<Failure>,
@@ -151,9 +159,12 @@ impl Acme {
         };
         Ok(Arc::new(Self {
             options,
-            folder,
             transport: Transport::new(client),
+            text: ArcSwapOption::new(current.as_ref().and_then(|_| folder.text()).map(Arc::new)),
             current: ArcSwapOption::new(current.map(Arc::new)),
+            in_cluster: AtomicBool::new(false),
+            changed: Notify::new(),
+            folder,
             answers: Answers::default(),
             failure: ArcSwapOption::empty(),
             wanted: Notify::new(),
@@ -212,28 +223,41 @@ impl Acme {
         ))
     }
 
-    /// Orders certificates when they are due; never ends.
-    ///
-    /// `may_order` is asked before each order. Of several hubs that share their names, it is true for one.
-    pub(crate) async fn keep(&self, metrics: &Metrics, may_order: impl Fn() -> bool) -> Infallible {
+    /// Orders certificates when they are due; never ends. Of the hubs of a cluster that have the same names, one
+    /// orders, and the others get what it has.
+    pub(crate) async fn keep(&self, metrics: &Metrics, relay: &dyn Relay) -> Infallible {
         let mut attempts = Attempts::default();
-        let mut renewal = self.renewal();
         if let Some(current) = self.current.load_full() {
             pair::show_expiry(&current, metrics);
         }
+        let Some(roster) = relay.roster() else {
+            return self.renew(&mut attempts, metrics).await;
+        };
+        self.in_cluster.store(true, Ordering::Relaxed);
+        let lease = self.options.lease();
+        let mut seat = Seat::new(lease, roster);
+        loop {
+            self.follow(&mut seat, metrics).await;
+            // An order that is interrupted is gone on with when it is this hub's turn again.
+            tokio::select! {
+                never = self.renew(&mut attempts, metrics) => return never,
+                never = self.lead(&seat, relay) => return never,
+                () = seat.lost() => {}
+            }
+            self.answers.clear();
+        }
+    }
+
+    async fn renew(&self, attempts: &mut Attempts, metrics: &Metrics) -> Infallible {
+        let mut renewal = self.renewal();
         loop {
             self.ask_when(&mut renewal).await;
             let due = attempts.due().max(renewal.due());
             if SystemTime::now() < due {
-                self.sleep_until(due.min(renewal.ask_at()), &mut attempts)
-                    .await;
+                self.sleep_until(due.min(renewal.ask_at()), attempts).await;
                 continue;
             }
-            if !may_order() {
-                sleep(TURN_EVERY).await;
-                continue;
-            }
-            if self.attempt(&mut attempts, &renewal, metrics).await {
+            if self.attempt(attempts, &renewal, metrics).await {
                 renewal = self.renewal();
             }
         }
@@ -286,6 +310,7 @@ impl Acme {
             Err(_elapsed) => Err(OrderError::Timeout { within: ORDER_MAX }),
         };
         self.answers.clear();
+        self.changed.notify_one();
         match outcome {
             Ok(ordered) => {
                 self.on_ordered(ordered, metrics);
@@ -305,13 +330,20 @@ impl Acme {
         pair::show_expiry(&ordered, metrics);
         count_result(&metrics.certificate.orders, "ok");
         let expires = pair::validity(&ordered).map(|validity| validity.not_after);
-        self.current.store(Some(Arc::new(ordered)));
-        self.failure.store(None);
+        self.take(ordered);
         tracing::info!(
             names = self.options.names.join(", "),
             expires,
             "there is a new TLS certificate"
         );
+    }
+
+    /// Uses a certificate that is stored.
+    fn take(&self, certificate: CertifiedKey) {
+        self.current.store(Some(Arc::new(certificate)));
+        self.text.store(self.folder.text().map(Arc::new));
+        self.failure.store(None);
+        self.changed.notify_one();
     }
 
     fn on_failure(

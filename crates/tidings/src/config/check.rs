@@ -95,8 +95,8 @@ impl Checks<'_> {
         let data: DataTable = self.table();
         let (kept, presence): (HistoryTable, PresenceTable) = (self.table(), self.table());
         let history = self.history(&kept, &presence, &data.dir);
-        let cluster = self.cluster(&kept);
-        self.acme_fits(tls.as_ref(), hub.public_url.as_ref(), cluster.as_ref());
+        let mut cluster = self.cluster(&kept);
+        self.acme_fits(tls.as_ref(), hub.public_url.as_ref(), cluster.as_mut());
         let (issuers, dialects): (Vec<IssuerTable>, DialectOptions) = (self.tables(), self.table());
         self.dialects(&dialects, hub.public_url.as_ref(), &issuers);
         let (keys, subscribe): (AuthTable, SubscribeOptions) = (self.table(), self.table());

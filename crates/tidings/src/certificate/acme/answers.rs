@@ -2,7 +2,7 @@
 //!
 //! The control thread changes the table; every shard reads it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,8 @@ use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::shared::Shown;
 
 /// The answers to the challenges of one order.
 #[derive(Debug, Default)]
@@ -22,7 +24,12 @@ struct Table {
     certificates: HashMap<String, Arc<CertifiedKey>>,
     /// By token.
     documents: HashMap<String, String>,
+    /// What the certificates were made from.
+    digests: BTreeMap<String, Digest>,
 }
+
+/// The SHA-256 of a proof; RFC 8737, 3.
+pub(super) type Digest = [u8; 32];
 
 /// Why no certificate could be made for a challenge.
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +46,22 @@ impl Answers {
     /// # Errors
     ///
     /// The name cannot be in a certificate, or the system has no random bytes.
-    pub(super) fn add_certificate(
+    pub(super) fn add_proof(
         &self,
         name: &str,
         proof: &KeyAuthorization,
     ) -> Result<(), AnswerError> {
+        let mut digest = Digest::default();
+        for (to, from) in digest.iter_mut().zip(proof.digest().as_ref()) {
+            *to = *from;
+        }
+        self.add_certificate(name, &digest)
+    }
+
+    fn add_certificate(&self, name: &str, digest: &Digest) -> Result<(), AnswerError> {
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
         params.distinguished_name = DistinguishedName::new();
-        let digest = proof.digest();
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest.as_ref())];
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -55,8 +69,37 @@ impl Answers {
         let pair = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key));
         self.change(|table| {
             table.certificates.insert(name.to_lowercase(), pair);
+            table.digests.insert(name.to_owned(), *digest);
         });
         Ok(())
+    }
+
+    /// Returns all answers, for other hubs.
+    pub(super) fn shown(&self) -> Shown {
+        let table = self.0.load();
+        let documents = table.documents.iter();
+        Shown {
+            documents: documents
+                .map(|(token, document)| (token.clone(), document.clone()))
+                .collect(),
+            digests: table.digests.clone(),
+        }
+    }
+
+    /// Gives the answers of another hub, and no other.
+    ///
+    /// # Errors
+    ///
+    /// A certificate for a name cannot be made.
+    pub(super) fn show(&self, shown: &Shown) -> Result<(), AnswerError> {
+        if self.shown() == *shown {
+            return Ok(());
+        }
+        self.clear();
+        let documents = shown.documents.clone().into_iter().collect();
+        self.change(|table| table.documents = documents);
+        let mut digests = shown.digests.iter();
+        digests.try_for_each(|(name, digest)| self.add_certificate(name, digest))
     }
 
     /// Adds the document by which HTTP-01 proves a name.

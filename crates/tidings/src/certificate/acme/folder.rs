@@ -76,6 +76,11 @@ impl Folder {
         pair::load(&path, &path).map(Some)
     }
 
+    /// Returns the text of the certificate and its key, if there is one that can be read.
+    pub(super) fn text(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(CERTIFICATE)).ok()
+    }
+
     /// Stores a certificate chain with its key, in one file, so that both change at once.
     ///
     /// # Errors

@@ -252,7 +252,7 @@ impl Acme {
                 continue;
             }
             let name = authorization.identifier().to_string();
-            let Some(mut challenge) = authorization.challenge(type_of(kind)) else {
+            let Some(challenge) = authorization.challenge(type_of(kind)) else {
                 let challenge = kind.name();
                 return Err(OrderError::NotOffered { name, challenge });
             };
@@ -260,10 +260,20 @@ impl Acme {
             match kind {
                 Challenge::TlsAlpn01 => self
                     .answers
-                    .add_certificate(&name, &proof)
+                    .add_proof(&name, &proof)
                     .map_err(|source| OrderError::Answer { name, source })?,
                 Challenge::Http01 => self.answers.add_document(&challenge.token, &proof),
             }
+        }
+        self.spread().await;
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            let is_pending = authorization.status == AuthorizationStatus::Pending;
+            let challenge = authorization.challenge(type_of(kind));
+            let Some(mut challenge) = challenge.filter(|_| is_pending) else {
+                continue;
+            };
             // Otherwise it is being checked already, for the process before this one.
             if challenge.status == ChallengeStatus::Pending {
                 challenge.set_ready().await?;

@@ -46,12 +46,12 @@ impl Checks<'_> {
         })
     }
 
-    /// Warns if browsers would refuse the certificate under the hub's own URL, and in a cluster.
+    /// Warns if browsers would refuse the certificate under the hub's own URL. In a cluster, one hub orders it.
     pub(super) fn acme_fits(
         &mut self,
         tls: Option<&Source>,
         hub: Option<&HubUrl>,
-        cluster: Option<&Option<cluster::Options>>,
+        cluster: Option<&mut Option<cluster::Options>>,
     ) {
         let Some(Source::Acme(options)) = tls else {
             return;
@@ -65,12 +65,8 @@ impl Checks<'_> {
                  not be for it"
             ));
         }
-        if matches!(cluster, Some(Some(_))) {
-            self.warnings.push(
-                "tls.acme.names: each hub of a cluster orders a certificate of its own, and the \
-                 authority must reach this hub by each of these names"
-                    .to_owned(),
-            );
+        if let Some(Some(cluster)) = cluster {
+            cluster.leases.push(options.lease());
         }
     }
 

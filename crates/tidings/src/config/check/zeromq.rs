@@ -157,7 +157,7 @@ impl Checks<'_> {
         if let (Some(cluster), Some(sockets)) = (&mut cluster, &sockets) {
             self.zeromq_names(sockets);
             let leases = sockets.leases();
-            cluster.leases = leases.map(|(_, _, lease)| lease).collect();
+            cluster.leases.extend(leases.map(|(_, _, lease)| lease));
         }
         Some((sockets, cluster))
     }
