@@ -44,6 +44,7 @@ const CHECKS: &[Check] = &[
     claims::own_macro,
     claims::sleeping_test,
     claims::long_decision,
+    claims::same_number,
     project::forbidden_edge,
     project::foreign_dependency,
     modules::circle_of_layers,

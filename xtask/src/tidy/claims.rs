@@ -183,11 +183,28 @@ fn is_test(file: &File) -> bool {
     file.stem() == "tests" || file.path.contains("/tests/")
 }
 
+/// Two records do not have the same number.
+pub fn same_number(tree: &Tree) -> Vec<String> {
+    let mut numbers = BTreeMap::new();
+    let records = decisions(tree).filter_map(|file| {
+        let number = file.stem().get(..4)?.to_owned();
+        let before = numbers.insert(number.clone(), &file.path)?;
+        Some(format!(
+            "{}: {before} has the number {number} too",
+            file.path
+        ))
+    });
+    records.collect()
+}
+
+fn decisions(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.ending("md")
+        .filter(|file| file.path.starts_with("docs/decisions/0"))
+}
+
 /// A record holds one decision.
 pub fn long_decision(tree: &Tree) -> Vec<String> {
-    let records = tree
-        .ending("md")
-        .filter(|file| file.path.starts_with("docs/decisions/0"));
+    let records = decisions(tree);
     let long = records.map(|file| (file, file.text.lines().count()));
     long.filter(|(_, lines)| *lines > DECISION_LINES_MAX)
         .map(|(file, lines)| {

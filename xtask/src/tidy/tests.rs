@@ -366,6 +366,17 @@ fn a_record_holds_one_decision() {
     check(claims::long_decision, &[(path, "# X")], &[]);
 }
 
+#[test]
+fn a_number_names_one_record() {
+    let (one, two) = ("docs/decisions/0001-x.md", "docs/decisions/0001-y.md");
+    check(
+        claims::same_number,
+        &[(one, "# X"), (two, "# Y")],
+        &["docs/decisions/0001-y.md: docs/decisions/0001-x.md has the number 0001 too"],
+    );
+    check(claims::same_number, &[(one, "# X")], &[]);
+}
+
 /// Checks what `check` reports for a tree of these paths and texts.
 #[track_caller]
 fn check(check: Check, files: &[(&str, &str)], expected: &[&str]) {

@@ -1,7 +1,7 @@
 //! Spans as OTLP: the protobuf messages of OpenTelemetry's protocol, as far as spans need them.
 //!
 //! Own code, because the crates of OpenTelemetry bring a second HTTP stack and break with each release
-//! (decision 0025). opentelemetry-proto, `opentelemetry/proto/trace/v1/trace.proto`.
+//! (decision 0027). opentelemetry-proto, `opentelemetry/proto/trace/v1/trace.proto`.
 
 use tidings_hub::traces::{Attribute, Span};
 
