@@ -37,6 +37,7 @@ use crate::engine::{
 };
 use crate::record::Difference;
 use crate::roster::Roster;
+use crate::sabotage::{Rule, skips};
 use crate::{Cause, Epoch, History, RelayError};
 
 use catching_up::CatchUps;
@@ -593,6 +594,7 @@ impl Member {
     fn look(&mut self) {
         let pause = match self.looks {
             0 => Duration::ZERO,
+            _ if skips(Rule::LookAgain) => Duration::MAX.saturating_sub(self.now),
             looks => PAUSE_MIN.saturating_mul(1 << looks.min(16)).min(PAUSE_MAX),
         };
         self.looks += 1;

@@ -4,6 +4,13 @@
 /// A rule of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// A publisher whose update may have been taken is told so, and not that it was refused (promise 1,
+    /// acknowledged).
+    SayInDoubt,
+    /// What may have been taken is sent again so that it is taken once (promise 3, once).
+    RepeatAsOne,
+    /// A hub whose engine is away asks it again (promise 5, engine away).
+    LookAgain,
     /// What was acknowledged on a line that is left is published anew (promise 4, nothing
     /// acknowledged is dropped).
     PublishAnew,

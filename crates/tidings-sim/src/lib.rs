@@ -4,7 +4,6 @@
 
 pub mod cluster;
 pub mod disk;
-pub mod engine;
 pub mod lab;
 pub mod scenarios;
 pub mod subscriber;

@@ -2,7 +2,6 @@
 
 mod calm;
 mod clock;
-mod cluster;
 mod crashes;
 mod full_disk;
 mod going_back;
@@ -50,22 +49,6 @@ pub enum Action {
     SetClock,
     /// The disk's state changes.
     Fault(Fault),
-    /// The cluster engine becomes unreachable.
-    EngineAway,
-    /// The engine becomes reachable again.
-    EngineBack,
-    /// The hub's relay loses its connection, and continues at an update that the hub may already
-    /// have.
-    Reconnect,
-}
-
-/// The component that orders the updates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OrderedBy {
-    /// The hub's own history.
-    History,
-    /// The engine of a cluster.
-    Engine,
 }
 
 /// One scenario.
@@ -81,8 +64,6 @@ pub struct Scenario {
     pub steps: usize,
     /// Bytes of the hub's ring of recent updates.
     pub ring_bytes: usize,
-    /// The component that orders the updates.
-    pub ordered_by: OrderedBy,
     /// Retention: the maximum number of updates.
     pub updates_max: Option<u64>,
     /// Retention: the maximum age of updates.
@@ -116,7 +97,6 @@ pub const SCENARIOS: &[Scenario] = &[
     retention::RETENTION,
     going_back::GOING_BACK,
     clock::CLOCK,
-    cluster::CLUSTER,
 ];
 
 impl Scenario {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::lab::{Lab, Options, Published};
 use fastrand::Rng;
-use tidings_cluster::{Epoch, Loopback, Relay};
+use tidings_cluster::{Epoch, Loopback};
 use tidings_core::grant::Grants;
 use tidings_core::hub_url::HubUrl;
 use tidings_core::matcher::{Matcher, MatcherType};
@@ -16,8 +16,7 @@ use tidings_wire::publish_form::PublishForm;
 use tokio::runtime::Builder;
 
 use crate::disk::{Disk, Fault};
-use crate::engine::{Engine, Member};
-use crate::scenarios::{Action, OrderedBy, Scenario};
+use crate::scenarios::{Action, Scenario};
 use crate::subscriber::Subscriber;
 use crate::truth::{Interest, Truth, Wanted};
 
@@ -58,8 +57,6 @@ struct World<'a> {
     scenario: &'a Scenario,
     dice: Rng,
     disk: Disk,
-    /// The cluster engine and the hub's relay, if there is one.
-    engine: Option<(Engine, Member)>,
     lab: Option<Lab>,
     truth: Truth,
     subscribers: Vec<Subscriber>,
@@ -81,19 +78,10 @@ impl<'a> World<'a> {
         let subscribers = (0..scenario.subscribers).map(|_| Subscriber::new(interest(&mut dice)));
         let subscribers = subscribers.collect();
         let epoch = Epoch::new(epoch);
-        let (order, engine) = match scenario.ordered_by {
-            OrderedBy::History => (Order::Own(epoch), None),
-            OrderedBy::Engine => {
-                let engine = Engine::new(epoch);
-                let member = engine.member();
-                (Order::Relay(epoch), Some((engine, member)))
-            }
-        };
         let mut world = Self {
             scenario,
             dice,
-            disk: Disk::new(order),
-            engine,
+            disk: Disk::new(Order::Own(epoch)),
             lab: None,
             truth: Truth::default(),
             subscribers,
@@ -145,25 +133,13 @@ impl<'a> World<'a> {
             },
             keep_alive: Duration::from_secs(15),
             stall: Duration::from_secs(60),
-            presence: self.has_presence(),
+            presence: true,
         };
-        let relay: Arc<dyn Relay> = match &mut self.engine {
-            None => Arc::new(Loopback::new()),
-            Some((engine, member)) => {
-                *member = engine.member();
-                Arc::new(member.clone())
-            }
-        };
+        let relay = Arc::new(Loopback::new());
         #[expect(clippy::expect_used, reason = "reading the simulated disk never fails")]
         let lab = Lab::start(runtime, self.disk.storage(), &options, relay).expect("a hub");
         self.note(format!("start {:?}", lab.bounds()));
         self.lab = Some(lab);
-    }
-
-    /// Returns whether presence is checked. In a cluster, one hub does not know everything: events
-    /// of hubs that crashed are still on their way.
-    fn has_presence(&self) -> bool {
-        self.engine.is_none()
     }
 
     fn lab(&mut self) -> &mut Lab {
@@ -214,9 +190,6 @@ impl<'a> World<'a> {
                 self.note(format!("disk {fault:?}"));
                 self.disk.set_fault(fault);
             }
-            Action::EngineAway => self.set_engine_away(true),
-            Action::EngineBack => self.set_engine_away(false),
-            Action::Reconnect => self.reconnect_relay(),
         }
         Ok(())
     }
@@ -248,33 +221,8 @@ impl<'a> World<'a> {
         self.waiting.push((number, answer));
     }
 
-    fn set_engine_away(&mut self, away: bool) {
-        if let Some((engine, _)) = &self.engine {
-            engine.set_away(away);
-            self.note(format!("the engine is away: {away}"));
-        }
-    }
-
-    fn reconnect_relay(&mut self) {
-        let last = self.lab().bounds().last.get();
-        let next = Position::new(self.dice.u64(1..=last + 1));
-        if let Some((_, member)) = &self.engine {
-            member.follow_from(next);
-            self.note(format!("the relay continues at {next:?}"));
-        }
-    }
-
     fn write(&mut self, updates_max: usize) -> Result<(), String> {
         let now = self.now();
-        if let Some((engine, member)) = &self.engine {
-            engine.set_clock(now.wall_ms);
-            member.follow(updates_max);
-            if let Some(refused) = member.refused() {
-                return Err(format!(
-                    "the engine's log was refused: {refused} (invariant 4, no silent gap)"
-                ));
-            }
-        }
         if self.lab().write(updates_max, now) {
             let last = self.lab().bounds().last;
             self.note(format!("committed through {last:?}"));
@@ -444,7 +392,6 @@ impl<'a> World<'a> {
     /// Clears all faults, lets everything recover, and checks the result.
     fn heal(&mut self) -> Result<(), String> {
         self.disk.set_fault(Fault::None);
-        self.set_engine_away(false);
         self.note("heal".to_owned());
         for _ in 0..HEALING_ROUNDS {
             self.step(Action::Tick)?;
@@ -522,9 +469,6 @@ impl<'a> World<'a> {
     /// Checks that presence shows exactly the live connections, and that its events agree
     /// (invariant 9, true presence).
     fn check_presence(&mut self) -> Result<(), String> {
-        if !self.has_presence() {
-            return Ok(());
-        }
         let wanted = |subscriber: &Subscriber| match &subscriber.interest.wanted {
             Wanted::Exact(topic) => topic.clone(),
             Wanted::Below(folder) => format!("{folder}:topic"),

@@ -10,6 +10,7 @@ use tidings_core::{Position, PrintKey};
 use super::note::Note;
 use super::request::{Publish, Waiter};
 use crate::engine::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Item, Origin, Place, Sender};
+use crate::sabotage::{Rule, skips};
 use crate::{Done, Envelope, RelayError};
 
 /// See the module.
@@ -138,7 +139,8 @@ impl Publisher {
             .filter_map(|sent| sent.done.take())
         {
             count += 1;
-            done(Err(doubt.clone()));
+            let told = if skips(Rule::SayInDoubt) { away } else { doubt };
+            done(Err(told.clone()));
         }
         count
     }
@@ -195,7 +197,12 @@ impl Publisher {
             // A batch that is there in part died midway, and is not on its way any more.
             if count == flight.items.len() {
                 doubtful = flight.items.iter().map(|item| item.origin).collect();
+                let number = match skips(Rule::RepeatAsOne) {
+                    true => self.next_batch(),
+                    false => flight.number,
+                };
                 self.flight = Some(Flight {
+                    number,
                     items: self.repeated(&doubtful),
                     ..flight
                 });
@@ -359,7 +366,10 @@ impl Publisher {
     fn repeated(&self, origins: &[Origin]) -> Arc<[Item]> {
         let sent = origins.iter().filter_map(|origin| self.sent.get(origin));
         sent.map(|sent| Item {
-            key: Some(sent.note.repeat_key()),
+            key: match skips(Rule::RepeatAsOne) {
+                true => sent.item.key.clone(),
+                false => Some(sent.note.repeat_key()),
+            },
             ..sent.item.clone()
         })
         .collect()

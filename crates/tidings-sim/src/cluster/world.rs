@@ -55,6 +55,8 @@ struct World<'a> {
     epoch: EpochId,
     waiting: Vec<(u64, usize, Published)>,
     acknowledged: BTreeSet<u64>,
+    /// Updates whose publishers were told that they are not stored.
+    refused: BTreeSet<u64>,
     /// Messages that were acknowledged, or may be yet.
     messages: BTreeSet<u64>,
     number: u64,
@@ -87,6 +89,7 @@ impl<'a> World<'a> {
             epoch,
             waiting: Vec::new(),
             acknowledged: BTreeSet::new(),
+            refused: BTreeSet::new(),
             messages: BTreeSet::new(),
             number: 0,
             elapsed: Duration::ZERO,
@@ -305,6 +308,9 @@ impl<'a> World<'a> {
                     false
                 }
                 Ok(Err(error)) => {
+                    if error.contains("was not stored") {
+                        self.refused.insert(*number);
+                    }
                     notes.push((*number, error));
                     false
                 }
@@ -401,6 +407,15 @@ impl<'a> World<'a> {
         }
         if let Some((number, count)) = places.iter().find(|(_, count)| **count > 1) {
             return Err(format!("{number} is there {count} times (promise 3, once)"));
+        }
+        if let Some(number) = self
+            .refused
+            .iter()
+            .find(|number| places.contains_key(number))
+        {
+            return Err(format!(
+                "{number} was refused and is there (promise 1, acknowledged)"
+            ));
         }
         let skipped = self.skipped_by_all();
         let there = |number: &u64| places.contains_key(number) || skipped.contains(number);

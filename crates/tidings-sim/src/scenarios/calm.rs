@@ -1,6 +1,6 @@
 //! Everybody connects early and stays: the normal case.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const CALM: Scenario = Scenario {
     name: "calm",
@@ -8,7 +8,6 @@ pub(super) const CALM: Scenario = Scenario {
     subscribers: 6,
     steps: 400,
     ring_bytes: 64 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 200,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const CLOCK: Scenario = Scenario {
     name: "clock",
@@ -10,7 +10,6 @@ pub(super) const CLOCK: Scenario = Scenario {
     subscribers: 6,
     steps: 1500,
     ring_bytes: 4 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: Some(Duration::from_secs(20)),
     data_bytes_max: 300,

@@ -1,6 +1,6 @@
 //! The process crashes at any moment.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const CRASHES: Scenario = Scenario {
     name: "crashes",
@@ -8,7 +8,6 @@ pub(super) const CRASHES: Scenario = Scenario {
     subscribers: 6,
     steps: 800,
     ring_bytes: 16 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

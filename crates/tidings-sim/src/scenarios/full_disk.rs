@@ -1,6 +1,6 @@
 //! The disk is full, or refuses writes, for a while; then there is space again.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 use crate::disk::Fault;
 
 pub(super) const FULL_DISK: Scenario = Scenario {
@@ -9,7 +9,6 @@ pub(super) const FULL_DISK: Scenario = Scenario {
     subscribers: 5,
     steps: 800,
     ring_bytes: 16 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

@@ -1,6 +1,6 @@
 //! The history goes back to an older copy, and continues with other updates at the same positions.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const GOING_BACK: Scenario = Scenario {
     name: "going-back",
@@ -8,7 +8,6 @@ pub(super) const GOING_BACK: Scenario = Scenario {
     subscribers: 4,
     steps: 3000,
     ring_bytes: 16 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 200,

@@ -1,6 +1,6 @@
 //! Subscribers read slowly, publishers are fast, and the ring is small: replays from disk.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const LAGGING: Scenario = Scenario {
     name: "lagging",
@@ -8,7 +8,6 @@ pub(super) const LAGGING: Scenario = Scenario {
     subscribers: 6,
     steps: 900,
     ring_bytes: 4 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 3000,

@@ -1,6 +1,6 @@
 //! Connections are lost all the time, in every phase of a subscriber.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const RECONNECTS: Scenario = Scenario {
     name: "reconnects",
@@ -8,7 +8,6 @@ pub(super) const RECONNECTS: Scenario = Scenario {
     subscribers: 8,
     steps: 800,
     ring_bytes: 16 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

@@ -1,6 +1,6 @@
 //! Retention is short: it overtakes subscribers that were offline or slow, and the hub tells them.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 
 pub(super) const RETENTION: Scenario = Scenario {
     name: "retention",
@@ -8,7 +8,6 @@ pub(super) const RETENTION: Scenario = Scenario {
     subscribers: 6,
     steps: 900,
     ring_bytes: 4 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: Some(20),
     age_max: None,
     data_bytes_max: 400,

@@ -1,6 +1,6 @@
 //! Syncs fail: the hub must stop acknowledging, and the next start finds what was stored.
 
-use super::{Action, OrderedBy, Scenario};
+use super::{Action, Scenario};
 use crate::disk::Fault;
 
 pub(super) const SYNC_FAULTS: Scenario = Scenario {
@@ -9,7 +9,6 @@ pub(super) const SYNC_FAULTS: Scenario = Scenario {
     subscribers: 5,
     steps: 800,
     ring_bytes: 16 * 1024,
-    ordered_by: OrderedBy::History,
     updates_max: None,
     age_max: None,
     data_bytes_max: 300,

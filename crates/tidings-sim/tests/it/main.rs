@@ -1,6 +1,5 @@
 //! Seeds of every scenario, the same log from the same seed, and hubs with a skipped rule that the
-//! checkers must notice (`--features sabotage`). The slow form tries 2,000 seeds of each. Two hubs
-//! of a cluster are in `two_hubs.rs`.
+//! checkers must notice (`--features sabotage`). The slow form tries 2,000 seeds of each.
 
 #![expect(
     clippy::expect_used,
@@ -14,7 +13,6 @@ mod leases;
 mod messages;
 #[cfg(feature = "sabotage")]
 mod sabotage;
-mod two_hubs;
 
 use tidings_sim::{SCENARIOS, Scenario, cluster, run};
 
@@ -82,11 +80,6 @@ fn going_back() {
 #[test]
 fn clock() {
     check("clock");
-}
-
-#[test]
-fn cluster() {
-    check("cluster");
 }
 
 #[test]

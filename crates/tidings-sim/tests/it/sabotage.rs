@@ -134,6 +134,33 @@ fn a_hub_that_does_not_hear_others_is_noticed() {
 }
 
 #[test]
+fn a_doubt_that_is_called_a_refusal_is_noticed() {
+    check_cluster(
+        member::Rule::SayInDoubt,
+        "cluster-disk-faults",
+        "promise 1, acknowledged",
+    );
+}
+
+#[test]
+fn sending_again_as_something_new_is_noticed() {
+    check_cluster(
+        member::Rule::RepeatAsOne,
+        "cluster-lost-replies",
+        "promise 3, once",
+    );
+}
+
+#[test]
+fn a_hub_that_does_not_ask_its_engine_again_is_noticed() {
+    check_cluster(
+        member::Rule::LookAgain,
+        "cluster-lost-replies",
+        "promise 5, engine away",
+    );
+}
+
+#[test]
 fn a_dead_hub_that_nobody_answers_for_is_noticed() {
     check_cluster(
         Rule::AnswerForTheDead,
