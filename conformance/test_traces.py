@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from support import mercure
 from support.hub import PATH
 from support.mercure import Stream, ask, bearer, post, publish
+from support.redis import Redis, is_ready
 from support.waiting import until
 
 TOPIC = "https://example.com/1"
@@ -141,6 +142,49 @@ def test_an_update_is_followed_from_its_publisher_to_the_shards(start, collector
         check("in order", begun, sorted(begun))
         check("after the publish began", begun[0] >= published.start_time_unix_nano)
     check("counted", hub.metric("tidings_trace_spans_total") >= 3)
+
+
+def test_what_is_read_after_a_restart_is_linked_too(start, collector, check):
+    hub = start(traces(collector))
+    post(hub, {**bearer(), "traceparent": PARENT}, topic=TOPIC, data="kept")
+    publish(hub, topic=TOPIC, data="untraced")
+    hub.crash()
+    stream = Stream(hub, headers={"Last-Event-ID": "earliest"})
+    check("replayed", [stream.next()["data"] for _ in range(2)], ["kept", "untraced"])
+    assert until(lambda: collector.spans("replay")), hub.log
+    (span,) = collector.spans("replay")
+    (link,) = span.links
+    check("linked", (link.trace_id.hex(), link.span_id.hex()), (TRACE, "00f067aa0ba902b7"))
+    check("own trace", span.trace_id.hex() != TRACE)
+    check("counted", number(span, "tidings.updates"), 1)
+    check("not delivered again", collector.spans("deliver"), [])
+
+
+def test_a_trace_reaches_the_other_hubs_of_a_cluster(start, collector, check):
+    """The last hub traces nothing, as all hubs do while a cluster is upgraded."""
+    server = Redis()
+    try:
+        server.begin()
+        settings = traces(collector)
+        hubs = [start(server.member(more)) for more in (settings, settings, "")]
+        assert until(lambda: all(map(is_ready, hubs))), [hub.log for hub in hubs]
+        streams = [Stream(hub) for hub in hubs[1:]]
+        post(hubs[0], {**bearer(), "traceparent": PARENT}, topic=TOPIC, data="traced")
+        check("delivered", [stream.next()["data"] for stream in streams], ["traced"] * 2)
+        assert until(lambda: collector.spans("deliver")), [hub.log for hub in hubs]
+        (span,) = collector.spans("deliver")
+        (link,) = span.links
+        check("linked", (link.trace_id.hex(), link.span_id.hex()), (TRACE, "00f067aa0ba902b7"))
+        check("by another hub", number(span, "tidings.subscribers"), 1)
+        post(hubs[2], {**bearer(), "traceparent": PARENT}, topic=TOPIC, data="untraced")
+        check("delivered", [stream.next()["data"] for stream in streams], ["untraced"] * 2)
+        late = Stream(hubs[0], headers={"Last-Event-ID": "earliest"})
+        check("replayed", [late.next()["data"] for _ in range(2)], ["traced", "untraced"])
+        assert until(lambda: collector.spans("replay")), hubs[0].log
+        check("one is traced", number(collector.spans("replay")[0], "tidings.updates"), 1)
+        check("delivered once", len(collector.spans("deliver")), 1)
+    finally:
+        server.stop()
 
 
 def test_only_what_the_publisher_samples_has_spans_by_default(start, collector, check):

@@ -1,30 +1,34 @@
-//! The form in which an update is in an engine: version 1.
+//! The form in which an update is in an engine: version 1, and version 2 for an update with a trace.
 //!
 //! | bytes | meaning |
 //! |---|---|
-//! | 1 | version: 1 |
+//! | 1 | version: 1, or 2 with a trace |
 //! | 1 | readers: 0 public, 1 private, 2 targeted, 3 hubs alone, 4 nobody: withdrawn by a purge |
 //! | 1 | presence: 0 none, 1 begins, 2 begins with a holder, 3 ends |
-//! | 1 | what follows, as bits: 1 id, 2 type, 4 retry, 8 key; the others are 0 |
+//! | 1 | what follows, as bits: 1 id, 2 type, 4 retry, 8 key, 16 trace; the others are 0 |
 //! | list | topics, the canonical one first |
 //! | list | targets, with readers 2 |
 //! | text | id, type, each if there is one |
 //! | number | retry in milliseconds, if there is one |
 //! | text, number | key, and for how many milliseconds it is kept, if there is one |
 //! | 16 | holder, with presence 2 |
+//! | 25 | trace, if there is one: 16 bytes of the trace, 8 of the span, 1 of flags (W3C Trace Context) |
 //! | text | data |
 //!
 //! A number is in LEB128, at most 10 bytes; a text is its length in bytes as a number, and its
 //! bytes; a list is its length as a number, and its texts. Nothing follows the data.
 //!
 //! Hubs of two versions run side by side while a cluster is upgraded, so a hub reads the versions
-//! before its own as well, and a new version is written only when all hubs read it.
+//! before its own as well, and a new version is written only when all hubs read it. Version 2 is written for
+//! traced updates alone: the operator turns traces on when all hubs are upgraded.
 
 use std::sync::Arc;
 
 use tidings_core::event_id::EventId;
 use tidings_core::topic::{Topic, TopicError};
-use tidings_core::{Draft, EventType, Holder, Presence, Target, Targets, Topics, Visibility};
+use tidings_core::{
+    Draft, EventType, Holder, Presence, Target, Targets, Topics, TraceContext, Visibility,
+};
 
 use crate::bytes::{Rest, Unreadable, put, put_number};
 use crate::engine::Key;
@@ -91,10 +95,15 @@ impl Envelope {
             (draft.event_type.is_some(), HAS_TYPE),
             (draft.retry_ms.is_some(), HAS_RETRY),
             (self.key.is_some(), HAS_KEY),
+            (draft.trace.is_some(), HAS_TRACE),
         ];
         let follows = follows.into_iter().filter(|(has, _)| *has);
         let follows = follows.fold(0, |bits, (_, bit)| bits | bit);
-        bytes.extend([VERSION, readers, presence, follows]);
+        let version = match draft.trace {
+            None => VERSION_WITHOUT_TRACES,
+            Some(_) => VERSION,
+        };
+        bytes.extend([version, readers, presence, follows]);
         put_texts(&mut bytes, draft.topics.iter().map(Topic::as_str));
         if let Visibility::Targeted(targets) = &draft.visibility {
             put_texts(&mut bytes, targets.iter().map(Target::as_str));
@@ -115,6 +124,9 @@ impl Envelope {
         if let Some(Presence::Begins(Some(holder))) = draft.presence {
             bytes.extend(holder.bytes());
         }
+        if let Some(trace) = draft.trace {
+            bytes.extend(trace.to_bytes());
+        }
         put(&mut bytes, draft.data.as_bytes());
         bytes
     }
@@ -127,13 +139,16 @@ impl Envelope {
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = Rest(bytes);
         let version = rest.byte("the version")?;
-        if version != VERSION {
-            return Err(EnvelopeError::Version { version });
-        }
+        let known = match version {
+            VERSION_WITHOUT_TRACES => HAS_ID | HAS_TYPE | HAS_RETRY | HAS_KEY,
+            // It says that there is a trace.
+            VERSION => HAS_ID | HAS_TYPE | HAS_RETRY | HAS_KEY | HAS_TRACE,
+            _ => return Err(EnvelopeError::Version { version }),
+        };
         let readers = rest.byte("the readers")?;
         let presence = rest.byte("the presence")?;
         let follows = rest.byte("the parts")?;
-        if follows & !(HAS_ID | HAS_TYPE | HAS_RETRY | HAS_KEY) != 0 {
+        if follows & !known != 0 || (version == VERSION && follows & HAS_TRACE == 0) {
             return Err(EnvelopeError::Invalid { part: "parts" });
         }
         let topics = rest.texts("the topics", topic)?;
@@ -166,11 +181,12 @@ impl Envelope {
             3 => Some(Presence::Ends),
             _ => return Err(invalid("presence")),
         };
+        let trace = has(HAS_TRACE).then(|| trace(&mut rest)).transpose()?;
         let data = Arc::from(rest.text("the data")?);
         match rest.0.len() {
             0 => Ok(Self {
                 draft: Draft {
-                    trace: None,
+                    trace,
                     topics,
                     data,
                     visibility,
@@ -236,13 +252,22 @@ fn holder(rest: &mut Rest<'_>) -> Result<Holder, EnvelopeError> {
     Ok(Holder::new(bytes))
 }
 
-/// The version that this hub writes, and the newest that it reads.
-pub const VERSION: u8 = 1;
+fn trace(rest: &mut Rest<'_>) -> Result<TraceContext, EnvelopeError> {
+    let part = "the trace";
+    TraceContext::of_bytes(rest.take(TRACE_BYTES, part)?).ok_or(EnvelopeError::Invalid { part })
+}
+
+/// The newest version that this hub reads. It is written for updates with a trace.
+pub const VERSION: u8 = 2;
+/// The version of all other updates.
+const VERSION_WITHOUT_TRACES: u8 = 1;
+const TRACE_BYTES: usize = 25;
 
 const HAS_ID: u8 = 1;
 const HAS_TYPE: u8 = 2;
 const HAS_RETRY: u8 = 4;
 const HAS_KEY: u8 = 8;
+const HAS_TRACE: u8 = 16;
 
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ pub struct Draft {
     pub retry_ms: Option<u64>,
     /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
-    /// The span that it was published in, if its deliveries are traced. Not stored.
+    /// The span that it was published in, if its deliveries are traced.
     pub trace: Option<TraceContext>,
 }
 
@@ -77,7 +77,7 @@ pub struct Update {
     pub retry_ms: Option<u64>,
     /// What a presence event says; `None` for any other update.
     pub presence: Option<Presence>,
-    /// The span that it was published in, if its deliveries are traced. Not stored.
+    /// The span that it was published in, if its deliveries are traced.
     pub trace: Option<TraceContext>,
     /// What the relay of a cluster stores beside an update that the hub itself published; `None` for
     /// any other update, and where it was read from the history.

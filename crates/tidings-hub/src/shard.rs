@@ -60,6 +60,7 @@ use crate::session::socket::Socket;
 use crate::session::{self, Ending, Opening, Parts, Session};
 use crate::subscribing::Admitted;
 use crate::tasks;
+use crate::traces::Tracer;
 
 /// How much earlier than its connection a stalled session ends.
 const SESSION_AHEAD: Duration = Duration::from_secs(1);
@@ -331,6 +332,10 @@ impl Shard {
     /// Returns how many sessions this shard holds.
     pub fn sessions(&self) -> usize {
         self.engine.borrow().len()
+    }
+
+    pub(crate) fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.shared.ingest.tracer()
     }
 
     pub(crate) fn index(&self) -> usize {

@@ -1,7 +1,8 @@
 //! Spans: what became of an update, for a collector of traces (OpenTelemetry).
 //!
 //! A sampled update has a span `publish`, below it `commit`, and on each shard that writes it one `deliver`,
-//! which is linked to the publisher and counts subscribers instead of naming them. Nothing here waits: spans go
+//! which is linked to the publisher and counts subscribers instead of naming them. What a subscriber reads later has
+//! a span `replay` for each time that it catches up. Nothing here waits: spans go
 //! into a bounded queue, and those that find it full are counted and dropped.
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use tokio::time::Instant;
 pub const SPANS_WAITING_MAX: usize = 4096;
 /// The longest text of an attribute in bytes; a longer one is cut.
 const TEXT_BYTES_MAX: usize = 256;
+/// The links of a replay; more updates are only counted.
+const LINKS_MAX: usize = 32;
 
 /// Which updates have spans.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,8 +54,8 @@ pub struct Span {
     pub context: TraceContext,
     /// The span above it, by its id.
     pub parent: Option<[u8; 8]>,
-    /// The span that caused it, in a trace of its own.
-    pub link: Option<TraceContext>,
+    /// The spans that caused it, in traces of their own.
+    pub links: Vec<TraceContext>,
     /// When it began, in nanoseconds since the Unix epoch.
     pub begun_ns: u64,
     /// When it ended, likewise.
@@ -83,6 +86,14 @@ pub enum Attribute {
     Text(String),
     /// A number.
     Number(u64),
+}
+
+/// What one subscriber reads from the history or the ring, of traced updates.
+#[derive(Debug)]
+pub(crate) struct Replaying {
+    begun: Instant,
+    causes: Vec<TraceContext>,
+    updates: u64,
 }
 
 /// Makes spans. Every thread has the same one.
@@ -170,7 +181,7 @@ impl Tracer {
                 kind: Kind::Internal,
                 context,
                 parent: Some(*publishing.context.span_id()),
-                link: None,
+                links: Vec::new(),
                 begun_ns: self.at(publishing.enqueued),
                 ended_ns: self.at(now),
                 attributes: Vec::new(),
@@ -183,7 +194,7 @@ impl Tracer {
             kind: Kind::Server,
             context: publishing.context,
             parent: publishing.parent.map(|parent| *parent.span_id()),
-            link: None,
+            links: Vec::new(),
             begun_ns: self.at(publishing.begun),
             ended_ns: self.at(now),
             attributes: update.map(about).unwrap_or_default(),
@@ -213,11 +224,37 @@ impl Tracer {
             kind: Kind::Producer,
             context,
             parent: None,
-            link: Some(delivering.cause),
+            links: vec![delivering.cause],
             begun_ns: self.at(delivering.durable),
             ended_ns: last,
             attributes,
             events: vec![("first write", first), ("last write", last)],
+            error: None,
+        });
+    }
+
+    /// Ends the span of a replay that had traced updates.
+    pub(crate) fn replayed(&self, replaying: Replaying, shard: usize) {
+        if replaying.updates == 0 {
+            return;
+        }
+        let Some(context) = TraceContext::new(random(), random(), true) else {
+            return;
+        };
+        self.send(Span {
+            name: "replay",
+            kind: Kind::Producer,
+            context,
+            parent: None,
+            links: replaying.causes,
+            begun_ns: self.at(replaying.begun),
+            ended_ns: self.at(Instant::now()),
+            attributes: vec![
+                ("messaging.system", Attribute::Text("tidings".into())),
+                ("tidings.shard", Attribute::Number(shard as u64)),
+                ("tidings.updates", Attribute::Number(replaying.updates)),
+            ],
+            events: Vec::new(),
             error: None,
         });
     }
@@ -237,6 +274,25 @@ impl Tracer {
             None => wall.saturating_sub(epoch.duration_since(instant)),
         };
         u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Replaying {
+    pub(crate) fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            causes: Vec::new(),
+            updates: 0,
+        }
+    }
+
+    /// Counts an update that was sent, if it is traced.
+    pub(crate) fn on_sent(&mut self, update: &Update) {
+        let Some(cause) = update.trace else { return };
+        self.updates += 1;
+        if self.causes.len() < LINKS_MAX {
+            self.causes.push(cause);
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use super::*;
 const PLAIN: &str = "01000000010561626364650474657874";
 const FOR_HUBS: &str = "01030000010561626364650474657874";
 const WITHDRAWN: &str = "01040000010561626364650474657874";
+const TRACED: &str =
+    "0200001001056162636465a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a55a5a5a5a5a5a5a5a010474657874";
 const FULL: &str = "0102020f02016102c3a902036f6e650374776f0d75726e3a6578616d706c653a31046e6f7465ffffffffffffffffff01036b6579e0a712070707070707070707070707070707070a6c696e650a6c696e6500";
 
 #[test]
@@ -31,8 +33,32 @@ fn the_bytes_of_version_1_never_change() {
 }
 
 #[test]
+fn a_trace_makes_version_2_and_nothing_else_does() {
+    let encoded: String = traced()
+        .encode()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(encoded, TRACED);
+    assert_eq!(Envelope::decode(&traced().encode()), Ok(traced()));
+    // Hubs that read version 1 alone refuse version 2, by its name, and read everything without a trace.
+    assert_eq!(traced().encode()[0], 2);
+    assert_eq!((plain().encode()[0], full().encode()[0]), (1, 1));
+    let parts = EnvelopeError::Invalid { part: "parts" };
+    for (place, value) in [(0, 1), (3, 0)] {
+        let mut bytes = traced().encode();
+        bytes[place] = value;
+        assert_eq!(Envelope::decode(&bytes), Err(parts.clone()));
+    }
+    let mut bytes = traced().encode();
+    bytes[11..27].fill(0);
+    let trace = EnvelopeError::Invalid { part: "the trace" };
+    assert_eq!(Envelope::decode(&bytes), Err(trace));
+}
+
+#[test]
 fn every_truncation_and_every_addition_is_an_error() {
-    for envelope in [plain(), full()] {
+    for envelope in [plain(), full(), traced()] {
         let mut bytes = envelope.encode();
         for length in 0..bytes.len() {
             assert!(Envelope::decode(&bytes[..length]).is_err(), "{length}");
@@ -48,16 +74,16 @@ fn every_truncation_and_every_addition_is_an_error() {
 #[test]
 fn another_version_is_named() {
     let mut bytes = plain().encode();
-    bytes[0] = 2;
+    bytes[0] = 3;
     assert_eq!(
         Envelope::decode(&bytes),
-        Err(EnvelopeError::Version { version: 2 })
+        Err(EnvelopeError::Version { version: 3 })
     );
 }
 
 #[test]
 fn a_length_without_bytes_takes_no_memory() {
-    let mut bytes = vec![VERSION, 0, 0, 0];
+    let mut bytes = vec![1, 0, 0, 0];
     put_number(&mut bytes, u64::MAX);
     let truncated = EnvelopeError::Truncated { part: "the topics" };
     assert_eq!(Envelope::decode(&bytes), Err(truncated));
@@ -90,7 +116,7 @@ proptest! {
     ) {
         let mut bytes = bytes;
         if versioned {
-            bytes.splice(0..bytes.len().min(4), [VERSION, 0, 0, 0]);
+            bytes.splice(0..bytes.len().min(4), [VERSION, 0, 0, 16]);
         }
         drop(Envelope::decode(&bytes));
     }
@@ -119,14 +145,16 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
         event_type,
         prop::option::of(any::<u64>()),
         key,
+        prop::option::of((1_u8.., any::<bool>())),
         "\\PC{0,300}",
     );
     (topics, visibility, presence, rest).prop_map(|(topics, visibility, presence, rest)| {
-        let (id, event_type, retry_ms, key, data) = rest;
+        let (id, event_type, retry_ms, key, trace, data) = rest;
         let topics = topics.iter().map(|name| Topic::parse(name).unwrap());
         Envelope {
             draft: Draft {
-                trace: None,
+                trace: trace
+                    .and_then(|(byte, sampled)| TraceContext::new([byte; 16], [byte; 8], sampled)),
                 topics: Topics::new(topics.collect()).unwrap(),
                 data: data.into(),
                 visibility,
@@ -159,6 +187,13 @@ fn plain() -> Envelope {
         },
         key: None,
     }
+}
+
+/// Returns an envelope with a trace, and nothing else beside the topic and the data.
+fn traced() -> Envelope {
+    let mut envelope = plain();
+    envelope.draft.trace = TraceContext::new([0xa5; 16], [0x5a; 8], true);
+    envelope
 }
 
 fn for_hubs() -> Envelope {

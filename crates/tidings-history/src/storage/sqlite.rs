@@ -590,7 +590,7 @@ const INSERT_NOTE: &str = "INSERT INTO notes (position, note) VALUES (?1, ?2)";
 const PRESENCE: &str = "SELECT position, topics FROM updates \
     WHERE presence IS NOT NULL AND private <> 3 AND position <= ?1 ORDER BY position";
 const FOR_HUBS: &str = "SELECT position, published_ms, id, own_id, topics, type, \
-    retry_ms, private, data, presence, print FROM updates \
+    retry_ms, private, data, presence, print, trace FROM updates \
     WHERE private = 3 AND presence IS NULL ORDER BY position";
 const SET_REMOVED: &str =
     "INSERT OR REPLACE INTO meta (name, value) VALUES ('presence_removed', ?1)";

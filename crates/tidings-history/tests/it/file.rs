@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tidings_core::{
-    Draft, EventId, EventType, Position, Target, Targets, Topics, Update, Visibility,
+    Draft, EventId, EventType, Position, Target, Targets, Topics, TraceContext, Update, Visibility,
 };
 use tidings_history::storage::{OpenError, SqliteStorage};
 use tidings_history::{Health, Retention};
@@ -18,7 +18,7 @@ fn every_field_comes_back_exactly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/history.db");
     let full = Draft {
-        trace: None,
+        trace: TraceContext::new([1; 16], [2; 8], true),
         topics: Topics::new(vec![topic("a b"), topic("https://é.example/\u{1f600}")]).unwrap(),
         data: "nul \0, \r\n, \u{feff}, \u{1f600}, ' \" ; --".into(),
         visibility: Visibility::Private,

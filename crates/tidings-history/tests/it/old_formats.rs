@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tidings_core::{Position, Presence};
+use tidings_core::{Draft, Position, Presence, TraceContext};
+use tidings_history::storage::HistoryFile;
 use tidings_history::{Handle, Kind, Resolved};
 
 use crate::cursors::{check, cursor};
@@ -142,6 +143,58 @@ fn a_file_of_format_3_that_began_without_holders_gets_them() {
         assert_eq!(found, [("new", holder), ("old", None)]);
         desk.writer.close();
     }
+}
+
+#[test]
+fn a_file_of_format_3_that_began_without_traces_gets_them() {
+    let folder = quick_folder();
+    let path = folder.path().join("history.db");
+    let mut desk = Desk::on_file(&path, KEEP_ALL);
+    desk.append(vec![draft("old")], 1);
+    desk.writer.close();
+    drop(desk);
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("ALTER TABLE updates DROP COLUMN trace")
+        .unwrap();
+    drop(file);
+    // A command reads it before any hub does.
+    let mut found = Vec::new();
+    let mut file = HistoryFile::open(&path).unwrap();
+    file.read(Position::new(1), Position::new(9), u64::MAX, &mut found)
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    drop(file);
+    let trace = TraceContext::new([1; 16], [2; 8], true);
+    let mut desk = Desk::on_file(&path, KEEP_ALL);
+    let traced = Draft {
+        trace,
+        ..draft("new")
+    };
+    desk.append(vec![traced], 2);
+    desk.writer.close();
+    drop(desk);
+    let mut file = HistoryFile::open(&path).unwrap();
+    found.clear();
+    file.read(Position::new(1), Position::new(9), u64::MAX, &mut found)
+        .unwrap();
+    let traces: Vec<_> = found.iter().map(|update| update.trace).collect();
+    assert_eq!(traces, [None, trace]);
+    // A hub of an older version does not name the column: its rows have none, and it goes on.
+    let file = Connection::open(&path).unwrap();
+    let columns = "position, published_ms, id, own_id, topics, type, retry_ms, private, data, \
+        bytes_through, presence, presence_through, print";
+    file.execute_batch(&format!(
+        "INSERT INTO updates ({columns}) SELECT 3, published_ms, 'urn:x', 1, topics, type, \
+        retry_ms, private, data, bytes_through, presence, presence_through, print \
+        FROM updates WHERE position = 2"
+    ))
+    .unwrap();
+    let trace: Option<Vec<u8>> = file
+        .query_row("SELECT trace FROM updates WHERE position = 3", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert_eq!(trace, None);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::clock::unix_ms;
 use crate::posted::{Encoding, Posted};
 use crate::shard::Shard;
 use crate::shard::reading::Recent;
+use crate::traces::Replaying;
 
 /// Bytes that are joined for one write: one slice of a replay.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -67,6 +68,7 @@ pub(crate) async fn catch_up(
     reason: Reason,
 ) -> Result<(), Ending> {
     finish_event(shard, session).await?;
+    let mut traced = Traced::new(shard);
     loop {
         // The peer is told first that a catch-up begins.
         session.announced().await?;
@@ -90,7 +92,7 @@ pub(crate) async fn catch_up(
                 if reason == Reason::Lag && !session.is_adding() {
                     note_age(shard, &posts);
                 }
-                for slice in Slices::new(shard, session, posts) {
+                for slice in Slices::new(shard, session, posts, &mut traced) {
                     send_slice(shard, session, slice).await?;
                 }
                 session.update(|progress| progress.on_sent(through));
@@ -273,10 +275,33 @@ struct Slice {
     through: Position,
 }
 
+/// The span of a catch-up, which ends with it, whichever way it ends.
+struct Traced<'a> {
+    shard: &'a Shard,
+    replaying: Option<Replaying>,
+}
+
+impl<'a> Traced<'a> {
+    fn new(shard: &'a Shard) -> Self {
+        let tracer = shard.tracer();
+        let replaying = tracer.map(|_| Replaying::new(Instant::now()));
+        Self { shard, replaying }
+    }
+}
+
+impl Drop for Traced<'_> {
+    fn drop(&mut self) {
+        if let (Some(tracer), Some(replaying)) = (self.shard.tracer(), self.replaying.take()) {
+            tracer.replayed(replaying, self.shard.index());
+        }
+    }
+}
+
 /// Cuts the updates that were read into slices, without those that are not for the subscriber.
 struct Slices<'a> {
     shard: &'a Shard,
     session: &'a Session,
+    traced: Option<&'a mut Replaying>,
     /// Dropped one by one, together with their encoded forms.
     posts: std::vec::IntoIter<Arc<Posted>>,
     /// Whether presence events may be for it. If thousands join at once, each skips the events of the others.
@@ -284,10 +309,16 @@ struct Slices<'a> {
 }
 
 impl<'a> Slices<'a> {
-    fn new(shard: &'a Shard, session: &'a Session, posts: Vec<Arc<Posted>>) -> Self {
+    fn new(
+        shard: &'a Shard,
+        session: &'a Session,
+        posts: Vec<Arc<Posted>>,
+        traced: &'a mut Traced<'_>,
+    ) -> Self {
         Self {
             shard,
             session,
+            traced: traced.replaying.as_mut(),
             posts: posts.into_iter(),
             watches: shard.watches(session),
         }
@@ -311,6 +342,9 @@ impl Iterator for Slices<'_> {
                     break;
                 }
                 self.session.note_sent(posted);
+                if let Some(traced) = &mut self.traced {
+                    traced.on_sent(&posted.update);
+                }
                 updates += 1;
                 if updates == 1 {
                     slice = bytes;

@@ -21,6 +21,7 @@ use tidings_core::event_id::EventId;
 use tidings_core::position::Position;
 use tidings_core::target::{Target, Targets};
 use tidings_core::topic::Topic;
+use tidings_core::trace::TraceContext;
 use tidings_core::update::{Draft, EventType, IdSource, Topics, Update, Visibility};
 
 use super::message::write_line;
@@ -48,6 +49,9 @@ struct Forwarded {
     /// The bytes of the idempotency key.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<Vec<u8>>,
+    /// The span that its deliveries are linked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 /// What became of it.
@@ -255,6 +259,7 @@ impl Forwarded {
                 .map(|name| name.as_str().to_owned()),
             retry_ms: draft.retry_ms,
             key: key.map(|key| key.bytes().to_vec()),
+            traceparent: draft.trace.map(|trace| trace.to_string()),
         }
     }
 
@@ -271,7 +276,7 @@ impl Forwarded {
             }
         };
         Ok(Draft {
-            trace: None,
+            trace: self.traceparent.as_deref().and_then(TraceContext::parse),
             topics: Topics::new(topics?)?,
             data: self.data,
             visibility,

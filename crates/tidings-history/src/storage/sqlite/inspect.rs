@@ -24,7 +24,10 @@ impl HistoryFile {
     /// [`OpenError`] if there is none, or its format is not this version's.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open_for_reading(path)?;
-        let reader = SqliteReader::of(connection);
+        let reader = SqliteReader::of(connection).map_err(|source| OpenError::Storage {
+            path: path.into(),
+            source,
+        })?;
         Ok(Self { reader })
     }
 

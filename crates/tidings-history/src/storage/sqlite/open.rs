@@ -432,20 +432,36 @@ fn add_prints(connection: &Connection) -> Result<(), StorageError> {
     connection.execute_batch(&changes).map_err(write_failure)
 }
 
-/// Adds the columns of subscriptions to a file of format 3 that began without them. Older hubs of this
-/// format write rows without a holder or note.
+/// Adds columns to a file of format 3 that began without them. Older hubs of this format write rows that have
+/// nothing in them.
 fn add_columns(connection: &Connection) -> Result<(), StorageError> {
-    for column in ["holder", "note"] {
-        let count = "SELECT count(*) FROM pragma_table_info('subscriptions') WHERE name = ?1";
-        let count: i64 = connection
-            .query_row(count, [column], |row| row.get(0))
-            .map_err(read_failure)?;
-        if count == 0 {
-            let change = format!("ALTER TABLE subscriptions ADD COLUMN {column} BLOB");
+    for (table, column) in [
+        ("subscriptions", "holder"),
+        ("subscriptions", "note"),
+        ("updates", TRACE),
+    ] {
+        if !has_column(connection, table, column)? {
+            let change = format!("ALTER TABLE {table} ADD COLUMN {column} BLOB");
             connection.execute_batch(&change).map_err(write_failure)?;
         }
     }
     Ok(())
+}
+
+/// Returns whether the rows of updates have traces, which is so once a hub of this version has opened the file.
+pub(super) fn has_traces(connection: &Connection) -> Result<bool, StorageError> {
+    has_column(connection, "updates", TRACE)
+}
+
+/// The column of updates with the span that they were published in.
+const TRACE: &str = "trace";
+
+fn has_column(connection: &Connection, table: &str, column: &str) -> Result<bool, StorageError> {
+    let count = "SELECT count(*) FROM pragma_table_info(?1) WHERE name = ?2";
+    let count: i64 = connection
+        .query_row(count, [table, column], |row| row.get(0))
+        .map_err(read_failure)?;
+    Ok(count > 0)
 }
 
 /// Adds the index of messages for hubs, which are few, to a file that began without it.

@@ -11,12 +11,14 @@ use crate::storage::{StorageError, StorageReader};
 
 use super::failure::read_failure;
 use super::log_index::LogIndex;
-use super::open::{BUSY_WAIT, PRIVATE_VFS, SHARED_VFS};
+use super::open::{BUSY_WAIT, PRIVATE_VFS, SHARED_VFS, has_traces};
 use super::row;
 
 /// Reads committed updates, concurrently with the writer.
 pub(super) struct SqliteReader {
     connection: Connection,
+    /// Selects rows.
+    select: &'static str,
     /// Held until the connection is closed, to keep the locks of this process.
     _index: Option<Arc<File>>,
 }
@@ -33,16 +35,22 @@ impl SqliteReader {
         connection.busy_timeout(BUSY_WAIT).map_err(read_failure)?;
         Ok(Self {
             connection,
+            select: row::SELECT,
             _index: index.file(),
         })
     }
 
     /// Reads by a connection that needs nothing of the writer in this process.
-    pub(super) fn of(connection: Connection) -> Self {
-        Self {
+    pub(super) fn of(connection: Connection) -> Result<Self, StorageError> {
+        let select = match has_traces(&connection)? {
+            true => row::SELECT,
+            false => row::SELECT_WITHOUT_TRACES,
+        };
+        Ok(Self {
             connection,
+            select,
             _index: None,
-        }
+        })
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -60,7 +68,7 @@ impl StorageReader for SqliteReader {
     ) -> Result<(), StorageError> {
         let mut statement = self
             .connection
-            .prepare_cached(row::SELECT)
+            .prepare_cached(self.select)
             .map_err(read_failure)?;
         let range = params![from.get().cast_signed(), through.get().cast_signed()];
         let mut rows = statement.query(range).map_err(read_failure)?;

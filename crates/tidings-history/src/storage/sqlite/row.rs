@@ -4,7 +4,7 @@ use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Row, Statement, params};
 use tidings_core::{
     EventId, EventType, Holder, IdSource, Position, Presence, Print, Target, Targets, Topic,
-    TopicError, Topics, Update, Visibility,
+    TopicError, Topics, TraceContext, Update, Visibility,
 };
 
 use crate::storage::{Announced, Mark, StorageError};
@@ -14,13 +14,18 @@ use super::failure::read_failure;
 /// Inserts a row. The order of its parameters is that of [`insert`].
 pub(super) const INSERT: &str = "INSERT INTO updates \
     (position, published_ms, id, own_id, topics, type, retry_ms, private, data, bytes_through, \
-    presence, presence_through, print) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    presence, presence_through, print, trace) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 /// Selects rows for [`read`]. Whether an id is the first of its kind is computed here and not stored, since
 /// retention may remove the first row.
 pub(super) const SELECT: &str = "SELECT position, published_ms, id, own_id, topics, type, \
-    retry_ms, private, data, presence, print FROM updates \
+    retry_ms, private, data, presence, print, trace FROM updates \
+    WHERE position >= ?1 AND position <= ?2 ORDER BY position";
+
+/// The same for a file that no hub of this version has opened yet.
+pub(super) const SELECT_WITHOUT_TRACES: &str = "SELECT position, published_ms, id, own_id, topics, type, \
+    retry_ms, private, data, presence, print, NULL FROM updates \
     WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 
 pub(super) fn insert(
@@ -46,6 +51,7 @@ pub(super) fn insert(
             .map(|presence| matches!(presence, Presence::Begins(_))),
         position.saturating_sub(mark.updates_through).cast_signed(),
         update.print.map(Print::bytes),
+        update.trace.map(TraceContext::to_bytes),
     ])?;
     Ok(())
 }
@@ -55,7 +61,13 @@ pub(super) fn read(row: &Row<'_>) -> Result<Update, StorageError> {
     let id = EventId::parse_stored(text(row, 2)?).map_err(damaged)?;
     let (topics, visibility) = topics_and_visibility(text(row, 4)?, number(row, 7)?)?;
     Ok(Update {
-        trace: None,
+        // Bytes that a later version wrote are none.
+        trace: row
+            .get_ref(11)
+            .map_err(read_failure)?
+            .as_blob_or_null()
+            .map_err(damaged)?
+            .and_then(TraceContext::of_bytes),
         position: Position::new(number(row, 0)?),
         print: row
             .get::<_, Option<[u8; 16]>>(10)

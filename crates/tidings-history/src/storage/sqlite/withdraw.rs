@@ -57,7 +57,7 @@ impl SqliteStorage {
 
 /// The topics come before an empty line; after it there are targets. No topic has a line feed.
 const WITHDRAW: &str = "UPDATE updates SET topics = ?5, type = NULL, retry_ms = NULL, \
-    private = ?4, data = '' \
+    trace = NULL, private = ?4, data = '' \
     WHERE position > ?1 AND position <= ?2 AND presence IS NULL AND private < ?6 \
     AND instr(char(10) || CASE instr(topics, char(10, 10)) WHEN 0 THEN topics \
         ELSE substr(topics, 1, instr(topics, char(10, 10)) - 1) END || char(10), \

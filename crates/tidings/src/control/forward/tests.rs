@@ -91,6 +91,7 @@ fn drafts() -> Vec<Draft> {
             id: Some(EventId::parse("urn:uuid:1").unwrap()),
             event_type: Some(EventType::parse("score").unwrap()),
             retry_ms: Some(1500),
+            trace: TraceContext::new([1; 16], [2; 8], true),
             ..plain.clone()
         },
         Draft {

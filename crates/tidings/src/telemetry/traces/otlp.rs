@@ -53,7 +53,7 @@ fn encode(span: &Span) -> Message {
         event.bytes(2, name.as_bytes());
         message.message(11, &event);
     }
-    if let Some(cause) = &span.link {
+    for cause in &span.links {
         let mut link = Message::default();
         link.bytes(1, cause.trace_id());
         link.bytes(2, cause.span_id());
