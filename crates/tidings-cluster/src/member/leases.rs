@@ -137,7 +137,11 @@ impl Leases {
 
     /// Keeps what this hub leaves under a name that it holds, for the next renewal, which comes soon.
     fn leave(&mut self, name: Arc<str>, note: Arc<[u8]>) {
-        if self.held.contains_key(&name) && note.len() <= NOTE_BYTES_MAX {
+        let bytes = note.len();
+        if bytes > NOTE_BYTES_MAX {
+            return tracing::warn!(lease = %name, bytes, "a note is too long for the other hubs");
+        }
+        if self.held.contains_key(&name) {
             self.notes.insert(name, note);
             self.due = self.due.min(self.begun + NOTES_EVERY);
         }

@@ -119,7 +119,13 @@ impl Onward {
     }
 
     async fn serve(&self) -> Infallible {
-        let from = self.begin().await;
+        let from = loop {
+            let cuts = self.cuts.get();
+            let from = self.begin().await;
+            if cuts == self.cuts.get() {
+                break from;
+            }
+        };
         tracing::debug!(lease = %self.lease, position = from.get(), "this hub sends what follows");
         self.at.set(Some(from));
         tokio::select! {
@@ -135,22 +141,26 @@ impl Onward {
             sleep(AGAIN).await;
         }
         let own = self.at.get();
+        let tip = || self.source.history.tip().position;
         let Some(note) = self.note() else {
-            return own.unwrap_or_else(|| self.source.history.tip().position);
+            return own.unwrap_or_else(tip);
         };
-        let noted = self.resolve(&note).await;
-        match noted.max(own) {
-            Some(from) => from,
-            None => {
-                let tip = self.source.history.tip().position;
-                tracing::error!(
-                    lease = %self.lease,
-                    "no hub knows how far this output has sent, since the engine lost updates: it goes on with \
-                     new ones"
-                );
-                tip
+        for id in note.split(' ') {
+            if let Some(position) = self.resolve(id).await {
+                return own.map_or(position, |own| own.max(position));
             }
         }
+        // Retention removed the place, which the first read counts; or it was on a line that was lost.
+        let claims = note
+            .split(' ')
+            .filter_map(|id| self.source.history.seal().open(id));
+        let last = claims.last().map(|claim| claim.position().min(tip()));
+        tracing::error!(
+            lease = %self.lease,
+            "the place up to which this output has sent is not in the history any more: it may send something \
+             again, or leave something out"
+        );
+        own.or(last).unwrap_or_else(tip)
     }
 
     async fn caught_up(&self) -> bool {
@@ -169,20 +179,21 @@ impl Onward {
         String::from_utf8(note.to_vec()).ok()
     }
 
-    /// Returns the newest place of a note that is in this line.
-    async fn resolve(&self, note: &str) -> Option<Position> {
-        for id in note.split(' ') {
-            if id == BEGINNING {
-                return Some(Position::ZERO);
-            }
+    /// Returns the place of an id of a note, if it is in this line.
+    async fn resolve(&self, id: &str) -> Option<Position> {
+        if id == BEGINNING {
+            return Some(Position::ZERO);
+        }
+        loop {
             let (reply, resolved) = oneshot::channel();
             let reply = Box::new(move |result| drop(reply.send(result)));
             self.source.history.resolve(id.into(), |_| None, reply);
-            if let Ok(Ok(Resolved::After(position))) = resolved.await {
-                return Some(position);
+            match resolved.await {
+                Ok(Ok(Resolved::After(position))) => return Some(position),
+                Ok(Ok(Resolved::Unknown { .. })) => return None,
+                Ok(Err(_)) | Err(_) => sleep(AGAIN).await,
             }
         }
-        None
     }
 
     async fn send(&self) -> Infallible {
