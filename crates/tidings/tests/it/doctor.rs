@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::harness::key_server::{Behaviour, IssuerKey, KeyServer, document};
+use crate::harness::serving::serve_tls;
 use crate::harness::tokens::settings;
 use crate::harness::{TestHub, run, run_under};
 
@@ -30,6 +31,10 @@ fn limits_of_the_system_are_compared_with_the_configuration() {
         ("proc/sys/net/ipv4/ip_local_reserved_ports", "\n"),
         ("proc/sys/net/netfilter/nf_conntrack_max", "65536\n"),
         ("proc/sys/net/netfilter/nf_conntrack_count", "17\n"),
+        (
+            "sys/kernel/mm/transparent_hugepage/enabled",
+            "[always] madvise never\n",
+        ),
     ] {
         let path = system.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -54,6 +59,13 @@ fn limits_of_the_system_are_compared_with_the_configuration() {
         "warning",
         "net.netfilter.nf_conntrack_max = 1800000000",
     );
+    // Whether a program may turn them off for itself depends on the kernel.
+    said(&findings, "huge pages", "always, ");
+    fs::write(
+        system.join("sys/kernel/mm/transparent_hugepage/enabled"),
+        "always [madvise] never\n",
+    )
+    .unwrap();
     fs::write(system.join("proc/sys/net/core/somaxconn"), "4096\n").unwrap();
     fs::write(
         system.join("proc/sys/net/ipv4/ip_local_reserved_ports"),
@@ -62,6 +74,11 @@ fn limits_of_the_system_are_compared_with_the_configuration() {
     .unwrap();
     let (_, findings) = ask();
     check(&findings, "backlog", "ok", "");
+    said(
+        &findings,
+        "huge pages",
+        "transparent huge pages: always [madvise]",
+    );
     check(&findings, "ports", "ok", "");
 }
 
@@ -300,6 +317,19 @@ fn people_read_what_was_found_why_it_matters_and_what_to_change() {
         "{said}"
     );
     assert!(error.contains("problem"), "{error}");
+}
+
+#[test]
+fn a_hub_behind_tls_is_tested_with_an_authority_of_ones_own() {
+    let (hub, _certificate) = serve_tls("[pages]\ndiagnose = true\n");
+    let toml = hub.folder().join("tidings.toml").display().to_string();
+    let port = hub.address.port();
+    let url = format!("https://localhost:{port}/.well-known/mercure");
+    let (_, findings) = ask(&toml, &["--url", &url]);
+    check(&findings, "events", "problem", "");
+    let authority = hub.folder().join("certificate.pem").display().to_string();
+    let (_, findings) = ask(&toml, &["--url", &url, "--ca", &authority]);
+    check(&findings, "events", "ok", "");
 }
 
 fn issuer(server: &KeyServer) -> String {
