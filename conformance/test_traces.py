@@ -11,7 +11,10 @@ import urllib.parse
 
 import pytest
 import websockets.sync.client
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from support import mercure
@@ -36,6 +39,8 @@ class Collector(contextlib.AbstractContextManager):
 
     def __init__(self):
         self.requests, self.refusals, self.times = [], [], []
+        # What a success says.
+        self.answer = b""
         # While it is not set, requests are read and not answered.
         self.answering = threading.Event()
         self.answering.set()
@@ -60,9 +65,11 @@ class Collector(contextlib.AbstractContextManager):
                     fields = {name.lower(): value for name, value in self.headers.items()}
                     collector.requests.append((self.path, fields, body))
                 self.send_response(status)
-                for name, value in {"Content-Length": "0", **answer}.items():
+                said = collector.answer if status == 200 else b""
+                for name, value in {"Content-Length": str(len(said)), **answer}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(said)
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -315,6 +322,17 @@ def test_a_collector_that_is_busy_is_asked_again_and_one_that_refuses_loses_span
     assert until(lambda: result("failed") >= 2), hub.log
     check("said", any("cannot export traces" in line for line in hub.log))
     check("published nevertheless", bool(publish(hub, topic=TOPIC, data="3")))
+
+
+def test_what_a_collector_rejects_of_a_request_is_counted(start, collector, check):
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 1
+    answer.partial_success.error_message = "too old"
+    collector.answer = answer.SerializeToString()
+    hub = start(traces(collector, sampler="always_on"))
+    publish(hub, topic=TOPIC, data="x")
+    assert until(lambda: by_result(hub)["failed"] == 1), hub.log
+    check("the other one was taken", by_result(hub)["exported"], 1)
 
 
 def by_result(hub):

@@ -23,7 +23,7 @@ use url::Url;
 /// Spans of one request.
 const BATCH_MAX: usize = 512;
 /// How long a batch that is not full waits for more.
-const BATCH_WAIT: Duration = Duration::from_secs(1);
+const BATCH_WAIT: Duration = Duration::from_millis(500);
 /// How often one batch is sent.
 const ATTEMPTS_MAX: u32 = 5;
 /// The first wait before another attempt; it doubles.
@@ -58,6 +58,8 @@ enum ExportError {
     Exchange(#[from] ExchangeError),
     #[error("the collector answered {0}")]
     Status(StatusCode),
+    #[error("the collector rejected some of them")]
+    Rejected,
     #[error("the request cannot be made: {0}")]
     Request(#[from] http::Error),
 }
@@ -137,23 +139,22 @@ impl Exporting {
             let count = batch.len() as u64;
             let body = Bytes::from(otlp::request(&self.options.resource, &batch));
             batch.clear();
-            let outcome = self.deliver(&body).await;
+            let (failed, error) = match self.deliver(&body).await {
+                Ok(answer) => match otlp::rejected(answer.body()).min(count) {
+                    0 => (0, None),
+                    rejected => (rejected, Some(ExportError::Rejected)),
+                },
+                Err(error) => (count, Some(error)),
+            };
             let metrics = &self.metrics.traces;
-            match outcome {
-                Ok(()) => {
-                    metrics.exported.inc_by(count);
-                    failing = false;
-                }
-                Err(error) => {
-                    metrics.failed.inc_by(count);
-                    // Once for each time that it begins.
-                    if !failing {
-                        let endpoint = self.options.endpoint.as_str();
-                        tracing::warn!(%error, endpoint, spans = count, "cannot export traces");
-                    }
-                    failing = true;
-                }
+            metrics.exported.inc_by(count - failed);
+            metrics.failed.inc_by(failed);
+            // Once for each time that it begins.
+            if let Some(error) = error.as_ref().filter(|_| !failing) {
+                let endpoint = self.options.endpoint.as_str();
+                tracing::warn!(%error, endpoint, spans = failed, "cannot export traces");
             }
+            failing = error.is_some();
         }
     }
 
@@ -181,12 +182,12 @@ impl Exporting {
 
     /// Sends a batch, again if the collector is away or busy. The last attempt is the first one after the hub was
     /// told to end.
-    async fn deliver(&mut self, body: &Bytes) -> Result<(), ExportError> {
+    async fn deliver(&mut self, body: &Bytes) -> Result<Response<Bytes>, ExportError> {
         let mut wait = RETRY_WAIT;
         let mut attempt = 1;
         loop {
             let (error, asked) = match send(&self.options, &self.client, body).await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
                 Ok(answer) => {
                     let status = answer.status();
                     if !is_passing(status) {

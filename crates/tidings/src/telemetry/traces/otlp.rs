@@ -84,6 +84,75 @@ fn attribute(key: &str, value: &Attribute) -> Message {
     pair
 }
 
+/// Returns how many spans the collector did not take of a request that it answered with success: what an
+/// `ExportTraceServiceResponse` says in `partial_success`. 0 if the body is none.
+pub(crate) fn rejected(body: &[u8]) -> u64 {
+    let partial = Fields(body).find_map(|field| match field {
+        (1, Value::Bytes(partial)) => Some(partial),
+        _ => None,
+    });
+    let rejected = Fields(partial.unwrap_or_default()).find_map(|field| match field {
+        (1, Value::Number(rejected)) => Some(rejected),
+        _ => None,
+    });
+    rejected.unwrap_or(0)
+}
+
+/// The fields of a message that was received, as far as it is well-formed.
+struct Fields<'a>(&'a [u8]);
+
+/// The value of a field that was received.
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of a fixed size, which nothing here has.
+    Fixed,
+}
+
+impl<'a> Fields<'a> {
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for place in 0..VARINT_BYTES_MAX {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, count: u64) -> Option<&'a [u8]> {
+        let count = usize::try_from(count).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u64, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let tag = self.varint()?;
+        let value = match tag & 7 {
+            VARINT => Value::Number(self.varint()?),
+            FIXED64 => self.take(8).map(|_| Value::Fixed)?,
+            FIXED32 => self.take(4).map(|_| Value::Fixed)?,
+            LENGTH => {
+                let length = self.varint()?;
+                Value::Bytes(self.take(length)?)
+            }
+            _ => return None,
+        };
+        Some((tag >> 3, value))
+    }
+}
+
+/// The longest number.
+const VARINT_BYTES_MAX: u32 = 10;
+
 /// A message that is being written; Protocol Buffers, "Encoding".
 #[derive(Debug, Default)]
 struct Message(Vec<u8>);
@@ -134,3 +203,6 @@ impl Message {
         self.bytes(field, &value.0);
     }
 }
+
+#[cfg(test)]
+mod tests;
