@@ -105,12 +105,10 @@ impl Checks<'_> {
         let auth = self.auth(keys, &issuers, readers, &dialects);
         let publish: PublishOptions = self.table();
         self.publish_origins();
-        let cors = self.table();
-        let websocket: WebSocketOptions = self.table();
+        let (cors, websocket): (_, WebSocketOptions) = (self.table(), self.table());
         let rooms: RoomOptions = self.table();
         self.rooms(&rooms, &listen);
-        let sockjs: SockJsOptions = self.table();
-        let flash: FlashOptions = self.table();
+        let (sockjs, flash): (SockJsOptions, FlashOptions) = (self.table(), self.table());
         self.flash(&flash);
         let limits: LimitOptions = self.table();
         let lengths = [
@@ -119,11 +117,14 @@ impl Checks<'_> {
             ("sockjs.body_bytes_max", sockjs.body_bytes_max),
         ];
         self.lengths(&limits, &lengths);
-        let (zeromq, cluster) = self.zeromq(hub.public_url.as_ref(), cluster)?;
+        let (server, log, pages) = (self.table(), self.table(), self.table());
+        let (traces, zeromq) = (self.traces(), self.zeromq(hub.public_url.as_ref(), cluster));
+        // Only here may a check end this: all errors are told at once.
+        let (zeromq, cluster) = zeromq?;
         Some(Config {
             listens,
             tls,
-            traces: self.traces()?,
+            traces: traces?,
             admin,
             proxy,
             admin_token,
@@ -131,7 +132,7 @@ impl Checks<'_> {
             hosts: hub.hosts,
             data_dir: data.dir,
             key_sets_cache,
-            server: self.table(),
+            server,
             history: history?,
             cluster,
             ring_bytes: kept.ring_bytes,
@@ -146,9 +147,9 @@ impl Checks<'_> {
             sockjs,
             flash,
             limits,
-            pages: self.table(),
+            pages,
             zeromq,
-            log: self.table(),
+            log,
             explain_refusals: false,
             request_lines: false,
             warnings: std::mem::take(&mut self.warnings),

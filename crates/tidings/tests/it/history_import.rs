@@ -111,6 +111,18 @@ fn a_file_in_use_or_a_history_with_updates_is_refused() {
 }
 
 #[test]
+fn the_result_for_programs_is_json() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (code, output, error) = import_with(&folder, &file("mercure.db"), &["--json"]);
+    assert_eq!(code, 0, "{error}");
+    let printed: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(
+        printed,
+        serde_json::json!({"imported": 100, "not_imported": []})
+    );
+}
+
+#[test]
 fn the_file_of_a_hub_that_never_published_has_nothing_to_take_over() {
     // Such a file has no bucket at all; one that has others was read with a wrong name.
     let folder = Arc::new(tempfile::tempdir().unwrap());

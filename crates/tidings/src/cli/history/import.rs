@@ -13,6 +13,7 @@ use std::task::Poll;
 
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use tidings_cluster::{Loopback, Relay};
 use tidings_core::limits::TOPICS_PER_UPDATE_MAX;
 use tidings_history::{Kind, Retention};
@@ -46,6 +47,10 @@ pub struct Arguments {
     /// Configuration file [default: tidings.toml in this folder or in /etc/tidings, if it exists]
     #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
     config: Option<PathBuf>,
+
+    /// Print the result as JSON: how many were imported, and how many were not, by reason
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -76,6 +81,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         )
     })?;
     import.history.close();
+    if arguments.json {
+        return print::json(&tally.document());
+    }
     for (reason, count) in &tally.refused {
         print::error(&format!("not imported: {count}: {reason}"));
     }
@@ -272,6 +280,14 @@ impl Importing {
 }
 
 impl Tally {
+    fn document(&self) -> serde_json::Value {
+        let refused = self.refused.iter();
+        let refused: Vec<_> = refused
+            .map(|(reason, count)| json!({"reason": reason, "count": count}))
+            .collect();
+        json!({"imported": self.taken, "not_imported": refused})
+    }
+
     fn refuse(&mut self, error: &PublishError) {
         let reason = if matches!(error, PublishError::Reserved { .. }) {
             "what the other hub said of its subscriptions".to_owned()
