@@ -381,6 +381,9 @@ impl Tracker {
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             // Each turn does some of every kind of work, so that no flood delays the rest.
+            if self.waits_for_hubs() {
+                self.on_hubs();
+            }
             self.on_timeout();
             self.scan();
             self.publish();
@@ -393,7 +396,7 @@ impl Tracker {
                 biased;
                 Some((sent, published)) = self.results.recv() => self.on_results(sent, published),
                 () = changed(&mut self.others) => self.on_hubs(),
-                command = commands.recv(), if self.ending.is_none() => match command {
+                command = commands.recv(), if self.ending.is_none() && !self.waits_for_hubs() => match command {
                     Some(command) => self.on_commands(command, &mut commands),
                     None => self.on_stop(),
                 },

@@ -99,6 +99,13 @@ pub(super) async fn changed(others: &mut Option<Others>) {
 }
 
 impl Tracker {
+    /// Returns whether the hub is in a cluster and does not know yet who it is there. Until then nobody joins: the
+    /// number of a subscription is another one in a cluster. The relay shows who is there as soon as it runs.
+    pub(super) fn waits_for_hubs(&self) -> bool {
+        let others = self.others.as_ref();
+        others.is_some_and(|others| others.announced.is_some() && others.hubs.is_some())
+    }
+
     /// Looks who is in the cluster.
     pub(super) fn on_hubs(&mut self) {
         let now = Instant::now();
@@ -136,14 +143,6 @@ impl Tracker {
 
     /// Hears what hubs published, this one too.
     pub(super) fn on_heard(&mut self, own: &[Arc<Update>]) {
-        // The first roster comes before the first update.
-        if self
-            .others
-            .as_ref()
-            .is_some_and(|others| others.announced.is_some())
-        {
-            self.on_hubs();
-        }
         let now = Instant::now();
         for update in own {
             if update.presence.is_some() {

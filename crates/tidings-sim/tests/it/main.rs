@@ -105,6 +105,13 @@ fn many_seeds_of_every_cluster() {
     }
 }
 
+/// Its subscription had a number of a hub alone; the hub ended it when it heard of it under the other one.
+#[test]
+fn a_subscriber_may_come_before_its_hub_knows_the_cluster() {
+    let scenario = cluster::Scenario::by_name("cluster-disk-faults").expect("a scenario");
+    assert_eq!(cluster::run(scenario, 13).broken, None);
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");
