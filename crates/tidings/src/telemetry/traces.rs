@@ -51,6 +51,14 @@ pub struct Options {
     pub sampler: Sampler,
 }
 
+impl Options {
+    /// Returns the endpoint for the log: without a query, in which some collectors take a key.
+    fn shown(&self) -> &str {
+        let whole = self.endpoint.as_str();
+        whole.split('?').next().unwrap_or(whole)
+    }
+}
+
 /// Why a batch was not taken.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
@@ -85,7 +93,7 @@ impl Exporter {
         let (stopping, stop) = watch::channel(false);
         let (end, ended) = std::sync::mpsc::sync_channel(1);
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let endpoint = options.endpoint.as_str();
+        let endpoint = options.shown();
         tracing::info!(endpoint, "exporting traces");
         thread::Builder::new()
             .name("traces".into())
@@ -151,7 +159,7 @@ impl Exporting {
             metrics.failed.inc_by(failed);
             // Once for each time that it begins.
             if let Some(error) = error.as_ref().filter(|_| !failing) {
-                let endpoint = self.options.endpoint.as_str();
+                let endpoint = self.options.shown();
                 tracing::warn!(%error, endpoint, spans = failed, "cannot export traces");
             }
             failing = error.is_some();
