@@ -222,4 +222,5 @@ Examples:
   tidings doctor --config /etc/tidings/tidings.toml
   tidings doctor --url https://hub.example.com/.well-known/mercure
 
-Exit codes: 0 nothing worse than a warning, 1 a problem. Run it as the user that runs the hub.";
+Exit codes: 0 nothing worse than a warning, 1 a problem.
+Run it as the user that runs the hub.";
