@@ -381,6 +381,8 @@ pub struct Announced {
     pub holder: Option<Holder>,
     /// What the relay stored beside the event.
     pub note: Option<Arc<[u8]>>,
+    /// Where the event is in the order. None in a file of an earlier version.
+    pub position: Option<Position>,
 }
 
 /// Whether there is upkeep to do.

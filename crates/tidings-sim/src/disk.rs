@@ -436,6 +436,7 @@ impl Kept {
                     data: Arc::clone(&update.data),
                     holder,
                     note: update.note.clone(),
+                    position: Some(update.position),
                 };
                 self.announced.insert(topic.to_owned(), announced);
             }

@@ -201,7 +201,9 @@ impl SqliteStorage {
         let written = match presence {
             Presence::Begins(holder) => {
                 let holder = holder.map(Holder::bytes);
-                prepared(NOTE)?.execute(params![topics, &*update.data, holder, update.note])
+                let position = update.position.get().cast_signed();
+                let columns = params![topics, &*update.data, holder, update.note, position];
+                prepared(NOTE)?.execute(columns)
             }
             Presence::Ends => prepared(FORGET)?.execute([topics]),
         };
@@ -597,7 +599,7 @@ const SET_REMOVED: &str =
 const SET_META: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)";
 const CLOCK_OWN: &str = "clock_ms";
 const CLOCK_WALL: &str = "clock_wall_ms";
-const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder, note) \
-    VALUES (?1, ?2, ?3, ?4)";
+const NOTE: &str = "INSERT OR REPLACE INTO subscriptions (topics, data, holder, note, position) \
+    VALUES (?1, ?2, ?3, ?4, ?5)";
 const FORGET: &str = "DELETE FROM subscriptions WHERE topics = ?1";
-const NOTED: &str = "SELECT topics, data, holder, note FROM subscriptions";
+const NOTED: &str = "SELECT topics, data, holder, note, position FROM subscriptions";

@@ -130,8 +130,10 @@ fn a_file_of_format_3_that_began_without_holders_gets_them() {
     desk.writer.close();
     drop(desk);
     let file = Connection::open(&path).unwrap();
-    file.execute_batch("ALTER TABLE subscriptions DROP COLUMN holder")
-        .unwrap();
+    for column in ["holder", "position"] {
+        let change = format!("ALTER TABLE subscriptions DROP COLUMN {column}");
+        file.execute_batch(&change).unwrap();
+    }
     drop(file);
     for _ in 0..2 {
         let mut desk = Desk::on_file(&path, KEEP_ALL);
@@ -139,6 +141,8 @@ fn a_file_of_format_3_that_began_without_holders_gets_them() {
         desk.append(vec![presence_draft("new", Presence::Begins(holder))], 2);
         let mut found = desk.writer.announced().unwrap();
         found.sort_by(|a, b| a.data.cmp(&b.data));
+        let has_place = found.iter().map(|it| it.position.is_some());
+        assert_eq!(has_place.collect::<Vec<_>>(), [true, false]);
         let found: Vec<_> = found.iter().map(|it| (&*it.data, it.holder)).collect();
         assert_eq!(found, [("new", holder), ("old", None)]);
         desk.writer.close();

@@ -112,6 +112,13 @@ fn a_subscriber_may_come_before_its_hub_knows_the_cluster() {
     assert_eq!(cluster::run(scenario, 13).broken, None);
 }
 
+/// A hub restarted, and heard the end of the answer to a roll call that was older than what it had read from its file.
+#[test]
+fn a_hub_that_restarts_keeps_what_began_after_the_last_roll_call() {
+    let scenario = cluster::Scenario::by_name("cluster-disk-faults").expect("a scenario");
+    assert_eq!(cluster::run(scenario, 1368).broken, None);
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");

@@ -435,13 +435,14 @@ fn add_prints(connection: &Connection) -> Result<(), StorageError> {
 /// Adds columns to a file of format 3 that began without them. Older hubs of this format write rows that have
 /// nothing in them.
 fn add_columns(connection: &Connection) -> Result<(), StorageError> {
-    for (table, column) in [
-        ("subscriptions", "holder"),
-        ("subscriptions", "note"),
-        ("updates", TRACE),
+    for (table, column, kind) in [
+        ("subscriptions", "holder", "BLOB"),
+        ("subscriptions", "note", "BLOB"),
+        ("subscriptions", "position", "INTEGER"),
+        ("updates", TRACE, "BLOB"),
     ] {
         if !has_column(connection, table, column)? {
-            let change = format!("ALTER TABLE {table} ADD COLUMN {column} BLOB");
+            let change = format!("ALTER TABLE {table} ADD COLUMN {column} {kind}");
             connection.execute_batch(&change).map_err(write_failure)?;
         }
     }

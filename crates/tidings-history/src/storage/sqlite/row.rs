@@ -160,6 +160,10 @@ pub(super) fn read_noted(row: &Row<'_>) -> Result<Announced, StorageError> {
             .get::<_, Option<Vec<u8>>>(3)
             .map_err(read_failure)?
             .map(Into::into),
+        position: row
+            .get::<_, Option<i64>>(4)
+            .map_err(read_failure)?
+            .map(|position| Position::new(position.cast_unsigned())),
     })
 }
 

@@ -96,7 +96,8 @@ impl Table {
         for announced in announced {
             match announced.note.as_deref().and_then(run_of) {
                 Some(run) if run.node != me.node => {
-                    self.on_begun_elsewhere(&announced, run, Position::ZERO);
+                    let at = announced.position.unwrap_or(Position::ZERO);
+                    self.on_begun_elsewhere(&announced, run, at);
                 }
                 Some(_) | None => own.push(announced),
             }
@@ -240,6 +241,7 @@ impl Table {
                     data: Arc::clone(&update.data),
                     holder,
                     note: update.note.clone(),
+                    position: Some(update.position),
                 };
                 let at = update.position;
                 if run.node == me.node {

@@ -54,6 +54,7 @@ fn ghosts_are_ended_in_their_own_words() {
         data: draft.data,
         holder: None,
         note: None,
+        position: None,
     };
     let mut table = table();
     assert_eq!(table.take_over(vec![ghost], Instant::now()), 1);
@@ -190,6 +191,7 @@ fn ghosts_whose_words_this_hub_would_not_say_are_ended_at_once() {
         data: draft.data,
         holder,
         note: None,
+        position: None,
     };
     let take_over = |old_paths, hub, ghost: &Announced| {
         let mut table = Table::new(options(old_paths), hub, random(), holders());
