@@ -254,7 +254,11 @@ fn holder(rest: &mut Rest<'_>) -> Result<Holder, EnvelopeError> {
 
 fn trace(rest: &mut Rest<'_>) -> Result<TraceContext, EnvelopeError> {
     let part = "the trace";
-    TraceContext::of_bytes(rest.take(TRACE_BYTES, part)?).ok_or(EnvelopeError::Invalid { part })
+    let bytes = rest.take(TRACE_BYTES, part)?;
+    // Flags that this version does not write are none that it may drop.
+    TraceContext::of_bytes(bytes)
+        .filter(|trace| trace.to_bytes() == bytes)
+        .ok_or(EnvelopeError::Invalid { part })
 }
 
 /// The newest version that this hub reads. It is written for updates with a trace.

@@ -50,9 +50,12 @@ fn a_trace_makes_version_2_and_nothing_else_does() {
         bytes[place] = value;
         assert_eq!(Envelope::decode(&bytes), Err(parts.clone()));
     }
+    let trace = EnvelopeError::Invalid { part: "the trace" };
     let mut bytes = traced().encode();
     bytes[11..27].fill(0);
-    let trace = EnvelopeError::Invalid { part: "the trace" };
+    assert_eq!(Envelope::decode(&bytes), Err(trace.clone()));
+    let mut bytes = traced().encode();
+    bytes[35] |= 2;
     assert_eq!(Envelope::decode(&bytes), Err(trace));
 }
 
