@@ -44,10 +44,10 @@ def ask(port, *words):
         return connection.recv(65536).decode()
 
 
-def until(what, condition):
-    end = time.monotonic() + DEADLINE_SECS
+def until(what, condition, deadline_secs=DEADLINE_SECS):
+    end = time.monotonic() + deadline_secs
     while True:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, http.client.HTTPException):
             if found := condition():
                 return found
         if time.monotonic() > end:

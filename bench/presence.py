@@ -8,11 +8,9 @@ long one such list takes.
 """
 
 import argparse
-import contextlib
 import http.client
 import json
 import pathlib
-import random
 import resource
 import socket
 import subprocess
@@ -20,31 +18,10 @@ import tempfile
 import time
 import urllib.parse
 
-PATH = "/.well-known/mercure"
-URL = "http://localhost" + PATH
-ISSUER = "urn:tidings:bench"
-KEY = "the-key-of-hubs-that-only-this-machine-reaches"
+from failover import ISSUER, KEY, PATH, URL, free_port, until
+
 PER_STREAM = 100
 DEADLINE_SECS = 600
-
-
-def free_port():
-    for port in random.sample(range(20_000, 30_000), 100):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
-
-
-def until(what, condition):
-    end = time.monotonic() + DEADLINE_SECS
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            if found := condition():
-                return found
-        if time.monotonic() > end:
-            raise RuntimeError(f"waited in vain for {what}")
-        time.sleep(0.05)
 
 
 class Hub:
@@ -135,13 +112,13 @@ def run(hubs, token, wanted):
     for number in range(wanted // PER_STREAM):
         living[number % 3] |= hubs[number % 3].subscribe(number)
     for hub in hubs:
-        until("all subscriptions", lambda hub=hub: hub.count(token) == wanted)
+        until("all subscriptions", lambda hub=hub: hub.count(token) == wanted, DEADLINE_SECS)
     print(f"{wanted} subscriptions are listed by all hubs after {time.monotonic() - begun:.1f} s", flush=True)
     hubs[0].process.kill()
     killed = time.monotonic()
     left = living[1] | living[2]
     for name, hub in zip(("two", "three"), hubs[1:]):
-        until("the subscriptions that are left", lambda hub=hub: hub.count(token) == len(left))
+        until("the subscriptions that are left", lambda hub=hub: hub.count(token) == len(left), DEADLINE_SECS)
         after = time.monotonic() - killed
         begun = time.monotonic()
         listed = hub.listed(token)

@@ -98,10 +98,12 @@ impl Seat {
 impl Options {
     /// Returns the name of the lease of these names: hubs with other names order for themselves.
     pub fn lease(&self) -> Arc<str> {
-        let mut name = format!("acme-{}", self.names.join("-")).to_lowercase();
-        name.truncate(LEASE_BYTES_MAX);
         let plain = |one: char| matches!(one, 'a'..='z' | '0'..='9' | '-');
-        name.replace(|one| !plain(one), "-").into()
+        let name = format!("acme-{}", self.names.join("-")).to_lowercase();
+        let mut name = name.replace(|one| !plain(one), "-");
+        // Each character has one byte now.
+        name.truncate(LEASE_BYTES_MAX);
+        name.into()
     }
 }
 
