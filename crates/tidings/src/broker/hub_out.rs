@@ -25,42 +25,72 @@ use tokio::sync::watch;
 /// Updates from another hub that are on their way into the history. The outputs must not send them back.
 #[derive(Default)]
 pub(crate) struct Foreign {
-    coming: RefCell<HashMap<EventId, usize>>,
-    /// The newest of those that came, at most [`PASSED_MAX`], for outputs that read the history.
-    passed: RefCell<VecDeque<EventId>>,
+    coming: RefCell<Counted>,
+    passed: RefCell<Passed>,
 }
 
 /// Updates from another hub that are remembered after they were routed.
 const PASSED_MAX: usize = 16 * 1024;
 
-impl Foreign {
-    pub(crate) fn insert(&self, id: &EventId) {
-        *self.coming.borrow_mut().entry(id.clone()).or_default() += 1;
+/// The newest updates that came, at most [`PASSED_MAX`], for outputs that read the history.
+#[derive(Default)]
+struct Passed {
+    order: VecDeque<EventId>,
+    ids: Counted,
+}
+
+/// Ids, and how often each is there.
+#[derive(Default)]
+struct Counted(HashMap<EventId, usize>);
+
+impl Counted {
+    fn add(&mut self, id: &EventId) {
+        *self.0.entry(id.clone()).or_default() += 1;
     }
 
     /// Removes one. Returns whether it was there.
-    pub(crate) fn take(&self, id: &EventId) -> bool {
-        let mut ids = self.coming.borrow_mut();
-        let Some(count) = ids.get_mut(id) else {
+    fn remove(&mut self, id: &EventId) -> bool {
+        let Some(count) = self.0.get_mut(id) else {
             return false;
         };
         *count -= 1;
         if *count == 0 {
-            ids.remove(id);
+            self.0.remove(id);
         }
-        let mut passed = self.passed.borrow_mut();
-        if passed.len() >= PASSED_MAX {
-            passed.pop_front();
-        }
-        passed.push_back(id.clone());
         true
+    }
+}
+
+impl Foreign {
+    pub(crate) fn insert(&self, id: &EventId) {
+        self.coming.borrow_mut().add(id);
+    }
+
+    /// Removes one. Returns whether it was there.
+    pub(crate) fn take(&self, id: &EventId) -> bool {
+        let was_there = self.coming.borrow_mut().remove(id);
+        if was_there {
+            self.passed.borrow_mut().add(id);
+        }
+        was_there
     }
 
     /// Returns whether an update came from another hub, on its way or some time ago.
     pub(crate) fn knows(&self, id: &EventId) -> bool {
-        // Newest first: an output is seldom far behind.
-        self.coming.borrow().contains_key(id)
-            || self.passed.borrow().iter().rev().any(|one| one == id)
+        let coming = self.coming.borrow().0.contains_key(id);
+        coming || self.passed.borrow().ids.0.contains_key(id)
+    }
+}
+
+impl Passed {
+    fn add(&mut self, id: &EventId) {
+        if self.order.len() >= PASSED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        self.order.push_back(id.clone());
+        self.ids.add(id);
     }
 }
 
