@@ -32,6 +32,7 @@ mod ordered;
 pub mod record;
 pub mod roster;
 pub mod sabotage;
+pub mod safety;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,15 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tidings_access::Login;
 use tidings_cluster::Epoch;
 use tidings_cluster::engine::{
     Append, Appended, BATCH_BYTES_MAX, BootId, Engine, EpochId, Item, NodeId, Origin, Proposal,
     Seen, Sender, Tailed,
 };
 use tidings_core::{Digest, Position};
-use tidings_redis::{
-    Acknowledge, Login, Options, Place, Redis, Timeouts, Unguarded, WINDOW_BYTES_MIN,
-};
+use tidings_redis::{Acknowledge, Options, Place, Redis, Timeouts, Unguarded, WINDOW_BYTES_MIN};
 
 const EPOCH: EpochId = EpochId::new(1);
 const SENDER: Sender = Sender {

@@ -4,14 +4,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use redis::Value;
+use tidings_access::Name;
 use tidings_cluster::Epoch;
-use tidings_cluster::engine::{EngineError, EpochId, Init, Path, Proposal};
+use tidings_cluster::engine::{Call, EngineError, EpochId, Init, Path, Proposal};
+use tidings_cluster::safety::{Finding, Holders, Inspect, Severity, Told, Untold};
 
 use crate::engine::Redis;
 use crate::error::foreign;
-use crate::options::{Acknowledge, Name, Options, Place, Unguarded};
+use crate::options::{Acknowledge, Options, Place, Unguarded};
 
 /// Oldest version of Redis whose commands suffice. Valkey says which version of Redis it is like.
 pub const VERSION_MIN: Version = Version(6, 2);
@@ -24,24 +27,6 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)
     }
-}
-
-/// Something that an operator should know before hubs use the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What is wrong. Its text says what follows from it.
-    pub problem: Problem,
-    /// Whether a hub may start.
-    pub severity: Severity,
-}
-
-/// What a finding means for a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The hub starts; the log says it.
-    Warn,
-    /// The hub does not start.
-    Refuse,
 }
 
 /// What is wrong with a server, or with what is on it.
@@ -160,12 +145,6 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.problem, self.problem.remedy())
-    }
-}
-
 /// Returns the rules of a user that may do what a hub does, for `ACL SETUSER`.
 #[must_use]
 pub fn permissions(name: &Name) -> String {
@@ -205,6 +184,26 @@ const COMMANDS: &[&str] = &[
     "+zrevrangebyscore",
 ];
 
+impl Inspect for Redis {
+    fn inspect(&self, history: Option<Epoch>) -> Call<'_, Vec<Finding>> {
+        Box::pin(async move {
+            let problems = self.problems(history).await?;
+            Ok(problems.into_iter().map(|one| self.finding(&one)).collect())
+        })
+    }
+
+    fn inspect_settings(&self) -> Told<'_> {
+        Box::pin(async move {
+            let problem = self.problem_of_settings().await?;
+            Ok(problem.iter().map(|one| self.finding(one)).collect())
+        })
+    }
+
+    fn holders<'a>(&'a self, names: &'a [Arc<str>]) -> Call<'a, Holders> {
+        Box::pin(self.holders_of(names))
+    }
+}
+
 impl Redis {
     /// Looks for what makes the primary unsafe. `history` is the secret of the hub's own history, if
     /// it has one.
@@ -212,7 +211,7 @@ impl Redis {
     /// # Errors
     ///
     /// [`EngineError`] if the server does not answer.
-    pub async fn inspect(&self, history: Option<Epoch>) -> Result<Vec<Finding>, EngineError> {
+    pub async fn problems(&self, history: Option<Epoch>) -> Result<Vec<Problem>, EngineError> {
         let within = self.options.timeouts.answer;
         let info = self
             .send(Path::Control, &redis::cmd("INFO"), within)
@@ -226,28 +225,51 @@ impl Redis {
         if !problems.iter().any(fatal) {
             problems.extend(self.of_line(history).await?);
         }
-        let finding = |problem| Finding {
-            severity: severity(&problem, &self.options),
-            problem,
-        };
-        Ok(problems.into_iter().map(finding).collect())
+        Ok(problems)
     }
 
-    /// Looks for what only `CONFIG GET` shows. The user of a hub need not be allowed that: then there is no answer.
-    pub async fn inspect_config(&self) -> Option<Vec<Finding>> {
+    /// Looks for what only `CONFIG GET` shows.
+    async fn problem_of_settings(&self) -> Result<Option<Problem>, Untold> {
+        let untold = Untold("appendfsync was not looked at: the hub's user may not CONFIG GET it");
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg("append*");
         let within = self.options.timeouts.answer;
-        let answer = self.send(Path::Control, &command, within).await.ok()?;
-        let settings: HashMap<String, String> = redis::from_redis_value(answer).ok()?;
+        let answer = self.send(Path::Control, &command, within).await;
+        let Ok(Ok(settings)) = answer.map(redis::from_redis_value::<HashMap<String, String>>)
+        else {
+            return Err(untold);
+        };
         let is = |name, value| settings.get(name).is_some_and(|set| set == value);
         let never = is("appendonly", "yes") && is("appendfsync", "no");
-        let problems = never.then_some(Problem::NeverSynced).into_iter();
-        let finding = |problem| Finding {
-            severity: severity(&problem, &self.options),
-            problem,
-        };
-        Some(problems.map(finding).collect())
+        Ok(never.then_some(Problem::NeverSynced))
+    }
+
+    fn finding(&self, problem: &Problem) -> Finding {
+        Finding {
+            problem: problem.to_string(),
+            remedy: problem.remedy().to_owned(),
+            severity: self.severity(problem),
+        }
+    }
+
+    /// Returns what a problem means for a start.
+    #[must_use]
+    pub const fn severity(&self, problem: &Problem) -> Severity {
+        match problem {
+            Problem::Unguarded { .. } if matches!(self.options.unguarded, Unguarded::Accept) => {
+                Severity::Warn
+            }
+            Problem::Forgets | Problem::NeverSynced | Problem::SmallMemory { .. } => Severity::Warn,
+            Problem::TooOld { .. }
+            | Problem::Evicts { .. }
+            | Problem::Unguarded { .. }
+            | Problem::TooFewReplicas { .. }
+            | Problem::Replica { .. }
+            | Problem::Sentinel
+            | Problem::ClusterNode
+            | Problem::OtherCluster { .. }
+            | Problem::Half { .. } => Severity::Refuse,
+        }
     }
 
     async fn of_line(&self, history: Option<Epoch>) -> Result<Option<Problem>, EngineError> {
@@ -264,22 +286,6 @@ impl Redis {
             Init::None => None,
             Init::Half => Some(Problem::Half { name: name() }),
         })
-    }
-}
-
-fn severity(problem: &Problem, options: &Options) -> Severity {
-    match problem {
-        Problem::Unguarded { .. } if options.unguarded == Unguarded::Accept => Severity::Warn,
-        Problem::Forgets | Problem::NeverSynced | Problem::SmallMemory { .. } => Severity::Warn,
-        Problem::TooOld { .. }
-        | Problem::Evicts { .. }
-        | Problem::Unguarded { .. }
-        | Problem::TooFewReplicas { .. }
-        | Problem::Replica { .. }
-        | Problem::Sentinel
-        | Problem::ClusterNode
-        | Problem::OtherCluster { .. }
-        | Problem::Half { .. } => Severity::Refuse,
     }
 }
 

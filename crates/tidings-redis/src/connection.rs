@@ -15,6 +15,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use tidings_access::{Address, Login, Tls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -22,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::answer;
 use crate::error::{CallError, ConnectError};
-use crate::options::{Address, Login, Place, Tls};
+use crate::options::Place;
 use crate::script::Run;
 
 /// A peer that vanished without a word is noticed after about 15 seconds, also by a follower.
@@ -101,10 +102,13 @@ impl Connection {
     }
 
     async fn log_in(&mut self, login: &Login, within: Duration) -> Result<(), ConnectError> {
-        let Some(arguments) = login.arguments() else {
+        let Some(password) = login.password() else {
             return Ok(());
         };
-        let answer = self.call(redis::cmd("AUTH").arg(arguments), within).await;
+        // Without a name, it is the password of the user `default`.
+        let mut auth = redis::cmd("AUTH");
+        auth.arg(login.username()).arg(password);
+        let answer = self.call(&auth, within).await;
         answer.map(drop).map_err(|source| ConnectError::Login {
             address: self.address.clone(),
             source,
@@ -242,6 +246,6 @@ async fn encrypt(
     };
     let name = ServerName::try_from(address.host.clone())
         .map_err(|error| fault(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let connector = TlsConnector::from(tls.config.clone());
+    let connector = TlsConnector::from(tls.config());
     connector.connect(name, stream).await.map_err(fault)
 }

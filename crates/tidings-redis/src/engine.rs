@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tidings_access::Address;
 use tidings_cluster::engine::{
     Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Lease, Leased,
     LineEnd, NodeLease, Path, Proposal, Restore, Sender, State, Tailed,
@@ -17,7 +18,7 @@ use tidings_core::Position;
 use crate::connection::Connection;
 use crate::error::{CallError, ConnectError, unreachable};
 use crate::keys::Keys;
-use crate::options::{Address, Options, WINDOW_BYTES_MIN};
+use crate::options::{Options, WINDOW_BYTES_MIN};
 use crate::script::Run;
 use crate::slot::{Slot, Taken};
 use crate::topology::Topology;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
+use tidings_access::Address;
 use tidings_cluster::engine::{EngineCause, EngineError};
-
-use crate::options::Address;
 
 /// Why no connection was opened. Nothing was sent that changes anything.
 #[derive(Debug, thiserror::Error)]

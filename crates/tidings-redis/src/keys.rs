@@ -1,8 +1,7 @@
 //! The names of the engine's keys. `docs/formats/cluster-redis.md` has them all.
 
+use tidings_access::Name;
 use tidings_cluster::engine::{Key, Sender};
-
-use crate::options::Name;
 
 /// The keys of one cluster. They have one hash tag, so that a Redis Cluster keeps them on one node.
 #[derive(Debug, Clone)]

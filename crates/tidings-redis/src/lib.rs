@@ -5,7 +5,7 @@
 //! is done as a whole; `docs/formats/cluster-redis.md` describes keys and entries.
 //!
 //! ```text
-//! options    where, who, TLS, how much          script   the Lua scripts, by their digests
+//! options    where, how much, how long          script   the Lua scripts, by their digests
 //! topology   which server is the primary        answer   what the scripts say, taken apart
 //! connection one socket, one command at a time  checks   what makes a server unsafe
 //! engine     the verbs                          error    what a failure means for a call
@@ -22,14 +22,11 @@ mod keys;
 mod options;
 mod script;
 mod slot;
-mod tls;
 mod topology;
 
-pub use checks::{Finding, Problem, Severity, VERSION_MIN, Version, permissions};
+pub use checks::{Problem, VERSION_MIN, Version, permissions};
 pub use engine::Redis;
 pub use options::{
-    ADDRESSES_MAX, Acknowledge, Address, Encryption, Login, LoginError, NAME_BYTES_MAX, Name,
-    NameError, Options, PASSWORD_BYTES_MAX, Place, PlaceError, Timeouts, Tls, Unguarded,
+    ADDRESSES_MAX, Acknowledge, Encryption, Options, Place, PlaceError, Timeouts, Unguarded,
     WINDOW_BYTES_MIN,
 };
-pub use tls::{TlsError, TlsFiles};

@@ -1,21 +1,12 @@
 //! What an operator says about the engine: where it is, how to get in, and what an answer means.
-//!
-//! Files are named by the configuration and read by [`Tls::read`] and [`Login::read`].
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::Arc;
+//!
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use tidings_access::{Address, Login, Name, Tls};
 
 /// Most servers, Sentinels or nodes of one address line.
 pub const ADDRESSES_MAX: usize = 32;
-/// Most bytes of a cluster's name.
-pub const NAME_BYTES_MAX: usize = 64;
-/// Most bytes of a password file.
-pub const PASSWORD_BYTES_MAX: usize = 512;
 
 /// The port of a server that names none.
 const SERVER_PORT: u16 = 6379;
@@ -29,7 +20,7 @@ pub struct Options {
     pub place: Place,
     /// What the keys begin with.
     pub name: Name,
-    /// Who logs in to the servers.
+    /// Who logs in to the servers: without a user name, `default` does.
     pub login: Login,
     /// Who logs in to the Sentinels. They have users of their own.
     pub sentinel_login: Login,
@@ -119,15 +110,6 @@ pub enum Place {
         /// Some nodes.
         nodes: Vec<Address>,
     },
-}
-
-/// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Address {
-    /// A name or an IP address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
 }
 
 /// Why an address line is not one.
@@ -258,182 +240,6 @@ fn addresses(
         })
     };
     parts.iter().map(parse).collect()
-}
-
-impl Address {
-    /// Reads `HOST`, `HOST:PORT` or `[IPV6]:PORT`.
-    pub(crate) fn parse(text: &str, default_port: u16) -> Option<Self> {
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, after) = rest.split_once(']')?;
-                let port = if after.is_empty() {
-                    Some("")
-                } else {
-                    after.strip_prefix(':')
-                };
-                (host, port)
-            }
-            None => match text.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => return None,
-                Some((host, port)) => (host, Some(port)),
-                None => (text, Some("")),
-            },
-        };
-        let port = match port? {
-            "" => default_port,
-            port => port.parse().ok().filter(|port| *port != 0)?,
-        };
-        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
-        let fits = !host.is_empty() && host.len() <= 253 && host.bytes().all(is_host);
-        fits.then(|| Self {
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// The name of a cluster: hubs with the same name on the same servers are one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Name(Arc<str>);
-
-/// A name must fit into a hash tag, and into a rule for a user's keys.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the name {name:?} is not 1 to {NAME_BYTES_MAX} letters, digits, `.`, `_` or `-`")]
-pub struct NameError {
-    name: String,
-}
-
-impl FromStr for Name {
-    type Err = NameError;
-
-    fn from_str(name: &str) -> Result<Self, NameError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain);
-        let error = || NameError {
-            name: name.chars().take(NAME_BYTES_MAX).collect(),
-        };
-        fits.then(|| Self(name.into())).ok_or_else(error)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Who logs in. Without a password nobody does; without a user name, `default` does.
-#[derive(Clone, Default)]
-pub struct Login {
-    username: Option<String>,
-    password: Option<String>,
-}
-
-/// Why nobody can log in.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// The file cannot be read.
-    #[error("cannot read the password file {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file has no password, or a long one.
-    #[error("the password file {path} has {bytes} bytes, not 1 to {PASSWORD_BYTES_MAX}")]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// What it has without the line end.
-        bytes: usize,
-    },
-    /// A user name needs a password.
-    #[error("there is a user name {username:?} but no password file")]
-    NoPassword {
-        /// The name.
-        username: String,
-    },
-}
-
-impl Login {
-    /// Reads the password from its file, of which one line end is not a part.
-    ///
-    /// # Errors
-    ///
-    /// [`LoginError`] if the file cannot be read or holds no password.
-    pub fn read(username: Option<&str>, password_file: Option<&Path>) -> Result<Self, LoginError> {
-        let Some(path) = password_file else {
-            return match username {
-                None => Ok(Self::default()),
-                Some(username) => Err(LoginError::NoPassword {
-                    username: username.to_owned(),
-                }),
-            };
-        };
-        let text = std::fs::read_to_string(path).map_err(|source| LoginError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let password = text.strip_suffix('\n').unwrap_or(&text);
-        let password = password.strip_suffix('\r').unwrap_or(password);
-        if !(1..=PASSWORD_BYTES_MAX).contains(&password.len()) {
-            return Err(LoginError::Length {
-                path: path.to_owned(),
-                bytes: password.len(),
-            });
-        }
-        Ok(Self {
-            username: username.map(str::to_owned),
-            password: Some(password.to_owned()),
-        })
-    }
-
-    /// Returns what `AUTH` takes: nothing if nobody logs in.
-    pub(crate) fn arguments(&self) -> Option<Vec<&str>> {
-        let password = self.password.as_deref()?;
-        Some(
-            self.username
-                .as_deref()
-                .into_iter()
-                .chain([password])
-                .collect(),
-        )
-    }
-}
-
-impl fmt::Debug for Login {
-    /// Shows nothing of the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("username", &self.username)
-            .field("password", &self.password.as_ref().map(|_| "…"))
-            .finish()
-    }
-}
-
-/// TLS to the servers: whom to believe, and who we are.
-#[derive(Clone)]
-pub struct Tls {
-    pub(crate) config: Arc<ClientConfig>,
-}
-
-impl fmt::Debug for Tls {
-    /// Shows nothing of the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tls")
-    }
 }
 
 #[cfg(test)]

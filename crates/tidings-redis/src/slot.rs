@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use tidings_access::Address;
+
 use crate::connection::Connection;
-use crate::options::Address;
 
 /// Holds a connection, or the place where one will be.
 ///

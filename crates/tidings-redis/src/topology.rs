@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use redis::Value;
+use tidings_access::{Address, Login};
 
 use crate::answer::texts;
 use crate::connection::Connection;
 use crate::error::ConnectError;
-use crate::options::{ADDRESSES_MAX, Address, Login, Options, Place};
+use crate::options::{ADDRESSES_MAX, Options, Place};
 
 /// Finds servers. Remembers the nodes of a Redis Cluster, so that the ones in the configuration may
 /// go.

@@ -1,7 +1,9 @@
 //! The hub's part in a cluster: what the operator says about it, the checks of the engine, joining.
 //!
-//! What a member of a cluster does is in `tidings-cluster`, what the engine is in `tidings-redis`.
+//! What a member of a cluster does is in `tidings-cluster`, what an engine is in a crate of its own
+//! (`tidings-redis`).
 
+mod engine;
 mod identity;
 mod joining;
 mod looking;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use tidings_cluster::record::Setting;
 
+pub use self::engine::EngineOptions;
 pub(crate) use self::joining::join;
 pub(crate) use self::looking::{Begun, Seen, begin, look};
 
@@ -18,7 +21,7 @@ pub(crate) use self::looking::{Begun, Seen, begin, look};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The engine.
-    pub engine: tidings_redis::Options,
+    pub engine: EngineOptions,
     /// The name of this hub, for people.
     pub node: String,
     /// The settings that hubs of one cluster share.

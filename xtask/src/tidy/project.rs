@@ -8,6 +8,7 @@ use super::{File, Tree};
 const EDGES: &[(&str, &[&str])] = &[
     ("tidings-core", &[]),
     ("tidings-wire", &[]),
+    ("tidings-access", &[]),
     ("tidings-auth", &["tidings-core", "tidings-wire"]),
     ("tidings-cluster", &["tidings-core"]),
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
@@ -15,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "tidings-redis",
         &[
+            "tidings-access",
             "tidings-core",
             "tidings-cluster",
             // For its tests: whole relays over real servers.
@@ -35,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "tidings",
         &[
+            "tidings-access",
             "tidings-auth",
             "tidings-core",
             "tidings-hub",

@@ -7,6 +7,7 @@ use redis::Value;
 use tidings_cluster::engine::{
     Claimed, EngineError, Lease, LeaseName, Leased, NodeLease, Note, Path, Sender,
 };
+use tidings_cluster::safety::Holders;
 
 use super::Redis;
 use crate::answer::{self, Answer};
@@ -71,14 +72,7 @@ impl Redis {
     }
 
     /// Returns who holds named leases now.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError`] if the server does not answer.
-    pub async fn holders(
-        &self,
-        names: &[Arc<str>],
-    ) -> Result<Vec<(Arc<str>, Option<Sender>)>, EngineError> {
+    pub(crate) async fn holders_of(&self, names: &[Arc<str>]) -> Result<Holders, EngineError> {
         let mut holders = Vec::with_capacity(names.len());
         for name in names {
             let mut get = redis::cmd("GET");

@@ -1,4 +1,4 @@
-//! Address lines, names, passwords.
+//! Address lines.
 
 use super::*;
 
@@ -71,44 +71,6 @@ fn a_wrong_part_of_an_address_line_is_named() {
             max: 1,
         }),
     );
-}
-
-#[test]
-fn a_name_fits_into_a_hash_tag() {
-    for good in ["a", "hub-1.eu_west"] {
-        assert_eq!(good.parse::<Name>().unwrap().to_string(), good);
-    }
-    for wrong in [
-        "",
-        "a b",
-        "a}",
-        "{a",
-        "a*",
-        "a:b",
-        &"a".repeat(NAME_BYTES_MAX + 1),
-    ] {
-        assert!(wrong.parse::<Name>().is_err(), "{wrong:?}");
-    }
-}
-
-#[test]
-fn a_password_is_not_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("password");
-    std::fs::write(&file, "secret words\n").unwrap();
-    let login = Login::read(Some("hub"), Some(&file)).unwrap();
-    assert_eq!(login.arguments(), Some(vec!["hub", "secret words"]));
-    assert!(!format!("{login:?}").contains("secret"));
-    std::fs::write(&file, "\n").unwrap();
-    assert!(matches!(
-        Login::read(None, Some(&file)),
-        Err(LoginError::Length { bytes: 0, .. })
-    ));
-    assert!(matches!(
-        Login::read(Some("hub"), None),
-        Err(LoginError::NoPassword { .. })
-    ));
-    assert_eq!(Login::default().arguments(), None);
 }
 
 #[track_caller]

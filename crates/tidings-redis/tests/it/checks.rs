@@ -2,8 +2,9 @@
 
 use redis::Value;
 use tidings_cluster::Epoch;
+use tidings_cluster::safety::{Inspect, Severity};
 use tidings_contract::Hub;
-use tidings_redis::{Acknowledge, Options, Problem, Redis, Severity, Unguarded};
+use tidings_redis::{Acknowledge, Options, Problem, Redis, Unguarded};
 
 use crate::harness::{Kind, Nodes, RedisRig, Sentinels, Server, options, run, wait_until};
 
@@ -94,14 +95,12 @@ fn two_clusters_under_one_name_are_found() {
         let mut hub = Hub::join(&rig, 1).await;
         let secret = hub.line().await.secret;
         let engine = Redis::new(options.clone());
-        assert_eq!(engine.inspect(Some(secret)).await.unwrap(), []);
+        assert_eq!(engine.problems(Some(secret)).await.unwrap(), []);
         let other = Some(Epoch::new([9; 32]));
-        let found = engine.inspect(other).await.unwrap();
+        let problems = engine.problems(other).await.unwrap();
         let name = "it".to_owned();
-        assert_eq!(
-            found[0].problem,
-            Problem::OtherCluster { name: name.clone() }
-        );
+        assert_eq!(problems, [Problem::OtherCluster { name: name.clone() }]);
+        let found = engine.inspect(other).await.unwrap();
         assert_eq!(found[0].severity, Severity::Refuse);
         assert!(found[0].to_string().contains("choose another name"));
 
@@ -111,8 +110,8 @@ fn two_clusters_under_one_name_are_found() {
         };
         hub.append(seen, &[b"a"]).await;
         let _ok: Value = server.ask(&["DEL", "{t:it}:head"]);
-        let found = engine.inspect(None).await.unwrap();
-        assert_eq!(found[0].problem, Problem::Half { name });
+        let problems = engine.problems(None).await.unwrap();
+        assert_eq!(problems, [Problem::Half { name }]);
     });
 }
 
@@ -126,12 +125,11 @@ fn problems(options: &Options) -> Vec<(Problem, Severity)> {
     let engine = Redis::new(options.clone());
     let mut found = Vec::new();
     run(async {
-        let findings = engine.inspect(None).await.unwrap();
-        found.extend(
-            findings
-                .into_iter()
-                .map(|found| (found.problem, found.severity)),
-        );
+        let problems = engine.problems(None).await.unwrap();
+        found.extend(problems.into_iter().map(|one| {
+            let severity = engine.severity(&one);
+            (one, severity)
+        }));
     });
     found
 }

@@ -8,9 +8,8 @@ mod server;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tidings_redis::{
-    Acknowledge, Login, Name, Options, Place, Timeouts, Unguarded, WINDOW_BYTES_MIN,
-};
+use tidings_access::{Login, Name};
+use tidings_redis::{Acknowledge, Options, Place, Timeouts, Unguarded, WINDOW_BYTES_MIN};
 
 pub(crate) use nodes::Nodes;
 pub(crate) use rig::RedisRig;

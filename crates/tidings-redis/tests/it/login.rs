@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use redis::Value;
+use tidings_access::{Address, Login, Tls, TlsFiles};
 use tidings_cluster::engine::{Engine, EngineError};
 use tidings_contract::check_all;
-use tidings_redis::{Address, Login, Options, Place, Redis, Tls, TlsFiles, permissions};
+use tidings_redis::{Options, Place, Redis, permissions};
 
 use crate::harness::{Kind, RedisRig, Server, free_port, name, options, run};
 

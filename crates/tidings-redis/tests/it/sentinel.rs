@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use tidings_access::Login;
 use tidings_cluster::engine::{
     Appended, BATCH_BYTES_MAX, Engine, EngineError, Path, Refusal, Seen, State, Tailed,
 };
 use tidings_contract::{Hub, Rig};
 use tidings_core::Position;
-use tidings_redis::{Login, Redis};
+use tidings_redis::Redis;
 
 use crate::harness::{Kind, RedisRig, Sentinels, Server, options, run, until};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use serde_json::json;
 use tidings_cluster::engine::Sender;
-use tidings_redis::{Finding, Severity};
+use tidings_cluster::safety::{Finding, Severity};
 
 use super::print;
 use crate::cluster::{self, Begun, Options};
@@ -56,7 +56,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
 fn init(arguments: &Arguments) -> anyhow::Result<()> {
     let options = options(arguments)?;
     let (begun, findings) = cluster::begin(&options)?;
-    let name = options.engine.name.to_string();
+    let name = options.engine.cluster().to_string();
     if arguments.json {
         let begun = begun == Begun::Now;
         return print::json(
@@ -78,10 +78,10 @@ fn status(arguments: &Arguments) -> anyhow::Result<()> {
         findings,
         line,
         hubs,
-        config_was_asked: _,
+        untold: _,
         held,
     } = cluster::look(&options)?;
-    let name = options.engine.name.to_string();
+    let name = options.engine.cluster().to_string();
     let is_safe = findings.iter().all(|one| one.severity == Severity::Warn);
     if arguments.json {
         let line = line.map(|line| {

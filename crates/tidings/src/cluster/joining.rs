@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tidings_access::Name;
 use tidings_cluster::driver::{self, IfNone, JoinError};
-use tidings_cluster::engine::{Engine as _, EngineError, EpochId, Path, Proposal};
+use tidings_cluster::engine::{EngineError, EpochId, Path, Proposal};
 use tidings_cluster::host::Clustered;
+use tidings_cluster::safety::{Finding, Severity};
 use tidings_cluster::{Epoch, member};
 use tidings_history::storage::{HistoryFile, StorageError};
 use tidings_history::{Kind, Order};
-use tidings_redis::{Finding, Name, Redis, Severity};
 use tokio::runtime::Builder;
 
 use super::identity::IdentityError;
@@ -117,17 +118,16 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
     let if_none = if_none(options, own)?;
     // The name must be seen unused for its time, however late the engine came.
     let left = options.start_within.saturating_sub(begun.elapsed()) + UNUSED_FOR;
-    let engine = Box::new(Redis::new(options.engine.clone()));
-    let joined = driver::join(engine, member, if_none, left + ASK_AGAIN);
+    let joined = driver::join(options.engine.make(), member, if_none, left + ASK_AGAIN);
     let relay = joined.map_err(|error| match error {
         JoinError::None => StartError::NoCluster {
-            name: options.engine.name.clone(),
+            name: options.engine.cluster().clone(),
         },
         error @ (JoinError::Thread(_) | JoinError::Engine { .. } | JoinError::Half) => {
             StartError::Join(error)
         }
     })?;
-    let (cluster, node) = (options.engine.name.to_string(), options.node.as_str());
+    let (cluster, node) = (options.engine.cluster().to_string(), options.node.as_str());
     tracing::info!(cluster, node, id = %me.node, "joined the cluster");
     Ok(relay)
 }
@@ -184,7 +184,7 @@ pub(super) fn findings(options: &Options, own: Option<Epoch>) -> Result<Vec<Find
     let within = options.start_within;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // An engine of its own: connections belong to the runtime that opened them.
-    let engine = Redis::new(options.engine.clone());
+    let engine = options.engine.make();
     let mut fault = None;
     let asked = runtime.block_on(async {
         let attempts = async {

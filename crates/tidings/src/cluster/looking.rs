@@ -1,11 +1,7 @@
 //! What operators ask without a hub: whether there is a cluster, how it stands, and to begin one.
 
-use std::sync::Arc;
-
-use tidings_cluster::engine::{
-    Engine as _, EngineError, EpochId, Init, Line, NodeLease, Proposal, Sender,
-};
-use tidings_redis::{Finding, Redis};
+use tidings_cluster::engine::{EngineError, EpochId, Init, Line, NodeLease, Proposal};
+use tidings_cluster::safety::{Finding, Holders, Untold};
 use tokio::runtime::Builder;
 
 use super::joining::{self, StartError};
@@ -15,14 +11,14 @@ use super::{Options, identity};
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) findings: Vec<Finding>,
-    /// Whether the hub's user may ask for settings that only `CONFIG GET` shows.
-    pub(crate) config_was_asked: bool,
+    /// What the hub's user may not be told, of the settings of the engine.
+    pub(crate) untold: Option<Untold>,
     /// Nothing if the name is not in use.
     pub(crate) line: Option<Line>,
     /// The hubs that have a lease, or had one that nobody took over yet.
     pub(crate) hubs: Vec<NodeLease>,
     /// What one hub of the cluster does, as this configuration names it, and who does it.
-    pub(crate) held: Vec<(Arc<str>, Option<Sender>)>,
+    pub(crate) held: Holders,
 }
 
 /// Asks the engine once.
@@ -42,17 +38,21 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
         Init::None | Init::Half => None,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let engine = Redis::new(options.engine.clone());
+    let engine = options.engine.make();
     let names = joining::names(options);
     let asked =
         runtime.block_on(async { Ok((engine.leases().await?, engine.holders(&names).await?)) });
     let (hubs, held) = asked.map_err(|fault| away(options, fault))?;
-    let by_config = runtime.block_on(engine.inspect_config());
-    let config_was_asked = by_config.is_some();
-    findings.extend(by_config.unwrap_or_default());
+    let untold = match runtime.block_on(engine.inspect_settings()) {
+        Ok(more) => {
+            findings.extend(more);
+            None
+        }
+        Err(untold) => Some(untold),
+    };
     Ok(Seen {
         findings,
-        config_was_asked,
+        untold,
         line,
         hubs,
         held,
@@ -85,7 +85,7 @@ pub(crate) fn begin(options: &Options) -> Result<(Begun, Vec<Finding>), StartErr
 
 fn ask(options: &Options, proposal: Proposal) -> Result<Init, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let engine = Redis::new(options.engine.clone());
+    let engine = options.engine.make();
     let asked: Result<Init, EngineError> = runtime.block_on(engine.init(proposal));
     asked.map_err(|fault| away(options, fault))
 }

@@ -9,7 +9,8 @@ use std::time::Instant;
 use redis::{Connection, FromRedisValue, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tidings_redis::{Address, Place};
+use tidings_access::Address;
+use tidings_redis::Place;
 
 use super::{DEADLINE, wait_until};
 

@@ -1,6 +1,6 @@
 //! The engine of the cluster: settings with which it loses updates.
 
-use tidings_redis::{Finding as Unsafe, Severity};
+use tidings_cluster::safety::{Finding as Unsafe, Severity};
 
 use super::{Finding, PATIENCE};
 use crate::cluster::{self, Seen};
@@ -15,7 +15,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     };
     let mut options = options.clone();
     options.start_within = options.start_within.min(PATIENCE);
-    let name = options.engine.name.to_string();
+    let name = options.engine.cluster().to_string();
     let seen = match cluster::look(&options) {
         Ok(seen) => seen,
         Err(error) => {
@@ -31,15 +31,14 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, found(&name, &seen)));
     }
-    if !seen.config_was_asked {
-        let found = "appendfsync was not looked at: the hub's user may not CONFIG GET it";
-        findings.push(Finding::ok(CHECK, found));
+    if let Some(untold) = seen.untold {
+        findings.push(Finding::ok(CHECK, untold.0));
     }
     findings
 }
 
 fn unsafe_one(one: &Unsafe) -> Finding {
-    let (found, change) = (one.problem.to_string(), one.problem.remedy());
+    let (found, change) = (one.problem.clone(), one.remedy.clone());
     match one.severity {
         Severity::Warn => {
             let why = "updates that were acknowledged may be lost, or new ones refused";

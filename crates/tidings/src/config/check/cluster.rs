@@ -1,14 +1,14 @@
 //! `[cluster]`: where the engine is and who we are there, with the files of secrets.
 
+mod redis;
+
 use std::path::Path;
 
-use tidings_redis::{
-    Acknowledge, Encryption, Login, Options, Place, Timeouts, Tls, TlsFiles, Unguarded,
-};
+use tidings_access::{Login, Name, Tls, TlsFiles};
 
 use super::Checks;
-use crate::cluster;
-use crate::config::tables::cluster::{AcknowledgeBy, ClusterTable, EngineKind};
+use crate::cluster::{self, EngineOptions};
+use crate::config::tables::cluster::{ClusterTable, EngineKind};
 use crate::config::tables::history::{HistoryKind, HistoryTable};
 
 /// Most bytes of a node's name.
@@ -18,66 +18,23 @@ impl Checks<'_> {
     /// Returns the options of the cluster: `Some(None)` if the hub is alone, `None` after an error.
     pub(super) fn cluster(&mut self, history: &HistoryTable) -> Option<Option<cluster::Options>> {
         let table: ClusterTable = self.table();
-        if table.engine == EngineKind::None {
-            if table.url.is_some() {
-                let advice = "is set, but cluster.engine is not: write engine = \"redis\", or remove \
-                              the address";
-                self.contradiction("cluster.url", advice);
-            }
-            return Some(None);
+        if table.engine != EngineKind::None {
+            self.cluster_fits(history);
         }
-        self.cluster_fits(history);
-        let (place, encryption) = self.cluster_place(table.url.as_deref())?;
-        let name = match table.name.parse() {
-            Ok(name) => Some(name),
-            Err(error) => {
-                self.invalid(
-                    "cluster.name",
-                    Box::<dyn std::error::Error + Send + Sync>::from(error),
-                );
-                None
+        let engine = match table.engine {
+            EngineKind::None => {
+                if table.url.is_some() {
+                    let advice = "is set, but cluster.engine is not: write engine = \"redis\", or \
+                                  remove the address";
+                    self.contradiction("cluster.url", advice);
+                }
+                return Some(None);
             }
+            EngineKind::Redis => self.redis(&table).map(EngineOptions::Redis),
         };
-        let login = self.cluster_login(
-            "cluster.password_file",
-            table.username.as_deref(),
-            table.password_file.as_deref(),
-        );
-        let sentinel_login = self.cluster_login(
-            "cluster.sentinel_password_file",
-            table.sentinel_username.as_deref(),
-            table.sentinel_password_file.as_deref(),
-        );
-        if table.sentinel_password_file.is_some() && !matches!(place, Place::Sentinel { .. }) {
-            let advice = "is set, but cluster.url names no Sentinels: remove one of the two";
-            self.contradiction("cluster.sentinel_password_file", advice);
-        }
-        let tls = self.cluster_tls(&table, encryption);
         let node = self.cluster_node(&table);
         Some(Some(cluster::Options {
-            engine: Options {
-                place,
-                name: name?,
-                login: login?,
-                sentinel_login: sentinel_login?,
-                tls: tls?,
-                acknowledge: match table.acknowledge {
-                    AcknowledgeBy::Engine => Acknowledge::Engine,
-                    AcknowledgeBy::Replicated => Acknowledge::Replicated {
-                        replicas: table.replicas,
-                    },
-                },
-                unguarded: match table.allow_unguarded {
-                    true => Unguarded::Accept,
-                    false => Unguarded::Refuse,
-                },
-                window_bytes: table.window_bytes,
-                timeouts: Timeouts {
-                    connect: table.connect_timeout,
-                    replicas: table.replicas_timeout,
-                    ..Timeouts::default()
-                },
-            },
+            engine: engine?,
             node: node?,
             shared: self.shared().into(),
             leases: Vec::new(),
@@ -96,17 +53,12 @@ impl Checks<'_> {
         }
     }
 
-    fn cluster_place(&mut self, url: Option<&str>) -> Option<(Place, Encryption)> {
-        let Some(url) = url else {
-            let advice = "write where the engine is, such as \"redis://127.0.0.1:6379\"";
-            self.missing("cluster.url", advice);
-            return None;
-        };
-        match Place::parse(url) {
-            Ok(found) => Some(found),
+    fn cluster_name(&mut self, table: &ClusterTable) -> Option<Name> {
+        match table.name.parse() {
+            Ok(name) => Some(name),
             Err(error) => {
                 self.invalid(
-                    "cluster.url",
+                    "cluster.name",
                     Box::<dyn std::error::Error + Send + Sync>::from(error),
                 );
                 None
@@ -129,7 +81,13 @@ impl Checks<'_> {
         }
     }
 
-    fn cluster_tls(&mut self, table: &ClusterTable, encryption: Encryption) -> Option<Option<Tls>> {
+    /// Returns how connections to the engine are encrypted: `Some(None)` if they are not. `in_clear`
+    /// says what would ask for it, if nothing does.
+    fn cluster_tls(
+        &mut self,
+        table: &ClusterTable,
+        in_clear: Option<&'static str>,
+    ) -> Option<Option<Tls>> {
         let identity = match (&table.certificate_file, &table.key_file) {
             (Some(certificate), Some(key)) => Some((certificate.as_path(), key.as_path())),
             (None, None) => None,
@@ -144,14 +102,12 @@ impl Checks<'_> {
                 return None;
             }
         };
-        if encryption == Encryption::None {
+        if let Some(advice) = in_clear {
             let files = [
                 ("cluster.ca_file", &table.ca_file),
                 ("cluster.certificate_file", &table.certificate_file),
             ];
             for (key, _) in files.iter().filter(|(_, file)| file.is_some()) {
-                let advice = "is set, but cluster.url does not ask for TLS: write rediss instead of \
-                              redis there";
                 self.contradiction(key, advice);
             }
             return Some(None);

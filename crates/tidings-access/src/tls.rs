@@ -1,5 +1,6 @@
 //! TLS to the servers, from PEM files: a private authority, a certificate of ours.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,8 +8,6 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-
-use crate::options::Tls;
 
 /// Why a file cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +57,19 @@ pub struct TlsFiles<'a> {
     pub identity: Option<(&'a Path, &'a Path)>,
 }
 
+/// TLS to the servers: whom to believe, and who we are.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for Tls {
+    /// Shows nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
 impl Tls {
     /// Reads the files.
     ///
@@ -91,6 +103,12 @@ impl Tls {
         Ok(Self {
             config: Arc::new(config),
         })
+    }
+
+    /// Returns how connections are secured.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
     }
 }
 

@@ -1,0 +1,28 @@
+//! Which engine orders the updates. Nothing else in the hub knows one engine from another.
+
+use tidings_access::Name;
+use tidings_cluster::safety::Inspect;
+use tidings_redis::Redis;
+
+/// Which engine, and how it is reached.
+#[derive(Debug, Clone)]
+pub enum EngineOptions {
+    /// Redis or Valkey.
+    Redis(tidings_redis::Options),
+}
+
+impl EngineOptions {
+    /// Makes the engine. It connects when it is called, on the thread that calls it.
+    pub(super) fn make(&self) -> Box<dyn Inspect> {
+        match self {
+            Self::Redis(options) => Box::new(Redis::new(options.clone())),
+        }
+    }
+
+    /// Returns the name of the cluster.
+    pub(crate) const fn cluster(&self) -> &Name {
+        match self {
+            Self::Redis(options) => &options.name,
+        }
+    }
+}
