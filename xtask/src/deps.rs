@@ -100,6 +100,23 @@ pub fn python(root: &Path) -> PathBuf {
     root.join(".venv/bin/python")
 }
 
+/// Returns a program of a wheel.
+pub fn of_wheel(root: &Path, program: &str) -> PathBuf {
+    root.join(".venv/bin").join(program)
+}
+
+/// Returns a server program of PostgreSQL, which Debian puts into a folder for its version.
+pub fn postgresql(program: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let programs = versions
+        .flatten()
+        .map(|one| one.path().join("bin").join(program));
+    let newest = programs.filter(|path| path.exists()).max();
+    newest.unwrap_or_else(|| program.into())
+}
+
 fn debian(stages: &mut Stages) {
     let missing = PROGRAMS
         .iter()

@@ -57,6 +57,7 @@ struct Arguments {
 /// The audit of a cluster that every run has: long enough for some thirty faults.
 const AUDIT_SECS: u64 = 120;
 const AUDIT_SEED: u64 = 1;
+const AUDITED: &[bench::cluster::Engine] = &[bench::cluster::Engine::Redis];
 
 /// The variable that test runners of other languages read.
 const SLOW: &str = "RUN_SLOW_TESTS";
@@ -188,6 +189,9 @@ enum LongRun {
         /// Determines what is broken, and when.
         #[arg(long)]
         seed: Option<u64>,
+        /// What orders the updates; several at the same time if it is given more than once.
+        #[arg(long, default_value = "redis")]
+        engine: Vec<bench::cluster::Engine>,
     },
     /// Draws docs/soak.svg from the samples of the last soak.
     Plot,
@@ -296,8 +300,12 @@ fn long_run(stages: &mut Stages, root: &Path, run: &LongRun) -> anyhow::Result<(
             let (reloads, streams) = (*reloads, *streams);
             bench::reloads::reload(root, size, bench::reloads::Load { reloads, streams })
         }),
-        LongRun::Cluster { minutes, seed } => stages.check("audit of a cluster", || {
-            bench::cluster::audit(root, size, 60 * minutes, chosen(seed))
+        LongRun::Cluster {
+            minutes,
+            seed,
+            engine,
+        } => stages.check("audit of a cluster", || {
+            bench::cluster::audit(root, size, 60 * minutes, chosen(seed), engine)
         }),
         LongRun::Plot => bench::long::draw(root)?,
     }
@@ -344,8 +352,8 @@ fn everything(stages: &mut Stages, root: &Path, slow: bool) {
     stages.check("small benches", || {
         bench::run(root, bench::Size::Small, &[])
     });
-    stages.check("audit of a cluster", || {
-        bench::cluster::audit(root, bench::Size::Small, AUDIT_SECS, AUDIT_SEED)
+    stages.check("audits of clusters", || {
+        bench::cluster::audit(root, bench::Size::Small, AUDIT_SECS, AUDIT_SEED, AUDITED)
     });
     stages.run(
         "documentation examples",

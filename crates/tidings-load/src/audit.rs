@@ -6,6 +6,7 @@
 //! subscriber must have received exactly these, and every hub must list exactly the subscribers.
 
 mod chaos;
+mod engine;
 mod part;
 mod presence;
 mod publisher;
@@ -25,6 +26,7 @@ use crate::progress::bar;
 use crate::report::Report;
 
 use chaos::Chaos;
+pub use engine::EngineKind;
 use publisher::Publishers;
 use site::Site;
 use subscriber::Subscribers;
@@ -41,8 +43,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Options {
     /// The hub's program.
     pub program: PathBuf,
-    /// The engine's program: `redis-server` or `valkey-server`.
-    pub engine: PathBuf,
+    /// What orders the updates.
+    pub engine: EngineKind,
+    /// The engine's program: `redis-server`, `valkey-server`, `postgres` (with `initdb` beside it) or
+    /// `nats-server`.
+    pub engine_program: PathBuf,
     /// An empty folder for everything.
     pub folder: PathBuf,
     /// Hubs of the cluster.

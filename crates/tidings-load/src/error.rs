@@ -56,6 +56,16 @@ pub enum BenchError {
         /// The hard limit of the process.
         limit: u64,
     },
+    /// A program that sets something up failed.
+    #[error("{command}: {status}: {error}")]
+    Command {
+        /// Its words.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote to its standard error.
+        error: String,
+    },
     /// A connection could not be made.
     #[error("connection {number} could not be made")]
     Connect {

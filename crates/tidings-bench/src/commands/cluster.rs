@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tidings_load::audit;
+use tidings_load::audit::{self, EngineKind};
 use tidings_load::report::Report;
 
 use super::Output;
@@ -24,9 +24,13 @@ pub struct Cluster {
     #[arg(long, value_name = "FILE")]
     program: PathBuf,
 
-    /// The engine's program, redis-server or valkey-server
-    #[arg(long, value_name = "FILE", default_value = "redis-server")]
-    engine: PathBuf,
+    /// What orders the updates: one server of redis or postgresql, or three of nats
+    #[arg(long, value_name = "ENGINE", default_value = "redis", value_parser = engine)]
+    engine: EngineKind,
+
+    /// The engine's program [default: redis-server, postgres or nats-server]
+    #[arg(long, value_name = "FILE")]
+    engine_program: Option<PathBuf>,
 
     /// Folder for configurations, data and logs [default: a new one, removed if all is well]
     #[arg(long, value_name = "FOLDER")]
@@ -73,7 +77,11 @@ impl Cluster {
         });
         let report = audit::run(&audit::Options {
             program: self.program.clone(),
-            engine: self.engine.clone(),
+            engine: self.engine,
+            engine_program: self
+                .engine_program
+                .clone()
+                .unwrap_or_else(|| self.engine.program().into()),
             folder: folder.clone(),
             hubs: self.hubs,
             duration: Duration::from_secs(self.secs),
@@ -91,4 +99,14 @@ impl Cluster {
         }
         Ok(report)
     }
+}
+
+fn engine(name: &str) -> Result<EngineKind, String> {
+    let found = EngineKind::ALL.into_iter().find(|kind| kind.name() == name);
+    found.ok_or_else(|| {
+        format!(
+            "{name} is none of {}",
+            EngineKind::ALL.map(EngineKind::name).join(", ")
+        )
+    })
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::site::Site;
+use super::wire::Wire;
 use crate::BenchError;
 
 /// Milliseconds between two things.
@@ -47,6 +48,8 @@ pub(super) struct Chaos {
 struct Broken {
     kind: Kind,
     hub: usize,
+    /// Of the engine.
+    server: usize,
     until: u64,
 }
 
@@ -93,7 +96,13 @@ impl Chaos {
         let is_engine_free = !kind.is_engine() || self.broken.is_empty();
         if self.broken.len() < AT_ONCE_MAX && is_engine_free && !self.broken.iter().any(touches) {
             let until = now + 1_000_000 * self.rng.u64(SHORTEST_MS..=longest);
-            let broken = Broken { kind, hub, until };
+            let server = self.rng.usize(..site.engine.len());
+            let broken = Broken {
+                kind,
+                hub,
+                server,
+                until,
+            };
             broken.break_it(site);
             self.broken.push(broken);
             if let Some(done) = self.done.get_mut(choice) {
@@ -134,26 +143,30 @@ impl Kind {
 
 impl Broken {
     fn break_it(self, site: &mut Site) {
-        let (hub, wire) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
-        match (self.kind, hub, wire) {
-            (Kind::KillHub, Some(hub), _) => hub.kill(),
-            (Kind::PauseHub, Some(hub), _) => hub.pause(),
-            (Kind::CutWire, _, Some(wire)) => wire.cut(),
-            (Kind::HoldWire, _, Some(wire)) => wire.hold(),
-            (Kind::KillEngine, ..) => site.engine.kill(),
-            (Kind::PauseEngine, ..) => site.engine.pause(),
+        let (hub, wires) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
+        let server = site.engine.get_mut(self.server);
+        match (self.kind, hub, wires, server) {
+            (Kind::KillHub, Some(hub), ..) => hub.kill(),
+            (Kind::PauseHub, Some(hub), ..) => hub.pause(),
+            (Kind::CutWire, _, Some(wires), _) => wires.iter().for_each(Wire::cut),
+            (Kind::HoldWire, _, Some(wires), _) => wires.iter().for_each(Wire::hold),
+            (Kind::KillEngine, .., Some(server)) => server.kill(),
+            (Kind::PauseEngine, .., Some(server)) => server.pause(),
             _ => {}
         }
     }
 
     fn mend(self, site: &mut Site) -> Result<(), BenchError> {
-        let (hub, wire) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
-        match (self.kind, hub, wire) {
-            (Kind::KillHub, Some(hub), _) => hub.start()?,
-            (Kind::PauseHub, Some(hub), _) => hub.resume(),
-            (Kind::CutWire | Kind::HoldWire, _, Some(wire)) => wire.free(),
-            (Kind::KillEngine, ..) => site.engine.start()?,
-            (Kind::PauseEngine, ..) => site.engine.resume(),
+        let (hub, wires) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
+        let server = site.engine.get_mut(self.server);
+        match (self.kind, hub, wires, server) {
+            (Kind::KillHub, Some(hub), ..) => hub.start()?,
+            (Kind::PauseHub, Some(hub), ..) => hub.resume(),
+            (Kind::CutWire | Kind::HoldWire, _, Some(wires), _) => {
+                wires.iter().for_each(Wire::free);
+            }
+            (Kind::KillEngine, .., Some(server)) => server.start()?,
+            (Kind::PauseEngine, .., Some(server)) => server.resume(),
             _ => {}
         }
         Ok(())

@@ -58,11 +58,17 @@ impl Part {
         Ok(())
     }
 
-    /// Kills it as a crash would, and takes note of its end.
+    /// Kills it as a crash would, with the processes that it started, and takes note of its end.
     pub(super) fn kill(&mut self) {
+        // Nothing new begins while its time stands still.
+        self.pause();
+        let started = self.started();
         if let Some(mut child) = self.child.take() {
             // One that has ended needs no signal.
             child.kill().ok();
+            for pid in started {
+                kill_process(pid, Signal::KILL).ok();
+            }
             child.wait().ok();
         }
     }
@@ -84,14 +90,32 @@ impl Part {
             .is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
+    /// Signals it, then what it started: PostgreSQL has a process for each connection.
     fn signal(&self, signal: Signal) {
-        let id = self
-            .child
-            .as_ref()
-            .and_then(|child| i32::try_from(child.id()).ok());
-        if let Some(pid) = id.and_then(Pid::from_raw) {
+        if let Some(pid) = self.pid() {
             kill_process(pid, signal).ok();
         }
+        for pid in self.started() {
+            // One that has ended meanwhile needs no signal.
+            kill_process(pid, signal).ok();
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        let id = i32::try_from(self.child.as_ref()?.id()).ok()?;
+        Pid::from_raw(id)
+    }
+
+    /// Returns the processes that it started, as Linux lists them: proc(5),
+    /// `/proc/pid/task/tid/children`.
+    fn started(&self) -> Vec<Pid> {
+        let list = self.pid().and_then(|pid| {
+            let id = pid.as_raw_nonzero();
+            std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()
+        });
+        let list = list.unwrap_or_default();
+        let ids = list.split_whitespace().filter_map(|id| id.parse().ok());
+        ids.filter_map(Pid::from_raw).collect()
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::engine::{EngineKind, file, free_port, make, run};
 use super::part::Part;
 use super::presence;
 use super::wire::Wire;
@@ -30,9 +31,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct Site {
-    pub(super) engine: Part,
+    /// Its servers.
+    pub(super) engine: Vec<Part>,
     pub(super) hubs: Vec<Part>,
-    pub(super) wires: Vec<Wire>,
+    /// Those of each hub, one to each server of the engine.
+    pub(super) wires: Vec<Vec<Wire>>,
     targets: Vec<Target>,
     /// Publishes everything, and reads every list.
     token: String,
@@ -55,16 +58,22 @@ impl Site {
     ///
     /// [`BenchError`], if there is no port, or a program cannot be started.
     pub(super) fn start(options: &Options) -> Result<Self, BenchError> {
-        let engine_port = free_port()?;
-        let mut engine = engine(options, engine_port)?;
-        engine.start()?;
+        let (mut engine, ports): (Vec<Part>, Vec<u16>) =
+            options.engine.servers(options)?.into_iter().unzip();
+        engine.iter_mut().try_for_each(Part::start)?;
         let token = token(&options.program)?;
         let (mut hubs, mut wires, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..options.hubs {
-            let wire = Wire::start(SocketAddr::from((Ipv4Addr::LOCALHOST, engine_port)));
-            let wire = wire.map_err(system("starting a wire"))?;
+            let own = ports.iter().map(|port| Wire::start(*port));
+            let own: Vec<Wire> = own
+                .collect::<Result<_, _>>()
+                .map_err(system("starting a wire"))?;
             let port = free_port()?;
-            let mut hub = hub(options, number, port, wire.port())?;
+            let config = config(options, number, port, &own)?;
+            if number == 0 && options.engine == EngineKind::Postgresql {
+                apply_schema(options, &config, &mut engine)?;
+            }
+            let mut hub = hub(options, number, &config);
             hub.start()?;
             targets.push(Target::find(&target::Options {
                 hub: format!("http://127.0.0.1:{port}/.well-known/mercure"),
@@ -77,7 +86,7 @@ impl Site {
                 source_addresses: 1,
             })?);
             hubs.push(hub);
-            wires.push(wire);
+            wires.push(own);
         }
         Ok(Self {
             engine,
@@ -109,7 +118,8 @@ impl Site {
             if ready == self.targets.len() {
                 return Ok(());
             }
-            let failed = self.hubs.iter_mut().any(Part::has_failed) || self.engine.has_failed();
+            let failed = self.hubs.iter_mut().any(Part::has_failed)
+                || self.engine.iter_mut().any(Part::has_failed);
             if failed || now_ns() > end {
                 return Err(BenchError::Stuck {
                     what: "hubs that are ready; their logs say why they are not",
@@ -186,44 +196,60 @@ fn is_ready(target: &Target) -> bool {
     ask().unwrap_or(false)
 }
 
-fn engine(options: &Options, port: u16) -> Result<Part, BenchError> {
-    let folder = make(&options.folder.join("engine"))?;
-    let words = [
-        options.engine.display().to_string(),
-        "--bind".to_owned(),
-        "127.0.0.1".to_owned(),
-        "--port".to_owned(),
-        port.to_string(),
-        "--dir".to_owned(),
-        folder.display().to_string(),
-        "--appendonly".to_owned(),
-        "yes".to_owned(),
-        "--save".to_owned(),
-        String::new(),
-    ];
-    Ok(Part::new(words.into(), options.folder.join("engine.log")))
-}
-
-fn hub(options: &Options, number: usize, port: u16, engine: u16) -> Result<Part, BenchError> {
-    let name = format!("hub{number}");
-    let folder = make(&options.folder.join(&name))?;
+/// Writes the configuration of a hub, and returns its file.
+fn config(
+    options: &Options,
+    number: usize,
+    port: u16,
+    wires: &[Wire],
+) -> Result<PathBuf, BenchError> {
+    let folder = make(&options.folder.join(format!("hub{number}")))?;
     let config = folder.join("tidings.toml");
+    let ports: Vec<u16> = wires.iter().map(Wire::port).collect();
+    let engine = options.engine;
     let text = format!(
         "[hub]\npublic_url = \"{PUBLIC_URL}\"\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n[subscribe]\nanonymous = true\n\
-         [presence]\nenabled = true\n[data]\ndir = \"{}\"\n[cluster]\nengine = \"redis\"\nurl = \"redis://127.0.0.1:{engine}\"\n\
-         name = \"audit\"\nnode = \"{name}\"\n",
-        folder.join("data").display()
+         [presence]\nenabled = true\n[data]\ndir = \"{}\"\n[cluster]\nengine = \"{}\"\n\
+         url = \"{}\"\nname = \"audit\"\nnode = \"hub{number}\"\n{}",
+        folder.join("data").display(),
+        engine.name(),
+        engine.url(&ports),
+        engine.settings(),
     );
     fs::write(&config, text).map_err(file(&config))?;
+    Ok(config)
+}
+
+fn hub(options: &Options, number: usize, config: &Path) -> Part {
     let words = [
         options.program.display().to_string(),
         "serve".to_owned(),
         "--config".to_owned(),
         config.display().to_string(),
     ];
-    let log = options.folder.join(format!("{name}.log"));
-    Ok(Part::new(words.into(), log))
+    Part::new(
+        words.into(),
+        options.folder.join(format!("hub{number}.log")),
+    )
+}
+
+/// Makes the tables of PostgreSQL, as soon as the server takes connections.
+fn apply_schema(options: &Options, config: &Path, engine: &mut [Part]) -> Result<(), BenchError> {
+    let program = options.program.display().to_string();
+    let words = ["cluster", "schema", "--apply", "--config"].map(str::to_owned);
+    let mut command: Vec<String> = std::iter::once(program).chain(words).collect();
+    command.push(config.display().to_string());
+    let end = now_ns() + nanos(options.settle);
+    loop {
+        match run(&command) {
+            Ok(()) => return Ok(()),
+            Err(error) if now_ns() > end || engine.iter_mut().any(Part::has_failed) => {
+                return Err(error);
+            }
+            Err(_not_yet) => std::thread::sleep(LOOK_EVERY),
+        }
+    }
 }
 
 fn token(program: &Path) -> Result<String, BenchError> {
@@ -242,23 +268,6 @@ fn token(program: &Path) -> Result<String, BenchError> {
         .output()
         .map_err(system("running the hub's program"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// Returns a port that nobody uses at the moment.
-fn free_port() -> Result<u16, BenchError> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-    Ok(listener.map_err(system("looking for a free port"))?.port())
-}
-
-fn make(folder: &Path) -> Result<PathBuf, BenchError> {
-    fs::create_dir_all(folder).map_err(file(folder))?;
-    Ok(folder.to_owned())
-}
-
-fn file(path: &Path) -> impl FnOnce(std::io::Error) -> BenchError {
-    let path = path.to_owned();
-    move |source| BenchError::File { path, source }
 }
 
 fn system(call: &'static str) -> impl FnOnce(std::io::Error) -> BenchError {

@@ -18,7 +18,7 @@ const FREE: u8 = 0;
 const HELD: u8 = 1;
 const CUT: u8 = 2;
 
-/// A listener whose connections are passed on to one address, by two threads each.
+/// A listener whose connections are passed on to one port of the loopback address, by two threads each.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     port: u16,
@@ -37,7 +37,8 @@ impl Wire {
     /// # Errors
     ///
     /// The error of the system.
-    pub(super) fn start(to: SocketAddr) -> io::Result<Self> {
+    pub(super) fn start(to: u16) -> io::Result<Self> {
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, to));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let wire = Self {
             port: listener.local_addr()?.port(),
