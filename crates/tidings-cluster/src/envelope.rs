@@ -19,8 +19,8 @@
 //! bytes; a list is its length as a number, and its texts. Nothing follows the data.
 //!
 //! Hubs of two versions run side by side while a cluster is upgraded, so a hub reads the versions
-//! before its own as well, and a new version is written only when all hubs read it. Version 2 is written for
-//! traced updates alone: the operator turns traces on when all hubs are upgraded.
+//! before its own as well, and a new version is written only when all hubs read it: their
+//! [records](crate::record) say so. Until then, a traced update is sent without its trace.
 
 use std::sync::Arc;
 

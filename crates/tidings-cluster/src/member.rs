@@ -499,7 +499,7 @@ impl Member {
             },
         };
         let again = self.publisher.flight().is_some();
-        let Some(flight) = self.publisher.next() else {
+        let Some(flight) = self.publisher.next(self.leases.read_traces()) else {
             return;
         };
         let first = flight.items.first();

@@ -8,7 +8,9 @@
 //! | list | groups of settings |
 //!
 //! A group is a text, its name; a byte, 1 if a hub that differs must not serve and 0 if that is only
-//! reported; and a list of settings, each a text, its key, and 8 bytes, its digest. Numbers, texts
+//! reported; and a list of settings, each a text, its key, and 8 bytes, its digest. The group
+//! `envelope 2`, without settings, says that a hub reads envelopes of version 2; an older hub does not
+//! have it, and does not compare it. Numbers, texts
 //! and lists are those of the [envelope](crate::envelope). Nothing follows.
 
 use std::sync::Arc;
@@ -75,6 +77,9 @@ pub const DIGEST_BYTES: usize = 8;
 /// Most bytes of a record that is read.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 
+/// The group of hubs that read envelopes of version 2.
+const READS_ENVELOPE_2: &str = "envelope 2";
+
 /// The version that this hub writes, and the newest that it reads.
 pub const VERSION: u8 = 1;
 
@@ -98,7 +103,19 @@ impl Record {
                 }),
             }
         }
+        groups.push(Group {
+            name: READS_ENVELOPE_2.into(),
+            needed: Needed::Similar,
+            settings: Vec::new(),
+        });
         Self { address, groups }
+    }
+
+    /// Returns whether the hub reads envelopes of version 2, which have traces.
+    #[must_use]
+    pub fn reads_traces(&self) -> bool {
+        let mut groups = self.groups.iter();
+        groups.any(|group| *group.name == *READS_ENVELOPE_2)
     }
 
     /// Returns its bytes.

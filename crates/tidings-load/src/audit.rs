@@ -48,6 +48,8 @@ pub struct Options {
     /// The engine's program: `redis-server`, `valkey-server`, `postgres` (with `initdb` beside it) or
     /// `nats-server`.
     pub engine_program: PathBuf,
+    /// Another program that hubs begin with: each is upgraded when it is started again.
+    pub upgrade_from: Option<PathBuf>,
     /// An empty folder for everything.
     pub folder: PathBuf,
     /// Hubs of the cluster.

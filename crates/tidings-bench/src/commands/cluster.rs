@@ -32,6 +32,10 @@ pub struct Cluster {
     #[arg(long, value_name = "FILE")]
     engine_program: Option<PathBuf>,
 
+    /// Program of an older hub: hubs begin with it, and each is upgraded when it is started again
+    #[arg(long, value_name = "FILE")]
+    upgrade_from: Option<PathBuf>,
+
     /// Folder for configurations, data and logs [default: a new one, removed if all is well]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -82,6 +86,7 @@ impl Cluster {
                 .engine_program
                 .clone()
                 .unwrap_or_else(|| self.engine.program().into()),
+            upgrade_from: self.upgrade_from.clone(),
             folder: folder.clone(),
             hubs: self.hubs,
             duration: Duration::from_secs(self.secs),

@@ -158,6 +158,13 @@ impl Leases {
         self.held.keys().map(release).collect()
     }
 
+    /// Returns whether every hub that was seen, also one whose lease has lapsed, reads envelopes with
+    /// traces.
+    pub(super) fn read_traces(&self) -> bool {
+        let reads = |peer: &Peer| peer.record.as_ref().is_some_and(|one| one.reads_traces());
+        self.roster.looks > 0 && self.roster.peers.iter().all(reads)
+    }
+
     /// Returns why this hub must not serve yet: it has not seen the others, or differs from one.
     pub(super) fn unfit(&self) -> Option<Arc<str>> {
         if self.fitted {

@@ -215,15 +215,16 @@ impl Publisher {
         self.again = others.copied().collect();
     }
 
-    /// Returns what is to be sent next, and makes it the batch that is with the engine.
-    pub(super) fn next(&mut self) -> Option<&Flight> {
+    /// Returns what is to be sent next, and makes it the batch that is with the engine. `traces` says
+    /// whether all hubs read them.
+    pub(super) fn next(&mut self, traces: bool) -> Option<&Flight> {
         let flight = match self.flight.take() {
             Some(flight) if flight.state == FlightState::Sent => {
                 self.flight = Some(flight);
                 return None;
             }
             Some(doubtful) => Some(doubtful),
-            None => self.next_again().or_else(|| self.next_fresh()),
+            None => self.next_again().or_else(|| self.next_fresh(traces)),
         };
         let flight = Flight {
             state: FlightState::Sent,
@@ -376,7 +377,7 @@ impl Publisher {
     }
 
     /// Makes a batch of what waits.
-    fn next_fresh(&mut self) -> Option<Flight> {
+    fn next_fresh(&mut self, traces: bool) -> Option<Flight> {
         let mut taken = Vec::new();
         let mut bytes = 0;
         while taken.len() < BATCH_ITEMS_MAX
@@ -393,7 +394,7 @@ impl Publisher {
         let number = self.next_batch();
         let items: Arc<[Item]> = (0..)
             .zip(taken)
-            .map(|(index, fresh)| self.send(number, index, fresh))
+            .map(|(index, fresh)| self.send(number, index, fresh, traces))
             .collect();
         Some(Flight {
             number,
@@ -403,8 +404,13 @@ impl Publisher {
     }
 
     /// Makes the item of an update that is sent for the first time.
-    fn send(&mut self, batch: u64, index: u32, fresh: Fresh) -> Item {
-        let Publish { draft, key, done } = fresh.publish;
+    fn send(&mut self, batch: u64, index: u32, fresh: Fresh, traces: bool) -> Item {
+        let Publish {
+            mut draft,
+            key,
+            done,
+        } = fresh.publish;
+        draft.trace = draft.trace.filter(|_trace| traces);
         self.fresh_bytes -= fresh.bytes;
         let origin = Origin {
             sender: self.me,

@@ -12,6 +12,8 @@ use crate::BenchError;
 #[derive(Debug)]
 pub(super) struct Part {
     command: Vec<String>,
+    /// What it is started with the next time, if that is something else.
+    next: Option<Vec<String>>,
     /// Where its standard output and its standard error go, one start after the other.
     log: PathBuf,
     child: Option<Child>,
@@ -22,9 +24,16 @@ impl Part {
     pub(super) fn new(command: Vec<String>, log: PathBuf) -> Self {
         Self {
             command,
+            next: None,
             log,
             child: None,
         }
+    }
+
+    /// Starts it with another command after this time.
+    pub(super) fn then(mut self, next: Vec<String>) -> Self {
+        self.next = Some(next);
+        self
     }
 
     /// Starts it.
@@ -55,6 +64,9 @@ impl Part {
             source,
         })?;
         self.child = Some(child);
+        if let Some(next) = self.next.take() {
+            self.command = next;
+        }
         Ok(())
     }
 

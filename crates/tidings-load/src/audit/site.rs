@@ -222,16 +222,16 @@ fn config(
 }
 
 fn hub(options: &Options, number: usize, config: &Path) -> Part {
-    let words = [
-        options.program.display().to_string(),
-        "serve".to_owned(),
-        "--config".to_owned(),
-        config.display().to_string(),
-    ];
-    Part::new(
-        words.into(),
-        options.folder.join(format!("hub{number}.log")),
-    )
+    let log = options.folder.join(format!("hub{number}.log"));
+    let command = |program: &Path| {
+        let words = [program.display().to_string(), "serve".to_owned()];
+        let config = ["--config".to_owned(), config.display().to_string()];
+        words.into_iter().chain(config).collect()
+    };
+    match &options.upgrade_from {
+        None => Part::new(command(&options.program), log),
+        Some(older) => Part::new(command(older), log).then(command(&options.program)),
+    }
 }
 
 /// Makes the tables of PostgreSQL, as soon as the server takes connections.

@@ -7,15 +7,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use tidings_cluster::driver::{IfNone, join};
-use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
+use tidings_cluster::engine::{
+    BATCH_BYTES_MAX, BootId, Engine as _, EpochId, Lease, LeaseName, NodeId, Proposal, Sender,
+    State, Tailed,
+};
 use tidings_cluster::host::Clustered;
 use tidings_cluster::member;
+use tidings_cluster::record::Record;
 use tidings_cluster::{Epoch, Health, History as _, Relay, RelayError};
-use tidings_core::{Draft, Position, Topic, Topics, Update, Visibility};
+use tidings_core::{Draft, Position, Topic, Topics, TraceContext, Update, Visibility};
 use tidings_history::{Handle, Kind, Order, PresenceRetention, Retention, start};
 use tidings_redis::{Options, Redis};
 
-use crate::harness::{DEADLINE, Kind as ServerKind, Sentinels, Server, options, wait_until};
+use crate::harness::{DEADLINE, Kind as ServerKind, Sentinels, Server, options, run, wait_until};
 
 const SECRET: Epoch = Epoch::new([9; 32]);
 
@@ -116,6 +120,68 @@ fn hubs_go_on_after_a_failover() {
     }
 }
 
+/// While a hub of an older version has a lease, nothing is written that it cannot read.
+#[test]
+fn traces_wait_until_all_hubs_read_them() {
+    let server = Server::start(ServerKind::Redis);
+    let older = Sender {
+        node: NodeId::new(7),
+        boot: BootId::new(1),
+    };
+    let tell = |record: &Record| {
+        let lease = Lease {
+            name: LeaseName::Node,
+            holder: older,
+            ttl_ms: 60_000,
+            record: Some(record.encode()),
+        };
+        run(async {
+            let engine = Redis::new(options(server.place()));
+            engine.lease(lease).await.unwrap();
+        });
+    };
+    // It says nothing of what it reads.
+    tell(&Record::default());
+    let [one, two] = hubs(&options(server.place()));
+    let seen = |hub: &Hub, upgraded: bool| {
+        wait_until("the hub saw the other's record", || {
+            let roster = hub.relay.roster()?.borrow().clone()?;
+            let mut peers = roster.peers.iter();
+            let record = peers.find(|peer| peer.run == older)?.record.clone()?;
+            (record.reads_traces() == upgraded).then_some(())
+        });
+    };
+    seen(&one, false);
+    assert_eq!(one.publish_traced(), None);
+    assert_eq!(newest_version(&server), 1);
+    tell(&Record::new(None, &[], SECRET));
+    for hub in [&one, &two] {
+        seen(hub, true);
+        assert!(hub.publish_traced().is_some());
+        assert_eq!(newest_version(&server), 2);
+    }
+    one.stop();
+    two.stop();
+}
+
+/// Returns the version of the newest envelope that the server has.
+fn newest_version(server: &Server) -> u8 {
+    let mut version = None;
+    run(async {
+        let engine = Redis::new(options(server.place()));
+        let State::Line(line) = engine.state().await.unwrap() else {
+            return;
+        };
+        let read = engine.range(line.last, line.last, BATCH_BYTES_MAX).await;
+        if let Tailed::Entries(entries) = read.unwrap() {
+            version = entries
+                .first()
+                .and_then(|entry| entry.bytes.first().copied());
+        }
+    });
+    version.expect("there is an entry")
+}
+
 /// Publishes numbers by one hub after the other, and waits for the answers.
 #[track_caller]
 fn publish_by_turns(hubs: &[Hub; 2], numbers: std::ops::Range<u32>) {
@@ -191,10 +257,25 @@ impl Hub {
     }
 
     fn publish(&self, data: &str) -> Receiver<Result<Arc<Update>, RelayError>> {
+        self.publish_draft(draft(data))
+    }
+
+    fn publish_draft(&self, draft: Draft) -> Receiver<Result<Arc<Update>, RelayError>> {
         let (tx, rx) = sync_channel(1);
         let done = Box::new(move |taken| drop(tx.send(taken)));
-        self.relay.publish(draft(data), None, done).unwrap();
+        self.relay.publish(draft, None, done).unwrap();
         rx
+    }
+
+    /// Publishes an update that has a trace. Returns the trace that it has in the line.
+    #[track_caller]
+    fn publish_traced(&self) -> Option<TraceContext> {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let answer = self.publish_draft(Draft {
+            trace: TraceContext::parse(trace),
+            ..draft("traced")
+        });
+        answer.recv_timeout(DEADLINE).unwrap().unwrap().trace
     }
 
     fn stop(self) {
