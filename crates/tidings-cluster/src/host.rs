@@ -15,7 +15,8 @@ use crate::member::request::{Input, Output, Publish, Request, answer};
 use crate::member::{Member, Options, Status};
 use crate::roster::Roster;
 use crate::{
-    CaughtUp, Done, Epoch, Figures, Health, History, InboundError, Relay, RelayError, StartError,
+    CaughtUp, Done, Epoch, Figures, Health, History, InboundError, Publication, Relay, RelayError,
+    StartError,
 };
 
 /// Milliseconds that the engine keeps a publisher's key.
@@ -98,19 +99,22 @@ impl Inbox {
         (self.wake)();
     }
 
-    fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
+    fn publish(&self, publications: Vec<Publication>) -> Result<(), RelayError> {
         let mut queue = self.lock();
         if queue.closed {
             return Err(RelayError::Closed);
         }
-        if queue.publishes >= self.publishes_max {
+        if queue.publishes + publications.len() > self.publishes_max {
             return Err(RelayError::Busy);
         }
-        queue.publishes += 1;
-        let key = key.map(|key| (key, KEY_MS));
-        queue
-            .inputs
-            .push_back(Input::Publish(Publish { draft, key, done }));
+        queue.publishes += publications.len();
+        let publishes = publications.into_iter().map(|one| Publish {
+            draft: one.draft,
+            key: one.key.map(|key| (key, KEY_MS)),
+            done: one.done,
+        });
+        let publishes = publishes.collect();
+        queue.inputs.push_back(Input::Publish(publishes));
         drop(queue);
         (self.wake)();
         Ok(())
@@ -200,7 +204,11 @@ impl Relay for Clustered {
     }
 
     fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError> {
-        self.inbox.publish(draft, key, done)
+        self.publish_in_order(vec![Publication { draft, key, done }])
+    }
+
+    fn publish_in_order(&self, publications: Vec<Publication>) -> Result<(), RelayError> {
+        self.inbox.publish(publications)
     }
 
     fn catch_up(&self, done: CaughtUp) -> bool {
@@ -348,7 +356,10 @@ impl Host {
         let late = self.inbox.take();
         for input in late {
             match input {
-                Input::Publish(publish) => (publish.done)(Err(RelayError::Closed)),
+                Input::Publish(publishes) => {
+                    let publishes = publishes.into_iter();
+                    publishes.for_each(|publish| (publish.done)(Err(RelayError::Closed)));
+                }
                 Input::CatchUp(waiting) => waiting.answer(false),
                 Input::Note(..)
                 | Input::Reply(..)

@@ -72,6 +72,24 @@ pub type CutDone = Box<dyn FnOnce(Result<(), RelayError>) + Send>;
 /// Takes whether a history has caught up. Must not block.
 pub type CaughtUp = Box<dyn FnOnce(bool) + Send>;
 
+/// One of several drafts that a relay takes in order.
+pub struct Publication {
+    /// The draft.
+    pub draft: Draft,
+    /// By which it is stored once.
+    pub key: Option<Key>,
+    /// Takes the outcome. Dropped unused if the draft was refused at once.
+    pub done: Done,
+}
+
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication")
+            .field("draft", &self.draft)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Gives checked and granted drafts their positions.
 ///
 /// [`epoch`](Self::epoch) comes first, since the history is opened with it, then
@@ -102,6 +120,18 @@ pub trait Relay: fmt::Debug + Send + Sync {
     /// [`RelayError`], with `done` dropped unused, if the draft is refused at once:
     /// [`Busy`](RelayError::Busy) or [`Closed`](RelayError::Closed) by a relay that runs.
     fn publish(&self, draft: Draft, key: Option<Key>, done: Done) -> Result<(), RelayError>;
+
+    /// Takes drafts that must not overtake each other: a draft is stored only if those before it are,
+    /// or were with their keys. In a cluster they share one deadline, so that none is sent after one
+    /// before it has waited in vain. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`RelayError`] of the first draft that is refused at once. It and those after it are not taken.
+    fn publish_in_order(&self, publications: Vec<Publication>) -> Result<(), RelayError> {
+        let mut publications = publications.into_iter();
+        publications.try_for_each(|one| self.publish(one.draft, one.key, one.done))
+    }
 
     /// Has the history catch up with the cluster. Never waits.
     ///

@@ -188,7 +188,7 @@ impl Member {
     pub fn on_input(&mut self, now: Duration, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Publish(publish) => self.on_publish(publish),
+            Input::Publish(publishes) => self.on_publish(publishes),
             Input::CatchUp(waiting) => {
                 self.catch_ups
                     .push(waiting, self.now + self.options.wait_max);
@@ -330,16 +330,20 @@ impl Member {
         known.get().saturating_sub(self.history.last().get())
     }
 
-    fn on_publish(&mut self, publish: Publish) {
+    /// Takes all of them or none: they must not overtake each other.
+    fn on_publish(&mut self, publishes: Vec<Publish>) {
         let (count, bytes) = self.publisher.waiting();
         let fits = count < self.options.waiting_max && bytes < self.options.waiting_bytes_max;
-        match self.history.takes_updates() {
-            // A hub whose disk fails takes nothing that it could not keep.
-            Err(error) => (publish.done)(Err(error)),
-            Ok(()) if !fits => (publish.done)(Err(RelayError::Busy)),
-            Ok(()) => self
-                .publisher
-                .push(publish, self.now + self.options.wait_max),
+        // A hub whose disk fails takes nothing that it could not keep.
+        let taken = self.history.takes_updates();
+        let taken = taken.and_then(|()| fits.then_some(()).ok_or(RelayError::Busy));
+        for publish in publishes {
+            match &taken {
+                Err(error) => (publish.done)(Err(error.clone())),
+                Ok(()) => self
+                    .publisher
+                    .push(publish, self.now + self.options.wait_max),
+            }
         }
     }
 

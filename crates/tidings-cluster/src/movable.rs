@@ -10,7 +10,9 @@ use tokio::sync::watch;
 
 use crate::engine::Key;
 use crate::roster::Roster;
-use crate::{CaughtUp, Done, Epoch, Figures, Health, History, Relay, RelayError, StartError};
+use crate::{
+    CaughtUp, Done, Epoch, Figures, Health, History, Publication, Relay, RelayError, StartError,
+};
 
 /// Drafts that wait while the history changes hands, at most. That takes less than a second.
 const HELD_MAX: usize = 16 * 1024;
@@ -131,6 +133,14 @@ impl Relay for Movable {
                 Ok(())
             }
         }
+    }
+
+    fn publish_in_order(&self, publications: Vec<Publication>) -> Result<(), RelayError> {
+        if let Place::Here = &*self.read() {
+            return self.inner.publish_in_order(publications);
+        }
+        let mut publications = publications.into_iter();
+        publications.try_for_each(|one| self.publish(one.draft, one.key, one.done))
     }
 
     fn catch_up(&self, done: CaughtUp) -> bool {

@@ -7,7 +7,7 @@ pub mod once;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tidings_cluster::{Done, Key, Relay, RelayError};
+use tidings_cluster::{Done, Key, Publication, Relay, RelayError};
 use tidings_core::event_id::{EventId, EventIdError};
 use tidings_core::grant::Grants;
 use tidings_core::histogram::Histogram;
@@ -270,6 +270,23 @@ impl Ingest {
         self.enqueue_once(Instant::now(), draft, None, done)
     }
 
+    /// Hands drafts to the relay that must not overtake each other, each with the key that it is stored once
+    /// by. Never waits. Each completion is called on the relay's thread, or dropped unused if its draft was not
+    /// taken.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Busy`] or [`PublishError::Closed`] of the first draft that was not taken. Neither were
+    /// those after it.
+    pub fn enqueue_in_order(&self, drafts: Vec<(Draft, Key, Done)>) -> Result<(), PublishError> {
+        let begun = Instant::now();
+        let publications = drafts.into_iter().map(|(mut draft, key, done)| {
+            let traced = self.trace(&mut draft, begun);
+            self.publication(draft, Some(key), traced, done)
+        });
+        Ok(self.relay.publish_in_order(publications.collect())?)
+    }
+
     /// Hands over a draft of a publish that began before, and that `key` recognises.
     fn enqueue_once(
         &self,
@@ -280,6 +297,22 @@ impl Ingest {
     ) -> Result<(), PublishError> {
         let traced = self.trace(&mut draft, begun);
         let refused = traced.clone();
+        let Publication { draft, key, done } = self.publication(draft, key, traced, done);
+        let enqueued = self.relay.publish(draft, key, done);
+        if let (Err(error), Some((tracer, publishing))) = (&enqueued, refused) {
+            tracer.published(publishing, Err(error.to_string()));
+        }
+        Ok(enqueued?)
+    }
+
+    /// Makes what the relay takes: the outcome is counted and traced before `done` gets it.
+    fn publication(
+        &self,
+        draft: Draft,
+        key: Option<Key>,
+        traced: Option<(Arc<Tracer>, Publishing)>,
+        done: impl FnOnce(Kept) + Send + 'static,
+    ) -> Publication {
         let (enqueued, durations) = (Instant::now(), Arc::clone(&self.durations));
         let done: Done = Box::new(move |kept| {
             if kept.is_ok() {
@@ -291,11 +324,7 @@ impl Ingest {
             }
             done(kept);
         });
-        let enqueued = self.relay.publish(draft, key, done);
-        if let (Err(error), Some((tracer, publishing))) = (&enqueued, refused) {
-            tracer.published(publishing, Err(error.to_string()));
-        }
-        Ok(enqueued?)
+        Publication { draft, key, done }
     }
 
     /// Begins the spans of an update, if it is sampled. Its `trace` is then what its deliveries are linked to, and

@@ -147,8 +147,8 @@ pub enum Output {
 /// What a member is told.
 #[derive(Debug)]
 pub enum Input {
-    /// Somebody publishes.
-    Publish(Publish),
+    /// Somebody publishes updates that must not overtake each other.
+    Publish(Vec<Publish>),
     /// Somebody waits until the history has what the engine has now.
     CatchUp(CatchUp),
     /// This hub leaves a note under the name of a lease that it holds.

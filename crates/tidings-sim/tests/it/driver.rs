@@ -9,7 +9,7 @@ use tidings_cluster::driver::{IfNone, JoinError, join};
 use tidings_cluster::engine::{BootId, EpochId, NodeId, Proposal, Sender};
 use tidings_cluster::host::Clustered;
 use tidings_cluster::member::{Membership, Options};
-use tidings_cluster::{Epoch, Health, History as _, Relay, RelayError};
+use tidings_cluster::{Epoch, Health, History as _, Publication, Relay, RelayError};
 use tidings_core::position::Position;
 use tidings_core::topic::Topic;
 use tidings_core::update::{Draft, Topics, Update, Visibility};
@@ -88,6 +88,44 @@ fn an_engine_that_stays_away_refuses_in_bounded_time() {
 }
 
 #[test]
+fn what_must_not_overtake_is_stored_in_order_or_not_at_all() {
+    let engine = ModelEngine::new(Model::new(None));
+    let hub = Hub::start(&engine, 1, Duration::from_millis(50));
+    wait(|| hub.relay.health() == Health::Ok);
+    engine.with(|model| model.set_away(true));
+    wait(|| hub.relay.health() != Health::Ok);
+    let answers = hub.publish_in_order(0..50);
+    let mut answers = answers.into_iter();
+    let first = answers.next().expect("fifty").recv_timeout(DEADLINE);
+    // From here on the engine would take the others.
+    engine.with(|model| model.set_away(false));
+    for answer in std::iter::once(first).chain(answers.map(|next| next.recv_timeout(DEADLINE))) {
+        let refused = answer.expect("an answer");
+        assert!(
+            matches!(refused, Err(RelayError::Away { .. })),
+            "{refused:?}"
+        );
+    }
+    wait(|| hub.relay.health() == Health::Ok);
+    let answers = hub.publish_in_order(0..100).into_iter();
+    let stored = answers.map(|answer| answer.recv_timeout(DEADLINE).expect("an answer"));
+    let stored: Vec<Arc<Update>> = stored.map(|stored| stored.expect("an update")).collect();
+    for (number, pair) in stored.windows(2).enumerate() {
+        assert_eq!(&*pair[0].data, number.to_string());
+        assert!(pair[0].position < pair[1].position);
+    }
+    let too_many = (0..101).map(|number| publication(&number.to_string()).0);
+    let refused = hub.relay.publish_in_order(too_many.collect());
+    assert!(matches!(refused, Err(RelayError::Busy)), "{refused:?}");
+    assert_eq!(
+        hub.history.last(),
+        Position::new(100),
+        "none of them was taken"
+    );
+    hub.stop();
+}
+
+#[test]
 fn what_comes_after_the_stop_is_refused() {
     let engine = ModelEngine::new(Model::new(None));
     let hub = Hub::start(&engine, 1, DEADLINE);
@@ -154,19 +192,40 @@ impl Hub {
         Self { relay, history }
     }
 
-    fn publish(&self, data: &str) -> Receiver<Result<Arc<Update>, RelayError>> {
-        let (tx, rx) = sync_channel(1);
-        let done = Box::new(move |taken| drop(tx.send(taken)));
+    fn publish(&self, data: &str) -> Answer {
+        let (Publication { draft, key, done }, rx) = publication(data);
         self.relay
-            .publish(draft(data), None, done)
+            .publish(draft, key, done)
             .expect("a relay that runs");
         rx
+    }
+
+    fn publish_in_order(&self, numbers: std::ops::Range<u32>) -> Vec<Answer> {
+        let (publications, answers) = numbers
+            .map(|number| publication(&number.to_string()))
+            .unzip();
+        self.relay
+            .publish_in_order(publications)
+            .expect("a relay that runs");
+        answers
     }
 
     fn stop(self) {
         self.relay.stop();
         self.history.close();
     }
+}
+
+type Answer = Receiver<Result<Arc<Update>, RelayError>>;
+
+fn publication(data: &str) -> (Publication, Answer) {
+    let (tx, rx) = sync_channel(1);
+    let publication = Publication {
+        draft: draft(data),
+        key: None,
+        done: Box::new(move |taken| drop(tx.send(taken))),
+    };
+    (publication, rx)
 }
 
 fn options(node: u64, wait_max: Duration) -> Options {
