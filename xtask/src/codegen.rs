@@ -1,6 +1,6 @@
 //! Generated documents: their sources, how they are written, and a check that they are up to date.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -71,15 +71,28 @@ fn metrics(root: &Path) -> anyhow::Result<String> {
     printed(root, &["config", "docs", "--metrics"])
 }
 
+/// Builds the hub, and returns its program. The whole workspace is built, as tests do: fewer packages
+/// enable fewer features of their dependencies, which would be compiled again.
+fn built(root: &Path) -> anyhow::Result<PathBuf> {
+    let status = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--workspace", "--bins"])
+        .current_dir(root)
+        .status();
+    ensure!(
+        status.context("cannot run cargo")?.success(),
+        "cannot build the hub"
+    );
+    Ok(root.join("target/debug/tidings"))
+}
+
 /// Returns what a command of `tidings` prints, below a line that says that it is generated.
 fn printed(root: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let command = format!("tidings {}", arguments.join(" "));
-    let output = Command::new("cargo")
-        .args(["run", "--quiet", "--locked", "-p", "tidings", "--"])
+    let output = Command::new(built(root)?)
         .args(arguments)
         .current_dir(root)
         .output();
-    let output = output.context("cannot run cargo")?;
+    let output = output.with_context(|| format!("cannot run `{command}`"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),

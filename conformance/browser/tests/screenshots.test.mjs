@@ -1,10 +1,12 @@
 // Pictures of the pages, wide and narrow, light and dark, to be looked at: artifacts/screenshots/ in the root folder.
+// Only the slow form takes all of them; else each page is opened wide in the light, and narrow in the dark.
 
 import { mkdir } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { openChromium, openPage, waitForConnection, waitForTexts } from "../support/chromium.mjs";
 import { Hub } from "../support/hub.mjs";
+import { SLOW } from "../support/slow.mjs";
 
 const FOLDER = fileURLToPath(new URL("../../../artifacts/screenshots/", import.meta.url));
 const SIZES = { wide: { width: 1400, height: 900 }, narrow: { width: 390, height: 780 }, small: { width: 320, height: 640 } };
@@ -20,6 +22,7 @@ test("pictures of all pages", async (t) => {
       // It takes seconds, and looks like the other one.
       if (size === "small" && name === "diagnose-filtered") continue;
       for (const colorScheme of size === "small" ? ["light"] : ["light", "dark"]) {
+        if (!SLOW && !["wide light", "narrow dark"].includes(`${size} ${colorScheme}`)) continue;
         const page = await openPage(browser, hub.origin, { viewport, colorScheme, reducedMotion: "reduce", locale: "en-GB" });
         await scene(page, hub);
         const fullPage = name !== "chat";
