@@ -57,7 +57,7 @@ struct Arguments {
 /// The audit of a cluster that every run has: long enough for some thirty faults.
 const AUDIT_SECS: u64 = 120;
 const AUDIT_SEED: u64 = 1;
-const AUDITED: &[bench::cluster::Engine] = &[bench::cluster::Engine::Redis];
+const AUDITED: &[bench::cluster::EngineKind] = &[bench::cluster::EngineKind::Redis];
 
 /// The variable that test runners of other languages read.
 const SLOW: &str = "RUN_SLOW_TESTS";
@@ -191,7 +191,7 @@ enum LongRun {
         seed: Option<u64>,
         /// What orders the updates; several at the same time if it is given more than once.
         #[arg(long, default_value = "redis")]
-        engine: Vec<bench::cluster::Engine>,
+        engine: Vec<bench::cluster::EngineKind>,
     },
     /// Draws docs/soak.svg from the samples of the last soak.
     Plot,

@@ -1,6 +1,7 @@
 //! Arguments of the load generator, and its report on standard output.
 
 mod cluster;
+mod engine;
 mod presence;
 mod reload;
 mod restart;
@@ -18,7 +19,7 @@ use tidings_wire::byte_order_mark;
 use crate::Usage;
 use crate::dev_hub::{DEFAULT_DATA, DevHub};
 
-/// The benchmarks.
+/// The benchmarks, and what they need.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Sse(Sse),
@@ -32,6 +33,7 @@ pub enum Command {
     Restart(restart::Restart),
     Reload(reload::Reload),
     Cluster(cluster::Cluster),
+    Engine(engine::Engine),
     Floor(Floor),
 }
 
@@ -394,6 +396,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
         Command::Restart(arguments) => (arguments.run()?, &arguments.output),
         Command::Reload(arguments) => (arguments.run()?, &arguments.output),
         Command::Cluster(arguments) => (arguments.run()?, &arguments.output),
+        Command::Engine(arguments) => return arguments.run(),
         Command::Floor(arguments) => (floor::run(&arguments.options())?, &arguments.output),
     };
     let text = match output.json {

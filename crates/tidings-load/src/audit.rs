@@ -6,8 +6,6 @@
 //! subscriber must have received exactly these, and every hub must list exactly the subscribers.
 
 mod chaos;
-mod engine;
-mod part;
 mod presence;
 mod publisher;
 mod site;
@@ -20,13 +18,13 @@ use std::time::Duration;
 
 use crate::BenchError;
 use crate::clock::{nanos, now_ns};
+use crate::engine::EngineKind;
 use crate::poller::Poller;
 use crate::process::allow_connections;
 use crate::progress::bar;
 use crate::report::Report;
 
 use chaos::Chaos;
-pub use engine::EngineKind;
 use publisher::Publishers;
 use site::Site;
 use subscriber::Subscribers;
@@ -45,8 +43,7 @@ pub struct Options {
     pub program: PathBuf,
     /// What orders the updates.
     pub engine: EngineKind,
-    /// The engine's program: `redis-server`, `valkey-server`, `postgres` (with `initdb` beside it) or
-    /// `nats-server`.
+    /// The program of its servers.
     pub engine_program: PathBuf,
     /// Another program that hubs begin with: each is upgraded when it is started again.
     pub upgrade_from: Option<PathBuf>,

@@ -21,6 +21,7 @@ mod link;
 mod load;
 mod mark;
 mod multiplex;
+mod part;
 mod poller;
 mod polling;
 mod process;
@@ -32,6 +33,7 @@ mod xhr_streaming;
 
 pub mod audit;
 pub mod compare;
+pub mod engine;
 pub mod floor;
 pub mod idle;
 pub mod matching;

@@ -18,7 +18,7 @@ const SMALL_LOAD: &[&str] = &["--subscribers=30", "--publishers=16", "--rate=100
 
 /// What orders the updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
+pub enum EngineKind {
     /// One server of Redis.
     Redis,
     /// One server of PostgreSQL.
@@ -27,8 +27,9 @@ pub enum Engine {
     Nats,
 }
 
-impl Engine {
-    const fn name(self) -> &'static str {
+impl EngineKind {
+    /// Returns its name as the configuration of a hub has it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
             Self::Postgresql => "postgresql",
@@ -37,7 +38,7 @@ impl Engine {
     }
 
     /// Returns the server's program, as `cargo xtask deps` installs it.
-    fn program(self, root: &Path) -> PathBuf {
+    pub fn program(self, root: &Path) -> PathBuf {
         match self {
             Self::Redis => "redis-server".into(),
             Self::Postgresql => deps::postgresql("postgres"),
@@ -71,10 +72,10 @@ pub fn audit(
     size: Size,
     secs: u64,
     seed: u64,
-    engines: &[Engine],
+    engines: &[EngineKind],
 ) -> anyhow::Result<Vec<String>> {
     let program = build(root, size)?;
-    let run = |engine: Engine| audit_one(root, &program, size, (secs, seed), engine);
+    let run = |engine: EngineKind| audit_one(root, &program, size, (secs, seed), engine);
     let outputs: Vec<_> = thread::scope(|scope| {
         let started: Vec<_> = engines
             .iter()
@@ -99,7 +100,7 @@ fn audit_one(
     program: &Path,
     size: Size,
     (secs, seed): (u64, u64),
-    engine: Engine,
+    engine: EngineKind,
 ) -> anyhow::Result<Output> {
     Command::new(program.with_file_name("tidings-bench"))
         .args(["cluster", "--json", "--program"])
@@ -120,7 +121,7 @@ fn judge(
     root: &Path,
     size: Size,
     seed: u64,
-    engine: Engine,
+    engine: EngineKind,
     output: &Output,
 ) -> anyhow::Result<Option<String>> {
     let name = engine.name();
@@ -151,10 +152,10 @@ fn judge(
 }
 
 /// The names of figures had no engine while there was one.
-const fn suffix(engine: Engine) -> &'static str {
+const fn suffix(engine: EngineKind) -> &'static str {
     match engine {
-        Engine::Redis => "",
-        Engine::Postgresql => "_postgresql",
-        Engine::Nats => "_nats",
+        EngineKind::Redis => "",
+        EngineKind::Postgresql => "_postgresql",
+        EngineKind::Nats => "_nats",
     }
 }

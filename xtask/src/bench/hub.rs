@@ -1,7 +1,7 @@
 //! The hub of one run: its folder, configuration and process, and the load generator beside it.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
+
+use super::cluster::EngineKind;
 
 /// The core of the hub and the core of the generator.
 const CORES: (&str, &str) = ("0", "1");
@@ -43,10 +45,10 @@ pub enum Settings {
     Crash,
     /// With presence on.
     Presence,
-    /// In a cluster of its own, on a Redis beside it.
-    Member,
+    /// In a cluster of its own, on an engine beside it.
+    Member(EngineKind),
     /// In a cluster with another hub, to which its publishers publish.
-    Second,
+    Second(EngineKind),
     /// For a hub whose processes follow each other: a short drain, and two shards.
     Restart,
 }
@@ -86,21 +88,28 @@ impl Hub {
             | Settings::Soak
             | Settings::Crash
             | Settings::Presence
-            | Settings::Member
-            | Settings::Second
+            | Settings::Member(_)
+            | Settings::Second(_)
             | Settings::Restart => ("http", None),
             Settings::Tls => ("https", Some(write_certificate(&folder)?)),
         };
         let url = format!("{scheme}://{address}/.well-known/mercure");
-        let other = (settings == Settings::Second)
-            .then(|| Self::start(binary, Settings::Member).map(Box::new))
-            .transpose()?;
-        let engine = (settings == Settings::Member)
-            .then(|| Engine::start(&folder))
-            .transpose()?;
-        let port = |hub: &Self| hub.engine.as_ref().map(|engine| engine.port);
-        let cluster =
-            (engine.as_ref().map(|engine| engine.port)).or_else(|| other.as_deref().and_then(port));
+        let (other, engine) = match settings {
+            Settings::Second(kind) => {
+                let other = Self::start(binary, Settings::Member(kind))?;
+                (Some(Box::new(other)), None)
+            }
+            Settings::Member(kind) => (None, Some(Engine::start(binary, kind, &folder)?)),
+            Settings::Usual
+            | Settings::SmallRing
+            | Settings::Tls
+            | Settings::Soak
+            | Settings::Crash
+            | Settings::Presence
+            | Settings::Restart => (None, None),
+        };
+        let beside = other.as_ref().and_then(|hub| hub.engine.as_ref());
+        let cluster = engine.as_ref().or(beside).map(|one| one.settings.as_str());
         // Hubs of a cluster have one public URL.
         let public_url = other.as_ref().map_or(&url, |hub| &hub.url);
         let file = folder.join("tidings.toml");
@@ -115,8 +124,8 @@ impl Hub {
             | Settings::SmallRing
             | Settings::Tls
             | Settings::Presence
-            | Settings::Member
-            | Settings::Second => Some(CORES.0),
+            | Settings::Member(_)
+            | Settings::Second(_) => Some(CORES.0),
             Settings::Soak | Settings::Crash | Settings::Restart => None,
         };
         let mut hub = Self {
@@ -323,29 +332,43 @@ impl Drop for Hub {
     }
 }
 
-/// An engine for clusters. Dropping it kills the process.
+/// An engine for clusters, which ends with the standard input of its process.
 struct Engine {
-    port: u16,
+    /// Lines of a hub's table `[cluster]`.
+    settings: String,
     child: Child,
 }
 
 impl Engine {
-    fn start(folder: &Path) -> anyhow::Result<Self> {
-        let port = free_address()?.port();
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
-            .arg(folder)
-            .args(["--appendonly", "yes", "--save", ""])
-            .stdout(Stdio::null())
-            .spawn();
-        let child = child.context("cannot start redis-server (`cargo xtask deps` installs it)")?;
-        Ok(Self { port, child })
+    fn start(binary: &Path, kind: EngineKind, folder: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(binary.with_file_name("tidings-bench"))
+            .args(["engine", kind.name(), "--program"])
+            .arg(binary)
+            .arg("--engine-program")
+            .arg(kind.program(&crate::root()?))
+            .arg("--folder")
+            .arg(folder.join("engine"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start tidings-bench")?;
+        let output = child.stdout.take().context("it has an output")?;
+        // They end with an empty line.
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        let lines: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        ensure!(
+            !lines.is_empty(),
+            "the engine did not start; its error is above"
+        );
+        let settings = lines.join("\n") + "\n";
+        Ok(Self { settings, child })
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _killed = self.child.kill();
+        // It stops its servers.
+        drop(self.child.stdin.take());
         let _status = self.child.wait();
     }
 }
@@ -442,7 +465,7 @@ fn configuration(
     address: SocketAddr,
     admin: SocketAddr,
     settings: Settings,
-    cluster: Option<u16>,
+    cluster: Option<&str>,
 ) -> String {
     let data = folder.join("data");
     let (stall_timeout_secs, connection_secs_max) = match settings {
@@ -450,14 +473,14 @@ fn configuration(
         | Settings::SmallRing
         | Settings::Tls
         | Settings::Presence
-        | Settings::Member
-        | Settings::Second
+        | Settings::Member(_)
+        | Settings::Second(_)
         | Settings::Restart => (60, 3600),
         Settings::Soak | Settings::Crash => (10, 300),
     };
     let ring = "ring_bytes = 4194304";
     let (listen, more) = match settings {
-        Settings::Usual | Settings::Member | Settings::Second => ("", String::new()),
+        Settings::Usual | Settings::Member(_) | Settings::Second(_) => ("", String::new()),
         Settings::SmallRing => ("", "[history]\nring_bytes = 65536\n".to_owned()),
         Settings::Presence => ("", "[presence]\nenabled = true\n".to_owned()),
         Settings::Restart => ("", "[server]\nshards = 2\ndrain_secs = 3\n".to_owned()),
@@ -476,9 +499,7 @@ fn configuration(
             ("tls = true\n", tls)
         }
     };
-    let cluster = cluster.map(|port| {
-        format!("[cluster]\nengine = \"redis\"\nurl = \"redis://127.0.0.1:{port}\"\nnode = \"{address}\"\n")
-    });
+    let cluster = cluster.map(|engine| format!("[cluster]\nnode = \"{address}\"\n{engine}"));
     let cluster = cluster.unwrap_or_default();
     format!(
         "[[listen]]\naddress = \"{address}\"\n{listen}[admin]\naddress = \"{admin}\"\n\

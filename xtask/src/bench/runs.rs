@@ -1,5 +1,6 @@
 //! The runs of `tidings-bench` that `cargo xtask bench` makes, each with its own hub.
 
+use super::cluster::EngineKind;
 use super::hub::Settings;
 
 /// One run of `tidings-bench`.
@@ -77,13 +78,13 @@ pub const RUNS: &[Run] = &[
     },
     Run {
         name: "cluster_publish_64",
-        settings: Settings::Member,
+        settings: Settings::Member(EngineKind::Redis),
         full: &["publish", "--publishers=64", "--updates=300000"],
         small: &["publish", "--publishers=4", "--updates=100"],
     },
     Run {
         name: "cluster_publish_1",
-        settings: Settings::Member,
+        settings: Settings::Member(EngineKind::Redis),
         full: &["publish", "--publishers=1", "--updates=10000"],
         small: &["publish", "--publishers=1", "--updates=20"],
     },
@@ -95,13 +96,13 @@ pub const RUNS: &[Run] = &[
     },
     Run {
         name: "cluster_calm",
-        settings: Settings::Second,
+        settings: Settings::Second(EngineKind::Redis),
         full: &["sse", "--subscribers=10", "--updates=500", "--rate=50"],
         small: &["sse", "--subscribers=2", "--updates=10", "--rate=20"],
     },
     Run {
         name: "cluster_unwanted",
-        settings: Settings::Second,
+        settings: Settings::Second(EngineKind::Redis),
         full: &["publish", "--publishers=64", "--updates=300000"],
         small: &["publish", "--publishers=4", "--updates=100"],
     },

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tidings_load::audit::{self, EngineKind};
+use tidings_load::audit;
+use tidings_load::engine::EngineKind;
 use tidings_load::report::Report;
 
 use super::Output;
@@ -106,7 +107,7 @@ impl Cluster {
     }
 }
 
-fn engine(name: &str) -> Result<EngineKind, String> {
+pub(super) fn engine(name: &str) -> Result<EngineKind, String> {
     let found = EngineKind::ALL.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| {
         format!(

@@ -96,7 +96,7 @@ impl Chaos {
         let is_engine_free = !kind.is_engine() || self.broken.is_empty();
         if self.broken.len() < AT_ONCE_MAX && is_engine_free && !self.broken.iter().any(touches) {
             let until = now + 1_000_000 * self.rng.u64(SHORTEST_MS..=longest);
-            let server = self.rng.usize(..site.engine.len());
+            let server = self.rng.usize(..site.engine.servers.len());
             let broken = Broken {
                 kind,
                 hub,
@@ -144,7 +144,7 @@ impl Kind {
 impl Broken {
     fn break_it(self, site: &mut Site) {
         let (hub, wires) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
-        let server = site.engine.get_mut(self.server);
+        let server = site.engine.servers.get_mut(self.server);
         match (self.kind, hub, wires, server) {
             (Kind::KillHub, Some(hub), ..) => hub.kill(),
             (Kind::PauseHub, Some(hub), ..) => hub.pause(),
@@ -158,7 +158,7 @@ impl Broken {
 
     fn mend(self, site: &mut Site) -> Result<(), BenchError> {
         let (hub, wires) = (site.hubs.get_mut(self.hub), site.wires.get(self.hub));
-        let server = site.engine.get_mut(self.server);
+        let server = site.engine.servers.get_mut(self.server);
         match (self.kind, hub, wires, server) {
             (Kind::KillHub, Some(hub), ..) => hub.start()?,
             (Kind::PauseHub, Some(hub), ..) => hub.resume(),

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::engine::{EngineKind, file, free_port, make, run};
-use super::part::Part;
 use super::presence;
 use super::wire::Wire;
 use super::{Options, TOPIC};
 use crate::BenchError;
 use crate::clock::{nanos, now_ns};
+use crate::engine::{self, Engine, file, free_port, make};
 use crate::link::{Link, Protocol};
 use crate::mark::Mark;
+use crate::part::Part;
 use crate::soak::stream::{Incoming, Stream, StreamState};
 use crate::target::{self, Target, Transport, exact};
 
@@ -31,8 +31,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct Site {
-    /// Its servers.
-    pub(super) engine: Vec<Part>,
+    pub(super) engine: Engine,
     pub(super) hubs: Vec<Part>,
     /// Those of each hub, one to each server of the engine.
     pub(super) wires: Vec<Vec<Wire>>,
@@ -58,20 +57,22 @@ impl Site {
     ///
     /// [`BenchError`], if there is no port, or a program cannot be started.
     pub(super) fn start(options: &Options) -> Result<Self, BenchError> {
-        let (mut engine, ports): (Vec<Part>, Vec<u16>) =
-            options.engine.servers(options)?.into_iter().unzip();
-        engine.iter_mut().try_for_each(Part::start)?;
+        let mut engine = Engine::start(&engine::Options {
+            kind: options.engine,
+            program: options.engine_program.clone(),
+            folder: options.folder.clone(),
+        })?;
         let token = token(&options.program)?;
         let (mut hubs, mut wires, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..options.hubs {
-            let own = ports.iter().map(|port| Wire::start(*port));
+            let own = engine.ports().iter().map(|port| Wire::start(*port));
             let own: Vec<Wire> = own
                 .collect::<Result<_, _>>()
                 .map_err(system("starting a wire"))?;
             let port = free_port()?;
             let config = config(options, number, port, &own)?;
-            if number == 0 && options.engine == EngineKind::Postgresql {
-                apply_schema(options, &config, &mut engine)?;
+            if number == 0 {
+                engine.prepare(&options.program, &config, options.settle)?;
             }
             let mut hub = hub(options, number, &config);
             hub.start()?;
@@ -118,8 +119,7 @@ impl Site {
             if ready == self.targets.len() {
                 return Ok(());
             }
-            let failed = self.hubs.iter_mut().any(Part::has_failed)
-                || self.engine.iter_mut().any(Part::has_failed);
+            let failed = self.hubs.iter_mut().any(Part::has_failed) || self.engine.has_failed();
             if failed || now_ns() > end {
                 return Err(BenchError::Stuck {
                     what: "hubs that are ready; their logs say why they are not",
@@ -206,16 +206,13 @@ fn config(
     let folder = make(&options.folder.join(format!("hub{number}")))?;
     let config = folder.join("tidings.toml");
     let ports: Vec<u16> = wires.iter().map(Wire::port).collect();
-    let engine = options.engine;
     let text = format!(
         "[hub]\npublic_url = \"{PUBLIC_URL}\"\n[[listen]]\naddress = \"127.0.0.1:{port}\"\n\
          [[auth.issuers]]\nissuer = \"{ISSUER}\"\nkey = \"{KEY}\"\n[subscribe]\nanonymous = true\n\
-         [presence]\nenabled = true\n[data]\ndir = \"{}\"\n[cluster]\nengine = \"{}\"\n\
-         url = \"{}\"\nname = \"audit\"\nnode = \"hub{number}\"\n{}",
+         [presence]\nenabled = true\n[data]\ndir = \"{}\"\n[cluster]\nname = \"audit\"\n\
+         node = \"hub{number}\"\n{}",
         folder.join("data").display(),
-        engine.name(),
-        engine.url(&ports),
-        engine.settings(),
+        options.engine.settings(&ports),
     );
     fs::write(&config, text).map_err(file(&config))?;
     Ok(config)
@@ -231,24 +228,6 @@ fn hub(options: &Options, number: usize, config: &Path) -> Part {
     match &options.upgrade_from {
         None => Part::new(command(&options.program), log),
         Some(older) => Part::new(command(older), log).then(command(&options.program)),
-    }
-}
-
-/// Makes the tables of PostgreSQL, as soon as the server takes connections.
-fn apply_schema(options: &Options, config: &Path, engine: &mut [Part]) -> Result<(), BenchError> {
-    let program = options.program.display().to_string();
-    let words = ["cluster", "schema", "--apply", "--config"].map(str::to_owned);
-    let mut command: Vec<String> = std::iter::once(program).chain(words).collect();
-    command.push(config.display().to_string());
-    let end = now_ns() + nanos(options.settle);
-    loop {
-        match run(&command) {
-            Ok(()) => return Ok(()),
-            Err(error) if now_ns() > end || engine.iter_mut().any(Part::has_failed) => {
-                return Err(error);
-            }
-            Err(_not_yet) => std::thread::sleep(LOOK_EVERY),
-        }
     }
 }
 

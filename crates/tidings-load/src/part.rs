@@ -10,7 +10,7 @@ use crate::BenchError;
 
 /// One hub, or the engine.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     command: Vec<String>,
     /// What it is started with the next time, if that is something else.
     next: Option<Vec<String>>,
@@ -21,7 +21,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Takes a program with its arguments, and starts nothing.
-    pub(super) fn new(command: Vec<String>, log: PathBuf) -> Self {
+    pub(crate) fn new(command: Vec<String>, log: PathBuf) -> Self {
         Self {
             command,
             next: None,
@@ -31,7 +31,7 @@ impl Part {
     }
 
     /// Starts it with another command after this time.
-    pub(super) fn then(mut self, next: Vec<String>) -> Self {
+    pub(crate) fn then(mut self, next: Vec<String>) -> Self {
         self.next = Some(next);
         self
     }
@@ -41,7 +41,7 @@ impl Part {
     /// # Errors
     ///
     /// [`BenchError::System`] or [`BenchError::File`], if it cannot be started.
-    pub(super) fn start(&mut self) -> Result<(), BenchError> {
+    pub(crate) fn start(&mut self) -> Result<(), BenchError> {
         let file = |source| BenchError::File {
             path: self.log.clone(),
             source,
@@ -71,7 +71,7 @@ impl Part {
     }
 
     /// Kills it as a crash would, with the processes that it started, and takes note of its end.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Nothing new begins while its time stands still.
         self.pause();
         let started = self.started();
@@ -86,17 +86,17 @@ impl Part {
     }
 
     /// Stops its time.
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
     /// Lets its time go on.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
     /// Returns whether it ended by itself.
-    pub(super) fn has_failed(&mut self) -> bool {
+    pub(crate) fn has_failed(&mut self) -> bool {
         self.child
             .as_mut()
             .is_some_and(|child| !matches!(child.try_wait(), Ok(None)))

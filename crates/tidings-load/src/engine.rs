@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use super::Options;
-use super::part::Part;
 use crate::BenchError;
+use crate::clock::{nanos, now_ns};
+use crate::part::Part;
 
 /// What orders the updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum EngineKind {
     Nats,
 }
 
+/// Between two attempts at a server that has just started.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The servers of NATS. One of them may be gone.
 const NATS_SERVERS: usize = 3;
 /// Whom PostgreSQL runs as if the audit runs as root, which it refuses: `nobody` of most systems.
@@ -51,8 +54,19 @@ impl EngineKind {
         }
     }
 
-    /// Returns the address of servers at these ports, as a hub is told it.
-    pub(super) fn url(self, ports: &[u16]) -> String {
+    /// Returns what a hub is told of servers at these ports: lines of its table `[cluster]`.
+    #[must_use]
+    pub fn settings(self, ports: &[u16]) -> String {
+        let more = match self {
+            Self::Redis => "",
+            Self::Postgresql => "username = \"postgres\"\n",
+            Self::Nats => "replicas = 3\nacknowledge = \"replicated\"\n",
+        };
+        let (engine, url) = (self.name(), self.url(ports));
+        format!("engine = \"{engine}\"\nurl = \"{url}\"\n{more}")
+    }
+
+    fn url(self, ports: &[u16]) -> String {
         let (scheme, database) = match self {
             Self::Redis => ("redis", ""),
             Self::Postgresql => ("postgresql", "/postgres"),
@@ -64,34 +78,94 @@ impl EngineKind {
             .collect();
         format!("{scheme}://{}{database}", servers.join(","))
     }
+}
 
-    /// Returns what else a hub is told: lines of its table `[cluster]`.
-    pub(super) const fn settings(self) -> &'static str {
-        match self {
-            Self::Redis => "",
-            Self::Postgresql => "username = \"postgres\"\n",
-            Self::Nats => "replicas = 3\nacknowledge = \"replicated\"\n",
-        }
-    }
+/// What an engine is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which.
+    pub kind: EngineKind,
+    /// The server's program: `redis-server`, `valkey-server`, `postgres` (with `initdb` beside it) or
+    /// `nats-server`.
+    pub program: PathBuf,
+    /// An empty folder for data and logs.
+    pub folder: PathBuf,
+}
 
-    /// Sets the servers up, and starts none. Returns them with their ports.
+/// The servers of an engine. Dropping it kills them.
+#[derive(Debug)]
+pub struct Engine {
+    kind: EngineKind,
+    pub(crate) servers: Vec<Part>,
+    ports: Vec<u16>,
+}
+
+impl Engine {
+    /// Starts the servers on free ports, empty.
     ///
     /// # Errors
     ///
     /// [`BenchError`], if a file cannot be written or a program cannot be run.
-    pub(super) fn servers(self, options: &Options) -> Result<Vec<(Part, u16)>, BenchError> {
-        match self {
-            Self::Redis => Ok(vec![redis(options)?]),
-            Self::Postgresql => Ok(vec![postgresql(options)?]),
-            Self::Nats => nats(options),
+    pub fn start(options: &Options) -> Result<Self, BenchError> {
+        let servers = match options.kind {
+            EngineKind::Redis => vec![redis(options)?],
+            EngineKind::Postgresql => vec![postgresql(options)?],
+            EngineKind::Nats => nats(options)?,
+        };
+        let (mut servers, ports): (Vec<Part>, Vec<u16>) = servers.into_iter().unzip();
+        servers.iter_mut().try_for_each(Part::start)?;
+        Ok(Self {
+            kind: options.kind,
+            servers,
+            ports,
+        })
+    }
+
+    /// Returns where the servers listen.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// Makes what a hub with this configuration needs before it starts: the tables of PostgreSQL, as soon as the
+    /// server takes connections.
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError`], if the hub's program cannot do it `within` that time.
+    pub fn prepare(
+        &mut self,
+        hub: &Path,
+        config: &Path,
+        within: Duration,
+    ) -> Result<(), BenchError> {
+        if self.kind != EngineKind::Postgresql {
+            return Ok(());
         }
+        let words = ["cluster", "schema", "--apply", "--config"].map(str::to_owned);
+        let mut command = vec![hub.display().to_string()];
+        command.extend(words);
+        command.push(config.display().to_string());
+        let end = now_ns() + nanos(within);
+        loop {
+            match run(&command) {
+                Ok(()) => return Ok(()),
+                Err(error) if now_ns() > end || self.has_failed() => return Err(error),
+                Err(_not_yet) => std::thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+
+    /// Returns whether a server ended by itself.
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.servers.iter_mut().any(Part::has_failed)
     }
 }
 
 fn redis(options: &Options) -> Result<(Part, u16), BenchError> {
     let folder = make(&options.folder.join("engine"))?;
     let port = free_port()?;
-    let mut command = vec![options.engine_program.display().to_string()];
+    let mut command = vec![options.program.display().to_string()];
     command.extend(["--bind", "127.0.0.1", "--port"].map(str::to_owned));
     command.extend([
         port.to_string(),
@@ -106,17 +180,14 @@ fn postgresql(options: &Options) -> Result<(Part, u16), BenchError> {
     let folder = make(&options.folder.join("engine"))?;
     let port = free_port()?;
     let as_user = as_user(&folder)?;
-    let initdb = options.engine_program.with_file_name("initdb");
+    let initdb = options.program.with_file_name("initdb");
     let mut begin = as_user.clone();
     begin.extend([initdb.display().to_string(), "--pgdata".to_owned()]);
     begin.push(folder.display().to_string());
     begin.extend(["--auth=trust", "--username=postgres", "--no-sync"].map(str::to_owned));
     run(&begin)?;
     let mut command = as_user;
-    command.extend([
-        options.engine_program.display().to_string(),
-        "-D".to_owned(),
-    ]);
+    command.extend([options.program.display().to_string(), "-D".to_owned()]);
     command.push(folder.display().to_string());
     command.extend(["-p".to_owned(), port.to_string(), "-h".to_owned()]);
     command.extend(["127.0.0.1", "-k", ""].map(str::to_owned));
@@ -157,7 +228,7 @@ fn nats(options: &Options) -> Result<Vec<(Part, u16)>, BenchError> {
             folder.join("data").display()
         );
         fs::write(&config, text).map_err(file(&config))?;
-        let program = options.engine_program.display().to_string();
+        let program = options.program.display().to_string();
         let command = vec![program, "-c".to_owned(), config.display().to_string()];
         let log = options.folder.join(format!("{name}.log"));
         Ok((Part::new(command, log), *port))
@@ -170,7 +241,7 @@ fn nats(options: &Options) -> Result<Vec<(Part, u16)>, BenchError> {
 /// # Errors
 ///
 /// [`BenchError`], if it cannot be run, or fails.
-pub(super) fn run(command: &[String]) -> Result<(), BenchError> {
+fn run(command: &[String]) -> Result<(), BenchError> {
     let (program, arguments) = command.split_first().ok_or(BenchError::Option {
         option: "--program",
         reason: "is empty",
@@ -195,7 +266,7 @@ pub(super) fn run(command: &[String]) -> Result<(), BenchError> {
 /// # Errors
 ///
 /// [`BenchError`], if the system has none.
-pub(super) fn free_port() -> Result<u16, BenchError> {
+pub(crate) fn free_port() -> Result<u16, BenchError> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
     let port = listener.map_err(|source| BenchError::System {
@@ -210,13 +281,13 @@ pub(super) fn free_port() -> Result<u16, BenchError> {
 /// # Errors
 ///
 /// [`BenchError`] names it.
-pub(super) fn make(folder: &Path) -> Result<PathBuf, BenchError> {
+pub(crate) fn make(folder: &Path) -> Result<PathBuf, BenchError> {
     fs::create_dir_all(folder).map_err(file(folder))?;
     Ok(folder.to_owned())
 }
 
 /// Names the file of an error.
-pub(super) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> BenchError {
+pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> BenchError {
     let path = path.to_owned();
     move |source| BenchError::File { path, source }
 }
