@@ -5,44 +5,40 @@
 //! Nagle's algorithm is in the way. Its driver is not a task: it runs while a command waits.
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value};
-use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
-use tidings_access::{Address, Login, Tls};
+use tidings_access::{Address, Connected, DialError, Login, Tls, Watch, connect, encrypt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use crate::answer;
 use crate::error::{CallError, ConnectError};
 use crate::options::Place;
 use crate::script::Run;
 
-/// A peer that vanished without a word is noticed after about 15 seconds, also by a follower.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 2;
-
 /// An open connection.
 pub(crate) struct Connection {
     client: MultiplexedConnection,
     driver: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// The same socket, to be looked at between calls.
-    socket: std::net::TcpStream,
+    socket: Watch,
     address: Address,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection({})", self.address)
+    }
+}
+
+impl Connected for Connection {
+    type Server = Address;
+
+    fn server(&self) -> &Address {
+        &self.address
     }
 }
 
@@ -56,7 +52,7 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let open = async {
             let stream = connect(address).await?;
-            let socket = same_socket(&stream).map_err(|source| ConnectError::Connect {
+            let socket = Watch::new(&stream).map_err(|source| DialError::Connect {
                 address: address.clone(),
                 source,
             })?;
@@ -81,7 +77,7 @@ impl Connection {
 
     async fn over(
         address: &Address,
-        socket: std::net::TcpStream,
+        socket: Watch,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, ConnectError> {
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -113,11 +109,6 @@ impl Connection {
             address: self.address.clone(),
             source,
         })
-    }
-
-    /// Returns which server this is.
-    pub(crate) const fn address(&self) -> &Address {
-        &self.address
     }
 
     /// Asks the server for its role, where something else than the operator named it the primary.
@@ -156,10 +147,7 @@ impl Connection {
     /// Returns whether the server has closed the connection since the last call. Then nothing is
     /// sent on it, so that no call is in doubt for nothing.
     pub(crate) fn is_closed(&self) -> bool {
-        match self.socket.peek(&mut [0]) {
-            Ok(bytes) => bytes == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        self.socket.is_closed()
     }
 
     /// Sends a command and returns its answer. After an error that does not
@@ -191,61 +179,4 @@ impl Connection {
             }),
         }
     }
-}
-
-/// Connects to the first address of the host that answers.
-async fn connect(address: &Address) -> Result<TcpStream, ConnectError> {
-    let resolved = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-    let resolved: Vec<SocketAddr> = resolved
-        .map_err(|source| ConnectError::Resolve {
-            address: address.clone(),
-            source,
-        })?
-        .collect();
-    let mut fault = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for socket_address in resolved {
-        match TcpStream::connect(socket_address).await {
-            Ok(stream) => {
-                let set = set_options(&stream).map(|()| stream);
-                return set.map_err(|source| ConnectError::Connect {
-                    address: address.clone(),
-                    source,
-                });
-            }
-            Err(error) => fault = error,
-        }
-    }
-    Err(ConnectError::Connect {
-        address: address.clone(),
-        source: fault,
-    })
-}
-
-/// Both share their mode, in which nothing waits.
-fn same_socket(stream: &TcpStream) -> io::Result<std::net::TcpStream> {
-    Ok(stream.as_fd().try_clone_to_owned()?.into())
-}
-
-fn set_options(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
-}
-
-async fn encrypt(
-    address: &Address,
-    tls: &Tls,
-    stream: TcpStream,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ConnectError> {
-    let fault = |source| ConnectError::Tls {
-        address: address.clone(),
-        source,
-    };
-    let name = ServerName::try_from(address.host.clone())
-        .map_err(|error| fault(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let connector = TlsConnector::from(tls.config());
-    connector.connect(name, stream).await.map_err(fault)
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tidings_access::Address;
+use tidings_access::{Address, Connected as _, Slot, Taken};
 use tidings_cluster::engine::{
     Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Lease, Leased,
     LineEnd, NodeLease, Path, Proposal, Restore, Sender, State, Tailed,
@@ -20,7 +20,6 @@ use crate::error::{CallError, ConnectError, unreachable};
 use crate::keys::Keys;
 use crate::options::{Options, WINDOW_BYTES_MIN};
 use crate::script::Run;
-use crate::slot::{Slot, Taken};
 use crate::topology::Topology;
 
 /// The engine on Redis or Valkey.
@@ -29,9 +28,9 @@ pub struct Redis {
     pub(crate) options: Options,
     keys: Keys,
     topology: Topology,
-    publish: Slot,
-    tail: Slot,
-    control: Slot,
+    publish: Slot<Connection>,
+    tail: Slot<Connection>,
+    control: Slot<Connection>,
     /// Where the last read of the tail came to the end of the line.
     end_at: Cell<Option<Position>>,
 }
@@ -59,7 +58,7 @@ impl Redis {
         }
     }
 
-    const fn slot(&self, path: Path) -> &Slot {
+    const fn slot(&self, path: Path) -> &Slot<Connection> {
         match path {
             Path::Publish => &self.publish,
             Path::Tail => &self.tail,
@@ -113,13 +112,13 @@ impl Redis {
         let slot = self.slot(path);
         let (mut connection, ticket) = match slot.take() {
             Taken::Open(connection, _) if connection.is_closed() => {
-                let address = connection.address().clone();
+                let address = connection.server().clone();
                 return Err(unreachable(ConnectError::Closed { address }));
             }
             Taken::Open(connection, ticket) => (connection, ticket),
             Taken::Empty(ticket) => {
                 let connection = self.open().await?;
-                slot.opened(connection.address());
+                slot.opened(connection.server());
                 (connection, ticket)
             }
             Taken::Moved => return Err(unreachable(ConnectError::Moved)),

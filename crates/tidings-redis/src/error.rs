@@ -4,30 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
-use tidings_access::Address;
+use tidings_access::{Address, DialError};
 use tidings_cluster::engine::{EngineCause, EngineError};
 
 /// Why no connection was opened. Nothing was sent that changes anything.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error("cannot find the address of {address}")]
-    Resolve {
-        address: Address,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("cannot connect to {address}")]
-    Connect {
-        address: Address,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("cannot agree on TLS with {address}")]
-    Tls {
-        address: Address,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("{address} did not answer within {within:?}")]
     Late { address: Address, within: Duration },
     #[error("cannot log in to {address}")]

@@ -21,7 +21,6 @@ mod error;
 mod keys;
 mod options;
 mod script;
-mod slot;
 mod topology;
 
 pub use checks::{Problem, VERSION_MIN, Version, permissions};
