@@ -28,8 +28,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("openssl", "openssl"),
     ("pebble", "pebble"),
+    ("pgbouncer", "pgbouncer"),
     ("php", "php-cli"),
     ("prometheus", "prometheus"),
+    ("psql", "postgresql-client-15"),
     ("python3", "python3"),
     ("redis-server", "redis-server"),
     ("ruby", "ruby"),
@@ -127,6 +129,10 @@ fn debian(stages: &mut Stages) {
     }
     if !succeeds(Command::new("php").args(["-r", "exit(extension_loaded('zmq') ? 0 : 1);"])) {
         packages.push("php-zmq");
+    }
+    // Its programs are not on the path, but for those of clients.
+    if !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
+        packages.push("postgresql-15");
     }
     // Without a font, browsers draw boxes, and all sizes on a page are wrong.
     if !Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists() {

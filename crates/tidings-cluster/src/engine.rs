@@ -18,9 +18,10 @@
 //! - **Positions** are dense, from 1, below 2^53. An engine that reaches the end is `Full`.
 //! - **Times** come from the engine's clock, in Unix milliseconds, and never decrease along the
 //!   positions: an engine whose clock went back repeats the time of the entry before.
-//! - **Prints** are formed by the engine with [`link`](crate::link()) in one step with the
-//!   position. An engine that cannot compute anything leaves that to its client, as long as the
-//!   print is the same for everybody.
+//! - **Prints** are formed by the engine in one step with the position: with
+//!   [`link`](crate::link()), or with the same text and another hash. Hubs only compare them. An
+//!   engine that cannot compute anything leaves that to its client, as long as the print is the same
+//!   for everybody.
 //! - **Connections are the engine's**, one for each [`Path`]. A call on a connection that turns out
 //!   to be closed fails; the next call opens a new one. An engine never opens a connection and
 //!   sends a call again by itself: a hub compares prints on each new connection, and looks for its

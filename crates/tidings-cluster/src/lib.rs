@@ -47,7 +47,7 @@ pub use envelope::{Envelope, EnvelopeError};
 pub use epoch::Epoch;
 pub use error::{Cause, InboundError, RelayError, StartError};
 pub use keys::KEEP_FOR as KEYS_KEPT_FOR;
-pub use link::link;
+pub use link::{link, link_sha256};
 pub use loopback::Loopback;
 pub use movable::{Movable, Successor};
 pub use ordered::{Batch, Cut, OrderedUpdate, Stretch};

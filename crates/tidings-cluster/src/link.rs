@@ -1,12 +1,13 @@
 //! How the prints of a cluster's line follow from each other.
 //!
-//! The engine forms them, in the same step in which it gives a position, so the hash is one that
-//! the script language of Redis has: SHA-1. Nobody can aim at a print all the same: what is hashed
-//! holds a [`Digest`] that only hubs of the epoch can make, and that leaves them for the engine
-//! alone.
+//! The engine forms them, in the same step in which it gives a position, so the hash is one that it
+//! has: SHA-1 in the script language of Redis, SHA-256 in PostgreSQL. Nobody can aim at a print, also
+//! of SHA-1: what is hashed holds a [`Digest`] that only hubs of the epoch can make, and that leaves
+//! them for the engine alone.
 
 use std::fmt::Write as _;
 
+use sha2::Digest as _;
 use tidings_core::{Digest, Print};
 
 /// Returns the print of the update with `digest` that got its position at `published_ms`, where
@@ -20,6 +21,18 @@ use tidings_core::{Digest, Print};
 /// ```
 #[must_use]
 pub fn link(previous: Option<Print>, published_ms: u64, digest: Digest) -> Print {
+    let text = text(previous, published_ms, digest);
+    first_16(&sha1_smol::Sha1::from(text).digest().bytes())
+}
+
+/// As [`link`], with the SHA-256 of the text.
+#[must_use]
+pub fn link_sha256(previous: Option<Print>, published_ms: u64, digest: Digest) -> Print {
+    let text = text(previous, published_ms, digest);
+    first_16(&sha2::Sha256::digest(text))
+}
+
+fn text(previous: Option<Print>, published_ms: u64, digest: Digest) -> String {
     let mut text = String::with_capacity(2 * 32 + 22);
     if let Some(previous) = previous {
         push_hex(&mut text, previous.bytes());
@@ -28,10 +41,13 @@ pub fn link(previous: Option<Print>, published_ms: u64, digest: Digest) -> Print
     let written = write!(text, ":{published_ms}:");
     debug_assert!(written.is_ok());
     push_hex(&mut text, digest.bytes());
-    let hash = sha1_smol::Sha1::from(text).digest().bytes();
+    text
+}
+
+fn first_16(hash: &[u8]) -> Print {
     let mut print = [0; 16];
     for (to, from) in print.iter_mut().zip(hash) {
-        *to = from;
+        *to = *from;
     }
     Print::new(print)
 }
@@ -58,6 +74,18 @@ mod tests {
         assert_eq!(second.bytes(), SECOND);
     }
 
+    /// As `printf` and `sha256sum` compute it.
+    #[test]
+    fn a_print_may_be_of_another_hash() {
+        let digest = Digest::new([0xab; 16]);
+        let first = link_sha256(None, 1_800_000_000_000, digest);
+        assert_eq!(first.bytes(), FIRST_SHA256);
+        let second = link_sha256(Some(first), 1_800_000_000_001, digest);
+        assert_eq!(second.bytes(), SECOND_SHA256);
+    }
+
     const FIRST: [u8; 16] = 0xbc9b935cc44a32c9c2deaed5ec0231cc_u128.to_be_bytes();
     const SECOND: [u8; 16] = 0x5699a72db5303dafd8bc4078f8060d45_u128.to_be_bytes();
+    const FIRST_SHA256: [u8; 16] = 0x8714c5673d540b316c91938b3d277f5b_u128.to_be_bytes();
+    const SECOND_SHA256: [u8; 16] = 0xc59572d252e303ae343af0f70e68b0e7_u128.to_be_bytes();
 }

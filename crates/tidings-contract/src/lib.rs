@@ -23,7 +23,7 @@ mod reading;
 use std::pin::Pin;
 
 use tidings_cluster::engine::Engine;
-use tidings_core::Position;
+use tidings_core::{Digest, Position, Print};
 
 pub use hub::{Hub, digest, proposal};
 
@@ -37,6 +37,12 @@ pub trait Rig {
 
     /// Returns the engine of another hub on the same line.
     fn engine(&self) -> Box<dyn Engine>;
+
+    /// Returns the print of an entry by the engine's rule, from the print before it, its time and its
+    /// digest. Hubs only compare prints, so engines need not have one rule.
+    fn link(&self, previous: Option<Print>, published_ms: u64, digest: Digest) -> Print {
+        tidings_cluster::link(previous, published_ms, digest)
+    }
 
     /// Makes the engine have `fault`, as if it had happened by itself.
     fn fault(&self, fault: Fault) -> Step<'_, Possible>;

@@ -83,7 +83,7 @@ async fn lost_tail(rig: &impl Rig) {
     assert_eq!(hub.entries(1).await, all);
     let seen = seen_as(6, all[5].print);
     assert_eq!(other.append(seen, &[b"g"]).await, taken(7, 7));
-    assert_prints(&hub.entries(1).await);
+    assert_prints(rig, &hub.entries(1).await);
 }
 
 /// Only the origins of the entries tell that a batch is there already.
@@ -212,7 +212,7 @@ async fn repair(rig: &impl Rig) {
         hub.append(seen_as(3, all[2].print), &[b"d"]).await,
         taken(4, 4)
     );
-    assert_prints(&hub.entries(1).await);
+    assert_prints(rig, &hub.entries(1).await);
 }
 
 async fn behind(rig: &impl Rig) {

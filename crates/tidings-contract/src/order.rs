@@ -2,7 +2,6 @@
 
 use futures_util::future::join_all;
 use tidings_cluster::engine::{Again, Appended, BATCH_ITEMS_MAX, Entry, EpochId, Refusal, Sender};
-use tidings_cluster::link;
 use tidings_core::Position;
 
 use crate::hub::{digest, known, new, positions, refused, seen, seen_as, taken, texts};
@@ -93,7 +92,7 @@ async fn prints(rig: &impl Rig) {
         other.append(seen(0), &[b"same"]).await;
     }
     let entries = hub.entries(1).await;
-    assert_prints(&entries);
+    assert_prints(rig, &entries);
     assert_eq!(hub.line().await.print, entries[11].print);
     let mut all: Vec<_> = entries
         .iter()
@@ -105,10 +104,10 @@ async fn prints(rig: &impl Rig) {
 }
 
 #[track_caller]
-pub(crate) fn assert_prints(entries: &[Entry]) {
+pub(crate) fn assert_prints(rig: &impl Rig, entries: &[Entry]) {
     let mut before = None;
     for entry in entries {
-        let print = link(before, entry.published_ms, digest(&entry.bytes));
+        let print = rig.link(before, entry.published_ms, digest(&entry.bytes));
         assert_eq!(entry.print, Some(print), "at {}", entry.position);
         before = entry.print;
     }
@@ -215,7 +214,7 @@ async fn keys(rig: &impl Rig) {
         .await;
     assert_eq!(odd, taken(vec![new(4), new(5), new(6)], 6));
     assert_eq!(hub.entries(1).await.len(), 6);
-    assert_prints(&hub.entries(1).await);
+    assert_prints(rig, &hub.entries(1).await);
 }
 
 async fn at_once(rig: &impl Rig) {
@@ -240,7 +239,7 @@ async fn at_once(rig: &impl Rig) {
     let answers = join_all(hubs.iter_mut().map(append)).await;
     let entries = hubs[0].entries(1).await;
     assert_eq!(positions(&entries), (1..=200).collect::<Vec<_>>());
-    assert_prints(&entries);
+    assert_prints(rig, &entries);
     for (place, bytes) in answers.into_iter().flatten() {
         let tidings_cluster::engine::Place::New(position) = place else {
             panic!("{place:?}");
@@ -268,5 +267,5 @@ async fn large(rig: &impl Rig) {
     let one = vec![b'o'; 3 * 1024 * 1024];
     assert_eq!(hub.append(seen(0), &[&one]).await, taken(257, 257));
     assert_eq!(hub.append(seen(0), &[b"after"]).await, taken(258, 258));
-    assert_prints(&hub.entries(1).await);
+    assert_prints(rig, &hub.entries(1).await);
 }

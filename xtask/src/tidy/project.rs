@@ -14,6 +14,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
     ("tidings-contract", &["tidings-core", "tidings-cluster"]),
     (
+        "tidings-postgresql",
+        &[
+            "tidings-access",
+            "tidings-core",
+            "tidings-cluster",
+            // For its tests: whole relays over real servers.
+            "tidings-contract",
+            "tidings-history",
+        ],
+    ),
+    (
         "tidings-redis",
         &[
             "tidings-access",

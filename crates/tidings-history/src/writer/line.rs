@@ -37,4 +37,25 @@ impl Line {
             }
         }
     }
+
+    /// As [`print`](Self::print), by the rule with which a relay may have formed `got`: each engine has one.
+    pub(super) fn print_like(
+        &self,
+        got: Option<Print>,
+        previous: Option<Print>,
+        position: Position,
+        published_ms: u64,
+        draft: &Draft,
+        note: &[u8],
+    ) -> Print {
+        let usual = self.print(previous, position, published_ms, draft, note);
+        match self {
+            Self::Relay(key) if got.is_some_and(|got| got != usual) => {
+                let digest = key.digest(draft, note);
+                let other = tidings_cluster::link_sha256(previous, published_ms, digest);
+                if got == Some(other) { other } else { usual }
+            }
+            Self::Own(_) | Self::Relay(_) => usual,
+        }
+    }
 }

@@ -121,7 +121,9 @@ impl Writer {
                 .into());
             }
             let (draft, note) = (update.draft, update.note);
-            let formed = self.line.print(last_print, position, got_ms, &draft, &note);
+            let formed =
+                self.line
+                    .print_like(update.print, last_print, position, got_ms, &draft, &note);
             // A history that begins in the middle of a line has no print before its first update to check against,
             // and what is withdrawn has nothing any more from which its print was formed.
             let unchecked = draft.visibility == Visibility::Withdrawn
@@ -161,9 +163,14 @@ impl Writer {
             return Ok(());
         }
         let (draft, note) = (&update.draft, &*update.note);
-        let got = self
-            .line
-            .print(before_print, position, update.published_ms, draft, note);
+        let got = self.line.print_like(
+            Some(stored),
+            before_print,
+            position,
+            update.published_ms,
+            draft,
+            note,
+        );
         Ok(check_print(position, stored, Some(got))?)
     }
 }

@@ -1,0 +1,17 @@
+//! The engine against real servers, each started by the test on a free port in a folder of its own.
+//!
+//! PostgreSQL and PgBouncer are Debian's; `cargo xtask deps` installs them. Neither runs as root:
+//! a test that is root starts them as the user `postgres`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test says what must hold by failing"
+)]
+
+mod harness;
+
+mod contract;
+mod hubs;
+mod killed;
