@@ -43,6 +43,22 @@ impl Draft {
         self.presence.is_some() || self.visibility.is_for_hubs()
     }
 
+    /// Returns what stands at a position whose update is gone for every reader, as
+    /// [`Update::withdrawn`] leaves it.
+    #[must_use]
+    pub fn withdrawn() -> Self {
+        Self {
+            topics: Topics::one(Topic::of_hub(WITHDRAWN)),
+            data: Arc::from(""),
+            visibility: Visibility::Withdrawn,
+            id: None,
+            event_type: None,
+            retry_ms: None,
+            presence: None,
+            trace: None,
+        }
+    }
+
     /// Returns the size that limits count: the bytes of its texts, and 64 for the rest.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -295,23 +295,57 @@ impl Reader {
     }
 
     /// Returns what is stored of `from..=to`, as the relay gave it.
+    /// Returns what is stored of `from..=to`. Removed presence events whose prints are kept are there as
+    /// withdrawn updates, so that the line has no hole; at most [`FILLED_MAX`] of them, after which it
+    /// ends.
     fn stretch(
         &mut self,
         from: Position,
         to: Position,
         bytes_max: u64,
     ) -> Result<Stretch, StorageError> {
-        let mut updates = Vec::new();
-        // Whoever asks for nothing asks for the print before it.
-        if from <= to {
-            self.storage.read(from, to, bytes_max, &mut updates)?;
-        }
         let before = Position::new(from.get().saturating_sub(1));
         let mut stretch = Stretch {
             before: self.storage.print(before)?,
-            updates: Vec::with_capacity(updates.len()),
+            updates: Vec::new(),
         };
-        for update in updates {
+        // Whoever asks for nothing asks for the print before it.
+        if from > to {
+            return Ok(stretch);
+        }
+        let mut found = Vec::new();
+        self.storage.read(from, to, bytes_max, &mut found)?;
+        let Bounds { oldest, last } = self.published.bounds();
+        let bytes: u64 = found.iter().map(|update| update.bytes()).sum();
+        let read_through = match found.last() {
+            Some(update) if bytes >= bytes_max => update.position,
+            // What follows has the time of what was removed at the end.
+            Some(_) | None if to < last => {
+                self.storage.read(to.next(), last, 1, &mut found)?;
+                to
+            }
+            Some(_) | None => to.min(last),
+        };
+        let mut next = from.max(oldest);
+        let mut left = FILLED_MAX;
+        for update in found {
+            while next < update.position && next <= read_through {
+                let Some(fewer) = left.checked_sub(1) else {
+                    return Ok(stretch);
+                };
+                left = fewer;
+                match self.storage.print(next)? {
+                    Some(print) => stretch.updates.push(removed(next, print, &update)),
+                    // Retention has gone on: it begins later.
+                    None if stretch.updates.is_empty() => {}
+                    None => return Ok(stretch),
+                }
+                next = next.next();
+            }
+            if update.position > read_through {
+                break;
+            }
+            next = update.position.next();
             let note = self.storage.note(update.position)?;
             stretch.updates.push(ordered(&update, note));
         }
@@ -438,6 +472,21 @@ fn ordered(update: &Update, note: Option<Arc<[u8]>>) -> OrderedUpdate {
             presence: update.presence,
         },
         note: note.unwrap_or_default(),
+    }
+}
+
+/// Removed presence events that one stretch makes up for: each costs a look-up of its print.
+const FILLED_MAX: usize = 4096;
+
+/// Returns what is left of a removed presence event. It has the time of `following`, which is stored after
+/// it: times do not decrease.
+fn removed(position: Position, print: Print, following: &Update) -> OrderedUpdate {
+    OrderedUpdate {
+        position,
+        published_ms: following.published_ms,
+        print: Some(print),
+        draft: Draft::withdrawn(),
+        note: Arc::default(),
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 use tidings_cluster::{Cut, History as _, OrderedUpdate, RelayError, Stretch};
-use tidings_core::{Position, Print};
+use tidings_core::{Position, Presence, Print, Update, Visibility};
 use tidings_history::storage::{MemoryStorage, NoStorage, SqliteStorage, Storage, StorageError};
-use tidings_history::{Append, Kind, ReadError, Request, Resolved, Step, Writer};
+use tidings_history::{
+    Append, Kind, PresenceRetention, ReadError, Request, Resolved, Retention, Step, Writer,
+};
 
-use crate::desk::{Desk, KEEP_ALL, at, draft, draft_with_id, quick_folder};
+use crate::desk::{Desk, KEEP_ALL, at, draft, draft_with_id, presence_draft, quick_folder};
 use crate::faults::memory_with_faults;
 use crate::ordered::{RELAY, in_memory, line, of_relay, ordered, positions, store};
 use crate::threads::open;
@@ -194,6 +196,70 @@ fn a_cut_is_told_in_the_order_of_the_groups() {
     let mut batch = vec![ordered(line(1..=2)), cut, ordered(line(2..=3))];
     writer.on_batch(&mut batch, at(1));
     assert_eq!(*steps.lock().unwrap(), [1, 2, 1001, 2, 3]);
+}
+
+/// So that a hub that was away can have the whole line of another one, whose prints go on over what retention
+/// has removed.
+#[test]
+fn a_relay_reads_removed_presence_events_as_withdrawn() {
+    let folder = quick_folder();
+    let path = folder.path().join("history.db");
+    let retention = Retention {
+        presence: PresenceRetention {
+            events_max: 1,
+            age_max: None,
+        },
+        ..KEEP_ALL
+    };
+    for storage in [
+        Box::new(SqliteStorage::open(&path, RELAY).unwrap()) as Box<dyn Storage>,
+        Box::new(MemoryStorage::new(RELAY)),
+    ] {
+        let mut desk = Desk::new(storage, retention);
+        let event = |at: u64| ordered(at, presence_draft(&at.to_string(), Presence::Begins(None)));
+        let plain = |at: u64| ordered(at, draft(&at.to_string()));
+        let all = vec![
+            event(1),
+            plain(2),
+            event(3),
+            event(4),
+            event(5),
+            plain(6),
+            event(7),
+        ];
+        let before = store(&mut desk, all).unwrap();
+        desk.tick(2);
+        let left = desk.read_all(Position::ZERO).unwrap();
+        assert_eq!(positions(&left), [2, 6, 7], "the events were removed");
+        let read = stretch(&mut desk, 1..=7);
+        let mut prints = before.iter().map(|update| update.print);
+        assert!(
+            read.updates
+                .iter()
+                .map(|update| update.print)
+                .eq(prints.by_ref())
+        );
+        let withdrawn = |update: &OrderedUpdate| update.draft.visibility == Visibility::Withdrawn;
+        let which: Vec<bool> = read.updates.iter().map(withdrawn).collect();
+        assert_eq!(which, [true, false, true, true, true, false, false]);
+        assert!(read.updates.is_sorted_by_key(|update| update.published_ms));
+        // A part that begins or ends among the removed ones, or that has nothing else.
+        for part in [1..=1, 1..=4, 3..=5, 4..=9, 4..=6] {
+            let through = (*part.end()).min(7);
+            let count = through + 1 - part.start();
+            let read = stretch(&mut desk, part.clone());
+            assert_eq!(read.updates.len() as u64, count, "{part:?}");
+        }
+        // Another history stores them, with the same ids.
+        let mut other = in_memory();
+        let stored = store(&mut other, read.updates).unwrap();
+        let ids = |updates: &[Arc<Update>]| -> Vec<String> {
+            updates.iter().map(|update| update.id.to_string()).collect()
+        };
+        assert_eq!(ids(&stored), ids(&before));
+        assert_eq!(other.published.tip(), desk.published.tip());
+        assert_eq!(positions(&store(&mut other, vec![plain(8)]).unwrap()), [8]);
+    }
 }
 
 #[test]
