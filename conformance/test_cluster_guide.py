@@ -19,6 +19,7 @@ from test_docs import block
 
 PAGE = "docs/guide/cluster.md"
 TOPIC = "https://example.com/news"
+ADMIN = "10.0.0.11:4401"
 
 
 @pytest.fixture
@@ -54,6 +55,8 @@ def configuration(folder, name, text, **ports):
         text = text.replace(key, f"127.0.0.1:{port}")
     (folder / "hub.key").write_text(mercure.SECRET)
     (folder / "hub.key").chmod(0o600)
+    (folder / "peer.token").write_text("0123456789abcdef" * 4 + "\n")
+    (folder / "peer.token").chmod(0o600)
     file = folder / f"{name}.toml"
     file.write_text(text)
     return file
@@ -72,7 +75,7 @@ def test_the_guide_sets_up_a_cluster_behind_haproxy(start, check, tmp_path):
     redis = server(start, tmp_path, "redis", block(PAGE, 0, "text"))
     hubs = {}
     for name in "abc":
-        ports = {"0.0.0.0:4400": free_port(), "127.0.0.1:4401": free_port(), "10.0.0.5:6379": redis}
+        ports = {"0.0.0.0:4400": free_port(), ADMIN: free_port(), "10.0.0.5:6379": redis}
         hubs[name] = (configuration(tmp_path, name, block(PAGE, 1, "toml"), **ports), ports)
     commands = block(PAGE, 2, "console").splitlines()
     begin, status, serve = (re.sub("^tidings ", f"{BINARY} ", line) for line in commands)
@@ -83,7 +86,7 @@ def test_the_guide_sets_up_a_cluster_behind_haproxy(start, check, tmp_path):
     check("the cluster is there", cluster("status", first)["log"]["last"], 0)
     for file, ports in hubs.values():
         start("sh", "-euc", "exec " + serve.replace("/etc/tidings/tidings.toml", str(file)))
-        assert until(lambda: answer(ports["127.0.0.1:4401"], "GET", "/health/ready")[0] == 200)
+        assert until(lambda: answer(ports[ADMIN], "GET", "/health/ready")[0] == 200)
 
     web = free_port()
     ports = [ports["0.0.0.0:4400"] for _, ports in hubs.values()]
@@ -98,7 +101,7 @@ def test_the_guide_sets_up_a_cluster_behind_haproxy(start, check, tmp_path):
     came = lambda: json.loads(answer(reader, "GET", f"{PATH}?{query}", headers)[1])["updates"]
     check("another hub has it under its id", until(lambda: came()[-1]["id"] == answered[1]))
 
-    restart = block(PAGE, 11, "console").replace("systemctl restart tidings", "true")
+    restart = block(PAGE, 12, "console").replace("systemctl restart tidings", "true")
     restart = restart.replace("tidings health", f"{BINARY} health").replace("/etc/tidings/tidings.toml", str(first))
     check("the wait for a restarted hub ends", shell(restart).returncode, 0)
 
@@ -130,20 +133,20 @@ def shell(command):
 
 
 def test_the_sentinels_of_the_guide_name_a_primary_that_is_safe(start, check, tmp_path):
-    settings = block(PAGE, 6, "text")
+    settings = block(PAGE, 7, "text")
     primary = server(start, tmp_path, "one", settings)
     for name in ("two", "three"):
         server(start, tmp_path, name, settings, f"replicaof 127.0.0.1 {primary}")
     sentinels = []
     for number in range(3):
         port = free_port()
-        text = block(PAGE, 7, "text").replace("10.0.0.5 6379", f"127.0.0.1 {primary}")
+        text = block(PAGE, 8, "text").replace("10.0.0.5 6379", f"127.0.0.1 {primary}")
         file = tmp_path / f"sentinel{number}.conf"
         file.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n{text}")
         running = start("redis-server", file, "--sentinel")
         assert until(lambda: "+monitor master main" in running.output), running.output
         sentinels.append(port)
-    text = hub_settings(tmp_path) + block(PAGE, 8, "toml")
+    text = hub_settings(tmp_path) + block(PAGE, 9, "toml")
     for number, port in enumerate(sentinels, 5):
         text = text.replace(f"10.0.0.{number}", f"127.0.0.1:{port}")
     file = configuration(tmp_path, "hub", text)
@@ -153,12 +156,12 @@ def test_the_sentinels_of_the_guide_name_a_primary_that_is_safe(start, check, tm
 
 
 def test_the_user_of_the_guide_may_do_what_a_hub_does(start, check, tmp_path):
-    user = block(PAGE, 9, "text").replace(">PASSWORD", ">a-long-password")
+    user = block(PAGE, 10, "text").replace(">PASSWORD", ">a-long-password")
     redis = server(start, tmp_path, "redis", block(PAGE, 0, "text"), user.splitlines()[-1], "user default off")
     (tmp_path / "redis.password").write_text("a-long-password\n")
     (tmp_path / "redis.password").chmod(0o600)
     # The same without TLS, which Debian's Redis has and needs files for; the last test has those.
-    text = block(PAGE, 10, "toml").replace("rediss://redis.example.com:6380", f"redis://127.0.0.1:{redis}")
+    text = block(PAGE, 11, "toml").replace("rediss://redis.example.com:6380", f"redis://127.0.0.1:{redis}")
     text = "".join(line + "\n" for line in text.splitlines() if "_file" not in line or "password" in line)
     text = hub_settings(tmp_path) + text.replace("[cluster]", '[cluster]\nname = "example"')
     file = configuration(tmp_path, "hub", text)
@@ -174,16 +177,28 @@ def test_the_settings_for_tls_are_accepted(check, tmp_path):
     for name, content in (("redis-ca.pem", certificate), ("hub.pem", certificate), ("hub-key.pem", key), ("redis.password", b"x\n")):
         (tmp_path / name).write_bytes(content)
         (tmp_path / name).chmod(0o600)
-    file = configuration(tmp_path, "hub", hub_settings(tmp_path) + block(PAGE, 10, "toml"))
+    file = configuration(tmp_path, "hub", hub_settings(tmp_path) + block(PAGE, 11, "toml"))
     done = tidings("config", "check", "--config", file)
     check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
 
 
 def test_the_named_output_is_accepted(check, tmp_path):
-    text = hub_settings(tmp_path) + block(PAGE, 12, "toml") + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
+    text = hub_settings(tmp_path) + block(PAGE, 13, "toml") + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
     file = configuration(tmp_path, "hub", text)
     done = tidings("config", "check", "--config", file)
     check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
+
+
+def test_the_environment_of_a_pod_is_accepted(check, tmp_path):
+    text = hub_settings(tmp_path) + '[cluster]\nengine = "redis"\nurl = "redis://10.0.0.5"\n'
+    file = configuration(tmp_path, "hub", text)
+    pairs = re.findall(r'- name: (TIDINGS_\w+)\n +value: "?([^"\n]+)', block(PAGE, 6, "yaml"))
+    given = {name: value.replace("$(POD_IP)", "10.1.2.3") for name, value in pairs}
+    given = {name: value.replace("/etc/tidings", str(tmp_path)) for name, value in given.items()}
+    done = tidings("config", "check", "--config", file, environment=given)
+    check("config check", (done.returncode, done.stdout, done.stderr), (0, "ok\n", ""))
+    shown = tidings("config", "show", "--config", file, environment=given).stdout
+    check("the address of the pod", "http://10.1.2.3:4401" in shown)
 
 
 def hub_settings(folder):

@@ -19,7 +19,7 @@ pub use fields::{
     authority, bearer, cookie, flash_policy, forwarded, http_head, idempotency_key, origin, prefer,
     proxy_protocol,
 };
-pub use files::{bolt, caddyfile, key_set, stored_update};
+pub use files::{bolt, caddyfile, cluster_page, key_set, stored_update};
 pub use mercure::{
     form, old_publish_form, old_token, publish_form, selector_query, sse, sse_decoder,
     subscribe_query, token,
@@ -39,6 +39,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("bearer", bearer),
     ("bolt", bolt),
     ("caddyfile", caddyfile),
+    ("cluster_page", cluster_page),
     ("cookie", cookie),
     ("event_id", event_id),
     ("flash_policy", flash_policy),

@@ -1,7 +1,8 @@
-//! Files and documents: configurations, key sets, and the store of another hub.
+//! Files and documents: configurations, key sets, the store of another hub, pages of updates.
 
 use tidings::documents;
 use tidings_auth::jwk;
+use tidings_cluster::page::Page;
 use tidings_wire::bolt::{Bolt, Source, Stop};
 use tidings_wire::stored_update::StoredUpdate;
 
@@ -86,4 +87,11 @@ pub fn stored_update(input: &[u8]) {
     );
     let targets = json["Targets"].as_object().map_or(0, serde_json::Map::len);
     assert_eq!(update.targets().count(), targets);
+}
+
+/// Reads a page of updates, as another hub of a cluster sends it.
+pub fn cluster_page(input: &[u8]) {
+    if let Ok(page) = Page::decode(input) {
+        assert_eq!(Page::decode(&page.encode()), Ok(page));
+    }
 }

@@ -21,11 +21,12 @@ BINARY = os.environ.get("TIDINGS_BIN", str(ROOT / "target/debug/tidings"))
 PATH = "/.well-known/mercure"
 
 
-def tidings(*arguments, **options):
+def tidings(*arguments, environment=None, **options):
     """Runs a command that ends by itself; returns what it printed and its exit code."""
     command = [BINARY, *map(str, arguments)]
+    env = dict(environment or {})
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=DEADLINE_SECS, env={}, **options
+        command, capture_output=True, text=True, timeout=DEADLINE_SECS, env=env, **options
     )
 
 

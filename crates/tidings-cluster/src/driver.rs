@@ -18,7 +18,9 @@ use crate::engine::{
 };
 use crate::host::{Clustered, Host, Inbox, Wanted};
 use crate::member::request::{Input, Reply};
-use crate::member::{Counters, Options};
+use crate::member::{Counters, Options, Standing};
+use crate::page::Page;
+use crate::peers::{Fetch, PeerCall, PeerError, Peers};
 use crate::record::{Difference, Needed};
 use crate::roster::{Holder, Named, Roster};
 use crate::{Epoch, History};
@@ -62,17 +64,20 @@ pub enum IfNone {
 }
 
 /// Joins the cluster of `engine`: reads its line, or does what `if_none` says, and returns the hub's
-/// relay. Blocks until then, for `within` at most.
+/// relay, which asks `peers` for what the engine does not keep any more. Blocks until then, for `within`
+/// at most.
 ///
 /// # Errors
 ///
 /// [`JoinError`] if the engine does not answer, or has no line that could be joined.
 pub fn join(
     engine: Box<dyn Engine>,
-    options: Options,
+    peers: Option<Box<dyn Peers>>,
+    mut options: Options,
     if_none: IfNone,
     within: Duration,
 ) -> Result<Clustered, JoinError> {
+    options.membership.fetches = peers.is_some();
     let wake = Arc::new(Notify::new());
     let inbox = {
         let wake = Arc::clone(&wake);
@@ -92,7 +97,7 @@ pub fn join(
             drop(joined.send(line));
             if let Some(line) = found {
                 let parts = (inbox, wake, histories);
-                serve(&runtime, &*engine, options, line, parts);
+                serve(&runtime, (&*engine, peers.as_deref()), options, line, parts);
             }
         };
         std::thread::Builder::new()
@@ -189,7 +194,7 @@ fn proposal(if_none: IfNone, unused_for: Option<Duration>) -> Proposal {
 /// Runs the member once there is a history, until the relay is stopped.
 fn serve(
     runtime: &Runtime,
-    engine: &dyn Engine,
+    others: (&dyn Engine, Option<&dyn Peers>),
     options: Options,
     line: Joined,
     (inbox, wake, histories): (Arc<Inbox>, Arc<Notify>, Receiver<Arc<dyn History>>),
@@ -199,12 +204,18 @@ fn serve(
         return;
     };
     let host = Host::new(options, history, Arc::clone(&inbox), line, Duration::ZERO);
-    runtime.block_on(run(engine, host, &inbox, &wake));
+    runtime.block_on(run(others, host, &inbox, &wake));
 }
 
-async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) {
+async fn run(
+    (engine, peers): (&dyn Engine, Option<&dyn Peers>),
+    mut host: Host,
+    inbox: &Inbox,
+    wake: &Notify,
+) {
     let begin = Instant::now();
     let mut calls = Calls::default();
+    let mut fetch = None;
     let mut end = None;
     let mut told = Told::default();
     let mut differs = Vec::new();
@@ -220,6 +231,11 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
                     let path = request.path();
                     *calls.of_mut(path) = Some(request.call(engine));
                 }
+                Wanted::Fetch(Fetch {
+                    ticket,
+                    address,
+                    ask,
+                }) => fetch = peers.map(|peers| (ticket, peers.fetch(address, ask))),
             }
         }
         tell(engine, &host, &mut told);
@@ -238,6 +254,7 @@ async fn run(engine: &dyn Engine, mut host: Host, inbox: &Inbox, wake: &Notify) 
             () = wake.notified() => {}
             () = until(due) => {}
             (path, result) = answered(&mut calls) => inbox.push(Input::Reply(path, result)),
+            (ticket, result) = fetched(&mut fetch) => inbox.push(Input::Fetched(ticket, result)),
         }
     }
 }
@@ -283,6 +300,8 @@ fn tell(engine: &dyn Engine, host: &Host, told: &mut Told) {
     }
     match (&reason, &told.reason) {
         (Some(_), _) if !told.followed => {}
+        // It has said itself what it does.
+        (Some(_), None) if host.member().standing() == Standing::Fetching => {}
         (Some(reason), None) => tracing::warn!(
             engine,
             %reason,
@@ -337,7 +356,7 @@ fn tell_counters(engine: &str, now: &Counters, before: &Counters) {
         tracing::error!(
             engine,
             "updates are missing in this hub's history: it was away for longer than the engine \
-             keeps them (cluster.window_bytes)"
+             keeps them (cluster.window_bytes), and no other hub gave them"
         );
     }
     if now.epochs > before.epochs {
@@ -410,6 +429,16 @@ async fn answered(calls: &mut Calls<'_>) -> (Path, Result<Reply, EngineError>) {
         Poll::Pending
     })
     .await
+}
+
+/// Waits for the answer of another hub.
+async fn fetched(fetch: &mut Option<(u64, PeerCall<'_>)>) -> (u64, Result<Page, PeerError>) {
+    let Some((ticket, call)) = fetch else {
+        return std::future::pending().await;
+    };
+    let answer = (*ticket, call.as_mut().await);
+    *fetch = None;
+    answer
 }
 
 async fn until(due: Option<Instant>) {

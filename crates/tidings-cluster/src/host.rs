@@ -13,6 +13,7 @@ use crate::keys::KEEP_FOR;
 use crate::member::catching_up::{CATCH_UPS_MAX, CatchUp};
 use crate::member::request::{Input, Output, Publish, Request, answer};
 use crate::member::{Member, Options, Status};
+use crate::peers::Fetch;
 use crate::roster::Roster;
 use crate::{
     CaughtUp, Done, Epoch, Figures, Health, History, InboundError, Publication, Relay, RelayError,
@@ -260,13 +261,15 @@ impl fmt::Debug for Clustered {
     }
 }
 
-/// What a host wants of the engine.
+/// What a host wants of the engine, and of other hubs.
 #[derive(Debug)]
 pub enum Wanted {
     /// This call.
     Call(Request),
     /// The end of the call of this path, and of its connection.
     Reset(Path),
+    /// This question to another hub, and no earlier one. The answer is an [`Input::Fetched`].
+    Fetch(Fetch),
 }
 
 /// A member, its history and its inbox.
@@ -300,7 +303,7 @@ impl Host {
         &self.member
     }
 
-    /// Does what there is to do by `now`. Returns what is wanted of the engine, in order.
+    /// Does what there is to do by `now`. Returns what is wanted of others, in order.
     pub fn work(&mut self, now: Duration) -> Vec<Wanted> {
         self.member.on_time(now);
         for input in self.inbox.take() {
@@ -311,6 +314,7 @@ impl Host {
             match output {
                 Output::Call(request) => wanted.push(Wanted::Call(request)),
                 Output::Reset(path) => wanted.push(Wanted::Reset(path)),
+                Output::Fetch(fetch) => wanted.push(Wanted::Fetch(fetch)),
                 Output::Store(batch, waiters) => self.store(batch, waiters),
                 Output::Read {
                     from,
@@ -365,7 +369,8 @@ impl Host {
                 | Input::Reply(..)
                 | Input::Stored(..)
                 | Input::Read(_)
-                | Input::Cut(_) => {}
+                | Input::Cut(_)
+                | Input::Fetched(..) => {}
             }
         }
         self.member.close();

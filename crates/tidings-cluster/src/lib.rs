@@ -29,6 +29,8 @@ mod loopback;
 pub mod member;
 mod movable;
 mod ordered;
+pub mod page;
+pub mod peers;
 pub mod record;
 pub mod roster;
 pub mod sabotage;

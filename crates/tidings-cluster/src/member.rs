@@ -6,7 +6,8 @@
 //!            ┌────────────── anything unexpected ◀──────────────┐
 //!            ▼                                                  │
 //! Waiting ─▶ Looking ─▶ Comparing ─┬─▶ Healing ──▶ Looking      │
-//! (a pause)  (state)    (prints)   ├─▶ Forked ───▶ Looking      │
+//! (a pause)  (state)    (prints)   ├─▶ Fetching ─▶ Looking      │
+//!                                  ├─▶ Forked ───▶ Looking      │
 //!                                  └─▶ Following ───────────────┘
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! ([`Output`]). A driver runs it over a real engine, the simulator over a model.
 
 pub mod catching_up;
+mod fetching;
 mod follower;
 mod forked;
 mod leases;
@@ -41,6 +43,7 @@ use crate::sabotage::{Rule, skips};
 use crate::{Cause, Epoch, History, RelayError};
 
 use catching_up::CatchUps;
+use fetching::Fetching;
 use follower::Follower;
 use forked::Forked;
 use leases::Leases;
@@ -72,6 +75,8 @@ pub struct Member {
     /// A look at the line that led to another one, how often in a row.
     looks: u32,
     reading: Reading,
+    /// The number of the last question to another hub.
+    ticket: u64,
     /// Whether a cut is on its way.
     cutting: bool,
     /// Why it cannot order, as one line.
@@ -86,6 +91,8 @@ enum Phase {
     },
     Looking,
     Comparing(Comparing),
+    /// Another hub gives what the engine does not keep any more.
+    Fetching(Fetching),
     /// The engine gets its line, or the end of it, back.
     Healing {
         expected: Option<(Position, Option<Print>)>,
@@ -109,6 +116,9 @@ struct Gate {
     known: Position,
     /// Whether the print was compared on this connection.
     compared: bool,
+    /// Whether the line that is followed is known to be the hub's own, or the hub has nothing of
+    /// another.
+    vouched: bool,
 }
 
 /// What the next probe is compared with.
@@ -167,6 +177,7 @@ impl Member {
                 from: now,
                 known: Position::ZERO,
                 compared: false,
+                vouched: true,
             },
             probe: Probe {
                 at: now + PROBE_EVERY,
@@ -177,6 +188,7 @@ impl Member {
             catch_ups: CatchUps::default(),
             looks: 0,
             reading: Reading::Nothing,
+            ticket: 0,
             cutting: false,
             reason: Some("it has not reached its engine yet".into()),
             counters: Counters::default(),
@@ -197,6 +209,7 @@ impl Member {
             Input::Reply(path, result) => self.on_reply(path, result),
             Input::Stored(result, rest) => self.on_stored(result, rest),
             Input::Read(result) => self.on_read(result),
+            Input::Fetched(ticket, result) => self.on_fetched(ticket, result),
             Input::Cut(result) => {
                 self.cutting = false;
                 if result.is_ok() {
@@ -244,6 +257,7 @@ impl Member {
         let phase = match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Following => Some(self.probe.at),
+            Phase::Fetching(fetching) => fetching.due(),
             Phase::Looking
             | Phase::Comparing(_)
             | Phase::Healing { .. }
@@ -279,6 +293,7 @@ impl Member {
         match &self.phase {
             Phase::Waiting { .. } => Standing::Waiting,
             Phase::Looking | Phase::Comparing(_) => Standing::Looking,
+            Phase::Fetching(_) => Standing::Fetching,
             Phase::Healing { .. } | Phase::Repairing => Standing::Healing,
             Phase::Forked(_) => Standing::Forked,
             Phase::Following if self.gate.passed => Standing::Following,
@@ -451,6 +466,9 @@ impl Member {
         {
             self.phase = Phase::Looking;
             self.call(Request::State);
+        }
+        if matches!(self.phase, Phase::Fetching(_)) {
+            return self.go_on_fetching();
         }
         if !matches!(self.phase, Phase::Following) {
             return;

@@ -16,6 +16,8 @@ pub enum Rule {
     PublishAnew,
     /// A line is compared by its prints before it is followed (promise 2, one order).
     ComparePrints,
+    /// What the engine does not keep any more is fetched from another hub (promise 12, away for long).
+    FetchMissed,
 }
 
 #[cfg(feature = "sabotage")]

@@ -139,6 +139,11 @@ impl Disk {
         self.lock().kept.extent.trimmed_through.next()
     }
 
+    /// Returns the newest position that is or was stored.
+    pub fn last(&self) -> Position {
+        self.lock().kept.extent.last
+    }
+
     /// Returns how many subscriptions the stored events leave active: announced as begun and not as
     /// ended. It counts events that retention has removed, too.
     pub fn announced(&self) -> usize {

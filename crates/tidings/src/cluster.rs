@@ -1,4 +1,5 @@
-//! The hub's part in a cluster: what the operator says about it, the checks of the engine, joining.
+//! The hub's part in a cluster: what the operator says about it, the checks of the engine, joining, and
+//! the way to the other hubs.
 //!
 //! What a member of a cluster does is in `tidings-cluster`, what an engine is in a crate of its own
 //! (`tidings-redis`).
@@ -7,6 +8,7 @@ mod engine;
 mod identity;
 mod joining;
 mod looking;
+mod peers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tidings_cluster::record::Setting;
 pub use self::engine::EngineOptions;
 pub(crate) use self::joining::join;
 pub(crate) use self::looking::{Begun, Seen, begin, look};
+pub use self::peers::PeerToken;
 
 /// What a hub is told about its cluster.
 #[derive(Debug, Clone)]
@@ -24,6 +27,10 @@ pub struct Options {
     pub engine: EngineOptions,
     /// The name of this hub, for people.
     pub node: String,
+    /// The URL at which other hubs reach its operators' listener, without a slash at its end.
+    pub address: Option<Arc<str>>,
+    /// What it presents to other hubs. Without it, it fetches nothing from them.
+    pub peer_token: Option<PeerToken>,
     /// The settings that hubs of one cluster share.
     pub shared: Arc<[Setting]>,
     /// The names of what one hub of the cluster does, beside presence.

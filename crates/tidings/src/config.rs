@@ -86,6 +86,8 @@ pub struct Config {
     pub history: tidings_history::Options,
     /// The cluster that the hub is part of. `None`: it is alone.
     pub cluster: Option<cluster::Options>,
+    /// What other hubs of the cluster present to fetch updates. `None`: they cannot.
+    pub peer_token: Option<admin_token::AdminToken>,
     /// Bytes of recent encoded updates held in memory, for the whole process.
     pub ring_bytes: usize,
     /// Accepted issuers and audiences of tokens.

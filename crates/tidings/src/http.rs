@@ -16,6 +16,7 @@ pub(crate) mod io_state;
 pub(crate) mod legacy;
 pub(crate) mod page;
 pub(crate) mod pages;
+pub(crate) mod peers;
 pub(crate) mod poll;
 pub(crate) mod problem;
 pub(crate) mod publish;
@@ -36,6 +37,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use tidings_cluster::peers::PATH as PEERS_PATH;
 use tidings_core::dialect::Dialect;
 use tidings_core::topic::Topic;
 use tracing::Instrument;
@@ -191,6 +193,8 @@ pub(crate) enum Route<'a> {
     Admin,
     /// Its page.
     AdminPage,
+    /// What other hubs of the cluster ask for.
+    Peers,
     /// The proof of a name for a certificate authority, by its token.
     Proof(&'a str),
     Metadata,
@@ -371,6 +375,7 @@ fn route<'a>(site: &'a Site, info: &ConnectionInfo, path: &'a str, asks: bool) -
         "/health/ready" => Route::Ready,
         METRICS_PATH if for_operators => Route::Metrics,
         _ if for_operators && admin::is_below(path) => Route::Admin,
+        PEERS_PATH if info.admin => Route::Peers,
         _ if info.admin || for_operators && pages::is_admin(path) => Route::AdminPage,
         _ if path.starts_with(HTTP_PATH) && site.tls().is_some_and(|tls| tls.acme().is_some()) => {
             Route::Proof(path.strip_prefix(HTTP_PATH).unwrap_or_default())
@@ -448,6 +453,7 @@ async fn dispatch(
         Route::OldPage => pages::debugger(&site.config().pages)?,
         Route::Ready => health::ready(site),
         Route::Metrics => health::metrics(site),
+        Route::Peers => peers::answer(site, &request).await?,
         Route::AdminPage => pages::admin(request.uri().path(), request.headers())?,
         Route::Proof(token) => health::proof(site, token)?,
         Route::Metadata => discovery::metadata(site.config()),

@@ -9,14 +9,14 @@ use super::note::Note;
 use super::request::{Output, Request, Waiter};
 use super::{Member, Phase};
 use crate::engine::{BATCH_BYTES_MAX, Entry, Origin, Path, Tailed};
-use crate::{Batch, Envelope, EnvelopeError, InboundError, OrderedUpdate};
+use crate::{Batch, Cut, Envelope, EnvelopeError, InboundError, OrderedUpdate};
 
 /// What was read from the engine and is not stored.
 #[derive(Default)]
 pub(super) struct Follower {
     /// The last position that was read.
     pub(super) after: Position,
-    waiting: VecDeque<OrderedUpdate>,
+    pub(super) waiting: VecDeque<OrderedUpdate>,
     /// What the history is storing.
     storing: Option<Vec<(Position, Origin)>>,
     /// When the history is tried again that took nothing.
@@ -89,7 +89,7 @@ impl Member {
         }
     }
 
-    fn store(&mut self, batch: Batch) {
+    pub(super) fn store(&mut self, batch: Batch) {
         let mut waiters = Vec::new();
         let origins = batch.updates().iter().filter_map(|update| {
             let note = Self::note_of(update)?;
@@ -112,6 +112,10 @@ impl Member {
                 // What the history had before is answered from there.
                 self.publisher.put_known(rest);
                 self.follower.moved = true;
+                self.gate.vouched = true;
+                if matches!(self.phase, Phase::Fetching(_)) {
+                    self.counters.fetched += storing.len() as u64;
+                }
                 if !self.publisher.on_stored(&storing) {
                     return self.look();
                 }
@@ -133,12 +137,28 @@ impl Member {
                     }
                     InboundError::OutOfOrder { .. }
                     | InboundError::Differs { .. }
-                    | InboundError::TimeWentBack { .. } => {
-                        self.look_later(error.to_string().into());
-                    }
+                    | InboundError::TimeWentBack { .. } => self.on_misfit(&error),
                 }
             }
         }
+    }
+}
+
+impl Member {
+    /// What came does not fit what is stored.
+    fn on_misfit(&mut self, error: &InboundError) {
+        if matches!(self.phase, Phase::Fetching(_)) {
+            return self.on_unfit_page(&error.to_string());
+        }
+        let differs = matches!(error, InboundError::Differs { .. });
+        if matches!(self.phase, Phase::Following) && differs && !self.gate.vouched {
+            // The hub ends where the engine's window begins, so their prints could not be compared:
+            // it is another line, of which nothing is in the window.
+            self.counters.forks += 1;
+            self.publisher.forsake(&super::in_doubt());
+            return self.cut(Cut::All(self.history.last()));
+        }
+        self.look_later(error.to_string().into());
     }
 }
 
@@ -156,4 +176,4 @@ pub(super) fn ordered(entry: &Entry) -> Result<OrderedUpdate, EnvelopeError> {
 }
 
 /// How soon a history that took nothing is tried again.
-const STORE_RETRY: Duration = Duration::from_millis(200);
+pub(super) const STORE_RETRY: Duration = Duration::from_millis(200);

@@ -62,6 +62,14 @@ enum Step {
     Claim(Sender),
 }
 
+/// Whether a hub takes part in what one hub of the cluster does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Names,
+    /// It lives, and has not got everything that it needs for that.
+    Nothing,
+}
+
 impl Leases {
     pub(super) fn new(membership: Membership, me: Sender, secret: Epoch, now: Duration) -> Self {
         let address = membership.address.clone();
@@ -91,6 +99,11 @@ impl Leases {
 
     pub(super) fn differences(&self) -> &[(Sender, Difference)] {
         &self.differences
+    }
+
+    /// Has the other hubs looked at soon.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        self.due = now;
     }
 
     /// The connections are closed: the round begins anew, and the engine may be another one.
@@ -200,7 +213,7 @@ impl Leases {
     }
 
     /// Returns the call of the next step.
-    fn next(&mut self, me: Sender, now: Duration) -> Request {
+    fn next(&mut self, me: Sender, now: Duration, takes: Takes) -> Request {
         self.sent = now;
         if self.step == Step::Resting {
             self.step = Step::Own;
@@ -209,8 +222,10 @@ impl Leases {
         match self.step {
             Step::Resting | Step::Own => self.lease(LeaseName::Node, me),
             Step::Named(index) => match self.membership.names.get(index) {
-                Some(name) => self.lease(LeaseName::Named(Arc::clone(name)), me),
-                None => {
+                Some(name) if takes == Takes::Names => {
+                    self.lease(LeaseName::Named(Arc::clone(name)), me)
+                }
+                Some(_) | None => {
                     self.step = Step::List;
                     Request::Leases
                 }
@@ -293,7 +308,17 @@ impl Member {
     pub(super) fn keep_leases(&mut self) {
         let begins = self.leases.step != Step::Resting || self.leases.due <= self.now;
         if begins && self.calls.of(Path::Control).is_none() {
-            let request = self.leases.next(self.options.me, self.now);
+            let takes = match self.phase {
+                Phase::Following => Takes::Names,
+                Phase::Waiting { .. }
+                | Phase::Looking
+                | Phase::Comparing(_)
+                | Phase::Fetching(_)
+                | Phase::Healing { .. }
+                | Phase::Repairing
+                | Phase::Forked(_) => Takes::Nothing,
+            };
+            let request = self.leases.next(self.options.me, self.now, takes);
             self.call(request);
         }
     }
@@ -387,7 +412,8 @@ impl Member {
     /// Returns when there is something to do about leases.
     pub(super) fn leases_due(&self) -> Option<Duration> {
         let resting = self.leases.step == Step::Resting;
-        let round = matches!(self.phase, Phase::Following) && resting;
+        let works = matches!(self.phase, Phase::Following | Phase::Fetching(_));
+        let round = works && resting;
         let round = round.then_some(self.leases.due);
         round.into_iter().chain(self.leases.expiry()).min()
     }

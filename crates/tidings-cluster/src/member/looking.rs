@@ -6,11 +6,10 @@ use super::forked::Forked;
 use super::note::Note;
 use super::request::{Output, Request};
 use super::{HEAL_PAUSE, Member, Phase, Reading};
-use crate::engine::{
-    Changed, Entry, EpochId, Line, LineEnd, Proposal, Restore, Restored, State, Tailed,
-};
+use crate::engine::{Changed, EpochId, Line, LineEnd, Proposal, Restore, Restored, State, Tailed};
+use crate::page::entry;
 use crate::sabotage::{Rule, skips};
-use crate::{Batch, Cut, Envelope, OrderedUpdate, Stretch};
+use crate::{Batch, Cut, OrderedUpdate, Stretch};
 
 /// What is compared.
 #[derive(Clone, Copy)]
@@ -83,14 +82,13 @@ impl Member {
             };
         }
         if own < before_oldest {
-            // Nobody here has what the engine does not keep any more.
-            self.counters.holes += 1;
-            // What was sent may be in what is skipped: nobody can look for it.
-            self.publisher.forsake(&super::in_doubt());
-            return self.cut(Cut::All(before_oldest));
+            return self.fetch(line);
         }
         if own == before_oldest || print.is_none() {
-            return self.follow(line);
+            // The engine does not have the print there any more.
+            self.follow(line);
+            self.gate.vouched = print.is_none();
+            return;
         }
         self.phase = Phase::Comparing(Comparing::Ahead(line));
         self.call(Request::Range {
@@ -150,6 +148,7 @@ impl Member {
             Phase::Forked(_) => self.on_fork_stretch(stretch),
             Phase::Waiting { .. }
             | Phase::Looking
+            | Phase::Fetching(_)
             | Phase::Comparing(Comparing::Ahead(_) | Comparing::Bumping(_))
             | Phase::Repairing
             | Phase::Following => {}
@@ -251,6 +250,7 @@ impl Member {
         self.gate.through = line.last;
         self.gate.known = line.last;
         self.gate.passed = false;
+        self.gate.vouched = true;
         self.gate.compared = false;
         self.probe.at = self.now + super::PROBE_EVERY;
         self.probe.before = None;
@@ -274,27 +274,10 @@ fn dense_end(updates: &[OrderedUpdate]) -> usize {
 
 /// Returns an update of the history as it is put back. Nothing if it is not one of a cluster.
 fn restored(update: OrderedUpdate) -> Option<Restored> {
-    let note = Note::decode(&update.note)?;
     // Its hub may be about to send it again.
-    let key = Some(note.repeat_key());
-    let Note {
-        origin,
-        key: own_key,
-    } = note;
-    let envelope = Envelope {
-        draft: update.draft,
-        key: own_key,
-    };
-    Some(Restored {
-        entry: Entry {
-            position: update.position,
-            published_ms: update.published_ms,
-            origin,
-            print: update.print,
-            bytes: envelope.encode().into(),
-        },
-        key,
-    })
+    let key = Some(Note::of(&update)?.repeat_key());
+    let entry = entry(update)?;
+    Some(Restored { entry, key })
 }
 
 /// Updates that an engine that lost everything gets back: enough for hubs that were away for a

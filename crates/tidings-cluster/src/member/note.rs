@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Key, Origin};
+use tidings_core::Visibility;
+
+use crate::OrderedUpdate;
+use crate::engine::{BootId, Key, NodeId, Origin, Sender};
 
 /// The note of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,28 @@ pub struct Note {
 }
 
 impl Note {
+    /// Returns the note of an update of the history. What stands for a removed presence event was kept
+    /// without one: its origin is nobody's, and of its position alone. Nothing if the update is not
+    /// one of a cluster.
+    #[must_use]
+    pub fn of(update: &OrderedUpdate) -> Option<Self> {
+        let removed = update.draft.visibility == Visibility::Withdrawn && update.note.is_empty();
+        match removed {
+            true => Some(Self {
+                origin: Origin {
+                    sender: Sender {
+                        node: NodeId::new(0),
+                        boot: BootId::new(0),
+                    },
+                    batch: update.position.get(),
+                    index: 0,
+                },
+                key: None,
+            }),
+            false => Self::decode(&update.note),
+        }
+    }
+
     /// Returns the bytes, as `docs/formats/history.md` describes them.
     #[must_use]
     pub fn encode(&self) -> Arc<[u8]> {
@@ -61,7 +86,6 @@ const REPEAT_KEPT_MS: u64 = 600_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{BootId, NodeId, Sender};
 
     #[test]
     fn a_note_comes_back_and_nothing_that_was_cut_does() {

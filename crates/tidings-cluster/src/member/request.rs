@@ -10,6 +10,8 @@ use crate::engine::{
     Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Key, Lease,
     Leased, LineEnd, NodeLease, Origin, Path, Proposal, Restore, Sender, State, Tailed,
 };
+use crate::page::Page;
+use crate::peers::{Fetch, PeerError};
 use crate::{Batch, Cut, Done, InboundError, RelayError, Stretch};
 
 /// A call of the engine.
@@ -142,6 +144,8 @@ pub enum Output {
     },
     /// Cut the history.
     Cut(Cut),
+    /// Ask another hub. A question before this one is not waited for any more.
+    Fetch(Fetch),
 }
 
 /// What a member is told.
@@ -161,6 +165,8 @@ pub enum Input {
     Read(Result<Stretch, RelayError>),
     /// The history was cut.
     Cut(Result<(), RelayError>),
+    /// Another hub answered the question with this ticket, or did not.
+    Fetched(u64, Result<Page, PeerError>),
 }
 
 /// An update that is to be published.

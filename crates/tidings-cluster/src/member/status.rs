@@ -28,6 +28,8 @@ pub struct Membership {
     pub lease: Duration,
     /// Where other hubs reach this one, if they may.
     pub address: Option<Arc<str>>,
+    /// Whether this hub can ask others for updates that the engine does not keep any more.
+    pub fetches: bool,
     /// The settings that hubs of one cluster share.
     pub settings: Arc<[Setting]>,
     /// The names of what one hub of the cluster does. This hub holds those that nobody else does.
@@ -50,6 +52,7 @@ impl Default for Membership {
         Self {
             lease: Self::LEASE,
             address: None,
+            fetches: false,
             settings: Arc::default(),
             names: Arc::new([Arc::clone(&presence)]),
             claims_with: Some(presence),
@@ -76,8 +79,12 @@ pub struct Counters {
     pub forks: u64,
     /// Updates of such lines that were published anew.
     pub republished: u64,
-    /// Times this hub began anew in the middle of the line, because what came before was gone.
+    /// Times this hub began anew in the middle of the line, because nobody had what came before.
     pub holes: u64,
+    /// Updates that other hubs gave, because the engine did not keep them any more.
+    pub fetched: u64,
+    /// Times another hub was asked for such updates and gave none.
+    pub failed_fetches: u64,
     /// Times the epoch changed.
     pub epochs: u64,
     /// Probes that the engine answered.
@@ -104,6 +111,8 @@ pub enum Standing {
     Waiting,
     /// It asks where the line ends, and compares.
     Looking,
+    /// It fetches from another hub what the engine does not keep any more.
+    Fetching,
     /// It puts a lost tail back.
     Healing,
     /// It leaves another line.
@@ -116,9 +125,10 @@ pub enum Standing {
 
 impl Standing {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Waiting,
         Self::Looking,
+        Self::Fetching,
         Self::Healing,
         Self::Forked,
         Self::CatchingUp,
@@ -131,6 +141,7 @@ impl Standing {
         match self {
             Self::Waiting => "waiting",
             Self::Looking => "looking",
+            Self::Fetching => "fetching",
             Self::Healing => "healing",
             Self::Forked => "forked",
             Self::CatchingUp => "catching_up",

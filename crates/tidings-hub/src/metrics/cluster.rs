@@ -65,8 +65,18 @@ const COUNTED: &[Row] = &[
     ),
     (
         "cluster_holes",
-        "Times updates were missing in the history because the engine no longer had them",
+        "Times updates were missing in the history because neither the engine nor another hub gave them",
         |counters| counters.holes,
+    ),
+    (
+        "cluster_fetched_updates",
+        "Updates that other hubs gave because the engine no longer had them",
+        |counters| counters.fetched,
+    ),
+    (
+        "cluster_failed_fetches",
+        "Times another hub was asked for such updates and did not give them",
+        |counters| counters.failed_fetches,
     ),
     (
         "cluster_epochs",

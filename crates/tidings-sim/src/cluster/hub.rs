@@ -11,7 +11,9 @@ use tidings_cluster::engine::{
 use tidings_cluster::host::{Clustered, Host, Inbox, Wanted};
 use tidings_cluster::member::request::{Input, Reply, Request};
 use tidings_cluster::member::{Membership, Options};
-use tidings_cluster::{Epoch, History};
+use tidings_cluster::page::{self, Page};
+use tidings_cluster::peers::{Fetch, PeerError};
+use tidings_cluster::{Cause, Epoch, History, RelayError};
 use tidings_core::update::Update;
 use tidings_history::{Order, PresenceRetention, Reading, Retention};
 use tidings_hub::control::{Handler, Message, Operators};
@@ -61,6 +63,9 @@ pub struct Running {
     /// Its member.
     pub host: Host,
     inbox: Arc<Inbox>,
+    history: Arc<dyn History>,
+    /// A question to another hub that was not passed on yet.
+    fetch: Option<Fetch>,
     calls: ByPath<Option<Call>>,
     connections: ByPath<Option<ServerId>>,
 }
@@ -84,12 +89,12 @@ impl Hub {
         }
     }
 
-    /// Starts it.
+    /// Starts it. With `fetches`, it can ask other hubs for updates.
     ///
     /// # Panics
     ///
     /// If the hub does not start.
-    pub fn start(&mut self, secret: Epoch, epoch: EpochId, now: Duration) {
+    pub fn start(&mut self, secret: Epoch, epoch: EpochId, now: Duration, fetches: bool) {
         self.boots += 1;
         let options = Options {
             me: Sender {
@@ -99,7 +104,11 @@ impl Hub {
             wait_max: Duration::from_secs(10),
             waiting_max: 1000,
             waiting_bytes_max: 1024 * 1024,
-            membership: Membership::default(),
+            membership: Membership {
+                address: Some(self.address().into()),
+                fetches,
+                ..Membership::default()
+            },
         };
         let inbox = Inbox::new(1000, Box::new(|| {}));
         let given: Arc<Mutex<Option<Arc<dyn History>>>> = Arc::default();
@@ -139,11 +148,18 @@ impl Hub {
         let line = (secret, epoch);
         self.running = Some(Running {
             lab,
-            host: Host::new(options, history, Arc::clone(&inbox), line, now),
+            host: Host::new(options, Arc::clone(&history), Arc::clone(&inbox), line, now),
             inbox,
+            history,
+            fetch: None,
             calls: ByPath::default(),
             connections: ByPath::default(),
         });
+    }
+
+    /// Returns where other hubs reach it.
+    pub fn address(&self) -> String {
+        format!("http://hub-{}", self.node.get())
     }
 
     /// Ends it at once. Calls that were sent may still arrive.
@@ -167,6 +183,7 @@ impl Hub {
                     *running.calls.of_mut(path) = None;
                     *running.connections.of_mut(path) = None;
                 }
+                Wanted::Fetch(fetch) => running.fetch = Some(fetch),
                 Wanted::Call(request) => {
                     let path = request.path();
                     running.connections.of_mut(path).get_or_insert(primary);
@@ -241,6 +258,10 @@ impl Hub {
     }
 }
 
+fn unreachable(cause: Cause) -> PeerError {
+    PeerError::Unreachable { cause }
+}
+
 /// Returns what the log says of a call that changes the line or asks for its end.
 fn told(
     how: &str,
@@ -292,6 +313,30 @@ fn told(
 }
 
 impl Running {
+    /// Takes its question to another hub.
+    pub fn take_fetch(&mut self) -> Option<Fetch> {
+        self.fetch.take()
+    }
+
+    /// Answers a question of `asking`, when this hub's reader has worked.
+    pub fn answer(&self, fetch: &Fetch, asking: &Self) {
+        let (inbox, ticket) = (Arc::clone(&asking.inbox), fetch.ticket);
+        let done = Box::new(move |page: Result<Page, RelayError>| {
+            let page = page.map_err(|error| unreachable(Arc::new(error)));
+            let page = page.and_then(|page| Ok(Page::decode(&page.encode())?));
+            inbox.push(Input::Fetched(ticket, page));
+        });
+        if let Err(error) = page::answer(&*self.history, fetch.ask, done) {
+            asking.lose(fetch, Arc::new(error));
+        }
+    }
+
+    /// Tells this hub that its question has no answer.
+    pub fn lose(&self, fetch: &Fetch, cause: Cause) {
+        let answer = Err(unreachable(cause));
+        self.inbox.push(Input::Fetched(fetch.ticket, answer));
+    }
+
     /// Takes the call of a path that the engine may not have yet.
     fn sent(&self, path: Path) -> Option<(ServerId, Request)> {
         let server = (*self.connections.of(path))?;

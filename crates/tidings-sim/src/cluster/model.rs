@@ -193,6 +193,13 @@ impl Model {
         &self.trimmed
     }
 
+    /// Returns the oldest position that the primary keeps.
+    pub fn oldest(&self) -> Position {
+        let primary = self.servers.get(self.primary);
+        let log = primary.and_then(|server| server.log.as_ref());
+        log.map_or(Position::ZERO, |log| log.line().oldest)
+    }
+
     /// Returns where the primary's line ends.
     pub fn last(&self) -> Position {
         let log = self

@@ -42,6 +42,8 @@ pub enum Action {
     Crash,
     /// A hub starts.
     Start,
+    /// A hub dies, and its disk is empty when it starts again.
+    Empty,
     /// The engine's clock goes to another time.
     SetClock,
     /// Writes to a hub's disk end like this.
@@ -67,6 +69,8 @@ pub struct Scenario {
     /// Whether publishers give ids. Not where lines are cut: what was published anew has the same
     /// id at another place, and who resumes after it is not told (decision 0020).
     pub own_ids: bool,
+    /// Whether hubs fetch from each other what the engine does not keep any more.
+    pub fetches: bool,
     /// Whether a hub is dead at the end, so that the others answer for its subscriptions.
     pub one_dies: bool,
     /// What happens beside the usual, and how often in relation to all.
@@ -92,6 +96,7 @@ const CALM: Scenario = Scenario {
     lossy: false,
     late: false,
     own_ids: true,
+    fetches: false,
     one_dies: false,
     also: &[],
 };
@@ -149,6 +154,15 @@ pub const CLUSTERS: &[Scenario] = &[
         lossy: true,
         late: true,
         also: &[(Action::Crash, 2), (Action::Start, 2)],
+        ..CALM
+    },
+    Scenario {
+        name: "cluster-fetches",
+        window_max: Some(20),
+        lossy: true,
+        late: true,
+        fetches: true,
+        also: &[(Action::Crash, 2), (Action::Start, 3), (Action::Empty, 1)],
         ..CALM
     },
     Scenario {

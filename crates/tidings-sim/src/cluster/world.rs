@@ -1,24 +1,28 @@
 //! One simulated run of a cluster, and what must hold at its end.
 
+mod fetched;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use tidings_cluster::engine::{EpochId, Proposal};
 use tidings_cluster::member::Standing;
 use tidings_cluster::member::request::Request;
+use tidings_cluster::peers::Fetch;
 use tidings_cluster::{Envelope, Epoch};
 use tidings_core::matcher::MatcherType;
 use tidings_core::position::Position;
-use tidings_history::{Health, Reading};
+use tidings_history::{Health, Order, Reading};
 use tidings_hub::control::Message;
 use tidings_wire::publish_form::PublishForm;
 
-use super::hub::Hub;
-use super::model::Model;
+use super::hub::{Hub, Running};
+use super::model::{Model, in_doubt};
 use super::reader::Reader;
 use super::scenarios::{Action, Scenario};
-use crate::disk::Fault;
+use crate::disk::{Disk, Fault};
 use crate::lab::Published;
 use crate::world::Outcome;
 
@@ -62,6 +66,8 @@ struct World<'a> {
     number: u64,
     elapsed: Duration,
     clock_off_ms: i64,
+    /// The oldest position that the engine kept when all was mended.
+    healed_from: Position,
     log: Vec<String>,
 }
 
@@ -94,6 +100,7 @@ impl<'a> World<'a> {
             number: 0,
             elapsed: Duration::ZERO,
             clock_off_ms: 0,
+            healed_from: Position::ZERO,
             log: Vec::new(),
         };
         for hub in 0..world.hubs.len() {
@@ -119,7 +126,7 @@ impl<'a> World<'a> {
         if let Some(hub) = self.hubs.get_mut(index)
             && hub.running.is_none()
         {
-            hub.start(secret, epoch, now);
+            hub.start(secret, epoch, now, self.scenario.fetches);
             self.note(format!("hub {index} starts"));
         }
     }
@@ -144,6 +151,14 @@ impl<'a> World<'a> {
             }
         }
         self.note(format!("hub {index} dies"));
+    }
+
+    fn empty(&mut self, index: usize) {
+        self.crash(index);
+        if let Some(hub) = self.hubs.get_mut(index) {
+            hub.disk = Disk::new(Order::Relay(self.secret));
+            self.note(format!("hub {index} has an empty disk"));
+        }
     }
 
     fn live(&mut self) -> Result<(), String> {
@@ -199,6 +214,7 @@ impl<'a> World<'a> {
             }
             Action::Crash => self.crash(hub),
             Action::Start => self.start(hub),
+            Action::Empty => self.empty(hub),
             Action::SetClock => self.clock_off_ms = self.dice.i64(-CLOCK_OFF_MS..CLOCK_OFF_MS),
         }
         self.collect();
@@ -252,6 +268,32 @@ impl<'a> World<'a> {
         hub.work(self.elapsed, self.model.primary(), self.scenario.late);
         for line in log {
             self.note(format!("hub {index} {line}"));
+        }
+        self.pass_fetch(index, self.scenario.lossy);
+    }
+
+    /// Passes the question of a hub to the one that it asks, if there is a question. `lossy` ones are lost now
+    /// and then.
+    fn pass_fetch(&mut self, index: usize, lossy: bool) {
+        let hub = self.hubs.get_mut(index);
+        let running = hub.and_then(|hub| hub.running.as_mut());
+        let Some(fetch) = running.and_then(Running::take_fetch) else {
+            return;
+        };
+        let lost = lossy && self.dice.u8(0..8) == 0;
+        let Fetch { address, ask, .. } = &fetch;
+        self.note(format!(
+            "hub {index} asks {address} for {ask:?}, lost: {lost}"
+        ));
+        let mut hubs = self.hubs.iter();
+        let asked = hubs.find(|hub| hub.address() == **address);
+        let asked = asked.and_then(|hub| hub.running.as_ref());
+        let Some(asking) = self.hubs.get(index).and_then(|hub| hub.running.as_ref()) else {
+            return;
+        };
+        match asked.filter(|_| !lost) {
+            Some(asked) => asked.answer(&fetch, asking),
+            None => asking.lose(&fetch, Arc::new(in_doubt())),
         }
     }
 
@@ -344,8 +386,14 @@ impl<'a> World<'a> {
         let dead = usize::from(self.scenario.one_dies);
         (0..dead).for_each(|index| self.crash(index));
         for index in dead..self.hubs.len() {
+            if self.standing(index) == Some(Standing::Fetching) {
+                // What was lost before counts among what it may try.
+                self.crash(index);
+            }
             self.start(index);
         }
+        let before = self.held();
+        self.healed_from = self.model.oldest();
         for hub in &mut self.hubs {
             hub.forget_late();
         }
@@ -360,6 +408,7 @@ impl<'a> World<'a> {
                             self.note(format!("hub {index} {line}"));
                         }
                     }
+                    self.pass_fetch(index, false);
                 }
                 let now = self.now();
                 let hub = self.hubs.get(index).and_then(|hub| hub.running.as_ref());
@@ -382,7 +431,13 @@ impl<'a> World<'a> {
             self.collect();
             self.advance(HEALING_ROUND);
         }
+        self.check_fetched(&before)?;
         self.check()
+    }
+
+    fn standing(&self, index: usize) -> Option<Standing> {
+        let running = self.hubs.get(index)?.running.as_ref()?;
+        Some(running.host.member().standing())
     }
 
     fn check(&mut self) -> Result<(), String> {

@@ -148,6 +148,7 @@ fn a_hub_does_not_start_without_its_engine() {
     engine.with(|model| model.set_away(true));
     let joined = join(
         Box::new(engine),
+        None,
         options(1, DEADLINE),
         IfNone::Make(proposal(), Duration::ZERO),
         Duration::from_millis(300),
@@ -167,7 +168,7 @@ impl Hub {
     fn start(engine: &ModelEngine, node: u64, wait_max: Duration) -> Self {
         let engine = Box::new(engine.clone());
         let if_none = IfNone::Make(proposal(), Duration::ZERO);
-        let relay = join(engine, options(node, wait_max), if_none, DEADLINE);
+        let relay = join(engine, None, options(node, wait_max), if_none, DEADLINE);
         let relay = relay.expect("an engine that answers");
         let options = tidings_history::Options {
             kind: Kind::Memory,

@@ -222,6 +222,7 @@ impl Hub {
         };
         let relay = join(
             Box::new(engine.clone()),
+            None,
             member,
             IfNone::Make(proposal, Duration::ZERO),
             DEADLINE,

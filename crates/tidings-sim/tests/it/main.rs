@@ -9,6 +9,7 @@
 
 mod contract;
 mod driver;
+mod fetching;
 mod leases;
 mod messages;
 #[cfg(feature = "sabotage")]

@@ -188,6 +188,15 @@ fn a_line_that_is_followed_without_a_look_at_its_prints_is_noticed() {
 }
 
 #[test]
+fn a_hub_that_does_not_ask_others_for_what_it_missed_is_noticed() {
+    check_cluster(
+        member::Rule::FetchMissed,
+        "cluster-fetches",
+        "promise 12, away for long",
+    );
+}
+
+#[test]
 fn a_cursor_that_is_believed_on_another_line_is_noticed_in_a_cluster() {
     check_cluster(
         Rule::VouchForIds,

@@ -10,6 +10,7 @@ use tidings_access::Name;
 use tidings_cluster::driver::{self, IfNone, JoinError};
 use tidings_cluster::engine::{EngineError, EpochId, Path, Proposal};
 use tidings_cluster::host::Clustered;
+use tidings_cluster::peers::Peers;
 use tidings_cluster::safety::{Finding, Severity};
 use tidings_cluster::{Epoch, member};
 use tidings_history::storage::{HistoryFile, StorageError};
@@ -17,6 +18,7 @@ use tidings_history::{Kind, Order};
 use tokio::runtime::Builder;
 
 use super::identity::IdentityError;
+use super::peers::Hubs;
 use super::{Options, WAITING_BYTES_MAX, WAITING_MAX, identity};
 
 /// How long a name must be unused before a hub begins a cluster there. A hub that still has the line
@@ -76,6 +78,9 @@ pub(crate) enum StartError {
     /// No random bytes.
     #[error("the system provides no random bytes")]
     Random(#[from] getrandom::Error),
+    /// The other hubs cannot be asked.
+    #[error("connections to other hubs cannot be encrypted")]
+    Peers(#[from] rustls::Error),
     /// No runtime.
     #[error("the runtime of a thread cannot be started")]
     Runtime(#[from] io::Error),
@@ -110,6 +115,7 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
         waiting_max: WAITING_MAX,
         waiting_bytes_max: WAITING_BYTES_MAX,
         membership: member::Membership {
+            address: options.address.clone(),
             settings: Arc::clone(&options.shared),
             names: names(options),
             ..member::Membership::default()
@@ -118,7 +124,9 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
     let if_none = if_none(options, own)?;
     // The name must be seen unused for its time, however late the engine came.
     let left = options.start_within.saturating_sub(begun.elapsed()) + UNUSED_FOR;
-    let joined = driver::join(options.engine.make(), member, if_none, left + ASK_AGAIN);
+    let peers = peers(options)?;
+    let engine = options.engine.make();
+    let joined = driver::join(engine, peers, member, if_none, left + ASK_AGAIN);
     let relay = joined.map_err(|error| match error {
         JoinError::None => StartError::NoCluster {
             name: options.engine.cluster().clone(),
@@ -130,6 +138,14 @@ pub(crate) fn join(options: &Options, history: &Kind) -> Result<Clustered, Start
     let (cluster, node) = (options.engine.cluster().to_string(), options.node.as_str());
     tracing::info!(cluster, node, id = %me.node, "joined the cluster");
     Ok(relay)
+}
+
+/// Returns the way to the other hubs, if there is a token.
+fn peers(options: &Options) -> Result<Option<Box<dyn Peers>>, StartError> {
+    let Some(token) = options.peer_token.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(Hubs::new(token)?)))
 }
 
 /// Returns the names of what one hub of the cluster does.

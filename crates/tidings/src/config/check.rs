@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use tidings_auth::key_set::KeySet;
 
+use super::admin_token::AdminToken;
 use super::error::{ConfigError, ConfigErrors};
 use super::settings::Settings;
 use super::tables::admin::AdminTable;
@@ -64,6 +65,7 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigErrors> {
         warnings: Vec::new(),
         key_sets: Vec::new(),
         key_set_refresh: Duration::ZERO,
+        peer_token: None,
     };
     let config = checks.config();
     match config {
@@ -81,6 +83,7 @@ struct Checks<'a> {
     warnings: Vec<String>,
     key_sets: Vec<Arc<KeySet>>,
     key_set_refresh: Duration,
+    peer_token: Option<AdminToken>,
 }
 
 impl Checks<'_> {
@@ -90,12 +93,11 @@ impl Checks<'_> {
         let (admin, proxy): (AdminTable, ProxyOptions) = (self.table(), self.table());
         let (admin, admin_token) = self.admin(admin);
         self.proxy(&proxy, &listen);
-        let hub: HubTable = self.table();
+        let (hub, data): (HubTable, DataTable) = (self.table(), self.table());
         self.hub(&hub);
-        let data: DataTable = self.table();
         let (kept, presence): (HistoryTable, PresenceTable) = (self.table(), self.table());
         let history = self.history(&kept, &presence, &data.dir);
-        let mut cluster = self.cluster(&kept);
+        let mut cluster = self.cluster(&kept, admin.is_some());
         self.acme_fits(tls.as_ref(), hub.public_url.as_ref(), cluster.as_mut());
         let (issuers, dialects): (Vec<IssuerTable>, DialectOptions) = (self.tables(), self.table());
         self.dialects(&dialects, hub.public_url.as_ref(), &issuers);
@@ -135,6 +137,7 @@ impl Checks<'_> {
             server,
             history: history?,
             cluster,
+            peer_token: self.peer_token.take(),
             ring_bytes: kept.ring_bytes,
             auth: auth?,
             presence: presence.options(dialects.v0),

@@ -200,19 +200,36 @@ fn check_token(site: &Site, headers: &HeaderMap) -> Result<(), Problem> {
         let (status, title) = (StatusCode::FORBIDDEN, "No admin API");
         return Err(Problem::new(status, "admin-off", title, detail));
     };
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let (Some(field), None) = (fields.next(), fields.next()) else {
+    let Some(presented) = bearer(headers) else {
         let detail = "the admin API needs the token of operators (admin.token) in one field, \
                       Authorization: Bearer TOKEN";
         return Err(Refusal::token_missing(detail).into());
     };
-    let field = field.to_str().unwrap_or_default();
-    let (scheme, presented) = field.split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") && token.is(presented.trim()) {
+    if token.is(presented) {
         return Ok(());
     }
     let detail = "this is not the token of operators (admin.token)";
     Err(Refusal::operator_refused(detail).into())
+}
+
+/// Returns the token that a request presents: nothing without one field `Authorization`, an empty one if it has
+/// none of this scheme (RFC 6750, 2.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return None;
+    };
+    let (scheme, token) = field
+        .to_str()
+        .unwrap_or_default()
+        .split_once(' ')
+        .unwrap_or_default();
+    let token = token.trim();
+    Some(if scheme.eq_ignore_ascii_case("bearer") {
+        token
+    } else {
+        ""
+    })
 }
 
 fn invalid(name: &'static str, detail: impl Into<String>) -> Problem {

@@ -346,7 +346,7 @@ fn check_without_engine(hub: &TestHub, before: &str) {
 }
 
 /// Returns whether a hub says that it is in this state, as 0 or 1.
-fn state(hub: &TestHub, name: &str) -> f64 {
+pub fn state(hub: &TestHub, name: &str) -> f64 {
     let wanted = format!("tidings_cluster_state{{state=\"{name}\"}} ");
     let metrics = hub.request_admin("/metrics").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix(&wanted));
@@ -547,6 +547,21 @@ fn what_the_operator_writes_is_checked_before_anything_is_opened() {
             "[cluster]",
             "[history]\nkind = \"none\"\n[cluster]",
             "history.kind",
+        ),
+        (
+            "[cluster]",
+            "[cluster]\naddress = \"10.0.0.11:4401\"",
+            "cluster.address: write the URL",
+        ),
+        (
+            "[cluster]",
+            "[cluster]\npeer_token = \"a short secret\"",
+            "cluster.peer_token: the token has 14 characters",
+        ),
+        (
+            "[cluster]",
+            "[cluster]\npeer_token_file = \"/none\"",
+            "cluster.peer_token_file: /none",
         ),
         ("engine = \"redis\"", "", "cluster.engine is not"),
         ("[cluster]", "[cluster]\nname = \"a b\"", "cluster.name"),

@@ -488,6 +488,7 @@ fn every_key_can_be_set_by_its_variable() {
         let name = variable.rsplit("__").next().unwrap().to_lowercase();
         let hidden = [
             "ADMIN__TOKEN",
+            "CLUSTER__PEER_TOKEN",
             "ACME__EAB_KEY",
             "ISSUERS__N__KEY",
             "TRACES__HEADERS",

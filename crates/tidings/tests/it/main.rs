@@ -32,6 +32,7 @@ mod client_address;
 mod clock;
 mod cluster;
 mod cluster_cursors;
+mod cluster_fetching;
 mod cluster_operators;
 mod commands;
 mod config;

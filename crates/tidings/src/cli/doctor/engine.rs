@@ -31,10 +31,29 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, found(&name, &seen)));
     }
+    findings.extend(without_others(&options));
     if let Some(untold) = seen.untold {
         findings.push(Finding::ok(CHECK, untold.0));
     }
     findings
+}
+
+/// Warns of a hub that gives nothing to the others, or gets nothing from them.
+fn without_others(options: &cluster::Options) -> Option<Finding> {
+    let (found, change) = match (&options.address, &options.peer_token) {
+        (Some(_), Some(_)) => return None,
+        (None, Some(_)) => (
+            "the other hubs cannot fetch updates from this one: cluster.address is not set",
+            "cluster.address: the URL of admin.address, as the other hubs reach it",
+        ),
+        (_, None) => (
+            "hubs cannot fetch updates from each other: cluster.peer_token_file is not set",
+            "cluster.peer_token_file, the same token on all hubs, and cluster.address",
+        ),
+    };
+    let why = "a hub with an empty disk, or one that was away for longer than the engine keeps \
+               updates, has a gap in its history";
+    Some(Finding::warning(CHECK, found, why, change))
 }
 
 fn unsafe_one(one: &Unsafe) -> Finding {

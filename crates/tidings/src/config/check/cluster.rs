@@ -1,5 +1,6 @@
 //! `[cluster]`: where the engine is and who we are there, with the files of secrets.
 
+mod peers;
 mod redis;
 
 use std::path::Path;
@@ -16,7 +17,11 @@ const NODE_BYTES_MAX: usize = 64;
 
 impl Checks<'_> {
     /// Returns the options of the cluster: `Some(None)` if the hub is alone, `None` after an error.
-    pub(super) fn cluster(&mut self, history: &HistoryTable) -> Option<Option<cluster::Options>> {
+    pub(super) fn cluster(
+        &mut self,
+        history: &HistoryTable,
+        has_admin: bool,
+    ) -> Option<Option<cluster::Options>> {
         let table: ClusterTable = self.table();
         if table.engine != EngineKind::None {
             self.cluster_fits(history);
@@ -33,9 +38,14 @@ impl Checks<'_> {
             EngineKind::Redis => self.redis(&table).map(EngineOptions::Redis),
         };
         let node = self.cluster_node(&table);
+        let address = self.cluster_address(&table);
+        let peer_token = self.cluster_peer_token(&table);
+        self.cluster_peers_fit(&table, has_admin);
         Some(Some(cluster::Options {
             engine: engine?,
             node: node?,
+            address: address?,
+            peer_token,
             shared: self.shared().into(),
             leases: Vec::new(),
             create: table.create,

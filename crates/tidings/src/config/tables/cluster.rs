@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::keys::Form::{Path, Text, Url};
+use crate::config::keys::Form::{self, Path, Text, Url};
 use crate::config::keys::rule::{flag, number, text, unset, word};
-use crate::config::value::Words;
+use crate::config::value::{Secret, Words};
 
 table! {
     /// The `[cluster]` table.
@@ -61,8 +61,21 @@ table! {
         /// `false`, only `tidings cluster init` does. Use `false` if the engine keeps nothing and
         /// hubs start with empty disks: an engine that lost everything looks like a new one.
         create: bool = flag(true).start();
-        /// Bytes of recent updates that the engine holds. A hub that was away for longer loses
-        /// the updates in between, and tells its subscribers.
+        /// URL at which the other hubs reach the operators' listener (`admin.address`) of this hub,
+        /// such as `http://10.0.0.11:4401`. A hub that was away for longer than the engine holds
+        /// updates, or whose disk is empty, fetches there what it misses. Requires
+        /// `cluster.peer_token`.
+        address: Option<String> = unset(Url, "none: other hubs fetch nothing from this one").start();
+        /// The token by which the hubs of a cluster fetch updates from each other, the same on all.
+        /// Whoever presents it at `admin.address` may read every stored update. At least 32
+        /// characters; make one with `openssl rand -hex 32`.
+        peer_token: Option<Secret> = unset(Form::Secret, "none: hubs fetch nothing from each other").start();
+        /// File that contains the value of `peer_token`. A single line break at its end is not part
+        /// of it.
+        peer_token_file: Option<PathBuf> = unset(Path, "none").start();
+        /// Bytes of recent updates that the engine holds. A hub that was away for longer fetches the
+        /// updates in between from another hub (`cluster.address`). Without one that has them, it
+        /// loses them and tells its subscribers.
         window_bytes: u64 = number(256 * 1024 * 1024).at_least(WINDOW_BYTES_MIN).start();
         /// Milliseconds to connect to a server of the engine.
         connect_timeout as "connect_timeout_ms": Duration =

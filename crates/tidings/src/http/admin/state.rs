@@ -10,7 +10,6 @@ use super::desk::Sample;
 use crate::http::health;
 use crate::http::problem::Problem;
 use tidings_cluster::Health;
-use tidings_cluster::member::Standing;
 use tidings_history::Kind;
 use tidings_hub::clock::{unix_ms, unix_secs};
 use tidings_hub::metrics::Totals;
@@ -61,14 +60,7 @@ fn relay(asked: &Asked<'_>) -> Value {
     let figures = relay.figures();
     let node = config.cluster.as_ref().map(|cluster| cluster.node.as_str());
     let cluster = figures.cluster.map(|cluster| {
-        let standing = match cluster.standing {
-            Standing::Waiting => "waiting",
-            Standing::Looking => "looking",
-            Standing::Healing => "healing",
-            Standing::Forked => "forked",
-            Standing::CatchingUp => "catching_up",
-            Standing::Following => "following",
-        };
+        let standing = cluster.standing.name();
         json!({"node": node, "standing": standing, "behind": cluster.behind})
     });
     json!({

@@ -70,6 +70,29 @@ fn settings_of_the_engine_that_lose_updates_are_named() {
 }
 
 #[test]
+fn hubs_that_cannot_fetch_updates_from_each_other_are_warned_of() {
+    let redis = Redis::start(&["--appendonly", "yes"]);
+    let folder = tempfile::tempdir().unwrap();
+    let token = "peer_token = \"0123456789abcdef0123456789abcdef\"\n";
+    let address = "address = \"http://10.0.0.11:4401\"\n";
+    for (more, change) in [
+        (String::new(), Some("cluster.peer_token_file")),
+        (token.to_owned(), Some("cluster.address")),
+        (format!("{token}{address}"), None),
+    ] {
+        let toml = member(folder.path(), &redis, &more);
+        let (code, findings) = ask(&toml, &[]);
+        assert_eq!(code, 0, "{findings}");
+        if let Some(change) = change {
+            check(&findings, "engine", "warning", change);
+        } else {
+            let text = findings.to_string();
+            assert!(!text.contains("cannot fetch updates"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_user_who_may_not_see_settings_is_told_what_was_not_looked_at() {
     let redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "no"]);
     redis.ask("ACL SETUSER hub on >secret ~* +@all -config");

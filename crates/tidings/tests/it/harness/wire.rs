@@ -13,12 +13,20 @@ pub struct Wire {
 
 #[derive(Default)]
 struct Gate {
+    to: Mutex<Option<SocketAddr>>,
     held: Mutex<bool>,
     freed: Condvar,
 }
 
 impl Wire {
     pub fn before(to: SocketAddr) -> Self {
+        let wire = Self::loose();
+        wire.lead_to(Some(to));
+        wire
+    }
+
+    /// A wire that leads nowhere: whoever connects is cut off.
+    pub fn loose() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let gate = Arc::<Gate>::default();
@@ -27,10 +35,15 @@ impl Wire {
         thread::spawn(move || {
             for from in listener.incoming().flatten() {
                 // The hub sees the end of a connection that cannot be passed on.
-                own.connect(&from, to).ok();
+                own.connect(&from).ok();
             }
         });
         Self { address, gate }
+    }
+
+    /// Lets later connections lead there.
+    pub fn lead_to(&self, to: Option<SocketAddr>) {
+        *self.gate.to.lock().expect("no panic") = to;
     }
 
     pub fn hold(&self) {
@@ -44,8 +57,9 @@ impl Wire {
 }
 
 impl Gate {
-    fn connect(self: &Arc<Self>, from: &TcpStream, to: SocketAddr) -> io::Result<()> {
-        let to = TcpStream::connect(to)?;
+    fn connect(self: &Arc<Self>, from: &TcpStream) -> io::Result<()> {
+        let to = *self.to.lock().expect("no panic");
+        let to = TcpStream::connect(to.ok_or(io::ErrorKind::NotConnected)?)?;
         let ways = [
             (from.try_clone()?, to.try_clone()?),
             (to, from.try_clone()?),
