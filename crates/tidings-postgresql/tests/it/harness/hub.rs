@@ -71,7 +71,7 @@ impl Hub {
             secret: Some(SECRET),
         };
         let if_none = IfNone::Make(proposal, Duration::ZERO);
-        let relay = join(engine, member, if_none, DEADLINE).unwrap();
+        let relay = join(engine, None, member, if_none, DEADLINE).unwrap();
         let history = tidings_history::Options {
             kind: Kind::Memory,
             retention: Retention {
