@@ -19,6 +19,7 @@ mod checks;
 mod connection;
 mod engine;
 mod error;
+pub mod inbox;
 mod options;
 mod schema;
 mod servers;

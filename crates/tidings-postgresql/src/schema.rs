@@ -13,6 +13,7 @@ const PARTS: &[&str] = &[
     include_str!("../schema/begin.sql"),
     include_str!("../schema/line.sql"),
     include_str!("../schema/leases.sql"),
+    include_str!("../schema/inbox.sql"),
     include_str!("../schema/end.sql"),
 ];
 
@@ -33,6 +34,18 @@ const HUB_FUNCTIONS: &[&str] = &[
     "leases()",
     "record_of(text)",
     "claim(text, text, bigint)",
+    "inbox_next(bigint[], bigint, bigint[], integer, bigint, boolean)",
+    "inbox_done(bigint[])",
+    "inbox_refuse(bigint, text)",
+    "inbox_state(bigint, integer)",
+    "inbox_limit(bigint, text)",
+];
+
+/// What an application calls.
+const PUBLISHER_FUNCTIONS: &[&str] = &[
+    "publish(text[], text, boolean, text, text, bigint)",
+    "publish(text, text, boolean, text, text, bigint)",
+    "position()",
 ];
 
 /// Roles of the database that are granted what they need.
@@ -40,6 +53,8 @@ const HUB_FUNCTIONS: &[&str] = &[
 pub struct Roles {
     /// As whom hubs log in. Nothing: as the owner of the schema.
     pub hub: Option<String>,
+    /// As whom applications publish.
+    pub publisher: Option<String>,
 }
 
 /// Returns the schema of a cluster: SQL that may be run again at any time, also while hubs run, by
@@ -57,6 +72,9 @@ pub fn schema(name: &Name, roles: &Roles) -> String {
     let mut sql = PARTS.iter().map(fill).collect::<Vec<_>>().join("\n");
     if let Some(hub) = &roles.hub {
         grant(&mut sql, &identifier, hub, HUB_FUNCTIONS);
+    }
+    if let Some(publisher) = &roles.publisher {
+        grant(&mut sql, &identifier, publisher, PUBLISHER_FUNCTIONS);
     }
     sql.push_str("\nCOMMIT;\n");
     sql

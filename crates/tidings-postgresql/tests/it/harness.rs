@@ -3,6 +3,7 @@
 mod hub;
 mod rig;
 mod server;
+mod sql;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) use hub::{Hub, hubs, publish_by_turns, wait_for_equal};
 pub(crate) use rig::PostgresqlRig;
 pub(crate) use server::Server;
+pub(crate) use sql::Sql;
 
 /// What does not happen within this has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

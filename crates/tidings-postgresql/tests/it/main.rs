@@ -14,4 +14,5 @@ mod harness;
 
 mod contract;
 mod hubs;
+mod inbox;
 mod killed;

@@ -1,0 +1,358 @@
+//! The inbox, in which applications publish within their own transactions: for the hub that has the turn.
+//! `schema/inbox.sql` says why the order of its ids is one that keeps causes before effects.
+
+use std::fmt;
+use std::time::Duration;
+
+use tidings_cluster::engine::{BATCH_BYTES_MAX, EngineError};
+use tokio::time::Instant;
+use tokio_postgres::types::{FromSql, Type};
+
+use crate::connection::{Connection, Parameter};
+use crate::error::{foreign, unreachable};
+use crate::options::Options;
+use crate::schema::identifier;
+use crate::servers;
+
+/// Most rows of one read.
+pub const ROWS_MAX: i32 = 512;
+/// How often a look begins at the oldest row again, should a pooler lead to another server meanwhile, in which
+/// what is known of the first one does not hold.
+const WHOLE_LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Most rows that are counted.
+const COUNTED_MAX: i32 = 10_000;
+
+/// An update in the inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its place among the rows.
+    pub id: i64,
+    /// By which it is published once.
+    pub key: [u8; 16],
+    /// Since its insertion, by the server's clock.
+    pub waited: Duration,
+    /// As in a publication over HTTP; so are the others.
+    pub topics: Vec<String>,
+    #[expect(missing_docs, reason = "see topics")]
+    pub data: String,
+    #[expect(missing_docs, reason = "see topics")]
+    pub private: bool,
+    #[expect(missing_docs, reason = "see topics")]
+    pub event_id: Option<String>,
+    #[expect(missing_docs, reason = "see topics")]
+    pub event_type: Option<String>,
+    #[expect(missing_docs, reason = "see topics")]
+    pub retry_ms: Option<u64>,
+}
+
+impl Row {
+    /// Returns the bytes that `publish()` counts: those of all texts.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let texts = self.topics.iter().chain([&self.data]);
+        let texts = texts.chain(&self.event_id).chain(&self.event_type);
+        texts.map(|text| text.len() as u64).sum()
+    }
+}
+
+/// What `publish()` checks that depends on the configuration of the hubs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of an update.
+    pub body_bytes_max: u64,
+    /// The path of the hub's URL, below which only the hub publishes.
+    pub hub_path: String,
+}
+
+/// How the inbox stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Committed rows, counted up to 10,000.
+    pub waiting: i64,
+    /// How long the oldest of them has waited.
+    pub waits: Duration,
+    /// Refused rows that nobody has removed.
+    pub refused: i64,
+}
+
+/// The inbox of a cluster, over a connection of its own. A call after a failed one opens another.
+pub struct Inbox {
+    options: Options,
+    schema: String,
+    connection: Option<Connection>,
+    floor: Floor,
+}
+
+/// Below which id no row comes any more.
+struct Floor {
+    /// The id.
+    id: i64,
+    /// An id, and a transaction that began after those that were given it or a lower one: once all before that
+    /// transaction have ended, the floor may rise to it.
+    next: Option<(i64, i64)>,
+    /// Whether ids were given out that nothing is known of.
+    open: bool,
+    since: Instant,
+}
+
+impl Inbox {
+    /// Makes the inbox of a cluster. It connects when it is called.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            schema: identifier(&options.name.to_string()),
+            options,
+            connection: None,
+            floor: Floor::none(),
+        }
+    }
+
+    /// Forgets the connection and what is known of the rows.
+    pub fn reset(&mut self) {
+        self.connection = None;
+        self.floor = Floor::none();
+    }
+
+    /// Returns the id below which nothing is looked for any more.
+    #[must_use]
+    pub const fn floor(&self) -> i64 {
+        self.floor.id
+    }
+
+    /// Tells `publish()` the limits.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the database does not answer.
+    pub async fn limit(&mut self, limits: &Limits) -> Result<(), EngineError> {
+        let bytes = i64::try_from(limits.body_bytes_max).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 2] = [(&bytes, Type::INT8), (&limits.hub_path, Type::TEXT)];
+        self.call("inbox_limit($1, $2)", &parameters).await?;
+        Ok(())
+    }
+
+    /// Removes the rows `done`, and returns the next ones in order, without those of `busy`: at most
+    /// [`ROWS_MAX`], and about [`BATCH_BYTES_MAX`] bytes or one row.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the database does not answer. Rows may have been removed then.
+    pub async fn next(&mut self, done: &[i64], busy: &[i64]) -> Result<Vec<Row>, EngineError> {
+        if busy.is_empty() && self.floor.since.elapsed() >= WHOLE_LOOK_EVERY {
+            self.floor = Floor::none();
+        }
+        let mark = self.floor.wants_mark();
+        let bytes_max = i64::try_from(BATCH_BYTES_MAX).unwrap_or(i64::MAX);
+        let after = self.floor.id;
+        let parameters: [Parameter<'_>; 6] = [
+            (&done, Type::INT8_ARRAY),
+            (&after, Type::INT8),
+            (&busy, Type::INT8_ARRAY),
+            (&ROWS_MAX, Type::INT4),
+            (&bytes_max, Type::INT8),
+            (&mark, Type::BOOL),
+        ];
+        let answer = self
+            .call("inbox_next($1, $2, $3, $4, $5, $6)", &parameters)
+            .await?;
+        let Some(first) = answer.first() else {
+            return Err(foreign("an answer of inbox_next() without a row"));
+        };
+        let seen = Seen {
+            last: field(first, "last")?,
+            newest: field(first, "newest")?,
+            oldest: field(first, "oldest")?,
+        };
+        let rows = match field::<Option<i64>>(first, "id")? {
+            None => Vec::new(),
+            Some(_) => answer.iter().map(read).collect::<Result<Vec<_>, _>>()?,
+        };
+        let held = busy.iter().copied().chain(rows.iter().map(|row| row.id));
+        self.floor.on_seen(seen, held.min());
+        Ok(rows)
+    }
+
+    /// Removes rows that were published.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the database does not answer.
+    pub async fn remove(&mut self, ids: &[i64]) -> Result<(), EngineError> {
+        if !ids.is_empty() {
+            let parameters: [Parameter<'_>; 1] = [(&ids, Type::INT8_ARRAY)];
+            self.call("inbox_done($1)", &parameters).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves a row to the refused ones.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the database does not answer.
+    pub async fn refuse(&mut self, id: i64, reason: &str) -> Result<(), EngineError> {
+        let parameters: [Parameter<'_>; 2] = [(&id, Type::INT8), (&reason, Type::TEXT)];
+        self.call("inbox_refuse($1, $2)", &parameters).await?;
+        Ok(())
+    }
+
+    /// Counts what waits and what was refused.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the database does not answer.
+    pub async fn state(&mut self) -> Result<State, EngineError> {
+        let after = self.floor.id;
+        let parameters: [Parameter<'_>; 2] = [(&after, Type::INT8), (&COUNTED_MAX, Type::INT4)];
+        let answer = self.call("inbox_state($1, $2)", &parameters).await?;
+        let first = answer.first();
+        let row = first.ok_or_else(|| foreign("an answer of inbox_state() without a row"))?;
+        Ok(State {
+            waiting: field(row, "waiting")?,
+            waits: millis(field(row, "waits_ms")?),
+            refused: field(row, "refused")?,
+        })
+    }
+
+    /// Calls a function of the schema.
+    async fn call(
+        &mut self,
+        function: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<tokio_postgres::Row>, EngineError> {
+        let kept = self.connection.take().filter(|kept| !kept.is_closed());
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => {
+                self.floor = Floor::none();
+                let opened = servers::primary(&self.options, &self.options.place).await;
+                opened.map_err(unreachable)?
+            }
+        };
+        let sql = format!("SELECT * FROM {}.{function}", self.schema);
+        let within = self.options.timeouts.answer;
+        let answer = connection.query(&sql, parameters, within).await;
+        match &answer {
+            Ok(_) => self.connection = Some(connection),
+            Err(error) if error.keeps_connection() => self.connection = Some(connection),
+            Err(_) => {}
+        }
+        answer.map_err(crate::error::CallError::into_engine)
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a look at the inbox says beside its rows; see `inbox_next` in `schema/inbox.sql`.
+#[derive(Clone, Copy)]
+struct Seen {
+    last: i64,
+    newest: Option<i64>,
+    oldest: i64,
+}
+
+impl Floor {
+    fn none() -> Self {
+        Self {
+            id: 0,
+            next: None,
+            open: true,
+            since: Instant::now(),
+        }
+    }
+
+    /// Whether it could rise after a mark.
+    const fn wants_mark(&self) -> bool {
+        self.open && self.next.is_none()
+    }
+
+    /// Takes note of a look. `held` is the first row that was not removed.
+    fn on_seen(&mut self, seen: Seen, held: Option<i64>) {
+        if let Some((id, newest)) = self.next
+            && newest <= seen.oldest
+        {
+            let below = held.map_or(i64::MAX, |held| held - 1);
+            self.id = self.id.max(id.min(below));
+            self.next = None;
+        }
+        self.open = seen.last > self.id;
+        if let Some(newest) = seen.newest {
+            self.next = Some((seen.last, newest));
+        }
+    }
+}
+
+fn read(row: &tokio_postgres::Row) -> Result<Row, EngineError> {
+    let key: Vec<u8> = field(row, "key")?;
+    let retry: Option<i64> = field(row, "retry")?;
+    Ok(Row {
+        id: field(row, "id")?,
+        key: key
+            .try_into()
+            .map_err(|_bytes| foreign("a key that is not a UUID"))?,
+        waited: millis(field(row, "waited_ms")?),
+        topics: field(row, "topics")?,
+        data: field(row, "data")?,
+        private: field(row, "private")?,
+        event_id: field(row, "event_id")?,
+        event_type: field(row, "type")?,
+        retry_ms: retry.map(|ms| u64::try_from(ms).unwrap_or(0)),
+    })
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+fn field<'a, T: FromSql<'a>>(row: &'a tokio_postgres::Row, name: &str) -> Result<T, EngineError> {
+    row.try_get(name)
+        .map_err(|error| foreign(&format!("the column {name} of the inbox: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Floor, Seen};
+
+    const fn seen(last: i64, newest: Option<i64>, oldest: i64) -> Seen {
+        Seen {
+            last,
+            newest,
+            oldest,
+        }
+    }
+
+    #[test]
+    fn the_floor_rises_when_all_have_ended_that_could_fill_it() {
+        let mut floor = Floor::none();
+        assert!(floor.wants_mark());
+        floor.on_seen(seen(7, Some(100), 90), None);
+        assert!(!floor.wants_mark(), "one mark at a time");
+        floor.on_seen(seen(9, None, 99), None);
+        assert_eq!(floor.id, 0, "transaction 99 may still commit a row");
+        floor.on_seen(seen(9, None, 100), None);
+        assert_eq!(floor.id, 7);
+        assert!(floor.wants_mark(), "8 and 9 were given out since");
+        floor.on_seen(seen(9, Some(110), 105), None);
+        floor.on_seen(seen(9, None, 120), None);
+        assert_eq!(floor.id, 9);
+        assert!(
+            !floor.wants_mark(),
+            "an inbox without writers costs no transactions"
+        );
+    }
+
+    #[test]
+    fn the_floor_stays_below_rows_that_were_not_removed() {
+        let mut floor = Floor::none();
+        floor.on_seen(seen(7, Some(100), 90), Some(3));
+        floor.on_seen(seen(7, None, 100), Some(3));
+        assert_eq!(floor.id, 2);
+        assert!(floor.wants_mark());
+    }
+}
