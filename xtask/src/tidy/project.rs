@@ -36,6 +36,17 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tidings-nats",
+        &[
+            "tidings-access",
+            "tidings-core",
+            "tidings-cluster",
+            // For its tests: whole relays over real servers.
+            "tidings-contract",
+            "tidings-history",
+        ],
+    ),
+    (
         "tidings-hub",
         &[
             "tidings-auth",

