@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Most bytes of a password file.
 pub const PASSWORD_BYTES_MAX: usize = 512;
 
-/// Who logs in. Without a password nobody does.
+/// Who logs in. Without a password nobody does, unless the server asks for none.
 #[derive(Clone, Default)]
 pub struct Login {
     username: Option<String>,
@@ -72,6 +72,15 @@ impl Login {
             username: username.map(str::to_owned),
             password: Some(password.to_owned()),
         })
+    }
+
+    /// A user whom the server lets in without a password: by a certificate, or because of the machine.
+    #[must_use]
+    pub fn without_password(username: &str) -> Self {
+        Self {
+            username: Some(username.to_owned()),
+            password: None,
+        }
     }
 
     /// Returns the user, if it is named.

@@ -2,13 +2,14 @@
 //! the way to the other hubs.
 //!
 //! What a member of a cluster does is in `tidings-cluster`, what an engine is in a crate of its own
-//! (`tidings-redis`).
+//! (`tidings-redis`, `tidings-postgresql`).
 
 mod engine;
 mod identity;
 mod joining;
 mod looking;
 mod peers;
+mod schema;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use self::engine::EngineOptions;
 pub(crate) use self::joining::join;
 pub(crate) use self::looking::{Begun, Seen, begin, look};
 pub use self::peers::PeerToken;
+pub(crate) use self::schema::apply;
 
 /// What a hub is told about its cluster.
 #[derive(Debug, Clone)]

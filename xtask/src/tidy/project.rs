@@ -66,6 +66,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-wire",
             "tidings-history",
             "tidings-cluster",
+            "tidings-postgresql",
             "tidings-redis",
         ],
     ),

@@ -1,15 +1,16 @@
-//! `tidings cluster init` and `tidings cluster status`.
+//! `tidings cluster init`, `tidings cluster status` and `tidings cluster schema`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde_json::json;
 use tidings_cluster::engine::Sender;
 use tidings_cluster::safety::{Finding, Severity};
+use tidings_postgresql::{Roles, SCHEMA_VERSION};
 
 use super::print;
-use crate::cluster::{self, Begun, Options};
+use crate::cluster::{self, Begun, EngineOptions, Options};
 use crate::config::{env, read};
 
 /// Create a cluster, or show the state of its engine
@@ -22,6 +23,11 @@ pub enum Command {
     Init(Arguments),
     /// Show what the engine has under the cluster's name, and what makes it unsafe
     Status(Arguments),
+    /// Print or apply the tables and functions that a cluster over PostgreSQL needs
+    ///
+    /// They may be applied again at any time, also while hubs run, and are applied when the hubs are
+    /// upgraded. Printed, somebody else can run them: `tidings cluster schema --hub tidings | psql`.
+    Schema(SchemaArguments),
 }
 
 /// Which cluster.
@@ -38,23 +44,46 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Which schema, and for whom.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SchemaArguments {
+    /// Configuration of a hub of the cluster [default: tidings.toml in this folder or in
+    /// /etc/tidings, if it exists]
+    #[arg(long, value_name = "FILE", env = "TIDINGS_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Apply it at cluster.url as the configured user, instead of printing it
+    #[arg(long)]
+    apply: bool,
+
+    /// Role as which hubs log in, if it does not own the schema
+    #[arg(long, value_name = "ROLE")]
+    hub: Option<String>,
+
+    /// Role that may publish inside its transactions
+    #[arg(long, value_name = "ROLE")]
+    publisher: Option<String>,
+}
+
 /// Runs the command.
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Init(arguments) => init(arguments),
         Command::Status(arguments) => status(arguments),
+        Command::Schema(arguments) => schema(arguments),
     }
 }
 
-fn options(arguments: &Arguments) -> anyhow::Result<Options> {
-    let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
+fn options(config: Option<&Path>) -> anyhow::Result<Options> {
+    let config = read(config, &env::variables()).into_config()?;
     config
         .cluster
         .context("cluster.engine is \"none\" in this configuration, so its hub is alone")
 }
 
 fn init(arguments: &Arguments) -> anyhow::Result<()> {
-    let options = options(arguments)?;
+    let options = options(arguments.config.as_deref())?;
     let (begun, findings) = cluster::begin(&options)?;
     let name = options.engine.cluster().to_string();
     if arguments.json {
@@ -72,8 +101,27 @@ fn init(arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
+fn schema(arguments: &SchemaArguments) -> anyhow::Result<()> {
+    let options = options(arguments.config.as_deref())?;
+    let EngineOptions::Postgresql(options) = options.engine else {
+        bail!("cluster.engine is not \"postgresql\", and only PostgreSQL has a schema");
+    };
+    let roles = Roles {
+        hub: arguments.hub.clone(),
+        publisher: arguments.publisher.clone(),
+    };
+    if !arguments.apply {
+        return print::output(&tidings_postgresql::schema(&options.name, &roles));
+    }
+    cluster::apply(&options, &roles)?;
+    print::output(&format!(
+        "the schema {} has version {SCHEMA_VERSION} now\n",
+        options.name
+    ))
+}
+
 fn status(arguments: &Arguments) -> anyhow::Result<()> {
-    let options = options(arguments)?;
+    let options = options(arguments.config.as_deref())?;
     let cluster::Seen {
         findings,
         line,
@@ -152,5 +200,6 @@ const EXAMPLES: &str = "\
 Examples:
   tidings cluster init --config /etc/tidings/tidings.toml
   tidings cluster status --config /etc/tidings/tidings.toml --json
+  tidings cluster schema --config /etc/tidings/tidings.toml --apply
 
 Exit codes: 0 done or safe, 1 no answer or unsafe, 2 wrong configuration.";

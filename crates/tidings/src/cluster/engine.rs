@@ -2,6 +2,7 @@
 
 use tidings_access::Name;
 use tidings_cluster::safety::Inspect;
+use tidings_postgresql::Postgresql;
 use tidings_redis::Redis;
 
 /// Which engine, and how it is reached.
@@ -9,6 +10,8 @@ use tidings_redis::Redis;
 pub enum EngineOptions {
     /// Redis or Valkey.
     Redis(tidings_redis::Options),
+    /// PostgreSQL.
+    Postgresql(tidings_postgresql::Options),
 }
 
 impl EngineOptions {
@@ -16,6 +19,7 @@ impl EngineOptions {
     pub(super) fn make(&self) -> Box<dyn Inspect> {
         match self {
             Self::Redis(options) => Box::new(Redis::new(options.clone())),
+            Self::Postgresql(options) => Box::new(Postgresql::new(options.clone())),
         }
     }
 
@@ -23,6 +27,7 @@ impl EngineOptions {
     pub(crate) const fn cluster(&self) -> &Name {
         match self {
             Self::Redis(options) => &options.name,
+            Self::Postgresql(options) => &options.name,
         }
     }
 }

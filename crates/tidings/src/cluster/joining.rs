@@ -48,6 +48,9 @@ pub(crate) enum StartError {
         #[source]
         fault: Option<EngineError>,
     },
+    /// Its tables cannot be made.
+    #[error("the schema of the cluster was not applied")]
+    Schema(#[source] EngineError),
     /// There is nothing to join.
     #[error(
         "the engine has no cluster of the name {name}: begin it with `tidings cluster init`, or let \

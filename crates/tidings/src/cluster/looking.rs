@@ -1,7 +1,7 @@
 //! What operators ask without a hub: whether there is a cluster, how it stands, and to begin one.
 
 use tidings_cluster::engine::{EngineError, EpochId, Init, Line, NodeLease, Proposal};
-use tidings_cluster::safety::{Finding, Holders, Untold};
+use tidings_cluster::safety::{Finding, Holders, Severity, Untold};
 use tokio::runtime::Builder;
 
 use super::joining::{self, StartError};
@@ -32,10 +32,20 @@ pub(crate) fn look(options: &Options) -> Result<Seen, StartError> {
         epoch: EpochId::new(0),
         secret: None,
     };
-    let line = match ask(options, read)? {
-        Init::Found(line) | Init::Made(line) => Some(line),
+    let line = match ask(options, read) {
+        Ok(Init::Found(line) | Init::Made(line)) => Some(line),
         // What is wrong with it is among the findings.
-        Init::None | Init::Half => None,
+        Ok(Init::None | Init::Half) => None,
+        Err(_) if findings.iter().any(|one| one.severity == Severity::Refuse) => {
+            return Ok(Seen {
+                findings,
+                untold: None,
+                line: None,
+                hubs: Vec::new(),
+                held: Vec::new(),
+            });
+        }
+        Err(error) => return Err(error),
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let engine = options.engine.make();

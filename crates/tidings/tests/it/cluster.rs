@@ -440,7 +440,7 @@ fn operators_begin_a_cluster_and_ask_how_it_stands() {
 
 /// Runs a command with a configuration, and returns its exit code and its JSON.
 #[track_caller]
-fn asked(toml: &str, command: &[&str]) -> (i32, serde_json::Value) {
+pub(crate) fn asked(toml: &str, command: &[&str]) -> (i32, serde_json::Value) {
     let (code, output, errors) = run_with(toml, command);
     let json = serde_json::from_str(&output);
     (
@@ -449,7 +449,7 @@ fn asked(toml: &str, command: &[&str]) -> (i32, serde_json::Value) {
     )
 }
 
-fn run_with(toml: &str, command: &[&str]) -> (i32, String, String) {
+pub(crate) fn run_with(toml: &str, command: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = configuration(&folder, toml).display().to_string();
     run(&[command, &["--config", &path]].concat(), &[])

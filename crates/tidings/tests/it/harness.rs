@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod flood;
 pub mod key_server;
 pub mod peer;
+pub mod postgresql;
 pub mod process;
 pub mod redis;
 pub mod served;

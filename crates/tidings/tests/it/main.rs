@@ -34,6 +34,7 @@ mod cluster;
 mod cluster_cursors;
 mod cluster_fetching;
 mod cluster_operators;
+mod cluster_postgresql;
 mod commands;
 mod config;
 mod cookies;

@@ -170,7 +170,7 @@ pub(crate) fn options(place: Place) -> Options {
         notify: None,
         read: None,
         name: "it".parse().unwrap(),
-        login: login(ADMIN),
+        login: Login::without_password(ADMIN),
         tls: None,
         acknowledge: Acknowledge::Engine,
         window_bytes: WINDOW_BYTES_MIN,
@@ -181,14 +181,6 @@ pub(crate) fn options(place: Place) -> Options {
             poll: Duration::from_millis(100),
         },
     }
-}
-
-/// A user who is believed without a password.
-pub(crate) fn login(user: &str) -> Login {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("password");
-    std::fs::write(&file, "not asked for").unwrap();
-    Login::read(Some(user), Some(&file)).unwrap()
 }
 
 /// Makes the schema of a cluster, by `psql`.

@@ -1,6 +1,7 @@
 //! `[cluster]`: where the engine is and who we are there, with the files of secrets.
 
 mod peers;
+mod postgresql;
 mod redis;
 
 use std::path::Path;
@@ -29,13 +30,14 @@ impl Checks<'_> {
         let engine = match table.engine {
             EngineKind::None => {
                 if table.url.is_some() {
-                    let advice = "is set, but cluster.engine is not: write engine = \"redis\", or \
-                                  remove the address";
+                    let advice = "is set, but cluster.engine is not: write engine = \"redis\" or \
+                                  engine = \"postgresql\", or remove the address";
                     self.contradiction("cluster.url", advice);
                 }
                 return Some(None);
             }
             EngineKind::Redis => self.redis(&table).map(EngineOptions::Redis),
+            EngineKind::Postgresql => self.postgresql(&table).map(EngineOptions::Postgresql),
         };
         let node = self.cluster_node(&table);
         let address = self.cluster_address(&table);

@@ -134,10 +134,15 @@ fn ask(port: u16, command: &str) -> std::io::Result<String> {
 /// Returns a `tidings.toml` of a hub on this server: every dialect, every door but ZeroMQ.
 pub fn member(redis: &Redis, more: &str) -> String {
     let url = redis.url();
+    member_of(&format!("engine = \"redis\"\nurl = \"{url}\""), more)
+}
+
+/// The same, with what `[cluster]` says of the engine.
+pub fn member_of(engine: &str, more: &str) -> String {
     all_dialects(&format!(
         "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous = true\n\
          [sockjs]\nenabled = true\n{more}\n\
-         [cluster]\nengine = \"redis\"\nurl = \"{url}\"\nmax_wait_ms = 20000\n"
+         [cluster]\n{engine}\nmax_wait_ms = 20000\n"
     ))
 }
 
