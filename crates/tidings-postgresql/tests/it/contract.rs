@@ -1,12 +1,32 @@
-//! The contract suite on each kind of set-up.
+//! The contract suite on a server and through poolers.
 
 use tidings_contract::check_all;
 
-use crate::harness::{PostgresqlRig, Server, run};
+use crate::harness::{Pooler, PostgresqlRig, Server, run};
 
 #[test]
 fn postgresql_keeps_the_contract() {
     let server = Server::start(&[]);
     let mut rig = PostgresqlRig::new(&server, server.options());
     run(check_all(&mut rig));
+}
+
+/// Each call may run in another session, and notifications arrive past the pooler.
+#[test]
+fn a_pooler_of_transactions_keeps_the_contract() {
+    let server = Server::start(&[]);
+    let pooler = Pooler::start(&server, "transaction");
+    let mut options = server.options();
+    options.notify = Some(options.place);
+    options.place = pooler.place();
+    run(check_all(&mut PostgresqlRig::new(&server, options)));
+}
+
+#[test]
+fn a_pooler_of_sessions_keeps_the_contract() {
+    let server = Server::start(&[]);
+    let pooler = Pooler::start(&server, "session");
+    let mut options = server.options();
+    options.place = pooler.place();
+    run(check_all(&mut PostgresqlRig::new(&server, options)));
 }

@@ -1,6 +1,7 @@
 //! Servers of a test, and the engine on them.
 
 mod hub;
+mod pooler;
 mod rig;
 mod server;
 mod sql;
@@ -9,6 +10,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub(crate) use hub::{Hub, hubs, publish_by_turns, wait_for_equal};
+pub(crate) use pooler::Pooler;
 pub(crate) use rig::PostgresqlRig;
 pub(crate) use server::Server;
 pub(crate) use sql::Sql;

@@ -16,3 +16,4 @@ mod contract;
 mod hubs;
 mod inbox;
 mod killed;
+mod standby;

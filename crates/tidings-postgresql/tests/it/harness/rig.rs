@@ -27,6 +27,13 @@ impl PostgresqlRig {
     }
 }
 
+impl PostgresqlRig {
+    /// How the line of now is reached.
+    pub(crate) const fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
 impl Rig for PostgresqlRig {
     fn fresh(&mut self) {
         self.lines += 1;

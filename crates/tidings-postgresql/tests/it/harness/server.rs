@@ -53,6 +53,23 @@ impl Server {
         })
     }
 
+    /// Starts a standby of this server, which gets the log over the network.
+    pub(crate) fn start_standby(&self, settings: &[&str]) -> Self {
+        Self::start_from(settings, |data| {
+            let mut copy = unprivileged(&program("pg_basebackup"));
+            copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", ADMIN])
+                .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
+                .arg(data)
+                .current_dir(data.parent().unwrap());
+            let copied = copy.output().unwrap();
+            assert!(
+                copied.status.success(),
+                "{}",
+                String::from_utf8_lossy(&copied.stderr)
+            );
+        })
+    }
+
     /// Starts a server on the data that `prepare` makes.
     pub(crate) fn start_from(settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let folder = folder();

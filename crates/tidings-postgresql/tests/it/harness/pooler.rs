@@ -1,0 +1,98 @@
+//! A PgBouncer in front of a server.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Child;
+use std::time::Instant;
+
+use tempfile::TempDir;
+use tidings_access::Address;
+use tidings_postgresql::{Encryption, Place};
+
+use super::server::{ADMIN, DATABASE, Server, folder, free_port, give, unprivileged};
+use super::{DEADLINE, wait_until};
+
+/// A pooler, killed when it is dropped.
+pub(crate) struct Pooler {
+    port: u16,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Pooler {
+    /// Starts one that gives its clients a connection for each `mode`: `transaction` or `session`.
+    pub(crate) fn start(server: &Server, mode: &str) -> Self {
+        let folder = folder();
+        // A free port may be taken before the pooler has it: then it ends, and another is tried.
+        let start = Instant::now();
+        loop {
+            let port = free_port();
+            let mut child = spawn(folder.path(), port, server.port, mode);
+            if is_up(&mut child, port) {
+                return Self {
+                    port,
+                    child,
+                    _folder: folder,
+                };
+            }
+            let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+            assert!(
+                start.elapsed() < DEADLINE,
+                "the pooler does not start: {log}"
+            );
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            servers: vec![Address {
+                host: "127.0.0.1".to_owned(),
+                port: self.port,
+            }],
+            database: DATABASE.to_owned(),
+            encryption: Encryption::None,
+        }
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn spawn(folder: &Path, port: u16, server: u16, mode: &str) -> Child {
+    let (users, settings) = (folder.join("users"), folder.join("pgbouncer.ini"));
+    std::fs::write(&users, format!("\"{ADMIN}\" \"\"\n")).unwrap();
+    let text = format!(
+        "[databases]\n{DATABASE} = host=127.0.0.1 port={server}\n[pgbouncer]\n\
+         listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n\
+         auth_file = {}\npool_mode = {mode}\ndefault_pool_size = 20\n",
+        users.display()
+    );
+    std::fs::write(&settings, text).unwrap();
+    for file in [&users, &settings] {
+        give(file);
+    }
+    let log = File::create(folder.join("log")).unwrap();
+    let mut command = unprivileged(Path::new("/usr/sbin/pgbouncer"));
+    command.arg(settings).current_dir(folder);
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    command
+        .spawn()
+        .expect("no pgbouncer: run `cargo xtask deps`")
+}
+
+/// Waits until the pooler takes connections, or has ended.
+fn is_up(child: &mut Child, port: u16) -> bool {
+    wait_until("the pooler answers or ends", || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        TcpStream::connect(("127.0.0.1", port))
+            .is_ok()
+            .then_some(true)
+    })
+}
