@@ -31,7 +31,7 @@ enum State {
     /// One is being opened, over as many waits as it takes.
     Opening(Opening),
     /// There is one.
-    Listening(Connection),
+    Listening(Box<Connection>),
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
@@ -75,7 +75,7 @@ impl State {
                 }
                 Self::Opening(opening) => match opening.await {
                     Ok(connection) => {
-                        *self = Self::Listening(connection);
+                        *self = Self::Listening(Box::new(connection));
                         // What came before the server listened for us is there to be read.
                         return;
                     }
