@@ -3,7 +3,7 @@
 mod hub;
 mod pooler;
 mod rig;
-mod server;
+pub(crate) mod server;
 mod sql;
 
 use std::future::Future;

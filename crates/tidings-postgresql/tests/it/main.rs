@@ -12,8 +12,11 @@
 
 mod harness;
 
+mod checks;
 mod contract;
+mod foreign;
 mod hubs;
 mod inbox;
 mod killed;
+mod login;
 mod standby;

@@ -6,7 +6,7 @@ use tidings_contract::{Fault, Possible, Rig, Step};
 use tidings_core::{Digest, Print};
 use tidings_postgresql::{Options, Postgresql};
 
-use super::server::{make_schema, sql_at};
+use super::server::{make_schema, make_schema_for, sql_at};
 use super::{Server, moment};
 
 /// An engine on a server, one schema after the other.
@@ -14,6 +14,8 @@ pub(crate) struct PostgresqlRig {
     /// Where its tables are reached without the engine.
     port: u16,
     options: Options,
+    /// A role that may use the lines, and owns none.
+    granted: Option<&'static str>,
     lines: u32,
 }
 
@@ -22,12 +24,19 @@ impl PostgresqlRig {
         Self {
             port: server.port,
             options,
+            granted: None,
             lines: 0,
         }
     }
 }
 
 impl PostgresqlRig {
+    /// Lets `role` use the lines.
+    pub(crate) const fn granted_to(mut self, role: &'static str) -> Self {
+        self.granted = Some(role);
+        self
+    }
+
     /// How the line of now is reached.
     pub(crate) const fn options(&self) -> &Options {
         &self.options
@@ -38,7 +47,10 @@ impl Rig for PostgresqlRig {
     fn fresh(&mut self) {
         self.lines += 1;
         let name = format!("line-{}", self.lines);
-        make_schema(self.port, &name);
+        match self.granted {
+            None => make_schema(self.port, &name),
+            Some(hub) => make_schema_for(self.port, &name, hub),
+        }
         self.options.name = name.parse().unwrap();
     }
 

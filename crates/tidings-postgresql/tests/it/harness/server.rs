@@ -206,6 +206,16 @@ pub(crate) fn make_schema(port: u16, name: &str) {
     sql_at(port, &schema(&name, &Roles::default()));
 }
 
+/// Makes the schema of a cluster, and lets a role use it as a hub.
+pub(crate) fn make_schema_for(port: u16, name: &str, hub: &str) {
+    let name: Name = name.parse().unwrap();
+    let roles = Roles {
+        hub: Some(hub.to_owned()),
+        ..Roles::default()
+    };
+    sql_at(port, &schema(&name, &roles));
+}
+
 /// Runs SQL as an administrator, and returns the values of its rows, a line each.
 #[track_caller]
 pub(crate) fn sql_at(port: u16, sql: &str) -> String {
@@ -278,7 +288,7 @@ pub(crate) fn give(path: &Path) {
 }
 
 /// Returns an empty cluster of databases. It is made once: that takes a second.
-fn template() -> PathBuf {
+pub(crate) fn template() -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let version = Command::new(program("postgres"))
         .arg("--version")
@@ -353,7 +363,7 @@ fn is_up(child: &mut Child, port: u16) -> bool {
 }
 
 /// Copies a folder, with its owners.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.unwrap().success());
 }
