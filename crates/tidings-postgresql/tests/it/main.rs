@@ -15,6 +15,7 @@ mod harness;
 mod checks;
 mod contract;
 mod foreign;
+mod format;
 mod hubs;
 mod inbox;
 mod killed;
