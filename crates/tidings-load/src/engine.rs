@@ -60,7 +60,7 @@ impl EngineKind {
         let more = match self {
             Self::Redis => "",
             Self::Postgresql => "username = \"postgres\"\n",
-            Self::Nats => "replicas = 3\nacknowledge = \"replicated\"\n",
+            Self::Nats => "acknowledge = \"replicated\"\n",
         };
         let (engine, url) = (self.name(), self.url(ports));
         format!("engine = \"{engine}\"\nurl = \"{url}\"\n{more}")
@@ -222,7 +222,7 @@ fn nats(options: &Options) -> Result<Vec<(Part, u16)>, BenchError> {
         let config = folder.join("nats.conf");
         // The wires would be left aside if the servers named each other to clients.
         let text = format!(
-            "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\n\
+            "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nmax_payload: 2MB\n\
              jetstream {{ store_dir: \"{}\", sync_interval: always }}\n\
              cluster {{ name: audit, listen: \"127.0.0.1:{route}\", no_advertise: true, routes: [{routes}] }}\n",
             folder.join("data").display()

@@ -68,7 +68,7 @@ impl ApiError {
             10039 | 10076 => Some("set `jetstream` in the server's configuration"),
             10074 => Some("a stream cannot have more replicas than there are servers"),
             10005 => Some("too few servers of the NATS cluster have room for the stream"),
-            10052 => Some("a message is larger than the stream allows: unset its max_msg_size"),
+            10054 => Some("a message is larger than the stream allows: unset its max_msg_size"),
             _ => None,
         }
     }

@@ -30,8 +30,19 @@ const MESSAGES_MAX: usize = 4096;
 /// An open connection.
 pub(crate) struct Connection {
     client: Client,
-    lost: watch::Receiver<bool>,
+    end: watch::Receiver<End>,
     address: Address,
+}
+
+/// Why a connection is not used any more.
+#[derive(Debug, Clone)]
+enum End {
+    /// It is used.
+    None,
+    /// The server is gone.
+    Lost,
+    /// The user may not use a subject. The server says so without saying which request it means.
+    Forbidden(String),
 }
 
 impl fmt::Debug for Connection {
@@ -52,7 +63,7 @@ impl Connection {
     /// Connects, agrees on TLS and logs in; all of it within the time for that.
     pub(crate) async fn open(address: &Address, options: &Options) -> Result<Self, ConnectError> {
         let within = options.timeouts.connect;
-        let (lose, lost) = watch::channel(false);
+        let (ends, end) = watch::channel(End::None);
         let client = login(&options.access).map_err(|source| ConnectError::Setup {
             address: address.clone(),
             source,
@@ -67,8 +78,9 @@ impl Connection {
             .max_reconnects(1)
             .ignore_discovered_servers()
             .event_callback(move |event| {
-                if is_end(&event) {
-                    lose.send_replace(true);
+                match end_of(event) {
+                    End::None => {}
+                    end @ (End::Lost | End::Forbidden(_)) => drop(ends.send_replace(end)),
                 }
                 std::future::ready(())
             });
@@ -81,7 +93,7 @@ impl Connection {
         match timeout(within, client.connect(url)).await {
             Ok(Ok(client)) => Ok(Self {
                 client,
-                lost,
+                end,
                 address: address.clone(),
             }),
             Ok(Err(source)) => Err(ConnectError::Connect {
@@ -107,7 +119,7 @@ impl Connection {
 
     /// Returns whether the connection was lost since it was opened.
     pub(crate) fn is_lost(&self) -> bool {
-        *self.lost.borrow()
+        !matches!(*self.end.borrow(), End::None)
     }
 
     /// Sends a message that nobody answers.
@@ -216,15 +228,21 @@ impl Connection {
         answer: impl Future<Output = T>,
         within: Duration,
     ) -> Result<T, CallError> {
-        let mut lost = self.lost.clone();
+        let mut end = self.end.clone();
         let answer = async {
             tokio::select! {
                 biased;
                 answer = answer => Ok(answer),
                 // An error means that the client is gone with its callback.
-                _lost = lost.wait_for(|lost| *lost) => Err(CallError::Lost {
-                    address: self.address.clone(),
-                }),
+                end = end.wait_for(|end| !matches!(end, End::None)) => {
+                    let end = end.map_or(End::Lost, |end| end.clone());
+                    Err(match end {
+                        End::Forbidden(reason) => CallError::Forbidden { reason },
+                        End::None | End::Lost => CallError::Lost {
+                            address: self.address.clone(),
+                        },
+                    })
+                }
             }
         };
         match timeout(within, answer).await {
@@ -252,13 +270,21 @@ fn login(access: &Access) -> std::io::Result<ConnectOptions> {
     })
 }
 
-const fn is_end(event: &Event) -> bool {
+fn end_of(event: Event) -> End {
     match event {
-        Event::Disconnected | Event::Closed | Event::ClientError(_) => true,
-        Event::Connected
-        | Event::LameDuckMode
-        | Event::Draining
-        | Event::SlowConsumer(_)
-        | Event::ServerError(_) => false,
+        Event::Disconnected | Event::Closed | Event::ClientError(_) => End::Lost,
+        Event::ServerError(error) => {
+            let reason = error.to_string();
+            match reason
+                .to_ascii_lowercase()
+                .contains("permissions violation")
+            {
+                true => End::Forbidden(reason),
+                false => End::None,
+            }
+        }
+        Event::Connected | Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => {
+            End::None
+        }
     }
 }

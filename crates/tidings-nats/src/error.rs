@@ -41,6 +41,9 @@ pub(crate) enum CallError {
     /// The time for an answer was over.
     #[error("{address} did not answer within {within:?}")]
     Late { address: Address, within: Duration },
+    /// The user may not do it.
+    #[error("{reason}; docs/formats/cluster-nats.md has the permissions that a hub needs")]
+    Forbidden { reason: String },
     /// Nobody takes the request: it was not done.
     #[error(
         "no server takes requests for {subject}: the stream has no leader, JetStream is off, or \
@@ -90,6 +93,7 @@ impl CallError {
                 true
             }
             Self::Lagging
+            | Self::Forbidden { .. }
             | Self::Lost { .. }
             | Self::Late { .. }
             | Self::Send { .. }
@@ -101,9 +105,11 @@ impl CallError {
     /// Returns what the failure of a request means for the call.
     pub(crate) fn into_engine(self) -> EngineError {
         match self {
-            Self::NoResponders { .. } | Self::TooLarge { .. } | Self::Crowded | Self::Lagging => {
-                refused(self.to_string())
-            }
+            Self::NoResponders { .. }
+            | Self::Forbidden { .. }
+            | Self::TooLarge { .. }
+            | Self::Crowded
+            | Self::Lagging => refused(self.to_string()),
             Self::Said(ref error) => {
                 let advice = error.advice();
                 let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));

@@ -67,6 +67,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-history",
             "tidings-cluster",
             "tidings-postgresql",
+            "tidings-nats",
             "tidings-redis",
         ],
     ),

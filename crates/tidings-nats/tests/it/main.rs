@@ -11,5 +11,7 @@
 
 mod harness;
 
+mod checks;
 mod contract;
 mod hubs;
+mod login;

@@ -2,6 +2,7 @@
 
 use tidings_access::Name;
 use tidings_cluster::safety::Inspect;
+use tidings_nats::Nats;
 use tidings_postgresql::Postgresql;
 use tidings_redis::Redis;
 
@@ -12,6 +13,8 @@ pub enum EngineOptions {
     Redis(tidings_redis::Options),
     /// PostgreSQL.
     Postgresql(tidings_postgresql::Options),
+    /// NATS JetStream.
+    Nats(tidings_nats::Options),
 }
 
 impl EngineOptions {
@@ -20,6 +23,7 @@ impl EngineOptions {
         match self {
             Self::Redis(options) => Box::new(Redis::new(options.clone())),
             Self::Postgresql(options) => Box::new(Postgresql::new(options.clone())),
+            Self::Nats(options) => Box::new(Nats::new(options.clone())),
         }
     }
 
@@ -28,6 +32,7 @@ impl EngineOptions {
         match self {
             Self::Redis(options) => &options.name,
             Self::Postgresql(options) => &options.name,
+            Self::Nats(options) => &options.name,
         }
     }
 }

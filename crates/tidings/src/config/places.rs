@@ -118,10 +118,12 @@ fn is_public_key(settings: &Settings, place: &str) -> bool {
 }
 
 /// Keys that name a file with a secret.
-const SECRET_FILES: [&str; 7] = [
+const SECRET_FILES: [&str; 9] = [
     "admin.token_file",
     "auth.issuers.N.key_file",
+    "cluster.credentials_file",
     "cluster.key_file",
+    "cluster.nkey_file",
     "cluster.password_file",
     "cluster.sentinel_password_file",
     "tls.acme.eab_key_file",

@@ -6,6 +6,7 @@ pub mod events;
 pub mod exchange;
 pub mod flood;
 pub mod key_server;
+pub mod nats;
 pub mod peer;
 pub mod postgresql;
 pub mod process;

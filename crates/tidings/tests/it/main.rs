@@ -33,6 +33,7 @@ mod clock;
 mod cluster;
 mod cluster_cursors;
 mod cluster_fetching;
+mod cluster_nats;
 mod cluster_operators;
 mod cluster_postgresql;
 mod commands;

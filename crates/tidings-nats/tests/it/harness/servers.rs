@@ -33,6 +33,16 @@ impl Servers {
 
     /// Starts servers with more settings.
     pub(crate) fn start_with(count: u32, settings: &str) -> Self {
+        let own = "max_payload: 8MB\njetstream { store_dir: STORE, max_file_store: 2GB }\n";
+        Self::start_all(count, &format!("{own}{settings}"))
+    }
+
+    /// Starts one server with these settings alone. `STORE` is a folder of its own.
+    pub(crate) fn start_plain(settings: &str) -> Self {
+        Self::start_all(1, settings)
+    }
+
+    fn start_all(count: u32, settings: &str) -> Self {
         let start = Instant::now();
         // A free port may be taken before the server has it: then others are tried.
         loop {
@@ -54,10 +64,8 @@ impl Servers {
         let mut all = Vec::new();
         for (index, (port, route)) in clients.iter().zip(routes).enumerate() {
             let store = folder.path().join(format!("n{index}"));
-            let mut text = format!(
-                "server_name: n{index}\nlisten: 127.0.0.1:{port}\nmax_payload: 8MB\n\
-                 jetstream {{ store_dir: {store:?}, max_file_store: 2GB }}\n{settings}\n"
-            );
+            let settings = settings.replace("STORE", &format!("{store:?}"));
+            let mut text = format!("server_name: n{index}\nlisten: 127.0.0.1:{port}\n{settings}\n");
             if count > 1 {
                 let peers = peers.join(", ");
                 writeln!(

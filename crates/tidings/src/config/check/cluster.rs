@@ -1,5 +1,6 @@
 //! `[cluster]`: where the engine is and who we are there, with the files of secrets.
 
+mod nats;
 mod peers;
 mod postgresql;
 mod redis;
@@ -30,15 +31,19 @@ impl Checks<'_> {
         let engine = match table.engine {
             EngineKind::None => {
                 if table.url.is_some() {
-                    let advice = "is set, but cluster.engine is not: write engine = \"redis\" or \
-                                  engine = \"postgresql\", or remove the address";
+                    let advice = "is set, but cluster.engine is not: write engine = \"redis\", \
+                                  \"postgresql\" or \"nats\", or remove the address";
                     self.contradiction("cluster.url", advice);
                 }
                 return Some(None);
             }
             EngineKind::Redis => self.redis(&table).map(EngineOptions::Redis),
             EngineKind::Postgresql => self.postgresql(&table).map(EngineOptions::Postgresql),
+            EngineKind::Nats => self.nats(&table).map(EngineOptions::Nats),
         };
+        if table.engine != EngineKind::Nats {
+            self.only_for_nats(&table);
+        }
         let node = self.cluster_node(&table);
         let address = self.cluster_address(&table);
         let peer_token = self.cluster_peer_token(&table);

@@ -260,6 +260,47 @@ fn what_may_be_sent_but_not_held_is_warned_of() {
         sockjs.body_bytes_max: 3000000 is more than limits.peer_memory_bytes_per_connection_max (1048576), beyond which a peer is refused: write at most 1048576, or raise that limit"#]].assert_eq(&warnings.join("\n"));
 }
 
+#[test]
+fn what_nats_is_told_is_checked() {
+    let cluster = |more: &str| format!("{GOOD}[cluster]\nengine = \"nats\"\n{more}\n");
+    check(
+        &cluster(""),
+        expect![[r#"
+        cluster.url is missing: write where the engine is, such as "nats://127.0.0.1:4222" (or set TIDINGS_CLUSTER__URL)
+    "#]],
+    );
+    check(
+        &cluster("url = \"redis://a\""),
+        expect![[r#"
+        cluster.url: "redis" is neither nats nor tls
+    "#]],
+    );
+    let good = "url = \"nats://a,b\"\n";
+    let more = "acknowledge = \"replicated\"\nreplicas = 3\nca_file = \"x\"\nusername = \"u\"\n\
+                nkey_file = \"x\"\ncredentials_file = \"y\"\n";
+    check(
+        &cluster(&format!("{good}{more}")),
+        expect![[r#"
+        cluster.credentials_file: is set beside another secret: a hub logs in by one of password_file, nkey_file and credentials_file
+        cluster.ca_file: is set, but cluster.url does not ask for TLS: write tls instead of nats there
+        cluster.replicas: 3 is more than NATS has: 1 is a stream on three servers, 2 one on five
+    "#]],
+    );
+    check(
+        &cluster(&format!("{good}nkey_file = \"/nonexistent/seed\"")),
+        expect![[r#"
+            cluster.nkey_file: cannot read /nonexistent/seed
+        "#]],
+    );
+    let other = "engine = \"redis\"\nurl = \"redis://a\"\nnkey_file = \"x\"";
+    check(
+        &format!("{GOOD}[cluster]\n{other}\n"),
+        expect![[r#"
+        cluster.nkey_file: is set, but cluster.engine is not "nats": remove one of the two
+    "#]],
+    );
+}
+
 #[track_caller]
 fn check(file: &str, expected: Expect) {
     let errors = read(file).unwrap_err().0;

@@ -12,15 +12,17 @@ table! {
     pub struct ClusterTable = "cluster" {
         /// What orders the updates of the hubs of a cluster. Hubs with the same engine, address and
         /// name are one hub for publishers and subscribers; see the guide to clusters. `redis` is
-        /// Redis 6.2 or later, or Valkey; `postgresql` is PostgreSQL 14 or later.
+        /// Redis 6.2 or later, or Valkey; `postgresql` is PostgreSQL 14 or later; `nats` is NATS 2.12
+        /// or later with JetStream.
         engine: EngineKind = word::<EngineKind>("none").start();
         /// Where the engine is: `redis://HOST:PORT` for one server, `redis+sentinel://A,B,C/NAME`
         /// for a primary that Sentinels name (list all of them), `redis+cluster://A,B,C` for a Redis
         /// Cluster. With `rediss` instead of `redis`, all connections use TLS. PostgreSQL is
         /// `postgresql://HOST:PORT/DATABASE`, or `postgresql://A,B/DATABASE` with all servers of
         /// which one is the primary; connections use TLS, and the server's certificate is checked,
-        /// unless all servers are on this machine or the URL ends in `?sslmode=disable`. A URL
-        /// contains no user name and no password.
+        /// unless all servers are on this machine or the URL ends in `?sslmode=disable`. NATS is
+        /// `nats://A:4222,B:4222,C:4222` with some or all servers of one NATS cluster, or `tls://`
+        /// for TLS. A URL contains no user name and no password.
         url: Option<String> = unset(Url, "none").start();
         /// PostgreSQL: where a hub waits for notifications, if `cluster.url` is a pooler that gives
         /// each transaction another connection; it is the address of the server itself. Without
@@ -30,16 +32,23 @@ table! {
         /// at `cluster.url`.
         read_url: Option<String> = unset(Url, "cluster.url").start();
         /// The name of the cluster. Keys in Redis begin with `{t:NAME}:`, and in PostgreSQL it is
-        /// the name of the schema, so that several clusters can use one server. 1 to 64 letters,
-        /// digits, `.`, `_` or `-`.
+        /// the name of the schema, so that several clusters can use one server. In NATS the streams
+        /// are `tidings_NAME` and `tidings_NAME=leases`. 1 to 64 letters, digits, `.`, `_` or `-`.
         name: String = text("tidings").start();
         /// The name of this hub in log lines and in the status of the cluster.
         node: Option<String> = unset(Text, "the name of the machine").start();
         /// The user of the engine; for PostgreSQL, without it, `tidings`. Requires
         /// `cluster.password_file`, but not with PostgreSQL, which may let in by a certificate.
         username: Option<String> = unset(Text, "the engine's default user").start();
-        /// File with the password for the engine.
+        /// File with the password for the engine. With `nats` and no `cluster.username`, it holds a
+        /// token.
         password_file: Option<PathBuf> = unset(Path, "none: no login").start();
+        /// File with the seed of the nkey by which this hub logs in to NATS: one line that begins
+        /// with `SU`.
+        nkey_file: Option<PathBuf> = unset(Path, "none").start();
+        /// File with the credentials by which this hub logs in to NATS, as `nsc generate creds`
+        /// writes it.
+        credentials_file: Option<PathBuf> = unset(Path, "none").start();
         /// The user of the Sentinels. Requires `cluster.sentinel_password_file`.
         sentinel_username: Option<String> = unset(Text, "the Sentinels' default user").start();
         /// File with the password for the Sentinels, which have users of their own.
@@ -53,16 +62,22 @@ table! {
         key_file: Option<PathBuf> = unset(Path, "none").start();
         /// What the engine guarantees before a publisher gets its 200: `engine`, that the primary
         /// has the update, by its own persistence; `replicated`, that `cluster.replicas` replicas
-        /// of Redis, or the standbys in `synchronous_standby_names` of PostgreSQL, have it too. The hub that accepted the update has always stored it.
+        /// of Redis, or the standbys in `synchronous_standby_names` of PostgreSQL, have it too. With
+        /// NATS, the stream is on one server with `engine`, and on 2 × `cluster.replicas` + 1 servers
+        /// with `replicated`, of which a majority has the update. The hub that accepted the update
+        /// has always stored it.
         acknowledge: AcknowledgeBy = word::<AcknowledgeBy>("engine").start();
-        /// Redis: replicas that must have an update with `cluster.acknowledge = "replicated"`.
+        /// Redis and NATS: replicas that must have an update with
+        /// `cluster.acknowledge = "replicated"`. With NATS, 1 means streams on three servers, and 2
+        /// on five; more is not possible there.
         replicas: u32 = number(1).at_least(1).at_most(16).start();
         /// Redis: milliseconds that `replicated` waits for the replicas. An update without their answer is
         /// in doubt: its publisher gets 503 with the problem `in-doubt`.
         replicas_timeout as "replicas_timeout_ms": Duration =
             number(1000).millis().at_least(10).at_most(2000).start();
         /// Milliseconds that a publisher waits while the engine is away. Then it gets 503 with
-        /// `Retry-After`. The default covers a failover by Sentinel.
+        /// `Retry-After`. The default covers a failover by Sentinel, and one of NATS, which takes 5
+        /// to 8 seconds.
         wait_max as "max_wait_ms": Duration = number(10_000).millis().at_most(60_000).start();
         /// Redis: whether to start although the primary takes updates without a replica
         /// (`min-replicas-to-write` is 0). After a failover, the old primary may then acknowledge
@@ -109,11 +124,13 @@ pub enum EngineKind {
     Redis,
     /// PostgreSQL.
     Postgresql,
+    /// NATS JetStream.
+    Nats,
 }
 
 impl Words for EngineKind {
-    const WORDS: &'static [&'static str] = &["none", "redis", "postgresql"];
-    const VALUES: &'static [Self] = &[Self::None, Self::Redis, Self::Postgresql];
+    const WORDS: &'static [&'static str] = &["none", "redis", "postgresql", "nats"];
+    const VALUES: &'static [Self] = &[Self::None, Self::Redis, Self::Postgresql, Self::Nats];
 }
 
 /// What is waited for before an update counts as taken.

@@ -1,0 +1,83 @@
+//! Several hubs on NATS JetStream: real programs and a real server.
+
+use std::sync::Arc;
+
+use crate::harness::nats::Nats;
+use crate::harness::tokens::token_for_all;
+use crate::harness::{HUB_PATH, Request, TestHub, run};
+
+const TOPIC: &str = "https://example.com/news";
+/// The hub's largest update, and what is around it.
+const ROOM: &str = "max_payload: 2MB";
+
+#[test]
+fn hubs_on_nats_are_one_hub_also_when_its_server_is_killed() {
+    let mut nats = Nats::start(ROOM);
+    let (one, two) = (
+        joined(&nats, "[presence]\nenabled = true"),
+        joined(&nats, ""),
+    );
+    let mut stream = two.subscribe(&format!("match={TOPIC}"));
+    publish(&one, "1");
+    publish(&two, "2");
+    assert_eq!(stream.data(2), ["1", "2"]);
+    nats.restart();
+    let id = publish(&one, "3");
+    assert_eq!(stream.data(1), ["3"]);
+    publish(&two, "4");
+    // A cursor of one hub is one of the other.
+    let request = Request::get(&format!("{HUB_PATH}?match={TOPIC}")).header("Last-Event-ID", &id);
+    assert_eq!(two.subscribe_by(request).data(1), ["4"]);
+    let largest = "x".repeat(1024 * 1024 - 200);
+    publish(&two, &largest);
+    let mut all = one.subscribe_by(
+        Request::get(&format!("{HUB_PATH}?match={TOPIC}")).header("Last-Event-ID", &id),
+    );
+    assert_eq!(all.data(2), ["4", largest.as_str()]);
+}
+
+#[test]
+fn a_key_is_taken_once_on_whichever_hub() {
+    let nats = Nats::start(ROOM);
+    let (one, two) = (joined(&nats, ""), joined(&nats, ""));
+    let request = |hub: &TestHub| {
+        let form = [("topic", TOPIC), ("data", "once")];
+        let request = Request::post(HUB_PATH).bearer(&token_for_all());
+        let answer = hub.request(request.header("Idempotency-Key", "once").form(&form));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text()
+    };
+    assert_eq!(request(&one), request(&two));
+}
+
+#[test]
+fn a_server_that_takes_no_large_update_is_found_before_hubs_use_it() {
+    let nats = Nats::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tidings.toml");
+    let data = folder.path().join("data");
+    let text = nats.member(&format!(
+        "[data]\ndir = {data:?}\n[[listen]]\naddress = \"127.0.0.1:0\""
+    ));
+    std::fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let (status, _, errors) = run(&["serve", "--config", &file], &[]);
+    assert_ne!(status, 0);
+    let wanted = "set `max_payload: 1052672` or more";
+    assert!(errors.contains(wanted), "{errors}");
+}
+
+#[track_caller]
+fn joined(nats: &Nats, more: &str) -> TestHub {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let hub = TestHub::serve_in(folder, &nats.member(more), &[]);
+    hub.wait_until_ready();
+    hub
+}
+
+#[track_caller]
+fn publish(hub: &TestHub, data: &str) -> String {
+    let answer = hub.publish_as(&token_for_all(), &[("topic", TOPIC), ("data", data)]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text()
+}

