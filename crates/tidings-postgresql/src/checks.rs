@@ -27,7 +27,7 @@ use crate::{servers, wake};
 pub const VERSION_MIN: Version = Version(14);
 
 /// How long a notification may take from one connection to another.
-const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
+const NOTIFIED_WITHIN: Duration = Duration::from_secs(3);
 /// The longest pause of a standby before it looks for the log again that is not worth a word.
 const RETRIEVE_MAX_MS: i64 = 1000;
 

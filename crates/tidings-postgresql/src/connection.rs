@@ -46,6 +46,13 @@ pub(crate) struct Server {
     started: String,
 }
 
+impl Server {
+    /// Whether both are one start of one server, however it is reached.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.timeline == other.timeline && self.started == other.started
+    }
+}
+
 /// A value and its type, for a parameter of a call.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 

@@ -147,6 +147,7 @@ impl Postgresql {
             return Ok(());
         };
         let connection = self.open(Path::Control).await?;
+        self.wake.note_primary(connection.server());
         self.publish.close_others(connection.server());
         if self.options.read.is_none() {
             self.tail.close_others(connection.server());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidings_access::Connected as _;
 use tokio::time::{Instant, sleep_until};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Server};
 use crate::error::ConnectError;
 use crate::options::Options;
 use crate::schema::identifier;
@@ -22,7 +22,11 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Waits for notifications.
 #[derive(Debug, Default)]
-pub(crate) struct Wake(RefCell<State>);
+pub(crate) struct Wake {
+    state: RefCell<State>,
+    /// The primary, as far as a probe has found it.
+    primary: RefCell<Option<Server>>,
+}
 
 /// A wait takes it out, and gives it back at its end.
 enum State {
@@ -47,23 +51,38 @@ pub(crate) enum Woken {
 
 impl Wake {
     pub(crate) fn close(&self) {
-        self.0.take();
+        self.state.take();
+    }
+
+    /// Notes which server is the primary: a later wait listens to no other one.
+    pub(crate) fn note_primary(&self, primary: &Server) {
+        self.primary.replace(Some(primary.clone()));
     }
 
     /// Waits until there may be something new, and no longer than `until`.
     pub(crate) async fn wait(&self, options: &Arc<Options>, until: Instant) -> Woken {
-        let mut state = self.0.take();
+        let mut state = self.state.take();
+        if state.is_elsewhere(self.primary.borrow().as_ref()) {
+            state = State::default();
+        }
         let woken = tokio::select! {
             biased;
             () = state.listen(options) => Woken::New,
             () = sleep_until(until) => Woken::Late,
         };
-        self.0.replace(state);
+        self.state.replace(state);
         woken
     }
 }
 
 impl State {
+    fn is_elsewhere(&self, primary: Option<&Server>) -> bool {
+        match (self, primary) {
+            (Self::Listening(connection), Some(primary)) => !connection.server().is_same(primary),
+            (Self::Listening(_), None) | (Self::None(_) | Self::Opening(_), _) => false,
+        }
+    }
+
     /// Waits for a notification, on a connection that is opened where there is none.
     async fn listen(&mut self, options: &Arc<Options>) {
         loop {

@@ -100,6 +100,35 @@ fn hubs_put_back_what_an_asynchronous_standby_lacks() {
     hubs.into_iter().for_each(Relay::stop);
 }
 
+/// Nothing stops it, and it takes updates until the hubs find the newer one: these are published again
+/// there. Followers wait for notifications of the newer one too.
+#[test]
+fn hubs_leave_a_primary_that_was_replaced() {
+    let primary = Server::start(&[]);
+    primary.make_schema("it");
+    let standby = primary.start_standby(&[SOON]);
+    wait_until_streaming(&primary);
+    let hubs = hubs(&both(&primary, &standby));
+    publish_by_turns(&hubs, 0..20);
+    wait_until("the standby has them", || {
+        (standby.sql("SELECT count(*) FROM it.log") == "20").then_some(())
+    });
+    promote(&standby);
+    publish_by_turns(&hubs, 20..40);
+    wait_until("the line of the newer one has all", || {
+        (standby.sql("SELECT count(*) FROM it.log") == "40").then_some(())
+    });
+    wait_for_equal(&hubs, 40);
+    publish_by_turns(&hubs, 40..60);
+    wait_for_equal(&hubs, 60);
+    assert_eq!(standby.sql("SELECT count(*) FROM it.log"), "60");
+    let listening = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN \"it\"'";
+    wait_until("both hubs listen there", || {
+        (standby.sql(listening) == "2" && primary.sql(listening) == "0").then_some(())
+    });
+    hubs.into_iter().for_each(Relay::stop);
+}
+
 /// A wait for the standby that an administrator breaks off would end like one that was granted.
 #[test]
 fn an_update_without_its_standby_is_in_doubt() {
