@@ -1,7 +1,7 @@
 //! One server process.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
@@ -296,7 +296,7 @@ pub(crate) fn template() -> PathBuf {
         .unwrap();
     let version = String::from_utf8(version.stdout).unwrap();
     let version = version.split_whitespace().nth(2).unwrap().to_owned();
-    let template = root.join(format!("postgresql-{version}"));
+    let template = root.join(format!("postgresql-{version}-small"));
     let lock = File::create(root.join("postgresql.lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     if !template.exists() {
@@ -306,6 +306,8 @@ pub(crate) fn template() -> PathBuf {
         initdb
             .args([
                 "--no-sync",
+                // Each server copies it, with a file of its log.
+                "--wal-segsize=1",
                 "-A",
                 "trust",
                 "-E",
@@ -358,6 +360,8 @@ fn is_up(child: &mut Child, port: u16) -> bool {
         if child.try_wait().unwrap().is_some() {
             return Some(false);
         }
+        // It listens before it lets anybody in.
+        TcpStream::connect(("127.0.0.1", port)).ok()?;
         psql(port, "SELECT 1").status.success().then_some(true)
     })
 }
