@@ -48,7 +48,6 @@ use follower::Follower;
 use forked::Forked;
 use leases::Leases;
 use looking::Comparing;
-use note::Note;
 use publisher::Publisher;
 use request::{Input, Output, Publish, Reply, Request};
 
@@ -642,11 +641,6 @@ impl Member {
         self.reason = Some(reason);
         self.looks = self.looks.max(1);
         self.look();
-    }
-
-    /// Returns what is noted beside an update of the history.
-    fn note_of(update: &crate::OrderedUpdate) -> Option<Note> {
-        Note::decode(&update.note)
     }
 }
 

@@ -20,7 +20,9 @@ pub struct OrderedUpdate {
     pub print: Option<Print>,
     /// The contents, and the id if the publisher supplied one. Without one, each hub makes the id.
     pub draft: Draft,
-    /// What the relay keeps beside it, for itself: the print vouches for it too.
+    /// What the relay keeps beside it, for itself: the print vouches for it too. Nothing beside what
+    /// no relay ordered: the history did, before it was adopted, and formed the print as a history of
+    /// its own does.
     pub note: Arc<[u8]>,
 }
 

@@ -85,7 +85,13 @@ pub fn answer(history: &dyn History, ask: Ask, done: PageDone) -> Result<(), Rel
     history.stretch(after.next(), through, PAGE_BYTES_MAX, Box::new(reply))
 }
 
-fn page(after: Position, last: Position, stretch: Stretch) -> Page {
+fn page(after: Position, last: Position, mut stretch: Stretch) -> Page {
+    // What an earlier version of the hub wrote has no prints, by which it could be checked.
+    let printed = stretch
+        .updates
+        .iter()
+        .position(|update| update.print.is_some());
+    stretch.updates.drain(..printed.unwrap_or(0));
     let first = stretch.updates.first().map(|update| update.position);
     // Retention was faster, or has removed the print of a presence event.
     let begins_later = first.filter(|first| *first != after.next());

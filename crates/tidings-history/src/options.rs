@@ -40,7 +40,8 @@ impl Options {
 }
 
 /// Who orders the updates of a history, and where the secret of its ids comes from. Set when the
-/// history is created; never changes.
+/// history is created; a history that orders its own updates can be given to a relay once
+/// ([`give_order_away`](crate::storage::SqliteStorage::give_order_away)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The history itself: it accepts drafts. The epoch is unique to this history; in [`Options`]

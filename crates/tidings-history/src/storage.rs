@@ -21,7 +21,7 @@ use crate::removed::Removed;
 
 pub use memory::MemoryStorage;
 pub use nothing::NoStorage;
-pub use sqlite::{HistoryFile, OpenError, SqliteStorage};
+pub use sqlite::{AdoptError, Adopted, HistoryFile, OpenError, SqliteStorage};
 
 /// Keeps updates in order of position. Blocks on the disk: only the writer calls it.
 ///

@@ -4,6 +4,7 @@
 //! What a member of a cluster does is in `tidings-cluster`, what an engine is in a crate of its own
 //! (`tidings-redis`, `tidings-postgresql`).
 
+mod adopting;
 mod engine;
 mod identity;
 mod joining;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tidings_cluster::record::Setting;
 
+pub(crate) use self::adopting::{Adopted, adopt};
 pub use self::engine::EngineOptions;
 pub(crate) use self::joining::join;
 pub(crate) use self::looking::{Begun, Seen, begin, look};

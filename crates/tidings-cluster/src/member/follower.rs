@@ -92,7 +92,7 @@ impl Member {
     pub(super) fn store(&mut self, batch: Batch) {
         let mut waiters = Vec::new();
         let origins = batch.updates().iter().filter_map(|update| {
-            let note = Self::note_of(update)?;
+            let note = Note::of(update)?;
             Some((update.position, note.origin))
         });
         let storing: Vec<_> = origins.collect();
@@ -171,7 +171,7 @@ pub(super) fn ordered(entry: &Entry) -> Result<OrderedUpdate, EnvelopeError> {
         published_ms: entry.published_ms,
         print: entry.print,
         draft,
-        note: Note { origin, key }.encode(),
+        note: Note { origin, key }.kept(),
     })
 }
 

@@ -172,14 +172,18 @@ impl Member {
         let mut through = forked.own;
         for update in updates {
             through = update.position;
-            let Some(note) = Self::note_of(&update) else {
-                continue;
-            };
             // What was purged is not to come back.
             let withdrawn = update.draft.visibility == Visibility::Withdrawn;
             if withdrawn || skips(Rule::PublishAnew) {
                 continue;
             }
+            let note = match update.note.is_empty() {
+                true => Note::anew(update.position),
+                false => match Note::decode(&update.note) {
+                    Some(note) => note,
+                    None => continue,
+                },
+            };
             let item = item(&note, &update, &self.keys);
             if !forked.there.contains(&note.origin) {
                 bytes += item.bytes.len() as u64;
@@ -245,7 +249,7 @@ fn item(note: &Note, update: &OrderedUpdate, keys: &PrintKey) -> Item {
     };
     Item {
         origin: note.origin,
-        digest: keys.digest(&update.draft, &update.note),
+        digest: keys.digest(&update.draft, &note.encode()),
         key: Some(note.repeat_key()),
         bytes: Arc::from(envelope.encode()),
     }

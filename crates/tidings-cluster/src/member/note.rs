@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidings_core::Visibility;
+use tidings_core::Position;
 
 use crate::OrderedUpdate;
 use crate::engine::{BootId, Key, NodeId, Origin, Sender};
@@ -17,25 +17,42 @@ pub struct Note {
 }
 
 impl Note {
-    /// Returns the note of an update of the history. What stands for a removed presence event was kept
-    /// without one: its origin is nobody's, and of its position alone. Nothing if the update is not
-    /// one of a cluster.
+    /// Returns the note of an update of the history. Kept without one are what stands for a removed
+    /// presence event, and what the history ordered itself before the cluster adopted it: their
+    /// origin is nobody's, and of their position alone. Nothing if the note is not one of a member.
     #[must_use]
     pub fn of(update: &OrderedUpdate) -> Option<Self> {
-        let removed = update.draft.visibility == Visibility::Withdrawn && update.note.is_empty();
-        match removed {
-            true => Some(Self {
-                origin: Origin {
-                    sender: Sender {
-                        node: NodeId::new(0),
-                        boot: BootId::new(0),
-                    },
-                    batch: update.position.get(),
-                    index: 0,
-                },
-                key: None,
-            }),
+        match update.note.is_empty() {
+            true => Some(Self::nobodys(update.position, KEPT_WITHOUT)),
             false => Self::decode(&update.note),
+        }
+    }
+
+    /// Returns the note of an update that was kept without one and is published anew: whoever does
+    /// that, it is taken once.
+    pub(super) fn anew(position: Position) -> Self {
+        Self::nobodys(position, PUBLISHED_ANEW)
+    }
+
+    fn nobodys(position: Position, boot: BootId) -> Self {
+        let sender = Sender { node: NOBODY, boot };
+        Self {
+            origin: Origin {
+                sender,
+                batch: position.get(),
+                index: 0,
+            },
+            key: None,
+        }
+    }
+
+    /// Returns the bytes that the history keeps beside an update: none beside what is kept without a
+    /// note.
+    pub(super) fn kept(&self) -> Arc<[u8]> {
+        let Sender { node, boot } = self.origin.sender;
+        match node == NOBODY && boot == KEPT_WITHOUT {
+            true => Arc::default(),
+            false => self.encode(),
         }
     }
 
@@ -78,6 +95,11 @@ impl Note {
         })
     }
 }
+
+/// The node of what no hub of the cluster accepted.
+const NOBODY: NodeId = NodeId::new(0);
+const KEPT_WITHOUT: BootId = BootId::new(0);
+const PUBLISHED_ANEW: BootId = BootId::new(1);
 
 /// How long an engine remembers what was sent again: hubs that do so after the same fault do it within
 /// this time, and look through the line before.

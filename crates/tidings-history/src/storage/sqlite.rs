@@ -3,6 +3,7 @@
 //! The log (`-wal`) is moved into the file by hand: SQLite's own automatic checkpoint hides a
 //! failed sync of the file, after which the log must not be overwritten.
 
+mod adopt;
 mod failure;
 mod files;
 mod inspect;
@@ -30,6 +31,7 @@ use files::Files;
 use log_index::LogIndex;
 use reader::{SqliteReader, print_at};
 
+pub use adopt::{AdoptError, Adopted};
 pub use inspect::HistoryFile;
 pub use open::OpenError;
 

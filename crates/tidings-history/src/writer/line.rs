@@ -32,6 +32,10 @@ impl Line {
     ) -> Print {
         match self {
             Self::Own(key) => key.print(previous, position, published_ms, draft),
+            // Ordered by a history of its own, before a cluster adopted it.
+            Self::Relay(key) if note.is_empty() => {
+                key.print(previous, position, published_ms, draft)
+            }
             Self::Relay(key) => {
                 tidings_cluster::link(previous, published_ms, key.digest(draft, note))
             }

@@ -140,7 +140,7 @@ impl Writer {
                 draft,
                 published_ms: got_ms,
                 print: Some(print),
-                note: Some(note),
+                note: Some(note).filter(|note| !note.is_empty()),
             });
         }
         Ok(new)

@@ -1,4 +1,4 @@
-//! `tidings cluster init`, `tidings cluster status` and `tidings cluster schema`.
+//! `tidings cluster init`, `tidings cluster adopt`, `tidings cluster status` and `tidings cluster schema`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use tidings_cluster::safety::{Finding, Severity};
 use tidings_postgresql::{Roles, SCHEMA_VERSION};
 
 use super::print;
-use crate::cluster::{self, Begun, EngineOptions, Options};
+use crate::cluster::{self, Adopted, Begun, EngineOptions, Options};
 use crate::config::{env, read};
+use crate::server;
 
 /// Create a cluster, or show the state of its engine
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +22,11 @@ pub enum Command {
     ///
     /// Needed once for hubs with `cluster.create = false`.
     Init(Arguments),
+    /// Create the cluster of a configuration with the history of its hub, which has run alone
+    ///
+    /// The hub must be stopped. Its event ids stay valid, on every hub of the cluster. The name of the
+    /// cluster must not be in use.
+    Adopt(Arguments),
     /// Show what the engine has under the cluster's name, and what makes it unsafe
     Status(Arguments),
     /// Print or apply the tables and functions that a cluster over PostgreSQL needs
@@ -70,6 +76,7 @@ pub struct SchemaArguments {
 pub fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Init(arguments) => init(arguments),
+        Command::Adopt(arguments) => adopt(arguments),
         Command::Status(arguments) => status(arguments),
         Command::Schema(arguments) => schema(arguments),
     }
@@ -77,9 +84,7 @@ pub fn run(command: &Command) -> anyhow::Result<()> {
 
 fn options(config: Option<&Path>) -> anyhow::Result<Options> {
     let config = read(config, &env::variables()).into_config()?;
-    config
-        .cluster
-        .context("cluster.engine is \"none\" in this configuration, so its hub is alone")
+    config.cluster.context(ALONE)
 }
 
 fn init(arguments: &Arguments) -> anyhow::Result<()> {
@@ -99,6 +104,24 @@ fn init(arguments: &Arguments) -> anyhow::Result<()> {
         Begun::Now => format!("the cluster {name} is begun\n"),
         Begun::Before => format!("there is a cluster {name} already; nothing was changed\n"),
     })
+}
+
+fn adopt(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = read(arguments.config.as_deref(), &env::variables()).into_config()?;
+    let options = config.cluster.context(ALONE)?;
+    let Adopted { last, findings } = cluster::adopt(&options, &config.history, server::clock())?;
+    let name = options.engine.cluster().to_string();
+    if arguments.json {
+        let warnings = texts(&findings);
+        return print::json(&json!({"cluster": name, "last": last, "warnings": warnings}));
+    }
+    for finding in &findings {
+        print::error(&format!("warning: {finding}"));
+    }
+    print::output(&format!(
+        "the cluster {name} is begun with the history of this hub, {last} updates so far: start the \
+         hub, and then the others\n"
+    ))
 }
 
 fn schema(arguments: &SchemaArguments) -> anyhow::Result<()> {
@@ -196,9 +219,12 @@ fn texts(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(ToString::to_string).collect()
 }
 
+const ALONE: &str = "cluster.engine is \"none\" in this configuration, so its hub is alone";
+
 const EXAMPLES: &str = "\
 Examples:
   tidings cluster init --config /etc/tidings/tidings.toml
+  tidings cluster adopt --config /etc/tidings/tidings.toml
   tidings cluster status --config /etc/tidings/tidings.toml --json
   tidings cluster schema --config /etc/tidings/tidings.toml --apply
 

@@ -36,7 +36,8 @@ pub(crate) enum StartError {
     /// The history was made by a hub without a cluster.
     #[error(
         "the history of this hub was written outside of a cluster, so its updates have no place in \
-         the cluster's order: set history.path to a new file, or move the old one away"
+         the cluster's order: set history.path to a new file, or move the old one away; or begin a \
+         cluster with it by `tidings cluster adopt`"
     )]
     OwnHistory,
     /// It does not answer.

@@ -93,7 +93,7 @@ pub(crate) fn begin(options: &Options) -> Result<(Begun, Vec<Finding>), StartErr
     Ok((begun, findings))
 }
 
-fn ask(options: &Options, proposal: Proposal) -> Result<Init, StartError> {
+pub(super) fn ask(options: &Options, proposal: Proposal) -> Result<Init, StartError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let engine = options.engine.make();
     let asked: Result<Init, EngineError> = runtime.block_on(engine.init(proposal));

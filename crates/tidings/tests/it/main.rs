@@ -31,6 +31,7 @@ mod cli;
 mod client_address;
 mod clock;
 mod cluster;
+mod cluster_adopting;
 mod cluster_cursors;
 mod cluster_fetching;
 mod cluster_nats;

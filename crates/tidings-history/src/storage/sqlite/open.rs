@@ -573,8 +573,8 @@ pub(super) fn order(connection: &Connection) -> Result<Order, StorageError> {
 }
 
 /// The row that says who orders. It is absent if the history does.
-const ORDERED_BY: &str = "ordered_by";
-const RELAY: &str = "relay";
+pub(super) const ORDERED_BY: &str = "ordered_by";
+pub(super) const RELAY: &str = "relay";
 
 /// The format that this version writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 3;
