@@ -48,6 +48,7 @@ PAGES = {
     "docs/guide/hypermedia.md": "conformance/browser/tests/hypermedia.test.mjs",
     "docs/guide/laravel.md": "conformance/browser/tests/laravel.test.mjs",
     "docs/guide/migrate-from-mercure.md": ["crates/tidings/tests/it/image.rs", HERE, HERE],
+    "docs/guide/publish-from-sql.md": "conformance/test_sql_example.py",
     "docs/guide/operating.md": {
         "A configuration": [HERE],
         "Certificates from an authority": [HERE],

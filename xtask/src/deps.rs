@@ -130,6 +130,9 @@ fn debian(stages: &mut Stages) {
     if !succeeds(Command::new("php").args(["-r", "exit(extension_loaded('zmq') ? 0 : 1);"])) {
         packages.push("php-zmq");
     }
+    if !succeeds(Command::new("php").args(["-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"])) {
+        packages.push("php-pgsql");
+    }
     // Its programs are not on the path, but for those of clients.
     if !Path::new("/usr/lib/postgresql/15/bin/postgres").exists() {
         packages.push("postgresql-15");

@@ -4,6 +4,7 @@
 mod certificate;
 mod cluster;
 mod durations;
+mod inbox;
 mod labels;
 mod limits;
 mod peer_memory;
@@ -25,6 +26,7 @@ use tidings_cluster::Figures;
 pub use self::certificate::CertificateMetrics;
 use self::cluster::ClusterCounters;
 pub use self::durations::Durations;
+pub use self::inbox::InboxCounters;
 use self::labels::REFUSALS;
 pub use self::limits::Limits;
 pub use self::peer_memory::PeerMemoryCounters;
@@ -118,6 +120,8 @@ pub struct Metrics {
     history: HistoryCounters,
     /// The ZeroMQ broker.
     pub zeromq: Arc<Counters>,
+    /// Updates published by SQL.
+    pub inbox: Arc<InboxCounters>,
 }
 
 /// The history's own counters, copied when the metrics are read.
@@ -392,12 +396,7 @@ impl Metrics {
             connections_refused,
             connections_failed,
             forwarded_ignored,
-            flash_policies: by_result(
-                r,
-                "flash_policies",
-                "Connections for a Flash policy",
-                labels::FLASH_POLICIES,
-            ),
+            flash_policies: flash_policies(r),
             orders: by_result(
                 r,
                 "orders",
@@ -414,6 +413,7 @@ impl Metrics {
             key_sets: tidings_auth::Counters::new(r),
             history: HistoryCounters::new(r),
             zeromq: Arc::new(Counters::new(r)),
+            inbox: Arc::new(InboxCounters::new(r)),
             registry,
         }
     }
@@ -438,6 +438,12 @@ fn refusals(registry: &mut Registry) -> [ByReason; 3] {
         ),
     ]
     .map(|(name, help)| by_reason(registry, name, help, REFUSALS))
+}
+
+/// Makes the counter of connections for a Flash policy.
+fn flash_policies(registry: &mut Registry) -> ByResult {
+    let (name, help) = ("flash_policies", "Connections for a Flash policy");
+    by_result(registry, name, help, labels::FLASH_POLICIES)
 }
 
 /// Makes the counters of connections that are refused, and that fail; and of addresses of clients that are not

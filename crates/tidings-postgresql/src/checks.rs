@@ -138,6 +138,17 @@ pub enum Problem {
         /// Its setting.
         millis: i64,
     },
+    /// Updates that applications published by SQL, and that were put aside.
+    #[error(
+        "{rows} updates published by SQL were refused by a hub, and nobody has looked at them: they are \
+         in the table inbox_refused of the schema {name:?}, with the reason"
+    )]
+    RefusedUpdates {
+        /// The name of the cluster.
+        name: String,
+        /// How many.
+        rows: i64,
+    },
     /// Two clusters under one name, or a cluster that was begun anew.
     #[error(
         "the schema {name:?} belongs to a cluster with another secret than that of this hub's \
@@ -181,6 +192,9 @@ impl Problem {
             Self::SlowStandby { .. } => {
                 "ALTER SYSTEM SET wal_retrieve_retry_interval = '200ms', and SELECT pg_reload_conf()"
             }
+            Self::RefusedUpdates { .. } => {
+                "publish them again or delete them: docs/guide/publish-from-sql.md"
+            }
             Self::OtherCluster { .. } => {
                 "choose another name, or move this hub's history away and start it empty"
             }
@@ -198,6 +212,7 @@ impl Problem {
             | Self::NeverSynced
             | Self::TornPages
             | Self::NotWoken { .. }
+            | Self::RefusedUpdates { .. }
             | Self::SlowStandby { .. } => Severity::Warn,
             Self::TooOld { .. }
             | Self::NoStandby
@@ -268,6 +283,7 @@ impl Postgresql {
         if usable {
             problems.extend(self.problem_of_line(history).await?);
             problems.extend(self.problem_of_waking().await?);
+            problems.extend(self.problem_of_inbox().await?);
         }
         Ok(problems)
     }
@@ -309,6 +325,19 @@ impl Postgresql {
             Init::None => None,
             Init::Half => Some(Problem::Half { name: name() }),
         })
+    }
+
+    /// Looks for updates that applications published and a hub refused.
+    async fn problem_of_inbox(&self) -> Result<Option<Problem>, EngineError> {
+        const STATE: &str = "inbox_state(0, 0)";
+        let rows = self.request(Path::Control, STATE, &[]).await?;
+        let refused: i64 = get(first(&rows)?, 2)?;
+        let name = self.options.name.to_string();
+        let problem = Problem::RefusedUpdates {
+            name,
+            rows: refused,
+        };
+        Ok((refused > 0).then_some(problem))
     }
 
     /// Sends a notification, and waits for it where a follower would.

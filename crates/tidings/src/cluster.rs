@@ -45,7 +45,12 @@ pub struct Options {
     pub wait_max: Duration,
     /// How long a start waits for the engine.
     pub start_within: Duration,
+    /// Pause between two looks at an inbox that is empty, with an engine that has one.
+    pub inbox_poll: Duration,
 }
+
+/// The name of the lease of the hub that reads the inbox of the engine.
+pub(crate) const INBOX_LEASE: &str = "inbox";
 
 /// Most publishes that wait for the engine.
 const WAITING_MAX: usize = 16 * 1024;

@@ -14,6 +14,7 @@ mod control;
 pub mod documents;
 mod front;
 mod http;
+mod inbox;
 mod notify;
 mod open_files;
 mod server;

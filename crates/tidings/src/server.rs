@@ -41,6 +41,7 @@ use crate::control::take_over::Predecessor;
 use crate::front::accept::{self, Door};
 use crate::http::Site;
 use crate::http::admin::desk::{Desk, Wish as AdminWish};
+use crate::inbox;
 use crate::notify::Notifier;
 use crate::open_files;
 use crate::signals::{Hangup, Signals, Wish};
@@ -225,6 +226,8 @@ struct Hub {
     shards: Vec<JoinHandle<()>>,
     router: JoinHandle<()>,
     broker: Option<broker::Handle>,
+    /// Reads what applications publish by SQL, if the engine has an inbox.
+    inbox: Option<inbox::Handle>,
     presence: Option<Service>,
     /// What a process that takes over gets.
     estate: Arc<Estate>,
@@ -255,9 +258,8 @@ impl Hub {
         let relay = Arc::new(Movable::new(relay));
         let outlet = parts::outlet(router.clone(), answers.clone());
         // Last: publishers wait from here on until this process serves.
-        if let Some(predecessor) = &mut predecessor {
-            predecessor.release()?;
-        }
+        let released = predecessor.as_mut().map(Predecessor::release);
+        released.transpose()?;
         let history = parts::open_history(&config, &*relay, outlet, predecessor.is_some())?;
         let estate = parts::estate(&config, (&relay, &history), kept, answers.clone());
         let tip = history.tip();
@@ -296,6 +298,7 @@ impl Hub {
         let ready = |from: Predecessor| from.ready(relay, shared.history.clone(), &estate);
         predecessor.map(ready).transpose()?;
         Ok(Self {
+            inbox: parts::start_inbox(&live, &shared)?,
             live,
             reloading: beginning.reloading,
             notifier: beginning.notifier,

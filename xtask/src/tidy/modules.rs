@@ -56,6 +56,7 @@ const LAYERS: &[Layer] = &[
             "control",
             "front",
             "http",
+            "inbox",
             "notify",
             "open_files",
             "signals",
@@ -94,6 +95,11 @@ const LAYERS: &[Layer] = &[
         "broker",
         "ZeroMQ: brokers, and the hub's own sockets",
         &["binding"],
+    ),
+    layer(
+        "inbox",
+        "publishes what applications insert by SQL",
+        &["cluster"],
     ),
     layer(
         "cluster",

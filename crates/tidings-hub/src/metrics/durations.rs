@@ -69,7 +69,7 @@ impl Durations {
     }
 }
 
-fn histogram(registry: &mut Registry, name: &str, help: &str) -> Arc<Histogram> {
+pub(super) fn histogram(registry: &mut Registry, name: &str, help: &str) -> Arc<Histogram> {
     let histogram = Arc::<Histogram>::default();
     let shown = Shown(Arc::clone(&histogram));
     registry.register_with_unit(name, help, Unit::Seconds, shown);

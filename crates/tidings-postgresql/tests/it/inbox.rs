@@ -7,7 +7,7 @@ use tidings_core::print::Print;
 use tidings_core::topic::Topic;
 use tidings_core::update::EventType;
 use tidings_postgresql::inbox::{Inbox, ROWS_MAX, Row};
-use tidings_postgresql::{Options, Roles, schema};
+use tidings_postgresql::{Options, Postgresql, Problem, Roles, schema};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::{Server, Sql};
@@ -371,6 +371,31 @@ fn a_long_transaction_that_reads_costs_a_look_nothing() {
     );
 }
 
+#[test]
+fn an_operator_is_told_of_refused_updates() {
+    let server = Database::start();
+    server.publisher().publish(TOPIC, "1");
+    let mut reader = Reader::new(&server);
+    let problems = |reader: &Reader| {
+        let engine = Postgresql::new(server.options());
+        let problems = reader
+            .runtime
+            .block_on(engine.problems(None))
+            .expect("an answer");
+        let of_inbox = |one: &Problem| matches!(one, Problem::RefusedUpdates { rows: 1, .. });
+        problems.iter().any(of_inbox)
+    };
+    assert!(!problems(&reader), "it waits");
+    let refused = reader.inbox.refuse(1, "why not");
+    reader.runtime.block_on(refused).expect("refused");
+    assert!(problems(&reader));
+    assert!(reader.next(&[], &[]).is_empty());
+    server
+        .owner()
+        .run("DELETE FROM tidings.inbox_refused WHERE reason = 'why not'");
+    assert!(!problems(&reader));
+}
+
 /// A server with the cluster `tidings`, in which applications log in as `shop`.
 struct Database(Server);
 
@@ -390,6 +415,13 @@ impl Database {
         Self(server)
     }
 
+    fn options(&self) -> Options {
+        Options {
+            name: "tidings".parse().expect("a name"),
+            ..self.0.options()
+        }
+    }
+
     fn publisher(&self) -> Sql {
         Sql::open(self.0.port, "shop")
     }
@@ -407,14 +439,10 @@ struct Reader {
 
 impl Reader {
     fn new(server: &Database) -> Self {
-        let options = Options {
-            name: "tidings".parse().expect("a name"),
-            ..server.0.options()
-        };
         let runtime = Builder::new_current_thread().enable_all().build();
         Self {
             runtime: runtime.expect("a runtime"),
-            inbox: Inbox::new(options),
+            inbox: Inbox::new(server.options()),
         }
     }
 

@@ -67,7 +67,7 @@ pub struct SchemaArguments {
     #[arg(long, value_name = "ROLE")]
     hub: Option<String>,
 
-    /// Role that may publish inside its transactions
+    /// Role as which applications publish: it may call publish() and position()
     #[arg(long, value_name = "ROLE")]
     publisher: Option<String>,
 }

@@ -27,6 +27,14 @@ impl EngineOptions {
         }
     }
 
+    /// Returns how the inbox is reached in which applications publish, if the engine has one.
+    pub(crate) const fn inbox(&self) -> Option<&tidings_postgresql::Options> {
+        match self {
+            Self::Redis(_) | Self::Nats(_) => None,
+            Self::Postgresql(options) => Some(options),
+        }
+    }
+
     /// Returns the name of the cluster.
     pub(crate) const fn cluster(&self) -> &Name {
         match self {

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tidings_auth::key_set::Source;
 use tidings_auth::key_store::KeyStore;
 use tidings_auth::{Authority, Revocations};
 use tidings_cluster::{Movable, Relay};
 use tidings_history::{Clock, Handle, Kind, Outlet, Reading, Step};
+use tidings_postgresql::inbox::Limits;
 use tokio::sync::mpsc;
 
 use crate::binding::inherited::Kept;
@@ -18,6 +20,7 @@ use crate::broker::{self, Bound, HubParts};
 use crate::certificate::{Tls, TlsError};
 use crate::config::{Config, LimitOptions, StreamEnd};
 use crate::control::hand_over::Estate;
+use crate::inbox;
 use crate::telemetry::traces::Exporter;
 use tidings_hub::account::{Account, Bounds, PlaceBounds, RateBounds};
 use tidings_hub::answers::Answers;
@@ -304,6 +307,40 @@ pub(super) fn start_broker(
         inbox,
     };
     zeromq.start(Arc::clone(&shared.metrics.zeromq), Some(hub))
+}
+
+/// Starts the reader of the inbox, if the hub is in a cluster whose engine has one.
+pub(super) fn start_inbox(
+    live: &Arc<ArcSwap<Config>>,
+    shared: &Arc<Shared>,
+) -> io::Result<Option<inbox::Handle>> {
+    let config = live.load();
+    let cluster = config.cluster.as_ref();
+    let Some((cluster, engine)) =
+        cluster.and_then(|cluster| Some((cluster, cluster.engine.inbox()?)))
+    else {
+        return Ok(None);
+    };
+    let options = inbox::Options {
+        engine: engine.clone(),
+        poll: cluster.inbox_poll,
+    };
+    let live = Arc::clone(live);
+    let limits = move || {
+        let config = live.load();
+        Limits {
+            body_bytes_max: config.publish.body_bytes_max as u64,
+            hub_path: config.hub.path().to_owned(),
+        }
+    };
+    let hub = inbox::HubParts {
+        limits: Box::new(limits),
+        ingest: shared.ingest.clone(),
+        relay: Arc::clone(&shared.relay),
+        counters: Arc::clone(&shared.metrics.inbox),
+        updates: shared.metrics.updates.clone(),
+    };
+    inbox::start(options, hub)
 }
 
 /// Returns the machine's clocks for the history.

@@ -69,6 +69,12 @@ impl Hub {
         if let Some(broker) = self.broker {
             stop_broker(broker)?;
         }
+        // Before the relay gives up its lease, so that what was stored is removed.
+        if let Some(inbox) = self.inbox
+            && inbox.stop().is_err()
+        {
+            bail!("the reader of the inbox ended in a panic");
+        }
         if let Some(presence) = self.presence
             && presence.stop().is_err()
         {

@@ -5,6 +5,7 @@ pub mod dialects;
 pub mod events;
 pub mod exchange;
 pub mod flood;
+pub mod inbox;
 pub mod key_server;
 pub mod nats;
 pub mod peer;

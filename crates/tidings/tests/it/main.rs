@@ -64,6 +64,7 @@ mod hosts;
 mod idempotency;
 mod ids_shown;
 mod image;
+mod inbox;
 mod inherited;
 mod key_sets;
 mod keys;

@@ -10,7 +10,7 @@ use std::path::Path;
 use tidings_access::{Login, Name, Tls, TlsFiles};
 
 use super::Checks;
-use crate::cluster::{self, EngineOptions};
+use crate::cluster::{self, EngineOptions, INBOX_LEASE};
 use crate::config::tables::cluster::{ClusterTable, EngineKind};
 use crate::config::tables::history::{HistoryKind, HistoryTable};
 
@@ -48,16 +48,19 @@ impl Checks<'_> {
         let address = self.cluster_address(&table);
         let peer_token = self.cluster_peer_token(&table);
         self.cluster_peers_fit(&table, has_admin);
+        let engine = engine?;
+        let inbox = engine.inbox().map(|_| INBOX_LEASE.into());
         Some(Some(cluster::Options {
-            engine: engine?,
+            engine,
             node: node?,
             address: address?,
             peer_token,
             shared: self.shared().into(),
-            leases: Vec::new(),
+            leases: inbox.into_iter().collect(),
             create: table.create,
             wait_max: table.wait_max,
             start_within: table.start_timeout,
+            inbox_poll: table.inbox_poll,
         }))
     }
 

@@ -107,6 +107,10 @@ table! {
         /// Milliseconds to connect to a server of the engine.
         connect_timeout as "connect_timeout_ms": Duration =
             number(2000).millis().at_least(10).at_most(60_000).start();
+        /// Milliseconds between two looks for updates that applications publish by SQL, while there
+        /// are none. One hub of the cluster looks. Only with the engine `postgresql`.
+        inbox_poll as "inbox_poll_ms": Duration =
+            number(50).millis().at_least(5).at_most(10_000).start();
         /// Seconds that a start waits for the engine. Then it fails.
         start_timeout as "start_timeout_secs": Duration = number(30).secs().at_least(1).start();
     }

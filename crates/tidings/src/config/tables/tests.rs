@@ -155,7 +155,7 @@ fn what_only_a_start_can_change_is_decided() {
         subscribe: keep_alive_secs
         flash: address
         history: kind path ring_bytes
-        cluster: engine url notify_url read_url name node username password_file nkey_file credentials_file sentinel_username sentinel_password_file ca_file certificate_file key_file acknowledge replicas replicas_timeout_ms max_wait_ms allow_unguarded create address peer_token peer_token_file window_bytes connect_timeout_ms start_timeout_secs
+        cluster: engine url notify_url read_url name node username password_file nkey_file credentials_file sentinel_username sentinel_password_file ca_file certificate_file key_file acknowledge replicas replicas_timeout_ms max_wait_ms allow_unguarded create address peer_token peer_token_file window_bytes connect_timeout_ms inbox_poll_ms start_timeout_secs
         presence: enabled page_size_max subscriptions_max
         zeromq: allow_plaintext username password high_water_mark high_water_bytes queue_bytes_max message_bytes_max peers_max subscriptions_max handshake_timeout_secs heartbeat_secs
         zeromq.brokers.N: inputs outputs

@@ -69,6 +69,11 @@ impl Postgresql {
         }
     }
 
+    /// Returns the port that it listens on.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What `[cluster]` says of this server, for hubs that log in as `user`.
     pub fn cluster(&self, user: &str) -> String {
         let port = self.port;
