@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness::nats::Nats;
 use crate::harness::postgresql::Postgresql;
 use crate::harness::redis::{Redis, member, member_of};
 use crate::harness::tokens::{self, token_for_all};
@@ -166,13 +167,14 @@ fn subscriptions(hub: &TestHub) -> usize {
 
 #[test]
 fn a_cluster_moves_to_another_engine_with_its_cursors() {
-    let (old, new, postgresql) = (Redis::start(&[]), Redis::start(&[]), Postgresql::start());
+    let (old, new) = (Redis::start(&[]), Redis::start(&[]));
+    let (nats, postgresql) = (Nats::start("max_payload: 2MB"), Postgresql::start());
     let other = postgresql.cluster("postgres");
     let home = folder();
     let schema = written(&home, &member_of(&other, ""));
     let mut folders = vec![folder(), folder()];
     let mut ids = Vec::new();
-    for engine in [on(&old), on(&new), other] {
+    for engine in [on(&old), on(&new), nats.cluster(), other] {
         if engine.contains("postgresql") {
             let apply = ["cluster", "schema", "--apply", "--config", &schema];
             let (code, _, errors) = run(&apply, &[]);

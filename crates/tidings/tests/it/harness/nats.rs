@@ -50,12 +50,20 @@ impl Nats {
         assert!(is_up(&mut self.child, self.port), "it does not start again");
     }
 
+    /// What `[cluster]` says of this server.
+    pub fn cluster(&self) -> String {
+        format!(
+            "engine = \"nats\"\nurl = \"nats://127.0.0.1:{}\"",
+            self.port
+        )
+    }
+
     /// Returns a `tidings.toml` of a hub on this server.
     pub fn member(&self, more: &str) -> String {
-        let port = self.port;
+        let cluster = self.cluster();
         all_dialects(&format!(
             "[admin]\naddress = \"127.0.0.1:0\"\n[subscribe]\nanonymous = true\n{more}\n\
-             [cluster]\nengine = \"nats\"\nurl = \"nats://127.0.0.1:{port}\"\nmax_wait_ms = 20000\n"
+             [cluster]\n{cluster}\nmax_wait_ms = 20000\n"
         ))
     }
 }
