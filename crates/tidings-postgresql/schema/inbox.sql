@@ -2,7 +2,7 @@
 --
 -- publish() puts a row into the inbox, within the caller's own transaction: the row exists exactly if that
 -- transaction commits. It takes no lock that another transaction could wait for. One hub of the cluster
--- publishes the rows in the order of their ids, and removes them (inbox_page, inbox_done, inbox_refuse).
+-- publishes the rows in the order of their ids, and removes them (inbox_next, inbox_done, inbox_refuse).
 --
 -- Why the order of ids keeps causes before effects: who has seen a commit takes ids that are greater than
 -- those of the transaction that committed, and no snapshot has an effect without its cause. Ids of
@@ -95,7 +95,7 @@ CREATE OR REPLACE FUNCTION {schema}.publish(
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- First: whoever reads the sequence and then takes a snapshot must find this transaction in it. See
-    -- inbox_page().
+    -- inbox_next().
     transaction constant xid8 := pg_current_xact_id();
     limits {schema}.inbox_limits;
     name text;
