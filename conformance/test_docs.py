@@ -40,6 +40,7 @@ PAGES = {
     "docs/guide/alerts.md": "conformance/test_prometheus.py",
     "docs/guide/backup.md": "conformance/test_backup.py",
     "docs/guide/cluster.md": "conformance/test_cluster_guide.py",
+    "docs/guide/cluster-nats.md": "conformance/test_cluster_nats.py",
     "docs/guide/cluster-postgresql.md": "conformance/test_cluster_postgresql.py",
     "docs/guide/configuration.md": [HERE],
     "docs/guide/doctor.md": UNTRIED + "shows what one machine has; tests/it/doctor.rs provokes each finding",

@@ -17,6 +17,8 @@ use crate::connection::Connection;
 use crate::entry::{HEADER, Head};
 use crate::error::CallError;
 
+/// How long the answer to a read may take.
+const READ_MAX: Duration = Duration::from_secs(1);
 /// Entries of one answer to a read.
 pub(crate) const ENTRIES_MAX: u64 = 512;
 
@@ -238,6 +240,14 @@ pub(crate) struct Api<'a> {
 }
 
 impl Api<'_> {
+    /// What only reads is asked again soon: while a stream has no leader, nobody answers.
+    fn reading(&self) -> Self {
+        Self {
+            within: self.within.min(READ_MAX),
+            ..*self
+        }
+    }
+
     /// Sends a request of JetStream's own and reads the answer.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
@@ -268,7 +278,8 @@ impl Api<'_> {
 
     /// Asks the leader of a stream. Nothing if there is no such stream.
     pub(crate) async fn info(&self, stream: &str, body: &Value) -> Result<Option<Info>, CallError> {
-        let info = self.call(&format!("STREAM.INFO.{stream}"), body).await;
+        let subject = format!("STREAM.INFO.{stream}");
+        let info = self.reading().call(&subject, body).await;
         unless(info, Meaning::NoStream)
     }
 
@@ -293,9 +304,8 @@ impl Api<'_> {
         stream: &str,
         which: &Value,
     ) -> Result<Option<Stored>, CallError> {
-        let got = self
-            .call::<Got>(&format!("STREAM.MSG.GET.{stream}"), which)
-            .await;
+        let subject = format!("STREAM.MSG.GET.{stream}");
+        let got = self.reading().call::<Got>(&subject, which).await;
         let Some(got) = unless(got, Meaning::NoMessage)? else {
             return Ok(None);
         };
@@ -318,7 +328,8 @@ impl Api<'_> {
             .await?;
         let mut all = Vec::new();
         loop {
-            let message = self.connection.next(&mut messages, self.within).await?;
+            let within = self.reading().within;
+            let message = self.connection.next(&mut messages, within).await?;
             match message.status {
                 None => {}
                 Some(StatusCode::NOT_FOUND) => return Ok(all),

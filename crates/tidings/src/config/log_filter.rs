@@ -50,7 +50,8 @@ pub enum LogFilterError {
 
 impl LogFilter {
     /// Parses a filter: entries separated by commas, each `LEVEL` or `TARGET=LEVEL`. Targets
-    /// without an entry log errors only.
+    /// without an entry log errors only. Libraries that tell what the hub tells itself are silent
+    /// unless everything logs more than `info`, or the filter names them.
     ///
     /// # Errors
     ///
@@ -58,6 +59,7 @@ impl LogFilter {
     pub fn parse(text: &str) -> Result<Self, LogFilterError> {
         let mut targets = Targets::new().with_default(LevelFilter::ERROR);
         let mut known: Vec<&str> = Vec::new();
+        let mut default = LevelFilter::ERROR;
         for entry in text.split(',').map(str::trim) {
             if entry.is_empty() {
                 let text = text.to_owned();
@@ -85,9 +87,16 @@ impl LogFilter {
             }
             known.push(target);
             targets = match target {
-                "" => targets.with_default(level),
+                "" => {
+                    default = level;
+                    targets.with_default(level)
+                }
                 target => targets.with_target(target, level),
             };
+        }
+        let narrates = |library: &&&str| default <= LevelFilter::INFO && !known.contains(library);
+        for library in NARRATORS.iter().filter(narrates) {
+            targets = targets.with_target(*library, LevelFilter::OFF);
         }
         Ok(Self(targets))
     }
@@ -126,6 +135,9 @@ fn level(word: &str) -> Result<LevelFilter, LogFilterError> {
 fn is_of_target(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | ':' | '-' | '.')
 }
+
+/// Libraries whose lines repeat what the hub says of its engine.
+const NARRATORS: [&str; 1] = ["async_nats"];
 
 /// All levels.
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];

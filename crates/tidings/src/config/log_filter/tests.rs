@@ -21,6 +21,26 @@ fn levels_and_targets_are_read() {
 }
 
 #[test]
+fn libraries_that_narrate_are_silent_unless_they_are_asked() {
+    for (text, level) in [
+        ("info", None),
+        ("error,tidings=debug", None),
+        ("debug", Some(tracing::Level::DEBUG)),
+        ("info,async_nats=warn", Some(tracing::Level::WARN)),
+    ] {
+        let filter = LogFilter::parse(text).unwrap().into_targets();
+        let enables = |level: &tracing::Level| filter.would_enable("async_nats::connector", level);
+        let most = [
+            tracing::Level::DEBUG,
+            tracing::Level::WARN,
+            tracing::Level::ERROR,
+        ];
+        let most = most.into_iter().find(enables);
+        assert_eq!(most, level, "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_level_is_named_with_the_nearest_one() {
     for (text, found, nearest) in [
         ("verbose", "verbose", "debug"),

@@ -76,8 +76,8 @@ table! {
         replicas_timeout as "replicas_timeout_ms": Duration =
             number(1000).millis().at_least(10).at_most(2000).start();
         /// Milliseconds that a publisher waits while the engine is away. Then it gets 503 with
-        /// `Retry-After`. The default covers a failover by Sentinel, and one of NATS, which takes 5
-        /// to 8 seconds.
+        /// `Retry-After`. The default covers a failover by Sentinel, and most of NATS, which take 5
+        /// to 9 seconds.
         wait_max as "max_wait_ms": Duration = number(10_000).millis().at_most(60_000).start();
         /// Redis: whether to start although the primary takes updates without a replica
         /// (`min-replicas-to-write` is 0). After a failover, the old primary may then acknowledge
