@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
-/// Appends without a pause, each right after the other.
-const RUN_MAX: u32 = 8;
+/// Appends without a pause, each right after the other: of them a pause of two takes a sixteenth.
+const RUN_MAX: u32 = 32;
 /// A hub that appends nothing for so long has left room for others.
 const ROOM: Duration = Duration::from_millis(20);
 
