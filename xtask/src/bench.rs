@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use hub::Hub;
 use rows::{ROWS, Row, verdict};
-use runs::RUNS;
+use runs::{RUNS, Run};
 
 /// The size of the runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,13 +59,19 @@ pub fn run(root: &Path, size: Size, only: &[String]) -> anyhow::Result<Vec<Strin
     let binary = build(root, size)?;
     let mut problems = Vec::new();
     let mut reports: Vec<(&str, Value)> = Vec::new();
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    let arguments = |run: &Run| match size {
+        Size::Full => run.full,
+        Size::Small => run.small,
+    };
+    let left_out = |name: &str| {
+        let mut runs = RUNS.iter();
+        runs.any(|run| run.name == name && arguments(run).is_empty())
+    };
+    let wanted =
+        |name: &str| (only.is_empty() || only.iter().any(|one| one == name)) && !left_out(name);
     for run in RUNS.iter().filter(|run| wanted(run.name)) {
         let hub = Hub::start(&binary, run.settings)?;
-        let arguments = match size {
-            Size::Full => run.full,
-            Size::Small => run.small,
-        };
+        let arguments = arguments(run);
         match hub.bench(arguments) {
             Ok(report) => reports.push((run.name, report)),
             Err(error) => problems.push(format!("{}: {error:#}", run.name)),

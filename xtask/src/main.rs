@@ -57,7 +57,11 @@ struct Arguments {
 /// The audit of a cluster that every run has: long enough for some thirty faults.
 const AUDIT_SECS: u64 = 120;
 const AUDIT_SEED: u64 = 1;
-const AUDITED: &[bench::cluster::EngineKind] = &[bench::cluster::EngineKind::Redis];
+const AUDITED: &[bench::cluster::EngineKind] = &[
+    bench::cluster::EngineKind::Redis,
+    bench::cluster::EngineKind::Postgresql,
+    bench::cluster::EngineKind::Nats,
+];
 
 /// The variable that test runners of other languages read.
 const SLOW: &str = "RUN_SLOW_TESTS";

@@ -1,6 +1,5 @@
 //! The servers that order the updates: how they are set up, and what a hub is told about them.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
@@ -211,11 +210,11 @@ fn nats(options: &Options) -> Result<Vec<(Part, u16)>, BenchError> {
     for _ in 0..NATS_SERVERS {
         ports.push((free_port()?, free_port()?));
     }
-    let mut routes = String::new();
-    for (_, route) in &ports {
-        // Writing to a String does not fail.
-        write!(routes, "\"nats://127.0.0.1:{route}\" ").ok();
-    }
+    let routes: Vec<String> = ports
+        .iter()
+        .map(|(_, route)| format!("\"nats://127.0.0.1:{route}\""))
+        .collect();
+    let routes = routes.join(", ");
     let server = |(number, (port, route)): (usize, &(u16, u16))| {
         let name = format!("engine{number}");
         let folder = make(&options.folder.join(&name))?;

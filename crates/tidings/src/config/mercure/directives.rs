@@ -344,7 +344,8 @@ fn words_of<'a>(words: &[&'a str]) -> Vec<&'a str> {
 pub const OTHER_FILE: &str =
     "updates are kept in an own file; `tidings history import` takes over what is in the old one";
 
-const OTHER_TRANSPORT: &str = "this transport does not exist here; one hub keeps its own history";
+const OTHER_TRANSPORT: &str = "this transport does not exist here: each hub keeps its own history, and `[cluster]` makes several \
+                              hubs one (docs/guide/cluster.md)";
 
 const INCOMPLETE: &str = "it says nothing: an argument is missing";
 

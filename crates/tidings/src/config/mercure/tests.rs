@@ -189,8 +189,8 @@ fn transports_become_histories() {
             "transport redis",
             &[],
             Some(
-                "MERCURE_EXTRA_DIRECTIVES: transport: this transport does not exist here; one hub \
-                 keeps its own history",
+                "MERCURE_EXTRA_DIRECTIVES: transport: this transport does not exist here: each hub \
+                 keeps its own history, and `[cluster]` makes several hubs one (docs/guide/cluster.md)",
             ),
         ),
     ] {
