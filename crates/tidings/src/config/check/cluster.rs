@@ -44,6 +44,9 @@ impl Checks<'_> {
         if table.engine != EngineKind::Nats {
             self.only_for_nats(&table);
         }
+        if table.engine != EngineKind::Postgresql {
+            self.only_for_postgresql(&table);
+        }
         let node = self.cluster_node(&table);
         let address = self.cluster_address(&table);
         let peer_token = self.cluster_peer_token(&table);

@@ -301,6 +301,46 @@ fn what_nats_is_told_is_checked() {
     );
 }
 
+#[test]
+fn what_postgresql_is_told_is_checked() {
+    let cluster = |more: &str| format!("{GOOD}[cluster]\nengine = \"postgresql\"\n{more}\n");
+    check(
+        &cluster(""),
+        expect![[r#"
+            cluster.url is missing: write where the engine is, such as "postgresql://127.0.0.1:5432/tidings" (or set TIDINGS_CLUSTER__URL)
+        "#]],
+    );
+    check(
+        &cluster("url = \"postgresql://db/app?sslmode=require\""),
+        expect![[r#"
+            cluster.url: sslmode=require does not check who answers: use verify-full, with `ca_file` for an authority of your own, or disable
+        "#]],
+    );
+    let here = "url = \"postgresql://localhost/app\"\n";
+    check(
+        &cluster(&format!(
+            "{here}name = \"public\"\nca_file = \"x\"\nread_url = \"redis://a\""
+        )),
+        expect![[r#"
+            cluster.read_url: "redis" is neither postgresql nor postgres
+        "#]],
+    );
+    check(
+        &cluster(&format!("{here}name = \"public\"\nca_file = \"x\"")),
+        expect![[r#"
+            cluster.ca_file: is set, but cluster.url does not ask for TLS: write ?sslmode=verify-full at its end
+            cluster.name: the cluster needs a schema of its own, and this one is PostgreSQL's
+        "#]],
+    );
+    let other = "engine = \"redis\"\nurl = \"redis://a\"\nnotify_url = \"postgresql://a\"";
+    check(
+        &format!("{GOOD}[cluster]\n{other}\n"),
+        expect![[r#"
+            cluster.notify_url: is set, but cluster.engine is not "postgresql": remove one of the two
+        "#]],
+    );
+}
+
 #[track_caller]
 fn check(file: &str, expected: Expect) {
     let errors = read(file).unwrap_err().0;

@@ -57,6 +57,18 @@ impl Checks<'_> {
         })
     }
 
+    /// Refuses what no other engine has.
+    pub(super) fn only_for_postgresql(&mut self, table: &ClusterTable) {
+        let urls = [
+            ("cluster.notify_url", &table.notify_url),
+            ("cluster.read_url", &table.read_url),
+        ];
+        for (key, _) in urls.iter().filter(|(_, url)| url.is_some()) {
+            let advice = "is set, but cluster.engine is not \"postgresql\": remove one of the two";
+            self.contradiction(key, advice);
+        }
+    }
+
     /// Returns what an address line says: `Some(None)` without one, `None` after an error.
     fn postgresql_place(&mut self, key: &str, url: Option<&str>) -> Option<Option<Place>> {
         match url.map(Place::parse).transpose() {
