@@ -41,6 +41,9 @@ impl Checks<'_> {
             EngineKind::Postgresql => self.postgresql(&table).map(EngineOptions::Postgresql),
             EngineKind::Nats => self.nats(&table).map(EngineOptions::Nats),
         };
+        if table.engine != EngineKind::Redis {
+            self.only_for_redis(&table);
+        }
         if table.engine != EngineKind::Nats {
             self.only_for_nats(&table);
         }

@@ -339,6 +339,22 @@ fn what_postgresql_is_told_is_checked() {
             cluster.notify_url: is set, but cluster.engine is not "postgresql": remove one of the two
         "#]],
     );
+    check(
+        &cluster(&format!(
+            "{here}sentinel_username = \"watch\"\nallow_unguarded = true"
+        )),
+        expect![[r#"
+            cluster.sentinel_username: is set, but cluster.engine is not "redis": remove one of the two
+            cluster.allow_unguarded: is set, but cluster.engine is not "redis": remove one of the two
+        "#]],
+    );
+    let nats = "engine = \"nats\"\nurl = \"nats://a\"\nusername = \"hub\"\nnkey_file = \"x\"";
+    check(
+        &format!("{GOOD}[cluster]\n{nats}\n"),
+        expect![[r#"
+            cluster.username: is set beside a secret that has a user of its own: remove it
+        "#]],
+    );
 }
 
 #[track_caller]

@@ -85,6 +85,11 @@ impl Checks<'_> {
             self.contradiction(other, advice);
             return None;
         }
+        if table.username.is_some() && table.password_file.is_none() && !set.is_empty() {
+            let advice = "is set beside a secret that has a user of its own: remove it";
+            self.contradiction("cluster.username", advice);
+            return None;
+        }
         if let Some(file) = &table.nkey_file {
             return self.nats_secret("cluster.nkey_file", file, Access::nkey);
         }

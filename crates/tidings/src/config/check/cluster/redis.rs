@@ -53,6 +53,25 @@ impl Checks<'_> {
         })
     }
 
+    /// Refuses what no other engine has.
+    pub(super) fn only_for_redis(&mut self, table: &ClusterTable) {
+        let keys = [
+            (
+                "cluster.sentinel_username",
+                table.sentinel_username.is_some(),
+            ),
+            (
+                "cluster.sentinel_password_file",
+                table.sentinel_password_file.is_some(),
+            ),
+            ("cluster.allow_unguarded", table.allow_unguarded),
+        ];
+        for (key, _) in keys.iter().filter(|(_, set)| *set) {
+            let advice = "is set, but cluster.engine is not \"redis\": remove one of the two";
+            self.contradiction(key, advice);
+        }
+    }
+
     fn redis_place(&mut self, url: Option<&str>) -> Option<(Place, Encryption)> {
         let Some(url) = url else {
             let advice = "write where the engine is, such as \"redis://127.0.0.1:6379\"";
