@@ -390,10 +390,9 @@ impl Table {
         match (presence, outcome) {
             (Presence::Begins(_), Outcome::Stored(_)) => entry.announced = true,
             (Presence::Ends, Outcome::Stored(position)) => {
-                entry.announced = false;
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.on_ended(number, position);
-                }
+                let cluster = self.cluster.as_mut();
+                // A begin after it has to be ended as well.
+                entry.announced = cluster.is_some_and(|one| one.on_ended(number, position));
             }
             // Others may have heard of it: it has to be ended if it is not wanted any more.
             (Presence::Begins(_), Outcome::InDoubt) => {

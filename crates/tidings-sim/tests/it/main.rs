@@ -120,6 +120,16 @@ fn a_hub_that_restarts_keeps_what_began_after_the_last_roll_call() {
     assert_eq!(cluster::run(scenario, 1368).broken, None);
 }
 
+/// A begin that a fork had lost was published anew after the end of the subscription, whose hub took it for the one that
+/// it had published itself.
+#[test]
+fn a_begin_that_is_published_anew_after_its_end_is_ended_again() {
+    let scenario = cluster::Scenario::by_name("cluster-everything").expect("a scenario");
+    for seed in [11_941, 11_994] {
+        assert_eq!(cluster::run(scenario, seed).broken, None, "{seed}");
+    }
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");

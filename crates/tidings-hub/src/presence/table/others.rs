@@ -47,6 +47,9 @@ pub(super) struct Cluster {
     /// Ends that this hub published and has not heard of yet: what it hears about them until then is
     /// older.
     ended: HashMap<Number, Position, RandomState>,
+    /// Begins of this hub that it heard of while their ends were on their way: a hub that left another
+    /// line published them anew, maybe after those ends.
+    begun: HashMap<Number, Position, RandomState>,
     /// The roll calls that this hub has not answered yet.
     calls: VecDeque<Position>,
     /// Matchers that were parsed lately: thousands of subscriptions may have the same.
@@ -66,9 +69,11 @@ pub(crate) enum Heard {
 const MATCHERS_MAX: usize = 4096;
 
 impl Cluster {
-    /// This hub published an end, which it will hear of.
-    pub(super) fn on_ended(&mut self, number: Number, position: Position) {
+    /// This hub published an end, which it will hear of. Returns whether a begin came after it.
+    pub(super) fn on_ended(&mut self, number: Number, position: Position) -> bool {
         self.ended.insert(number, position);
+        let begun = self.begun.remove(&number);
+        begun.is_some_and(|begun| begun > position)
     }
 
     /// Returns the roll call that is answered next.
@@ -89,6 +94,7 @@ impl Table {
             me,
             runs: HashMap::default(),
             ended: HashMap::default(),
+            begun: HashMap::default(),
             calls: VecDeque::new(),
             matchers: HashMap::default(),
         });
@@ -264,8 +270,7 @@ impl Table {
     /// A begin that this hub published, or an earlier start of it.
     fn on_own_begin(&mut self, number: Number, announced: Announced, at: Position, now: Instant) {
         match self.home(number) {
-            // Its result says the same.
-            Some(Home::Here) => {}
+            Some(Home::Here) => self.on_own_begin_again(number, at),
             // Another hub answered for it meanwhile.
             Some(Home::There(..)) => self.adopt(vec![number], now),
             None => {
@@ -275,6 +280,28 @@ impl Table {
                 if older.is_none_or(|end| *end < at) {
                     self.take_over(vec![announced], now);
                 }
+            }
+        }
+    }
+
+    /// A begin of a subscription that is in the table. If it is on its way, its result says the same;
+    /// if it has ended, the begin was published anew by a hub that left another line.
+    fn on_own_begin_again(&mut self, number: Number, at: Position) {
+        let (Some(entry), Some(cluster)) = (self.entries.get_mut(&number), &mut self.cluster)
+        else {
+            return;
+        };
+        if entry.wanted {
+            return;
+        }
+        match entry.publishing {
+            Some(Presence::Ends) => {
+                cluster.begun.insert(number, at);
+            }
+            Some(Presence::Begins(_)) => {}
+            None => {
+                entry.announced = true;
+                self.queue(number);
             }
         }
     }

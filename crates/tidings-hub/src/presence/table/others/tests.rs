@@ -125,6 +125,36 @@ fn a_begin_in_doubt_is_ended_if_nobody_wants_it_any_more() {
     assert!(log.tables[0].is_quiet());
 }
 
+/// A hub that left another line publishes anew what that line had, maybe after what followed it there.
+#[test]
+fn a_begin_that_comes_again_after_its_end_is_ended_again() {
+    for result_first in [true, false] {
+        let mut log = Log::new(2);
+        log.join(0, 1, "ada", &["a"]);
+        let (number, begin) = log.tables[0].next_event().unwrap();
+        let position = log.store(0, begin.clone());
+        log.tables[0].on_published(number, Outcome::Stored(position));
+        log.leave(0, 1);
+        let (number, end) = log.tables[0].next_event().unwrap();
+        let ended = log.store(0, end);
+        log.store(0, begin);
+        if result_first {
+            log.tables[0].on_published(number, Outcome::Stored(ended));
+        }
+        let events = log.events.clone();
+        log.heard[0] = events.len();
+        events.iter().for_each(|event| log.hear(0, event));
+        if !result_first {
+            log.tables[0].on_published(number, Outcome::Stored(ended));
+        }
+        log.settle();
+        let last = log.events.last().unwrap();
+        assert_eq!(last.presence, Some(Presence::Ends), "{result_first}");
+        assert_eq!((log.lists(0), log.lists(1)), (vec![], vec![]));
+        assert!(log.tables[0].is_quiet());
+    }
+}
+
 /// One log, and the tables of the hubs that hear it.
 struct Log {
     tables: Vec<Table>,
