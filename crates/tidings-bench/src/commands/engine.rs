@@ -13,7 +13,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// Start the servers of an engine, for hubs of a cluster
 ///
-/// Prints what the table [cluster] of a hub says of them, and stops them at the end of the standard
+/// Prints what the cluster table of a hub says of them, and stops them at the end of the standard
 /// input.
 #[derive(Debug, clap::Args)]
 pub struct Engine {
