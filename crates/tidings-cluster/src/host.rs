@@ -48,13 +48,24 @@ pub struct Inbox {
 }
 
 /// What a member shows, and since when its history lags.
-#[derive(Default)]
 struct Shown {
     status: Status,
     behind_since: Option<Instant>,
 }
 
 impl Shown {
+    /// Until the member has shown anything, the hub is not ready.
+    fn at_start() -> Self {
+        let status = Status {
+            reason: Some("it has not looked at the engine yet".into()),
+            ..Status::default()
+        };
+        Self {
+            status,
+            behind_since: None,
+        }
+    }
+
     fn set(&mut self, status: Status) {
         self.behind_since = match status.behind {
             0 => None,
@@ -87,7 +98,7 @@ impl Inbox {
     pub fn new(publishes_max: usize, wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
         Arc::new(Self {
             queue: Mutex::default(),
-            status: Mutex::default(),
+            status: Mutex::new(Shown::at_start()),
             roster: watch::Sender::new(None),
             wake,
             publishes_max,
