@@ -60,5 +60,6 @@ impl Engine {
 
 /// What a hub needs beside its cluster.
 const CONFIG: &str = "[hub]\npublic_url = \"http://localhost/.well-known/mercure\"\n\
+                      [[listen]]\naddress = \"127.0.0.1:4400\"\n\
                       [[auth.issuers]]\nissuer = \"urn:tidings:bench\"\n\
                       key = \"a-key-that-signs-nothing-and-is-long-enough\"\n";
