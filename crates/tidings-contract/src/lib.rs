@@ -13,18 +13,22 @@
     reason = "a test says what must hold by failing, and names itself before"
 )]
 
+mod authority;
 mod hub;
 mod leases;
 mod lines;
 mod lost;
 mod order;
 mod reading;
+pub mod relays;
+pub mod waiting;
 
 use std::pin::Pin;
 
 use tidings_cluster::engine::Engine;
 use tidings_core::{Digest, Position, Print};
 
+pub use authority::Authority;
 pub use hub::{Hub, digest, proposal};
 
 /// A future of a rig.

@@ -12,16 +12,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("tidings-auth", &["tidings-core", "tidings-wire"]),
     ("tidings-cluster", &["tidings-core"]),
     ("tidings-history", &["tidings-core", "tidings-cluster"]),
-    ("tidings-contract", &["tidings-core", "tidings-cluster"]),
+    (
+        "tidings-contract",
+        &["tidings-core", "tidings-cluster", "tidings-history"],
+    ),
     (
         "tidings-postgresql",
         &[
             "tidings-access",
             "tidings-core",
             "tidings-cluster",
-            // For its tests: whole relays over real servers.
+            // For its tests: the suite, and whole relays over real servers.
             "tidings-contract",
-            "tidings-history",
         ],
     ),
     (
@@ -30,9 +32,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-access",
             "tidings-core",
             "tidings-cluster",
-            // For its tests: whole relays over real servers.
+            // For its tests: the suite, and whole relays over real servers.
             "tidings-contract",
-            "tidings-history",
         ],
     ),
     (
@@ -41,9 +42,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "tidings-access",
             "tidings-core",
             "tidings-cluster",
-            // For its tests: whole relays over real servers.
+            // For its tests: the suite, and whole relays over real servers.
             "tidings-contract",
-            "tidings-history",
         ],
     ),
     (

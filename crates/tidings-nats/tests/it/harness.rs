@@ -4,8 +4,7 @@ mod admin;
 mod rig;
 mod servers;
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidings_access::Name;
 use tidings_nats::{Access, Options, Place, Timeouts, WINDOW_BYTES_MIN};
@@ -13,21 +12,7 @@ use tidings_nats::{Access, Options, Place, Timeouts, WINDOW_BYTES_MIN};
 pub(crate) use admin::{Admin, lose_tail};
 pub(crate) use rig::NatsRig;
 pub(crate) use servers::Servers;
-
-/// What does not happen within this has failed.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long until something is asked again.
-const POLL: Duration = Duration::from_millis(10);
-
-/// Runs a test on a runtime of one thread, as a relay has one.
-pub(crate) fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(test);
-}
+pub(crate) use tidings_contract::waiting::{DEADLINE, moment, run, wait_until};
 
 /// What a hub on `servers` is told.
 pub(crate) fn options(servers: &Servers) -> Options {
@@ -52,23 +37,4 @@ pub(crate) fn options(servers: &Servers) -> Options {
 
 pub(crate) fn name(name: &str) -> Name {
     name.parse().unwrap()
-}
-
-/// Asks until there is an answer; fails the test at the deadline.
-#[track_caller]
-pub(crate) fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < DEADLINE, "it did not happen: {what}");
-        std::thread::park_timeout(POLL);
-    }
-}
-
-/// Until something is asked again.
-pub(crate) async fn moment() {
-    let nothing = std::future::pending::<()>();
-    assert!(tokio::time::timeout(POLL, nothing).await.is_err());
 }

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tidings_access::{Login, Tls, TlsFiles};
 use tidings_cluster::engine::{
     BATCH_BYTES_MAX, Claimed, Engine, EngineError, EpochId, Lease, LeaseName, LineEnd, Seen, Tailed,
 };
-use tidings_contract::Hub;
+use tidings_contract::{Authority, Hub};
 use tidings_core::Position;
 use tidings_nats::{Access, Nats, Options, permissions};
 
@@ -105,7 +104,7 @@ fn a_user_without_permissions_is_told_so() {
 fn a_server_of_another_authority_is_not_believed() {
     let guarded = Guarded::start();
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&Authority::new().certificate_pem, true));
+    options.tls = Some(guarded.tls(Authority::new().pem(), true));
     let error = state(options);
     assert!(
         matches!(error, EngineError::Unreachable { .. }),
@@ -122,7 +121,7 @@ fn a_server_of_another_authority_is_not_believed() {
 fn a_hub_without_a_certificate_or_without_tls_is_not_let_in() {
     let guarded = Guarded::start();
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&guarded.authority.certificate_pem, false));
+    options.tls = Some(guarded.tls(guarded.authority.pem(), false));
     state(options.clone());
     options.tls = None;
     state(options);
@@ -157,9 +156,9 @@ impl Guarded {
         let (certificate, key) = authority.sign("127.0.0.1");
         let path = |name: &str| folder.path().join(name).display().to_string();
         for (name, text) in [
-            ("server.pem", &certificate),
+            ("server.pem", certificate.as_str()),
             ("server.key", &key),
-            ("authority.pem", &authority.certificate_pem),
+            ("authority.pem", authority.pem()),
         ] {
             std::fs::write(path(name), text).unwrap();
         }
@@ -191,7 +190,7 @@ impl Guarded {
         let mut options = options(&self.servers);
         options.place.tls = true;
         options.access = self.nkey(SEED);
-        options.tls = Some(self.tls(&self.authority.certificate_pem, true));
+        options.tls = Some(self.tls(self.authority.pem(), true));
         options
     }
 
@@ -224,35 +223,6 @@ impl Guarded {
         let path = path.join(name);
         std::fs::write(&path, text).unwrap();
         path
-    }
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate_pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Not the name of the certificates that it signs: those would look signed by themselves.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate_pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate_pem,
-        }
-    }
-
-    fn sign(&self, host: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{DEADLINE, Hub, Server, hubs, publish_by_turns, wait_for_equal, wait_until};
+use crate::harness::{
+    DEADLINE, RelayHub, Server, hubs, publish_by_turns, wait_for_equal, wait_until,
+};
 
 #[test]
 fn hubs_on_one_server_have_one_line() {
@@ -46,7 +48,7 @@ fn hubs_go_on_after_kills_of_the_server() {
     }
     // Each of them once.
     wait_for_equal(&hubs, 200);
-    hubs.into_iter().for_each(Hub::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn hubs_put_back_what_a_restored_backup_lacks() {
     assert_eq!(hubs[0].history.tip(), tip, "with the same prints");
     publish_by_turns(&hubs, 40..60);
     wait_for_equal(&hubs, 60);
-    hubs.into_iter().for_each(Hub::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }
 
 #[test]
@@ -90,5 +92,5 @@ fn hubs_fill_a_schema_that_was_made_anew() {
     wait_for_equal(&hubs, 40);
     assert_eq!(server.sql("SELECT secret FROM it.head"), secret);
     assert_eq!(server.sql("SELECT count(*) FROM it.log"), "40");
-    hubs.into_iter().for_each(Hub::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }

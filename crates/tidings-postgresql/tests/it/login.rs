@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tidings_access::{Login, Tls, TlsFiles};
 use tidings_cluster::engine::{Engine as _, EngineError, State};
-use tidings_contract::check_all;
+use tidings_contract::{Authority, check_all};
 use tidings_postgresql::{Encryption, Options, Postgresql};
 
 use crate::harness::server::{copy, give, make_schema_for, template};
@@ -63,13 +62,13 @@ fn who_is_not_let_in_is_told_why() {
 
     // A hub that shows no certificate.
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&guarded.authority.certificate_pem, false));
+    options.tls = Some(guarded.tls(guarded.authority.pem(), false));
     let error = state(options);
     assert!(error.line().contains("certificate"), "{}", error.line());
 
     // A server of another authority.
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&Authority::new().certificate_pem, true));
+    options.tls = Some(guarded.tls(Authority::new().pem(), true));
     let error = state(options);
     assert!(
         matches!(error, EngineError::Unreachable { .. }),
@@ -103,7 +102,7 @@ impl Guarded {
             for (name, text) in [
                 ("server.pem", certificate.as_str()),
                 ("server.key", &key),
-                ("authority.pem", &authority.certificate_pem),
+                ("authority.pem", authority.pem()),
                 ("pg_hba.conf", rules),
             ] {
                 let path = data.join(name);
@@ -127,7 +126,7 @@ impl Guarded {
         let mut options = self.server.options();
         options.place.encryption = Encryption::Tls;
         options.login = Login::read(Some(USER), Some(&password)).unwrap();
-        options.tls = Some(self.tls(&self.authority.certificate_pem, true));
+        options.tls = Some(self.tls(self.authority.pem(), true));
         options
     }
 
@@ -157,36 +156,6 @@ impl Guarded {
 fn secret(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate_pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Not the name of the certificates that it signs: those would look signed by themselves.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate_pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate_pem,
-        }
-    }
-
-    fn sign(&self, host: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, host);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
 }
 
 /// The error of a probe that must fail.

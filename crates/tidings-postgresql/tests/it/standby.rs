@@ -6,8 +6,8 @@ use tidings_core::Position;
 use tidings_postgresql::{Acknowledge, Options, Postgresql};
 
 use crate::harness::{
-    DEADLINE, Hub as Relay, PostgresqlRig, Server, hubs, publish_by_turns, run, until,
-    wait_for_equal, wait_until,
+    DEADLINE, PostgresqlRig, RelayHub, Server, hubs, publish_by_turns, run, until, wait_for_equal,
+    wait_until,
 };
 
 /// A standby looks for the log of its primary five times a second.
@@ -70,7 +70,7 @@ fn nothing_acknowledged_is_lost_with_a_synchronous_standby() {
             .unwrap()
             <= 220
     );
-    hubs.into_iter().for_each(Relay::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn hubs_put_back_what_an_asynchronous_standby_lacks() {
     assert_eq!(hubs[0].history.tip(), tip, "with the same prints");
     publish_by_turns(&hubs, 40..60);
     wait_for_equal(&hubs, 60);
-    hubs.into_iter().for_each(Relay::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }
 
 /// Nothing stops it, and it takes updates until the hubs find the newer one: these are published again
@@ -126,7 +126,7 @@ fn hubs_leave_a_primary_that_was_replaced() {
     wait_until("both hubs listen there", || {
         (standby.sql(listening) == "2" && primary.sql(listening) == "0").then_some(())
     });
-    hubs.into_iter().for_each(Relay::stop);
+    hubs.into_iter().for_each(RelayHub::stop);
 }
 
 /// A wait for the standby that an administrator breaks off would end like one that was granted.

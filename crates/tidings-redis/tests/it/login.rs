@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use redis::Value;
 use tidings_access::{Address, Login, Tls, TlsFiles};
 use tidings_cluster::engine::{Engine, EngineError};
-use tidings_contract::check_all;
+use tidings_contract::{Authority, check_all};
 use tidings_redis::{Options, Place, Redis, permissions};
 
 use crate::harness::{Kind, RedisRig, Server, free_port, name, options, run};
@@ -56,7 +55,7 @@ fn a_server_of_another_authority_is_not_believed() {
     let guarded = Guarded::start();
     let other = Authority::new();
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&other.certificate_pem, true));
+    options.tls = Some(guarded.tls(other.pem(), true));
     let error = state(options);
     assert!(
         matches!(error, EngineError::Unreachable { .. }),
@@ -69,7 +68,7 @@ fn a_server_of_another_authority_is_not_believed() {
 fn a_hub_without_a_certificate_is_not_let_in() {
     let guarded = Guarded::start();
     let mut options = guarded.options();
-    options.tls = Some(guarded.tls(&guarded.authority.certificate_pem, false));
+    options.tls = Some(guarded.tls(guarded.authority.pem(), false));
     state(options);
 }
 
@@ -109,7 +108,7 @@ impl Guarded {
         let server = Server::start_from(Kind::Redis, &arguments, |folder| {
             std::fs::write(folder.join("server.pem"), certificate)?;
             std::fs::write(folder.join("server.key"), key)?;
-            std::fs::write(folder.join("authority.pem"), &authority.certificate_pem)
+            std::fs::write(folder.join("authority.pem"), authority.pem())
         });
         let guarded = Self {
             server,
@@ -137,7 +136,7 @@ impl Guarded {
         let password = self.write("password", &format!("{PASSWORD}\n"));
         Options {
             login: Login::read(Some(USER), Some(&password)).unwrap(),
-            tls: Some(self.tls(&self.authority.certificate_pem, true)),
+            tls: Some(self.tls(self.authority.pem(), true)),
             ..options(Place::Server(Address {
                 host: "127.0.0.1".to_owned(),
                 port: self.tls_port,
@@ -165,35 +164,6 @@ impl Guarded {
         let path = path.join(name);
         std::fs::write(&path, text).unwrap();
         path
-    }
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate_pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // Not the name of the certificates that it signs: those would look signed by themselves.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate_pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            certificate_pem,
-        }
-    }
-
-    fn sign(&self, host: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
     }
 }
 
