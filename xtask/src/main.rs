@@ -342,11 +342,13 @@ fn check(stages: &mut Stages, root: &Path) {
     stages.run("lock file of the fuzz targets", &Step::cargo(&fuzz));
 }
 
-/// Set-up first, then cheap checks before expensive ones. Every stage runs, even if earlier ones
-/// failed.
+/// Cheap checks before expensive ones, and set-up beside the first ones, which need none of it: downloads
+/// wait for the network, compilers for the processor. Every stage runs, even if earlier ones failed.
 fn everything(stages: &mut Stages, root: &Path, slow: bool) {
-    deps::install(stages, root);
-    check(stages, root);
+    stages.beside(
+        |stages| deps::install(stages, root),
+        |stages| check(stages, root),
+    );
     stages.run(
         "build",
         &Step::cargo(&["build", "--workspace", "--all-targets", "--locked"]),

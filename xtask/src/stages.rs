@@ -1,4 +1,5 @@
-//! Stages: runs commands and checks one after another, shows their output, and counts results.
+//! Stages: runs commands and checks, shows their output, and counts results. Stages run one after
+//! another, but for some that mostly wait and run beside others.
 //!
 //! This file has names, times, counts and the closing lines. `counts.rs` parses the counts of test
 //! runners.
@@ -100,9 +101,20 @@ struct Finished {
     failure: Option<String>,
 }
 
-/// The stages of one command, in the order of execution.
+/// When the output of a command is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Line by line, as it comes.
+    AsItComes,
+    /// As a whole at the end, so that it does not mix with that of another stage.
+    AtTheEnd,
+}
+
+/// The stages of one command, in the order in which they ended.
 pub struct Stages {
     root: PathBuf,
+    started: Instant,
+    shown: Shown,
     finished: Vec<Finished>,
 }
 
@@ -111,7 +123,34 @@ impl Stages {
     pub fn new(root: &Path) -> Self {
         Self {
             root: root.to_path_buf(),
+            started: Instant::now(),
+            shown: Shown::AsItComes,
             finished: Vec::new(),
+        }
+    }
+
+    /// Runs stages that mostly wait, such as downloads, beside others. What their commands write is shown
+    /// as a whole when each ends.
+    pub fn beside(
+        &mut self,
+        waiting: impl FnOnce(&mut Self) + Send,
+        others: impl FnOnce(&mut Self),
+    ) {
+        let mut background = Self {
+            shown: Shown::AtTheEnd,
+            ..Self::new(&self.root)
+        };
+        let finished = std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                waiting(&mut background);
+                background.finished
+            });
+            others(self);
+            waiting.join()
+        });
+        match finished {
+            Ok(finished) => self.finished.extend(finished),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 
@@ -119,8 +158,11 @@ impl Stages {
     pub fn run(&mut self, name: &str, step: &Step) {
         println!("\n== {name}: {}", step.text());
         let started = Instant::now();
-        let (counts, failure) = match execute(step, &self.root) {
+        let (counts, failure) = match execute(step, &self.root, self.shown) {
             Ok((status, output)) => {
+                if self.shown == Shown::AtTheEnd {
+                    print!("\n== {name} wrote:\n{output}");
+                }
                 let mut counts = Counts::read(&output);
                 if step.chosen {
                     counts.skipped = 0;
@@ -170,11 +212,10 @@ impl Stages {
 
     /// Prints the summary; its last line has the counts. Returns whether every stage succeeded.
     pub fn finish(self) -> bool {
-        let total: Duration = self.finished.iter().map(|stage| stage.took).sum();
         println!(
             "\n{} stages in {:.1} s; the slowest:",
             self.finished.len(),
-            total.as_secs_f64()
+            self.started.elapsed().as_secs_f64()
         );
         let mut slowest: Vec<&Finished> = self.finished.iter().collect();
         slowest.sort_by_key(|stage| std::cmp::Reverse(stage.took));
@@ -219,8 +260,8 @@ fn judge(step: &Step, success: bool, counts: Counts, status: &str) -> Option<Str
     (step.expects == Expects::Tests && counts.passed == 0).then(|| "it ran no test".to_owned())
 }
 
-/// Runs the command, shows its output line by line, and returns it with both streams mixed.
-fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
+/// Runs the command, shows its output if that is wanted, and returns it with both streams mixed.
+fn execute(step: &Step, root: &Path, shown: Shown) -> anyhow::Result<(ExitStatus, String)> {
     let mut command = Command::new(&step.program);
     command
         .args(&step.args)
@@ -240,8 +281,8 @@ fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
         .context("the command has no error output")?;
     let output = Mutex::new(String::new());
     std::thread::scope(|scope| {
-        scope.spawn(|| show(stdout, &output));
-        scope.spawn(|| show(stderr, &output));
+        scope.spawn(|| read(stdout, &output, shown));
+        scope.spawn(|| read(stderr, &output, shown));
     });
     let status = child
         .wait()
@@ -252,9 +293,9 @@ fn execute(step: &Step, root: &Path) -> anyhow::Result<(ExitStatus, String)> {
     ))
 }
 
-/// Copies lines to our output and to `output` until the stream ends. Invalid UTF-8 is shown with
-/// replacement characters.
-fn show(stream: impl Read, output: &Mutex<String>) {
+/// Copies lines to `output`, and to our output if they are shown as they come, until the stream ends.
+/// Invalid UTF-8 becomes replacement characters.
+fn read(stream: impl Read, output: &Mutex<String>, shown: Shown) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     while stream
@@ -263,8 +304,10 @@ fn show(stream: impl Read, output: &Mutex<String>) {
     {
         let text = String::from_utf8_lossy(&line);
         let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-        // A closed terminal must not make a test fail.
-        std::io::stdout().write_all(text.as_bytes()).ok();
+        if shown == Shown::AsItComes {
+            // A closed terminal must not make a test fail.
+            std::io::stdout().write_all(text.as_bytes()).ok();
+        }
         output.push_str(&text);
         drop(output);
         line.clear();

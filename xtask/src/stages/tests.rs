@@ -40,9 +40,32 @@ fn failed_tests_fail_a_stage_that_ended_with_success() {
 #[test]
 fn both_streams_of_a_command_are_read() {
     let step = Step::new("sh", &["-c", "echo out; echo err >&2; exit 3"]);
-    let (status, output) = execute(&step, Path::new(".")).unwrap();
+    let (status, output) = execute(&step, Path::new("."), Shown::AsItComes).unwrap();
     assert_eq!(status.code(), Some(3));
     assert!(output.contains("out\n") && output.contains("err\n"));
+}
+
+/// Each waits for a file that the other makes, so they end only if both run at the same time.
+#[test]
+fn stages_beside_others_run_at_the_same_time_and_count() {
+    let name = format!("tidings-stages-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let meet = |mine: &str, other: &str| {
+        let script = format!(
+            "touch {mine}; for _ in $(seq 600); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
+        );
+        Step::new("sh", &["-c", &script]).within(&folder)
+    };
+    let mut stages = Stages::new(Path::new("."));
+    stages.beside(
+        |stages| stages.run("first", &meet("one", "two")),
+        |stages| stages.run("second", &meet("two", "one")),
+    );
+    let names: Vec<&str> = stages.finished.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["second", "first"]);
+    assert!(stages.finish());
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 fn finished(passed: usize, failed: usize, failure: Option<&str>) -> Finished {
