@@ -93,6 +93,9 @@ pub enum SteerError {
     /// The other hubs of the cluster could not be told.
     #[error("it was done on this hub, but the other hubs of the cluster may not know: {0}")]
     NotTold(#[from] PublishError),
+    /// The hub is carrying out as many as it does at the same time.
+    #[error("{0} commands of operators are being carried out; try again")]
+    Busy(usize),
     /// The hub is being stopped.
     #[error("the hub is being stopped")]
     Stopping,

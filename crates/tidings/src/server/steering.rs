@@ -20,8 +20,9 @@ use tidings_hub::steering::{SteerError, Verb};
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Samples that are kept: five minutes, and the one before.
 const SAMPLES_MAX: usize = 301;
-/// Verbs that are done at the same time. A long purge must not delay a disconnect.
-const VERBS_MAX: usize = 8;
+/// Verbs that are done at the same time: a long purge, or an engine that is away, must not delay a disconnect.
+/// Whoever asks for one more is refused at once. An operator's script may ask for a few dozen together.
+const VERBS_MAX: usize = 32;
 /// Purges for all hubs that may wait while one goes on. Beyond this, later commands wait too.
 const PURGES_MAX: usize = 256;
 /// How often a purge is tried that the history had no room for.
@@ -50,7 +51,7 @@ impl Hub {
                     samples.push_back(self.sample());
                     continue;
                 }
-                wish = wishes.recv(), if verbs.len() < VERBS_MAX => wish,
+                wish = wishes.recv() => wish,
             };
             match wish {
                 // Each shard has a way here, and ends later.
@@ -66,6 +67,9 @@ impl Hub {
                     }));
                 }
                 Some(Wish::Rates(reply)) => drop(reply.send(samples.iter().copied().collect())),
+                Some(Wish::Steer(_, reply)) if verbs.len() >= VERBS_MAX => {
+                    drop(reply.send(Err(SteerError::Busy(VERBS_MAX))));
+                }
                 Some(Wish::Steer(verb, reply)) => verbs.push(async move {
                     drop(reply.send(self.shared.steer(verb).await));
                 }),

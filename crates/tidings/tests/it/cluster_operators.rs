@@ -1,13 +1,14 @@
 //! What an operator asks of one hub of a cluster is done by all. `docs/reference/admin.md`, "In a cluster".
 
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use serde_json::{Value, json};
 
 use crate::admin::spec::{OPERATOR, Operator};
 use crate::harness::redis::{Redis, member};
 use crate::harness::tokens::{claims, detail, token, token_for_all};
-use crate::harness::{EventStream, HUB_PATH, Request, TestHub, wait_until};
+use crate::harness::{DEADLINE, EventStream, HUB_PATH, Request, TestHub, wait_until};
 
 const TOPIC: &str = "https://example.com/news";
 
@@ -185,6 +186,40 @@ fn without_the_engine_it_is_done_here_and_the_operator_is_told() {
     wait_until("the other hub refuses it too", || {
         (status_for(&two, &ada) == 401).then_some(())
     });
+}
+
+/// The bound is `VERBS_MAX` of `server/steering.rs`.
+#[test]
+fn one_command_more_than_wait_for_the_engine_is_refused_at_once() {
+    const VERBS_MAX: usize = 32;
+    let redis = Redis::start(&[]);
+    let hub = start(&settings(&redis));
+    let operator = Operator::of(&hub);
+    redis.pause();
+    let (answers, answered) = sync_channel(VERBS_MAX + 1);
+    std::thread::scope(|scope| {
+        for number in 0..=VERBS_MAX {
+            let (operator, answers) = (&operator, answers.clone());
+            scope.spawn(move || {
+                let revoke = json!({"id": format!("token-{number}")}).to_string();
+                let revoke = Request::post("/admin/v1/revoke").body(revoke);
+                answers.send(operator.answer(&revoke)).unwrap();
+            });
+        }
+        // The only one that is answered while the engine is away.
+        let refused = answered.recv_timeout(DEADLINE).unwrap();
+        // What does not wait for the engine is still done.
+        let rates = operator.get("/admin/v1/rates");
+        redis.resume();
+        assert_eq!((refused.status, &*refused.problem()), (503, "busy"));
+        assert!(rates.is_object(), "{rates}");
+        for _ in 0..VERBS_MAX {
+            let answer = answered.recv_timeout(DEADLINE).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    });
+    // There is room again.
+    operator.post("/admin/v1/revoke", &json!({"id": "last"}));
 }
 
 /// Returns the data that a hub has of the topic, newest first.

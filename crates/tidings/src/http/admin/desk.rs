@@ -57,6 +57,7 @@ impl Desk {
         let done = self.ask(|reply| Wish::Steer(verb, reply)).await?;
         done.map_err(|error| match error {
             SteerError::Stopping => stopping(),
+            error @ SteerError::Busy(_) => busy(error.to_string()),
             error @ SteerError::NotTold(_) => {
                 Refusal::unavailable("not-told", "Not done everywhere", error.to_string()).into()
             }
@@ -110,11 +111,14 @@ impl Desk {
         self.0.try_send(wish).map_err(|refused| match refused {
             mpsc::error::TrySendError::Closed(_) => stopping(),
             mpsc::error::TrySendError::Full(_) => {
-                let detail = "too many commands of operators wait; try again";
-                Refusal::unavailable("busy", "The hub is busy", detail).into()
+                busy("too many commands of operators wait; try again")
             }
         })
     }
+}
+
+fn busy(detail: impl Into<String>) -> Problem {
+    Refusal::unavailable("busy", "The hub is busy", detail).into()
 }
 
 fn stopping() -> Problem {

@@ -48,9 +48,16 @@ impl<'a> Operator<'a> {
     /// Sends a request that must be refused, and returns its status and the name of the problem.
     #[track_caller]
     pub fn refused(&self, request: &Request) -> (u16, String) {
+        let answer = self.answer(request);
+        (answer.status, answer.problem())
+    }
+
+    /// Sends a request, and returns what the document promises for it, whatever it is.
+    #[track_caller]
+    pub fn answer(&self, request: &Request) -> Answer {
         let answer = self.send(request);
         self.check(request, &answer);
-        (answer.status, answer.problem())
+        answer
     }
 
     #[track_caller]
