@@ -92,10 +92,12 @@ function enginePart(port) {
   return new Part("engine", port, [program, ...words.map(String)]);
 }
 
-function hubPart(name, port, enginePort) {
+function hubPart(name, port, adminPort, enginePort) {
   const built = fileURLToPath(new URL("../../target/debug/tidings", import.meta.url));
   const program = find([process.env.TIDINGS ?? "tidings", built], "build it with `cargo build`, or set TIDINGS.");
-  const values = { origin, key: join(folder, "hub.key"), issuer: ISSUER, address: `127.0.0.1:${port}`, data: join(folder, name), engine: `127.0.0.1:${enginePort}`, name };
+  const [address, admin, engine] = [port, adminPort, enginePort].map((each) => `127.0.0.1:${each}`);
+  const [key, peer, data] = ["hub.key", "peer.token", name].map((each) => join(folder, each));
+  const values = { origin, key, peer, issuer: ISSUER, address, admin, data, engine, name };
   const config = join(folder, `${name}.toml`);
   const text = readFileSync(new URL("hub.toml", import.meta.url), "utf8");
   writeFileSync(config, text.replace(/\{\{(\w+)\}\}/g, (_, each) => values[each]));
@@ -155,9 +157,10 @@ async function respond(request, response) {
 }
 
 writeFileSync(join(folder, "hub.key"), key, { mode: 0o600 });
+writeFileSync(join(folder, "peer.token"), randomBytes(32).toString("hex"), { mode: 0o600 });
 const engine = enginePart(await freePort());
 const hubs = [];
-for (const name of HUBS) hubs.push(hubPart(name, await freePort(), engine.port));
+for (const name of HUBS) hubs.push(hubPart(name, await freePort(), await freePort(), engine.port));
 const parts = [...hubs, engine];
 const application = createServer((request, response) => void respond(request, response)).listen(0, "127.0.0.1");
 await once(application, "listening");
