@@ -15,6 +15,7 @@
 
 mod authority;
 mod hub;
+pub mod killed;
 mod leases;
 mod lines;
 mod lost;
