@@ -225,7 +225,7 @@ fn run(command: Command, slow: bool) -> anyhow::Result<bool> {
         Command::Test {
             filter: _,
             all: true,
-        } => everything(&mut stages, &root, slow),
+        } => everything(&mut stages, &root, slow, |_nothing_more| {}),
         Command::Ci => ci(&mut stages, &root, slow),
         Command::Deps => deps::install(&mut stages, &root),
         Command::Tidy => stages.check("tidy", || tidy::check(&root)),
@@ -343,8 +343,9 @@ fn check(stages: &mut Stages, root: &Path) {
 }
 
 /// Cheap checks before expensive ones, and set-up beside the first ones, which need none of it: downloads
-/// wait for the network, compilers for the processor. Every stage runs, even if earlier ones failed.
-fn everything(stages: &mut Stages, root: &Path, slow: bool) {
+/// wait for the network, compilers for the processor. `more` compiles beside the conformance tests, which
+/// run one after the other and mostly wait. Every stage runs, even if earlier ones failed.
+fn everything(stages: &mut Stages, root: &Path, slow: bool, more: impl FnOnce(&mut Stages)) {
     stages.beside(
         |stages| deps::install(stages, root),
         |stages| check(stages, root),
@@ -368,15 +369,16 @@ fn everything(stages: &mut Stages, root: &Path, slow: bool) {
     stages.check("generated files", || codegen::check(root));
     site::build(stages, root);
     npm_tests(stages, root, slow);
-    conformance_tests(stages, root, slow);
+    stages.beside(|stages| conformance_tests(stages, root, slow), more);
     zeromq_bench(stages, root, &["--small"]);
     attack(stages, root, &binary(root), &["--small".to_owned()]);
 }
 
 fn ci(stages: &mut Stages, root: &Path, slow: bool) {
-    everything(stages, root, slow);
-    stages.run("documentation", &documentation());
-    stages.run("fuzz targets", &fuzz_targets());
+    everything(stages, root, slow, |stages| {
+        stages.run("documentation", &documentation());
+        stages.run("fuzz targets", &fuzz_targets());
+    });
     stages.check("licences", || licences::check(root));
     deps::install_for_release(stages);
     release::rehearse(stages, root);
