@@ -4,7 +4,6 @@ mod leases;
 mod line;
 mod reading;
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
@@ -15,6 +14,7 @@ use tidings_cluster::engine::{
 };
 use tidings_core::Position;
 
+use self::reading::End;
 use crate::connection::Connection;
 use crate::error::{CallError, ConnectError, unreachable};
 use crate::keys::Keys;
@@ -31,8 +31,7 @@ pub struct Redis {
     publish: Slot<Connection>,
     tail: Slot<Connection>,
     control: Slot<Connection>,
-    /// Where the last read of the tail came to the end of the line.
-    end_at: Cell<Option<Position>>,
+    end: End,
 }
 
 /// What is sent as one call.
@@ -54,7 +53,7 @@ impl Redis {
             publish: Slot::default(),
             tail: Slot::default(),
             control: Slot::default(),
-            end_at: Cell::default(),
+            end: End::default(),
         }
     }
 
@@ -146,7 +145,7 @@ impl Engine for Redis {
     fn reset(&self, path: Path) {
         self.slot(path).close();
         if path == Path::Tail {
-            self.end_at.set(None);
+            self.end.forget();
         }
     }
 

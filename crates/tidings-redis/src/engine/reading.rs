@@ -2,9 +2,13 @@
 //!
 //! How far a read may go is asked before (`reach.lua`), because a count of entries bounds nothing:
 //! 256 of them may be a few KiB or hundreds of MiB. Only at the end of the line, where a follower
-//! waits, is it unknown what will come; there few entries are asked for.
+//! waits, is it unknown what will come. As many entries are asked for there as would fit if they are
+//! as large as the last ones were: a batch of small updates comes at once, and is stored at once.
 
-use tidings_cluster::engine::{EngineError, Entry, Path, Tailed};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use tidings_cluster::engine::{BATCH_ITEMS_MAX, EngineError, Entry, Path, Tailed};
 use tidings_core::Position;
 
 use super::Redis;
@@ -12,8 +16,60 @@ use crate::answer::{self, Answer};
 use crate::error::foreign;
 use crate::script::{self, Run};
 
-/// Most entries of a read at the end of the line.
-const ENTRIES_AT_END_MAX: usize = 16;
+/// Entries that a read at the end of the line asks for: as many as a batch of small updates has, and
+/// no fewer than of large ones may come, since each of them may take as much as a whole read.
+const ENTRIES_AT_END: (usize, usize) = (16, BATCH_ITEMS_MAX);
+/// How long a follower that came to the end of the line is taken to be there still. Afterwards more
+/// may wait than was meant.
+const AT_END_FOR: Duration = Duration::from_millis(100);
+
+/// What a follower knows of the end of the line.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Where the last read came to it, and when.
+    reached: Cell<Option<(Position, Instant)>>,
+    /// How many entries are asked for there.
+    entries: Cell<usize>,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        let (few, _many) = ENTRIES_AT_END;
+        Self {
+            reached: Cell::new(None),
+            entries: Cell::new(few),
+        }
+    }
+}
+
+impl End {
+    /// Nothing is known on a new connection.
+    pub(super) fn forget(&self) {
+        self.reached.set(None);
+    }
+
+    /// Returns whether the line ended at `after` a moment ago. Is to be noted anew afterwards.
+    fn is_at(&self, after: Position) -> bool {
+        let reached = self.reached.take();
+        reached.is_some_and(|(end, at)| end == after && at.elapsed() < AT_END_FOR)
+    }
+
+    /// Notes entries that were read, when the line ended at `last`.
+    fn note(&self, read: &Tailed, last: Position, bytes_max: u64) {
+        let Tailed::Entries(entries) = read else {
+            return;
+        };
+        let Some(newest) = entries.last() else { return };
+        if newest.position >= last {
+            self.reached.set(Some((newest.position, Instant::now())));
+        }
+        let largest = entries.iter().map(|entry| entry.bytes.len() as u64).max();
+        let fit = bytes_max / largest.unwrap_or_default().max(1);
+        let (few, many) = ENTRIES_AT_END;
+        let fit = usize::try_from(fit).unwrap_or(many);
+        self.entries.set(fit.clamp(few, many));
+    }
+}
 
 impl Redis {
     pub(super) async fn follow(
@@ -21,25 +77,26 @@ impl Redis {
         after: Position,
         bytes_max: u64,
     ) -> Result<Tailed, EngineError> {
-        if self.end_at.take() != Some(after) {
+        if !self.end.is_at(after) {
             match self.reach(Path::Tail, after, bytes_max).await? {
                 Reach::Beyond { last } => return Ok(Tailed::Rewound { last }),
                 Reach::End => {}
                 Reach::To { upto, last } => {
                     let (from, path) = (after.next(), Path::Tail);
                     let tailed = self.between(path, from, upto, last, bytes_max).await?;
-                    self.note_end(&tailed, last);
+                    self.end.note(&tailed, last, bytes_max);
                     return Ok(tailed);
                 }
             }
         }
-        let entries = self.wait_for_entries(after).await?;
-        let full = entries.len() >= ENTRIES_AT_END_MAX;
+        let entries_max = self.end.entries.get();
+        let entries = self.wait_for_entries(after, entries_max).await?;
+        let full = entries.len() >= entries_max;
         let newest = entries.last().map(|entry| entry.position);
         let tailed = following(after.next(), bounded(entries, bytes_max), None)?;
         // After an empty wait it is asked whether the line still is as long.
         if !full && let Some(newest) = newest {
-            self.note_end(&tailed, newest);
+            self.end.note(&tailed, newest, bytes_max);
         }
         Ok(tailed)
     }
@@ -59,15 +116,6 @@ impl Redis {
                 self.between(Path::Control, from, to, last, bytes_max).await
             }
         }
-    }
-
-    /// Notes that the next read begins at the end of the line, if this one came to it.
-    fn note_end(&self, tailed: &Tailed, end: Position) {
-        let came_to = match tailed {
-            Tailed::Entries(entries) => entries.last().map(|entry| entry.position),
-            Tailed::Hole { .. } | Tailed::Rewound { .. } => None,
-        };
-        self.end_at.set(came_to.filter(|came_to| *came_to >= end));
     }
 
     async fn reach(
@@ -131,10 +179,14 @@ impl Redis {
         Ok(Tailed::Hole { oldest })
     }
 
-    async fn wait_for_entries(&self, after: Position) -> Result<Vec<Entry>, EngineError> {
+    async fn wait_for_entries(
+        &self,
+        after: Position,
+        entries_max: usize,
+    ) -> Result<Vec<Entry>, EngineError> {
         let timeouts = self.options.timeouts;
         let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(ENTRIES_AT_END_MAX);
+        read.arg("COUNT").arg(entries_max);
         let wait_ms = u64::try_from(timeouts.wait.as_millis()).unwrap_or(u64::MAX);
         read.arg("BLOCK").arg(wait_ms);
         read.arg("STREAMS").arg(self.keys.log.as_str());

@@ -1,6 +1,6 @@
 //! The window is bounded in bytes, and so is what a read brings over the wire.
 
-use tidings_cluster::engine::{Appended, BATCH_BYTES_MAX, Seen, Tailed};
+use tidings_cluster::engine::{Appended, BATCH_BYTES_MAX, EngineError, Seen, Tailed};
 use tidings_contract::Hub;
 use tidings_core::Position;
 use tidings_redis::WINDOW_BYTES_MIN;
@@ -61,6 +61,53 @@ fn a_read_brings_no_more_than_its_bytes_over_the_wire() {
     });
 }
 
+/// What is read at once is stored at once, with one sync.
+#[test]
+fn a_follower_at_the_end_of_the_line_gets_a_batch_of_small_updates_at_once() {
+    on_a_line(async |_server, hub| {
+        fill(hub, 50, 1).await;
+        let first = hub.engine.tail(Position::ZERO, BATCH_BYTES_MAX).await;
+        assert_eq!(count(first), 1);
+        let batch = hub.batch(
+            from_the_start(),
+            &[(b"one of a batch".as_slice(), None); 200],
+        );
+        let waits = hub.engine.tail(Position::new(1), BATCH_BYTES_MAX);
+        let (read, appended) = tokio::join!(waits, hub.engine.append(batch));
+        appended.unwrap();
+        assert_eq!(count(read), 200);
+    });
+}
+
+/// Entries that are as large as a whole read are not asked for by the hundred.
+#[test]
+fn a_follower_at_the_end_of_the_line_asks_for_few_large_updates() {
+    on_a_line(async |server, hub| {
+        fill(hub, 1024 * KIB, 1).await;
+        let first = hub.engine.tail(Position::ZERO, BATCH_BYTES_MAX).await;
+        assert_eq!(count(first), 1);
+        fill(hub, 300 * KIB, 40).await;
+        let before = sent(server);
+        let read = hub.engine.tail(Position::new(1), BATCH_BYTES_MAX).await;
+        assert!(count(read) >= 1);
+        assert!(sent(server) - before <= 17 * 300 * KIB as u64);
+    });
+}
+
+fn count(read: Result<Tailed, EngineError>) -> usize {
+    match read.unwrap() {
+        Tailed::Entries(entries) => entries.len(),
+        other @ (Tailed::Hole { .. } | Tailed::Rewound { .. }) => panic!("{other:?}"),
+    }
+}
+
+fn from_the_start() -> Seen {
+    Seen {
+        position: Position::ZERO,
+        print: None,
+    }
+}
+
 /// Bytes that the server has sent to anybody.
 fn sent(server: &Server) -> u64 {
     let info: String = server.ask(&["INFO", "stats"]);
@@ -76,11 +123,7 @@ async fn fill(hub: &mut Hub, size: usize, count: usize) {
     let mut left = count;
     while left > 0 {
         let items = vec![bytes.as_slice(); fit.min(left)];
-        let seen = Seen {
-            position: Position::ZERO,
-            print: None,
-        };
-        let answer = hub.append(seen, &items).await;
+        let answer = hub.append(from_the_start(), &items).await;
         assert!(matches!(answer, Appended::Taken { .. }), "{answer:?}");
         left -= items.len();
     }
