@@ -387,23 +387,26 @@ impl Table {
             return;
         };
         self.publishing -= 1;
+        let cluster = self.cluster.as_mut();
+        let begun = cluster.and_then(|cluster| cluster.on_result(number, presence, outcome));
         match (presence, outcome) {
             (Presence::Begins(_), Outcome::Stored(_)) => entry.announced = true,
+            // A begin after it has to be ended as well.
             (Presence::Ends, Outcome::Stored(position)) => {
-                let cluster = self.cluster.as_mut();
-                // A begin after it has to be ended as well.
-                entry.announced = cluster.is_some_and(|one| one.on_ended(number, position));
+                entry.announced = begun.is_some_and(|begun| begun > position);
             }
             // Others may have heard of it: it has to be ended if it is not wanted any more.
             (Presence::Begins(_), Outcome::InDoubt) => {
                 (entry.announced, entry.stale) = (true, Stale::ForAll);
             }
             // It is published again, whether for the first time or not.
-            (Presence::Begins(_), Outcome::Refused) if entry.announced => {
-                entry.stale = Stale::ForAll;
+            (Presence::Begins(_), Outcome::Refused) if entry.announced || begun.is_some() => {
+                (entry.announced, entry.stale) = (true, Stale::ForAll);
             }
-            (Presence::Begins(_), Outcome::Refused)
-            | (Presence::Ends, Outcome::Refused | Outcome::InDoubt) => {}
+            (Presence::Begins(_), Outcome::Refused) => {}
+            (Presence::Ends, Outcome::Refused | Outcome::InDoubt) => {
+                entry.announced |= begun.is_some();
+            }
         }
         self.queue(number);
     }

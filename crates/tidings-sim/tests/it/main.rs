@@ -130,6 +130,13 @@ fn a_begin_that_is_published_anew_after_its_end_is_ended_again() {
     }
 }
 
+/// The same, while the end was on its way, and was not stored after all.
+#[test]
+fn a_begin_that_is_published_anew_is_ended_although_an_end_was_refused() {
+    let scenario = cluster::Scenario::by_name("cluster-split-primary").expect("a scenario");
+    assert_eq!(cluster::run(scenario, 31_390).broken, None);
+}
+
 #[track_caller]
 fn check_cluster(name: &str, seeds: u64) {
     let scenario = cluster::Scenario::by_name(name).expect("a scenario");

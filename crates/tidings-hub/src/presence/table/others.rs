@@ -27,7 +27,7 @@ use tidings_history::storage::Announced;
 use tidings_wire::subscription_document::Document;
 use tokio::time::Instant;
 
-use super::{About, Member, Number, Stale, Subscription, Table};
+use super::{About, Member, Number, Outcome, Stale, Subscription, Table};
 
 /// Who publishes the events of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub(super) struct Cluster {
     /// Ends that this hub published and has not heard of yet: what it hears about them until then is
     /// older.
     ended: HashMap<Number, Position, RandomState>,
-    /// Begins of this hub that it heard of while their ends were on their way: a hub that left another
-    /// line published them anew, maybe after those ends.
+    /// Begins of this hub that it heard of while an event of theirs was on its way: that event, or one
+    /// that a hub that left another line published anew, maybe after the end.
     begun: HashMap<Number, Position, RandomState>,
     /// The roll calls that this hub has not answered yet.
     calls: VecDeque<Position>,
@@ -69,11 +69,19 @@ pub(crate) enum Heard {
 const MATCHERS_MAX: usize = 4096;
 
 impl Cluster {
-    /// This hub published an end, which it will hear of. Returns whether a begin came after it.
-    pub(super) fn on_ended(&mut self, number: Number, position: Position) -> bool {
-        self.ended.insert(number, position);
-        let begun = self.begun.remove(&number);
-        begun.is_some_and(|begun| begun > position)
+    /// This hub published an event, or could not. Returns where it heard meanwhile that the subscription
+    /// begins.
+    pub(super) fn on_result(
+        &mut self,
+        number: Number,
+        event: Presence,
+        outcome: Outcome,
+    ) -> Option<Position> {
+        if let (Presence::Ends, Outcome::Stored(position)) = (event, outcome) {
+            // It will hear of it.
+            self.ended.insert(number, position);
+        }
+        self.begun.remove(&number)
     }
 
     /// Returns the roll call that is answered next.
@@ -284,25 +292,26 @@ impl Table {
         }
     }
 
-    /// A begin of a subscription that is in the table. If it is on its way, its result says the same;
-    /// if it has ended, the begin was published anew by a hub that left another line.
+    /// A begin of a subscription that is in the table. The hub expects it if it has just published it;
+    /// otherwise a hub that left another line published it anew, after somebody had ended it.
     fn on_own_begin_again(&mut self, number: Number, at: Position) {
         let (Some(entry), Some(cluster)) = (self.entries.get_mut(&number), &mut self.cluster)
         else {
             return;
         };
-        if entry.wanted {
+        let ended_later = |end: &Position| *end >= at;
+        if cluster.ended.get(&number).is_some_and(ended_later) {
             return;
         }
-        match entry.publishing {
-            Some(Presence::Ends) => {
-                cluster.begun.insert(number, at);
-            }
-            Some(Presence::Begins(_)) => {}
-            None => {
-                entry.announced = true;
-                self.queue(number);
-            }
+        if entry.publishing.is_some() {
+            cluster.begun.insert(number, at);
+            return;
+        }
+        if !entry.announced {
+            entry.announced = true;
+            // It may have come again for hubs alone, and others heard of the end.
+            entry.stale = Stale::ForAll;
+            self.queue(number);
         }
     }
 
@@ -394,6 +403,9 @@ impl Table {
         };
         if cluster.ended.get(&number).is_some_and(|end| *end <= at) {
             cluster.ended.remove(&number);
+        }
+        if cluster.begun.get(&number).is_some_and(|begun| *begun < at) {
+            cluster.begun.remove(&number);
         }
         let own = run == cluster.me;
         let Some(entry) = self.entries.get_mut(&number) else {

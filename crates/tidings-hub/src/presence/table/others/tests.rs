@@ -155,6 +155,57 @@ fn a_begin_that_comes_again_after_its_end_is_ended_again() {
     }
 }
 
+/// Another hub ended what this one had, and a hub that left another line published the begin anew, while
+/// an event of this hub was on its way and came to nothing.
+#[test]
+fn a_begin_that_comes_again_is_not_forgotten_with_an_event_that_was_not_stored() {
+    for (outcome, leaves_first) in [
+        (Outcome::Refused, true),
+        (Outcome::InDoubt, true),
+        (Outcome::Refused, false),
+    ] {
+        let mut log = Log::new(2);
+        log.join(0, 1, "ada", &["a"]);
+        let (number, begin) = log.tables[0].next_event().unwrap();
+        let position = log.store(0, begin.clone());
+        log.tables[0].on_published(number, Outcome::Stored(position));
+        log.settle();
+        let end = tidings_core::update::Draft {
+            presence: Some(Presence::Ends),
+            ..begin.clone()
+        };
+        if leaves_first {
+            log.leave(0, 1);
+            log.tables[0].next_event().unwrap();
+        }
+        log.store(1, end);
+        if !leaves_first {
+            // It hears that it was ended, and begins again.
+            let ended = log.events.last().unwrap().clone();
+            log.hear(0, &ended);
+            log.tables[0].next_event().unwrap();
+            log.heard[0] += 1;
+        }
+        log.store(0, begin);
+        let heard = std::mem::replace(&mut log.heard[0], log.events.len());
+        let events = log.events.clone();
+        events[heard..].iter().for_each(|event| log.hear(0, event));
+        if !leaves_first {
+            log.leave(0, 1);
+        }
+        log.tables[0].on_published(number, outcome);
+        log.settle();
+        let last = log.events.last().unwrap();
+        assert_eq!(
+            last.presence,
+            Some(Presence::Ends),
+            "{outcome:?} {leaves_first}"
+        );
+        assert_eq!((log.lists(0), log.lists(1)), (vec![], vec![]));
+        assert!(log.tables[0].is_quiet());
+    }
+}
+
 /// One log, and the tables of the hubs that hear it.
 struct Log {
     tables: Vec<Table>,
