@@ -36,7 +36,7 @@ fn tls_and_users_with_few_permissions_suffice() {
 }
 
 /// Each call of a hub, and so each subject that it uses.
-async fn use_everything(rig: &NatsRig) {
+pub(crate) async fn use_everything(rig: &NatsRig) {
     let seen = Seen {
         position: Position::ZERO,
         print: None,
@@ -227,7 +227,7 @@ impl Guarded {
 }
 
 /// The error of a probe that must fail.
-fn state(options: Options) -> EngineError {
+pub(crate) fn state(options: Options) -> EngineError {
     let engine = Nats::new(options);
     let mut error = None;
     run(async {

@@ -13,5 +13,6 @@ mod harness;
 
 mod checks;
 mod contract;
+mod credentials;
 mod hubs;
 mod login;
