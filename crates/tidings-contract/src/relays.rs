@@ -111,28 +111,28 @@ impl RelayHub {
 ///
 /// If one is refused.
 #[track_caller]
-pub fn publish_by_turns(hubs: &[RelayHub; 2], numbers: Range<u32>) {
-    let publish = |number: u32| hubs[number as usize % 2].publish(&number.to_string());
+pub fn publish_by_turns(hubs: &[RelayHub], numbers: Range<u32>) {
+    let publish = |number: u32| hubs[number as usize % hubs.len()].publish(&number.to_string());
     let answers: Vec<_> = numbers.map(publish).collect();
     for answer in answers {
         answer.recv_timeout(DEADLINE).unwrap().unwrap();
     }
 }
 
-/// Waits until both histories end at `last`, with the same print, and both hubs are well.
+/// Waits until all histories end at `last`, with the same print, and all hubs are well.
 ///
 /// # Panics
 ///
 /// If they do not.
 #[track_caller]
-pub fn wait_for_equal(hubs: &[RelayHub; 2], last: u64) {
+pub fn wait_for_equal(hubs: &[RelayHub], last: u64) {
     for hub in hubs {
         wait_until("the hub has everything", || {
             (hub.history.last() == Position::new(last)).then_some(())
         });
     }
-    assert_eq!(hubs[0].history.tip(), hubs[1].history.tip());
     for hub in hubs {
+        assert_eq!(hub.history.tip(), hubs[0].history.tip());
         wait_until("the hub is well", || {
             (hub.relay.health() == Health::Ok).then_some(())
         });

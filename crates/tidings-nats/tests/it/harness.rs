@@ -1,6 +1,7 @@
 //! Servers of a test, and the engine on them.
 
 mod admin;
+mod links;
 mod rig;
 mod servers;
 

@@ -157,6 +157,49 @@ fn hubs_go_on_when_the_leader_is_paused() {
     }
 }
 
+/// The leader does not hear that the others have chosen another one, and its hubs reach it.
+#[test]
+fn hubs_go_on_when_the_network_cuts_off_the_leader() {
+    hubs_go_on_without(|leader| leader);
+}
+
+#[test]
+fn hubs_go_on_when_the_network_cuts_off_a_server_that_does_not_lead() {
+    hubs_go_on_without(|leader| (leader + 1) % 3);
+}
+
+/// Each hub knows one server alone. Those of the majority go on; the update of the third one waits
+/// for the network, and then has its place in the line of all.
+fn hubs_go_on_without(which: impl Fn(usize) -> usize) {
+    let servers = Servers::start(3);
+    let hubs: Vec<RelayHub> = (1..)
+        .zip(servers.addresses())
+        .map(|(node, address)| {
+            let mut options = options(&servers);
+            options.place.servers = vec![address];
+            RelayHub::start(Box::new(Nats::new(options)), node)
+        })
+        .collect();
+    publish_by_turns(&hubs, 0..30);
+    wait_for_equal(&hubs, 30);
+    let cut = which(Admin::of(&servers).leader(STREAM).unwrap());
+    servers.cut_off(cut);
+    let waiting = hubs[cut].publish("cut off");
+    let publish = |number: usize| hubs[(cut + 1 + number % 2) % 3].publish(&number.to_string());
+    let answers: Vec<_> = (0..20).map(publish).collect();
+    for answer in answers {
+        answer.recv_timeout(DEADLINE).unwrap().unwrap();
+    }
+    assert!(waiting.try_recv().is_err(), "a minority has taken it");
+    servers.mend();
+    waiting.recv_timeout(DEADLINE).unwrap().unwrap();
+    publish_by_turns(&hubs, 51..60);
+    wait_for_equal(&hubs, 60);
+    for hub in hubs {
+        hub.stop();
+    }
+}
+
 fn hubs(options: &Options) -> [RelayHub; 2] {
     RelayHub::two(|| Box::new(Nats::new(options.clone())))
 }

@@ -11,11 +11,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tidings_access::Address;
 
+use super::links::Links;
 use super::{Admin, DEADLINE, wait_until};
 
 /// Servers, killed when they are dropped.
 pub(crate) struct Servers {
     all: Vec<Server>,
+    links: Links,
     _folder: TempDir,
 }
 
@@ -57,20 +59,21 @@ impl Servers {
         let folder = tempfile::tempdir().unwrap();
         let ports: Vec<u16> = (0..2 * count).map(|_| free_port()).collect();
         let (clients, routes) = ports.split_at(count as usize);
-        let peers: Vec<String> = routes
-            .iter()
-            .map(|port| format!("nats://127.0.0.1:{port}"))
-            .collect();
+        let links = Links::between(routes);
         let mut all = Vec::new();
         for (index, (port, route)) in clients.iter().zip(routes).enumerate() {
             let store = folder.path().join(format!("n{index}"));
             let settings = settings.replace("STORE", &format!("{store:?}"));
             let mut text = format!("server_name: n{index}\nlisten: 127.0.0.1:{port}\n{settings}\n");
             if count > 1 {
-                let peers = peers.join(", ");
+                let peers: Vec<String> = links.from(index).map(url).collect();
+                // Servers tell each other where others are. Nobody is at port 1, so that they only
+                // use the ways that they were given.
                 writeln!(
                     text,
-                    "cluster {{ name: t, listen: \"127.0.0.1:{route}\", routes: [{peers}] }}"
+                    "cluster {{ name: t, listen: \"127.0.0.1:{route}\", routes: [{}], \
+                     advertise: \"127.0.0.1:1\" }}",
+                    peers.join(", ")
                 )
                 .unwrap();
             }
@@ -85,6 +88,7 @@ impl Servers {
         }
         let mut servers = Self {
             all,
+            links,
             _folder: folder,
         };
         servers.are_up().then_some(servers)
@@ -120,6 +124,16 @@ impl Servers {
         let server = &mut self.all[index];
         server.child = spawn(&server.config);
         assert!(server.is_up(), "it does not start again");
+    }
+
+    /// Cuts off one from the other servers. Its clients can go on to reach it.
+    pub(crate) fn cut_off(&self, index: usize) {
+        self.links.cut(index);
+    }
+
+    /// Lets all servers reach each other again.
+    pub(crate) fn mend(&self) {
+        self.links.mend();
     }
 
     /// Stops one in its tracks.
@@ -158,6 +172,10 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 fn free_port() -> u16 {
