@@ -132,10 +132,6 @@ BEGIN
   SELECT l.* INTO state, epoch, last, print, secret, oldest FROM {schema}.line() l;
 END $$;
 
--- The print of an entry: as tidings_cluster::link_sha256 forms it.
-CREATE OR REPLACE FUNCTION {schema}.link(before bytea, ms bigint, digest bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-  $$SELECT substr(sha256(convert_to(coalesce(encode(before, 'hex'), '') || ':' || ms || ':' || encode(digest, 'hex'), 'UTF8')), 1, 16)$$;
-
 -- Makes the next segment. An update of rows there never is, so nothing has to be vacuumed.
 CREATE OR REPLACE FUNCTION {schema}.begin_segment(
   p_number bigint, p_first bigint, p_print bytea, p_published_ms bigint, p_stored bigint
@@ -192,18 +188,23 @@ CREATE OR REPLACE FUNCTION {schema}.store(
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   tip record;
+  newest bigint;
   target bigint;
 BEGIN
   SELECT * INTO tip FROM {schema}.tip();
   target := tip.segment;
-  -- Eight segments or nine are a window.
-  IF target IS NULL OR tip.stored - tip.stored_before >= p_window / 8 THEN
+  newest := tip.stored - tip.stored_before;
+  -- Eight segments or nine are a window. What an open transaction keeps beyond it makes the next ones
+  -- larger, because an append looks for its batch in each of them.
+  IF target IS NULL OR newest >= p_window / 8 AND newest >= (
+    tip.stored - (SELECT min(s.stored_before) FROM {schema}.segment s) - p_window / 4) / 8
+  THEN
     target := coalesce(target + 1, 0);
     PERFORM {schema}.begin_segment(target, tip.last + 1, tip.print, tip.published_ms, tip.stored);
   END IF;
   EXECUTE format(
     'INSERT INTO {schema}.%I (position, published_ms, stored, print, origin, sender, places, bytes) '
-    'SELECT $1 + e.o, e.ms, $2 + (sum(octet_length(e.bytes) + 256) OVER (ORDER BY e.o))::bigint, e.print, e.origin, '
+    'SELECT $1 + e.o, e.ms, $2 + sum(octet_length(e.bytes) + 256) OVER (ROWS UNBOUNDED PRECEDING), e.print, e.origin, '
     'CASE e.o WHEN 1 THEN $3 END, CASE e.o WHEN 1 THEN $4 END, e.bytes '
     'FROM unnest($5, $6, $7, $8) WITH ORDINALITY AS e(ms, print, origin, bytes, o)', 'log_' || target)
     USING tip.last, tip.stored, p_sender, p_places, p_published, p_prints, p_origins, p_bytes;
@@ -232,6 +233,7 @@ DECLARE
   first_of bigint[];
   fresh integer := 0;
   now_ms bigint;
+  time_text text;
   print bytea;
   origins bytea[] := p_origins;
   bytes bytea[] := p_bytes;
@@ -279,6 +281,7 @@ BEGIN
     bytes := '{}';
   END IF;
   print := tip.print;
+  time_text := ':' || now_ms || ':';
   FOR i IN 1 .. items LOOP
     IF known[i] IS NOT NULL THEN
       places[i] := -known[i];
@@ -287,7 +290,8 @@ BEGIN
     ELSE
       fresh := fresh + 1;
       places[i] := tip.last + fresh;
-      print := {schema}.link(print, now_ms, p_digests[i]);
+      -- As tidings_cluster::link_sha256 forms it. A call of a function for each would take three times as long.
+      print := substr(sha256((coalesce(encode(print, 'hex'), '') || time_text || encode(p_digests[i], 'hex'))::bytea), 1, 16);
       prints[fresh] := print;
       IF p_keys IS NOT NULL THEN
         origins[fresh] := p_origins[i];

@@ -20,3 +20,4 @@ mod inbox;
 mod killed;
 mod login;
 mod standby;
+mod upgrade;
