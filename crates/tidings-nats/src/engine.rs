@@ -9,7 +9,7 @@ mod turn;
 
 use std::cell::{Cell, RefCell};
 
-use tidings_access::{Slot, Taken};
+use tidings_access::{Address, Slot, Taken};
 use tidings_cluster::engine::{
     Append, Appended, Call, Changed, Claimed, Engine, EngineError, EpochId, Init, Lease, Leased,
     LineEnd, NodeLease, Path, Proposal, Restore, Sender, State, Tailed,
@@ -33,8 +33,9 @@ pub struct Nats {
     publish: Slot<Connection>,
     control: Slot<Connection>,
     tail: Slot<Tail>,
-    /// Which server each path asks first, so that a reset leads to another one.
-    servers: [Cell<usize>; 3],
+    /// Which server is asked first. A server that does not answer one path is left by the others too,
+    /// which would wait for it one after the other.
+    first: Cell<usize>,
     /// The line as the publish path knows it. The follower brings it up to date.
     view: RefCell<Option<View>>,
     clock: Cell<Option<Clock>>,
@@ -59,7 +60,7 @@ impl Nats {
             publish: Slot::default(),
             control: Slot::default(),
             tail: Slot::default(),
-            servers: [first, first, first].map(Cell::new),
+            first: Cell::new(first),
             view: RefCell::default(),
             clock: Cell::default(),
             sent: Cell::default(),
@@ -68,12 +69,16 @@ impl Nats {
         }
     }
 
-    const fn server(&self, path: Path) -> &Cell<usize> {
-        let [publish, tail, control] = &self.servers;
-        match path {
-            Path::Publish => publish,
-            Path::Tail => tail,
-            Path::Control => control,
+    /// The server at `address` is of no use: the next connections go to another one.
+    pub(crate) fn avoid(&self, address: &Address) {
+        let servers = &self.options.place.servers;
+        let first = self.first.get();
+        if first
+            .checked_rem(servers.len())
+            .and_then(|at| servers.get(at))
+            == Some(address)
+        {
+            self.first.set(first.wrapping_add(1));
         }
     }
 
@@ -87,10 +92,9 @@ impl Nats {
     /// Opens a connection to the first server that takes one.
     async fn open(&self, path: Path) -> Result<Connection, EngineError> {
         let servers = &self.options.place.servers;
-        let next = self.server(path);
         let mut fault = None;
         for _ in 0..servers.len() {
-            let Some(address) = servers.get(next.get() % servers.len()) else {
+            let Some(address) = servers.get(self.first.get() % servers.len()) else {
                 break;
             };
             match Connection::open(address, &self.options).await {
@@ -101,7 +105,7 @@ impl Nats {
                     return Ok(connection);
                 }
                 Err(error) => {
-                    next.set(next.get().wrapping_add(1));
+                    self.avoid(address);
                     fault = Some(error);
                 }
             }
@@ -120,7 +124,9 @@ impl Nats {
             Path::Tail | Path::Control => &self.control,
         };
         let (connection, ticket) = match slot.take() {
-            Taken::Open(connection, _) if connection.is_lost() => return Err(lost(&connection)),
+            Taken::Open(connection, _) if connection.is_lost() => {
+                return Err(self.lost(&connection));
+            }
             Taken::Open(connection, ticket) => (connection, ticket),
             Taken::Empty(ticket) => (self.open(path).await?, ticket),
             // Any server will do here, so nobody is told that another one is to be asked.
@@ -128,13 +134,18 @@ impl Nats {
         };
         let result = call(&self.api(&connection)).await;
         match &result {
-            Err(error) if !error.keeps_connection() => {
-                let next = self.server(path);
-                next.set(next.get().wrapping_add(1));
-            }
+            Err(error) if !error.keeps_connection() => self.avoid(connection.address()),
             Ok(_) | Err(_) => slot.put(connection, ticket),
         }
         result.map_err(CallError::into_engine)
+    }
+
+    /// The connection was closed since the last call: nothing is sent on it, so that no call is in doubt
+    /// for nothing.
+    fn lost(&self, connection: &Connection) -> EngineError {
+        let address = connection.address().clone();
+        self.avoid(&address);
+        unreachable(ConnectError::Closed { address })
     }
 
     /// Takes note of the time of the stream's leader.
@@ -148,14 +159,6 @@ impl Nats {
     fn now_ms(&self) -> u64 {
         self.clock.get().map_or(0, |clock| clock.now_ms())
     }
-}
-
-/// The connection was closed since the last call: nothing is sent on it, so that no call is in doubt
-/// for nothing.
-fn lost(connection: &Connection) -> EngineError {
-    unreachable(ConnectError::Closed {
-        address: connection.address().clone(),
-    })
 }
 
 impl Engine for Nats {

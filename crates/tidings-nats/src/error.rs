@@ -80,6 +80,9 @@ pub(crate) enum CallError {
     /// The server that answers reads lags behind: it was not done.
     #[error("the server that was asked lags behind the others")]
     Lagging,
+    /// This server cannot say where the line ends; another one may.
+    #[error("{reason}")]
+    Elsewhere { reason: Arc<str> },
     /// The answer is none that this hub knows.
     #[error("an answer that cannot be read: {what}")]
     Unreadable { what: String },
@@ -93,12 +96,24 @@ impl CallError {
                 true
             }
             Self::Lagging
+            | Self::Elsewhere { .. }
             | Self::Forbidden { .. }
             | Self::Lost { .. }
             | Self::Late { .. }
             | Self::Send { .. }
             | Self::Subscribe { .. }
             | Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// Returns the failure of a question about the line: whatever the server said, another one may know
+    /// more.
+    pub(crate) fn or_elsewhere(self) -> Self {
+        match self.keeps_connection() {
+            true => Self::Elsewhere {
+                reason: self.into_engine().line().into(),
+            },
+            false => self,
         }
     }
 
@@ -117,6 +132,7 @@ impl CallError {
                     reason: format!("{self}{advice}").into(),
                 }
             }
+            Self::Elsewhere { reason } => refused(reason),
             Self::Unreadable { what } => foreign(&what),
             Self::Lost { .. } | Self::Late { .. } | Self::Send { .. } | Self::Subscribe { .. } => {
                 EngineError::InDoubt { cause: cause(self) }

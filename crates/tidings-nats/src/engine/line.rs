@@ -98,22 +98,24 @@ impl Nats {
     }
 
     /// Asks the leader where the line ends. One that is cut off from the others does not answer for
-    /// the line.
+    /// the line, and a server that knows no other leader is left.
     pub(super) async fn probe(&self) -> Result<State, EngineError> {
         let loaded = self
             .on(Path::Control, async |api| {
-                View::load(api, &self.names).await
+                let loaded = View::load(api, &self.names).await;
+                let loaded = loaded.map_err(CallError::or_elsewhere)?;
+                if let Loaded::Line(_, info) = &loaded {
+                    self.tell_time(info);
+                    if !has_majority(info) {
+                        let reason =
+                            "the stream's leader has not heard of a majority of its servers";
+                        let reason = reason.into();
+                        return Err(CallError::Elsewhere { reason });
+                    }
+                }
+                Ok(loaded)
             })
             .await?;
-        if let Loaded::Line(_, info) = &loaded {
-            self.tell_time(info);
-            if !has_majority(info) {
-                let reason = "the stream's leader has not heard of a majority of its servers";
-                // Another server may know another leader.
-                self.control.close();
-                return Err(refused(reason));
-            }
-        }
         Ok(state(loaded))
     }
 

@@ -12,8 +12,8 @@ use tidings_cluster::engine::{BATCH_BYTES_MAX, EngineError, Path, Tailed};
 use tidings_core::Position;
 use tokio::time::sleep;
 
+use super::Nats;
 use super::reading::Reach;
-use super::{Nats, lost};
 use crate::api::{Api, Stored};
 use crate::connection::Connection;
 use crate::entry::HEADER;
@@ -82,7 +82,7 @@ impl Nats {
     ) -> Result<Tailed, EngineError> {
         let (mut tail, ticket) = match self.tail.take() {
             Taken::Open(tail, _) if tail.connection.is_lost() => {
-                return Err(lost(&tail.connection));
+                return Err(self.lost(&tail.connection));
             }
             Taken::Open(tail, ticket) => (tail, ticket),
             Taken::Empty(ticket) => {
@@ -100,8 +100,7 @@ impl Nats {
                     tail.follow = None;
                     self.tail.put(tail, ticket);
                 } else {
-                    let next = self.server(Path::Tail);
-                    next.set(next.get().wrapping_add(1));
+                    self.avoid(tail.connection.address());
                 }
             }
         }

@@ -1,7 +1,10 @@
 //! Relays of several hubs over real servers, each with a history of its own: one line, whatever
 //! happens to the servers, and what they lose is put back.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
+use tidings_access::Address;
 use tidings_cluster::{Health, Relay as _};
 use tidings_contract::relays::{RelayHub, publish_by_turns, wait_for_equal};
 use tidings_nats::{Nats, Options};
@@ -197,6 +200,29 @@ fn hubs_go_on_without(which: impl Fn(usize) -> usize) {
     wait_for_equal(&hubs, 60);
     for hub in hubs {
         hub.stop();
+    }
+}
+
+/// The connections of a hub do not wait for the same silent server one after the other.
+#[test]
+fn a_server_that_says_nothing_is_waited_for_once() {
+    let servers = Servers::start(1);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let address = Address {
+        host: "127.0.0.1".to_owned(),
+        port: silent.local_addr().unwrap().port(),
+    };
+    let mut options = options(&servers);
+    options.place.servers.insert(0, address);
+    // Which server a hub asks first is left to chance.
+    for hub in 0..6 {
+        let relay = RelayHub::start(Box::new(Nats::new(options.clone())), hub + 1);
+        let answer = relay.publish(&hub.to_string());
+        answer.recv_timeout(DEADLINE).unwrap().unwrap();
+        relay.stop();
+        let waited: Vec<_> = std::iter::from_fn(|| silent.accept().ok()).collect();
+        assert!(waited.len() <= 1, "{} connections", waited.len());
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use async_nats::{Client, HeaderMap};
+use async_nats::client::RequestErrorKind;
+use async_nats::{Client, HeaderMap, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -114,10 +116,26 @@ pub(crate) async fn lose_tail(client: &Client, stream: &str, last: u64) {
             }
         }
         let subject = message["subject"].as_str().unwrap().to_owned();
-        let data = decode("data").unwrap().into();
-        let sent = client.request_with_headers(subject, headers, data).await;
-        let ack: Value = serde_json::from_slice(&sent.unwrap().payload).unwrap();
+        let data = Bytes::from(decode("data").unwrap());
+        let sent = store(client, subject, headers, data).await;
+        let ack: Value = serde_json::from_slice(&sent.payload).unwrap();
         assert_eq!(ack["seq"], message["seq"], "{ack}");
+    }
+}
+
+/// Sends a message until a stream takes it: one that has just been made is not known everywhere.
+async fn store(client: &Client, subject: String, headers: HeaderMap, data: Bytes) -> Message {
+    let start = Instant::now();
+    loop {
+        let (subject, headers) = (subject.clone(), headers.clone());
+        let sent = client.request_with_headers(subject, headers, data.clone());
+        match sent.await {
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                assert!(start.elapsed() < DEADLINE, "no stream takes it");
+                moment().await;
+            }
+            sent => return sent.unwrap(),
+        }
     }
 }
 
