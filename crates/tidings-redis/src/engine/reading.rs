@@ -16,8 +16,8 @@ use crate::answer::{self, Answer};
 use crate::error::foreign;
 use crate::script::{self, Run};
 
-/// Entries that a read at the end of the line asks for: as many as a batch of small updates has, and
-/// no fewer than of large ones may come, since each of them may take as much as a whole read.
+/// Least and most entries that a read at the end of the line asks for. The least is for large updates,
+/// of which each may have the bytes of a whole read; the most is what a batch of small ones has.
 const ENTRIES_AT_END: (usize, usize) = (16, BATCH_ITEMS_MAX);
 /// How long a follower that came to the end of the line is taken to be there still. Afterwards more
 /// may wait than was meant.
