@@ -204,7 +204,7 @@ BEGIN
   END IF;
   EXECUTE format(
     'INSERT INTO {schema}.%I (position, published_ms, stored, print, origin, sender, places, bytes) '
-    'SELECT $1 + e.o, e.ms, $2 + sum(octet_length(e.bytes) + 256) OVER (ROWS UNBOUNDED PRECEDING), e.print, e.origin, '
+    'SELECT $1 + e.o, e.ms, $2 + sum(octet_length(e.bytes) + 256) OVER (ORDER BY e.o ROWS UNBOUNDED PRECEDING), e.print, e.origin, '
     'CASE e.o WHEN 1 THEN $3 END, CASE e.o WHEN 1 THEN $4 END, e.bytes '
     'FROM unnest($5, $6, $7, $8) WITH ORDINALITY AS e(ms, print, origin, bytes, o)', 'log_' || target)
     USING tip.last, tip.stored, p_sender, p_places, p_published, p_prints, p_origins, p_bytes;
